@@ -1,0 +1,88 @@
+// Operations: who asks, what can be asked, how it is asked and answered, the same by tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
+import * as v from "valibot";
+import { faultSchema } from "../../warden/protocol/format.ts";
+
+/** Least to most. What each may do is in {@link OPERATIONS}: roles are data there, not code. */
+export const ROLES = ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"] as const;
+export const roleSchema = v.picklist(ROLES);
+export type Role = v.InferOutput<typeof roleSchema>;
+
+/** The way a principal came in. One socket per caller class: Node sees no peer credentials, the file system judges. */
+export const channelSchema = v.picklist(["tunnel", "console", "local"]);
+export type Channel = v.InferOutput<typeof channelSchema>;
+
+/** [OPS-3] Whoever asks, however they came. */
+export const principalSchema = v.strictObject({
+  /** `local-root`, `console`, `hub`, or an operator's id from the roster. */
+  id: v.pipe(
+    v.string(),
+    v.regex(/^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$/, "expected an id of letters, digits, '@', '.', '_', ':', '-'"),
+  ),
+  roles: v.pipe(v.array(roleSchema), v.maxLength(ROLES.length)),
+  attributes: v.strictObject({
+    channel: channelSchema,
+    tenant: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  }),
+  /** What the principal showed; never the secret itself. */
+  credentials: v.pipe(
+    v.array(
+      v.strictObject({
+        kind: v.picklist(["socket", "certificate", "challenge", "none"]),
+        /** Certificate fingerprint, key id or socket name. */
+        reference: v.optional(v.pipe(v.string(), v.maxLength(160))),
+      }),
+    ),
+    v.maxLength(4),
+  ),
+});
+export type Principal = v.InferOutput<typeof principalSchema>;
+
+export const OPERATION_REQUEST_BYTES_MAX = 65_536;
+export const OPERATION_ANSWER_BYTES_MAX = 262_144;
+export const AUDIT_TAIL_RECORDS_MAX = 256;
+
+/** [OPS-4] The table: every operation with its arguments and the roles that may ask for it. The device's whole attack surface for a principal is this list. */
+export const OPERATIONS = {
+  status: {
+    args: v.strictObject({}),
+    roles: ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+  "audit.tail": {
+    args: v.strictObject({
+      count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(AUDIT_TAIL_RECORDS_MAX)), 10),
+    }),
+    roles: ["technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+} as const satisfies Readonly<
+  Record<string, { readonly args: v.GenericSchema; readonly roles: readonly Role[]; readonly changes: boolean }>
+>;
+
+export type OperationName = keyof typeof OPERATIONS;
+export type OperationArgs<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["args"]>;
+
+export function isOperationName(name: string): name is OperationName {
+  return Object.hasOwn(OPERATIONS, name);
+}
+
+/** Chosen by the caller, echoed in the answer and in the audit trail as correlation. */
+export const correlationSchema = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9._-]{1,64}$/, "expected 1 to 64 letters, digits, '.', '_', '-'"),
+);
+
+/** [OPS-6] */
+export const operationRequestSchema = v.strictObject({
+  v: v.literal(1),
+  id: correlationSchema,
+  operation: v.pipe(v.string(), v.maxLength(64)),
+  args: v.optional(v.record(v.string(), v.unknown()), {}),
+});
+export type OperationRequest = v.InferOutput<typeof operationRequestSchema>;
+
+export const operationAnswerSchema = v.union([
+  v.strictObject({ v: v.literal(1), id: v.string(), result: v.record(v.string(), v.unknown()) }),
+  v.strictObject({ v: v.literal(1), id: v.string(), fault: faultSchema }),
+]);
+export type OperationAnswer = v.InferOutput<typeof operationAnswerSchema>;

@@ -1,0 +1,75 @@
+// The one snapshot of the device that console, tunnel and local socket all show.
+import * as v from "valibot";
+import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
+import { auditHeadSchema, clockStateSchema, faultSchema } from "../../warden/protocol/format.ts";
+
+const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const shortText = v.pipe(v.string(), v.maxLength(256));
+
+/** The life of the device, in the design's words. */
+export const LIFE_STATES = ["blank", "keyed", "requested", "enrolled", "connected", "disconnected"] as const;
+
+export const tunnelStatusSchema = v.strictObject({
+  state: v.picklist(["idle", "connecting", "connected", "waiting"]),
+  hub: v.optional(shortText),
+  /** Subject of the hub's certificate, TLS version, cipher and group of the connection that is up. */
+  peer: v.optional(shortText),
+  tls: v.optional(shortText),
+  cipher: v.optional(shortText),
+  group: v.optional(shortText),
+  mqtt: v.optional(v.picklist(["3.1.1", "5"])),
+  connectedForS: v.optional(safeCount),
+  /** Connections made since start. */
+  connections: safeCount,
+  retryInS: v.optional(safeCount),
+  lastFault: v.optional(faultSchema),
+  spool: v.strictObject({ messages: safeCount, bytes: safeCount, dropped: safeCount }),
+});
+export type TunnelStatus = v.InferOutput<typeof tunnelStatusSchema>;
+
+export const snapshotSchema = v.strictObject({
+  v: v.literal(1),
+  program: shortText,
+  at: v.pipe(v.string(), v.isoTimestamp()),
+  life: v.picklist(LIFE_STATES),
+  device: v.optional(v.strictObject({ id: deviceIdSchema, source: deviceIdSourceSchema, model: v.optional(shortText) })),
+  key: v.optional(
+    v.strictObject({
+      protection: protectionSchema,
+      fingerprint: fingerprintSchema,
+      /** Why not in the TPM, when it is not. */
+      note: v.optional(shortText),
+    }),
+  ),
+  certificate: v.optional(
+    v.strictObject({
+      serial: shortText,
+      issuer: shortText,
+      notBefore: v.pipe(v.string(), v.isoTimestamp()),
+      notAfter: v.pipe(v.string(), v.isoTimestamp()),
+      state: v.picklist(["fresh", "due", "renewing", "proving", "expired"]),
+      renewAt: v.optional(v.pipe(v.string(), v.isoTimestamp())),
+    }),
+  ),
+  enrolment: v.optional(
+    v.strictObject({
+      state: v.picklist(["waiting-for-approval", "retrying", "denied", "done"]),
+      lastFault: v.optional(faultSchema),
+    }),
+  ),
+  tunnel: tunnelStatusSchema,
+  /** Undefined while the warden does not answer. */
+  audit: v.optional(auditHeadSchema),
+  clock: v.optional(clockStateSchema),
+  system: v.strictObject({
+    uptimeS: safeCount,
+    load1: v.number(),
+    memoryAvailableBytes: safeCount,
+    memoryTotalBytes: safeCount,
+    agentResidentBytes: safeCount,
+    wardenResidentBytes: v.optional(safeCount),
+  }),
+  /** What does not work, for people; empty when all is well. */
+  troubles: v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(32)),
+});
+export type Snapshot = v.InferOutput<typeof snapshotSchema>;

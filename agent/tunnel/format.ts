@@ -1,0 +1,95 @@
+// The tunnel's messages: topics and bodies. JSON in MQTT payloads; nothing here depends on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
+import * as v from "valibot";
+import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../../warden/audit/format/index.ts";
+
+export const TOPIC_ROOT = "sallyport/1";
+export const UP_CHANNELS = ["status", "telemetry", "event", "audit", "update", "result"] as const;
+export const DOWN_CHANNELS = ["update", "policy", "operation", "audit"] as const;
+export type UpChannel = (typeof UP_CHANNELS)[number];
+export type DownChannel = (typeof DOWN_CHANNELS)[number];
+
+/** Larger messages are refused on both sides. */
+export const MESSAGE_BYTES_MAX = 262_144;
+/** Records in one audit delivery. */
+export const AUDIT_DELIVERY_RECORDS_MAX = 64;
+
+export function upTopic(deviceId: DeviceId, channel: UpChannel): string {
+  return `${TOPIC_ROOT}/${deviceId}/up/${channel}`;
+}
+export function downTopic(deviceId: DeviceId, channel: DownChannel): string {
+  return `${TOPIC_ROOT}/${deviceId}/down/${channel}`;
+}
+
+/** @returns the parts of a topic of ours, else undefined. */
+export function parseTopic(
+  topic: string,
+): { readonly deviceId: DeviceId; readonly direction: "up" | "down"; readonly channel: string } | undefined {
+  const match = /^sallyport\/1\/([^/]{1,64})\/(up|down)\/([a-z]{1,16})$/u.exec(topic);
+  if (match === null) return undefined;
+  const deviceId = v.safeParse(deviceIdSchema, match[1]);
+  const direction = match[2];
+  const channel = match[3];
+  if (!deviceId.success || (direction !== "up" && direction !== "down") || channel === undefined) return undefined;
+  return { deviceId: deviceId.output, direction, channel };
+}
+
+/** UUID version 4: the receiver drops what it has seen. [TUN-8] */
+export const messageIdSchema = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, "expected a UUID"),
+);
+
+/** Every message, either way. `at` is the sender's wall clock at the time of the event, not of sending. */
+const envelope = <const B extends v.GenericSchema>(body: B) =>
+  v.strictObject({ v: v.literal(1), id: messageIdSchema, at: v.pipe(v.string(), v.isoTimestamp()), body });
+
+/** `up/status`, retained: birth after every CONNACK, `offline` as the will. [TUN-9] */
+export const statusMessageSchema = envelope(
+  v.strictObject({
+    state: v.picklist(["online", "offline"]),
+    /** `clean` when the agent said goodbye itself, `lost` when the broker published the will. */
+    reason: v.optional(v.picklist(["clean", "lost"])),
+    program: v.optional(v.pipe(v.string(), v.maxLength(64))),
+    bootId: v.optional(v.pipe(v.string(), v.maxLength(36))),
+    protection: v.optional(v.picklist(["tpm", "file"])),
+    mqtt: v.optional(v.picklist(["3.1.1", "5"])),
+    group: v.optional(v.pipe(v.string(), v.maxLength(64))),
+    clock: v.optional(v.picklist(["unset", "unverified", "synced"])),
+  }),
+);
+export type StatusMessage = v.InferOutput<typeof statusMessageSchema>;
+
+const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const base64 = (bytesMax: number) => v.pipe(v.string(), v.maxLength(Math.ceil(bytesMax / 3) * 4), v.base64("expected base64"));
+
+/**
+ * `up/audit`: c2sp.org/tlog-witness's add-checkpoint over the tunnel, with the leaves: records `oldSize` to the checkpoint's size (excluded), as they lie in the
+ * log. [AUD-9]
+ */
+export const auditDeliverySchema = envelope(
+  v.strictObject({
+    oldSize: safeCount,
+    checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)),
+    proof: v.pipe(v.array(base64(32)), v.maxLength(PROOF_HASHES_MAX)),
+    records: v.pipe(v.array(base64(AUDIT_RECORD_BYTES_MAX)), v.maxLength(AUDIT_DELIVERY_RECORDS_MAX)),
+  }),
+);
+export type AuditDelivery = v.InferOutput<typeof auditDeliverySchema>;
+
+/** `down/audit`: the witness's answer. `cosigned`: the checkpoint with the hub's cosignature; `conflict`: the hub has another size, resume from there; `refused`: why. [AUD-9] */
+export const auditAnswerSchema = envelope(
+  v.union([
+    v.strictObject({ answer: v.literal("cosigned"), checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)) }),
+    v.strictObject({ answer: v.literal("conflict"), size: safeCount }),
+    v.strictObject({ answer: v.literal("refused"), reason: v.pipe(v.string(), v.maxLength(512)) }),
+  ]),
+);
+export type AuditAnswer = v.InferOutput<typeof auditAnswerSchema>;
+
+/** `up/event`, `up/telemetry`, `up/update`, `up/result`: bodies grow with the parts that send them; kind names which. */
+export const reportMessageSchema = envelope(v.looseObject({ kind: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9.-]{0,63}$/)) }));
+export type ReportMessage = v.InferOutput<typeof reportMessageSchema>;
+
+/** `down/update`, `down/policy`: the hub's online voice only points at targets and carries orders; the body is a hint to look, never a command. */
+export const hintMessageSchema = envelope(v.looseObject({ kind: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9.-]{0,63}$/)) }));

@@ -1,0 +1,69 @@
+#!/bin/sh
+# The real counterparts of demo and tests: Debian packages, installed where we are root, and OpenSSL's tpm2 provider of Debian 13
+# unpacked into .parts/ beside the project (Debian 12's 1.1.1 can't do TLS). Idempotent, quick when nothing is to do; never fails for a part that
+# can't be had: it says which, and what that leaves unproven; the tests then skip with the same reason.
+set -u
+cd "$(dirname "$0")/.."
+
+packages="swtpm swtpm-tools mosquitto socat openssl curl faketime iproute2 util-linux libfaketime"
+want=""
+for need in swtpm:swtpm swtpm_setup:swtpm-tools mosquitto:mosquitto socat:socat openssl:openssl curl:curl faketime:faketime ip:iproute2 flock:util-linux; do
+  program=${need%%:*}
+  found=""
+  for directory in /usr/bin /usr/sbin /bin /sbin; do [ -x "$directory/$program" ] && found=1; done
+  [ -n "$found" ] || want="$want ${need##*:}"
+done
+
+updated=""
+refresh() { [ -n "$updated" ] || { apt-get update -qq >/dev/null 2>&1; updated=1; }; }
+
+if [ -n "$want" ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "parts: installing$want" >&2
+    refresh
+    # no service of ours to start: a broker on the default port would be one more listener on the machine
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.sallyport && chmod 755 /usr/sbin/policy-rc.d.sallyport
+    placed=""
+    [ -e /usr/sbin/policy-rc.d ] || { ln -s policy-rc.d.sallyport /usr/sbin/policy-rc.d; placed=1; }
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $want >/dev/null 2>&1 ||
+      echo "parts: apt-get could not install$want; what needs them is skipped" >&2
+    [ -n "$placed" ] && rm -f /usr/sbin/policy-rc.d
+    rm -f /usr/sbin/policy-rc.d.sallyport
+  else
+    echo "parts: missing$want, and no root or apt-get to install them; what needs them is skipped" >&2
+  fi
+fi
+
+# --- OpenSSL's tpm2 provider >= 1.2.0, from Debian 13, with the tss2 libraries of the same suite. Nothing of it is installed.
+parts=.parts/debian13
+[ -f "$parts/complete" ] && exit 0
+command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "parts: no apt-get, so no tpm2 provider; keys lie in files here" >&2; exit 0; }
+. /etc/os-release
+[ "${VERSION_CODENAME:-}" != "" ] || exit 0
+
+top=$PWD
+mkdir -p "$parts/sources" "$parts/lists/partial" "$parts/archives/partial" "$parts/root"
+# the machine's own mirrors with the suite's name replaced
+for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/*.list; do
+  [ -f "$file" ] || continue
+  case "$file" in *.sources) target=debian13.sources ;; *) target=debian13.list ;; esac
+  grep -v 'security' "$file" | sed "s/$VERSION_CODENAME-updates//g; s/$VERSION_CODENAME/trixie/g" |
+    if [ "$target" = debian13.list ]; then grep -E '^deb .*debian[^-].* trixie ' || true; else sed '/^$/q'; fi >> "$parts/sources/$target"
+done
+find "$parts/sources" -empty -delete
+
+apt13() {
+  apt-get -qq -oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts="$top/$parts/sources" -oDir::State::Lists="$top/$parts/lists" \
+    -oDir::Cache::pkgcache= -oDir::Cache::srcpkgcache= -oAPT::Sandbox::User=root "$@"
+}
+echo "parts: fetching OpenSSL's tpm2 provider from Debian 13 (unpacked beside the project, not installed)" >&2
+if apt13 update >"$parts/log" 2>&1 &&
+  (cd "$parts/archives" && apt13 download tpm2-openssl libtss2-esys-3.0.2-0t64 libtss2-sys1t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
+    libtss2-rc0t64 libtss2-tcti-device0t64 libtss2-tcti-swtpm0t64 >>../log 2>&1); then
+  for package in "$parts"/archives/*.deb; do dpkg -x "$package" "$parts/root" || exit 0; done
+  touch "$parts/complete"
+else
+  echo "parts: could not fetch it (see $parts/log); keys lie in files here, tests of the TPM are skipped" >&2
+fi
+exit 0

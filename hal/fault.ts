@@ -1,0 +1,118 @@
+// The one error of the program. Codes go into the audit log and over the wire, so they are an interface: test/hal/fault.test.ts pins the list.
+
+/** Every code, grouped by the part that raises it. Append; never rename or reuse: hubs and operators match on them. */
+export const FAULT_CODES = [
+  "file.not-regular",
+  "file.no-space",
+  "file.read-failed",
+  "file.read-only",
+  "file.too-large",
+  "file.untrusted-owner",
+  "file.write-failed",
+  "lock.held",
+  "process.failed",
+  "process.timeout",
+  "json.invalid",
+  "json.not-canonical",
+  "json.too-large",
+  "schema.invalid",
+  "usage.invalid",
+  "config.invalid",
+  "config.unreadable",
+  "identity.no-source",
+  "identity.changed",
+  "birth.conflict",
+  "key.create-failed",
+  "key.mismatch",
+  "key.missing",
+  "key.tpm-unavailable",
+  "x509.invalid",
+  "csr.invalid",
+  "cms.invalid",
+  "enrol.bad-response",
+  "enrol.denied",
+  "enrol.mismatch",
+  "enrol.pending",
+  "enrol.server-error",
+  "enrol.too-large",
+  "enrol.unauthorized",
+  "enrol.unreachable",
+  "tls.hub-dates",
+  "tls.hub-name",
+  "tls.hub-untrusted",
+  "tunnel.closed",
+  "tunnel.kicked",
+  "tunnel.protocol",
+  "tunnel.proxy-refused",
+  "tunnel.refused",
+  "tunnel.timeout",
+  "tunnel.unreachable",
+  "message.invalid",
+  "spool.corrupt",
+  "spool.full",
+  "spool.too-large",
+  "audit.full",
+  "audit.tampered",
+  "audit.unknown-event",
+  "audit.write-failed",
+  "note.bad-signature",
+  "note.invalid",
+  "proof.invalid",
+  "witness.conflict",
+  "time.bad-signature",
+  "time.nonce-unknown",
+  "time.out-of-range",
+  "clock.set-failed",
+  "protocol.closed",
+  "protocol.invalid",
+  "protocol.rate-limited",
+  "protocol.too-large",
+  "protocol.unknown-verb",
+  "operation.denied",
+  "operation.failed",
+  "operation.invalid",
+  "operation.unauthenticated",
+  "operation.unknown",
+  "order.bad-signature",
+  "order.expired",
+  "order.invalid",
+  "order.replayed",
+  "serial.closed",
+  "serial.open-failed",
+  "hub.already-initialised",
+  "hub.device-denied",
+  "hub.device-revoked",
+  "hub.device-unknown",
+  "hub.not-initialised",
+  "hub.store-failed",
+  "assert.broken",
+] as const;
+
+export type FaultCode = (typeof FAULT_CODES)[number];
+
+/** What went wrong, by a code machines match on and a message that names the action, quotes the value and says what was expected. */
+export class Fault extends Error {
+  readonly code: FaultCode; // no parameter property: types are stripped, not compiled
+
+  constructor(code: FaultCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = "Fault";
+  }
+}
+
+/** @returns `error` itself when it is a Fault, else a Fault of `code` that keeps it as cause: foreign errors get a code at the edge they enter by. */
+export function asFault(error: unknown, code: FaultCode, action: string): Fault {
+  if (error instanceof Fault) return error;
+  return new Fault(code, `${action}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}
+
+/** @throws Fault `assert.broken`: for what only a defect of ours can break, never for input. */
+export function assert(condition: boolean, claim: string): asserts condition {
+  if (!condition) throw new Fault("assert.broken", `broken assumption: ${claim}`);
+}
+
+/** For the default of an exhaustive switch. @throws Fault `assert.broken` always. */
+export function unreachable(value: never): never {
+  throw new Fault("assert.broken", `a value that the types exclude: ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,115 @@
+// The machine, as the rest of the program sees it: few verbs each, the contract is in the words.
+// hal/linux implements them; test/contract runs one suite on each implementation.
+import type { Fingerprint, HardwareFacts, Protection } from "./identity/format.ts";
+
+/** A directory of small files that survive a power cut whole. Names are one path component, `[a-z0-9][a-z0-9._-]*`. */
+export interface DurableFiles {
+  /**
+   * @returns the bytes, or undefined when there is no such file.
+   * @throws Fault `file.too-large` above `bytesMax`; `file.untrusted-owner` when another user could have written it; `file.not-regular` for a link, a pipe or
+   *   a directory; `file.read-failed` else.
+   */
+  get(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  /** Until it resolves a crash leaves the old bytes or the new, whole; after that the new. @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`. */
+  put(name: string, bytes: Uint8Array): Promise<void>;
+  /** Durable when it resolves; no fault when there is no such file. */
+  remove(name: string): Promise<void>;
+}
+
+/** A directory of append-only files: the base of the audit log and the message spool. Names as in {@link DurableFiles}. */
+export interface AppendFiles {
+  /** Names in it, sorted. */
+  list(): Promise<readonly string[]>;
+  /** @throws Fault `file.too-large`, `file.untrusted-owner`, `file.not-regular`, `file.read-failed`. */
+  read(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  /**
+   * Adds to the end, makes the file where there is none. When it resolves the bytes survive a power cut; when it rejects, any prefix of them may have reached
+   * the file, and the caller must read back before it appends again. Calls for one name are not to overlap.
+   * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+   */
+  append(name: string, bytes: Uint8Array): Promise<void>;
+  /** Cuts to `length` bytes, durably. */
+  truncate(name: string, length: number): Promise<void>;
+  /** Durable when it resolves; no fault when there is no such file. */
+  remove(name: string): Promise<void>;
+}
+
+/** One owner for a state directory. */
+export interface StateLock {
+  /** Freed when the process ends, however it ends. */
+  release(): Promise<void>;
+}
+
+/** Wall clock, monotonic clock and timers: whoever decides by time gets one of these. */
+export interface Clock {
+  /** Wall clock, Unix milliseconds. May be wrong and may step. */
+  nowMs(): number;
+  /** Milliseconds since some moment before this process; never steps. */
+  monotonicMs(): number;
+  /** Resolves after `delayMs` by the monotonic clock, or at once (without rejecting) when `signal` aborts. Does not keep the process alive by itself once aborted. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** The right to set the wall clock: the warden's alone. */
+export interface SettableClock extends Clock {
+  /** @throws Fault `clock.set-failed`. */
+  set(unixMs: number): Promise<void>;
+}
+
+/** What the hardware says of itself. Needs root on most boards: DMI serials are root-only. */
+export interface Hardware {
+  facts(): Promise<HardwareFacts>;
+  /** The kernel's boot id: changes with every boot, never within one. */
+  bootId(): Promise<string>;
+}
+
+/** The device key as a capability: the private half is never a value of ours. P-256. */
+export interface DeviceKey {
+  readonly protection: Protection;
+  /** DER SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
+  readonly fingerprint: Fingerprint;
+  /** ECDSA-SHA256 over `data`, DER (RFC 3279 section 2.2.3). */
+  sign(data: Uint8Array): Promise<Uint8Array>;
+  /** What Node's TLS takes as `key`: a PEM of the key, or the TSS2 PEM that only this machine's TPM can use. */
+  tlsKey(): string;
+}
+
+/** Where device keys come from. One per kind of protection. */
+export interface KeyStore {
+  readonly protection: Protection;
+  /** @returns undefined when this store can be used, else why not, in words for an operator. */
+  unavailable(): Promise<string | undefined>;
+  /** @returns the key made earlier, or undefined when none was. @throws Fault `key.tpm-unavailable`, `key.mismatch`. */
+  load(): Promise<DeviceKey | undefined>;
+  /** Makes the key durably; a crash leaves none or one. @throws Fault `key.create-failed`. */
+  create(): Promise<DeviceKey>;
+}
+
+/** An open serial line, raw bytes, no line discipline. */
+export interface SerialConnection {
+  /** Ends when the line hangs up. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** Resolves when the kernel has the bytes. @throws Fault `serial.closed`. */
+  write(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SerialPort {
+  /** @throws Fault `serial.open-failed`. */
+  open(): Promise<SerialConnection>;
+}
+
+/** Cheap facts of the running machine, from /proc and /sys. */
+export interface Vitals {
+  read(): Promise<VitalSigns>;
+}
+
+export interface VitalSigns {
+  readonly uptimeS: number;
+  readonly load1: number;
+  readonly memoryTotalBytes: number;
+  readonly memoryAvailableBytes: number;
+  /** Resident set of this process. */
+  readonly residentBytes: number;
+}

@@ -1,0 +1,24 @@
+// The list of fault codes is an interface: hubs, SIEM rules and people match on it.
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+import { asFault, assert, Fault, FAULT_CODES } from "../../hal/fault.ts";
+
+const pinned = readFileSync(new URL("../vectors/fault-codes.txt", import.meta.url), "utf8")
+  .trimEnd()
+  .split("\n");
+
+test("the codes are those pinned in test/vectors/fault-codes.txt: none vanished, none came in unnoticed", async (t) => {
+  t.same([...FAULT_CODES].sort(), pinned);
+});
+
+test("a foreign error keeps its words and is kept as cause; a Fault passes unchanged", async (t) => {
+  const foreign = new RangeError("too far");
+  const fault = asFault(foreign, "file.read-failed", 'read "a"');
+  t.equal(fault.message, 'read "a": too far');
+  t.equal(fault.cause, foreign);
+  t.equal(asFault(fault, "lock.held", "other"), fault);
+});
+
+test("a broken assumption is a fault of its own code", async (t) => {
+  t.throws(() => assert(false, "two is one"), new Fault("assert.broken", "broken assumption: two is one"));
+});

@@ -1,0 +1,81 @@
+// What a test needs of the machine, and why it is skipped where that is missing.
+// SALLYPORT_PARTS=all (set by .ci/run) turns a missing part into a failure: CI must not pass by skipping.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Fault } from "../../hal/fault.ts";
+
+const PROJECT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Root of the unpacked Debian 13 packages beside the project; see build/parts.sh. */
+export const PARTS_DIRECTORY = `${PROJECT}.parts/debian13/root`;
+
+export type Part =
+  | "root"
+  | "swtpm"
+  | "tpm2-provider"
+  | "mosquitto"
+  | "openssl"
+  | "curl"
+  | "socat"
+  | "flock"
+  | "faketime"
+  | "netns"
+  | "bundles";
+
+const WHY: Record<Part, string> = {
+  root: "needs root: run as root",
+  swtpm: "needs swtpm: apt-get install swtpm swtpm-tools",
+  "tpm2-provider": "needs OpenSSL's tpm2 provider >= 1.2.0: sh build/parts.sh unpacks it from Debian 13",
+  mosquitto: "needs Mosquitto 2: apt-get install mosquitto",
+  openssl: "needs openssl: apt-get install openssl",
+  curl: "needs curl: apt-get install curl",
+  socat: "needs socat: apt-get install socat",
+  flock: "needs flock: apt-get install util-linux",
+  faketime: "needs faketime: apt-get install faketime",
+  netns: "needs network namespaces: run as root with iproute2",
+  bundles: "needs the bundles: npm run build",
+};
+
+function onPath(program: string): boolean {
+  return ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].some((directory) => existsSync(`${directory}/${program}`));
+}
+
+function has(part: Part): boolean {
+  switch (part) {
+    case "root":
+      return process.getuid?.() === 0;
+    case "tpm2-provider":
+      return tpm2Provider() !== undefined;
+    case "netns":
+      return process.getuid?.() === 0 && onPath("ip") && spawnSync("unshare", ["-n", "true"]).status === 0;
+    case "bundles":
+      return existsSync(`${PROJECT}dist/sallyport-agent/main.js`) && existsSync(`${PROJECT}dist/sallyport-warden/main.js`);
+    default:
+      return onPath(part);
+  }
+}
+
+/** The tpm2 provider's module and the library path it needs, when build/parts.sh has unpacked one (or the system's own is new enough). */
+export function tpm2Provider(): { readonly module: string; readonly libraryPath: string } | undefined {
+  for (const triplet of ["x86_64-linux-gnu", "aarch64-linux-gnu"]) {
+    const libraryPath = `${PARTS_DIRECTORY}/usr/lib/${triplet}`;
+    const module = `${libraryPath}/ossl-modules/tpm2.so`;
+    if (existsSync(module)) return { module, libraryPath };
+  }
+  return undefined;
+}
+
+/**
+ * For tap's `skip` option.
+ * @returns false when every part is here, else the reason.
+ * @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything.
+ */
+export function needs(...parts: readonly Part[]): string | false {
+  const missing = parts.filter((part) => !has(part));
+  if (missing.length === 0) return false;
+  const why = missing.map((part) => WHY[part]).join("; ");
+  if (process.env["SALLYPORT_PARTS"] === "all")
+    throw new Fault("assert.broken", `a part that this machine should have is missing: ${why}`);
+  return why;
+}

@@ -1,0 +1,60 @@
+// The catalogue of audit events. Numbers and names are an interface for SIEM rules: append, never rename or reuse. [AUD-2]
+
+/** IEC 62443-4-2 CR 2.8, categories a to f. */
+export const AUDIT_CATEGORIES = ["access", "request", "system", "backup", "configuration", "audit"] as const;
+export type AuditCategory = (typeof AUDIT_CATEGORIES)[number];
+
+export const AUDIT_SEVERITIES = ["info", "notice", "warning", "high"] as const;
+export type AuditSeverity = (typeof AUDIT_SEVERITIES)[number];
+
+/** Who may append it: what the agent says is marked as said by the agent, and it can't say what only the warden knows. */
+export type AuditSource = "warden" | "agent";
+
+interface EventKind {
+  readonly id: number;
+  readonly category: AuditCategory;
+  readonly severity: AuditSeverity;
+  readonly source: AuditSource;
+}
+
+export const AUDIT_EVENTS = {
+  "console.opened": { id: 1001, category: "access", severity: "info", source: "agent" },
+  "console.closed": { id: 1002, category: "access", severity: "info", source: "agent" },
+  "operation.allowed": { id: 1101, category: "access", severity: "info", source: "agent" },
+  "operation.denied": { id: 1102, category: "access", severity: "warning", source: "agent" },
+  "input.refused": { id: 2001, category: "request", severity: "warning", source: "agent" },
+  "protocol.refused": { id: 2002, category: "request", severity: "warning", source: "warden" },
+  "time.refused": { id: 2003, category: "request", severity: "warning", source: "warden" },
+  "warden.started": { id: 3001, category: "system", severity: "notice", source: "warden" },
+  "warden.stopped": { id: 3002, category: "system", severity: "notice", source: "warden" },
+  "agent.started": { id: 3003, category: "system", severity: "notice", source: "agent" },
+  "agent.stopped": { id: 3004, category: "system", severity: "notice", source: "agent" },
+  "time.set": { id: 3005, category: "system", severity: "notice", source: "warden" },
+  "identity.read": { id: 3006, category: "system", severity: "info", source: "warden" },
+  "key.created": { id: 3010, category: "system", severity: "notice", source: "agent" },
+  "key.unavailable": { id: 3011, category: "system", severity: "high", source: "agent" },
+  "birth.recorded": { id: 3012, category: "system", severity: "notice", source: "warden" },
+  "enrolment.requested": { id: 3020, category: "system", severity: "notice", source: "agent" },
+  "enrolment.completed": { id: 3021, category: "system", severity: "notice", source: "agent" },
+  "enrolment.failed": { id: 3022, category: "system", severity: "warning", source: "agent" },
+  "certificate.renewed": { id: 3023, category: "system", severity: "notice", source: "agent" },
+  "certificate.expired": { id: 3024, category: "system", severity: "high", source: "agent" },
+  "tunnel.connected": { id: 3030, category: "system", severity: "notice", source: "agent" },
+  "tunnel.disconnected": { id: 3031, category: "system", severity: "notice", source: "agent" },
+  "tunnel.refused": { id: 3032, category: "system", severity: "warning", source: "agent" },
+  "tunnel.kicked": { id: 3033, category: "system", severity: "high", source: "agent" },
+  "hub.untrusted": { id: 3034, category: "system", severity: "high", source: "agent" },
+  "spool.dropped": { id: 3040, category: "system", severity: "warning", source: "agent" },
+  "config.loaded": { id: 5001, category: "configuration", severity: "notice", source: "warden" },
+  "audit.started": { id: 7001, category: "audit", severity: "notice", source: "warden" },
+  "audit.recovered": { id: 7002, category: "audit", severity: "warning", source: "warden" },
+  "audit.dropped": { id: 7003, category: "audit", severity: "high", source: "warden" },
+  "audit.witnessed": { id: 7004, category: "audit", severity: "info", source: "warden" },
+  "audit.witness-refused": { id: 7005, category: "audit", severity: "high", source: "warden" },
+} as const satisfies Readonly<Record<string, EventKind>>;
+
+export type AuditEventName = keyof typeof AUDIT_EVENTS;
+
+export function isAuditEventName(name: string): name is AuditEventName {
+  return Object.hasOwn(AUDIT_EVENTS, name);
+}
