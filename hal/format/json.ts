@@ -41,7 +41,7 @@ export function parseJson(input: Uint8Array | string, bytesMax: number, what: st
   try {
     const text = typeof input === "string" ? input : new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(input);
     const value: unknown = JSON.parse(text);
-    if (depthOf(value, 0) > JSON_DEPTH_MAX) throw new RangeError(`it is more than ${JSON_DEPTH_MAX} levels deep`);
+    if (depthOf(value, 0) > JSON_DEPTH_MAX) throw new Fault("json.invalid", `it is more than ${JSON_DEPTH_MAX} levels deep`);
     return value;
   } catch (error) {
     throw new Fault(

@@ -1,0 +1,117 @@
+// `npm run build`: each program as one file under dist/, as it goes onto a device; with a manifest of sizes.
+// The programs run from the bundle in the demo and the system tests, so that what is tested is what is shipped.
+import { copyFile, mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { build, type Plugin } from "esbuild";
+import { Fault } from "../hal/fault.ts";
+
+const PROJECT = fileURLToPath(new URL("../", import.meta.url));
+const DIST = `${PROJECT}dist`;
+
+interface Program {
+  readonly name: string;
+  readonly entry: string;
+  /** Needs the serial add-on beside it. */
+  readonly serial: boolean;
+  /** Counts against the budget of all JavaScript on the device (design, section 8). */
+  readonly onDevice: boolean;
+}
+
+export const PROGRAMS: readonly Program[] = [
+  { name: "sallyport-agent", entry: "agent/main.ts", serial: true, onDevice: true },
+  { name: "sallyport-warden", entry: "warden/main.ts", serial: false, onDevice: true },
+  { name: "sallyport", entry: "agent/cli/main.ts", serial: false, onDevice: true },
+  { name: "sallyport-hub", entry: "hub/main.ts", serial: false, onDevice: false },
+];
+
+/** All JavaScript on the device. */
+export const DEVICE_BYTES_MAX = 1_048_576;
+
+export interface BundleSizes {
+  readonly programs: Readonly<Record<string, number>>;
+  readonly deviceBytes: number;
+  /** Native add-ons, listed beside the budget, not within it. */
+  readonly addonBytes: number;
+}
+
+/** Replaces what mqtt.js brings for browsers and old Nodes by Node's own, or by nothing: less code to load is what saves memory. */
+const lean: Plugin = {
+  name: "lean",
+  setup(context) {
+    const stub = (filter: RegExp, contents: string): void => {
+      context.onResolve({ filter }, ({ path }) => ({ path, namespace: `stub-${filter.source}` }));
+      context.onLoad({ filter: /.*/u, namespace: `stub-${filter.source}` }, () => ({ contents, loader: "js" }));
+    };
+    context.onResolve({ filter: /^readable-stream$/u }, () => ({ path: "node:stream", external: true }));
+    stub(
+      /^debug$/u,
+      "const off = () => {}; off.enabled = false; const debug = () => off; debug.enable = off; debug.disable = off; module.exports = debug;",
+    );
+    stub(/^worker-timers$/u, "module.exports = { setInterval, clearInterval, setTimeout, clearTimeout };");
+    // a variable path, or esbuild would look for the file at build time
+    stub(/^node-gyp-build$/u, 'const path = "./serialport." + process.arch + ".node"; module.exports = () => require(path);');
+  },
+};
+
+async function bundle(program: Program): Promise<number> {
+  const directory = `${DIST}/${program.name}`;
+  await mkdir(directory, { recursive: true });
+  await build({
+    entryPoints: [`${PROJECT}${program.entry}`],
+    outfile: `${directory}/main.js`,
+    bundle: true,
+    platform: "node",
+    target: "node26",
+    format: "esm",
+    minify: true,
+    keepNames: false,
+    legalComments: "none",
+    treeShaking: true,
+    absWorkingDir: PROJECT,
+    plugins: [lean],
+    // CommonJS inside an ES module: the names it expects
+    banner: {
+      js: 'import{createRequire as __cr}from"node:module";import{fileURLToPath as __fp}from"node:url";import{dirname as __dn}from"node:path";const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);',
+    },
+    logLevel: "warning",
+  });
+  await writeFile(`${directory}/package.json`, '{"type":"module","private":true}\n');
+  if (program.serial) await copySerialAddon(directory);
+  return (await stat(`${directory}/main.js`)).size;
+}
+
+/** The package's prebuilt add-ons: a device gets both, the bundle takes the one of its processor. */
+const SERIAL_ADDONS = {
+  x64: "linux-x64/@serialport+bindings-cpp.glibc.node",
+  arm64: "linux-arm64/@serialport+bindings-cpp.armv8.glibc.node",
+} as const;
+
+async function copySerialAddon(directory: string): Promise<void> {
+  for (const [arch, file] of Object.entries(SERIAL_ADDONS))
+    await copyFile(`${PROJECT}node_modules/@serialport/bindings-cpp/prebuilds/${file}`, `${directory}/serialport.${arch}.node`);
+}
+
+/** Builds all programs. @throws Fault `assert.broken` when the device's JavaScript is over its budget. */
+export async function buildAll(): Promise<BundleSizes> {
+  await rm(DIST, { recursive: true, force: true });
+  const programs: Record<string, number> = {};
+  for (const program of PROGRAMS) programs[program.name] = await bundle(program);
+  const deviceBytes = PROGRAMS.filter(({ onDevice }) => onDevice).reduce((sum, { name }) => sum + (programs[name] ?? 0), 0);
+  const addonBytes = (await stat(`${DIST}/sallyport-agent/serialport.${process.arch === "arm64" ? "arm64" : "x64"}.node`)).size;
+  const sizes = { programs, deviceBytes, addonBytes };
+  await writeFile(`${DIST}/sizes.json`, `${JSON.stringify(sizes, undefined, 2)}\n`);
+  if (deviceBytes > DEVICE_BYTES_MAX)
+    throw new Fault("assert.broken", `the device's JavaScript has ${deviceBytes} bytes, the budget is ${DEVICE_BYTES_MAX}`);
+  return sizes;
+}
+
+if (import.meta.main) {
+  const started = performance.now();
+  const sizes = await buildAll();
+  for (const [name, bytes] of Object.entries(sizes.programs))
+    console.log(`${name.padEnd(18)} ${String(Math.round(bytes / 1024)).padStart(5)} KiB`);
+  console.log(
+    `on the device      ${String(Math.round(sizes.deviceBytes / 1024)).padStart(5)} KiB of 1024, and ${Math.round(sizes.addonBytes / 1024)} KiB of native add-on`,
+  );
+  console.log(`dist/ is ready after ${Math.round(performance.now() - started)} ms`);
+}

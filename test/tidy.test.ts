@@ -1,0 +1,305 @@
+// The structure of the project as a test: what the compiler's references and the linter can't say. Rules of the design, section 4, and of docs/ARCHITECTURE.md.
+import { dirname, join, normalize } from "node:path";
+import { existsSync } from "node:fs";
+import { test } from "tap";
+import * as v from "valibot";
+import { PROJECT, projectFiles, readProjectFile, type Source, sources } from "./lab/sources.ts";
+
+const all = sources();
+const shipped = all.filter(({ path }) => !path.startsWith("test/"));
+
+/** Who may import whom, by top-level folder. What others may read of a folder is its `format` files and hal's Fault. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  hal: [],
+  ota: ["hal"],
+  provisioning: ["hal"],
+  warden: ["ota", "hal"],
+  agent: ["provisioning", "ota", "hal"],
+  hub: [],
+  build: [],
+  test: ["agent", "warden", "hal", "provisioning", "ota", "hub", "build"],
+};
+/** Folders whose format files a folder may read besides. */
+const MAY_READ: Readonly<Record<string, readonly string[]>> = {
+  agent: ["warden"],
+  hub: ["agent", "warden", "hal", "provisioning", "ota"],
+  build: ["agent", "warden", "hal", "provisioning", "ota"],
+};
+const WORLD = [
+  "fs",
+  "fs/promises",
+  "child_process",
+  "net",
+  "tls",
+  "http",
+  "https",
+  "http2",
+  "dgram",
+  "dns",
+  "worker_threads",
+  "cluster",
+  "inspector",
+];
+const WORLD_ALLOWED = [
+  /^hal\/linux\//u,
+  /^warden\/socket\//u,
+  /^agent\/tunnel\//u,
+  /^agent\/local\//u,
+  /^provisioning\/enrollers\//u,
+  /^ota\/http\//u,
+  /(^|\/)main\.ts$/u,
+  /^hub\//u,
+  /^build\//u,
+  /^test\//u,
+];
+
+const topOf = (path: string): string => path.split("/")[0] ?? "";
+const isFormat = (path: string): boolean => path.endsWith("/format.ts") || path.includes("/format/") || path === "hal/fault.ts";
+const isMain = (path: string): boolean => path.endsWith("/main.ts");
+
+function offences(find: (source: Source) => readonly string[], among = all): readonly string[] {
+  return among.flatMap((source) => find(source).map((what) => `${source.path}: ${what}`));
+}
+
+function matches(source: Source, pattern: RegExp): readonly string[] {
+  return [...source.code.matchAll(pattern)].map(
+    (match) => `line ${source.code.slice(0, match.index).split("\n").length}: ${match[0].trim()}`,
+  );
+}
+
+test("folders import only those below them, and of others only their formats", async (t) => {
+  const found = offences(({ path, imports }) =>
+    imports.flatMap(({ target }) => {
+      if (target === undefined || topOf(target) === topOf(path)) return [];
+      const to = topOf(target);
+      const allowed =
+        MAY_IMPORT[topOf(path)]?.includes(to) === true || (isFormat(target) && MAY_READ[topOf(path)]?.includes(to) === true);
+      const client = topOf(path) === "agent" && target.startsWith("warden/client/");
+      return allowed || client ? [] : [`must not import ${target}`];
+    }),
+  );
+  t.same(found, []);
+});
+
+test("a folder is entered by its door: index.ts, a format, a port or the fault", async (t) => {
+  const found = offences(
+    ({ path, imports }) =>
+      imports.flatMap(({ target }) => {
+        if (target === undefined || topOf(target) === topOf(path)) return [];
+        const door = target.endsWith("/index.ts") || isFormat(target) || target === "hal/ports.ts";
+        return door ? [] : [`enters by ${target}`];
+      }),
+    shipped,
+  );
+  t.same(found, []);
+});
+
+test("hal/linux is imported by the main.ts files and tests only", async (t) => {
+  const found = offences(({ path, imports }) =>
+    path.startsWith("hal/linux/") || isMain(path) || path.startsWith("test/")
+      ? []
+      : imports.filter(({ target }) => target?.startsWith("hal/linux/")).map(({ specifier }) => specifier),
+  );
+  t.same(found, []);
+});
+
+test("builtins that touch the world are used where the design allows them", async (t) => {
+  const found = offences(({ path, imports }) =>
+    WORLD_ALLOWED.some((pattern) => pattern.test(path))
+      ? []
+      : imports
+          .filter(({ specifier, typeOnly }) => !typeOnly && WORLD.includes(specifier.replace(/^node:/u, "")))
+          .map(({ specifier }) => specifier),
+  );
+  t.same(found, []);
+});
+
+test("serialport and systeminformation are used under hal/linux only, builtins by their node: name", async (t) => {
+  const found = offences(({ path, imports }) =>
+    imports
+      .filter(
+        ({ specifier }) =>
+          (!path.startsWith("hal/linux/") && /^(@serialport\/|serialport|systeminformation)/u.test(specifier)) ||
+          WORLD.includes(specifier),
+      )
+      .map(({ specifier }) => specifier),
+  );
+  t.same(found, []);
+});
+
+test("nobody imports tests; nobody but tests imports hub or build", async (t) => {
+  const found = offences(
+    ({ path, imports }) =>
+      imports
+        .filter(
+          ({ target }) =>
+            target !== undefined && ["test", "hub", "build"].includes(topOf(target)) && topOf(target) !== topOf(path),
+        )
+        .map(({ specifier }) => specifier),
+    shipped,
+  );
+  t.same(found, []);
+});
+
+test("there is no import cycle", async (t) => {
+  const next = new Map(
+    all.map(({ path, imports }) => [
+      path,
+      imports.filter(({ typeOnly }) => !typeOnly).flatMap(({ target }) => (target === undefined ? [] : [target])),
+    ]),
+  );
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const walk = (path: string, trail: readonly string[]): void => {
+    if (trail.includes(path)) cycles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
+    if (trail.includes(path) || done.has(path)) return;
+    for (const target of next.get(path) ?? []) walk(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of next.keys()) walk(path, []);
+  t.same(cycles, []);
+});
+
+test("every relative import exists", async (t) => {
+  t.same(
+    offences(({ imports }) =>
+      imports
+        .filter(
+          ({ target }) =>
+            target !== undefined &&
+            !existsSync(join(PROJECT, target)) &&
+            !existsSync(join(PROJECT, target.replace(/\.js$/u, ".d.ts"))),
+        )
+        .map(({ specifier }) => specifier),
+    ),
+    [],
+  );
+});
+
+test("no any, no cast but `as const`, no non-null assertion, no suppressed check", async (t) => {
+  t.same(
+    offences((source) =>
+      matches(
+        source,
+        /[:<,|&]\s*any\b(?!\s*[:(])|\bas (?!const\b)(?:unknown|any|[A-Z{(][\w.<>[\]]*)(?=[\s;,)\]}])(?![^\n]*\bfrom\b)/gu,
+      ).filter((line) => !/import|export/u.test(line)),
+    ),
+    [],
+  );
+  t.same(
+    offences(
+      ({ text }) => (/@ts-(?:ignore|expect-error|nocheck)|(?:oxlint|eslint)-disable/u.test(text) ? ["suppresses a check"] : []),
+      all.filter(({ path }) => path !== "test/tidy.test.ts"),
+    ),
+    [],
+  );
+});
+
+test("no plain Error is made: what goes wrong is a Fault with a code", async (t) => {
+  t.same(
+    offences((source) => matches(source, /\bnew (?:Type|Range|Syntax)?Error\(/gu), shipped).filter(
+      (line) => !line.startsWith("hal/format/json.ts"),
+    ),
+    [],
+  );
+});
+
+test("no state at module level: no top-level let or var, no top-level await outside main.ts", async (t) => {
+  t.same(
+    offences((source) => matches(source, /^(?:export )?(?:let|var) /gmu)),
+    [],
+  );
+  t.same(
+    offences((source) =>
+      isMain(source.path) || source.path.startsWith("test/") || source.path.startsWith("build/")
+        ? []
+        : matches(source, /^(?:const .*= )?await /gmu),
+    ),
+    [],
+  );
+});
+
+test("no leftover reminders", async (t) => {
+  const words = /\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b/u;
+  t.same(
+    offences(({ text }) => (words.test(text) ? ["has a reminder"] : [])),
+    [],
+  );
+});
+
+test("every rule of docs/protocol.md is cited in code and in a test's title, and every cited rule exists", async (t) => {
+  const rules = new Set(
+    [...readProjectFile("docs/protocol.md").matchAll(/^- \*\*\[([A-Z]{2,3}-\d+)\]\*\*/gmu)].map((match) => match[1] ?? ""),
+  );
+  const cited = (among: readonly Source[], pattern: RegExp): Set<string> =>
+    new Set(
+      among.flatMap(({ text }) =>
+        [...text.matchAll(pattern)].flatMap((match) =>
+          [...(match[0] ?? "").matchAll(/\[([A-Z]{2,3}-\d+)\]/gu)].map((id) => id[1] ?? ""),
+        ),
+      ),
+    );
+  const inCode = cited(shipped, /\[[A-Z]{2,3}-\d+\]/gu);
+  const inTitles = cited(
+    all.filter(({ path }) => path.startsWith("test/") && path !== "test/tidy.test.ts"),
+    /(?:test|title)\S*\(?\s*[`"'][^`"'\n]*/gu,
+  );
+  t.ok(rules.size > 0, "there are rules");
+  t.same(
+    [...rules].filter((rule) => !inCode.has(rule)),
+    [],
+    "rules no code cites",
+  );
+  t.same(
+    [...rules].filter((rule) => !inTitles.has(rule)),
+    [],
+    "rules no test cites",
+  );
+  t.same(
+    [...inCode, ...inTitles].filter((rule) => /^(?:ID|TUN|OTA|LCK|OPS|CON|AUD|STA)-/u.test(rule) && !rules.has(rule)),
+    [],
+    "cited rules that do not exist",
+  );
+});
+
+test("links between the documents resolve", async (t) => {
+  const broken = projectFiles()
+    .filter((path) => path.endsWith(".md"))
+    .flatMap((path) =>
+      [...readProjectFile(path).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/gu)]
+        .map((match) => normalize(join(dirname(path), match[1] ?? "")))
+        .filter((target) => !existsSync(join(PROJECT, target)))
+        .map((target) => `${path} -> ${target}`),
+    );
+  t.same(broken, []);
+});
+
+test("every runtime dependency is named with its reason in docs/decisions", async (t) => {
+  const manifest = v.object({ dependencies: v.record(v.string(), v.string()) });
+  const { dependencies } = v.parse(manifest, JSON.parse(readProjectFile("package.json")));
+  const decisions = projectFiles()
+    .filter((path) => path.startsWith("docs/decisions/"))
+    .map((path) => readProjectFile(path))
+    .join("\n");
+  t.same(
+    Object.keys(dependencies).filter((name) => !decisions.includes(`\`${name}\``)),
+    [],
+  );
+});
+
+test("no private key lies in the tree but marked test vectors, and no path of anybody's machine", async (t) => {
+  const key = /-----BEGIN (?:[A-Z0-9]+ )?PRIVATE KEY-----\n[A-Za-z0-9+/]{40}/u;
+  const texts = projectFiles()
+    .filter((path) => !path.endsWith(".png") && !path.startsWith("test/vectors/"))
+    .map((path) => ({ path, text: readProjectFile(path) }));
+  t.same(
+    texts.filter(({ text }) => key.test(text)).map(({ path }) => path),
+    [],
+  );
+  t.same(
+    texts
+      .filter(({ path, text }) => path !== "test/tidy.test.ts" && /\/home\/[a-z]+\/|\/work\/(?:main|shared)/u.test(text))
+      .map(({ path }) => path),
+    [],
+  );
+});
