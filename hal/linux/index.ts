@@ -1,0 +1,2 @@
+// The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
+export { runProgram } from "./process/index.ts";

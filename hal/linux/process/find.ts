@@ -1,0 +1,34 @@
+// Where programs come from: the system's own folders, never the environment, which a user may have set.
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { Fault } from "../../fault.ts";
+
+const FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"] as const;
+
+/** The PATH a child gets, so that what it starts comes from the same folders. */
+export const CHILD_PATH = FOLDERS.join(":");
+
+/**
+ * @returns the absolute path of `program`: an absolute one as it is, a bare name from the system's folders.
+ * @throws Fault `process.failed` when it is not there or may not be run.
+ */
+export async function findProgram(program: string): Promise<string> {
+  const candidates = isAbsolute(program)
+    ? [program]
+    : program.includes("/")
+      ? []
+      : FOLDERS.map((folder) => join(folder, program));
+  for (const candidate of candidates) if (await mayRun(candidate)) return candidate;
+  const where = isAbsolute(program) ? "no program is there" : `it is in none of ${FOLDERS.join(", ")}`;
+  throw new Fault("process.failed", `run "${program}": ${where}; install the package that has it`);
+}
+
+async function mayRun(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return true;
+  } catch {
+    return false; // whatever the reason: the next folder is tried, and the fault above names them all
+  }
+}

@@ -1,0 +1,123 @@
+// One child process, bounded in time and in output. No shell: arguments reach the program as they are.
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { Fault } from "../../fault.ts";
+import { CHILD_PATH, findProgram } from "./find.ts";
+import { COMPLAINT_CHARACTERS_MAX } from "./limits.ts";
+
+export interface RunOptions {
+  /** After this the program and what it started (its process group) are killed. */
+  readonly timeoutMs: number;
+  /** Bound of stdout and of stderr, each. */
+  readonly outputBytesMax: number;
+  /** Replaces the whole environment; by default PATH and LC_ALL=C only, so that nothing of ours leaks and messages are in English. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Given to stdin, which is then closed. Without it stdin is /dev/null. */
+  readonly input?: string | Uint8Array;
+  /** A descriptor of ours that the program gets as its descriptor 3: the same open file description, so locks taken on it stay with us. */
+  readonly descriptor?: number;
+}
+
+export interface Ended {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How it ended, once every pipe is closed and the child is reaped. */
+interface Outcome {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+  /** Set when we ended it, or when it never started. */
+  readonly fault: Fault | undefined;
+}
+
+/**
+ * Runs `program` (a bare name from the system's folders, or an absolute path) and waits for its end.
+ * @throws Fault `process.failed` when it is missing, writes more than the bound, is killed, or ends with another code than 0; `process.timeout`.
+ */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions,
+): Promise<{ stdout: string; stderr: string }> {
+  const { exitCode, stdout, stderr } = await runToExit(program, args, options);
+  if (exitCode !== 0)
+    throw new Fault("process.failed", `run "${program}": it ended with code ${exitCode}${complaint(stderr, stdout)}`);
+  return { stdout, stderr };
+}
+
+/** Like {@link runProgram}, for programs whose exit code is an answer. @throws Fault `process.failed`, `process.timeout`. */
+export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<Ended> {
+  const path = await findProgram(program);
+  const { exitCode, signal, stdout, stderr, fault } = await finished(program, start(path, args, options), options);
+  if (fault !== undefined) throw fault;
+  if (exitCode === null) throw new Fault("process.failed", `run "${program}": it was ended by ${signal ?? "an unknown signal"}`);
+  return { exitCode, stdout: stdout.toString("utf8"), stderr: stderr.toString("utf8") };
+}
+
+function start(path: string, args: readonly string[], { env, input, descriptor }: RunOptions): ChildProcess {
+  return spawn(path, [...args], {
+    cwd: "/",
+    env: { ...(env ?? { PATH: CHILD_PATH, LC_ALL: "C" }) },
+    detached: true, // a process group of its own (setsid(2)), so that the kill reaches what it started
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe", ...(descriptor === undefined ? [] : [descriptor])],
+  });
+}
+
+/** Never rejects: how it ended is data. */
+function finished(program: string, child: ChildProcess, { timeoutMs, outputBytesMax, input }: RunOptions): Promise<Outcome> {
+  return new Promise((resolve) => {
+    let fault: Fault | undefined;
+    const end = (reason: Fault): void => {
+      fault ??= reason;
+      killGroup(child);
+      // A program that left the group could hold the pipes for ever; "close" waits for them only as long as we read.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    };
+    const overflow = (): void => end(new Fault("process.failed", `run "${program}": it wrote more than ${outputBytesMax} bytes`));
+    const stdout = collect(child.stdout, outputBytesMax, overflow);
+    const stderr = collect(child.stderr, outputBytesMax, overflow);
+    const timer = setTimeout(
+      () => end(new Fault("process.timeout", `run "${program}": not done after ${timeoutMs} ms, ended`)),
+      timeoutMs,
+    );
+    child.on("error", (cause) => end(new Fault("process.failed", `run "${program}": ${cause.message}`, { cause })));
+    child.on("close", (exitCode, signal) => {
+      clearTimeout(timer);
+      resolve({ exitCode, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr), fault });
+    });
+    child.stdin?.on("error", () => undefined); // EPIPE: the program read less than it was given; its exit code says whether that matters
+    if (input !== undefined) child.stdin?.end(input);
+  });
+}
+
+function collect(stream: Readable | null, bytesMax: number, overflow: () => void): readonly Buffer[] {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream?.on("data", (chunk: Buffer) => {
+    bytes += chunk.byteLength;
+    if (bytes > bytesMax) overflow();
+    else chunks.push(chunk);
+  });
+  return chunks;
+}
+
+/** kill(2) with a negative pid: the whole group. ESRCH means it is gone already. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
+/** The program's own words, on one line and printable: they end in logs and on terminals. */
+function complaint(stderr: string, stdout: string): string {
+  const words = (stderr.trim() === "" ? stdout : stderr).trim().replaceAll(/[\s\x00-\x1f\x7f-\x9f]+/g, " ");
+  return words === "" ? "" : `: ${words.slice(0, COMPLAINT_CHARACTERS_MAX)}`;
+}
