@@ -37,12 +37,14 @@ fi
 
 # --- OpenSSL's tpm2 provider >= 1.2.0, from Debian 13, with the tss2 libraries of the same suite. Nothing of it is installed.
 parts=.parts/debian13
-[ -f "$parts/complete" ] && exit 0
+# "usable" is set last, once every piece was seen to load on this machine; test/lab/needs.ts asks for it.
+[ -f "$parts/usable" ] && exit 0
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "parts: no apt-get, so no tpm2 provider; keys lie in files here" >&2; exit 0; }
 . /etc/os-release
 [ "${VERSION_CODENAME:-}" != "" ] || exit 0
 
 top=$PWD
+rm -rf "$parts/sources"
 mkdir -p "$parts/sources" "$parts/lists/partial" "$parts/archives/partial" "$parts/root"
 # the machine's own mirrors with the suite's name replaced
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/*.list; do
@@ -57,13 +59,38 @@ apt13() {
   apt-get -qq -oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts="$top/$parts/sources" -oDir::State::Lists="$top/$parts/lists" \
     -oDir::Cache::pkgcache= -oDir::Cache::srcpkgcache= -oAPT::Sandbox::User=root "$@"
 }
-echo "parts: fetching OpenSSL's tpm2 provider from Debian 13 (unpacked beside the project, not installed)" >&2
-if apt13 update >"$parts/log" 2>&1 &&
-  (cd "$parts/archives" && apt13 download tpm2-openssl libtss2-esys-3.0.2-0t64 libtss2-sys1t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
-    libtss2-rc0t64 libtss2-tcti-device0t64 libtss2-tcti-swtpm0t64 >>../log 2>&1); then
-  for package in "$parts"/archives/*.deb; do dpkg -x "$package" "$parts/root" || exit 0; done
-  touch "$parts/complete"
+if [ ! -f "$parts/complete" ]; then
+  echo "parts: fetching OpenSSL's tpm2 provider from Debian 13 (unpacked beside the project, not installed)" >&2
+  if apt13 update >"$parts/log" 2>&1 &&
+    (cd "$parts/archives" && apt13 download tpm2-openssl libtss2-esys-3.0.2-0t64 libtss2-sys1t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
+      libtss2-rc0t64 libtss2-tcti-device0t64 libtss2-tcti-swtpm0t64 >>../log 2>&1); then
+    for package in "$parts"/archives/*.deb; do dpkg -x "$package" "$parts/root" || exit 0; done
+    touch "$parts/complete"
+  else
+    echo "parts: could not fetch it (see $parts/log); keys lie in files here, tests of the TPM are skipped" >&2
+    exit 0
+  fi
+fi
+
+libraries=$(dirname "$(dirname "$(find "$parts/root" -name tpm2.so | head -n 1)")")
+loads() { ! LD_LIBRARY_PATH="$libraries" ldd "$1" 2>&1 | grep -q 'not found'; }
+
+# Debian 13's transport to swtpm wants glibc 2.38; where the machine's is older, the machine's own suite has one that fits (TCTIs have a stable ABI)
+transport="$libraries/libtss2-tcti-swtpm.so.0"
+if ! loads "$transport"; then
+  mkdir -p "$parts/own"
+  (cd "$parts/own" && apt-get -qq -oAPT::Sandbox::User=root download libtss2-tcti-swtpm0 >>../log 2>&1) ||
+    { [ "$(id -u)" = 0 ] && refresh && (cd "$parts/own" && apt-get -qq -oAPT::Sandbox::User=root download libtss2-tcti-swtpm0 >>../log 2>&1); }
+  for package in "$parts"/own/*.deb; do [ -f "$package" ] && dpkg -x "$package" "$parts/own/root"; done
+  find "$parts/own/root" -name 'libtss2-tcti-swtpm.so.0*' -exec cp -P {} "$libraries/" \; 2>/dev/null
+  # the link must point at the file that came with it, whatever the other was called
+  newest=$(find "$parts/own/root" -name 'libtss2-tcti-swtpm.so.0.*' -type f -exec basename {} \; 2>/dev/null | head -n 1)
+  [ -n "$newest" ] && ln -sfn "$newest" "$transport"
+fi
+
+if loads "$libraries/ossl-modules/tpm2.so" && loads "$transport"; then
+  touch "$parts/usable"
 else
-  echo "parts: could not fetch it (see $parts/log); keys lie in files here, tests of the TPM are skipped" >&2
+  echo "parts: the tpm2 provider of Debian 13 does not load on this machine; keys lie in files here, tests of the TPM are skipped" >&2
 fi
 exit 0

@@ -56,8 +56,9 @@ function has(part: Part): boolean {
   }
 }
 
-/** The tpm2 provider's module and the library path it needs, when build/parts.sh has unpacked one (or the system's own is new enough). */
+/** The tpm2 provider's module and the library path it needs, when build/parts.sh has unpacked one and seen that it loads here. */
 export function tpm2Provider(): { readonly module: string; readonly libraryPath: string } | undefined {
+  if (!existsSync(`${PROJECT}.parts/debian13/usable`)) return undefined;
   for (const triplet of ["x86_64-linux-gnu", "aarch64-linux-gnu"]) {
     const libraryPath = `${PARTS_DIRECTORY}/usr/lib/${triplet}`;
     const module = `${libraryPath}/ossl-modules/tpm2.so`;
