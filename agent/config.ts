@@ -1,0 +1,84 @@
+// The agent's configuration: one JSON file, every fault reported at once, unknown keys refused, safe defaults.
+import * as v from "valibot";
+import { parseJson } from "../hal/format/json.ts";
+import { check } from "../hal/format/schema.ts";
+import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/anchors/format.ts";
+
+export const CONFIG_BYTES_MAX = 65_536;
+const MEBIBYTE = 1_048_576;
+const DAY_S = 86_400;
+
+const absolutePath = v.pipe(v.string(), v.maxLength(255), v.regex(/^\/[^\0]*$/u, "expected an absolute path"));
+const seconds = (min: number, max: number) => v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
+const endpoint = v.strictObject({ host: hostSchema, port: portSchema });
+
+export const agentConfigSchema = v.strictObject({
+  /** Owned by the agent's user, mode 0700. */
+  stateDirectory: v.optional(absolutePath, "/var/lib/sallyport"),
+  wardenSocket: v.optional(absolutePath, "/run/sallyport/warden.sock"),
+  /** For the `sallyport` command: in a directory that only root (and the agent) may enter. */
+  localSocket: v.optional(absolutePath, "/run/sallyport-agent/root.sock"),
+  /** The hub's address and trust anchors: version 1 is in the image. */
+  anchors: v.optional(absolutePath, "/usr/share/sallyport/hub.json"),
+  /** The serial console; none when left out. */
+  console: v.optional(
+    v.strictObject({
+      path: absolutePath,
+      baudRate: v.optional(v.picklist([9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600]), 115_200),
+    }),
+  ),
+  key: v.optional(
+    v.strictObject({
+      /** `auto`: in the TPM where one is usable, else in a file. `tpm`: nowhere else. */
+      protection: v.optional(v.picklist(["auto", "tpm", "file"]), "auto"),
+      tpm: v.optional(
+        v.strictObject({
+          /** As tpm2-tss names it: `device:/dev/tpmrm0`, `swtpm:host=127.0.0.1,port=2321`. */
+          tcti: v.optional(
+            v.pipe(v.string(), v.maxLength(255), v.regex(/^[\x21-\x7e]+$/u, "expected a TCTI such as device:/dev/tpmrm0")),
+            "device:/dev/tpmrm0",
+          ),
+          /** OpenSSL's provider module when it is not in OpenSSL's own module directory. */
+          module: v.optional(absolutePath),
+          libraryPath: v.optional(absolutePath),
+        }),
+        {},
+      ),
+    }),
+    {},
+  ),
+  /** Private enterprise number: adds `urn:dev:ops:` to the certificate request (RFC 9039). */
+  enterpriseNumber: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(4_294_967_295))),
+  tunnel: v.optional(
+    v.strictObject({
+      /** Where to connect instead of the anchors' host and port; the certificate must still carry the anchors' name. */
+      connectTo: v.optional(endpoint),
+      /** Port 443 shared with other services is told apart by this name (RFC 7301). */
+      alpn: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64))),
+      /** HTTP CONNECT proxy; TLS stays end to end. */
+      proxy: v.optional(endpoint),
+      minTls: v.optional(v.picklist(["TLSv1.2", "TLSv1.3"]), "TLSv1.3"),
+      keepaliveS: v.optional(seconds(10, 1200), 60),
+    }),
+    {},
+  ),
+  enrolment: v.optional(v.strictObject({ connectTo: v.optional(endpoint) }), {}),
+  spool: v.optional(
+    v.strictObject({
+      bytesMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(65_536), v.maxValue(1024 * MEBIBYTE)), 16 * MEBIBYTE),
+      ageMaxS: v.optional(seconds(60, 3650 * DAY_S), 30 * DAY_S),
+    }),
+    {},
+  ),
+});
+export type AgentConfig = v.InferOutput<typeof agentConfigSchema>;
+
+/** @throws Fault `config.invalid` naming every fault, or `json.*` for a file that is no JSON. */
+export function parseAgentConfig(bytes: Uint8Array | string): AgentConfig {
+  return check(agentConfigSchema, parseJson(bytes, CONFIG_BYTES_MAX, "configuration"), "configuration", "config.invalid");
+}
+
+/** @throws Fault `config.invalid` naming every fault, or `json.*`. */
+export function parseAnchors(bytes: Uint8Array | string): HubAnchors {
+  return check(hubAnchorsSchema, parseJson(bytes, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub anchors", "config.invalid");
+}

@@ -1,0 +1,52 @@
+// The agent's configuration file as an input from outside.
+import { test } from "tap";
+import { parseAgentConfig, parseAnchors } from "../../agent/config.ts";
+import { Fault } from "../../hal/fault.ts";
+
+function faultOf(act: () => unknown): Fault {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
+  }
+  throw new Fault("assert.broken", "nothing was refused");
+}
+
+test("an empty file means the safe defaults", async (t) => {
+  const config = parseAgentConfig("{}");
+  t.match(config, {
+    stateDirectory: "/var/lib/sallyport",
+    key: { protection: "auto", tpm: { tcti: "device:/dev/tpmrm0" } },
+    tunnel: { minTls: "TLSv1.3", keepaliveS: 60 },
+    spool: { bytesMax: 16_777_216, ageMaxS: 2_592_000 },
+  });
+  t.equal(config.console, undefined, "no console is opened unless one is named");
+});
+
+test("all faults are reported at once, each with its path and what was expected", async (t) => {
+  const fault = faultOf(() =>
+    parseAgentConfig('{"tunnel":{"minTls":"TLSv1.1","keepaliveS":0},"key":{"protection":"none"},"stateDirectory":"relative"}'),
+  );
+  t.equal(fault.code, "config.invalid");
+  for (const path of ["tunnel.minTls", "tunnel.keepaliveS", "key.protection", "stateDirectory"]) t.match(fault.message, path);
+});
+
+test("an unknown key is refused at any depth, and named", async (t) => {
+  t.match(faultOf(() => parseAgentConfig('{"statedirectory":"/tmp"}')).message, "statedirectory");
+  t.match(faultOf(() => parseAgentConfig('{"tunnel":{"insecure":true}}')).message, "tunnel.insecure");
+});
+
+test("what is no JSON, or too much of it, is refused with its own code", async (t) => {
+  t.equal(faultOf(() => parseAgentConfig("{")).code, "json.invalid");
+  t.equal(faultOf(() => parseAgentConfig(`{"stateDirectory":"/${"x".repeat(70_000)}"}`)).code, "json.too-large");
+});
+
+test("hub anchors without a pin or with another form are refused", async (t) => {
+  const fault = faultOf(() =>
+    parseAnchors(
+      '{"v":1,"name":"hub","host":"hub.example","estPort":0,"mqttPort":8883,"authority":"","timeKey":"x","witnessKey":"y"}',
+    ),
+  );
+  for (const path of ["estPort", "authority", "timeKey", "witnessKey"]) t.match(fault.message, path);
+});
