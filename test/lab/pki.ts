@@ -48,10 +48,12 @@ export function openssl(args: readonly string[], input?: Uint8Array | string): B
 export function makeAuthority(directory: string, name: string, commonName = "Test Hub Authority"): Credential {
   const { certFile, keyFile } = files(directory, name);
   newKey(keyFile);
-  openssl([
-    ...["req", "-x509", "-new", "-key", keyFile, "-out", certFile, "-days", "3650", "-subj", `/CN=${commonName}`],
-    ...["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
-  ]);
+  openssl(
+    [
+      ["req", "-x509", "-new", "-key", keyFile, "-out", certFile, "-days", "3650", "-subj", `/CN=${commonName}`],
+      ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
+    ].flat(),
+  );
   return credential(certFile, keyFile);
 }
 
@@ -77,10 +79,12 @@ export function issueFor(directory: string, name: string, issuer: Credential, re
 export function selfSigned(directory: string, name: string, options: LeafOptions): Credential {
   const { certFile, keyFile } = files(directory, name);
   newKey(keyFile);
-  openssl([
-    ...["req", "-x509", "-new", "-key", keyFile, "-out", certFile, "-days", "30", "-subj", `/CN=${options.commonName}`],
-    ...["-addext", `subjectAltName=${namesOf(options)}`, "-addext", "extendedKeyUsage=serverAuth"],
-  ]);
+  openssl(
+    [
+      ["req", "-x509", "-new", "-key", keyFile, "-out", certFile, "-days", "30", "-subj", `/CN=${options.commonName}`],
+      ["-addext", `subjectAltName=${namesOf(options)}`, "-addext", "extendedKeyUsage=serverAuth"],
+    ].flat(),
+  );
   return credential(certFile, keyFile);
 }
 
@@ -142,7 +146,7 @@ function certify(directory: string, name: string, issuer: Credential, requestFil
     ...(usages.length > 0 ? [`extendedKeyUsage=${usages.join(",")}`] : []),
     ...(names === "" ? [] : [`subjectAltName=${names}`]),
     "subjectKeyIdentifier=hash",
-    ...(options.issuerKeyId === false ? ["authorityKeyIdentifier=none"] : ["authorityKeyIdentifier=keyid"]),
+    `authorityKeyIdentifier=${options.issuerKeyId === false ? "none" : "keyid"}`,
   ];
   writeFileSync(extensionsFile, `${lines.join("\n")}\n`);
   const notBefore = options.notBefore ?? new Date(Date.now() - HOUR_MS);
@@ -181,11 +185,13 @@ function certifyBetween(
       "",
     ].join("\n"),
   );
-  openssl([
-    ...["ca", "-batch", "-notext", "-preserveDN", "-config", configFile, "-cert", issuer.certFile, "-keyfile", issuer.keyFile],
-    ...["-in", requestFile, "-out", files(directory, name).certFile, "-extfile", extensionsFile],
-    ...["-startdate", asn1Time(notBefore), "-enddate", asn1Time(notAfter)],
-  ]);
+  openssl(
+    [
+      ["ca", "-batch", "-notext", "-preserveDN", "-config", configFile, "-cert", issuer.certFile, "-keyfile", issuer.keyFile],
+      ["-in", requestFile, "-out", files(directory, name).certFile, "-extfile", extensionsFile],
+      ["-startdate", asn1Time(notBefore), "-enddate", asn1Time(notAfter)],
+    ].flat(),
+  );
 }
 
 function namesOf(options: LeafOptions): string {
