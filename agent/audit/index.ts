@@ -1,0 +1,1 @@
+export { type Courier, type CourierPorts, createCourier } from "./courier.ts";
