@@ -44,6 +44,12 @@ export function openssl(args: readonly string[], input?: Uint8Array | string): B
   return run.stdout;
 }
 
+/** What `openssl` printed on both its outputs, however it ended: `req -verify` of OpenSSL 3.0 says that a signature is wrong and exits with 0. */
+export function opensslWords(args: readonly string[], input?: Uint8Array | string): string {
+  const run = spawnSync("openssl", args, { input, maxBuffer: 1 << 22 });
+  return `${run.stdout.toString()}\n${run.stderr.toString()}`;
+}
+
 /** A self-signed authority, P-256, as `NAME.crt` and `NAME.key` in `directory`. Two with the same common name differ in their keys only: an attacker's. */
 export function makeAuthority(directory: string, name: string, commonName = "Test Hub Authority"): Credential {
   const { certFile, keyFile } = files(directory, name);

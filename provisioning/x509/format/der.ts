@@ -72,8 +72,7 @@ export function decodeBer(bytes: Uint8Array, bytesMax: number, reading: Reading)
 function toForge(value: Value): Asn1 {
   const tagClass = value.tag & 0xc0;
   const type = value.tag & 0x1f;
-  if (value.content instanceof Uint8Array)
-    return asn1.create(tagClass, type, false, Buffer.from(value.content).toString("latin1"));
+  if (value.content instanceof Uint8Array) return asn1.create(tagClass, type, false, toCharacters(type, value.content));
   return asn1.create(
     tagClass,
     type,
@@ -84,8 +83,19 @@ function toForge(value: Value): Asn1 {
 
 function fromForge(node: Asn1): Value {
   const tag = node.tagClass | node.type;
-  if (typeof node.value === "string") return { tag, content: Buffer.from(node.value, "latin1") };
+  if (typeof node.value === "string") return { tag, content: fromCharacters(node.type, node.value) };
   return { tag: tag | CONSTRUCTED, content: node.value.map((part) => fromForge(part)) };
+}
+
+/** Forge holds octets as one character each, save for tag number 30, BMPString, where a character is two of them. */
+const BMP_STRING = 30;
+
+function toCharacters(type: number, octets: Uint8Array): string {
+  return type === BMP_STRING ? Buffer.from(octets).swap16().toString("utf16le") : Buffer.from(octets).toString("latin1");
+}
+
+function fromCharacters(type: number, characters: string): Uint8Array {
+  return type === BMP_STRING ? Buffer.from(characters, "utf16le").swap16() : Buffer.from(characters, "latin1");
 }
 
 export function sequence(...parts: readonly Value[]): Value {
