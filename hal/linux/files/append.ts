@@ -1,0 +1,155 @@
+// Files that only grow, for the audit log and the message spool.
+import { constants } from "node:fs";
+import { assert, Fault } from "../../fault.ts";
+import type { AppendFiles } from "../../ports.ts";
+import { openDirectory, syncDirectory } from "./directory.ts";
+import { removeFile, writeAll } from "./durable.ts";
+import { errnoOf, readFault, writeFault } from "./faults.ts";
+import { LISTED_NAMES_MAX, OPEN_FILES_MAX } from "./limits.ts";
+import { isName, pathOf } from "./names.ts";
+import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
+import { readTrusted } from "./read.ts";
+import { checkTrustedFile } from "./trust.ts";
+import { inTurns } from "./turns.ts";
+
+/**
+ * O_DSYNC, open(2): "by the time write(2) returns, the output data and associated file metadata have been transferred to the underlying hardware (i.e., as
+ * though each write(2) was followed by a call to fdatasync(2))". One system call an append instead of two.
+ */
+const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_DSYNC | SAFE;
+
+const MODE_PRIVATE = 0o600;
+
+/**
+ * Append files in `directory`, which is made (0700) when it is missing. Keeps at most {@link OPEN_FILES_MAX} of them open; dispose to close them.
+ * To be called under the state lock. Changes take turns over the whole directory.
+ *
+ * What the kernel guarantees: O_APPEND puts each write(2) at the end; O_DSYNC has it on the device when it returns; a new name is there after fsync(2) of the
+ * directory. After a power cut during a write the tail may hold any part of it, zeros included.
+ * @throws Fault `file.untrusted-owner`, `file.not-regular`, `file.read-failed`, `file.no-space`, `file.read-only`, `file.write-failed`.
+ */
+export async function linuxAppendFiles(directory: string, ops: FileOps = linuxOps): Promise<AppendFiles & AsyncDisposable> {
+  await openDirectory(ops, directory);
+  await settle(ops, directory);
+  const inTurn = inTurns();
+  const files = openFiles(ops, directory);
+  return {
+    list: () => listNames(ops, directory),
+    read: async (name, bytesMax) => readTrusted(ops, pathOf(directory, name), bytesMax),
+    append: (name, bytes) => inTurn(() => files.use(name, "append to", (file) => writeAll(file, bytes))),
+    truncate: (name, length) => inTurn(() => files.use(name, "cut", (file) => cut(file, length))),
+    remove: (name) =>
+      inTurn(async () => {
+        await files.close(name);
+        await removeFile(ops, directory, name);
+      }),
+    [Symbol.asyncDispose]: () => inTurn(() => files.closeAll()),
+  };
+}
+
+/**
+ * What a process that was killed wrote may be readable and not on the device yet. It is put there before anybody reads it: a record that was seen, and perhaps
+ * signed, must not be gone after the next power cut.
+ */
+async function settle(ops: FileOps, directory: string): Promise<void> {
+  for (const name of await listNames(ops, directory)) await syncIfFile(ops, pathOf(directory, name));
+  try {
+    await syncDirectory(ops, directory);
+  } catch (error) {
+    throw writeFault(error, `sync "${directory}"`);
+  }
+}
+
+/** A link, a socket or a file we may not read is left for {@link AppendFiles.read} to refuse. */
+async function syncIfFile(ops: FileOps, path: string): Promise<void> {
+  try {
+    const file = await ops.open(path, constants.O_RDONLY | SAFE);
+    try {
+      if ((await file.stat()).isFile()) await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (!["ELOOP", "ENXIO", "EACCES"].includes(errnoOf(error) ?? "")) throw writeFault(error, `sync "${path}"`);
+  }
+}
+
+async function listNames(ops: FileOps, directory: string): Promise<readonly string[]> {
+  try {
+    const names = await ops.names(directory, LISTED_NAMES_MAX);
+    if (names.length > LISTED_NAMES_MAX)
+      throw new Fault("file.too-large", `list "${directory}": it has more than ${LISTED_NAMES_MAX} names`);
+    return names.filter((name) => isName(name)).sort((a, b) => (a < b ? -1 : 1));
+  } catch (error) {
+    throw readFault(error, `list "${directory}"`);
+  }
+}
+
+/** A size is metadata that fdatasync(2) must not leave out, but fsync says it without a footnote. */
+async function cut(file: OpenFile, length: number): Promise<void> {
+  const { size } = await file.stat();
+  if (length > size) throw new Fault("file.write-failed", `cut a file to ${length} bytes: it has ${size}`);
+  await file.truncate(length);
+  await file.sync();
+}
+
+interface OpenFiles {
+  /** Runs `work` on the open file of `name`, made where there is none for `append`. After a fault the file is closed, and opened anew by the next use. */
+  use(name: string, action: "append to" | "cut", work: (file: OpenFile) => Promise<void>): Promise<void>;
+  close(name: string): Promise<void>;
+  closeAll(): Promise<void>;
+}
+
+function openFiles(ops: FileOps, directory: string): OpenFiles {
+  const open = new Map<string, OpenFile>(); // least recently used first
+  let closed = false;
+  const close = async (name: string): Promise<void> => {
+    const file = open.get(name);
+    open.delete(name);
+    await file?.close();
+  };
+  return {
+    use: async (name, action, work) => {
+      assert(!closed, "append files are not used after their disposal");
+      const path = pathOf(directory, name);
+      try {
+        const file = open.get(name) ?? (await openForAppend(ops, directory, path, action === "append to"));
+        open.delete(name);
+        open.set(name, file);
+        await work(file);
+        for (const oldest of open.keys()) if (open.size > OPEN_FILES_MAX) await close(oldest);
+      } catch (error) {
+        await close(name).catch(() => undefined); // the first fault is the one to report
+        throw writeFault(error, `${action} "${path}"`);
+      }
+    },
+    close,
+    closeAll: async () => {
+      closed = true;
+      for (const name of open.keys()) await close(name);
+    },
+  };
+}
+
+/** Syncs file and directory once: a name is durable only then, and an O_DSYNC write covers its own bytes only, not those of an append that failed before. */
+async function openForAppend(ops: FileOps, directory: string, path: string, mayCreate: boolean): Promise<OpenFile> {
+  const file = await openOrCreate(ops, path, mayCreate);
+  try {
+    checkTrustedFile(await file.stat(), path);
+    await file.sync();
+    await syncDirectory(ops, directory);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openOrCreate(ops: FileOps, path: string, mayCreate: boolean): Promise<OpenFile> {
+  try {
+    return await ops.open(path, APPENDING);
+  } catch (error) {
+    if (!mayCreate || errnoOf(error) !== "ENOENT") throw error;
+    return await ops.open(path, APPENDING | constants.O_CREAT | constants.O_EXCL, MODE_PRIVATE);
+  }
+}

@@ -1,0 +1,2 @@
+export { linuxAppendFiles } from "./append.ts";
+export { linuxFiles } from "./durable.ts";

@@ -1,0 +1,31 @@
+// Whose bytes these are. [STA-2]
+import { Fault } from "../../fault.ts";
+import type { FileFacts } from "./ops.ts";
+
+const GROUP_OR_OTHER_MAY_WRITE = 0o022;
+
+/**
+ * [STA-2] Refuses what another user could have written: owner must be us or root, and neither group nor others may write. A POSIX ACL that lets anybody else
+ * write shows in the group bits (acl(5): they hold its mask), so it is refused too.
+ * @throws Fault `file.untrusted-owner`.
+ */
+export function checkTrusted(facts: FileFacts, path: string): void {
+  const us = process.geteuid?.() ?? 0;
+  if (facts.uid !== us && facts.uid !== 0)
+    throw new Fault("file.untrusted-owner", `use "${path}": it belongs to user ${facts.uid}, expected ${us} or root`);
+  if ((facts.mode & GROUP_OR_OTHER_MAY_WRITE) !== 0)
+    throw new Fault(
+      "file.untrusted-owner",
+      `use "${path}": others may write it (mode ${octal(facts.mode)}); chmod go-w it if it is yours`,
+    );
+}
+
+/** @throws Fault `file.not-regular`, `file.untrusted-owner`. */
+export function checkTrustedFile(facts: FileFacts, path: string): void {
+  if (!facts.isFile()) throw new Fault("file.not-regular", `use "${path}": it is no regular file`);
+  checkTrusted(facts, path);
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
