@@ -1,0 +1,2 @@
+export { linuxClock } from "./linux.ts";
+export { simulatedClock } from "./simulated.ts";

@@ -1,0 +1,46 @@
+// The machine's clock.
+import { asFault, Fault } from "../../fault.ts";
+import type { SettableClock } from "../../ports.ts";
+import { runProgram } from "../process/index.ts";
+import { SET_CLOCK_ERROR_MS_MAX, SET_CLOCK_MS_MAX } from "./limits.ts";
+import { monotonicMs, sleep } from "./sleep.ts";
+
+/**
+ * The machine's clock. Setting it needs CAP_SYS_TIME (the warden has it) and goes through date(1), because Node has no clock_settime(2).
+ *
+ * What the kernel guarantees: CLOCK_REALTIME may step either way at any moment, also by others; CLOCK_MONOTONIC never does.
+ * @param run for tests: what runs date(1).
+ */
+export function linuxClock(run: typeof runProgram = runProgram): SettableClock {
+  return {
+    nowMs: () => Date.now(),
+    monotonicMs,
+    sleep,
+    set: (unixMs) => setSystemClock(unixMs, run),
+  };
+}
+
+/** @throws Fault `clock.set-failed`, also when the clock reads otherwise right after: somebody else sets it too. */
+async function setSystemClock(unixMs: number, run: typeof runProgram): Promise<void> {
+  const action = `set the clock to ${printable(unixMs)}`;
+  if (!Number.isSafeInteger(unixMs) || unixMs < 0)
+    throw new Fault("clock.set-failed", `${action}: expected whole milliseconds since 1970`);
+  const seconds = `${Math.floor(unixMs / 1000)}.${String(unixMs % 1000).padStart(3, "0")}`;
+  const startedAt = monotonicMs();
+  try {
+    await run("date", ["--utc", `--set=@${seconds}`], { timeoutMs: SET_CLOCK_MS_MAX, outputBytesMax: 1024 });
+  } catch (error) {
+    throw new Fault("clock.set-failed", `${action}: ${asFault(error, "process.failed", "run date").message}`, { cause: error });
+  }
+  const errorMs = Date.now() - unixMs - (monotonicMs() - startedAt);
+  if (Math.abs(errorMs) > SET_CLOCK_ERROR_MS_MAX)
+    throw new Fault(
+      "clock.set-failed",
+      `${action}: it reads ${printable(Date.now())} right after; is another program setting it?`,
+    );
+}
+
+function printable(unixMs: number): string {
+  const date = new Date(unixMs);
+  return Number.isNaN(date.getTime()) ? `${unixMs}` : date.toISOString();
+}

@@ -1,0 +1,37 @@
+// Waiting, by the clock that never steps.
+import { TIMER_MS_MAX } from "./limits.ts";
+
+/** CLOCK_MONOTONIC, clock_gettime(2): on Linux milliseconds since boot without time in suspend; never set, never goes back. The same for all processes. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+/**
+ * Resolves after `delayMs`, or at once and without rejecting when `signal` aborts. A step of the wall clock changes nothing: libuv's timers run on
+ * CLOCK_MONOTONIC. They may fire a fraction of a millisecond early, so the clock is asked again.
+ */
+export async function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+  const end = monotonicMs() + delayMs;
+  let left = delayMs;
+  while (left > 0 && !isAborted(signal)) {
+    await timer(Math.min(left, TIMER_MS_MAX), signal);
+    left = end - monotonicMs();
+  }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+/** An abort clears the timer, so nothing keeps the process alive, and the listener goes with it, so a signal that lives long collects none. */
+function timer(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timeout);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timeout = setTimeout(end, delayMs);
+    signal?.addEventListener("abort", end);
+  });
+}
