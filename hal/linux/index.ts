@@ -1,3 +1,7 @@
 // The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
+export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
+export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
+export { lockState } from "./lock/index.ts";
 export { runProgram } from "./process/index.ts";
+export { linuxVitals } from "./vitals/index.ts";

@@ -1,0 +1,73 @@
+// What the board says of itself. Facts only: what is a placeholder and what becomes the id is the warden's to judge. [ID-1] [ID-3]
+import { join } from "node:path";
+import { Fault } from "../../fault.ts";
+import type { Hardware } from "../../ports.ts";
+import { readKernelFile } from "../files/index.ts";
+import { builtInInterfaces } from "./interfaces.ts";
+import { ATTRIBUTE_BYTES_MAX, COMMISSIONED_BYTES_MAX } from "./limits.ts";
+
+export interface HardwareOptions {
+  /** `/`, or a folder that looks like the kernel's view: a simulated board. */
+  readonly root: string;
+  /** A file under `root` with an id given at commissioning: an EEPROM (`sys/bus/nvmem/devices/.../nvmem`) or a file of the factory's. */
+  readonly commissionedIdFile?: string;
+}
+
+/** [ID-1] in its order. DMI: dmi_id.c makes product_serial, board_serial and chassis_serial readable by root only. Device tree: the `serial-number` property. */
+const SERIALS = [
+  "sys/class/dmi/id/product_serial",
+  "sys/class/dmi/id/board_serial",
+  "sys/class/dmi/id/chassis_serial",
+  "proc/device-tree/serial-number",
+] as const;
+
+const MODELS = ["sys/class/dmi/id/product_name", "proc/device-tree/model"] as const;
+
+/** random(4): "a random string that is generated once ... at boot", a UUID. */
+const BOOT_ID = "proc/sys/kernel/random/boot_id";
+const BOOT_ID_PATTERN = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * What the kernel guarantees: DMI attributes and device-tree properties are what the firmware gave at boot and do not change; the boot id changes with every
+ * boot, never within one.
+ * @throws Fault `file.read-failed` where a source is there and cannot be read (most often: not root), and where there is no boot id: a simulated board must
+ *   bring its own, the machine's real one would not change with the board's boots.
+ */
+export function linuxHardware(options: HardwareOptions): Hardware {
+  const { root, commissionedIdFile } = options;
+  return {
+    facts: async () => ({
+      commissionedId: commissionedIdFile === undefined ? undefined : await text(root, commissionedIdFile, COMMISSIONED_BYTES_MAX),
+      serials: await texts(root, SERIALS),
+      interfaces: await builtInInterfaces(root),
+      model: (await texts(root, MODELS))[0],
+    }),
+    bootId: () => bootId(root),
+  };
+}
+
+async function bootId(root: string): Promise<string> {
+  const id = await text(root, BOOT_ID, ATTRIBUTE_BYTES_MAX);
+  if (id === undefined || !BOOT_ID_PATTERN.test(id))
+    throw new Fault(
+      "file.read-failed",
+      `read the boot id "${join(root, BOOT_ID)}": ${id === undefined ? "none is there" : `"${id}" is no UUID`}`,
+    );
+  return id;
+}
+
+async function texts(root: string, paths: readonly string[]): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const path of paths) {
+    const value = await text(root, path, ATTRIBUTE_BYTES_MAX);
+    if (value !== undefined) found.push(value);
+  }
+  return found;
+}
+
+/** @returns what stands before the first NUL (device-tree strings end with one), line end or erased EEPROM byte, trimmed; undefined when that is nothing. */
+async function text(root: string, path: string, bytesMax: number): Promise<string | undefined> {
+  const raw = await readKernelFile(join(root, path), bytesMax);
+  const value = raw?.split(/[\0\n\r\uFFFD]/, 1)[0]?.trim(); // 0xff, erased flash, is no UTF-8 and decodes to U+FFFD
+  return value === "" ? undefined : value;
+}

@@ -1,0 +1,1 @@
+export { type HardwareOptions, linuxHardware } from "./hardware.ts";

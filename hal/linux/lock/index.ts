@@ -1,0 +1,1 @@
+export { lockState } from "./lock.ts";

@@ -1,0 +1,1 @@
+export { linuxVitals } from "./vitals.ts";
