@@ -1,0 +1,136 @@
+// The snapshot for people: one screen of a serial terminal. Pure, ASCII, for console and command line alike. [CON-1]
+import type { Snapshot } from "./format.ts";
+import { plainText } from "./text.ts";
+import { counted, distance, duration, minute, size } from "./words.ts";
+
+/** One less than a terminal has, either way: the last column would wrap, the last line is the prompt's. */
+export const STATUS_COLUMNS_MAX = 79;
+export const STATUS_LINES_MAX = 22;
+const LABEL_COLUMNS = 8; // "trouble " is the longest; with 71 columns of key fingerprint beside it a line is full
+
+/** At most 22 lines of 79 columns, each ended by a newline: 1,760 bytes, 0.15 s at 115,200 baud. What does not fit is counted, `status --json` has it all. */
+export function renderStatus(snapshot: Snapshot): string {
+  const facts = [
+    heading(snapshot),
+    ...device(snapshot),
+    ...key(snapshot),
+    ...certificate(snapshot),
+    ...tunnel(snapshot),
+    ...stores(snapshot),
+    ...system(snapshot),
+  ];
+  const troubles = trouble(snapshot, STATUS_LINES_MAX - facts.length);
+  return [...facts, ...troubles].map((line) => `${plainText(line, STATUS_COLUMNS_MAX).trimEnd()}\n`).join("");
+}
+
+function heading({ program, at, life }: Snapshot): string {
+  const left = `${plainText(program, 32)}: ${life.toUpperCase()}`;
+  const right = `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`;
+  return left + right.padStart(STATUS_COLUMNS_MAX - left.length);
+}
+
+function row(label: string, ...parts: readonly (string | undefined)[]): string {
+  return label.padEnd(LABEL_COLUMNS) + parts.filter((part) => part !== undefined && part !== "").join(", ");
+}
+
+function device({ device, enrolment }: Snapshot): string[] {
+  const rows = [
+    device === undefined
+      ? row("device", "not known yet")
+      : row("device", `${device.id} (${SOURCES[device.source]})`, device.model),
+  ];
+  if (enrolment !== undefined && enrolment.state !== "done") {
+    rows.push(row("enrol", ENROLMENTS[enrolment.state]));
+    if (enrolment.lastFault !== undefined) rows.push(row("", `${enrolment.lastFault.code}: ${enrolment.lastFault.message}`));
+  }
+  return rows;
+}
+
+const SOURCES = {
+  commissioned: "given at commissioning",
+  serial: "board serial",
+  mac: "built-in MAC",
+  hash: "hash of the board serial or MAC",
+} as const;
+
+const ENROLMENTS = {
+  "waiting-for-approval": "waiting for the operator to approve this id and key fingerprint",
+  retrying: "trying again",
+  denied: "DENIED by the hub",
+} as const;
+
+function key({ key }: Snapshot): string[] {
+  if (key === undefined) return [row("key", "none yet")];
+  const where = key.protection === "tpm" ? "in the TPM" : "in a file, NOT in a TPM";
+  return [row("key", key.note === undefined ? where : `${where}: ${key.note}`), row("", key.fingerprint)];
+}
+
+function certificate({ certificate, at }: Snapshot): string[] {
+  if (certificate === undefined) return [row("cert", "none yet")];
+  const { state, notAfter, renewAt, serial, issuer } = certificate;
+  const nowMs = Date.parse(at);
+  const end = `${state === "expired" ? "EXPIRED" : "valid until"} ${minute(notAfter)} (${distance(Date.parse(notAfter), nowMs)})`;
+  const renewal = state === "fresh" && renewAt !== undefined ? `renewed ${distance(Date.parse(renewAt), nowMs)}` : state;
+  return [
+    row("cert", end, state === "expired" ? undefined : renewal),
+    row("", `serial ${plainText(serial, 40)}`, `issuer ${issuer}`),
+  ];
+}
+
+function tunnel({ tunnel }: Snapshot): string[] {
+  const { hub, peer, tls, cipher, group, mqtt, lastFault } = tunnel;
+  const rows = [row("tunnel", tunnelState(tunnel), counted(tunnel.connections, "connection"))];
+  if (hub !== undefined) rows.push(row("", `hub ${hub}`, peer === undefined ? undefined : `peer ${peer}`));
+  const session = [tls, cipher, group, mqtt === undefined ? undefined : `MQTT ${mqtt}`];
+  if (session.some((part) => part !== undefined)) rows.push(row("", ...session));
+  if (lastFault !== undefined && tunnel.state !== "connected") rows.push(row("", `${lastFault.code}: ${lastFault.message}`));
+  return rows;
+}
+
+function tunnelState({ state, connectedForS, retryInS }: Snapshot["tunnel"]): string {
+  switch (state) {
+    case "connected":
+      return connectedForS === undefined ? "up" : `up for ${duration(connectedForS)}`;
+    case "waiting":
+      return retryInS === undefined ? "DOWN, will try again" : `DOWN, next try in ${duration(retryInS)}`;
+    case "connecting":
+      return "DOWN, connecting now";
+    case "idle":
+      return "not started";
+  }
+}
+
+function stores({ tunnel: { spool }, audit }: Snapshot): string[] {
+  return [
+    row("spool", `${counted(spool.messages, "message")} waiting`, size(spool.bytes), `${spool.dropped} dropped`),
+    audit === undefined
+      ? row("audit", "not known: the warden does not answer")
+      : row("audit", counted(audit.size, "record"), `${audit.witnessedSize} witnessed by the hub`, `${audit.dropped} dropped`),
+  ];
+}
+
+const CLOCKS = {
+  unset: "NOT SET",
+  unverified: "plausible, not checked against the hub",
+  synced: "set from the hub's signed time",
+} as const;
+
+function system({ clock, system }: Snapshot): string[] {
+  const memory =
+    system.memoryTotalBytes === 0 ? "not known" : `${size(system.memoryAvailableBytes)} of ${size(system.memoryTotalBytes)} free`;
+  const warden = system.wardenResidentBytes === undefined ? undefined : `warden ${size(system.wardenResidentBytes)}`;
+  return [
+    row("clock", clock === undefined ? "not known: the warden does not answer" : CLOCKS[clock.state]),
+    row("memory", memory, `agent ${size(system.agentResidentBytes)}`, warden),
+    row("machine", `up ${duration(system.uptimeS)}`, `load ${system.load1.toFixed(2)}`),
+  ];
+}
+
+function trouble({ troubles }: Snapshot, linesMax: number): string[] {
+  if (troubles.length === 0) return [row("trouble", "none")];
+  const shown = troubles.length <= linesMax ? troubles : troubles.slice(0, linesMax - 1);
+  const rows = shown.map((text, index) => row(index === 0 ? "trouble" : "", text));
+  return shown.length === troubles.length
+    ? rows
+    : [...rows, row("", `and ${troubles.length - shown.length} more: see status --json`)];
+}

@@ -1,0 +1,83 @@
+import fc from "fast-check";
+import { test } from "tap";
+import * as v from "valibot";
+import { composeSnapshot, type SnapshotParts } from "../../../agent/status/index.ts";
+import { snapshotSchema } from "../../../agent/status/format.ts";
+import { BLANK_PARTS, CONNECTED } from "../../lab/snapshot.ts";
+
+const WARDEN = {
+  value: {
+    startedMonotonicMs: 1,
+    uptimeS: 2,
+    audit: { size: 9, witnessedSize: 4, dropped: 0 },
+    clock: { state: "synced", nowMs: 1, floorMs: 0 },
+    residentBytes: 44_000_000,
+  },
+} as const satisfies SnapshotParts["warden"];
+
+test("a blank device with a silent warden makes a snapshot, with the silence as a trouble", async (t) => {
+  const snapshot = composeSnapshot(BLANK_PARTS);
+  t.ok(v.is(snapshotSchema, snapshot));
+  t.notOk("audit" in snapshot || "clock" in snapshot || "device" in snapshot || "key" in snapshot);
+  t.same(snapshot.troubles, ["protocol.closed: the warden does not answer: no warden at its socket"]);
+});
+
+test("what the warden says is shown", async (t) => {
+  const snapshot = composeSnapshot({ ...BLANK_PARTS, warden: WARDEN });
+  t.match(snapshot, {
+    audit: { size: 9, witnessedSize: 4 },
+    clock: { state: "synced" },
+    system: { wardenResidentBytes: 44_000_000, uptimeS: 12 },
+    troubles: { length: 0 },
+  });
+});
+
+test("states that call for someone become troubles: clock, dropped records and messages, expiry, denial", async (t) => {
+  const { troubles } = composeSnapshot({
+    ...BLANK_PARTS,
+    warden: {
+      value: {
+        ...WARDEN.value,
+        clock: { ...WARDEN.value.clock, state: "unset" },
+        audit: { size: 9, witnessedSize: 0, dropped: 5 },
+      },
+    },
+    enrolment: { state: "denied" },
+    certificate: { serial: "1", issuer: "CN=x", notBeforeMs: 0, notAfterMs: 1, renewAtMs: undefined, state: "expired" },
+    tunnel: { ...CONNECTED.tunnel, spool: { messages: 1, bytes: 2, dropped: 3 } },
+    vitals: { fault: { code: "file.read-failed", message: "no /proc" } },
+    faults: [{ code: "serial.open-failed", message: "open /dev/ttyS0: no such device" }],
+  });
+  t.same(
+    troubles.map((trouble) => trouble.split(":")[0]),
+    ["serial.open-failed", "file.read-failed", "x509.invalid", "enrol.denied", "time.out-of-range", "audit.full", "spool.full"],
+  );
+});
+
+test("whatever the parts hold, the snapshot's own schema takes it", async () => {
+  const text = fc.string({ unit: "binary", maxLength: 1000 });
+  const number = fc.double({ noNaN: true, min: -1e18, max: 1e18 });
+  fc.assert(
+    fc.property(text, number, fc.array(text, { maxLength: 40 }), (text, number, messages) => {
+      const snapshot = composeSnapshot({
+        ...BLANK_PARTS,
+        program: text,
+        nowMs: number,
+        key: { protection: "file", fingerprint: `sha256:${"0".repeat(64)}`, note: text },
+        certificate: { serial: text, issuer: text, notBeforeMs: number, notAfterMs: number, renewAtMs: number, state: "fresh" },
+        vitals: {
+          value: {
+            uptimeS: number,
+            load1: number,
+            memoryTotalBytes: number,
+            memoryAvailableBytes: number,
+            residentBytes: number,
+          },
+        },
+        faults: messages.map((message) => ({ code: "tunnel.closed", message })),
+      });
+      return v.is(snapshotSchema, snapshot);
+    }),
+    { numRuns: 200 },
+  );
+});
