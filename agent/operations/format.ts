@@ -1,6 +1,8 @@
 // Operations: who asks, what can be asked, how it is asked and answered, the same by tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
 import * as v from "valibot";
-import { faultSchema } from "../../warden/protocol/format.ts";
+import { auditRecordSchema } from "../../warden/audit/format/index.ts";
+import { auditHeadSchema, faultSchema } from "../../warden/protocol/format.ts";
+import { snapshotSchema } from "../status/format.ts";
 
 /** Least to most. What each may do is in {@link OPERATIONS}: roles are data there, not code. */
 export const ROLES = ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"] as const;
@@ -41,10 +43,26 @@ export const OPERATION_REQUEST_BYTES_MAX = 65_536;
 export const OPERATION_ANSWER_BYTES_MAX = 262_144;
 export const AUDIT_TAIL_RECORDS_MAX = 256;
 
+/** The newest records of the trail, oldest first; fewer than asked for when an answer can't hold more. */
+export const auditTailSchema = v.strictObject({
+  head: auditHeadSchema,
+  records: v.pipe(v.array(auditRecordSchema), v.maxLength(AUDIT_TAIL_RECORDS_MAX)),
+});
+export type AuditTail = v.InferOutput<typeof auditTailSchema>;
+
+interface OperationKind {
+  readonly args: v.GenericSchema;
+  readonly result: v.GenericSchema;
+  readonly roles: readonly Role[];
+  /** True when it alters the device: such an operation does not begin before the audit trail holds it. [OPS-5] */
+  readonly changes: boolean;
+}
+
 /** [OPS-4] The table: every operation with its arguments and the roles that may ask for it. The device's whole attack surface for a principal is this list. */
 export const OPERATIONS = {
   status: {
     args: v.strictObject({}),
+    result: snapshotSchema,
     roles: ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
@@ -52,15 +70,15 @@ export const OPERATIONS = {
     args: v.strictObject({
       count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(AUDIT_TAIL_RECORDS_MAX)), 10),
     }),
+    result: auditTailSchema,
     roles: ["technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
-} as const satisfies Readonly<
-  Record<string, { readonly args: v.GenericSchema; readonly roles: readonly Role[]; readonly changes: boolean }>
->;
+} as const satisfies Readonly<Record<string, OperationKind>>;
 
 export type OperationName = keyof typeof OPERATIONS;
 export type OperationArgs<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["args"]>;
+export type OperationResult<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["result"]>;
 
 export function isOperationName(name: string): name is OperationName {
   return Object.hasOwn(OPERATIONS, name);
@@ -72,15 +90,22 @@ export const correlationSchema = v.pipe(
   v.regex(/^[A-Za-z0-9._-]{1,64}$/, "expected 1 to 64 letters, digits, '.', '_', '-'"),
 );
 
+/** Passes the object on untouched: v.record would drop members named like those of Object.prototype, and what is dropped is not refused. */
+const anyObjectSchema = v.custom<Readonly<Record<string, unknown>>>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "expected an object",
+);
+
 /** [OPS-6] */
 export const operationRequestSchema = v.strictObject({
   v: v.literal(1),
   id: correlationSchema,
   operation: v.pipe(v.string(), v.maxLength(64)),
-  args: v.optional(v.record(v.string(), v.unknown()), {}),
+  args: v.optional(anyObjectSchema, {}),
 });
 export type OperationRequest = v.InferOutput<typeof operationRequestSchema>;
 
+/** [OPS-6] `id` is empty when the request could not be read far enough to know it. */
 export const operationAnswerSchema = v.union([
   v.strictObject({ v: v.literal(1), id: v.string(), result: v.record(v.string(), v.unknown()) }),
   v.strictObject({ v: v.literal(1), id: v.string(), fault: faultSchema }),

@@ -1,0 +1,61 @@
+// What the operations do, on the parts that know: reading only, so far.
+import { Fault } from "../../hal/fault.ts";
+import { AUDIT_RECORD_BYTES_MAX, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
+import { AUDIT_READ_RECORDS_MAX, type AuditHead } from "../../warden/protocol/format.ts";
+import type { Snapshot } from "../status/format.ts";
+import type { Handlers } from "./bind.ts";
+import { type AuditTail, OPERATION_ANSWER_BYTES_MAX } from "./format.ts";
+import { ANSWER_MARGIN_BYTES } from "./limits.ts";
+
+export interface HandlerPorts {
+  readonly snapshot: () => Promise<Snapshot>;
+  readonly auditHead: () => Promise<AuditHead>;
+  /** Encoded records from number `from` on, at most `count`; fewer when the trail ends or the answer is full. At most {@link AUDIT_READ_RECORDS_MAX}. */
+  readonly readAudit: (from: number, count: number) => Promise<readonly Uint8Array[]>;
+}
+
+export function createHandlers(ports: HandlerPorts): Handlers {
+  return {
+    status: () => ports.snapshot(),
+    "audit.tail": ({ count }) => auditTail(ports, count),
+  };
+}
+
+/** The last `count` records. Read in pieces, the newest kept when an answer can't hold all: at most 256 records of 4 KiB are in memory. */
+async function auditTail(ports: HandlerPorts, count: number): Promise<AuditTail> {
+  const head = await ports.auditHead();
+  const records: Uint8Array[] = [];
+  let next = Math.max(0, head.size - count);
+  while (next < head.size) {
+    const piece = await ports.readAudit(next, Math.min(AUDIT_READ_RECORDS_MAX, head.size - next));
+    if (piece.length === 0) break; // segments the hub has witnessed may be gone; what is left is what there is [AUD-11]
+    records.push(...piece.slice(0, head.size - next));
+    next += piece.length;
+  }
+  return { head, records: newestThatFit(records).map((record) => decoded(record)) };
+}
+
+function newestThatFit(records: readonly Uint8Array[]): readonly Uint8Array[] {
+  let bytes = ANSWER_MARGIN_BYTES;
+  let first = records.length;
+  for (const record of records.toReversed()) {
+    bytes += record.byteLength + 1;
+    if (bytes > OPERATION_ANSWER_BYTES_MAX) break;
+    first -= 1;
+  }
+  return records.slice(first);
+}
+
+/** @throws Fault `audit.tampered`: the warden gives out what lies in the log; a record no warden wrote means that someone else did. */
+function decoded(record: Uint8Array): AuditRecord {
+  try {
+    return decodeAuditRecord(record);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new Fault(
+      "audit.tampered",
+      `a record of the audit trail can't be read (${Math.min(record.byteLength, AUDIT_RECORD_BYTES_MAX)} bytes); verify the trail: ${error.message}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,133 @@
+// The trail of what was asked, and what happens when it takes no records.
+import { test } from "tap";
+import type { BoundOperation } from "../../../agent/operations/bind.ts";
+import { createOperations } from "../../../agent/operations/index.ts";
+import { createPipeline } from "../../../agent/operations/pipeline.ts";
+import { Fault } from "../../../hal/fault.ts";
+import { type AuditEntry, auditEntrySchema } from "../../../warden/audit/format/index.ts";
+import * as v from "valibot";
+import { CLOCK, CONSOLE, HANDLERS, HASTY_CLOCK, ROOT, watchedOperations } from "../../lab/operations.ts";
+
+const full = async (): Promise<void> => {
+  throw new Fault("audit.full", "the trail is full");
+};
+
+/** No operation of the table changes anything yet: one that does, to see the rule it will be under. */
+function changing(ran: string[]): ReadonlyMap<string, BoundOperation> {
+  const operation: BoundOperation = {
+    name: "change",
+    roles: ["owner"],
+    changes: true,
+    prepare: () => ({
+      async run() {
+        ran.push("changed");
+        return { resultFor: () => ({ done: true }) };
+      },
+    }),
+  };
+  return new Map([["change", operation]]);
+}
+
+test("[OPS-5] what is allowed is audited with principal, operation, channel and duration", async (t) => {
+  const { operations, entries } = watchedOperations();
+  await operations.perform(ROOT, { v: 1, id: "r-1", operation: "audit.tail", args: { count: 2 } });
+  t.match(entries, [
+    {
+      event: "operation.allowed",
+      result: "ok",
+      principal: "local-root",
+      correlation: "r-1",
+      detail: { operation: "audit.tail", channel: "local", durationMs: Number },
+    },
+  ]);
+  t.ok(v.is(auditEntrySchema, entries[0]), "the warden's schema takes it");
+});
+
+test("[OPS-5] a reading operation goes on when the trail takes no records, and the trouble is told until it does again", async (t) => {
+  let audit = full;
+  const operations = createOperations({ handlers: HANDLERS, audit: () => audit(), clock: CLOCK });
+  t.same(operations.troubles(), []);
+  t.match(await operations.perform(CONSOLE, { v: 1, id: "1", operation: "status" }), { result: { v: 1 } });
+  t.match(operations.troubles(), [{ code: "audit.full" }]);
+  audit = async () => {};
+  await operations.perform(CONSOLE, { v: 1, id: "2", operation: "status" });
+  t.same(operations.troubles(), []);
+});
+
+test("[OPS-5] a refusal stays a refusal when the trail takes no records", async (t) => {
+  const operations = createOperations({ handlers: HANDLERS, audit: full, clock: CLOCK });
+  t.match(await operations.perform(CONSOLE, { v: 1, id: "1", operation: "audit.tail" }), { fault: { code: "operation.denied" } });
+});
+
+test("[OPS-5] a changing operation is recorded before it begins and when it has ended", async (t) => {
+  const ran: string[] = [];
+  const seen: [AuditEntry, number][] = [];
+  const audit = async (entry: AuditEntry): Promise<void> => void seen.push([entry, ran.length]);
+  const operations = createPipeline({ operations: changing(ran), audit, clock: CLOCK });
+  t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "change" }), { result: { done: true } });
+  t.match(seen, [
+    [{ event: "operation.allowed", detail: { stage: "begins" } }, 0],
+    [{ event: "operation.allowed", result: "ok", detail: { durationMs: Number } }, 1],
+  ]);
+});
+
+test("[OPS-5] a changing operation that can't be recorded does not begin", async (t) => {
+  for (const [name, audit] of [
+    ["refuses", full],
+    ["hangs", () => new Promise<void>(() => {})],
+  ] as const) {
+    const ran: string[] = [];
+    const operations = createPipeline({ operations: changing(ran), audit, clock: HASTY_CLOCK });
+    t.match(
+      await operations.perform(ROOT, { v: 1, id: "1", operation: "change" }),
+      { fault: { code: "audit.write-failed", message: /nothing was changed/ } },
+      `a trail that ${name}`,
+    );
+    t.same(ran, []);
+  }
+});
+
+test("a handler that fails is answered and audited as allowed and failed; a guest gets the code without the words", async (t) => {
+  const broken = { ...HANDLERS, status: () => Promise.reject(new Fault("file.read-failed", 'read "/var/lib/secret"')) };
+  const { operations, entries } = watchedOperations(broken);
+  t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), {
+    fault: { code: "file.read-failed", message: /secret/ },
+  });
+  const answer = await operations.perform(CONSOLE, { v: 1, id: "2", operation: "status" });
+  t.match(answer, { fault: { code: "file.read-failed" } });
+  t.notMatch(JSON.stringify(answer), /secret/);
+  t.match(entries, [
+    { event: "operation.allowed", result: "failed", detail: { code: "file.read-failed", message: /secret/ } },
+    { result: "failed" },
+  ]);
+});
+
+test("a handler that throws what is no Fault, at once or later, is an operation that failed", async (t) => {
+  for (const status of [
+    () => Promise.reject(new RangeError("too far")),
+    () => {
+      throw new RangeError("too far");
+    },
+  ]) {
+    const { operations } = watchedOperations({ ...HANDLERS, status });
+    t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), {
+      fault: { code: "operation.failed", message: /too far/ },
+    });
+  }
+});
+
+test("a handler that never answers is answered for", async (t) => {
+  const { operations } = watchedOperations({ ...HANDLERS, status: () => new Promise(() => {}) }, HASTY_CLOCK);
+  t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), {
+    fault: { code: "operation.failed", message: /no answer within 10000 ms/ },
+  });
+});
+
+test("a defect of ours is recorded and then thrown: it must not pass for a refusal", async (t) => {
+  const { operations, entries } = watchedOperations({
+    ...HANDLERS,
+    status: () => Promise.reject(new Fault("assert.broken", "one is two")),
+  });
+  await t.rejects(operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), { code: "assert.broken" });
+  t.match(entries, [{ result: "failed", detail: { code: "assert.broken" } }]);
+});

@@ -1,0 +1,48 @@
+import { test } from "tap";
+import * as v from "valibot";
+import { snapshotForGuest } from "../../../agent/operations/redact.ts";
+import { snapshotSchema } from "../../../agent/status/format.ts";
+import { CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/operations.ts";
+import { CONNECTED, WAITING } from "../../lab/snapshot.ts";
+
+const troubled = {
+  ...WAITING,
+  tunnel: {
+    ...CONNECTED.tunnel,
+    lastFault: { code: "tunnel.unreachable", message: 'connect "hub.example.net" by proxy "10.1.2.3"' },
+  },
+  troubles: ['file.read-only: write "/var/lib/sallyport/current"', "something about 10.1.2.3", "and 3 more"],
+} as const;
+
+test("[OPS-5] a guest sees state, protection, fingerprint and codes; not where the hub is, who issued, or the words of faults", async (t) => {
+  const seen = snapshotForGuest({ ...troubled, certificate: CONNECTED.certificate, troubles: [...troubled.troubles] });
+  t.notMatch(JSON.stringify(seen), /example|10\.1\.2\.3|\/var\/lib|Device CA|4f1d2c3b/u);
+  t.match(seen, {
+    life: "requested",
+    device: { id: "gw-0042" },
+    key: { protection: "file", fingerprint: /^sha256:/ },
+    enrolment: { state: "waiting-for-approval", lastFault: { code: "enrol.pending", message: "(withheld)" } },
+    tunnel: { state: "connected", hub: "(withheld)", lastFault: { code: "tunnel.unreachable" } },
+    troubles: ["file.read-only: (withheld)", "(withheld)", "(withheld)"],
+  });
+  t.ok(v.is(snapshotSchema, seen), "still a snapshot");
+});
+
+test("what a snapshot does not have is not made up for a guest", async (t) => {
+  const { certificate: _, enrolment: __, ...bare } = WAITING;
+  const seen = snapshotForGuest({
+    ...bare,
+    tunnel: { state: "idle", connections: 0, spool: { messages: 0, bytes: 0, dropped: 0 } },
+  });
+  t.notOk("certificate" in seen || "enrolment" in seen || "hub" in seen.tunnel || "lastFault" in seen.tunnel);
+});
+
+test("[OPS-5] the same question: the console gets the reduced snapshot, local root the whole", async (t) => {
+  const { operations } = watchedOperations(HANDLERS);
+  t.match(await operations.perform(CONSOLE, { v: 1, id: "1", operation: "status" }), {
+    result: { tunnel: { hub: "(withheld)" } },
+  });
+  t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), {
+    result: { tunnel: { hub: "hub.example.net:8883" } },
+  });
+});

@@ -1,0 +1,56 @@
+// Who may ask for what: every operation with every role, exhaustively.
+import { test } from "tap";
+import * as v from "valibot";
+import { authorize } from "../../../agent/operations/interceptors.ts";
+import { bindOperations } from "../../../agent/operations/bind.ts";
+import { operationRequestSchema, OPERATIONS, isOperationName, type Principal, ROLES } from "../../../agent/operations/format.ts";
+import { CLOCK, CONSOLE, HANDLERS } from "../../lab/operations.ts";
+
+const ports = { operations: bindOperations(HANDLERS), audit: async () => {}, clock: CLOCK };
+const principal = (roles: Principal["roles"]): Principal => ({
+  id: "someone",
+  roles,
+  attributes: { channel: "local" },
+  credentials: [],
+});
+const ask = (operation: string) => v.parse(operationRequestSchema, { v: 1, id: "1", operation });
+
+test("[OPS-4] every operation with every role is allowed if and only if the table names the role", async (t) => {
+  for (const name of Object.keys(OPERATIONS)) {
+    if (!isOperationName(name)) throw t.fail(`"${name}" is not a name of the table`);
+    const named: readonly string[] = OPERATIONS[name].roles;
+    for (const role of ROLES) {
+      const attempt = () => authorize({ caller: CONSOLE, principal: principal([role]), request: ask(name) }, ports);
+      if (named.includes(role)) t.equal(attempt().operation?.name, name, `${role} may ask for ${name}`);
+      else t.throws(attempt, { code: "operation.denied" }, `${role} may not ask for ${name}`);
+    }
+    t.throws(() => authorize({ caller: CONSOLE, principal: principal([]), request: ask(name) }, ports), {
+      code: "operation.denied",
+    });
+  }
+});
+
+test("[OPS-4] one role that is named is enough", async (t) => {
+  const passage = authorize({ caller: CONSOLE, principal: principal(["guest", "auditor"]), request: ask("audit.tail") }, ports);
+  t.equal(passage.operation?.name, "audit.tail");
+});
+
+test("[OPS-4] the whole table, pinned: a new operation or a wider right shows up in review", async (t) => {
+  const rights = Object.entries(OPERATIONS).map(
+    ([name, { roles, changes }]) => `${name} ${changes ? "changes" : "reads"}: ${roles.join(" ")}`,
+  );
+  t.same(rights, [
+    "status reads: guest viewer technician maintainer security-admin auditor owner",
+    "audit.tail reads: technician maintainer security-admin auditor owner",
+  ]);
+});
+
+test("[OPS-4] names that are not in the table do not exist, those an object inherits included", async (t) => {
+  for (const name of ["", "reboot", "constructor", "__proto__", "toString", "hasOwnProperty", "STATUS", "status ", "audit"]) {
+    t.throws(
+      () => authorize({ caller: CONSOLE, principal: principal(["owner"]), request: ask(name) }, ports),
+      { code: "operation.unknown" },
+      `"${name}"`,
+    );
+  }
+});

@@ -1,0 +1,59 @@
+// Operations on parts a test can watch: real pipeline, real table, recorded audit entries.
+import { createOperations, type Handlers, type Operations } from "../../agent/operations/index.ts";
+import type { Caller } from "../../agent/operations/index.ts";
+import type { Clock } from "../../hal/ports.ts";
+import { type AuditEntry, type AuditRecord, auditRecord } from "../../warden/audit/format/index.ts";
+import { CONNECTED } from "./snapshot.ts";
+
+export const ROOT: Caller = { channel: "local", socket: "root" };
+export const CONSOLE: Caller = { channel: "console" };
+export const HUB: Caller = { channel: "tunnel", certificate: `sha256:${"ab".repeat(32)}` };
+
+/** The real clock of this process, as a port. */
+export const CLOCK: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (delayMs, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted === true) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(done, delayMs);
+      signal?.addEventListener("abort", done, { once: true });
+    }),
+};
+
+/** A clock on which every wait is over at once. */
+export const HASTY_CLOCK: Clock = { ...CLOCK, sleep: () => Promise.resolve() };
+
+export function recordOf(seq: number, entry: AuditEntry = { event: "tunnel.connected", result: "ok" }): AuditRecord {
+  return auditRecord(entry, {
+    seq,
+    atMs: Date.UTC(2026, 10, 22, 4, 0, seq),
+    monotonicMs: 1000 * seq,
+    bootId: "0f0e0d0c-0b0a-4908-8706-050403020100",
+    clockSynced: true,
+  });
+}
+
+export const HANDLERS: Handlers = {
+  status: async () => CONNECTED,
+  "audit.tail": async ({ count }) => ({
+    head: { size: 3, witnessedSize: 1, dropped: 0 },
+    records: [0, 1, 2].slice(-count).map((seq) => recordOf(seq)),
+  }),
+};
+
+/** @returns the operations, and what they wrote to the audit trail so far. */
+export function watchedOperations(
+  handlers: Handlers = HANDLERS,
+  clock: Clock = CLOCK,
+): { readonly operations: Operations; readonly entries: readonly AuditEntry[] } {
+  const entries: AuditEntry[] = [];
+  const audit = async (entry: AuditEntry): Promise<void> => {
+    entries.push(entry);
+  };
+  return { operations: createOperations({ handlers, audit, clock }), entries };
+}
