@@ -1,0 +1,49 @@
+// A null-modem cable: two pseudo-terminals joined by socat. What is written to one end comes out of the other.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { access, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { assert } from "../../hal/fault.ts";
+
+export interface PtyPair {
+  /** The end for the device under test. */
+  readonly devicePath: string;
+  /** The end for the technician. */
+  readonly hostPath: string;
+  /** Pulls the cable: both ends hang up. Calling it twice does no harm. */
+  readonly stop: () => Promise<void>;
+}
+
+const WAIT_MS_MAX = 10_000;
+
+/** Lays a cable and returns when both ends are there. @throws Fault `assert.broken` when socat ends or does not come up. */
+export async function startPtyPair(): Promise<PtyPair> {
+  const directory = await mkdtemp(join(tmpdir(), "pty-"));
+  const [devicePath, hostPath] = [join(directory, "device"), join(directory, "host")];
+  const end = (link: string): string => `pty,raw,echo=0,link=${link}`;
+  const socat = spawn("socat", [end(devicePath), end(hostPath)], { stdio: "ignore" });
+  const ended = once(socat, "exit");
+  const stop = async (): Promise<void> => {
+    if (isRunning(socat)) socat.kill("SIGKILL");
+    await ended;
+    await rm(directory, { recursive: true, force: true });
+  };
+  for (let waitedMs = 0; !((await exists(devicePath)) && (await exists(hostPath))); waitedMs += 10) {
+    assert(isRunning(socat) && waitedMs < WAIT_MS_MAX, "socat makes two pseudo-terminals");
+    await sleep(10);
+  }
+  return { devicePath, hostPath, stop };
+}
+
+function isRunning(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
