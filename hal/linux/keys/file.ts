@@ -1,0 +1,55 @@
+// The device key in a file: for machines without a usable TPM. [ID-4]
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import type { DeviceKey, DurableFiles, KeyStore } from "../../ports.ts";
+import { asFault, Fault } from "../../fault.ts";
+import { KEY_BYTES_MAX } from "./limits.ts";
+import { publicHalf } from "./public.ts";
+
+const KEY_FILE = "device-key.pem";
+const WHAT = `the device key "${KEY_FILE}"`;
+
+/** Keys as PKCS#8 PEM (RFC 5958) in `files`, which has to keep them from others: mode 0600 in a directory of ours. */
+export function fileKeyStore({ files }: { readonly files: DurableFiles }): KeyStore {
+  const load = async (): Promise<DeviceKey | undefined> => {
+    const bytes = await files.get(KEY_FILE, KEY_BYTES_MAX);
+    return bytes === undefined ? undefined : fileKey(Buffer.from(bytes).toString("utf8"));
+  };
+  const create = async (): Promise<DeviceKey> => {
+    const existing = await load(); // a start that was cut after the key was written: never a second one [ID-6]
+    if (existing !== undefined) return existing;
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
+    try {
+      await files.put(KEY_FILE, Buffer.from(pem));
+    } catch (error) {
+      const why = asFault(error, "key.create-failed", "write it");
+      throw new Fault("key.create-failed", `make ${WHAT}: ${why.message}`, { cause: error });
+    }
+    return fileKey(pem);
+  };
+  return { protection: "file", unavailable: async () => undefined, load, create };
+}
+
+/** @throws Fault `key.mismatch` when `pem` is no P-256 private key. */
+function fileKey(pem: string): DeviceKey {
+  const key = privateKeyOf(pem);
+  const half = publicHalf(createPublicKey(key).export({ type: "spki", format: "pem" }), WHAT);
+  return {
+    protection: "file",
+    ...half,
+    sign: async (data) => new Uint8Array(sign("sha256", data, { key, dsaEncoding: "der" })),
+    tlsKey: () => pem,
+  };
+}
+
+function privateKeyOf(pem: string): KeyObject {
+  try {
+    return createPrivateKey({ key: pem, format: "pem" });
+  } catch {
+    // the cause is left out: OpenSSL's words for a damaged key help nobody, and nothing that was read from the key belongs in a log
+    throw new Fault(
+      "key.mismatch",
+      `load ${WHAT}: it is damaged or no private key; restore it, or reset the device to make a new identity`,
+    );
+  }
+}
