@@ -2,6 +2,16 @@
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
+export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock/index.ts";
 export { runProgram } from "./process/index.ts";
+export {
+  activateTpmProvider,
+  isStartedWith,
+  isTpmProviderActive,
+  restartWith,
+  systemTpmProvider,
+  tpmKeyStore,
+  type TpmProvider,
+} from "./tpm/index.ts";
 export { linuxVitals } from "./vitals/index.ts";

@@ -1,0 +1,82 @@
+// The four things asked of the TPM, each by one openssl child: the provider runs there, so the agent's own Node needs it for TLS only.
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { Fault } from "../../fault.ts";
+import { runToExit } from "../process/index.ts";
+import { OPENSSL_OUTPUT_BYTES_MAX, OPENSSL_TIMEOUT_MS } from "./limits.ts";
+import { opensslEnvironment, type TpmProvider } from "./provider.ts";
+
+const ERROR_LINE = /^[0-9A-F]+:error:[0-9A-F]+:/u;
+const REASON_CHARACTERS_MAX = 300;
+
+/** All throw Fault `process.failed` with openssl's words, or `process.timeout`. */
+export interface TpmCommands {
+  /** The provider's version, as it says it. Loading the provider opens the way to the TPM, so this fails when there is none. */
+  version(): Promise<string>;
+  /** Makes the TPM answer one harmless command (TPM2_GetRandom). */
+  ping(): Promise<void>;
+  /** Makes a P-256 key. @returns its PEM, unchecked. */
+  generate(): Promise<string>;
+  /** Loads the key into the TPM. @returns its public half as PEM. */
+  publicKey(keyPem: string): Promise<string>;
+  /** ECDSA-SHA256 over `data`, DER. */
+  sign(keyPem: string, data: Uint8Array): Promise<Uint8Array>;
+}
+
+/** @param program openssl 3, by bare name from the system's folders or by absolute path. */
+export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: number = OPENSSL_TIMEOUT_MS): TpmCommands {
+  const tpmOnly = ["-provider-path", dirname(provider.module), "-provider", "tpm2"];
+  // default first: it reads files and PEM, and takes no TSS2 key from the other
+  const both = ["-provider-path", dirname(provider.module), "-provider", "default", "-provider", "tpm2"];
+  const openssl = async (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
+    const bounds = { timeoutMs, outputBytesMax: OPENSSL_OUTPUT_BYTES_MAX, env: opensslEnvironment(provider) };
+    const { exitCode, stdout, stderr } = await runToExit(program, args, input === undefined ? bounds : { ...bounds, input });
+    if (exitCode !== 0) throw new Fault("process.failed", `openssl ${args[0] ?? ""} failed: ${reasonIn(stderr)}`);
+    return stdout;
+  };
+  return {
+    version: async () => versionIn(await openssl(["list", "-providers", ...tpmOnly])),
+    ping: async () => void (await openssl(["rand", ...tpmOnly, "-hex", "8"])),
+    // only tpm2 is loaded, so that no other provider can make a software key instead (tpm2-openssl issue 140)
+    generate: () => openssl(["genpkey", ...tpmOnly, "-algorithm", "EC", "-pkeyopt", "group:P-256"]),
+    publicKey: (keyPem) => openssl(["pkey", ...both, "-pubout"], keyPem),
+    sign: (keyPem, data) =>
+      inScratch(async (directory) => {
+        const [key, signature] = [join(directory, "key.pem"), join(directory, "signature")];
+        await writeFile(key, keyPem, { mode: 0o600, flag: "wx" });
+        const digest = createHash("sha256").update(data).digest();
+        await openssl(["pkeyutl", ...both, "-sign", "-inkey", key, "-pkeyopt", "digest:sha256", "-out", signature], digest);
+        return new Uint8Array(await readFile(signature));
+      }),
+  };
+}
+
+/** For the two files openssl takes by name only. Neither is a secret: the key is useless without this TPM. mkdtemp(3) makes the directory 0700. */
+async function inScratch<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), "sallyport-tpm-"));
+  try {
+    return await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Pure. The reason in openssl's first error line: `THREAD:error:CODE:library:function:reason:file:line:data`, where the tpm2 provider leaves library and
+ * function empty and puts the TPM's own words into the data, such as `tcti:IO failure`. Hints and later lines follow from it.
+ */
+export function reasonIn(stderr: string): string {
+  const lines = stderr.trim().split("\n");
+  const line = lines.find((line) => ERROR_LINE.test(line)) ?? lines[0] ?? "";
+  const words = line
+    .replace(ERROR_LINE, "")
+    .replaceAll(/[^\x20-\x7e]+/gu, " ")
+    .trim();
+  return words === "" ? "without a word" : words.slice(0, REASON_CHARACTERS_MAX);
+}
+
+function versionIn(listing: string): string {
+  return /^\s*version:\s*(\S+)/mu.exec(listing)?.[1] ?? "";
+}

@@ -1,0 +1,83 @@
+// The life of a key in a TPM: power cycles, another chip, a TPM that goes away.
+import { createPublicKey, verify } from "node:crypto";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { linuxFiles } from "../../../../hal/linux/files/index.ts";
+import { tpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
+import type { KeyStore } from "../../../../hal/ports.ts";
+import { needs, tpm2Provider } from "../../../lab/needs.ts";
+import { startSwtpm } from "../../../lab/swtpm.ts";
+
+const skip = needs("swtpm", "tpm2-provider", "openssl");
+const installed = tpm2Provider() ?? { module: "/nowhere/tpm2.so" };
+
+async function stateOf(t: Test): Promise<{ directory: string; on: (tcti: string, openssl?: string) => Promise<KeyStore> }> {
+  const directory = await mkdtemp(join(tmpdir(), "tpm-key-"));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  const on = async (tcti: string, openssl = "openssl"): Promise<KeyStore> =>
+    tpmKeyStore({ files: await linuxFiles(join(directory, "state")), provider: { ...installed, tcti }, openssl });
+  return { directory, on };
+}
+
+test("[ID-6] the key is there after a power cycle of the TPM", { skip }, async (t) => {
+  const { directory, on } = await stateOf(t);
+  const first = await startSwtpm({ directory: join(directory, "chip") });
+  t.teardown(first.stop);
+  const made = await (await on(first.tcti)).create();
+  await first.stop();
+  const second = await startSwtpm({ directory: join(directory, "chip") });
+  t.teardown(second.stop);
+  const loaded = await (await on(second.tcti)).load();
+  t.equal(loaded?.fingerprint, made.fingerprint);
+  const key = createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" });
+  t.ok(verify("sha256", Buffer.from("words"), key, (await loaded?.sign(Buffer.from("words"))) ?? new Uint8Array()));
+});
+
+test(
+  "[ID-6] another TPM, or a cleared one, refuses the key: reported with what to do, and no new key is made",
+  { skip },
+  async (t) => {
+    const { directory, on } = await stateOf(t);
+    const [mine, other] = [await startSwtpm(), await startSwtpm()];
+    t.teardown(mine.stop);
+    t.teardown(other.stop);
+    await (await on(mine.tcti)).create();
+    const blob = await readFile(join(directory, "state", "device-key.tss2.pem"), "utf8");
+    const swapped = await on(other.tcti);
+    const expected = {
+      code: "key.tpm-unavailable",
+      message: /it was cleared, or this is another TPM.*put the TPM back, or reset the device/,
+    };
+    await t.rejects(swapped.load(), expected);
+    await t.rejects(swapped.create(), expected);
+    t.equal(await readFile(join(directory, "state", "device-key.tss2.pem"), "utf8"), blob);
+    t.ok(await (await on(mine.tcti)).load(), "back on its own TPM it works");
+  },
+);
+
+test("a TPM that goes away while the key is in use is reported as that", { skip }, async (t) => {
+  const { on } = await stateOf(t);
+  const chip = await startSwtpm();
+  t.teardown(chip.stop);
+  const key = await (await on(chip.tcti)).create();
+  await chip.stop();
+  await t.rejects(key.sign(Buffer.from("words")), { code: "key.tpm-unavailable", message: /^sign with .* does not answer/ });
+});
+
+test("[ID-4] a software key in place of the TPM's is noticed and not kept", { skip }, async (t) => {
+  const { directory, on } = await stateOf(t);
+  const chip = await startSwtpm();
+  t.teardown(chip.stop);
+  // the default provider in the place of tpm2, as in tpm2-openssl's issue 140
+  const openssl = join(directory, "openssl");
+  await writeFile(
+    openssl,
+    '#!/bin/sh\n[ "$1" = genpkey ] && exec /usr/bin/openssl genpkey -algorithm EC -pkeyopt group:P-256\nexec /usr/bin/openssl "$@"\n',
+  );
+  await chmod(openssl, 0o755);
+  const store = await on(chip.tcti, openssl);
+  await t.rejects(store.create(), { code: "key.create-failed", message: /outside the TPM/ });
+  t.equal(await store.load(), undefined);
+});

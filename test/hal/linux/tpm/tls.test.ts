@@ -1,0 +1,169 @@
+// Stock Node, a key that never leaves the TPM, TLS 1.3 with client authentication.
+import { writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer, type TLSSocket } from "node:tls";
+import { fileURLToPath } from "node:url";
+import { createPublicKey, verify } from "node:crypto";
+import { type Test, test } from "tap";
+import * as v from "valibot";
+import { Fault } from "../../../../hal/fault.ts";
+import { linuxFiles } from "../../../../hal/linux/files/index.ts";
+import { runProgram } from "../../../../hal/linux/process/index.ts";
+import {
+  activateTpmProvider,
+  isStartedWith,
+  isTpmProviderActive,
+  tpmKeyStore,
+  type TpmProvider,
+} from "../../../../hal/linux/tpm/index.ts";
+import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
+import { needs, tpm2Provider } from "../../../lab/needs.ts";
+import { issue, makeAuthority, openssl } from "../../../lab/pki.ts";
+import { startSwtpm } from "../../../lab/swtpm.ts";
+
+const skip = needs("swtpm", "tpm2-provider", "openssl");
+const CHILD = fileURLToPath(new URL("tls-child.ts", import.meta.url));
+const CONNECTIONS = 6; // a TPM without resource manager has three slots: a context for each connection would fail at the third
+
+interface Device {
+  readonly directory: string;
+  readonly files: DurableFiles;
+  readonly provider: TpmProvider;
+  readonly key: DeviceKey;
+  readonly keyFile: string;
+  readonly certFile: string;
+  readonly authorityFile: string;
+}
+
+/** A TPM, a key in it, a certificate for the key, and the hub's side of the same authority. */
+async function makeDevice(t: Test): Promise<Device & { server: { key: string; cert: string; ca: string } }> {
+  const directory = await mkdtemp(join(tmpdir(), "tpm-tls-"));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  const chip = await startSwtpm();
+  t.teardown(chip.stop);
+  const provider = { ...(tpm2Provider() ?? { module: "" }), tcti: chip.tcti };
+  const files = await linuxFiles(join(directory, "state"));
+  const key = await tpmKeyStore({ files, provider }).create();
+  const authority = makeAuthority(directory, "authority");
+  const hub = issue(directory, "hub", authority, { commonName: "localhost" });
+  const [keyFile, publicFile, certFile] = [
+    join(directory, "device.key"),
+    join(directory, "device.pub"),
+    join(directory, "device.crt"),
+  ];
+  writeFileSync(keyFile, key.tlsKey());
+  const spki = createPublicKey({ key: Buffer.from(key.publicKey), format: "der", type: "spki" });
+  writeFileSync(publicFile, spki.export({ type: "spki", format: "pem" }));
+  const signed = ["-CA", authority.certFile, "-CAkey", authority.keyFile, "-days", "1"];
+  openssl(["x509", "-new", "-force_pubkey", publicFile, "-subj", "/CN=gw-1", ...signed, "-out", certFile]);
+  const device = { directory, files, provider, key, keyFile, certFile, authorityFile: authority.certFile };
+  return { ...device, server: { key: hub.key, cert: hub.cert, ca: authority.cert } };
+}
+
+const stepSchema = v.looseObject({ step: v.string() });
+
+async function runChild(device: Device, more: { wanted: Readonly<Record<string, string>>; restart: boolean; port: number }) {
+  const { keyFile, certFile, authorityFile } = device;
+  const options = JSON.stringify({ ...more, keyFile, certFile, authorityFile, connections: CONNECTIONS });
+  const { stdout } = await runProgram(process.execPath, [CHILD, options], { timeoutMs: 30_000, outputBytesMax: 65_536 });
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => v.parse(stepSchema, JSON.parse(line)));
+}
+
+test(
+  "[ID-4] six TLS 1.3 connections in a row with the key in the TPM, and a signature of the store between them",
+  { skip },
+  async (t) => {
+    const device = await makeDevice(t);
+    const wanted = await activateTpmProvider({
+      files: device.files,
+      directory: join(device.directory, "state"),
+      provider: device.provider,
+    });
+    const seen: { authorized: boolean; commonName: unknown; protocol: string | null }[] = [];
+    const data = Buffer.from("a renewal is signed while the tunnel is up");
+    const spki = createPublicKey({ key: Buffer.from(device.key.publicKey), format: "der", type: "spki" });
+    const server = createServer(
+      { ...device.server, requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.3" },
+      (socket: TLSSocket) => {
+        seen.push({
+          authorized: socket.authorized,
+          commonName: socket.getPeerCertificate().subject.CN,
+          protocol: socket.getProtocol(),
+        });
+        socket.on("error", (error) => t.fail(error.message));
+        device.key.sign(data).then(
+          (signature) => socket.end(verify("sha256", data, spki, signature) ? "hello gw-1" : "the signature is wrong"),
+          (error: unknown) => socket.end(String(error)),
+        );
+      },
+    );
+    t.teardown(() => server.close());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const port = portOf(server.address());
+    const steps = await runChild(device, { wanted, restart: true, port });
+    t.equal(steps[0]?.step, "restart");
+    t.match(
+      steps[1],
+      { step: "started", active: true, processId: steps[0]?.["processId"] },
+      "the same process, started again with the provider",
+    );
+    t.same(
+      steps.slice(2),
+      Array.from({ length: CONNECTIONS }, () => ({ step: "heard", words: "hello gw-1" })),
+    );
+    t.same(
+      seen,
+      Array.from({ length: CONNECTIONS }, () => ({ authorized: true, commonName: "gw-1", protocol: "TLSv1.3" })),
+    );
+  },
+);
+
+test("a process without the provider is seen as such, and its TLS refuses the key", { skip }, async (t) => {
+  const device = await makeDevice(t);
+  const steps = await runChild(device, { wanted: {}, restart: false, port: 9 });
+  t.match(steps, [
+    { step: "started", active: false },
+    { step: "failed", code: "ERR_OSSL_UNSUPPORTED" },
+  ]);
+  t.equal(isTpmProviderActive(device.key.tlsKey()), false, "nor has this process the provider");
+});
+
+test("the environment Node needs is complete, stable, and compared before a restart", { skip }, async (t) => {
+  const { directory, files, provider } = await makeDevice(t);
+  const state = join(directory, "state");
+  let written = 0;
+  const counting: DurableFiles = { ...files, put: (name, bytes) => ((written += 1), files.put(name, bytes)) };
+  const first = await activateTpmProvider({ files: counting, directory: state, provider });
+  t.same(await activateTpmProvider({ files: counting, directory: state, provider }), first);
+  t.equal(written, 1, "what is there already is not written again");
+  t.match(first, { OPENSSL_CONF: join(state, "openssl.cnf"), TPM2OPENSSL_TCTI: provider.tcti, TSS2_LOG: "all+NONE" });
+  t.equal(first["LD_LIBRARY_PATH"], provider.libraryPath);
+  t.ok(isStartedWith({ HOME: "/", ...first }, first));
+  t.notOk(isStartedWith({ ...first, OPENSSL_CONF: "/etc/ssl/openssl.cnf" }, first));
+  t.notOk(isStartedWith({}, first));
+});
+
+test("a module path that would be configuration is refused and nothing is written", async (t) => {
+  const files: DurableFiles = {
+    get: async () => undefined,
+    put: async () => Promise.reject(new Fault("assert.broken", "nothing is to be written")),
+    remove: async () => undefined,
+  };
+  for (const module of ["tpm2.so", "/lib/a\nb.so", "/lib/$ENV::HOME/a.so", "/lib/a.so # x", '/lib/"a".so', "/lib/a\\b.so", ""])
+    await t.rejects(
+      activateTpmProvider({ files, directory: "/x", provider: { module, tcti: "device:/dev/tpmrm0" } }),
+      { code: "config.invalid" },
+      module,
+    );
+});
+
+function portOf(address: AddressInfo | string | null): number {
+  if (address === null || typeof address === "string") throw new Fault("assert.broken", "a TCP server has a port");
+  return address.port;
+}
