@@ -1,0 +1,140 @@
+// One suite over both key stores: the file, and the TPM (swtpm with the real provider).
+import { createPublicKey, createPrivateKey, createHash, verify } from "node:crypto";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "tap";
+import { linuxFiles } from "../../hal/linux/files/index.ts";
+import { fileKeyStore } from "../../hal/linux/keys/index.ts";
+import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
+import { Fault } from "../../hal/fault.ts";
+import type { DurableFiles, KeyStore } from "../../hal/ports.ts";
+import { needs, tpm2Provider } from "../lab/needs.ts";
+import { startSwtpm } from "../lab/swtpm.ts";
+
+interface Setting {
+  readonly directory: string;
+  readonly files: DurableFiles;
+  readonly open: (files: DurableFiles) => KeyStore;
+  readonly stop: () => Promise<void>;
+}
+
+interface Subject {
+  readonly name: "file" | "tpm";
+  readonly skip: string | false;
+  readonly set: () => Promise<Setting>;
+}
+
+async function directoryOfFiles(): Promise<{ directory: string; files: DurableFiles }> {
+  const directory = join(await mkdtemp(join(tmpdir(), "keys-")), "state");
+  return { directory, files: await linuxFiles(directory) };
+}
+
+const SUBJECTS: readonly Subject[] = [
+  {
+    name: "file",
+    skip: false,
+    set: async () => {
+      const { directory, files } = await directoryOfFiles();
+      return {
+        directory,
+        files,
+        open: (files) => fileKeyStore({ files }),
+        stop: () => rm(dirname(directory), { recursive: true }),
+      };
+    },
+  },
+  {
+    name: "tpm",
+    skip: needs("swtpm", "tpm2-provider", "openssl"),
+    set: async () => {
+      const { directory, files } = await directoryOfFiles();
+      const tpm = await startSwtpm();
+      const provider = { ...(tpm2Provider() ?? { module: "" }), tcti: tpm.tcti };
+      const stop = async (): Promise<void> => {
+        await tpm.stop();
+        await rm(dirname(directory), { recursive: true });
+      };
+      return { directory, files, open: (files) => tpmKeyStore({ files, provider }), stop };
+    },
+  },
+];
+
+for (const { name, skip, set } of SUBJECTS)
+  test(`key store, ${name}`, { skip }, async (t) => {
+    const { directory, files, open, stop } = await set();
+    t.teardown(stop);
+
+    await t.test("is usable, and has no key before one was made", async (t) => {
+      const store = open(files);
+      t.equal(store.protection, name);
+      t.equal(await store.unavailable(), undefined);
+      t.equal(await store.load(), undefined);
+      t.same(await readdir(directory), []);
+    });
+
+    await t.test("a key that could not be written is a key.create-failed with the reason, and leaves none", async (t) => {
+      const full: DurableFiles = {
+        ...files,
+        put: async () => Promise.reject(new Fault("file.no-space", "write a file: disk full")),
+      };
+      await t.rejects(open(full).create(), { code: "key.create-failed", message: /disk full/ });
+      t.equal(await open(files).load(), undefined);
+    });
+
+    await t.test("[ID-4] create makes a P-256 key, load gives the same, and what it signs Node verifies", async (t) => {
+      const made = await open(files).create();
+      const loaded = await open(files).load();
+      t.equal(made.protection, name);
+      t.equal(loaded?.fingerprint, made.fingerprint);
+      t.same(loaded?.publicKey, made.publicKey);
+      const key = createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" });
+      t.same(key.asymmetricKeyDetails, { namedCurve: "prime256v1" });
+      const data = Buffer.from("what the request says");
+      for (const signer of [made, loaded])
+        t.ok(verify("sha256", data, { key, dsaEncoding: "der" }, (await signer?.sign(data)) ?? new Uint8Array()));
+      t.notOk(verify("sha256", Buffer.from("something else"), key, await made.sign(data)));
+      t.ok(verify("sha256", Buffer.alloc(0), key, await made.sign(new Uint8Array())), "no bytes can be signed too");
+      const large = Buffer.alloc(100_000, 7);
+      t.ok(verify("sha256", large, key, await made.sign(large)), "and many");
+    });
+
+    await t.test("[ID-5] the fingerprint is SHA-256 over the DER SubjectPublicKeyInfo", async (t) => {
+      const key = await open(files).load();
+      t.equal(
+        key?.fingerprint,
+        `sha256:${createHash("sha256")
+          .update(key?.publicKey ?? "")
+          .digest("hex")}`,
+      );
+    });
+
+    await t.test("[ID-6] create after a crash gives the key there is, not a second", async (t) => {
+      const before = await open(files).load();
+      const again = await open(files).create();
+      t.equal(again.fingerprint, before?.fingerprint);
+      t.equal((await readdir(directory)).length, 1);
+    });
+
+    await t.test("[ID-4] the key's file is for its owner alone, and a key of the TPM is of no use outside it", async (t) => {
+      const [file = ""] = await readdir(directory);
+      t.equal((await stat(join(directory, file))).mode & 0o777, 0o600);
+      const tlsKey = (await open(files).load())?.tlsKey() ?? "";
+      if (name === "file") t.equal(createPrivateKey(tlsKey).asymmetricKeyType, "ec");
+      else t.throws(() => createPrivateKey(tlsKey), { code: "ERR_OSSL_UNSUPPORTED" });
+    });
+
+    await t.test("[ID-6] a damaged file is a fault, never a reason for another key", async (t) => {
+      const [file = ""] = await readdir(directory);
+      const good = (await files.get(file, 4096)) ?? new Uint8Array();
+      for (const bad of [new Uint8Array(), good.subarray(0, 100), Buffer.from("no key at all")]) {
+        await files.put(file, bad);
+        const expected = { code: /^key\.(mismatch|tpm-unavailable)$/, message: /^load the device key/ };
+        await t.rejects(open(files).load(), expected);
+        await t.rejects(open(files).create(), expected);
+        t.same(await files.get(file, 4096), bad);
+      }
+      await files.put(file, good);
+      t.ok(await open(files).load());
+    });
+  });
