@@ -1,0 +1,81 @@
+// The birth record: the device's first identity, written once. [ID-6]
+import { asFault, Fault } from "../../hal/fault.ts";
+import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import {
+  BIRTH_RECORD_BYTES_MAX,
+  type BirthRecord,
+  birthRecordSchema,
+  type DeviceIdentity,
+  type Fingerprint,
+  type Protection,
+} from "../../hal/identity/format.ts";
+import type { DurableFiles } from "../../hal/ports.ts";
+
+const BIRTH_FILE = "birth.json";
+
+/**
+ * The record on disk, or undefined before the first identity.
+ * @throws Fault `birth.unreadable` for a record that is there and can't be used: it is neither repaired nor replaced, only the owner's reset removes it.
+ */
+export async function readBirth(files: DurableFiles): Promise<BirthRecord | undefined> {
+  try {
+    const bytes = await files.get(BIRTH_FILE, BIRTH_RECORD_BYTES_MAX);
+    if (bytes === undefined) return undefined;
+    return check(birthRecordSchema, parseCanonicalJson(bytes, BIRTH_RECORD_BYTES_MAX, "birth record"), "birth record");
+  } catch (error) {
+    const fault = asFault(error, "file.read-failed", "read the birth record");
+    throw new Fault("birth.unreadable", `the birth record can't be used and is kept as it is: ${fault.message}`, {
+      cause: fault,
+    });
+  }
+}
+
+/** What the agent says of its first key; id and source are the warden's own. */
+export interface FirstKey {
+  readonly protection: Protection;
+  readonly keyFingerprint: Fingerprint;
+}
+
+/**
+ * [ID-6] Writes the record of `identity` and its first key, or finds the same one written. Calls must not overlap: see {@link birthBook}.
+ * @returns whether this call wrote it.
+ * @throws Fault `birth.conflict` when another is there; `birth.unreadable`; those of the files.
+ */
+async function recordBirth(
+  files: DurableFiles,
+  identity: DeviceIdentity,
+  key: FirstKey,
+): Promise<{ readonly record: BirthRecord; readonly written: boolean }> {
+  const there = await readBirth(files);
+  if (there !== undefined) {
+    if (there.protection === key.protection && there.keyFingerprint === key.keyFingerprint)
+      return { record: there, written: false };
+    throw new Fault(
+      "birth.conflict",
+      `record the birth of "${identity.id}" with key ${key.keyFingerprint}: it was born as "${there.id}" with key ${there.keyFingerprint} in ${there.protection}; ` +
+        "only the owner's reset makes a new identity",
+    );
+  }
+  const record: BirthRecord = { v: 1, id: identity.id, source: identity.source, ...key };
+  await files.put(BIRTH_FILE, Buffer.from(canonicalJson(record)));
+  return { record, written: true };
+}
+
+export interface BirthBook {
+  read(): Promise<BirthRecord | undefined>;
+  record(identity: DeviceIdentity, key: FirstKey): Promise<{ readonly record: BirthRecord; readonly written: boolean }>;
+}
+
+/** The one writer of the record: requests that come at once are taken one after the other, so that two can't both find no record. */
+export function birthBook(files: DurableFiles): BirthBook {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    read: () => readBirth(files),
+    record: (identity, key) => {
+      const mine = last.then(() => recordBirth(files, identity, key));
+      last = mine.catch(() => undefined); // its caller has the fault; the next in line starts afresh
+      return mine;
+    },
+  };
+}
