@@ -1,0 +1,29 @@
+// Nonces for hub time: one use, a short life by the monotonic clock, a bounded number. [ID-10]
+import { randomBytes } from "node:crypto";
+import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/time/format.ts";
+import { NONCE_BYTES, NONCES_MAX } from "./limits.ts";
+
+export interface Nonces {
+  /** A fresh one, 64 hex digits. Above {@link NONCES_MAX} the oldest is forgotten: whoever asks in a flood only spoils their own. */
+  issue(monotonicMs: number): string;
+  /** True once for a nonce that was issued and is not older than its life; it is forgotten either way. */
+  consume(nonce: string, monotonicMs: number): boolean;
+}
+
+export function nonces(): Nonces {
+  const issuedAtMs = new Map<string, number>(); // in order of issue
+  return {
+    issue(monotonicMs) {
+      const [oldest] = issuedAtMs.keys();
+      if (issuedAtMs.size >= NONCES_MAX && oldest !== undefined) issuedAtMs.delete(oldest);
+      const nonce = randomBytes(NONCE_BYTES).toString("hex");
+      issuedAtMs.set(nonce, monotonicMs);
+      return nonce;
+    },
+    consume(nonce, monotonicMs) {
+      const at = issuedAtMs.get(nonce);
+      issuedAtMs.delete(nonce);
+      return at !== undefined && monotonicMs - at <= HUB_TIME_NONCE_LIFE_MS;
+    },
+  };
+}

@@ -1,0 +1,37 @@
+// The hub's answer to a nonce: what must hold before a clock is touched. Pure. [ID-10]
+import { verify } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import { type HubTimeResponse, hubTimeSignedText } from "../../ota/time/format.ts";
+import { ed25519KeyObject, type Verifier } from "../audit/format/index.ts";
+import { type ClockBounds, isPlausible } from "./bounds.ts";
+
+/**
+ * [ID-10] The time in `response`, Unix milliseconds, once device, signature and bounds were checked. The nonce is the caller's to consume.
+ * @throws Fault `time.bad-signature`, `time.out-of-range`.
+ */
+export function verifiedTime(
+  response: HubTimeResponse,
+  deviceId: DeviceId,
+  timeKey: Verifier | undefined,
+  bounds: ClockBounds,
+): number {
+  if (timeKey === undefined)
+    throw new Fault("time.bad-signature", "hub time refused: this device has no hub anchors, so no key may tell it the time");
+  if (response.deviceId !== deviceId)
+    throw new Fault(
+      "time.bad-signature",
+      `hub time refused: it was signed for "${response.deviceId}", this device is "${deviceId}"`,
+    );
+  const key = ed25519KeyObject(timeKey.publicKey);
+  if (!verify(null, Buffer.from(hubTimeSignedText(response)), key, Buffer.from(response.signature, "base64")))
+    throw new Fault("time.bad-signature", `hub time refused: the signature is not that of "${timeKey.name}"`);
+  const unixMs = Date.parse(response.time);
+  if (!isPlausible(unixMs, bounds)) {
+    throw new Fault(
+      "time.out-of-range",
+      `hub time refused: ${response.time} is not between ${new Date(bounds.floorMs).toISOString()} and ${new Date(bounds.ceilingMs).toISOString()}`,
+    );
+  }
+  return unixMs;
+}
