@@ -13,14 +13,19 @@ export const PROTOCOL_LINE_BYTES_MAX = 65_536;
 export const AUDIT_READ_RECORDS_MAX = 64;
 /** Requests one connection may have unanswered. */
 export const PROTOCOL_PENDING_MAX = 32;
-/** Requests a second, sustained, that the warden serves one connection; bursts of as many. */
+/** Requests a second, sustained, that the warden serves all connections of its socket together; bursts of as many. Faster peers are read slower. */
 export const PROTOCOL_REQUESTS_PER_SECOND_MAX = 200;
+
+export const WARDEN_TROUBLES_MAX = 16;
 
 const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const base64Schema = (bytesMax: number) =>
   v.pipe(v.string(), v.maxLength(Math.ceil(bytesMax / 3) * 4), v.base64("expected base64"));
 const noteSchema = v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX));
 const nothing = v.strictObject({});
+
+export const faultSchema = v.strictObject({ code: v.picklist(FAULT_CODES), message: v.pipe(v.string(), v.maxLength(2048)) });
+export type FaultReport = v.InferOutput<typeof faultSchema>;
 
 /** How far the log is, and how far the hub has witnessed it. */
 export const auditHeadSchema = v.strictObject({
@@ -97,6 +102,8 @@ export const WARDEN_VERBS = {
       audit: auditHeadSchema,
       clock: clockStateSchema,
       residentBytes: safeCount,
+      /** What of the warden does not work; absent when all is well. */
+      troubles: v.optional(v.pipe(v.array(faultSchema), v.maxLength(WARDEN_TROUBLES_MAX))),
     }),
   },
   /** A fresh nonce for hub time, good once and for 60 s. [ID-10] */
@@ -121,9 +128,6 @@ export const wardenRequestSchema = v.strictObject({
   verb: v.pipe(v.string(), v.maxLength(64)),
   args: v.record(v.string(), v.unknown()),
 });
-
-export const faultSchema = v.strictObject({ code: v.picklist(FAULT_CODES), message: v.pipe(v.string(), v.maxLength(2048)) });
-export type FaultReport = v.InferOutput<typeof faultSchema>;
 
 export const wardenAnswerSchema = v.union([
   v.strictObject({ id: requestIdSchema, result: v.record(v.string(), v.unknown()) }),

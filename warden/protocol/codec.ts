@@ -1,0 +1,45 @@
+// Lines to requests, answers to lines. Pure. [OPS-1]
+import { asFault, Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { PROTOCOL_LINE_BYTES_MAX, wardenRequestSchema } from "./format.ts";
+import { FAULT_MESSAGE_CHARS_MAX } from "./limits.ts";
+
+/** A line that is a request by its form; verb and arguments are not judged yet. */
+export interface Request {
+  readonly id: number;
+  readonly verb: string;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** @throws Fault `protocol.invalid` for a line that is no request. */
+export function decodeRequest(line: Uint8Array): Request {
+  try {
+    return check(wardenRequestSchema, parseJson(line, PROTOCOL_LINE_BYTES_MAX, "request"), "request", "protocol.invalid");
+  } catch (error) {
+    if (error instanceof Fault && error.code !== "protocol.invalid")
+      throw new Fault("protocol.invalid", error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** @throws Fault `assert.broken` for an answer of ours that would break the bound of a line. */
+export function encodeResult(id: number, result: object): string {
+  const line = `${JSON.stringify({ id, result })}\n`;
+  if (Buffer.byteLength(line) > PROTOCOL_LINE_BYTES_MAX)
+    throw new Fault(
+      "assert.broken",
+      `the answer to request ${id} has ${Buffer.byteLength(line)} bytes, a line at most ${PROTOCOL_LINE_BYTES_MAX}`,
+    );
+  return line;
+}
+
+/** `id` 0 says that the line was no request and that the connection ends. A foreign error's words stay in the warden: only its code goes out. */
+export function encodeFault(id: number, error: unknown): string {
+  const fault = error instanceof Fault ? error : undefined;
+  const code = asFault(error, "assert.broken", "serve a request").code;
+  const message = (fault?.message ?? "the warden failed to serve this request; see its log")
+    .slice(0, FAULT_MESSAGE_CHARS_MAX)
+    .toWellFormed();
+  return `${JSON.stringify({ id, fault: { code, message } })}\n`;
+}
