@@ -1,0 +1,89 @@
+// One accepted connection: bytes in, lines out, both bounded. [OPS-1] [OPS-2]
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { Fault } from "../../hal/fault.ts";
+import type { Clock } from "../../hal/ports.ts";
+import { PROTOCOL_LINE_BYTES_MAX } from "../protocol/format.ts";
+import { lineSplitter } from "../protocol/framing/format.ts";
+import type { Session } from "../protocol/index.ts";
+import { DRAIN_WITHIN_MS, HELLO_WITHIN_MS } from "./limits.ts";
+
+export interface ConnectionOptions {
+  readonly socket: Socket;
+  readonly clock: Clock;
+  readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => Session;
+  /** Aborts when the warden stops: nothing more is read, what was begun is answered. */
+  readonly stopping: AbortSignal;
+}
+
+/** Serves until either side ends it. A peer's broken pipe is the peer's affair and no fault of ours. */
+export async function serveConnection({ socket, clock, open, stopping }: ConnectionOptions): Promise<void> {
+  const over = new AbortController();
+  socket.once("close", () => over.abort());
+  socket.on("error", () => over.abort()); // EPIPE, ECONNRESET; without a listener Node would end the process
+  const session = open(lineSender(socket, clock, over.signal), AbortSignal.any([over.signal, stopping]));
+  const greeted = new AbortController();
+  void closeUnlessGreeted(socket, clock, AbortSignal.any([greeted.signal, over.signal]));
+  try {
+    await readLines(socket, session, greeted, AbortSignal.any([over.signal, stopping]));
+    await session.settled();
+  } finally {
+    greeted.abort();
+    socket.end(() => socket.destroy());
+    void destroyUnlessDrained(socket, clock, over.signal);
+  }
+}
+
+/** Reading waits for each line's turn, so a peer that sends faster than it may is held back by the kernel's socket buffer. */
+async function readLines(socket: Socket, session: Session, greeted: AbortController, signal: AbortSignal): Promise<void> {
+  const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
+  const chunks = socket.iterator({ destroyOnReturn: false });
+  const aborted = once(signal, "abort").then(() => undefined);
+  if (signal.aborted) return;
+  try {
+    for (;;) {
+      const next = await Promise.race([nextChunk(chunks), aborted]);
+      if (next === undefined) return;
+      for (const line of splitter.push(next)) {
+        if (signal.aborted || !(await session.receive(line))) return;
+        greeted.abort(); // the first line that was taken is the hello
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "protocol.too-large") throw error;
+    await session.refuseStream(error);
+  }
+}
+
+/** @returns undefined at the end of the stream, however it ended. */
+async function nextChunk(chunks: AsyncIterator<unknown>): Promise<Uint8Array | undefined> {
+  try {
+    const next = await chunks.next();
+    return next.done !== true && next.value instanceof Uint8Array ? next.value : undefined;
+  } catch {
+    return undefined; // the peer reset the connection: nothing more will come, and that is all there is to know
+  }
+}
+
+/** One line after the other; a peer that doesn't read makes the next wait, and is closed when it reads nothing at all. */
+function lineSender(socket: Socket, clock: Clock, over: AbortSignal): (line: string) => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  const write = async (line: string): Promise<void> => {
+    if (over.aborted || socket.writableEnded || socket.write(line)) return;
+    const drained = new AbortController();
+    socket.once("drain", () => drained.abort());
+    await clock.sleep(DRAIN_WITHIN_MS, AbortSignal.any([drained.signal, over]));
+    if (!drained.signal.aborted) socket.destroy();
+  };
+  return (line) => (last = last.then(() => write(line)));
+}
+
+async function closeUnlessGreeted(socket: Socket, clock: Clock, greeted: AbortSignal): Promise<void> {
+  await clock.sleep(HELLO_WITHIN_MS, greeted);
+  if (!greeted.aborted) socket.destroy();
+}
+
+async function destroyUnlessDrained(socket: Socket, clock: Clock, over: AbortSignal): Promise<void> {
+  await clock.sleep(DRAIN_WITHIN_MS, over);
+  if (!over.aborted) socket.destroy();
+}
