@@ -1,0 +1,95 @@
+// The agent's hand on the warden: typed calls, connected when one is made, connected again when the warden has restarted. [OPS-1] [OPS-2]
+import type { Duplex } from "node:stream";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { check } from "../../hal/format/schema.ts";
+import type { Clock } from "../../hal/ports.ts";
+import {
+  PROTOCOL_PENDING_MAX,
+  PROTOCOL_VERSION,
+  WARDEN_VERBS,
+  type WardenArgs,
+  type WardenResult,
+  type WardenVerb,
+} from "../protocol/format.ts";
+import { type Connection, openConnection } from "./connection.ts";
+import { ANSWER_WITHIN_MS, CALLS_WAITING_MAX } from "./limits.ts";
+import { type Slots, slots } from "./slots.ts";
+
+/** Every verb but the greeting, which the client says by itself. */
+export type CallableVerb = Exclude<WardenVerb, "hello">;
+
+export interface WardenClient {
+  /**
+   * Asks the warden; connects first when there is no connection. A call in flight when the warden goes away is not made again: it may have been done.
+   * @throws Fault `protocol.closed` when there is no warden or it went away (call again), `protocol.rate-limited` with too many calls waiting,
+   *   `protocol.invalid` for an answer that is not the verb's, and whatever the warden refused with.
+   */
+  call<V extends CallableVerb>(verb: V, args: WardenArgs<V>): Promise<WardenResult<V>>;
+  /** Ends the connection; calls in flight and later ones are refused with `protocol.closed`. */
+  close(): void;
+}
+
+export interface WardenClientOptions {
+  /** A new stream to the warden's socket. */
+  readonly connect: () => Promise<Duplex>;
+  /** Name and version of this program, for the greeting. */
+  readonly program: string;
+  readonly clock: Clock;
+  readonly answerWithinMs?: number;
+}
+
+export function wardenClient(options: WardenClientOptions): WardenClient {
+  const turns: Slots = slots(PROTOCOL_PENDING_MAX, CALLS_WAITING_MAX);
+  let current: Promise<Connection> | undefined; // one for all calls; the first call after its end makes the next
+  let closed = false;
+
+  const connected = async (): Promise<Connection> => {
+    if (closed) throw new Fault("protocol.closed", "this client of the warden was closed");
+    const mine = (current ??= greet(options, () => {
+      current = undefined;
+    }));
+    try {
+      return await mine;
+    } catch (error) {
+      if (current === mine) current = undefined;
+      throw error;
+    }
+  };
+
+  return {
+    call: (verb, args) => turns.run(async () => resultOf(verb, await (await connected()).ask(verb, args))),
+    close() {
+      closed = true;
+      void current?.then(
+        (connection) => connection.end(),
+        () => undefined, // it never came up: there is nothing to end
+      );
+    },
+  };
+}
+
+/** Connects and says hello. @throws Fault `protocol.closed` when nobody listens, `protocol.invalid` when the warden speaks another protocol. */
+async function greet(options: WardenClientOptions, onEnd: () => void): Promise<Connection> {
+  const { program, clock, answerWithinMs } = options;
+  const stream = await connect(options);
+  const connection = openConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
+  try {
+    resultOf("hello", await connection.ask("hello", { protocol: PROTOCOL_VERSION, program }));
+    return connection;
+  } catch (error) {
+    connection.end();
+    throw error;
+  }
+}
+
+async function connect({ connect }: WardenClientOptions): Promise<Duplex> {
+  try {
+    return await connect();
+  } catch (error) {
+    throw asFault(error, "protocol.closed", "connect to the warden");
+  }
+}
+
+function resultOf<V extends WardenVerb>(verb: V, result: unknown): WardenResult<V> {
+  return check(WARDEN_VERBS[verb].result, result, `the warden's answer to "${verb}"`, "protocol.invalid");
+}
