@@ -1,0 +1,30 @@
+// The hub's keys as the image gives them: whom to believe about time and witness. [ID-10] [AUD-8]
+import { Fault } from "../hal/fault.ts";
+import { parseJson } from "../hal/format/json.ts";
+import { check } from "../hal/format/schema.ts";
+import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/anchors/format.ts";
+import { decodeVerifier, type NoteKeyKind, type Verifier } from "./audit/format/index.ts";
+
+export interface HubKeys {
+  readonly time: Verifier;
+  readonly witness: Verifier;
+}
+
+/** @throws Fault `config.invalid` for anchors that are not whole: then no key of them counts. */
+export function parseHubKeys(bytes: Uint8Array, file: string): HubKeys {
+  try {
+    const anchors = check(hubAnchorsSchema, parseJson(bytes, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub anchors");
+    return { time: keyOf(anchors.timeKey, "ed25519"), witness: keyOf(anchors.witnessKey, "cosignature/v1") };
+  } catch (error) {
+    if (error instanceof Fault) throw new Fault("config.invalid", `hub anchors "${file}": ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** The kind is part of what is trusted: a key that signs times can't be made to witness a log, nor the other way. */
+function keyOf(text: string, kind: NoteKeyKind): Verifier {
+  const verifier = decodeVerifier(text);
+  if (verifier.kind !== kind)
+    throw new Fault("note.invalid", `key "${verifier.name}" is of kind ${verifier.kind}, expected ${kind}`);
+  return verifier;
+}
