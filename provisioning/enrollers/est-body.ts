@@ -1,0 +1,66 @@
+// What EST servers send as certificates. RFC 8951 section 3.1 says base64 of DER CMS; servers in the field send it wrapped or not, as PEM, as bare DER, as a
+// bare certificate, so all of these are read. What they hold proves itself later. [ID-8]
+import { X509Certificate } from "node:crypto";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { CERTS_ONLY_BYTES_MAX, decodeCertsOnly } from "../x509/format/index.ts";
+
+const SEQUENCE = 0x30;
+
+/**
+ * @returns DER certificates, at least one.
+ * @throws Fault `enrol.bad-response`.
+ */
+export function readCertificates(body: Uint8Array): readonly Uint8Array[] {
+  try {
+    const certificates =
+      body[0] === SEQUENCE && !isText(body) ? fromBinary(body) : fromText(Buffer.from(body).toString("latin1"));
+    if (certificates.length === 0) throw new Fault("enrol.bad-response", "read certificates: the answer holds none");
+    return certificates;
+  } catch (error) {
+    if (error instanceof Fault && error.code === "enrol.bad-response") throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Fault("enrol.bad-response", `read certificates: the answer is not CMS as base64, DER or PEM: ${why}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Octet 0x30 is also the digit "0", which base64 may begin with. */
+function isText(body: Uint8Array): boolean {
+  return body.every((octet) => octet === 0x09 || octet === 0x0a || octet === 0x0d || (octet >= 0x20 && octet < 0x7f));
+}
+
+function fromText(text: string): readonly Uint8Array[] {
+  const armoured = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g)];
+  if (armoured.length > 0) return armoured.flatMap((block) => fromBinary(fromBase64(block[2] ?? "")));
+  return fromBinary(fromBase64(text));
+}
+
+function fromBase64(text: string): Uint8Array {
+  const digits = text.replaceAll(/\s+/g, "");
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(digits))
+    throw new Fault("enrol.bad-response", "read certificates: the answer is not base64");
+  return Buffer.from(digits, "base64");
+}
+
+function fromBinary(bytes: Uint8Array): readonly Uint8Array[] {
+  if (bytes.byteLength > CERTS_ONLY_BYTES_MAX)
+    throw new Fault(
+      "enrol.bad-response",
+      `read certificates: ${bytes.byteLength} bytes, at most ${CERTS_ONLY_BYTES_MAX} are accepted`,
+    );
+  try {
+    return decodeCertsOnly(bytes);
+  } catch (error) {
+    const fault = asFault(error, "cms.invalid", "read certificates");
+    return [bareCertificate(bytes, fault)];
+  }
+}
+
+function bareCertificate(bytes: Uint8Array, otherwise: Fault): Uint8Array {
+  try {
+    return new X509Certificate(bytes).raw;
+  } catch {
+    throw otherwise; // it is no certificate either: the CMS reader's words say more
+  }
+}

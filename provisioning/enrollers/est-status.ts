@@ -1,0 +1,52 @@
+// What an EST server's answer means. [ID-7]
+import { Fault, type FaultCode } from "../../hal/fault.ts";
+import type { EnrolAnswer } from "./enroller.ts";
+import { readCertificates } from "./est-body.ts";
+import type { Answer } from "./exchange.ts";
+import { QUOTED_CHARACTERS_MAX, RETRY_AFTER_MS_DEFAULT, RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN } from "./limits.ts";
+
+/** @throws Fault `enrol.bad-response`, `enrol.unauthorized`, `enrol.denied`, `enrol.refused`, `enrol.server-error`. */
+export function readEnrolAnswer(answer: Answer): EnrolAnswer {
+  const { status, headers } = answer;
+  if (status === 200) return { kind: "issued", certificates: readCertificates(answer.body) };
+  if (status === 202)
+    return { kind: "later", code: "enrol.pending", retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
+  // an authority under load says when to come back; obeying beats our own guess
+  if ((status === 429 || status === 503) && headers["retry-after"] !== undefined)
+    return { kind: "later", code: "enrol.server-error", retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
+  throw refusal(answer, "enrol");
+}
+
+/** @returns the Fault for a status that gives no certificate and no hope that waiting alone helps. */
+export function refusal(answer: Answer, what: string): Fault {
+  const words = quoted(answer.body);
+  const said = words === "" ? "" : `, saying "${words}"`;
+  return new Fault(codeOf(answer.status), `${what}: the authority answered ${answer.status}${said}`);
+}
+
+function codeOf(status: number): FaultCode {
+  if (status === 401) return "enrol.unauthorized";
+  if (status === 403) return "enrol.denied";
+  if (status >= 400 && status < 500) return "enrol.refused";
+  return status >= 500 && status < 600 ? "enrol.server-error" : "enrol.bad-response";
+}
+
+/**
+ * Seconds, or a date (RFC 9110 section 10.2.3). A date is taken relative to the answer's own Date: our clock may be wrong.
+ * @returns between {@link RETRY_AFTER_MS_MIN} and {@link RETRY_AFTER_MS_MAX}, whatever was said.
+ */
+export function retryAfterMs(value: string | undefined, date: string | undefined): number {
+  const text = value?.trim() ?? "";
+  const asked = /^\d{1,10}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.parse(date ?? "");
+  if (Number.isNaN(asked)) return RETRY_AFTER_MS_DEFAULT;
+  return Math.min(Math.max(asked, RETRY_AFTER_MS_MIN), RETRY_AFTER_MS_MAX);
+}
+
+/** A first line of printable ASCII: it ends up on a console. */
+function quoted(body: Uint8Array): string {
+  const [line = ""] = Buffer.from(body.subarray(0, QUOTED_CHARACTERS_MAX))
+    .toString("latin1")
+    .trim()
+    .split(/[\r\n]/);
+  return line.replaceAll(/[^ -~]/g, "?").replaceAll('"', "'");
+}

@@ -1,0 +1,106 @@
+// Enrolment over Secure Transport: RFC 7030 with RFC 8951. [ID-7] [ID-9]
+import { X509Certificate } from "node:crypto";
+import type { SecureContext } from "node:tls";
+import { Fault } from "../../hal/fault.ts";
+import { der } from "../x509/format/index.ts";
+import type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
+import { readCertificates } from "./est-body.ts";
+import { readEnrolAnswer, refusal } from "./est-status.ts";
+import { type Answer, exchange, type Question, within } from "./exchange.ts";
+import type { Hub } from "./hub.ts";
+import { EXCHANGE_TIMEOUT_MS, RESPONSE_BYTES_MAX } from "./limits.ts";
+import { openStrict, secureContextFor } from "./tls.ts";
+
+export interface EstOptions {
+  readonly hub: Hub;
+  /** Authorities with several roles tell them apart by it: `/.well-known/est/{label}/...`. */
+  readonly label?: string | undefined;
+  /** For one exchange; tests shorten it. */
+  readonly timeoutMs?: number | undefined;
+}
+
+type Operation = "cacerts" | "csrattrs" | "simpleenroll" | "simplereenroll";
+
+const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
+
+/** @returns an enroller that holds nothing open between calls. */
+export function createEstEnroller(options: EstOptions): Enroller {
+  const { hub, label, timeoutMs = EXCHANGE_TIMEOUT_MS } = options;
+  const contexts = keepLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
+
+  async function ask(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<Answer> {
+    return within(
+      `EST /${operation}`,
+      async (signal) => exchange(await openStrict(hub, contexts(client), signal), questionOf(hub, label, operation, request)),
+      timeoutMs,
+    );
+  }
+
+  return {
+    name: "est",
+    async prepare() {
+      checkAuthority(await ask("cacerts"), hub);
+      checkAttributes(await ask("csrattrs"));
+    },
+    async enrol(request): Promise<EnrolAnswer> {
+      return readEnrolAnswer(await ask("simpleenroll", request));
+    },
+    async renew(request, current): Promise<EnrolAnswer> {
+      return readEnrolAnswer(await ask("simplereenroll", request, current));
+    },
+  };
+}
+
+function questionOf(hub: Hub, label: string | undefined, operation: Operation, request: Uint8Array | undefined): Question {
+  const path = `/.well-known/est/${label === undefined ? "" : `${label}/`}${operation}`;
+  const where = { path, host: `${hub.host}:${hub.port}`, bytesMax: RESPONSE_BYTES_MAX };
+  if (request === undefined) return { ...where, method: "GET" };
+  return {
+    ...where,
+    method: "POST",
+    // some servers demand the second header although RFC 8951 section 3.1 took its meaning away; none accepts PEM armour
+    headers: { "content-type": "application/pkcs10", "content-transfer-encoding": "base64" },
+    body: Buffer.from(request).toString("base64"),
+  };
+}
+
+/** [ID-7] What it calls its authorities must hold the one we were given with the image: else this is another authority behind a name of ours. */
+function checkAuthority(answer: Answer, hub: Hub): void {
+  if (answer.status !== 200) throw refusal(answer, "EST /cacerts");
+  const pin = new X509Certificate(hub.authority).raw;
+  if (!readCertificates(answer.body).some((certificate) => pin.equals(certificate)))
+    throw new Fault(
+      "enrol.mismatch",
+      `EST /cacerts: the pinned authority is not among those of "${hub.host}"; check the hub's address and anchors`,
+    );
+}
+
+/** RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request, which TLS 1.3 does not have. The rest is advice. */
+function checkAttributes(answer: Answer): void {
+  if (answer.status === 204 || answer.status === 404 || answer.body.byteLength === 0) return;
+  if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
+  const text = Buffer.from(answer.body).toString("latin1").replaceAll(/\s+/g, "");
+  const bytes = Buffer.from(text, "base64");
+  const wanted = der.decodeBer(bytes, RESPONSE_BYTES_MAX, { code: "enrol.bad-response", what: "EST /csrattrs" });
+  const parts = wanted.content instanceof Uint8Array ? [] : wanted.content;
+  const wantsPassword = parts.some((part) => Buffer.from(der.encode(part)).equals(der.encode(CHALLENGE_PASSWORD)));
+  if (wantsPassword)
+    throw new Fault(
+      "enrol.mismatch",
+      "EST /csrattrs: the authority wants a challengePassword bound to TLS 1.2; switch that off for this label",
+    );
+}
+
+/** One TLS context for one credential, made again only when the credential changes. See {@link secureContextFor}. */
+function keepLast(
+  make: (client: ClientCredential | undefined) => SecureContext,
+): (client: ClientCredential | undefined) => SecureContext {
+  const kept = new Map<string, SecureContext>();
+  return (client) => {
+    const name = client === undefined ? "" : `${client.certificate}\n${client.key}`;
+    const context = kept.get(name) ?? make(client);
+    kept.clear();
+    kept.set(name, context);
+    return context;
+  };
+}

@@ -1,0 +1,94 @@
+// One HTTP request over an open stream, bounded in bytes; the stream ends with it.
+import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+import type { Duplex } from "node:stream";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { EXCHANGE_TIMEOUT_MS } from "./limits.ts";
+
+export interface Question {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  /** `Host`: the hub's name and port. */
+  readonly host: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly bytesMax: number;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Uint8Array;
+}
+
+/** @throws Fault `enrol.too-large` above `bytesMax`, `enrol.bad-response` for what is no HTTP, `enrol.unreachable` when the stream breaks. */
+export async function exchange(stream: Duplex, question: Question): Promise<Answer> {
+  const what = `${question.method} ${question.path}`;
+  try {
+    const response = await send(stream, question);
+    const body = await collect(response, question.bytesMax, what);
+    return { status: response.statusCode ?? 0, headers: response.headers, body };
+  } catch (error) {
+    throw asFault(error, isParseError(error) ? "enrol.bad-response" : "enrol.unreachable", what);
+  } finally {
+    stream.destroy();
+  }
+}
+
+/**
+ * Runs an attempt under one deadline, whichever step it hangs in. @throws Fault `enrol.timeout`.
+ * @param timeoutMs at most 2^31 - 1.
+ */
+export async function within<T>(
+  what: string,
+  attempt: (signal: AbortSignal) => Promise<T>,
+  timeoutMs: number = EXCHANGE_TIMEOUT_MS,
+): Promise<T> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), timeoutMs);
+  try {
+    return await attempt(deadline.signal);
+  } catch (error) {
+    if (!deadline.signal.aborted) throw error;
+    throw new Fault("enrol.timeout", `${what}: no whole answer within ${timeoutMs / 1000} s`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function send(stream: Duplex, question: Question): Promise<IncomingMessage> {
+  const answered = Promise.withResolvers<IncomingMessage>();
+  const body = question.body === undefined ? undefined : Buffer.from(question.body);
+  const sent = request({
+    method: question.method,
+    path: question.path,
+    headers: {
+      ...question.headers,
+      host: question.host,
+      connection: "close",
+      ...(body === undefined ? {} : { "content-length": String(body.byteLength) }),
+    },
+    createConnection: () => stream,
+  });
+  sent.on("response", answered.resolve);
+  sent.on("error", answered.reject);
+  sent.end(body);
+  return answered.promise;
+}
+
+async function collect(response: IncomingMessage, bytesMax: number, what: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  // no encoding is set, so the chunks are buffers; the typings cannot know
+  for await (const chunk of response.iterator({ destroyOnReturn: true })) {
+    if (!(chunk instanceof Uint8Array)) throw new Fault("assert.broken", "a response without an encoding gave text");
+    bytes += chunk.byteLength;
+    if (bytes > bytesMax) throw new Fault("enrol.too-large", `${what}: the answer has more than ${bytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** llhttp's errors are named HPE_*. */
+function isParseError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("HPE_");
+}

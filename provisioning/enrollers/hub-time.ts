@@ -1,0 +1,86 @@
+// Asks the hub for the time. The one file of the program that may waive the dates of a certificate: a clock at 1970 must be able to learn better. [ID-10] [ID-11]
+import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { isFor, maySign, SERVER_AUTH } from "../x509/usage.ts";
+import { refusal } from "./est-status.ts";
+import { exchange, within } from "./exchange.ts";
+import { addressOf, type Hub } from "./hub.ts";
+import { open, openStrict, secureContextFor } from "./tls.ts";
+
+/** What is asked and what may come back: ota/time/format says, the caller hands it in. */
+export interface HubTimeQuestion<S extends v.GenericSchema> {
+  readonly path: string;
+  /** Device id and the warden's nonce, as JSON. */
+  readonly body: string;
+  readonly answer: S;
+  readonly bytesMax: number;
+}
+
+/**
+ * @param dates `strict` first; `waived` only after `tls.hub-dates`, while the clock may be wrong.
+ * @returns what the hub said, of the right shape and no more: that its time key signed it for our nonce is for the warden to verify.
+ * @throws Fault as {@link openStrict}, `enrol.timeout`, `enrol.too-large`, `enrol.bad-response`, or by status as enrolment does.
+ */
+export async function askHubTime<const S extends v.GenericSchema>(
+  hub: Hub,
+  dates: "strict" | "waived",
+  question: HubTimeQuestion<S>,
+  timeoutMs?: number,
+): Promise<v.InferOutput<S>> {
+  const what = `POST ${question.path}`;
+  const { path, body, bytesMax } = question;
+  const answer = await within(
+    what,
+    async (signal) => {
+      const socket =
+        dates === "strict" ? await openStrict(hub, secureContextFor(hub, undefined), signal) : await openDatesWaived(hub, signal);
+      const headers = { "content-type": "application/json" };
+      return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
+    },
+    timeoutMs,
+  );
+  if (answer.status !== 200) throw refusal(answer, what);
+  return check(question.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
+}
+
+function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
+  try {
+    return parseJson(body, bytesMax, what);
+  } catch (error) {
+    throw new Fault("enrol.bad-response", `${what}: the answer is not JSON`, { cause: error });
+  }
+}
+
+/** [ID-11] Nothing is written to the connection before everything but the dates has been checked. */
+async function openDatesWaived(hub: Hub, signal: AbortSignal): Promise<TLSSocket> {
+  const socket = await open(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
+  try {
+    checkAllButDates(socket.getPeerX509Certificate(), hub);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/**
+ * Chain, signature, name and usage, by our own code: OpenSSL stops at the first thing it finds, so that "not yet valid" is all it says of a certificate by an
+ * attacker's authority too (seen). That the peer has the certificate's key was proven by the handshake.
+ */
+function checkAllButDates(leaf: X509Certificate | undefined, hub: Hub): void {
+  const at = `the hub at ${addressOf(hub)}`;
+  const pin = new X509Certificate(hub.authority);
+  if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it showed no certificate`);
+  // checkIssued compares names and key ids only; the signature is what an attacker cannot make
+  if (!leaf.checkIssued(pin) || !leaf.verify(pin.publicKey))
+    throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not signed by the pinned authority itself`);
+  const named = isIP(hub.host) === 0 ? leaf.checkHost(hub.host, { subject: "never" }) : leaf.checkIP(hub.host);
+  if (named === undefined) throw new Fault("tls.hub-name", `open TLS to ${at}: its certificate is not for "${hub.host}"`);
+  if (leaf.ca || !isFor(leaf, SERVER_AUTH) || !maySign(leaf))
+    throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not for a TLS server`);
+}
