@@ -1,0 +1,102 @@
+// Bytes from the serial line to lines, with what the terminal is to echo. Pure. [CON-1]
+import { LINE_BYTES_MAX } from "./limits.ts";
+
+export interface LineState {
+  /** What was typed so far, printable ASCII; empty while the rest of a line that is too long goes by. */
+  readonly text: string;
+  readonly tooLong: boolean;
+  /** Inside an escape sequence such as an arrow key's: swallowed, it is no text and must not be echoed. */
+  readonly escape: "none" | "begun" | "sequence";
+  /** A line feed right after a carriage return belongs to it: CR, LF and CR LF each end one line. */
+  readonly afterReturn: boolean;
+}
+
+export type LineEvent =
+  | { readonly kind: "echo"; readonly text: string }
+  | { readonly kind: "line"; readonly text: string }
+  | { readonly kind: "too-long" }
+  | { readonly kind: "interrupt" }
+  | { readonly kind: "redraw"; readonly text: string };
+
+export const EMPTY_LINE: LineState = { text: "", tooLong: false, escape: "none", afterReturn: false };
+
+const CTRL_C = 0x03;
+const BACKSPACE = 0x08;
+const LINE_FEED = 0x0a;
+const CTRL_L = 0x0c;
+const RETURN = 0x0d;
+const CTRL_U = 0x15;
+const ESCAPE = 0x1b;
+const DELETE = 0x7f;
+const BELL = "\u0007";
+const RUB_OUT = "\b \b";
+
+interface Step {
+  readonly state: LineState;
+  readonly event?: LineEvent;
+}
+
+/** @returns the state after `bytes`, and what happened, in order, echoes next to each other as one. Memory is bounded by the chunk and one line. */
+export function readBytes(
+  start: LineState,
+  bytes: Uint8Array,
+): { readonly state: LineState; readonly events: readonly LineEvent[] } {
+  const events: LineEvent[] = [];
+  let state = start;
+  for (const byte of bytes) {
+    const step = readByte(state, byte);
+    state = step.state;
+    const last = events.at(-1);
+    if (step.event?.kind === "echo" && last?.kind === "echo")
+      events[events.length - 1] = { kind: "echo", text: last.text + step.event.text };
+    else if (step.event !== undefined) events.push(step.event);
+  }
+  return { state, events };
+}
+
+function readByte(state: LineState, byte: number): Step {
+  if (byte === LINE_FEED && state.afterReturn) return { state: { ...state, afterReturn: false } };
+  const now = { ...state, afterReturn: byte === RETURN };
+  if (byte < 0x20 || byte === DELETE) return control({ ...now, escape: "none" }, byte); // a control byte ends an escape sequence: no line end is swallowed
+  if (now.escape !== "none") return { state: { ...now, escape: inEscape(now.escape, byte) } };
+  return typed(now, byte);
+}
+
+function control(state: LineState, byte: number): Step {
+  switch (byte) {
+    case RETURN:
+    case LINE_FEED: {
+      const empty = { ...EMPTY_LINE, afterReturn: state.afterReturn };
+      return { state: empty, event: state.tooLong ? { kind: "too-long" } : { kind: "line", text: state.text } };
+    }
+    case BACKSPACE:
+    case DELETE:
+      if (state.text === "") return { state };
+      return { state: { ...state, text: state.text.slice(0, -1) }, event: { kind: "echo", text: RUB_OUT } };
+    case CTRL_U:
+      return { state: { ...state, text: "", tooLong: false }, event: { kind: "echo", text: RUB_OUT.repeat(state.text.length) } };
+    case CTRL_C:
+      return { state: EMPTY_LINE, event: { kind: "interrupt" } };
+    case CTRL_L:
+      return { state, event: { kind: "redraw", text: state.text } };
+    case ESCAPE:
+      return { state: { ...state, escape: "begun" } };
+    default:
+      return { state };
+  }
+}
+
+/** ECMA-48 5.4: CSI, parameters, then one final byte from "@" to "~"; ESC O is how keypads send. */
+function inEscape(escape: "begun" | "sequence", byte: number): LineState["escape"] {
+  if (escape === "begun") return byte === 0x5b || byte === 0x4f ? "sequence" : "none";
+  return byte >= 0x40 && byte <= 0x7e ? "none" : "sequence";
+}
+
+/** What is not ASCII is kept as "?", so that the command is refused as unknown instead of run without the byte. */
+function typed(state: LineState, byte: number): Step {
+  if (state.tooLong) return { state };
+  if (state.text.length >= LINE_BYTES_MAX)
+    return { state: { ...state, text: "", tooLong: true }, event: { kind: "echo", text: BELL } };
+  const character = byte < 0x7f ? String.fromCharCode(byte) : "?";
+  return { state: { ...state, text: state.text + character }, event: { kind: "echo", text: character } };
+}

@@ -1,0 +1,123 @@
+// A session, typed in as bytes and read as what the terminal gets.
+import { test } from "tap";
+import { chunksOf } from "../../../agent/console/chunks.ts";
+import { serveSession } from "../../../agent/console/session.ts";
+import { promptText } from "../../../agent/console/screen.ts";
+import type { Clock } from "../../../hal/ports.ts";
+import { Fault } from "../../../hal/fault.ts";
+import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { CLOCK, HANDLERS, HASTY_CLOCK, watchedOperations } from "../../lab/operations.ts";
+import { CONNECTED } from "../../lab/snapshot.ts";
+
+const HOST = { program: "sallyport-agent/0.1.0", deviceId: "gw-0042" };
+
+async function type(typed: readonly string[], options: { handlers?: typeof HANDLERS; clock?: Clock; open?: boolean } = {}) {
+  const { operations, entries: asked } = watchedOperations(options.handlers ?? HANDLERS);
+  const [first = "", ...rest] = typed;
+  const clock = options.clock ?? CLOCK;
+  async function* input(): AsyncGenerator<Uint8Array> {
+    for (const chunk of rest) yield Buffer.from(chunk);
+    if (options.open === true) await new Promise(() => {});
+  }
+  const entries: AuditEntry[] = [];
+  let screen = "";
+  const end = await serveSession(
+    {
+      chunks: chunksOf(input(), clock),
+      print: async (text) => void (screen += text),
+      operations,
+      record: async (entry) => void entries.push(entry),
+      clock,
+      host: () => HOST,
+    },
+    Buffer.from(first),
+  );
+  return { screen, end, entries, asked };
+}
+
+test("[CON-3] the banner names device and terms before anything can be asked, and Enter shows one prompt", async (t) => {
+  const { screen } = await type(["\r", "\n"]);
+  t.equal(
+    screen,
+    '\nsallyport-agent/0.1.0 on gw-0042\nAuthorised use only. What is done here is recorded.\nType "help" for the commands.\n\ngw-0042> ',
+  );
+});
+
+test("[CON-3] help lists what a guest may do: help and status", async (t) => {
+  const { screen, asked } = await type(["help\r"]);
+  t.match(screen, "gw-0042> help\n  help            this list\n  status          the state of this device\n  status --json ");
+  t.same(asked, [], "and asks nobody");
+});
+
+test("[OPS-5] [CON-3] status goes the way of every operation, as console guest, with the session in its id", async (t) => {
+  const { screen, asked, entries } = await type(["sta", "tus\r"]);
+  t.match(screen, "gw-0042> status\nsallyport-agent/0.1.0: CONNECTED");
+  t.match(screen, "hub (withheld)");
+  t.match(asked, [{ event: "operation.allowed", principal: "console", correlation: `${entries[0]?.correlation ?? "?"}-1` }]);
+});
+
+test("[CON-1] status --json is one line of ASCII with the reduced snapshot", async (t) => {
+  const model = "Gateway \u001b[2J \u00e9";
+  const handlers = {
+    ...HANDLERS,
+    status: async () => ({ ...CONNECTED, ...(CONNECTED.device && { device: { ...CONNECTED.device, model } }) }),
+  };
+  const { screen } = await type(["status --json\r"], { handlers });
+  t.match(screen, /^[\x20-\x7e\n]*$/u);
+  const json: unknown = JSON.parse(screen.split("\n").find((line) => line.startsWith("{")) ?? "");
+  t.match(json, { v: 1, device: { model }, tunnel: { hub: "(withheld)" } });
+});
+
+test("[CON-3] there is no shell: what is no command is said to be none, whatever it looks like", async (t) => {
+  for (const line of ["sh", "status; reboot", "$(reboot)", "STATUS", "audit tail", "status --all", "__proto__", "constructor"]) {
+    const { screen, asked } = await type([`${line}\r`]);
+    t.match(screen, `There is no command "${line}".`);
+    t.same(asked, []);
+  }
+});
+
+test("[CON-1] a line that is too long is refused with a message and recorded", async (t) => {
+  const { screen, entries } = await type([`${"x".repeat(400)}\r`, "status\r"]);
+  t.match(screen, "A line has at most 256 characters");
+  t.match(screen, "CONNECTED");
+  t.match(entries, [
+    { event: "console.opened" },
+    { event: "input.refused", detail: { reason: "line too long" } },
+    { event: "console.closed" },
+  ]);
+});
+
+test("a flood of commands is refused, and recorded once", async (t) => {
+  const { screen, asked, entries } = await type(["status\r".repeat(60)]);
+  t.ok(asked.length >= 10 && asked.length < 30, `${asked.length} were carried out`);
+  t.match(screen, "Too many commands at once. Try again in 1 s.\n");
+  t.equal(entries.filter(({ event }) => event === "input.refused").length, 1);
+});
+
+test("the session is recorded from the first key to the hang-up, under one correlation", async (t) => {
+  const { end, entries } = await type(["\r"]);
+  t.equal(end, "hang-up");
+  t.match(entries, [{ event: "console.opened", result: "ok", principal: "console" }, { event: "console.closed" }]);
+  t.equal(entries[0]?.correlation, entries[1]?.correlation);
+});
+
+test("a session in which nobody types ends", async (t) => {
+  const { end, screen } = await type(["\r"], { clock: HASTY_CLOCK, open: true });
+  t.equal(end, "idle");
+  t.match(screen, "Nobody typed for 10 minutes: session closed.");
+});
+
+test("what went wrong is told by its code, without the words", async (t) => {
+  const handlers = { ...HANDLERS, status: () => Promise.reject(new Fault("protocol.closed", "no warden at /run/x")) };
+  const { screen } = await type(["status\r"], { handlers });
+  t.match(screen, "protocol.closed: the operation failed; the audit trail says more\n");
+});
+
+test("^C and ^L on the screen", async (t) => {
+  const { screen } = await type(["xx\u0003st\u000catus\u0003"]);
+  t.match(screen, "gw-0042> xx^C\ngw-0042> st\ngw-0042> status^C\ngw-0042> ");
+});
+
+test("a device that does not know its name yet has a prompt all the same", async (t) => {
+  t.equal(promptText({ program: "x", deviceId: undefined }), "sallyport> ");
+});
