@@ -9,15 +9,16 @@ const TROUBLE_CHARACTERS_MAX = 512;
 
 /** Faults the parts report, then what their states add up to; the first come first, what is too many is counted in the last. */
 export function troublesOf(parts: SnapshotParts): string[] {
-  const faults = [...parts.faults, ...unheard(parts), ...judged(parts)];
+  const faults = [...parts.faults, ...heard(parts), ...judged(parts)];
   const lines = faults.map(({ code, message }) => plainText(`${code}: ${message}`, TROUBLE_CHARACTERS_MAX));
   if (lines.length <= TROUBLES_MAX) return lines;
   return [...lines.slice(0, TROUBLES_MAX - 1), `and ${lines.length - TROUBLES_MAX + 1} more`];
 }
 
-function unheard({ warden, vitals }: SnapshotParts): FaultReport[] {
+function heard({ warden, vitals }: SnapshotParts): FaultReport[] {
   const faults: FaultReport[] = [];
   if ("fault" in warden) faults.push(told(warden.fault, "the warden does not answer"));
+  else faults.push(...(warden.value.troubles ?? []));
   if ("fault" in vitals) faults.push(told(vitals.fault, "the machine's vital signs can't be read"));
   return faults;
 }

@@ -38,6 +38,7 @@ test("states that call for someone become troubles: clock, dropped records and m
     warden: {
       value: {
         ...WARDEN.value,
+        troubles: [{ code: "audit.tampered", message: "entry 812" }],
         clock: { ...WARDEN.value.clock, state: "unset" },
         audit: { size: 9, witnessedSize: 0, dropped: 5 },
       },
