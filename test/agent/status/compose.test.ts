@@ -51,7 +51,16 @@ test("states that call for someone become troubles: clock, dropped records and m
   });
   t.same(
     troubles.map((trouble) => trouble.split(":")[0]),
-    ["serial.open-failed", "file.read-failed", "x509.invalid", "enrol.denied", "time.out-of-range", "audit.full", "spool.full"],
+    [
+      "serial.open-failed",
+      "audit.tampered",
+      "file.read-failed",
+      "x509.invalid",
+      "enrol.denied",
+      "time.out-of-range",
+      "audit.full",
+      "spool.full",
+    ],
   );
 });
 
