@@ -5,6 +5,7 @@ export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock/index.ts";
 export { runProgram } from "./process/index.ts";
+export { linuxSerialPort } from "./serial/index.ts";
 export {
   activateTpmProvider,
   isStartedWith,

@@ -1,0 +1,40 @@
+// The serial port of hal/ports.ts on an open line.
+import { Fault } from "../../fault.ts";
+import type { SerialConnection, SerialPort } from "../../ports.ts";
+import { WAITING_BYTES_MAX } from "./limits.ts";
+import { type Line, type LineOptions, openLine } from "./line.ts";
+
+/**
+ * A tty. What was received waits in the kernel until `input` is asked for it, so a slow reader costs no memory; `input` can be gone through once. Writes go out
+ * one after another, each awaited by its caller; drain is not waited for (tcdrain(3) would hold a thread of Node's four for as long as the far end says stop).
+ * `close` is needed after a hang-up too.
+ * @param options.baudRate bits a second.
+ * @throws Fault by `write`, besides `serial.closed`: `serial.overrun` when more than 64 KiB would wait behind another write.
+ */
+export function linuxSerialPort(options: LineOptions): SerialPort {
+  return { open: async () => connection(await openLine(options), options.path) };
+}
+
+function connection(line: Line, path: string): SerialConnection {
+  let last: Promise<void> = Promise.resolve();
+  let waitingBytes = 0;
+  return {
+    input: received(line),
+    write: async (bytes) => {
+      if (waitingBytes > 0 && waitingBytes + bytes.byteLength > WAITING_BYTES_MAX)
+        throw new Fault(
+          "serial.overrun",
+          `write to the serial line "${path}": ${waitingBytes} bytes wait already; wait for earlier writes first`,
+        );
+      waitingBytes += bytes.byteLength;
+      const turn = last.then(() => line.write(bytes)).finally(() => (waitingBytes -= bytes.byteLength));
+      last = turn.catch(() => undefined); // its caller hears of it; the next writer finds out for itself
+      return turn;
+    },
+    close: () => line.close(),
+  };
+}
+
+async function* received(line: Line): AsyncGenerator<Uint8Array> {
+  for (let bytes = await line.read(); bytes !== undefined; bytes = await line.read()) yield bytes;
+}
