@@ -1,0 +1,48 @@
+// Real processes, really killed in the middle of writing.
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { type Test, test } from "tap";
+import { linuxAppendFiles, linuxFiles } from "../../../../hal/linux/files/index.ts";
+import { type RunningProgram, startProgram } from "../../../lab/process.ts";
+
+const CHILD = fileURLToPath(new URL("../../../lab/state-child.ts", import.meta.url));
+const ROUNDS = 8;
+
+/** Lets it write for a while (another while each round), kills it, and gives the last number it reported as durable. */
+async function killedWriter(t: Test, what: string, directory: string, round: number): Promise<number> {
+  const writer: RunningProgram = startProgram({ name: what, command: process.execPath, args: [CHILD, what, directory] });
+  t.teardown(() => writer.stop("SIGKILL"));
+  await writer.line(/^\d+$/);
+  await setTimeout(round * 7);
+  await writer.stop("SIGKILL");
+  return Number(writer.lines.at(-1));
+}
+
+test("[STA-1] a state file whose writer is killed is whole, and not older than what was reported", async (t) => {
+  const directory = t.testdir();
+  for (let round = 0; round < ROUNDS; round++) {
+    const reported = await killedWriter(t, "put", directory, round);
+    const bytes = await (await linuxFiles(directory)).get("record", 100_000);
+    const [start, , end] = Buffer.from(bytes ?? [])
+      .toString("latin1")
+      .split(" ");
+    t.equal(start, end, "whole");
+    t.ok(Number(start) === reported || Number(start) === reported + 1, `${start} after ${reported} was reported`);
+  }
+});
+
+test("[STA-1] an append file whose writer is killed has every line that was reported, and at most one more", async (t) => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const directory = t.testdir();
+    const reported = await killedWriter(t, "append", directory, round);
+    await using files = await linuxAppendFiles(directory);
+    const lines = Buffer.from((await files.read("log", 1_000_000)) ?? [])
+      .toString("latin1")
+      .split("\n");
+    t.same(
+      lines.slice(0, reported),
+      Array.from({ length: reported }, (_, i) => `${i + 1}`),
+    );
+    t.ok(lines.length <= reported + 2);
+  }
+});
