@@ -1,0 +1,68 @@
+// The warden's configuration file as an input from outside.
+import { test } from "tap";
+import { CONFIG_BYTES_MAX, parseConfig } from "../../warden/config.ts";
+import { faultOf } from "../lab/faults.ts";
+
+const parse = (text: string): ReturnType<typeof parseConfig> => parseConfig(Buffer.from(text), "warden.json");
+
+test("an empty file means the safe defaults, frozen", async (t) => {
+  const config = parse("{}");
+  t.match(config, {
+    stateDirectory: "/var/lib/sallyport-warden",
+    socket: "/run/sallyport/warden.sock",
+    anchors: "/usr/share/sallyport/hub.json",
+    boardRoot: "/",
+    setClock: true,
+    commissionedIdFile: undefined,
+  });
+  t.ok(config.audit.bytesMax > 0);
+  t.ok(Object.isFrozen(config) && Object.isFrozen(config.audit));
+});
+
+test("every fault is named in one message, with its path and what was expected", async (t) => {
+  const fault = await faultOf(() =>
+    parse(
+      JSON.stringify({
+        stateDirectory: "relative",
+        birthDirectory: "/a/../b",
+        socket: `/${"s".repeat(107)}`,
+        buildDate: "2026-02-31x",
+        setClock: "no",
+        audit: { bytesMax: 1, keepForever: true },
+        colour: "red",
+        shell: "/bin/sh",
+      }),
+    ),
+  );
+  t.equal(fault.code, "config.invalid");
+  for (const path of [
+    "stateDirectory",
+    "birthDirectory",
+    "socket",
+    "buildDate",
+    "setClock",
+    "audit.bytesMax",
+    "audit.keepForever",
+    "colour",
+    "shell",
+    '"warden.json"',
+  ])
+    t.match(fault.message, path);
+});
+
+test("what is no JSON object, or too much of it, is a fault of the configuration", async (t) => {
+  for (const text of ["", "{", "[]", "null", '"/etc"', `{"stateDirectory":"/${"x".repeat(CONFIG_BYTES_MAX)}"}`])
+    t.equal((await faultOf(() => parse(text))).code, "config.invalid", text.slice(0, 20));
+});
+
+test("a date is the floor of the clock: a day or a moment, and one that exists", async (t) => {
+  t.equal(parse('{"buildDate":"2026-11-30"}').buildDateMs, Date.UTC(2026, 10, 30));
+  t.equal(parse('{"buildDate":"2026-11-30T12:00:00Z"}').buildDateMs, Date.UTC(2026, 10, 30, 12));
+  for (const date of ["2026-13-01", "yesterday", "2026"])
+    t.equal((await faultOf(() => parse(JSON.stringify({ buildDate: date })))).code, "config.invalid");
+});
+
+test("a socket path of 107 bytes fits unix(7), one of 108 does not", async (t) => {
+  t.equal(parse(JSON.stringify({ socket: `/${"s".repeat(106)}` })).socket.length, 107);
+  t.equal((await faultOf(() => parse(JSON.stringify({ socket: `/${"s".repeat(107)}` })))).code, "config.invalid");
+});

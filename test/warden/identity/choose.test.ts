@@ -1,0 +1,144 @@
+// The id by a table: what boards say, and what becomes of it.
+import { createHash } from "node:crypto";
+import { test } from "tap";
+import type { HardwareFacts } from "../../../hal/identity/format.ts";
+import { chooseIdentity } from "../../../warden/identity/index.ts";
+import { faultOf } from "../../lab/faults.ts";
+
+const NIC = { name: "eth0", mac: "00:1b:21:0a:00:10" };
+const BOARD: HardwareFacts = { commissionedId: undefined, serials: [], interfaces: [], model: undefined };
+
+const hashed = (text: string): string => `h-${createHash("sha256").update(text).digest("hex").slice(0, 32)}`;
+
+test("[ID-1] the order is: commissioned, serial, MAC; what doesn't fit is hashed", async (t) => {
+  const table: readonly [string, Partial<HardwareFacts>, string, string][] = [
+    [
+      "commissioned before serial",
+      { commissionedId: "plant-7.line_2", serials: ["SN1"], interfaces: [NIC] },
+      "plant-7.line_2",
+      "commissioned",
+    ],
+    ["serial before MAC", { serials: ["GW-4711"], interfaces: [NIC] }, "GW-4711", "serial"],
+    ["first usable serial", { serials: ["Default string", "BRD-9"] }, "BRD-9", "serial"],
+    [
+      "MAC, 12 hex digits, lower case",
+      { serials: ["None"], interfaces: [{ name: "eth0", mac: "00:1B:21:0A:00:10" }] },
+      "001b210a0010",
+      "mac",
+    ],
+    ["spaces around are not part of it", { serials: ["  GW-4711 \n"] }, "GW-4711", "serial"],
+    ["64 characters fit", { serials: ["A".repeat(63) + "b"] }, "A".repeat(63) + "b", "serial"],
+    ["65 do not", { serials: ["A".repeat(64) + "b"] }, hashed("A".repeat(64) + "b"), "hash"],
+    ["a slash does not fit a topic", { serials: ["GW/4711"] }, hashed("GW/4711"), "hash"],
+    ["a leading sign could be read as an option", { serials: ["-rf 4711"] }, hashed("-rf 4711"), "hash"],
+    ["a wildcard of MQTT", { serials: ["GW+4711#"] }, hashed("GW+4711#"), "hash"],
+    ["not ASCII", { serials: ["Gerät-4711"] }, hashed("Gerät-4711"), "hash"],
+    ["a commissioned id that doesn't fit is hashed too", { commissionedId: "plant 7" }, hashed("plant 7"), "hash"],
+    ["an erased EEPROM is no commissioned id", { commissionedId: "ffffffffffffffff", serials: ["GW-4711"] }, "GW-4711", "serial"],
+  ];
+  for (const [what, facts, id, source] of table) t.match(chooseIdentity({ ...BOARD, ...facts }), { id, source }, what);
+});
+
+test("[ID-1] of several MACs the lowest is taken, in whatever order the kernel found them", async (t) => {
+  const other = { name: "eth1", mac: "00:1b:21:0a:00:11" };
+  t.equal(chooseIdentity({ ...BOARD, interfaces: [NIC, other] }).id, "001b210a0010");
+  t.equal(chooseIdentity({ ...BOARD, interfaces: [other, NIC] }).id, "001b210a0010");
+});
+
+const PLACEHOLDERS = [
+  "",
+  " ",
+  "0",
+  "00000000",
+  "0000-0000",
+  "xxxxxxxx",
+  "FFFFFFFF",
+  "...........",
+  "Default string",
+  "default  string",
+  "To be filled by O.E.M.",
+  "To Be Filled By O.E.M",
+  "TO BE FILLED BY OEM",
+  "System Serial Number",
+  "Base Board Serial Number",
+  "Chassis Serial Number",
+  "Type2 - Board Serial Number",
+  "Not Specified",
+  "Not Applicable",
+  "Not Available",
+  "Not Set",
+  "None",
+  "none",
+  "N/A",
+  "NA",
+  "n.a.",
+  "Null",
+  "Unknown",
+  "Undefined",
+  "OEM",
+  "O.E.M.",
+  "INVALID",
+  "Serial",
+  "SN",
+  "sernum0",
+  "123456789",
+  "0123456789",
+  "1234567890",
+  "12345",
+  "01234567",
+  "0123456789ABCDEF",
+  "MB-1234567890",
+  "03000200-0400-0500-0006-000700080009",
+  "No Asset Tag",
+  "Test",
+  "System",
+];
+
+test("[ID-2] placeholder serials never become an id", async (t) => {
+  for (const serial of PLACEHOLDERS) {
+    t.equal(chooseIdentity({ ...BOARD, serials: [serial], interfaces: [NIC] }).source, "mac", `"${serial}"`);
+    t.equal(
+      chooseIdentity({ ...BOARD, serials: [serial], interfaces: [NIC] }).boardSerial,
+      undefined,
+      `"${serial}" is no serialNumber either`,
+    );
+  }
+});
+
+test("[ID-2] real serials that look a little like placeholders do", async (t) => {
+  for (const id of ["1234", "SN4711", "OEM-7731", "0001", "NONE-1", "5CD1234X5Z", "VMware-56.4d.1a", "98765"])
+    t.equal(chooseIdentity({ ...BOARD, serials: [id] }).id, id);
+});
+
+test("[ID-2] MACs that are no one's own never become an id and never reach the CSR", async (t) => {
+  for (const mac of [
+    "00:00:00:00:00:00",
+    "ff:ff:ff:ff:ff:ff",
+    "01:00:5e:00:00:01",
+    "33:33:00:00:00:01",
+    "02:00:5e:10:00:01",
+    "fe:54:00:12:34:56",
+    "00:11:22:33:44:55",
+    "no mac",
+  ]) {
+    const { id, macs } = chooseIdentity({ ...BOARD, interfaces: [{ name: "eth0", mac }, NIC] });
+    t.same([id, macs], ["001b210a0010", [NIC.mac]], mac);
+  }
+});
+
+test("[ID-3] with no usable source the warden says so and makes no identity", async (t) => {
+  const fault = await faultOf(() =>
+    chooseIdentity({ ...BOARD, serials: ["Default string"], interfaces: [{ name: "eth0", mac: "02:00:00:00:00:01" }] }),
+  );
+  t.equal(fault.code, "identity.no-source");
+  t.match(fault.message, /commission the device/u, "and says what to do");
+});
+
+test("[ID-1] what goes into the CSR besides is bounded: serial of 64 printable characters, 16 MACs", async (t) => {
+  const interfaces = Array.from({ length: 20 }, (_, n) => ({ name: `eth${n}`, mac: `00:1b:21:0a:01:${(n + 16).toString(16)}` }));
+  const identity = chooseIdentity({ ...BOARD, serials: ["é-4711"], interfaces, model: "M".repeat(300) });
+  t.equal(identity.boardSerial, undefined);
+  t.equal(identity.macs.length, 16);
+  t.equal(identity.model?.length, 128);
+  t.equal(chooseIdentity({ ...BOARD, serials: ["GW 4711"] }).boardSerial, "GW 4711", "as read, though the id is a hash");
+});
