@@ -100,7 +100,9 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
 
 function parse(bytes: Uint8Array, file: string): unknown {
   try {
-    return parseJson(bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
+    const value = parseJson(bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
+    if (Array.isArray(value)) throw new Fault("config.invalid", `configuration "${file}" is a list, expected an object`); // valibot takes a list for an object
+    return value;
   } catch (error) {
     if (error instanceof Fault) throw new Fault("config.invalid", error.message, { cause: error });
     throw error;

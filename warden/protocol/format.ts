@@ -123,10 +123,21 @@ export function isWardenVerb(verb: string): verb is WardenVerb {
 /** Chosen by the caller, echoed in the answer. */
 export const requestIdSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
+/** An object of its own members. valibot takes a list for one, and drops members that every object inherits instead of refusing them as unknown. */
+const plainObject = v.pipe(
+  v.unknown(),
+  v.check((value) => !Array.isArray(value), "expected an object, not a list"),
+  v.check(
+    (value) => typeof value !== "object" || value === null || !Object.keys(value).some((name) => name in Object.prototype),
+    "expected no member that every object inherits",
+  ),
+  v.record(v.string(), v.unknown()),
+);
+
 export const wardenRequestSchema = v.strictObject({
   id: requestIdSchema,
   verb: v.pipe(v.string(), v.maxLength(64)),
-  args: v.record(v.string(), v.unknown()),
+  args: plainObject,
 });
 
 export const wardenAnswerSchema = v.union([
