@@ -51,6 +51,7 @@ export const AUDIT_EVENTS = {
   "audit.dropped": { id: 7003, category: "audit", severity: "high", source: "warden" },
   "audit.witnessed": { id: 7004, category: "audit", severity: "info", source: "warden" },
   "audit.witness-refused": { id: 7005, category: "audit", severity: "high", source: "warden" },
+  "audit.tampered": { id: 7006, category: "audit", severity: "high", source: "warden" },
 } as const satisfies Readonly<Record<string, EventKind>>;
 
 export type AuditEventName = keyof typeof AUDIT_EVENTS;

@@ -1,5 +1,11 @@
-// What a reader of the audit trail needs, the hub's witness included: records, tree, notes. Pure.
+// What a reader of the audit trail needs, the hub's witness included: records, tree, notes, files. Pure.
 export * from "./events.ts";
 export * from "./record.ts";
 export * from "./tree.ts";
 export * from "./note.ts";
+export * from "./files.ts";
+export * from "./frame.ts";
+export * from "./segment.ts";
+export * from "./walk.ts";
+export * from "./trail.ts";
+export * from "./delivery.ts";

@@ -7,6 +7,11 @@ export const NOTE_BYTES_MAX = 8192;
 /** Unknown signatures are ignored, but not without end. */
 export const NOTE_SIGNATURES_MAX = 16;
 
+const ED25519_KEY_BYTES = 32;
+const ED25519_SIGNATURE_BYTES = 64;
+/** c2sp.org/tlog-cosignature: `timestamped_signature`, eight bytes of time before the signature. */
+const COSIGNATURE_BYTES = 8 + ED25519_SIGNATURE_BYTES;
+
 /** Signature types of c2sp.org/signed-note: the byte hashed into the key id. */
 const ED25519 = 0x01;
 const COSIGNATURE_V1 = 0x04;
@@ -48,7 +53,8 @@ export function checkpointOrigin(deviceId: string): string {
 const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex"); // RFC 8410 section 4: the fixed header before the 32 bytes
 
 export function ed25519KeyObject(raw: Uint8Array): KeyObject {
-  if (raw.byteLength !== 32) throw new Fault("note.invalid", `an Ed25519 public key has 32 bytes, this one ${raw.byteLength}`);
+  if (raw.byteLength !== ED25519_KEY_BYTES)
+    throw new Fault("note.invalid", `an Ed25519 public key has ${ED25519_KEY_BYTES} bytes, this one ${raw.byteLength}`);
   return createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, raw]), format: "der", type: "spki" });
 }
 
@@ -59,15 +65,26 @@ export function ed25519Raw(publicKey: KeyObject): Uint8Array {
   return publicKey.export({ format: "der", type: "spki" }).subarray(ED25519_SPKI_PREFIX.byteLength);
 }
 
+/** Unicode spaces as signed-note means them: those of ECMAScript and NEL. */
+const SPACE_OR_PLUS = /[\s\u0085+]/u;
+/** No control character but the newline, so that what is shown is what was signed. */
+const CONTROL_CHARACTER = /[\u0000-\u0009\u000b-\u001f]/u;
+
+/** @throws Fault `note.invalid` for a name with a space or a plus sign, or a key of another length. */
 export function verifierOf(name: string, kind: NoteKeyKind, publicKey: Uint8Array): Verifier {
-  if (name === "" || /[\s+]/u.test(name))
+  if (name === "" || !name.isWellFormed() || SPACE_OR_PLUS.test(name) || CONTROL_CHARACTER.test(name))
     throw new Fault("note.invalid", `a note key's name has no space and no plus sign: "${name}"`);
+  if (publicKey.byteLength !== ED25519_KEY_BYTES)
+    throw new Fault(
+      "note.invalid",
+      `an Ed25519 public key has ${ED25519_KEY_BYTES} bytes, the one of "${name}" ${publicKey.byteLength}`,
+    );
   const type = kind === "ed25519" ? ED25519 : COSIGNATURE_V1;
   const id = createHash("sha256").update(`${name}\n`).update(Uint8Array.of(type)).update(publicKey).digest().subarray(0, 4);
   return { name, kind, id, publicKey };
 }
 
-/** `name+id+base64(type || key)`. */
+/** `name+id+base64(type || key)`, c2sp.org/signed-note "Verifier keys". */
 export function encodeVerifier(verifier: Verifier): string {
   const type = verifier.kind === "ed25519" ? ED25519 : COSIGNATURE_V1;
   return `${verifier.name}+${Buffer.from(verifier.id).toString("hex")}+${Buffer.from([type, ...verifier.publicKey]).toString("base64")}`;
@@ -78,14 +95,20 @@ export function decodeVerifier(text: string): Verifier {
   const [name, id, key, ...rest] = splitVerifier(text);
   if (name === undefined || id === undefined || key === undefined || rest.length > 0)
     throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got "${text.slice(0, 80)}"`);
-  const bytes = Buffer.from(key, "base64");
-  const kind = bytes[0] === ED25519 ? "ed25519" : bytes[0] === COSIGNATURE_V1 ? "cosignature/v1" : undefined;
-  if (kind === undefined || bytes.byteLength !== 33)
+  const bytes = base64(key);
+  const kind = bytes?.[0] === ED25519 ? "ed25519" : bytes?.[0] === COSIGNATURE_V1 ? "cosignature/v1" : undefined;
+  if (bytes === undefined || kind === undefined)
     throw new Fault("note.invalid", `verifier key "${name}" is of a kind not known here`);
   const verifier = verifierOf(name, kind, bytes.subarray(1));
   if (Buffer.from(verifier.id).toString("hex") !== id)
     throw new Fault("note.invalid", `verifier key "${name}" has id ${id}, its bytes give another`);
   return verifier;
+}
+
+/** Strictly: one spelling for one value. Node's own decoder skips what it does not know. */
+function base64(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, "base64");
+  return bytes.toString("base64") === text ? bytes : undefined;
 }
 
 /** The first two plus signs part it; base64 has plus signs of its own. */
@@ -107,10 +130,10 @@ export function decodeNote(encoded: string): Note {
   if (Buffer.byteLength(encoded) > NOTE_BYTES_MAX)
     throw new Fault("note.invalid", `a signed note has at most ${NOTE_BYTES_MAX} bytes`);
   const blank = encoded.lastIndexOf("\n\n");
-  if (blank < 0 || !encoded.endsWith("\n"))
+  if (blank < 1 || !encoded.endsWith("\n"))
     throw new Fault("note.invalid", "a signed note is a text, a blank line and signature lines");
-  // c2sp.org/signed-note: no control character but the newline, so that what is shown is what was signed
-  if (/[\u0000-\u0009\u000b-\u001f]/u.test(encoded)) throw new Fault("note.invalid", "a signed note has no control characters");
+  if (CONTROL_CHARACTER.test(encoded)) throw new Fault("note.invalid", "a signed note has no control characters");
+  if (!encoded.isWellFormed()) throw new Fault("note.invalid", "a signed note is valid UTF-8");
   const lines = encoded.slice(blank + 2, -1).split("\n");
   if (lines.length > NOTE_SIGNATURES_MAX)
     throw new Fault("note.invalid", `a signed note has at most ${NOTE_SIGNATURES_MAX} signatures`);
@@ -118,10 +141,10 @@ export function decodeNote(encoded: string): Note {
 }
 
 function decodeSignature(line: string): NoteSignature {
-  const match = /^— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})$/u.exec(line);
-  const bytes = Buffer.from(match?.[2] ?? "", "base64");
+  const match = /^— ([^\s\u0085+]+) ([A-Za-z0-9+/]+={0,2})$/u.exec(line);
+  const bytes = base64(match?.[2] ?? "");
   const name = match?.[1];
-  if (name === undefined || bytes.byteLength < 5)
+  if (name === undefined || bytes === undefined || bytes.byteLength < 5)
     throw new Fault("note.invalid", "a signature line of a signed note is malformed");
   return { name, id: bytes.subarray(0, 4), bytes: bytes.subarray(4) };
 }
@@ -144,14 +167,13 @@ export function verifyNote(note: Note, verifier: Verifier): number | undefined {
   if (found === undefined) throw new Fault("note.bad-signature", `the note has no signature of "${verifier.name}"`);
   const key = ed25519KeyObject(verifier.publicKey);
   if (verifier.kind === "ed25519") {
-    if (!verify(null, Buffer.from(note.text), key, found.bytes))
+    if (found.bytes.byteLength !== ED25519_SIGNATURE_BYTES || !verify(null, Buffer.from(note.text), key, found.bytes))
       throw new Fault("note.bad-signature", `the signature of "${verifier.name}" is wrong`);
     return undefined;
   }
-  if (found.bytes.byteLength !== 72)
-    throw new Fault("note.bad-signature", `the cosignature of "${verifier.name}" has ${found.bytes.byteLength} bytes, not 72`);
-  const unixSeconds = Number(Buffer.from(found.bytes).readBigUInt64BE(0));
-  if (!verify(null, cosignedText(note.text, unixSeconds), key, found.bytes.subarray(8)))
+  const unixSeconds =
+    found.bytes.byteLength === COSIGNATURE_BYTES ? Number(Buffer.from(found.bytes).readBigUInt64BE(0)) : Number.NaN;
+  if (!Number.isSafeInteger(unixSeconds) || !verify(null, cosignedText(note.text, unixSeconds), key, found.bytes.subarray(8)))
     throw new Fault("note.bad-signature", `the cosignature of "${verifier.name}" is wrong`);
   return unixSeconds;
 }

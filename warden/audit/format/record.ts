@@ -45,12 +45,21 @@ export type AuditEntry = v.InferOutput<typeof auditEntrySchema>;
 
 const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+/** A day that exists, in the one spelling we write. */
+function isInstant(text: string): boolean {
+  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isFinite(ms) && new Date(ms).toISOString() === text;
+}
+
+/** A name as catalogues have them. A reader may be older than the writer, so a record may name an event that is not in the reader's own. */
+const recordedEventSchema = v.pipe(v.string(), v.maxLength(64), v.regex(/^[a-z]+(?:[.-][a-z]+)+$/, "expected an event's name"));
+
 export const auditRecordSchema = v.strictObject({
   v: v.literal(1),
   /** Index of the leaf in the tree, from 0, without gaps. */
   seq: safeCount,
-  /** Wall clock as it stood, RFC 3339 UTC; may be wrong: see `synced`. */
-  at: v.pipe(v.string(), v.isoTimestamp(), v.maxLength(32)),
+  /** Wall clock as it stood, RFC 3339 UTC with milliseconds; may be wrong: see `synced`. */
+  at: v.pipe(v.string(), v.check(isInstant, "expected RFC 3339 UTC with milliseconds")),
   /** Milliseconds since boot: orders the records of one boot whatever the wall clock did. */
   mono: safeCount,
   /** The kernel's boot id. */
@@ -63,8 +72,12 @@ export const auditRecordSchema = v.strictObject({
   /** The catalogue's number of `event`. */
   id: safeCount,
   ...auditEntrySchema.entries,
+  event: recordedEventSchema,
 });
 export type AuditRecord = v.InferOutput<typeof auditRecordSchema>;
+
+/** 9999-12-31T23:59:59.999Z: RFC 3339 ends there, a broken clock may not. */
+const AT_MS_MAX = 253_402_300_799_999;
 
 /** What the warden knows when it appends. */
 export interface AuditContext {
@@ -82,8 +95,8 @@ export function auditRecord(entry: AuditEntry, context: AuditContext): AuditReco
   return {
     v: 1,
     seq,
-    at: new Date(context.atMs).toISOString(),
-    mono: Math.floor(context.monotonicMs),
+    at: new Date(Math.min(Math.max(Math.trunc(context.atMs), 0), AT_MS_MAX)).toISOString(),
+    mono: Math.max(Math.floor(context.monotonicMs), 0),
     boot,
     synced,
     source,

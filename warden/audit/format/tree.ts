@@ -1,5 +1,5 @@
 // The Merkle tree of RFC 6962 section 2.1: hashes, and proofs as RFC 9162 section 2.1.4 verifies them. Pure. [AUD-4] [AUD-5]
-import { createHash } from "node:crypto";
+import { hash as digest } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 
 export const HASH_BYTES = 32;
@@ -11,15 +11,15 @@ const NODE_PREFIX = Uint8Array.of(0x01);
 
 /** Root of the tree with no leaves: SHA-256 of nothing. */
 export function emptyRoot(): Uint8Array {
-  return createHash("sha256").digest();
+  return digest("sha256", "", "buffer");
 }
 
 export function leafHash(record: Uint8Array): Uint8Array {
-  return createHash("sha256").update(LEAF_PREFIX).update(record).digest();
+  return digest("sha256", Buffer.concat([LEAF_PREFIX, record]), "buffer");
 }
 
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return createHash("sha256").update(NODE_PREFIX).update(left).update(right).digest();
+  return digest("sha256", Buffer.concat([NODE_PREFIX, left, right]), "buffer");
 }
 
 /** The largest power of two below `size`; `size` is at least 2. Without bit operators: they end at 2^31. */
@@ -70,6 +70,38 @@ export function frontierRoot(frontier: Frontier): Uint8Array {
   const last = roots.at(-1);
   if (last === undefined) return emptyRoot();
   return roots.slice(0, -1).reduceRight((right, left) => nodeHash(left, right), last);
+}
+
+/** Leaves from `start` to `end` (excluded). */
+export interface LeafRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The ranges whose roots make the consistency proof from `oldSize` to `newSize`, in its order: RFC 9162 section 2.1.4.1, without the hashes, so that whoever
+ * stores the tree decides how to get them. Nothing for equal sizes, and nothing from the empty tree: there is nothing to prove.
+ * @throws Fault `proof.invalid` for sizes out of order.
+ */
+export function consistencyRanges(oldSize: number, newSize: number): readonly LeafRange[] {
+  if (!Number.isSafeInteger(oldSize) || !Number.isSafeInteger(newSize) || oldSize < 0 || oldSize > newSize)
+    throw new Fault("proof.invalid", `prove that size ${newSize} continues size ${oldSize}: sizes out of order`);
+  if (oldSize === 0) return [];
+  const ranges: LeafRange[] = []; // from the top down; the proof goes from the bottom up
+  let start = 0;
+  let end = newSize;
+  while (oldSize < end) {
+    const split = start + splitPoint(end - start);
+    if (oldSize <= split) {
+      ranges.push({ start: split, end });
+      end = split;
+    } else {
+      ranges.push({ start, end: split });
+      start = split;
+    }
+  }
+  if (start > 0) ranges.push({ start, end }); // else the verifier has it: it is the old root
+  return ranges.reverse();
 }
 
 /**

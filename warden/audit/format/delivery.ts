@@ -1,0 +1,58 @@
+// What a witness checks of a delivery before it cosigns. [AUD-8] [AUD-9] Pure.
+import { Fault } from "../../../hal/fault.ts";
+import { type Checkpoint, decodeCheckpoint, decodeNote, type Note, type Verifier, verifyNote } from "./note.ts";
+import { decodeAuditRecord } from "./record.ts";
+import { appendLeaf, type Frontier, frontierRoot, leafHash, verifyConsistency } from "./tree.ts";
+
+export interface AuditDelivery {
+  readonly oldSize: number;
+  /** Signed note. */
+  readonly checkpoint: string;
+  readonly proof: readonly Uint8Array[];
+  /** Encoded records `oldSize` to the checkpoint's size. */
+  readonly records: readonly Uint8Array[];
+}
+
+export interface VerifiedDelivery {
+  readonly note: Note;
+  readonly checkpoint: Checkpoint;
+  /** The tree that the checkpoint is of: what to hold from now on. */
+  readonly tree: Frontier;
+}
+
+/**
+ * Checks that `delivery` continues the tree `held`, signature, proof and every leaf. The witness's own key is not needed: it signs afterwards.
+ * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it starts elsewhere than `held` ends, or is shorter (rolled back or wiped);
+ *   `proof.invalid`; `schema.invalid`, `json.*` for a record that is none.
+ */
+export function verifyDelivery(held: Frontier, delivery: AuditDelivery, auditKey: Verifier): VerifiedDelivery {
+  const note = decodeNote(delivery.checkpoint);
+  verifyNote(note, auditKey);
+  const checkpoint = decodeCheckpoint(note.text);
+  if (checkpoint.origin !== auditKey.name)
+    throw new Fault("note.invalid", `checkpoint of "${checkpoint.origin}": expected one of "${auditKey.name}"`);
+  if (checkpoint.size < held.size) {
+    throw new Fault(
+      "witness.conflict",
+      `"${checkpoint.origin}" has ${checkpoint.size} entries, ${held.size} were witnessed: rolled back or wiped`,
+    );
+  }
+  if (delivery.oldSize !== held.size)
+    throw new Fault("witness.conflict", `delivery starts at entry ${delivery.oldSize}, expected ${held.size}`);
+  if (delivery.records.length !== checkpoint.size - held.size) {
+    throw new Fault(
+      "proof.invalid",
+      `delivery of entries ${held.size} to ${checkpoint.size - 1} has ${delivery.records.length} records`,
+    );
+  }
+  verifyConsistency(held.size, frontierRoot(held), checkpoint.size, checkpoint.root, delivery.proof);
+  let tree = held;
+  for (const record of delivery.records) {
+    const { seq } = decodeAuditRecord(record);
+    if (seq !== tree.size) throw new Fault("proof.invalid", `record ${tree.size} of the delivery has number ${seq}`);
+    tree = appendLeaf(tree, leafHash(record));
+  }
+  if (Buffer.compare(frontierRoot(tree), checkpoint.root) !== 0)
+    throw new Fault("proof.invalid", `the records up to entry ${tree.size - 1} are not those of the checkpoint's tree`);
+  return { note, checkpoint, tree };
+}

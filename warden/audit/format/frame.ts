@@ -1,0 +1,72 @@
+// How a body lies in a segment file: u32 length, u32 CRC-32 of the body (zlib's), both big-endian, then the body. Pure.
+// The CRC finds accidents and careless edits; the tree finds the careful ones.
+import { crc32 } from "node:zlib";
+import { assert } from "../../../hal/fault.ts";
+import { AUDIT_RECORD_BYTES_MAX } from "./record.ts";
+
+export const FRAME_HEAD_BYTES = 8;
+export const FRAME_BODY_BYTES_MAX = AUDIT_RECORD_BYTES_MAX;
+/** `{}`: no JSON object is shorter. A run of zeros is therefore no row of empty frames. */
+const FRAME_BODY_BYTES_MIN = 2;
+
+/** What ends a row of frames before the file does. `torn`: nothing valid follows, as a power cut leaves it. `broken`: a valid frame follows, so this one was whole once. */
+export interface FrameDamage {
+  readonly kind: "torn" | "broken";
+  readonly why: string;
+}
+
+export interface Frames {
+  readonly bodies: readonly Uint8Array[];
+  /** Bytes that hold these bodies; what follows is damaged, or nothing. */
+  readonly validBytes: number;
+  readonly damage: FrameDamage | undefined;
+}
+
+/** Head and body, to be written in this order. */
+export function encodeFrame(body: Uint8Array): Uint8Array {
+  assert(
+    body.byteLength >= FRAME_BODY_BYTES_MIN && body.byteLength <= FRAME_BODY_BYTES_MAX,
+    "a frame's body is within its bounds",
+  );
+  const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + body.byteLength);
+  frame.writeUInt32BE(body.byteLength, 0);
+  frame.writeUInt32BE(crc32(body), 4);
+  frame.set(body, FRAME_HEAD_BYTES);
+  return frame;
+}
+
+/** Frames from the start of `bytes` to its end or to the first that is damaged. The bodies are views of `bytes`. */
+export function readFrames(bytes: Uint8Array): Frames {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const bodies: Uint8Array[] = [];
+  let at = 0;
+  while (at < view.byteLength) {
+    const body = frameAt(view, at);
+    if (typeof body === "string")
+      return { bodies, validBytes: at, damage: { kind: validAfter(view, at) ? "broken" : "torn", why: body } };
+    bodies.push(body);
+    at += FRAME_HEAD_BYTES + body.byteLength;
+  }
+  return { bodies, validBytes: at, damage: undefined };
+}
+
+/** @returns the body of the frame at `at`, or why there is none. */
+function frameAt(view: Buffer, at: number): Uint8Array | string {
+  if (view.byteLength - at < FRAME_HEAD_BYTES) return "its frame ends early";
+  const length = view.readUInt32BE(at);
+  if (length < FRAME_BODY_BYTES_MIN || length > FRAME_BODY_BYTES_MAX) return `its frame has an impossible length, ${length}`;
+  const start = at + FRAME_HEAD_BYTES;
+  if (view.byteLength - start < length) return "its frame ends early";
+  const body = view.subarray(start, start + length);
+  return crc32(body) === view.readUInt32BE(at + 4) ? body : "its bytes do not match its CRC";
+}
+
+/**
+ * The length of a damaged frame says nothing, so every later offset is tried. No body can pose as a frame: canonical JSON has no byte below 0x20, and a
+ * length within bounds starts with two zero bytes.
+ */
+function validAfter(view: Buffer, damaged: number): boolean {
+  for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++)
+    if (view[at] === 0 && view[at + 1] === 0 && typeof frameAt(view, at) !== "string") return true;
+  return false;
+}

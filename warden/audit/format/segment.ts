@@ -1,0 +1,99 @@
+// A segment: a header frame, then up to 256 record frames. The header binds it to a device, a key and the tree before it, so segments can't be exchanged,
+// dropped or reordered, and the tree can be followed from any segment on.
+import * as v from "valibot";
+import { asFault, type Fault } from "../../../hal/fault.ts";
+import { canonicalJson, parseCanonicalJson } from "../../../hal/format/json.ts";
+import { check } from "../../../hal/format/schema.ts";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { SEGMENT_RECORDS } from "./files.ts";
+import { encodeFrame, FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, type FrameDamage, readFrames } from "./frame.ts";
+import { type Frontier, frontierRoot, HASH_BYTES } from "./tree.ts";
+
+/** Header and 256 records, each as long as it can be. */
+export const SEGMENT_BYTES_MAX = (SEGMENT_RECORDS + 1) * (FRAME_HEAD_BYTES + FRAME_BODY_BYTES_MAX);
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const hashSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/, `expected base64 of ${HASH_BYTES} bytes`));
+
+export const segmentHeaderSchema = v.strictObject({
+  v: v.literal(1),
+  epoch: count,
+  deviceId: deviceIdSchema,
+  /** Note key id of the audit key, hex. */
+  keyId: v.pipe(v.string(), v.regex(/^[0-9a-f]{8}$/, "expected 8 hex digits")),
+  segment: count,
+  /** Number of its first record, and the tree's size before it. */
+  first: count,
+  /** Root of the tree before it. */
+  root: hashSchema,
+  /** Roots of the full subtrees before it, largest first: with them the tree goes on without what came before. */
+  subtrees: v.pipe(v.array(hashSchema), v.maxLength(53)),
+});
+export type SegmentHeader = v.InferOutput<typeof segmentHeaderSchema>;
+
+/** What a segment's header must be. */
+export interface SegmentPlace {
+  readonly epoch: number;
+  readonly deviceId: string;
+  readonly keyId: string;
+  readonly segment: number;
+  readonly before: Frontier;
+}
+
+export interface SegmentReading {
+  readonly header: SegmentHeader | undefined;
+  readonly records: readonly Uint8Array[];
+  /** Bytes that hold header and records. */
+  readonly validBytes: number;
+  readonly damage: FrameDamage | undefined;
+}
+
+/** The header's bytes, framed. @throws Fault `schema.invalid` for a device id or key id of another form. */
+export function encodeSegmentHeader(place: SegmentPlace): Uint8Array {
+  const { epoch, deviceId, keyId, segment, before } = place;
+  const header = {
+    v: 1,
+    epoch,
+    deviceId,
+    keyId,
+    segment,
+    first: before.size,
+    root: base64(frontierRoot(before)),
+    subtrees: before.roots.map((root) => base64(root)),
+  };
+  return encodeFrame(Buffer.from(canonicalJson(check(segmentHeaderSchema, header, "segment header"))));
+}
+
+/** The tree before the segment, as its header has it. */
+export function headerFrontier(header: SegmentHeader): Frontier {
+  return { size: header.first, roots: header.subtrees.map((root) => Buffer.from(root, "base64")) };
+}
+
+/** What the bytes of a segment file hold. Never throws: damage is a finding, and whose fault it is depends on the segments beside it. */
+export function readSegment(bytes: Uint8Array): SegmentReading {
+  const { bodies, validBytes, damage } = readFrames(bytes);
+  const [head, ...records] = bodies;
+  if (head === undefined) return { header: undefined, records, validBytes, damage };
+  const header = readHeader(head);
+  if (!("v" in header)) return { header: undefined, records: [], validBytes: 0, damage: { kind: "broken", why: header.message } };
+  if (records.length > SEGMENT_RECORDS)
+    return {
+      header,
+      records: records.slice(0, SEGMENT_RECORDS),
+      validBytes,
+      damage: { kind: "broken", why: "it is one too many" },
+    };
+  return { header, records, validBytes, damage };
+}
+
+function readHeader(body: Uint8Array): SegmentHeader | Fault {
+  try {
+    return check(segmentHeaderSchema, parseCanonicalJson(body, FRAME_BODY_BYTES_MAX, "segment header"), "segment header");
+  } catch (error) {
+    return asFault(error, "schema.invalid", "read a segment header");
+  }
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
+}
