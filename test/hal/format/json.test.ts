@@ -1,0 +1,131 @@
+// Canonical JSON against the examples of RFC 8785, and the bounds of what is read.
+import { test } from "tap";
+import { canonicalJson, JSON_DEPTH_MAX, parseCanonicalJson, parseJson } from "../../../hal/format/json.ts";
+
+function canonical(text: string): void {
+  parseCanonicalJson(Buffer.from(text), 4096, "value");
+}
+
+test("RFC 8785 section 3.2.2: the sample object, as it must be written", async (t) => {
+  const value = {
+    numbers: [Number("333333333.33333329"), 1e30, 4.5, 2e-3, 0.000000000000000000000000001],
+    string: "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"/",
+    literals: [null, true, false],
+  };
+  const written =
+    '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}';
+  t.equal(canonicalJson(value), written);
+  t.doesNotThrow(() => canonical(written));
+});
+
+test("RFC 8785 section 3.2.3: members are sorted by UTF-16 code units, not by code points", async (t) => {
+  const value = {
+    "\u20ac": "Euro Sign",
+    "\r": "Carriage Return",
+    "\ufb33": "Hebrew Letter Dalet With Dagesh",
+    "1": "One",
+    "\ud83d\ude00": "Emoji: Grinning Face",
+    "\u0080": "Control",
+    "\u00f6": "Latin Small Letter O With Diaeresis",
+  };
+  const written =
+    '{"\\r":"Carriage Return","1":"One","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis",' +
+    '"\u20ac":"Euro Sign","\ud83d\ude00":"Emoji: Grinning Face","\ufb33":"Hebrew Letter Dalet With Dagesh"}';
+  t.equal(canonicalJson(value), written);
+  t.doesNotThrow(() => canonical(written)); // JSON.parse puts "1" first: the order of the text must not come from it
+});
+
+test("RFC 8785 appendix B: numbers", async (t) => {
+  const view = new DataView(new ArrayBuffer(8));
+  for (const [bits, written] of [
+    ["0000000000000000", "0"],
+    ["8000000000000000", "0"],
+    ["0000000000000001", "5e-324"],
+    ["8000000000000001", "-5e-324"],
+    ["7fefffffffffffff", "1.7976931348623157e+308"],
+    ["4340000000000000", "9007199254740992"],
+    ["c340000000000000", "-9007199254740992"],
+    ["4430000000000000", "295147905179352830000"],
+    ["44b52d02c7e14af5", "9.999999999999997e+22"],
+    ["44b52d02c7e14af6", "1e+23"],
+    ["44b52d02c7e14af7", "1.0000000000000001e+23"],
+    ["444b1ae4d6e2ef4e", "999999999999999700000"],
+    ["444b1ae4d6e2ef4f", "999999999999999900000"],
+    ["444b1ae4d6e2ef50", "1e+21"],
+    ["3eb0c6f7a0b5ed8c", "9.999999999999997e-7"],
+    ["3eb0c6f7a0b5ed8d", "0.000001"],
+    ["41b3de4355555553", "333333333.3333332"],
+    ["becbf647612f3696", "-0.0000033333333333333333"],
+  ] as const) {
+    view.setBigUint64(0, BigInt(`0x${bits}`));
+    t.equal(canonicalJson(view.getFloat64(0)), written, bits);
+  }
+});
+
+test("RFC 8785 section 3.2.2: what has no JSON is refused", async (t) => {
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, "\ud83d", "\ude00", { "\udead": 1 }])
+    t.throws(() => canonicalJson(value), { code: "json.invalid" });
+});
+
+test("a member that is undefined is left out; one called __proto__ is a member like others", async (t) => {
+  t.equal(canonicalJson({ b: undefined, a: 1 }), '{"a":1}');
+  t.doesNotThrow(() => canonical('{"__proto__":{"a":1}}'));
+  t.equal(canonicalJson(Object.fromEntries([["__proto__", 1]])), '{"__proto__":1}');
+});
+
+test("canonical bytes have one reading: a duplicate member, white space, an order, a number or an escape of another spelling is refused", async (t) => {
+  for (const text of [
+    '{"a":1,"a":1}',
+    '{"a":1,"a":2}',
+    '{"a":1,"\\u0061":1}',
+    '{"a": 1}',
+    ' {"a":1}',
+    '{"a":1}\n',
+    '{"b":1,"a":1}',
+    "1.0",
+    "1e0",
+    "-0",
+    "1E30",
+    "9007199254740993",
+    '"\\u0041"',
+    '"\\/"',
+    '"\\u000A"',
+    '"\\ud83d"',
+  ])
+    t.throws(() => canonical(text), { code: /^json\.(not-canonical|invalid)$/ }, text);
+  for (const text of ['{"a":1}', "1", "-1", '"\\n"', '"\\u000f"', "[]", "{}", "null"])
+    t.doesNotThrow(() => canonical(text), text);
+});
+
+test("bytes that are not strict UTF-8, or not one JSON value, are refused", async (t) => {
+  const cases: Record<string, Uint8Array> = {
+    empty: Buffer.from(""),
+    "a byte order mark": Buffer.from("\ufeff{}"),
+    "an invalid byte": Buffer.from([0x22, 0xff, 0x22]),
+    "an overlong form": Buffer.from([0x22, 0xc0, 0xaf, 0x22]),
+    "an encoded surrogate": Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]),
+    "a cut character": Buffer.from([0x22, 0xe2, 0x82]),
+    "two values": Buffer.from("{}{}"),
+    "a comment": Buffer.from("{} // all"),
+    NaN: Buffer.from("NaN"),
+    "a control character in a string": Buffer.from('"\u0001"'),
+  };
+  for (const [name, bytes] of Object.entries(cases)) t.throws(() => parseJson(bytes, 100, name), { code: "json.invalid" }, name);
+});
+
+test("the bound counts bytes, not characters: at the bound is taken, one more refused", async (t) => {
+  t.equal(parseJson(Buffer.from('"12345678"'), 10, "value"), "12345678");
+  t.throws(() => parseJson(Buffer.from('"123456789"'), 10, "value"), { code: "json.too-large" });
+  t.equal(parseJson('"\u20ac\u20ac"', 8, "value"), "\u20ac\u20ac");
+  t.throws(() => parseJson('"\u20ac\u20ac"', 7, "value"), { code: "json.too-large" });
+});
+
+test("16 levels are taken, 17 refused, and a hundred thousand cost no stack", async (t) => {
+  const lists = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+  const objects = (depth: number) => '{"a":'.repeat(depth) + "1" + "}".repeat(depth);
+  for (const nested of [lists, objects]) {
+    t.doesNotThrow(() => parseJson(nested(JSON_DEPTH_MAX), 1e6, "value"));
+    t.throws(() => parseJson(nested(JSON_DEPTH_MAX + 1), 1e6, "value"), { code: "json.invalid" });
+    t.throws(() => parseJson(nested(100_000), 1e6, "value"), { code: "json.invalid" });
+  }
+});
