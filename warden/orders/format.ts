@@ -33,7 +33,11 @@ export const orderSchema = v.strictObject({
   /** SHA-256 of the plan the signer saw, for verbs that carry one out. */
   planHash: v.optional(v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"))),
   /** Refused after this moment by the device's clock; the nonce alone holds where the clock is unset. */
-  notAfter: v.pipe(v.string(), v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "expected RFC 3339 UTC with milliseconds")),
+  notAfter: v.pipe(
+    v.string(),
+    v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "expected RFC 3339 UTC with milliseconds"),
+    v.check(isMoment, "expected a date that exists"), // a date that is none compares as never past
+  ),
   /** For the audit trail: why. */
   reason: v.optional(v.pipe(v.string(), v.maxLength(256))),
 });
@@ -67,7 +71,7 @@ export function orderKeyId(publicKey: KeyObject): string {
     .digest("hex");
 }
 
-/** Signs with Ed25519, or with ECDSA P-256 over SHA-256. */
+/** Signs with Ed25519, or with ECDSA P-256 over SHA-256. @throws Fault `order.invalid` for a key of another kind. */
 export function signOrder(order: Order, privateKey: KeyObject, keyid: string): OrderEnvelope {
   const payload = Buffer.from(canonicalJson(order));
   const sig = sign(digestFor(privateKey), preAuthenticationEncoding(ORDER_PAYLOAD_TYPE, payload), privateKey);
@@ -78,6 +82,12 @@ export function signOrder(order: Order, privateKey: KeyObject, keyid: string): O
   };
 }
 
+/** True for the one spelling of a moment: 30 February would be taken for 2 March, hour 25 for no time at all. */
+function isMoment(text: string): boolean {
+  const unixMs = Date.parse(text);
+  return Number.isFinite(unixMs) && new Date(unixMs).toISOString() === text;
+}
+
 /**
  * [OPS-7] The order in an envelope that at least one of `keys` signed, parsed from the very bytes that were verified. Device, nonce and time are the caller's to judge.
  * @throws Fault `order.invalid` for another form, `order.bad-signature` when no key of `keys` signed it.
@@ -86,7 +96,7 @@ export function openOrder(
   encoded: Uint8Array | string,
   keys: ReadonlyMap<string, KeyObject>,
 ): { readonly order: Order; readonly keyid: string } {
-  const envelope = check(envelopeSchema, parseJson(encoded, ORDER_BYTES_MAX, "order"), "order", "order.invalid");
+  const envelope = decode(envelopeSchema, () => parseJson(encoded, ORDER_BYTES_MAX, "order"), "order");
   const payload = Buffer.from(envelope.payload, "base64");
   const signed = preAuthenticationEncoding(envelope.payloadType, payload);
   const signature = envelope.signatures.find(({ keyid, sig }) => {
@@ -95,11 +105,27 @@ export function openOrder(
   });
   if (signature === undefined) throw new Fault("order.bad-signature", "no key that may give this order signed it");
   return {
-    order: check(orderSchema, parseCanonicalJson(payload, ORDER_BYTES_MAX, "order payload"), "order payload", "order.invalid"),
+    order: decode(orderSchema, () => parseCanonicalJson(payload, ORDER_BYTES_MAX, "order payload"), "order payload"),
     keyid: signature.keyid,
   };
 }
 
+function decode<const S extends v.GenericSchema>(schema: S, parse: () => unknown, what: string): v.InferOutput<S> {
+  try {
+    return check(schema, parse(), what, "order.invalid");
+  } catch (error) {
+    if (error instanceof Fault && error.code !== "order.invalid")
+      throw new Fault("order.invalid", error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** What is hashed first depends on the kind of key, and the kind on who chose the key, never on the envelope. */
 function digestFor(key: KeyObject): "sha256" | null {
-  return key.asymmetricKeyType === "ed25519" ? null : "sha256";
+  if (key.asymmetricKeyType === "ed25519") return null;
+  if (key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1") return "sha256";
+  throw new Fault(
+    "order.invalid",
+    `orders are signed with Ed25519 or ECDSA P-256, this key is ${key.asymmetricKeyType ?? "secret"}`,
+  );
 }
