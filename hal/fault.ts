@@ -56,6 +56,7 @@ export const FAULT_CODES = [
   "spool.full",
   "spool.too-large",
   "audit.full",
+  "audit.removed",
   "audit.tampered",
   "audit.unknown-event",
   "audit.write-failed",

@@ -1,0 +1,80 @@
+// Enrolment over Secure Transport: RFC 7030 as RFC 8951 corrects it. [ID-7] [ID-9]
+import { TLSSocket } from "node:tls";
+import type { X509Certificate } from "node:crypto";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Fault } from "../../hal/fault.ts";
+import { der, encodeCertsOnly } from "../../provisioning/x509/format/index.ts";
+import { OID } from "../authority/oids.ts";
+import { type Admission, type Desk, enrol, type Outcome, readRequest, reenrol, REFUSALS } from "../devices/index.ts";
+import { decodeBody, encodeBody } from "./base64.ts";
+import { refuseInWords, words } from "./words.ts";
+
+export interface EstOptions {
+  readonly desk: Desk;
+  readonly judge: (certificate: X509Certificate | undefined) => Admission;
+  /** Seconds a device is asked to wait for its operator. */
+  readonly retryAfterS: number;
+}
+
+const BASE = "/.well-known/est";
+const BUSY_RETRY_S = 300;
+
+/** RFC 7030 section 4.5.2, as RFC 8951 writes it: a P-256 key, ecdsa-with-SHA256. */
+const CSR_ATTRIBUTES = der.encode(der.sequence(der.sequence(OID.ecPublicKey, der.setOf(OID.prime256v1)), OID.ecdsaWithSha256));
+
+export function estRoutes(server: FastifyInstance, { desk, judge, retryAfterS }: EstOptions): void {
+  server.get(`${BASE}/cacerts`, (_request, reply) =>
+    send(reply, "application/pkcs7-mime", encodeCertsOnly([desk.issuer.certificate.raw])),
+  );
+  server.get(`${BASE}/csrattrs`, (_request, reply) => send(reply, "application/csrattrs", CSR_ATTRIBUTES));
+
+  server.post(`${BASE}/simpleenroll`, (request, reply) => {
+    const asked = readRequest(decodeBody(request.body));
+    return answer(reply, enrol(desk, asked, request.ip, Date.now()), retryAfterS);
+  });
+
+  server.post(`${BASE}/simplereenroll`, (request, reply) => {
+    const admission = judge(peerOf(request));
+    if (!admission.admitted) {
+      desk.journal("enrolment.refused", undefined, { reason: admission.reason, claimed: admission.claimed, address: request.ip });
+      const hint = "renewal shows the current certificate in TLS; without a valid one ask at /simpleenroll";
+      return words(reply, 401, `enrol.unauthorized: ${REFUSALS[admission.reason]}; ${hint}`);
+    }
+    const asked = readRequest(decodeBody(request.body));
+    if (asked.id !== admission.deviceId)
+      throw new Fault("enrol.mismatch", `the request is for "${asked.id}", the certificate shown is of "${admission.deviceId}"`);
+    return answer(reply, reenrol(desk, asked, admission.serial, request.ip, Date.now()), retryAfterS);
+  });
+}
+
+function answer(reply: FastifyReply, outcome: Outcome, retryAfterS: number): FastifyReply {
+  switch (outcome.kind) {
+    case "issued":
+      return send(reply, "application/pkcs7-mime; smime-type=certs-only", encodeCertsOnly([outcome.certificate.der]));
+    case "pending": {
+      const { id, fingerprint } = outcome.device;
+      reply.header("retry-after", String(retryAfterS));
+      return words(
+        reply,
+        202,
+        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then on the hub: sallyport-hub devices approve ${id} ${fingerprint}`,
+      );
+    }
+    case "busy":
+      reply.header("retry-after", String(BUSY_RETRY_S));
+      return words(reply, 503, "too many requests wait or too many certificates are valid for this id; ask again later");
+    case "refused":
+      if (!refuseInWords(reply, outcome.fault)) throw outcome.fault;
+      return reply;
+  }
+}
+
+/** RFC 8951 section 3.1: the header changes nothing any more, older clients want it. */
+function send(reply: FastifyReply, type: string, bytes: Uint8Array): FastifyReply {
+  return reply.header("content-transfer-encoding", "base64").type(type).send(encodeBody(bytes));
+}
+
+function peerOf(request: FastifyRequest): X509Certificate | undefined {
+  const { socket } = request.raw;
+  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+}

@@ -1,0 +1,88 @@
+// The hub over HTTPS: enrolment and time. Certificates are asked for, never required by TLS: each route looks for itself.
+import { createServer } from "node:https";
+import type { X509Certificate } from "node:crypto";
+import fastify, { type FastifyInstance } from "fastify";
+import { asFault, Fault } from "../../hal/fault.ts";
+import type { KeyAndCertificate, Signer } from "../authority/index.ts";
+import type { Admission, Desk } from "../devices/index.ts";
+import { HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_MS_MAX } from "../limits.ts";
+import { portOf, tlsOptions } from "../tls.ts";
+import { estRoutes } from "./est.ts";
+import { timeRoute } from "./time.ts";
+import { refuseInWords, words } from "./words.ts";
+
+export interface ApiOptions {
+  readonly listen: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly server: KeyAndCertificate;
+  readonly desk: Desk;
+  readonly time: Signer;
+  readonly judge: (certificate: X509Certificate | undefined) => Admission;
+  readonly retryAfterS: number;
+  /** What went wrong on our side. */
+  readonly onFault: (fault: Fault) => void;
+}
+
+export interface Api {
+  readonly port: number;
+  renew(server: KeyAndCertificate): void;
+  stop(): Promise<void>;
+}
+
+/** @throws Fault `hub.listen-failed`. */
+export async function startApi(options: ApiOptions): Promise<Api> {
+  const { listen, port, desk, onFault } = options;
+  const tls = (server: KeyAndCertificate) => tlsOptions(server, desk.issuer.authorityPem);
+  const https = createServer({
+    ...tls(options.server),
+    requestTimeout: HTTP_REQUEST_MS_MAX,
+    headersTimeout: HTTP_REQUEST_MS_MAX,
+  });
+  https.maxConnections = HTTP_CONNECTIONS_MAX;
+  https.keepAliveTimeout = 5000;
+  const server: FastifyInstance = fastify({
+    bodyLimit: HTTP_BODY_BYTES_MAX,
+    forceCloseConnections: true,
+    serverFactory: (handler) => https.on("request", handler),
+  });
+  bodies(server);
+  errors(server, onFault);
+  server.get("/healthz", (_request, reply) => words(reply, 200, "ok"));
+  estRoutes(server, options);
+  timeRoute(server, options.time);
+  try {
+    await server.listen({ host: listen, port });
+  } catch (error) {
+    throw asFault(error, "hub.listen-failed", `listen for EST on ${listen}:${port}`);
+  }
+  return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
+}
+
+/** Bodies stay bytes: what they must be is each route's to say, in words. */
+function bodies(server: FastifyInstance): void {
+  server.removeAllContentTypeParsers();
+  for (const type of ["application/pkcs10", "application/json"])
+    server.addContentTypeParser(type, { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+}
+
+function errors(server: FastifyInstance, onFault: (fault: Fault) => void): void {
+  server.setNotFoundHandler((request, reply) =>
+    words(reply, 404, `no ${request.method} ${request.url.slice(0, 128)} here; EST is below /.well-known/est/`),
+  );
+  server.setErrorHandler((error: unknown, _request, reply) => {
+    if (error instanceof Fault && refuseInWords(reply, error)) return reply;
+    const status = statusOf(error);
+    if (status === 413) return words(reply, 413, `the body has more than ${HTTP_BODY_BYTES_MAX} bytes`);
+    if (status === 415) return words(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
+    if (status !== undefined && status >= 400 && status < 500) return words(reply, status, "the request could not be read");
+    onFault(asFault(error, "hub.store-failed", "answer a request"));
+    return words(reply, 500, "the hub failed; its operator finds the reason on the hub");
+  });
+}
+
+/** Fastify's own errors carry one. */
+function statusOf(error: unknown): number | undefined {
+  if (typeof error !== "object" || error === null || !("statusCode" in error)) return undefined;
+  return typeof error.statusCode === "number" ? error.statusCode : undefined;
+}

@@ -1,0 +1,83 @@
+// The hub's authority: who signs certificates, time and cosignatures, read from the state directory.
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { check } from "../../hal/format/schema.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { requireStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
+import { parseSettings, type Settings } from "../state/settings.ts";
+import { isServerDue, type Issuer, type KeyAndCertificate, openIssuer } from "./issuer.ts";
+import { type Signer, timeSigner, witnessSigner } from "./signers.ts";
+
+export { initHub, type InitOptions } from "./init.ts";
+export { pem } from "./certificate.ts";
+export { CLIENT_AUTH_DOTTED } from "./oids.ts";
+export type { Issuer, KeyAndCertificate } from "./issuer.ts";
+export type { Signer } from "./signers.ts";
+
+export interface Authority {
+  readonly anchors: HubAnchors;
+  readonly settings: Settings;
+  readonly issuer: Issuer;
+  readonly time: Signer;
+  readonly witness: Signer;
+  /** What the hub's servers show. */
+  readonly server: KeyAndCertificate;
+  /** Makes the server certificate anew when it is due. @returns it, or undefined when the old one will do. */
+  renewServer(nowMs: number): KeyAndCertificate | undefined;
+}
+
+/** @throws Fault `hub.not-initialised`. */
+export function openAuthority(state: string): Authority {
+  const anchors = readAnchors(state);
+  const settings = parseSettings(requireStateFile(state, STATE_FILES.settings));
+  const issuer = openIssuer(anchors.name, {
+    keyPem: requireStateFile(state, STATE_FILES.authorityKey),
+    certificatePem: requireStateFile(state, STATE_FILES.authority),
+  });
+  const current = {
+    keyPem: requireStateFile(state, STATE_FILES.serverKey),
+    certificatePem: requireStateFile(state, STATE_FILES.server),
+  };
+  const renew = (): KeyAndCertificate => {
+    const server = issuer.issueServer(settings.hosts, Date.now());
+    writeStateFile(state, STATE_FILES.serverKey, server.keyPem);
+    writeStateFile(state, STATE_FILES.server, server.certificatePem);
+    return server;
+  };
+  const held = { server: isUsable(current, Date.now()) ? current : renew() };
+  return {
+    anchors,
+    settings,
+    issuer,
+    time: timeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey)),
+    witness: witnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey)),
+    get server() {
+      return held.server;
+    },
+    renewServer: (nowMs) => {
+      if (!isServerDue(held.server.certificatePem, nowMs)) return undefined;
+      held.server = renew();
+      return held.server;
+    },
+  };
+}
+
+/** The anchors as `init` wrote them: what goes into a device's image. @throws Fault `hub.not-initialised`, `config.invalid`. */
+export function readAnchors(state: string): HubAnchors {
+  const text = requireStateFile(state, STATE_FILES.anchors);
+  return check(
+    hubAnchorsSchema,
+    parseJson(text, HUB_ANCHORS_BYTES_MAX, "the hub's anchors"),
+    "the hub's anchors",
+    "config.invalid",
+  );
+}
+
+/** Not due, and of one piece: two files cannot be replaced at once, so a crash between them leaves a key without its certificate. */
+function isUsable(server: KeyAndCertificate, nowMs: number): boolean {
+  return !isServerDue(server.certificatePem, nowMs) && belongsTogether(server);
+}
+
+function belongsTogether({ keyPem, certificatePem }: KeyAndCertificate): boolean {
+  return new X509Certificate(certificatePem).checkPrivateKey(createPrivateKey(keyPem));
+}

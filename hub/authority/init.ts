@@ -1,0 +1,69 @@
+// `sallyport-hub init`: the authority, the keys and the anchors file that goes into the devices' image.
+import { check } from "../../hal/format/schema.ts";
+import { Fault } from "../../hal/fault.ts";
+import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { makeStateDirectory, readStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
+import { CERTIFICATE_LIFE_MS_DEFAULT, settingsSchema } from "../state/settings.ts";
+import { makeAuthority, openIssuer } from "./issuer.ts";
+import { makeNoteKey, timeSigner, verifierKey, witnessSigner } from "./signers.ts";
+
+export interface InitOptions {
+  readonly state: string;
+  /** For people. */
+  readonly name: string;
+  /** Host names and IPv4 addresses the hub is reached by; devices check the first. */
+  readonly hosts: readonly string[];
+  readonly estPort?: number;
+  readonly mqttPort?: number;
+  readonly certificateLifeMs?: number;
+}
+
+export const EST_PORT_DEFAULT = 8443;
+export const MQTT_PORT_DEFAULT = 8883;
+
+/**
+ * Makes a hub. The anchors file is written last: a directory with one is a hub, without one an init that did not finish and may be run again.
+ * @throws Fault `hub.already-initialised`: an authority that devices are pinned to is never replaced; `config.invalid` for the options.
+ */
+export function initHub(options: InitOptions): HubAnchors {
+  const { state, name, hosts, estPort = EST_PORT_DEFAULT, mqttPort = MQTT_PORT_DEFAULT } = options;
+  const certificateLifeMs = options.certificateLifeMs ?? CERTIFICATE_LIFE_MS_DEFAULT;
+  const settings = check(settingsSchema, { v: 1, hosts, certificateLifeMs }, "the hub's settings", "config.invalid");
+  if (readStateFile(state, STATE_FILES.anchors) !== undefined)
+    throw new Fault(
+      "hub.already-initialised",
+      `make a hub in "${state}": there is one; choose another directory, or move that one away`,
+    );
+
+  const nowMs = Date.now();
+  const authority = makeAuthority(name, nowMs);
+  const server = openIssuer(name, authority).issueServer(settings.hosts, nowMs);
+  const [timeKey, witnessKey] = [makeNoteKey(), makeNoteKey()];
+  const [host = ""] = settings.hosts;
+  const anchors = check(
+    hubAnchorsSchema,
+    {
+      v: 1,
+      name,
+      host,
+      estPort,
+      mqttPort,
+      authority: authority.certificatePem,
+      timeKey: verifierKey(timeSigner(host, timeKey)),
+      witnessKey: verifierKey(witnessSigner(host, witnessKey)),
+    },
+    "the hub's anchors",
+    "config.invalid",
+  );
+
+  makeStateDirectory(state);
+  writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem);
+  writeStateFile(state, STATE_FILES.authority, authority.certificatePem);
+  writeStateFile(state, STATE_FILES.serverKey, server.keyPem);
+  writeStateFile(state, STATE_FILES.server, server.certificatePem);
+  writeStateFile(state, STATE_FILES.timeKey, timeKey);
+  writeStateFile(state, STATE_FILES.witnessKey, witnessKey);
+  writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`);
+  writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`);
+  return anchors;
+}

@@ -1,0 +1,29 @@
+// The hub's two note keys: one signs time [ID-10], one cosigns audit checkpoints [AUD-8]. Apart, so that neither signature can stand for the other.
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { ed25519Raw, encodeVerifier, type NoteKeyKind, type Verifier, verifierOf } from "../../warden/audit/format/index.ts";
+
+export interface Signer {
+  readonly verifier: Verifier;
+  readonly privateKey: KeyObject;
+}
+
+export function makeNoteKey(): string {
+  return generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" });
+}
+
+export function timeSigner(host: string, keyPem: string): Signer {
+  return signer(`${host}/sallyport-time`, "ed25519", keyPem);
+}
+
+export function witnessSigner(host: string, keyPem: string): Signer {
+  return signer(`${host}/sallyport-witness`, "cosignature/v1", keyPem);
+}
+
+export function verifierKey({ verifier }: Signer): string {
+  return encodeVerifier(verifier);
+}
+
+function signer(name: string, kind: NoteKeyKind, keyPem: string): Signer {
+  const privateKey = createPrivateKey(keyPem);
+  return { privateKey, verifier: verifierOf(name, kind, ed25519Raw(createPublicKey(privateKey))) };
+}

@@ -1,0 +1,29 @@
+// One TLS connection as the broker's hooks see it: who it is, by certificate, and what was negotiated.
+import type { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import type { Admission } from "../devices/index.ts";
+import { sessionGroup } from "./tls-session.ts";
+
+export interface Link {
+  readonly certificate: X509Certificate | undefined;
+  readonly admission: Admission;
+  readonly address: string;
+  readonly protocol: string;
+  readonly cipher: string;
+  readonly group: string;
+  /** Why this connection was refused or ended, once it was: one journal entry each. */
+  ended: string | undefined;
+}
+
+export function linkOf(socket: TLSSocket, judge: (certificate: X509Certificate | undefined) => Admission): Link {
+  const certificate = socket.getPeerX509Certificate();
+  return {
+    certificate,
+    admission: judge(certificate),
+    address: socket.remoteAddress ?? "?",
+    protocol: socket.getProtocol() ?? "?",
+    cipher: socket.getCipher().name,
+    group: sessionGroup(socket.getSession()) ?? "?",
+    ended: undefined,
+  };
+}

@@ -1,0 +1,62 @@
+// Who may connect: judged by the certificate and the store alone, never by what the client says of itself. Pure. [TUN-3] [TUN-11]
+import type { X509Certificate } from "node:crypto";
+import * as v from "valibot";
+import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { keyFingerprint } from "../../provisioning/x509/format/index.ts";
+import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
+import type { Store } from "../store/index.ts";
+
+export const REFUSALS = {
+  "no-certificate": "it showed no certificate",
+  untrusted: "its certificate is not from this hub's authority",
+  "wrong-usage": "its certificate is not for client authentication",
+  "not-yet-valid": "its certificate is not valid yet",
+  expired: "its certificate has expired",
+  "bad-name": "its certificate's CN is no device id",
+  unknown: "no operator has approved this id with this key",
+  revoked: "its certificate or its key was revoked",
+} as const;
+export type RefusalReason = keyof typeof REFUSALS;
+
+export type Admission =
+  | { readonly admitted: true; readonly deviceId: DeviceId; readonly serial: string }
+  | { readonly admitted: false; readonly reason: RefusalReason; readonly claimed: string | undefined };
+
+/**
+ * Signature, issuer, usage, dates, name, approval, revocation. All of it each time: a resumed TLS session brings a certificate that was checked long ago.
+ * @param authority the only issuer that counts.
+ */
+export function admit(
+  certificate: X509Certificate | undefined,
+  authority: X509Certificate,
+  store: Store,
+  nowMs: number,
+): Admission {
+  if (certificate === undefined) return { admitted: false, reason: "no-certificate", claimed: undefined };
+  const claimed = commonName(certificate);
+  const refuse = (reason: RefusalReason): Admission => ({ admitted: false, reason, claimed });
+  if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return refuse("untrusted");
+  if (certificate.ca || !certificate.keyUsage.includes(CLIENT_AUTH_DOTTED)) return refuse("wrong-usage");
+  const id = v.safeParse(deviceIdSchema, claimed);
+  if (!id.success) return refuse("bad-name");
+  const reason = standing(certificate, id.output, store, nowMs);
+  if (reason !== undefined) return refuse(reason);
+  return { admitted: true, deviceId: id.output, serial: certificate.serialNumber.toLowerCase() };
+}
+
+/** What may change while a connection lasts: dates, approval, revocation. @returns why this device may no longer be connected, if so. */
+export function standing(certificate: X509Certificate, id: DeviceId, store: Store, nowMs: number): RefusalReason | undefined {
+  if (nowMs < certificate.validFromDate.getTime()) return "not-yet-valid";
+  if (nowMs > certificate.validToDate.getTime()) return "expired";
+  const fingerprint = keyFingerprint(certificate.publicKey.export({ format: "der", type: "spki" }));
+  const device = store.devices.find(id, fingerprint);
+  const issued = store.certificates.find(certificate.serialNumber.toLowerCase());
+  if (device?.state === "revoked" || issued?.revokedAtMs !== undefined) return "revoked";
+  return device?.state === "approved" ? undefined : "unknown";
+}
+
+/** The one CN of the subject; a name with two is nobody's. */
+function commonName(certificate: X509Certificate): string | undefined {
+  const names = certificate.subject.split("\n").filter((line) => line.startsWith("CN="));
+  return names.length === 1 ? names[0]?.slice("CN=".length) : undefined;
+}

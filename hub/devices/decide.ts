@@ -1,0 +1,86 @@
+// What an operator decides about a device. [ID-7]
+import { Fault } from "../../hal/fault.ts";
+import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+import type { Device } from "../store/index.ts";
+import type { Desk } from "./desk.ts";
+import { revoked } from "./refusal.ts";
+
+type Books = Pick<Desk, "store" | "journal">;
+
+/**
+ * [ID-7] Id and fingerprint together: the operator has compared both with what the device shows.
+ * @throws Fault `hub.device-unknown`, `hub.device-revoked`, `hub.device-conflict` while another key of that id is approved.
+ */
+export function approve({ store, journal }: Books, id: DeviceId, fingerprint: Fingerprint, by: string): Device {
+  return store.transaction(() => {
+    const known = store.devices.find(id, fingerprint);
+    if (known === undefined) throw unknownPair(store.devices.ofId(id), id, fingerprint);
+    if (known.state === "approved") return known;
+    if (known.state === "revoked") throw revoked(id, fingerprint);
+    const other = store.devices.approved(id);
+    if (other !== undefined)
+      throw new Fault(
+        "hub.device-conflict",
+        `approve "${id}" with key ${fingerprint}: the id belongs to key ${other.fingerprint}; when that device is gone, run devices revoke ${id} first`,
+      );
+    store.devices.decide(id, fingerprint, "approved", Date.now(), by);
+    journal("device.approved", id, { fingerprint, by });
+    return { ...known, state: "approved" };
+  });
+}
+
+/**
+ * Refuses a request for good; without a fingerprint all that wait for this id.
+ * @throws Fault `hub.device-unknown` when none waits; `hub.device-conflict` for an approved key, which is revoked instead.
+ */
+export function deny(
+  { store, journal }: Books,
+  id: DeviceId,
+  fingerprint: Fingerprint | undefined,
+  by: string,
+): readonly Device[] {
+  return store.transaction(() => {
+    const known = store.devices.ofId(id);
+    const chosen =
+      fingerprint === undefined
+        ? known.filter(({ state }) => state === "pending")
+        : known.filter((each) => each.fingerprint === fingerprint);
+    if (chosen.length === 0) throw fingerprint === undefined ? nothingWaits(id) : unknownPair(known, id, fingerprint);
+    for (const device of chosen) {
+      if (device.state === "approved" || device.state === "revoked")
+        throw new Fault(
+          "hub.device-conflict",
+          `deny "${id}": that key is ${device.state}; devices revoke ${id} takes an approval back`,
+        );
+      store.devices.decide(id, device.fingerprint, "denied", Date.now(), by);
+      journal("device.denied", id, { fingerprint: device.fingerprint, by });
+    }
+    return chosen;
+  });
+}
+
+/** Takes the approval and every certificate back, for good; the running hub ends the connection. @throws Fault `hub.device-unknown`. */
+export function revoke({ store, journal }: Books, id: DeviceId, by: string): Device {
+  return store.transaction(() => {
+    const known = store.devices.approved(id);
+    if (known === undefined)
+      throw new Fault("hub.device-unknown", `revoke "${id}": no key of it is approved; devices list shows what is known`);
+    const nowMs = Date.now();
+    store.devices.decide(id, known.fingerprint, "revoked", nowMs, by);
+    store.certificates.revokeAll(id, known.fingerprint, nowMs);
+    journal("device.revoked", id, { fingerprint: known.fingerprint, by });
+    return { ...known, state: "revoked" };
+  });
+}
+
+function unknownPair(known: readonly Device[], id: DeviceId, fingerprint: Fingerprint): Fault {
+  const seen = known.map((device) => `${device.fingerprint} (${device.state})`).join(", ");
+  return new Fault(
+    "hub.device-unknown",
+    `no device "${id}" has asked with key ${fingerprint}; ${seen === "" ? "none has asked with that id" : `seen with that id: ${seen}`}`,
+  );
+}
+
+function nothingWaits(id: DeviceId): Fault {
+  return new Fault("hub.device-unknown", `deny "${id}": no request of it waits; devices list shows what is known`);
+}

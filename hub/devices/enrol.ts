@@ -1,0 +1,163 @@
+// What an enrolment request comes to. [ID-7]: a certificate only for an id and a key that an operator approved together.
+import { Fault } from "../../hal/fault.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { check } from "../../hal/format/schema.ts";
+import { type CertificateRequest, keyFingerprint, parseRequest } from "../../provisioning/x509/format/index.ts";
+import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";
+import {
+  CERTIFICATES_KEPT_MS,
+  CERTIFICATES_PER_DEVICE_MAX,
+  PENDING_REQUESTS_MAX,
+  PENDING_STALE_MS,
+  REQUESTS_PER_ID_MAX,
+} from "../limits.ts";
+import type { Device, IssuedCertificate } from "../store/index.ts";
+import type { Desk } from "./desk.ts";
+import { denied, revoked } from "./refusal.ts";
+
+/** A certificate with less than this share of its life left is not handed out a second time. */
+const REUSE_LEFT_RATIO = 1 / 2;
+
+export type Outcome =
+  | { readonly kind: "issued"; readonly certificate: Omit<IssuedCertificate, "revokedAtMs"> }
+  | { readonly kind: "pending"; readonly device: Device }
+  /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
+  | { readonly kind: "refused"; readonly fault: Fault }
+  /** Too many wait already. */
+  | { readonly kind: "busy" };
+
+/** A request that holds together. */
+export interface Asked {
+  readonly id: DeviceId;
+  readonly fingerprint: Device["fingerprint"];
+  readonly csr: Uint8Array;
+  readonly request: CertificateRequest;
+}
+
+/** @throws Fault `csr.invalid`: not PKCS#10 of ours, a CN that is no device id, names or an audit key that are not this device's. */
+export function readRequest(csr: Uint8Array): Asked {
+  const request = parseRequest(csr);
+  const id = check(deviceIdSchema, request.commonName, "the request's CN", "csr.invalid");
+  const stranger = request.uris.find((uri) => !uri.startsWith("urn:dev:"));
+  if (stranger !== undefined)
+    throw new Fault("csr.invalid", `the request names "${stranger}": expected urn:dev: names only (RFC 9039)`);
+  if (request.auditKey !== undefined) {
+    const verifier = auditVerifier(request.auditKey);
+    if (verifier.kind !== "ed25519" || verifier.name !== checkpointOrigin(id))
+      throw new Fault(
+        "csr.invalid",
+        `the request's audit key is "${verifier.name}": expected "${checkpointOrigin(id)}" with Ed25519`,
+      );
+  }
+  return { id, fingerprint: keyFingerprint(request.publicKey), csr, request };
+}
+
+function auditVerifier(key: string): ReturnType<typeof decodeVerifier> {
+  try {
+    return decodeVerifier(key);
+  } catch (error) {
+    throw new Fault("csr.invalid", `the request's audit key is malformed: ${error instanceof Error ? error.message : ""}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * [ID-7] /simpleenroll: pending until id and fingerprint are approved together. The same request again gives the same certificate while that has half its
+ * life: an answer that got lost costs nothing.
+ * @param address where it came from, for the operator.
+ */
+export function enrol(desk: Desk, asked: Asked, address: string, nowMs: number): Outcome {
+  return desk.store.transaction(() => {
+    const known = desk.store.devices.find(asked.id, asked.fingerprint);
+    switch (known?.state) {
+      case undefined:
+      case "pending":
+        return wait(desk, asked, known, address, nowMs);
+      case "denied":
+        return refused(desk, asked, denied(asked.id, asked.fingerprint), address);
+      case "revoked":
+        return refused(desk, asked, revoked(asked.id, asked.fingerprint), address);
+      case "approved":
+        return serve(desk, asked, known, address, nowMs, undefined);
+    }
+  });
+}
+
+/**
+ * [ID-9] /simplereenroll: a new certificate for the key that is approved; a new key is a new approval [ID-7]. When the newest certificate is not the one
+ * shown, its answer got lost: it is handed out again.
+ * @param shownSerial of the certificate the request came in with, which the caller has verified.
+ */
+export function reenrol(desk: Desk, asked: Asked, shownSerial: string, address: string, nowMs: number): Outcome {
+  return desk.store.transaction(() => {
+    const known = desk.store.devices.find(asked.id, asked.fingerprint);
+    if (known?.state === "approved") return serve(desk, asked, known, address, nowMs, shownSerial);
+    const why = `renewal keeps the key: ${asked.fingerprint} is not the approved key of "${asked.id}"; ask with it at /simpleenroll`;
+    return refused(desk, asked, new Fault("enrol.mismatch", why), address);
+  });
+}
+
+function serve(
+  desk: Desk,
+  asked: Asked,
+  known: Device,
+  address: string,
+  nowMs: number,
+  shownSerial: string | undefined,
+): Outcome {
+  const { store, journal } = desk;
+  const { id, fingerprint } = asked;
+  const changed = differences(known, asked.request);
+  if (changed !== "") {
+    journal("device.request-changed", id, { fingerprint, changed, address });
+    const why = `the request of "${id}" differs from the approved one in: ${changed}; reset the device to enrol it anew`;
+    return { kind: "refused", fault: new Fault("enrol.mismatch", why) };
+  }
+  const newest = store.certificates.newest(id, fingerprint);
+  if (newest !== undefined && newest.serial !== shownSerial) {
+    const lifeMs = newest.notAfterMs - newest.issuedAtMs;
+    if (newest.notAfterMs - nowMs > lifeMs * REUSE_LEFT_RATIO) return { kind: "issued", certificate: newest };
+  }
+  store.certificates.dropEnded(nowMs - CERTIFICATES_KEPT_MS);
+  if (store.certificates.valid(id, nowMs) >= CERTIFICATES_PER_DEVICE_MAX) return { kind: "busy" };
+  const certificate = desk.issuer.issueDevice(asked.request, nowMs, desk.certificateLifeMs);
+  store.certificates.add(id, fingerprint, certificate);
+  journal("certificate.issued", id, { serial: certificate.serial, renewal: shownSerial !== undefined });
+  return { kind: "issued", certificate };
+}
+
+function wait(desk: Desk, asked: Asked, known: Device | undefined, address: string, nowMs: number): Outcome {
+  const { devices } = desk.store;
+  const { id, fingerprint, csr, request } = asked;
+  if (known === undefined) {
+    if (devices.pendingCount() >= PENDING_REQUESTS_MAX && devices.dropPending(nowMs - PENDING_STALE_MS) === 0)
+      return { kind: "busy" };
+    if (devices.ofId(id).length >= REQUESTS_PER_ID_MAX) return { kind: "busy" };
+    const other = devices.approved(id);
+    if (other !== undefined) desk.journal("device.other-key", id, { fingerprint, approved: other.fingerprint, address });
+    desk.journal("device.requested", undefined, { id, fingerprint, address });
+  }
+  const { serialNumber, uris, auditKey } = request;
+  devices.request({ id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs: nowMs });
+  const device = devices.find(id, fingerprint);
+  if (device === undefined) throw new Fault("hub.store-failed", `remember the request of "${id}": it did not stay`);
+  return { kind: "pending", device };
+}
+
+function refused(desk: Desk, { id, fingerprint }: Asked, fault: Fault, address: string): Outcome {
+  desk.journal("enrolment.refused", undefined, { id, fingerprint, code: fault.code, address });
+  return { kind: "refused", fault };
+}
+
+/**
+ * What was approved is what gets a certificate: subject, names and audit key as the operator let them in [AUD-7]. RFC 7030 section 4.2.2 asks this of
+ * renewal; we ask it always.
+ */
+function differences(known: Device, request: CertificateRequest): string {
+  const changed: string[] = [];
+  if (known.serialNumber !== request.serialNumber) changed.push("serialNumber");
+  if (known.uris.toSorted().join(" ") !== request.uris.toSorted().join(" ")) changed.push("names");
+  if (known.auditKey !== request.auditKey) changed.push("audit key");
+  return changed.join(", ");
+}

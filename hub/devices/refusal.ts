@@ -1,0 +1,14 @@
+// Why a device was not served, in words for its operator. The code is for machines.
+import { Fault } from "../../hal/fault.ts";
+import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+
+export function denied(id: DeviceId, fingerprint: Fingerprint): Fault {
+  return new Fault("hub.device-denied", `device "${id}" with key ${fingerprint} was denied by an operator`);
+}
+
+export function revoked(id: DeviceId, fingerprint: Fingerprint): Fault {
+  return new Fault(
+    "hub.device-revoked",
+    `device "${id}" with key ${fingerprint} was revoked; reset the device, it then asks with a new key`,
+  );
+}

@@ -1,0 +1,50 @@
+// Bounds of the hub. Whatever comes from outside meets one of these first.
+
+/** A body sent to the EST and time endpoints: base64 of a request with room for wrapped lines. */
+export const HTTP_BODY_BYTES_MAX = 16_384;
+/** Open HTTPS connections. */
+export const HTTP_CONNECTIONS_MAX = 1024;
+export const HTTP_REQUEST_MS_MAX = 15_000;
+
+/** Open MQTT connections, admitted or not. */
+export const MQTT_CONNECTIONS_MAX = 16_384;
+/** The first packet, from somebody not known yet: CONNECT with its will. */
+export const MQTT_CONNECT_BYTES_MAX = 16_384;
+/** Topic and packet header beside a message of the largest size. */
+export const MQTT_PACKET_OVERHEAD_BYTES_MAX = 1024;
+export const MQTT_CONNECT_MS_MAX = 10_000;
+export const TLS_HANDSHAKE_MS_MAX = 10_000;
+/** After a refusal or a kick the last bytes get this long to arrive before the connection is cut. */
+export const MQTT_LINGER_MS = 1000;
+/** QoS 2 messages half way in, a client. */
+export const MQTT_INFLIGHT_MAX = 16;
+
+/** Requests of all devices that wait for an operator; above it, those not repeated for a day make room. */
+export const PENDING_REQUESTS_MAX = 1024;
+/** Requests for one id, each with a key of its own, in any state. */
+export const REQUESTS_PER_ID_MAX = 8;
+export const PENDING_STALE_MS = 24 * 3_600_000;
+/** Certificates of one device that are still valid. */
+export const CERTIFICATES_PER_DEVICE_MAX = 64;
+/** Expired certificates are kept this long for the record. */
+export const CERTIFICATES_KEPT_MS = 90 * 24 * 3_600_000;
+
+/** Message ids remembered for each device: what is sent again is sent again soon. [TUN-8] */
+export const MESSAGES_KEPT_PER_DEVICE = 2048;
+/** Larger bodies are remembered by id only. */
+export const MESSAGE_BODY_BYTES_KEPT = 4096;
+/** Messages made durable by one commit. */
+export const COMMIT_MESSAGES_MAX = 256;
+
+/** Rows of the hub's own journal; the oldest go first, alerts last. */
+export const JOURNAL_ROWS_MAX = 100_000;
+/** The same event again within this time raises a count instead of adding a row. */
+export const JOURNAL_REPEAT_MS = 60_000;
+/** What one device's audit log may take. */
+export const AUDIT_LOG_BYTES_MAX = 1_073_741_824;
+/** For a checkpoint older than the hub's, how much is hashed again to tell a rolled-back log from a forked one. */
+export const AUDIT_REHASH_RECORDS_MAX = 65_536;
+
+/** How soon a change made by the command line reaches the running hub. */
+export const WATCH_INTERVAL_MS = 500;
+export const STORE_BUSY_MS_MAX = 5000;

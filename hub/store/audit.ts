@@ -1,0 +1,89 @@
+// Witnessed logs: every record, and the head that was cosigned last. A log is an id with an audit key: a device that an operator let in anew starts another.
+import type { DatabaseSync } from "node:sqlite";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import { type Frontier, HASH_BYTES, leafHash } from "../../warden/audit/format/index.ts";
+import { blob, integer, type Row, text } from "./row.ts";
+
+export interface AuditHead {
+  readonly size: number;
+  /** Of all records together. */
+  readonly bytes: number;
+  readonly root: Uint8Array;
+  readonly frontier: Frontier;
+  /** The checkpoint as a signed note, with the device's signature and ours. */
+  readonly cosigned: string;
+  readonly updatedAtMs: number;
+}
+
+/** A log with the key that signs it. */
+export interface AuditLog extends AuditHead {
+  readonly auditKey: string;
+}
+
+export interface AuditStore {
+  head(deviceId: DeviceId, auditKey: string): AuditHead | undefined;
+  /** The logs of one id, the one witnessed last first. */
+  logs(deviceId: DeviceId): readonly AuditLog[];
+  /** Adds `records` from the old head's size on and puts the new head; call in a transaction. */
+  extend(deviceId: DeviceId, auditKey: string, records: readonly Uint8Array[], head: AuditHead): void;
+  /** Records `from` to `from + count`, as they lie: with their own numbers, so that a gap shows. */
+  records(deviceId: DeviceId, auditKey: string, from: number, count: number): readonly StoredRecord[];
+}
+
+export interface StoredRecord {
+  readonly seq: number;
+  readonly bytes: Uint8Array;
+  /** Leaf hash of the bytes as they were witnessed. */
+  readonly leaf: Uint8Array;
+}
+
+export function openAudit(database: DatabaseSync): AuditStore {
+  const head = database.prepare("SELECT * FROM auditLogs WHERE deviceId = ? AND auditKey = ?");
+  const logs = database.prepare("SELECT * FROM auditLogs WHERE deviceId = ? ORDER BY updatedAt DESC LIMIT 8");
+  const putHead = database.prepare(
+    `INSERT INTO auditLogs (deviceId, auditKey, size, bytes, root, frontier, cosigned, updatedAt)
+     VALUES (:deviceId, :auditKey, :size, :bytes, :root, :frontier, :cosigned, :updatedAt)
+     ON CONFLICT (deviceId, auditKey) DO UPDATE SET size = :size, bytes = :bytes, root = :root, frontier = :frontier,
+       cosigned = :cosigned, updatedAt = :updatedAt`,
+  );
+  const putRecord = database.prepare(
+    "INSERT INTO auditRecords (log, seq, bytes, leaf) VALUES ((SELECT log FROM auditLogs WHERE deviceId = ? AND auditKey = ?), ?, ?, ?)",
+  );
+  const records = database.prepare(
+    `SELECT seq, auditRecords.bytes AS bytes, leaf FROM auditRecords JOIN auditLogs USING (log)
+     WHERE deviceId = ? AND auditKey = ? AND seq >= ? AND seq < ? ORDER BY seq`,
+  );
+  return {
+    head: (deviceId, auditKey) => {
+      const row = head.get(deviceId, auditKey);
+      return row === undefined ? undefined : auditHead(row);
+    },
+    logs: (deviceId) => logs.all(deviceId).map((row) => ({ ...auditHead(row), auditKey: text(row, "auditKey") })),
+    extend: (deviceId, auditKey, added, next) => {
+      const { size, bytes, root, cosigned, updatedAtMs: updatedAt } = next;
+      putHead.run({ deviceId, auditKey, size, bytes, root, frontier: Buffer.concat(next.frontier.roots), cosigned, updatedAt });
+      for (const [index, record] of added.entries()) {
+        putRecord.run(deviceId, auditKey, size - added.length + index, record, leafHash(record));
+      }
+    },
+    records: (deviceId, auditKey, from, count) =>
+      records
+        .all(deviceId, auditKey, from, from + count)
+        .map((row) => ({ seq: integer(row, "seq"), bytes: blob(row, "bytes"), leaf: blob(row, "leaf") })),
+  };
+}
+
+function auditHead(row: Row): AuditHead {
+  const size = integer(row, "size");
+  const hashes = blob(row, "frontier");
+  const roots: Uint8Array[] = [];
+  for (let at = 0; at < hashes.byteLength; at += HASH_BYTES) roots.push(hashes.subarray(at, at + HASH_BYTES));
+  return {
+    size,
+    bytes: integer(row, "bytes"),
+    root: blob(row, "root"),
+    frontier: { size, roots },
+    cosigned: text(row, "cosigned"),
+    updatedAtMs: integer(row, "updatedAt"),
+  };
+}

@@ -1,0 +1,40 @@
+// What the hub's own journal can say. Names are an interface for whoever watches it: append, never rename or reuse.
+
+export const SEVERITIES = ["info", "notice", "warning", "alert"] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+export const JOURNAL_EVENTS = {
+  "hub.started": "notice",
+  "hub.stopped": "notice",
+  "server-certificate.renewed": "notice",
+  "device.requested": "notice",
+  "device.approved": "notice",
+  "device.denied": "notice",
+  "device.revoked": "notice",
+  /** [ID-7] An id that belongs to one key asks with another. */
+  "device.other-key": "alert",
+  "device.request-changed": "alert",
+  "enrolment.refused": "warning",
+  "certificate.issued": "notice",
+  "connection.opened": "info",
+  "connection.closed": "info",
+  /** [TUN-3] */
+  "connection.refused": "warning",
+  "connection.replaced": "warning",
+  "connection.kicked": "notice",
+  /** [TUN-11] */
+  "topic.refused": "alert",
+  "message.refused": "warning",
+  "packet.refused": "warning",
+  /** [AUD-8] Not continuing the tree, or not signed: nothing was cosigned. */
+  "audit.refused": "warning",
+  /** [AUD-9] */
+  "audit.rolled-back": "alert",
+  "audit.forked": "alert",
+} as const satisfies Readonly<Record<string, Severity>>;
+
+export type JournalEvent = keyof typeof JOURNAL_EVENTS;
+
+export function isJournalEvent(name: string): name is JournalEvent {
+  return Object.hasOwn(JOURNAL_EVENTS, name);
+}

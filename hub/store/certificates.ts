@@ -1,0 +1,71 @@
+// Certificates the authority issued, and which of them no longer count.
+import type { DatabaseSync } from "node:sqlite";
+import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+import { blob, integer, optional, type Row, text } from "./row.ts";
+
+export interface IssuedCertificate {
+  /** 32 lower-case hex digits. */
+  readonly serial: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly issuedAtMs: number;
+  readonly der: Uint8Array;
+  readonly revokedAtMs: number | undefined;
+}
+
+export interface Certificates {
+  add(deviceId: DeviceId, fingerprint: Fingerprint, certificate: Omit<IssuedCertificate, "revokedAtMs">): void;
+  find(serial: string): IssuedCertificate | undefined;
+  /** The one issued last for this pair, revoked ones apart. */
+  newest(deviceId: DeviceId, fingerprint: Fingerprint): IssuedCertificate | undefined;
+  /** How many of this id are valid at `atMs`. */
+  valid(deviceId: DeviceId, atMs: number): number;
+  revokeAll(deviceId: DeviceId, fingerprint: Fingerprint, atMs: number): void;
+  /** Forgets those that ended before. */
+  dropEnded(beforeMs: number): void;
+}
+
+export function openCertificates(database: DatabaseSync): Certificates {
+  const add = database.prepare(
+    `INSERT INTO certificates (serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der)
+     VALUES (:serial, :deviceId, :fingerprint, :notBefore, :notAfter, :issuedAt, :der)`,
+  );
+  const find = database.prepare("SELECT * FROM certificates WHERE serial = ?");
+  const newest = database.prepare(
+    `SELECT * FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL
+     ORDER BY issuedAt DESC, rowid DESC LIMIT 1`,
+  );
+  const valid = database.prepare(
+    "SELECT count(*) AS n FROM certificates WHERE deviceId = ? AND notAfter > ? AND revokedAt IS NULL",
+  );
+  const revokeAll = database.prepare(
+    "UPDATE certificates SET revokedAt = ? WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL",
+  );
+  const dropEnded = database.prepare("DELETE FROM certificates WHERE notAfter < ?");
+  return {
+    add: (deviceId, fingerprint, { serial, notBeforeMs: notBefore, notAfterMs: notAfter, issuedAtMs: issuedAt, der }) => {
+      add.run({ serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der });
+    },
+    find: (serial) => first(find.get(serial)),
+    newest: (deviceId, fingerprint) => first(newest.get(deviceId, fingerprint)),
+    valid: (deviceId, atMs) => integer(valid.get(deviceId, atMs) ?? {}, "n"),
+    revokeAll: (deviceId, fingerprint, atMs) => {
+      revokeAll.run(atMs, deviceId, fingerprint);
+    },
+    dropEnded: (beforeMs) => {
+      dropEnded.run(beforeMs);
+    },
+  };
+}
+
+function first(row: Row | undefined): IssuedCertificate | undefined {
+  if (row === undefined) return undefined;
+  return {
+    serial: text(row, "serial"),
+    notBeforeMs: integer(row, "notBefore"),
+    notAfterMs: integer(row, "notAfter"),
+    issuedAtMs: integer(row, "issuedAt"),
+    der: blob(row, "der"),
+    revokedAtMs: optional(integer, row, "revokedAt"),
+  };
+}

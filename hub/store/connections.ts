@@ -1,0 +1,62 @@
+// Who is connected now, for the operator's list. The running hub writes it, and empties it when it starts.
+import type { DatabaseSync } from "node:sqlite";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import { integer, type Row, text } from "./row.ts";
+
+/** One admitted connection, as this side of the TLS session sees it. */
+export interface Connection {
+  readonly deviceId: DeviceId;
+  readonly sinceMs: number;
+  readonly address: string;
+  /** Serial of the certificate shown. */
+  readonly serial: string;
+  /** `TLSv1.3`. */
+  readonly protocol: string;
+  readonly cipher: string;
+  /** Key-exchange group: `X25519MLKEM768`, or a number not known here. */
+  readonly group: string;
+}
+
+export interface Connections {
+  put(connection: Connection): void;
+  remove(deviceId: DeviceId): void;
+  find(deviceId: DeviceId): Connection | undefined;
+  clear(): void;
+}
+
+export function openConnections(database: DatabaseSync): Connections {
+  const put = database.prepare(
+    `INSERT OR REPLACE INTO connections (deviceId, since, address, serial, protocol, cipher, keyGroup)
+     VALUES (:deviceId, :since, :address, :serial, :protocol, :cipher, :group)`,
+  );
+  const remove = database.prepare("DELETE FROM connections WHERE deviceId = ?");
+  const find = database.prepare("SELECT * FROM connections WHERE deviceId = ?");
+  const clear = database.prepare("DELETE FROM connections");
+  return {
+    put: ({ deviceId, sinceMs: since, address, serial, protocol, cipher, group }) => {
+      put.run({ deviceId, since, address, serial, protocol, cipher, group });
+    },
+    remove: (deviceId) => {
+      remove.run(deviceId);
+    },
+    find: (deviceId) => {
+      const row = find.get(deviceId);
+      return row === undefined ? undefined : connection(row, deviceId);
+    },
+    clear: () => {
+      clear.run();
+    },
+  };
+}
+
+function connection(row: Row, deviceId: DeviceId): Connection {
+  return {
+    deviceId,
+    sinceMs: integer(row, "since"),
+    address: text(row, "address"),
+    serial: text(row, "serial"),
+    protocol: text(row, "protocol"),
+    cipher: text(row, "cipher"),
+    group: text(row, "keyGroup"),
+  };
+}

@@ -1,0 +1,54 @@
+// Opening the store: one SQLite file, write-ahead log, every commit synced.
+import { DatabaseSync } from "node:sqlite";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { STORE_BUSY_MS_MAX } from "../limits.ts";
+import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+import { integer } from "./row.ts";
+
+/**
+ * @param path a file in the hub's state directory; made when it is not there.
+ * @throws Fault `hub.store-failed` when it cannot be opened, or is of a newer version.
+ */
+export function openDatabase(path: string): DatabaseSync {
+  try {
+    const database = new DatabaseSync(path, { timeout: STORE_BUSY_MS_MAX, enableForeignKeyConstraints: true });
+    // WAL lets the command line read and write while the hub serves; FULL makes a commit mean that the bytes are on the disk
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+    migrate(database, path);
+    return database;
+  } catch (error) {
+    throw asFault(error, "hub.store-failed", `open the hub's store "${path}"`);
+  }
+}
+
+function migrate(database: DatabaseSync, path: string): void {
+  inTransaction(database, () => {
+    const version = pragma(database, "user_version");
+    if (version === SCHEMA_VERSION) return;
+    if (version !== 0)
+      throw new Fault(
+        "hub.store-failed",
+        `open the hub's store "${path}": it has version ${version}, this program knows ${SCHEMA_VERSION}; use the program that wrote it`,
+      );
+    database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`);
+  });
+}
+
+/** Whole or not at all. Nested calls join the outer transaction. @throws whatever `work` throws, after rolling back. */
+export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  if (database.isTransaction) return work();
+  database.exec("BEGIN IMMEDIATE"); // takes the write lock now, so that waiting happens here and not at the first write
+  try {
+    const result = work();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+export function pragma(database: DatabaseSync, name: "user_version" | "data_version"): number {
+  const row = database.prepare(`PRAGMA ${name}`).get();
+  return row === undefined ? 0 : integer(row, name);
+}

@@ -1,0 +1,102 @@
+// Devices as the hub knows them: an id together with a key, and what an operator decided about the pair. [ID-7]
+import type { DatabaseSync } from "node:sqlite";
+import * as v from "valibot";
+import { check } from "../../hal/format/schema.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
+import { blob, integer, oneOf, optional, type Row, text } from "./row.ts";
+
+export const DEVICE_STATES = ["pending", "approved", "denied", "revoked"] as const;
+export type DeviceState = (typeof DEVICE_STATES)[number];
+
+export interface Device {
+  readonly id: DeviceId;
+  readonly fingerprint: Fingerprint;
+  readonly state: DeviceState;
+  /** The request that counts: of an approved device the one that was approved. PKCS#10 DER. */
+  readonly csr: Uint8Array;
+  readonly serialNumber: string | undefined;
+  readonly uris: readonly string[];
+  /** C2SP verifier key, from the request. [AUD-7] */
+  readonly auditKey: string | undefined;
+  /** Where the request came from last. */
+  readonly address: string;
+  readonly requestedAtMs: number;
+  readonly seenAtMs: number;
+  readonly decidedAtMs: number | undefined;
+  readonly decidedBy: string | undefined;
+}
+
+export type NewRequest = Omit<Device, "state" | "requestedAtMs" | "decidedAtMs" | "decidedBy">;
+
+export interface Devices {
+  /** At most `countMax`, by id. */
+  list(countMax: number): readonly Device[];
+  /** All keys seen with one id. */
+  ofId(id: DeviceId): readonly Device[];
+  find(id: DeviceId, fingerprint: Fingerprint): Device | undefined;
+  approved(id: DeviceId): Device | undefined;
+  pendingCount(): number;
+  /** A new pending request, or a pending one made anew; a decided one is left as it is. */
+  request(request: NewRequest): void;
+  decide(id: DeviceId, fingerprint: Fingerprint, state: DeviceState, atMs: number, by: string): void;
+  /** Drops pending requests not repeated since `beforeMs`. @returns how many. */
+  dropPending(beforeMs: number): number;
+}
+
+const urisSchema = v.array(v.string());
+const URIS_BYTES_MAX = 65_536;
+
+export function openDevices(database: DatabaseSync): Devices {
+  const list = database.prepare("SELECT * FROM devices ORDER BY id, requestedAt LIMIT ?");
+  const ofId = database.prepare("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt");
+  const find = database.prepare("SELECT * FROM devices WHERE id = ? AND fingerprint = ?");
+  const approved = database.prepare("SELECT * FROM devices WHERE id = ? AND state = 'approved'");
+  const pendingCount = database.prepare("SELECT count(*) AS n FROM devices WHERE state = 'pending'");
+  const request = database.prepare(
+    `INSERT INTO devices (id, fingerprint, state, csr, serialNumber, uris, auditKey, address, requestedAt, seenAt)
+     VALUES (:id, :fingerprint, 'pending', :csr, :serialNumber, :uris, :auditKey, :address, :seenAt, :seenAt)
+     ON CONFLICT (id, fingerprint) DO UPDATE SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey,
+       address = :address, seenAt = :seenAt WHERE state = 'pending'`,
+  );
+  const decide = database.prepare(
+    "UPDATE devices SET state = :state, decidedAt = :at, decidedBy = :by WHERE id = :id AND fingerprint = :fingerprint",
+  );
+  const dropPending = database.prepare("DELETE FROM devices WHERE state = 'pending' AND seenAt < ?");
+  return {
+    list: (countMax) => list.all(countMax).map((row) => device(row)),
+    ofId: (id) => ofId.all(id).map((row) => device(row)),
+    find: (id, fingerprint) => first(find.get(id, fingerprint)),
+    approved: (id) => first(approved.get(id)),
+    pendingCount: () => integer(pendingCount.get() ?? {}, "n"),
+    request: (asked) => {
+      const { id, fingerprint, csr, serialNumber = null, auditKey = null, address, seenAtMs: seenAt } = asked;
+      request.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(asked.uris), auditKey, address, seenAt });
+    },
+    decide: (id, fingerprint, state, at, by) => {
+      decide.run({ id, fingerprint, state, at, by });
+    },
+    dropPending: (beforeMs) => Number(dropPending.run(beforeMs).changes),
+  };
+}
+
+function first(row: Row | undefined): Device | undefined {
+  return row === undefined ? undefined : device(row);
+}
+
+function device(row: Row): Device {
+  return {
+    id: check(deviceIdSchema, text(row, "id"), "stored device id", "hub.store-failed"),
+    fingerprint: check(fingerprintSchema, text(row, "fingerprint"), "stored fingerprint", "hub.store-failed"),
+    state: oneOf(DEVICE_STATES, row, "state"),
+    csr: blob(row, "csr"),
+    serialNumber: optional(text, row, "serialNumber"),
+    uris: check(urisSchema, parseJson(text(row, "uris"), URIS_BYTES_MAX, "stored URIs"), "stored URIs", "hub.store-failed"),
+    auditKey: optional(text, row, "auditKey"),
+    address: text(row, "address"),
+    requestedAtMs: integer(row, "requestedAt"),
+    seenAtMs: integer(row, "seenAt"),
+    decidedAtMs: optional(integer, row, "decidedAt"),
+    decidedBy: optional(text, row, "decidedBy"),
+  };
+}

@@ -1,0 +1,53 @@
+// The hub's memory, in one SQLite file. The running hub and the command line may use it at the same time.
+import { asFault, Fault } from "../../hal/fault.ts";
+import { type AuditStore, openAudit } from "./audit.ts";
+import { type Certificates, openCertificates } from "./certificates.ts";
+import { type Connections, openConnections } from "./connections.ts";
+import { inTransaction, openDatabase, pragma } from "./database.ts";
+import { type Devices, openDevices } from "./devices.ts";
+import { type Journal, openJournal } from "./journal.ts";
+import { type Messages, openMessages } from "./messages.ts";
+
+export type { AuditHead, AuditLog, AuditStore, StoredRecord } from "./audit.ts";
+export type { IssuedCertificate } from "./certificates.ts";
+export type { Connection } from "./connections.ts";
+export type { Device, DeviceState } from "./devices.ts";
+export type { JournalDetail, JournalEntry } from "./journal.ts";
+export type { JournalEvent, Severity } from "./catalogue.ts";
+
+export interface Store {
+  readonly devices: Devices;
+  readonly certificates: Certificates;
+  readonly connections: Connections;
+  readonly audit: AuditStore;
+  readonly messages: Messages;
+  readonly journal: Journal;
+  /** Whole or not at all, on the disk when it returns. @throws whatever `work` throws; Fault `hub.store-failed` for SQLite's own. */
+  transaction<T>(work: () => T): T;
+  /** Changes when another process has written. */
+  version(): number;
+  close(): void;
+}
+
+/** @throws Fault `hub.store-failed`. */
+export function openStore(path: string): Store {
+  const database = openDatabase(path);
+  return {
+    devices: openDevices(database),
+    certificates: openCertificates(database),
+    connections: openConnections(database),
+    audit: openAudit(database),
+    messages: openMessages(database),
+    journal: openJournal(database),
+    transaction: (work) => {
+      try {
+        return inTransaction(database, work);
+      } catch (error) {
+        if (error instanceof Fault) throw error;
+        throw asFault(error, "hub.store-failed", `write to the hub's store "${path}"`);
+      }
+    },
+    version: () => pragma(database, "data_version"),
+    close: () => database.close(),
+  };
+}

@@ -1,0 +1,104 @@
+// The hub's own audit: decisions, refusals, alerts. What repeats raises a count, so that no stranger fills the disk by knocking.
+import type { DatabaseSync } from "node:sqlite";
+import * as v from "valibot";
+import { canonicalJson, parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { Fault } from "../../hal/fault.ts";
+import { JOURNAL_REPEAT_MS, JOURNAL_ROWS_MAX } from "../limits.ts";
+import { isJournalEvent, JOURNAL_EVENTS, type JournalEvent, SEVERITIES, type Severity } from "./catalogue.ts";
+import { integer, oneOf, optional, type Row, text } from "./row.ts";
+
+export type JournalDetail = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface JournalEntry {
+  readonly n: number;
+  readonly event: JournalEvent;
+  readonly severity: Severity;
+  /** Proven by a certificate or by an operator's word; what a stranger only claims stands in the detail. */
+  readonly deviceId: string | undefined;
+  readonly detail: JournalDetail;
+  readonly firstAtMs: number;
+  readonly lastAtMs: number;
+  readonly times: number;
+}
+
+export interface Journal {
+  add(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): JournalEntry;
+  /** The newest last; `least` leaves out what is less severe. */
+  tail(countMax: number, least: Severity): readonly JournalEntry[];
+}
+
+const DETAIL_BYTES_MAX = 16_384;
+const TEXT_CHARACTERS_MAX = 512;
+/** Rows dropped at once when the journal is full. */
+const TRIM_ROWS = 1024;
+const detailSchema = v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]));
+
+export function openJournal(database: DatabaseSync): Journal {
+  const add = database.prepare(
+    `INSERT INTO journal (event, severity, deviceId, detail, firstAt, lastAt, times)
+     VALUES (:event, :severity, :deviceId, :detail, :at, :at, 1)`,
+  );
+  const again = database.prepare(
+    `UPDATE journal SET lastAt = :at, times = times + 1 WHERE n = (
+       SELECT n FROM journal WHERE event = :event AND deviceId IS :deviceId AND detail = :detail AND firstAt > :since
+       ORDER BY n DESC LIMIT 1) RETURNING *`,
+  );
+  const find = database.prepare("SELECT * FROM journal WHERE n = ?");
+  const count = database.prepare("SELECT count(*) AS n FROM journal");
+  const trim = database.prepare(
+    `DELETE FROM journal WHERE n IN (SELECT n FROM journal ORDER BY severity = 'alert', n LIMIT ${TRIM_ROWS})`,
+  );
+  const tail = database.prepare(
+    `SELECT * FROM (SELECT * FROM journal WHERE severity IN (SELECT value FROM json_each(?)) ORDER BY n DESC LIMIT ?) ORDER BY n`,
+  );
+  return {
+    add: (event, deviceId, detail, at) => {
+      const known = { event, deviceId: deviceId ?? null, detail: canonicalJson(shown(detail)) };
+      const repeated = again.get({ ...known, at, since: at - JOURNAL_REPEAT_MS });
+      if (repeated !== undefined) return entry(repeated);
+      const { lastInsertRowid } = add.run({ ...known, severity: JOURNAL_EVENTS[event], at });
+      if (Number(lastInsertRowid) % TRIM_ROWS === 0 && integer(count.get() ?? {}, "n") > JOURNAL_ROWS_MAX) trim.run();
+      const added = find.get(lastInsertRowid);
+      if (added === undefined) throw new Fault("hub.store-failed", `write "${event}" to the hub's journal: it did not stay`);
+      return entry(added);
+    },
+    tail: (countMax, least) => {
+      const severities = JSON.stringify(SEVERITIES.slice(SEVERITIES.indexOf(least)));
+      return tail.all(severities, countMax).map((row) => entry(row));
+    },
+  };
+}
+
+/** Bounded, and nothing that would steer a terminal: details hold what strangers say. */
+function shown(detail: JournalDetail): JournalDetail {
+  const clean = (value: string): string =>
+    value
+      .slice(0, TEXT_CHARACTERS_MAX)
+      .toWellFormed()
+      .replaceAll(/[\u0000-\u001f\u007f-\u009f]/gu, "?");
+  return Object.fromEntries(
+    Object.entries(detail).map(([name, value]) => [name, typeof value === "string" ? clean(value) : value]),
+  );
+}
+
+function entry(row: Row): JournalEntry {
+  const event = text(row, "event");
+  if (!isJournalEvent(event))
+    throw new Fault("hub.store-failed", `the hub's journal holds "${event}", which this program does not know`);
+  return {
+    n: integer(row, "n"),
+    event,
+    severity: oneOf(SEVERITIES, row, "severity"),
+    deviceId: optional(text, row, "deviceId"),
+    detail: check(
+      detailSchema,
+      parseJson(text(row, "detail"), DETAIL_BYTES_MAX, "journal detail"),
+      "journal detail",
+      "hub.store-failed",
+    ),
+    firstAtMs: integer(row, "firstAt"),
+    lastAtMs: integer(row, "lastAt"),
+    times: integer(row, "times"),
+  };
+}

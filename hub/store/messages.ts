@@ -1,0 +1,59 @@
+// Messages received: the ids to drop what comes again [TUN-8], and small bodies for whoever asks what a device said last. Bounded for each device.
+import type { DatabaseSync } from "node:sqlite";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import type { UpChannel } from "../../agent/tunnel/format.ts";
+import { UP_CHANNELS } from "../../agent/tunnel/format.ts";
+import { MESSAGE_BODY_BYTES_KEPT, MESSAGES_KEPT_PER_DEVICE } from "../limits.ts";
+import { integer, oneOf, optional, type Row, text } from "./row.ts";
+
+export interface StoredMessage {
+  readonly id: string;
+  readonly channel: UpChannel;
+  /** The device's clock. */
+  readonly at: string;
+  readonly receivedAtMs: number;
+  /** JSON; undefined when it was too large to keep, or of a channel kept elsewhere. */
+  readonly body: string | undefined;
+}
+
+export interface Messages {
+  /** @returns false when this device's id was seen before, and nothing changed. */
+  add(deviceId: DeviceId, message: StoredMessage): boolean;
+  /** The newest first. */
+  last(deviceId: DeviceId, channel: UpChannel, countMax: number): readonly StoredMessage[];
+}
+
+/** Trimming each time would cost a delete per message; this much over the bound is let stand. */
+const SLACK = 64;
+
+export function openMessages(database: DatabaseSync): Messages {
+  const add = database.prepare(
+    `INSERT OR IGNORE INTO messages (deviceId, id, channel, at, receivedAt, body)
+     VALUES (:deviceId, :id, :channel, :at, :receivedAt, :body)`,
+  );
+  const trim = database.prepare(
+    `DELETE FROM messages WHERE deviceId = :deviceId AND n <=
+       (SELECT n FROM messages WHERE deviceId = :deviceId ORDER BY n DESC LIMIT 1 OFFSET :kept)`,
+  );
+  const last = database.prepare("SELECT * FROM messages WHERE deviceId = ? AND channel = ? ORDER BY n DESC LIMIT ?");
+  return {
+    add: (deviceId, { id, channel, at, receivedAtMs: receivedAt, body }) => {
+      const kept = body === undefined || Buffer.byteLength(body) > MESSAGE_BODY_BYTES_KEPT ? null : body;
+      const { changes, lastInsertRowid } = add.run({ deviceId, id, channel, at, receivedAt, body: kept });
+      if (Number(changes) === 0) return false;
+      if (Number(lastInsertRowid) % SLACK === 0) trim.run({ deviceId, kept: MESSAGES_KEPT_PER_DEVICE });
+      return true;
+    },
+    last: (deviceId, channel, countMax) => last.all(deviceId, channel, countMax).map((row) => message(row)),
+  };
+}
+
+function message(row: Row): StoredMessage {
+  return {
+    id: text(row, "id"),
+    channel: oneOf(UP_CHANNELS, row, "channel"),
+    at: text(row, "at"),
+    receivedAtMs: integer(row, "receivedAt"),
+    body: optional(text, row, "body"),
+  };
+}

@@ -1,0 +1,95 @@
+// The tables. Times are Unix milliseconds; STRICT, so that a column holds what it says.
+
+export const SCHEMA_VERSION = 1;
+
+export const SCHEMA = `
+CREATE TABLE devices (
+  id TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('pending', 'approved', 'denied', 'revoked')),
+  csr BLOB NOT NULL,
+  serialNumber TEXT,
+  uris TEXT NOT NULL,
+  auditKey TEXT,
+  address TEXT NOT NULL,
+  requestedAt INTEGER NOT NULL,
+  seenAt INTEGER NOT NULL,
+  decidedAt INTEGER,
+  decidedBy TEXT,
+  PRIMARY KEY (id, fingerprint)
+) STRICT, WITHOUT ROWID;
+-- [ID-7] an id belongs to one key at a time, whatever the code above does
+CREATE UNIQUE INDEX devicesApproved ON devices (id) WHERE state = 'approved';
+CREATE INDEX devicesPending ON devices (seenAt) WHERE state = 'pending';
+
+CREATE TABLE certificates (
+  serial TEXT PRIMARY KEY,
+  deviceId TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  notBefore INTEGER NOT NULL,
+  notAfter INTEGER NOT NULL,
+  issuedAt INTEGER NOT NULL,
+  der BLOB NOT NULL,
+  revokedAt INTEGER,
+  FOREIGN KEY (deviceId, fingerprint) REFERENCES devices (id, fingerprint)
+) STRICT;
+CREATE INDEX certificatesOfDevice ON certificates (deviceId, fingerprint, issuedAt);
+CREATE INDEX certificatesByEnd ON certificates (notAfter);
+
+CREATE TABLE connections (
+  deviceId TEXT PRIMARY KEY,
+  since INTEGER NOT NULL,
+  address TEXT NOT NULL,
+  serial TEXT NOT NULL,
+  protocol TEXT NOT NULL,
+  cipher TEXT NOT NULL,
+  keyGroup TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE auditLogs (
+  log INTEGER PRIMARY KEY,
+  deviceId TEXT NOT NULL,
+  auditKey TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  root BLOB NOT NULL,
+  frontier BLOB NOT NULL,
+  cosigned TEXT NOT NULL,
+  updatedAt INTEGER NOT NULL,
+  UNIQUE (deviceId, auditKey)
+) STRICT;
+
+CREATE TABLE auditRecords (
+  log INTEGER NOT NULL REFERENCES auditLogs (log),
+  seq INTEGER NOT NULL,
+  bytes BLOB NOT NULL,
+  -- as it was when witnessed: tells which record was changed since
+  leaf BLOB NOT NULL,
+  PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE messages (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  deviceId TEXT NOT NULL,
+  id TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  at TEXT NOT NULL,
+  receivedAt INTEGER NOT NULL,
+  body TEXT,
+  UNIQUE (deviceId, id)
+) STRICT;
+CREATE INDEX messagesOfDevice ON messages (deviceId, n);
+
+CREATE TABLE journal (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  event TEXT NOT NULL,
+  severity TEXT NOT NULL CHECK (severity IN ('info', 'notice', 'warning', 'alert')),
+  deviceId TEXT,
+  detail TEXT NOT NULL,
+  firstAt INTEGER NOT NULL,
+  lastAt INTEGER NOT NULL,
+  times INTEGER NOT NULL
+) STRICT;
+CREATE INDEX journalBySeverity ON journal (severity, n);
+CREATE INDEX journalByEvent ON journal (event, deviceId, n);
+`;

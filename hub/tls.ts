@@ -1,0 +1,26 @@
+// What the hub's TLS offers, to the broker's clients and to those of EST.
+import type { Server, TlsOptions } from "node:tls";
+import { Fault } from "../hal/fault.ts";
+import type { KeyAndCertificate } from "./authority/index.ts";
+import { TLS_HANDSHAKE_MS_MAX } from "./limits.ts";
+
+/** Hybrid post-quantum key exchange first [TUN-2]; certificates asked for and judged by our own code, so that a refusal can be said in words [TUN-3]. */
+export function tlsOptions({ keyPem, certificatePem }: KeyAndCertificate, authorityPem: string): TlsOptions {
+  return {
+    key: keyPem,
+    cert: certificatePem,
+    ca: authorityPem,
+    minVersion: "TLSv1.2",
+    ecdhCurve: "X25519MLKEM768:X25519:prime256v1",
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: TLS_HANDSHAKE_MS_MAX,
+  };
+}
+
+/** The port a server listens on, which is another than asked for when 0 was. */
+export function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Fault("assert.broken", "a TLS server without a TCP port");
+  return address.port;
+}

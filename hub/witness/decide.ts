@@ -1,0 +1,106 @@
+// What the witness makes of a delivery. Pure: the stored head and the delivery go in, a verdict comes out. [AUD-8] [AUD-9]
+import { Fault } from "../../hal/fault.ts";
+import {
+  appendLeaf,
+  AUDIT_RECORD_BYTES_MAX,
+  type Checkpoint,
+  checkpointOrigin,
+  decodeCheckpoint,
+  decodeNote,
+  EMPTY_FRONTIER,
+  type Frontier,
+  frontierRoot,
+  leafHash,
+  type Note,
+  type Verifier,
+  verifyConsistency,
+  verifyNote,
+} from "../../warden/audit/format/index.ts";
+
+export interface Head {
+  readonly size: number;
+  readonly root: Uint8Array;
+  readonly frontier: Frontier;
+}
+
+export const EMPTY_HEAD: Head = { size: 0, root: frontierRoot(EMPTY_FRONTIER), frontier: EMPTY_FRONTIER };
+
+export interface Delivery {
+  readonly oldSize: number;
+  readonly checkpoint: string;
+  readonly proof: readonly Uint8Array[];
+  readonly records: readonly Uint8Array[];
+}
+
+export type Verdict =
+  /** The tree goes on: store `records` and `head`, then cosign `note`. */
+  | { readonly verdict: "extends"; readonly note: Note; readonly head: Head; readonly records: readonly Uint8Array[] }
+  /** The very tree we have: cosign again. */
+  | { readonly verdict: "same"; readonly note: Note }
+  /** A continuation, but not from where we are: the device resumes from our size. */
+  | { readonly verdict: "conflict"; readonly size: number }
+  /** Signed by the device and shorter than what it showed before. */
+  | { readonly verdict: "shorter"; readonly size: number; readonly checkpoint: Checkpoint }
+  /** Signed by the device, as long as ours, and another tree: proof of two histories. */
+  | { readonly verdict: "fork"; readonly checkpoint: Checkpoint }
+  | { readonly verdict: "refused"; readonly reason: string };
+
+/** @param verifier the device's audit key, from its approved request [AUD-7]. Never throws: what is wrong with the delivery is a verdict. */
+export function decide(deviceId: string, verifier: Verifier, head: Head, delivery: Delivery): Verdict {
+  const opened = open(deviceId, verifier, delivery.checkpoint);
+  if ("reason" in opened) return { verdict: "refused", reason: opened.reason };
+  const { note, checkpoint } = opened;
+  if (checkpoint.size < head.size) return { verdict: "shorter", size: head.size, checkpoint };
+  if (checkpoint.size === head.size)
+    return same(checkpoint.root, head.root) ? { verdict: "same", note } : { verdict: "fork", checkpoint };
+  if (delivery.oldSize !== head.size) return { verdict: "conflict", size: head.size };
+  return extend(head, checkpoint, note, delivery);
+}
+
+function open(
+  deviceId: string,
+  verifier: Verifier,
+  encoded: string,
+): { readonly note: Note; readonly checkpoint: Checkpoint } | { readonly reason: string } {
+  try {
+    const note = decodeNote(encoded);
+    verifyNote(note, verifier);
+    const checkpoint = decodeCheckpoint(note.text);
+    const origin = checkpointOrigin(deviceId); // [AUD-6]
+    return checkpoint.origin === origin
+      ? { note, checkpoint }
+      : { reason: `the checkpoint is of "${checkpoint.origin}", expected "${origin}"` };
+  } catch (error) {
+    return { reason: reasonOf(error) };
+  }
+}
+
+/** [AUD-8] All leaves at hand, and both ways to see that the tree goes on: by the proof, and by hashing the records onto what we have. */
+function extend(head: Head, checkpoint: Checkpoint, note: Note, { proof, records }: Delivery): Verdict {
+  const refuse = (reason: string): Verdict => ({ verdict: "refused", reason });
+  const missing = checkpoint.size - head.size;
+  if (records.length !== missing)
+    return refuse(
+      `from size ${head.size} to ${checkpoint.size} there are ${missing} records, the delivery has ${records.length}`,
+    );
+  if (records.some(({ byteLength }) => byteLength > AUDIT_RECORD_BYTES_MAX))
+    return refuse(`a record has at most ${AUDIT_RECORD_BYTES_MAX} bytes`);
+  try {
+    verifyConsistency(head.size, head.root, checkpoint.size, checkpoint.root, proof); // [AUD-5]
+  } catch (error) {
+    return refuse(reasonOf(error));
+  }
+  const frontier = records.reduce((grown, record) => appendLeaf(grown, leafHash(record)), head.frontier);
+  if (!same(frontierRoot(frontier), checkpoint.root)) return refuse("the records do not hash to the checkpoint's root");
+  return { verdict: "extends", note, head: { size: checkpoint.size, root: checkpoint.root, frontier }, records };
+}
+
+/** What is wrong with the input is a Fault; anything else is a defect of ours and goes on. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Fault && error.code !== "assert.broken") return error.message;
+  throw error;
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.from(a).equals(b);
+}

@@ -1,0 +1,119 @@
+// Everything stored of one log, checked again from the records up to the cosigned checkpoint: what an auditor runs.
+import { Fault } from "../../hal/fault.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import {
+  appendLeaf,
+  checkpointOrigin,
+  decodeAuditRecord,
+  decodeCheckpoint,
+  decodeNote,
+  decodeVerifier,
+  EMPTY_FRONTIER,
+  type Frontier,
+  frontierRoot,
+  leafHash,
+  type Verifier,
+  verifyNote,
+} from "../../warden/audit/format/index.ts";
+import type { AuditLog, AuditStore, StoredRecord } from "../store/index.ts";
+
+export interface Verification {
+  readonly ok: boolean;
+  /** Records looked at. */
+  readonly size: number;
+  /** Number of the first record that is not what was witnessed; undefined when records are well, or when none can be named. */
+  readonly firstBad: number | undefined;
+  /** Empty when all is well. */
+  readonly faults: readonly string[];
+  /** When we cosigned, Unix milliseconds. */
+  readonly cosignedAtMs: number | undefined;
+}
+
+const RECORDS_AT_ONCE = 1024;
+
+/** @param witness our own public key: a store that was replaced as a whole shows by its cosignature. */
+export function verifyLog(audit: AuditStore, deviceId: DeviceId, log: AuditLog, witness: Verifier): Verification {
+  const records = verifyRecords(audit, deviceId, log);
+  const faults = [...records.faults];
+  const cosignedAtMs = verifyHead(deviceId, log, records.frontier, witness, faults);
+  return { ok: faults.length === 0, size: records.frontier.size, firstBad: records.firstBad, faults, cosignedAtMs };
+}
+
+function verifyRecords(
+  audit: AuditStore,
+  deviceId: DeviceId,
+  log: AuditLog,
+): { readonly frontier: Frontier; readonly firstBad: number | undefined; readonly faults: readonly string[] } {
+  let frontier: Frontier = EMPTY_FRONTIER;
+  for (let from = 0; from < log.size; from += RECORDS_AT_ONCE) {
+    const count = Math.min(RECORDS_AT_ONCE, log.size - from);
+    const records = audit.records(deviceId, log.auditKey, from, count);
+    for (let seq = from; seq < from + count; seq++) {
+      const record = records[seq - from];
+      const wrong = wrongWith(record, seq);
+      if (record === undefined || wrong !== undefined)
+        return { frontier, firstBad: seq, faults: [`record ${seq}: ${wrong ?? "it is missing"}`] };
+      frontier = appendLeaf(frontier, record.leaf);
+    }
+  }
+  return { frontier, firstBad: undefined, faults: [] };
+}
+
+/** @returns why this record is not number `seq` as witnessed, or undefined. */
+function wrongWith(record: StoredRecord | undefined, seq: number): string | undefined {
+  if (record === undefined || record.seq !== seq) return "it is missing";
+  if (!Buffer.from(leafHash(record.bytes)).equals(record.leaf)) return "its bytes are not those that were witnessed";
+  try {
+    const said = decodeAuditRecord(record.bytes).seq;
+    return said === seq ? undefined : `it says that it is record ${said}`;
+  } catch (error) {
+    // a device newer than this hub may report events that our catalogue lacks: its bytes are witnessed all the same
+    if (error instanceof Fault && error.code === "schema.invalid") return undefined;
+    if (error instanceof Fault) return error.message;
+    throw error;
+  }
+}
+
+function verifyHead(
+  deviceId: DeviceId,
+  log: AuditLog,
+  frontier: Frontier,
+  witness: Verifier,
+  faults: string[],
+): number | undefined {
+  const complete = frontier.size === log.size;
+  if (complete && !same(frontierRoot(frontier), log.root))
+    faults.push(`the records hash to another root; ${damagedRange(log, frontier)}`);
+  try {
+    const note = decodeNote(log.cosigned);
+    verifyNote(note, decodeVerifier(log.auditKey));
+    const unixSeconds = verifyNote(note, witness);
+    const checkpoint = decodeCheckpoint(note.text);
+    if (checkpoint.origin !== checkpointOrigin(deviceId) || checkpoint.size !== log.size || !same(checkpoint.root, log.root))
+      faults.push("the stored head is not what the cosigned checkpoint says");
+    return unixSeconds === undefined ? undefined : unixSeconds * 1000;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    faults.push(`cosigned checkpoint: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** The frontier holds the roots of full subtrees: the first that differs bounds where the damage is. */
+function damagedRange(log: AuditLog, frontier: Frontier): string {
+  let start = 0;
+  let left = log.size;
+  for (const [index, root] of frontier.roots.entries()) {
+    let width = 1;
+    while (width * 2 <= left) width *= 2;
+    const stored = log.frontier.roots[index];
+    if (stored === undefined || !same(stored, root)) return `the first change lies in records ${start} to ${start + width - 1}`;
+    start += width;
+    left -= width;
+  }
+  return "every subtree is well, so the stored root itself was changed";
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.from(a).equals(b);
+}
