@@ -99,6 +99,15 @@ for (const { name, skip, set } of SUBJECTS)
       t.ok(verify("sha256", large, key, await made.sign(large)), "and many");
     });
 
+    await t.test("many signatures asked for at once are all given", async (t) => {
+      const made = await open(files).create();
+      const key = createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" });
+      const texts = Array.from({ length: 8 }, (_, index) => Buffer.from(`text ${index}`));
+      const signatures = await Promise.all(texts.map((text) => made.sign(text)));
+      for (const [index, signature] of signatures.entries())
+        t.ok(verify("sha256", texts[index] ?? Buffer.alloc(0), { key, dsaEncoding: "der" }, signature));
+    });
+
     await t.test("[ID-5] the fingerprint is SHA-256 over the DER SubjectPublicKeyInfo", async (t) => {
       const key = await open(files).load();
       t.equal(

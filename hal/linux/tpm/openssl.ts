@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { Fault } from "../../fault.ts";
+import { asFault, Fault } from "../../fault.ts";
 import { runToExit } from "../process/index.ts";
 import { OPENSSL_OUTPUT_BYTES_MAX, OPENSSL_TIMEOUT_MS } from "./limits.ts";
 import { opensslEnvironment, type TpmProvider } from "./provider.ts";
@@ -11,7 +11,7 @@ import { opensslEnvironment, type TpmProvider } from "./provider.ts";
 const ERROR_LINE = /^[0-9A-F]+:error:[0-9A-F]+:/u;
 const REASON_CHARACTERS_MAX = 300;
 
-/** All throw Fault `process.failed` with openssl's words, or `process.timeout`. */
+/** All run one after another, and throw Fault `process.failed` with openssl's words, or `process.timeout`; `sign` also `file.write-failed`. */
 export interface TpmCommands {
   /** The provider's version, as it says it. Loading the provider opens the way to the TPM, so this fails when there is none. */
   version(): Promise<string>;
@@ -30,11 +30,18 @@ export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: n
   const tpmOnly = ["-provider-path", dirname(provider.module), "-provider", "tpm2"];
   // default first: it reads files and PEM, and takes no TSS2 key from the other
   const both = ["-provider-path", dirname(provider.module), "-provider", "default", "-provider", "tpm2"];
-  const openssl = async (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
+  const run = async (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
     const bounds = { timeoutMs, outputBytesMax: OPENSSL_OUTPUT_BYTES_MAX, env: opensslEnvironment(provider) };
     const { exitCode, stdout, stderr } = await runToExit(program, args, input === undefined ? bounds : { ...bounds, input });
     if (exitCode !== 0) throw new Fault("process.failed", `openssl ${args[0] ?? ""} failed: ${reasonIn(stderr)}`);
     return stdout;
+  };
+  // one after another: each takes two of the TPM's three slots for a moment, which matters where no resource manager stands between
+  let last: Promise<unknown> = Promise.resolve();
+  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
+    const turn = last.then(() => run(args, input));
+    last = turn.catch(() => undefined); // its caller hears of it
+    return turn;
   };
   return {
     version: async () => versionIn(await openssl(["list", "-providers", ...tpmOnly])),
@@ -55,11 +62,16 @@ export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: n
 
 /** For the two files openssl takes by name only. Neither is a secret: the key is useless without this TPM. mkdtemp(3) makes the directory 0700. */
 async function inScratch<T>(work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), "sallyport-tpm-"));
+  const base = join(tmpdir(), "sallyport-tpm-");
   try {
-    return await work(directory);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
+    const directory = await mkdtemp(base);
+    try {
+      return await work(directory);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw asFault(error, "file.write-failed", `lay files for openssl in "${base}..."`);
   }
 }
 

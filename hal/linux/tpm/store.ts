@@ -36,10 +36,21 @@ export interface TpmKeyStoreOptions {
 export function tpmKeyStore({ files, provider, openssl = "openssl", timeoutMs }: TpmKeyStoreOptions): KeyStore {
   const commands = tpmCommands(provider, openssl, timeoutMs);
   const unavailable = (): Promise<string | undefined> => whyUnavailable(provider, openssl, commands);
-  // The provider says "cannot load key" for a TPM that is gone and for one that is another; asking tells them apart.
+  const noRoom = async (): Promise<string | undefined> => {
+    try {
+      await commands.generate(); // takes as many slots as loading a key; what it makes is forgotten
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return `the TPM answers but takes no key now, as when other programs fill its slots; the key is not lost, restart the device: ${error.message}`;
+    }
+  };
+  // openssl has the same word, "unsupported", for a TPM that is gone, has no slot free, or is another; asking tells them apart. Only the last ends in "reset".
   const useFault = async (action: "load" | "sign with", error: unknown): Promise<unknown> => {
     if (!(error instanceof Fault) || !error.code.startsWith("process.")) return error;
-    return new Fault("key.tpm-unavailable", `${action} ${WHAT}: ${(await unavailable()) ?? REFUSED}`, { cause: error });
+    return new Fault("key.tpm-unavailable", `${action} ${WHAT}: ${(await unavailable()) ?? (await noRoom()) ?? REFUSED}`, {
+      cause: error,
+    });
   };
   // No KeyObject is made of it: some of Node's questions about a key in a TPM abort the process.
   const tpmKey = (pem: string, publicPem: string): DeviceKey => ({

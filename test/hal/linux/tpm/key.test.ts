@@ -1,9 +1,11 @@
 // The life of a key in a TPM: power cycles, another chip, a TPM that goes away.
 import { createPublicKey, verify } from "node:crypto";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
+import { assert } from "../../../../hal/fault.ts";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { tpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
 import type { KeyStore } from "../../../../hal/ports.ts";
@@ -57,6 +59,19 @@ test(
   },
 );
 
+test("a TPM whose slots are full says so, and does not advise to reset the device", { skip }, async (t) => {
+  const { on } = await stateOf(t);
+  const chip = await startSwtpm();
+  t.teardown(chip.stop);
+  const store = await on(chip.tcti);
+  const key = await store.create();
+  await occupySlot(chip.port);
+  await occupySlot(chip.port);
+  const expected = { code: "key.tpm-unavailable", message: /takes no key now.*the key is not lost, restart the device/ };
+  await t.rejects(store.load(), expected);
+  await t.rejects(key.sign(Buffer.from("words")), expected);
+});
+
 test("a TPM that goes away while the key is in use is reported as that", { skip }, async (t) => {
   const { on } = await stateOf(t);
   const chip = await startSwtpm();
@@ -81,3 +96,20 @@ test("[ID-4] a software key in place of the TPM's is noticed and not kept", { sk
   await t.rejects(store.create(), { code: "key.create-failed", message: /outside the TPM/ });
   t.equal(await store.load(), undefined);
 });
+
+/**
+ * TPM2_CreatePrimary (TPM 2.0 Part 3, 24.1) without a flush: an ECC storage key under the owner hierarchy stays in one of the three transient slots.
+ * swtpm's data port takes the bare command and answers with the bare response.
+ */
+async function occupySlot(port: number): Promise<void> {
+  const authorization = "00000009 40000009 0000 00 0000";
+  const publicArea = "0023 000b 00030472 0000 0006 0080 0043 0010 0003 0010 0000 0000";
+  const body = `00000131 40000001 ${authorization} 0004 0000 0000 001a ${publicArea} 0000 00000000`.replaceAll(" ", "");
+  const command = Buffer.from(`8002${(6 + body.length / 2).toString(16).padStart(8, "0")}${body}`, "hex");
+  const socket = connect(port, "127.0.0.1");
+  const answer = new Promise<Buffer>((resolve, reject) => socket.once("data", resolve).once("error", reject));
+  socket.write(command);
+  const response = await answer;
+  socket.destroy();
+  assert(response.readUInt32BE(6) === 0, "the TPM makes a primary key");
+}
