@@ -33,7 +33,9 @@ export async function startSwtpm(options: { readonly directory?: string } = {}):
     const port = await freePortPair();
     try {
       const processId = await start(directory, port);
-      const stop = async (): Promise<void> => {
+      let stopped: Promise<void> | undefined;
+      const stop = (): Promise<void> => (stopped ??= off()); // once: the number may be another process's afterwards
+      const off = async (): Promise<void> => {
         await end(processId);
         if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
       };
