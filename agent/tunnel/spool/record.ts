@@ -1,0 +1,92 @@
+// What a segment of the spool holds: frames of length, CRC-32 and body. A body is a message, or a mark: "all before this number are acknowledged".
+import { crc32 } from "node:zlib";
+import { assert } from "../../../hal/fault.ts";
+import { UP_CHANNELS, type UpChannel } from "../format.ts";
+import { RECORD_BYTES_MAX } from "./limits.ts";
+
+/** A message as it waits: its payload is complete, so that it goes out the same however often it is sent. [TUN-8] */
+export interface Entry {
+  readonly channel: UpChannel;
+  /** Wall clock at `append`, Unix milliseconds. */
+  readonly atMs: number;
+  /** Whether that clock could be believed. A message of 1970 is not 50 years old. */
+  readonly timed: boolean;
+  readonly payload: Uint8Array;
+}
+
+export type Item =
+  | { readonly kind: "message"; readonly entry: Entry }
+  | { readonly kind: "mark"; /** Number of the first message that is not acknowledged. */ readonly before: number };
+
+const FRAME_BYTES = 8;
+const MESSAGE_HEADER_BYTES = 11;
+const MARK_BYTES = 9;
+const KIND_MESSAGE = 1;
+const KIND_MARK = 2;
+
+/** Bytes that {@link encodeMessage} makes of `entry`. */
+export function messageBytes(entry: Entry): number {
+  return FRAME_BYTES + MESSAGE_HEADER_BYTES + entry.payload.byteLength;
+}
+
+/** Little endian: u32 length of the body, u32 CRC-32 of it; body: u8 kind, u8 channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload. */
+export function encodeMessage(entry: Entry): Uint8Array {
+  const frame = Buffer.alloc(messageBytes(entry));
+  frame.writeUInt8(KIND_MESSAGE, FRAME_BYTES);
+  frame.writeUInt8(UP_CHANNELS.indexOf(entry.channel), FRAME_BYTES + 1);
+  frame.writeUInt8(entry.timed ? 1 : 0, FRAME_BYTES + 2);
+  frame.writeDoubleLE(entry.atMs, FRAME_BYTES + 3);
+  frame.set(entry.payload, FRAME_BYTES + MESSAGE_HEADER_BYTES);
+  return seal(frame);
+}
+
+/** As {@link encodeMessage}; body: u8 kind, f64 number (exact up to 2^53). */
+export function encodeMark(before: number): Uint8Array {
+  const frame = Buffer.alloc(FRAME_BYTES + MARK_BYTES);
+  frame.writeUInt8(KIND_MARK, FRAME_BYTES);
+  frame.writeDoubleLE(before, FRAME_BYTES + 1);
+  return seal(frame);
+}
+
+function seal(frame: Buffer): Uint8Array {
+  assert(frame.byteLength <= RECORD_BYTES_MAX, "a spool record is within its bound");
+  frame.writeUInt32LE(frame.byteLength - FRAME_BYTES, 0);
+  frame.writeUInt32LE(crc32(frame.subarray(FRAME_BYTES)), 4);
+  return frame;
+}
+
+/**
+ * Reads records until the first that is not whole and sound: what follows it was never durable, or is damaged.
+ * @returns the records, and how many bytes they take. Payloads share memory with `bytes`. Never throws.
+ */
+export function scan(bytes: Uint8Array): { readonly items: readonly Item[]; readonly goodBytes: number } {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const items: Item[] = [];
+  let offset = 0;
+  while (buffer.length - offset >= FRAME_BYTES) {
+    const start = offset + FRAME_BYTES;
+    const end = start + buffer.readUInt32LE(offset);
+    if (end > buffer.length) break;
+    const body = buffer.subarray(start, end);
+    const item = crc32(body) === buffer.readUInt32LE(offset + 4) ? decode(body) : undefined;
+    if (item === undefined) break;
+    items.push(item);
+    offset = end;
+  }
+  return { items, goodBytes: offset };
+}
+
+function decode(body: Buffer): Item | undefined {
+  if (body.length === MARK_BYTES && body.readUInt8(0) === KIND_MARK) {
+    const before = body.readDoubleLE(1);
+    return Number.isSafeInteger(before) && before >= 0 ? { kind: "mark", before } : undefined;
+  }
+  if (body.length < MESSAGE_HEADER_BYTES || body.readUInt8(0) !== KIND_MESSAGE) return undefined;
+  const channel = UP_CHANNELS[body.readUInt8(1)];
+  const atMs = body.readDoubleLE(3);
+  if (channel === undefined || !Number.isFinite(atMs)) return undefined;
+  return {
+    kind: "message",
+    entry: { channel, atMs, timed: body.readUInt8(2) === 1, payload: body.subarray(MESSAGE_HEADER_BYTES) },
+  };
+}
