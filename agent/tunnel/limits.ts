@@ -1,0 +1,41 @@
+// Bounds of the tunnel. [TUN-4] [TUN-5] [TUN-7] [TUN-10]
+import { MESSAGE_BYTES_MAX } from "./format.ts";
+
+export const BACKOFF_MS_MIN = 1000;
+export const BACKOFF_BOUND_FIRST_MS = 2000;
+export const BACKOFF_BOUND_MAX_MS = 300_000;
+/** A connection that lasted this long was stable. */
+export const STABLE_AFTER_MS = 60_000;
+/** A connection that the peer ended within this time of its CONNACK was perhaps a kick. */
+export const KICK_WITHIN_MS = 10_000;
+export const KICKS_MAX = 3;
+export const MQTT5_AGAIN_AFTER_MS = 7 * 86_400_000;
+/** Connections offering MQTT 5 that end in silence before 3.1.1 is tried: some brokers close instead of refusing. */
+export const SILENT_REFUSALS_MAX = 2;
+
+/** On the way to the broker: sent, not acknowledged. */
+export const WINDOW_MESSAGES_MAX = 32;
+export const WINDOW_BYTES_MAX = 4 * MESSAGE_BYTES_MAX;
+/** Audit deliveries on the way; more are refused. */
+export const DELIVERIES_MAX = 8;
+/** Messages from the hub whose handlers still run; more are refused. */
+export const INBOX_RUNNING_MAX = 16;
+/** Ids of messages from the hub that are remembered, to drop what comes twice. */
+export const SEEN_IDS_MAX = 256;
+/** Packets from the hub: topic and properties beside the message. */
+export const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
+/** Of a proxy's answer. */
+export const PROXY_HEAD_BYTES_MAX = 8192;
+
+export interface Timeouts {
+  /** Name, TCP, proxy and TLS together. */
+  readonly streamMs: number;
+  /** From the end of TLS to CONNACK, and from there to SUBACK. */
+  readonly answerMs: number;
+  /** From a message to its PUBACK. */
+  readonly ackMs: number;
+  /** For `offline` to be acknowledged, and again for the connection to end. */
+  readonly stopMs: number;
+}
+
+export const TIMEOUTS_DEFAULT: Timeouts = { streamMs: 30_000, answerMs: 20_000, ackMs: 30_000, stopMs: 5000 };

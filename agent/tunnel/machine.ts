@@ -1,0 +1,196 @@
+// The life of the tunnel: when to connect, how long to wait, which MQTT to speak. Pure: time and randomness arrive in events, effects leave as data.
+import {
+  BACKOFF_BOUND_FIRST_MS,
+  BACKOFF_BOUND_MAX_MS,
+  BACKOFF_MS_MIN,
+  KICK_WITHIN_MS,
+  KICKS_MAX,
+  MQTT5_AGAIN_AFTER_MS,
+  SILENT_REFUSALS_MAX,
+  STABLE_AFTER_MS,
+} from "./limits.ts";
+
+export type Mqtt = "5" | "3.1.1";
+
+export type Phase =
+  | { readonly at: "idle" }
+  | { readonly at: "connecting"; readonly mqtt: Mqtt }
+  | { readonly at: "connected"; readonly mqtt: Mqtt; readonly sinceMs: number }
+  | { readonly at: "waiting"; readonly untilMs: number };
+
+export interface State {
+  readonly phase: Phase;
+  /** Upper bound of the next wait. [TUN-4] */
+  readonly boundMs: number;
+  /** Connections in a row that the peer ended at once. [TUN-5] */
+  readonly kicks: number;
+  /** Wall clock at which the broker refused MQTT 5, as remembered. [TUN-10] */
+  readonly mqtt5RefusedAtMs: number | undefined;
+  /** Connections in a row that offered MQTT 5 and got no answer at all. */
+  readonly silences: number;
+}
+
+/** Why no CONNACK came: `mqtt-version` says that the broker refuses this MQTT, `silent` that it closed a good TLS connection without a word. */
+export type Failure = "mqtt-version" | "silent" | "other";
+
+/** `nowMs` is monotonic, `wallMs` the wall clock, `random` in [0, 1). */
+export type Event =
+  | { readonly kind: "start"; readonly wallMs: number }
+  | { readonly kind: "connack"; readonly nowMs: number; readonly wallMs: number }
+  | { readonly kind: "failed"; readonly failure: Failure; readonly nowMs: number; readonly random: number }
+  | {
+      readonly kind: "ended";
+      readonly by: "peer" | "fault" | "us";
+      readonly nowMs: number;
+      readonly wallMs: number;
+      readonly random: number;
+    }
+  | { readonly kind: "waited"; readonly wallMs: number }
+  /** Connect now, whatever was planned; a connection that is up is made again. */
+  | { readonly kind: "hurry"; readonly wallMs: number }
+  | { readonly kind: "stop" };
+
+export type Effect =
+  | { readonly do: "connect"; readonly mqtt: Mqtt }
+  | { readonly do: "close" }
+  | { readonly do: "wait"; readonly delayMs: number }
+  | { readonly do: "stop-waiting" }
+  | { readonly do: "report-kicks"; readonly kicks: number }
+  | { readonly do: "remember"; readonly mqtt5RefusedAtMs: number | undefined };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+/** @param mqtt5RefusedAtMs what an earlier run remembered. */
+export function initial(mqtt5RefusedAtMs: number | undefined): State {
+  return { phase: { at: "idle" }, boundMs: BACKOFF_BOUND_FIRST_MS, kicks: 0, mqtt5RefusedAtMs, silences: 0 };
+}
+
+/** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
+export function next(state: State, event: Event): Step {
+  const { phase } = state;
+  switch (event.kind) {
+    case "start":
+      return phase.at === "idle" ? connect(state, mqttFor(state, event.wallMs)) : unchanged(state);
+    case "connack":
+      return phase.at === "connecting" ? connected(state, phase.mqtt, event) : unchanged(state);
+    case "failed":
+      return phase.at === "connecting" ? failed(state, phase.mqtt, event) : unchanged(state);
+    case "ended":
+      return phase.at === "connected" ? ended(state, phase.sinceMs, event) : unchanged(state);
+    case "waited":
+      return phase.at === "waiting" ? connect(state, mqttFor(state, event.wallMs)) : unchanged(state);
+    case "hurry":
+      return hurry(state, event.wallMs);
+    case "stop":
+      return stop(state);
+  }
+}
+
+function unchanged(state: State): Step {
+  return { state, effects: [] };
+}
+
+function connect(state: State, mqtt: Mqtt): Step {
+  return { state: { ...state, phase: { at: "connecting", mqtt } }, effects: [{ do: "connect", mqtt }] };
+}
+
+/** [TUN-10] 5 unless it was refused within the last week. A clock that stepped back past the refusal means that we do not know: 5 again, which costs one connection. */
+function mqttFor(state: State, wallMs: number): Mqtt {
+  if (state.mqtt5RefusedAtMs === undefined) return "5";
+  const agoMs = wallMs - state.mqtt5RefusedAtMs;
+  return agoMs >= 0 && agoMs < MQTT5_AGAIN_AFTER_MS ? "3.1.1" : "5";
+}
+
+/** [TUN-10] A refusal of 5 is remembered only here, where 3.1.1 was seen to work: a broker that is merely ill looks the same before. */
+function connected(state: State, mqtt: Mqtt, event: { readonly nowMs: number; readonly wallMs: number }): Step {
+  const known = mqtt === "3.1.1" && mqttFor(state, event.wallMs) === "3.1.1";
+  const mqtt5RefusedAtMs = mqtt === "5" ? undefined : known ? state.mqtt5RefusedAtMs : event.wallMs;
+  const remember = mqtt5RefusedAtMs !== state.mqtt5RefusedAtMs;
+  return {
+    state: { ...state, phase: { at: "connected", mqtt, sinceMs: event.nowMs }, mqtt5RefusedAtMs, silences: 0 },
+    effects: remember ? [{ do: "remember", mqtt5RefusedAtMs }] : [],
+  };
+}
+
+function failed(
+  state: State,
+  mqtt: Mqtt,
+  event: { readonly failure: Failure; readonly nowMs: number; readonly random: number },
+): Step {
+  const silences = mqtt === "5" && event.failure === "silent" ? state.silences + 1 : 0;
+  // A refusal breaks the row of kicks: who is kicked gets a CONNACK every time.
+  const now: State = { ...state, kicks: 0, silences };
+  if (mqtt === "5" && (event.failure === "mqtt-version" || silences >= SILENT_REFUSALS_MAX)) {
+    // At once, as one attempt with the refused one: the wait comes when this fails too.
+    return connect({ ...now, silences: 0 }, "3.1.1");
+  }
+  const forget = mqtt === "3.1.1" && event.failure === "mqtt-version" && state.mqtt5RefusedAtMs !== undefined;
+  const step = backOff(forget ? { ...now, mqtt5RefusedAtMs: undefined } : now, event);
+  return forget ? { ...step, effects: [...step.effects, { do: "remember", mqtt5RefusedAtMs: undefined }] } : step;
+}
+
+function ended(
+  state: State,
+  sinceMs: number,
+  event: {
+    readonly by: "peer" | "fault" | "us";
+    readonly nowMs: number;
+    readonly wallMs: number;
+    readonly random: number;
+  },
+): Step {
+  const lastedMs = event.nowMs - sinceMs;
+  if (event.by === "us") return connect({ ...state, kicks: 0 }, mqttFor(state, event.wallMs));
+  const kicks = event.by === "peer" && lastedMs < KICK_WITHIN_MS ? state.kicks + 1 : 0;
+  if (kicks >= KICKS_MAX) return waitOutKicks({ ...state, kicks }, event.nowMs);
+  const boundMs = lastedMs >= STABLE_AFTER_MS ? BACKOFF_BOUND_FIRST_MS : state.boundMs;
+  return backOff({ ...state, kicks, boundMs }, event);
+}
+
+/** [TUN-5] Two clients with one id only kick each other faster when they hurry. */
+function waitOutKicks(state: State, nowMs: number): Step {
+  const delayMs = BACKOFF_BOUND_MAX_MS;
+  return {
+    state: { ...state, phase: { at: "waiting", untilMs: nowMs + delayMs }, boundMs: BACKOFF_BOUND_MAX_MS },
+    effects: [
+      { do: "report-kicks", kicks: state.kicks },
+      { do: "wait", delayMs },
+    ],
+  };
+}
+
+/** [TUN-4] Full jitter, as in AWS's "Exponential Backoff And Jitter", above a floor of a second. */
+function backOff(state: State, event: { readonly nowMs: number; readonly random: number }): Step {
+  const delayMs = Math.round(BACKOFF_MS_MIN + event.random * (state.boundMs - BACKOFF_MS_MIN));
+  return {
+    state: {
+      ...state,
+      phase: { at: "waiting", untilMs: event.nowMs + delayMs },
+      boundMs: Math.min(state.boundMs * 2, BACKOFF_BOUND_MAX_MS),
+    },
+    effects: [{ do: "wait", delayMs }],
+  };
+}
+
+function hurry(state: State, wallMs: number): Step {
+  if (state.phase.at === "connected") return { state, effects: [{ do: "close" }] };
+  if (state.phase.at !== "waiting") return unchanged(state);
+  const step = connect(state, mqttFor(state, wallMs));
+  return { ...step, effects: [{ do: "stop-waiting" }, ...step.effects] };
+}
+
+function stop(state: State): Step {
+  const idle: State = { ...state, phase: { at: "idle" }, kicks: 0 };
+  switch (state.phase.at) {
+    case "idle":
+      return unchanged(state);
+    case "waiting":
+      return { state: idle, effects: [{ do: "stop-waiting" }] };
+    case "connecting":
+    case "connected":
+      return { state: idle, effects: [{ do: "close" }] };
+  }
+}
