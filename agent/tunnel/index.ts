@@ -1,0 +1,5 @@
+// The tunnel's door.
+export { TIMEOUTS_DEFAULT } from "./limits.ts";
+export type { ConnectedFacts, TunnelEvent, TunnelOptions } from "./options.ts";
+export { type Drop, openSpool, type Spool, SPOOL_LIMITS_DEFAULT } from "./spool/index.ts";
+export { createTunnel, type ReportChannel, type Tunnel } from "./tunnel.ts";

@@ -1,0 +1,15 @@
+// Messages to the hub as bytes. [TUN-8]
+import { randomUUID } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
+import { MESSAGE_BYTES_MAX } from "./format.ts";
+
+/**
+ * The envelope around `body`, with an id of its own: made once, however often it is sent.
+ * @throws Fault `spool.too-large` above MESSAGE_BYTES_MAX, which no receiver would take.
+ */
+export function encodeMessage(body: object, atMs: number): Uint8Array {
+  const bytes = Buffer.from(JSON.stringify({ v: 1, id: randomUUID(), at: new Date(atMs).toISOString(), body }));
+  if (bytes.byteLength > MESSAGE_BYTES_MAX)
+    throw new Fault("spool.too-large", `make a message of ${bytes.byteLength} bytes: at most ${MESSAGE_BYTES_MAX} are accepted`);
+  return bytes;
+}

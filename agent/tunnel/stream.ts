@@ -1,0 +1,139 @@
+// The byte stream to the hub: TCP, perhaps a proxy, TLS with a certificate on both sides. [TUN-2] [TUN-12]
+import net from "node:net";
+import tls from "node:tls";
+import { Fault } from "../../hal/fault.ts";
+import { connectFault } from "./classify.ts";
+import { connectThroughProxy, type Endpoint } from "./proxy.ts";
+
+export type TlsVersion = "TLSv1.2" | "TLSv1.3";
+
+export interface StreamOptions {
+  /** What the hub's certificate must carry, whatever address is connected to. */
+  readonly host: string;
+  readonly address: Endpoint;
+  readonly proxy: Endpoint | undefined;
+  readonly alpn: string | undefined;
+  readonly context: tls.SecureContext;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface StreamFacts {
+  /** Subject CN of the hub's certificate. */
+  readonly peer: string;
+  readonly protocol: string;
+  readonly cipher: string;
+  /** Key exchange group that was negotiated, such as X25519MLKEM768. */
+  readonly group: string;
+}
+
+export interface Stream {
+  readonly socket: tls.TLSSocket;
+  readonly facts: StreamFacts;
+}
+
+/** Hybrid first, so that what is recorded today stays shut when quantum computers come; each group was tried with the OpenSSL in Node 26. [TUN-2] */
+const GROUPS = "X25519MLKEM768:X25519:P-256";
+/** TLS 1.3 suites, then those of 1.2 with forward secrecy and AEAD (RFC 9325 section 4.2). */
+const CIPHERS = [
+  "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256",
+].join(":");
+
+/**
+ * One per certificate and key, to be used for every connection with them: each context opens the key anew, and a TPM has three places for keys.
+ * @throws Fault `key.mismatch` when key and certificate are not a pair, or one of them cannot be read.
+ */
+export function createContext(options: {
+  readonly cert: string;
+  readonly key: string;
+  readonly authority: string;
+  readonly minTls: TlsVersion;
+}): tls.SecureContext {
+  try {
+    return tls.createSecureContext({
+      cert: options.cert,
+      key: options.key,
+      ca: options.authority,
+      minVersion: options.minTls,
+      maxVersion: "TLSv1.3",
+      ecdhCurve: GROUPS,
+      ciphers: CIPHERS,
+    });
+  } catch (cause) {
+    throw new Fault("key.mismatch", "load certificate and key for the tunnel: they cannot be used together", { cause });
+  }
+}
+
+/**
+ * @throws Fault `tunnel.unreachable`, `tunnel.timeout`, `tunnel.proxy-refused`, `tunnel.refused` (the hub's TLS will not have our certificate),
+ *   `tunnel.protocol`, `tls.hub-untrusted`, `tls.hub-name`, `tls.hub-dates`; `tunnel.closed` when `signal` aborts.
+ */
+export async function openStream(options: StreamOptions): Promise<Stream> {
+  const first = options.proxy ?? options.address;
+  const action = `connect to "${options.address.host}:${options.address.port}"`;
+  const socket = net.connect({ host: first.host, port: first.port, noDelay: true, keepAlive: true });
+  // Whatever happens to it later is seen on the TLS socket; an error without a listener would end the process.
+  socket.on("error", () => undefined);
+  const deadline = AbortSignal.timeout(options.timeoutMs);
+  const stop = AbortSignal.any([deadline, options.signal]);
+  const abort = (): void => void socket.destroy();
+  stop.addEventListener("abort", abort, { once: true });
+  try {
+    await once(socket, "connect");
+    if (options.proxy !== undefined) await connectThroughProxy(socket, options.address);
+    const secured = secure(socket, options);
+    await once(secured, "secureConnect");
+    return { socket: secured, facts: factsOf(secured) };
+  } catch (error) {
+    socket.destroy();
+    if (options.signal.aborted) throw new Fault("tunnel.closed", `${action}: stopped`, { cause: error });
+    if (deadline.aborted)
+      throw new Fault("tunnel.timeout", `${action}: nothing came of it within ${options.timeoutMs} ms`, { cause: error });
+    throw connectFault(error, action);
+  } finally {
+    stop.removeEventListener("abort", abort);
+  }
+}
+
+function secure(socket: net.Socket, options: StreamOptions): tls.TLSSocket {
+  const secured = tls.connect({
+    socket,
+    host: options.host,
+    // An address is no server name (RFC 6066 section 3); it is checked all the same, against the certificate's addresses.
+    ...(net.isIP(options.host) === 0 ? { servername: options.host } : {}),
+    secureContext: options.context,
+    rejectUnauthorized: true,
+    checkServerIdentity: (_name, certificate) => tls.checkServerIdentity(options.host, certificate),
+    ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
+  });
+  // The first error is taken by whoever waits; one that comes after it says nothing new, and must not end the process.
+  return secured.on("error", () => undefined);
+}
+
+/** Node's own `once` would leave listeners behind, and takes an error without a close for none. */
+function once(socket: net.Socket, event: "connect" | "secureConnect"): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      socket.off(event, onEvent).off("error", onError).off("close", onClose);
+      act();
+    };
+    const onEvent = (): void => settle(resolve);
+    const onError = (error: Error): void => settle(() => reject(error));
+    const onClose = (): void =>
+      settle(() => reject(new Fault("tunnel.unreachable", `the connection was closed before "${event}"`)));
+    socket.on(event, onEvent).on("error", onError).on("close", onClose);
+  });
+}
+
+function factsOf(socket: tls.TLSSocket): StreamFacts {
+  const group: unknown = socket.getEphemeralKeyInfo();
+  const named = typeof group === "object" && group !== null && "name" in group && typeof group.name === "string";
+  const { CN } = socket.getPeerCertificate().subject;
+  return {
+    peer: (Array.isArray(CN) ? CN.join(",") : (CN ?? "")).slice(0, 256),
+    protocol: socket.getProtocol() ?? "",
+    cipher: socket.getCipher().name,
+    group: named && typeof group.name === "string" ? group.name : "",
+  };
+}
