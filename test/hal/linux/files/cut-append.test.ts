@@ -144,3 +144,16 @@ for (const withSync of [true, false])
       else t.ok(lost > 0);
     },
   );
+
+test("bytes of an append that failed are durable too, once a later append has resolved", async (t) => {
+  const directory = t.testdir({ work: {}, disk: {} });
+  const disk = crashDisk(join(directory, "work"));
+  await using files = await linuxAppendFiles(join(directory, "work"), disk.ops);
+  await files.append("log", Buffer.from("one "));
+  disk.killAt(1); // the bytes reach the file, their sync fails
+  await t.rejects(files.append("log", Buffer.from("two ")));
+  disk.revive();
+  t.equal(await text(files), "one two ", "what the caller reads back and goes on from");
+  await files.append("log", Buffer.from("three"));
+  for (const state of crashStates(disk.changes)) t.equal(await reopened(state, join(directory, "disk")), "one two three");
+});
