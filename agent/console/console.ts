@@ -78,7 +78,11 @@ async function serveConnection(
       troubles.set("audit", asFault(error, "audit.write-failed", "record the console session"));
     }
   };
-  const close = (): void => void connection.close();
+  let closing: Promise<void> | undefined;
+  const close = (): void => {
+    closing ??= connection.close();
+    closing.catch(() => undefined); // awaited, and its fault heard, below
+  };
   stopped.addEventListener("abort", close, { once: true });
   try {
     if (stopped.aborted) return;
@@ -89,6 +93,6 @@ async function serveConnection(
     }
   } finally {
     stopped.removeEventListener("abort", close);
-    await connection.close();
+    await (closing ?? connection.close());
   }
 }

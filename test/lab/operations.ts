@@ -1,6 +1,7 @@
 // Operations on parts a test can watch: real pipeline, real table, recorded audit entries.
 import { createOperations, type Handlers, type Operations } from "../../agent/operations/index.ts";
 import type { Caller } from "../../agent/operations/index.ts";
+import { linuxClock } from "../../hal/linux/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { type AuditEntry, type AuditRecord, auditRecord } from "../../warden/audit/format/index.ts";
 import { CONNECTED } from "./snapshot.ts";
@@ -9,24 +10,7 @@ export const ROOT: Caller = { channel: "local", socket: "root" };
 export const CONSOLE: Caller = { channel: "console" };
 export const HUB: Caller = { channel: "tunnel", certificate: `sha256:${"ab".repeat(32)}` };
 
-/** The real clock of this process, as a port. */
-export const CLOCK: Clock = {
-  nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  sleep: (delayMs, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted === true) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      const timer = setTimeout(done, delayMs);
-      signal?.addEventListener("abort", done, { once: true });
-    }),
-};
-
-/** A clock on which every wait is over at once. */
-export const HASTY_CLOCK: Clock = { ...CLOCK, sleep: () => Promise.resolve() };
+export const CLOCK = linuxClock();
 
 export function recordOf(seq: number, entry: AuditEntry = { event: "tunnel.connected", result: "ok" }): AuditRecord {
   return auditRecord(entry, {

@@ -2,11 +2,13 @@
 import { test } from "tap";
 import { chunksOf } from "../../../agent/console/chunks.ts";
 import { serveSession } from "../../../agent/console/session.ts";
+import { IDLE_MS_MAX } from "../../../agent/console/limits.ts";
 import { promptText } from "../../../agent/console/screen.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { CLOCK, HANDLERS, HASTY_CLOCK, watchedOperations } from "../../lab/operations.ts";
+import { fakeClock } from "../../lab/fake-clock.ts";
+import { CLOCK, HANDLERS, watchedOperations } from "../../lab/operations.ts";
 import { CONNECTED } from "../../lab/snapshot.ts";
 
 const HOST = { program: "sallyport-agent/0.1.0", deviceId: "gw-0042" };
@@ -102,7 +104,10 @@ test("the session is recorded from the first key to the hang-up, under one corre
 });
 
 test("a session in which nobody types ends", async (t) => {
-  const { end, screen } = await type(["\r"], { clock: HASTY_CLOCK, open: true });
+  const clock = fakeClock();
+  const session = type(["\r"], { clock, open: true });
+  await clock.advance(IDLE_MS_MAX);
+  const { end, screen } = await session;
   t.equal(end, "idle");
   t.match(screen, "Nobody typed for 10 minutes: session closed.");
 });

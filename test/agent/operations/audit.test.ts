@@ -2,11 +2,13 @@
 import { test } from "tap";
 import type { BoundOperation } from "../../../agent/operations/bind.ts";
 import { createOperations } from "../../../agent/operations/index.ts";
+import { AUDIT_MS_MAX, RUN_MS_MAX } from "../../../agent/operations/limits.ts";
 import { createPipeline } from "../../../agent/operations/pipeline.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { type AuditEntry, auditEntrySchema } from "../../../warden/audit/format/index.ts";
 import * as v from "valibot";
-import { CLOCK, CONSOLE, HANDLERS, HASTY_CLOCK, ROOT, watchedOperations } from "../../lab/operations.ts";
+import { fakeClock } from "../../lab/fake-clock.ts";
+import { CLOCK, CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/operations.ts";
 
 const full = async (): Promise<void> => {
   throw new Fault("audit.full", "the trail is full");
@@ -77,12 +79,14 @@ test("[OPS-5] a changing operation that can't be recorded does not begin", async
     ["hangs", () => new Promise<void>(() => {})],
   ] as const) {
     const ran: string[] = [];
-    const operations = createPipeline({ operations: changing(ran), audit, clock: HASTY_CLOCK });
-    t.match(
-      await operations.perform(ROOT, { v: 1, id: "1", operation: "change" }),
-      { fault: { code: "audit.write-failed", message: /nothing was changed/ } },
-      `a trail that ${name}`,
-    );
+    const clock = fakeClock();
+    const answer = createPipeline({ operations: changing(ran), audit, clock }).perform(ROOT, {
+      v: 1,
+      id: "1",
+      operation: "change",
+    });
+    await clock.advance(2 * AUDIT_MS_MAX); // once for the beginning, once for the end
+    t.match(await answer, { fault: { code: "audit.write-failed", message: /nothing was changed/ } }, `a trail that ${name}`);
     t.same(ran, []);
   }
 });
@@ -117,10 +121,12 @@ test("a handler that throws what is no Fault, at once or later, is an operation 
 });
 
 test("a handler that never answers is answered for", async (t) => {
-  const { operations } = watchedOperations({ ...HANDLERS, status: () => new Promise(() => {}) }, HASTY_CLOCK);
-  t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), {
-    fault: { code: "operation.failed", message: /no answer within 10000 ms/ },
-  });
+  const clock = fakeClock();
+  const { operations } = watchedOperations({ ...HANDLERS, status: () => new Promise(() => {}) }, clock);
+  const answer = operations.perform(ROOT, { v: 1, id: "1", operation: "status" });
+  await clock.advance(RUN_MS_MAX);
+  t.match(await answer, { fault: { code: "operation.failed", message: /no answer within 10000 ms/ } });
+  t.equal(clock.sleeping, 0, "no timer is left behind");
 });
 
 test("a defect of ours is recorded and then thrown: it must not pass for a refusal", async (t) => {

@@ -1,0 +1,131 @@
+// The console's port over its life: opened, hung up, opened again.
+import { test } from "tap";
+import { startConsole } from "../../../agent/console/index.ts";
+import { Fault } from "../../../hal/fault.ts";
+import type { SerialConnection, SerialPort } from "../../../hal/ports.ts";
+import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { fakeClock } from "../../lab/fake-clock.ts";
+import { type FakeCable, fakeSerialCable } from "../../lab/fake-serial.ts";
+import { watchedOperations } from "../../lab/operations.ts";
+
+/** A port whose every opening takes the next cable; undefined is an opening that fails. */
+function portOver(cables: readonly (FakeCable | undefined)[]): { readonly port: SerialPort; readonly openings: () => number } {
+  let openings = 0;
+  const port: SerialPort = {
+    async open() {
+      const cable = cables[openings];
+      openings += 1;
+      if (cable === undefined) throw new Fault("serial.open-failed", 'open the serial line "/dev/ttyUSB0": no such file');
+      return cable.device.open();
+    },
+  };
+  return { port, openings: () => openings };
+}
+
+function start(cables: readonly (FakeCable | undefined)[], audit?: () => Promise<void>) {
+  const clock = fakeClock();
+  const { port, openings } = portOver(cables);
+  const entries: AuditEntry[] = [];
+  const record = audit ?? (async (entry: AuditEntry) => void entries.push(entry));
+  const { operations } = watchedOperations();
+  const host = () => ({ program: "sallyport-agent/0.1.0", deviceId: "gw-0042" });
+  return { clock, openings, entries, console: startConsole({ port, operations, audit: record, clock, host }) };
+}
+
+/** Reads on where the last call stopped, until the screen ends with `until`. */
+function reader({ input }: SerialConnection): (until: string) => Promise<string> {
+  const chunks = input[Symbol.asyncIterator]();
+  return async (until) => {
+    let text = "";
+    while (!text.endsWith(until)) {
+      const next = await chunks.next();
+      if (next.done === true) return text;
+      text += Buffer.from(next.value).toString("latin1");
+    }
+    return text;
+  };
+}
+
+test("[CON-1] [CON-3] a line that is plugged in shows a hint, the first key a banner, and nothing is recorded before it", async (t) => {
+  const cable = fakeSerialCable();
+  const { console, entries } = start([cable]);
+  const far = await cable.host.open();
+  const read = reader(far);
+  t.equal(await read("Enter\r\n"), "\r\ngw-0042: serial console, press Enter\r\n");
+  t.same(entries, []);
+  await far.write(Buffer.from("status\r"));
+  const screen = await read("none\r\ngw-0042> ");
+  t.match(screen, "Authorised use only");
+  t.match(screen, "gw-0042> status\r\nsallyport-agent/0.1.0: CONNECTED");
+  t.notMatch(screen, /[^\r]\n/u, "every line ends in CR LF");
+  await console.stop();
+  t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
+});
+
+test("[CON-2] a hang-up ends the session, and the port is opened again for the next", async (t) => {
+  const [first, second] = [fakeSerialCable(), fakeSerialCable()];
+  const { console, entries, clock } = start([first, second]);
+  const far = await first.host.open();
+  await far.write(Buffer.from("\r"));
+  await reader(far)("gw-0042> ");
+  first.hangUp();
+  await clock.advance(500);
+  t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
+  t.match(await reader(await second.host.open())("Enter\r\n"), "press Enter");
+  await console.stop();
+  t.equal(entries.length, 2, "no session where nobody typed");
+});
+
+test("[CON-2] a port that does not open is tried again with a growing wait, for ever, and is a trouble until it opens", async (t) => {
+  const cable = fakeSerialCable();
+  const { console, openings, clock } = start([...Array.from({ length: 9 }, () => undefined), cable]);
+  await clock.advance(0);
+  t.equal(openings(), 1);
+  t.match(console.troubles(), [{ code: "serial.open-failed", message: /^console: open the serial line/ }]);
+  const waits: number[] = [];
+  while (openings() < 10) {
+    const waitMs = clock.nextWakeMs ?? 0;
+    waits.push(waitMs);
+    await clock.advance(waitMs);
+  }
+  t.same(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+  t.same(console.troubles(), []);
+  await console.stop();
+});
+
+test("a trail that takes no records closes no console: it is a trouble", async (t) => {
+  const cable = fakeSerialCable();
+  const { console } = start([cable], () => Promise.reject(new Fault("audit.full", "the trail is full")));
+  const far = await cable.host.open();
+  await far.write(Buffer.from("help\r"));
+  t.match(await reader(far)("again\r\ngw-0042> "), "this list");
+  t.match(console.troubles(), [{ code: "audit.full" }]);
+  await console.stop();
+});
+
+test("stop ends a console that waits, that nobody reads, and that was stopped before", async (t) => {
+  const waiting = start([undefined]);
+  await waiting.console.stop();
+  await waiting.console.stop();
+
+  const cable = fakeSerialCable();
+  const unread = start([cable]);
+  const far = await cable.host.open();
+  await far.write(Buffer.from("\r".repeat(2000)));
+  await unread.clock.advance(1);
+  await unread.console.stop();
+  t.match(unread.entries.at(-1), { event: "console.closed" });
+});
+
+test("a defect of ours is not mistaken for a bad line: the console ends with it", async (t) => {
+  const broken: SerialPort = { open: () => Promise.reject(new RangeError("defect")) };
+  const { operations } = watchedOperations();
+  const console = startConsole({
+    port: broken,
+    operations,
+    audit: async () => {},
+    clock: fakeClock(),
+    host: () => ({ program: "x", deviceId: undefined }),
+  });
+  await t.rejects(console.stop(), { message: "defect" });
+});

@@ -1,0 +1,113 @@
+// The console over a real pseudo-terminal with the real serial driver, both ways. [CON-1] [CON-2]
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { test } from "tap";
+import { startConsole } from "../../agent/console/index.ts";
+import { linuxClock, linuxSerialPort } from "../../hal/linux/index.ts";
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import { needs } from "../lab/needs.ts";
+import { watchedOperations } from "../lab/operations.ts";
+import { startPtyPair } from "../lab/pty.ts";
+
+const WAIT_MS_MAX = 20_000;
+
+/** The technician's terminal: a plain open file, not our driver, so that both ends do not share a mistake. */
+async function terminal(path: string) {
+  const file = await open(path, "r+");
+  const received = createReadStream(path, { highWaterMark: 512 });
+  let screen = "";
+  let from = 0;
+  const waiting = new Set<() => void>();
+  received.on("data", (chunk) => {
+    screen += chunk.toString("latin1");
+    for (const wake of waiting) wake();
+  });
+  received.on("error", () => {}); // EIO: the cable was pulled
+  return {
+    type: (keys: string) => file.write(keys),
+    /** What came since the last call, up to and with `text`. */
+    async sees(text: string): Promise<string> {
+      const deadline = Date.now() + WAIT_MS_MAX;
+      while (!screen.slice(from).includes(text) && Date.now() < deadline) {
+        await new Promise<void>((resolve) => {
+          const wake = (): void => {
+            clearTimeout(timer);
+            waiting.delete(wake);
+            resolve();
+          };
+          const timer = setTimeout(wake, deadline - Date.now());
+          waiting.add(wake);
+        });
+      }
+      const end = screen.indexOf(text, from);
+      if (end < 0) return screen.slice(from);
+      const seen = screen.slice(from, end + text.length);
+      from = end + text.length;
+      return seen;
+    },
+    async close() {
+      received.destroy();
+      await file.close();
+    },
+  };
+}
+
+function startOn(path: string) {
+  const entries: AuditEntry[] = [];
+  const { operations } = watchedOperations();
+  const console = startConsole({
+    port: linuxSerialPort({ path, baudRate: 115_200 }),
+    operations,
+    audit: async (entry) => void entries.push(entry),
+    clock: linuxClock(),
+    host: () => ({ program: "sallyport-agent/0.1.0", deviceId: "gw-0042" }),
+  });
+  return { console, entries };
+}
+
+test(
+  "[CON-1] [CON-3] a technician reads status on a real serial line, types wrong, sends a line without end",
+  { skip: needs("socat") },
+  async (t) => {
+    const cable = await startPtyPair();
+    t.teardown(() => cable.stop());
+    const { console, entries } = startOn(cable.devicePath);
+    const far = await terminal(cable.hostPath);
+    t.match(await far.sees("press Enter\r\n"), "gw-0042: serial console");
+    await far.type("\r");
+    t.match(await far.sees("gw-0042> "), "Authorised use only. What is done here is recorded.\r\n");
+    await far.type("stauts\b\b\b\batus\r");
+    const status = await far.sees("gw-0042> ");
+    t.match(status, "sallyport-agent/0.1.0: CONNECTED");
+    t.match(status, "hub (withheld), peer (withheld)\r\n");
+    t.ok(status.length < 2048, `${status.length} bytes with echo and prompt`);
+    await far.type("status --json\r");
+    const json: unknown = JSON.parse((await far.sees("}\r\n")).split("\r\n")[1] ?? "");
+    t.match(json, { v: 1, life: "connected", device: { id: "gw-0042" } });
+    await far.type(`${"x".repeat(3000)}\r`);
+    t.match(await far.sees("was not read.\r\n"), "A line has at most 256 characters");
+    await far.type("sh\r");
+    t.match(await far.sees("commands.\r\n"), 'There is no command "sh"');
+    await far.close();
+    await console.stop();
+    t.match(entries, [{ event: "console.opened" }, { event: "input.refused" }, { event: "console.closed" }]);
+  },
+);
+
+test(
+  "[CON-2] the cable is pulled in a session: it is over, the console waits, and stops when told",
+  { skip: needs("socat") },
+  async (t) => {
+    const cable = await startPtyPair();
+    const { console, entries } = startOn(cable.devicePath);
+    const far = await terminal(cable.hostPath);
+    await far.type("\r");
+    await far.sees("gw-0042> ");
+    await cable.stop();
+    while (entries.length < 2 || console.troubles().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
+    t.match(console.troubles(), [{ code: "serial.open-failed" }]);
+    await far.close();
+    await console.stop();
+  },
+);
