@@ -125,6 +125,16 @@ for (const { name, skip, lay } of SUBJECTS)
       await t.rejects(cable.device.open(), { code: "serial.open-failed" });
     });
 
+    await t.test("[CON-2] a hang-up that happens while nobody reads or writes is found by the next of either", async (t) => {
+      const cable = await lay();
+      t.teardown(cable.hangUp);
+      const [device, host] = [await cable.device.open(), await cable.host.open()];
+      await cable.hangUp();
+      t.equal(await reader(device).ended(), true);
+      await t.rejects(host.write(Buffer.from("x")), { code: "serial.closed" });
+      await Promise.all([device.close(), host.close()]);
+    });
+
     await t.test("close ends the input and a write that waits; twice does no harm; the line can be opened again", async (t) => {
       const cable = await lay();
       t.teardown(cable.hangUp);

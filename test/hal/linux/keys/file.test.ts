@@ -9,6 +9,7 @@ import { fileKeyStore, publicHalf } from "../../../../hal/linux/keys/index.ts";
 
 const otherKinds = {
   "P-384": generateKeyPairSync("ec", { namedCurve: "P-384" }),
+  SM2: generateKeyPairSync("ec", { namedCurve: "SM2" }), // its encoding is as long as P-256's
   secp256k1: generateKeyPairSync("ec", { namedCurve: "secp256k1" }),
   "RSA-2048": generateKeyPairSync("rsa", { modulusLength: 2048 }),
   Ed25519: generateKeyPairSync("ed25519"),
