@@ -32,7 +32,7 @@ export function lineSplitter(lineBytesMax: number): LineSplitter {
       const rest = chunk.byteLength - start;
       if (held + rest + 1 > lineBytesMax) throw tooLong(lineBytesMax); // its newline could only come beyond the bound
       if (rest > 0) {
-        parts = joined(parts, chunk.slice(start));
+        parts = joined(parts, Uint8Array.from(chunk.subarray(start))); // a copy: Buffer.slice would share what the reader may reuse
         held += rest;
       }
     },
