@@ -1,0 +1,22 @@
+// Handlers for tests of what lies around them: a few that answer, the others say that no test expected them.
+import { Fault } from "../../hal/fault.ts";
+import type { Handlers } from "../../warden/protocol/index.ts";
+
+export const NONCE = "5a".repeat(32);
+
+const unexpected = (verb: string) => async (): Promise<never> => {
+  throw new Fault("assert.broken", `no test asks "${verb}"`);
+};
+
+export const VERBS: Handlers = {
+  hello: async () => ({ protocol: 1, program: "warden", bootId: "b" }),
+  "identity.read": unexpected("identity.read"),
+  "birth.record": unexpected("birth.record"),
+  "audit.append": async () => ({ seq: 7 }),
+  "audit.read": unexpected("audit.read"),
+  "audit.checkpoint": unexpected("audit.checkpoint"),
+  "audit.cosigned": unexpected("audit.cosigned"),
+  "status.read": unexpected("status.read"),
+  "time.nonce": async () => ({ nonce: NONCE }),
+  "time.set": unexpected("time.set"),
+};

@@ -1,0 +1,173 @@
+// The socket itself: who gets in, how many, how much, and how it ends.
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { test } from "tap";
+import { linuxClock } from "../../../hal/linux/index.ts";
+import { PROTOCOL_LINE_BYTES_MAX } from "../../../warden/protocol/format.ts";
+import { serveSocket } from "../../../warden/socket/index.ts";
+import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
+import { faultOf } from "../../lab/faults.ts";
+import { VERBS } from "../../lab/verbs.ts";
+import { connectTo, hostilePeer, serveVerbs } from "../../lab/warden-socket.ts";
+import { openSession, refusals, tokenBucket } from "../../../warden/protocol/index.ts";
+
+const REQUEST = '{"id":2,"verb":"time.nonce","args":{}}\n';
+const clock = linuxClock();
+const options = (path: string): Parameters<typeof serveSocket>[0] => ({
+  path,
+  clock,
+  refused: () => undefined,
+  report: () => undefined,
+  open: (send, signal) =>
+    openSession({
+      handlers: VERBS,
+      bucket: tokenBucket(clock, 1000, 1),
+      refusals: refusals(
+        async () => 0,
+        clock,
+        () => undefined,
+      ),
+      report: () => undefined,
+      send,
+      signal,
+    }),
+});
+
+test("[OPS-1] the socket is for owner and group only, whatever the umask", async (t) => {
+  const before = process.umask(0);
+  t.teardown(() => void process.umask(before));
+  const served = await serveVerbs();
+  t.teardown(() => served.remove());
+  t.equal((await stat(served.path)).mode & 0o777, 0o660);
+  t.equal(process.umask(0), 0, "and the umask is as it was");
+});
+
+test("[OPS-1] a dead warden's socket is replaced; what is no socket is left alone; a missing directory is said", async (t) => {
+  const served = await serveVerbs();
+  t.teardown(() => served.remove());
+  const again = await served.serveAgain(); // binds over the first, as after kill -9
+  t.teardown(() => again.close());
+  const peer = await hostilePeer(served.path);
+  t.match(await peer.hello(), { result: { protocol: 1 } });
+  peer.end();
+
+  const file = join(dirname(served.path), "file");
+  await writeFile(file, "precious");
+  t.equal((await faultOf(() => serveSocket(options(file)))).code, "socket.listen-failed");
+  await mkdir(join(dirname(served.path), "folder"));
+  t.equal((await faultOf(() => serveSocket(options(join(dirname(served.path), "folder"))))).code, "socket.listen-failed");
+  t.equal((await faultOf(() => serveSocket(options(join(dirname(served.path), "missing/w.sock"))))).code, "socket.listen-failed");
+  t.equal((await stat(file)).size, 8);
+});
+
+test("[OPS-2] connections are bounded: one more is closed unheard and counted, those there are served", async (t) => {
+  const served = await serveVerbs();
+  t.teardown(() => served.remove());
+  const peers = await Promise.all(Array.from({ length: CONNECTIONS_MAX }, () => hostilePeer(served.path)));
+  for (const peer of peers) t.match(await peer.hello(), { id: 1, result: {} });
+  const late = await hostilePeer(served.path);
+  t.equal(await late.next(), undefined);
+  t.match(served.recorded, [{ event: "protocol.refused", detail: { verb: "connect" } }]);
+  peers[0]?.end();
+  t.match(await peers[1]?.ask("time.nonce", {}), { result: {} });
+  for (const peer of peers) peer.end();
+});
+
+test("[OPS-1] a line longer than 64 KiB ends the connection before its end is read; one that just fits is read", async (t) => {
+  const served = await serveVerbs();
+  t.teardown(() => served.remove());
+  const frame = '{"id":2,"verb":"x","args":{"a":""}}';
+  const fitting = `{"id":2,"verb":"x","args":{"a":"${"y".repeat(PROTOCOL_LINE_BYTES_MAX - frame.length - 1)}"}}\n`;
+  const good = await hostilePeer(served.path);
+  await good.hello();
+  good.write(fitting);
+  t.match(await good.next(), { id: 2, fault: { code: "protocol.unknown-verb" } });
+  good.write(fitting.replace("y", "yy"));
+  t.match(await good.next(), { id: 0, fault: { code: "protocol.too-large" } });
+  t.equal(await good.next(), undefined);
+
+  const endless = await hostilePeer(served.path);
+  await endless.hello();
+  endless.write("z".repeat(10 * PROTOCOL_LINE_BYTES_MAX));
+  for (let said = await endless.next(); said !== undefined; said = await endless.next())
+    t.match(
+      said,
+      { id: 0, fault: { code: "protocol.too-large" } },
+      "when it arrives: the kernel may drop it, the rest was never read",
+    );
+  t.match(served.recorded.at(-1), { detail: { code: "protocol.too-large" } });
+});
+
+test("[OPS-1] half a line and the end of the stream is nothing; whole requests before a half-close are answered", async (t) => {
+  const served = await serveVerbs();
+  t.teardown(() => served.remove());
+  const peer = await hostilePeer(served.path);
+  await peer.hello();
+  peer.socket.end(`${REQUEST}{"id":3,"verb":"time.no`);
+  t.match(await peer.next(), { id: 2, result: {} });
+  t.equal(await peer.next(), undefined);
+  t.same(served.recorded, []);
+});
+
+test("[OPS-2] a peer that asks and never reads is held back: neither the warden's memory nor its answers to others suffer", async (t) => {
+  const big = "n".repeat(60_000);
+  const served = await serveVerbs({ "time.nonce": async () => ({ nonce: big }) });
+  t.teardown(() => served.remove());
+  const deaf = await connectTo(served.path);
+  deaf.on("error", () => undefined);
+  deaf.write('{"id":1,"verb":"hello","args":{"protocol":1,"program":"deaf"}}\n');
+  deaf.write(REQUEST.repeat(5_000)); // 300 MB of answers, if the warden made them all
+  const other = await hostilePeer(served.path);
+  await other.hello();
+  for (let n = 0; n < 10; n++) t.match(await other.ask("time.nonce", {}), { result: {} });
+  t.ok(deaf.writableLength > 0 || deaf.bytesWritten > 0);
+  t.ok(process.memoryUsage().arrayBuffers < 100_000_000, `${process.memoryUsage().arrayBuffers} bytes held`);
+  deaf.destroy();
+  other.end();
+});
+
+test("[OPS-2] a peer faster than the allowance is slowed, not served faster; connecting anew gives it no more", async (t) => {
+  let asked = 0;
+  const served = await serveVerbs(
+    {
+      "time.nonce": async () => {
+        asked += 1;
+        return { nonce: "5a".repeat(32) };
+      },
+    },
+    20,
+  );
+  t.teardown(() => served.remove());
+  const started = clock.monotonicMs();
+  for (let n = 0; n < 3; n++) {
+    const peer = await hostilePeer(served.path);
+    peer.write('{"id":1,"verb":"hello","args":{"protocol":1,"program":"fast"}}\n');
+    peer.write(REQUEST.repeat(15));
+    for (let line = 0; line < 16; line++) await peer.next();
+    peer.end();
+  }
+  const allowed = 20 + ((clock.monotonicMs() - started) * 20) / 1000;
+  t.ok(asked + 3 <= allowed + 1, `${asked} requests and 3 hellos, ${allowed} allowed`);
+});
+
+test("[OPS-1] stopping answers what was begun and takes nothing more", async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const served = await serveVerbs({
+    "audit.append": async () => {
+      begun.resolve();
+      await gate.promise;
+      return { seq: 9 };
+    },
+  });
+  t.teardown(() => served.remove());
+  const peer = await hostilePeer(served.path);
+  await peer.hello();
+  const answer = peer.ask("audit.append", { event: "agent.started", result: "ok" });
+  await begun.promise;
+  const closed = served.server.close();
+  gate.resolve();
+  t.match(await answer, { result: { seq: 9 } });
+  t.equal(await peer.next(), undefined);
+  await closed;
+});
