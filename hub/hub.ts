@@ -83,6 +83,7 @@ async function serve(
   const onFault = (fault: Fault): void => void events.emit("fault", fault);
   const journal = journalOf(store, (entry) => void events.emit("journal", entry));
   store.connections.clear(); // of a hub that was killed
+  if (authority.renewServer(Date.now()) !== undefined) journal("server-certificate.renewed", undefined);
   const { api, broker } = await startServers(options, authority, store, journal, events, opened);
   watch({ authority, store, journal, api, broker, onFault }, opened);
   journal("hub.started", undefined, { estPort: api.port, mqttPort: broker.port });

@@ -22,7 +22,7 @@ export interface Authority {
   readonly witness: Signer;
   /** What the hub's servers show. */
   readonly server: KeyAndCertificate;
-  /** Makes the server certificate anew when it is due. @returns it, or undefined when the old one will do. */
+  /** Makes the server certificate anew when it is due: for the hub that serves, and nobody else. @returns it, or undefined when the old one will do. */
   renewServer(nowMs: number): KeyAndCertificate | undefined;
 }
 
@@ -44,7 +44,7 @@ export function openAuthority(state: string): Authority {
     writeStateFile(state, STATE_FILES.server, server.certificatePem);
     return server;
   };
-  const held = { server: isUsable(current, Date.now()) ? current : renew() };
+  const held = { server: current };
   return {
     anchors,
     settings,
@@ -55,7 +55,7 @@ export function openAuthority(state: string): Authority {
       return held.server;
     },
     renewServer: (nowMs) => {
-      if (!isServerDue(held.server.certificatePem, nowMs)) return undefined;
+      if (isUsable(held.server, nowMs)) return undefined;
       held.server = renew();
       return held.server;
     },

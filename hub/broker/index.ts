@@ -110,6 +110,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     renew: (renewed) => server.setSecureContext(tlsOptions(renewed, options.authorityPem)),
     stop: async () => {
       life.stopping = true;
+      sessions.ending("the hub stops");
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await new Promise<void>((resolve) => broker.close(resolve));
       for (const socket of sockets) socket.destroySoon();

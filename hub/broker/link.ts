@@ -10,6 +10,7 @@ export interface Link {
   readonly address: string;
   readonly protocol: string;
   readonly cipher: string;
+  /** Known once the client's first bytes are in: a TLS 1.3 session is complete only then. */
   readonly group: string;
   /** Why this connection was refused or ended, once it was: one journal entry each. */
   ended: string | undefined;
@@ -23,7 +24,9 @@ export function linkOf(socket: TLSSocket, judge: (certificate: X509Certificate |
     address: socket.remoteAddress ?? "?",
     protocol: socket.getProtocol() ?? "?",
     cipher: socket.getCipher().name,
-    group: sessionGroup(socket.getSession()) ?? "?",
+    get group() {
+      return sessionGroup(socket.getSession()) ?? "?";
+    },
     ended: undefined,
   };
 }

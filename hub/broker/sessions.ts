@@ -18,6 +18,8 @@ export interface Sessions {
   opened(client: Client): void;
   closed(client: Client): void;
   recheck(): void;
+  /** Says why all of them end now. */
+  ending(reason: string): void;
 }
 
 export function openSessions({ store, journal, linkOf }: SessionOptions): Sessions {
@@ -61,6 +63,12 @@ export function openSessions({ store, journal, linkOf }: SessionOptions): Sessio
         if (current) store.connections.remove(deviceId);
         journal("connection.closed", deviceId, { reason: link.ended ?? "closed by the device", address: link.address });
       });
+    },
+    ending: (reason) => {
+      for (const client of clients.values()) {
+        const link = linkOf(client.conn);
+        if (link !== undefined) link.ended ??= reason;
+      }
     },
     recheck: () => {
       for (const [deviceId, client] of clients) {

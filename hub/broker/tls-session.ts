@@ -20,8 +20,8 @@ const KEX_GROUP = 0xb3;
  * @param session what `TLSSocket.getSession()` gives, DER.
  * @returns the group's name, its number in hex when we have no name for it, or undefined when the session does not say (TLS 1.2, other OpenSSL).
  */
-export function sessionGroup(session: Uint8Array | undefined): string | undefined {
-  if (session === undefined) return undefined;
+export function sessionGroup(session: Uint8Array | null | undefined): string | undefined {
+  if (session === undefined || session === null) return undefined; // Node gives null after the connection
   const bytes = Buffer.from(session);
   const whole = element(bytes, 0);
   if (whole === undefined || whole.tag !== SEQUENCE) return undefined;

@@ -1,0 +1,90 @@
+// One command of `sallyport-hub`: how it is typed, and what it is given.
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { Fault } from "../../hal/fault.ts";
+
+export interface Terminal {
+  out(text: string): void;
+  err(text: string): void;
+  /** Aborts on SIGTERM or SIGINT. */
+  readonly stop: AbortSignal;
+}
+
+export interface Command {
+  /** `devices approve`. */
+  readonly name: string;
+  readonly usage: string;
+  readonly help: string;
+  readonly options: ParseArgsOptionsConfig;
+  /** Names of the arguments; those ending in `?` may be left out. */
+  readonly args: readonly string[];
+  /** @returns the exit code. */
+  run(given: Given, terminal: Terminal): number | Promise<number>;
+}
+
+/** What was typed. Each reader throws Fault `usage.invalid` for what is not what it reads. */
+export interface Given {
+  /** An option that must be there. */
+  text(option: string): string;
+  optionalText(option: string): string | undefined;
+  list(option: string): readonly string[];
+  flag(option: string): boolean;
+  /** A whole number within bounds. */
+  number(option: string, min: number, max: number): number | undefined;
+  arg(name: string): string;
+  optionalArg(name: string): string | undefined;
+}
+
+export const STATE_OPTION = { state: { type: "string" } } as const;
+export const JSON_OPTION = { json: { type: "boolean" } } as const;
+export const COUNT_OPTION = { count: { type: "string", short: "n" } } as const;
+
+/** @throws Fault `usage.invalid`. */
+export function parse(command: Command, argv: readonly string[]): Given {
+  const { values, positionals } = typed(command, argv);
+  const required = command.args.filter((name) => !name.endsWith("?")).length;
+  if (positionals.length < required || positionals.length > command.args.length)
+    throw new Fault("usage.invalid", `${command.name} takes ${describe(command.args)}, got ${positionals.length}`);
+
+  const optionalText = (option: string): string | undefined => {
+    const value = values[option];
+    return typeof value === "string" ? value : undefined;
+  };
+  const text = (option: string): string => {
+    const value = optionalText(option);
+    if (value === undefined || value === "") throw new Fault("usage.invalid", `${command.name} needs --${option}`);
+    return value;
+  };
+  const optionalArg = (name: string): string | undefined => positionals[command.args.indexOf(name)];
+  return {
+    text,
+    optionalText,
+    list: (option) => [values[option] ?? []].flat().filter((each) => typeof each === "string"),
+    flag: (option) => values[option] === true,
+    number: (option, min, max) => {
+      const value = optionalText(option);
+      if (value === undefined) return undefined;
+      if (!/^\d{1,9}$/.test(value) || Number(value) < min || Number(value) > max)
+        throw new Fault("usage.invalid", `--${option} is a number from ${min} to ${max}, got "${value}"`);
+      return Number(value);
+    },
+    arg: (name) => {
+      const value = optionalArg(name);
+      if (value === undefined) throw new Fault("usage.invalid", `${command.name} needs ${name}`);
+      return value;
+    },
+    optionalArg,
+  };
+}
+
+function typed({ options }: Command, argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+function describe(args: readonly string[]): string {
+  if (args.length === 0) return "no arguments";
+  return args.map((name) => (name.endsWith("?") ? `[${name.slice(0, -1)}]` : name)).join(" ");
+}

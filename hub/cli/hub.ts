@@ -1,0 +1,126 @@
+// `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
+import { once } from "node:events";
+import { Fault } from "../../hal/fault.ts";
+import { initHub, readAnchors } from "../authority/index.ts";
+import { startHub } from "../hub.ts";
+import { type Command, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { journalLine } from "./render.ts";
+import { withState } from "./state.ts";
+
+const SHOWN_MAX = 100_000;
+const SHOWN_DEFAULT = 50;
+const PORTS = {
+  "est-port": { type: "string" },
+  "mqtt-port": { type: "string" },
+  "certificate-life": { type: "string" },
+} as const;
+
+export const init: Command = {
+  name: "init",
+  usage: "init --state DIR --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d]",
+  help: "Makes a hub: its authority, its keys and hub.json, the anchors that go into the devices' image. Devices check the first HOST.",
+  options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, name: { type: "string" }, host: { type: "string", multiple: true } },
+  args: [],
+  run: (given, terminal) => {
+    const state = given.text("state");
+    const hosts = given.list("host");
+    if (hosts.length === 0) throw new Fault("usage.invalid", "init needs --host: the name or address devices reach the hub by");
+    const estPort = given.number("est-port", 1, 65_535);
+    const mqttPort = given.number("mqtt-port", 1, 65_535);
+    const life = given.optionalText("certificate-life");
+    const anchors = initHub({
+      state,
+      name: given.text("name"),
+      hosts,
+      ...(estPort === undefined ? {} : { estPort }),
+      ...(mqttPort === undefined ? {} : { mqttPort }),
+      ...(life === undefined ? {} : { certificateLifeMs: duration(life) }),
+    });
+    if (given.flag("json")) terminal.out(JSON.stringify(anchors));
+    else
+      terminal.out(
+        `hub "${anchors.name}" made in ${state}; put ${state}/hub.json into the devices' image, then: sallyport-hub serve --state ${state}`,
+      );
+    return 0;
+  },
+};
+
+export const serve: Command = {
+  name: "serve",
+  usage:
+    "serve --state DIR [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--json]",
+  help: "Runs the hub until SIGTERM: enrolment and time over HTTPS, the broker over MQTT. Port 0 takes a free one; the first line tells which.",
+  options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, listen: { type: "string" }, "retry-after": { type: "string" } },
+  args: [],
+  run: async (given, terminal) => {
+    const json = given.flag("json");
+    const state = given.text("state");
+    const listen = given.optionalText("listen") ?? "0.0.0.0";
+    const estPort = given.number("est-port", 0, 65_535);
+    const mqttPort = given.number("mqtt-port", 0, 65_535);
+    const retryAfterS = given.number("retry-after", 1, 86_400);
+    const life = given.optionalText("certificate-life");
+    const hub = await startHub({
+      state,
+      listen,
+      ...(estPort === undefined ? {} : { estPort }),
+      ...(mqttPort === undefined ? {} : { mqttPort }),
+      ...(retryAfterS === undefined ? {} : { retryAfterS }),
+      ...(life === undefined ? {} : { certificateLifeMs: duration(life) }),
+    });
+    const ready = { event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort, anchors: hub.anchors };
+    terminal.out(
+      json
+        ? JSON.stringify(ready)
+        : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
+    );
+    hub.events.on("journal", (entry) =>
+      terminal.out(json ? JSON.stringify({ ...entry, event: "journal", name: entry.event }) : journalLine(entry)),
+    );
+    hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
+    if (!terminal.stop.aborted) await once(terminal.stop, "abort");
+    await hub.stop();
+    return 0;
+  },
+};
+
+export const anchors: Command = {
+  name: "anchors",
+  usage: "anchors --state DIR",
+  help: "Prints hub.json: address, authority and keys, as they go into the devices' image.",
+  options: { ...STATE_OPTION, ...JSON_OPTION },
+  args: [],
+  run: (given, terminal) => {
+    terminal.out(JSON.stringify(readAnchors(given.text("state")), undefined, 2));
+    return 0;
+  },
+};
+
+export const alerts: Command = {
+  name: "alerts",
+  usage: "alerts --state DIR [--all] [-n COUNT] [--json]",
+  help: "What the hub found alarming, oldest first; --all shows its whole journal: approvals, connections, refusals with their reasons.",
+  options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION, all: { type: "boolean" } },
+  args: [],
+  run: async (given, terminal) =>
+    withState(given, ({ store }) => {
+      const entries = store.journal.tail(
+        given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT,
+        given.flag("all") ? "info" : "alert",
+      );
+      for (const entry of entries) terminal.out(given.flag("json") ? JSON.stringify(entry) : journalLine(entry));
+      if (entries.length === 0 && !given.flag("json")) terminal.out("none");
+      return 0;
+    }),
+};
+
+const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90d`, `12h`, `30m`, `20s`, in milliseconds. */
+function duration(text: string): number {
+  const match = /^(\d{1,6})([smhd])$/.exec(text);
+  const unit = UNITS[match?.[2] ?? ""];
+  if (match?.[1] === undefined || unit === undefined)
+    throw new Fault("usage.invalid", `--certificate-life is a number with s, m, h or d, such as 90d; got "${text}"`);
+  return Number(match[1]) * unit;
+}

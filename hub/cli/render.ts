@@ -1,0 +1,44 @@
+// What is printed. Devices are strangers until approved, and liars when captured: nothing they said reaches a terminal with control characters in it.
+import type { AuditRecord } from "../../warden/audit/format/index.ts";
+import type { Connection, Device, JournalEntry } from "../store/index.ts";
+
+/** Printable text; what would move a cursor or hide a line becomes `?`. */
+export function printable(text: string): string {
+  return text.toWellFormed().replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, "?");
+}
+
+export function journalLine({ event, severity, deviceId, detail, lastAtMs, times }: JournalEntry): string {
+  const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
+  const repeated = times > 1 ? [`(${times} times)`] : [];
+  return printable([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
+}
+
+export function deviceLines(device: Device, connection: Connection | undefined): string {
+  const { id, fingerprint, state, serialNumber, uris, address, requestedAtMs, decidedAtMs, decidedBy, auditKey } = device;
+  const decided = decidedAtMs === undefined ? "" : `, ${state} ${iso(decidedAtMs)} by ${decidedBy ?? "?"}`;
+  const lines = [
+    `${id}  ${state}${connection === undefined ? "" : "  connected"}`,
+    `  key      ${fingerprint}`,
+    `  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`,
+    `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
+    `  audit    ${auditKey === undefined ? "no key in the request: its log cannot be witnessed" : "key known"}`,
+  ];
+  if (connection !== undefined) {
+    const { sinceMs, protocol, cipher, group, serial } = connection;
+    lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
+  }
+  return lines.map((line) => printable(line)).join("\n");
+}
+
+export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {
+  const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
+  return printable([seq, at, severity, event, result, `by ${principal ?? source}`, ...members].join(" "));
+}
+
+export function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function quoted(value: string): string {
+  return /^[\w.:/@+-]+$/.test(value) ? value : JSON.stringify(value);
+}

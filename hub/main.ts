@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// sallyport-hub: certificate authority, broker, audit witness and time for gateways, and the command line for their operators.
+import { run } from "./cli/index.ts";
+
+const stop = new AbortController();
+process.once("SIGTERM", () => stop.abort());
+process.once("SIGINT", () => stop.abort());
+
+process.exitCode = await run(process.argv.slice(2), {
+  out: (text) => void process.stdout.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`${text}\n`),
+  stop: stop.signal,
+});
