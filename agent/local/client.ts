@@ -1,0 +1,64 @@
+// The other end of the local socket: one question, one answer. For the `sallyport` command.
+import { connect } from "node:net";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { lineSplitter } from "../../warden/protocol/framing/format.ts";
+import {
+  OPERATION_ANSWER_BYTES_MAX,
+  type OperationAnswer,
+  operationAnswerSchema,
+  type OperationRequest,
+} from "../operations/format.ts";
+import { ANSWER_MS_MAX } from "./limits.ts";
+
+/**
+ * Asks the agent that listens on `path`.
+ * @returns its answer, the fault in it included.
+ * @throws Fault `socket.denied` when we may not connect, `socket.unreachable` when nobody listens or answers in time, `protocol.invalid`, `protocol.too-large` or
+ *   `json.invalid` for an answer that is none: what comes from the agent is input too, it may be captured.
+ */
+export async function askLocal(path: string, request: OperationRequest, answerMsMax = ANSWER_MS_MAX): Promise<OperationAnswer> {
+  const socket = connect({ path });
+  socket.setTimeout(answerMsMax, () =>
+    socket.destroy(
+      new Fault("socket.unreachable", `no answer at "${path}" within ${answerMsMax} ms; is the agent stuck? See its journal`),
+    ),
+  );
+  socket.write(`${JSON.stringify(request)}\n`);
+  try {
+    const splitter = lineSplitter(OPERATION_ANSWER_BYTES_MAX);
+    for await (const chunk of socket) {
+      if (!(chunk instanceof Uint8Array)) break;
+      for (const line of splitter.push(chunk)) return answerIn(line, request.id);
+    }
+  } catch (error) {
+    throw error instanceof Fault ? error : reachFault(error, path);
+  } finally {
+    socket.destroy();
+  }
+  throw new Fault(
+    "socket.unreachable",
+    `"${path}" was closed before it answered; the agent may be restarting or too many callers are connected: try again`,
+  );
+}
+
+function answerIn(line: Uint8Array, id: string): OperationAnswer {
+  const value = parseJson(line, OPERATION_ANSWER_BYTES_MAX, "answer of the agent");
+  const answer = check(operationAnswerSchema, value, "answer of the agent", "protocol.invalid");
+  if (answer.id !== id) throw new Fault("protocol.invalid", `the agent answered "${answer.id}", asked was "${id}"`);
+  return answer;
+}
+
+function reachFault(error: unknown, path: string): Fault {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EACCES" || code === "EPERM")
+    return new Fault("socket.denied", `this user may not ask the agent at "${path}"; try as root`, { cause: error });
+  if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTSOCK")
+    return new Fault(
+      "socket.unreachable",
+      `no agent listens at "${path}"; is it running (systemctl status sallyport-agent), and is --socket right?`,
+      { cause: error },
+    );
+  return asFault(error, "socket.unreachable", `ask the agent at "${path}"`);
+}

@@ -1,0 +1,177 @@
+// The local socket, real on both ends.
+import { once } from "node:events";
+import { chmod, stat, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { test, type Test } from "tap";
+import { askLocal, serveLocalSocket } from "../../../agent/local/index.ts";
+import { CONNECTIONS_MAX } from "../../../agent/local/limits.ts";
+import { OPERATION_REQUEST_BYTES_MAX } from "../../../agent/operations/format.ts";
+import { HANDLERS, watchedOperations } from "../../lab/operations.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+const REQUEST = { v: 1, id: "q-1", operation: "status", args: {} } as const;
+
+async function serve(t: Test, handlers = HANDLERS) {
+  const path = join(await temporaryDirectory(t), "root.sock");
+  const { operations, entries } = watchedOperations(handlers);
+  const server = await serveLocalSocket({ path, socket: "root", operations });
+  t.teardown(() => server.close());
+  return { path, server, entries };
+}
+
+/** Sends raw pieces and reads until the agent ends the connection. */
+async function talk(path: string, ...pieces: readonly (string | Uint8Array)[]): Promise<readonly unknown[]> {
+  const socket = connect({ path });
+  for (const piece of pieces) {
+    socket.write(piece);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  socket.end();
+  let text = "";
+  for await (const chunk of socket) text += String(chunk);
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line): unknown => JSON.parse(line));
+}
+
+test("[OPS-3] [OPS-6] what comes through the root socket is local root's, asked by line and answered by line", async (t) => {
+  const { path, entries } = await serve(t);
+  t.match(await askLocal(path, REQUEST), { v: 1, id: "q-1", result: { tunnel: { hub: "hub.example.net:8883" } } });
+  t.match(entries, [{ event: "operation.allowed", principal: "local-root", correlation: "q-1", detail: { channel: "local" } }]);
+});
+
+test("[OPS-6] many requests in one piece, and one in many pieces, are answered in their order", async (t) => {
+  const { path } = await serve(t);
+  const line = (id: string) => `${JSON.stringify({ ...REQUEST, id })}\n`;
+  t.match(await talk(path, line("1") + line("2"), ...line("3").split("")), [{ id: "1" }, { id: "2" }, { id: "3" }]);
+});
+
+test("the socket is for its owner alone", async (t) => {
+  const { path } = await serve(t);
+  t.equal((await stat(path)).mode & 0o777, 0o600);
+});
+
+test("[OPS-5] what is no JSON is refused, recorded, and ends the connection", async (t) => {
+  const { path, entries } = await serve(t);
+  t.match(await talk(path, `status\n${JSON.stringify(REQUEST)}\n`), [{ id: "", fault: { code: "operation.invalid" } }]);
+  t.match(entries, [{ event: "input.refused", principal: "local-root" }]);
+});
+
+test("[OPS-6] a line of 64 KiB is read, a longer one is refused before it ends", async (t) => {
+  const { path, entries } = await serve(t);
+  const padding = OPERATION_REQUEST_BYTES_MAX - JSON.stringify(REQUEST).length - 1;
+  t.match(await talk(path, `${JSON.stringify(REQUEST)}${" ".repeat(padding)}\n`), [{ id: "q-1", result: { v: 1 } }]);
+  const long = connect({ path });
+  long.write("x".repeat(OPERATION_REQUEST_BYTES_MAX));
+  const data: unknown[] = await once(long, "data");
+  t.match(JSON.parse(String(data[0])), { id: "", fault: { code: "operation.invalid" } });
+  long.destroy();
+  t.equal(entries.filter(({ event }) => event === "input.refused").length, 1);
+});
+
+test("a caller that leaves in the middle of a line or of an answer harms nobody", async (t) => {
+  const { path } = await serve(t);
+  for (const piece of ['{"v":1,', `${JSON.stringify(REQUEST)}\n`.repeat(200)]) {
+    const socket = connect({ path });
+    await once(socket, "connect");
+    socket.write(piece);
+    socket.destroy();
+  }
+  t.match(await askLocal(path, REQUEST), { result: { v: 1 } });
+});
+
+test("more connections than allowed are closed unheard, the others served on", async (t) => {
+  const { path } = await serve(t);
+  const held = Array.from({ length: CONNECTIONS_MAX }, () => connect({ path }));
+  await Promise.all(held.map((socket) => once(socket, "connect")));
+  await t.rejects(askLocal(path, REQUEST), { code: "socket.unreachable" });
+  held.shift()?.destroy();
+  for (const socket of held) socket.write(`${JSON.stringify(REQUEST)}\n`);
+  await Promise.all(held.map((socket) => once(socket, "data")));
+  for (const socket of held) socket.destroy();
+});
+
+test("a dead agent's socket is taken over; what is no socket is not removed", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { operations } = watchedOperations();
+  const path = join(directory, "root.sock");
+  const dead = await serveLocalSocket({ path, socket: "root", operations });
+  const alive = await serveLocalSocket({ path, socket: "root", operations });
+  t.match(await askLocal(path, REQUEST), { id: "q-1" });
+  await alive.close();
+  await dead.close();
+  const file = join(directory, "file");
+  await writeFile(file, "precious");
+  await t.rejects(serveLocalSocket({ path: file, socket: "root", operations }), {
+    code: "socket.listen-failed",
+    message: /no socket/,
+  });
+  t.equal((await stat(file)).size, 8);
+  await t.rejects(serveLocalSocket({ path: join(directory, "none", "x"), socket: "root", operations }), {
+    code: "socket.listen-failed",
+    message: /directory must exist/,
+  });
+});
+
+test("closing ends connections that are open and removes the socket", async (t) => {
+  const { path, server } = await serve(t);
+  const socket = connect({ path });
+  await once(socket, "connect");
+  const closed = once(socket, "close");
+  await server.close();
+  await closed;
+  await t.rejects(stat(path), { code: "ENOENT" });
+});
+
+test("the caller is told who is missing: nobody there, nobody any more, nobody who may", async (t) => {
+  const directory = await temporaryDirectory(t);
+  await t.rejects(askLocal(join(directory, "none.sock"), REQUEST), {
+    code: "socket.unreachable",
+    message: /no agent listens at .* is it running/,
+  });
+  await writeFile(join(directory, "file"), "");
+  await t.rejects(askLocal(join(directory, "file"), REQUEST), { code: "socket.unreachable" });
+  if (process.getuid?.() === 0) return; // root is never refused: test/agent/cli/denied.test.ts asks as another user
+  const { path } = await serve(t);
+  await chmod(path, 0);
+  await t.rejects(askLocal(path, REQUEST), { code: "socket.denied", message: /try as root/ });
+});
+
+test("an agent that answers nonsense is not believed: the caller judges what comes", async (t) => {
+  const answers: readonly [string, { code: string; message?: RegExp }][] = [
+    ["what?\n", { code: "json.invalid" }],
+    ['{"v":1,"id":"q-2","result":{}}\n', { code: "protocol.invalid", message: /asked was "q-1"/ }],
+    ['{"v":1,"id":"q-1"}\n', { code: "protocol.invalid" }],
+    ['{"v":1,"id":"q-1","fault":{"code":"nonsense","message":""}}\n', { code: "protocol.invalid" }],
+    ["x".repeat(300_000), { code: "protocol.too-large" }],
+    ["", { code: "socket.unreachable", message: /closed before it answered/ }],
+  ];
+  for (const [answer, fault] of answers) {
+    const path = join(await temporaryDirectory(t), "root.sock");
+    const server = createServer((socket) => void socket.on("error", () => {}).end(answer)).listen(path);
+    await once(server, "listening");
+    await t.rejects(askLocal(path, REQUEST), fault);
+    server.close();
+  }
+  const path = join(await temporaryDirectory(t), "root.sock");
+  const silent = createServer(() => {}).listen(path);
+  await once(silent, "listening");
+  await t.rejects(askLocal(path, REQUEST, 50), { code: "socket.unreachable", message: /no answer .* within 50 ms/ });
+  silent.close();
+});
+
+test("an answer that would be too long is a fault that says so", async (t) => {
+  const records = Array.from({ length: 300_000 }, () => "x").join("");
+  const { path } = await serve(t, {
+    ...HANDLERS,
+    status: async () => ({ ...(await HANDLERS.status({}, CONTEXT)), program: records }),
+  });
+  t.match(await askLocal(path, REQUEST), { id: "q-1", fault: { code: "operation.failed", message: /ask for less/ } });
+});
+
+const CONTEXT: Parameters<typeof HANDLERS.status>[1] = {
+  principal: { id: "someone", roles: [], attributes: { channel: "local" }, credentials: [] },
+  correlation: "1",
+};
