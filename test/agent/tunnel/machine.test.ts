@@ -1,0 +1,154 @@
+import { test } from "tap";
+import { type Effect, type Event, initial, next, type State } from "../../../agent/tunnel/machine.ts";
+
+const WEEK_MS = 7 * 86_400_000;
+
+/** Applies events in turn. @returns the last state and all effects. */
+function play(state: State, ...events: readonly Event[]): { readonly state: State; readonly effects: readonly Effect[] } {
+  const effects: Effect[] = [];
+  let now = state;
+  for (const event of events) {
+    const step = next(now, event);
+    now = step.state;
+    effects.push(...step.effects);
+  }
+  return { state: now, effects };
+}
+
+const START: Event = { kind: "start", wallMs: 0 };
+const WAITED: Event = { kind: "waited", wallMs: 0 };
+const connack = (nowMs: number, wallMs = 0): Event => ({ kind: "connack", nowMs, wallMs });
+const failed = (random: number, failure: "mqtt-version" | "silent" | "other" = "other"): Event => ({
+  kind: "failed",
+  failure,
+  nowMs: 0,
+  random,
+});
+const ended = (nowMs: number, random = 0, by: "peer" | "fault" | "us" = "peer"): Event => ({
+  kind: "ended",
+  by,
+  nowMs,
+  wallMs: 0,
+  random,
+});
+const waits = (effects: readonly Effect[]): readonly number[] =>
+  effects.filter((effect) => effect.do === "wait").map(({ delayMs }) => delayMs);
+const connects = (effects: readonly Effect[]): readonly string[] =>
+  effects.filter((effect) => effect.do === "connect").map(({ mqtt }) => mqtt);
+
+test("[TUN-4] the wait lies between a second and a bound that doubles from 2 s to 300 s", async (t) => {
+  const rounds = Array.from({ length: 10 }, () => [failed(1), WAITED]).flat();
+  const longest = waits(play(initial(undefined), START, ...rounds).effects);
+  t.same(longest, [2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]);
+  const shortest = waits(
+    play(initial(undefined), START, ...rounds.map((event) => (event.kind === "failed" ? failed(0) : event))).effects,
+  );
+  t.same(new Set(shortest), new Set([1000]), "jitter is full: the shortest wait never grows");
+});
+
+test("[TUN-4] only a connection that stayed up for 60 s brings the bound back", async (t) => {
+  const worn = play(initial(undefined), START, failed(1), WAITED, failed(1), WAITED).state;
+  t.same(waits(play(worn, connack(0), ended(59_999, 1)).effects), [8000], "a second too short");
+  t.same(waits(play(worn, connack(0), ended(60_000, 1)).effects), [2000], "stable");
+});
+
+test("[TUN-5] three connections in a row that the peer ends within 10 s are reported and waited out at the largest bound", async (t) => {
+  const kick = [connack(0), ended(9999), WAITED];
+  const twice = play(initial(undefined), START, ...kick, ...kick);
+  t.notOk(
+    twice.effects.some((effect) => effect.do === "report-kicks"),
+    "two are no loop",
+  );
+  const third = play(twice.state, connack(0), ended(9999));
+  t.same(third.effects, [
+    { do: "report-kicks", kicks: 3 },
+    { do: "wait", delayMs: 300_000 },
+  ]);
+  t.match(
+    play(third.state, WAITED, connack(0), ended(1)).effects.at(-2),
+    { do: "report-kicks", kicks: 4 },
+    "and again, once is enough now",
+  );
+});
+
+test("[TUN-5] what breaks the row: a longer connection, a fault of ours, a refusal", async (t) => {
+  const kick = [connack(0), ended(5000), WAITED];
+  const twice = play(initial(undefined), START, ...kick, ...kick).state;
+  const breakers: readonly (readonly [string, readonly Event[]])[] = [
+    ["longer", [connack(0), ended(10_000), WAITED]],
+    ["a fault of ours", [connack(0), ended(5000, 0, "fault"), WAITED]],
+    ["a refusal", [failed(0), WAITED]],
+  ];
+  for (const [what, events] of breakers) {
+    const after = play(twice, ...events, connack(0), ended(1));
+    t.notOk(
+      after.effects.some((effect) => effect.do === "report-kicks"),
+      what,
+    );
+  }
+});
+
+test("[TUN-10] a broker that refuses MQTT 5 is asked with 3.1.1 at once, and remembered once that worked", async (t) => {
+  const refused = play(initial(undefined), START, failed(0, "mqtt-version"));
+  t.same(connects(refused.effects), ["5", "3.1.1"]);
+  t.notOk(
+    refused.effects.some((effect) => effect.do === "remember"),
+    "a refusal alone proves nothing",
+  );
+  const worked = play(refused.state, connack(0, 1000));
+  t.same(worked.effects, [{ do: "remember", mqtt5RefusedAtMs: 1000 }]);
+  t.same(connects(play(worked.state, ended(60_000), { kind: "waited", wallMs: 60_000 }).effects), ["3.1.1"]);
+});
+
+test("[TUN-10] after a week MQTT 5 is offered again, and forgotten or remembered anew by what comes of it", async (t) => {
+  const again = play(initial(1000), { kind: "start", wallMs: 1000 + WEEK_MS });
+  t.same(connects(again.effects), ["5"]);
+  t.same(connects(play(initial(1000), { kind: "start", wallMs: 999 + WEEK_MS }).effects), ["3.1.1"], "not a millisecond earlier");
+  const taken = play(again.state, connack(0, 2000 + WEEK_MS));
+  t.same(taken.effects, [{ do: "remember", mqtt5RefusedAtMs: undefined }], "it speaks 5 now");
+  const refused = play(again.state, failed(0, "mqtt-version"), connack(0, 3000 + WEEK_MS));
+  t.same(refused.effects.at(-1), { do: "remember", mqtt5RefusedAtMs: 3000 + WEEK_MS });
+});
+
+test("[TUN-10] a wall clock before the refusal offers MQTT 5: the memory is of another time", async (t) => {
+  t.same(connects(play(initial(1_700_000_000_000), { kind: "start", wallMs: 0 }).effects), ["5"]);
+});
+
+test("[TUN-10] a broker that hangs up on MQTT 5 twice without a word is asked with 3.1.1", async (t) => {
+  const first = play(initial(undefined), START, failed(0, "silent"));
+  t.same(connects(first.effects), ["5"], "once may be chance");
+  const second = play(first.state, WAITED, failed(0, "silent"));
+  t.same(connects(second.effects), ["5", "3.1.1"]);
+  t.same(connects(play(second.state, failed(0, "silent"), WAITED).effects), ["5"], "it was not the version: 5 again");
+});
+
+test("[TUN-10] a broker that was remembered and now refuses 3.1.1 is offered 5, after a wait", async (t) => {
+  const { effects } = play(initial(1000), { kind: "start", wallMs: 2000 }, failed(0, "mqtt-version"), {
+    kind: "waited",
+    wallMs: 3000,
+  });
+  t.same(effects, [
+    { do: "connect", mqtt: "3.1.1" },
+    { do: "wait", delayMs: 1000 },
+    { do: "remember", mqtt5RefusedAtMs: undefined },
+    { do: "connect", mqtt: "5" },
+  ]);
+});
+
+test("[TUN-9] stop closes what is open, cancels what is planned, and nothing is planned after it", async (t) => {
+  const connecting = play(initial(undefined), START).state;
+  const connected = play(connecting, connack(0)).state;
+  const waiting = play(connecting, failed(0)).state;
+  t.same(play(connecting, { kind: "stop" }, failed(0)).effects, [{ do: "close" }]);
+  t.same(play(connected, { kind: "stop" }, ended(1, 0, "us")).effects, [{ do: "close" }]);
+  t.same(play(waiting, { kind: "stop" }, WAITED).effects, [{ do: "stop-waiting" }]);
+  t.same(play(initial(undefined), { kind: "stop" }).effects, []);
+});
+
+test("[TUN-4] who is told to hurry connects at once, also when connected: then the old connection is closed first", async (t) => {
+  const waiting = play(initial(undefined), START, failed(0)).state;
+  t.same(play(waiting, { kind: "hurry", wallMs: 0 }).effects, [{ do: "stop-waiting" }, { do: "connect", mqtt: "5" }]);
+  const connected = play(initial(undefined), START, connack(0)).state;
+  const hurried = play(connected, { kind: "hurry", wallMs: 0 }, ended(1, 0, "us"));
+  t.same(hurried.effects, [{ do: "close" }, { do: "connect", mqtt: "5" }], "without a wait: nothing failed");
+});

@@ -1,0 +1,250 @@
+import { test } from "tap";
+import { type Drop, openSpool, type Spool, type SpoolOptions } from "../../../../agent/tunnel/spool/index.ts";
+import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fake-files.ts";
+
+const DAY_MS = 86_400_000;
+const LIMITS = { bytesMax: 400_000, ageMsMax: 30 * DAY_MS };
+
+interface Lab {
+  readonly spool: Spool;
+  readonly drops: Drop[];
+}
+
+async function open(files: FakeAppendFiles, override: Partial<SpoolOptions> = {}): Promise<Lab> {
+  const drops: Drop[] = [];
+  const spool = await openSpool({
+    files,
+    limits: LIMITS,
+    clock: { nowMs: () => 1_800_000_000_000 },
+    clockIsSane: () => true,
+    onDrop: (drop) => drops.push(drop),
+    onFault: (fault) => {
+      throw fault;
+    },
+    ...override,
+  });
+  return { spool, drops };
+}
+
+const text = (content: string): Uint8Array => Buffer.from(content);
+
+/** All that is handed out now, without acknowledging it. */
+async function drain(spool: Spool): Promise<readonly string[]> {
+  const seen: string[] = [];
+  for (let message = await spool.next(); message !== undefined; message = await spool.next())
+    seen.push(Buffer.from(message.payload).toString());
+  return seen;
+}
+
+test("[TUN-6] a message lies in the spool until it is acknowledged, over connections and restarts", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  await spool.append("event", "event", text("one"));
+  await spool.append("event", "event", text("two"));
+  t.same(await drain(spool), ["one", "two"]);
+  t.same(await drain(spool), [], "handed out once");
+  await spool.rewind();
+  const first = await spool.next();
+  first?.acked();
+  await spool.rewind();
+  t.same(await drain(spool), ["two"], "only what is not acknowledged comes again");
+  await spool.close();
+  const { spool: again } = await open(files);
+  t.same(await drain(again), ["two"]);
+  t.same(again.status().messages, 1);
+});
+
+test("[TUN-6] the more precious class goes first, in a class the oldest", async (t) => {
+  const { spool } = await open(fakeAppendFiles());
+  await spool.append("telemetry", "telemetry", text("t1"));
+  await spool.append("event", "event", text("e1"));
+  await spool.append("result", "result", text("r1"));
+  await spool.append("audit", "audit", text("a1"));
+  await spool.append("result", "update", text("r2"));
+  t.same(await drain(spool), ["a1", "r1", "r2", "e1", "t1"]);
+});
+
+test("[TUN-6] when the spool is full telemetry goes first, then events, the oldest of them; results are refused, not replaced", async (t) => {
+  const { spool, drops } = await open(fakeAppendFiles());
+  const big = (name: string): Uint8Array => text(name.padEnd(60_000, "."));
+  await spool.append("telemetry", "telemetry", big("t1"));
+  await spool.append("telemetry", "telemetry", big("t2"));
+  await spool.append("event", "event", big("e1"));
+  await spool.append("event", "event", big("e2"));
+  await spool.append("result", "result", big("r1"));
+  await spool.append("result", "result", big("r2"));
+  t.same(drops, [], "400,000 bytes take six");
+  await spool.append("event", "event", big("e3"));
+  t.same(drops.splice(0), [{ class: "telemetry", reason: "full", messages: 1 }]);
+  await spool.append("result", "result", big("r3"));
+  await spool.append("result", "result", big("r4"));
+  t.same(drops.splice(0), [
+    { class: "telemetry", reason: "full", messages: 1 },
+    { class: "event", reason: "full", messages: 1 },
+  ]);
+  await spool.append("event", "event", big("e4"));
+  t.same(drops.splice(0), [{ class: "event", reason: "full", messages: 1 }], "an event gives way to a newer one");
+  await t.rejects(spool.append("telemetry", "telemetry", big("t3")), { code: "spool.full" }, "telemetry replaces no event");
+  await spool.append("result", "result", big("r5"));
+  await spool.append("result", "result", big("r6"));
+  drops.splice(0);
+  await t.rejects(
+    spool.append("result", "result", big("r7")),
+    { code: "spool.full" },
+    "a result that was taken is never dropped for another",
+  );
+  t.same(drops, [], "what was told to the caller is not a drop");
+  const kept = (await drain(spool)).map((payload) => payload.slice(0, 2));
+  t.same(kept, ["r1", "r2", "r3", "r4", "r5", "r6"]);
+  t.equal(spool.status().dropped, 6, "and all of it was counted");
+});
+
+test("[TUN-6] what is acknowledged makes room before anything is dropped", async (t) => {
+  const { spool, drops } = await open(fakeAppendFiles());
+  const big = (name: string): Uint8Array => text(name.padEnd(60_000, "."));
+  for (let round = 0; round < 20; round += 1) {
+    await spool.append("result", "result", big(`r${round}`));
+    const message = await spool.next();
+    message?.acked();
+  }
+  t.same(drops, []);
+  t.equal(spool.status().messages, 0);
+});
+
+test("[TUN-6] a message larger than the whole bound is refused at once", async (t) => {
+  const { spool } = await open(fakeAppendFiles(), { limits: { ...LIMITS, bytesMax: 1000 } });
+  await t.rejects(spool.append("result", "result", new Uint8Array(1000)), { code: "spool.too-large" });
+});
+
+test("[TUN-7] who does not wait for the disk meets a bound", async (t) => {
+  const { spool } = await open(fakeAppendFiles(), { limits: { ...LIMITS, bytesMax: 100_000_000 } });
+  const appends = Array.from({ length: 10 }, () => spool.append("result", "result", new Uint8Array(200_000)));
+  const outcomes = await Promise.allSettled(appends);
+  t.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 5, "a MiB waits to be written, no more");
+  t.match(outcomes.at(-1), { status: "rejected", reason: { code: "spool.full" } });
+  await spool.append("result", "result", text("later"));
+});
+
+test("[TUN-6] what is older than the bound is dropped instead of sent, where the clock could be believed both times", async (t) => {
+  const files = fakeAppendFiles();
+  const clock = { ms: 0, sane: false };
+  const options = { clock: { nowMs: () => clock.ms }, clockIsSane: () => clock.sane };
+  const { spool, drops } = await open(files, options);
+  await spool.append("event", "event", text("of 1970"));
+  clock.ms = 1_800_000_000_000;
+  clock.sane = true;
+  await spool.append("event", "event", text("dated"));
+  clock.ms += 30 * DAY_MS;
+  t.same(await drain(spool), ["of 1970", "dated"], "a date of 1970 is no age, and 30 days are not more than 30");
+  clock.ms += 1;
+  clock.sane = false;
+  await spool.rewind();
+  t.same(await drain(spool), ["of 1970", "dated"], "a clock that cannot be believed ages nothing");
+  clock.sane = true;
+  await spool.rewind();
+  t.same(await drain(spool), ["of 1970"]);
+  t.same(drops, [{ class: "event", reason: "expired", messages: 1 }]);
+});
+
+test("[TUN-6] after a crash at most some acknowledged messages come again, none is lost", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  for (let number = 0; number < 100; number += 1) await spool.append("event", "event", text(String(number)));
+  for (let number = 0; number < 70; number += 1) (await spool.next())?.acked();
+  await spool.next(); // what the spool did in the background is done
+  const { spool: again } = await open(files); // no close: the process was killed
+  const rest = await drain(again);
+  t.ok(rest.length >= 30 && rest.length < 30 + 33, `${rest.length} come, 30 were not acknowledged`);
+  t.equal(rest.at(-1), "99");
+  t.equal(rest.length, 100 - Number(rest[0]), "without a gap");
+});
+
+test("[TUN-6] a torn tail is cut, and what was durable before it is sent", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  await spool.append("event", "event", text("whole"));
+  await spool.append("event", "event", text("torn"));
+  const [[name, bytes] = ["", new Uint8Array()]] = files.contents;
+  for (let cut = 1; cut < 20; cut += 1) {
+    files.contents.set(name, bytes.subarray(0, bytes.byteLength - cut));
+    const { spool: again, drops } = await open(files);
+    t.same(await drain(again), ["whole"]);
+    t.same(drops, [], "a torn tail is no loss: its append was never answered");
+  }
+  const { spool: again } = await open(files);
+  await again.append("event", "event", text("after"));
+  const { spool: last } = await open(files);
+  t.same(await drain(last), ["whole", "after"], "and what comes after the cut is sound");
+});
+
+test("[TUN-6] a damaged segment costs what follows in it, is counted, and holds up nothing", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  const big = (name: string): Uint8Array => text(name.padEnd(30_000, "."));
+  for (const name of ["m0", "m1", "m2", "m3", "m4"]) await spool.append("result", "result", big(name));
+  const [name = ""] = await files.list();
+  const bytes = files.contents.get(name)?.slice() ?? new Uint8Array();
+  bytes[40_000] = 0xff; // in the middle of the second
+  files.contents.set(name, bytes);
+  const { spool: again, drops } = await open(files);
+  t.same(
+    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    ["m0", "m2", "m3", "m4"],
+  );
+  t.same(drops, [{ class: "result", reason: "damaged", messages: 1 }]);
+  await again.append("result", "result", big("m5"));
+  t.same(
+    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    ["m5"],
+  );
+});
+
+test("[TUN-6] a segment that vanishes or is damaged while we run is given up and counted", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool, drops } = await open(files);
+  await spool.append("result", "result", text("one"));
+  await spool.append("result", "result", text("two"));
+  files.contents.clear();
+  await spool.rewind();
+  t.same(await drain(spool), []);
+  t.same(drops, [{ class: "result", reason: "damaged", messages: 2 }]);
+  await spool.append("result", "result", text("three"));
+  t.same(await drain(spool), ["three"]);
+  t.same(await drain((await open(files)).spool), ["three"]);
+});
+
+test("[TUN-6] an append that fails is told to its caller; the next one is sound, whatever the first left on the disk", async (t) => {
+  for (const prefixBytes of [0, 5, 20, 1_000_000]) {
+    const files = fakeAppendFiles();
+    const { spool } = await open(files);
+    await spool.append("result", "result", text("before"));
+    files.faults.failAt(1, "file.no-space", prefixBytes);
+    await t.rejects(spool.append("result", "result", text("failed")), { code: "file.no-space" });
+    await spool.append("result", "result", text("after"));
+    t.same(await drain(spool), ["before", "after"]);
+    t.same(await drain((await open(files)).spool), ["before", "after"], `with ${prefixBytes} bytes of the failed one`);
+  }
+});
+
+test("[TUN-6] a failed append that reached the disk whole takes no number from the next, though that opens a new segment", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  await spool.append("result", "result", text("before"));
+  files.faults.failAt(1, "file.write-failed", 1_000_000);
+  await t.rejects(spool.append("result", "result", text("failed")), { code: "file.write-failed" });
+  const large = "after".padEnd(70_000, ".");
+  await spool.append("result", "result", text(large));
+  t.same(await drain((await open(files)).spool), ["before", large]);
+});
+
+test("[TUN-6] a disk that stays full refuses every append, and takes them again when it has room", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  files.faults.failAlways("file.no-space");
+  await t.rejects(spool.append("result", "result", text("one")), { code: "file.no-space" });
+  await t.rejects(spool.append("event", "event", text("two")), { code: "file.no-space" });
+  files.faults.heal();
+  await spool.append("result", "result", text("three"));
+  t.same(await drain(spool), ["three"]);
+  t.equal(spool.status().messages, 1);
+});
