@@ -1,0 +1,30 @@
+// The device key: made once, found again ever after. [ID-4] [ID-6]
+import { Fault } from "../hal/fault.ts";
+import type { BirthRecord } from "../hal/identity/format.ts";
+import type { DeviceKey, KeyStore } from "../hal/ports.ts";
+
+/** The store a key is or would be in, and the key that was found there. */
+export interface FoundKey {
+  readonly store: Pick<KeyStore, "protection" | "create">;
+  readonly key?: DeviceKey;
+}
+
+/**
+ * The key of this machine's one identity. A crash after the key was made and before its birth was recorded leaves a key that is found and used: never a
+ * second one.
+ * @param birth the record, or undefined when no identity was ever made.
+ * @throws Fault `key.missing` when the recorded key is gone, `key.mismatch` when another lies in its place, `key.create-failed`.
+ */
+export async function settleKey(found: FoundKey, birth: BirthRecord | undefined): Promise<DeviceKey> {
+  if (birth === undefined) return found.key ?? (await found.store.create());
+  const recorded = `load the key recorded at birth (${birth.protection}, ${birth.keyFingerprint})`;
+  if (found.key === undefined)
+    throw new Fault("key.missing", `${recorded}: it is gone; only the owner's reset makes a new identity`);
+  const { fingerprint, protection } = found.key;
+  if (fingerprint !== birth.keyFingerprint || protection !== birth.protection)
+    throw new Fault(
+      "key.mismatch",
+      `${recorded}: found ${protection}, ${fingerprint}; only the owner's reset makes a new identity`,
+    );
+  return found.key;
+}
