@@ -1,0 +1,105 @@
+// Whether what an authority issued is a certificate for us. [ID-8]
+import { X509Certificate } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
+import { CLIENT_AUTH, isFor } from "../x509/usage.ts";
+import { CLOCK_SKEW_MS, INTERMEDIATES_MAX } from "./limits.ts";
+
+export interface Expected {
+  readonly deviceId: string;
+  /** DER SubjectPublicKeyInfo of our key. */
+  readonly publicKey: Uint8Array;
+  /** PEM of the pinned authority. */
+  readonly authority: string;
+  /** Wall clock, only when it can be trusted: at 1970 every certificate is from the future. */
+  readonly nowMs: number | undefined;
+}
+
+/** A certificate that was checked. */
+export interface DeviceCertificate {
+  /** The certificate, then its intermediates, as TLS shows them. */
+  readonly pem: string;
+  /** Hex, as Node and openssl print it. */
+  readonly serial: string;
+  /** For people: CN of who signed it, or all of the name when it has none. */
+  readonly issuer: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+/**
+ * Finds ours by its key among `certificates` (DER each, any order) and checks it.
+ * @throws Fault `enrol.mismatch` naming every fault at once, `x509.invalid` for bytes that are no certificate.
+ */
+export function checkIssued(certificates: readonly Uint8Array[], expected: Expected): DeviceCertificate {
+  const all = certificates.map((bytes) => parse(bytes));
+  const leaf = all.find((one) => one.publicKey.export({ format: "der", type: "spki" }).equals(expected.publicKey));
+  if (leaf === undefined)
+    throw new Fault("enrol.mismatch", `check issued certificate: none of ${all.length} holds our public key`);
+
+  const chain = chainTo(new X509Certificate(expected.authority), leaf, all);
+  const faults = [
+    ...faultsOf(leaf, expected),
+    ...(chain === undefined ? ["its chain does not end at the pinned authority"] : []),
+  ];
+  if (chain === undefined || faults.length > 0)
+    throw new Fault("enrol.mismatch", `check issued certificate: ${faults.join("; ")}`);
+  return {
+    pem: [leaf, ...chain].map((one) => one.toString()).join(""),
+    serial: leaf.serialNumber,
+    issuer: /^CN=(.*)$/m.exec(leaf.issuer)?.[1] ?? leaf.issuer,
+    notBeforeMs: leaf.validFromDate.getTime(),
+    notAfterMs: leaf.validToDate.getTime(),
+  };
+}
+
+/** The same for what lies on disk. @throws Fault `enrol.mismatch`, `x509.invalid`. */
+export function checkStored(pem: string, expected: Expected): DeviceCertificate {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return checkIssued(
+    blocks.map((block) => Buffer.from(block.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64")),
+    expected,
+  );
+}
+
+function parse(bytes: Uint8Array): X509Certificate {
+  try {
+    return new X509Certificate(bytes);
+  } catch (error) {
+    throw new Fault("x509.invalid", "check issued certificate: one of them is not an X.509 certificate", { cause: error });
+  }
+}
+
+function faultsOf(leaf: X509Certificate, expected: Expected): readonly string[] {
+  const { deviceId, nowMs } = expected;
+  const faults: string[] = [];
+  const commonName: unknown = leaf.toLegacyObject().subject.CN; // a list when there are several
+  if (commonName !== deviceId) faults.push(`its CN is ${JSON.stringify(commonName)}, expected "${deviceId}"`);
+  if (leaf.ca) faults.push("it is an authority's");
+  if (!isFor(leaf, CLIENT_AUTH)) faults.push("it is not for client authentication");
+  const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
+  if (!(from < to)) faults.push("it ends before it begins");
+  if (nowMs !== undefined && from > nowMs + CLOCK_SKEW_MS)
+    faults.push(`it is not valid before ${leaf.validFromDate.toISOString()}`);
+  if (nowMs !== undefined && to <= nowMs) faults.push(`it expired at ${leaf.validToDate.toISOString()}`);
+  return faults;
+}
+
+/** @returns the intermediates from `leaf` up to `pin`, without the pin; undefined when there is no way. Each step is a signature, not a name. */
+function chainTo(
+  pin: X509Certificate,
+  leaf: X509Certificate,
+  all: readonly X509Certificate[],
+): readonly X509Certificate[] | undefined {
+  const chain: X509Certificate[] = [];
+  for (let at = leaf; !isIssuedBy(at, pin);) {
+    const issuer = all.find((one) => one.ca && one !== at && !chain.includes(one) && isIssuedBy(at, one));
+    if (issuer === undefined || chain.length === INTERMEDIATES_MAX) return undefined;
+    chain.push(issuer);
+    at = issuer;
+  }
+  return chain;
+}
+
+function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}

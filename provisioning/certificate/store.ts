@@ -1,0 +1,53 @@
+// The device certificate on disk: `current`, and beside it `next` until the hub has accepted a connection with it. [ID-9]
+import type { DurableFiles } from "../../hal/ports.ts";
+import { CERTIFICATE_FILE_BYTES_MAX } from "./limits.ts";
+
+const CURRENT = "certificate.pem";
+const NEXT = "certificate-next.pem";
+
+export interface StoredCertificates {
+  /** PEM with intermediates; undefined before the first enrolment. */
+  readonly current: string | undefined;
+  /** One that has not been proven yet. */
+  readonly next: string | undefined;
+}
+
+export interface CertificateStore {
+  /** Settles a swap that a power cut interrupted, then reads. @throws Fault of {@link DurableFiles}. */
+  load(): Promise<StoredCertificates>;
+  /** First certificate, or one after an expired one: there is nothing worth keeping. */
+  putCurrent(pem: string): Promise<void>;
+  putNext(pem: string): Promise<void>;
+  /** `next` becomes `current`. Cut at any point, {@link load} finds the old pair or the new certificate alone. */
+  swap(): Promise<void>;
+  discardNext(): Promise<void>;
+}
+
+export function createCertificateStore(files: DurableFiles): CertificateStore {
+  async function read(name: string): Promise<string | undefined> {
+    const bytes = await files.get(name, CERTIFICATE_FILE_BYTES_MAX);
+    return bytes === undefined ? undefined : Buffer.from(bytes).toString("latin1");
+  }
+
+  async function write(name: string, pem: string): Promise<void> {
+    await files.put(name, Buffer.from(pem, "latin1"));
+  }
+
+  return {
+    async load() {
+      const [current, next] = [await read(CURRENT), await read(NEXT)];
+      if (next === undefined || next !== current) return { current, next };
+      await files.remove(NEXT); // the swap got as far as its first step
+      return { current, next: undefined };
+    },
+    putCurrent: async (pem) => write(CURRENT, pem),
+    putNext: async (pem) => write(NEXT, pem),
+    async swap() {
+      const next = await read(NEXT);
+      if (next === undefined) return;
+      await write(CURRENT, next);
+      await files.remove(NEXT);
+    },
+    discardNext: async () => files.remove(NEXT),
+  };
+}

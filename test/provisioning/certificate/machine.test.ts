@@ -1,0 +1,100 @@
+import fc from "fast-check";
+import { test } from "tap";
+import { type Event, next, start, type State } from "../../../provisioning/certificate/machine.ts";
+import { RETRY_MS_MAX, RETRY_MS_MIN } from "../../../provisioning/certificate/limits.ts";
+
+const DAY_MS = 86_400_000;
+const CURRENT = { notBeforeMs: 0, notAfterMs: 100 * DAY_MS };
+const NEXT = { notBeforeMs: 80 * DAY_MS, notAfterMs: 180 * DAY_MS };
+
+test("[ID-9] renewal starts at 80 % of the lifetime, spread over 4 % of it", (t) => {
+  for (const [jitter, day] of [
+    [0, 80],
+    [0.5, 82],
+    [0.999, 83.996],
+  ] as const) {
+    const { state } = start(CURRENT, undefined, jitter);
+    t.same(next(state, { kind: "tick", nowMs: day * DAY_MS - 1 }), { state, effects: [] });
+    t.same(next(state, { kind: "tick", nowMs: day * DAY_MS }).effects, [{ do: "request-renewal" }]);
+  }
+  t.end();
+});
+
+test("[ID-9] a new certificate replaces the old only after the hub has accepted it", (t) => {
+  const renewing: State = { at: "renewing", current: CURRENT, attempt: 1 };
+  const issued = next(renewing, { kind: "issued", next: NEXT });
+  t.match(issued, { state: { at: "proving", current: CURRENT, next: NEXT }, effects: [{ do: "connect-with-next" }] });
+  const proven = next(issued.state, { kind: "proven", jitter: 0 });
+  t.match(proven, { state: { at: "fresh", current: NEXT, renewAtMs: 160 * DAY_MS }, effects: [{ do: "swap-durably" }] });
+  const refused = next(issued.state, { kind: "rejected-by-hub", nowMs: 81 * DAY_MS, jitter: 0 });
+  t.match(refused, { state: { at: "due", current: CURRENT }, effects: [{ do: "discard-next" }] });
+  t.match(
+    start(CURRENT, NEXT, 0),
+    { state: { at: "proving" }, effects: [{ do: "connect-with-next" }] },
+    "and after a reboot too",
+  );
+  t.end();
+});
+
+test("[ID-9] failures are retried within the lifetime, Retry-After is honoured, and a clock set back stretches no wait", (t) => {
+  const renewing: State = { at: "renewing", current: CURRENT, attempt: 3 };
+  const failed = next(renewing, { kind: "failed", code: "enrol.unreachable", nowMs: 85 * DAY_MS, jitter: 0.9 });
+  t.match(failed, { state: { at: "due", attempt: 3 }, effects: [] });
+  t.same(next(failed.state, { kind: "tick", nowMs: 85 * DAY_MS + 1 }), { state: failed.state, effects: [] });
+  t.match(next(failed.state, { kind: "tick", nowMs: 86 * DAY_MS }), { state: { at: "renewing", attempt: 4 } });
+  t.match(next(failed.state, { kind: "tick", nowMs: 1 }), { state: { at: "renewing" } });
+  const later = next(renewing, { kind: "later", nowMs: 85 * DAY_MS, retryAfterMs: 60_000, jitter: 0.5 });
+  t.match(later.state, { at: "due", retryAtMs: 85 * DAY_MS + 63_000 });
+  t.end();
+});
+
+test("[ID-9] an expired certificate, by our clock or by the hub's, leads to enrolment again", (t) => {
+  const states: State[] = [
+    start(CURRENT, undefined, 0).state,
+    { at: "due", current: CURRENT, retryAtMs: 0, attempt: 9 },
+    { at: "renewing", current: CURRENT, attempt: 1 },
+  ];
+  for (const state of states)
+    t.same(next(state, { kind: "tick", nowMs: 100 * DAY_MS }), { state: { at: "expired" }, effects: [{ do: "enrol-again" }] });
+  const proving: State = { at: "proving", current: CURRENT, next: NEXT };
+  t.same(next(proving, { kind: "tick", nowMs: 101 * DAY_MS }).effects, [], "the next one is still good: it is proven first");
+  t.same(next(proving, { kind: "tick", nowMs: 180 * DAY_MS }).effects, [{ do: "enrol-again" }]);
+  const refused = { kind: "failed", code: "enrol.unauthorized", nowMs: 1, jitter: 0 } as const;
+  t.same(next({ at: "renewing", current: CURRENT, attempt: 1 }, refused).effects, [{ do: "enrol-again" }]);
+  t.end();
+});
+
+test("[ID-9] whatever happens in whatever order: waits stay in bounds, and only a proven certificate is swapped in", (t) => {
+  const nowMs = fc.integer({ min: 0, max: 200 * DAY_MS });
+  const jitter = fc.double({ min: 0, max: 0.999, noNaN: true });
+  const event: fc.Arbitrary<Event> = fc.oneof(
+    fc.record({ kind: fc.constant("tick" as const), nowMs }),
+    fc.record({ kind: fc.constant("issued" as const), next: fc.constant(NEXT) }),
+    fc.record({ kind: fc.constant("later" as const), nowMs, retryAfterMs: fc.integer({ min: 1000, max: 3_600_000 }), jitter }),
+    fc.record({
+      kind: fc.constant("failed" as const),
+      code: fc.constantFrom("enrol.unreachable", "enrol.unauthorized"),
+      nowMs,
+      jitter,
+    }),
+    fc.record({ kind: fc.constant("proven" as const), jitter }),
+    fc.record({ kind: fc.constant("rejected-by-hub" as const), nowMs, jitter }),
+  );
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 40 }), (events) => {
+      let { state } = start(CURRENT, undefined, 0);
+      for (const one of events) {
+        const step = next(state, one);
+        if (step.effects.some((effect) => effect.do === "swap-durably") && !(state.at === "proving" && one.kind === "proven"))
+          return false;
+        if (step.state.at === "due" && step.state !== state && "nowMs" in one) {
+          const wait = step.state.retryAtMs - one.nowMs;
+          if (wait < RETRY_MS_MIN || wait > RETRY_MS_MAX) return false;
+        }
+        state = step.state;
+      }
+      return true;
+    }),
+  );
+  t.end();
+});
