@@ -6,17 +6,15 @@ import { der } from "../x509/format/index.ts";
 import type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import { readEnrolAnswer, refusal } from "./est-status.ts";
-import { type Answer, exchange, type Question, within } from "./exchange.ts";
+import { type Answer, exchange, type Patience, type Question, within } from "./exchange.ts";
 import type { Hub } from "./hub.ts";
-import { EXCHANGE_TIMEOUT_MS, RESPONSE_BYTES_MAX } from "./limits.ts";
+import { RESPONSE_BYTES_MAX } from "./limits.ts";
 import { openStrict, secureContextFor } from "./tls.ts";
 
-export interface EstOptions {
+export interface EstOptions extends Patience {
   readonly hub: Hub;
   /** Authorities with several roles tell them apart by it: `/.well-known/est/{label}/...`. */
   readonly label?: string | undefined;
-  /** For one exchange; tests shorten it. */
-  readonly timeoutMs?: number | undefined;
 }
 
 type Operation = "cacerts" | "csrattrs" | "simpleenroll" | "simplereenroll";
@@ -25,14 +23,12 @@ const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
 
 /** @returns an enroller that holds nothing open between calls. */
 export function createEstEnroller(options: EstOptions): Enroller {
-  const { hub, label, timeoutMs = EXCHANGE_TIMEOUT_MS } = options;
+  const { hub, label } = options;
   const contexts = keepLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
 
   async function ask(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<Answer> {
-    return within(
-      `EST /${operation}`,
-      async (signal) => exchange(await openStrict(hub, contexts(client), signal), questionOf(hub, label, operation, request)),
-      timeoutMs,
+    return within(`EST /${operation}`, options, async (signal) =>
+      exchange(await openStrict(hub, contexts(client), signal), questionOf(hub, label, operation, request)),
     );
   }
 

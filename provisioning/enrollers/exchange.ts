@@ -34,20 +34,23 @@ export async function exchange(stream: Duplex, question: Question): Promise<Answ
   }
 }
 
-/**
- * Runs an attempt under one deadline, whichever step it hangs in. @throws Fault `enrol.timeout`.
- * @param timeoutMs at most 2^31 - 1.
- */
-export async function within<T>(
-  what: string,
-  attempt: (signal: AbortSignal) => Promise<T>,
-  timeoutMs: number = EXCHANGE_TIMEOUT_MS,
-): Promise<T> {
+export interface Patience {
+  /** At most 2^31 - 1. */
+  readonly timeoutMs?: number | undefined;
+  /** The program is ending: no answer is waited for any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs an attempt under one deadline, whichever step it hangs in. @throws Fault `enrol.timeout`, or `enrol.unreachable` when it was called off. */
+export async function within<T>(what: string, patience: Patience, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { timeoutMs = EXCHANGE_TIMEOUT_MS, signal } = patience;
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), timeoutMs);
   try {
-    return await attempt(deadline.signal);
+    return await attempt(signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, signal]));
   } catch (error) {
+    if (signal?.aborted === true)
+      throw new Fault("enrol.unreachable", `${what}: called off, the program is ending`, { cause: error });
     if (!deadline.signal.aborted) throw error;
     throw new Fault("enrol.timeout", `${what}: no whole answer within ${timeoutMs / 1000} s`, { cause: error });
   } finally {

@@ -8,7 +8,7 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { isFor, maySign, SERVER_AUTH } from "../x509/usage.ts";
 import { refusal } from "./est-status.ts";
-import { exchange, within } from "./exchange.ts";
+import { exchange, type Patience, within } from "./exchange.ts";
 import { addressOf, type Hub } from "./hub.ts";
 import { open, openStrict, secureContextFor } from "./tls.ts";
 
@@ -30,20 +30,16 @@ export async function askHubTime<const S extends v.GenericSchema>(
   hub: Hub,
   dates: "strict" | "waived",
   question: HubTimeQuestion<S>,
-  timeoutMs?: number,
+  patience: Patience = {},
 ): Promise<v.InferOutput<S>> {
   const what = `POST ${question.path}`;
   const { path, body, bytesMax } = question;
-  const answer = await within(
-    what,
-    async (signal) => {
-      const socket =
-        dates === "strict" ? await openStrict(hub, secureContextFor(hub, undefined), signal) : await openDatesWaived(hub, signal);
-      const headers = { "content-type": "application/json" };
-      return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
-    },
-    timeoutMs,
-  );
+  const answer = await within(what, patience, async (signal) => {
+    const socket =
+      dates === "strict" ? await openStrict(hub, secureContextFor(hub, undefined), signal) : await openDatesWaived(hub, signal);
+    const headers = { "content-type": "application/json" };
+    return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
+  });
   if (answer.status !== 200) throw refusal(answer, what);
   return check(question.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
 }

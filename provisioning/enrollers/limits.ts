@@ -12,5 +12,3 @@ export const RETRY_AFTER_MS_DEFAULT = 60_000;
 
 /** Of an authority's own words, this much is quoted. */
 export const QUOTED_CHARACTERS_MAX = 160;
-/** Intermediate authorities between a certificate and the pin. */
-export const INTERMEDIATES_MAX = 3;

@@ -1,0 +1,37 @@
+// What enrolment needs of the rest of the agent, and what it tells.
+import type { Fault } from "../../hal/fault.ts";
+import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
+import type { CertificateStore, DeviceCertificate } from "../certificate/index.ts";
+import type { RequestOptions } from "../csr.ts";
+import type { Enroller } from "../enrollers/index.ts";
+
+export interface EnrolmentPorts {
+  readonly enroller: Enroller;
+  readonly identity: DeviceIdentity;
+  readonly request: RequestOptions;
+  /** The device's key: made by the first call ever, the same one afterwards, its birth recorded before it is returned. [ID-6] */
+  readonly settleKey: () => Promise<DeviceKey>;
+  readonly files: DurableFiles;
+  readonly store: CertificateStore;
+  /** PEM of the pinned authority. */
+  readonly authority: string;
+  readonly clock: Clock;
+  /** Whether the wall clock may decide that a certificate is out of date. */
+  readonly clockTrusted: () => boolean;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly report: (progress: Progress) => void;
+}
+
+export type Progress =
+  | { readonly kind: "key-ready"; readonly key: DeviceKey }
+  | { readonly kind: "requested" }
+  /** An operator has yet to approve id and fingerprint, or something failed: asked again after `forMs`. */
+  | { readonly kind: "waiting"; readonly fault: Fault; readonly forMs: number }
+  | { readonly kind: "certificate-ready"; readonly certificate: DeviceCertificate };
+
+export interface Enrolled {
+  readonly key: DeviceKey;
+  readonly certificate: DeviceCertificate;
+}

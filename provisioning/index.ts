@@ -1,0 +1,14 @@
+// Who am I: key, request, enrolment, certificate, renewal, and hub time, which a first boot may need before all of them.
+export {
+  type CertificateStore,
+  checkStored,
+  createCertificateStore,
+  createRenewal,
+  type DeviceCertificate,
+  type Renewal,
+  type RenewalNeed,
+} from "./certificate/index.ts";
+export { describeRequest, type RequestOptions, signRequest } from "./csr.ts";
+export { askHubTime, certificateFaultCode, createEstEnroller, type Enroller, type Hub } from "./enrollers/index.ts";
+export { type Enrolled, type Enrolment, type EnrolmentPorts, type Progress, startEnrolment } from "./enrolment/index.ts";
+export { type FoundKey, settleKey } from "./key.ts";
