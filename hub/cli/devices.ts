@@ -1,6 +1,6 @@
 // `sallyport-hub devices ...`: what operators decide. [ID-7]
 import { userInfo } from "node:os";
-import { approve, deny, revoke } from "../devices/index.ts";
+import { adopt, approve, deny, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type Command, JSON_OPTION, STATE_OPTION, type Terminal } from "./command.ts";
 import { deviceLines } from "./render.ts";
@@ -29,13 +29,14 @@ export const devicesList: Command = {
 
 export const devicesApprove: Command = {
   name: "devices approve",
-  usage: "devices approve ID FINGERPRINT --state DIR [--json]",
-  help: "Lets this id in with this key. Compare both with what the device shows on its console first.",
-  options: OPTIONS,
+  usage: "devices approve ID FINGERPRINT --state DIR [--changed] [--json]",
+  help: "Lets this id in with this key. Compare both with what the device shows on its console first. --changed takes what an approved device says of itself now.",
+  options: { ...OPTIONS, changed: { type: "boolean" } },
   args: ["ID", "FINGERPRINT"],
   run: async (given, terminal) =>
     withState(given, (opened) => {
-      const device = approve(opened, deviceIdOf(given), fingerprintOf(given.arg("FINGERPRINT")), operator());
+      const decide = given.flag("changed") ? adopt : approve;
+      const device = decide(opened, deviceIdOf(given), fingerprintOf(given.arg("FINGERPRINT")), operator());
       return tell(given.flag("json"), terminal, [device], "it gets its certificate when it asks next");
     }),
 };
@@ -84,8 +85,8 @@ function tell(json: boolean, terminal: Terminal, devices: readonly Device[], the
 }
 
 /** A device as data: without the request's bytes. */
-function shown({ csr: _csr, ...device }: Device): Omit<Device, "csr"> {
-  return device;
+function shown({ csr: _csr, proposed, ...device }: Device): object {
+  return { ...device, changed: proposed !== undefined };
 }
 
 /** For the journal: who decided. */

@@ -23,6 +23,10 @@ export function deviceLines(device: Device, connection: Connection | undefined):
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
     `  audit    ${auditKey === undefined ? "no key in the request: its log cannot be witnessed" : "key known"}`,
   ];
+  if (device.proposed !== undefined)
+    lines.push(
+      `  changed  it says something else of itself now; if that is right: devices approve ${id} ${fingerprint} --changed`,
+    );
   if (connection !== undefined) {
     const { sinceMs, protocol, cipher, group, serial } = connection;
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);

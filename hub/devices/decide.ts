@@ -3,6 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
 import type { Device } from "../store/index.ts";
 import type { Desk } from "./desk.ts";
+import { readRequest } from "./enrol.ts";
 import { revoked } from "./refusal.ts";
 
 type Books = Pick<Desk, "store" | "journal">;
@@ -26,6 +27,23 @@ export function approve({ store, journal }: Books, id: DeviceId, fingerprint: Fi
     store.devices.decide(id, fingerprint, "approved", Date.now(), by);
     journal("device.approved", id, { fingerprint, by });
     return { ...known, state: "approved" };
+  });
+}
+
+/**
+ * Takes what an approved device says of itself now, names or audit key, in place of what was approved: after a repair, or when its warden began a new log.
+ * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed.
+ */
+export function adopt({ store, journal }: Books, id: DeviceId, fingerprint: Fingerprint, by: string): Device {
+  return store.transaction(() => {
+    const known = store.devices.find(id, fingerprint);
+    if (known?.state !== "approved" || known.proposed === undefined)
+      throw new Fault("hub.device-unknown", `take the changed request of "${id}" with key ${fingerprint}: there is none`);
+    const { csr, request } = readRequest(known.proposed);
+    const { serialNumber, uris, auditKey } = request;
+    store.devices.adopt({ id, fingerprint, csr, serialNumber, uris, auditKey, address: known.address, seenAtMs: known.seenAtMs });
+    journal("device.approved", id, { fingerprint, by, changed: true });
+    return { ...known, csr, serialNumber, uris, auditKey, proposed: undefined };
   });
 }
 

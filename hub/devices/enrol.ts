@@ -108,12 +108,8 @@ function serve(
 ): Outcome {
   const { store, journal } = desk;
   const { id, fingerprint } = asked;
-  const changed = differences(known, asked.request);
-  if (changed !== "") {
-    journal("device.request-changed", id, { fingerprint, changed, address });
-    const why = `the request of "${id}" differs from the approved one in: ${changed}; reset the device to enrol it anew`;
-    return { kind: "refused", fault: new Fault("enrol.mismatch", why) };
-  }
+  const refusal = changed(desk, asked, known, address);
+  if (refusal !== undefined) return { kind: "refused", fault: refusal };
   const newest = store.certificates.newest(id, fingerprint);
   if (newest !== undefined && newest.serial !== shownSerial) {
     const lifeMs = newest.notAfterMs - newest.issuedAtMs;
@@ -151,13 +147,26 @@ function refused(desk: Desk, { id, fingerprint }: Asked, fault: Fault, address: 
 }
 
 /**
- * What was approved is what gets a certificate: subject, names and audit key as the operator let them in [AUD-7]. RFC 7030 section 4.2.2 asks this of
- * renewal; we ask it always.
+ * What was approved is what gets a certificate (RFC 7030 section 4.2.2 asks it of renewal; we ask it always), and the audit key approved is the one that counts
+ * [AUD-7]. A request that says something else is kept for the operator to take. Other names get no certificate until then; another audit key does not stand
+ * in the certificate, so the device keeps its tunnel and only its log goes unwitnessed.
  */
-function differences(known: Device, request: CertificateRequest): string {
-  const changed: string[] = [];
-  if (known.serialNumber !== request.serialNumber) changed.push("serialNumber");
-  if (known.uris.toSorted().join(" ") !== request.uris.toSorted().join(" ")) changed.push("names");
-  if (known.auditKey !== request.auditKey) changed.push("audit key");
-  return changed.join(", ");
+function changed(
+  { store, journal }: Desk,
+  { id, fingerprint, csr, request }: Asked,
+  known: Device,
+  address: string,
+): Fault | undefined {
+  const names: string[] = [];
+  if (known.serialNumber !== request.serialNumber) names.push("serialNumber");
+  if (known.uris.toSorted().join(" ") !== request.uris.toSorted().join(" ")) names.push("names");
+  const all = known.auditKey === request.auditKey ? names : [...names, "audit key"];
+  if (all.length === 0) return undefined;
+  journal("device.request-changed", id, { fingerprint, changed: all.join(", "), address });
+  store.devices.propose(id, fingerprint, csr);
+  if (names.length === 0) return undefined;
+  return new Fault(
+    "enrol.mismatch",
+    `the request of "${id}" differs from the approved one in: ${all.join(", ")}; if that is right, on the hub: sallyport-hub devices approve ${id} ${fingerprint} --changed`,
+  );
 }

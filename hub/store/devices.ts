@@ -19,6 +19,8 @@ export interface Device {
   readonly uris: readonly string[];
   /** C2SP verifier key, from the request. [AUD-7] */
   readonly auditKey: string | undefined;
+  /** Of an approved device: a later request with other names or another audit key, until an operator takes it. PKCS#10 DER. */
+  readonly proposed: Uint8Array | undefined;
   /** Where the request came from last. */
   readonly address: string;
   readonly requestedAtMs: number;
@@ -27,7 +29,7 @@ export interface Device {
   readonly decidedBy: string | undefined;
 }
 
-export type NewRequest = Omit<Device, "state" | "requestedAtMs" | "decidedAtMs" | "decidedBy">;
+export type NewRequest = Omit<Device, "state" | "proposed" | "requestedAtMs" | "decidedAtMs" | "decidedBy">;
 
 export interface Devices {
   /** At most `countMax`, by id. */
@@ -39,6 +41,9 @@ export interface Devices {
   pendingCount(): number;
   /** A new pending request, or a pending one made anew; a decided one is left as it is. */
   request(request: NewRequest): void;
+  propose(id: DeviceId, fingerprint: Fingerprint, csr: Uint8Array): void;
+  /** Puts `request` in the place of the approved one. */
+  adopt(request: NewRequest): void;
   decide(id: DeviceId, fingerprint: Fingerprint, state: DeviceState, atMs: number, by: string): void;
   /** Drops pending requests not repeated since `beforeMs`. @returns how many. */
   dropPending(beforeMs: number): number;
@@ -59,6 +64,11 @@ export function openDevices(database: DatabaseSync): Devices {
      ON CONFLICT (id, fingerprint) DO UPDATE SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey,
        address = :address, seenAt = :seenAt WHERE state = 'pending'`,
   );
+  const propose = database.prepare("UPDATE devices SET proposed = ? WHERE id = ? AND fingerprint = ?");
+  const adopt = database.prepare(
+    `UPDATE devices SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey, proposed = NULL
+     WHERE id = :id AND fingerprint = :fingerprint`,
+  );
   const decide = database.prepare(
     "UPDATE devices SET state = :state, decidedAt = :at, decidedBy = :by WHERE id = :id AND fingerprint = :fingerprint",
   );
@@ -72,6 +82,12 @@ export function openDevices(database: DatabaseSync): Devices {
     request: (asked) => {
       const { id, fingerprint, csr, serialNumber = null, auditKey = null, address, seenAtMs: seenAt } = asked;
       request.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(asked.uris), auditKey, address, seenAt });
+    },
+    propose: (id, fingerprint, csr) => {
+      propose.run(csr, id, fingerprint);
+    },
+    adopt: ({ id, fingerprint, csr, serialNumber = null, uris, auditKey = null }) => {
+      adopt.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(uris), auditKey });
     },
     decide: (id, fingerprint, state, at, by) => {
       decide.run({ id, fingerprint, state, at, by });
@@ -93,6 +109,7 @@ function device(row: Row): Device {
     serialNumber: optional(text, row, "serialNumber"),
     uris: check(urisSchema, parseJson(text(row, "uris"), URIS_BYTES_MAX, "stored URIs"), "stored URIs", "hub.store-failed"),
     auditKey: optional(text, row, "auditKey"),
+    proposed: optional(blob, row, "proposed"),
     address: text(row, "address"),
     requestedAtMs: integer(row, "requestedAt"),
     seenAtMs: integer(row, "seenAt"),

@@ -11,6 +11,8 @@ CREATE TABLE devices (
   serialNumber TEXT,
   uris TEXT NOT NULL,
   auditKey TEXT,
+  -- a later request that says something else than the approved one
+  proposed BLOB,
   address TEXT NOT NULL,
   requestedAt INTEGER NOT NULL,
   seenAt INTEGER NOT NULL,

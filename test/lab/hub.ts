@@ -1,26 +1,34 @@
 // A real hub for tests, embedded on free ports, and devices that enrol and connect with our formats and a real MQTT client.
-import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:https";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { type IClientOptions, MqttClient } from "mqtt";
 import * as v from "valibot";
-import type { Test } from "tap";
+import type { AuditDelivery } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/identity/format.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../hub/index.ts";
 import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../provisioning/x509/format/index.ts";
-import { checkpointOrigin, ed25519Raw, encodeVerifier, type Verifier, verifierOf } from "../../warden/audit/format/index.ts";
+import {
+  auditRecord,
+  checkpointOrigin,
+  consistencyRanges,
+  ed25519Raw,
+  encodeAuditRecord,
+  encodeCheckpoint,
+  encodeNote,
+  encodeVerifier,
+  leafHash,
+  rootOf,
+  signNote,
+  type Verifier,
+  verifierOf,
+} from "../../warden/audit/format/index.ts";
+import { temporaryDirectory } from "./temporary.ts";
 
-type Teardown = Pick<Test, "teardown">;
-
-export function temporaryDirectory(t: Teardown, name: string): string {
-  const directory = mkdtempSync(join(tmpdir(), `sallyport-${name}-`));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
+interface Teardown {
+  teardown(work: () => unknown): void;
 }
 
 /** A fresh hub on free ports of 127.0.0.1, stopped when the test ends. With `state` a hub that `init` made before. */
@@ -28,7 +36,7 @@ export async function labHub(
   t: Teardown,
   options: Partial<HubOptions> = {},
 ): Promise<{ readonly hub: Hub; readonly state: string }> {
-  const state = options.state ?? temporaryDirectory(t, "hub");
+  const state = options.state ?? (await temporaryDirectory(t));
   if (options.state === undefined) initHub({ state, name: "lab hub", hosts: ["localhost", "127.0.0.1"] });
   const hub = await startHub({ listen: "127.0.0.1", estPort: 0, mqttPort: 0, retryAfterS: 1, ...options, state });
   t.teardown(async () => hub.stop());
@@ -67,7 +75,7 @@ export async function labDevice(id: string, options: LabDeviceOptions = {}): Pro
     id: v.parse(deviceIdSchema, id),
     fingerprint: keyFingerprint(publicKey),
     key,
-    keyPem: key.export({ format: "pem", type: "pkcs8" }).toString(),
+    keyPem: key.export({ format: "pem", type: "pkcs8" }),
     audit,
     csr,
   };
@@ -197,4 +205,42 @@ export async function connect(
     client.on("close", () => resolve("closed"));
   });
   return { client, connack, socket };
+}
+
+/** A device's log as its warden would keep it: records, and signed checkpoints of any size with their proofs. */
+export interface LabLog {
+  readonly records: readonly Uint8Array[];
+  /** As on `up/audit`: from `oldSize` to `size`. */
+  delivery(oldSize: number, size: number): AuditDelivery["body"];
+}
+
+/** @param mark goes into every record, so that logs of different marks have different histories. */
+export function labLog(device: LabDevice, size: number, mark = "one"): LabLog {
+  const records = Array.from({ length: size }, (_, seq) =>
+    encodeAuditRecord(
+      auditRecord(
+        { event: "agent.started", result: "ok", detail: { mark } },
+        { seq, atMs: 1_800_000_000_000 + seq, monotonicMs: seq, bootId: "b0", clockSynced: false },
+      ),
+    ),
+  );
+  const leaves = records.map((record) => leafHash(record));
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+  return {
+    records,
+    delivery: (oldSize, to) => {
+      const text = encodeCheckpoint({ origin: checkpointOrigin(device.id), size: to, root: rootOf(leaves, 0, to) });
+      return {
+        oldSize,
+        checkpoint: encodeNote({ text, signatures: [signNote(text, device.audit)] }),
+        proof: consistencyRanges(oldSize, to).map(({ start, end }) => base64(rootOf(leaves, start, end))),
+        records: records.slice(oldSize, to).map((record) => base64(record)),
+      };
+    },
+  };
+}
+
+/** A message as the agent sends it. */
+export function labMessage(body: unknown, id: string = randomUUID()): string {
+  return JSON.stringify({ v: 1, id, at: new Date().toISOString(), body });
 }

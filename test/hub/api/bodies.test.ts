@@ -1,0 +1,55 @@
+// What comes over HTTPS besides good requests: other encodings, other types, garbage, too much.
+import { test } from "tap";
+import { ask, EST, labDevice, labHub, simpleEnrol } from "../../lab/hub.ts";
+import { decodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
+
+test("[ID-7] base64 with line breaks and blanks is read (RFC 8951 section 3.1)", async (t) => {
+  const { hub } = await labHub(t);
+  const { csr } = await labDevice("gw-1");
+  const wrapped = Buffer.from(csr).toString("base64").replaceAll(/.{60}/g, "$&\r\n  ");
+  t.equal((await ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: `${wrapped}\n\n` })).status, 202);
+});
+
+test("what is no request is refused with a status and words that say what was expected", async (t) => {
+  const { hub } = await labHub(t);
+  const { csr } = await labDevice("gw-1");
+  const post = async (body: string | Uint8Array, type = "application/pkcs10") => {
+    const answer = await ask(hub, `${EST}/simpleenroll`, { type, body });
+    t.match(answer.headers["content-type"], /^text\/plain/);
+    t.match(answer.body.toString(), /\n$/);
+    return [answer.status, answer.body.toString()];
+  };
+  const base64 = Buffer.from(csr).toString("base64");
+  t.match(await post("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"), [
+    400,
+    /openssl req -outform DER \| base64/,
+  ]);
+  t.match(await post(csr), [400, /not base64/]);
+  t.match(await post("!!!!"), [400, /not base64/]);
+  t.match(await post(base64.slice(0, 400)), [400, /^csr\.invalid/], "truncated");
+  const flipped = Buffer.from(csr);
+  flipped[40] = (flipped[40] ?? 0) ^ 1;
+  t.match(await post(flipped.toString("base64")), [400, /^csr\.invalid/], "one bit changed");
+  t.match(await post("A".repeat(20_000)), [413, /more than 16384 bytes/]);
+  t.match(await post(base64, "text/xml"), [415, /application\/pkcs10/]);
+  t.equal((await ask(hub, "/nowhere")).status, 404);
+  t.equal((await ask(hub, `${EST}/simpleenroll`)).status, 404, "GET where POST is meant");
+  t.equal((await simpleEnrol(hub, csr)).status, 202, "and the hub goes on");
+});
+
+test("[ID-7] /cacerts gives the pinned authority, /csrattrs what a request must be, /healthz that the hub is there", async (t) => {
+  const { hub } = await labHub(t);
+  const cacerts = await ask(hub, `${EST}/cacerts`);
+  t.match(cacerts.headers["content-type"], /^application\/pkcs7-mime/);
+  const [authority, ...others] = decodeCertsOnly(Buffer.from(cacerts.body.toString(), "base64"));
+  t.equal(others.length, 0);
+  t.equal(Buffer.from(authority ?? []).toString("base64"), hub.anchors.authority.replaceAll(/-----[A-Z ]+-----|\n/g, ""));
+  const csrattrs = await ask(hub, `${EST}/csrattrs`);
+  t.equal(csrattrs.headers["content-type"], "application/csrattrs");
+  // SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }
+  t.equal(
+    Buffer.from(csrattrs.body.toString(), "base64").toString("hex"),
+    "3021301506072a8648ce3d0201310a06082a8648ce3d03010706082a8648ce3d040302",
+  );
+  t.equal((await ask(hub, "/healthz")).body.toString(), "ok\n");
+});

@@ -1,0 +1,133 @@
+// Enrolment at a real hub over real TLS: who gets a certificate, who waits, who is refused.
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { test } from "tap";
+import { certificateIn, enrolled, labAuditKey, labDevice, labHub, simpleEnrol, simpleReenrol } from "../../lab/hub.ts";
+import { adopt, deny, revoke } from "../../../hub/devices/index.ts";
+import { journalOf } from "../../../hub/journal.ts";
+
+test("[ID-7] a new id waits with 202 and Retry-After until id and fingerprint are approved together", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const first = await simpleEnrol(hub, device.csr);
+  t.equal(first.status, 202);
+  t.equal(first.headers["retry-after"], "1");
+  t.match(first.body.toString(), `sallyport-hub devices approve gw-1 ${device.fingerprint}`, "says what its operator does next");
+
+  const other = await labDevice("gw-2");
+  t.throws(() => hub.approve(device.id, other.fingerprint), { code: "hub.device-unknown" }, "right id, wrong key");
+  t.throws(() => hub.approve(other.id, device.fingerprint), { code: "hub.device-unknown" }, "right key, wrong id");
+  t.equal((await simpleEnrol(hub, device.csr)).status, 202);
+
+  hub.approve(device.id, device.fingerprint);
+  const certificate = new X509Certificate(certificateIn(await simpleEnrol(hub, device.csr)));
+  t.ok(certificate.checkPrivateKey(device.key));
+});
+
+test("[ID-7] another key with an approved id waits, raises an alert, and never takes the id over", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  await enrolled(hub, device);
+  const impostor = await labDevice("gw-1");
+  t.equal((await simpleEnrol(hub, impostor.csr)).status, 202);
+  t.equal(hub.store.devices.approved(device.id)?.fingerprint, device.fingerprint);
+  t.match(hub.store.journal.tail(10, "alert"), [
+    { event: "device.other-key", deviceId: "gw-1", detail: { fingerprint: impostor.fingerprint, approved: device.fingerprint } },
+  ]);
+  t.throws(() => hub.approve(impostor.id, impostor.fingerprint), { code: "hub.device-conflict", message: /devices revoke gw-1/ });
+
+  revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
+  hub.approve(impostor.id, impostor.fingerprint);
+  t.equal((await simpleEnrol(hub, impostor.csr)).status, 200, "after the owner's word the new key has the id");
+  const refused = await simpleEnrol(hub, device.csr);
+  t.equal(refused.status, 403);
+  t.match(refused.body.toString(), /^hub\.device-revoked: /);
+});
+
+test("[ID-7] a denied request is refused in words, and may be approved after all", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  await simpleEnrol(hub, device.csr);
+  deny({ store: hub.store, journal: journalOf(hub.store) }, device.id, undefined, "test");
+  const refused = await simpleEnrol(hub, device.csr);
+  t.equal(refused.status, 403);
+  t.match(refused.body.toString(), /^hub\.device-denied: /);
+  hub.approve(device.id, device.fingerprint);
+  t.equal((await simpleEnrol(hub, device.csr)).status, 200);
+});
+
+test("[ID-9] asking again with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
+  const { hub } = await labHub(t, { certificateLifeMs: 4000 });
+  const device = await labDevice("gw-1");
+  const first = await enrolled(hub, device);
+  t.equal(certificateIn(await simpleEnrol(hub, device.csr)), first, "the same one while it has half its life");
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  const second = certificateIn(await simpleEnrol(hub, device.csr));
+  t.not(second, first, "a new one after that, with the approval of before");
+});
+
+test("[ID-9] renewal shows the current certificate and keeps id, names and key", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const renewed = certificateIn(await simpleReenrol(hub, device.csr, cert, device.keyPem));
+  t.not(renewed, cert);
+  t.ok(new X509Certificate(renewed).checkPrivateKey(device.key));
+  t.equal(
+    certificateIn(await simpleReenrol(hub, device.csr, cert, device.keyPem)),
+    renewed,
+    "its answer was lost: the same again",
+  );
+
+  const rekeyed = await labDevice("gw-1", { audit: device.audit });
+  t.match(await said(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
+  const other = await labDevice("gw-2", { key: device.key });
+  t.match(await said(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate shown is of "gw-1"/]);
+  const renamed = await labDevice("gw-1", { key: device.key, audit: device.audit, uris: ["urn:dev:mac:02005efffe10ffff"] });
+  t.match(await said(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [403, /differs from the approved one in: names/]);
+});
+
+test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked one is 401", async (t) => {
+  const { hub } = await labHub(t);
+  const stranger = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const foreign = await enrolled(stranger.hub, device);
+  t.match(await said(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
+  revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
+  t.match(await said(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
+  t.match(hub.store.journal.tail(10, "warning"), [{ event: "enrolment.refused" }, { event: "enrolment.refused" }]);
+});
+
+test("[AUD-7] the audit key is the one that was approved; another raises an alert and waits for the operator", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const approved = hub.store.devices.approved(device.id)?.auditKey;
+  const changed = await labDevice("gw-1", { key: device.key, audit: labAuditKey("gw-1") });
+  t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 200, "its certificate does not hang on the log");
+  t.equal(hub.store.devices.approved(device.id)?.auditKey, approved);
+  t.match(hub.store.journal.tail(10, "alert"), [{ event: "device.request-changed", detail: { changed: "audit key" } }]);
+  adopt({ store: hub.store, journal: journalOf(hub.store) }, device.id, device.fingerprint, "test");
+  t.not(hub.store.devices.approved(device.id)?.auditKey, approved);
+});
+
+test("requests for one id are bounded, so that nobody fills the store by asking", async (t) => {
+  const { hub } = await labHub(t);
+  const statuses: number[] = [];
+  for (let index = 0; index < 9; index++) statuses.push((await simpleEnrol(hub, (await labDevice("gw-1")).csr)).status);
+  t.same(statuses, [...Array.from({ length: 8 }, () => 202), 503]);
+});
+
+test("a request whose names or audit key are not a device's own is refused", async (t) => {
+  const { hub } = await labHub(t);
+  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => said(simpleEnrol(hub, (await device).csr));
+  t.match(await asked(labDevice("gw-1", { uris: ["https://hub.example/"] })), [400, /expected urn:dev: names only/]);
+  t.match(await asked(labDevice("gw-1", { audit: labAuditKey("gw-2") })), [400, /expected "sallyport\/1\/gw-1"/]);
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+  await t.rejects(labDevice("gw-1", { key: privateKey }), { code: "csr.invalid" });
+});
+
+async function said(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
+  const { status, body } = await answer;
+  return [status, body.toString()];
+}
