@@ -1,0 +1,31 @@
+// Audit records as a table for people. Pure; texts in records come from anywhere, so only plain ones are printed. [CON-1]
+import type { AuditRecord } from "../../warden/audit/format/index.ts";
+import type { AuditTail } from "../operations/format.ts";
+import { counted, plainText } from "../status/index.ts";
+
+/** A head line, then a line a record. A time with "?" was not yet checked against the hub. */
+export function renderTail({ head, records }: AuditTail): string {
+  const summary = `${counted(head.size, "record")}, ${head.witnessedSize} witnessed by the hub, ${head.dropped} dropped`;
+  return [summary, ...records.map((record) => recordLine(record)), ""].join("\n");
+}
+
+function recordLine(record: AuditRecord): string {
+  const { seq, at, synced, source, severity, event, result, principal, correlation, detail } = record;
+  const members = Object.entries(detail ?? {}).map(([name, value]) => `${name}=${quoted(String(value))}`);
+  const columns = [
+    String(seq).padStart(6),
+    `${at.slice(0, 19)}${synced ? "Z" : "?"}`,
+    source.padEnd(6),
+    severity.padEnd(7),
+    event.padEnd(20),
+    result.padEnd(7),
+    principal ?? "-",
+    ...(correlation === undefined ? [] : [`id=${quoted(correlation)}`]),
+    ...members,
+  ];
+  return plainText(columns.join(" "));
+}
+
+function quoted(text: string): string {
+  return /^[\w.:/@+-]+$/u.test(text) ? text : JSON.stringify(text);
+}

@@ -1,0 +1,70 @@
+// `sallyport`: the command for whoever sits at the device or looks at its audit log. Thin: all it decides lies beside it, pure.
+import { randomBytes } from "node:crypto";
+import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { NOTE_BYTES_MAX } from "../../warden/audit/format/index.ts";
+import { askLocal } from "../local/index.ts";
+import { runCommand } from "./run.ts";
+import type { Directory, Evidence } from "./verify.ts";
+
+const VERSION = "0.1.0";
+
+/** A file of a log that may have been copied from anywhere: a regular one, no link, bounded. Who owns it proves nothing here; signatures do. */
+function readRegular(path: string, bytesMax: number): Uint8Array | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const facts = fstatSync(file);
+    if (!facts.isFile()) throw new Fault("file.not-regular", `read "${path}": it is no regular file`);
+    if (facts.size > bytesMax)
+      throw new Fault("file.too-large", `read "${path}": it has ${facts.size} bytes, at most ${bytesMax} are expected`);
+    const bytes = Buffer.alloc(facts.size);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.byteLength; length += read)
+      read = readSync(file, bytes, length, bytes.byteLength - length, length);
+    return bytes.subarray(0, length);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw asFault(error, "file.read-failed", `read "${path}"`);
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+function directory(path: string): Directory {
+  return {
+    names() {
+      try {
+        return readdirSync(path).sort();
+      } catch (error) {
+        throw asFault(error, "file.read-failed", `list "${path}"`);
+      }
+    },
+    read: (name, bytesMax) => readRegular(join(path, name), bytesMax),
+  };
+}
+
+function evidence(path: string, checkpointFiles: readonly string[]): Evidence {
+  const log = join(path, "audit"); // the warden keeps the log in a directory of its own, a copy may not
+  return {
+    log: directory(existsSync(log) ? log : path),
+    state: directory(path),
+    checkpoints: checkpointFiles.map((file) => {
+      const bytes = readRegular(file, NOTE_BYTES_MAX);
+      if (bytes === undefined) throw new Fault("file.read-failed", `read "${file}": there is no such file`);
+      return Buffer.from(bytes).toString("utf8");
+    }),
+  };
+}
+
+process.stdout.on("error", () => process.exit()); // EPIPE: whoever read us, `head` say, has seen enough
+
+process.exitCode = await runCommand(process.argv.slice(2), {
+  ask: (socket, request) => askLocal(socket, request),
+  evidence,
+  version: VERSION,
+  id: () => `cli-${randomBytes(6).toString("hex")}`,
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+});

@@ -1,0 +1,105 @@
+// `audit verify`: which files are asked, which checkpoints must hold, and what the answer is worth. Pure but for the directory it is given. [AUD-8] [AUD-10]
+import { Fault } from "../../hal/fault.ts";
+import {
+  closedName,
+  decodeCheckpoint,
+  decodeNote,
+  decodeVerifier,
+  describeTrail,
+  HASH_BYTES,
+  NOTE_BYTES_MAX,
+  parseAuditFile,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_RECORDS,
+  type TrailReport,
+  type Verifier,
+  verifyNote,
+  verifyTrail,
+  witnessedName,
+} from "../../warden/audit/format/index.ts";
+import { counted, plainJson, plainText } from "../status/index.ts";
+import type { VerifyInvocation } from "./arguments.ts";
+
+/** A directory somebody else may have filled. Names come sorted; reads are bounded and take regular files only. */
+export interface Directory {
+  names(): readonly string[];
+  /** @returns undefined when there is no such file. @throws Fault `file.*`. */
+  read(name: string, bytesMax: number): Uint8Array | undefined;
+}
+
+export interface Evidence {
+  /** Segments and tiles. */
+  readonly log: Directory;
+  /** Checkpoints the device kept. */
+  readonly state: Directory;
+  /** Checkpoints given beside: from the hub, say. */
+  readonly checkpoints: readonly string[];
+}
+
+export interface Verdict {
+  readonly verified: boolean;
+  readonly text: string;
+  readonly json: string;
+}
+
+/**
+ * Verified means: the log is whole, and a signed checkpoint (with `--witness`: one the witness cosigned) vouches for entries of it. A log without any proof of its
+ * past is not called good: whoever rewrote it would have left the checkpoints out.
+ * @throws Fault `note.invalid`, `note.bad-signature` for keys and checkpoints that are none of this log's; `file.*`.
+ */
+export function verify(question: VerifyInvocation, evidence: Evidence): Verdict {
+  const auditKey = decodeVerifier(question.key);
+  const witness = question.witness === undefined ? undefined : decodeVerifier(question.witness);
+  const names = evidence.log.names();
+  const epoch = question.epoch ?? lastEpoch(names);
+  if (epoch === undefined)
+    throw new Fault(
+      "file.not-regular",
+      `"${question.directory}" holds no segment of an audit log; is it the warden's state directory?`,
+    );
+  const own = noteIn(evidence.state, witnessedName(epoch));
+  const vouching = [...own, ...evidence.checkpoints];
+  const witnessed = witness === undefined ? undefined : witnessedSize(vouching, witness);
+  const read = (name: string): Uint8Array | undefined => evidence.log.read(name, bytesMaxOf(name));
+  const checkpoints = [...vouching, ...noteIn(evidence.state, closedName(epoch))];
+  const trail = verifyTrail({ files: { names, read }, auditKey, checkpoints, epoch });
+  return verdictOn(trail, witnessed);
+}
+
+function lastEpoch(names: readonly string[]): number | undefined {
+  const epochs = names.map((name) => parseAuditFile(name)).flatMap((file) => (file?.kind === "segment" ? [file.epoch] : []));
+  return epochs.length === 0 ? undefined : Math.max(...epochs);
+}
+
+function noteIn(state: Directory, name: string): readonly string[] {
+  const bytes = state.read(name, NOTE_BYTES_MAX);
+  return bytes === undefined ? [] : [Buffer.from(bytes).toString("utf8")];
+}
+
+/** @returns the largest size the witness cosigned. @throws Fault `note.bad-signature` for a checkpoint it did not. [AUD-8] */
+function witnessedSize(notes: readonly string[], witness: Verifier): number {
+  const opened = notes.map((encoded) => decodeNote(encoded));
+  for (const note of opened) verifyNote(note, witness);
+  return Math.max(0, ...opened.map((note) => decodeCheckpoint(note.text).size));
+}
+
+function bytesMaxOf(name: string): number {
+  return parseAuditFile(name)?.kind === "tile" ? SEGMENT_RECORDS * HASH_BYTES : SEGMENT_BYTES_MAX;
+}
+
+function verdictOn(trail: TrailReport, witnessed: number | undefined): Verdict {
+  const vouched = trail.vouched > 0 && witnessed !== 0;
+  const lines = [describeTrail(trail)];
+  if (trail.finding === undefined && witnessed !== undefined)
+    lines.push(`the witness has seen the first ${counted(witnessed, "entry", "entries")}`);
+  if (trail.finding === undefined && !vouched) lines.push(UNPROVEN);
+  const verified = trail.finding === undefined && vouched;
+  return {
+    verified,
+    text: lines.map((line) => `${plainText(line)}\n`).join(""),
+    json: `${plainJson({ v: 1, verified, ...trail, witnessed })}\n`,
+  };
+}
+
+const UNPROVEN =
+  "NOT VERIFIED: no signed checkpoint vouches for this log; fetch the hub's last one for this device and name it with --checkpoint";

@@ -1,0 +1,53 @@
+import { test } from "tap";
+import { DEFAULT_SOCKET, parseInvocation } from "../../../agent/cli/arguments.ts";
+import { parseAgentConfig } from "../../../agent/config.ts";
+
+const parse = (line: string) => parseInvocation(line.split(" ").filter((word) => word !== ""));
+
+test("commands and options, in any order", async (t) => {
+  t.same(parse("status"), { command: "status", socket: DEFAULT_SOCKET, json: false });
+  t.same(parse("--socket /run/x --json status"), { command: "status", socket: "/run/x", json: true });
+  t.same(parse("status --socket=/run/x --json"), { command: "status", socket: "/run/x", json: true });
+  t.same(parse("audit tail"), { command: "audit tail", socket: DEFAULT_SOCKET, json: false, count: undefined });
+  t.match(parse("audit tail -n 256"), { count: 256 });
+  t.same(parse("audit verify /d --key k --witness w --checkpoint a --checkpoint b --epoch 0"), {
+    command: "audit verify",
+    json: false,
+    directory: "/d",
+    key: "k",
+    witness: "w",
+    checkpoints: ["a", "b"],
+    epoch: 0,
+  });
+  t.same(
+    [parse("--help"), parse("-h status"), parse("--version")],
+    [{ command: "help" }, { command: "help" }, { command: "version" }],
+  );
+});
+
+test("what is not understood is usage, with a word on what was expected", async (t) => {
+  const cases: readonly [string, RegExp][] = [
+    ["", /no command was given; see sallyport --help/],
+    ["stauts", /no command "stauts"/],
+    ["status now", /no command "status now"/],
+    ["audit", /no command "audit"/],
+    ["audit tail 5", /no command "audit tail 5"/],
+    ["audit tail -n 0", /-n takes a whole number from 1 to 256, got "0"/],
+    ["audit tail -n 257", /from 1 to 256/],
+    ["audit tail -n 1e2", /from 1 to 256/],
+    ["audit tail -n", /argument missing/],
+    ["audit tail --key k", /--key does not go with this command/],
+    ["status -n 5", /--count does not go/],
+    ["audit verify --key k", /needs DIR/],
+    ["audit verify /d", /needs --key/],
+    ["audit verify /d --key k --socket /run/x", /--socket does not go/],
+    [`audit verify /d --key k ${"--checkpoint c ".repeat(17)}`, /at most 16/],
+    ["status --force", /Unknown option '--force'/],
+    ["status --json=yes", /does not take an argument/],
+  ];
+  for (const [line, message] of cases) t.throws(() => parse(line), { code: "usage.invalid", message }, line);
+});
+
+test("the command looks for the agent where the agent listens when nobody says otherwise", async (t) => {
+  t.equal(parseAgentConfig("{}").localSocket, DEFAULT_SOCKET);
+});

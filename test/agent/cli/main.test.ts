@@ -1,0 +1,97 @@
+// The program itself, as a process, against a real socket and real files.
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "tap";
+import { serveLocalSocket } from "../../../agent/local/index.ts";
+import { needs } from "../../lab/needs.ts";
+import { watchedOperations } from "../../lab/operations.ts";
+import { startProgram } from "../../lab/process.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+import { smallTrail } from "../../lab/trail.ts";
+
+const MAIN = fileURLToPath(new URL("../../../agent/cli/main.ts", import.meta.url));
+const NOBODY = 65_534;
+
+async function sallyport(args: readonly string[], uid?: number) {
+  const program = startProgram({
+    name: "sallyport",
+    command: process.execPath,
+    args: [MAIN, ...args],
+    ...(uid !== undefined && { uid }),
+  });
+  const { code } = await program.ended;
+  return { code, text: program.lines.join("\n") };
+}
+
+test("[OPS-3] status over the root socket is local root's: nothing is withheld", async (t) => {
+  const path = join(await temporaryDirectory(t), "root.sock");
+  const { operations, entries } = watchedOperations();
+  const server = await serveLocalSocket({ path, socket: "root", operations });
+  t.teardown(() => server.close());
+  t.match(await sallyport(["--socket", path, "status"]), {
+    code: 0,
+    text: /CONNECTED[^]*hub hub\.example\.net:8883, peer CN=hub\.example\.net/,
+  });
+  t.match(await sallyport(["--socket", path, "audit", "tail", "-n", "2"]), {
+    code: 0,
+    text: /3 records, 1 witnessed by the hub/,
+  });
+  t.match(entries, [{ principal: "local-root", correlation: /^cli-[0-9a-f]{12}$/ }, { detail: { operation: "audit.tail" } }]);
+});
+
+test("another user may not ask", { skip: needs("root") }, async (t) => {
+  const path = join(await temporaryDirectory(t), "root.sock");
+  const server = await serveLocalSocket({ path, socket: "root", operations: watchedOperations().operations });
+  t.teardown(() => server.close());
+  t.match(await sallyport(["--socket", path, "status"], NOBODY), {
+    code: 4,
+    text: /socket\.denied: this user may not ask the agent .* try as root/,
+  });
+});
+
+test("nobody there, nonsense typed, version asked", async (t) => {
+  const path = join(await temporaryDirectory(t), "root.sock");
+  t.match(await sallyport(["--socket", path, "status"]), { code: 3, text: /socket\.unreachable: no agent listens/ });
+  t.match(await sallyport(["staus"]), { code: 2, text: /usage\.invalid: there is no command "staus"; see sallyport --help/ });
+  const manifest: unknown = JSON.parse(await readFile(new URL("../../../package.json", import.meta.url), "utf8"));
+  const { text } = await sallyport(["--version"]);
+  t.match(manifest, { version: text.slice("sallyport/".length) }, "and it is the version of the package");
+});
+
+test("[AUD-10] audit verify on the warden's directory and on a flat copy; a flipped byte is exit code 5 and the entry's number", async (t) => {
+  const trail = smallTrail("gw-0042", 20);
+  const [state, copy] = [await temporaryDirectory(t), await temporaryDirectory(t)];
+  await mkdir(join(state, "audit"));
+  await writeFile(join(state, "audit", trail.segmentName), trail.segment);
+  await writeFile(join(state, "witnessed.note"), trail.note(20, trail.witness));
+  t.match(await sallyport(["audit", "verify", state, "--key", trail.vkey, "--witness", trail.witnessVkey]), {
+    code: 0,
+    text: /sound: entries 0 to 19/,
+  });
+
+  const flipped = Buffer.from(trail.segment);
+  const at = (trail.offsets[7] ?? 0) + 40;
+  flipped[at] = (flipped[at] ?? 0) ^ 1;
+  await writeFile(join(copy, trail.segmentName), flipped);
+  const hubs = join(copy, "from-hub");
+  await writeFile(hubs, trail.note(20, trail.witness));
+  const end = await sallyport(["--json", "audit", "verify", copy, "--key", trail.vkey, "--checkpoint", hubs]);
+  t.equal(end.code, 5);
+  t.match(JSON.parse(end.text), { verified: false, finding: { entry: 7 } });
+});
+
+test("files of a log that are no files, and those that are missing, are named", async (t) => {
+  const trail = smallTrail("gw-0042", 3);
+  const copy = await temporaryDirectory(t);
+  t.match(await sallyport(["audit", "verify", join(copy, "none"), "--key", trail.vkey]), {
+    code: 1,
+    text: /file\.read-failed: list ".*none"/,
+  });
+  await symlink("/dev/zero", join(copy, trail.segmentName));
+  t.match(await sallyport(["audit", "verify", copy, "--key", trail.vkey]), { code: 1, text: /file\.read-failed: read/ });
+  t.match(await sallyport(["audit", "verify", copy, "--key", trail.vkey, "--checkpoint", join(copy, "x")]), {
+    code: 1,
+    text: /there is no such file/,
+  });
+});
