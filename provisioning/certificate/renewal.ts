@@ -25,7 +25,7 @@ export type RenewalNeed =
   | { readonly need: "nothing" }
   /** Connect with this certificate and report how it went with `proven` or `rejected`. */
   | { readonly need: "connect-with-next"; readonly certificate: DeviceCertificate }
-  /** The certificate is lost: run enrolment, with the same key. */
+  /** The certificate is lost: run enrolment with the same key, and with `again`. */
   | { readonly need: "enrol-again" };
 
 /** One certificate's life. Calls are not to overlap. */

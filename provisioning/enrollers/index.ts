@@ -1,6 +1,6 @@
 // Ways to a certificate, and hub time, which first ways may need. The network side of provisioning.
 export type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
-export { createEstEnroller, type EstOptions } from "./est.ts";
+export { createEstEnroller } from "./est.ts";
 export { askHubTime, type HubTimeQuestion } from "./hub-time.ts";
-export type { Endpoint, Hub } from "./hub.ts";
+export type { Hub } from "./hub.ts";
 export { certificateFaultCode } from "./tls-faults.ts";

@@ -14,6 +14,8 @@ export interface EnrolmentPorts {
   readonly settleKey: () => Promise<DeviceKey>;
   readonly files: DurableFiles;
   readonly store: CertificateStore;
+  /** The hub does not take the certificate on disk any more: ask for another, though by its dates it is good. [ID-9] */
+  readonly again?: boolean | undefined;
   /** PEM of the pinned authority. */
   readonly authority: string;
   readonly clock: Clock;

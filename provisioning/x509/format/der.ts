@@ -139,10 +139,6 @@ export function boolean(value: boolean): Value {
   return { tag: TAG.boolean, content: Buffer.of(value ? 0xff : 0) };
 }
 
-export function nullValue(): Value {
-  return { tag: TAG.null, content: Buffer.alloc(0) };
-}
-
 export function octetString(bytes: Uint8Array): Value {
   return { tag: TAG.octetString, content: bytes };
 }

@@ -241,6 +241,15 @@ test("[ID-9] with an expired certificate the device enrols again with the same k
   t.equal(made.length, 1);
 });
 
+test("[ID-9] a certificate that the hub disowns is replaced, though its dates are good", { skip }, async (t) => {
+  const { ports, clock, made } = await bench(t);
+  const first = await pass(clock, startEnrolment(ports(), NEVER).done);
+  const second = await pass(clock, startEnrolment(ports({ again: true }), NEVER).done);
+  t.not(second?.certificate.serial, first?.certificate.serial);
+  t.equal(second?.key.fingerprint, first?.key.fingerprint);
+  t.equal(made.length, 1);
+});
+
 test("[ID-7] waking ends a wait at once; a stop ends everything", { skip }, async (t) => {
   const { ports, answers, clock, progress } = await bench(t);
   answers.push(403);

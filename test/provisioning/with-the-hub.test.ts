@@ -1,0 +1,119 @@
+// The device's side of enrolment against the reference hub itself.
+import { verify, X509Certificate } from "node:crypto";
+import * as v from "valibot";
+import { test } from "tap";
+import { Fault } from "../../hal/fault.ts";
+import { linuxClock } from "../../hal/linux/index.ts";
+import { deviceIdentitySchema } from "../../hal/identity/format.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../ota/time/format.ts";
+import {
+  askHubTime,
+  checkStored,
+  createCertificateStore,
+  createEstEnroller,
+  createRenewal,
+  type EnrolmentPorts,
+  type Hub,
+  type Progress,
+  signRequest,
+  startEnrolment,
+} from "../../provisioning/index.ts";
+import { decodeVerifier, ed25519KeyObject, encodeVerifier } from "../../warden/audit/format/index.ts";
+import { fakeFiles } from "../lab/fake-files.ts";
+import { labAuditKey, labHub } from "../lab/hub.ts";
+import { memoryKey } from "../lab/keys.ts";
+
+const IDENTITY = v.parse(deviceIdentitySchema, {
+  id: "gw-77",
+  source: "serial",
+  boardSerial: "SN-77",
+  macs: ["00:24:be:80:4f:f1"],
+  model: "ACME 7",
+});
+
+test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the device and the hub understand each other", async (t) => {
+  const { hub } = await labHub(t, { certificateLifeMs: 60_000 });
+  const { anchors } = hub;
+  const where: Hub = {
+    host: anchors.host,
+    port: hub.estPort,
+    authority: anchors.authority,
+    connectTo: { host: "127.0.0.1", port: hub.estPort },
+  };
+  const key = memoryKey();
+  const files = fakeFiles();
+  const store = createCertificateStore(files);
+  const enroller = createEstEnroller({ hub: where });
+  const request = { auditKey: encodeVerifier(labAuditKey(IDENTITY.id).verifier), enterpriseNumber: 32473 };
+  const clock = linuxClock();
+  const progress: Progress[] = [];
+  const ports: EnrolmentPorts = {
+    enroller,
+    identity: IDENTITY,
+    request,
+    settleKey: async () => key,
+    files,
+    store,
+    authority: anchors.authority,
+    clock,
+    clockTrusted: () => true,
+    random: () => 0,
+    report: (one) => {
+      progress.push(one);
+      if (one.kind === "waiting" && one.fault.code === "enrol.pending") hub.approve(IDENTITY.id, key.fingerprint);
+    },
+  };
+  const enrolled = await startEnrolment(ports, new AbortController().signal).done;
+  t.same(
+    progress.map((one) => one.kind),
+    ["key-ready", "requested", "waiting", "certificate-ready"],
+  );
+  if (enrolled === undefined) throw new Fault("assert.broken", "not enrolled");
+  t.match(new X509Certificate(enrolled.certificate.pem).subjectAltName, "urn:dev:mac:0024befffe804ff1");
+
+  const expected = { deviceId: IDENTITY.id, publicKey: key.publicKey, authority: anchors.authority };
+  const later = { ...clock, nowMs: () => Date.now() + 55_000 }; // 92 % of the lifetime, if the hub backdates nothing
+  const renewal = createRenewal(enrolled.certificate, {
+    store,
+    clock: later,
+    random: () => 0,
+    expected,
+    clockTrusted: () => true,
+    renew: async (current) => enroller.renew(await signRequest(IDENTITY, key, request), current),
+    tlsKey: () => key.tlsKey(),
+  });
+  await renewal.begin();
+  const need = await renewal.tick();
+  t.equal(need.need, "connect-with-next", renewal.lastFault()?.message ?? "no fault");
+  await renewal.proven();
+  const { current = "" } = await store.load();
+  t.not(checkStored(current, { ...expected, nowMs: Date.now() }).serial, enrolled.certificate.serial);
+
+  const again = await startEnrolment({ ...ports, again: true }, new AbortController().signal).done;
+  t.equal(again?.key.fingerprint, key.fingerprint, "the approval of id and fingerprint stands");
+  t.not(again?.certificate.serial, enrolled.certificate.serial);
+});
+
+test("[ID-10] [ID-11] the hub's time is signed for our nonce, strictly and with dates waived", async (t) => {
+  const { hub } = await labHub(t);
+  const { anchors } = hub;
+  const where: Hub = {
+    host: anchors.host,
+    port: hub.estPort,
+    authority: anchors.authority,
+    connectTo: { host: "127.0.0.1", port: hub.estPort },
+  };
+  const key = ed25519KeyObject(decodeVerifier(anchors.timeKey).publicKey);
+  const nonce = "5a".repeat(32);
+  const body = JSON.stringify({ deviceId: IDENTITY.id, nonce });
+  for (const dates of ["strict", "waived"] as const) {
+    const said = await askHubTime(where, dates, {
+      path: HUB_TIME_PATH,
+      body,
+      answer: hubTimeResponseSchema,
+      bytesMax: HUB_TIME_BYTES_MAX,
+    });
+    t.match(said, { deviceId: IDENTITY.id, nonce });
+    t.ok(verify(null, Buffer.from(hubTimeSignedText(said)), key, Buffer.from(said.signature, "base64")));
+  }
+});
