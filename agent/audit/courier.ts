@@ -2,12 +2,13 @@
 // Only a courier: the warden signs, the hub judges, the warden checks the judgement; what is carried can't be changed unseen.
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
-import { AUDIT_READ_RECORDS_MAX, type WardenArgs, type WardenResult, type WardenVerb } from "../../warden/protocol/format.ts";
+import type { WardenClient } from "../../warden/client/index.ts";
+import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
 import type { AuditAnswer, AuditDelivery } from "../tunnel/format.ts";
 import { ANSWER_WAIT_MS_MAX, LOOK_INTERVAL_MS, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 
 export interface CourierPorts {
-  readonly warden: { call<V extends WardenVerb>(verb: V, args: WardenArgs<V>): Promise<WardenResult<V>> };
+  readonly warden: Pick<WardenClient, "call">;
   /** Publishes one delivery. Resolves when the broker has it. */
   readonly deliver: (body: AuditDelivery["body"]) => Promise<void>;
   readonly clock: Clock;

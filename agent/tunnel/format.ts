@@ -1,6 +1,7 @@
 // The tunnel's messages: topics and bodies. JSON in MQTT payloads; nothing here depends on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
 import * as v from "valibot";
 import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { operationRequestSchema } from "../operations/format.ts";
 import { AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../../warden/audit/format/index.ts";
 
 export const TOPIC_ROOT = "sallyport/1";
@@ -90,6 +91,9 @@ export type AuditAnswer = v.InferOutput<typeof auditAnswerSchema>;
 /** `up/event`, `up/telemetry`, `up/update`, `up/result`: bodies grow with the parts that send them; kind names which. */
 export const reportMessageSchema = envelope(v.looseObject({ kind: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9.-]{0,63}$/)) }));
 export type ReportMessage = v.InferOutput<typeof reportMessageSchema>;
+
+/** `down/operation`: the hub asks like anybody else, through the same interceptors; the answer goes up as a result of kind `operation`. [OPS-6] */
+export const operationMessageSchema = envelope(operationRequestSchema);
 
 /** `down/update`, `down/policy`: the hub's online voice only points at targets and carries orders; the body is a hint to look, never a command. */
 export const hintMessageSchema = envelope(v.looseObject({ kind: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9.-]{0,63}$/)) }));

@@ -1,4 +1,5 @@
 // The byte stream to the hub: TCP, perhaps a proxy, TLS with a certificate on both sides. [TUN-2] [TUN-12]
+import { createHash } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { Fault } from "../../hal/fault.ts";
@@ -21,6 +22,8 @@ export interface StreamOptions {
 export interface StreamFacts {
   /** Subject CN of the hub's certificate. */
   readonly peer: string;
+  /** SHA-256 of the hub's certificate: `sha256:` and 64 hex digits. */
+  readonly fingerprint: string;
   readonly protocol: string;
   readonly cipher: string;
   /** Key exchange group that was negotiated, such as X25519MLKEM768. */
@@ -129,8 +132,10 @@ function once(socket: net.Socket, event: "connect" | "secureConnect"): Promise<v
 function factsOf(socket: tls.TLSSocket): StreamFacts {
   const group: unknown = socket.getEphemeralKeyInfo();
   const named = typeof group === "object" && group !== null && "name" in group && typeof group.name === "string";
-  const { CN } = socket.getPeerCertificate().subject;
+  const { raw, subject } = socket.getPeerCertificate();
+  const { CN } = subject;
   return {
+    fingerprint: `sha256:${createHash("sha256").update(raw).digest("hex")}`,
     peer: (Array.isArray(CN) ? CN.join(",") : (CN ?? "")).slice(0, 256),
     protocol: socket.getProtocol() ?? "",
     cipher: socket.getCipher().name,

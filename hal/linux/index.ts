@@ -1,6 +1,6 @@
 // The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
 export { linuxClock, simulatedClock } from "./clock/index.ts";
-export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
+export { linuxAppendFiles, linuxFiles, readConfigFile } from "./files/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock/index.ts";

@@ -5,3 +5,4 @@ export { errnoOf, readFault, writeFault } from "./faults.ts";
 export { readKernelFile } from "./kernel.ts";
 export { linuxOps } from "./ops.ts";
 export { checkTrustedFile } from "./trust.ts";
+export { readConfigFile } from "./config.ts";

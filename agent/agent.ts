@@ -1,0 +1,243 @@
+// The agent, wired: who am I, one way out to the hub, what can be asked and by whom. Decides when; the parts know how.
+import { createCourier, type Courier } from "./audit/index.ts";
+import { startConsole, type Console } from "./console/index.ts";
+import { createIdentityKeeper } from "./identity/index.ts";
+import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
+import { type LocalSocket, serveLocalSocket } from "./local/index.ts";
+import { createHandlers, createOperations } from "./operations/index.ts";
+import type { AgentParts } from "./ports.ts";
+import { createReporter } from "./report/index.ts";
+import { composeSnapshot } from "./status/index.ts";
+import type { Snapshot } from "./status/format.ts";
+import { createTimeSync, type TimeSync } from "./time/index.ts";
+import { createLink, type Link } from "./link/index.ts";
+import { asFault, Fault } from "../hal/fault.ts";
+import type { DeviceIdentity } from "../hal/identity/format.ts";
+import { createCertificateStore } from "../provisioning/certificate/index.ts";
+import { createEstEnroller, type Hub } from "../provisioning/enrollers/index.ts";
+import { type WardenClient, wardenClient } from "../warden/client/index.ts";
+import type { ClockState } from "../warden/protocol/format.ts";
+
+/** A stopping agent says goodbye, but not for ever. */
+const LAST_ENTRIES_MS_MAX = 2_000;
+
+export interface Agent {
+  /** Resolves when the local socket is open and the life has begun. @throws Fault `socket.listen-failed`. */
+  start(): Promise<void>;
+  snapshot(): Promise<Snapshot>;
+  /** Goodbye to the hub, last entries to the trail, everything closed. */
+  stop(): Promise<void>;
+}
+
+interface Held {
+  life: LifeState;
+  clock: ClockState | undefined;
+  identity: DeviceIdentity | undefined;
+  link: Link | undefined;
+  time: TimeSync | undefined;
+  timeFault: Fault | undefined;
+  console: Console | undefined;
+  local: LocalSocket | undefined;
+  living: Promise<void>;
+}
+
+export function createAgent(parts: AgentParts): Agent {
+  const { config, anchors, clock, log } = parts;
+  const stopped = new AbortController();
+  const held: Held = {
+    life: "blank",
+    clock: undefined,
+    identity: undefined,
+    link: undefined,
+    time: undefined,
+    timeFault: undefined,
+    console: undefined,
+    local: undefined,
+    living: Promise.resolve(),
+  };
+  const warden: WardenClient = wardenClient({ connect: parts.connectWarden, program: parts.program, clock });
+  const courier: Courier = createCourier({
+    warden,
+    clock,
+    deliver: async (body) => {
+      if (held.link === undefined) throw new Fault("tunnel.closed", "deliver audit records: there is no tunnel yet");
+      await held.link.tunnel.deliver("audit", body);
+    },
+  });
+  const reporter = createReporter({ warden, clock, onAppended: () => courier.poke() });
+  const hub: Hub = {
+    host: anchors.host,
+    port: anchors.estPort,
+    authority: anchors.authority,
+    minTls: config.tunnel.minTls,
+    connectTo: config.enrolment.connectTo,
+    proxy: config.tunnel.proxy,
+  };
+
+  const live = (event: LifeEvent): void => {
+    const before = held.life;
+    held.life = next(before, event);
+    if (held.life === before) return;
+    log(`life ${before} -> ${held.life}`);
+    void held.link?.announce(held.life);
+  };
+
+  /** Never throws: a hub without time is no reason to stop, and is tried again with the next connection. */
+  const syncTime = async (dates: "in-doubt" | "believed"): Promise<void> => {
+    try {
+      const state = await held.time?.sync(dates);
+      held.clock = state ?? held.clock;
+      held.timeFault = undefined;
+      if (state?.state === "synced") keeper.wake();
+    } catch (error) {
+      held.timeFault = asFault(error, "enrol.unreachable", "ask the hub for the time");
+      log(`time: ${held.timeFault.code}: ${held.timeFault.message}`);
+    }
+  };
+
+  const keeper = createIdentityKeeper({
+    warden,
+    enroller: createEstEnroller({ hub }),
+    files: parts.files,
+    store: createCertificateStore(parts.files),
+    authority: anchors.authority,
+    enterpriseNumber: config.enterpriseNumber,
+    clock,
+    random: parts.random,
+    clockTrusted: () => held.clock !== undefined && held.clock.state !== "unset",
+    settleKey: parts.settleKey,
+    note: (entry) => reporter.note(entry),
+    onIdentity: async (identity) => {
+      held.identity = identity;
+      log(`device ${identity.id} (from ${identity.source})`);
+      held.time = createTimeSync({ warden, hub, deviceId: identity.id, clock });
+      held.link = await createLink({
+        parts,
+        identity,
+        courier,
+        operations,
+        credentials: () => keeper.credentials(),
+        clockState: () => held.clock,
+        protection: () => keeper.status().key?.protection,
+        note: (entry) => reporter.note(entry),
+        onEvent: onTunnel,
+      });
+      held.clock = (await warden.call("status.read", {})).clock;
+      await syncTime("believed");
+    },
+    onProgress: (progress) => {
+      if (progress.kind === "key-ready") live({ kind: "key-ready" });
+      if (progress.kind === "requested") live({ kind: "requested" });
+      if (progress.kind === "certificate-ready") live({ kind: "certificate-ready" });
+      if (progress.kind !== "waiting") return;
+      log(`enrolment waits ${Math.round(progress.forMs / 1000)} s: ${progress.fault.code}: ${progress.fault.message}`);
+      if (progress.fault.code === "tls.hub-dates") void syncTime("in-doubt");
+    },
+    onCertificate: () => void held.link?.connect(),
+    onCertificateLost: () => live({ kind: "certificate-lost" }),
+  });
+
+  function onTunnel(event: Parameters<Parameters<typeof createLink>[0]["onEvent"]>[0]): void {
+    switch (event.kind) {
+      case "connected":
+        live({ kind: "connected" });
+        keeper.connected();
+        courier.connected();
+        void syncTime("believed");
+        return;
+      case "disconnected":
+        courier.disconnected();
+        live({ kind: "disconnected" });
+        return;
+      case "refused":
+        keeper.refused(event.fault);
+        if (event.fault.code === "tls.hub-dates" || event.fault.code === "tunnel.refused")
+          void syncTime(event.fault.code === "tls.hub-dates" ? "in-doubt" : "believed").then(() =>
+            event.fault.code === "tls.hub-dates" ? held.link?.tunnel.reconnectNow() : undefined,
+          );
+        return;
+      default:
+        return;
+    }
+  }
+
+  const snapshot = async (): Promise<Snapshot> => {
+    const [wardenTold, vitals] = await Promise.all([
+      told(warden.call("status.read", {}), "protocol.closed"),
+      told(parts.vitals.read(), "file.read-failed"),
+    ]);
+    if ("value" in wardenTold) held.clock = wardenTold.value.clock;
+    const identity = keeper.status();
+    const courierTrouble = courier.trouble();
+    return composeSnapshot({
+      program: parts.program,
+      nowMs: clock.nowMs(),
+      life: held.life,
+      ...identity,
+      tunnel: held.link?.tunnel.status() ?? { state: "idle", connections: 0, spool: { messages: 0, bytes: 0, dropped: 0 } },
+      warden: wardenTold,
+      vitals,
+      faults: [
+        ...identity.faults,
+        ...operations.troubles(),
+        ...(held.console?.troubles() ?? []),
+        ...[reporter.trouble(), held.timeFault, held.link?.fault()].flatMap((fault) =>
+          fault === undefined ? [] : [{ code: fault.code, message: fault.message }],
+        ),
+        ...(courierTrouble === undefined ? [] : [{ code: "witness.conflict" as const, message: courierTrouble }]),
+      ],
+    });
+  };
+
+  const operations = createOperations({
+    handlers: createHandlers({
+      snapshot,
+      auditHead: async () => (await warden.call("status.read", {})).audit,
+      readAudit: async (from, count) =>
+        (await warden.call("audit.read", { from, count })).records.map((record) => Buffer.from(record, "base64")),
+    }),
+    audit: (entry) => reporter.append(entry),
+    clock,
+  });
+
+  return {
+    async start() {
+      held.local = await serveLocalSocket({ path: config.localSocket, socket: "root", operations });
+      reporter.note({ event: "agent.started", result: "ok", detail: { program: parts.program } });
+      if (parts.serial !== undefined)
+        held.console = startConsole({
+          port: parts.serial,
+          operations,
+          audit: (entry) => reporter.append(entry),
+          clock,
+          host: () => ({ program: parts.program, deviceId: held.identity?.id }),
+        });
+      held.living = keeper.run(stopped.signal);
+    },
+    snapshot,
+    async stop() {
+      stopped.abort();
+      reporter.note({ event: "agent.stopped", result: "ok" });
+      await held.console?.stop();
+      await held.local?.close();
+      await held.link?.stop();
+      await courier.stop();
+      await held.living;
+      await reporter.close(LAST_ENTRIES_MS_MAX);
+      warden.close();
+    },
+  };
+}
+
+/** A part's word, or why it gave none: a status must come out whatever is broken. */
+async function told<T>(
+  asked: Promise<T>,
+  code: "protocol.closed" | "file.read-failed",
+): Promise<{ readonly value: T } | { readonly fault: { readonly code: Fault["code"]; readonly message: string } }> {
+  try {
+    return { value: await asked };
+  } catch (error) {
+    const fault = asFault(error, code, "ask for the status");
+    return { fault: { code: fault.code, message: fault.message } };
+  }
+}

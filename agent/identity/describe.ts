@@ -1,0 +1,66 @@
+// The identity as the status shows it. Pure.
+import { X509Certificate } from "node:crypto";
+import type { Fault } from "../../hal/fault.ts";
+import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { DeviceKey } from "../../hal/ports.ts";
+import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
+import type { FaultReport } from "../../warden/protocol/format.ts";
+import type { Snapshot } from "../status/format.ts";
+import type { CertificateFacts, SnapshotParts } from "../status/index.ts";
+
+export type IdentityStatus = Pick<SnapshotParts, "identity" | "key" | "certificate" | "enrolment"> & {
+  readonly faults: readonly FaultReport[];
+};
+
+export interface IdentityFacts {
+  readonly identity: DeviceIdentity | undefined;
+  readonly key: { readonly key: DeviceKey; readonly note: string | undefined } | undefined;
+  readonly current: DeviceCertificate | undefined;
+  readonly renewal: Renewal | undefined;
+  readonly fault: Fault | undefined;
+  readonly enrolmentFault: Fault | undefined;
+  readonly requested: boolean;
+}
+
+export function describeIdentity(facts: IdentityFacts): IdentityStatus {
+  const { identity, key, current, renewal } = facts;
+  const enrolment = enrolmentOf(facts);
+  return {
+    identity,
+    key: key && {
+      protection: key.key.protection,
+      fingerprint: key.key.fingerprint,
+      ...(key.note !== undefined && { note: key.note }),
+    },
+    certificate: current && certificateOf(current, renewal),
+    enrolment,
+    faults: [facts.fault, renewal?.lastFault()].flatMap((fault) => (fault === undefined ? [] : [reportOf(fault)])),
+  };
+}
+
+function certificateOf(current: DeviceCertificate, renewal: Renewal | undefined): CertificateFacts {
+  const { serial, notBeforeMs, notAfterMs } = current;
+  const issuer = new X509Certificate(current.pem).issuer.split("\n").join(", ");
+  const state = renewal?.state();
+  const life = state?.at ?? "expired";
+  return { serial, issuer, notBeforeMs, notAfterMs, renewAtMs: state?.at === "fresh" ? state.renewAtMs : undefined, state: life };
+}
+
+function enrolmentOf({ enrolmentFault, requested, current, renewal }: IdentityFacts): Snapshot["enrolment"] {
+  if (current !== undefined && renewal !== undefined) return { state: "done" };
+  if (enrolmentFault === undefined) return requested ? { state: "retrying" } : undefined;
+  const lastFault = reportOf(enrolmentFault);
+  switch (enrolmentFault.code) {
+    case "enrol.pending":
+      return { state: "waiting-for-approval", lastFault };
+    case "enrol.denied":
+    case "enrol.unauthorized":
+      return { state: "denied", lastFault };
+    default:
+      return { state: "retrying", lastFault };
+  }
+}
+
+function reportOf({ code, message }: Fault): FaultReport {
+  return { code, message: message.slice(0, 2048) };
+}

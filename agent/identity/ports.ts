@@ -1,0 +1,40 @@
+// What keeping an identity needs of the rest of the agent, and what it tells.
+import type { BirthRecord, DeviceIdentity } from "../../hal/identity/format.ts";
+import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
+import type { CertificateStore } from "../../provisioning/certificate/index.ts";
+import type { Enroller } from "../../provisioning/enrollers/index.ts";
+import type { Progress } from "../../provisioning/enrolment/index.ts";
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import type { WardenClient } from "../../warden/client/index.ts";
+
+export interface SettledKey {
+  readonly key: DeviceKey;
+  /** It was made just now. */
+  readonly made: boolean;
+  /** Why not in the TPM, when it is not. */
+  readonly note: string | undefined;
+}
+
+export interface KeeperParts {
+  readonly warden: WardenClient;
+  readonly enroller: Enroller;
+  readonly files: DurableFiles;
+  readonly store: CertificateStore;
+  /** PEM of the pinned authority. */
+  readonly authority: string;
+  readonly enterpriseNumber: number | undefined;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly clockTrusted: () => boolean;
+  /** The key of the one identity: found, or made where there never was one. [ID-6] */
+  readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
+  /** For the audit trail; never throws. */
+  readonly note: (entry: AuditEntry) => void;
+  /** The device has a name: awaited before anything is asked of the hub. */
+  readonly onIdentity: (identity: DeviceIdentity) => Promise<void>;
+  readonly onProgress: (progress: Progress) => void;
+  /** There is a certificate to connect with, or another one than before. */
+  readonly onCertificate: () => void;
+  readonly onCertificateLost: () => void;
+}

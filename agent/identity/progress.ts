@@ -1,0 +1,53 @@
+// Enrolment's progress for the audit trail: every change once, however often it is tried.
+import type { Fault } from "../../hal/fault.ts";
+import type { Progress } from "../../provisioning/enrolment/index.ts";
+import type { WardenResult } from "../../warden/protocol/format.ts";
+import type { KeeperParts } from "./ports.ts";
+
+export interface ProgressReporter {
+  progress(progress: Progress): void;
+  /** Why enrolment waits; undefined while it does not. */
+  fault(): Fault | undefined;
+  requested(): boolean;
+}
+
+export function progressReporter(
+  { note }: Pick<KeeperParts, "note">,
+  identity: () => WardenResult<"identity.read"> | undefined,
+): ProgressReporter {
+  const state: { fault: Fault | undefined; requested: boolean } = { fault: undefined, requested: false };
+  return {
+    progress(progress) {
+      switch (progress.kind) {
+        case "key-ready":
+          return;
+        case "requested":
+          state.requested = true;
+          note({ event: "enrolment.requested", result: "ok", detail: { id: identity()?.identity.id ?? "" } });
+          return;
+        case "waiting": {
+          const { code, message } = progress.fault;
+          if (state.fault?.code !== code)
+            note({
+              event: "enrolment.failed",
+              result: code === "enrol.pending" ? "refused" : "failed",
+              detail: { code, message: message.slice(0, 512) },
+            });
+          state.fault = progress.fault;
+          return;
+        }
+        case "certificate-ready":
+          if (state.requested)
+            note({
+              event: "enrolment.completed",
+              result: "ok",
+              detail: { serial: progress.certificate.serial, notAfter: new Date(progress.certificate.notAfterMs).toISOString() },
+            });
+          state.fault = undefined;
+          state.requested = false;
+      }
+    },
+    fault: () => state.fault,
+    requested: () => state.requested,
+  };
+}

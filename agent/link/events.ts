@@ -1,0 +1,99 @@
+// What happens to the tunnel, for journal and audit trail: every change once. A flapping network must not write the flash full.
+import { asFault, type Fault } from "../../hal/fault.ts";
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import type { Drop, TunnelEvent } from "../tunnel/index.ts";
+
+/** Drops are added up and told at doublings: 1, 2, 4, 8 ... messages. */
+const FIRST_DROP_TOLD = 1;
+
+export interface EventLog {
+  readonly tunnel: (event: TunnelEvent) => void;
+  readonly dropped: (drop: Drop) => void;
+  readonly spoolFault: (error: unknown) => void;
+  /** The last failure of the spool's disk, until a drop or message shows that it works again. */
+  readonly fault: () => Fault | undefined;
+}
+
+export function createEventLog(note: (entry: AuditEntry) => void, log: (line: string) => void): EventLog {
+  const told: {
+    refusal: string | undefined;
+    input: string | undefined;
+    drops: number;
+    nextDrops: number;
+    fault: Fault | undefined;
+  } = { refusal: undefined, input: undefined, drops: 0, nextDrops: FIRST_DROP_TOLD, fault: undefined };
+
+  const refused = (fault: Fault): void => {
+    if (told.refusal === fault.code) return;
+    told.refusal = fault.code;
+    const untrusted = fault.code === "tls.hub-untrusted" || fault.code === "tls.hub-name";
+    note({
+      event: untrusted ? "hub.untrusted" : "tunnel.refused",
+      result: "refused",
+      detail: { code: fault.code, message: fault.message.slice(0, 512) },
+    });
+  };
+
+  return {
+    tunnel(event) {
+      switch (event.kind) {
+        case "connected": {
+          const { peer, protocol, cipher, group, mqtt } = event.facts;
+          told.refusal = undefined;
+          log(`tunnel connected to "${peer}": ${protocol} ${cipher} ${group}, MQTT ${mqtt}`);
+          note({ event: "tunnel.connected", result: "ok", detail: { peer, protocol, cipher, group, mqtt } });
+          return;
+        }
+        case "disconnected":
+          log(`tunnel disconnected by ${event.by}: ${event.fault.message}`);
+          note({
+            event: "tunnel.disconnected",
+            result: event.by === "us" ? "ok" : "failed",
+            detail: { by: event.by, code: event.fault.code },
+          });
+          return;
+        case "refused":
+          log(`tunnel: ${event.fault.code}: ${event.fault.message}`);
+          refused(event.fault);
+          return;
+        case "kicked":
+          log(`tunnel kicked: ${event.fault.message}`);
+          note({
+            event: "tunnel.kicked",
+            result: "failed",
+            detail: { kicks: event.kicks, message: event.fault.message.slice(0, 512) },
+          });
+          return;
+        case "input-refused":
+          log(`message refused${event.channel === undefined ? "" : ` on ${event.channel}`}: ${event.fault.message}`);
+          if (told.input !== event.fault.code)
+            note({
+              event: "input.refused",
+              result: "refused",
+              detail: { code: event.fault.code, message: event.fault.message.slice(0, 512) },
+            });
+          told.input = event.fault.code;
+          return;
+        case "telemetry-lost":
+        case "memory-fault":
+          log(`tunnel: ${event.fault.code}: ${event.fault.message}`);
+      }
+    },
+    dropped(drop) {
+      told.drops += drop.messages;
+      log(`spool dropped ${drop.messages} of class ${drop.class}: ${drop.reason}`);
+      if (told.drops < told.nextDrops) return;
+      told.nextDrops = told.drops * 2;
+      note({
+        event: "spool.dropped",
+        result: "failed",
+        detail: { class: drop.class, reason: drop.reason, messages: told.drops },
+      });
+    },
+    spoolFault(error) {
+      told.fault = asFault(error, "file.write-failed", "write the message spool");
+      log(`spool: ${told.fault.code}: ${told.fault.message}`);
+    },
+    fault: () => told.fault,
+  };
+}

@@ -1,0 +1,110 @@
+// The tunnel with what flows in it: spool, birth, audit answers, operations asked by the hub; and what happens to it, for the audit trail.
+import type { Fault } from "../../hal/fault.ts";
+import type { DeviceIdentity, Protection } from "../../hal/identity/format.ts";
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import type { ClockState } from "../../warden/protocol/format.ts";
+import type { Courier } from "../audit/index.ts";
+import type { LifeState } from "../lifecycle.ts";
+import type { Operations } from "../operations/index.ts";
+import type { AgentParts } from "../ports.ts";
+import { auditAnswerSchema, operationMessageSchema } from "../tunnel/format.ts";
+import { createTunnel, openSpool, TIMEOUTS_DEFAULT, type Tunnel, type TunnelEvent } from "../tunnel/index.ts";
+import { createEventLog } from "./events.ts";
+
+export interface LinkParts {
+  readonly parts: AgentParts;
+  readonly identity: DeviceIdentity;
+  readonly courier: Courier;
+  readonly operations: Operations;
+  readonly credentials: () => Promise<{ readonly cert: string; readonly key: string }>;
+  readonly clockState: () => ClockState | undefined;
+  readonly protection: () => Protection | undefined;
+  /** For the audit trail; never throws. */
+  readonly note: (entry: AuditEntry) => void;
+  readonly onEvent: (event: TunnelEvent) => void;
+}
+
+export interface Link {
+  readonly tunnel: Tunnel;
+  /** There is a certificate, or another than before: connect with it. */
+  connect(): Promise<void>;
+  /** Tells the hub of a change in the device's life, through the spool. Never rejects. */
+  announce(life: LifeState): Promise<void>;
+  /** What does not work of it. */
+  fault(): Fault | undefined;
+  stop(): Promise<void>;
+}
+
+/** @throws Fault of the spool's files. */
+export async function createLink(link: LinkParts): Promise<Link> {
+  const { parts, identity, courier, operations } = link;
+  const { config, anchors, clock } = parts;
+  const events = createEventLog(link.note, parts.log);
+  const spool = await openSpool({
+    files: parts.spoolFiles,
+    limits: { bytesMax: config.spool.bytesMax, ageMsMax: config.spool.ageMaxS * 1000 },
+    clock,
+    clockIsSane: () => (link.clockState()?.state ?? "unset") !== "unset",
+    onDrop: events.dropped,
+    onFault: events.spoolFault,
+  });
+  const tunnel = createTunnel({
+    deviceId: identity.id,
+    anchors,
+    connectTo: config.tunnel.connectTo,
+    alpn: config.tunnel.alpn,
+    proxy: config.tunnel.proxy,
+    minTls: config.tunnel.minTls,
+    keepaliveS: config.tunnel.keepaliveS,
+    credentials: link.credentials,
+    spool,
+    files: parts.files,
+    clock,
+    random: parts.random,
+    timeouts: TIMEOUTS_DEFAULT,
+    birth: (facts) => {
+      const protection = link.protection();
+      const state = link.clockState()?.state;
+      return {
+        state: "online",
+        program: parts.program,
+        mqtt: facts.mqtt,
+        group: facts.group,
+        ...(protection !== undefined && { protection }),
+        ...(state !== undefined && { clock: state }),
+      };
+    },
+    onEvent: (event) => {
+      events.tunnel(event);
+      if (event.kind === "connected") held.hub = event.facts.fingerprint;
+      link.onEvent(event);
+    },
+  });
+  const held: { started: boolean; hub: string | undefined } = { started: false, hub: undefined };
+  tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => courier.answer(body));
+  tunnel.onMessage("operation", operationMessageSchema, async ({ body }) => {
+    const answer = await operations.perform({ channel: "tunnel", certificate: held.hub }, body);
+    await tunnel.publish("result", { kind: "operation", answer });
+  });
+  return {
+    tunnel,
+    async connect() {
+      if (held.started) {
+        tunnel.reconnectNow();
+        return;
+      }
+      held.started = true;
+      await tunnel.start();
+    },
+    async announce(life) {
+      // only what the hub can't see for itself; connected and disconnected it knows
+      if (life !== "enrolled" && life !== "keyed") return;
+      await tunnel.publish("event", { kind: "life", life }).catch(events.spoolFault);
+    },
+    fault: events.fault,
+    async stop() {
+      await tunnel.stop();
+      await spool.close().catch(events.spoolFault);
+    },
+  };
+}

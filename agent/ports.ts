@@ -1,0 +1,27 @@
+// What the agent is made of: the machine and the outside world as ports, wired by main.ts.
+import type { Duplex } from "node:stream";
+import type { BirthRecord } from "../hal/identity/format.ts";
+import type { AppendFiles, Clock, DurableFiles, SerialPort, Vitals } from "../hal/ports.ts";
+import type { HubAnchors } from "../ota/anchors/format.ts";
+import type { AgentConfig } from "./config.ts";
+import type { SettledKey } from "./identity/index.ts";
+
+export interface AgentParts {
+  readonly config: AgentConfig;
+  readonly anchors: HubAnchors;
+  /** Name and version. */
+  readonly program: string;
+  readonly files: DurableFiles;
+  readonly spoolFiles: AppendFiles;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly vitals: Vitals;
+  /** A new stream to the warden's socket. */
+  readonly connectWarden: () => Promise<Duplex>;
+  readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
+  /** The serial console's port; none when none is configured. */
+  readonly serial: SerialPort | undefined;
+  /** One line for the journal. */
+  readonly log: (line: string) => void;
+}

@@ -1,0 +1,1 @@
+export { createReporter, type Reporter } from "./reporter.ts";

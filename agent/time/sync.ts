@@ -1,0 +1,58 @@
+// Hub time for the warden: the agent fetches, the warden judges and sets. [ID-10] [ID-11]
+import { Fault } from "../../hal/fault.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/time/format.ts";
+import { askHubTime, type Hub } from "../../provisioning/enrollers/index.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import type { Clock } from "../../hal/ports.ts";
+import type { WardenClient } from "../../warden/client/index.ts";
+import type { ClockState } from "../../warden/protocol/format.ts";
+
+/** Asked for by failures of any number: the hub is asked at most this often. */
+const ASK_AGAIN_AFTER_MS = 10_000;
+
+export interface TimeSync {
+  /**
+   * Has the warden set the clock from the hub, unless it has been in this boot. `dates`: whether the dates of the hub's certificate may be what is wrong.
+   * @returns the warden's clock state afterwards, or undefined when it was asked too short a time ago.
+   * @throws Fault what the hub or the warden refuse with.
+   */
+  sync(dates: "in-doubt" | "believed"): Promise<ClockState | undefined>;
+}
+
+export function createTimeSync(parts: {
+  readonly warden: WardenClient;
+  readonly hub: Hub;
+  readonly deviceId: DeviceId;
+  readonly clock: Clock;
+}): TimeSync {
+  const { warden, hub, deviceId, clock } = parts;
+  const asked = { atMs: Number.NEGATIVE_INFINITY };
+
+  const ask = async (dates: "strict" | "waived"): Promise<ClockState> => {
+    const { nonce } = await warden.call("time.nonce", {});
+    const body = JSON.stringify({ deviceId, nonce });
+    const response = await askHubTime(hub, dates, {
+      path: HUB_TIME_PATH,
+      body,
+      answer: hubTimeResponseSchema,
+      bytesMax: HUB_TIME_BYTES_MAX,
+    });
+    return warden.call("time.set", response);
+  };
+
+  return {
+    async sync(dates) {
+      const { clock: before } = await warden.call("status.read", {});
+      if (before.state === "synced" && dates === "believed") return before;
+      if (clock.monotonicMs() - asked.atMs < ASK_AGAIN_AFTER_MS) return undefined;
+      asked.atMs = clock.monotonicMs();
+      if (before.state === "unset" || dates === "in-doubt") return ask("waived");
+      try {
+        return await ask("strict");
+      } catch (error) {
+        if (error instanceof Fault && error.code === "tls.hub-dates") return ask("waived");
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,274 @@
+// A whole small world for demo, bench and system tests: the hub as a server, a board, its warden and agent, all as processes of their own from the bundles.
+import { spawnSync } from "node:child_process";
+import { chmod, chown, copyFile, cp, link, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
+import { operationAnswerSchema } from "../../agent/operations/format.ts";
+import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { type Board, type BoardOptions, buildBoard } from "./board.ts";
+import { eventually, type RunningProgram, startProgram } from "./process.ts";
+import { PROJECT } from "./sources.ts";
+
+/** The agent's user where we are root: a number is enough, no account is made. */
+export const AGENT_UID = 64_199;
+
+export interface RigOptions {
+  readonly serial?: string | undefined;
+  readonly mac?: string;
+  /** Where the hub listens; in its certificate's names too. */
+  readonly hubAddress?: string;
+  /** Days a device certificate holds. */
+  readonly hubArgs?: readonly string[];
+  /** Put over the agent's configuration. */
+  readonly agentConfig?: Readonly<Record<string, unknown>>;
+  readonly wardenConfig?: Readonly<Record<string, unknown>>;
+  /** Words before the command, such as `ip netns exec NAME`, for the board's programs. */
+  readonly boardPrefix?: readonly string[];
+  readonly agentEnv?: Readonly<Record<string, string>>;
+  readonly wardenEnv?: Readonly<Record<string, string>>;
+  readonly onLine?: (program: "hub" | "warden" | "agent", line: string) => void;
+}
+
+export interface Rig {
+  readonly directory: string;
+  readonly board: Board;
+  /** As two users: true where we are root. */
+  readonly twoUsers: boolean;
+  readonly hubName: string;
+  anchors(): Promise<HubAnchors>;
+  startHub(): Promise<RunningProgram>;
+  startWarden(): Promise<RunningProgram>;
+  startAgent(): Promise<RunningProgram>;
+  /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
+  hubCommand(...args: readonly string[]): Promise<string>;
+  /** Runs `sallyport` against the board's agent. */
+  command(...args: readonly string[]): { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+  /** The agent's status through its local socket. */
+  status(): Promise<Snapshot>;
+  /** Waits until the hub has a request of this board, approves it, and @returns its id and fingerprint. */
+  approve(): Promise<{ readonly id: string; readonly fingerprint: string }>;
+  /** Stops everything and removes the directory. */
+  stop(): Promise<void>;
+}
+
+export const DEFAULT_MAC = "00:1b:21:3a:4f:58";
+const HUB_NAME = "hub.sallyport.test";
+
+/** Makes the directories and configurations and initialises the hub; starts nothing yet. */
+export async function buildRig(options: RigOptions = {}): Promise<Rig> {
+  const directory = await mkdtemp(join(tmpdir(), "sallyport-"));
+  await chmod(directory, 0o711);
+  const twoUsers = process.getuid?.() === 0;
+  const node = await installNode(directory);
+  await installBundles(directory);
+  const board = await buildBoard({
+    directory,
+    serial: "serial" in options ? options.serial : "SPG2-0A1B2C3D",
+    mac: options.mac ?? DEFAULT_MAC,
+  } satisfies BoardOptions);
+  await shareOut(board, twoUsers);
+  const address = options.hubAddress ?? "127.0.0.1";
+  const hubState = join(directory, "hub");
+  const program = (name: string): string => join(directory, "opt", name, "main.js");
+  const running = new Set<RunningProgram>();
+  const keep = (started: RunningProgram): RunningProgram => {
+    running.add(started);
+    return started;
+  };
+  const prefix = options.boardPrefix ?? [];
+  const start = (
+    name: "hub" | "warden" | "agent",
+    command: readonly string[],
+    env: Readonly<Record<string, string>>,
+    uid?: number,
+  ): RunningProgram => {
+    const [first, ...args] = command;
+    if (first === undefined) throw new Fault("assert.broken", "a program to start");
+    return keep(
+      startProgram({
+        name,
+        command: first,
+        args,
+        env,
+        ...(uid !== undefined && { uid }),
+        onLine: (line) => options.onLine?.(name, line),
+      }),
+    );
+  };
+
+  const run = (
+    name: string,
+    args: readonly string[],
+  ): { readonly code: number | null; readonly stdout: string; readonly stderr: string } => {
+    const { status, stdout, stderr } = spawnSync(
+      "/usr/bin/env",
+      ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", node, program(name), ...args],
+      { encoding: "utf8", timeout: 30_000 },
+    );
+    return { code: status, stdout, stderr };
+  };
+  const hubCommand = async (...args: readonly string[]): Promise<string> => {
+    const { code, stdout, stderr } = run("sallyport-hub", args);
+    if (code !== 0) throw new Fault("process.failed", `sallyport-hub ${args.join(" ")} ended with ${code}: ${stderr}${stdout}`);
+    return stdout;
+  };
+  await hubCommand("init", "--state", hubState, "--name", "Lab hub", "--host", HUB_NAME, "--host", address);
+  const ports = { est: 0, mqtt: 0 };
+
+  const anchors = async (): Promise<HubAnchors> =>
+    check(hubAnchorsSchema, parseJson(await readFile(join(hubState, "hub.json")), 65_536, "anchors"), "anchors");
+
+  const writeConfigs = async (): Promise<void> => {
+    const anchorsFile = join(board.etc, "hub.json");
+    await writeFile(anchorsFile, JSON.stringify(await anchors()), { mode: 0o644 });
+    const wardenConfig = {
+      stateDirectory: board.wardenState,
+      birthDirectory: board.birth,
+      socket: join(board.run, "warden.sock"),
+      anchors: anchorsFile,
+      boardRoot: board.root,
+      setClock: false,
+      ...options.wardenConfig,
+    };
+    const agentConfig = {
+      stateDirectory: board.agentState,
+      wardenSocket: join(board.run, "warden.sock"),
+      localSocket: join(board.agentRun, "root.sock"),
+      anchors: anchorsFile,
+      enrolment: { connectTo: { host: address, port: ports.est } },
+      ...options.agentConfig,
+      tunnel: { connectTo: { host: address, port: ports.mqtt }, ...tunnelOf(options.agentConfig) },
+    };
+    await writeFile(join(board.etc, "warden.json"), JSON.stringify(wardenConfig, undefined, 2), { mode: 0o644 });
+    await writeFile(join(board.etc, "agent.json"), JSON.stringify(agentConfig, undefined, 2), { mode: 0o644 });
+  };
+
+  const rig: Rig = {
+    directory,
+    board,
+    twoUsers,
+    hubName: HUB_NAME,
+    anchors,
+    async startHub() {
+      const hub = start(
+        "hub",
+        [
+          node,
+          program("sallyport-hub"),
+          "serve",
+          "--state",
+          hubState,
+          "--listen",
+          address,
+          "--est-port",
+          String(ports.est),
+          "--mqtt-port",
+          String(ports.mqtt),
+          "--json",
+          ...(options.hubArgs ?? []),
+        ],
+        {},
+      );
+      const ready = check(readySchema, parseJson(await hub.line(/"ready"/u), 65_536, "ready line"), "ready line");
+      ports.est = ready.estPort;
+      ports.mqtt = ready.mqttPort;
+      await writeConfigs();
+      return hub;
+    },
+    async startWarden() {
+      const warden = start(
+        "warden",
+        [...prefix, node, program("sallyport-warden"), "--config", join(board.etc, "warden.json")],
+        options.wardenEnv ?? {},
+      );
+      await warden.line(/listening|serving|ready/iu);
+      return warden;
+    },
+    async startAgent() {
+      const privileges = twoUsers
+        ? [
+            "/usr/bin/setpriv",
+            `--reuid=${AGENT_UID}`,
+            `--regid=${AGENT_UID}`,
+            "--clear-groups",
+            "--no-new-privs",
+            "--bounding-set=-all",
+            "--",
+          ]
+        : [];
+      const agent = start(
+        "agent",
+        [...prefix, ...privileges, node, program("sallyport-agent"), "--config", join(board.etc, "agent.json")],
+        options.agentEnv ?? {},
+      );
+      await agent.line(/started/u);
+      return agent;
+    },
+    hubCommand: (...args) => hubCommand(...args, "--state", hubState),
+    command: (...args) => run("sallyport", ["--socket", join(board.agentRun, "root.sock"), ...args]),
+    async status() {
+      const { code, stdout, stderr } = rig.command("--json", "status");
+      if (code !== 0) throw new Fault("process.failed", `sallyport status ended with ${code}: ${stderr}`);
+      const answer = parseJson(stdout, 262_144, "status");
+      const whole = v.safeParse(operationAnswerSchema, answer);
+      return check(snapshotSchema, whole.success && "result" in whole.output ? whole.output.result : answer, "status");
+    },
+    async approve() {
+      const request = await eventually("an enrolment request at the hub", async () =>
+        check(devicesSchema, parseJson(await rig.hubCommand("devices", "list", "--json"), 262_144, "devices"), "devices").find(
+          ({ state }) => state === "pending",
+        ),
+      );
+      await rig.hubCommand("devices", "approve", request.id, request.fingerprint);
+      return request;
+    },
+    async stop() {
+      await Promise.allSettled([...running].reverse().map((one) => one.stop()));
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+  return rig;
+}
+
+const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
+const devicesSchema = v.array(v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() }));
+
+function tunnelOf(config: Readonly<Record<string, unknown>> | undefined): object {
+  const tunnel = config?.["tunnel"];
+  return typeof tunnel === "object" && tunnel !== null ? tunnel : {};
+}
+
+/** The pinned Node where both users may run it: the checkout may lie in a home that the agent's user can't enter. */
+async function installNode(directory: string): Promise<string> {
+  const target = join(directory, "opt", "node");
+  await mkdir(join(directory, "opt"), { recursive: true, mode: 0o755 });
+  try {
+    await link(process.execPath, target);
+  } catch {
+    await copyFile(process.execPath, target); // another file system, or hard links forbidden
+  }
+  await chmod(target, 0o755);
+  return target;
+}
+
+async function installBundles(directory: string): Promise<void> {
+  await cp(join(PROJECT, "dist"), join(directory, "opt"), { recursive: true });
+}
+
+/** Who owns what, as on a device: the warden's places are root's, the agent's the agent's. */
+async function shareOut(board: Board, twoUsers: boolean): Promise<void> {
+  const owner = twoUsers ? AGENT_UID : (process.getuid?.() ?? 0);
+  const group = twoUsers ? AGENT_UID : (process.getgid?.() ?? 0);
+  for (const place of [board.agentState, board.agentRun]) {
+    await chown(place, owner, group);
+    await chmod(place, 0o700);
+  }
+  // [OPS-1] the directory decides who may speak to the warden: root and the agent's group, which the socket inherits
+  if (twoUsers) await chown(board.run, 0, group);
+  await chmod(board.run, 0o2750);
+}
