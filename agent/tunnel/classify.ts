@@ -49,6 +49,8 @@ function faultCodeFor(code: string, message: string): FaultCode {
 function explain(code: string, message: string): string {
   if (REFUSED.test(code)) return `the hub refuses this device's certificate (${message})`;
   if (DATES.has(code)) return `the dates of the hub's certificate do not fit this clock (${message})`;
+  // Node's own words advise to trust the system's authorities, which is what we must never do.
+  if (UNTRUSTED.has(code)) return `the hub's certificate is not by the pinned authority for servers (${code})`;
   return message;
 }
 
