@@ -52,6 +52,7 @@ export const AUDIT_EVENTS = {
   "audit.witnessed": { id: 7004, category: "audit", severity: "info", source: "warden" },
   "audit.witness-refused": { id: 7005, category: "audit", severity: "high", source: "warden" },
   "audit.tampered": { id: 7006, category: "audit", severity: "high", source: "warden" },
+  "audit.renamed": { id: 7007, category: "audit", severity: "high", source: "warden" },
 } as const satisfies Readonly<Record<string, EventKind>>;
 
 export type AuditEventName = keyof typeof AUDIT_EVENTS;

@@ -26,7 +26,7 @@ export function witnessedName(epoch: number): string {
 
 /** The checkpoint signed at the last orderly close: the log never gets shorter than that. */
 export function closedName(epoch: number): string {
-  return stateName("closed", epoch, "note");
+  return stateName("audit-closed", epoch, "note");
 }
 
 export function auditKeyName(epoch: number): string {

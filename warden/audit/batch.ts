@@ -1,0 +1,103 @@
+// What goes into one write: numbered, encoded, framed. Pure.
+import { Fault } from "../../hal/fault.ts";
+import {
+  appendLeaf,
+  AUDIT_EVENTS,
+  AUDIT_SEVERITIES,
+  type AuditEntry,
+  type AuditSeverity,
+  auditRecord,
+  encodeAuditRecord,
+  encodeFrame,
+  encodeSegmentHeader,
+  type Frontier,
+  leafHash,
+  SEGMENT_RECORDS,
+} from "./format/index.ts";
+import type { AuditLimits } from "./limits.ts";
+import { admits, type LiveLog, openSegmentOf, usedBytes } from "./live.ts";
+
+/** An entry with the moment it was reported, which is not the moment it is written. */
+export interface Reported {
+  readonly entry: AuditEntry;
+  readonly atMs: number;
+  readonly monotonicMs: number;
+  readonly clockSynced: boolean;
+}
+
+export interface Batch<T extends Reported> {
+  readonly bytes: Uint8Array;
+  readonly leaves: readonly Uint8Array[];
+  readonly tree: Frontier;
+  readonly taken: readonly { readonly item: T; readonly seq: number }[];
+  /** No room for their severity. [AUD-11] */
+  readonly dropped: readonly T[];
+  /** No record can hold them. */
+  readonly refused: readonly { readonly item: T; readonly fault: Fault }[];
+}
+
+export function severityOf(entry: AuditEntry): AuditSeverity {
+  return AUDIT_EVENTS[entry.event].severity;
+}
+
+export function atLeast(entry: AuditEntry, lowest: AuditSeverity): boolean {
+  return AUDIT_SEVERITIES.indexOf(severityOf(entry)) >= AUDIT_SEVERITIES.indexOf(lowest);
+}
+
+/** @param items no more than the open segment has room for. */
+export function composeBatch<T extends Reported>(
+  log: LiveLog,
+  limits: AuditLimits,
+  bootId: string,
+  items: readonly T[],
+): Batch<T> {
+  const frames: Uint8Array[] = [];
+  const leaves: Uint8Array[] = [];
+  const taken: { item: T; seq: number }[] = [];
+  const dropped: T[] = [];
+  const refused: { item: T; fault: Fault }[] = [];
+  const used = usedBytes(log);
+  let bytes = 0;
+  let { tree } = log;
+  const add = (frame: Uint8Array): void => {
+    frames.push(frame);
+    bytes += frame.byteLength;
+  };
+  if (log.openBytes === 0) add(encodeSegmentHeader(headerPlace(log)));
+  for (const item of items) {
+    const { entry, atMs, monotonicMs, clockSynced } = item;
+    const seq = tree.size;
+    try {
+      const record = encodeAuditRecord(auditRecord(entry, { seq, atMs, monotonicMs, bootId, clockSynced }));
+      const frame = encodeFrame(record);
+      if (!admits(limits, severityOf(entry), used + bytes + frame.byteLength)) {
+        dropped.push(item);
+        continue;
+      }
+      add(frame);
+      const leaf = leafHash(record);
+      leaves.push(leaf);
+      tree = appendLeaf(tree, leaf);
+      taken.push({ item, seq });
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      refused.push({ item, fault: error });
+    }
+  }
+  return { bytes: Buffer.concat(frames), leaves, tree, taken, dropped, refused };
+}
+
+export function roomIn(log: LiveLog): number {
+  return SEGMENT_RECORDS - log.open.length;
+}
+
+function headerPlace(log: LiveLog): Parameters<typeof encodeSegmentHeader>[0] {
+  const { name, id } = log.signer.verifier;
+  return {
+    epoch: log.epoch,
+    deviceId: name.slice(name.lastIndexOf("/") + 1),
+    keyId: Buffer.from(id).toString("hex"),
+    segment: openSegmentOf(log),
+    before: log.tree,
+  };
+}

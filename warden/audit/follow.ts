@@ -1,0 +1,104 @@
+// Every segment of an epoch against the stored hashes, the stored checkpoints and its neighbours. One segment in memory at a time.
+import type { AppendFiles } from "../../hal/ports.ts";
+import {
+  type AuditFinding,
+  EMPTY_FRONTIER,
+  endWalk,
+  HASH_BYTES,
+  rootOf,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_RECORDS,
+  segmentName,
+  startWalk,
+  tileName,
+  type WalkedSegment,
+  type WalkIdentity,
+  walkSegment,
+} from "./format/index.ts";
+import type { EpochListing, SoundEpoch } from "./epoch.ts";
+import type { StoredNotes } from "./notes.ts";
+import { readTiles, TILE_BYTES } from "./tiles.ts";
+
+type Found = { readonly finding: AuditFinding };
+
+/** @throws Fault of {@link AppendFiles.read} for a file that can't be read; `audit.tampered` for tiles that lack hashes. */
+export async function followSegments(
+  files: AppendFiles,
+  identity: WalkIdentity,
+  listing: EpochListing,
+  notes: StoredNotes,
+): Promise<Omit<SoundEpoch, "notes"> | Found> {
+  const { epoch } = identity;
+  const first = (listing.segments[0] ?? 0) * SEGMENT_RECORDS;
+  if (first > (notes.witnessed?.size ?? 0)) {
+    const why = "the entries before the first segment are missing, and were never witnessed"; // only witnessed ones are removed [AUD-11]
+    return { finding: { epoch, segment: 0, part: "missing", entry: 0, until: first, why } };
+  }
+  const before = first === 0 ? EMPTY_FRONTIER : await readTiles(files, epoch).frontierAt(first);
+  const checkpoints = [notes.witnessed, notes.closed].filter((checkpoint) => checkpoint !== undefined);
+  let walk = startWalk(identity, checkpoints, before);
+  const segments = new Map<number, number>();
+  let end: WalkedSegment | undefined;
+  const parents = parentTiles(files, epoch);
+  for (const number of listing.segments) {
+    const last = number === listing.segments.at(-1);
+    const bytes = (await files.read(segmentName(epoch, number), SEGMENT_BYTES_MAX)) ?? new Uint8Array();
+    const tile = await files.read(tileName(epoch, 0, number), TILE_BYTES);
+    const step = walkSegment(walk, { number, bytes, tile, last, decode: last });
+    if ("finding" in step) return step;
+    if (!last && (tile?.byteLength !== TILE_BYTES || !(await parents.has(number, rootOf(step.leaves)))))
+      return { finding: treeFinding(epoch, number, "the hashes stored when it was closed are missing or changed") };
+    walk = step.walk;
+    end = step;
+    if (step.header !== undefined) segments.set(number, step.validBytes);
+  }
+  const tree = walk.tree ?? EMPTY_FRONTIER;
+  const missing = endWalk(walk) ?? (await beyondEnd(files, epoch, tree.size, listing.tiles.at(-1)));
+  if (missing !== undefined) return { finding: missing };
+  const tail = tailOf(listing.segments.at(-1), end);
+  return { tree, segments, tilesFrom: listing.tiles[0] ?? listing.segments[0] ?? 0, ...tail };
+}
+
+function tailOf(last: number | undefined, end: WalkedSegment | undefined): Pick<SoundEpoch, "open" | "torn" | "unstored"> {
+  if (last === undefined || end === undefined) return { open: [], torn: undefined, unstored: undefined };
+  const { leaves, validBytes, tornBytes, header } = end;
+  // a file without even a header goes, also an empty one
+  const torn = tornBytes > 0 || header === undefined ? { segment: last, validBytes, lostBytes: tornBytes } : undefined;
+  const full = leaves.length === SEGMENT_RECORDS;
+  return { open: full ? [] : leaves, torn, unstored: full ? { segment: last, leaves } : undefined };
+}
+
+/** The roots of closed segments on level 1. Keeps the one tile it read last. */
+function parentTiles(files: AppendFiles, epoch: number): { has(segment: number, root: Uint8Array): Promise<boolean> } {
+  let kept: { readonly number: number; readonly bytes: Uint8Array } | undefined;
+  return {
+    has: async (segment, root) => {
+      const number = Math.floor(segment / SEGMENT_RECORDS);
+      if (kept?.number !== number)
+        kept = { number, bytes: (await files.read(tileName(epoch, 1, number), TILE_BYTES)) ?? new Uint8Array() };
+      const at = (segment % SEGMENT_RECORDS) * HASH_BYTES;
+      return Buffer.compare(kept.bytes.subarray(at, at + HASH_BYTES), root) === 0;
+    },
+  };
+}
+
+/** Hashes of segments that are not there: the segments were taken away. */
+async function beyondEnd(
+  files: AppendFiles,
+  epoch: number,
+  size: number,
+  lastTile: number | undefined,
+): Promise<AuditFinding | undefined> {
+  const closed = Math.floor(size / SEGMENT_RECORDS);
+  const parent = await files.read(tileName(epoch, 1, Math.floor(closed / SEGMENT_RECORDS)), TILE_BYTES);
+  const hashes = Math.ceil((parent?.byteLength ?? 0) / HASH_BYTES);
+  if ((lastTile ?? -1) < closed && hashes <= closed % SEGMENT_RECORDS) return undefined;
+  const until = Math.max((lastTile ?? 0) + 1, closed + 1) * SEGMENT_RECORDS;
+  const why = "the log ends early: hashes of later entries are stored";
+  return { epoch, segment: closed, part: "missing", entry: size, until, why };
+}
+
+function treeFinding(epoch: number, segment: number, why: string): AuditFinding {
+  const entry = segment * SEGMENT_RECORDS;
+  return { epoch, segment, part: "tree", entry, until: entry + SEGMENT_RECORDS, why };
+}

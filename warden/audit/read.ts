@@ -1,0 +1,55 @@
+// Records back out of the log, each checked against its stored hash: what is handed on is what was written.
+import { Fault } from "../../hal/fault.ts";
+import type { AppendFiles } from "../../hal/ports.ts";
+import { leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
+import { READ_RECORDS_MAX } from "./limits.ts";
+import { type LiveLog, unstoredOf } from "./live.ts";
+import { readTiles } from "./tiles.ts";
+
+/** A record that is not the one that was written. The fault carries no number: whoever reports it needs `entry`. */
+export interface ReadFailure {
+  readonly entry: number;
+  readonly fault: Fault;
+}
+
+/**
+ * Encoded records from `from` on, at most `count` and {@link READ_RECORDS_MAX}; none beyond the end.
+ * @returns a failure where the file and the stored hash differ.
+ * @throws Fault `audit.removed` for records that were removed after the hub had witnessed them; those of {@link AppendFiles.read}.
+ */
+export async function readRecords(
+  files: AppendFiles,
+  log: LiveLog,
+  from: number,
+  count: number,
+): Promise<readonly Uint8Array[] | ReadFailure> {
+  const end = Math.min(from + Math.min(count, READ_RECORDS_MAX), log.tree.size);
+  const records: Uint8Array[] = [];
+  const tiles = readTiles(files, log.epoch, unstoredOf(log));
+  for (let entry = from; entry < end;) {
+    const segment = Math.floor(entry / SEGMENT_RECORDS);
+    if (!log.segments.has(segment)) throw removed(log, entry);
+    const { records: there } = readSegment(
+      (await files.read(segmentName(log.epoch, segment), SEGMENT_BYTES_MAX)) ?? new Uint8Array(),
+    );
+    const hashes = await tiles.leavesOf(segment);
+    for (; entry < end && Math.floor(entry / SEGMENT_RECORDS) === segment; entry++) {
+      const record = there[entry % SEGMENT_RECORDS];
+      const hash = hashes[entry % SEGMENT_RECORDS];
+      if (record === undefined || hash === undefined || Buffer.compare(leafHash(record), hash) !== 0) {
+        const what = `entry ${entry} ("${segmentName(log.epoch, segment)}") is ${record === undefined ? "damaged or missing" : "not what was written"}`;
+        return { entry, fault: new Fault("audit.tampered", `read the audit log: ${what}`) };
+      }
+      records.push(record);
+    }
+  }
+  return records;
+}
+
+function removed(log: LiveLog, entry: number): Fault {
+  const first = Math.min(...log.segments.keys()) * SEGMENT_RECORDS;
+  return new Fault(
+    "audit.removed",
+    `read entry ${entry} of the audit log: it was removed after the hub had witnessed it; the log starts at ${first}`,
+  );
+}

@@ -1,0 +1,141 @@
+// The start of the log: judge what lies there, cut a torn tail, or leave a tampered epoch as it lies and begin the next. [AUD-10]
+//
+// An epoch that was tampered with is never written to again: its files, its key and its checkpoints stay under their names. The next epoch is a new log with a
+// new key, so nothing signed with the old key is ever contradicted (a log must not sign two histories), and the hub can't take it for the log it knows: it goes
+// on witnessing only after the owner has let the device in anew. Its first record says what was found. The warden meanwhile keeps recording.
+import { Fault } from "../../hal/fault.ts";
+import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
+import { lastEpoch, listEpoch, type SoundEpoch } from "./epoch.ts";
+import {
+  auditKeyName,
+  closedName,
+  describeFinding,
+  NOTE_BYTES_MAX,
+  parseAuditFile,
+  segmentName,
+  witnessedName,
+} from "./format/index.ts";
+import { inspectEpoch, type Inspection } from "./inspect.ts";
+import { type AuditSigner, loadAuditKey, makeAuditKey } from "./key.ts";
+import { SEALED_EPOCHS_KEPT_MAX } from "./limits.ts";
+import { type LiveLog, liveLog } from "./live.ts";
+import { loadOwed, type Owed, saveOwed } from "./owed.ts";
+
+export interface RestoreOptions {
+  readonly files: AppendFiles;
+  readonly state: DurableFiles;
+  readonly deviceId: string;
+}
+
+export interface Restored {
+  readonly log: LiveLog;
+  readonly owed: Owed;
+}
+
+/** Epochs that may turn out bad in one start, one after the other: files for epochs to come may have been planted. */
+const EPOCHS_TRIED_MAX = 8;
+const WHY_CHARACTERS_MAX = 512;
+
+/** @throws Fault of the ports; `audit.tampered` only where epoch after epoch is bad. */
+export async function restore(options: RestoreOptions): Promise<Restored> {
+  const { files, state } = options;
+  const owed = await loadOwed(state);
+  const epoch = lastEpoch(await files.list());
+  return await restoreFrom(options, epoch, owed);
+}
+
+/** Leaves `log` as it lies, for what was found while it was open, and begins the next epoch. */
+export async function abandon(options: RestoreOptions, log: LiveLog, owed: Owed, why: string): Promise<Restored> {
+  const entry = log.tree.size - log.open.length;
+  const sealed = { epoch: log.epoch, entry, until: log.tree.size, witnessed: log.witnessed, tampered: true, why: short(why) };
+  const next = { ...owed, sealed };
+  await saveOwed(options.state, next);
+  return await restoreFrom(options, log.epoch + 1, next);
+}
+
+async function restoreFrom(options: RestoreOptions, first: number, before: Owed): Promise<Restored> {
+  const { state, deviceId } = options;
+  let owed = before;
+  for (let epoch = first; epoch < first + EPOCHS_TRIED_MAX; epoch++) {
+    if (epoch > first || owed.sealed?.epoch === epoch - 1) await forgetMiddle(options, epoch);
+    const signer = (await loadAuditKey(state, epoch, deviceId)) ?? (await firstKey(options, epoch));
+    const found = await inspectEpoch({ ...options, epoch, signer });
+    if (found.verdict === "sound" && signer !== undefined) return await takeUp(options, signer, epoch, found.epoch, owed);
+    owed = { ...owed, sealed: sealedBy(found, epoch) };
+    await saveOwed(state, owed);
+  }
+  throw new Fault(
+    "audit.tampered",
+    `open the audit log: ${EPOCHS_TRIED_MAX} epochs from ${first} on are tampered with: ${owed.sealed?.why ?? ""}`,
+  );
+}
+
+/** A key is made where nothing lies that another key could have signed. */
+async function firstKey({ files, state, deviceId }: RestoreOptions, epoch: number): Promise<AuditSigner | undefined> {
+  const { segments, tiles } = listEpoch(await files.list(), epoch);
+  const note = (await state.get(witnessedName(epoch), NOTE_BYTES_MAX)) ?? (await state.get(closedName(epoch), NOTE_BYTES_MAX));
+  return segments.length + tiles.length > 0 || note !== undefined ? undefined : await makeAuditKey(state, epoch, deviceId);
+}
+
+function sealedBy(found: Inspection, epoch: number): NonNullable<Owed["sealed"]> {
+  switch (found.verdict) {
+    case "tampered": {
+      const { entry, until } = found.finding;
+      return { epoch, entry, until, witnessed: found.witnessed, tampered: true, why: short(describeFinding(found.finding)) };
+    }
+    case "renamed":
+      return {
+        epoch,
+        entry: 0,
+        until: found.size,
+        witnessed: 0,
+        tampered: false,
+        why: short(`the device was "${found.formerId}" before`),
+      };
+    case "sound":
+      return { epoch, entry: 0, until: 0, witnessed: 0, tampered: true, why: "the audit key is missing" };
+  }
+}
+
+/** Cuts what a crash left unfinished; that it was cut is owed to the log from before the cut on. */
+async function takeUp(
+  options: RestoreOptions,
+  signer: AuditSigner,
+  epoch: number,
+  sound: SoundEpoch,
+  before: Owed,
+): Promise<Restored> {
+  const { files, state } = options;
+  const { torn, segments, tree } = sound;
+  let owed = before;
+  if (torn !== undefined) {
+    if (torn.lostBytes > 0) {
+      owed = { ...owed, recovered: { lostBytes: torn.lostBytes, lastSeq: tree.size - 1 } };
+      await saveOwed(state, owed);
+    }
+    const name = segmentName(epoch, torn.segment);
+    if (torn.validBytes === 0) await files.remove(name);
+    else await files.truncate(name, torn.validBytes);
+  } else {
+    // what was read may not be on the disk yet, if the process before was killed: it is, before anything of it is signed
+    const last = Math.max(...segments.keys());
+    if (segments.size > 0) await files.truncate(segmentName(epoch, last), segments.get(last) ?? 0);
+  }
+  return { log: liveLog(epoch, signer, sound), owed };
+}
+
+/** Tampering again and again must not fill the disk: the first sealed epoch and the latest are kept. */
+async function forgetMiddle({ files, state }: RestoreOptions, next: number): Promise<void> {
+  const names = await files.list();
+  const sealed = [...new Set(names.flatMap((name) => parseAuditFile(name)?.epoch ?? []))]
+    .filter((epoch) => epoch < next)
+    .sort((a, b) => a - b);
+  for (const epoch of sealed.slice(1, 1 - SEALED_EPOCHS_KEPT_MAX)) {
+    for (const name of names) if (parseAuditFile(name)?.epoch === epoch) await files.remove(name);
+    for (const name of [auditKeyName(epoch), witnessedName(epoch), closedName(epoch)]) await state.remove(name);
+  }
+}
+
+function short(why: string): string {
+  return why.slice(0, WHY_CHARACTERS_MAX).toWellFormed();
+}

@@ -1,0 +1,171 @@
+// The stored hashes of closed segments, and every root and proof made of them: c2sp.org/tlog-tiles, level L entry i is the root of 256^L leaves.
+// Whole tiles are append files; the leaf hashes of the open segment are in memory. No proof needs a record.
+import { Fault } from "../../hal/fault.ts";
+import type { AppendFiles } from "../../hal/ports.ts";
+import {
+  consistencyRanges,
+  type Frontier,
+  frontierRoot,
+  HASH_BYTES,
+  nodeHash,
+  rootOf,
+  SEGMENT_RECORDS,
+  splitPoint,
+  tileHashes,
+  tileName,
+} from "./format/index.ts";
+
+export const TILE_BYTES = SEGMENT_RECORDS * HASH_BYTES;
+/** Height of a tile: 2^8 entries. */
+const TILE_HEIGHT = 8;
+/** Tiles of level 6 would hold 2^56 leaves: numbers end before. */
+const LEVEL_MAX = 6;
+
+/** Hash of the full subtree `index` of `height`: leaves index * 2^height and on. */
+type NodeAt = (height: number, index: number) => Promise<Uint8Array>;
+
+export interface Tiles {
+  /** @throws Fault `audit.removed` where the leaf hashes needed were removed; `audit.tampered` where hashes are missing or misshapen. */
+  frontierAt(size: number): Promise<Frontier>;
+  rootAt(size: number): Promise<Uint8Array>;
+  /** Leaf hashes of a segment. */
+  leavesOf(segment: number): Promise<readonly Uint8Array[]>;
+  /** [AUD-5] From `oldSize` to `size`. */
+  proof(oldSize: number, size: number): Promise<readonly Uint8Array[]>;
+}
+
+/** What is in memory: leaf hashes of the open segment, and of the one before as long as they are not stored. */
+export interface UnstoredLeaves {
+  readonly openSegment: number;
+  readonly open: readonly Uint8Array[];
+  readonly full: { readonly segment: number; readonly leaves: readonly Uint8Array[] } | undefined;
+}
+
+/** A look at the tree with the tiles of `epoch`. It remembers the tiles it has read: make a new one for every question. */
+export function readTiles(files: AppendFiles, epoch: number, unstored?: UnstoredLeaves): Tiles {
+  const seen = new Map<string, readonly Uint8Array[]>();
+  const stored = async (level: number, number: number): Promise<readonly Uint8Array[]> => {
+    const bytes = await files.read(tileName(epoch, level, number), TILE_BYTES);
+    if (bytes === undefined && level === 0) {
+      const first = number * SEGMENT_RECORDS;
+      throw new Fault(
+        "audit.removed",
+        `the hashes of entries ${first} to ${first + SEGMENT_RECORDS - 1} were removed: they were witnessed`,
+      );
+    }
+    return tileHashes(bytes ?? new Uint8Array());
+  };
+  const tile = async (level: number, number: number): Promise<readonly Uint8Array[]> => {
+    if (level === 0 && number === unstored?.openSegment) return unstored.open;
+    if (level === 0 && number === unstored?.full?.segment) return unstored.full.leaves;
+    const name = tileName(epoch, level, number);
+    const known = seen.get(name);
+    if (known !== undefined) return known;
+    const hashes = await stored(level, number);
+    const below = level === 0 ? undefined : entryToCome(unstored?.full?.segment, level, number, hashes.length);
+    const all = below === undefined ? hashes : [...hashes, rootOf(await tile(level - 1, below))];
+    seen.set(name, all);
+    return all;
+  };
+  const nodeAt: NodeAt = async (height, index) => {
+    const level = Math.min(Math.floor(height / TILE_HEIGHT), LEVEL_MAX);
+    const width = 2 ** (height - level * TILE_HEIGHT);
+    const number = Math.floor((index * width) / SEGMENT_RECORDS);
+    const start = (index * width) % SEGMENT_RECORDS;
+    const hashes = await tile(level, number);
+    if (hashes.length < start + width) {
+      const what = `"${tileName(epoch, level, number)}" has ${hashes.length} hashes, expected at least ${start + width}`;
+      throw new Fault("audit.tampered", `read the audit tree: ${what}`);
+    }
+    return rootOf(hashes, start, start + width);
+  };
+  const frontierAt = async (size: number): Promise<Frontier> => {
+    const roots: Uint8Array[] = [];
+    for (const { height, index } of fullSubtrees(size)) roots.push(await nodeAt(height, index));
+    return { size, roots };
+  };
+  return {
+    frontierAt,
+    leavesOf: (segment) => tile(0, segment),
+    rootAt: async (size) => frontierRoot(await frontierAt(size)),
+    proof: async (oldSize, size) => {
+      const hashes: Uint8Array[] = [];
+      for (const { start, end } of consistencyRanges(oldSize, size)) hashes.push(await rangeRoot(nodeAt, start, end));
+      return hashes;
+    },
+  };
+}
+
+/**
+ * Where the full segment `segment` is not stored yet, the tiles above lack an entry each.
+ * @returns the tile whose root is the entry `length` of tile `number` of `level`, if that is one of them.
+ */
+function entryToCome(segment: number | undefined, level: number, number: number, length: number): number | undefined {
+  let index = segment;
+  for (let below = 1; below < level && index !== undefined; below++)
+    index = index % SEGMENT_RECORDS === SEGMENT_RECORDS - 1 ? Math.floor(index / SEGMENT_RECORDS) : undefined;
+  return index === number * SEGMENT_RECORDS + length ? index : undefined;
+}
+
+/** The full subtrees of a tree of `size`, largest first: one for every one in its binary form. */
+function fullSubtrees(size: number): readonly { readonly height: number; readonly index: number }[] {
+  const subtrees: { readonly height: number; readonly index: number }[] = [];
+  let rest = size;
+  for (let height = 0; rest > 0; height++) {
+    const odd = rest % 2 === 1;
+    rest = Math.floor(rest / 2);
+    if (odd) subtrees.push({ height, index: rest * 2 });
+  }
+  return subtrees.reverse();
+}
+
+/** `start` is a multiple of the smallest power of two that holds the range, as in every proof. */
+async function rangeRoot(nodeAt: NodeAt, start: number, end: number): Promise<Uint8Array> {
+  const width = end - start;
+  const height = Math.log2(width);
+  if (Number.isInteger(height) && 2 ** height === width) return await nodeAt(height, start / width);
+  const split = start + splitPoint(width);
+  return nodeHash(await rangeRoot(nodeAt, start, split), await rangeRoot(nodeAt, split, end));
+}
+
+/**
+ * Stores the hashes of the closed segment `number`: its own tile, its root on the level above, and so on for every tile that this fills. Doing it again does no
+ * harm, and finishes what a crash left half done.
+ * @throws Fault `audit.tampered` where other hashes are stored already; those of {@link AppendFiles}.
+ */
+export async function storeTiles(
+  files: AppendFiles,
+  epoch: number,
+  number: number,
+  leaves: readonly Uint8Array[],
+): Promise<void> {
+  await extend(files, tileName(epoch, 0, number), 0, Buffer.concat(leaves));
+  let root = rootOf(leaves);
+  let index = number;
+  for (let level = 1; level <= LEVEL_MAX; level++) {
+    const name = tileName(epoch, level, Math.floor(index / SEGMENT_RECORDS));
+    await extend(files, name, (index % SEGMENT_RECORDS) * HASH_BYTES, root);
+    if (index % SEGMENT_RECORDS < SEGMENT_RECORDS - 1) return;
+    root = rootOf(tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array()));
+    index = Math.floor(index / SEGMENT_RECORDS);
+  }
+}
+
+/**
+ * Makes `bytes` lie at `at` of the file, as its end. What a power cut leaves of an append is a part of it, or a part and zeros: that is written again. Anything
+ * else was written by somebody else.
+ */
+async function extend(files: AppendFiles, name: string, at: number, bytes: Uint8Array): Promise<void> {
+  const lies = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
+  const present = lies.subarray(at);
+  const unlike = present.findIndex((byte, i) => byte !== bytes[i]);
+  if (lies.byteLength < at || present.byteLength > bytes.byteLength) throw mismatch(name);
+  if (unlike >= 0 && present.subarray(unlike).some((byte) => byte !== 0)) throw mismatch(name);
+  const right = unlike >= 0 ? unlike : present.byteLength;
+  if (unlike >= 0) await files.truncate(name, at + right);
+  if (right < bytes.byteLength) await files.append(name, bytes.subarray(right));
+}
+
+function mismatch(name: string): Fault {
+  return new Fault("audit.tampered", `store the audit tree: "${name}" has other hashes than the entries give`);
+}

@@ -1,0 +1,206 @@
+// Writing, one batch at a time: whoever waits shares a write and its sync. Keeps within the bounds and out of what a failed write has left. [AUD-10] [AUD-11]
+import { asFault, Fault } from "../../hal/fault.ts";
+import { atLeast, type Batch, composeBatch, type Reported, roomIn } from "./batch.ts";
+import { AUDIT_SEVERITIES, leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
+import type { AuditLimits } from "./limits.ts";
+import { admits, type LiveLog, nextToGo, openSegmentOf, usedBytes } from "./live.ts";
+import { type Owed, owedEntries, saveOwed, settled } from "./owed.ts";
+import { abandon, type Restored, type RestoreOptions } from "./restore.ts";
+import { storeTiles } from "./tiles.ts";
+
+export interface Waiting extends Reported {
+  /** The first call of either answers, later ones do nothing: they settle a promise. */
+  readonly done: (seq: number) => void;
+  readonly failed: (fault: Fault) => void;
+}
+
+export interface Writer {
+  readonly log: LiveLog;
+  readonly owed: Owed;
+  /** Writes what it can of `items`, answers each it has dealt with, and returns the others. The caller has the turn. Never rejects for a fault of the disk. */
+  write(items: readonly Waiting[]): Promise<readonly Waiting[]>;
+  /** Stores the hashes of a full segment. @throws Fault of the port. */
+  finish(): Promise<void>;
+  /** Counts `items` as dropped and tells them so. */
+  drop(items: readonly Waiting[], why: string): Promise<void>;
+}
+
+/** Room that must be free before drops are told: what tells of them is not to be dropped in turn. */
+const DROPS_TOLD_BYTES = 1024;
+
+export function auditWriter(
+  options: RestoreOptions & {
+    readonly bootId: string;
+    readonly limits: AuditLimits;
+    readonly report: (entry: Reported["entry"]) => Reported;
+  },
+  restored: Restored,
+): Writer {
+  const { files, state, limits, bootId } = options;
+  let { log, owed } = restored;
+  /** A write failed: what is in the file now is not known. `noSpace`: what was lost is counted elsewhere. */
+  let suspect: { readonly noSpace: boolean } | undefined;
+
+  const owe = async (next: Owed): Promise<void> => {
+    owed = next;
+    await saveOwed(state, owed);
+  };
+
+  const drop = async (items: readonly Waiting[], why: string): Promise<void> => {
+    if (items.length === 0) return;
+    const total = owed.droppedTotal + items.length;
+    // under a flood of drops the count goes to the disk each time it has doubled
+    const doubled = Math.floor(Math.log2(total)) > Math.floor(Math.log2(owed.droppedTotal || 0.5));
+    const next = { ...owed, droppedTotal: total, dropped: owed.dropped + items.length };
+    if (doubled || owed.dropped === 0) await owe(next);
+    else owed = next;
+    for (const { entry, failed } of items)
+      failed(new Fault("audit.full", `record "${entry.event}": dropped, ${why}; ${total} records were dropped so far`));
+  };
+
+  /** Removes one file that may go. */
+  const reclaim = async (): Promise<boolean> => {
+    const next = nextToGo(log, limits);
+    if (next === undefined) return false;
+    await files.remove(next.name);
+    next.gone();
+    return true;
+  };
+
+  /** After a failed write: cut back to what is known to be durable, read that again, and go on only if it is what was written. */
+  const settle = async (noSpace: boolean): Promise<void> => {
+    const name = segmentName(log.epoch, openSegmentOf(log));
+    const lies = (await files.read(name, 2 * SEGMENT_BYTES_MAX))?.byteLength ?? 0;
+    if (lies > log.openBytes && !noSpace)
+      await owe({ ...owed, recovered: { lostBytes: lies - log.openBytes, lastSeq: log.tree.size - 1 } });
+    if (log.openBytes === 0) await files.remove(name);
+    else if (lies >= log.openBytes) await files.truncate(name, log.openBytes);
+    const again = (await files.read(name, SEGMENT_BYTES_MAX)) ?? new Uint8Array();
+    const leaves = readSegment(again).records.map((record) => leafHash(record));
+    const intact = again.byteLength === log.openBytes && Buffer.concat(leaves).equals(Buffer.concat(log.open));
+    suspect = undefined;
+    if (intact) return;
+    const why = `"${name}" has other contents after a failed write than were made durable before`;
+    ({ log, owed } = await abandon(options, log, owed, why));
+  };
+
+  const finish = async (): Promise<void> => {
+    if (log.full === undefined) return;
+    await storeTiles(files, log.epoch, log.full.segment, log.full.leaves);
+    log.full = undefined;
+  };
+
+  /** Puts things in order for a write. @returns false when there is no space even for that. */
+  const ready = async (): Promise<boolean> => {
+    for (;;) {
+      try {
+        if (suspect !== undefined) await settle(suspect.noSpace);
+        await finish();
+        return true;
+      } catch (error) {
+        if (!(error instanceof Fault && error.code === "file.no-space")) throw error;
+        if (!(await reclaim())) return false;
+      }
+    }
+  };
+
+  const taken = (batch: Batch<Waiting>): void => {
+    const segment = openSegmentOf(log);
+    log.openBytes += batch.bytes.byteLength;
+    log.segments.set(segment, log.openBytes);
+    log.tree = batch.tree;
+    log.open = [...log.open, ...batch.leaves];
+    if (log.open.length === SEGMENT_RECORDS) {
+      log.full = { segment, leaves: log.open };
+      log.open = [];
+      log.openBytes = 0;
+    }
+    for (const { item, seq } of batch.taken) item.done(seq);
+  };
+
+  /** @returns false when the disk had no space for it. */
+  const append = async (batch: Batch<Waiting>): Promise<boolean> => {
+    try {
+      await files.append(segmentName(log.epoch, openSegmentOf(log)), batch.bytes);
+    } catch (error) {
+      const fault = asFault(error, "audit.write-failed", "append to the audit log");
+      suspect = { noSpace: fault.code === "file.no-space" };
+      if (suspect.noSpace) return false;
+      throw fault;
+    }
+    taken(batch);
+    return true;
+  };
+
+  const compose = async (items: readonly Waiting[]): Promise<Batch<Waiting>> => {
+    let batch = composeBatch(log, limits, bootId, items);
+    while (batch.dropped.length > 0 && (await reclaim())) batch = composeBatch(log, limits, bootId, items);
+    return batch;
+  };
+
+  /** The records owed, to go before `items`; none when the segment has no room for them all, then they come with the next. */
+  const due = (room: number, withDrops: boolean): readonly Waiting[] => {
+    const entries = owedEntries(owed, withDrops);
+    const nothing = (): void => undefined;
+    return entries.length < room ? entries.map((entry) => ({ ...options.report(entry), done: nothing, failed: nothing })) : [];
+  };
+
+  const writeOnce = async (
+    items: readonly Waiting[],
+    lowest: (typeof AUDIT_SEVERITIES)[number],
+  ): Promise<readonly Waiting[] | undefined> => {
+    const withDrops = lowest === "info" && admits(limits, "info", usedBytes(log) + DROPS_TOLD_BYTES);
+    const owing = due(roomIn(log), withDrops);
+    const now = items.slice(0, Math.min(limits.batchRecordsMax, roomIn(log) - owing.length));
+    const batch = await compose([...owing, ...now.filter(({ entry }) => atLeast(entry, lowest))]);
+    if (batch.taken.length > 0 && !(await append(batch))) return undefined;
+    for (const { item, fault } of batch.refused) item.failed(fault);
+    const missed = batch.dropped.filter((item) => !owing.includes(item));
+    if (
+      owing.length > 0 &&
+      batch.taken.length + batch.refused.length >= owing.length &&
+      owing.every((item) => !batch.dropped.includes(item))
+    )
+      await owe(settled(owed, withDrops));
+    await drop([...missed, ...now.filter(({ entry }) => !atLeast(entry, lowest))], `the log has no room for its severity`);
+    return items.slice(now.length);
+  };
+
+  const write = async (items: readonly Waiting[]): Promise<readonly Waiting[]> => {
+    for (const lowest of AUDIT_SEVERITIES) {
+      for (;;) {
+        if (!(await ready())) break;
+        const left = await writeOnce(items, lowest);
+        if (left !== undefined) return left;
+        if (!(await ready()) || !(await reclaim())) break; // nothing more to remove: try with fewer, the least severe first
+      }
+    }
+    await drop(items, "the disk is full");
+    return [];
+  };
+
+  return {
+    get log() {
+      return log;
+    },
+    get owed() {
+      return owed;
+    },
+    drop,
+    finish,
+    write: async (items) => {
+      try {
+        return await write(items);
+      } catch (error) {
+        const fault = asFault(error, "audit.write-failed", "write the audit log");
+        for (const item of items) item.failed(failure(item, fault)); // does nothing to those that were answered
+        return [];
+      }
+    },
+  };
+}
+
+function failure({ entry }: Waiting, cause: Fault): Fault {
+  if (cause.code === "audit.tampered") return cause;
+  return new Fault("audit.write-failed", `record "${entry.event}": ${cause.message}`, { cause });
+}
