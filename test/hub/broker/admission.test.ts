@@ -1,0 +1,219 @@
+// Who the broker lets in, over real TLS with a real MQTT client.
+import { once } from "node:events";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import type { MqttClient } from "mqtt";
+import { test } from "tap";
+import { revoke } from "../../../hub/devices/index.ts";
+import { distinguishedName, issue } from "../../../hub/authority/certificate.ts";
+import { openAuthority, pem } from "../../../hub/authority/index.ts";
+import { OID } from "../../../hub/authority/oids.ts";
+import { makeAuthority, openIssuer } from "../../../hub/authority/issuer.ts";
+import { journalOf } from "../../../hub/journal.ts";
+import { openStore } from "../../../hub/store/index.ts";
+import type { Hub } from "../../../hub/index.ts";
+import { der, parseRequest } from "../../../provisioning/x509/format/index.ts";
+import { connect, enrolled, labDevice, labHub, labMessage, simpleEnrol } from "../../lab/hub.ts";
+import { eventually } from "../../lab/process.ts";
+
+function refusals(hub: Hub): readonly unknown[] {
+  return hub.store.journal.tail(20, "warning").filter(({ event }) => event === "connection.refused");
+}
+
+test("[TUN-3] an approved device is let in; the hub tells protocol, cipher and the hybrid group of its side", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const { connack, socket } = await connect(t, hub, device, await enrolled(hub, device));
+  t.equal(connack, 0);
+  t.match(socket.getEphemeralKeyInfo(), { name: "X25519MLKEM768" });
+  t.equal(socket.alpnProtocol, "mqtt");
+  const connection = await eventually("the connection in the list", async () => hub.store.connections.find(device.id));
+  t.match(connection, { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "X25519MLKEM768", address: "127.0.0.1" });
+});
+
+test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 1.2 is served", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  for (const [ecdhCurve, maxVersion, group] of [
+    ["X25519", "TLSv1.3", "X25519"],
+    ["prime256v1", "TLSv1.2", "?"], // a TLS 1.2 session does not say
+  ] as const) {
+    const { client, connack } = await connect(t, hub, device, cert, { tls: { ecdhCurve, maxVersion } });
+    t.equal(connack, 0);
+    const found = await eventually("the connection", async () => {
+      const connection = hub.store.connections.find(device.id);
+      return connection?.protocol === maxVersion ? connection : undefined;
+    });
+    t.equal(found.group, group);
+    await client.endAsync();
+  }
+});
+
+test("[TUN-3] without a certificate: refused by CONNACK 5, not by a cut line, and the reason is kept", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  await enrolled(hub, device);
+  t.equal((await connect(t, hub, device, undefined)).connack, 5);
+  t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "no-certificate", clientId: "gw-1", address: "127.0.0.1" } }]);
+});
+
+test("[TUN-3] a certificate of another authority of the same name is refused, whatever it says", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  await enrolled(hub, device);
+  const attacker = openIssuer("lab hub", makeAuthority("lab hub", Date.now()));
+  const forged = pem(attacker.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
+  t.equal((await connect(t, hub, device, forged)).connack, 5);
+  t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "untrusted", claimed: "gw-1" } }]);
+});
+
+test("[TUN-3] a certificate signed by a device's key, chained to the authority, is refused", async (t) => {
+  const { hub } = await labHub(t);
+  const [device, victim] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  const chainEnd = await enrolled(hub, device);
+  await enrolled(hub, victim);
+  const { subject, publicKey } = named(victim.csr);
+  const forged = issue(
+    {
+      subject,
+      issuer: named(device.csr).subject,
+      publicKey,
+      issuerPublicKey: parseRequest(device.csr).publicKey,
+      notBeforeMs: Date.now() - 1000,
+      notAfterMs: Date.now() + 86_400_000,
+      kind: "client",
+      names: [],
+    },
+    device.key,
+  );
+  t.equal((await connect(t, hub, victim, pem(forged.der) + chainEnd)).connack, 5);
+  t.match(refusals(hub), [{ detail: { reason: "untrusted" } }]);
+});
+
+test("[TUN-3] an expired certificate is refused; one that expires while connected ends the connection at the next look", async (t) => {
+  const { hub, state } = await labHub(t, { certificateLifeMs: 1500 });
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const { client, connack } = await connect(t, hub, device, cert);
+  t.equal(connack, 0);
+  const ended = closed(client);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  writeFromOutside(state);
+  await ended;
+  t.equal((await connect(t, hub, device, cert)).connack, 5);
+  t.match(refusals(hub), [{ detail: { reason: "expired", claimed: "gw-1" } }]);
+});
+
+test("[TUN-3] [ID-7] a certificate whose key no operator approved is refused", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  await simpleEnrol(hub, device.csr); // pending
+  const { issuer } = openAuthority(state);
+  const cert = pem(issuer.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
+  t.equal((await connect(t, hub, device, cert)).connack, 5);
+  t.match(refusals(hub), [{ detail: { reason: "unknown", claimed: "gw-1" } }]);
+});
+
+test("[TUN-11] a client id that is not the certificate's CN is refused by CONNACK 2 and disturbs nobody", async (t) => {
+  const { hub } = await labHub(t);
+  const [device, victim] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  const cert = await enrolled(hub, device);
+  const there = await connect(t, hub, victim, await enrolled(hub, victim));
+  for (const clientId of ["gw-2", "gw-1x", "", "$SYS"])
+    t.equal((await connect(t, hub, device, cert, { clientId })).connack, 2, `"${clientId}"`);
+  t.match(refusals(hub)[0], { deviceId: "gw-1", detail: { reason: "client-id", clientId: "gw-2" } });
+  await there.client.publishAsync("sallyport/1/gw-2/up/event", labMessage({ kind: "test" }), { qos: 1 });
+  t.pass("the one whose id was claimed is still connected");
+});
+
+test("[TUN-11] a will on any topic but its own status is refused", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const payload = Buffer.from("x");
+  for (const topic of ["sallyport/1/gw-2/up/status", "sallyport/1/gw-1/down/operation", "sallyport/1/gw-1/up/event", "$SYS/x"])
+    t.equal((await connect(t, hub, device, cert, { will: { topic, payload, qos: 1, retain: false } })).connack, 5, topic);
+  const good = { topic: "sallyport/1/gw-1/up/status", payload, qos: 1, retain: true } as const;
+  t.equal((await connect(t, hub, device, cert, { will: good })).connack, 0);
+});
+
+test("[TUN-10] MQTT 5 is refused as a version this broker does not speak", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  t.not((await connect(t, hub, device, await enrolled(hub, device), { protocolVersion: 5 })).connack, 0);
+  t.match(refusals(hub), [{ deviceId: "gw-1", detail: { reason: "mqtt-version" } }]);
+});
+
+test("[TUN-3] a revoked device is refused, and a live connection of it is ended", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const { client } = await connect(t, hub, device, cert);
+  const ended = closed(client);
+  await eventually("the connection in the list", async () => hub.store.connections.find(device.id));
+  // as the command line does it: through a store of its own
+  const store = openStore(join(state, "hub.db"));
+  revoke({ store, journal: journalOf(store) }, device.id, "test");
+  store.close();
+  await ended;
+  t.equal((await connect(t, hub, device, cert)).connack, 5);
+  t.match(refusals(hub), [{ detail: { reason: "revoked", claimed: "gw-1" } }]);
+  t.match(
+    hub.store.journal.tail(20, "notice").find(({ event }) => event === "connection.kicked"),
+    { detail: { reason: "revoked" } },
+  );
+});
+
+test("[TUN-5] a second connection of the same device takes the place of the first, and that is noted", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const first = await connect(t, hub, device, cert);
+  const ended = closed(first.client);
+  const second = await connect(t, hub, device, cert);
+  await ended;
+  t.equal(second.connack, 0);
+  t.match(hub.store.journal.tail(20, "warning"), [{ event: "connection.replaced", deviceId: "gw-1" }]);
+  t.ok(hub.store.connections.find(device.id), "the list has the second");
+});
+
+test("a resumed TLS session is judged anew: revoked in between, it is refused", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const first = await connect(t, hub, device, cert);
+  const session = first.socket.getSession();
+  await first.client.endAsync();
+  const again = await connect(t, hub, device, cert, { tls: { ...(session === undefined ? {} : { session }) } });
+  t.equal(again.connack, 0, "resumed or not, it is the same device");
+  await again.client.endAsync();
+  revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
+  t.equal((await connect(t, hub, device, cert, { tls: { ...(session === undefined ? {} : { session }) } })).connack, 5);
+});
+
+test("packets are refused by their header: nobody makes the hub hold 200 MB", async (t) => {
+  const { hub } = await labHub(t);
+  const socket = connectTls({ host: "127.0.0.1", servername: "localhost", port: hub.mqttPort, ca: hub.anchors.authority });
+  await once(socket, "secureConnect");
+  socket.on("error", () => undefined);
+  socket.write(Buffer.of(0x10, 0xff, 0xff, 0xff, 0x5f, 0x00, 0x04)); // CONNECT that announces 200 MB
+  await once(socket, "close");
+  t.match(hub.store.journal.tail(5, "warning"), [{ event: "packet.refused", detail: { bytes: 0xbffffff } }]);
+});
+
+function named(csr: Uint8Array) {
+  const { commonName, publicKey } = parseRequest(csr);
+  return { subject: distinguishedName({ oid: OID.commonName, value: der.utf8String(commonName) }), publicKey };
+}
+
+async function closed(client: MqttClient): Promise<void> {
+  return new Promise((resolve) => client.once("close", () => resolve()));
+}
+
+/** Any write of another process makes the hub look at its connections. */
+function writeFromOutside(state: string): void {
+  const store = openStore(join(state, "hub.db"));
+  store.journal.add("hub.started", undefined, {}, Date.now());
+  store.close();
+}

@@ -1,0 +1,39 @@
+// The packet bounds, however the bytes are cut into chunks.
+import { test } from "tap";
+import { FRAMING_START, type Framing, next } from "../../../hub/broker/framing.ts";
+
+const LIMITS = { firstBytesMax: 200, packetBytesMax: 1000 };
+
+function run(bytes: Uint8Array, chunkBytes: number): Framing | { readonly refused: number | undefined } {
+  let framing: Framing = FRAMING_START;
+  for (let at = 0; at < bytes.byteLength; at += chunkBytes) {
+    const step = next(framing, bytes.subarray(at, at + chunkBytes), LIMITS);
+    if ("refused" in step) return step;
+    framing = step.framing;
+  }
+  return framing;
+}
+
+function packet(type: number, length: number): Buffer {
+  const header = [type];
+  for (let left = length; ;) {
+    const byte = left % 128;
+    left = Math.floor(left / 128);
+    header.push(left > 0 ? byte | 0x80 : byte);
+    if (left === 0) return Buffer.concat([Buffer.from(header), Buffer.alloc(length, 0xff)]);
+  }
+}
+
+test("packets at their bound pass, one byte more is refused, cut anywhere", async (t) => {
+  const good = Buffer.concat([packet(0x10, 200), packet(0xc0, 0), packet(0x30, 1000), packet(0x30, 127), packet(0x30, 128)]);
+  for (const chunk of [1, 2, 3, 7, 128, 5000]) {
+    t.same(run(good, chunk), { at: "type", packets: 5 });
+    t.same(run(packet(0x10, 201), chunk), { refused: 201 }, "the first packet has a bound of its own");
+    t.same(run(Buffer.concat([good, packet(0x30, 1001)]), chunk), { refused: 1001 });
+  }
+});
+
+test("a length of five bytes is malformed", async (t) => {
+  t.same(run(Buffer.of(0x10, 0xff, 0xff, 0xff, 0xff, 0x01), 1), { refused: undefined });
+  t.same(run(Buffer.of(0x10, 0x80, 0x80, 0x80, 0x80), 5), { refused: undefined });
+});

@@ -1,0 +1,52 @@
+// The rights of a device, over every topic that could be.
+import fc from "fast-check";
+import * as v from "valibot";
+import { test } from "tap";
+import { DOWN_CHANNELS, UP_CHANNELS } from "../../../agent/tunnel/format.ts";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { mayPublish, mayReceive, maySubscribe } from "../../../hub/broker/rights.ts";
+
+const ME = v.parse(deviceIdSchema, "gw-1");
+
+const level = fc.oneof(
+  fc.constantFrom("sallyport", "1", "gw-1", "gw-2", "up", "down", "+", "#", "$SYS", "", ...UP_CHANNELS, ...DOWN_CHANNELS),
+  fc.string({ maxLength: 8 }),
+);
+const topics = fc.array(level, { minLength: 1, maxLength: 7 }).map((levels) => levels.join("/"));
+
+/** Matching as MQTT 3.1.1 section 4.7 defines it, written apart from the code under test. */
+function matches(filter: string, topic: string): boolean {
+  const [wanted, given] = [filter.split("/"), topic.split("/")];
+  for (const [index, part] of wanted.entries()) {
+    if (part === "#") return true;
+    if (index >= given.length || (part !== "+" && part !== given[index])) return false;
+  }
+  return wanted.length === given.length;
+}
+
+test("[TUN-11] whatever filter is granted, it matches no topic but the device's own down/", async () => {
+  fc.assert(
+    fc.property(topics, topics, (filter, topic) => {
+      if (!maySubscribe(ME, filter) || !matches(filter, topic)) return;
+      if (!topic.startsWith("sallyport/1/gw-1/down/")) throw new RangeError(`${filter} lets ${topic} through`);
+    }),
+    { numRuns: 20_000 },
+  );
+});
+
+test("[TUN-11] what may be published is one of six topics, what may be received one of four", async (t) => {
+  fc.assert(
+    fc.property(topics, (topic) => {
+      const own = UP_CHANNELS.some((channel) => topic === `sallyport/1/gw-1/up/${channel}`);
+      if ("channel" in mayPublish(ME, { topic, payload: "" }) !== own) throw new RangeError(topic);
+    }),
+    { numRuns: 20_000 },
+  );
+  for (const channel of UP_CHANNELS)
+    t.same(mayPublish(ME, { topic: `sallyport/1/gw-1/up/${channel}`, payload: "" }), { channel });
+  for (const channel of DOWN_CHANNELS) {
+    t.ok(mayReceive(ME, `sallyport/1/gw-1/down/${channel}`));
+    t.notOk(mayReceive(ME, `sallyport/1/gw-2/down/${channel}`));
+  }
+  t.notOk(mayReceive(ME, "sallyport/1/gw-1/up/event"));
+});
