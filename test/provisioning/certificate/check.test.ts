@@ -74,6 +74,18 @@ test("[ID-8] a certificate that is wrong in any one way is refused", { skip }, (
   t.end();
 });
 
+test("[ID-8] a neighbour's device certificate is no authority, even where its key usage would let it sign", { skip }, (t) => {
+  const directory = t.testdir();
+  const authority = makeAuthority(directory, "authority");
+  const neighbour = issue(directory, "n", authority, { ...DEVICE, commonName: "gw-2", keyUsage: "digitalSignature,keyCertSign" });
+  const ours = issue(directory, "ours", neighbour, DEVICE);
+  t.throws(() => checkIssued([ours, neighbour].map(raw), expecting(ours, authority)), {
+    code: "enrol.mismatch",
+    message: /chain/,
+  });
+  t.end();
+});
+
 test("[ID-8] a certificate for another key is refused, whatever else it says", { skip }, (t) => {
   const directory = t.testdir();
   const authority = makeAuthority(directory, "authority");
