@@ -17,7 +17,6 @@ import {
   linuxAppendFiles,
   linuxClock,
   linuxFiles,
-  linuxSerialPort,
   linuxVitals,
   lockState,
   readConfigFile,
@@ -26,6 +25,7 @@ import {
   tpmKeyStore,
   type TpmProvider,
 } from "../hal/linux/index.ts";
+import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DurableFiles } from "../hal/ports.ts";
 import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
 import { settleKey } from "../provisioning/index.ts";

@@ -170,6 +170,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
           "--mqtt-port",
           String(ports.mqtt),
           "--json",
+          "--retry-after",
+          "1",
           ...(options.hubArgs ?? []),
         ],
         {},
@@ -220,9 +222,11 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     },
     async approve() {
       const request = await eventually("an enrolment request at the hub", async () =>
-        check(devicesSchema, parseJson(await rig.hubCommand("devices", "list", "--json"), 262_144, "devices"), "devices").find(
-          ({ state }) => state === "pending",
-        ),
+        (await rig.hubCommand("devices", "list", "--json"))
+          .split("\n")
+          .filter((line) => line !== "")
+          .map((line) => check(deviceSchema, parseJson(line, 65_536, "device"), "device"))
+          .find(({ state }) => state === "pending"),
       );
       await rig.hubCommand("devices", "approve", request.id, request.fingerprint);
       return request;
@@ -236,7 +240,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
 }
 
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
-const devicesSchema = v.array(v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() }));
+const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });
 
 function tunnelOf(config: Readonly<Record<string, unknown>> | undefined): object {
   const tunnel = config?.["tunnel"];

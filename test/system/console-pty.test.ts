@@ -3,7 +3,8 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { test } from "tap";
 import { startConsole } from "../../agent/console/index.ts";
-import { linuxClock, linuxSerialPort } from "../../hal/linux/index.ts";
+import { linuxClock } from "../../hal/linux/index.ts";
+import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { needs } from "../lab/needs.ts";
 import { watchedOperations } from "../lab/operations.ts";
@@ -91,6 +92,7 @@ test(
     await far.close();
     await console.stop();
     t.match(entries, [{ event: "console.opened" }, { event: "input.refused" }, { event: "console.closed" }]);
+    t.equal(entries.length, 3);
   },
 );
 
@@ -106,6 +108,7 @@ test(
     await cable.stop();
     while (entries.length < 2 || console.troubles().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
+    t.equal(entries.length, 2);
     t.match(console.troubles(), [{ code: "serial.open-failed" }]);
     await far.close();
     await console.stop();
