@@ -38,6 +38,7 @@ test("[OPS-3] status over the root socket is local root's: nothing is withheld",
     text: /3 records, 1 witnessed by the hub/,
   });
   t.match(entries, [{ principal: "local-root", correlation: /^cli-[0-9a-f]{12}$/ }, { detail: { operation: "audit.tail" } }]);
+  t.equal(entries.length, 2);
 });
 
 test("another user may not ask", { skip: needs("root") }, async (t) => {

@@ -60,6 +60,7 @@ test("[CON-1] [CON-3] a line that is plugged in shows a hint, the first key a ba
   t.notMatch(screen, /[^\r]\n/u, "every line ends in CR LF");
   await console.stop();
   t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
+  t.equal(entries.length, 2);
 });
 
 test("[CON-2] a hang-up ends the session, and the port is opened again for the next", async (t) => {
@@ -71,6 +72,7 @@ test("[CON-2] a hang-up ends the session, and the port is opened again for the n
   first.hangUp();
   await clock.advance(500);
   t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
+  t.equal(entries.length, 2);
   t.match(await reader(await second.host.open())("Enter\r\n"), "press Enter");
   await console.stop();
   t.equal(entries.length, 2, "no session where nobody typed");

@@ -56,6 +56,7 @@ test("[OPS-5] [CON-3] status goes the way of every operation, as console guest, 
   t.match(screen, "gw-0042> status\nsallyport-agent/0.1.0: CONNECTED");
   t.match(screen, "hub (withheld)");
   t.match(asked, [{ event: "operation.allowed", principal: "console", correlation: `${entries[0]?.correlation ?? "?"}-1` }]);
+  t.equal(asked.length, 1);
 });
 
 test("[CON-1] status --json is one line of ASCII with the reduced snapshot", async (t) => {
@@ -87,6 +88,7 @@ test("[CON-1] a line that is too long is refused with a message and recorded", a
     { event: "input.refused", detail: { reason: "line too long" } },
     { event: "console.closed" },
   ]);
+  t.equal(entries.length, 3);
 });
 
 test("a flood of commands is refused, and recorded once", async (t) => {
@@ -100,6 +102,7 @@ test("the session is recorded from the first key to the hang-up, under one corre
   const { end, entries } = await type(["\r"]);
   t.equal(end, "hang-up");
   t.match(entries, [{ event: "console.opened", result: "ok", principal: "console" }, { event: "console.closed" }]);
+  t.equal(entries.length, 2);
   t.equal(entries[0]?.correlation, entries[1]?.correlation);
 });
 

@@ -40,6 +40,7 @@ test("[OPS-3] [OPS-6] what comes through the root socket is local root's, asked 
   const { path, entries } = await serve(t);
   t.match(await askLocal(path, REQUEST), { v: 1, id: "q-1", result: { tunnel: { hub: "hub.example.net:8883" } } });
   t.match(entries, [{ event: "operation.allowed", principal: "local-root", correlation: "q-1", detail: { channel: "local" } }]);
+  t.equal(entries.length, 1);
 });
 
 test("[OPS-6] many requests in one piece, and one in many pieces, are answered in their order", async (t) => {
@@ -55,8 +56,11 @@ test("the socket is for its owner alone", async (t) => {
 
 test("[OPS-5] what is no JSON is refused, recorded, and ends the connection", async (t) => {
   const { path, entries } = await serve(t);
-  t.match(await talk(path, `status\n${JSON.stringify(REQUEST)}\n`), [{ id: "", fault: { code: "operation.invalid" } }]);
+  const answers = await talk(path, `status\n${JSON.stringify(REQUEST)}\n`);
+  t.match(answers, [{ id: "", fault: { code: "operation.invalid" } }]);
+  t.equal(answers.length, 1, "what follows is not read");
   t.match(entries, [{ event: "input.refused", principal: "local-root" }]);
+  t.equal(entries.length, 1);
 });
 
 test("[OPS-6] a line of 64 KiB is read, a longer one is refused before it ends", async (t) => {

@@ -42,6 +42,7 @@ test("[OPS-5] what is allowed is audited with principal, operation, channel and 
       detail: { operation: "audit.tail", channel: "local", durationMs: Number },
     },
   ]);
+  t.equal(entries.length, 1);
   t.ok(v.is(auditEntrySchema, entries[0]), "the warden's schema takes it");
 });
 
@@ -71,6 +72,7 @@ test("[OPS-5] a changing operation is recorded before it begins and when it has 
     [{ event: "operation.allowed", detail: { stage: "begins" } }, 0],
     [{ event: "operation.allowed", result: "ok", detail: { durationMs: Number } }, 1],
   ]);
+  t.equal(seen.length, 2);
 });
 
 test("[OPS-5] a changing operation that can't be recorded does not begin", async (t) => {
@@ -104,6 +106,7 @@ test("a handler that fails is answered and audited as allowed and failed; a gues
     { event: "operation.allowed", result: "failed", detail: { code: "file.read-failed", message: /secret/ } },
     { result: "failed" },
   ]);
+  t.equal(entries.length, 2);
 });
 
 test("a handler that throws what is no Fault, at once or later, is an operation that failed", async (t) => {
@@ -136,4 +139,5 @@ test("a defect of ours is recorded and then thrown: it must not pass for a refus
   });
   await t.rejects(operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), { code: "assert.broken" });
   t.match(entries, [{ result: "failed", detail: { code: "assert.broken" } }]);
+  t.equal(entries.length, 1);
 });

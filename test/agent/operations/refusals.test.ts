@@ -19,6 +19,7 @@ test("[OPS-5] a denied request is answered with operation.denied and audited wit
       detail: { operation: "audit.tail", channel: "console", code: "operation.denied" },
     },
   ]);
+  t.equal(entries.length, 1);
 });
 
 test("[OPS-3] [OPS-4] the hub's online voice reads the status and nothing else", async (t) => {
@@ -35,6 +36,7 @@ test("[OPS-5] a caller nobody knows is refused and audited without a principal",
     fault: { code: "operation.unauthenticated" },
   });
   t.match(entries, [{ event: "operation.denied", result: "refused", detail: { channel: "local" } }]);
+  t.equal(entries.length, 1);
   t.notOk(entries[0]?.principal);
 });
 
@@ -59,6 +61,7 @@ test("[OPS-6] what is no request is refused under the id it has, or none, and au
     const { operations, entries } = watchedOperations();
     t.match(await operations.perform(ROOT, request), { v: 1, id, fault: { code: "operation.invalid" } }, JSON.stringify(request));
     t.match(entries, [{ event: "input.refused", result: "refused", principal: "local-root" }]);
+    t.equal(entries.length, 1);
   }
 });
 
@@ -80,6 +83,7 @@ test("[OPS-4] arguments the table does not know are refused, those an object inh
     const request: unknown = JSON.parse(`{"v":1,"id":"1","operation":"audit.tail","args":${args}}`);
     t.match(await operations.perform(ROOT, request), { fault: { code: "operation.invalid" } }, args);
     t.match(entries, [{ event: "input.refused", detail: { operation: "audit.tail" } }]);
+    t.equal(entries.length, 1);
   }
 });
 
