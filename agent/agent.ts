@@ -97,7 +97,7 @@ export function createAgent(parts: AgentParts): Agent {
 
   const keeper = createIdentityKeeper({
     warden,
-    enroller: createEstEnroller({ hub }),
+    enroller: createEstEnroller({ hub, signal: stopped.signal }),
     files: parts.files,
     store: createCertificateStore(parts.files),
     authority: anchors.authority,
@@ -110,7 +110,7 @@ export function createAgent(parts: AgentParts): Agent {
     onIdentity: async (identity) => {
       held.identity = identity;
       log(`device ${identity.id} (from ${identity.source})`);
-      held.time = createTimeSync({ warden, hub, deviceId: identity.id, clock });
+      held.time = createTimeSync({ warden, hub, deviceId: identity.id, clock, signal: stopped.signal });
       held.link = await createLink({
         parts,
         identity,

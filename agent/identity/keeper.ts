@@ -88,7 +88,12 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
   }
 
   /** @returns undefined when `signal` aborted. */
-  async function enrol(identity: DeviceIdentity, auditKey: string, signal: AbortSignal): Promise<DeviceCertificate | undefined> {
+  async function enrol(
+    identity: DeviceIdentity,
+    auditKey: string,
+    again: boolean,
+    signal: AbortSignal,
+  ): Promise<DeviceCertificate | undefined> {
     while (!signal.aborted) {
       held.enrolment = startEnrolment(
         {
@@ -102,6 +107,7 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
           clock,
           clockTrusted: parts.clockTrusted,
           random: parts.random,
+          again,
           report: (progress) => {
             report.progress(progress);
             parts.onProgress(progress);
@@ -202,8 +208,8 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
       if (told === undefined) return;
       held.identity = told;
       await parts.onIdentity(told.identity);
-      while (!signal.aborted) {
-        const certificate = await enrol(told.identity, told.auditKey, signal);
+      for (let again = false; !signal.aborted; again = true) {
+        const certificate = await enrol(told.identity, told.auditKey, again, signal);
         if (certificate !== undefined) await keep(certificate, told.identity, told.auditKey, signal);
       }
     },

@@ -24,19 +24,16 @@ export function createTimeSync(parts: {
   readonly hub: Hub;
   readonly deviceId: DeviceId;
   readonly clock: Clock;
+  readonly signal: AbortSignal;
 }): TimeSync {
-  const { warden, hub, deviceId, clock } = parts;
+  const { warden, hub, deviceId, clock, signal } = parts;
   const asked = { atMs: Number.NEGATIVE_INFINITY };
 
   const ask = async (dates: "strict" | "waived"): Promise<ClockState> => {
     const { nonce } = await warden.call("time.nonce", {});
     const body = JSON.stringify({ deviceId, nonce });
-    const response = await askHubTime(hub, dates, {
-      path: HUB_TIME_PATH,
-      body,
-      answer: hubTimeResponseSchema,
-      bytesMax: HUB_TIME_BYTES_MAX,
-    });
+    const question = { path: HUB_TIME_PATH, body, answer: hubTimeResponseSchema, bytesMax: HUB_TIME_BYTES_MAX };
+    const response = await askHubTime(hub, dates, question, { signal });
     return warden.call("time.set", response);
   };
 
