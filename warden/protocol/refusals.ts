@@ -28,7 +28,7 @@ export function refusals(append: (entry: AuditEntry) => Promise<number>, clock: 
       }
       const counted = suppressed;
       suppressed = 0;
-      const event = fault.code.startsWith("time.") ? "time.refused" : "protocol.refused";
+      const event = eventOf(verb, fault);
       const detail = { verb, code: fault.code, ...(counted === 0 ? {} : { suppressed: counted }) };
       try {
         await append({ event, result: "refused", principal: "agent", detail });
@@ -39,4 +39,11 @@ export function refusals(append: (entry: AuditEntry) => Promise<number>, clock: 
       }
     },
   };
+}
+
+/** The catalogue has names of their own for two kinds of lies: about the time, and about what the hub has witnessed. */
+function eventOf(verb: string, { code }: Fault): AuditEntry["event"] {
+  if (code.startsWith("time.")) return "time.refused";
+  const aboutTheLog = verb === "audit.cosigned" && !code.startsWith("protocol.");
+  return aboutTheLog ? "audit.witness-refused" : "protocol.refused";
 }

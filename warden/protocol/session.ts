@@ -32,6 +32,8 @@ export interface Session {
 const FAILURES: ReadonlySet<string> = new Set([
   "assert.broken",
   "audit.full",
+  "audit.removed",
+  "audit.tampered",
   "audit.write-failed",
   "clock.set-failed",
   "birth.unreadable",
