@@ -7,8 +7,8 @@ import { SOCKET_PATH_BYTES_MAX } from "./socket/index.ts";
 import { BUILD_DATE_MS_MIN } from "./time/index.ts";
 
 export const CONFIG_BYTES_MAX = 16_384;
-/** Below this the log could not hold one day of an ordinary device. */
-const AUDIT_BYTES_MIN = 262_144;
+/** A few full segments: below this every new one would push out one that the hub may not have seen. */
+const AUDIT_BYTES_MIN = 4_194_304;
 const AUDIT_BYTES_MAX = 4_294_967_296;
 
 /** Rest of an object: each unknown setting is a fault of its own, so that one run names them all. */
@@ -59,7 +59,7 @@ const configSchema = v.objectWithRest(
         {
           bytesMax: v.optional(
             v.pipe(v.number(), v.integer(), v.minValue(AUDIT_BYTES_MIN), v.maxValue(AUDIT_BYTES_MAX)),
-            67_108_864,
+            16_777_216,
           ),
         },
         unknown,
