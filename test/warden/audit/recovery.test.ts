@@ -1,0 +1,303 @@
+// What a crash leaves, and what it does not: every cut and every flipped bit of a small log has exactly one right verdict.
+import { test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
+import {
+  decodeVerifier,
+  describeTrail,
+  encodeFrame,
+  readFrames,
+  SEGMENT_RECORDS,
+  segmentName,
+  verifyTrail,
+} from "../../../warden/audit/format/index.ts";
+import type { AuditLog } from "../../../warden/audit/index.ts";
+import {
+  appendMany,
+  type AuditDisk,
+  auditDisk,
+  copyDisk,
+  entryOf,
+  eventsOf,
+  openOn,
+  testWitness,
+  trailOf,
+} from "../../lab/audit.ts";
+
+const SEGMENT_0 = segmentName(0, 0);
+
+async function smallLog(
+  records: number,
+): Promise<{ readonly disk: AuditDisk; readonly log: AuditLog; readonly bytes: Uint8Array; readonly ends: readonly number[] }> {
+  const disk = auditDisk();
+  const log = await openOn(disk);
+  await appendMany(log, records);
+  const bytes = disk.files.contents.get(SEGMENT_0) ?? new Uint8Array();
+  const ends: number[] = []; // of the header, then of each record
+  for (const body of readFrames(bytes).bodies) ends.push((ends.at(-1) ?? 0) + 8 + body.byteLength);
+  return { disk, log, bytes, ends };
+}
+
+test("[AUD-10] cut at every byte: what was whole stays, a torn tail is cut, and the cut is recorded", async (t) => {
+  const { disk, bytes, ends } = await smallLog(5);
+  for (let length = 0; length <= bytes.byteLength; length++) {
+    const cut = copyDisk(disk);
+    cut.files.contents.set(SEGMENT_0, bytes.slice(0, length));
+    const whole = ends.filter((end) => end <= length).length - 1;
+    const valid = ends.findLast((end) => end <= length) ?? 0;
+    const trail = verifyTrail({
+      files: trailOf(cut),
+      auditKey: decodeVerifier((await openOn(copyDisk(disk))).auditKey),
+      checkpoints: [],
+    });
+    if (trail.finding !== undefined || trail.tornBytes !== length - valid) t.fail(`offline, ${length}: ${describeTrail(trail)}`);
+    const log = await openOn(cut);
+    const kept = Math.max(whole, 0);
+    const events = await eventsOf(log, kept);
+    const recovered =
+      valid === length ? [] : [{ event: "audit.recovered", detail: { lostBytes: length - valid, lastSeq: kept - 1 } }];
+    if (log.tampered !== undefined) t.fail(`${length}: ${log.tampered.message}`);
+    const seen = events.map(({ event, detail }) => (event === "audit.recovered" ? { event, detail } : { event }));
+    t.strictSame(seen, [...recovered, { event: "audit.started" }], `cut to ${length} bytes`);
+  }
+});
+
+test("[AUD-10] a tail of zeros, or of anything that holds no valid frame, is torn too", async (t) => {
+  const { disk, bytes } = await smallLog(3);
+  for (const tail of [
+    Buffer.alloc(1),
+    Buffer.alloc(5000),
+    Buffer.from("ffffffffffffffff", "hex"),
+    Buffer.from("00000010deadbeef", "hex"),
+  ]) {
+    const torn = copyDisk(disk);
+    torn.files.contents.set(SEGMENT_0, Buffer.concat([bytes, tail]));
+    const log = await openOn(torn);
+    t.match((await eventsOf(log, 4))[0], { event: "audit.recovered", detail: { lostBytes: tail.byteLength, lastSeq: 3 } });
+    t.equal(log.tampered, undefined);
+  }
+});
+
+test("[AUD-10] a bit flipped in any byte: torn where nothing valid follows, else tampered with, named by its entry, and kept aside", async (t) => {
+  const { disk, log, bytes, ends } = await smallLog(5);
+  const auditKey = decodeVerifier(log.auditKey);
+  for (let at = 0; at < bytes.byteLength; at++) {
+    const flipped = Uint8Array.from(bytes);
+    flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
+    const bad = copyDisk(disk);
+    bad.files.contents.set(SEGMENT_0, flipped);
+    const entry = ends.findIndex((end) => at < end) - 1; // -1: the header
+    const trail = verifyTrail({ files: trailOf(bad), auditKey, checkpoints: [] });
+    const again = await openOn(bad);
+    const events = await eventsOf(again);
+    if (entry === 5) {
+      if (trail.finding !== undefined || trail.tornBytes === 0) t.fail(`offline, byte ${at}: ${describeTrail(trail)}`);
+      if (again.tampered !== undefined) t.fail(`byte ${at}: ${again.tampered.message}`);
+      t.match(events.slice(5), [{ event: "audit.recovered", detail: { lastSeq: 4 } }, { event: "audit.started" }], `byte ${at}`);
+      continue;
+    }
+    const part = entry < 0 ? "header" : "record";
+    if (trail.finding?.part !== part || trail.finding.entry !== Math.max(entry, 0))
+      t.fail(`offline, byte ${at}: ${describeTrail(trail)}`);
+    if (again.tampered?.code !== "audit.tampered") t.fail(`byte ${at} went unseen`);
+    t.match(
+      events,
+      [{ event: "audit.tampered", detail: { epoch: 0, entry: Math.max(entry, 0) } }, { event: "audit.started" }],
+      `byte ${at}`,
+    );
+    if (Buffer.compare(bad.files.contents.get(SEGMENT_0) ?? Buffer.of(), flipped) !== 0)
+      t.fail(`byte ${at}: the evidence was changed`);
+  }
+});
+
+test("[AUD-10] a flip in the last record is no torn write once a checkpoint covers it: by the hub's, or by an orderly close", async (t) => {
+  for (const cover of ["witness", "close"]) {
+    const witness = testWitness();
+    const disk = auditDisk();
+    const log = await openOn(disk, { witness: witness.verifier });
+    await log.append(entryOf(1));
+    if (cover === "witness") await witness.witness(log);
+    else await log.close();
+    const bytes = Uint8Array.from(disk.files.contents.get(SEGMENT_0) ?? []);
+    bytes[bytes.byteLength - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    disk.files.contents.set(SEGMENT_0, bytes);
+    const again = await openOn(disk, { witness: witness.verifier });
+    t.match(again.tampered, { code: "audit.tampered", message: /entry 1 .*ends before entry 1/ }, cover);
+  }
+});
+
+test("[AUD-10] a tampered log is left for good: the next has another key, its own files, and goes on across starts", async (t) => {
+  const { disk, log, bytes, ends } = await smallLog(5);
+  const flipped = Uint8Array.from(bytes);
+  flipped[(ends[2] ?? 0) + 20] = 0;
+  disk.files.contents.set(SEGMENT_0, flipped);
+  const second = await openOn(disk);
+  t.not(second.auditKey, log.auditKey);
+  await second.append(entryOf(7));
+  const third = await openOn(disk);
+  t.equal(third.auditKey, second.auditKey);
+  t.equal(third.tampered, undefined);
+  t.match(
+    (await eventsOf(third)).map(({ event }) => event),
+    ["audit.tampered", "audit.started", "tunnel.connected", "audit.started"],
+  );
+  t.same(disk.files.contents.get(SEGMENT_0), flipped);
+  const sealed = verifyTrail({ files: trailOf(disk), auditKey: decodeVerifier(log.auditKey), checkpoints: [], epoch: 0 });
+  t.match(sealed.finding, { epoch: 0, segment: 0, part: "record", entry: 2 });
+  t.match(describeTrail(sealed), /entry 2 \(segment-0-0000000000\)/);
+});
+
+test("tampering again and again does not fill the disk: the first sealed epoch and the latest stay", async (t) => {
+  const { disk } = await smallLog(2);
+  for (let round = 0; round < 6; round++) {
+    const name = segmentName(round, 0);
+    const bytes = Uint8Array.from(disk.files.contents.get(name) ?? []);
+    bytes[30] = (bytes[30] ?? 0) ^ 1;
+    disk.files.contents.set(name, bytes);
+    const log = await openOn(disk);
+    t.equal(log.tampered?.code, "audit.tampered");
+  }
+  t.strictSame([...disk.files.contents.keys()].sort(), ["segment-0-0000000000", "segment-5-0000000000", "segment-6-0000000000"]);
+  t.notOk(disk.state.contents.has("audit-key-3.pem"));
+});
+
+test("[AUD-10] files taken away, exchanged, brought back or edited with care", async (t) => {
+  const witness = testWitness();
+  const disk = auditDisk();
+  const log = await openOn(disk, { witness: witness.verifier });
+  await appendMany(log, 3 * SEGMENT_RECORDS);
+  const early = copyDisk(disk);
+  await appendMany(log, 20);
+  await witness.witness(log);
+  await log.append(entryOf(1));
+  const other = auditDisk();
+  await appendMany(await openOn(other), 3 * SEGMENT_RECORDS + 40);
+  const get = (from: AuditDisk, name: string): Uint8Array => from.files.contents.get(name) ?? new Uint8Array();
+  const cases: Record<string, { readonly change: (bad: AuditDisk) => void; readonly entry: number }> = {
+    "the first segment removed": { change: (bad) => void bad.files.contents.delete(SEGMENT_0), entry: -1 },
+    "a segment in the middle removed": { change: (bad) => void bad.files.contents.delete(segmentName(0, 1)), entry: 256 },
+    "the last segment removed": { change: (bad) => void bad.files.contents.delete(segmentName(0, 3)), entry: 768 },
+    "the last two segments removed": {
+      change: (bad) => [2, 3].forEach((number) => bad.files.contents.delete(segmentName(0, number))),
+      entry: 512,
+    },
+    "everything removed but the checkpoint": { change: (bad) => bad.files.contents.clear(), entry: 0 },
+    "an older copy of the whole log": {
+      change: (bad) => {
+        bad.files.contents.clear();
+        for (const [name, bytes] of early.files.contents) bad.files.contents.set(name, bytes);
+      },
+      entry: early.files.contents.size > 0 ? 769 : 0,
+    },
+    "a segment in the middle cut": {
+      change: (bad) => bad.files.contents.set(segmentName(0, 1), get(bad, segmentName(0, 1)).slice(0, -10)),
+      entry: 511,
+    },
+    "two segments exchanged": {
+      change: (bad) => {
+        bad.files.contents.set(segmentName(0, 1), get(disk, segmentName(0, 2)));
+        bad.files.contents.set(segmentName(0, 2), get(disk, segmentName(0, 1)));
+      },
+      entry: 256,
+    },
+    "a segment of another device's log": {
+      change: (bad) => bad.files.contents.set(segmentName(0, 2), get(other, segmentName(0, 2))),
+      entry: 512,
+    },
+    "a record of a closed segment edited, its CRC made right": { change: (bad) => edit(bad, 1, 10), entry: 256 + 10 },
+    "the stored hashes of a closed segment edited": { change: (bad) => flip(bad, "tile-0-0-0000000001", 40), entry: 257 },
+    "the stored hashes of a closed segment removed": {
+      change: (bad) => void bad.files.contents.delete("tile-0-0-0000000001"),
+      entry: 256,
+    },
+    "the hashes above edited": { change: (bad) => flip(bad, "tile-0-1-0000000000", 33), entry: 256 },
+    "the audit key removed": { change: (bad) => void bad.state.contents.delete("audit-key.pem"), entry: 0 },
+    "another audit key": {
+      change: (bad) => bad.state.contents.set("audit-key.pem", other.state.contents.get("audit-key.pem") ?? Buffer.of()),
+      entry: 0,
+    },
+    "an audit key that is none": { change: (bad) => bad.state.contents.set("audit-key.pem", Buffer.from("none")), entry: 0 },
+    "the witnessed checkpoint edited": { change: (bad) => flip(bad, "witnessed.note", 25), entry: 0 },
+    "a segment longer than any": {
+      change: (bad) => bad.files.contents.set(segmentName(0, 1), Buffer.alloc(2_000_000)),
+      entry: 0,
+    },
+  };
+  for (const [name, { change, entry }] of Object.entries(cases)) {
+    const bad = copyDisk(disk);
+    change(bad);
+    const again = await openOn(bad, { witness: witness.verifier });
+    t.equal(again.tampered?.code, "audit.tampered", name);
+    if (again.tampered === undefined) continue;
+    const [first] = await eventsOf(again);
+    t.match(
+      first,
+      { event: "audit.tampered", detail: { epoch: 0, ...(entry < 0 ? {} : { entry }), why: String } },
+      `${name}: ${again.tampered.message}`,
+    );
+    t.equal(await again.append(entryOf(1)), 2, `${name}: the log goes on`);
+  }
+});
+
+test("[AUD-10] a careful edit of the open segment is seen by the checkpoint that covers it", async (t) => {
+  const witness = testWitness();
+  const disk = auditDisk();
+  const log = await openOn(disk, { witness: witness.verifier });
+  await appendMany(log, 10);
+  const note = await witness.witness(log, 6);
+  edit(disk, 0, 3);
+  const question = {
+    files: trailOf(disk),
+    auditKey: decodeVerifier(log.auditKey),
+    witness: witness.verifier,
+    checkpoints: [note],
+  };
+  t.match(verifyTrail(question).finding, { part: "tree", entry: 0, until: 6 });
+  t.match((await openOn(disk, { witness: witness.verifier })).tampered?.message, /an entry from 0 to 5 .*signed checkpoint/);
+});
+
+test("a device that gets another id before any hub knew it begins a new log; that is said, and not called tampering", async (t) => {
+  const { disk } = await smallLog(3);
+  const log = await openOn(disk, { deviceId: "plant-7" });
+  const [first] = await eventsOf(log);
+  t.match(first, { event: "audit.renamed", result: "ok", detail: { why: 'the device was "gw-0001" before' } });
+  t.match(decodeVerifier(log.auditKey).name, "sallyport/1/plant-7");
+});
+
+test("[AUD-10] found while reading: the fault names the entry, the log says so once, and goes on", async (t) => {
+  const { disk, log, ends } = await smallLog(5);
+  flip(disk, SEGMENT_0, (ends[3] ?? 0) + 30);
+  t.equal((await log.read(0, 3)).length, 3);
+  await t.rejects(
+    log.read(0, 100),
+    new Fault("audit.tampered", `read the audit log: entry 3 ("segment-0-0000000000") is damaged or missing`),
+  );
+  await t.rejects(log.read(3, 1), { code: "audit.tampered" });
+  const [told, ...more] = [(await log.checkpoint(0)).size];
+  t.strictSame([told, more], [7, []]);
+});
+
+test("[AUD-5] hashes changed while the log is open prove nothing wrong: no checkpoint is signed", async (t) => {
+  const disk = auditDisk();
+  const log = await openOn(disk);
+  await appendMany(log, SEGMENT_RECORDS + 10);
+  flip(disk, "tile-0-0-0000000000", 5);
+  await t.rejects(log.checkpoint(100), { code: "audit.tampered" });
+  t.equal(log.head.size, SEGMENT_RECORDS + 12);
+});
+
+function flip(disk: AuditDisk, name: string, at: number): void {
+  const files = disk.files.contents.has(name) ? disk.files : disk.state;
+  const bytes = Uint8Array.from(files.contents.get(name) ?? []);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  files.contents.set(name, bytes);
+}
+
+/** Another mark in a record, and the frame's CRC made right: what an attacker with a text editor and a little time does. */
+function edit(disk: AuditDisk, segment: number, index: number): void {
+  const name = segmentName(0, segment);
+  const { bodies } = readFrames(disk.files.contents.get(name) ?? new Uint8Array());
+  const frames = bodies.map((body, i) =>
+    encodeFrame(i === index + 1 ? Buffer.from(Buffer.from(body).toString("utf8").replace("2026-11-22", "2026-11-21")) : body),
+  );
+  disk.files.contents.set(name, Buffer.concat(frames));
+}
