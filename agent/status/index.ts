@@ -2,4 +2,4 @@
 export { type CertificateFacts, composeSnapshot, type SnapshotParts, type Told } from "./compose.ts";
 export { renderStatus } from "./render.ts";
 export { plainJson, plainText } from "./text.ts";
-export { counted, duration, minute } from "./words.ts";
+export { counted } from "./words.ts";
