@@ -11,6 +11,8 @@ export interface RunningProgram {
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   /** Resolves with the first line, past or future, that `pattern` matches. @throws Fault `process.timeout` after `timeoutMs`, or when the program ends first. */
   line(pattern: RegExp, timeoutMs?: number): Promise<string>;
+  /** To its standard input. Only with {@link ProgramOptions.input}. */
+  write(text: string): void;
   /** Sends `signal` (SIGTERM) and waits for the end; SIGKILL after 10 s. */
   stop(signal?: NodeJS.Signals): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
 }
@@ -23,22 +25,24 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** Runs as this user (and group of the same number) through setpriv; needs root. */
   readonly uid?: number;
+  /** Keeps its standard input open, for {@link RunningProgram.write}; it ends with us, however we end. */
+  readonly input?: boolean;
   readonly onLine?: (line: string) => void;
 }
 
 const LINES_KEPT_MAX = 2000;
 
 /** Starts it with an empty environment: tap and npm put things into the environment of what tests spawn. */
-export function startProgram({ name, command, args, env = {}, cwd, uid, onLine }: ProgramOptions): RunningProgram {
+export function startProgram({ name, command, args, env = {}, cwd, uid, input = false, onLine }: ProgramOptions): RunningProgram {
   const privileges = uid === undefined ? [] : ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--"];
   const variables = Object.entries({ PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env }).map(([key, value]) => `${key}=${value}`);
   const child = spawn("/usr/bin/env", ["-i", ...variables, ...privileges, command, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
     ...(cwd === undefined ? {} : { cwd }),
   });
   const lines: string[] = [];
   const listeners = new Set<(line: string) => void>();
-  for (const stream of [child.stdout, child.stderr]) {
+  for (const stream of [child.stdout, child.stderr].filter((stream) => stream !== null)) {
     createInterface({ input: stream }).on("line", (line) => {
       lines.push(line);
       if (lines.length > LINES_KEPT_MAX) lines.shift();
@@ -56,6 +60,7 @@ export function startProgram({ name, command, args, env = {}, cwd, uid, onLine }
     pid: child.pid ?? -1,
     lines,
     ended,
+    write: (text) => void child.stdin?.write(text),
     line: (pattern, timeoutMs = 20_000) => awaitLine({ name, lines, listeners, ended }, pattern, timeoutMs),
     stop: (signal = "SIGTERM") => stop(child, ended, signal),
   };
