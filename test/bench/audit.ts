@@ -1,0 +1,64 @@
+// Audit events per second, each durable before it is answered. [AUD-10]
+import { mkdir, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Bench, Measure } from "./bench.ts";
+import { type Contender, inTurns, perSecond, startContender } from "./contender.ts";
+import { finding } from "./finding.ts";
+
+const TOGETHER = 64;
+
+export const audit: Measure = {
+  name: "audit",
+  how: `audit events durable per second, one after the other, against a bare loop of write and fdatasync with records of the same size on the same disk; and ${TOGETHER} callers at once, who share writes`,
+  async run(bench) {
+    const [rounds, count] = bench.quick ? [7, 100] : [15, 400];
+    const { directory } = bench;
+    const one = await openLog(bench, "one", 1);
+    const many = await openLog(bench, "many", TOGETHER);
+    const bytes = await bytesPerRecord(one, join(directory, "one/audit"));
+    const bare = (how: string): Promise<Contender> =>
+      startContender(bench, { program: "bare-writes", kind: "bare", args: [join(directory, how), `${bytes}`, how] });
+    const contenders = [one, await bare("blocking"), await bare("promises"), many];
+    const outcomes = await inTurns(contenders, rounds, count, bench.progress);
+    const [ours = [], blocking = [], promises = [], together = []] = outcomes.map((each) => perSecond(each, count));
+    const loop = { name: "write+fdatasync", values: blocking };
+    const compared = finding({
+      what: `one after the other, ${bytes} bytes`,
+      unit: "/s",
+      ours,
+      peer: loop,
+      target: { of: "ratio", is: "at least", bound: 0.7 },
+    });
+    const pause = (1000 / (compared.peer?.median ?? 1)).toFixed(2);
+    const why = `this disk takes ${pause} ms for a write, so what shows is the way through libuv's threads and back, which the blocking loop spares itself; the next row is the same loop without blocking. Flash takes milliseconds`;
+    return [
+      { ...compared, why: compared.met === false ? why : undefined },
+      finding({
+        what: "  as against a loop that leaves its thread free",
+        unit: "/s",
+        ours,
+        peer: { name: "the same, promises", values: promises },
+      }),
+      finding({ what: `${TOGETHER} callers at once`, unit: "/s", ours: together, peer: loop }),
+    ];
+  },
+};
+
+async function openLog(bench: Bench, name: string, width: number): Promise<Contender> {
+  const directory = join(bench.directory, name);
+  await mkdir(directory);
+  return startContender(bench, { program: "audit-log", kind: "ours", args: [directory, `${width}`] });
+}
+
+/** As they lie on disk, frames and all. */
+async function bytesPerRecord(log: Contender, directory: string): Promise<number> {
+  const count = 100;
+  const before = await sizeOf(directory);
+  await log.round(count);
+  return Math.round(((await sizeOf(directory)) - before) / count);
+}
+
+async function sizeOf(directory: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(directory)).map((name) => stat(join(directory, name))));
+  return sizes.reduce((sum, { size }) => sum + size, 0);
+}

@@ -1,0 +1,32 @@
+// The broker of the tunnel's measures: a real Mosquitto with mutual TLS in its own process, and certificates for ours and for the peer.
+import { assert } from "../../hal/fault.ts";
+import { startMosquitto } from "../lab/mosquitto.ts";
+import { needs } from "../lab/needs.ts";
+import { type Credential, issue, makeAuthority } from "../lab/pki.ts";
+import type { Bench } from "./bench.ts";
+
+export interface BenchBroker {
+  /** The first arguments of the load programs; see load/session.ts. */
+  readonly session: (id: string) => readonly string[];
+}
+
+/** @param windowMax messages that the broker lets a client have on the way. */
+export async function startBroker(bench: Bench, windowMax: number): Promise<BenchBroker> {
+  const missing = needs("mosquitto", "openssl");
+  assert(missing === false, `the broker of the bench is a real one: it ${missing}`);
+  const { directory } = bench;
+  const authority = makeAuthority(directory, "authority");
+  const server = issue(directory, "server", authority, { commonName: "localhost", names: ["DNS:localhost", "IP:127.0.0.1"] });
+  const credentials = new Map<string, Credential>();
+  const credential = (id: string): Credential => {
+    const made = credentials.get(id) ?? issue(directory, id, authority, { commonName: id, names: [], usages: ["clientAuth"] });
+    credentials.set(id, made);
+    return made;
+  };
+  // Without nodelay each handshake waits 40 ms for a delayed acknowledgement (Nagle's algorithm), whoever connects: a pause is not what is to be measured.
+  const extra = ["set_tcp_nodelay true", "log_type none", `max_inflight_messages ${windowMax}`];
+  const { port } = await startMosquitto({ authority, server, extra }, bench.teardown);
+  return {
+    session: (id) => [`${port}`, id, authority.certFile, credential(id).certFile, credential(id).keyFile],
+  };
+}

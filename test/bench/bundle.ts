@@ -1,0 +1,26 @@
+// Bytes of JavaScript on the device.
+import { buildPrograms, DEVICE_BYTES_MAX, PROGRAMS } from "../../build/bundle.ts";
+import type { Measure } from "./bench.ts";
+import { finding } from "./finding.ts";
+
+export const bundle: Measure = {
+  name: "bundle",
+  how: "bytes of JavaScript on the device as `npm run build` makes it; native add-ons are listed beside the budget",
+  async run() {
+    const { programs, deviceBytes, addonBytes } = await buildPrograms();
+    const whyMissed = "see dist/sizes.json; `esbuild --analyze` names the largest inputs";
+    return [
+      finding({
+        what: "all JavaScript on the device",
+        unit: "bytes",
+        ours: [deviceBytes],
+        target: { of: "ours", is: "at most", bound: DEVICE_BYTES_MAX },
+        whyMissed,
+      }),
+      ...PROGRAMS.filter(({ onDevice }) => onDevice).map(({ name }) =>
+        finding({ what: `  ${name}`, unit: "bytes", ours: [programs[name] ?? 0] }),
+      ),
+      finding({ what: "serial add-on, beside it", unit: "bytes", ours: [addonBytes] }),
+    ];
+  },
+};

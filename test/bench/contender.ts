@@ -1,0 +1,91 @@
+// A load program as a process of its own, so that its memory is its own; and two or more of them taking turns.
+import { join } from "node:path";
+import { build } from "esbuild";
+import * as v from "valibot";
+import { bundleFile } from "../../build/bundle.ts";
+import { assert } from "../../hal/fault.ts";
+import { startProgram } from "../lab/process.ts";
+import { type Bench, PROJECT } from "./bench.ts";
+
+const outcomeSchema = v.looseObject({
+  round: v.number(),
+  ms: v.number(),
+  rssBytes: v.number(),
+  keptBytes: v.number(),
+  tls: v.optional(v.string()),
+});
+export type RoundOutcome = v.InferOutput<typeof outcomeSchema>;
+
+export interface Contender {
+  round(count: number): Promise<RoundOutcome>;
+}
+
+export interface Contenders {
+  /** In test/bench/load, without its ending. */
+  readonly program: string;
+  /** `ours`: bundled as the device's programs are. `bare`: as anybody would run it, packages from node_modules. */
+  readonly kind: "ours" | "bare";
+  readonly args: readonly string[];
+}
+
+const ROUND_MS_MAX = 600_000;
+
+export async function startContender(bench: Bench, { program, kind, args }: Contenders): Promise<Contender> {
+  const file = await buildLoad(bench, program, kind);
+  const running = startProgram({ name: program, command: process.execPath, args: ["--expose-gc", file, ...args], input: true });
+  bench.teardown(async () => void (await running.stop("SIGKILL")));
+  await running.line(/^\{"round":0\}$/u);
+  let rounds = 0;
+  return {
+    async round(count) {
+      rounds += 1;
+      running.write(`${rounds} ${count}\n`);
+      const line = await running.line(new RegExp(`^\\{"round":${rounds},`, "u"), ROUND_MS_MAX);
+      return v.parse(outcomeSchema, JSON.parse(line));
+    },
+  };
+}
+
+/** @returns the file to run: plain JavaScript, because Node's type stripping would cost memory and time of its own. */
+export async function buildLoad(bench: Bench, program: string, kind: "ours" | "bare"): Promise<string> {
+  const entry = `test/bench/load/${program}.ts`;
+  const outfile = join(bench.directory, `${program}.mjs`);
+  if (kind === "ours") await bundleFile(entry, outfile);
+  else
+    await build({
+      entryPoints: [join(PROJECT, entry)],
+      outfile,
+      bundle: true,
+      packages: "external",
+      platform: "node",
+      target: "node26",
+      format: "esm",
+      logLevel: "warning",
+    });
+  return outfile;
+}
+
+/** Rounds in turn, after one that is not counted. @returns for each contender its outcomes. */
+export async function inTurns(
+  contenders: readonly Contender[],
+  rounds: number,
+  count: number,
+  progress: (text: string) => void,
+): Promise<readonly (readonly RoundOutcome[])[]> {
+  const outcomes = contenders.map((): RoundOutcome[] => []);
+  for (let round = 0; round <= rounds; round += 1) {
+    if (round % 5 === 0) progress(`round ${round} of ${rounds}, ${count} each`);
+    // who goes first changes, too
+    const order = round % 2 === 0 ? contenders.keys() : [...contenders.keys()].reverse();
+    for (const index of order) {
+      const outcome = await contenders[index]?.round(count);
+      assert(outcome !== undefined, "each contender has its turn");
+      if (round > 0) outcomes[index]?.push(outcome);
+    }
+  }
+  return outcomes;
+}
+
+export function perSecond(outcomes: readonly RoundOutcome[] | undefined, count: number): readonly number[] {
+  return (outcomes ?? []).map(({ ms }) => (count * 1000) / ms);
+}

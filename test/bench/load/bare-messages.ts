@@ -1,0 +1,18 @@
+// The peer of tunnel-messages: mqtt.js in its default settings, QoS 1, as many on the way. Last arguments: how many at once, bytes of a message.
+// It keeps nothing on disk and sends the same text every time: less work than ours, so a ratio below 1 is to be expected.
+import mqtt from "mqtt";
+import { inWindow, serveRounds } from "./rounds.ts";
+import { sessionArguments } from "./session.ts";
+
+const { port, id, authority, cert, key, rest } = sessionArguments();
+const [width = "", bytes = ""] = rest;
+const client = await mqtt.connectAsync(`mqtts://127.0.0.1:${port}`, { ca: authority, cert, key, clientId: id });
+const payload = "x".repeat(Number(bytes));
+const topic = `sallyport/1/${id}/up/event`;
+
+serveRounds(async (count) => {
+  await inWindow(count, Number(width), async () => {
+    await client.publishAsync(topic, payload, { qos: 1 });
+  });
+  return {};
+});

@@ -1,0 +1,73 @@
+// QoS 1 messages per second, and whether memory stays flat over them.
+import { encodeMessage } from "../../agent/tunnel/messages.ts";
+import type { Bench, Measure } from "./bench.ts";
+import { type BenchBroker, startBroker } from "./broker.ts";
+import { inTurns, perSecond, type RoundOutcome, startContender } from "./contender.ts";
+import { type Finding, finding } from "./finding.ts";
+import { slopeOf } from "./stats.ts";
+
+/** As many as the tunnel lets be on the way: deliveries, and what goes through the spool. */
+const WINDOWS = { deliver: 8, publish: 32 } as const;
+const FILLING_BYTES = 128;
+const ROUNDS = 20;
+/** Share of the rounds in which caches fill and code is compiled. */
+const WARM_UP_RATIO = 0.25;
+/** What a message may leave behind: below this, 100,000 messages leave less than the smallest thing we would keep of one (an id, 36 bytes) would for one in nine. */
+const KEPT_BYTES_MAX = 4;
+
+export const messages: Measure = {
+  name: "messages",
+  how: "QoS 1 messages acknowledged per second through our tunnel, delivered at once or by way of the spool on disk, against mqtt.js in its default settings with as many on the way and nothing on disk; Mosquitto. Memory after a collection each round, linear fit without the first quarter",
+  async run(bench) {
+    const broker = await startBroker(bench, WINDOWS.publish);
+    const found: Finding[] = [];
+    for (const path of ["deliver", "publish"] as const) found.push(...(await compare(bench, broker, path)));
+    return found;
+  },
+};
+
+async function compare(bench: Bench, { session }: BenchBroker, path: keyof typeof WINDOWS): Promise<readonly Finding[]> {
+  const count = bench.quick ? 500 : 5000;
+  const width = `${WINDOWS[path]}`;
+  const { byteLength } = encodeMessage({ kind: "bench.event", text: "x".repeat(FILLING_BYTES) }, Date.now());
+  const ours = await startContender(bench, {
+    program: "tunnel-messages",
+    kind: "ours",
+    args: [...session(`gw-${path}`), path, width, `${FILLING_BYTES}`, `${bench.directory}/${path}`],
+  });
+  const bare = await startContender(bench, {
+    program: "bare-messages",
+    kind: "bare",
+    args: [...session(`bare-${path}`), width, `${byteLength}`],
+  });
+  const [mine = [], theirs = []] = await inTurns([ours, bare], ROUNDS, count, (text) => bench.progress(`${path}: ${text}`));
+  const what = path === "deliver" ? "delivered" : "spooled";
+  const name = "mqtt.js";
+  return [
+    finding({
+      what: `${what}, ${byteLength} bytes, ${width} on the way`,
+      unit: "/s",
+      ours: perSecond(mine, count),
+      peer: { name, values: perSecond(theirs, count) },
+    }),
+    finding({
+      what: `${what}: memory kept per message, ${ROUNDS * count} messages`,
+      unit: "bytes/message",
+      ours: [growth(mine, count, "keptBytes")],
+      peer: { name, values: [growth(theirs, count, "keptBytes")] },
+      target: { of: "ours", is: "at most", bound: KEPT_BYTES_MAX },
+      whyMissed: "something is kept for every message: compare heap snapshots of the load program",
+    }),
+    finding({
+      what: `${what}: growth of RSS per message`,
+      unit: "bytes/message",
+      ours: [growth(mine, count, "rssBytes")],
+      peer: { name, values: [growth(theirs, count, "rssBytes")] },
+    }),
+  ];
+}
+
+function growth(outcomes: readonly RoundOutcome[], count: number, memory: "keptBytes" | "rssBytes"): number {
+  const points = outcomes.map((outcome, index) => ({ x: (index + 1) * count, y: outcome[memory] }));
+  return slopeOf(points.slice(Math.floor(points.length * WARM_UP_RATIO)));
+}

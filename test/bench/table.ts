@@ -1,0 +1,71 @@
+// The findings for people: one row a number, each measure with what was done above it.
+import type { Finding, Target, Unit } from "./finding.ts";
+import type { Spread } from "./stats.ts";
+
+export interface Section {
+  readonly name: string;
+  /** What was measured against what, and how. */
+  readonly how: string;
+  readonly findings: readonly Finding[];
+}
+
+const COLUMNS = ["", "ours", "peer", "ratio", "target", ""] as const;
+
+export function table(sections: readonly Section[]): string {
+  const rows = sections.map(({ findings }) => findings.map(row));
+  const widths = COLUMNS.map((title, column) =>
+    Math.max(title.length, ...rows.flat().map((cells) => (cells[column] ?? "").length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd();
+  const blocks = sections.map(({ name, how, findings }, index) => {
+    const reasons = findings.flatMap(({ what, why }) => (why === undefined ? [] : [`  ${what}: ${why}`]));
+    return [`${name}: ${how}`, ...(rows[index] ?? []).map(line), ...reasons].join("\n");
+  });
+  return `${["median (min .. max); ratio: ours over the peer's, median of the rounds", line(COLUMNS)].join("\n")}\n${blocks.join("\n\n")}\n`;
+}
+
+function row(each: Finding): readonly string[] {
+  const { what, unit, ours, peer, ratio, target } = each;
+  return [
+    what,
+    spelled(ours, unit),
+    peer === undefined ? "-" : `${spelled(peer, unit)} ${peer.name}`,
+    ratio === undefined ? "-" : spread(ratio, (value) => value.toFixed(2)),
+    target === undefined ? "-" : goal(target, unit),
+    verdict(each),
+  ];
+}
+
+function verdict({ met, target, ratio, ours, unit }: Finding): string {
+  if (target === undefined || met === undefined) return "for information";
+  if (met) return "met";
+  const off = (target.of === "ratio" ? (ratio?.median ?? 0) : ours.median) - target.bound;
+  return `MISSED by ${target.of === "ratio" ? Math.abs(off).toFixed(2) : amount(Math.abs(off), unit)}`;
+}
+
+function goal({ of, is, bound }: Target, unit: Unit): string {
+  const sign = { "at most": "<=", "at least": ">=", below: "<" }[is];
+  return of === "ratio" ? `${sign} ${bound}x` : `${sign} ${amount(bound, unit)}`;
+}
+
+function spelled(values: Spread, unit: Unit): string {
+  return spread(values, (value) => amount(value, unit));
+}
+
+function spread({ median, min, max, samples }: Spread, show: (value: number) => string): string {
+  return samples === 1 ? show(median) : `${show(median)} (${show(min)} .. ${show(max)})`;
+}
+
+function amount(value: number, unit: Unit): string {
+  switch (unit) {
+    case "bytes":
+      return value >= 1_048_576 ? `${(value / 1_048_576).toFixed(1)} MiB` : `${(value / 1024).toFixed(0)} KiB`;
+    case "ms":
+      return `${value.toFixed(0)} ms`;
+    case "/s":
+      return `${value.toFixed(value < 100 ? 1 : 0)}/s`;
+    case "bytes/message":
+      return `${value.toFixed(2)} B/msg`;
+  }
+}
