@@ -72,7 +72,7 @@ export async function labWarden(t: Test, options: LabWardenOptions = {}): Promis
     await rm(directory, { recursive: true, force: true });
   });
   const launch = (before: readonly string[] = []): RunningProgram => {
-    const [command = process.execPath, ...args] = [...before, process.execPath, WARDEN_MAIN, "--config", configFile];
+    const [command, ...args] = [...before, process.execPath, WARDEN_MAIN, "--config", configFile];
     const program = startProgram({ name: "warden", command, args });
     running.push(program);
     return program;

@@ -16,7 +16,7 @@ import { ANSWER_WITHIN_MS, CALLS_WAITING_MAX } from "./limits.ts";
 import { type Slots, slots } from "./slots.ts";
 
 /** Every verb but the greeting, which the client says by itself. */
-export type CallableVerb = Exclude<WardenVerb, "hello">;
+type CallableVerb = Exclude<WardenVerb, "hello">;
 
 export interface WardenClient {
   /**
@@ -29,7 +29,7 @@ export interface WardenClient {
   close(): void;
 }
 
-export interface WardenClientOptions {
+interface WardenClientOptions {
   /** A new stream to the warden's socket. */
   readonly connect: () => Promise<Duplex>;
   /** Name and version of this program, for the greeting. */
