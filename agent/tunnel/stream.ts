@@ -82,6 +82,7 @@ export async function openStream(options: StreamOptions): Promise<Stream> {
   const stop = AbortSignal.any([deadline, options.signal]);
   const abort = (): void => void socket.destroy();
   stop.addEventListener("abort", abort, { once: true });
+  if (stop.aborted) abort();
   try {
     await once(socket, "connect");
     if (options.proxy !== undefined) await connectThroughProxy(socket, options.address);

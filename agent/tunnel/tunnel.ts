@@ -157,6 +157,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
       facts = { ...stream.facts, mqtt };
       const stopEarly = (): void => void stream.socket.destroy();
       signal.addEventListener("abort", stopEarly, { once: true });
+      if (signal.aborted) stopEarly();
       const outcome = await openConnection({
         stream,
         mqtt,
