@@ -15,6 +15,7 @@ import { startMosquitto } from "../lab/mosquitto.ts";
 import { needs } from "../lab/needs.ts";
 import { issue, makePki } from "../lab/pki.ts";
 import { eventually } from "../lab/process.ts";
+import { startProxy } from "../lab/proxy.ts";
 import { durableSubscriber } from "../lab/subscriber.ts";
 import { labTunnel } from "../lab/tunnel.ts";
 
@@ -114,5 +115,43 @@ test(
       statuses().some(({ reason }) => reason === "lost"),
       "the will stays unsaid",
     );
+  },
+);
+
+test(
+  "[TUN-9] the will says offline and lost when the connection breaks, the birth that follows says online again, both retained",
+  { skip: needs("mosquitto", "openssl") },
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), "sallyport-will-"));
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    const pki = makePki(directory);
+    const lab = issue(directory, "lab", pki.authority, { commonName: "lab", names: [], usages: ["clientAuth"] });
+    const broker = await startMosquitto({ authority: pki.authority, server: pki.server }, (act) => t.teardown(act));
+    const watch = { port: broker.port, authority: pki.authority, credential: lab, protocolVersion: 5 } as const;
+    const subscriber = await durableSubscriber(watch, (act) => t.teardown(act));
+    const proxy = await startProxy((act) => t.teardown(act));
+    const override = { proxy: { host: "127.0.0.1", port: proxy.port } };
+    const { tunnel, event } = await labTunnel({ pki, port: broker.port, override }, (act) => t.teardown(act));
+    const states = () =>
+      subscriber.received
+        .map(({ payload }) => v.parse(statusMessageSchema, JSON.parse(payload)).body)
+        .map(({ state, reason }) => [state, reason]);
+    await tunnel.start();
+    await eventually("the birth arrives", async () => states()[0]);
+    proxy.cut();
+    await event("connected", 1);
+    await eventually("will and birth arrive", async () => states()[2]);
+    t.same(states(), [
+      ["online", undefined],
+      ["offline", "lost"],
+      ["online", undefined],
+    ]);
+    proxy.cut();
+    await eventually("the second will arrives", async () => states()[3]);
+    await tunnel.stop();
+    await subscriber.end();
+    const late = await durableSubscriber(watch, (act) => t.teardown(act));
+    await eventually("who comes later sees the last of them", async () => late.received[0]);
+    t.equal(late.received[0]?.retain, true);
   },
 );

@@ -1,0 +1,50 @@
+// A cloned device: two clients with one certificate, so one id. Mosquitto ends the older connection whenever the other comes.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "tap";
+import * as v from "valibot";
+import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { startMosquitto } from "../lab/mosquitto.ts";
+import { needs } from "../lab/needs.ts";
+import { makePki } from "../lab/pki.ts";
+import { eventually } from "../lab/process.ts";
+import { labTunnel } from "../lab/tunnel.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "sallyport-duplicate-"));
+process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const skip = needs("mosquitto", "openssl");
+
+test("[TUN-5] two clients with one id: the kick loop is seen and waited out", { skip }, async (t) => {
+  const pki = makePki(directory);
+  const broker = await startMosquitto({ authority: pki.authority, server: pki.server }, (act) => t.teardown(act));
+  const device = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
+  const clone = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
+  await device.tunnel.start();
+  await clone.tunnel.start();
+  const kicked = await eventually("one of them sees it", async () =>
+    [device, clone].find(({ events }) => events.some(({ kind }) => kind === "kicked")),
+  );
+  const { kicks, fault } = await kicked.event("kicked");
+  t.equal(kicks, 3);
+  t.equal(fault.code, "tunnel.kicked");
+  t.match(fault.message, /"gw-1"/u);
+  const { state, retryInS } = kicked.tunnel.status();
+  t.equal(state, "waiting");
+  t.ok((retryInS ?? 0) > 290, "at the largest bound");
+});
+
+test(
+  "[TUN-11] whoever says it is another device does not get its topics: the broker goes by the certificate",
+  { skip },
+  async (t) => {
+    const pki = makePki(directory);
+    const broker = await startMosquitto({ authority: pki.authority, server: pki.server }, (act) => t.teardown(act));
+    const override = { deviceId: v.parse(deviceIdSchema, "gw-2") };
+    const { tunnel, event } = await labTunnel({ pki, port: broker.port, override }, (act) => t.teardown(act));
+    await tunnel.start();
+    const { by, fault } = await event("disconnected");
+    t.equal(by, "fault");
+    t.equal(fault.code, "tunnel.refused", fault.message);
+  },
+);

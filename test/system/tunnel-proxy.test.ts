@@ -1,0 +1,72 @@
+// Port 443, an ALPN name and a proxy: what plants' networks ask for. The peer is a broker in process, so that its side of TLS can be looked at.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "tap";
+import { startAedes } from "../lab/aedes.ts";
+import { needs } from "../lab/needs.ts";
+import { makePki } from "../lab/pki.ts";
+import { startProxy } from "../lab/proxy.ts";
+import { startTcpPeer } from "../lab/tls-peer.ts";
+import { labTunnel } from "../lab/tunnel.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "sallyport-proxy-"));
+process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+
+test(
+  "[TUN-12] [TUN-2] through an HTTP CONNECT proxy TLS is end to end with the hub, with its ALPN name and the hybrid group",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(directory);
+    const broker = await startAedes({ pki, alpn: ["mqtt"] }, (act) => t.teardown(act));
+    const proxy = await startProxy((act) => t.teardown(act));
+    const override = { proxy: { host: "127.0.0.1", port: proxy.port }, alpn: "mqtt" };
+    const { tunnel, event } = await labTunnel({ pki, port: broker.port, override }, (act) => t.teardown(act));
+    await tunnel.start();
+    const { facts } = await event("connected");
+    t.same(new Set(proxy.asked), new Set([`127.0.0.1:${broker.port}`]));
+    t.equal(proxy.firstBytes[0]?.[0], 0x16, "what passes the proxy is a TLS handshake");
+    t.match(facts, { peer: "localhost", protocol: "TLSv1.3", group: "X25519MLKEM768", mqtt: "3.1.1" });
+    t.match(facts.fingerprint, /^sha256:[0-9a-f]{64}$/u);
+    t.same(broker.peers.at(-1), { name: "gw-1", alpn: "mqtt" }, "the hub sees the device's certificate, not the proxy");
+    t.match(tunnel.status(), { state: "connected", group: "X25519MLKEM768", tls: "TLSv1.3", peer: "localhost" });
+  },
+);
+
+test("[TUN-12] a hub that does not speak the ALPN name is no hub", { skip: needs("openssl") }, async (t) => {
+  const pki = makePki(directory);
+  const broker = await startAedes({ pki, alpn: ["h2"] }, (act) => t.teardown(act));
+  const { tunnel, event } = await labTunnel({ pki, port: broker.port, override: { alpn: "mqtt" } }, (act) => t.teardown(act));
+  await tunnel.start();
+  t.equal((await event("refused")).fault.code, "tunnel.protocol");
+});
+
+test(
+  "[TUN-12] a proxy that refuses, talks nonsense, talks too long, talks too soon or hangs up is named as such",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(directory);
+    const refusing = await startProxy((act) => t.teardown(act), "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+    const answers: readonly (readonly [string, string | undefined])[] = [
+      ["nonsense", "SSH-2.0-OpenSSH_9.2\r\n\r\n"],
+      ["endless", "HTTP/1.1 200 OK\r\n" + "x: y\r\n".repeat(2000)],
+      ["bytes before TLS", "HTTP/1.1 200 OK\r\n\r\nhello"],
+      ["hangs up", undefined],
+    ];
+    const proxies = [{ what: "407", port: refusing.port }];
+    for (const [what, answer] of answers) {
+      const port = await startTcpPeer(
+        (socket) => void (answer === undefined ? socket.end() : socket.write(answer)),
+        (act) => t.teardown(act),
+      );
+      proxies.push({ what, port });
+    }
+    for (const { what, port } of proxies) {
+      const override = { proxy: { host: "127.0.0.1", port } };
+      const { tunnel, event } = await labTunnel({ pki, port: 1, override }, (act) => t.teardown(act));
+      await tunnel.start();
+      const { fault } = await event("refused");
+      t.equal(fault.code, "tunnel.proxy-refused", `${what}: ${fault.message}`);
+    }
+  },
+);
