@@ -38,7 +38,7 @@ export const COMMIT_MESSAGES_MAX = 256;
 
 /** Rows of the hub's own journal; the oldest go first, alerts last. */
 export const JOURNAL_ROWS_MAX = 100_000;
-/** The same event again within this time raises a count instead of adding a row. */
+/** The same warning or alert again within this time raises a count instead of adding a row. */
 export const JOURNAL_REPEAT_MS = 60_000;
 /** What one device's audit log may take. */
 export const AUDIT_LOG_BYTES_MAX = 1_073_741_824;

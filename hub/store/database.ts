@@ -10,13 +10,15 @@ import { integer } from "./row.ts";
  * @throws Fault `hub.store-failed` when it cannot be opened, or is of a newer version.
  */
 export function openDatabase(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
   try {
-    const database = new DatabaseSync(path, { timeout: STORE_BUSY_MS_MAX, enableForeignKeyConstraints: true });
+    database = new DatabaseSync(path, { timeout: STORE_BUSY_MS_MAX, enableForeignKeyConstraints: true });
     // WAL lets the command line read and write while the hub serves; FULL makes a commit mean that the bytes are on the disk
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
     migrate(database, path);
     return database;
   } catch (error) {
+    if (database?.isOpen === true) database.close();
     throw asFault(error, "hub.store-failed", `open the hub's store "${path}"`);
   }
 }

@@ -26,6 +26,7 @@ export interface Store {
   transaction<T>(work: () => T): T;
   /** Changes when another process has written. */
   version(): number;
+  /** May be called again. */
   close(): void;
 }
 
@@ -48,6 +49,8 @@ export function openStore(path: string): Store {
       }
     },
     version: () => pragma(database, "data_version"),
-    close: () => database.close(),
+    close: () => {
+      if (database.isOpen) database.close();
+    },
   };
 }

@@ -1,4 +1,4 @@
-// The hub's own audit: decisions, refusals, alerts. What repeats raises a count, so that no stranger fills the disk by knocking.
+// The hub's own audit: decisions, refusals, alerts. A warning that repeats raises a count, so that no stranger fills the disk by knocking.
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
@@ -55,9 +55,12 @@ export function openJournal(database: DatabaseSync): Journal {
   return {
     add: (event, deviceId, detail, at) => {
       const known = { event, deviceId: deviceId ?? null, detail: canonicalJson(shown(detail)) };
-      const repeated = again.get({ ...known, at, since: at - JOURNAL_REPEAT_MS });
+      const severity = JOURNAL_EVENTS[event];
+      // what strangers can cause is counted; what the hub and its operators do keeps its order
+      const counted = severity === "warning" || severity === "alert";
+      const repeated = counted ? again.get({ ...known, at, since: at - JOURNAL_REPEAT_MS }) : undefined;
       if (repeated !== undefined) return entry(repeated);
-      const { lastInsertRowid } = add.run({ ...known, severity: JOURNAL_EVENTS[event], at });
+      const { lastInsertRowid } = add.run({ ...known, severity, at });
       if (Number(lastInsertRowid) % TRIM_ROWS === 0 && integer(count.get() ?? {}, "n") > JOURNAL_ROWS_MAX) trim.run();
       const added = find.get(lastInsertRowid);
       if (added === undefined) throw new Fault("hub.store-failed", `write "${event}" to the hub's journal: it did not stay`);

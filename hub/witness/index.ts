@@ -81,6 +81,7 @@ export function openWitness(store: Store, signer: Signer, journal: JournalNote):
             size: verdict.checkpoint.size,
             root: hex(verdict.checkpoint.root),
             stored: hex(stored?.root),
+            note: Buffer.from(body.checkpoint).toString("base64"),
           });
           return {
             answer: "refused",

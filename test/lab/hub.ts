@@ -86,6 +86,9 @@ export function labAuditKey(id: string): LabDevice["audit"] {
   return { privateKey, verifier: verifierOf(checkpointOrigin(id), "ed25519", ed25519Raw(publicKey)) };
 }
 
+/** Where a hub is, embedded or a process. */
+export type HubAddress = Pick<Hub, "anchors" | "estPort" | "mqttPort">;
+
 export interface Answered {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -102,7 +105,7 @@ export interface Asking {
 }
 
 /** One HTTPS request to the hub's API, its certificate checked against the anchors. */
-export async function ask(hub: Hub, path: string, asking: Asking = {}): Promise<Answered> {
+export async function ask(hub: HubAddress, path: string, asking: Asking = {}): Promise<Answered> {
   const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key } = asking;
   const outgoing = request({
     host: "127.0.0.1",
@@ -132,11 +135,11 @@ export async function ask(hub: Hub, path: string, asking: Asking = {}): Promise<
 
 export const EST = "/.well-known/est";
 
-export async function simpleEnrol(hub: Hub, csr: Uint8Array): Promise<Answered> {
+export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<Answered> {
   return ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64") });
 }
 
-export async function simpleReenrol(hub: Hub, csr: Uint8Array, cert: string, key: string): Promise<Answered> {
+export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<Answered> {
   return ask(hub, `${EST}/simplereenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64"), cert, key });
 }
 
@@ -173,7 +176,7 @@ export interface LabClient {
 /** A real MQTT client over real TLS; resolves when the broker has answered. */
 export async function connect(
   t: Teardown,
-  hub: Hub,
+  hub: HubAddress,
   device: LabDevice,
   cert: string | undefined,
   options: Connecting = {},

@@ -1,5 +1,5 @@
 // Making a hub: what lies in its state directory, and that it is made once.
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
@@ -50,7 +50,6 @@ test("a server key whose certificate was lost in a crash between the two files i
   initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   initHub({ state: other, name: "Plant 7", hosts: ["hub.example"] });
   t.equal(openAuthority(state).renewServer(Date.now()), undefined, "nothing is due");
-  const { copyFileSync } = await import("node:fs");
   copyFileSync(join(other, "server.key"), join(state, "server.key"));
   t.ok(openAuthority(state).renewServer(Date.now()));
   t.equal(openAuthority(state).renewServer(Date.now()), undefined);

@@ -1,0 +1,95 @@
+// The store: bounds, versions, and two processes on it.
+import { DatabaseSync } from "node:sqlite";
+import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { MESSAGES_KEPT_PER_DEVICE } from "../../../hub/limits.ts";
+import { openStore, type Store } from "../../../hub/store/index.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+const ID = v.parse(deviceIdSchema, "gw-1");
+const OTHER = v.parse(deviceIdSchema, "gw-2");
+
+async function store(t: Parameters<typeof temporaryDirectory>[0]): Promise<{ readonly store: Store; readonly path: string }> {
+  const path = join(await temporaryDirectory(t), "hub.db");
+  const opened = openStore(path);
+  t.teardown(async () => opened.close());
+  return { store: opened, path };
+}
+
+test("a transaction that fails leaves nothing behind, and its fault goes on", async (t) => {
+  const { store: hub } = await store(t);
+  t.throws(
+    () =>
+      hub.transaction(() => {
+        hub.journal.add("device.approved", ID, {}, 1);
+        throw new Fault("hub.device-unknown", "changed my mind");
+      }),
+    { code: "hub.device-unknown" },
+  );
+  t.same(hub.journal.tail(10, "info"), []);
+});
+
+test("a store of a newer version is refused, not guessed at; one that is no store too", async (t) => {
+  const { path, store: hub } = await store(t);
+  hub.close();
+  const database = new DatabaseSync(path);
+  database.exec("PRAGMA user_version = 99");
+  database.close();
+  t.throws(() => openStore(path), { code: "hub.store-failed", message: /version 99/ });
+  const garbage = join(await temporaryDirectory(t), "hub.db");
+  writeFileSync(garbage, "x".repeat(10_000));
+  t.throws(() => openStore(garbage), { code: "hub.store-failed" });
+});
+
+test("warnings that repeat are counted, not piled up; what operators do is kept one by one", async (t) => {
+  const { store: hub } = await store(t);
+  for (let at = 0; at < 100; at++) hub.journal.add("connection.refused", undefined, { reason: "no-certificate" }, at);
+  hub.journal.add("connection.refused", undefined, { reason: "expired" }, 100);
+  hub.journal.add("connection.refused", undefined, { reason: "no-certificate" }, 60_001);
+  for (let at = 0; at < 3; at++) hub.journal.add("device.approved", ID, {}, at);
+  t.match(hub.journal.tail(10, "warning"), [
+    { times: 100, firstAtMs: 0, lastAtMs: 99 },
+    { times: 1, detail: { reason: "expired" } },
+    { times: 1, lastAtMs: 60_001 },
+  ]);
+  t.equal(hub.journal.tail(10, "info").length, 6);
+});
+
+test("what strangers say enters the journal bounded and without control characters", async (t) => {
+  const { store: hub } = await store(t);
+  const { detail } = hub.journal.add("connection.refused", undefined, { claimed: `\u001b[2Jgw\n${"x".repeat(5000)}\ud800` }, 1);
+  t.match(detail["claimed"], /^\?\[2Jgw\?x+$/);
+  t.equal(String(detail["claimed"]).length, 512);
+});
+
+test("[TUN-8] ids are remembered for each device apart, and no device makes the store grow for ever", async (t) => {
+  const { store: hub } = await store(t);
+  const message = { channel: "event", at: "2026-11-22T10:00:00Z", receivedAtMs: 1, body: "{}" } as const;
+  const first = randomUUID();
+  t.equal(hub.messages.add(ID, { ...message, id: first }), true);
+  t.equal(hub.messages.add(ID, { ...message, id: first }), false);
+  t.equal(hub.messages.add(OTHER, { ...message, id: first }), true, "another device's id is another id");
+  hub.transaction(() => {
+    for (let n = 0; n < MESSAGES_KEPT_PER_DEVICE + 200; n++) hub.messages.add(ID, { ...message, id: randomUUID() });
+  });
+  const kept = hub.messages.last(ID, "event", 10_000).length;
+  t.ok(kept >= MESSAGES_KEPT_PER_DEVICE && kept < MESSAGES_KEPT_PER_DEVICE + 200, String(kept));
+  t.equal(hub.messages.add(OTHER, { ...message, id: first }), false, "the other's memory is its own");
+  hub.messages.add(OTHER, { ...message, id: randomUUID(), body: "x".repeat(5000) });
+  t.equal(hub.messages.last(OTHER, "event", 1)[0]?.body, undefined, "large bodies are remembered by id only");
+});
+
+test("a second process sees what the first wrote, and the first that the second did", async (t) => {
+  const { store: hub, path } = await store(t);
+  const version = hub.version();
+  const second = openStore(path);
+  second.journal.add("device.approved", ID, {}, 1);
+  second.close();
+  t.not(hub.version(), version);
+  t.equal(hub.journal.tail(10, "info").length, 1);
+});

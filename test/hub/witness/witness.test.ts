@@ -1,0 +1,163 @@
+// The witness through the broker: deliveries in, answers out, alerts for logs that went back.
+import { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
+import * as v from "valibot";
+import { test } from "tap";
+import { type AuditAnswer, auditAnswerSchema, type AuditDelivery } from "../../../agent/tunnel/format.ts";
+import type { Hub } from "../../../hub/index.ts";
+import { verifyLog } from "../../../hub/witness/index.ts";
+import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
+import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/hub.ts";
+
+type Teardown = Parameters<typeof connect>[0];
+
+/** A connected device that delivers and waits for the answer. */
+async function courier(t: Teardown, hub: Hub, device: LabDevice) {
+  const { client } = await connect(t, hub, device, await enrolled(hub, device));
+  await client.subscribeAsync(`sallyport/1/${device.id}/down/audit`, { qos: 1 });
+  return async (body: AuditDelivery["body"], id?: string): Promise<AuditAnswer["body"]> => {
+    const answer = new Promise<Buffer>((resolve) => client.once("message", (_topic, payload) => resolve(payload)));
+    await client.publishAsync(`sallyport/1/${device.id}/up/audit`, labMessage(body, id), { qos: 1 });
+    return v.parse(auditAnswerSchema, JSON.parse((await answer).toString())).body;
+  };
+}
+
+function verified(hub: Hub, device: LabDevice) {
+  const [log] = hub.store.audit.logs(device.id);
+  if (log === undefined) throw new RangeError("no log");
+  return verifyLog(hub.store.audit, device.id, log, decodeVerifier(hub.anchors.witnessKey));
+}
+
+test("[AUD-8] what continues the log is stored whole and cosigned, checkably by the witness key of the anchors", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await courier(t, hub, device);
+  const log = labLog(device, 100);
+  for (const [from, to] of [
+    [0, 1],
+    [1, 64],
+    [64, 100],
+  ] as const) {
+    const answer = await deliver(log.delivery(from, to));
+    if (answer.answer !== "cosigned") throw new RangeError(JSON.stringify(answer));
+    const note = decodeNote(answer.checkpoint);
+    verifyNote(note, device.audit.verifier);
+    const seconds = verifyNote(note, decodeVerifier(hub.anchors.witnessKey)) ?? 0;
+    t.ok(Math.abs(seconds * 1000 - Date.now()) < 60_000);
+  }
+  const [stored] = hub.store.audit.logs(device.id);
+  const records = hub.store.audit.records(device.id, stored?.auditKey ?? "", 0, 1000);
+  t.same(
+    records.map(({ bytes }) => Buffer.from(bytes)),
+    log.records.map((record) => Buffer.from(record)),
+  );
+  t.match(verified(hub, device), { ok: true, size: 100, firstBad: undefined, faults: [] });
+});
+
+test("[AUD-9] the device resumes from the hub's size; the same delivery again is answered again", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await courier(t, hub, device);
+  const log = labLog(device, 30);
+  const id = "3d3f2c46-6b3c-4c57-9d0b-3c1f0a5f8a11";
+  t.equal((await deliver(log.delivery(0, 10), id)).answer, "cosigned");
+  t.equal((await deliver(log.delivery(0, 10), id)).answer, "cosigned", "sent again under its id");
+  t.equal((await deliver(log.delivery(0, 10))).answer, "cosigned", "and under another");
+  t.same(await deliver(log.delivery(0, 30)), { answer: "conflict", size: 10 });
+  t.equal((await deliver(log.delivery(10, 30))).answer, "cosigned");
+  t.same(await deliver(log.delivery(0, 10), id), { answer: "conflict", size: 30 }, "an old message, sent again late");
+  t.same(hub.store.journal.tail(100, "alert"), [], "none of this is alarming");
+});
+
+test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await courier(t, hub, device);
+  const log = labLog(device, 30);
+  await deliver(log.delivery(0, 30));
+  t.same(await deliver(log.delivery(0, 12)), { answer: "conflict", size: 30 });
+  t.same(await deliver(labLog(device, 3, "two").delivery(0, 3)), { answer: "conflict", size: 30 });
+  t.match(hub.store.journal.tail(100, "alert"), [
+    { event: "audit.rolled-back", deviceId: "gw-1", detail: { size: 12, hubSize: 30, state: "a prefix of ours" } },
+    { event: "audit.forked", deviceId: "gw-1", detail: { size: 3, hubSize: 30, state: "another history" } },
+  ]);
+  t.match(verified(hub, device), { ok: true, size: 30 });
+});
+
+test("[AUD-9] a second history of the same length is refused, and the alert keeps the proof", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await courier(t, hub, device);
+  await deliver(labLog(device, 8).delivery(0, 8));
+  t.match(await deliver(labLog(device, 8, "two").delivery(0, 8)), { answer: "refused", reason: /another tree of size 8/ });
+  t.match(hub.store.journal.tail(100, "alert"), [{ event: "audit.forked", deviceId: "gw-1", detail: { size: 8 } }]);
+});
+
+test("[AUD-8] forged and cut deliveries are refused with a reason and change nothing", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await courier(t, hub, device);
+  const log = labLog(device, 20);
+  await deliver(log.delivery(0, 10));
+  const good = log.delivery(10, 20);
+  t.match(await deliver({ ...good, records: good.records.slice(0, 9) }), { answer: "refused" });
+  t.match(await deliver({ ...good, proof: [] }), { answer: "refused" });
+  t.match(await deliver({ ...good, checkpoint: good.checkpoint.replace("\n20\n", "\n21\n") }), { answer: "refused" });
+  t.match(verified(hub, device), { ok: true, size: 10 });
+  t.equal((await deliver(good)).answer, "cosigned");
+});
+
+test("[AUD-7] a device whose approved request names no audit key is told so", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1", { withoutAuditKey: true });
+  const deliver = await courier(t, hub, device);
+  t.match(await deliver(labLog(device, 1).delivery(0, 1)), { answer: "refused", reason: /names no audit key/ });
+});
+
+test("[AUD-8] every change of what is stored is found, and the first bad record named", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await courier(t, hub, device);
+  await deliver(labLog(device, 20).delivery(0, 20));
+  const database = new DatabaseSync(join(state, "hub.db"));
+  t.teardown(() => database.close());
+  const damaged = (sql: string) => {
+    database.exec("BEGIN");
+    database.exec(sql);
+    database.exec("COMMIT");
+    const result = verified(hub, device);
+    return result;
+  };
+  const undo = (sql: string) => database.exec(sql);
+
+  database.exec("CREATE TABLE kept AS SELECT * FROM auditRecords; CREATE TABLE keptLogs AS SELECT * FROM auditLogs");
+  const restore = () =>
+    undo(
+      "DELETE FROM auditRecords; DELETE FROM auditLogs; INSERT INTO auditLogs SELECT * FROM keptLogs; INSERT INTO auditRecords SELECT * FROM kept",
+    );
+
+  t.match(damaged("UPDATE auditRecords SET bytes = CAST(replace(CAST(bytes AS TEXT), 'one', 'two') AS BLOB) WHERE seq = 7"), {
+    ok: false,
+    firstBad: 7,
+    faults: [/^record 7: its bytes are not those/],
+  });
+  restore();
+  t.match(damaged("DELETE FROM auditRecords WHERE seq = 11"), { ok: false, firstBad: 11, faults: [/^record 11: it is missing/] });
+  restore();
+  t.match(damaged("DELETE FROM auditRecords WHERE seq = 19"), { ok: false, firstBad: 19 });
+  restore();
+  t.match(
+    damaged(
+      "UPDATE auditRecords SET bytes = (SELECT bytes FROM kept WHERE seq = 4), leaf = (SELECT leaf FROM kept WHERE seq = 4) WHERE seq = 5",
+    ),
+    { ok: false, firstBad: 5, faults: [/it says that it is record 4/] },
+  );
+  restore();
+  t.match(damaged("UPDATE auditLogs SET root = zeroblob(32)"), { ok: false, faults: [/./] });
+  restore();
+  t.match(damaged("UPDATE auditLogs SET size = 19"), { ok: false });
+  restore();
+  t.match(damaged("UPDATE auditLogs SET cosigned = replace(cosigned, 'A', 'B')"), { ok: false });
+  restore();
+  t.match(verified(hub, device), { ok: true });
+});

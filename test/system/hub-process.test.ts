@@ -1,0 +1,132 @@
+// The hub as a process: one owner for its state, decisions of the command line while it serves, a clean end, and a start after a kill.
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as v from "valibot";
+import { test } from "tap";
+import { openStore } from "../../hub/store/index.ts";
+import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage, simpleEnrol } from "../lab/hub.ts";
+import { eventually, startProgram } from "../lab/process.ts";
+import { temporaryDirectory } from "../lab/temporary.ts";
+
+const MAIN = fileURLToPath(new URL("../../hub/main.ts", import.meta.url));
+const readySchema = v.object({ event: v.literal("ready"), anchors: hubAnchorsSchema });
+
+type Teardown = Parameters<typeof connect>[0] & Parameters<typeof temporaryDirectory>[0];
+
+async function processes(t: Teardown) {
+  const state = join(await temporaryDirectory(t), "hub");
+  const program = (...args: readonly string[]) =>
+    startProgram({ name: args.join(" "), command: process.execPath, args: [MAIN, ...args, "--state", state] });
+  const run = async (...args: readonly string[]) => {
+    const running = program(...args);
+    const { code } = await running.ended;
+    return { code, out: running.lines.join("\n") };
+  };
+  const serve = async () => {
+    const serving = program("serve", "--listen", "127.0.0.1", "--est-port", "0", "--mqtt-port", "0", "--json");
+    t.teardown(async () => serving.stop());
+    const { anchors } = v.parse(readySchema, JSON.parse(await serving.line(/"ready"/)));
+    const hub: HubAddress = { anchors, estPort: anchors.estPort, mqttPort: anchors.mqttPort };
+    return { serving, hub };
+  };
+  await run("init", "--name", "Plant 7", "--host", "localhost");
+  return { run, serve, state };
+}
+
+test("[STA-3] a second hub on the same state is refused, and told who has it; SIGTERM ends the first in order", async (t) => {
+  const { run, serve } = await processes(t);
+  const { serving } = await serve();
+  const second = await run("serve", "--est-port", "0", "--mqtt-port", "0");
+  t.match(second, { code: 1, out: new RegExp(`lock\\.held: .*held by pid ${serving.pid}`) });
+  t.same(await serving.stop(), { code: 0, signal: null });
+  const { serving: third } = await serve();
+  t.same(await third.stop("SIGKILL"), { code: null, signal: "SIGKILL" });
+  const { serving: fourth } = await serve();
+  t.same(await fourth.stop("SIGINT"), { code: 0, signal: null }, "a killed hub leaves no lock behind");
+  t.match(
+    (await run("alerts", "--all")).out,
+    /hub\.started[\s\S]*hub\.stopped[\s\S]*hub\.started[\s\S]*hub\.started[\s\S]*hub\.stopped/,
+  );
+});
+
+test("[ID-7] [TUN-3] the command line approves, lists and revokes while the hub serves", async (t) => {
+  const { run, serve } = await processes(t);
+  const { hub } = await serve();
+  const device = await labDevice("gw-1");
+  t.equal((await simpleEnrol(hub, device.csr)).status, 202);
+  const list = await run("devices", "list", "--json");
+  t.match(JSON.parse(list.out), { id: "gw-1", state: "pending", fingerprint: device.fingerprint });
+  t.equal((await run("devices", "approve", "gw-1", device.fingerprint)).code, 0);
+  const cert = certificateIn(await simpleEnrol(hub, device.csr));
+  const { client } = await connect(t, hub, device, cert);
+  await eventually("the connection in the list", async () =>
+    (await run("devices", "list")).out.includes("connected") ? true : undefined,
+  );
+  const ended = new Promise<void>((resolve) => client.once("close", () => resolve()));
+  t.equal((await run("devices", "revoke", "gw-1")).code, 0);
+  await ended;
+  t.equal((await connect(t, hub, device, cert)).connack, 5);
+  t.match(await run("devices", "revoke", "gw-1"), { code: 1, out: /hub\.device-unknown: .*devices list/ });
+});
+
+test("[AUD-8] what was cosigned before a kill is there after it, shown and verified by the command line", async (t) => {
+  const { run, serve } = await processes(t);
+  const { hub, serving } = await serve();
+  const device = await labDevice("gw-1");
+  await simpleEnrol(hub, device.csr);
+  await run("devices", "approve", "gw-1", device.fingerprint);
+  const cert = certificateIn(await simpleEnrol(hub, device.csr));
+  const { client } = await connect(t, hub, device, cert);
+  await client.subscribeAsync("sallyport/1/gw-1/down/audit", { qos: 1 });
+  const log = labLog(device, 50);
+  const answered = new Promise<void>((resolve) => client.once("message", () => resolve()));
+  await client.publishAsync("sallyport/1/gw-1/up/audit", labMessage(log.delivery(0, 50)), { qos: 1 });
+  await answered;
+  await serving.stop("SIGKILL");
+  t.match(await run("audit", "verify", "gw-1"), { code: 0, out: /gw-1: 50 records, all as witnessed; cosigned 20/ });
+  const shown = await run("audit", "show", "gw-1", "-n", "2");
+  t.equal(shown.out.split("\n").length, 2);
+  t.match(shown.out, /^48 .* agent\.started ok by agent mark=one\n49 /);
+  t.match(await run("audit", "verify", "gw-2"), { code: 1, out: /no audit trail of "gw-2"/ });
+});
+
+test("[TUN-8] what the hub acknowledged before a kill is known after it", async (t) => {
+  const { run, serve, state } = await processes(t);
+  const first = await serve();
+  const device = await labDevice("gw-1");
+  await simpleEnrol(first.hub, device.csr);
+  await run("devices", "approve", "gw-1", device.fingerprint);
+  const cert = certificateIn(await simpleEnrol(first.hub, device.csr));
+  const { client } = await connect(t, first.hub, device, cert);
+  const messages = Array.from({ length: 200 }, (_, n) => labMessage({ kind: "test", n }));
+  const acknowledged: string[] = [];
+  for (const message of messages)
+    client.publish("sallyport/1/gw-1/up/event", message, { qos: 1 }, (error) => {
+      if (error === undefined || error === null) acknowledged.push(message);
+      if (acknowledged.length === 20) process.kill(first.serving.pid, "SIGKILL");
+    });
+  await first.serving.ended;
+  t.ok(
+    acknowledged.length >= 20 && acknowledged.length < messages.length,
+    `killed in the middle, ${acknowledged.length} acknowledged`,
+  );
+
+  const store = openStore(join(state, "hub.db"));
+  t.teardown(() => store.close());
+  const stored = new Set(store.messages.last(device.id, "event", 1000).map(({ id }) => id));
+  const lost = acknowledged.filter((message) => !stored.has(v.parse(v.object({ id: v.string() }), JSON.parse(message)).id));
+  t.same(lost, []);
+});
+
+test("typing errors are exit code 2 with the usage; --help is 0", async (t) => {
+  const { run } = await processes(t);
+  t.match(await run("devices", "approve", "gw-1", "nonsense"), {
+    code: 2,
+    out: /expected sha256:.*\n?usage: sallyport-hub devices approve ID/s,
+  });
+  t.match(await run("devices", "approve", "--help"), { code: 0, out: /Compare both/ });
+  t.match(await run("nonsense"), { code: 2, out: /no command "nonsense/ });
+  t.match(await run("init", "--name", "x", "--host", "localhost"), { code: 1, out: /hub\.already-initialised/ });
+  t.match(await run("serve", "--est-port", "99999"), { code: 2, out: /a number from 0 to 65535/ });
+});
