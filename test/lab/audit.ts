@@ -3,7 +3,9 @@ import { generateKeyPairSync } from "node:crypto";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import {
   type AuditEntry,
+  type AuditRecord,
   cosign,
+  decodeAuditRecord,
   decodeVerifier,
   ed25519Raw,
   EMPTY_FRONTIER,
@@ -66,17 +68,11 @@ export async function appendMany(log: AuditLog, count: number): Promise<void> {
   await Promise.all(Array.from({ length: count }, (_, i) => log.append(entryOf(i))));
 }
 
-/** The events of a log with their details, oldest first. */
-export async function eventsOf(
-  log: AuditLog,
-  from = 0,
-): Promise<{ readonly event: string; readonly seq: number; readonly detail: unknown }[]> {
-  const events: { event: string; seq: number; detail: unknown }[] = [];
-  for (let at = from; at < log.head.size;) {
-    const records = await log.read(at, 256);
-    for (const record of records) events.push(JSON.parse(Buffer.from(record).toString("utf8")));
-    at += records.length;
-  }
+/** The records of a log, oldest first. */
+export async function eventsOf(log: AuditLog, from = 0): Promise<readonly AuditRecord[]> {
+  const events: AuditRecord[] = [];
+  while (from + events.length < log.head.size)
+    events.push(...(await log.read(from + events.length, 256)).map((record) => decodeAuditRecord(record)));
   return events;
 }
 
@@ -116,5 +112,5 @@ export function testWitness(): TestWitness {
 }
 
 export function trailOf(disk: AuditDisk): TrailFiles {
-  return { names: disk.files.contents.keys(), read: (name) => disk.files.contents.get(name) };
+  return { names: [...disk.files.contents.keys()], read: (name) => disk.files.contents.get(name) };
 }

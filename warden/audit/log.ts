@@ -129,6 +129,7 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
     cosigned: (note) =>
       inTurn(async () => {
         await takeCosigned(files, state, writer.log, options.witness, note);
+        if (writer.owed.dropped > 0) void inTurn(flush); // what is witnessed can go: perhaps there is room to tell of drops
         return log.head;
       }),
     close: async () => {

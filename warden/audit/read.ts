@@ -6,7 +6,7 @@ import { READ_RECORDS_MAX } from "./limits.ts";
 import { type LiveLog, unstoredOf } from "./live.ts";
 import { readTiles } from "./tiles.ts";
 
-/** A record that is not the one that was written. The fault carries no number: whoever reports it needs `entry`. */
+/** A record that is not the one that was written. */
 export interface ReadFailure {
   readonly entry: number;
   readonly fault: Fault;
@@ -36,14 +36,18 @@ export async function readRecords(
     for (; entry < end && Math.floor(entry / SEGMENT_RECORDS) === segment; entry++) {
       const record = there[entry % SEGMENT_RECORDS];
       const hash = hashes[entry % SEGMENT_RECORDS];
-      if (record === undefined || hash === undefined || Buffer.compare(leafHash(record), hash) !== 0) {
-        const what = `entry ${entry} ("${segmentName(log.epoch, segment)}") is ${record === undefined ? "damaged or missing" : "not what was written"}`;
-        return { entry, fault: new Fault("audit.tampered", `read the audit log: ${what}`) };
-      }
+      if (record === undefined) return damaged(log, segment * SEGMENT_RECORDS + there.length, "is damaged or missing");
+      if (hash === undefined || Buffer.compare(leafHash(record), hash) !== 0)
+        return damaged(log, entry, "is not what was written");
       records.push(record);
     }
   }
   return records;
+}
+
+function damaged(log: LiveLog, entry: number, how: string): ReadFailure {
+  const name = segmentName(log.epoch, Math.floor(entry / SEGMENT_RECORDS));
+  return { entry, fault: new Fault("audit.tampered", `read the audit log: entry ${entry} ("${name}") ${how}`) };
 }
 
 function removed(log: LiveLog, entry: number): Fault {

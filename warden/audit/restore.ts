@@ -48,7 +48,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
 export async function abandon(options: RestoreOptions, log: LiveLog, owed: Owed, why: string): Promise<Restored> {
   const entry = log.tree.size - log.open.length;
   const sealed = { epoch: log.epoch, entry, until: log.tree.size, witnessed: log.witnessed, tampered: true, why: short(why) };
-  const next = { ...owed, sealed };
+  const next = sealing(owed, sealed);
   await saveOwed(options.state, next);
   return await restoreFrom(options, log.epoch + 1, next);
 }
@@ -61,7 +61,7 @@ async function restoreFrom(options: RestoreOptions, first: number, before: Owed)
     const signer = (await loadAuditKey(state, epoch, deviceId)) ?? (await firstKey(options, epoch));
     const found = await inspectEpoch({ ...options, epoch, signer });
     if (found.verdict === "sound" && signer !== undefined) return await takeUp(options, signer, epoch, found.epoch, owed);
-    owed = { ...owed, sealed: sealedBy(found, epoch) };
+    owed = sealing(owed, sealedBy(found, epoch));
     await saveOwed(state, owed);
   }
   throw new Fault(
@@ -75,6 +75,11 @@ async function firstKey({ files, state, deviceId }: RestoreOptions, epoch: numbe
   const { segments, tiles } = listEpoch(await files.list(), epoch);
   const note = (await state.get(witnessedName(epoch), NOTE_BYTES_MAX)) ?? (await state.get(closedName(epoch), NOTE_BYTES_MAX));
   return segments.length + tiles.length > 0 || note !== undefined ? undefined : await makeAuditKey(state, epoch, deviceId);
+}
+
+/** What was cut of the epoch that ends is no news for the one that begins. */
+function sealing({ v, droppedTotal, dropped }: Owed, sealed: NonNullable<Owed["sealed"]>): Owed {
+  return { v, droppedTotal, dropped, sealed };
 }
 
 function sealedBy(found: Inspection, epoch: number): NonNullable<Owed["sealed"]> {

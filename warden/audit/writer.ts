@@ -138,6 +138,13 @@ export function auditWriter(
     return batch;
   };
 
+  const roomToTell = async (): Promise<boolean> => {
+    for (;;) {
+      if (admits(limits, "info", usedBytes(log) + DROPS_TOLD_BYTES)) return true;
+      if (!(await reclaim())) return false;
+    }
+  };
+
   /** The records owed, to go before `items`; none when the segment has no room for them all, then they come with the next. */
   const due = (room: number, withDrops: boolean): readonly Waiting[] => {
     const entries = owedEntries(owed, withDrops);
@@ -149,7 +156,7 @@ export function auditWriter(
     items: readonly Waiting[],
     lowest: (typeof AUDIT_SEVERITIES)[number],
   ): Promise<readonly Waiting[] | undefined> => {
-    const withDrops = lowest === "info" && admits(limits, "info", usedBytes(log) + DROPS_TOLD_BYTES);
+    const withDrops = lowest === "info" && owed.dropped > 0 && (await roomToTell());
     const owing = due(roomIn(log), withDrops);
     const now = items.slice(0, Math.min(limits.batchRecordsMax, roomIn(log) - owing.length));
     const batch = await compose([...owing, ...now.filter(({ entry }) => atLeast(entry, lowest))]);

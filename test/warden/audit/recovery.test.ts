@@ -173,7 +173,6 @@ test("[AUD-10] files taken away, exchanged, brought back or edited with care", a
   await appendMany(await openOn(other), 3 * SEGMENT_RECORDS + 40);
   const get = (from: AuditDisk, name: string): Uint8Array => from.files.contents.get(name) ?? new Uint8Array();
   const cases: Record<string, { readonly change: (bad: AuditDisk) => void; readonly entry: number }> = {
-    "the first segment removed": { change: (bad) => void bad.files.contents.delete(SEGMENT_0), entry: -1 },
     "a segment in the middle removed": { change: (bad) => void bad.files.contents.delete(segmentName(0, 1)), entry: 256 },
     "the last segment removed": { change: (bad) => void bad.files.contents.delete(segmentName(0, 3)), entry: 768 },
     "the last two segments removed": {
@@ -229,12 +228,27 @@ test("[AUD-10] files taken away, exchanged, brought back or edited with care", a
     t.equal(again.tampered?.code, "audit.tampered", name);
     if (again.tampered === undefined) continue;
     const [first] = await eventsOf(again);
-    t.match(
-      first,
-      { event: "audit.tampered", detail: { epoch: 0, ...(entry < 0 ? {} : { entry }), why: String } },
-      `${name}: ${again.tampered.message}`,
-    );
+    t.match(first, { event: "audit.tampered", detail: { epoch: 0, entry, why: String } }, `${name}: ${again.tampered.message}`);
     t.equal(await again.append(entryOf(1)), 2, `${name}: the log goes on`);
+  }
+});
+
+test("[AUD-10] the first segment may be missing only where the hub has witnessed it all", async (t) => {
+  for (const size of [SEGMENT_RECORDS - 1, SEGMENT_RECORDS]) {
+    const witness = testWitness();
+    const disk = auditDisk();
+    const log = await openOn(disk, { witness: witness.verifier });
+    await appendMany(log, 2 * SEGMENT_RECORDS);
+    const note = await witness.witness(log, size);
+    disk.files.contents.delete(SEGMENT_0);
+    const question = { files: trailOf(disk), auditKey: decodeVerifier(log.auditKey) };
+    const seen = size < SEGMENT_RECORDS ? { part: "missing", entry: 0, until: SEGMENT_RECORDS } : undefined;
+    t.match(verifyTrail({ ...question, checkpoints: [note] }).finding, seen);
+    t.match(verifyTrail({ ...question, checkpoints: [] }).finding, { part: "missing", entry: 0 });
+    t.match(
+      (await openOn(disk, { witness: witness.verifier })).tampered?.code,
+      seen === undefined ? undefined : "audit.tampered",
+    );
   }
 });
 

@@ -7,7 +7,7 @@ import { type AuditFinding, describeFinding, endWalk, startWalk, type Walk, walk
 
 /** The files of a log's directory. Read one at a time, so that a log of any length needs the memory of one segment. */
 export interface TrailFiles {
-  readonly names: Iterable<string>;
+  readonly names: readonly string[];
   read(name: string): Uint8Array | undefined;
 }
 
@@ -83,7 +83,7 @@ function openCheckpoint(encoded: string, auditKey: Verifier, witness: Verifier |
   return checkpoint;
 }
 
-function listSegments(names: Iterable<string>): readonly { readonly epoch: number; readonly number: number }[] {
+function listSegments(names: readonly string[]): readonly { readonly epoch: number; readonly number: number }[] {
   const segments: { readonly epoch: number; readonly number: number }[] = [];
   for (const name of names) {
     const file = parseAuditFile(name);
