@@ -1,7 +1,7 @@
 // A null-modem cable: two pseudo-terminals joined by socat. What is written to one end comes out of the other.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdtemp, rm } from "node:fs/promises";
+import { access, chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -18,12 +18,18 @@ export interface PtyPair {
 
 const WAIT_MS_MAX = 10_000;
 
-/** Lays a cable and returns when both ends are there. @throws Fault `assert.broken` when socat ends or does not come up. */
-export async function startPtyPair(): Promise<PtyPair> {
+/**
+ * Lays a cable and returns when both ends are there.
+ * @param options.deviceUser who may open the device's end, by number; we ourselves when left out.
+ * @throws Fault `assert.broken` when socat ends or does not come up.
+ */
+export async function startPtyPair(options: { readonly deviceUser?: number } = {}): Promise<PtyPair> {
   const directory = await mkdtemp(join(tmpdir(), "pty-"));
+  await chmod(directory, 0o711);
   const [devicePath, hostPath] = [join(directory, "device"), join(directory, "host")];
   const end = (link: string): string => `pty,raw,echo=0,link=${link}`;
-  const socat = spawn("socat", [end(devicePath), end(hostPath)], { stdio: "ignore" });
+  const owner = options.deviceUser === undefined ? "" : `,user=${options.deviceUser},mode=600`;
+  const socat = spawn("socat", [`${end(devicePath)}${owner}`, end(hostPath)], { stdio: "ignore" });
   const ended = once(socat, "exit");
   const stop = async (): Promise<void> => {
     if (isRunning(socat)) socat.kill("SIGKILL");

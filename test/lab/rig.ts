@@ -212,7 +212,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return agent;
     },
     hubCommand: (...args) => hubCommand(...args, "--state", hubState),
-    command: (...args) => run("sallyport", ["--socket", join(board.agentRun, "root.sock"), ...args]),
+    command: (...args) =>
+      run("sallyport", args[1] === "verify" ? args : ["--socket", join(board.agentRun, "root.sock"), ...args]),
     async status() {
       const { code, stdout, stderr } = rig.command("--json", "status");
       if (code !== 0) throw new Fault("process.failed", `sallyport status ended with ${code}: ${stderr}`);

@@ -23,16 +23,19 @@ const ATTEMPTS = 10;
 /**
  * Starts a TPM and returns when it answers.
  * @param options.directory where its state lies or is to lie; a new TPM in a temporary directory when left out.
+ * @param options.prefix words before the command, such as `ip netns exec NAME`.
  * @throws Fault `process.failed` when swtpm can't be started.
  */
-export async function startSwtpm(options: { readonly directory?: string } = {}): Promise<Swtpm> {
+export async function startSwtpm(
+  options: { readonly directory?: string; readonly prefix?: readonly [string, ...string[]] } = {},
+): Promise<Swtpm> {
   // absolute: with --daemon a relative one puts the TPM in failure mode
   const directory = options.directory === undefined ? await mkdtemp(join(tmpdir(), "swtpm-")) : resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePortPair();
     try {
-      const processId = await start(directory, port);
+      const processId = await start(directory, port, options.prefix);
       let stopped: Promise<void> | undefined;
       const stop = (): Promise<void> => (stopped ??= off()); // once: the number may be another process's afterwards
       const off = async (): Promise<void> => {
@@ -47,7 +50,7 @@ export async function startSwtpm(options: { readonly directory?: string } = {}):
   }
 }
 
-async function start(directory: string, port: number): Promise<number> {
+async function start(directory: string, port: number, prefix?: readonly [string, ...string[]]): Promise<number> {
   const pidFile = join(directory, "pid");
   const args = ["socket", "--tpm2", "--tpmstate", `dir=${directory}`, "--server", `type=tcp,port=${port}`];
   args.push(
@@ -59,7 +62,9 @@ async function start(directory: string, port: number): Promise<number> {
     "--pid",
     `file=${pidFile}`,
   );
-  await runProgram("swtpm", args, { timeoutMs: 10_000, outputBytesMax: 65_536 });
+  const [program, ...words] = prefix === undefined ? ["swtpm", ...args] : [...prefix, "swtpm", ...args];
+  assert(program !== undefined, "a command has a first word");
+  await runProgram(program, words, { timeoutMs: 10_000, outputBytesMax: 65_536 });
   const processId = Number((await readFile(pidFile, "utf8")).trim());
   assert(Number.isSafeInteger(processId) && processId > 1, "swtpm writes its process id");
   return processId;
