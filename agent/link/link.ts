@@ -97,8 +97,6 @@ export async function createLink(link: LinkParts): Promise<Link> {
       await tunnel.start();
     },
     async announce(life) {
-      // only what the hub can't see for itself; connected and disconnected it knows
-      if (life !== "enrolled" && life !== "keyed") return;
       await tunnel.publish("event", { kind: "life", life }).catch(events.spoolFault);
     },
     fault: events.fault,

@@ -129,8 +129,9 @@ export function createTunnel(options: TunnelOptions): Tunnel {
     const outcome = await open(mqtt, signal);
     if (outcome.connection === undefined) {
       lastFault = outcome.fault;
-      // Stopped while connecting: nobody refused us.
-      if (!signal.aborted) onEvent({ kind: "refused", fault: outcome.fault });
+      // Stopped while connecting: nobody refused us. A broker without MQTT 5 has answered a question, and is asked with 3.1.1 at once. [TUN-10]
+      const answered = mqtt === "5" && outcome.failure === "mqtt-version";
+      if (!signal.aborted && !answered) onEvent({ kind: "refused", fault: outcome.fault });
       apply({ kind: "failed", failure: outcome.failure, nowMs: clock.monotonicMs(), random: options.random() });
       return;
     }
