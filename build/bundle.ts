@@ -1,6 +1,6 @@
 // `npm run build`: each program as one file under dist/, as it goes onto a device; with a manifest of sizes.
 // The programs run from the bundle in the demo and the system tests, so that what is tested is what is shipped.
-import { copyFile, mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 import { Fault } from "../hal/fault.ts";
@@ -76,8 +76,8 @@ export async function bundleFile(entry: string, outfile: string): Promise<void> 
   });
 }
 
-async function bundle(program: Program): Promise<number> {
-  const directory = `${DIST}/${program.name}`;
+async function bundle(program: Program, under: string): Promise<number> {
+  const directory = `${under}/${program.name}`;
   await mkdir(directory, { recursive: true });
   await bundleFile(program.entry, `${directory}/main.js`);
   await writeFile(`${directory}/package.json`, '{"type":"module","private":true}\n');
@@ -96,15 +96,34 @@ async function copySerialAddon(directory: string): Promise<void> {
     await copyFile(`${PROJECT}node_modules/@serialport/bindings-cpp/prebuilds/${file}`, `${directory}/serialport.${arch}.node`);
 }
 
-/** Builds all programs, whatever their size. */
+/** Builds all programs, whatever their size. Beside dist/ first, which then is replaced: whoever runs from it meets no half-built one. */
 export async function buildPrograms(): Promise<BundleSizes> {
-  await rm(DIST, { recursive: true, force: true });
+  const made = await mkdtemp(`${DIST}-`);
+  try {
+    const sizes = await buildUnder(made);
+    const old = `${made}-old`;
+    await rename(DIST, old).catch(ignoreMissing);
+    await rename(made, DIST);
+    await rm(old, { recursive: true, force: true });
+    return sizes;
+  } finally {
+    await rm(made, { recursive: true, force: true });
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+}
+
+async function buildUnder(directory: string): Promise<BundleSizes> {
+  await chmod(directory, 0o755);
   const programs: Record<string, number> = {};
-  for (const program of PROGRAMS) programs[program.name] = await bundle(program);
+  for (const program of PROGRAMS) programs[program.name] = await bundle(program, directory);
   const deviceBytes = PROGRAMS.filter(({ onDevice }) => onDevice).reduce((sum, { name }) => sum + (programs[name] ?? 0), 0);
-  const addonBytes = (await stat(`${DIST}/sallyport-agent/serialport.${process.arch === "arm64" ? "arm64" : "x64"}.node`)).size;
+  const addonBytes = (await stat(`${directory}/sallyport-agent/serialport.${process.arch === "arm64" ? "arm64" : "x64"}.node`))
+    .size;
   const sizes = { programs, deviceBytes, addonBytes };
-  await writeFile(`${DIST}/sizes.json`, `${JSON.stringify(sizes, undefined, 2)}\n`);
+  await writeFile(`${directory}/sizes.json`, `${JSON.stringify(sizes, undefined, 2)}\n`);
   return sizes;
 }
 
