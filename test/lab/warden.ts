@@ -134,3 +134,9 @@ async function readAll(client: WardenClient, size: number): Promise<readonly Uin
   }
   return all;
 }
+
+/** Waits for the end: exit code and all that was said, for a warden that is to refuse. */
+export async function outcomeOf(program: RunningProgram): Promise<{ readonly code: number | null; readonly text: string }> {
+  const { code } = await program.ended;
+  return { code, text: program.lines.join("\n") };
+}

@@ -30,7 +30,7 @@ async function smallLog(
 ): Promise<{ readonly disk: AuditDisk; readonly log: AuditLog; readonly bytes: Uint8Array; readonly ends: readonly number[] }> {
   const disk = auditDisk();
   const log = await openOn(disk);
-  await appendMany(log, records);
+  for (let i = 0; i < records; i++) await log.append(entryOf(i)); // a write each
   const bytes = disk.files.contents.get(SEGMENT_0) ?? new Uint8Array();
   const ends: number[] = []; // of the header, then of each record
   for (const body of readFrames(bytes).bodies) ends.push((ends.at(-1) ?? 0) + 8 + body.byteLength);
@@ -77,7 +77,27 @@ test("[AUD-10] a tail of zeros, or of anything that holds no valid frame, is tor
   }
 });
 
-test("[AUD-10] a bit flipped in any byte: torn where nothing valid follows, else tampered with, named by its entry, and kept aside", async (t) => {
+test("[AUD-10] a hole in the last write, whose end reached the disk before its start, is torn; one in an earlier write is not", async (t) => {
+  for (const later of [false, true]) {
+    const disk = auditDisk();
+    const log = await openOn(disk);
+    await log.append(entryOf(0));
+    const start = disk.files.contents.get(SEGMENT_0)?.byteLength ?? 0;
+    await appendMany(log, 10); // one write
+    if (later) await log.append(entryOf(11));
+    const bytes = Uint8Array.from(disk.files.contents.get(SEGMENT_0) ?? []);
+    disk.files.contents.set(SEGMENT_0, bytes.fill(0, start, start + 512));
+    const again = await openOn(disk);
+    if (later) t.match(again.tampered, { code: "audit.tampered", message: /entry 2 / });
+    else
+      t.match((await eventsOf(again, 2))[0], {
+        event: "audit.recovered",
+        detail: { lostBytes: bytes.byteLength - start, lastSeq: 1 },
+      });
+  }
+});
+
+test("[AUD-10] a bit flipped in any byte: torn where no later write follows, else tampered with, named by its entry, and kept aside", async (t) => {
   const { disk, log, bytes, ends } = await smallLog(5);
   const auditKey = decodeVerifier(log.auditKey);
   for (let at = 0; at < bytes.byteLength; at++) {
@@ -121,7 +141,14 @@ test("[AUD-10] a flip in the last record is no torn write once a checkpoint cove
     bytes[bytes.byteLength - 1] = (bytes.at(-1) ?? 0) ^ 1;
     disk.files.contents.set(SEGMENT_0, bytes);
     const again = await openOn(disk, { witness: witness.verifier });
-    t.match(again.tampered, { code: "audit.tampered", message: /entry 1 .*ends before entry 1/ }, cover);
+    t.match(
+      again.tampered,
+      {
+        code: "audit.tampered",
+        message: /entry 1 \(segment-0-0000000000\): it is damaged, and a signed checkpoint has 2 entries/,
+      },
+      cover,
+    );
   }
 });
 
@@ -311,7 +338,10 @@ function edit(disk: AuditDisk, segment: number, index: number): void {
   const name = segmentName(0, segment);
   const { bodies } = readFrames(disk.files.contents.get(name) ?? new Uint8Array());
   const frames = bodies.map((body, i) =>
-    encodeFrame(i === index + 1 ? Buffer.from(Buffer.from(body).toString("utf8").replace("2026-11-22", "2026-11-21")) : body),
+    encodeFrame(
+      i === index + 1 ? Buffer.from(Buffer.from(body).toString("utf8").replace("2026-11-22", "2026-11-21")) : body,
+      true,
+    ),
   );
   disk.files.contents.set(name, Buffer.concat(frames));
 }

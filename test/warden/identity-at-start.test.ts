@@ -1,0 +1,48 @@
+// Who the machine is, as the started program settles it: boards without a name, with new parts, with a broken record.
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { faultOf } from "../lab/faults.ts";
+import { labWarden, outcomeOf, verifiedLog } from "../lab/warden.ts";
+
+const BORN = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
+
+test("[ID-3] a board with no serial and no MAC of its own: the warden says so, makes no identity and ends with 1", async (t) => {
+  const lab = await labWarden(t, { serial: "Default string", mac: "02:00:00:00:00:10" });
+  t.match(await outcomeOf(lab.launch()), { code: 1, text: /identity\.no-source.*commission the device/u });
+});
+
+test("[ID-6] after a replaced network card the device keeps the id it was born with, and says so in status and trail", async (t) => {
+  const lab = await labWarden(t, { serial: "None" });
+  const first = await lab.start();
+  const client = lab.client();
+  t.match(await client.call("birth.record", BORN), { id: "001b210a0010", source: "mac" });
+  await first.stop();
+  for (const [bus, name, mac] of [
+    ["01", "eth0", "00:1b:21:ff:ff:01"],
+    ["02", "eth1", "00:1b:21:ff:ff:02"],
+  ] as const)
+    await writeFile(join(lab.board.root, `sys/devices/pci0000:00/0000:00:${bus}.0/net/${name}/address`), `${mac}\n`);
+  await lab.start();
+  t.match(await client.call("identity.read", {}), {
+    identity: { id: "001b210a0010", macs: ["00:1b:21:ff:ff:01", "00:1b:21:ff:ff:02"] },
+  });
+  t.match(await client.call("status.read", {}), { troubles: [{ code: "identity.changed" }] });
+  t.match(
+    (await verifiedLog(client)).findLast(({ event }) => event === "identity.read"),
+    { result: "failed", detail: { code: "identity.changed" } },
+  );
+});
+
+test("[ID-6] a birth record that can't be read is neither replaced nor ignored; the rest is served", async (t) => {
+  const lab = await labWarden(t);
+  const broken = join(lab.board.birth, "birth.json");
+  await writeFile(broken, '{"v":1}', { mode: 0o600 });
+  await lab.start();
+  const client = lab.client();
+  t.match(await client.call("status.read", {}), { troubles: [{ code: "birth.unreadable" }] });
+  t.equal((await faultOf(() => client.call("identity.read", {}))).code, "birth.unreadable");
+  t.equal((await faultOf(() => client.call("birth.record", BORN))).code, "birth.unreadable");
+  t.equal(readFileSync(broken, "utf8"), '{"v":1}');
+});
