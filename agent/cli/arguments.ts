@@ -15,7 +15,7 @@ Asks the agent of this machine, or looks at an audit log by itself.
   status          the state of this device
   audit tail      the newest records of the audit trail, 10 unless -n says otherwise
   audit verify    check an audit log offline; DIR is the warden's state directory or a copy of it,
-                  VKEY a verifier key as the hub's "sallyport-hub devices show" prints it
+                  VKEY a verifier key as "sallyport-hub audit verify ID --json" prints it
 
   --socket PATH       the agent's socket; ${DEFAULT_SOCKET} when not given
   --json              one line of JSON instead of text
