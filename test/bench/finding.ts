@@ -36,7 +36,8 @@ export interface Compared {
 
 export function finding({ what, unit, ours, peer, target, whyMissed }: Compared): Finding {
   const mine = spreadOf(ours);
-  const ratio = peer === undefined ? undefined : ratios(ours, peer.values);
+  // what hovers around nothing has no ratio
+  const ratio = peer === undefined || unit === "bytes/message" ? undefined : ratios(ours, peer.values);
   const judged = target?.of === "ratio" ? ratio?.median : mine.median;
   const met = target === undefined || judged === undefined ? undefined : holds(target, judged);
   return {

@@ -6,9 +6,11 @@ import { audit } from "./audit.ts";
 import { bundle } from "./bundle.ts";
 import { messages } from "./messages.ts";
 import { reconnects } from "./reconnects.ts";
+import { start } from "./start.ts";
+import { steady } from "./steady.ts";
 import { type Section, table } from "./table.ts";
 
-const MEASURES: readonly Measure[] = [bundle, reconnects, messages, audit];
+const MEASURES: readonly Measure[] = [bundle, start, steady, messages, reconnects, audit];
 const NAMES = MEASURES.map(({ name }) => name);
 
 const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json]

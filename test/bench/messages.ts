@@ -12,12 +12,12 @@ const FILLING_BYTES = 128;
 const ROUNDS = 20;
 /** Share of the rounds in which caches fill and code is compiled. */
 const WARM_UP_RATIO = 0.25;
-/** What a message may leave behind: below this, 100,000 messages leave less than the smallest thing we would keep of one (an id, 36 bytes) would for one in nine. */
+/** What a message may leave behind: a ninth of the smallest thing that could be kept of it, its id. */
 const KEPT_BYTES_MAX = 4;
 
 export const messages: Measure = {
   name: "messages",
-  how: "QoS 1 messages acknowledged per second through our tunnel, delivered at once or by way of the spool on disk, against mqtt.js in its default settings with as many on the way and nothing on disk; Mosquitto. Memory after a collection each round, linear fit without the first quarter",
+  how: "QoS 1 messages acknowledged per second through our tunnel, delivered at once or by way of the spool on disk, against mqtt.js in its default settings with as many on the way and nothing on disk; Mosquitto. Memory after a collection each round, linear fit without the first quarter; RSS rises in steps until V8 has given its young generation the full size, so what shows a leak is the memory kept",
   async run(bench) {
     const broker = await startBroker(bench, WINDOWS.publish);
     const found: Finding[] = [];
@@ -27,7 +27,7 @@ export const messages: Measure = {
 };
 
 async function compare(bench: Bench, { session }: BenchBroker, path: keyof typeof WINDOWS): Promise<readonly Finding[]> {
-  const count = bench.quick ? 500 : 5000;
+  const count = bench.quick ? 2000 : 5000;
   const width = `${WINDOWS[path]}`;
   const { byteLength } = encodeMessage({ kind: "bench.event", text: "x".repeat(FILLING_BYTES) }, Date.now());
   const ours = await startContender(bench, {
@@ -55,7 +55,8 @@ async function compare(bench: Bench, { session }: BenchBroker, path: keyof typeo
       unit: "bytes/message",
       ours: [growth(mine, count, "keptBytes")],
       peer: { name, values: [growth(theirs, count, "keptBytes")] },
-      target: { of: "ours", is: "at most", bound: KEPT_BYTES_MAX },
+      // what a start leaves behind needs the whole number of messages to become small
+      ...(bench.quick ? {} : { target: { of: "ours", is: "at most", bound: KEPT_BYTES_MAX } as const }),
       whyMissed: "something is kept for every message: compare heap snapshots of the load program",
     }),
     finding({
@@ -63,6 +64,12 @@ async function compare(bench: Bench, { session }: BenchBroker, path: keyof typeo
       unit: "bytes/message",
       ours: [growth(mine, count, "rssBytes")],
       peer: { name, values: [growth(theirs, count, "rssBytes")] },
+    }),
+    finding({
+      what: `${what}: RSS at the end`,
+      unit: "bytes",
+      ours: mine.slice(-1).map(({ rssBytes }) => rssBytes),
+      peer: { name, values: theirs.slice(-1).map(({ rssBytes }) => rssBytes) },
     }),
   ];
 }

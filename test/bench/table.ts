@@ -19,10 +19,24 @@ export function table(sections: readonly Section[]): string {
   const line = (cells: readonly string[]): string =>
     `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd();
   const blocks = sections.map(({ name, how, findings }, index) => {
-    const reasons = findings.flatMap(({ what, why }) => (why === undefined ? [] : [`  ${what}: ${why}`]));
-    return [`${name}: ${how}`, ...(rows[index] ?? []).map(line), ...reasons].join("\n");
+    const reasons = findings.flatMap(({ what, why }) =>
+      why === undefined ? [] : wrapped(`"${what.trim()}" was missed: ${why}`, "  "),
+    );
+    return [...wrapped(`${name}: ${how}`, ""), ...(rows[index] ?? []).map(line), ...reasons].join("\n");
   });
   return `${["median (min .. max); ratio: ours over the peer's, median of the rounds", line(COLUMNS)].join("\n")}\n${blocks.join("\n\n")}\n`;
+}
+
+const WIDTH_MAX = 120;
+
+function wrapped(text: string, indent: string): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > WIDTH_MAX) lines.push(`${indent}${word}`);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
 }
 
 function row(each: Finding): readonly string[] {

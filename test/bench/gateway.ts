@@ -1,0 +1,181 @@
+// A gateway that is enrolled already, its hub, and the bare peer with an identity of its own at the same hub: what start and steady memory are measured on.
+import { chmod, chown, copyFile, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import * as v from "valibot";
+import { buildPrograms } from "../../build/bundle.ts";
+import { assert, Fault } from "../../hal/fault.ts";
+import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
+import { createEstEnroller } from "../../provisioning/enrollers/index.ts";
+import { buildRequest } from "../../provisioning/x509/format/index.ts";
+import { toPem } from "../lab/hub.ts";
+import { memoryKey } from "../lab/keys.ts";
+import { needs } from "../lab/needs.ts";
+import { eventually, type RunningProgram, startProgram } from "../lab/process.ts";
+import { startPtyPair } from "../lab/pty.ts";
+import { AGENT_UID, buildRig, type Rig } from "../lab/rig.ts";
+import type { Bench } from "./bench.ts";
+import { buildLoad } from "./contender.ts";
+
+export const BARE_ID = "bare-1";
+
+export interface Gateway {
+  readonly agentId: string;
+  startWarden(): Promise<RunningProgram>;
+  startAgent(): Promise<RunningProgram>;
+  startBare(): RunningProgram;
+  /** Resolves once the console has spoken on the serial line since this call. */
+  consoleSpeaks(): Promise<void>;
+  /** Resolves with the moment (as performance.now tells it) at which the hub told that it let this client in, for the first time after this call. */
+  letIn(id: string): Promise<number>;
+}
+
+/** The agent has a file key, and its console on a pseudo-terminal. Nothing of the gateway runs yet when this resolves but the hub. */
+export async function openGateway(bench: Bench): Promise<Gateway> {
+  const missing = needs("socat", "flock");
+  assert(missing === false, `the gateway of the bench has real parts: it ${missing}`);
+  await buildPrograms();
+  const cable = await startPtyPair();
+  bench.teardown(() => cable.stop());
+  const door = watchDoor();
+  const rig = await buildRig({
+    hubArgs: ["--retry-after", "1"],
+    agentConfig: { key: { protection: "file" }, console: { path: cable.devicePath } },
+    onLine: (program, line) => {
+      if (program === "hub") door.line(line);
+    },
+  });
+  bench.teardown(() => rig.stop());
+  if (rig.twoUsers) {
+    await chmod(dirname(cable.devicePath), 0o711);
+    await chown(cable.devicePath, AGENT_UID, AGENT_UID);
+  }
+  const technician = await listen(cable.hostPath);
+  const hub = await rig.startHub();
+  const ready = v.parse(readySchema, JSON.parse(await hub.line(/"ready"/u)));
+  await giveDeviceItsOwnNode(rig);
+  const agentId = await firstPowerOn(rig, door.letIn, bench.progress);
+  const bare = await enrolBare(bench, rig, ready);
+  return {
+    agentId,
+    letIn: door.letIn,
+    startWarden: () => rig.startWarden(),
+    startAgent: () => rig.startAgent(),
+    consoleSpeaks: technician,
+    startBare: () => startProgram({ name: "bare", ...bare }),
+  };
+}
+
+const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
+const openedSchema = v.looseObject({ name: v.literal("connection.opened"), deviceId: v.string() });
+
+/** The other end of the serial line. @returns what waits for the next bytes on it. */
+async function listen(path: string): Promise<() => Promise<void>> {
+  const line = await linuxSerialPort({ path, baudRate: 115_200 }).open();
+  const waiting = new Set<() => void>();
+  void (async () => {
+    for await (const bytes of line.input) {
+      if (bytes.byteLength > 0) for (const heard of waiting) heard();
+      waiting.clear();
+    }
+  })();
+  return () =>
+    new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Fault("process.timeout", "the console said nothing within 60 s")), 60_000);
+      waiting.add(() => {
+        clearTimeout(late);
+        resolve();
+      });
+    });
+}
+
+/** Both sides are judged by the same door: the hub's journal. */
+function watchDoor(): { readonly line: (line: string) => void; readonly letIn: Gateway["letIn"] } {
+  const waiting = new Map<string, (atMs: number) => void>();
+  return {
+    line(line) {
+      const atMs = performance.now();
+      if (!line.includes('"connection.opened"')) return;
+      const { deviceId } = v.parse(openedSchema, JSON.parse(line));
+      waiting.get(deviceId)?.(atMs);
+      waiting.delete(deviceId);
+    },
+    letIn: (id) =>
+      new Promise((resolve, reject) => {
+        const late = setTimeout(
+          () => reject(new Fault("process.timeout", `the hub let nobody in as "${id}" within 60 s`)),
+          60_000,
+        );
+        waiting.set(id, (atMs) => {
+          clearTimeout(late);
+          resolve(atMs);
+        });
+      }),
+  };
+}
+
+/**
+ * On a device agent and warden share Node's code with each other and with nobody else. Here the hub and this bench run from the same file, and PSS would count
+ * only a share of it: so the device gets a copy, which other processes do not map. The hub runs on from the file it has.
+ */
+async function giveDeviceItsOwnNode(rig: Rig): Promise<void> {
+  const node = join(rig.directory, "opt", "node");
+  await copyFile(process.execPath, `${node}.own`);
+  await chmod(`${node}.own`, 0o755);
+  await rename(`${node}.own`, node);
+}
+
+/** Enrolled, connected once (so that it is known that this broker speaks 3.1.1 only), its audit trail delivered, and stopped. */
+async function firstPowerOn(rig: Rig, letIn: Gateway["letIn"], progress: (text: string) => void): Promise<string> {
+  progress("a gateway is powered on and enrolled");
+  const warden = await rig.startWarden();
+  const agent = await rig.startAgent();
+  const { id } = await rig.approve();
+  await letIn(id);
+  await eventually("the tunnel is up", async () => ((await rig.status()).tunnel.state === "connected" ? true : undefined));
+  await agent.stop();
+  await warden.stop();
+  return id;
+}
+
+interface BareCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+/** An identity of its own, so that both can be connected at once; and a Node of its own, see above. */
+async function enrolBare(bench: Bench, rig: Rig, ports: v.InferOutput<typeof readySchema>): Promise<BareCommand> {
+  const { authority } = await rig.anchors();
+  const key = memoryKey();
+  const enroller = createEstEnroller({
+    hub: { host: rig.hubName, port: ports.estPort, authority, connectTo: { host: "127.0.0.1", port: ports.estPort } },
+    signal: new AbortController().signal,
+  });
+  const request = await buildRequest(
+    { commonName: BARE_ID, serialNumber: BARE_ID, uris: [], publicKey: key.publicKey, auditKey: undefined },
+    key.sign,
+  );
+  await enroller.enrol(request);
+  await rig.hubCommand("devices", "approve", BARE_ID, key.fingerprint);
+  const answer = await enroller.enrol(request);
+  const certificate = answer.kind === "issued" ? answer.certificates[0] : undefined;
+  assert(certificate !== undefined, "the hub certifies whom its operator approved");
+  const file = async (name: string, text: string): Promise<string> => {
+    const path = join(bench.directory, name);
+    await writeFile(path, text, { mode: 0o600 });
+    return path;
+  };
+  const node = join(bench.directory, "node");
+  await copyFile(process.execPath, node);
+  await chmod(node, 0o755);
+  return {
+    command: node,
+    args: [
+      await buildLoad(bench, "bare-session", "bare"),
+      `${ports.mqttPort}`,
+      BARE_ID,
+      await file("authority.pem", authority),
+      await file("bare.pem", toPem(certificate)),
+      await file("bare.key", key.tlsKey()),
+    ],
+  };
+}
