@@ -1,5 +1,5 @@
 // Keeps the device's identity: the key of its birth, a certificate that is good, and the next one in time. [ID-6] [ID-9]
-import { asFault, Fault } from "../../hal/fault.ts";
+import { Fault } from "../../hal/fault.ts";
 import type { DeviceIdentity } from "../../hal/identity/format.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
@@ -8,6 +8,7 @@ import { signRequest } from "../../provisioning/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import { describeIdentity, type IdentityStatus } from "./describe.ts";
 import { HOPELESS_RETRY_MS, TICK_MS, WARDEN_RETRY_MS_MAX, WARDEN_RETRY_MS_MIN } from "./limits.ts";
+import { lookInMs } from "./look.ts";
 import type { KeeperParts } from "./ports.ts";
 import { progressReporter } from "./progress.ts";
 import { createMailbox } from "./mailbox.ts";
@@ -52,15 +53,17 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
     fault: undefined,
   };
 
-  /** The warden knows who we are; until it answers there is nothing to do. [ID-3] */
+  /** The warden knows who we are; until it answers, and the rest of the agent can begin with that, there is nothing to do. [ID-3] */
   async function askIdentity(signal: AbortSignal): Promise<WardenResult<"identity.read"> | undefined> {
     for (let delayMs = WARDEN_RETRY_MS_MIN; !signal.aborted; delayMs = Math.min(delayMs * 2, WARDEN_RETRY_MS_MAX)) {
       try {
         const told = await warden.call("identity.read", {});
+        held.identity = told;
+        await parts.onIdentity(told.identity);
         held.fault = undefined;
         return told;
       } catch (error) {
-        held.fault = asFault(error, "protocol.closed", "ask the warden who this device is");
+        held.fault = survivable(error);
         await clock.sleep(delayMs, signal);
       }
     }
@@ -120,14 +123,14 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
         held.fault = undefined;
         return enrolled?.certificate;
       } catch (error) {
-        if (!(error instanceof Fault) || error.code === "assert.broken") throw error;
-        if (held.fault?.code !== error.code)
+        const fault = survivable(error);
+        if (held.fault?.code !== fault.code)
           note({
             event: "key.unavailable",
             result: "failed",
-            detail: { code: error.code, message: error.message.slice(0, 512) },
+            detail: { code: fault.code, message: fault.message.slice(0, 512) },
           });
-        held.fault = error;
+        held.fault = fault;
         await clock.sleep(HOPELESS_RETRY_MS, signal);
       } finally {
         held.enrolment = undefined;
@@ -160,15 +163,29 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
     held.renewal = renewal;
     parts.onCertificate();
     for (
-      let need = await renewal.begin();
+      let need = await tried(() => renewal.begin());
       need.need !== "enrol-again" && !signal.aborted;
-      need = await act(renewal, await news.next(TICK_MS, signal))
+      need = await tried(async () => act(renewal, await news.next(lookIn(renewal), signal)))
     )
       follow(need);
     held.renewal = undefined;
     if (!signal.aborted) {
       note({ event: "certificate.expired", result: "failed", detail: { serial: held.current.serial } });
       parts.onCertificateLost();
+    }
+  }
+
+  const lookIn = (renewal: Renewal): number => (parts.clockTrusted() ? lookInMs(renewal.state(), clock.nowMs()) : TICK_MS);
+
+  /** A disk that takes nothing more is told and outlived: the certificate in use stays in use. */
+  async function tried(step: () => Promise<RenewalNeed>): Promise<RenewalNeed> {
+    try {
+      const need = await step();
+      held.fault = undefined;
+      return need;
+    } catch (error) {
+      held.fault = survivable(error);
+      return { need: "nothing" };
     }
   }
 
@@ -206,8 +223,6 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
     async run(signal) {
       const told = await askIdentity(signal);
       if (told === undefined) return;
-      held.identity = told;
-      await parts.onIdentity(told.identity);
       for (let again = false; !signal.aborted; again = true) {
         const certificate = await enrol(told.identity, told.auditKey, again, signal);
         if (certificate !== undefined) await keep(certificate, told.identity, told.auditKey, signal);
@@ -221,7 +236,9 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
       return { cert: certificate.pem, key: held.key.key.tlsKey() };
     },
     connected() {
-      if (held.proving !== undefined && held.shown === held.proving.pem) news.put("proven");
+      if (held.proving === undefined) return;
+      if (held.shown === held.proving.pem) news.put("proven");
+      else parts.onCertificate(); // this connection was begun before there was another certificate to show
     },
     refused(fault) {
       if (held.proving !== undefined && held.shown === held.proving.pem && fault.code === "tunnel.refused") news.put("rejected");
@@ -239,4 +256,10 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
         requested: report.requested(),
       }),
   };
+}
+
+/** @returns what goes wrong in the world, to be shown and tried again. @throws what is a defect of ours. */
+function survivable(error: unknown): Fault {
+  if (!(error instanceof Fault) || error.code === "assert.broken") throw error;
+  return error;
 }

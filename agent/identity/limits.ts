@@ -1,5 +1,6 @@
-/** How often the certificate's age is looked at. */
+/** How often the certificate's age is looked at, at least and at most. */
 export const TICK_MS = 60_000;
+export const TICK_MS_MIN = 250;
 /** The warden starts beside the agent: asked for at once, then less often. */
 export const WARDEN_RETRY_MS_MIN = 100;
 export const WARDEN_RETRY_MS_MAX = 5_000;

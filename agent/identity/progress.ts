@@ -1,6 +1,7 @@
 // Enrolment's progress for the audit trail: every change once, however often it is tried.
-import type { Fault } from "../../hal/fault.ts";
+import type { Fault, FaultCode } from "../../hal/fault.ts";
 import type { Progress } from "../../provisioning/enrolment/index.ts";
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import type { KeeperParts } from "./ports.ts";
 
@@ -27,12 +28,8 @@ export function progressReporter(
           return;
         case "waiting": {
           const { code, message } = progress.fault;
-          if (state.fault?.code !== code)
-            note({
-              event: "enrolment.failed",
-              result: code === "enrol.pending" ? "refused" : "failed",
-              detail: { code, message: message.slice(0, 512) },
-            });
+          const detail = { code, message: message.slice(0, 512) };
+          if (state.fault?.code !== code) note({ ...kindOf(code), detail });
           state.fault = progress.fault;
           return;
         }
@@ -50,4 +47,18 @@ export function progressReporter(
     fault: () => state.fault,
     requested: () => state.requested,
   };
+}
+
+function kindOf(code: FaultCode): Pick<AuditEntry, "event" | "result"> {
+  switch (code) {
+    case "tls.hub-untrusted":
+    case "tls.hub-name":
+      return { event: "hub.untrusted", result: "refused" };
+    case "key.tpm-unavailable":
+      return { event: "key.unavailable", result: "failed" };
+    case "enrol.pending":
+      return { event: "enrolment.failed", result: "refused" };
+    default:
+      return { event: "enrolment.failed", result: "failed" };
+  }
 }

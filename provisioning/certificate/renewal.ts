@@ -75,17 +75,28 @@ export function createRenewal(current: DeviceCertificate, ports: RenewalPorts): 
       case "connect-with-next":
         return held.next === undefined ? { need: "nothing" } : { need: "connect-with-next", certificate: held.next };
       case "swap-durably":
-        await store.swap();
-        held.current = held.next ?? held.current;
+        held.current = held.next ?? held.current; // also when the disk can't follow: the hub has taken it, and the next start finds it and proves it again
         held.next = undefined;
+        await store.swap();
         return { need: "nothing" };
       case "discard-next":
         await store.discardNext();
         held.next = undefined;
         return { need: "nothing" };
       case "enrol-again":
-        await store.discardNext();
+        await forgetNext();
         return { need: "enrol-again" };
+    }
+  }
+
+  /** What can't be removed now proves nothing later either: no reason to stay without a certificate. */
+  async function forgetNext(): Promise<void> {
+    held.next = undefined;
+    try {
+      await store.discardNext();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      held.fault = error;
     }
   }
 
