@@ -24,6 +24,8 @@ const LAST_ENTRIES_MS_MAX = 2_000;
 export interface Agent {
   /** Resolves when the local socket is open and the life has begun. @throws Fault `socket.listen-failed`. */
   start(): Promise<void>;
+  /** Never resolves; rejects when a defect of ours has ended the life. */
+  readonly failed: Promise<never>;
   snapshot(): Promise<Snapshot>;
   /** Goodbye to the hub, last entries to the trail, everything closed. */
   stop(): Promise<void>;
@@ -44,6 +46,7 @@ interface Held {
 export function createAgent(parts: AgentParts): Agent {
   const { config, anchors, clock, log } = parts;
   const stopped = new AbortController();
+  const failure = Promise.withResolvers<never>();
   const held: Held = {
     life: "blank",
     clock: undefined,
@@ -85,6 +88,7 @@ export function createAgent(parts: AgentParts): Agent {
   /** Never throws: a hub without time is no reason to stop, and is tried again with the next connection. */
   const syncTime = async (dates: "in-doubt" | "believed"): Promise<void> => {
     try {
+      held.clock = (await warden.call("status.read", {})).clock;
       const state = await held.time?.sync(dates);
       held.clock = state ?? held.clock;
       held.timeFault = undefined;
@@ -122,7 +126,6 @@ export function createAgent(parts: AgentParts): Agent {
         note: (entry) => reporter.note(entry),
         onEvent: onTunnel,
       });
-      held.clock = (await warden.call("status.read", {})).clock;
       await syncTime("believed");
     },
     onProgress: (progress) => {
@@ -133,7 +136,9 @@ export function createAgent(parts: AgentParts): Agent {
       log(`enrolment waits ${Math.round(progress.forMs / 1000)} s: ${progress.fault.code}: ${progress.fault.message}`);
       if (progress.fault.code === "tls.hub-dates") void syncTime("in-doubt");
     },
-    onCertificate: () => void held.link?.connect(),
+    onCertificate: () => {
+      if (!stopped.signal.aborted) void held.link?.connect();
+    },
     onCertificateLost: () => live({ kind: "certificate-lost" }),
   });
 
@@ -212,17 +217,18 @@ export function createAgent(parts: AgentParts): Agent {
           clock,
           host: () => ({ program: parts.program, deviceId: held.identity?.id }),
         });
-      held.living = keeper.run(stopped.signal);
+      held.living = keeper.run(stopped.signal).catch(failure.reject);
     },
+    failed: failure.promise,
     snapshot,
     async stop() {
       stopped.abort();
       reporter.note({ event: "agent.stopped", result: "ok" });
       await held.console?.stop();
       await held.local?.close();
+      await held.living; // nobody opens the tunnel again that is closed next
       await held.link?.stop();
       await courier.stop();
-      await held.living;
       await reporter.close(LAST_ENTRIES_MS_MAX);
       warden.close();
     },

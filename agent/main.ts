@@ -3,6 +3,7 @@
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } from "./config.ts";
 import { createAgent } from "./agent.ts";
@@ -92,6 +93,8 @@ async function load(file: string): Promise<{ readonly config: AgentConfig; reado
   return { config, anchors };
 }
 
+type Environment = Readonly<Record<string, string>>;
+
 function tpmProvider({ key: { tpm } }: AgentConfig): TpmProvider {
   return {
     module: tpm.module ?? systemTpmProvider().module,
@@ -103,13 +106,12 @@ function tpmProvider({ key: { tpm } }: AgentConfig): TpmProvider {
 /**
  * A key in the TPM is used by OpenSSL within this very process, which must know the provider from its start on: where it does not, the process replaces itself.
  * A TPM that is away now may come back, so it is prepared for as well. [ID-4]
+ * @returns the environment to start again with; undefined when this process has it, or needs none.
  */
-async function prepareTpm(config: AgentConfig, files: DurableFiles, release: () => Promise<void>): Promise<void> {
-  if (!(await mayUseTpm(config, files))) return;
+async function environmentWanted(config: AgentConfig, files: DurableFiles): Promise<Environment | undefined> {
+  if (!(await mayUseTpm(config, files))) return undefined;
   const wanted = await activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProvider(config) });
-  if (isStartedWith(process.env, wanted)) return;
-  await release();
-  restartWith(wanted);
+  return isStartedWith(process.env, wanted) ? undefined : wanted;
 }
 
 async function mayUseTpm(config: AgentConfig, files: DurableFiles): Promise<boolean> {
@@ -154,11 +156,18 @@ function connectTo(path: string): Promise<Duplex> {
   });
 }
 
-/** Resolves with the name of the first signal that asks us to end. A second one ends the process at once, as signals do. */
-function toldToStop(): Promise<string> {
+/** Aborts with the first signal that asks us to end, whose name is the reason. A second one ends the process at once, as signals do. */
+function toldToStop(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort(name));
+  return stop.signal;
+}
+
+function reasonOf(stop: AbortSignal): Promise<string> {
   return new Promise((resolve) => {
-    process.once("SIGTERM", () => resolve("SIGTERM"));
-    process.once("SIGINT", () => resolve("SIGINT"));
+    const tell = (): void => resolve(String(stop.reason));
+    if (stop.aborted) tell();
+    else stop.addEventListener("abort", tell, { once: true });
   });
 }
 
@@ -169,28 +178,38 @@ async function live(file: string): Promise<void> {
   const lock = await lockState(config.stateDirectory);
   try {
     const files = await linuxFiles(config.stateDirectory);
-    await prepareTpm(config, files, () => lock.release());
-    await using spoolFiles = await linuxAppendFiles(join(config.stateDirectory, "spool"));
-    const agent = createAgent({
-      config,
-      anchors,
-      program: PROGRAM,
-      files,
-      spoolFiles,
-      clock: linuxClock(),
-      random: Math.random,
-      vitals: linuxVitals(),
-      connectWarden: () => connectTo(config.wardenSocket),
-      settleKey: (birth) => settle(config, files, birth),
-      serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
-      log: say,
-    });
-    await agent.start();
-    say(`${PROGRAM} started`);
-    say(`told to stop by ${await stop}`);
-    await agent.stop();
+    const environment = await environmentWanted(config, files);
+    if (environment === undefined) return await liveLocked(config, anchors, files, stop);
+    await lock.release();
+    await setImmediate(); // a signal that has come is heard now: the process that replaces this one knows nothing of it
+    if (!stop.aborted) restartWith(environment);
   } finally {
     await lock.release();
+  }
+}
+
+async function liveLocked(config: AgentConfig, anchors: HubAnchors, files: DurableFiles, stop: AbortSignal): Promise<void> {
+  await using spoolFiles = await linuxAppendFiles(join(config.stateDirectory, "spool"));
+  const agent = createAgent({
+    config,
+    anchors,
+    program: PROGRAM,
+    files,
+    spoolFiles,
+    clock: linuxClock(),
+    random: Math.random,
+    vitals: linuxVitals(),
+    connectWarden: () => connectTo(config.wardenSocket),
+    settleKey: (birth) => settle(config, files, birth),
+    serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
+    log: say,
+  });
+  await agent.start();
+  say(`${PROGRAM} started`);
+  try {
+    say(`told to stop by ${await Promise.race([reasonOf(stop), agent.failed])}`);
+  } finally {
+    await agent.stop();
   }
 }
 
