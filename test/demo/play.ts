@@ -3,6 +3,8 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert, Fault } from "../../hal/fault.ts";
 import type { Snapshot } from "../../agent/status/format.ts";
+import { decodeAuditRecord } from "../../warden/audit/format/index.ts";
+import { encodeFrame, FRAME_HEAD_BYTES, readFrames } from "../../warden/audit/format/frame.ts";
 import { eventually, type RunningProgram } from "../lab/process.ts";
 import { type HubDevice, hubDevices, plainKeyFiles, readCertificate, readRequest } from "./evidence.ts";
 import type { Narrator, Say } from "./narrate.ts";
@@ -159,7 +161,7 @@ async function killHub(world: World, hub: RunningProgram, say: Say): Promise<Run
   );
   say(
     "while away",
-    `${away.audit.size - away.audit.witnessedSize} audit records wait on the device, ${away.tunnel.spool.messages} messages in the spool`,
+    `${away.audit.size - away.audit.witnessedSize} audit records wait on the device, ${away.tunnel.spool.messages} message(s) in the spool`,
   );
   const again = await rig.startHub();
   const { audit, tunnel } = await statusWhen(
@@ -192,27 +194,62 @@ async function flipByte({ rig }: World, device: HubDevice, say: Say): Promise<vo
   must(key !== undefined, "the hub knows the device's audit key from its certificate request");
   const copy = join(rig.directory, "copy");
   cpSync(rig.board.wardenState, copy, { recursive: true });
-  const verify = (): ReturnType<typeof rig.command> => rig.command("audit", "verify", copy, "--key", key);
+  const verify = (): { readonly code: number | null; readonly words: string } => {
+    const { code, stdout, stderr } = rig.command("audit", "verify", copy, "--key", key);
+    return { code, words: `${stdout}${stderr}`.trim().split("\n").slice(0, 2).join("\n") };
+  };
   const whole = verify();
-  must(whole.code === 0, `the untouched copy verifies: ${whole.stdout}${whole.stderr}`);
-  say("untouched", whole.stdout.trim().split("\n").slice(0, 2).join("\n"));
-  const { file, offset, was } = flip(join(copy, "audit"), "enrolment.requested");
+  must(whole.code === 0, `the untouched copy verifies: ${whole.words}`);
+  say("untouched", whole.words);
+  const target = findRecord(join(copy, "audit"), "enrolment.requested");
+  edit(target, "as-is");
   const flipped = verify();
-  must(flipped.code === 5, `the flipped copy is refused with exit code 5, not ${flipped.code}: ${flipped.stdout}`);
-  say("flipped", `one bit of byte ${offset} of ${file} ("${was}" of an enrolment.requested record)`);
-  say("verifier", `${flipped.stdout}${flipped.stderr}`.trim().split("\n").slice(0, 3).join("\n"));
+  must(
+    flipped.code === 5 && flipped.words.includes(`entry ${target.seq}`),
+    `the flipped byte is found at entry ${target.seq}: ${flipped.words}`,
+  );
+  say("one bit", `of byte ${target.offset} of ${target.file}, in entry ${target.seq}\n${flipped.words}`);
+  edit(target, "with-checksum");
+  const careful = verify();
+  must(careful.code === 5, `the careful edit is found: ${careful.words}`);
+  say("checksum too", `made right again, as a careful editor would\n${careful.words}`);
 }
 
-/** Flips one bit within the first record of `event`. */
-function flip(directory: string, event: string): { readonly file: string; readonly offset: number; readonly was: string } {
-  for (const file of readdirSync(directory).sort()) {
-    const bytes = readFileSync(join(directory, file));
-    const offset = bytes.indexOf(event);
-    if (offset < 0) continue;
-    const was = String.fromCodePoint(bytes.readUInt8(offset));
-    bytes.writeUInt8(bytes.readUInt8(offset) ^ 0x01, offset);
-    writeFileSync(join(directory, file), bytes);
-    return { file, offset, was };
+interface Target {
+  readonly directory: string;
+  readonly file: string;
+  readonly seq: number;
+  /** Of the byte that is flipped, in the file. */
+  readonly offset: number;
+  readonly frame: { readonly start: number; readonly length: number };
+  readonly original: Uint8Array;
+}
+
+/** The first record of `event`. A segment's first frame is its header, its records follow. */
+function findRecord(directory: string, event: string): Target {
+  for (const file of readdirSync(directory)
+    .filter((name) => name.startsWith("segment-"))
+    .sort()) {
+    const original = readFileSync(join(directory, file));
+    const { bodies } = readFrames(original);
+    const index = bodies.findIndex((body) => Buffer.from(body).includes(event));
+    const body = bodies[index];
+    if (body === undefined) continue;
+    const start = bodies.slice(0, index).reduce((sum, before) => sum + FRAME_HEAD_BYTES + before.byteLength, 0);
+    const offset = start + FRAME_HEAD_BYTES + Buffer.from(body).indexOf(event);
+    const { seq } = decodeAuditRecord(body);
+    return { directory, file, seq, offset, frame: { start, length: FRAME_HEAD_BYTES + body.byteLength }, original };
   }
   throw new Fault("process.failed", `no record of ${event} in the log`);
+}
+
+/** Flips the lowest bit of the byte in the original file; `with-checksum` also writes the frame's checksum anew. */
+function edit({ directory, file, offset, frame, original }: Target, how: "as-is" | "with-checksum"): void {
+  const bytes = Buffer.from(original);
+  bytes.writeUInt8(bytes.readUInt8(offset) ^ 0x01, offset);
+  if (how === "with-checksum") {
+    const begins = bytes.readUInt32BE(frame.start) >= 0x8000_0000;
+    bytes.set(encodeFrame(bytes.subarray(frame.start + FRAME_HEAD_BYTES, frame.start + frame.length), begins), frame.start);
+  }
+  writeFileSync(join(directory, file), bytes);
 }
