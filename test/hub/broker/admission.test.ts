@@ -1,5 +1,7 @@
 // Who the broker lets in, over real TLS with a real MQTT client.
 import { once } from "node:events";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { MqttClient } from "mqtt";
@@ -66,6 +68,44 @@ test("[TUN-3] a certificate of another authority of the same name is refused, wh
   const forged = pem(attacker.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
   t.equal((await connect(t, hub, device, forged)).connack, 5);
   t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "untrusted", claimed: "gw-1" } }]);
+});
+
+test("[TUN-3] a certificate that names the authority and its key but was signed with another is refused", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const real = new X509Certificate(hub.anchors.authority);
+  const attacker = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  await enrolled(hub, device);
+  const { subject, publicKey } = named(device.csr);
+  const forged = issue(
+    {
+      subject,
+      issuer: distinguishedName(
+        { oid: OID.organizationName, value: der.utf8String("Sallyport") },
+        { oid: OID.commonName, value: der.utf8String("lab hub") },
+      ),
+      publicKey,
+      issuerPublicKey: real.publicKey.export({ format: "der", type: "spki" }),
+      notBeforeMs: Date.now() - 1000,
+      notAfterMs: Date.now() + 86_400_000,
+      kind: "client",
+      names: [],
+    },
+    attacker,
+  );
+  t.ok(new X509Certificate(forged.der).checkIssued(real), "all but the signature is right");
+  t.equal((await connect(t, hub, device, pem(forged.der))).connack, 5);
+  t.match(refusals(hub), [{ detail: { reason: "untrusted", claimed: "gw-1" } }]);
+});
+
+test("[TUN-3] a server's certificate is no device's, though the authority signed it", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("localhost");
+  await enrolled(hub, device);
+  const cert = readFileSync(join(state, "server.pem"), "utf8");
+  const keyPem = readFileSync(join(state, "server.key"), "utf8");
+  t.equal((await connect(t, hub, { ...device, keyPem }, cert)).connack, 5);
+  t.match(refusals(hub), [{ detail: { reason: "wrong-usage", claimed: "localhost" } }]);
 });
 
 test("[TUN-3] a certificate signed by a device's key, chained to the authority, is refused", async (t) => {
