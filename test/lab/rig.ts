@@ -29,6 +29,8 @@ export interface RigOptions {
   readonly wardenConfig?: Readonly<Record<string, unknown>>;
   /** Words before the command, such as `ip netns exec NAME`, for the board's programs. */
   readonly boardPrefix?: readonly string[];
+  /** The same for the warden alone, after the board's. */
+  readonly wardenPrefix?: readonly string[];
   readonly agentEnv?: Readonly<Record<string, string>>;
   readonly wardenEnv?: Readonly<Record<string, string>>;
   readonly onLine?: (program: "hub" | "warden" | "agent", line: string) => void;
@@ -40,10 +42,20 @@ export interface Rig {
   /** As two users: true where we are root. */
   readonly twoUsers: boolean;
   readonly hubName: string;
+  /** The hub's state directory. */
+  readonly hubState: string;
+  /** Where the hub listens, once it was started; it keeps them. */
+  readonly ports: { readonly est: number; readonly mqtt: number };
   anchors(): Promise<HubAnchors>;
   startHub(): Promise<RunningProgram>;
+  /** Resolves when it listens; the agent's when its life has begun. */
   startWarden(): Promise<RunningProgram>;
   startAgent(): Promise<RunningProgram>;
+  /** The same at once, come what may. */
+  launchWarden(): RunningProgram;
+  launchAgent(): RunningProgram;
+  /** Puts other settings over the rig's own than its options did; what starts next has them. */
+  configure(settings: Pick<RigOptions, "agentConfig" | "wardenConfig">): Promise<void>;
   /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
   hubCommand(...args: readonly string[]): Promise<string>;
   /** Runs `sallyport` against the board's agent. */
@@ -119,6 +131,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   };
   await hubCommand("init", "--state", hubState, "--name", "Lab hub", "--host", HUB_NAME, "--host", address);
   const ports = { est: 0, mqtt: 0 };
+  const settings: { over: Pick<RigOptions, "agentConfig" | "wardenConfig"> } = { over: options };
 
   const anchors = async (): Promise<HubAnchors> =>
     check(hubAnchorsSchema, parseJson(await readFile(join(hubState, "hub.json")), 65_536, "anchors"), "anchors");
@@ -133,7 +146,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       anchors: anchorsFile,
       boardRoot: board.root,
       setClock: false,
-      ...options.wardenConfig,
+      ...settings.over.wardenConfig,
     };
     const agentConfig = {
       stateDirectory: board.agentState,
@@ -141,8 +154,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       localSocket: join(board.agentRun, "root.sock"),
       anchors: anchorsFile,
       enrolment: { connectTo: { host: address, port: ports.est } },
-      ...options.agentConfig,
-      tunnel: { connectTo: { host: address, port: ports.mqtt }, ...tunnelOf(options.agentConfig) },
+      ...settings.over.agentConfig,
+      tunnel: { connectTo: { host: address, port: ports.mqtt }, ...tunnelOf(settings.over.agentConfig) },
     };
     await writeFile(join(board.etc, "warden.json"), JSON.stringify(wardenConfig, undefined, 2), { mode: 0o644 });
     await writeFile(join(board.etc, "agent.json"), JSON.stringify(agentConfig, undefined, 2), { mode: 0o644 });
@@ -153,6 +166,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     board,
     twoUsers,
     hubName: HUB_NAME,
+    hubState,
+    ports,
     anchors,
     async startHub() {
       const hub = start(
@@ -183,15 +198,29 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return hub;
     },
     async startWarden() {
-      const warden = start(
-        "warden",
-        [...prefix, node, program("sallyport-warden"), "--config", join(board.etc, "warden.json")],
-        options.wardenEnv ?? {},
-      );
+      const warden = rig.launchWarden();
       await warden.line(/listening|serving|ready/iu);
       return warden;
     },
     async startAgent() {
+      const agent = rig.launchAgent();
+      await agent.line(/started/u);
+      return agent;
+    },
+    launchWarden: () =>
+      start(
+        "warden",
+        [
+          ...prefix,
+          ...(options.wardenPrefix ?? []),
+          node,
+          program("sallyport-warden"),
+          "--config",
+          join(board.etc, "warden.json"),
+        ],
+        options.wardenEnv ?? {},
+      ),
+    launchAgent() {
       const privileges = twoUsers
         ? [
             "/usr/bin/setpriv",
@@ -203,13 +232,15 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
             "--",
           ]
         : [];
-      const agent = start(
+      return start(
         "agent",
         [...prefix, ...privileges, node, program("sallyport-agent"), "--config", join(board.etc, "agent.json")],
         options.agentEnv ?? {},
       );
-      await agent.line(/started/u);
-      return agent;
+    },
+    async configure(over) {
+      settings.over = over;
+      await writeConfigs();
     },
     hubCommand: (...args) => hubCommand(...args, "--state", hubState),
     command: (...args) =>
