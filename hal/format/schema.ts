@@ -12,8 +12,43 @@ export function check<const S extends v.GenericSchema>(
   what: string,
   code: FaultCode = "schema.invalid",
 ): v.InferOutput<S> {
+  const shape = shapeFaults(schema, value, "");
   const outcome = v.safeParse(schema, value);
-  if (outcome.success) return outcome.output;
-  const faults = outcome.issues.map((issue) => `${v.getDotPath(issue) ?? "(whole)"}: ${issue.message}`);
+  if (outcome.success && shape.length === 0) return outcome.output;
+  const issues = (outcome.issues ?? []).filter((issue) => !isUnknownMember(issue));
+  const faults = [...issues.map((issue) => `${v.getDotPath(issue) ?? "(whole)"}: ${issue.message}`), ...shape];
   throw new Fault(code, `${what} is invalid: ${faults.join("; ")}`);
+}
+
+/** valibot names the first unknown member only: ours are all named by {@link shapeFaults}. */
+function isUnknownMember(issue: v.BaseIssue<unknown>): boolean {
+  return issue.type === "strict_object" && issue.expected === "never";
+}
+
+/**
+ * What `v.strictObject` lets pass: a second unknown member, an own member by a name that every object inherits ("constructor"), a list in place of an object.
+ * Walks objects within objects; members of lists and unions are left to the schema.
+ */
+function shapeFaults(schema: unknown, value: unknown, path: string): readonly string[] {
+  const object = strictEntries(schema);
+  if (object === undefined || typeof value !== "object" || value === null) return [];
+  if (Array.isArray(value)) return [`${path === "" ? "(whole)" : path}: expected an object, got a list`];
+  const known = Object.keys(object);
+  return Object.entries(value).flatMap(([key, member]) => {
+    const at = path === "" ? key : `${path}.${key}`;
+    return Object.hasOwn(object, key)
+      ? shapeFaults(object[key], member, at)
+      : [`${at}: unknown, expected one of ${known.join(", ") || "none"}`];
+  });
+}
+
+/** The members of a strict object, also behind `v.optional`. */
+function strictEntries(schema: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (!isRecord(schema)) return undefined;
+  if ("wrapped" in schema) return strictEntries(schema["wrapped"]);
+  return schema["type"] === "strict_object" && isRecord(schema["entries"]) ? schema["entries"] : undefined;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }

@@ -37,3 +37,25 @@ test("a missing member and a value of another type are faults", async (t) => {
 test("the edge chooses the code", async (t) => {
   t.throws(() => check(schema, {}, "the request", "protocol.invalid"), { code: "protocol.invalid" });
 });
+
+test("all unknown members are named at once, with what was expected, beside other faults", async (t) => {
+  const fault = {
+    code: "schema.invalid",
+    message:
+      /port: expected a port; more: unknown, expected one of name, port, inner; inner\.other: unknown, expected one of on$/,
+  };
+  t.throws(() => check(schema, { name: "a", port: 70_000, more: 1, inner: { on: true, other: 1 } }, "settings"), fault);
+});
+
+test("a name that every object inherits is as unknown as any other", async (t) => {
+  for (const name of ["constructor", "__proto__", "toString"])
+    t.throws(() => check(schema, JSON.parse(`{"name":"a","port":1,"${name}":1}`), "settings"), {
+      message: new RegExp(`${name}: unknown`, "u"),
+    });
+});
+
+test("a list is no object, not even where every member may be left out", async (t) => {
+  const loose = v.strictObject({ on: v.optional(v.boolean()), inner: v.optional(v.strictObject({}), {}) });
+  t.throws(() => check(loose, [], "settings"), { message: /\(whole\): expected an object, got a list/ });
+  t.throws(() => check(loose, { inner: [] }, "settings"), { message: /inner: expected an object, got a list/ });
+});
