@@ -11,9 +11,6 @@ export const CONFIG_BYTES_MAX = 16_384;
 const AUDIT_BYTES_MIN = 4_194_304;
 const AUDIT_BYTES_MAX = 4_294_967_296;
 
-/** Rest of an object: each unknown setting is a fault of its own, so that one run names them all. */
-const unknown = v.never("unknown setting; see docs/operations for the list");
-
 const pathSchema = v.pipe(
   v.string(),
   v.maxLength(1024),
@@ -27,48 +24,39 @@ const buildDateSchema = v.pipe(
   v.check((date) => Number.isFinite(Date.parse(date)), "expected a date that exists"),
 );
 
-const configSchema = v.objectWithRest(
-  {
-    /** Lock, records, audit key and log; 0700, root. */
-    stateDirectory: v.optional(pathSchema, "/var/lib/sallyport-warden"),
-    /** The public birth record; on a partition that is not encrypted with the device's key. [ID-6] */
-    birthDirectory: v.optional(pathSchema, "/boot/sallyport"),
-    /** Made by the warden with mode 0660; its directory is made outside, setgid for the agent's group. [OPS-1] */
-    socket: v.optional(
-      v.pipe(
-        pathSchema,
-        v.check(
-          (path) => Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX,
-          `expected at most ${SOCKET_PATH_BYTES_MAX} bytes, unix(7)`,
-        ),
+const configSchema = v.strictObject({
+  /** Lock, records, audit key and log; 0700, root. */
+  stateDirectory: v.optional(pathSchema, "/var/lib/sallyport-warden"),
+  /** The public birth record; on a partition that is not encrypted with the device's key. [ID-6] */
+  birthDirectory: v.optional(pathSchema, "/boot/sallyport"),
+  /** Made by the warden with mode 0660; its directory is made outside, setgid for the agent's group. [OPS-1] */
+  socket: v.optional(
+    v.pipe(
+      pathSchema,
+      v.check(
+        (path) => Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX,
+        `expected at most ${SOCKET_PATH_BYTES_MAX} bytes, unix(7)`,
       ),
-      "/run/sallyport/warden.sock",
     ),
-    /** The hub's address and keys, from the image. Without it the device runs, and neither time nor witness is believed. */
-    anchors: v.optional(pathSchema, "/usr/share/sallyport/hub.json"),
-    /** Where the kernel's view starts: another folder for a simulated board. */
-    boardRoot: v.optional(pathSchema, "/"),
-    /** An id given at commissioning, one line; from an EEPROM or by the owner. [ID-1] */
-    commissionedIdFile: v.optional(pathSchema),
-    /** The image's build date: the floor of the clock. [ID-10] */
-    buildDate: v.optional(buildDateSchema, new Date(BUILD_DATE_MS_MIN).toISOString()),
-    /** False for a simulated board: hub time then steps a clock of the warden's own, never the machine's. */
-    setClock: v.optional(v.boolean(), true),
-    audit: v.optional(
-      v.objectWithRest(
-        {
-          bytesMax: v.optional(
-            v.pipe(v.number(), v.integer(), v.minValue(AUDIT_BYTES_MIN), v.maxValue(AUDIT_BYTES_MAX)),
-            16_777_216,
-          ),
-        },
-        unknown,
-      ),
-      {},
-    ),
-  },
-  unknown,
-);
+    "/run/sallyport/warden.sock",
+  ),
+  /** The hub's address and keys, from the image. Without it the device runs, and neither time nor witness is believed. */
+  anchors: v.optional(pathSchema, "/usr/share/sallyport/hub.json"),
+  /** Where the kernel's view starts: another folder for a simulated board. */
+  boardRoot: v.optional(pathSchema, "/"),
+  /** An id given at commissioning, one line; from an EEPROM or by the owner. [ID-1] */
+  commissionedIdFile: v.optional(pathSchema),
+  /** The image's build date: the floor of the clock. [ID-10] */
+  buildDate: v.optional(buildDateSchema, new Date(BUILD_DATE_MS_MIN).toISOString()),
+  /** False for a simulated board: hub time then steps a clock of the warden's own, never the machine's. */
+  setClock: v.optional(v.boolean(), true),
+  audit: v.optional(
+    v.strictObject({
+      bytesMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(AUDIT_BYTES_MIN), v.maxValue(AUDIT_BYTES_MAX)), 16_777_216),
+    }),
+    {},
+  ),
+});
 
 export interface WardenConfig {
   readonly stateDirectory: string;
@@ -100,9 +88,7 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
 
 function parse(bytes: Uint8Array, file: string): unknown {
   try {
-    const value = parseJson(bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
-    if (Array.isArray(value)) throw new Fault("config.invalid", `configuration "${file}" is a list, expected an object`); // valibot takes a list for an object
-    return value;
+    return parseJson(bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
   } catch (error) {
     if (error instanceof Fault) throw new Fault("config.invalid", error.message, { cause: error });
     throw error;

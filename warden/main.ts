@@ -1,8 +1,6 @@
 // sallyport-warden: reads its configuration, takes the state lock, opens the warden and its socket, serves until told to stop.
 // Exit codes: 0 done, 1 fault while running, 2 usage, 78 configuration (sysexits.h EX_CONFIG).
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../hal/fault.ts";
 import {
@@ -12,6 +10,7 @@ import {
   linuxHardware,
   linuxVitals,
   lockState,
+  readConfigFile,
   simulatedClock,
 } from "../hal/linux/index.ts";
 import { HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
@@ -68,31 +67,8 @@ function options(): Options | "help" | "version" {
   }
 }
 
-/**
- * A file that only root (or whoever runs us) may write: it decides whom the warden believes. Bounded, never a pipe or a device.
- * @returns undefined when there is none.
- * @throws Fault `config.unreadable`.
- */
-async function readOwned(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
-  try {
-    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const facts = await file.stat();
-    const mayWrite = (facts.uid !== 0 && facts.uid !== process.geteuid?.()) || (facts.mode & 0o022) !== 0;
-    if (!facts.isFile()) throw new Fault("config.unreadable", `read "${path}": it is no regular file`);
-    if (mayWrite)
-      throw new Fault("config.unreadable", `read "${path}": another user may write it; chown it to root and chmod go-w`);
-    if (facts.size > bytesMax)
-      throw new Fault("config.unreadable", `read "${path}": it has ${facts.size} bytes, at most ${bytesMax} are read`);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(facts.size), 0, facts.size, 0);
-    return buffer.subarray(0, bytesRead);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw asFault(error, "config.unreadable", `read "${path}"`);
-  }
-}
-
 async function loadConfig(file: string): Promise<{ readonly config: WardenConfig; readonly configHash: string }> {
-  const bytes = await readOwned(file, CONFIG_BYTES_MAX);
+  const bytes = await readConfigFile(file, CONFIG_BYTES_MAX);
   if (bytes === undefined) throw new Fault("config.unreadable", `read "${file}": there is no such file; name it with --config`);
   return { config: parseConfig(bytes, file), configHash: createHash("sha256").update(bytes).digest("hex") };
 }
@@ -100,7 +76,7 @@ async function loadConfig(file: string): Promise<{ readonly config: WardenConfig
 /** Anchors that are missing or broken leave the hub without a voice; the device runs on and says so. */
 async function loadHubKeys(file: string): Promise<HubKeys | Fault> {
   try {
-    const bytes = await readOwned(file, HUB_ANCHORS_BYTES_MAX);
+    const bytes = await readConfigFile(file, HUB_ANCHORS_BYTES_MAX);
     return bytes === undefined
       ? new Fault("config.unreadable", `hub anchors "${file}": there is no such file; hub time and the witness are not believed`)
       : parseHubKeys(bytes, file);
