@@ -8,7 +8,7 @@ import { parseSettings, type Settings } from "../state/settings.ts";
 import { isServerDue, type Issuer, type KeyAndCertificate, openIssuer } from "./issuer.ts";
 import { type Signer, timeSigner, witnessSigner } from "./signers.ts";
 
-export { initHub, type InitOptions } from "./init.ts";
+export { initHub } from "./init.ts";
 export { pem } from "./certificate.ts";
 export { CLIENT_AUTH_DOTTED } from "./oids.ts";
 export type { Issuer, KeyAndCertificate } from "./issuer.ts";

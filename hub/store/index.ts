@@ -8,12 +8,12 @@ import { type Devices, openDevices } from "./devices.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { type Messages, openMessages } from "./messages.ts";
 
-export type { AuditHead, AuditLog, AuditStore, StoredRecord } from "./audit.ts";
+export type { AuditLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
 export type { Connection } from "./connections.ts";
-export type { Device, DeviceState } from "./devices.ts";
+export type { Device } from "./devices.ts";
 export type { JournalDetail, JournalEntry } from "./journal.ts";
-export type { JournalEvent, Severity } from "./catalogue.ts";
+export type { JournalEvent } from "./catalogue.ts";
 
 export interface Store {
   readonly devices: Devices;

@@ -1,4 +1,4 @@
-// A person with openssl, curl and mosquitto_pub enrols against the hub, as docs/operations says: no program of ours but the hub's own.
+// A person with openssl, curl and mosquitto_pub enrols against the hub: no program of ours but the hub's own.
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
