@@ -69,7 +69,7 @@ export function composeBatch<T extends Reported>(
     const seq = tree.size;
     try {
       const record = encodeAuditRecord(auditRecord(entry, { seq, atMs, monotonicMs, bootId, clockSynced }));
-      const frame = encodeFrame(record);
+      const frame = encodeFrame(record, frames.length === 0);
       if (!admits(limits, severityOf(entry), used + bytes + frame.byteLength)) {
         dropped.push(item);
         continue;

@@ -17,7 +17,7 @@ import {
 } from "./format/index.ts";
 import type { EpochListing, SoundEpoch } from "./epoch.ts";
 import type { StoredNotes } from "./notes.ts";
-import { readTiles, TILE_BYTES } from "./tiles.ts";
+import { canStoreTiles, readTiles, TILE_BYTES } from "./tiles.ts";
 
 type Found = { readonly finding: AuditFinding };
 
@@ -43,7 +43,7 @@ export async function followSegments(
   for (const number of listing.segments) {
     const last = number === listing.segments.at(-1);
     const bytes = (await files.read(segmentName(epoch, number), SEGMENT_BYTES_MAX)) ?? new Uint8Array();
-    const tile = await files.read(tileName(epoch, 0, number), TILE_BYTES);
+    const tile = last ? undefined : await files.read(tileName(epoch, 0, number), TILE_BYTES); // of the last, a crash may have left a part
     const step = walkSegment(walk, { number, bytes, tile, last, decode: last });
     if ("finding" in step) return step;
     if (!last && (tile?.byteLength !== TILE_BYTES || !(await parents.has(number, rootOf(step.leaves)))))
@@ -53,8 +53,11 @@ export async function followSegments(
     if (step.header !== undefined) segments.set(number, step.validBytes);
   }
   const tree = walk.tree ?? EMPTY_FRONTIER;
-  const missing = endWalk(walk) ?? (await beyondEnd(files, epoch, tree.size, listing.tiles.at(-1)));
+  const missing = endWalk(walk, end?.tornBytes ?? 0) ?? (await beyondEnd(files, epoch, tree.size, listing.tiles.at(-1)));
   if (missing !== undefined) return { finding: missing };
+  const full = end !== undefined && end.leaves.length === SEGMENT_RECORDS ? listing.segments.at(-1) : undefined;
+  if (full !== undefined && !(await canStoreTiles(files, epoch, full, end?.leaves ?? [])))
+    return { finding: treeFinding(epoch, full, "other hashes than those of its entries are stored") };
   const tail = tailOf(listing.segments.at(-1), end);
   return { tree, segments, tilesFrom: listing.tiles[0] ?? listing.segments[0] ?? 0, ...tail };
 }

@@ -79,10 +79,18 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   const waiting: Waiting[] = [];
   let closed = false;
 
+  let scheduled = false;
+  const schedule = (): void => {
+    if (scheduled) return;
+    scheduled = true;
+    void inTurn(flush);
+  };
+  /** Writes what waits now; whoever comes meanwhile shares the next write. */
   const flush = async (): Promise<void> => {
+    scheduled = false;
     const now = waiting.splice(0, limits.batchRecordsMax);
     waiting.unshift(...(await writer.write(now)));
-    if (waiting.length > 0) void inTurn(flush);
+    if (waiting.length > 0) schedule();
   };
 
   const append = async (entry: AuditEntry): Promise<number> => {
@@ -94,7 +102,7 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
         return;
       }
       waiting.push(item);
-      if (waiting.length === 1) void inTurn(flush);
+      schedule();
     });
   };
   /** What was found while the log is open goes into it, once. */
@@ -129,7 +137,7 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
     cosigned: (note) =>
       inTurn(async () => {
         await takeCosigned(files, state, writer.log, options.witness, note);
-        if (writer.owed.dropped > 0) void inTurn(flush); // what is witnessed can go: perhaps there is room to tell of drops
+        if (writer.owed.dropped > 0) schedule(); // what is witnessed can go: perhaps there is room to tell of drops
         return log.head;
       }),
     close: async () => {

@@ -128,6 +128,13 @@ async function rangeRoot(nodeAt: NodeAt, start: number, end: number): Promise<Ui
   return nodeHash(await rangeRoot(nodeAt, start, split), await rangeRoot(nodeAt, split, end));
 }
 
+/** Hashes to lie at `at` of a tile's file, as its end. */
+interface TilePart {
+  readonly name: string;
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * Stores the hashes of the closed segment `number`: its own tile, its root on the level above, and so on for every tile that this fills. Doing it again does no
  * harm, and finishes what a crash left half done.
@@ -139,33 +146,52 @@ export async function storeTiles(
   number: number,
   leaves: readonly Uint8Array[],
 ): Promise<void> {
-  await extend(files, tileName(epoch, 0, number), 0, Buffer.concat(leaves));
+  for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves)) {
+    const lies = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
+    if (!isMendable(lies, at, bytes))
+      throw new Fault("audit.tampered", `store the audit tree: "${name}" has other hashes than the entries give`);
+    const unlike = lies.subarray(at).findIndex((byte, i) => byte !== bytes[i]);
+    const right = unlike < 0 ? lies.byteLength - at : unlike;
+    if (unlike >= 0) await files.truncate(name, at + right);
+    if (right < bytes.byteLength) await files.append(name, bytes.subarray(right));
+  }
+}
+
+/** Whether {@link storeTiles} would find nothing but its own work, done, half done or not begun. Changes nothing. */
+export async function canStoreTiles(
+  files: AppendFiles,
+  epoch: number,
+  number: number,
+  leaves: readonly Uint8Array[],
+): Promise<boolean> {
+  for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves))
+    if (!isMendable((await files.read(name, TILE_BYTES)) ?? new Uint8Array(), at, bytes)) return false;
+  return true;
+}
+
+async function* partsOf(
+  files: AppendFiles,
+  epoch: number,
+  number: number,
+  leaves: readonly Uint8Array[],
+): AsyncGenerator<TilePart> {
+  yield { name: tileName(epoch, 0, number), at: 0, bytes: Buffer.concat(leaves) };
   let root = rootOf(leaves);
   let index = number;
   for (let level = 1; level <= LEVEL_MAX; level++) {
     const name = tileName(epoch, level, Math.floor(index / SEGMENT_RECORDS));
-    await extend(files, name, (index % SEGMENT_RECORDS) * HASH_BYTES, root);
-    if (index % SEGMENT_RECORDS < SEGMENT_RECORDS - 1) return;
-    root = rootOf(tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array()));
+    const at = index % SEGMENT_RECORDS;
+    yield { name, at: at * HASH_BYTES, bytes: root };
+    if (at < SEGMENT_RECORDS - 1) return;
+    const lies = tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array());
+    root = rootOf([...lies.slice(0, at), root]);
     index = Math.floor(index / SEGMENT_RECORDS);
   }
 }
 
-/**
- * Makes `bytes` lie at `at` of the file, as its end. What a power cut leaves of an append is a part of it, or a part and zeros: that is written again. Anything
- * else was written by somebody else.
- */
-async function extend(files: AppendFiles, name: string, at: number, bytes: Uint8Array): Promise<void> {
-  const lies = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
+/** What a power cut leaves of an append are parts of it, and zeros. Anything else was written by somebody else. */
+function isMendable(lies: Uint8Array, at: number, bytes: Uint8Array): boolean {
   const present = lies.subarray(at);
-  const unlike = present.findIndex((byte, i) => byte !== bytes[i]);
-  if (lies.byteLength < at || present.byteLength > bytes.byteLength) throw mismatch(name);
-  if (unlike >= 0 && present.subarray(unlike).some((byte) => byte !== 0)) throw mismatch(name);
-  const right = unlike >= 0 ? unlike : present.byteLength;
-  if (unlike >= 0) await files.truncate(name, at + right);
-  if (right < bytes.byteLength) await files.append(name, bytes.subarray(right));
-}
-
-function mismatch(name: string): Fault {
-  return new Fault("audit.tampered", `store the audit tree: "${name}" has other hashes than the entries give`);
+  if (lies.byteLength < at || present.byteLength > bytes.byteLength) return false;
+  return present.every((byte, i) => byte === 0 || byte === bytes[i]);
 }

@@ -19,8 +19,6 @@ export interface Writer {
   readonly owed: Owed;
   /** Writes what it can of `items`, answers each it has dealt with, and returns the others. The caller has the turn. Never rejects for a fault of the disk. */
   write(items: readonly Waiting[]): Promise<readonly Waiting[]>;
-  /** Stores the hashes of a full segment. @throws Fault of the port. */
-  finish(): Promise<void>;
   /** Counts `items` as dropped and tells them so. */
   drop(items: readonly Waiting[], why: string): Promise<void>;
 }
@@ -86,8 +84,13 @@ export function auditWriter(
 
   const finish = async (): Promise<void> => {
     if (log.full === undefined) return;
-    await storeTiles(files, log.epoch, log.full.segment, log.full.leaves);
-    log.full = undefined;
+    try {
+      await storeTiles(files, log.epoch, log.full.segment, log.full.leaves);
+      log.full = undefined;
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === "audit.tampered")) throw error;
+      ({ log, owed } = await abandon(options, log, owed, error.message));
+    }
   };
 
   /** Puts things in order for a write. @returns false when there is no space even for that. */
@@ -194,7 +197,6 @@ export function auditWriter(
       return owed;
     },
     drop,
-    finish,
     write: async (items) => {
       try {
         return await write(items);

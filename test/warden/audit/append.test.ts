@@ -6,6 +6,7 @@ import {
   decodeNote,
   decodeVerifier,
   leafHash,
+  readFrames,
   rootOf,
   SEGMENT_RECORDS,
   segmentName,
@@ -147,7 +148,7 @@ test("the header says whose segment it is, and where the tree was", async (t) =>
   const log = await openOn(disk);
   await appendMany(log, SEGMENT_RECORDS);
   const bytes = disk.files.contents.get(segmentName(0, 1)) ?? new Uint8Array();
-  const header: unknown = JSON.parse(Buffer.from(bytes.subarray(8, 8 + Buffer.from(bytes).readUInt32BE(0))).toString("utf8"));
+  const header: unknown = JSON.parse(Buffer.from(readFrames(bytes).bodies[0] ?? []).toString("utf8"));
   const note = decodeNote((await log.checkpoint(0, SEGMENT_RECORDS)).checkpoint);
   t.match(header, {
     v: 1,

@@ -182,6 +182,7 @@ test("tampering again and again does not fill the disk: the first sealed epoch a
     disk.files.contents.set(name, bytes);
     const log = await openOn(disk);
     t.equal(log.tampered?.code, "audit.tampered");
+    await log.append(entryOf(round));
   }
   t.strictSame([...disk.files.contents.keys()].sort(), ["segment-0-0000000000", "segment-5-0000000000", "segment-6-0000000000"]);
   t.notOk(disk.state.contents.has("audit-key-3.pem"));
@@ -315,6 +316,38 @@ test("[AUD-10] found while reading: the fault names the entry, the log says so o
   await t.rejects(log.read(3, 1), { code: "audit.tampered" });
   const [told, ...more] = [(await log.checkpoint(0)).size];
   t.strictSame([told, more], [7, []]);
+});
+
+test("[AUD-10] the hashes of a segment that was just filled: a part or zeros are mended, others are tampering, at a start and while open", async (t) => {
+  const disk = auditDisk();
+  const log = await openOn(disk);
+  await appendMany(log, SEGMENT_RECORDS - 1); // full, and its hashes not yet stored
+  const tile = "tile-0-0-0000000000";
+  t.notOk(disk.files.contents.has(tile));
+  const whole = copyDisk(disk);
+  await appendMany(await openOn(whole), 1);
+  const right = whole.files.contents.get(tile) ?? new Uint8Array();
+  const wrong = Uint8Array.from(right).fill(7, 100, 101);
+  for (const [lies, mended] of [
+    [right, true],
+    [right.slice(0, 100), true],
+    [new Uint8Array(5000), true],
+    [Uint8Array.from(right).fill(0, 100, 700), true],
+    [wrong, false],
+    [wrong.slice(0, 200), false],
+    [Buffer.concat([right, Buffer.of(0)]), false],
+  ] as const) {
+    const started = copyDisk(disk);
+    started.files.contents.set(tile, lies);
+    const again = await openOn(started);
+    t.equal(again.tampered === undefined, mended);
+    await again.append(entryOf(1));
+    if (mended) t.same(started.files.contents.get(tile), right);
+    else t.same(started.files.contents.get(tile), lies, "the evidence stays");
+  }
+  disk.files.contents.set(tile, wrong);
+  t.equal(await log.append(entryOf(1)), 1);
+  t.match(await eventsOf(log), [{ event: "audit.tampered", detail: { epoch: 0 } }, { event: "tunnel.connected" }]);
 });
 
 test("[AUD-5] hashes changed while the log is open prove nothing wrong: no checkpoint is signed", async (t) => {

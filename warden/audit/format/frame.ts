@@ -1,5 +1,8 @@
-// How a body lies in a segment file: u32 length, u32 CRC-32 of the body (zlib's), both big-endian, then the body. Pure.
+// How a body lies in a segment file: u32 length, u32 CRC-32 (zlib's) of length and body, both big-endian, then the body. Pure.
 // The CRC finds accidents and careless edits; the tree finds the careful ones.
+//
+// The highest bit of the length marks the first frame of a write. A write begins only when the one before it is durable. So a damaged frame with the beginning
+// of a write after it was whole once: somebody damaged it. Without one, it is of the last write, of which a power cut may leave any part, in any order. [AUD-10]
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX } from "./record.ts";
@@ -8,8 +11,9 @@ export const FRAME_HEAD_BYTES = 8;
 export const FRAME_BODY_BYTES_MAX = AUDIT_RECORD_BYTES_MAX;
 /** `{}`: no JSON object is shorter. A run of zeros is therefore no row of empty frames. */
 const FRAME_BODY_BYTES_MIN = 2;
+const BEGINS = 0x8000_0000;
 
-/** What ends a row of frames before the file does. `torn`: nothing valid follows, as a power cut leaves it. `broken`: a valid frame follows, so this one was whole once. */
+/** What ends a row of frames before the file does. `torn`: no later write follows, as a power cut leaves it. `broken`: one follows, so this frame was whole once. */
 export interface FrameDamage {
   readonly kind: "torn" | "broken";
   readonly why: string;
@@ -22,17 +26,21 @@ export interface Frames {
   readonly damage: FrameDamage | undefined;
 }
 
-/** Head and body, to be written in this order. */
-export function encodeFrame(body: Uint8Array): Uint8Array {
+/** @param begins whether it is the first of what is written at once. */
+export function encodeFrame(body: Uint8Array, begins: boolean): Uint8Array {
   assert(
     body.byteLength >= FRAME_BODY_BYTES_MIN && body.byteLength <= FRAME_BODY_BYTES_MAX,
     "a frame's body is within its bounds",
   );
   const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + body.byteLength);
-  frame.writeUInt32BE(body.byteLength, 0);
-  frame.writeUInt32BE(crc32(body), 4);
+  frame.writeUInt32BE(body.byteLength + (begins ? BEGINS : 0), 0);
   frame.set(body, FRAME_HEAD_BYTES);
+  frame.writeUInt32BE(checksum(frame, 0, body.byteLength), 4);
   return frame;
+}
+
+function checksum(view: Buffer, at: number, length: number): number {
+  return crc32(view.subarray(at + FRAME_HEAD_BYTES, at + FRAME_HEAD_BYTES + length), crc32(view.subarray(at, at + 4)));
 }
 
 /** Frames from the start of `bytes` to its end or to the first that is damaged. The bodies are views of `bytes`. */
@@ -43,7 +51,7 @@ export function readFrames(bytes: Uint8Array): Frames {
   while (at < view.byteLength) {
     const body = frameAt(view, at);
     if (typeof body === "string")
-      return { bodies, validBytes: at, damage: { kind: validAfter(view, at) ? "broken" : "torn", why: body } };
+      return { bodies, validBytes: at, damage: { kind: writeAfter(view, at) ? "broken" : "torn", why: body } };
     bodies.push(body);
     at += FRAME_HEAD_BYTES + body.byteLength;
   }
@@ -53,20 +61,20 @@ export function readFrames(bytes: Uint8Array): Frames {
 /** @returns the body of the frame at `at`, or why there is none. */
 function frameAt(view: Buffer, at: number): Uint8Array | string {
   if (view.byteLength - at < FRAME_HEAD_BYTES) return "its frame ends early";
-  const length = view.readUInt32BE(at);
+  const length = view.readUInt32BE(at) % BEGINS;
   if (length < FRAME_BODY_BYTES_MIN || length > FRAME_BODY_BYTES_MAX) return `its frame has an impossible length, ${length}`;
   const start = at + FRAME_HEAD_BYTES;
   if (view.byteLength - start < length) return "its frame ends early";
-  const body = view.subarray(start, start + length);
-  return crc32(body) === view.readUInt32BE(at + 4) ? body : "its bytes do not match its CRC";
+  if (checksum(view, at, length) !== view.readUInt32BE(at + 4)) return "its bytes do not match its CRC";
+  return view.subarray(start, start + length);
 }
 
 /**
- * The length of a damaged frame says nothing, so every later offset is tried. No body can pose as a frame: canonical JSON has no byte below 0x20, and a
- * length within bounds starts with two zero bytes.
+ * The length of a damaged frame says nothing, so every later offset is tried. No body can pose as a frame: canonical JSON has no zero byte, and a length within
+ * bounds has one in second place.
  */
-function validAfter(view: Buffer, damaged: number): boolean {
+function writeAfter(view: Buffer, damaged: number): boolean {
   for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++)
-    if (view[at] === 0 && view[at + 1] === 0 && typeof frameAt(view, at) !== "string") return true;
+    if (view[at] === 0x80 && view[at + 1] === 0 && typeof frameAt(view, at) !== "string") return true;
   return false;
 }

@@ -48,7 +48,7 @@ export interface SegmentReading {
   readonly damage: FrameDamage | undefined;
 }
 
-/** The header's bytes, framed. @throws Fault `schema.invalid` for a device id or key id of another form. */
+/** The header's bytes, framed; a write begins with it. @throws Fault `schema.invalid` for a device id or key id of another form. */
 export function encodeSegmentHeader(place: SegmentPlace): Uint8Array {
   const { epoch, deviceId, keyId, segment, before } = place;
   const header = {
@@ -61,7 +61,7 @@ export function encodeSegmentHeader(place: SegmentPlace): Uint8Array {
     root: base64(frontierRoot(before)),
     subtrees: before.roots.map((root) => base64(root)),
   };
-  return encodeFrame(Buffer.from(canonicalJson(check(segmentHeaderSchema, header, "segment header"))));
+  return encodeFrame(Buffer.from(canonicalJson(check(segmentHeaderSchema, header, "segment header"))), true);
 }
 
 /** The tree before the segment, as its header has it. */

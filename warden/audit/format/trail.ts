@@ -62,7 +62,7 @@ export function verifyTrail(question: TrailQuestion): TrailReport {
   }
   const older = first > 0 && !checkpoints.some((checkpoint) => checkpoint.size >= first);
   const removed = older ? unwitnessed(epoch, first) : undefined;
-  return report(epoch, first, walk, tornBytes, removed ?? endWalk(walk));
+  return report(epoch, first, walk, tornBytes, removed ?? endWalk(walk, tornBytes));
 }
 
 /** One line for a person. */

@@ -89,14 +89,19 @@ export function walkSegment(walk: Walk, input: SegmentInput): WalkStep {
   return { ...followed, header, validBytes, tornBytes: bytes.byteLength - validBytes };
 }
 
-/** After the last segment: a checkpoint beyond the end means that entries were taken away. */
-export function endWalk(walk: Walk): AuditFinding | undefined {
+/**
+ * After the last segment: a checkpoint beyond the end means that entries were taken away, or damaged.
+ * @param tornBytes those of the last segment: what they were was durable, if it was signed.
+ */
+export function endWalk(walk: Walk, tornBytes: number): AuditFinding | undefined {
   const size = walk.tree?.size ?? 0;
   const beyond = walk.checkpoints.findLast((checkpoint) => checkpoint.size > size);
   if (beyond === undefined) return undefined;
+  const at = { epoch: walk.identity.epoch, segment: Math.floor(size / SEGMENT_RECORDS), entry: size };
+  if (tornBytes > 0)
+    return { ...at, part: "record", until: size + 1, why: `it is damaged, and a signed checkpoint has ${beyond.size} entries` };
   const why = `the log ends before entry ${size}, and a signed checkpoint has ${beyond.size} entries`;
-  const segment = Math.floor(size / SEGMENT_RECORDS);
-  return { epoch: walk.identity.epoch, segment, part: "missing", entry: size, until: beyond.size, why };
+  return { ...at, part: "missing", until: beyond.size, why };
 }
 
 export function describeFinding(finding: AuditFinding): string {
