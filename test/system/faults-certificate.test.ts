@@ -1,0 +1,50 @@
+// The device certificate runs out: in time while connected, and behind the back of a device that was off. [ID-9]
+import { setTimeout as sleep } from "node:timers/promises";
+import { test } from "tap";
+import { needs } from "../lab/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
+import { buildRig } from "../lab/rig.ts";
+
+const ID = "SPG2-0A1B2C3D";
+const LIFE_S = 8;
+
+test(
+  "[ID-9] a certificate is renewed before its end, and one that ended while the device was off is had again by the same key",
+  { skip: needs("bundles") },
+  async (t) => {
+    const rig = await buildRig({ hubArgs: ["--certificate-life", `${LIFE_S}s`] });
+    t.teardown(() => rig.stop());
+    const hub = await rig.startHub();
+    await rig.startWarden();
+    const agent = await rig.startAgent();
+    const key = await approveOn(rig, hub, ID);
+    await agent.line(/life .* -> connected/u);
+    const first = await untilStatus(rig, "a certificate", ({ certificate }) => certificate !== undefined);
+
+    // while connected
+    const renewed = await untilStatus(
+      rig,
+      "another certificate",
+      ({ certificate, life }) =>
+        life === "connected" && certificate?.state === "fresh" && certificate.serial !== first.certificate?.serial,
+    );
+    t.ok(
+      Date.parse(renewed.certificate?.notBefore ?? "") < Date.parse(first.certificate?.notAfter ?? ""),
+      "the next was there before the first ended",
+    );
+    t.notMatch(agent.lines.join("\n"), /life .* -> keyed[^]*life .* -> keyed/u, "without enrolling again");
+
+    // while off
+    t.same(await agent.stop(), { code: 0, signal: null });
+    const left = Date.parse(renewed.certificate?.notAfter ?? "") - Date.now();
+    await sleep(left + 1000);
+    const again = await rig.startAgent();
+    await again.line(/life keyed -> requested/u);
+    await again.line(/life .* -> connected/u);
+
+    const trail = await verifiedTrail(rig, ID, ["certificate.renewed", "enrolment.completed"]);
+    t.equal(trail.filter(({ event }) => event === "enrolment.completed").length, 2);
+    t.equal(trail.filter(({ event }) => event === "key.created").length, 1);
+    t.same(await keysAtHub(rig, ID), [key], "no second key, no second approval");
+  },
+);

@@ -1,0 +1,79 @@
+// First power-on on a network where somebody else answers in the hub's place. [ID-7] [TUN-2]
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { openCrossing } from "../lab/crossing.ts";
+import { serveHttps } from "../lab/est-server.ts";
+import { needs } from "../lab/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
+import { issue } from "../lab/pki.ts";
+import { buildRig } from "../lab/rig.ts";
+
+const ID = "SPG2-0A1B2C3D";
+
+test(
+  "[ID-7] [TUN-2] impostors get no request and no tunnel, and then the real hub is found with the same key",
+  { skip: needs("bundles", "openssl") },
+  async (t) => {
+    const [rig, attacker] = [await buildRig(), await buildRig()];
+    t.teardown(async () => Promise.all([rig.stop(), attacker.stop()]));
+    const [est, mqtt] = [await openCrossing(), await openCrossing()];
+    t.teardown(async () => Promise.all([est.close(), mqtt.close()]));
+    const [hub] = [await rig.startHub(), await attacker.startHub()];
+    const there = (port: number) => ({ connectTo: { host: "127.0.0.1", port } });
+    await rig.configure({ agentConfig: { enrolment: there(est.port), tunnel: there(mqtt.port) } });
+
+    // a server that the right authority certified, for another name
+    const [certFile, keyFile] = [join(rig.hubState, "authority.pem"), join(rig.hubState, "authority.key")];
+    const authority = { certFile, keyFile, cert: await readFile(certFile, "utf8"), key: "" };
+    const elsewhere = issue(rig.directory, "elsewhere", authority, {
+      commonName: "elsewhere.test",
+      names: ["DNS:elsewhere.test"],
+    });
+    const neighbour = await serveHttps(elsewhere, authority, (_asked, response) => response.writeHead(500).end());
+    t.teardown(() => neighbour.close());
+
+    await rig.startWarden();
+    est.point(neighbour.port);
+    const first = await rig.startAgent();
+    const named = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
+    t.match(named, { life: "requested", enrolment: { state: "retrying", lastFault: { code: "tls.hub-name" } } });
+    t.same(neighbour.asked, [], "not one request reached the server of another name");
+    const key = named.key?.fingerprint ?? "";
+    const files = async () => ({
+      key: await readFile(join(rig.board.agentState, "device-key.pem"), "utf8"),
+      request: await readFile(join(rig.board.agentState, "request.der"), "latin1"),
+      birth: await readFile(join(rig.board.birth, "birth.json"), "utf8"),
+    });
+    const before = await files();
+    await first.stop();
+
+    // a whole second hub of the same name, under an authority of its own
+    est.point(attacker.ports.est);
+    mqtt.point(attacker.ports.mqtt);
+    const second = await rig.startAgent();
+    const untrusted = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
+    t.match(untrusted, { life: "requested", enrolment: { state: "retrying", lastFault: { code: "tls.hub-untrusted" } } });
+    t.match(rig.command("status").stdout, /tls\.hub-untrusted/u, "a person reads why");
+    t.same(await keysAtHub(attacker, ID), [], "the attacker's hub never saw a request");
+    t.same(await files(), before, "key, request and birth record are as they were");
+    await second.stop();
+
+    est.point(rig.ports.est);
+    mqtt.point(rig.ports.mqtt);
+    const third = await rig.startAgent();
+    t.equal(await approveOn(rig, hub, ID), key, "the same key");
+    await third.line(/life .* -> connected/u);
+
+    // the attacker takes the tunnel's place later
+    mqtt.point(attacker.ports.mqtt);
+    await third.line(/tunnel: tls\.hub-untrusted/u);
+    mqtt.point(rig.ports.mqtt);
+    await third.line(/life disconnected -> connected/u, 30_000);
+
+    const trail = await verifiedTrail(rig, ID, ["tunnel.disconnected", "tunnel.connected"]);
+    const codes = trail.filter(({ event }) => event === "hub.untrusted").map(({ detail }) => detail["code"]);
+    t.same(codes, ["tls.hub-name", "tls.hub-untrusted", "tls.hub-untrusted"], "each impostor is in the trail");
+    t.same(await keysAtHub(rig, ID), [key]);
+  },
+);
