@@ -40,7 +40,13 @@ export async function openBench(quick: boolean, progress: (text: string) => void
   return {
     bench: { quick, directory, progress, teardown: (act) => void acts.push(act) },
     async undo() {
-      for (let act = acts.pop(); act !== undefined; act = acts.pop()) await act();
+      for (let act = acts.pop(); act !== undefined; act = acts.pop()) {
+        try {
+          await act();
+        } catch (error) {
+          progress(`clean up: ${String(error)}`); // what else was begun must end all the same
+        }
+      }
     },
   };
 }

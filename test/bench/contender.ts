@@ -1,5 +1,6 @@
 // A load program as a process of its own, so that its memory is its own; and two or more of them taking turns.
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import * as v from "valibot";
 import { bundleFile } from "../../build/bundle.ts";
@@ -20,18 +21,27 @@ export interface Contender {
   round(count: number): Promise<RoundOutcome>;
 }
 
-export interface Contenders {
-  /** In test/bench/load, without its ending. */
-  readonly program: string;
-  /** `ours`: bundled as the device's programs are. `bare`: as anybody would run it, packages from node_modules. */
-  readonly kind: "ours" | "bare";
+/** `ours` are bundled as the device's programs are; the others run as anybody would run them, with packages from node_modules. */
+const LOADS = {
+  "tunnel-messages": { ours: true, source: new URL("./load/tunnel-messages.ts", import.meta.url) },
+  "bare-messages": { ours: false, source: new URL("./load/bare-messages.ts", import.meta.url) },
+  "tunnel-reconnects": { ours: true, source: new URL("./load/tunnel-reconnects.ts", import.meta.url) },
+  "bare-reconnects": { ours: false, source: new URL("./load/bare-reconnects.ts", import.meta.url) },
+  "bare-session": { ours: false, source: new URL("./load/bare-session.ts", import.meta.url) },
+  "audit-log": { ours: true, source: new URL("./load/audit-log.ts", import.meta.url) },
+  "bare-writes": { ours: false, source: new URL("./load/bare-writes.ts", import.meta.url) },
+} as const;
+export type Load = keyof typeof LOADS;
+
+export interface ContenderOptions {
+  readonly program: Load;
   readonly args: readonly string[];
 }
 
 const ROUND_MS_MAX = 600_000;
 
-export async function startContender(bench: Bench, { program, kind, args }: Contenders): Promise<Contender> {
-  const file = await buildLoad(bench, program, kind);
+export async function startContender(bench: Bench, { program, args }: ContenderOptions): Promise<Contender> {
+  const file = await buildLoad(bench, program);
   const running = startProgram({ name: program, command: process.execPath, args: ["--expose-gc", file, ...args], input: true });
   bench.teardown(async () => void (await running.stop("SIGKILL")));
   await running.line(/^\{"round":0\}$/u);
@@ -47,10 +57,11 @@ export async function startContender(bench: Bench, { program, kind, args }: Cont
 }
 
 /** @returns the file to run: plain JavaScript, because Node's type stripping would cost memory and time of its own. */
-export async function buildLoad(bench: Bench, program: string, kind: "ours" | "bare"): Promise<string> {
-  const entry = `test/bench/load/${program}.ts`;
+export async function buildLoad(bench: Bench, program: Load): Promise<string> {
+  const { ours, source } = LOADS[program];
+  const entry = relative(PROJECT, fileURLToPath(source));
   const outfile = join(bench.directory, `${program}.mjs`);
-  if (kind === "ours") await bundleFile(entry, outfile);
+  if (ours) await bundleFile(entry, outfile);
   else
     await build({
       entryPoints: [join(PROJECT, entry)],
@@ -74,7 +85,7 @@ export async function inTurns(
 ): Promise<readonly (readonly RoundOutcome[])[]> {
   const outcomes = contenders.map((): RoundOutcome[] => []);
   for (let round = 0; round <= rounds; round += 1) {
-    if (round % 5 === 0) progress(`round ${round} of ${rounds}, ${count} each`);
+    if (round % Math.ceil(rounds / 4) === 0) progress(`round ${round} of ${rounds}, ${count} each`);
     // who goes first changes, too
     const order = round % 2 === 0 ? contenders.keys() : [...contenders.keys()].reverse();
     for (const index of order) {

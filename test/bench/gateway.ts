@@ -1,6 +1,6 @@
 // A gateway that is enrolled already, its hub, and the bare peer with an identity of its own at the same hub: what start and steady memory are measured on.
-import { chmod, chown, copyFile, rename, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { chmod, copyFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import * as v from "valibot";
 import { buildPrograms } from "../../build/bundle.ts";
 import { assert, Fault } from "../../hal/fault.ts";
@@ -34,7 +34,7 @@ export async function openGateway(bench: Bench): Promise<Gateway> {
   const missing = needs("socat", "flock");
   assert(missing === false, `the gateway of the bench has real parts: it ${missing}`);
   await buildPrograms();
-  const cable = await startPtyPair();
+  const cable = await startPtyPair(process.getuid?.() === 0 ? { deviceUser: AGENT_UID } : {});
   bench.teardown(() => cable.stop());
   const door = watchDoor();
   const rig = await buildRig({
@@ -45,15 +45,11 @@ export async function openGateway(bench: Bench): Promise<Gateway> {
     },
   });
   bench.teardown(() => rig.stop());
-  if (rig.twoUsers) {
-    await chmod(dirname(cable.devicePath), 0o711);
-    await chown(cable.devicePath, AGENT_UID, AGENT_UID);
-  }
   const technician = await listen(cable.hostPath);
   const hub = await rig.startHub();
   const ready = v.parse(readySchema, JSON.parse(await hub.line(/"ready"/u)));
   await giveDeviceItsOwnNode(rig);
-  const agentId = await firstPowerOn(rig, door.letIn, bench.progress);
+  const agentId = await firstPowerOn(rig, bench.progress);
   const bare = await enrolBare(bench, rig, ready);
   return {
     agentId,
@@ -61,7 +57,11 @@ export async function openGateway(bench: Bench): Promise<Gateway> {
     startWarden: () => rig.startWarden(),
     startAgent: () => rig.startAgent(),
     consoleSpeaks: technician,
-    startBare: () => startProgram({ name: "bare", ...bare }),
+    startBare() {
+      const started = startProgram({ name: "bare", ...bare });
+      bench.teardown(async () => void (await started.stop()));
+      return started;
+    },
   };
 }
 
@@ -78,14 +78,7 @@ async function listen(path: string): Promise<() => Promise<void>> {
       waiting.clear();
     }
   })();
-  return () =>
-    new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Fault("process.timeout", "the console said nothing within 60 s")), 60_000);
-      waiting.add(() => {
-        clearTimeout(late);
-        resolve();
-      });
-    });
+  return () => within<void>("the console says something", (heard) => waiting.add(heard));
 }
 
 /** Both sides are judged by the same door: the hub's journal. */
@@ -99,18 +92,23 @@ function watchDoor(): { readonly line: (line: string) => void; readonly letIn: G
       waiting.get(deviceId)?.(atMs);
       waiting.delete(deviceId);
     },
-    letIn: (id) =>
-      new Promise((resolve, reject) => {
-        const late = setTimeout(
-          () => reject(new Fault("process.timeout", `the hub let nobody in as "${id}" within 60 s`)),
-          60_000,
-        );
-        waiting.set(id, (atMs) => {
-          clearTimeout(late);
-          resolve(atMs);
-        });
-      }),
+    letIn: (id) => within<number>(`the hub lets "${id}" in`, (opened) => waiting.set(id, opened)),
   };
+}
+
+const WAIT_MS_MAX = 60_000;
+
+/** May be awaited later than it fails: what goes wrong in between is told first. */
+function within<T>(what: string, begin: (settle: (value: T) => void) => void): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const late = setTimeout(() => reject(new Fault("process.timeout", `${what}: not within ${WAIT_MS_MAX} ms`)), WAIT_MS_MAX);
+  late.unref();
+  begin((value) => {
+    clearTimeout(late);
+    resolve(value);
+  });
+  promise.catch(() => undefined);
+  return promise;
 }
 
 /**
@@ -125,12 +123,11 @@ async function giveDeviceItsOwnNode(rig: Rig): Promise<void> {
 }
 
 /** Enrolled, connected once (so that it is known that this broker speaks 3.1.1 only), its audit trail delivered, and stopped. */
-async function firstPowerOn(rig: Rig, letIn: Gateway["letIn"], progress: (text: string) => void): Promise<string> {
+async function firstPowerOn(rig: Rig, progress: (text: string) => void): Promise<string> {
   progress("a gateway is powered on and enrolled");
   const warden = await rig.startWarden();
   const agent = await rig.startAgent();
   const { id } = await rig.approve();
-  await letIn(id);
   await eventually("the tunnel is up", async () => ((await rig.status()).tunnel.state === "connected" ? true : undefined));
   await agent.stop();
   await warden.stop();
@@ -170,7 +167,7 @@ async function enrolBare(bench: Bench, rig: Rig, ports: v.InferOutput<typeof rea
   return {
     command: node,
     args: [
-      await buildLoad(bench, "bare-session", "bare"),
+      await buildLoad(bench, "bare-session"),
       `${ports.mqttPort}`,
       BARE_ID,
       await file("authority.pem", authority),

@@ -32,12 +32,10 @@ async function compare(bench: Bench, { session }: BenchBroker, path: keyof typeo
   const { byteLength } = encodeMessage({ kind: "bench.event", text: "x".repeat(FILLING_BYTES) }, Date.now());
   const ours = await startContender(bench, {
     program: "tunnel-messages",
-    kind: "ours",
     args: [...session(`gw-${path}`), path, width, `${FILLING_BYTES}`, `${bench.directory}/${path}`],
   });
   const bare = await startContender(bench, {
     program: "bare-messages",
-    kind: "bare",
     args: [...session(`bare-${path}`), width, `${byteLength}`],
   });
   const [mine = [], theirs = []] = await inTurns([ours, bare], ROUNDS, count, (text) => bench.progress(`${path}: ${text}`));

@@ -11,8 +11,8 @@ export const reconnects: Measure = {
   async run(bench) {
     const [rounds, count] = bench.quick ? [5, 20] : [11, 100];
     const { session } = await startBroker(bench, 20);
-    const ours = await startContender(bench, { program: "tunnel-reconnects", kind: "ours", args: session("gw-1") });
-    const bare = await startContender(bench, { program: "bare-reconnects", kind: "bare", args: session("gw-2") });
+    const ours = await startContender(bench, { program: "tunnel-reconnects", args: session("gw-1") });
+    const bare = await startContender(bench, { program: "bare-reconnects", args: session("gw-2") });
     const [mine, theirs] = await inTurns([ours, bare], rounds, count, bench.progress);
     for (const { tls } of [...(mine ?? []), ...(theirs ?? [])]) assert(tls === "TLSv1.3", "both speak TLS 1.3");
     const peer = { name: "mqtt.js", values: perSecond(theirs, count) };

@@ -12,7 +12,7 @@ export const start: Measure = {
     await gateway.startWarden();
     const [ours, theirs]: [number[], number[]] = [[], []];
     for (let round = 0; round <= rounds; round += 1) {
-      if (round % 5 === 0) bench.progress(`round ${round} of ${rounds}`);
+      if (round % Math.ceil(rounds / 4) === 0) bench.progress(`round ${round} of ${rounds}`);
       const [mine, bare] = [await agentOnce(), await bareOnce()];
       // the first of each only warms the page cache
       if (round > 0) {
