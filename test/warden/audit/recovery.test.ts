@@ -350,12 +350,42 @@ test("[AUD-10] the hashes of a segment that was just filled: a part or zeros are
   t.match(await eventsOf(log), [{ event: "audit.tampered", detail: { epoch: 0 } }, { event: "tunnel.connected" }]);
 });
 
+test("[AUD-10] a careful edit while the log is open is not handed on", async (t) => {
+  const { disk, log } = await smallLog(5);
+  edit(disk, 0, 3);
+  await t.rejects(log.read(3, 1), { code: "audit.tampered", message: /entry 3 .* is not what was written/ });
+  t.match((await log.read(6, 1)).length, 1);
+});
+
+test("[AUD-10] closed segments taken from the end of a log that no hub has seen: their hashes tell", async (t) => {
+  const disk = auditDisk();
+  await appendMany(await openOn(disk), 2 * SEGMENT_RECORDS + 10);
+  for (const { gone, tiles, entry } of [
+    { gone: [1, 2], tiles: true, entry: 256 },
+    { gone: [1, 2], tiles: false, entry: 256 },
+    { gone: [0, 1, 2], tiles: true, entry: 0 },
+    { gone: [2], tiles: true, entry: undefined }, // the open segment, whole: as if it had never been; only a hub, or an orderly close, can tell
+  ]) {
+    const bad = copyDisk(disk);
+    for (const number of gone) bad.files.contents.delete(segmentName(0, number));
+    if (!tiles) bad.files.contents.delete("tile-0-0-0000000001"); // its root on the level above is still there
+    const log = await openOn(bad);
+    t.equal(log.tampered?.code, entry === undefined ? undefined : "audit.tampered");
+    if (entry !== undefined) t.match((await eventsOf(log))[0], { event: "audit.tampered", detail: { entry } });
+  }
+});
+
 test("[AUD-5] hashes changed while the log is open prove nothing wrong: no checkpoint is signed", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, SEGMENT_RECORDS + 10);
   flip(disk, "tile-0-0-0000000000", 5);
   await t.rejects(log.checkpoint(100), { code: "audit.tampered" });
+  await t.rejects(
+    log.checkpoint(0, 100),
+    { code: "audit.tampered" },
+    "there is no older tree to compare with, but there is the newest",
+  );
   t.equal(log.head.size, SEGMENT_RECORDS + 12);
 });
 
