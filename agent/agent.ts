@@ -90,11 +90,19 @@ export function createAgent(parts: AgentParts): Agent {
     try {
       held.clock = (await warden.call("status.read", {})).clock;
       const state = await held.time?.sync(dates);
-      held.clock = state ?? held.clock;
+      if (state === undefined) return;
+      held.clock = state;
       held.timeFault = undefined;
-      if (state?.state === "synced") keeper.wake();
+      if (state.state === "synced") keeper.wake();
     } catch (error) {
-      held.timeFault = asFault(error, "enrol.unreachable", "ask the hub for the time");
+      const fault = asFault(error, "enrol.unreachable", "ask the hub for the time");
+      if (isImpostor(fault) && held.timeFault?.code !== fault.code)
+        reporter.note({
+          event: "hub.untrusted",
+          result: "refused",
+          detail: { code: fault.code, message: fault.message.slice(0, 512) },
+        });
+      held.timeFault = fault;
       log(`time: ${held.timeFault.code}: ${held.timeFault.message}`);
     }
   };
@@ -233,6 +241,10 @@ export function createAgent(parts: AgentParts): Agent {
       warden.close();
     },
   };
+}
+
+function isImpostor({ code }: Fault): boolean {
+  return code === "tls.hub-untrusted" || code === "tls.hub-name";
 }
 
 /** A part's word, or why it gave none: a status must come out whatever is broken. */
