@@ -93,12 +93,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     return started;
   };
   const prefix = options.boardPrefix ?? [];
-  const start = (
-    name: "hub" | "warden" | "agent",
-    command: readonly string[],
-    env: Readonly<Record<string, string>>,
-    uid?: number,
-  ): RunningProgram => {
+  const start = (name: "hub" | "warden" | "agent", command: readonly string[]): RunningProgram => {
     const [first, ...args] = command;
     if (first === undefined) throw new Fault("assert.broken", "a program to start");
     return keep(
@@ -106,8 +101,6 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
         name,
         command: first,
         args,
-        env,
-        ...(uid !== undefined && { uid }),
         onLine: (line) => options.onLine?.(name, line),
       }),
     );
@@ -170,27 +163,23 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     ports,
     anchors,
     async startHub() {
-      const hub = start(
-        "hub",
-        [
-          node,
-          program("sallyport-hub"),
-          "serve",
-          "--state",
-          hubState,
-          "--listen",
-          address,
-          "--est-port",
-          String(ports.est),
-          "--mqtt-port",
-          String(ports.mqtt),
-          "--json",
-          "--retry-after",
-          "1",
-          ...(options.hubArgs ?? []),
-        ],
-        {},
-      );
+      const hub = start("hub", [
+        node,
+        program("sallyport-hub"),
+        "serve",
+        "--state",
+        hubState,
+        "--listen",
+        address,
+        "--est-port",
+        String(ports.est),
+        "--mqtt-port",
+        String(ports.mqtt),
+        "--json",
+        "--retry-after",
+        "1",
+        ...(options.hubArgs ?? []),
+      ]);
       const ready = check(readySchema, parseJson(await hub.line(/"ready"/u), 65_536, "ready line"), "ready line");
       ports.est = ready.estPort;
       ports.mqtt = ready.mqttPort;
@@ -208,18 +197,15 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return agent;
     },
     launchWarden: () =>
-      start(
-        "warden",
-        [
-          ...prefix,
-          ...(options.wardenPrefix ?? []),
-          node,
-          program("sallyport-warden"),
-          "--config",
-          join(board.etc, "warden.json"),
-        ],
-        options.wardenEnv ?? {},
-      ),
+      start("warden", [
+        ...prefix,
+        ...(options.wardenPrefix ?? []),
+        ...withEnvironment(options.wardenEnv),
+        node,
+        program("sallyport-warden"),
+        "--config",
+        join(board.etc, "warden.json"),
+      ]),
     launchAgent() {
       const privileges = twoUsers
         ? [
@@ -232,11 +218,15 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
             "--",
           ]
         : [];
-      return start(
-        "agent",
-        [...prefix, ...privileges, node, program("sallyport-agent"), "--config", join(board.etc, "agent.json")],
-        options.agentEnv ?? {},
-      );
+      return start("agent", [
+        ...prefix,
+        ...privileges,
+        ...withEnvironment(options.agentEnv),
+        node,
+        program("sallyport-agent"),
+        "--config",
+        join(board.etc, "agent.json"),
+      ]);
     },
     async configure(over) {
       settings.over = over;
@@ -273,6 +263,11 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
 
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
 const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });
+
+/** Set last, in what becomes the program itself: what a library to preload makes must be its user's. */
+function withEnvironment(env: Readonly<Record<string, string>> = {}): readonly string[] {
+  return ["/usr/bin/env", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
+}
 
 function tunnelOf(config: Readonly<Record<string, unknown>> | undefined): object {
   const tunnel = config?.["tunnel"];
