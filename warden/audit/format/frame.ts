@@ -26,8 +26,8 @@ export interface Frames {
   readonly damage: FrameDamage | undefined;
 }
 
-/** @param begins whether it is the first of what is written at once. */
-export function encodeFrame(body: Uint8Array, begins: boolean): Uint8Array {
+/** @param begins whether it is the first of what is written at once; one written by itself is. */
+export function encodeFrame(body: Uint8Array, begins = true): Uint8Array {
   assert(
     body.byteLength >= FRAME_BODY_BYTES_MIN && body.byteLength <= FRAME_BODY_BYTES_MAX,
     "a frame's body is within its bounds",

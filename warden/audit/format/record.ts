@@ -23,7 +23,6 @@ export const auditDetailSchema = v.pipe(
 export type AuditDetail = v.InferOutput<typeof auditDetailSchema>;
 
 export const auditResultSchema = v.picklist(["ok", "refused", "failed"]);
-export type AuditResult = v.InferOutput<typeof auditResultSchema>;
 
 const eventNameSchema = v.pipe(
   v.string(),
