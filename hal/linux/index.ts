@@ -9,7 +9,6 @@ export { runProgram } from "./process/index.ts";
 export {
   activateTpmProvider,
   isStartedWith,
-  isTpmProviderActive,
   restartWith,
   systemTpmProvider,
   tpmKeyStore,

@@ -3,4 +3,3 @@ export type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
 export { createEstEnroller } from "./est.ts";
 export { askHubTime, type HubTimeQuestion } from "./hub-time.ts";
 export type { Hub } from "./hub.ts";
-export { certificateFaultCode } from "./tls-faults.ts";

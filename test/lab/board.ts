@@ -1,6 +1,6 @@
 // A simulated board: a folder that looks like the kernel's view of a small gateway, and the directories its programs live in.
 // Real parts (TPM, serial line, network) are put beside it by whoever runs it.
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -106,9 +106,4 @@ function ignoreExisting(error: unknown): void {
 function nextMac(mac: string): string {
   const last = (Number.parseInt(mac.slice(-2), 16) + 1) % 256;
   return `${mac.slice(0, -2)}${last.toString(16).padStart(2, "0")}`;
-}
-
-/** A serial number such as a factory would stamp. */
-export function stampSerial(): string {
-  return `SPG2-${randomBytes(4).toString("hex").toUpperCase()}`;
 }
