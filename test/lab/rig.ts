@@ -60,6 +60,8 @@ export interface Rig {
   hubCommand(...args: readonly string[]): Promise<string>;
   /** Runs `sallyport` against the board's agent. */
   command(...args: readonly string[]): { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+  /** Runs one of the board's programs with `--check-config`, as whoever we are. */
+  check(name: "agent" | "warden"): { readonly code: number | null; readonly stdout: string; readonly stderr: string };
   /** The agent's status through its local socket. */
   status(): Promise<Snapshot>;
   /** Waits until the hub has a request of this board, approves it, and @returns its id and fingerprint. */
@@ -239,6 +241,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     hubCommand: (...args) => hubCommand(...args, "--state", hubState),
     command: (...args) =>
       run("sallyport", args[1] === "verify" ? args : ["--socket", join(board.agentRun, "root.sock"), ...args]),
+    check: (name) => run(`sallyport-${name}`, ["--check-config", "--config", join(board.etc, `${name}.json`)]),
     async status() {
       const { code, stdout, stderr } = rig.command("--json", "status");
       if (code !== 0) throw new Fault("process.failed", `sallyport status ended with ${code}: ${stderr}`);
