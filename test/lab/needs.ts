@@ -21,6 +21,7 @@ export type Part =
   | "flock"
   | "faketime"
   | "netns"
+  | "mounts"
   | "bundles";
 
 const WHY: Record<Part, string> = {
@@ -34,6 +35,7 @@ const WHY: Record<Part, string> = {
   flock: "needs flock: apt-get install util-linux",
   faketime: "needs faketime: apt-get install faketime",
   netns: "needs network namespaces: run as root with iproute2",
+  mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
 };
 
@@ -49,6 +51,8 @@ function has(part: Part): boolean {
       return tpm2Provider() !== undefined;
     case "netns":
       return process.getuid?.() === 0 && onPath("ip") && spawnSync("unshare", ["-n", "true"]).status === 0;
+    case "mounts":
+      return process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
     case "bundles":
       return existsSync(`${PROJECT}dist/sallyport-agent/main.js`) && existsSync(`${PROJECT}dist/sallyport-warden/main.js`);
     default:

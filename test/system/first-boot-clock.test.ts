@@ -7,7 +7,7 @@ import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe
 import { buildRig } from "../lab/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-const SKIP = needs("bundles", "root", "faketime");
+const SKIP = needs("bundles", "mounts", "faketime");
 
 for (const startAt of ["1970-01-01T00:03:00.000Z", "2099-06-01T12:00:00.000Z"])
   test(

@@ -1,0 +1,116 @@
+// First power-on with disks that are read-only, or full at any step of it. [STA-1] [ID-6]
+import { test } from "tap";
+import { needs } from "../lab/needs.ts";
+import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
+import { eventually } from "../lab/process.ts";
+import { buildRig } from "../lab/rig.ts";
+import { mountSmallDisk } from "../lab/small-disk.ts";
+
+const ID = "SPG2-0A1B2C3D";
+const SKIP = needs("bundles", "mounts");
+/** Each start gets a page further: lock, spool, key, request, certificate. */
+const FREE_PAGES_MAX = 16;
+
+test(
+  "[STA-1] [ID-6] the agent's disk is read-only, then full at every step of the first boot: said each time, one identity in the end",
+  { skip: SKIP },
+  async (t) => {
+    const rig = await buildRig();
+    t.teardown(() => rig.stop());
+    const disk = mountSmallDisk(rig.board.agentState, 64);
+    t.teardown(() => disk.unmount());
+    const hub = await rig.startHub();
+    await rig.startWarden();
+
+    disk.setReadOnly(true);
+    const refused = rig.launchAgent();
+    t.match({ ...(await refused.ended), said: refused.lines.join("\n") }, { code: 1, said: /file\.read-only: / });
+    disk.setReadOnly(false);
+
+    const stuck: string[] = [];
+    let approved: string | undefined;
+    let connected = false;
+    for (let pages = 0; !connected && pages < FREE_PAGES_MAX; pages += 1) {
+      disk.fill(pages);
+      const agent = rig.launchAgent();
+      const outcome = (): string | undefined =>
+        agent.lines.find(
+          (line) =>
+            /no space|ENOSPC|-> connected|enrol\.pending/iu.test(line) && (approved === undefined || !/pending/u.test(line)),
+        );
+      const ended = await Promise.race([agent.ended, eventually("an outcome", async () => outcome())]);
+      const line = outcome() ?? "";
+      if (typeof ended !== "string") t.equal(ended.code, 1, `${pages} pages: ${agent.lines.at(-1) ?? ""}`);
+      else {
+        if (/enrol\.pending/u.test(line)) {
+          approved = await approveOn(rig, hub, ID);
+          await agent.line(/no space|-> connected/iu);
+        }
+        connected = agent.lines.some((line) => / -> connected/u.test(line));
+        if (!connected) {
+          stuck.push(line);
+          t.match(
+            (await rig.status()).troubles.concat((await rig.status()).enrolment?.lastFault?.message ?? "").join("\n"),
+            /no space/iu,
+            `${pages} pages: ${line}`,
+          );
+        }
+        t.same(await agent.stop(), { code: 0, signal: null });
+      }
+    }
+    t.ok(connected, "with room it goes all the way");
+    t.ok(stuck.length >= 2, `a running agent said so: ${stuck.join("; ")}`);
+    disk.empty();
+    await (await rig.startAgent()).line(/life .* -> connected/u);
+    await verifiedTrail(rig, ID, ["enrolment.completed"]);
+    t.same(await keysAtHub(rig, ID), [approved]);
+    t.equal((await birthOf(rig))?.keyFingerprint, approved);
+  },
+);
+
+test(
+  "[STA-1] [ID-6] the warden's disk and the birth record's are read-only or full: the agent waits and says why, and goes on when they are well",
+  { skip: SKIP },
+  async (t) => {
+    const rig = await buildRig();
+    t.teardown(() => rig.stop());
+    const disk = mountSmallDisk(rig.board.wardenState, 256);
+    t.teardown(() => disk.unmount());
+    const birth = mountSmallDisk(rig.board.birth, 16);
+    t.teardown(() => birth.unmount());
+    const hub = await rig.startHub();
+
+    disk.setReadOnly(true);
+    const readOnly = rig.launchWarden();
+    t.match({ ...(await readOnly.ended), said: readOnly.lines.join("\n") }, { code: 1, said: /file\.read-only: / });
+    disk.setReadOnly(false);
+    disk.fill(0);
+    const full = rig.launchWarden();
+    t.match({ ...(await full.ended), said: full.lines.join("\n") }, { code: 1, said: /file\.no-space: / });
+
+    const agent = await rig.startAgent();
+    t.match(
+      await untilStatus(rig, "a status", () => true),
+      { life: "blank", troubles: [/protocol\.closed: /u] },
+      "no warden, no identity",
+    );
+    disk.empty();
+    birth.setReadOnly(true);
+    await rig.startWarden();
+    const unborn = await untilStatus(rig, "the fault", ({ enrolment }) => enrolment?.lastFault !== undefined);
+    t.match(
+      unborn,
+      { life: "blank", enrolment: { lastFault: { code: "file.read-only" } } },
+      "without a birth record nothing is asked",
+    );
+    t.same(await keysAtHub(rig, ID), []);
+    birth.setReadOnly(false);
+
+    const key = await approveOn(rig, hub, ID);
+    await agent.line(/life .* -> connected/u);
+    t.equal((await birthOf(rig))?.keyFingerprint, key);
+    const trail = await verifiedTrail(rig, ID, ["tunnel.connected"]);
+    t.equal(trail.filter(({ event }) => event === "key.created").length, 1);
+    t.same(await keysAtHub(rig, ID), [key]);
+  },
+);
