@@ -37,7 +37,7 @@ function follow(line: string, tally: Tally, files: { done: number; readonly all:
 async function run(paths: readonly string[]): Promise<number> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   const files = { done: 0, all: paths.length };
-  const failures: string[] = [];
+  const failures = failureLog();
   // jobs: most tests wait for processes and clocks, so one more than the cores
   const tap = spawn("tap", ["--reporter=tap", "--disable-coverage", "--jobs=3", ...paths], {
     cwd: PROJECT,
@@ -47,24 +47,29 @@ async function run(paths: readonly string[]): Promise<number> {
   const ended = new Promise<number>((resolve) => tap.on("close", (code) => resolve(code ?? 1)));
   for await (const line of createInterface({ input: tap.stdout })) {
     follow(line, tally, files);
-    failures.push(line);
-    if (failures.length > 4000) failures.shift();
+    failures.take(line);
   }
   const code = await ended;
-  if (code !== 0) console.log(`\n${relevant(failures)}`);
+  if (code !== 0) console.log(`\n${failures.text()}`);
   // a file that crashed outside a test counts too
   const failed = code !== 0 && tally.failed === 0 ? 1 : tally.failed;
   console.log(`\n${tally.passed} passed, ${failed} failed, ${tally.skipped} skipped`);
   return failed;
 }
 
-/** The lines around each failure. */
-function relevant(lines: readonly string[]): string {
-  const shown = new Set<number>();
-  lines.forEach((line, index) => {
-    if (/^\s*not ok/u.test(line)) for (let at = index; at < index + 40; at += 1) shown.add(at);
-  });
-  return lines.filter((_, index) => shown.has(index)).join("\n");
+/** Keeps what tap says after each failure, for the end of a long run. Bounded: a suite that fails everywhere has said enough. */
+function failureLog(): { take(line: string): void; text(): string } {
+  const kept: string[] = [];
+  let wanted = 0;
+  return {
+    take(line) {
+      if (/^\s*not ok/u.test(line)) wanted = 40;
+      if (wanted === 0 || kept.length > 2000) return;
+      wanted -= 1;
+      kept.push(line);
+    },
+    text: () => kept.join("\n"),
+  };
 }
 
 const wanted = process.argv.slice(2);

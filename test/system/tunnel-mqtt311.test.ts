@@ -28,7 +28,10 @@ test(
     await first.tunnel.start();
     t.equal((await first.event("connected")).facts.mqtt, "3.1.1");
     t.same(broker.levels, [5, 4]);
-    t.notOk(first.events.some(({ kind }) => kind === "refused"), "a question answered is no refusal to report");
+    t.notOk(
+      first.events.some(({ kind }) => kind === "refused"),
+      "a question answered is no refusal to report",
+    );
     await first.tunnel.stop();
 
     const second = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
