@@ -20,6 +20,7 @@ export type Part =
   | "socat"
   | "flock"
   | "faketime"
+  | "casync"
   | "netns"
   | "mounts"
   | "bundles";
@@ -34,6 +35,7 @@ const WHY: Record<Part, string> = {
   socat: "needs socat: apt-get install socat",
   flock: "needs flock: apt-get install util-linux",
   faketime: "needs faketime: apt-get install faketime",
+  casync: "needs casync: apt-get install casync",
   netns: "needs network namespaces: run as root with iproute2",
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",

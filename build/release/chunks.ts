@@ -1,0 +1,119 @@
+// Cuts an image into a store of chunks and writes its index. Who has made a release before adds only what changed. [OTA-30] [OTA-31]
+import { mkdir, open, type FileHandle, rename, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { constants, zstdCompress } from "node:zlib";
+import { asFault, Fault } from "../../hal/fault.ts";
+import {
+  CHUNK_BYTES_MAX,
+  type ChunkRef,
+  chunkId,
+  chunkPath,
+  type ChunkSizes,
+  IMAGE_BYTES_MAX,
+  writeIndex,
+} from "../../ota/index/format/index.ts";
+import { CHUNK_SIZES, firstChunk } from "./chunker.ts";
+
+const compress = promisify(zstdCompress);
+
+/** Slow to make, as fast to read as any other. */
+const ZSTD_LEVEL = 15;
+/** Frames of at most this window, whatever the level asks for: devices refuse more. 2^20 covers the largest chunk. */
+const ZSTD_WINDOW_LOG = Math.log2(CHUNK_BYTES_MAX);
+
+export interface ImageToChunk {
+  readonly image: string;
+  /** Replaced whole. */
+  readonly index: string;
+  /** Directory of chunks, made when missing; what is there stays. */
+  readonly store: string;
+  readonly sizes?: ChunkSizes;
+}
+
+export interface Chunked {
+  readonly imageBytes: number;
+  readonly chunks: number;
+  /** Chunks the store did not have, and what they take there. */
+  readonly added: number;
+  readonly addedBytes: number;
+}
+
+/**
+ * Memory: one chunk at a time, and 40 bytes of index each.
+ * @throws Fault `index.invalid` for an image above {@link IMAGE_BYTES_MAX}, `index.too-large`, `file.read-failed`, `file.write-failed`.
+ */
+export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: ImageToChunk): Promise<Chunked> {
+  await using file = await openImage(image);
+  const refs: Pick<ChunkRef, "id" | "length">[] = [];
+  let imageBytes = 0;
+  let added = 0;
+  let addedBytes = 0;
+  const window = Buffer.alloc(sizes.maxBytes);
+  for (;;) {
+    const seen = await fill(file, window, imageBytes);
+    if (seen === 0) break;
+    const bytes = window.subarray(0, firstChunk(window.subarray(0, seen), sizes));
+    const ref = { id: chunkId(bytes), length: bytes.byteLength };
+    const stored = await addChunk(store, ref.id, bytes);
+    if (stored > 0) added += 1;
+    addedBytes += stored;
+    refs.push(ref);
+    imageBytes += ref.length;
+    if (imageBytes > IMAGE_BYTES_MAX)
+      throw new Fault("index.invalid", `chunk "${image}": it has more than ${IMAGE_BYTES_MAX} bytes`);
+  }
+  await replace(index, writeIndex(refs, sizes));
+  return { imageBytes, chunks: refs.length, added, addedBytes };
+}
+
+async function openImage(path: string): Promise<FileHandle> {
+  try {
+    return await open(path);
+  } catch (error) {
+    throw asFault(error, "file.read-failed", `read the image "${path}"`);
+  }
+}
+
+async function fill(file: FileHandle, window: Buffer, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < window.byteLength) {
+    const { bytesRead } = await file.read(window, filled, window.byteLength - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
+}
+
+/** @returns the bytes it took, 0 when the store had it: a name says its content, so what is there is right or somebody has tampered with it. */
+async function addChunk(store: string, id: string, bytes: Uint8Array): Promise<number> {
+  const path = join(store, chunkPath(id));
+  if (await exists(path)) return 0;
+  const encoded = await compress(bytes, {
+    pledgedSrcSize: bytes.byteLength,
+    params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_windowLog]: ZSTD_WINDOW_LOG },
+  });
+  await mkdir(dirname(path), { recursive: true });
+  await replace(path, encoded);
+  return encoded.byteLength;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw asFault(error, "file.read-failed", `look for "${path}"`);
+  }
+}
+
+/** Whole or not at all, for whoever serves the directory meanwhile. */
+async function replace(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.new-${process.pid}`;
+  try {
+    await writeFile(temporary, bytes);
+    await rename(temporary, path);
+  } catch (error) {
+    throw asFault(error, "file.write-failed", `write "${path}"`);
+  }
+}

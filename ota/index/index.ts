@@ -1,0 +1,1 @@
+export { verifyChunk } from "./verify.ts";

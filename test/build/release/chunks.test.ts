@@ -1,0 +1,51 @@
+// Cutting images into chunks: everything is found again, and little changes where little changed.
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { CHUNK_SIZES, firstChunk } from "../../../build/release/chunker.ts";
+import { chunkImage } from "../../../build/release/chunks.ts";
+import { readIndex } from "../../../ota/index/format/index.ts";
+import { imageOf } from "../../lab/images.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+test("[OTA-30] chunks are within their bounds and make the whole image", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const places = { image: join(directory, "image"), index: join(directory, "image.caibx"), store: join(directory, "store") };
+  const image = imageOf(2_000_000);
+  await writeFile(places.image, image);
+  const made = await chunkImage(places);
+  const index = readIndex(await readFile(places.index));
+  t.equal(index.imageBytes, image.byteLength);
+  t.equal(made.chunks, index.count);
+  t.equal(made.added, (await readdir(places.store, { recursive: true })).filter((name) => name.endsWith(".cacnk")).length);
+  const again = await chunkImage(places);
+  t.match(again, { added: 0, addedBytes: 0, imageBytes: image.byteLength });
+});
+
+test("bytes put in at the front change the chunks at the front only", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const places = { image: join(directory, "image"), index: join(directory, "image.caibx"), store: join(directory, "store") };
+  const image = imageOf(3_000_000);
+  await writeFile(places.image, image);
+  await chunkImage(places);
+  await writeFile(places.image, Buffer.concat([Buffer.from("a line more\n"), image]));
+  const { chunks, added } = await chunkImage(places);
+  t.ok(added <= 3 && added < chunks / 5, `${added} of ${chunks} chunks are new`);
+});
+
+test("a cut depends on the bytes before it only, and comes between the bounds", async (t) => {
+  const image = imageOf(1_000_000);
+  const cut = firstChunk(image, CHUNK_SIZES);
+  t.ok(cut >= CHUNK_SIZES.minBytes && cut <= CHUNK_SIZES.maxBytes);
+  t.equal(firstChunk(image.subarray(0, cut), CHUNK_SIZES), cut);
+  t.equal(firstChunk(Buffer.concat([image.subarray(0, cut), Buffer.alloc(9)]), CHUNK_SIZES), cut);
+  t.equal(firstChunk(Buffer.alloc(1_000_000), CHUNK_SIZES), CHUNK_SIZES.maxBytes, "nothing to cut by");
+  t.equal(firstChunk(image, { minBytes: 4096, avgBytes: 4096, maxBytes: 4096 }), 4096);
+});
+
+test("the cuts are those of every release before: the chunks of a fixed image", async (t) => {
+  const image = imageOf(600_000, "pinned");
+  const lengths: number[] = [];
+  for (let at = 0; at < image.byteLength; at += lengths.at(-1) ?? 1) lengths.push(firstChunk(image.subarray(at), CHUNK_SIZES));
+  t.same(lengths, [213_827, 134_377, 251_796]);
+});
