@@ -9,14 +9,13 @@ import type { AgentParts } from "./ports.ts";
 import { createReporter } from "./report/index.ts";
 import { composeSnapshot } from "./status/index.ts";
 import type { Snapshot } from "./status/format.ts";
-import { createTimeSync, type TimeSync } from "./time/index.ts";
+import { createTimeSync, createTimeWatch, type TimeSync, type TimeWatch } from "./time/index.ts";
 import { createLink, type Link } from "./link/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { DeviceIdentity } from "../hal/identity/format.ts";
 import { createCertificateStore } from "../provisioning/certificate/index.ts";
 import { createEstEnroller, type Hub } from "../provisioning/enrollers/index.ts";
 import { type WardenClient, wardenClient } from "../warden/client/index.ts";
-import type { ClockState } from "../warden/protocol/format.ts";
 
 /** A stopping agent says goodbye, but not for ever. */
 const LAST_ENTRIES_MS_MAX = 2_000;
@@ -33,11 +32,9 @@ export interface Agent {
 
 interface Held {
   life: LifeState;
-  clock: ClockState | undefined;
   identity: DeviceIdentity | undefined;
   link: Link | undefined;
   time: TimeSync | undefined;
-  timeFault: Fault | undefined;
   console: Console | undefined;
   local: LocalSocket | undefined;
   living: Promise<void>;
@@ -49,11 +46,9 @@ export function createAgent(parts: AgentParts): Agent {
   const failure = Promise.withResolvers<never>();
   const held: Held = {
     life: "blank",
-    clock: undefined,
     identity: undefined,
     link: undefined,
     time: undefined,
-    timeFault: undefined,
     console: undefined,
     local: undefined,
     living: Promise.resolve(),
@@ -85,27 +80,15 @@ export function createAgent(parts: AgentParts): Agent {
     void held.link?.announce(held.life);
   };
 
-  /** Never throws: a hub without time is no reason to stop, and is tried again with the next connection. */
-  const syncTime = async (dates: "in-doubt" | "believed"): Promise<void> => {
-    try {
-      held.clock = (await warden.call("status.read", {})).clock;
-      const state = await held.time?.sync(dates);
-      if (state === undefined) return;
-      held.clock = state;
-      held.timeFault = undefined;
-      if (state.state === "synced") keeper.wake();
-    } catch (error) {
-      const fault = asFault(error, "enrol.unreachable", "ask the hub for the time");
-      if (isImpostor(fault) && held.timeFault?.code !== fault.code)
-        reporter.note({
-          event: "hub.untrusted",
-          result: "refused",
-          detail: { code: fault.code, message: fault.message.slice(0, 512) },
-        });
-      held.timeFault = fault;
-      log(`time: ${held.timeFault.code}: ${held.timeFault.message}`);
-    }
-  };
+  const time: TimeWatch = createTimeWatch({
+    warden,
+    source: () => held.time,
+    clock,
+    signal: stopped.signal,
+    log,
+    note: (entry) => reporter.note(entry),
+    onSynced: () => keeper.wake(),
+  });
 
   const keeper = createIdentityKeeper({
     warden,
@@ -116,7 +99,7 @@ export function createAgent(parts: AgentParts): Agent {
     enterpriseNumber: config.enterpriseNumber,
     clock,
     random: parts.random,
-    clockTrusted: () => held.clock !== undefined && held.clock.state !== "unset",
+    clockTrusted: () => (time.clock()?.state ?? "unset") !== "unset",
     settleKey: parts.settleKey,
     note: (entry) => reporter.note(entry),
     onIdentity: async (identity) => {
@@ -129,12 +112,12 @@ export function createAgent(parts: AgentParts): Agent {
         courier,
         operations,
         credentials: () => keeper.credentials(),
-        clockState: () => held.clock,
+        clockState: () => time.clock(),
         protection: () => keeper.status().key?.protection,
         note: (entry) => reporter.note(entry),
         onEvent: onTunnel,
       });
-      await syncTime("believed");
+      await time.sync("believed");
     },
     onProgress: (progress) => {
       if (progress.kind === "key-ready") live({ kind: "key-ready" });
@@ -142,7 +125,7 @@ export function createAgent(parts: AgentParts): Agent {
       if (progress.kind === "certificate-ready") live({ kind: "certificate-ready" });
       if (progress.kind !== "waiting") return;
       log(`enrolment waits ${Math.round(progress.forMs / 1000)} s: ${progress.fault.code}: ${progress.fault.message}`);
-      if (progress.fault.code === "tls.hub-dates") void syncTime("in-doubt");
+      if (progress.fault.code === "tls.hub-dates") void time.sync("in-doubt");
     },
     onCertificate: () => {
       if (!stopped.signal.aborted) void held.link?.connect();
@@ -156,7 +139,7 @@ export function createAgent(parts: AgentParts): Agent {
         live({ kind: "connected" });
         keeper.connected();
         courier.connected();
-        void syncTime("believed");
+        void time.sync("believed");
         return;
       case "disconnected":
         courier.disconnected();
@@ -165,9 +148,9 @@ export function createAgent(parts: AgentParts): Agent {
       case "refused":
         keeper.refused(event.fault);
         if (event.fault.code === "tls.hub-dates" || event.fault.code === "tunnel.refused")
-          void syncTime(event.fault.code === "tls.hub-dates" ? "in-doubt" : "believed").then(() =>
-            event.fault.code === "tls.hub-dates" ? held.link?.tunnel.reconnectNow() : undefined,
-          );
+          void time
+            .sync(event.fault.code === "tls.hub-dates" ? "in-doubt" : "believed")
+            .then(() => (event.fault.code === "tls.hub-dates" ? held.link?.tunnel.reconnectNow() : undefined));
         return;
       default:
         return;
@@ -179,7 +162,7 @@ export function createAgent(parts: AgentParts): Agent {
       told(warden.call("status.read", {}), "protocol.closed"),
       told(parts.vitals.read(), "file.read-failed"),
     ]);
-    if ("value" in wardenTold) held.clock = wardenTold.value.clock;
+    if ("value" in wardenTold) time.saw(wardenTold.value.clock);
     const identity = keeper.status();
     const courierTrouble = courier.trouble();
     return composeSnapshot({
@@ -194,7 +177,7 @@ export function createAgent(parts: AgentParts): Agent {
         ...identity.faults,
         ...operations.troubles(),
         ...(held.console?.troubles() ?? []),
-        ...[reporter.trouble(), held.timeFault, held.link?.fault()].flatMap((fault) =>
+        ...[reporter.trouble(), time.fault(), held.link?.fault()].flatMap((fault) =>
           fault === undefined ? [] : [{ code: fault.code, message: fault.message }],
         ),
         ...(courierTrouble === undefined ? [] : [{ code: "witness.conflict" as const, message: courierTrouble }]),
@@ -241,10 +224,6 @@ export function createAgent(parts: AgentParts): Agent {
       warden.close();
     },
   };
-}
-
-function isImpostor({ code }: Fault): boolean {
-  return code === "tls.hub-untrusted" || code === "tls.hub-name";
 }
 
 /** A part's word, or why it gave none: a status must come out whatever is broken. */

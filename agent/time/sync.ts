@@ -6,9 +6,7 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { ClockState } from "../../warden/protocol/format.ts";
-
-/** Asked for by failures of any number: the hub is asked at most this often. */
-const ASK_AGAIN_AFTER_MS = 10_000;
+import { ASK_AGAIN_AFTER_MS } from "./limits.ts";
 
 export interface TimeSync {
   /**
@@ -32,6 +30,7 @@ export function createTimeSync(parts: {
   const ask = async (dates: "strict" | "waived"): Promise<ClockState> => {
     const { nonce } = await warden.call("time.nonce", {});
     const body = JSON.stringify({ deviceId, nonce });
+    asked.atMs = clock.monotonicMs();
     const question = { path: HUB_TIME_PATH, body, answer: hubTimeResponseSchema, bytesMax: HUB_TIME_BYTES_MAX };
     const response = await askHubTime(hub, dates, question, { signal });
     return warden.call("time.set", response);
@@ -42,7 +41,6 @@ export function createTimeSync(parts: {
       const { clock: before } = await warden.call("status.read", {});
       if (before.state === "synced" && dates === "believed") return before;
       if (clock.monotonicMs() - asked.atMs < ASK_AGAIN_AFTER_MS) return undefined;
-      asked.atMs = clock.monotonicMs();
       if (before.state === "unset" || dates === "in-doubt") return ask("waived");
       try {
         return await ask("strict");
