@@ -10,7 +10,8 @@ export interface EventLog {
   readonly tunnel: (event: TunnelEvent) => void;
   readonly dropped: (drop: Drop) => void;
   readonly spoolFault: (error: unknown) => void;
-  /** The last failure of the spool's disk, until a drop or message shows that it works again. */
+  readonly spoolWorks: () => void;
+  /** The last failure of the spool's disk, until a message on it shows that it works again. */
   readonly fault: () => Fault | undefined;
 }
 
@@ -93,6 +94,9 @@ export function createEventLog(note: (entry: AuditEntry) => void, log: (line: st
     spoolFault(error) {
       told.fault = asFault(error, "file.write-failed", "write the message spool");
       log(`spool: ${told.fault.code}: ${told.fault.message}`);
+    },
+    spoolWorks() {
+      told.fault = undefined;
     },
     fault: () => told.fault,
   };

@@ -85,6 +85,7 @@ export async function createLink(link: LinkParts): Promise<Link> {
   tunnel.onMessage("operation", operationMessageSchema, async ({ body }) => {
     const answer = await operations.perform({ channel: "tunnel", certificate: held.hub }, body);
     await tunnel.publish("result", { kind: "operation", answer });
+    events.spoolWorks();
   });
   return {
     tunnel,
@@ -97,7 +98,7 @@ export async function createLink(link: LinkParts): Promise<Link> {
       await tunnel.start();
     },
     async announce(life) {
-      await tunnel.publish("event", { kind: "life", life }).catch(events.spoolFault);
+      await tunnel.publish("event", { kind: "life", life }).then(events.spoolWorks, events.spoolFault);
     },
     fault: events.fault,
     async stop() {
