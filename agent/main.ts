@@ -119,6 +119,7 @@ async function mayUseTpm(config: AgentConfig, files: DurableFiles): Promise<bool
     return (await chooseKeyStore(stores(config, files))).store.protection === "tpm";
   } catch (error) {
     if (error instanceof Fault && error.code === "key.tpm-unavailable") return true;
+    if (error instanceof Fault && error.code === "key.mismatch") return false; // nothing to use: the agent says so where it is asked
     throw error;
   }
 }
