@@ -1,13 +1,14 @@
 // The warden: settles who the machine is, opens the log, then answers the agent. Everything it touches comes in as ports.
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
+import { tokenBucket } from "../hal/pace/index.ts";
 import type { AppendFiles, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import type { HubKeys } from "./anchors.ts";
 import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity } from "./identity/index.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
-import { openSession, refusals, type Session, tokenBucket } from "./protocol/index.ts";
+import { openSession, refusals, type Session } from "./protocol/index.ts";
 import { type ClockBounds, openTimeKeeper, type TimeKeeper } from "./time/index.ts";
 import { wardenHandlers } from "./verbs.ts";
 

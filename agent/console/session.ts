@@ -1,12 +1,12 @@
 // One person at the cable, from the first key to the hang-up or the long silence. [CON-1] [CON-3]
 import { randomBytes } from "node:crypto";
 import { check } from "../../hal/format/schema.ts";
+import { tokenBucket } from "../../hal/pace/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { type OperationAnswer, OPERATIONS } from "../operations/format.ts";
 import type { Operations } from "../operations/index.ts";
 import { plainJson, renderStatus } from "../status/index.ts";
-import { fullBucket, takeToken } from "./bucket.ts";
 import type { Chunk, Chunks } from "./chunks.ts";
 import { type Command, commandOf } from "./commands.ts";
 import { COMMAND_REFILL_MS, COMMANDS_BURST_MAX, IDLE_MS_MAX } from "./limits.ts";
@@ -33,8 +33,6 @@ export interface SessionParts {
   readonly clock: Clock;
   readonly host: () => Host;
 }
-
-const COMMAND_RATE = { tokensMax: COMMANDS_BURST_MAX, refillMs: COMMAND_REFILL_MS };
 
 /**
  * Serves the session that begins with `first`. Commands run one after the other; what is typed meanwhile waits in the line's own bounded buffer.
@@ -73,7 +71,7 @@ function createDialogue(
   { print, operations, record, clock, host }: SessionParts,
   session: string,
 ): { take(event: LineEvent): Promise<void> } {
-  let bucket = fullBucket(COMMAND_RATE, clock.monotonicMs());
+  const bucket = tokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
   let flooding = false;
   let asked = 0;
 
@@ -89,15 +87,13 @@ function createDialogue(
 
   /** One record for a whole flood: the trail must not be what is flooded. */
   async function mayGoOn(): Promise<boolean> {
-    const taken = takeToken(bucket, COMMAND_RATE, clock.monotonicMs());
-    bucket = taken.bucket;
-    if (taken.waitMs === 0) {
+    if (bucket.take()) {
       flooding = false;
       return true;
     }
     if (!flooding) await refused("too many commands at once");
     flooding = true;
-    await print(tooManyText(taken.waitMs));
+    await print(tooManyText(bucket.dueMs()));
     return false;
   }
 

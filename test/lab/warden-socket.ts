@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { Fault } from "../../hal/fault.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
+import { tokenBucket } from "../../hal/pace/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { type WardenClient, wardenClient } from "../../warden/client/index.ts";
-import { type Handlers, openSession, refusals, tokenBucket } from "../../warden/protocol/index.ts";
+import { type Handlers, openSession, refusals } from "../../warden/protocol/index.ts";
 import { serveSocket, type SocketServer } from "../../warden/socket/index.ts";
 import { VERBS } from "./verbs.ts";
 

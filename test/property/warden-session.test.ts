@@ -2,9 +2,10 @@
 import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
+import { tokenBucket } from "../../hal/pace/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, wardenAnswerSchema } from "../../warden/protocol/format.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
-import { openSession, refusals, tokenBucket } from "../../warden/protocol/index.ts";
+import { openSession, refusals } from "../../warden/protocol/index.ts";
 import { fakeClock } from "../lab/fake-clock.ts";
 import { VERBS } from "../lab/verbs.ts";
 

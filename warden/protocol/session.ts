@@ -1,6 +1,6 @@
 // One connection's conversation: hello first, paced, bounded, refusals answered and recorded. Knows no socket. [OPS-1] [OPS-2]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Bucket } from "./bucket.ts";
+import type { Bucket } from "../../hal/pace/index.ts";
 import { decodeRequest, encodeFault, encodeResult, type Request } from "./codec.ts";
 import { dispatch, type Handlers, printable } from "./dispatch.ts";
 import { PROTOCOL_PENDING_MAX } from "./format.ts";

@@ -1,9 +1,10 @@
 // A conversation, line by line, against handlers that a test holds.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
+import { tokenBucket } from "../../../hal/pace/index.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
-import { type Handlers, openSession, refusals, type Session, tokenBucket } from "../../../warden/protocol/index.ts";
+import { type Handlers, openSession, refusals, type Session } from "../../../warden/protocol/index.ts";
 import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "../../../warden/protocol/limits.ts";
 import { type FakeClock, fakeClock } from "../../lab/fake-clock.ts";
 import { NONCE, VERBS } from "../../lab/verbs.ts";

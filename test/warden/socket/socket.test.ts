@@ -3,13 +3,14 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxClock } from "../../../hal/linux/index.ts";
+import { tokenBucket } from "../../../hal/pace/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { serveSocket } from "../../../warden/socket/index.ts";
 import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
 import { faultOf } from "../../lab/faults.ts";
 import { VERBS } from "../../lab/verbs.ts";
 import { connectTo, hostilePeer, serveVerbs } from "../../lab/warden-socket.ts";
-import { openSession, refusals, tokenBucket } from "../../../warden/protocol/index.ts";
+import { openSession, refusals } from "../../../warden/protocol/index.ts";
 
 const REQUEST = '{"id":2,"verb":"time.nonce","args":{}}\n';
 const clock = linuxClock();

@@ -1,9 +1,11 @@
-// A token bucket by the monotonic clock. [OPS-2]
-import type { Clock } from "../../hal/ports.ts";
+// A token bucket by the monotonic clock: a wall clock that steps gives nobody more.
+import type { Clock } from "../ports.ts";
 
 export interface Bucket {
-  /** Takes one; false when there is none. */
-  take(): boolean;
+  /** Takes `count`, one unless told; false, and none taken, when there are fewer. More than the bucket ever holds are never there. */
+  take(count?: number): boolean;
+  /** Until one may be taken, milliseconds; 0 when one is there. */
+  dueMs(): number;
   /** Takes one, waiting for it; at once true when one is there. False when `signal` aborts first. Callers are served in turn. */
   wait(signal: AbortSignal): Promise<boolean>;
 }
@@ -19,21 +21,26 @@ export function tokenBucket(clock: Pick<Clock, "monotonicMs" | "sleep">, burstMa
     tokens = Math.min(burstMax, tokens + (nowMs - countedAtMs) / periodMs);
     countedAtMs = nowMs;
   };
-  const take = (): boolean => {
+  const take = (count = 1): boolean => {
     refill();
-    if (tokens < 1) return false;
-    tokens -= 1;
+    if (tokens < count) return false;
+    tokens -= count;
     return true;
+  };
+  const dueMs = (): number => {
+    refill();
+    return Math.max(0, Math.ceil((1 - tokens) * periodMs));
   };
   const waitInTurn = async (signal: AbortSignal): Promise<boolean> => {
     while (!signal.aborted) {
       if (take()) return true;
-      await clock.sleep(Math.max(1, Math.ceil((1 - tokens) * periodMs)), signal);
+      await clock.sleep(Math.max(1, dueMs()), signal);
     }
     return false;
   };
   return {
     take,
+    dueMs,
     wait: (signal) => {
       const mine = line.then(() => waitInTurn(signal));
       line = mine;

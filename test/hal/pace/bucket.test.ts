@@ -1,6 +1,6 @@
 // How often somebody may.
 import { test } from "tap";
-import { tokenBucket } from "../../../warden/protocol/index.ts";
+import { tokenBucket } from "../../../hal/pace/index.ts";
 import { fakeClock } from "../../lab/fake-clock.ts";
 
 test("[OPS-2] a burst, then one a period, never more than the burst saved up", async (t) => {
@@ -39,4 +39,26 @@ test("[OPS-2] who waits is served in turn at the bucket's pace, and let go when 
   const gone = bucket.wait(over.signal);
   over.abort();
   t.equal(await gone, false);
+});
+
+test("the wait that is told is the wait, to the millisecond", async (t) => {
+  const clock = fakeClock();
+  const bucket = tokenBucket(clock, 3, 1000);
+  t.equal(bucket.dueMs(), 0);
+  for (let n = 0; n < 3; n++) bucket.take();
+  t.equal(bucket.dueMs(), 1000);
+  await clock.advance(250);
+  t.equal(bucket.dueMs(), 750);
+  await clock.advance(749);
+  t.notOk(bucket.take());
+  await clock.advance(bucket.dueMs());
+  t.ok(bucket.take());
+});
+
+test("several at once: all of them or none, and never more than the bucket holds", async (t) => {
+  const clock = fakeClock();
+  const bucket = tokenBucket(clock, 10, 100);
+  t.same([bucket.take(11), bucket.take(8), bucket.take(3), bucket.take(2)], [false, true, false, true]);
+  await clock.advance(100);
+  t.same([bucket.take(2), bucket.take(1)], [false, true]);
 });
