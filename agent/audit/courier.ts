@@ -12,6 +12,8 @@ export interface CourierPorts {
   /** Publishes one delivery. Resolves when the broker has it. */
   readonly deliver: (body: AuditDelivery["body"]) => Promise<void>;
   readonly clock: Clock;
+  /** In [0, 1): a fleet whose hub was away must not deliver in step. */
+  readonly random: () => number;
 }
 
 export interface Courier {
@@ -22,8 +24,8 @@ export interface Courier {
   poke(): void;
   /** The hub's answer, validated at the tunnel's edge. */
   answer(body: AuditAnswer["body"]): void;
-  /** Why nothing is carried, when something is wrong; for the status. */
-  trouble(): string | undefined;
+  /** Why nothing is carried, until something is again; for the status. */
+  trouble(): Fault | undefined;
   stop(): Promise<void>;
 }
 
@@ -35,13 +37,18 @@ interface Session {
   /** Where the hub is; undefined until the warden's witnessed size is asked or the hub has said. */
   hubSize: number | undefined;
   answered: ((body: AuditAnswer["body"]) => void) | undefined;
-  trouble: string | undefined;
   readonly done: Promise<void>;
+}
+
+interface Current {
+  session: Session | undefined;
+  /** Outlives the session: a hub that has disowned the log has not owned it again because the network failed. */
+  trouble: Fault | undefined;
 }
 
 /** One delivery at a time: nothing waits in memory but the records on their way. */
 export function createCourier(ports: CourierPorts): Courier {
-  const current: { session: Session | undefined } = { session: undefined };
+  const current: Current = { session: undefined, trouble: undefined };
   const end = (): Promise<void> => {
     const { session } = current;
     current.session = undefined;
@@ -58,34 +65,35 @@ export function createCourier(ports: CourierPorts): Courier {
         poked: new AbortController(),
         hubSize: undefined,
         answered: undefined,
-        trouble: undefined,
         done: promise,
       };
       current.session = session;
-      void carry(ports, session).then(resolve);
+      void carry(ports, current, session).then(resolve);
     },
     disconnected: () => void end(),
     poke: () => current.session?.poked.abort(),
     answer: (body) => current.session?.answered?.(body),
-    trouble: () => current.session?.trouble,
+    trouble: () => current.trouble,
     stop: end,
   };
 }
 
 /** Never rejects: what goes wrong is waited out and shown as trouble. */
-async function carry(ports: CourierPorts, session: Session): Promise<void> {
+async function carry(ports: CourierPorts, current: Current, session: Session): Promise<void> {
   let failures = 0;
   while (!session.ended.signal.aborted) {
     session.poked = new AbortController();
     try {
       const more = await deliverOnce(ports, session);
       failures = 0;
-      session.trouble = undefined;
+      current.trouble = undefined;
       if (!more) await ports.clock.sleep(LOOK_INTERVAL_MS, session.poked.signal);
     } catch (error) {
-      session.trouble = asFault(error, "tunnel.closed", "deliver audit records").message;
+      if (session.ended.signal.aborted) return; // a connection that ended is no trouble of the trail
+      current.trouble = asFault(error, "tunnel.closed", "deliver audit records");
       failures += 1;
-      await ports.clock.sleep(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(failures - 1, 16)), session.ended.signal);
+      const bound = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(failures - 1, 16));
+      await ports.clock.sleep(bound * (0.5 + ports.random() / 2), session.ended.signal);
     }
   }
 }
@@ -133,6 +141,8 @@ async function ask(
   session: Session,
   body: AuditDelivery["body"],
 ): Promise<AuditAnswer["body"]> {
+  // a session that ended while the warden was asked must not deliver on the next one's connection
+  if (session.ended.signal.aborted) throw new Fault("tunnel.closed", "deliver audit records: the connection has ended");
   const { promise, resolve } = Promise.withResolvers<AuditAnswer["body"] | undefined>();
   const settled = new AbortController();
   session.answered = resolve;

@@ -34,31 +34,31 @@ export function createReporter(parts: {
     onAppended();
   };
 
-  /** The oldest first, again and again; an entry that the warden refuses for what it is must not hold up the others. */
-  const drain = async (): Promise<void> => {
-    let delayMs = RETRY_MS_MIN;
-    for (let entry = waiting[0]; entry !== undefined; entry = waiting[0]) {
-      try {
-        await append(entry);
-        waiting.shift();
-        delayMs = RETRY_MS_MIN;
-        state.fault = undefined;
-        if (state.lost > 0)
-          waiting.push({
-            event: "spool.dropped",
-            result: "failed",
-            detail: { what: "audit entries of the agent", count: state.lost },
-          });
-        state.lost = 0;
-      } catch (error) {
-        state.fault = asFault(error, "protocol.closed", "record what the agent saw");
-        if (closed.signal.aborted) return;
-        if (PASSING.has(state.fault.code)) {
-          await clock.sleep(delayMs, closed.signal);
-          delayMs = Math.min(delayMs * 2, RETRY_MS_MAX);
-        } else waiting.shift();
-      }
+  /** One entry, the oldest. An entry that the warden refuses for what it is must not hold up the others. @returns how long to wait before the next look. */
+  const deliver = async (entry: AuditEntry, delayMs: number): Promise<number> => {
+    try {
+      await append(entry);
+    } catch (error) {
+      state.fault = asFault(error, "protocol.closed", "record what the agent saw");
+      if (PASSING.has(state.fault.code)) return Math.min(Math.max(delayMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
+      waiting.shift();
+      return 0;
     }
+    waiting.shift();
+    state.fault = undefined;
+    if (state.lost > 0) waiting.push(lostEntry(state.lost));
+    state.lost = 0;
+    return 0;
+  };
+
+  const drain = async (): Promise<void> => {
+    let delayMs = 0;
+    for (let entry = waiting[0]; entry !== undefined; entry = waiting[0]) {
+      delayMs = await deliver(entry, delayMs);
+      if (delayMs > 0 && closed.signal.aborted) break;
+      if (delayMs > 0) await clock.sleep(delayMs, closed.signal);
+    }
+    state.draining = undefined; // at once, with no await after the last look: an entry noted now starts the next round
   };
 
   return {
@@ -69,7 +69,7 @@ export function createReporter(parts: {
         return;
       }
       waiting.push(entry);
-      state.draining ??= drain().finally(() => (state.draining = undefined));
+      state.draining ??= drain();
     },
     trouble: () => state.fault,
     async close(waitMs) {
@@ -82,11 +82,9 @@ export function createReporter(parts: {
   };
 }
 
-/** Faults that another moment may cure. */
-const PASSING: ReadonlySet<string> = new Set([
-  "protocol.closed",
-  "protocol.rate-limited",
-  "audit.full",
-  "audit.write-failed",
-  "file.no-space",
-]);
+function lostEntry(count: number): AuditEntry {
+  return { event: "spool.dropped", result: "failed", detail: { what: "audit entries of the agent", count } };
+}
+
+/** Faults that another moment may cure. Not `audit.full`: the warden has dropped and counted that entry, and one more severe behind it may be taken. [AUD-11] */
+const PASSING: ReadonlySet<string> = new Set(["protocol.closed", "protocol.rate-limited", "audit.write-failed", "file.no-space"]);
