@@ -1,6 +1,7 @@
 // The machine, as the rest of the program sees it: few verbs each, the contract is in the words.
 // hal/linux implements them; test/contract runs one suite on each implementation.
 import type { Fingerprint, HardwareFacts, Protection } from "./identity/format.ts";
+import type { BootPlan, SlotName, SlotPart } from "./slots/format.ts";
 
 /** A directory of small files that survive a power cut whole. Names are one path component, `[a-z0-9][a-z0-9._-]*`. */
 export interface DurableFiles {
@@ -112,4 +113,60 @@ export interface VitalSigns {
   readonly memoryAvailableBytes: number;
   /** Resident set of this process. */
   readonly residentBytes: number;
+}
+
+/** The places of the machine's system: one runs, the other may be written. [OTA-33] */
+export interface Slots {
+  /** The slot this boot runs from. @throws Fault `slot.unknown` when the boot did not say. */
+  running(): Promise<SlotName>;
+  /**
+   * Opens a part for writing; what it holds stays until it is overwritten. One writer a part at a time.
+   * @param bytes what the part will have.
+   * @throws Fault `slot.in-use` for the slot that runs; `slot.too-small`; `slot.busy`; `slot.write-failed`; `file.not-regular`, `file.untrusted-owner`.
+   */
+  open(slot: SlotName, part: SlotPart, bytes: number): Promise<SlotWriter>;
+}
+
+/** One part of a slot, open for writing. */
+export interface SlotWriter {
+  /** All of `bytes`, or a fault. Durable only after {@link sync}. @throws Fault `slot.write-failed`. */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** From the device itself where the driver can, else from the kernel's memory. Fewer bytes at the end. @throws Fault `slot.read-failed`. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** What was written survives a power cut. After a fault nothing written since the last sync counts. @throws Fault `slot.write-failed`. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the boot loader is told. Each change is one: a power cut leaves the plan before it or after it. [OTA-34] */
+export interface BootChoice {
+  /** @throws Fault `boot.plan-invalid`; `file.*` as for state files. */
+  read(): Promise<BootPlan>;
+  /** The next boot is from `slot`, and the one after it from the committed slot again. */
+  tryOnce(slot: SlotName): Promise<void>;
+  /** Every boot is from `slot`. */
+  commit(slot: SlotName): Promise<void>;
+  /** As if nothing had been to try. */
+  cancel(): Promise<void>;
+}
+
+/** A directory in which another user leaves files for us. Nothing in it is trusted: not the names, not the kinds, not that a file stays as it is. [OTA-32] */
+export interface Courier {
+  /**
+   * Opens once, judges what was opened, reads it once.
+   * @param name one path component, `[a-z0-9][a-z0-9._-]*`.
+   * @returns undefined when there is none.
+   * @throws Fault `file.too-large`, `file.not-regular`, `file.read-failed`.
+   */
+  take(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+}
+
+/** The other end of a {@link Courier}. */
+export interface CourierDrop {
+  /** There whole or not at all for who takes it; need not survive a power cut. @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`. */
+  put(name: string, bytes: Uint8Array): Promise<void>;
+  /** No fault when there is no such file. */
+  remove(name: string): Promise<void>;
+  /** Removes all there is. */
+  clear(): Promise<void>;
 }

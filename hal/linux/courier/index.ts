@@ -1,0 +1,2 @@
+export { linuxCourier } from "./courier.ts";
+export { linuxCourierDrop } from "./drop.ts";

@@ -1,0 +1,21 @@
+// Which slot runs: the boot loader says it to the kernel, the kernel to us. [OTA-33]
+import { join } from "node:path";
+import { Fault } from "../../fault.ts";
+import type { SlotName } from "../../slots/format.ts";
+import { readKernelFile } from "../files/index.ts";
+import { COMMAND_LINE_BYTES_MAX } from "./limits.ts";
+
+/** Said twice, the later one may come from somebody who edited the line: then nothing is known. */
+const SLOT_PATTERN = /(?:^|\s)sallyport\.slot=(\S*)/g;
+
+/** @throws Fault `slot.unknown` unless `sallyport.slot=a` or `=b` is in the kernel's command line, once. */
+export async function runningSlot(root: string): Promise<SlotName> {
+  const line = await readKernelFile(join(root, "proc/cmdline"), COMMAND_LINE_BYTES_MAX);
+  const found = [...(line ?? "").matchAll(SLOT_PATTERN)].map(([, slot]) => slot);
+  const [slot] = found;
+  if (found.length === 1 && (slot === "a" || slot === "b")) return slot;
+  throw new Fault(
+    "slot.unknown",
+    `tell which slot runs: expected sallyport.slot=a or =b once in the kernel's command line, found ${JSON.stringify(found.slice(0, 4))}`,
+  );
+}

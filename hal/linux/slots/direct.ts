@@ -1,0 +1,79 @@
+// Reading back what the device has, not what the kernel remembers of it. [OTA-33]
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { asFault } from "../../fault.ts";
+import { errnoOf, inTurns } from "../files/index.ts";
+import { ADDRESS_STEP_BYTES, DIRECT_BYTES_ALIGN } from "./limits.ts";
+
+export interface DirectReader {
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/**
+ * O_DIRECT, open(2), where the file system has it (tmpfs does not); else the kernel's pages, which show at least what write(2) was given.
+ * @param file the same file, open without it: read through when O_DIRECT does not work.
+ * @throws Fault `slot.read-failed`.
+ */
+export async function openDirect(path: string, file: FileHandle): Promise<DirectReader> {
+  const direct = await tryOpen(path);
+  const inTurn = inTurns();
+  let memory: Buffer | undefined = direct === undefined ? undefined : await alignedMemory(direct, DIRECT_BYTES_ALIGN);
+  const read = async (offset: number, length: number): Promise<Uint8Array> => {
+    if (direct === undefined || memory === undefined) return readUpTo(file, Buffer.allocUnsafeSlow(length), offset);
+    // whole sectors around what is asked for, into memory that starts where the device can write to
+    const from = Math.floor(offset / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
+    const span = Math.ceil((offset + length - from) / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
+    if (memory.byteLength < span) memory = (await alignedMemory(direct, span)) ?? memory;
+    const sectors = await readUpTo(direct, memory.subarray(0, span), from);
+    return Uint8Array.from(sectors.subarray(offset - from, offset - from + length));
+  };
+  return {
+    read: (offset, length) =>
+      inTurn(async () => {
+        try {
+          return await read(offset, length);
+        } catch (error) {
+          throw asFault(error, "slot.read-failed", `read "${path}" at ${offset}`);
+        }
+      }),
+    close: async () => direct?.close(),
+  };
+}
+
+async function tryOpen(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_DIRECT);
+  } catch (error) {
+    if (errnoOf(error) === "EINVAL") return undefined;
+    throw asFault(error, "slot.read-failed", `read "${path}"`);
+  }
+}
+
+/**
+ * Node does not say where a buffer lies: a read that the device refuses (EINVAL) was not aligned, so the start moves on until one is taken.
+ * @returns undefined where no start will do.
+ */
+async function alignedMemory(direct: FileHandle, bytes: number): Promise<Buffer | undefined> {
+  const memory = Buffer.allocUnsafeSlow(bytes + DIRECT_BYTES_ALIGN);
+  for (let start = 0; start < DIRECT_BYTES_ALIGN; start += ADDRESS_STEP_BYTES) {
+    try {
+      await direct.read(memory, start, DIRECT_BYTES_ALIGN, 0);
+      return memory.subarray(start, start + bytes);
+    } catch (error) {
+      if (errnoOf(error) !== "EINVAL") throw asFault(error, "slot.read-failed", "read back a slot");
+    }
+  }
+  return undefined;
+}
+
+/** read(2) may read less than there is; none at all is the end. */
+async function readUpTo(file: FileHandle, buffer: Buffer, position: number): Promise<Buffer> {
+  let length = 0;
+  while (length < buffer.byteLength) {
+    const { bytesRead } = await file.read(buffer, length, buffer.byteLength - length, position + length);
+    length += bytesRead;
+    if (bytesRead === 0 || bytesRead % DIRECT_BYTES_ALIGN !== 0) break; // a sector that is not full is the last
+  }
+  return buffer.subarray(0, length);
+}

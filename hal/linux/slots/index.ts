@@ -1,0 +1,2 @@
+export { fileBootChoice } from "./choice.ts";
+export { fileSlots, type FileSlotsOptions } from "./files.ts";

@@ -1,0 +1,6 @@
+/** A kernel command line, as the kernel bounds it (COMMAND_LINE_SIZE is 2048 on x86 and arm64, 4096 at most elsewhere). */
+export const COMMAND_LINE_BYTES_MAX = 4096;
+/** Reads past the page cache start and end on this: no disk has larger logical sectors. */
+export const DIRECT_BYTES_ALIGN = 4096;
+/** malloc aligns to this, so that one of 256 steps finds where a page starts. */
+export const ADDRESS_STEP_BYTES = 16;

@@ -1,0 +1,11 @@
+export {
+  type ChunkSource,
+  type InstallJournal,
+  installPart,
+  type PartToInstall,
+  type Progress,
+  readBack,
+  writeChunks,
+} from "./chunks.ts";
+export { courierSource } from "./courier.ts";
+export { MANIFEST_BYTES_MAX } from "./limits.ts";

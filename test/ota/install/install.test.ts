@@ -1,0 +1,168 @@
+// From a store of chunks into a slot.
+import { readFile } from "node:fs/promises";
+import { zstdCompressSync } from "node:zlib";
+import { test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
+import type { SlotWriter } from "../../../hal/ports.ts";
+import { installPart, type Progress, readBack, writeChunks } from "../../../ota/install/index.ts";
+import { type ChunkRef } from "../../../ota/index/format/index.ts";
+import { chunkedImage, twoSlots } from "../../lab/chunked.ts";
+import { imageOf } from "../../lab/images.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+/** The real writer, with what was asked of it. */
+function watched(slot: SlotWriter): SlotWriter & { readonly writes: (readonly [number, number])[]; syncs: number } {
+  const writes: (readonly [number, number])[] = [];
+  const seen = { writes, syncs: 0 };
+  return Object.assign(seen, {
+    write: async (offset: number, bytes: Uint8Array) => {
+      seen.writes.push([offset, bytes.byteLength]);
+      await slot.write(offset, bytes);
+    },
+    read: (offset: number, length: number) => slot.read(offset, length),
+    sync: async () => {
+      seen.syncs += 1;
+      await slot.sync();
+    },
+    close: () => slot.close(),
+  });
+}
+
+test("[OTA-33] a whole image is written, synced and read back; what was in the slot before is gone", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source, image } = await chunkedImage(directory, imageOf(2_000_003));
+  const { slots, b } = await twoSlots(directory);
+  const slot = watched(await slots.open("b", "root", index.imageBytes));
+  const progress: Progress[] = [];
+  const advanced: number[] = [];
+  const journal = { inPlace: async () => 0, advance: async (count: number) => void advanced.push(count) };
+  await installPart({ index, source, slot, journal, onProgress: (step) => progress.push(step) });
+  await slot.close();
+  t.ok(image.equals(await readFile(b)));
+  t.equal(advanced.at(-1), index.count);
+  t.ok(slot.syncs > advanced.length, "synced before the journal was told, and at the end");
+  const last = { chunks: index.count, bytes: image.byteLength, imageBytes: image.byteLength };
+  t.same(progress.at(-1), { phase: "reading-back", ...last });
+  t.same(progress.filter(({ phase }) => phase === "writing").at(-1), { phase: "writing", ...last });
+});
+
+test("[OTA-31] a tampered chunk is refused before a byte of it reaches the slot, and nothing is written after it", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source } = await chunkedImage(directory, imageOf(1_000_000));
+  const { slots } = await twoSlots(directory);
+  const victim = index.at(Math.floor(index.count / 2));
+  const tamper = async (ref: ChunkRef): Promise<Uint8Array> =>
+    ref.offset === victim.offset ? zstdCompressSync(Buffer.alloc(ref.length, "evil")) : source(ref);
+  const slot = watched(await slots.open("b", "root", index.imageBytes));
+  const before = await slot.read(victim.offset, victim.length);
+  await t.rejects(installPart({ index, source: tamper, slot }), { code: "chunk.tampered" });
+  t.notOk(slot.writes.some(([offset]) => offset === victim.offset));
+  t.same(await slot.read(victim.offset, victim.length), before);
+  const count = slot.writes.length;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(slot.writes.length, count, "nothing is under way any more");
+  await slot.close();
+});
+
+test("[OTA-31] every chunk is checked, the first and the last too", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source } = await chunkedImage(directory, imageOf(200_000));
+  const { slots } = await twoSlots(directory);
+  for (let n = 0; n < index.count; n++) {
+    const slot = watched(await slots.open("b", "root", index.imageBytes));
+    const victim = index.at(n);
+    const tamper = async (ref: ChunkRef): Promise<Uint8Array> => {
+      const encoded = Buffer.from(await source(ref));
+      if (ref.offset === victim.offset)
+        encoded.writeUInt8(encoded.readUInt8(encoded.byteLength >> 1) ^ 0x10, encoded.byteLength >> 1);
+      return encoded;
+    };
+    await t.rejects(installPart({ index, source: tamper, slot }), { code: "chunk.tampered" });
+    t.notOk(
+      slot.writes.some(([offset]) => offset === victim.offset),
+      `chunk ${n}`,
+    );
+    await slot.close();
+  }
+});
+
+test("[OTA-33] a slot that does not give back what was written is not taken", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source } = await chunkedImage(directory, imageOf(300_000));
+  const { slots } = await twoSlots(directory);
+  const slot = await slots.open("b", "root", index.imageBytes);
+  const lossy: SlotWriter = {
+    ...slot,
+    write: async (offset, bytes) => slot.write(offset, offset === 0 ? Buffer.alloc(bytes.byteLength) : bytes),
+  };
+  await t.rejects(installPart({ index, source, slot: lossy }), { code: "slot.mismatch", message: /chunk 0 / });
+  await writeChunks({ index, source, slot }, 0, index.count);
+  await t.resolves(readBack({ index, slot }));
+  await slot.close();
+});
+
+test("[OTA-33] an installation that is stopped says so, and writes nothing more", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source } = await chunkedImage(directory, imageOf(1_000_000));
+  const { slots } = await twoSlots(directory);
+  const slot = watched(await slots.open("b", "root", index.imageBytes));
+  const stop = new AbortController();
+  const onProgress = ({ chunks }: Progress): void => {
+    if (chunks === 20) stop.abort();
+  };
+  await t.rejects(installPart({ index, source, slot, signal: stop.signal, onProgress }), { code: "update.aborted" });
+  t.ok(slot.writes.length < index.count);
+  await slot.close();
+});
+
+test("[OTA-33] a source that fails ends the installation with its own fault", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index } = await chunkedImage(directory, imageOf(100_000));
+  const { slots } = await twoSlots(directory);
+  const slot = await slots.open("b", "root", index.imageBytes);
+  const source = async (): Promise<Uint8Array> => {
+    throw new Fault("chunk.missing", "not there");
+  };
+  await t.rejects(installPart({ index, source, slot }), { code: "chunk.missing" });
+  await slot.close();
+});
+
+test("a journal that knows of chunks in place has only the rest written, and all of it read back", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source, image } = await chunkedImage(directory, imageOf(800_000));
+  const { slots, b } = await twoSlots(directory);
+  const first = await slots.open("b", "root", index.imageBytes);
+  const half = Math.floor(index.count / 2);
+  await writeChunks({ index, source, slot: first }, 0, half);
+  await first.close();
+  const slot = watched(await slots.open("b", "root", index.imageBytes));
+  await installPart({ index, source, slot, journal: { inPlace: async () => half, advance: async () => undefined } });
+  await slot.close();
+  t.equal(slot.writes.length, index.count - half);
+  t.ok(image.equals(await readFile(b)));
+});
+
+test("few chunks are held at once, however slow the slot is", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { index, source } = await chunkedImage(directory, imageOf(600_000));
+  const { slots } = await twoSlots(directory);
+  const slot = await slots.open("b", "root", index.imageBytes);
+  let held = 0;
+  let most = 0;
+  const counting = async (ref: ChunkRef): Promise<Uint8Array> => {
+    held += 1;
+    most = Math.max(most, held);
+    return source(ref);
+  };
+  const slow: SlotWriter = {
+    ...slot,
+    write: async (offset, bytes) => {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await slot.write(offset, bytes);
+      held -= 1;
+    },
+  };
+  await installPart({ index, source: counting, slot: slow });
+  await slot.close();
+  t.ok(most <= 6, `${most} chunks at once`);
+});
