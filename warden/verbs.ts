@@ -6,7 +6,7 @@ import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
 import type { BirthBook } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, type WardenResult } from "./protocol/format.ts";
-import { ANSWER_ENVELOPE_BYTES, type Handlers } from "./protocol/index.ts";
+import { type Allowance, ANSWER_ENVELOPE_BYTES, type Handlers } from "./protocol/index.ts";
 import type { TimeKeeper } from "./time/index.ts";
 
 export interface VerbParts {
@@ -15,6 +15,8 @@ export interface VerbParts {
   readonly identity: DeviceIdentity;
   readonly births: BirthBook;
   readonly log: AuditLog;
+  /** What the agent may still append. */
+  readonly allowance: Allowance;
   readonly time: TimeKeeper;
   readonly clock: Clock;
   readonly vitals: Vitals;
@@ -28,7 +30,7 @@ export interface VerbParts {
 }
 
 export function wardenHandlers(parts: VerbParts): Handlers {
-  const { program, bootId, identity, births, log, time, note, report } = parts;
+  const { program, bootId, identity, births, log, allowance, time, note, report } = parts;
   return {
     hello: async () => ({ protocol: PROTOCOL_VERSION, program, bootId }),
     "identity.read": async () => {
@@ -50,6 +52,7 @@ export function wardenHandlers(parts: VerbParts): Handlers {
       // [AUD-2] what only the warden knows, only the warden says
       if (AUDIT_EVENTS[entry.event].source !== "agent")
         throw new Fault("audit.unknown-event", `the agent can't report "${entry.event}": it is the warden's to say`);
+      allowance.spend(entry);
       return { seq: await log.append(entry) };
     },
     "audit.read": async ({ from, count }) => ({ from, records: fitting(await log.read(from, count)) }),

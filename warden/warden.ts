@@ -8,7 +8,7 @@ import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity } from "./identity/index.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
-import { openSession, refusals, type Session } from "./protocol/index.ts";
+import { appendAllowance, openSession, refusals, type Session } from "./protocol/index.ts";
 import { type ClockBounds, openTimeKeeper, type TimeKeeper } from "./time/index.ts";
 import { wardenHandlers } from "./verbs.ts";
 
@@ -77,6 +77,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   await noteStart(note, settings, identity, troubles);
 
   const handlers = wardenHandlers({
+    allowance: appendAllowance(clock),
     births,
     bootId,
     clock,

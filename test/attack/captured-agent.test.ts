@@ -20,7 +20,7 @@ import {
 } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
-import { REFUSALS_RECORDED_BURST_MAX } from "../../warden/protocol/limits.ts";
+import { APPENDED_BYTES_BURST_MAX, REFUSALS_RECORDED_BURST_MAX } from "../../warden/protocol/limits.ts";
 import { CONNECTIONS_MAX } from "../../warden/socket/limits.ts";
 import { hubTime, makeSigner } from "../lab/hub-voice.ts";
 import { type LabWarden, labWarden, verifiedLog } from "../lab/warden.ts";
@@ -353,6 +353,50 @@ test("[OPS-2] floods: the warden answers others, and the log grows by a bounded 
   sameStill(t, before, after);
   const refused = after.log.filter(({ event }) => event === "protocol.refused").length;
   t.ok(refused > 0 && refused <= REFUSALS_RECORDED_BURST_MAX, `${refused} records of refusals`);
+});
+
+/** As long and as severe as what an agent may say gets. */
+const LIE = {
+  event: "hub.untrusted",
+  result: "refused",
+  detail: Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`lie${n}`, "x".repeat(512)])),
+} as const;
+
+/** Appends lies until one is refused. @returns the code of the refusal, and how many went in before. */
+async function lieUntilRefused({ peer }: Attack): Promise<{ readonly code: string; readonly taken: number }> {
+  for (let taken = 0; ; taken++) {
+    const answer = JSON.stringify(await peer.ask("audit.append", LIE));
+    const code = /"code":"([a-z.-]+)"/u.exec(answer)?.[1];
+    if (code !== undefined) return { code, taken };
+  }
+}
+
+test("[AUD-11] [OPS-2] an agent that fills the log with grave lies does not silence the warden, however often that is started again", async (t) => {
+  const lab = await labWarden(t, { serial: DEVICE, config: { audit: { bytesMax: 4_194_304 } } });
+  let starts = 0;
+  let lies = 0;
+  for (let code = ""; code !== "audit.full";) {
+    t.ok(++starts < 20, "the log is full some day");
+    const warden = await lab.start();
+    const attacker = await asCaptured(t, lab);
+    const flood = await lieUntilRefused(attacker);
+    ({ code } = flood);
+    lies += flood.taken;
+    t.ok(flood.taken * 4096 < APPENDED_BYTES_BURST_MAX * 1.5, `${flood.taken} lies at once, then ${code}`);
+    await attacker.refused(
+      "time.set",
+      hubTime(makeSigner(lab.hub.time.verifier.name, "ed25519"), DEVICE, "5a".repeat(32), Date.now()),
+      /time\.nonce-unknown/u,
+    );
+    attacker.peer.end();
+    await warden.stop("SIGKILL");
+  }
+  await lab.start();
+  const log = await verifiedLog(lab.client());
+  const count = (name: string): number => log.filter(({ event }) => event === name).length;
+  t.equal(count(LIE.event), lies);
+  t.equal(count("warden.started"), starts + 1, "every start is in the log");
+  t.equal(count("time.refused"), starts, "and every lie about the time");
 });
 
 test("[ID-10] [AUD-8] the same door, honestly used, does work: or the attacks above prove nothing", async (t) => {

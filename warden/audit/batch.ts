@@ -30,13 +30,13 @@ export interface Batch<T extends Reported> {
   readonly leaves: readonly Uint8Array[];
   readonly tree: Frontier;
   readonly taken: readonly { readonly item: T; readonly seq: number }[];
-  /** No room for their severity. [AUD-11] */
+  /** No room for their source and severity. [AUD-11] */
   readonly dropped: readonly T[];
   /** No record can hold them. */
   readonly refused: readonly { readonly item: T; readonly fault: Fault }[];
 }
 
-export function severityOf(entry: AuditEntry): AuditSeverity {
+function severityOf(entry: AuditEntry): AuditSeverity {
   return AUDIT_EVENTS[entry.event].severity;
 }
 
@@ -70,7 +70,7 @@ export function composeBatch<T extends Reported>(
     try {
       const record = encodeAuditRecord(auditRecord(entry, { seq, atMs, monotonicMs, bootId, clockSynced }));
       const frame = encodeFrame(record, frames.length === 0);
-      if (!admits(limits, severityOf(entry), used + bytes + frame.byteLength)) {
+      if (!admits(limits, entry.event, used + bytes + frame.byteLength)) {
         dropped.push(item);
         continue;
       }

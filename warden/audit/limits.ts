@@ -1,5 +1,5 @@
 // Bounds of the audit log.
-import { SEGMENT_RECORDS } from "./format/index.ts";
+import { type AuditSeverity, type AuditSource, SEGMENT_RECORDS } from "./format/index.ts";
 
 export interface AuditLimits {
   /** Bytes of an epoch's segments and tiles together, the open segment's tile included. [AUD-11] */
@@ -20,8 +20,14 @@ export const AUDIT_LIMITS: AuditLimits = {
 /** Records in one answer of `read`: a protocol line holds fewer, a console page too. */
 export const READ_RECORDS_MAX = SEGMENT_RECORDS;
 
-/** Share of `bytesMax` that may be filled with records of a severity. What is above is kept for those that matter more. [AUD-11] */
-export const FILL_RATIO_MAX = { info: 0.8, notice: 0.9, warning: 1, high: 1 } as const;
+/**
+ * Share of `bytesMax` that may be filled with records of a source and severity. What is above is kept for those that matter more; the last fifth for what the warden
+ * saw itself, for a captured agent calls grave what it likes. [AUD-11]
+ */
+export const FILL_RATIO_MAX: Readonly<Record<AuditSource, Readonly<Record<AuditSeverity, number>>>> = {
+  agent: { info: 0.7, notice: 0.75, warning: 0.8, high: 0.8 },
+  warden: { info: 0.8, notice: 0.9, warning: 1, high: 1 },
+};
 
 /**
  * Share of `bytesMax` for the leaf hashes of removed segments. Beyond it the oldest go: from a size inside such a segment nothing can be proven then, from its

@@ -1,6 +1,14 @@
 // The log being written: what is in memory of it, and how much room it takes. [AUD-11]
 import type { SoundEpoch } from "./epoch.ts";
-import { type AuditSeverity, type Frontier, HASH_BYTES, SEGMENT_RECORDS, segmentName, tileName } from "./format/index.ts";
+import {
+  AUDIT_EVENTS,
+  type AuditEventName,
+  type Frontier,
+  HASH_BYTES,
+  SEGMENT_RECORDS,
+  segmentName,
+  tileName,
+} from "./format/index.ts";
 import type { AuditSigner } from "./key.ts";
 import { type AuditLimits, FILL_RATIO_MAX, REMOVED_TILES_RATIO_MAX } from "./limits.ts";
 import { TILE_BYTES, type UnstoredLeaves } from "./tiles.ts";
@@ -56,9 +64,15 @@ export function usedBytes(log: LiveLog): number {
   return segments + (openSegmentOf(log) + 1 - log.tilesFrom) * HASHES_BYTES;
 }
 
-/** Whether a record of `severity` may fill the log up to `bytes`. */
-export function admits(limits: AuditLimits, severity: AuditSeverity, bytes: number): boolean {
-  return bytes <= limits.bytesMax * FILL_RATIO_MAX[severity];
+/** Whether a record of `event` may fill the log up to `bytes`. */
+export function admits(limits: AuditLimits, event: AuditEventName, bytes: number): boolean {
+  const { source, severity } = AUDIT_EVENTS[event];
+  return bytes <= limits.bytesMax * FILL_RATIO_MAX[source][severity];
+}
+
+/** Whether `bytes` leave room for every record there is, the least important ones included. */
+export function admitsAll(limits: AuditLimits, bytes: number): boolean {
+  return bytes <= limits.bytesMax * FILL_RATIO_MAX.agent.info;
 }
 
 /**

@@ -3,7 +3,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { atLeast, type Batch, composeBatch, type Reported, roomIn } from "./batch.ts";
 import { AUDIT_SEVERITIES, leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
 import type { AuditLimits } from "./limits.ts";
-import { admits, type LiveLog, nextToGo, openSegmentOf, usedBytes } from "./live.ts";
+import { admitsAll, type LiveLog, nextToGo, openSegmentOf, usedBytes } from "./live.ts";
 import { type Owed, owedEntries, saveOwed, settled } from "./owed.ts";
 import { abandon, type Restored, type RestoreOptions } from "./restore.ts";
 import { storeTiles } from "./tiles.ts";
@@ -143,7 +143,7 @@ export function auditWriter(
 
   const roomToTell = async (): Promise<boolean> => {
     for (;;) {
-      if (admits(limits, "info", usedBytes(log) + DROPS_TOLD_BYTES)) return true;
+      if (admitsAll(limits, usedBytes(log) + DROPS_TOLD_BYTES)) return true;
       if (!(await reclaim())) return false;
     }
   };
@@ -172,7 +172,10 @@ export function auditWriter(
       owing.every((item) => !batch.dropped.includes(item))
     )
       await owe(settled(owed, withDrops));
-    await drop([...missed, ...now.filter(({ entry }) => !atLeast(entry, lowest))], `the log has no room for its severity`);
+    await drop(
+      [...missed, ...now.filter(({ entry }) => !atLeast(entry, lowest))],
+      `the log has no room for its source and severity`,
+    );
     return items.slice(now.length);
   };
 
