@@ -28,28 +28,29 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
   }
 
   async function run(): Promise<void> {
-    do {
-      again = false;
-      for (let to = connection(); to?.hasRoom() === true; to = connection()) {
-        const message = await spool.next();
-        if (message === undefined) break;
-        // The connection may be another by now, or gone: the next one begins with a rewind, so nothing is skipped.
-        const now = connection();
-        if (now === undefined) break;
-        void send(message, now);
-      }
-    } while (again);
+    running = true;
+    try {
+      do {
+        again = false;
+        for (let to = connection(); to?.hasRoom() === true; to = connection()) {
+          const message = await spool.next();
+          if (message === undefined) break;
+          // The connection may be another by now, or gone: the next one begins with a rewind, so nothing is skipped.
+          const now = connection();
+          if (now === undefined) break;
+          void send(message, now);
+        }
+      } while (again);
+    } catch (error) {
+      connection()?.destroy(asEnding(error));
+    } finally {
+      running = false; // with no await after the last look: whoever calls from now on starts the next round
+    }
   }
 
   return () => {
     again = true;
-    if (running) return;
-    running = true;
-    run()
-      .catch((error: unknown) => connection()?.destroy(asEnding(error)))
-      .finally(() => {
-        running = false;
-      });
+    if (!running) void run();
   };
 }
 

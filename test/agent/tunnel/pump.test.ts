@@ -1,0 +1,77 @@
+import { test } from "tap";
+import type { Connection } from "../../../agent/tunnel/connection.ts";
+import { createPump } from "../../../agent/tunnel/pump.ts";
+import type { Spool, Spooled } from "../../../agent/tunnel/spool/index.ts";
+import { Fault } from "../../../hal/fault.ts";
+
+interface Lab {
+  readonly pump: () => void;
+  readonly queue: Spooled[];
+  readonly sent: readonly string[];
+  readonly destroyed: readonly Fault[];
+  readonly message: (name: string) => Spooled;
+}
+
+/** A pump between a list and a connection with room for all. */
+function lab(next?: () => Promise<Spooled | undefined>): Lab {
+  const queue: Spooled[] = [];
+  const sent: string[] = [];
+  const destroyed: Fault[] = [];
+  const spool: Spool = {
+    append: async () => undefined,
+    next: next ?? (async () => queue.shift()),
+    rewind: async () => undefined,
+    status: () => ({ messages: queue.length, bytes: 0, dropped: 0 }),
+    close: async () => undefined,
+  };
+  const connection: Connection = {
+    hasRoom: () => true,
+    send: async (_topic, payload) => void sent.push(Buffer.from(payload).toString()),
+    subscribe: async () => undefined,
+    close: async () => undefined,
+    destroy: (fault) => void destroyed.push(fault),
+    ended: new Promise(() => undefined),
+  };
+  const message = (name: string): Spooled => ({
+    class: "event",
+    channel: "event",
+    payload: Buffer.from(name),
+    acked: () => undefined,
+    drop: () => undefined,
+  });
+  return { pump: createPump({ spool, topic: String, connection: () => connection }), queue, sent, destroyed, message };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("[TUN-6] a message that comes at whatever moment of the pump's last look is sent", async (t) => {
+  for (let offset = 0; offset <= 8; offset += 1) {
+    const { pump, queue, sent, message } = lab();
+    pump();
+    for (let microtask = 0; microtask < offset; microtask += 1) await Promise.resolve();
+    queue.push(message("late"));
+    pump();
+    await turn();
+    t.same(sent, ["late"], `${offset} microtasks after the pump began`);
+  }
+});
+
+test("[TUN-6] a spool that cannot be read ends the connection, and the pump works with the next one", async (t) => {
+  const faults: unknown[] = [new Fault("file.read-failed", "read the spool")];
+  const answers: Spooled[] = [];
+  const { pump, sent, destroyed, message } = lab(async () => {
+    const fault = faults.shift();
+    if (fault !== undefined) throw fault;
+    return answers.shift();
+  });
+  pump();
+  await turn();
+  t.same(
+    destroyed.map(({ code }) => code),
+    ["file.read-failed"],
+  );
+  answers.push(message("after"));
+  pump();
+  await turn();
+  t.same(sent, ["after"]);
+});
