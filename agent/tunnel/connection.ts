@@ -16,10 +16,15 @@ export interface ConnectionOptions {
   readonly keepaliveS: number;
   readonly timeouts: Timeouts;
   /** What the broker says for us when we are gone without a word. [TUN-9] */
-  readonly will: { readonly topic: string; readonly payload: Uint8Array };
+  readonly will: Retained;
   readonly onMessage: (topic: string, payload: Uint8Array) => void;
   /** A message was acknowledged: there may be room for another. */
   readonly onRoom: () => void;
+}
+
+export interface Retained {
+  readonly topic: string;
+  readonly payload: Uint8Array;
 }
 
 export interface Ending {
@@ -37,8 +42,8 @@ export interface Connection {
   send(topic: string, payload: Uint8Array, retain: boolean): Promise<void>;
   /** At QoS 1. @throws Fault `tunnel.refused`, `tunnel.timeout`, `tunnel.closed`. */
   subscribe(topics: readonly string[]): Promise<void>;
-  /** Says DISCONNECT, so that the will is not published, and waits for the end. */
-  close(): Promise<void>;
+  /** Says DISCONNECT, so that the will is not published, and waits for the end. `farewell` goes before it, retained, at QoS 0: a full window does not hold it up. */
+  close(farewell?: Retained): Promise<void>;
   destroy(fault: Fault): void;
   /** Never rejects. */
   readonly ended: Promise<Ending>;
@@ -112,7 +117,7 @@ function newClient(options: ConnectionOptions): Client {
     // Its table of 65,536 ready-made numbers costs 14 MB of private memory.
     writeCache: false,
     log: () => undefined,
-    will: { topic: options.will.topic, payload: Buffer.from(options.will.payload), qos: 1, retain: true },
+    will: { topic: options.will.topic, payload: bufferOf(options.will.payload), qos: 1, retain: true },
   });
 }
 
@@ -144,13 +149,18 @@ function createSession(client: Client, options: ConnectionOptions): Session {
   let failure: Failure = "silent";
   let ending: Ending | undefined;
 
-  /** The first reason counts: what follows from it says less. */
+  /** The first reason counts: what follows from it says less. Once {@link close} has begun nothing that follows from it may cut DISCONNECT off. [TUN-9] */
   function because(by: Ending["by"], fault: Fault): void {
-    ending ??= { by, fault };
+    if (ending !== undefined) return;
+    ending = { by, fault };
     socket.destroy();
   }
 
   function broke(error: unknown): void {
+    if (ending !== undefined) {
+      socket.destroy(); // nothing more will be understood on it, whatever it was waiting for
+      return;
+    }
     const code = connackCode(error);
     if (!up && code !== undefined) {
       failure = VERSION_REFUSED.has(code) ? "mqtt-version" : "other";
@@ -204,33 +214,29 @@ function createSession(client: Client, options: ConnectionOptions): Session {
     };
     flights.add(flight);
     flightBytes += flight.bytes;
-    client.publish(
-      topic,
-      Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
-      { qos: 1, retain, dup: false },
-      (error) => {
-        if (!flights.delete(flight)) return;
-        flightBytes -= flight.bytes;
-        if (error === undefined || error === null) {
-          clearTimeout(timer);
-          resolve();
-          waiting.shift()?.();
-          options.onRoom();
-          return;
-        }
-        const fault = new Fault("tunnel.refused", `send to "${topic}": ${error.message}`, { cause: error });
-        flight.fail(fault);
-        because("fault", fault);
-      },
-    );
+    client.publish(topic, bufferOf(payload), { qos: 1, retain, dup: false }, (error) => {
+      if (!flights.delete(flight)) return;
+      flightBytes -= flight.bytes;
+      if (error === undefined || error === null) {
+        clearTimeout(timer);
+        resolve();
+        waiting.shift()?.();
+        options.onRoom();
+        return;
+      }
+      const fault = new Fault("tunnel.refused", `send to "${topic}": ${error.message}`, { cause: error });
+      flight.fail(fault);
+      because("fault", fault);
+    });
   }
 
-  async function close(): Promise<void> {
+  async function close(farewell?: Retained): Promise<void> {
     const late = setTimeout(() => socket.destroy(), options.timeouts.stopMs);
     ending ??= { by: "us", fault: new Fault("tunnel.closed", "the connection was closed by this device") };
     giveUpFlights(ending.fault);
     // DISCONNECT would otherwise wait for acknowledgements that nobody waits for any more; those messages stay in the spool.
     for (const id of Object.keys(client.outgoing)) client.removeOutgoingMessage(Number(id));
+    if (farewell !== undefined) client.publish(farewell.topic, bufferOf(farewell.payload), { qos: 0, retain: true });
     client.end(false);
     await ended;
     clearTimeout(late);
@@ -276,6 +282,11 @@ function createSession(client: Client, options: ConnectionOptions): Session {
     closed: finish,
     failure: () => failure,
   };
+}
+
+/** Shares the memory. */
+function bufferOf(payload: Uint8Array): Buffer {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }
 
 function subscribe(client: Client, topics: readonly string[], timeoutMs: number): Promise<void> {

@@ -212,23 +212,34 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   async function goodbye(opened: Connection, signal: AbortSignal): Promise<void> {
     await aborted(signal);
     connection = undefined;
-    if (state.phase.at === "idle") {
-      const farewell = encodeMessage({ state: "offline", reason: "clean" }, clock.nowMs());
-      const enough = new AbortController();
-      const said = opened.send(upTopic(deviceId, "status"), farewell, true).catch(() => undefined);
-      await Promise.race([said, clock.sleep(options.timeouts.stopMs, enough.signal)]);
-      enough.abort();
-    }
-    await opened.close();
+    if (state.phase.at !== "idle") return opened.close();
+    const topic = upTopic(deviceId, "status");
+    const payload = encodeMessage({ state: "offline", reason: "clean" }, clock.nowMs());
+    const enough = new AbortController();
+    const acknowledged = opened.send(topic, payload, true).then(
+      () => true,
+      () => false,
+    );
+    const tooLate = clock.sleep(options.timeouts.stopMs, enough.signal).then(() => false);
+    const heard = await Promise.race([acknowledged, tooLate]);
+    enough.abort();
+    // Said once more where it may not have left us: without it the retained status would say for ever that we are online.
+    return opened.close(heard ? undefined : { topic, payload });
   }
 
   return {
     async start() {
-      if (state.phase.at !== "idle") return;
-      state = initial(await remembered());
+      if (life !== undefined) return;
+      const mine = {};
+      life = mine;
+      await running;
+      const refusedAtMs = await remembered();
+      if (life !== mine) return; // stopped meanwhile
+      state = initial(refusedAtMs);
       apply({ kind: "start", wallMs: clock.nowMs() });
     },
     async stop() {
+      life = undefined;
       apply({ kind: "stop" });
       await running;
     },

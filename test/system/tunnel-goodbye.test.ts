@@ -1,0 +1,112 @@
+// Leaving politely while the hub owes us an acknowledgement.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
+import { test } from "tap";
+import { TIMEOUTS_DEFAULT } from "../../agent/tunnel/index.ts";
+import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "../lab/mqtt-peer.ts";
+import { needs } from "../lab/needs.ts";
+import { makePki, type Pki } from "../lab/pki.ts";
+import { eventually } from "../lab/process.ts";
+import { labTunnel } from "../lab/tunnel.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "sallyport-goodbye-"));
+process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const skip = needs("openssl");
+const timeouts = { ...TIMEOUTS_DEFAULT, stopMs: 1000 };
+
+/** A broker that acknowledges all but the messages on `up/event`. @returns its port, and what each connection said, in order: `status online`, `DISCONNECT 0`. */
+async function owingBroker(
+  pki: Pki,
+  connackBytes: Buffer,
+  teardown: (act: () => Promise<void>) => void,
+): Promise<{ readonly port: number; readonly said: readonly string[][] }> {
+  const said: string[][] = [];
+  const of = new Map<TLSSocket, string[]>();
+  const answer = (packet: Packet, socket: TLSSocket): void => {
+    const lines = of.get(socket) ?? [];
+    if (packet.type === 1) {
+      said.push(lines);
+      of.set(socket, lines);
+      socket.write(connackBytes);
+    } else if (packet.type === 8) socket.write(suback(packet));
+    else if (packet.type === 14) lines.push(`DISCONNECT ${packet.body[0] ?? 0}`);
+    else if (packet.type === 3) {
+      const status = topicOf(packet).endsWith("/status");
+      lines.push(status ? `status ${wordsOf(packet)}` : "event");
+      if (status) socket.write(puback(packet));
+    }
+  };
+  const peer = await startMqttPeer(pki, answer, teardown);
+  return { port: peer.port, said };
+}
+
+function wordsOf(packet: Packet): string {
+  return /"state":"(\w+)"(?:,"reason":"(\w+)")?/u.exec(packet.body.toString())?.slice(1).filter(Boolean).join(" ") ?? "?";
+}
+
+test(
+  "[TUN-9] a clean stop with a message on the way says offline, then DISCONNECT: no will is published",
+  { skip },
+  async (t) => {
+    const pki = makePki(directory);
+    const broker = await owingBroker(pki, connack(), (act) => t.teardown(act));
+    const { tunnel, spool, event } = await labTunnel({ pki, port: broker.port, override: { timeouts } }, (act) =>
+      t.teardown(act),
+    );
+    await tunnel.start();
+    await tunnel.publish("event", { kind: "owed" });
+    await eventually("the message is on its way", async () => (broker.said[0]?.includes("event") === true ? true : undefined));
+    await tunnel.stop();
+    t.same(broker.said, [["status online", "event", "status offline clean", "DISCONNECT 0"]]);
+    t.match(await event("disconnected"), { by: "us" });
+    t.equal(spool.status().messages, 1, "what was not acknowledged stays");
+  },
+);
+
+test("[TUN-9] connecting anew with a message on the way says DISCONNECT to the old connection first", { skip }, async (t) => {
+  const pki = makePki(directory);
+  const broker = await owingBroker(pki, connack(), (act) => t.teardown(act));
+  const { tunnel, event } = await labTunnel({ pki, port: broker.port, override: { timeouts } }, (act) => t.teardown(act));
+  await tunnel.start();
+  await tunnel.publish("event", { kind: "owed" });
+  await eventually("the message is on its way", async () => (broker.said[0]?.includes("event") === true ? true : undefined));
+  tunnel.reconnectNow();
+  await event("connected", 1);
+  t.same(broker.said[0], ["status online", "event", "DISCONNECT 0"]);
+  t.match(await event("disconnected"), { by: "us" });
+  await eventually("it comes again", async () => (broker.said[1]?.includes("event") === true ? true : undefined));
+});
+
+test("[TUN-9] a broker whose whole window is owed still hears offline before DISCONNECT", { skip }, async (t) => {
+  const pki = makePki(directory);
+  const broker = await owingBroker(pki, connack(Buffer.from([0x21, 0, 1])), (act) => t.teardown(act));
+  const override = { timeouts: { ...timeouts, stopMs: 200 } };
+  const { tunnel } = await labTunnel({ pki, port: broker.port, override }, (act) => t.teardown(act));
+  await tunnel.start();
+  await tunnel.publish("event", { kind: "owed" });
+  await eventually("the message is on its way", async () => (broker.said[0]?.includes("event") === true ? true : undefined));
+  await tunnel.stop();
+  t.same(broker.said, [["status online", "event", "status offline clean", "DISCONNECT 0"]]);
+});
+
+test("[TUN-9] a broker that takes no farewell and never closes is left all the same", { skip }, async (t) => {
+  const pki = makePki(directory);
+  const peer = await startMqttPeer(
+    pki,
+    (packet, socket) => {
+      if (packet.type === 1) socket.write(connack());
+      if (packet.type === 8) socket.write(suback(packet));
+      if (packet.type === 3 && wordsOf(packet) === "online") socket.write(puback(packet));
+      if (packet.type === 3 && wordsOf(packet) !== "online") socket.write(Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f, 0x00]));
+    },
+    (act) => t.teardown(act),
+  );
+  const override = { timeouts: { ...timeouts, stopMs: 200 } };
+  const { tunnel, event } = await labTunnel({ pki, port: peer.port, override }, (act) => t.teardown(act));
+  await tunnel.start();
+  await event("connected");
+  await tunnel.stop();
+  t.equal(tunnel.status().state, "idle");
+});
