@@ -14,7 +14,8 @@ export type Mqtt = "5" | "3.1.1";
 
 export type Phase =
   | { readonly at: "idle" }
-  | { readonly at: "connecting"; readonly mqtt: Mqtt }
+  /** `anew`: this attempt is being given up for another, see `hurry`. */
+  | { readonly at: "connecting"; readonly mqtt: Mqtt; readonly anew?: true }
   | { readonly at: "connected"; readonly mqtt: Mqtt; readonly sinceMs: number }
   | { readonly at: "waiting"; readonly untilMs: number };
 
@@ -46,7 +47,7 @@ export type Event =
       readonly random: number;
     }
   | { readonly kind: "waited"; readonly wallMs: number }
-  /** Connect now, whatever was planned; a connection that is up is made again. */
+  /** Connect now, whatever was planned; a connection that is up or under way is made again. */
   | { readonly kind: "hurry"; readonly wallMs: number }
   | { readonly kind: "stop" };
 
@@ -77,7 +78,8 @@ export function next(state: State, event: Event): Step {
     case "connack":
       return phase.at === "connecting" ? connected(state, phase.mqtt, event) : unchanged(state);
     case "failed":
-      return phase.at === "connecting" ? failed(state, phase.mqtt, event) : unchanged(state);
+      if (phase.at !== "connecting") return unchanged(state);
+      return phase.anew === true ? connect(state, phase.mqtt) : failed(state, phase.mqtt, event);
     case "ended":
       return phase.at === "connected" ? ended(state, phase.sinceMs, event) : unchanged(state);
     case "waited":
@@ -176,8 +178,12 @@ function backOff(state: State, event: { readonly nowMs: number; readonly random:
 }
 
 function hurry(state: State, wallMs: number): Step {
-  if (state.phase.at === "connected") return { state, effects: [{ do: "close" }] };
-  if (state.phase.at !== "waiting") return unchanged(state);
+  const { phase } = state;
+  if (phase.at === "connected") return { state, effects: [{ do: "close" }] };
+  // Should CONNACK come all the same, what was closed ends by us, and is made again then.
+  if (phase.at === "connecting" && phase.anew !== true)
+    return { state: { ...state, phase: { ...phase, anew: true } }, effects: [{ do: "close" }] };
+  if (phase.at !== "waiting") return unchanged(state);
   const step = connect(state, mqttFor(state, wallMs));
   return { ...step, effects: [{ do: "stop-waiting" }, ...step.effects] };
 }

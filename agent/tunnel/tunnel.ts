@@ -43,7 +43,7 @@ export interface Tunnel {
     handle: (message: v.InferOutput<S>) => void | Promise<void>,
   ): void;
   status(): TunnelStatus;
-  /** Connects now instead of waiting; a connection that is up is made again, as when the credentials have changed. */
+  /** Connects now instead of waiting; a connection that is up or being made is made again, as when the credentials have changed. */
   reconnectNow(): void;
 }
 

@@ -1,5 +1,6 @@
-// Leaving politely while the hub owes us an acknowledgement.
+// Leaving politely while the hub owes us an acknowledgement, and leaving or starting over while we are still on the way in.
 import { mkdtempSync, rmSync } from "node:fs";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
@@ -9,6 +10,7 @@ import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "..
 import { needs } from "../lab/needs.ts";
 import { makePki, type Pki } from "../lab/pki.ts";
 import { eventually } from "../lab/process.ts";
+import { startTcpPeer } from "../lab/tls-peer.ts";
 import { labTunnel } from "../lab/tunnel.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-goodbye-"));
@@ -109,4 +111,39 @@ test("[TUN-9] a broker that takes no farewell and never closes is left all the s
   await event("connected");
   await tunnel.stop();
   t.equal(tunnel.status().state, "idle");
+});
+
+test("[TUN-4] who hurries while connecting starts anew, with the credentials of now", { skip }, async (t) => {
+  const pki = makePki(directory);
+  const broker = await owingBroker(pki, connack(), (act) => t.teardown(act));
+  let attempts = 0;
+  const port = await startTcpPeer(
+    (socket) => {
+      attempts += 1;
+      if (attempts === 1) return; // where the first attempt hangs, the second gets through
+      const through = net.connect({ host: "127.0.0.1", port: broker.port });
+      through.on("error", () => socket.destroy()).on("close", () => socket.destroy());
+      socket
+        .on("close", () => through.destroy())
+        .pipe(through)
+        .pipe(socket);
+    },
+    (act) => t.teardown(act),
+  );
+  let asked = 0;
+  const credentials = async (): Promise<{ cert: string; key: string }> => {
+    asked += 1;
+    return { cert: pki.client.cert, key: pki.client.key };
+  };
+  const lab = await labTunnel({ pki, port, override: { timeouts, credentials } }, (act) => t.teardown(act));
+  await lab.tunnel.start();
+  await eventually("the first attempt hangs", async () => (attempts === 1 ? true : undefined));
+  lab.tunnel.reconnectNow();
+  await lab.event("connected");
+  t.equal(asked, 2, "the credentials were asked for again");
+  t.same(
+    lab.events.filter(({ kind }) => kind === "refused"),
+    [],
+    "nobody refused us",
+  );
 });

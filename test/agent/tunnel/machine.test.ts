@@ -152,3 +152,20 @@ test("[TUN-4] who is told to hurry connects at once, also when connected: then t
   const hurried = play(connected, { kind: "hurry", wallMs: 0 }, ended(1, 0, "us"));
   t.same(hurried.effects, [{ do: "close" }, { do: "connect", mqtt: "5" }], "without a wait: nothing failed");
 });
+
+test("[TUN-4] who is told to hurry while connecting gives up the attempt and begins another, once, and it is no failure", async (t) => {
+  const hurry: Event = { kind: "hurry", wallMs: 0 };
+  const connecting = play(initial(undefined), START, failed(0, "silent"), WAITED).state;
+  const hurried = play(connecting, hurry, hurry);
+  t.same(hurried.effects, [{ do: "close" }], "one attempt is given up once");
+  const anew = play(hurried.state, failed(0, "silent"));
+  t.same(anew.effects, [{ do: "connect", mqtt: "5" }], "at once, and what we cut short is no silence of the broker");
+  t.same(play(anew.state, failed(0)).effects, [{ do: "wait", delayMs: 1000 }], "the next failure is one again");
+  const late = play(hurried.state, connack(0));
+  t.same(
+    play(late.state, ended(1, 0, "us")).effects,
+    [{ do: "connect", mqtt: "5" }],
+    "CONNACK came first: closed, then made again",
+  );
+  t.same(play(hurried.state, { kind: "stop" }, failed(0)).effects, [{ do: "close" }], "a stop counts more");
+});
