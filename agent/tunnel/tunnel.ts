@@ -57,6 +57,8 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   let attempt = new AbortController();
   let waiting = new AbortController();
   let running: Promise<void> = Promise.resolve();
+  /** From start to stop, another object each time. */
+  let life: object | undefined;
   let connections = 0;
   let deliveries = 0;
   let telemetryLost = 0;

@@ -147,3 +147,21 @@ test("[TUN-4] who hurries while connecting starts anew, with the credentials of 
     "nobody refused us",
   );
 });
+
+test("[TUN-9] a stop while the memory is still being read is a stop: nothing connects after it", { skip }, async (t) => {
+  const pki = makePki(directory);
+  let connections = 0;
+  const port = await startTcpPeer(
+    () => void (connections += 1),
+    (act) => t.teardown(act),
+  );
+  const { tunnel } = await labTunnel({ pki, port, override: { timeouts } }, (act) => t.teardown(act));
+  const starting = tunnel.start();
+  await tunnel.stop();
+  await starting;
+  t.equal(tunnel.status().state, "idle");
+  await Promise.all([tunnel.start(), tunnel.start()]);
+  await eventually("it connects when started again", async () => (connections > 0 ? true : undefined));
+  await tunnel.stop();
+  t.equal(connections, 1, "started twice it connects once");
+});
