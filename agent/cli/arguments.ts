@@ -1,6 +1,7 @@
 // What was typed, as a value. Pure.
 import { parseArgs } from "node:util";
 import { Fault } from "../../hal/fault.ts";
+import { decodeVerifier, type NoteKeyKind, type Verifier } from "../../warden/audit/format/index.ts";
 import { AUDIT_TAIL_RECORDS_MAX } from "../operations/format.ts";
 
 export const DEFAULT_SOCKET = "/run/sallyport-agent/root.sock";
@@ -38,8 +39,8 @@ export interface VerifyInvocation {
   readonly command: "audit verify";
   readonly json: boolean;
   readonly directory: string;
-  readonly key: string;
-  readonly witness: string | undefined;
+  readonly key: Verifier;
+  readonly witness: Verifier | undefined;
   readonly checkpoints: readonly string[];
   readonly epoch: number | undefined;
 }
@@ -106,8 +107,8 @@ function verification(
     command: "audit verify",
     json,
     directory,
-    key,
-    witness,
+    key: verifier("--key", key, "ed25519"),
+    witness: witness === undefined ? undefined : verifier("--witness", witness, "cosignature/v1"),
     checkpoints,
     epoch: whole("--epoch", values.epoch, 0, EPOCH_MAX),
   };
@@ -124,6 +125,22 @@ function whole(option: string, text: string | undefined, min: number, max: numbe
   const value = /^\d{1,9}$/u.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) throw usage(`${option} takes a whole number from ${min} to ${max}, got "${text}"`);
   return value;
+}
+
+/** A key that can't be read, or one key typed for the other, says nothing about the log: that would be exit code 5. */
+function verifier(option: string, text: string, kind: NoteKeyKind): Verifier {
+  const key = typedVerifier(option, text);
+  if (key.kind !== kind) throw usage(`${option} takes a key of kind ${kind}, "${key.name}" is of kind ${key.kind}`);
+  return key;
+}
+
+function typedVerifier(option: string, text: string): Verifier {
+  try {
+    return decodeVerifier(text);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw usage(`${option}: ${error.message}`, error);
+  }
 }
 
 function usage(message: string, cause?: unknown): Fault {

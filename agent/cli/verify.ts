@@ -4,7 +4,6 @@ import {
   closedName,
   decodeCheckpoint,
   decodeNote,
-  decodeVerifier,
   describeTrail,
   HASH_BYTES,
   NOTE_BYTES_MAX,
@@ -45,11 +44,10 @@ export interface Verdict {
 /**
  * Verified means: the log is whole, and a signed checkpoint (with `--witness`: one the witness cosigned) vouches for entries of it. A log without any proof of its
  * past is not called good: whoever rewrote it would have left the checkpoints out.
- * @throws Fault `note.invalid`, `note.bad-signature` for keys and checkpoints that are none of this log's; `file.*`.
+ * @throws Fault `note.invalid`, `note.bad-signature` for checkpoints that are none of this log's; `file.*`.
  */
 export function verify(question: VerifyInvocation, evidence: Evidence): Verdict {
-  const auditKey = decodeVerifier(question.key);
-  const witness = question.witness === undefined ? undefined : decodeVerifier(question.witness);
+  const { key: auditKey, witness } = question;
   const names = evidence.log.names();
   const epoch = question.epoch ?? lastEpoch(names);
   if (epoch === undefined)

@@ -1,6 +1,9 @@
 import { test } from "tap";
 import { DEFAULT_SOCKET, parseInvocation } from "../../../agent/cli/arguments.ts";
 import { parseAgentConfig } from "../../../agent/config.ts";
+import { smallTrail } from "../../lab/trail.ts";
+
+const { vkey: KEY, witnessVkey: WITNESS, key, witness } = smallTrail("gw-0042", 1);
 
 const parse = (line: string) => parseInvocation(line.split(" ").filter((word) => word !== ""));
 
@@ -10,12 +13,12 @@ test("commands and options, in any order", async (t) => {
   t.same(parse("status --socket=/run/x --json"), { command: "status", socket: "/run/x", json: true });
   t.same(parse("audit tail"), { command: "audit tail", socket: DEFAULT_SOCKET, json: false, count: undefined });
   t.match(parse("audit tail -n 256"), { count: 256 });
-  t.same(parse("audit verify /d --key k --witness w --checkpoint a --checkpoint b --epoch 0"), {
+  t.same(parse(`audit verify /d --key ${KEY} --witness ${WITNESS} --checkpoint a --checkpoint b --epoch 0`), {
     command: "audit verify",
     json: false,
     directory: "/d",
-    key: "k",
-    witness: "w",
+    key: key.verifier,
+    witness: witness.verifier,
     checkpoints: ["a", "b"],
     epoch: 0,
   });
@@ -42,6 +45,11 @@ test("what is not understood is usage, with a word on what was expected", async 
     ["audit verify /d", /needs --key/],
     ["audit verify /d --key k --socket /run/x", /--socket does not go/],
     [`audit verify /d --key k ${"--checkpoint c ".repeat(17)}`, /at most 16/],
+    ["audit verify /d --key foo", /--key: expected a verifier key "name\+id\+base64", got "foo"/],
+    [`audit verify /d --key ${KEY}x`, /--key: /],
+    [`audit verify /d --key ${WITNESS}`, /--key takes a key of kind ed25519, "sallyport-hub\/test" is of kind cosignature\/v1/],
+    [`audit verify /d --key ${KEY} --witness foo`, /--witness: expected a verifier key/],
+    [`audit verify /d --key ${KEY} --witness ${KEY}`, /--witness takes a key of kind cosignature/],
     ["status --force", /Unknown option '--force'/],
     ["status --json=yes", /does not take an argument/],
   ];

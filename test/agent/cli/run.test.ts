@@ -5,6 +5,7 @@ import type { OperationAnswer, OperationRequest } from "../../../agent/operation
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import { recordOf } from "../../lab/operations.ts";
 import { CONNECTED } from "../../lab/snapshot.ts";
+import { smallTrail } from "../../lab/trail.ts";
 
 async function run(line: string, ask: (request: OperationRequest) => OperationAnswer) {
   const asked: { socket: string; request: OperationRequest }[] = [];
@@ -87,7 +88,8 @@ test("each way to fail has its exit code and says what to do", async (t) => {
     ["audit tail", refuses("operation.denied", "it takes a technician"), 4, /operation.denied: it takes a technician/],
     ["status", refuses("protocol.closed", "no warden"), 1, /protocol.closed: no warden/],
     ["audit tail", refuses("audit.tampered", "entry 7"), 5, /entry 7/],
-    ["audit verify /nowhere --key k", gives({}), 1, /no directory here/],
+    [`audit verify /nowhere --key ${smallTrail("gw-0042", 1).vkey}`, gives({}), 1, /no directory here/],
+    ["audit verify /nowhere --key foo", gives({}), 2, /usage\.invalid: --key: expected a verifier key/],
     [
       "status",
       () => {
