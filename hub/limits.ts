@@ -19,11 +19,13 @@ export const MQTT_LINGER_MS = 1000;
 /** QoS 2 messages half way in, a client. */
 export const MQTT_INFLIGHT_MAX = 16;
 
-/** Requests of all devices that wait for an operator; above it, those not repeated for a day make room. */
+/** Requests that wait for an operator: of all devices, from one source (devices behind one address translation are one), for one id with a key each. */
 export const PENDING_REQUESTS_MAX = 1024;
-/** Requests for one id, each with a key of its own, in any state. */
-export const REQUESTS_PER_ID_MAX = 8;
-export const PENDING_STALE_MS = 24 * 3_600_000;
+export const PENDING_PER_SOURCE_MAX = 256;
+export const PENDING_PER_ID_MAX = 8;
+/** Denials remembered; a key whose denial was let go may ask again, and waits again. */
+export const DENIED_MAX = 1024;
+export const DENIED_PER_ID_MAX = 8;
 /** Certificates of one device that are still valid. */
 export const CERTIFICATES_PER_DEVICE_MAX = 64;
 /** Expired certificates are kept this long for the record. */

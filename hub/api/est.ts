@@ -62,7 +62,7 @@ function answer(reply: FastifyReply, outcome: Outcome, retryAfterS: number): Fas
     }
     case "busy":
       reply.header("retry-after", String(BUSY_RETRY_S));
-      return words(reply, 503, "too many requests wait or too many certificates are valid for this id; ask again later");
+      return words(reply, 503, "too many certificates are valid for this id; ask again later");
     case "refused":
       if (!refuseInWords(reply, outcome.fault)) throw outcome.fault;
       return reply;

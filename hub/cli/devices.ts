@@ -1,6 +1,6 @@
 // `sallyport-hub devices ...`: what operators decide. [ID-7]
 import { userInfo } from "node:os";
-import { adopt, approve, deny, revoke } from "../devices/index.ts";
+import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type Command, JSON_OPTION, STATE_OPTION, type Terminal } from "./command.ts";
 import { deviceLines } from "./render.ts";
@@ -44,7 +44,7 @@ export const devicesApprove: Command = {
 export const devicesDeny: Command = {
   name: "devices deny",
   usage: "devices deny ID [FINGERPRINT] --state DIR [--json]",
-  help: "Refuses a request for good; without FINGERPRINT every request of this id that waits.",
+  help: "Refuses a request; without FINGERPRINT every request of this id that waits.",
   options: OPTIONS,
   args: ["ID", "FINGERPRINT?"],
   run: async (given, terminal) =>
@@ -75,6 +75,21 @@ export const devicesRevoke: Command = {
     withState(given, (opened) => {
       const device = revoke(opened, deviceIdOf(given), operator());
       return tell(given.flag("json"), terminal, [device], "a hub that serves ends its connection within a second");
+    }),
+};
+
+export const devicesForget: Command = {
+  name: "devices forget",
+  usage: "devices forget ID [FINGERPRINT] --state DIR [--json]",
+  help: "Takes what was asked, denied or revoked out of the books; without FINGERPRINT all of this id that is not approved. A revoked key stays while a certificate of it is in date.",
+  options: OPTIONS,
+  args: ["ID", "FINGERPRINT?"],
+  run: async (given, terminal) =>
+    withState(given, (opened) => {
+      const fingerprint = given.optionalArg("FINGERPRINT?");
+      const key = fingerprint === undefined ? undefined : fingerprintOf(fingerprint);
+      const forgotten = forget(opened, deviceIdOf(given), key, operator());
+      return tell(given.flag("json"), terminal, forgotten, "forgotten; with that key it asks like a new one");
     }),
 };
 

@@ -2,7 +2,7 @@
 import { Fault } from "../../hal/fault.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { type Command, parse, type Terminal } from "./command.ts";
-import { devicesApprove, devicesDeny, devicesList, devicesRevoke } from "./devices.ts";
+import { devicesApprove, devicesDeny, devicesForget, devicesList, devicesRevoke } from "./devices.ts";
 import { alerts, anchors, init, serve } from "./hub.ts";
 
 export type { Terminal } from "./command.ts";
@@ -14,6 +14,7 @@ const COMMANDS: readonly Command[] = [
   devicesApprove,
   devicesDeny,
   devicesRevoke,
+  devicesForget,
   auditShow,
   auditVerify,
   anchors,

@@ -1,6 +1,7 @@
 // What an operator decides about a device. [ID-7]
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import type { Device } from "../store/index.ts";
 import type { Desk } from "./desk.ts";
 import { readRequest } from "./enrol.ts";
@@ -48,7 +49,7 @@ export function adopt({ store, journal }: Books, id: DeviceId, fingerprint: Fing
 }
 
 /**
- * Refuses a request for good; without a fingerprint all that wait for this id.
+ * Refuses a request; without a fingerprint all that wait for this id. The oldest denials are let go: keys cost a stranger nothing.
  * @throws Fault `hub.device-unknown` when none waits; `hub.device-conflict` for an approved key, which is revoked instead.
  */
 export function deny(
@@ -73,6 +74,7 @@ export function deny(
       store.devices.decide(id, device.fingerprint, "denied", Date.now(), by);
       journal("device.denied", id, { fingerprint: device.fingerprint, by });
     }
+    store.devices.trimDenied(DENIED_PER_ID_MAX, DENIED_MAX);
     return chosen;
   });
 }
@@ -89,6 +91,51 @@ export function revoke({ store, journal }: Books, id: DeviceId, by: string): Dev
     journal("device.revoked", id, { fingerprint: known.fingerprint, by });
     return { ...known, state: "revoked" };
   });
+}
+
+/**
+ * Takes requests out of the books: those that wait, that were denied, that were revoked and whose certificates have all ended. Without a fingerprint all such
+ * of this id. Whoever asks again with such a key waits like a new one.
+ * @throws Fault `hub.device-unknown` when there is none; `hub.device-conflict` for an approved key, and for a revoked one that still has certificates to refuse.
+ */
+export function forget(
+  { store, journal }: Books,
+  id: DeviceId,
+  fingerprint: Fingerprint | undefined,
+  by: string,
+): readonly Device[] {
+  return store.transaction(() => {
+    const known = store.devices.ofId(id);
+    const named = known.filter((each) => fingerprint === undefined || each.fingerprint === fingerprint);
+    const faults = new Map(named.map((device) => [device, keptFor({ store }, device)]));
+    const chosen = named.filter((device) => faults.get(device) === undefined);
+    const fault = [...faults.values()].find((each) => each !== undefined);
+    if (fingerprint !== undefined && named.length === 0) throw unknownPair(known, id, fingerprint);
+    if (chosen.length === 0)
+      throw fault ?? new Fault("hub.device-unknown", `forget "${id}": it has never asked; devices list shows what is known`);
+    for (const device of chosen) {
+      store.certificates.remove(id, device.fingerprint);
+      store.devices.remove(id, device.fingerprint);
+      journal("device.forgotten", id, { fingerprint: device.fingerprint, state: device.state, by });
+    }
+    return chosen;
+  });
+}
+
+/** @returns why this one must stay in the books, if so. */
+function keptFor({ store }: Pick<Books, "store">, { id, fingerprint, state }: Device): Fault | undefined {
+  if (state === "approved")
+    return new Fault(
+      "hub.device-conflict",
+      `forget "${id}" with key ${fingerprint}: it is approved; run devices revoke ${id} first`,
+    );
+  const endMs = store.certificates.lastEndMs(id, fingerprint);
+  if (endMs === undefined || endMs < Date.now()) return undefined;
+  const end = new Date(endMs).toISOString();
+  return new Fault(
+    "hub.device-conflict",
+    `forget "${id}" with key ${fingerprint}: it has a certificate until ${end}, and the hub must know until then that it was revoked`,
+  );
 }
 
 function unknownPair(known: readonly Device[], id: DeviceId, fingerprint: Fingerprint): Fault {

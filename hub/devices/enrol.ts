@@ -4,14 +4,9 @@ import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type CertificateRequest, keyFingerprint, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";
-import {
-  CERTIFICATES_KEPT_MS,
-  CERTIFICATES_PER_DEVICE_MAX,
-  PENDING_REQUESTS_MAX,
-  PENDING_STALE_MS,
-  REQUESTS_PER_ID_MAX,
-} from "../limits.ts";
+import { CERTIFICATES_KEPT_MS, CERTIFICATES_PER_DEVICE_MAX } from "../limits.ts";
 import type { Device, IssuedCertificate } from "../store/index.ts";
+import { makeRoom } from "./crowd.ts";
 import type { Desk } from "./desk.ts";
 import { denied, revoked } from "./refusal.ts";
 
@@ -23,7 +18,7 @@ export type Outcome =
   | { readonly kind: "pending"; readonly device: Device }
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
-  /** Too many wait already. */
+  /** Too many certificates of this id are valid. */
   | { readonly kind: "busy" };
 
 /** A request that holds together. */
@@ -126,19 +121,26 @@ function serve(
 function wait(desk: Desk, asked: Asked, known: Device | undefined, address: string, nowMs: number): Outcome {
   const { devices } = desk.store;
   const { id, fingerprint, csr, request } = asked;
-  if (known === undefined) {
-    if (devices.pendingCount() >= PENDING_REQUESTS_MAX && devices.dropPending(nowMs - PENDING_STALE_MS) === 0)
-      return { kind: "busy" };
-    if (devices.ofId(id).length >= REQUESTS_PER_ID_MAX) return { kind: "busy" };
-    const other = devices.approved(id);
-    if (other !== undefined) desk.journal("device.other-key", id, { fingerprint, approved: other.fingerprint, address });
-    desk.journal("device.requested", undefined, { id, fingerprint, address });
-  }
+  if (known === undefined) arrive(desk, asked, address);
   const { serialNumber, uris, auditKey } = request;
   devices.request({ id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs: nowMs });
   const device = devices.find(id, fingerprint);
   if (device === undefined) throw new Fault("hub.store-failed", `remember the request of "${id}": it did not stay`);
   return { kind: "pending", device };
+}
+
+/** A pair that was not seen before, or not lately. In a crowd the alert stands for its requests one by one: the journal must not grow with them. */
+function arrive({ store, journal }: Desk, { id, fingerprint }: Asked, address: string): void {
+  const { devices } = store;
+  const displaced = makeRoom(devices.waiting(), { id, address });
+  for (const { waiting, over, from } of displaced) {
+    devices.remove(waiting.id, waiting.fingerprint);
+    journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
+  }
+  const other = devices.approved(id);
+  const sameCrowd = displaced.some(({ over }) => over === "id");
+  if (other !== undefined && !sameCrowd) journal("device.other-key", id, { fingerprint, approved: other.fingerprint, address });
+  if (displaced.length === 0) journal("device.requested", undefined, { id, fingerprint, address });
 }
 
 function refused(desk: Desk, { id, fingerprint }: Asked, fault: Fault, address: string): Outcome {

@@ -11,10 +11,13 @@ export const JOURNAL_EVENTS = {
   "device.approved": "notice",
   "device.denied": "notice",
   "device.revoked": "notice",
+  "device.forgotten": "notice",
   /** [ID-7] An id that belongs to one key asks with another. */
   "device.other-key": "alert",
   "device.request-changed": "alert",
   "enrolment.refused": "warning",
+  /** More ask than may wait: somebody floods the desk, or a site is brought up in one go. */
+  "enrolment.crowded": "alert",
   "certificate.issued": "notice",
   "connection.opened": "info",
   "connection.closed": "info",

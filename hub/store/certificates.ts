@@ -21,6 +21,10 @@ export interface Certificates {
   /** How many of this id are valid at `atMs`. */
   valid(deviceId: DeviceId, atMs: number): number;
   revokeAll(deviceId: DeviceId, fingerprint: Fingerprint, atMs: number): void;
+  /** When the last one of this pair ends, revoked ones too; undefined when none is kept. */
+  lastEndMs(deviceId: DeviceId, fingerprint: Fingerprint): number | undefined;
+  /** Forgets those of one pair. */
+  remove(deviceId: DeviceId, fingerprint: Fingerprint): void;
   /** Forgets those that ended before. */
   dropEnded(beforeMs: number): void;
 }
@@ -41,6 +45,8 @@ export function openCertificates(database: DatabaseSync): Certificates {
   const revokeAll = database.prepare(
     "UPDATE certificates SET revokedAt = ? WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL",
   );
+  const lastEnd = database.prepare("SELECT max(notAfter) AS ms FROM certificates WHERE deviceId = ? AND fingerprint = ?");
+  const remove = database.prepare("DELETE FROM certificates WHERE deviceId = ? AND fingerprint = ?");
   const dropEnded = database.prepare("DELETE FROM certificates WHERE notAfter < ?");
   return {
     add: (deviceId, fingerprint, { serial, notBeforeMs: notBefore, notAfterMs: notAfter, issuedAtMs: issuedAt, der }) => {
@@ -51,6 +57,10 @@ export function openCertificates(database: DatabaseSync): Certificates {
     valid: (deviceId, atMs) => integer(valid.get(deviceId, atMs) ?? {}, "n"),
     revokeAll: (deviceId, fingerprint, atMs) => {
       revokeAll.run(atMs, deviceId, fingerprint);
+    },
+    lastEndMs: (deviceId, fingerprint) => optional(integer, lastEnd.get(deviceId, fingerprint) ?? { ms: null }, "ms"),
+    remove: (deviceId, fingerprint) => {
+      remove.run(deviceId, fingerprint);
     },
     dropEnded: (beforeMs) => {
       dropEnded.run(beforeMs);

@@ -38,15 +38,18 @@ export interface Devices {
   ofId(id: DeviceId): readonly Device[];
   find(id: DeviceId, fingerprint: Fingerprint): Device | undefined;
   approved(id: DeviceId): Device | undefined;
-  pendingCount(): number;
+  /** Every request that waits. */
+  waiting(): readonly Pick<Device, "id" | "fingerprint" | "address" | "requestedAtMs" | "seenAtMs">[];
   /** A new pending request, or a pending one made anew; a decided one is left as it is. */
   request(request: NewRequest): void;
   propose(id: DeviceId, fingerprint: Fingerprint, csr: Uint8Array): void;
   /** Puts `request` in the place of the approved one. */
   adopt(request: NewRequest): void;
   decide(id: DeviceId, fingerprint: Fingerprint, state: DeviceState, atMs: number, by: string): void;
-  /** Drops pending requests not repeated since `beforeMs`. @returns how many. */
-  dropPending(beforeMs: number): number;
+  /** Takes the pair out of the books; its certificates must be gone. */
+  remove(id: DeviceId, fingerprint: Fingerprint): void;
+  /** Keeps the denials made last: so many of each id, so many of all. */
+  trimDenied(ofIdMax: number, countMax: number): void;
 }
 
 const urisSchema = v.array(v.string());
@@ -57,7 +60,9 @@ export function openDevices(database: DatabaseSync): Devices {
   const ofId = database.prepare("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt");
   const find = database.prepare("SELECT * FROM devices WHERE id = ? AND fingerprint = ?");
   const approved = database.prepare("SELECT * FROM devices WHERE id = ? AND state = 'approved'");
-  const pendingCount = database.prepare("SELECT count(*) AS n FROM devices WHERE state = 'pending'");
+  const waiting = database.prepare(
+    "SELECT id, fingerprint, address, requestedAt, seenAt FROM devices WHERE state = 'pending' ORDER BY seenAt",
+  );
   const request = database.prepare(
     `INSERT INTO devices (id, fingerprint, state, csr, serialNumber, uris, auditKey, address, requestedAt, seenAt)
      VALUES (:id, :fingerprint, 'pending', :csr, :serialNumber, :uris, :auditKey, :address, :seenAt, :seenAt)
@@ -72,13 +77,24 @@ export function openDevices(database: DatabaseSync): Devices {
   const decide = database.prepare(
     "UPDATE devices SET state = :state, decidedAt = :at, decidedBy = :by WHERE id = :id AND fingerprint = :fingerprint",
   );
-  const dropPending = database.prepare("DELETE FROM devices WHERE state = 'pending' AND seenAt < ?");
+  const remove = database.prepare("DELETE FROM devices WHERE id = ? AND fingerprint = ?");
+  const trimDenied = database.prepare(
+    `DELETE FROM devices WHERE (id, fingerprint) IN (SELECT id, fingerprint FROM (
+       SELECT id, fingerprint, row_number() OVER (PARTITION BY id ORDER BY decidedAt DESC) AS ofId,
+         row_number() OVER (ORDER BY decidedAt DESC) AS ofAll FROM devices WHERE state = 'denied') WHERE ofId > ? OR ofAll > ?)`,
+  );
   return {
     list: (countMax) => list.all(countMax).map((row) => device(row)),
     ofId: (id) => ofId.all(id).map((row) => device(row)),
     find: (id, fingerprint) => first(find.get(id, fingerprint)),
     approved: (id) => first(approved.get(id)),
-    pendingCount: () => integer(pendingCount.get() ?? {}, "n"),
+    waiting: () =>
+      waiting.all().map((row) => ({
+        ...identified(row),
+        address: text(row, "address"),
+        requestedAtMs: integer(row, "requestedAt"),
+        seenAtMs: integer(row, "seenAt"),
+      })),
     request: (asked) => {
       const { id, fingerprint, csr, serialNumber = null, auditKey = null, address, seenAtMs: seenAt } = asked;
       request.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(asked.uris), auditKey, address, seenAt });
@@ -92,7 +108,12 @@ export function openDevices(database: DatabaseSync): Devices {
     decide: (id, fingerprint, state, at, by) => {
       decide.run({ id, fingerprint, state, at, by });
     },
-    dropPending: (beforeMs) => Number(dropPending.run(beforeMs).changes),
+    remove: (id, fingerprint) => {
+      remove.run(id, fingerprint);
+    },
+    trimDenied: (ofIdMax, countMax) => {
+      trimDenied.run(ofIdMax, countMax);
+    },
   };
 }
 
@@ -100,10 +121,16 @@ function first(row: Row | undefined): Device | undefined {
   return row === undefined ? undefined : device(row);
 }
 
-function device(row: Row): Device {
+function identified(row: Row): Pick<Device, "id" | "fingerprint"> {
   return {
     id: check(deviceIdSchema, text(row, "id"), "stored device id", "hub.store-failed"),
     fingerprint: check(fingerprintSchema, text(row, "fingerprint"), "stored fingerprint", "hub.store-failed"),
+  };
+}
+
+function device(row: Row): Device {
+  return {
+    ...identified(row),
     state: oneOf(DEVICE_STATES, row, "state"),
     csr: blob(row, "csr"),
     serialNumber: optional(text, row, "serialNumber"),

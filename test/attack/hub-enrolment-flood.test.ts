@@ -1,0 +1,109 @@
+// Strangers at the enrolment desk: requests that are well formed, really signed, and far too many. Nobody needs a certificate to send one. What a device asked
+// stays there to be approved, the operator is told of the crowd once, and neither the desk nor the journal grows with it.
+import { Agent, request } from "node:https";
+import { test, type Test } from "tap";
+import { deny, forget } from "../../hub/devices/index.ts";
+import type { Hub } from "../../hub/index.ts";
+import { journalOf } from "../../hub/journal.ts";
+import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../hub/limits.ts";
+import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/hub.ts";
+
+/** One stranger with an address of its own, who keeps its connection. @returns sends a request, resolves with the answer's status. */
+function stranger(t: Test, hub: Hub, address: string): (csr: Uint8Array) => Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  t.teardown(() => agent.destroy());
+  return async (csr) =>
+    new Promise((resolve, reject) => {
+      const outgoing = request({
+        host: "127.0.0.1",
+        servername: "localhost",
+        port: hub.estPort,
+        localAddress: address,
+        agent,
+        ca: hub.anchors.authority,
+        path: `${EST}/simpleenroll`,
+        method: "POST",
+        headers: { "content-type": "application/pkcs10" },
+      });
+      outgoing.on("error", reject);
+      outgoing.on("response", (response) => {
+        response.resume();
+        response.on("end", () => resolve(response.statusCode ?? 0));
+      });
+      outgoing.end(Buffer.from(csr).toString("base64"));
+    });
+}
+
+async function times<T>(count: number, make: (n: number) => Promise<T>): Promise<readonly T[]> {
+  const made: T[] = [];
+  for (let n = 0; n < count; n++) made.push(await make(n));
+  return made;
+}
+
+/** Requests by device, by name. */
+const pending = (hub: Hub) => hub.store.devices.list(10_000).filter(({ state }) => state === "pending");
+const crowded = (hub: Hub) => hub.store.journal.tail(1000, "alert").filter(({ event }) => event === "enrolment.crowded");
+
+/** An approval works, and what was asked is what gets the certificate. */
+async function getsIn(t: Test, hub: Hub, device: LabDevice): Promise<void> {
+  t.equal((await simpleEnrol(hub, device.csr)).status, 202, "it waits like anybody else");
+  hub.approve(device.id, device.fingerprint);
+  t.ok(certificateIn(await simpleEnrol(hub, device.csr)));
+}
+
+test("[ID-7] strangers who ask with a device's id and keys of their own do not keep it out", async (t) => {
+  const { hub } = await labHub(t);
+  const ask = stranger(t, hub, "127.0.0.66");
+  const impostors = await times(3 * PENDING_PER_ID_MAX, async () => labDevice("gw-1"));
+  for (const { csr } of impostors) t.equal(await ask(csr), 202);
+  t.equal(pending(hub).length, PENDING_PER_ID_MAX);
+  const device = await labDevice("gw-1");
+  await simpleEnrol(hub, device.csr);
+  for (const { csr } of impostors) await ask(csr); // all of them again, from where they were
+  t.equal(hub.store.devices.find(device.id, device.fingerprint)?.state, "pending", "who crowds makes room for itself only");
+  t.match(
+    crowded(hub),
+    [{ severity: "alert", detail: { over: "id", id: "gw-1", from: "127.0.0.66" } }],
+    "one line for all of it",
+  );
+  await getsIn(t, hub, device);
+});
+
+test("[ID-7] what an operator denied takes no place from a device that asks", async (t) => {
+  const { hub } = await labHub(t);
+  const desk = { store: hub.store, journal: journalOf(hub.store) };
+  const ask = stranger(t, hub, "127.0.0.66");
+  const rounds = 4;
+  for (let round = 0; round < rounds; round++) {
+    for (const { csr } of await times(PENDING_PER_ID_MAX, async () => labDevice("gw-1"))) await ask(csr);
+    t.equal(deny(desk, (await labDevice("gw-1")).id, undefined, "test").length, PENDING_PER_ID_MAX);
+  }
+  const device = await labDevice("gw-1");
+  t.ok(hub.store.devices.ofId(device.id).length < rounds * PENDING_PER_ID_MAX, "the oldest denials are let go");
+  t.same(crowded(hub), [], "nothing crowded: the places were free again");
+  await getsIn(t, hub, device);
+  forget(desk, device.id, undefined, "test");
+  t.match(hub.store.devices.ofId(device.id), [{ state: "approved" }], "only the device is left");
+});
+
+test("[ID-7] a thousand invented ids fill the desk for nobody, and their alert is one line", async (t) => {
+  const { hub } = await labHub(t);
+  const early = await labDevice("gw-early");
+  await simpleEnrol(hub, early.csr);
+  const addresses = Array.from({ length: 5 }, (_, n) => `127.0.1.${n + 1}`);
+  for (const [n, address] of addresses.entries()) {
+    const ask = stranger(t, hub, address);
+    const invented = await times(PENDING_PER_SOURCE_MAX + 8, async (k) => labDevice(`invented-${n}-${k}`));
+    const statuses = await Promise.all(invented.map(async ({ csr }) => ask(csr)));
+    t.ok(
+      statuses.every((status) => status === 202),
+      address,
+    );
+  }
+  t.equal(pending(hub).length, PENDING_REQUESTS_MAX);
+  t.equal(hub.store.devices.find(early.id, early.fingerprint)?.state, "pending", "asked before the flood, still there");
+  await getsIn(t, hub, await labDevice("gw-late"));
+  hub.approve(early.id, early.fingerprint);
+  t.ok(crowded(hub).length <= 2 * addresses.length, "counted, not piled up");
+  t.ok(hub.store.journal.tail(100_000, "info").length <= PENDING_REQUESTS_MAX + 100, "nor is the rest of the journal");
+});

@@ -1,0 +1,47 @@
+// Taking devices out of the books again.
+import { test } from "tap";
+import { deny, forget, revoke } from "../../../hub/devices/index.ts";
+import { journalOf } from "../../../hub/journal.ts";
+import { certificateIn, enrolled, labDevice, labHub, simpleEnrol } from "../../lab/hub.ts";
+
+async function desk(t: Parameters<typeof labHub>[0], certificateLifeMs?: number) {
+  const { hub } = await labHub(t, certificateLifeMs === undefined ? {} : { certificateLifeMs });
+  return { hub, books: { store: hub.store, journal: journalOf(hub.store) } };
+}
+
+test("[ID-7] a denied key that was forgotten asks and waits like a new one", async (t) => {
+  const { hub, books } = await desk(t);
+  const [one, two] = [await labDevice("gw-1"), await labDevice("gw-1")];
+  for (const { csr } of [one, two]) await simpleEnrol(hub, csr);
+  deny(books, one.id, undefined, "test");
+  t.equal((await simpleEnrol(hub, one.csr)).status, 403);
+  t.match(forget(books, one.id, one.fingerprint, "test"), [{ fingerprint: one.fingerprint, state: "denied" }]);
+  t.equal((await simpleEnrol(hub, one.csr)).status, 202);
+  t.match(hub.store.journal.tail(2, "notice"), [
+    { event: "device.forgotten", deviceId: "gw-1", detail: { fingerprint: one.fingerprint, state: "denied", by: "test" } },
+    { event: "device.requested" },
+  ]);
+  t.equal((await simpleEnrol(hub, two.csr)).status, 403, "the other is still denied");
+  t.throws(() => forget(books, one.id, `sha256:${"0".repeat(64)}`, "test"), { code: "hub.device-unknown" });
+});
+
+test("[ID-7] an approved key is not forgotten, and a revoked one only when none of its certificates is in date", async (t) => {
+  const { hub, books } = await desk(t, 1500);
+  const device = await labDevice("gw-1");
+  t.throws(() => forget(books, device.id, undefined, "test"), { code: "hub.device-unknown", message: /never asked/ });
+  await enrolled(hub, device);
+  t.throws(() => forget(books, device.id, undefined, "test"), {
+    code: "hub.device-conflict",
+    message: /devices revoke gw-1 first/,
+  });
+  revoke(books, device.id, "test");
+  t.throws(() => forget(books, device.id, device.fingerprint, "test"), {
+    code: "hub.device-conflict",
+    message: /certificate until 20/,
+  });
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  t.equal(forget(books, device.id, device.fingerprint, "test").length, 1);
+  t.equal((await simpleEnrol(hub, device.csr)).status, 202, "it may ask again, and needs an approval again");
+  hub.approve(device.id, device.fingerprint);
+  t.ok(certificateIn(await simpleEnrol(hub, device.csr)));
+});
