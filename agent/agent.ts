@@ -57,6 +57,7 @@ export function createAgent(parts: AgentParts): Agent {
   const courier: Courier = createCourier({
     warden,
     clock,
+    random: parts.random,
     deliver: async (body) => {
       if (held.link === undefined) throw new Fault("tunnel.closed", "deliver audit records: there is no tunnel yet");
       await held.link.tunnel.deliver("audit", body);
@@ -117,7 +118,7 @@ export function createAgent(parts: AgentParts): Agent {
         note: (entry) => reporter.note(entry),
         onEvent: onTunnel,
       });
-      await time.sync("believed");
+      void time.sync("believed"); // not awaited: a hub that does not answer must not keep the key from being made and shown
     },
     onProgress: (progress) => {
       if (progress.kind === "key-ready") live({ kind: "key-ready" });
@@ -147,14 +148,17 @@ export function createAgent(parts: AgentParts): Agent {
         return;
       case "refused":
         keeper.refused(event.fault);
-        if (event.fault.code === "tls.hub-dates" || event.fault.code === "tunnel.refused")
-          void time
-            .sync(event.fault.code === "tls.hub-dates" ? "in-doubt" : "believed")
-            .then(() => (event.fault.code === "tls.hub-dates" ? held.link?.tunnel.reconnectNow() : undefined));
+        if (event.fault.code === "tunnel.refused") void time.sync("believed");
+        if (event.fault.code === "tls.hub-dates") void reconnectOnceSet();
         return;
       default:
         return;
     }
+  }
+
+  /** Only a clock that was wrong is a reason not to wait: a hub whose certificate has run out stays one, however often it is asked. [TUN-4] */
+  async function reconnectOnceSet(): Promise<void> {
+    if (await time.sync("in-doubt")) held.link?.tunnel.reconnectNow();
   }
 
   const snapshot = async (): Promise<Snapshot> => {
@@ -164,7 +168,6 @@ export function createAgent(parts: AgentParts): Agent {
     ]);
     if ("value" in wardenTold) time.saw(wardenTold.value.clock);
     const identity = keeper.status();
-    const courierTrouble = courier.trouble();
     return composeSnapshot({
       program: parts.program,
       nowMs: clock.nowMs(),
@@ -177,10 +180,9 @@ export function createAgent(parts: AgentParts): Agent {
         ...identity.faults,
         ...operations.troubles(),
         ...(held.console?.troubles() ?? []),
-        ...[reporter.trouble(), time.fault(), held.link?.fault()].flatMap((fault) =>
+        ...[reporter.trouble(), time.fault(), held.link?.fault(), courier.trouble()].flatMap((fault) =>
           fault === undefined ? [] : [{ code: fault.code, message: fault.message }],
         ),
-        ...(courierTrouble === undefined ? [] : [{ code: "witness.conflict" as const, message: courierTrouble }]),
       ],
     });
   };

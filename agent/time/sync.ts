@@ -6,15 +6,21 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { ClockState } from "../../warden/protocol/format.ts";
-import { ASK_AGAIN_AFTER_MS } from "./limits.ts";
+import { ASK_AGAIN_AFTER_MS, MOVED_MS_MIN, SYNCED_ASK_AGAIN_AFTER_MS } from "./limits.ts";
+
+export interface TimeAnswer {
+  readonly clock: ClockState;
+  /** The clock was wrong by more than a TLS handshake bears: what failed because of it may be tried at once. */
+  readonly moved: boolean;
+}
 
 export interface TimeSync {
   /**
    * Has the warden set the clock from the hub, unless it has been in this boot. `dates`: whether the dates of the hub's certificate may be what is wrong.
-   * @returns the warden's clock state afterwards, or undefined when it was asked too short a time ago.
+   * @returns how the warden's clock is afterwards, or undefined when it was asked too short a time ago.
    * @throws Fault what the hub or the warden refuse with.
    */
-  sync(dates: "in-doubt" | "believed"): Promise<ClockState | undefined>;
+  sync(dates: "in-doubt" | "believed"): Promise<TimeAnswer | undefined>;
 }
 
 export function createTimeSync(parts: {
@@ -27,25 +33,29 @@ export function createTimeSync(parts: {
   const { warden, hub, deviceId, clock, signal } = parts;
   const asked = { atMs: Number.NEGATIVE_INFINITY };
 
-  const ask = async (dates: "strict" | "waived"): Promise<ClockState> => {
+  const ask = async (dates: "strict" | "waived", before: ClockState): Promise<TimeAnswer> => {
+    const askedAtMs = clock.monotonicMs();
     const { nonce } = await warden.call("time.nonce", {});
     const body = JSON.stringify({ deviceId, nonce });
     asked.atMs = clock.monotonicMs();
     const question = { path: HUB_TIME_PATH, body, answer: hubTimeResponseSchema, bytesMax: HUB_TIME_BYTES_MAX };
     const response = await askHubTime(hub, dates, question, { signal });
-    return warden.call("time.set", response);
+    const after = await warden.call("time.set", response);
+    const stepMs = after.nowMs - before.nowMs - (clock.monotonicMs() - askedAtMs);
+    return { clock: after, moved: Math.abs(stepMs) > MOVED_MS_MIN };
   };
 
   return {
     async sync(dates) {
       const { clock: before } = await warden.call("status.read", {});
-      if (before.state === "synced" && dates === "believed") return before;
-      if (clock.monotonicMs() - asked.atMs < ASK_AGAIN_AFTER_MS) return undefined;
-      if (before.state === "unset" || dates === "in-doubt") return ask("waived");
+      if (before.state === "synced" && dates === "believed") return { clock: before, moved: false };
+      const restMs = before.state === "synced" ? SYNCED_ASK_AGAIN_AFTER_MS : ASK_AGAIN_AFTER_MS;
+      if (clock.monotonicMs() - asked.atMs < restMs) return undefined;
+      if (before.state === "unset" || dates === "in-doubt") return ask("waived", before);
       try {
-        return await ask("strict");
+        return await ask("strict", before);
       } catch (error) {
-        if (error instanceof Fault && error.code === "tls.hub-dates") return ask("waived");
+        if (error instanceof Fault && error.code === "tls.hub-dates") return ask("waived", before);
         throw error;
       }
     },

@@ -8,8 +8,11 @@ import { RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 import type { TimeSync } from "./sync.ts";
 
 export interface TimeWatch {
-  /** Asks now, and again later when it fails. Never rejects: a hub without time is no reason to stop. */
-  sync(dates: "in-doubt" | "believed"): Promise<void>;
+  /**
+   * Asks now, and again later when it fails. Never rejects: a hub without time is no reason to stop.
+   * @returns whether the clock was wrong and is right now.
+   */
+  sync(dates: "in-doubt" | "believed"): Promise<boolean>;
   /** Somebody else asked the warden. */
   saw(clock: ClockState): void;
   clock(): ClockState | undefined;
@@ -61,15 +64,18 @@ export function createTimeWatch(parts: {
     if (held.fault !== undefined && !signal.aborted) await sync("believed");
   };
 
-  const sync = async (dates: "in-doubt" | "believed"): Promise<void> => {
+  const sync = async (dates: "in-doubt" | "believed"): Promise<boolean> => {
+    let moved = false;
     try {
       held.clock = (await warden.call("status.read", {})).clock;
-      const state = await parts.source()?.sync(dates);
-      if (state !== undefined) settled(state); // else it was asked too short a time ago: what that met stands
+      const answer = await parts.source()?.sync(dates);
+      if (answer !== undefined) settled(answer.clock); // else it was asked too short a time ago: what that met stands
+      moved = answer?.moved ?? false;
     } catch (error) {
       failed(asFault(error, "enrol.unreachable", "ask the hub for the time"));
     }
     if (held.fault !== undefined) void askAgain();
+    return moved;
   };
 
   return {

@@ -18,7 +18,7 @@ export async function play(world: World, { step, skipped }: Narrator): Promise<v
   let hub = await step("The hub starts: authority, enrolment, broker, witness, time", async (say) => {
     const started = await rig.startHub();
     const anchors = await rig.anchors();
-    say("listens", `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${anchors.estPort}, MQTT on ${anchors.mqttPort}`);
+    say("listens", `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.ports.est}, MQTT on ${rig.ports.mqtt}`);
     say("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key`);
     return started;
   });
