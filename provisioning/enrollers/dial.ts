@@ -13,16 +13,21 @@ import { addressOf, type Endpoint, type Hub } from "./hub.ts";
 export async function dial(hub: Hub, signal: AbortSignal): Promise<Duplex> {
   const target = hub.connectTo ?? hub;
   try {
-    const stream = hub.proxy === undefined ? await direct(target, signal) : await throughProxy(hub.proxy, target, signal);
-    stream.on("error", () => undefined); // TLS above it sees the stream close and says so; unheard, the event would end the process
-    return stream;
+    signal.throwIfAborted(); // net.connect() with a signal that has aborted connects all the same, and nobody ends that
+    return heard(hub.proxy === undefined ? await direct(target, signal) : await throughProxy(hub.proxy, target, signal));
   } catch (error) {
     throw asFault(error, "enrol.unreachable", `connect to the hub at ${addressOf(hub)}`);
   }
 }
 
+/** Whoever waits on the stream, and TLS above it, see it close and say so; an `error` that nobody hears, as when `signal` aborts, would end the process. */
+function heard<S extends Duplex>(stream: S): S {
+  stream.on("error", () => undefined);
+  return stream;
+}
+
 async function direct(target: Endpoint, signal: AbortSignal): Promise<Duplex> {
-  const socket = connect({ host: target.host, port: target.port, signal });
+  const socket = heard(connect({ host: target.host, port: target.port, signal }));
   await once(socket, "connect", { signal });
   return socket;
 }

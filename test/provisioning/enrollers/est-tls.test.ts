@@ -122,3 +122,22 @@ test("[ID-7] through an HTTP CONNECT proxy TLS is still with the hub itself", { 
   await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.unreachable", message: /proxy .* answered 407/ });
   t.same(paths, ["localhost:443", "localhost:443"]);
 });
+
+test(
+  "[ID-7] an attempt that was called off before it began is refused, and leaves no error that nobody hears",
+  { skip },
+  async (t) => {
+    const pki = makePki(t.testdir());
+    const server = await serveHttps(pki.server, pki.authority, (_asked, response) => response.writeHead(500).end());
+    t.teardown(() => server.close());
+    const hub = server.hub(pki.authority);
+    const proxy = { host: "127.0.0.1", port: server.port };
+    for (const way of [hub, { ...hub, proxy }])
+      await t.rejects(createEstEnroller({ hub: way, signal: AbortSignal.abort() }).enrol(REQUEST), {
+        code: "enrol.unreachable",
+        message: /called off/u,
+      });
+    await new Promise((resolve) => setImmediate(resolve)); // an error event comes in the next turn, and nobody waits for it
+    t.same(server.asked, []);
+  },
+);
