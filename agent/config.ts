@@ -1,7 +1,6 @@
 // The agent's configuration: one JSON file, every fault reported at once, unknown keys refused, safe defaults.
 import * as v from "valibot";
-import { parseJson } from "../hal/format/json.ts";
-import { check } from "../hal/format/schema.ts";
+import { parseConfigFile } from "../hal/format/config.ts";
 import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/anchors/format.ts";
 
 export const CONFIG_BYTES_MAX = 65_536;
@@ -73,12 +72,12 @@ export const agentConfigSchema = v.strictObject({
 });
 export type AgentConfig = v.InferOutput<typeof agentConfigSchema>;
 
-/** @throws Fault `config.invalid` naming every fault, or `json.*` for a file that is no JSON. */
-export function parseAgentConfig(bytes: Uint8Array | string): AgentConfig {
-  return check(agentConfigSchema, parseJson(bytes, CONFIG_BYTES_MAX, "configuration"), "configuration", "config.invalid");
+/** @param file its name, for the message. @throws Fault `config.invalid` naming every fault. */
+export function parseAgentConfig(bytes: Uint8Array | string, file: string): AgentConfig {
+  return parseConfigFile(agentConfigSchema, bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
 }
 
-/** @throws Fault `config.invalid` naming every fault, or `json.*`. */
-export function parseAnchors(bytes: Uint8Array | string): HubAnchors {
-  return check(hubAnchorsSchema, parseJson(bytes, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub anchors", "config.invalid");
+/** @param file their name, for the message. @throws Fault `config.invalid` naming every fault. */
+export function parseAnchors(bytes: Uint8Array | string, file: string): HubAnchors {
+  return parseConfigFile(hubAnchorsSchema, bytes, HUB_ANCHORS_BYTES_MAX, `hub anchors "${file}"`);
 }

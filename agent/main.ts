@@ -1,10 +1,8 @@
 // sallyport-agent: reads its configuration, takes the state lock, finds where its key lies, lives until told to stop.
-// Exit codes: 0 done, 1 fault while running, 2 usage, 78 configuration (sysexits.h EX_CONFIG).
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } from "./config.ts";
 import { createAgent } from "./agent.ts";
 import type { SettledKey } from "./identity/index.ts";
@@ -15,13 +13,16 @@ import {
   chooseKeyStore,
   fileKeyStore,
   isStartedWith,
+  journal,
   linuxAppendFiles,
   linuxClock,
   linuxFiles,
   linuxVitals,
   lockState,
-  readConfigFile,
+  reasonOf,
+  requiredConfigFile,
   restartWith,
+  runMain,
   systemTpmProvider,
   tpmKeyStore,
   type TpmProvider,
@@ -31,66 +32,19 @@ import type { DurableFiles } from "../hal/ports.ts";
 import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
 import { settleKey } from "../provisioning/index.ts";
 
+const NAME = "sallyport-agent";
 const VERSION = "0.1.0";
-const PROGRAM = `sallyport-agent/${VERSION}`;
-const EXIT_FAULT = 1;
-const EXIT_USAGE = 2;
-const EXIT_CONFIG = 78;
+const PROGRAM = `${NAME}/${VERSION}`;
 const WARDEN_CONNECT_MS_MAX = 5_000;
 
-const USAGE = `usage: sallyport-agent --config FILE [--check-config]
-       sallyport-agent --help | --version
-
-The network-facing program: makes the device's key and certificate request, enrols at the hub, keeps the tunnel, serves the serial console.
-
-  --config FILE     configuration, JSON; /etc/sallyport/agent.json when not given
-  --check-config    say whether the configuration and the hub's anchors are right, and end
-  --help            this text
-  --version         name and version
-
-Exit codes: 0 done, 1 fault while running, 2 usage, 78 configuration.
-`;
-
-/** One line an event for the journal, which adds the time. What came from outside is in it, so its control characters are not. */
-function say(line: string): void {
-  process.stderr.write(`sallyport-agent: ${line.replaceAll(/[\u0000-\u001f\u007f-\u009f]/gu, "?")}\n`);
-}
-
-interface Options {
-  readonly file: string;
-  readonly checkOnly: boolean;
-}
-
-/** @throws Fault `usage.invalid`. */
-function options(): Options | "help" | "version" {
-  try {
-    const { values } = parseArgs({
-      options: {
-        config: { type: "string", default: "/etc/sallyport/agent.json" },
-        "check-config": { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-        version: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) return "help";
-    return values.version ? "version" : { file: values.config, checkOnly: values["check-config"] };
-  } catch (error) {
-    throw asFault(error, "usage.invalid", "read the command line");
-  }
-}
-
-async function required(path: string, bytesMax: number, hint: string): Promise<Uint8Array> {
-  const bytes = await readConfigFile(path, bytesMax);
-  if (bytes === undefined) throw new Fault("config.unreadable", `read "${path}": there is no such file; ${hint}`);
-  return bytes;
-}
+const say = journal(NAME);
 
 async function load(file: string): Promise<{ readonly config: AgentConfig; readonly anchors: HubAnchors }> {
-  const config = parseAgentConfig(await required(file, CONFIG_BYTES_MAX, "name it with --config"));
-  const anchors = parseAnchors(
-    await required(config.anchors, HUB_ANCHORS_BYTES_MAX, "it is version 1 of the hub's anchors, from the image"),
-  );
-  return { config, anchors };
+  const bytes = await requiredConfigFile(file, CONFIG_BYTES_MAX, "configuration", "name it with --config");
+  const config = parseAgentConfig(bytes, file);
+  const hint = `put there what "sallyport-hub anchors" prints`;
+  const anchors = await requiredConfigFile(config.anchors, HUB_ANCHORS_BYTES_MAX, "hub anchors", hint);
+  return { config, anchors: parseAnchors(anchors, config.anchors) };
 }
 
 type Environment = Readonly<Record<string, string>>;
@@ -157,24 +111,8 @@ function connectTo(path: string): Promise<Duplex> {
   });
 }
 
-/** Aborts with the first signal that asks us to end, whose name is the reason. A second one ends the process at once, as signals do. */
-function toldToStop(): AbortSignal {
-  const stop = new AbortController();
-  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort(name));
-  return stop.signal;
-}
-
-function reasonOf(stop: AbortSignal): Promise<string> {
-  return new Promise((resolve) => {
-    const tell = (): void => resolve(String(stop.reason));
-    if (stop.aborted) tell();
-    else stop.addEventListener("abort", tell, { once: true });
-  });
-}
-
 /** The lock first: whoever does not hold it must not even tidy up. [STA-3] */
-async function live(file: string): Promise<void> {
-  const stop = toldToStop();
+async function live(file: string, stop: AbortSignal): Promise<void> {
   const { config, anchors } = await load(file);
   const lock = await lockState(config.stateDirectory);
   try {
@@ -214,27 +152,12 @@ async function liveLocked(config: AgentConfig, anchors: HubAnchors, files: Durab
   }
 }
 
-async function main(): Promise<number> {
-  const wanted = options();
-  if (wanted === "help") process.stdout.write(USAGE);
-  else if (wanted === "version") process.stdout.write(`${PROGRAM}\n`);
-  else if (wanted.checkOnly) {
-    await load(wanted.file);
-    process.stdout.write(`configuration "${wanted.file}" is right\n`);
-  } else await live(wanted.file);
-  return 0;
-}
-
-function exitCode(fault: Fault): number {
-  if (fault.code === "usage.invalid") return EXIT_USAGE;
-  return fault.code.startsWith("config.") || fault.code.startsWith("json.") ? EXIT_CONFIG : EXIT_FAULT;
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  const fault = asFault(error, "assert.broken", "run");
-  say(`${fault.code}: ${fault.message}`);
-  if (fault.code === "assert.broken" && error instanceof Error) say(error.stack ?? "");
-  process.exitCode = exitCode(fault);
-}
+await runMain({
+  name: NAME,
+  version: VERSION,
+  purpose:
+    "The network-facing program: makes the device's key and certificate request, enrols at the hub, keeps the tunnel, serves the serial console.",
+  configFile: "/etc/sallyport/agent.json",
+  check: async (file) => (await load(file)).config,
+  live,
+});

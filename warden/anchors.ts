@@ -1,7 +1,6 @@
 // The hub's keys as the image gives them: whom to believe about time and witness. [ID-10] [AUD-8]
 import { Fault } from "../hal/fault.ts";
-import { parseJson } from "../hal/format/json.ts";
-import { check } from "../hal/format/schema.ts";
+import { parseConfigFile } from "../hal/format/config.ts";
 import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/anchors/format.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "./audit/format/index.ts";
 
@@ -12,8 +11,8 @@ export interface HubKeys {
 
 /** @throws Fault `config.invalid` for anchors that are not whole: then no key of them counts. */
 export function parseHubKeys(bytes: Uint8Array, file: string): HubKeys {
+  const anchors = parseConfigFile(hubAnchorsSchema, bytes, HUB_ANCHORS_BYTES_MAX, `hub anchors "${file}"`);
   try {
-    const anchors = check(hubAnchorsSchema, parseJson(bytes, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub anchors");
     return { time: keyOf(anchors.timeKey, "ed25519"), witness: keyOf(anchors.witnessKey, "cosignature/v1") };
   } catch (error) {
     if (error instanceof Fault) throw new Fault("config.invalid", `hub anchors "${file}": ${error.message}`, { cause: error });

@@ -1,8 +1,6 @@
 // The warden's configuration file: every setting, its bounds and its safe default. All faults at once, unknown settings refused.
 import * as v from "valibot";
-import { Fault } from "../hal/fault.ts";
-import { parseJson } from "../hal/format/json.ts";
-import { check } from "../hal/format/schema.ts";
+import { parseConfigFile } from "../hal/format/config.ts";
 import { SOCKET_PATH_BYTES_MAX } from "./socket/index.ts";
 import { BUILD_DATE_MS_MIN } from "./time/index.ts";
 
@@ -72,11 +70,11 @@ export interface WardenConfig {
 
 /** @throws Fault `config.invalid` naming every setting that is wrong. */
 export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
-  const { audit, buildDate, commissionedIdFile, ...rest } = check(
+  const { audit, buildDate, commissionedIdFile, ...rest } = parseConfigFile(
     configSchema,
-    parse(bytes, file),
+    bytes,
+    CONFIG_BYTES_MAX,
     `configuration "${file}"`,
-    "config.invalid",
   );
   return Object.freeze({
     ...rest,
@@ -84,13 +82,4 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
     buildDateMs: Date.parse(buildDate),
     audit: Object.freeze({ bytesMax: audit.bytesMax }),
   });
-}
-
-function parse(bytes: Uint8Array, file: string): unknown {
-  try {
-    return parseJson(bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
-  } catch (error) {
-    if (error instanceof Fault) throw new Fault("config.invalid", error.message, { cause: error });
-    throw error;
-  }
 }

@@ -7,6 +7,7 @@ export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock/index.ts";
 export { runProgram } from "./process/index.ts";
+export { journal, reasonOf, requiredConfigFile, runMain } from "./program/index.ts";
 export { fileBootChoice, fileSlots, type FileSlotsOptions } from "./slots/index.ts";
 export {
   activateTpmProvider,

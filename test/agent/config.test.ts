@@ -1,7 +1,9 @@
 // The agent's configuration file as an input from outside.
 import { test } from "tap";
-import { parseAgentConfig, parseAnchors } from "../../agent/config.ts";
+import * as config from "../../agent/config.ts";
 import { Fault } from "../../hal/fault.ts";
+
+const parseAgentConfig = (text: string): config.AgentConfig => config.parseAgentConfig(text, "/etc/agent.json");
 
 function faultOf(act: () => unknown): Fault {
   try {
@@ -37,16 +39,22 @@ test("an unknown key is refused at any depth, and named", async (t) => {
   t.match(faultOf(() => parseAgentConfig('{"tunnel":{"insecure":true}}')).message, "tunnel.insecure");
 });
 
-test("what is no JSON, or too much of it, is refused with its own code", async (t) => {
-  t.equal(faultOf(() => parseAgentConfig("{")).code, "json.invalid");
-  t.equal(faultOf(() => parseAgentConfig(`{"stateDirectory":"/${"x".repeat(70_000)}"}`)).code, "json.too-large");
+test("what is no JSON, or too much of it, is a fault of the configuration, and the file is named", async (t) => {
+  for (const text of ["", "{", "[]", "null", `{"stateDirectory":"/${"x".repeat(config.CONFIG_BYTES_MAX)}"}`])
+    t.match(
+      faultOf(() => parseAgentConfig(text)),
+      { code: "config.invalid", message: '"/etc/agent.json"' },
+      text.slice(0, 20),
+    );
 });
 
 test("hub anchors without a pin or with another form are refused", async (t) => {
   const fault = faultOf(() =>
-    parseAnchors(
+    config.parseAnchors(
       '{"v":1,"name":"hub","host":"hub.example","estPort":0,"mqttPort":8883,"authority":"","timeKey":"x","witnessKey":"y"}',
+      "/usr/hub.json",
     ),
   );
+  t.match(fault.message, 'hub anchors "/usr/hub.json"');
   for (const path of ["estPort", "authority", "timeKey", "witnessKey"]) t.match(fault.message, path);
 });

@@ -11,13 +11,6 @@ async function run(t: Test, ...args: readonly string[]): Promise<{ readonly code
   return await outcomeOf(program);
 }
 
-test("usage: help and version answer with 0, an option that is none with 2", async (t) => {
-  t.match(await run(t, "--help"), { code: 0, text: /usage: sallyport-warden/u });
-  t.match(await run(t, "--version"), { code: 0, text: /sallyport-warden\/\d/u });
-  t.match(await run(t, "--open-all"), { code: 2, text: /usage\.invalid.*open-all/u });
-  t.match(await run(t, "file.json"), { code: 2, text: /usage\.invalid/u });
-});
-
 test("--check-config: 0 and the settings in force, or 78 and every fault; the machine is not touched", async (t) => {
   const lab = await labWarden(t);
   t.match(await run(t, "--config", lab.configFile, "--check-config"), { code: 0, text: /is right.*"setClock":false/u });

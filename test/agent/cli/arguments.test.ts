@@ -57,5 +57,5 @@ test("what is not understood is usage, with a word on what was expected", async 
 });
 
 test("the command looks for the agent where the agent listens when nobody says otherwise", async (t) => {
-  t.equal(parseAgentConfig("{}").localSocket, DEFAULT_SOCKET);
+  t.equal(parseAgentConfig("{}", "agent.json").localSocket, DEFAULT_SOCKET);
 });

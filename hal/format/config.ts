@@ -1,0 +1,27 @@
+// A configuration file as an input: one code for every way in which it can be wrong, and its name in every message.
+import type * as v from "valibot";
+import { Fault } from "../fault.ts";
+import { parseJson } from "./json.ts";
+import { check } from "./schema.ts";
+
+/**
+ * @param what what it is and where it lies, for the message: `configuration "/etc/sallyport/agent.json"`.
+ * @throws Fault `config.invalid` naming every fault; also for what is no JSON or above `bytesMax`.
+ */
+export function parseConfigFile<const S extends v.GenericSchema>(
+  schema: S,
+  bytes: Uint8Array | string,
+  bytesMax: number,
+  what: string,
+): v.InferOutput<S> {
+  return check(schema, configJson(bytes, bytesMax, what), what, "config.invalid");
+}
+
+function configJson(bytes: Uint8Array | string, bytesMax: number, what: string): unknown {
+  try {
+    return parseJson(bytes, bytesMax, what);
+  } catch (error) {
+    if (error instanceof Fault) throw new Fault("config.invalid", error.message, { cause: error });
+    throw error;
+  }
+}
