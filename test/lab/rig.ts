@@ -1,6 +1,6 @@
 // A whole small world for demo, bench and system tests: the hub as a server, a board, its warden and agent, all as processes of their own from the bundles.
 import { spawnSync } from "node:child_process";
-import { chmod, chown, copyFile, cp, link, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -54,6 +54,8 @@ export interface Rig {
   /** The same at once, come what may. */
   launchWarden(): RunningProgram;
   launchAgent(): RunningProgram;
+  /** Another board, never powered on, in the place of the first; its programs must not run. */
+  replaceBoard(serial: string): Promise<void>;
   /** Puts other settings over the rig's own than its options did; what starts next has them. */
   configure(settings: Pick<RigOptions, "agentConfig" | "wardenConfig">): Promise<void>;
   /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
@@ -233,6 +235,11 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
         "--config",
         join(board.etc, "agent.json"),
       ]);
+    },
+    async replaceBoard(serial) {
+      for (const place of [board.agentState, board.wardenState, board.birth])
+        for (const name of await readdir(place)) await rm(join(place, name), { recursive: true });
+      await writeFile(join(board.root, "sys/class/dmi/id/product_serial"), `${serial}\n`);
     },
     async configure(over) {
       settings.over = over;
