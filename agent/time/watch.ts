@@ -1,5 +1,5 @@
 // The clock as the warden last told of it, and hub time asked for until it is had. [ID-10]
-import { asFault, Fault } from "../../hal/fault.ts";
+import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";

@@ -2,9 +2,9 @@
 // Every line says what was really done; exit code 0 only if each step really happened.
 import { parseArgs } from "node:util";
 import { buildAll } from "../../build/bundle.ts";
-import { createNarrator } from "./narrate.ts";
+import { createNarrator, type Say } from "./narrate.ts";
 import { play } from "./play.ts";
-import { buildWorld } from "./world.ts";
+import { buildWorld, type World } from "./world.ts";
 
 const USAGE = `usage: npm run demo [-- --json | --keep | --verbose | --help]
 
@@ -15,23 +15,36 @@ Plays the first power-on of a simulated gateway: key, certificate request, appro
   --verbose   show what the programs print, on stderr
   --help      this text
 
-Exit code 0 only if each step really happened, else 1.
+Exit code 0 only if each step really happened, else 1; 2 for wrong usage, 130 when interrupted.
 `;
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    keep: { type: "boolean", default: false },
-    verbose: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
+/** 128 + SIGINT, as shells have it. */
+const EXIT_INTERRUPTED = 130;
 
-if (values.help) process.stdout.write(USAGE);
-else process.exitCode = await run();
+interface Options {
+  readonly json: boolean;
+  readonly keep: boolean;
+  readonly verbose: boolean;
+}
 
-async function run(): Promise<number> {
-  const narrator = createNarrator(process.stdout, values.json);
+const wanted = options();
+if (wanted === "help") process.stdout.write(USAGE);
+else if (wanted === "wrong") process.exitCode = 2;
+else process.exitCode = await run(wanted);
+
+function options(): Options | "help" | "wrong" {
+  const flag = { type: "boolean", default: false } as const;
+  try {
+    const { values } = parseArgs({ options: { json: flag, keep: flag, verbose: flag, help: flag } });
+    return values.help ? "help" : values;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : "wrong usage"}\n\n${USAGE}`);
+    return "wrong";
+  }
+}
+
+async function run({ json, keep, verbose }: Options): Promise<number> {
+  const narrator = createNarrator(process.stdout, json);
   const interrupted = new Promise<void>((resolve) => {
     process.once("SIGINT", resolve);
     process.once("SIGTERM", resolve);
@@ -39,59 +52,69 @@ async function run(): Promise<number> {
   narrator.note("Sallyport: first power-on of a simulated board, on real parts\n");
   const tail: string[] = [];
   const heard = (program: string, line: string): void => {
-    tail.push(`${program}: ${line}`);
+    tail.push(`  ${program}: ${line.slice(0, 240)}`);
     if (tail.length > 40) tail.shift();
-    if (values.verbose) process.stderr.write(`${program}: ${line}\n`);
+    if (verbose) process.stderr.write(`${program}: ${line}\n`);
   };
-  const world = await narrator.step("Set-up: bundles are built, the board's parts are laid out", async (say) => {
-    const sizes = await buildAll();
-    say(
-      "on the device",
-      `${Math.round(sizes.deviceBytes / 1024)} KiB of JavaScript, ${Math.round(sizes.addonBytes / 1024)} KiB of native add-on`,
-    );
-    const built = await buildWorld(heard);
-    const { tpm, cable, network, rig } = built;
-    say("board", `${rig.directory}/board (simulated: DMI, network interfaces, USB tree, slots)`);
-    say(
-      "real parts",
-      [
-        tpm && "swtpm as TPM 2.0",
-        cable && "a pty as serial line",
-        network && `network namespace ${network.name}`,
-        rig.twoUsers && "two users",
-      ]
-        .filter(Boolean)
-        .join(", ") || "none",
-    );
-    return built;
-  });
-  for (const { what, why } of world.missing) narrator.skipped(what, why);
-  try {
+  const made: { world: World | undefined } = { world: undefined };
+  const played = (async () => {
+    const world = await narrator.step("Set-up: bundles are built, the board's parts are laid out", async (say) => {
+      await describeBundles(say);
+      made.world = await buildWorld(heard);
+      describeWorld(made.world, say);
+      return made.world;
+    });
+    for (const { what, why } of world.missing) narrator.skipped(what, why);
     await play(world, narrator);
-    if (values.keep) await keep();
-  } catch {
-    // the step has said why; what the programs said last helps to find out more
-    if (!values.json) narrator.note(`\nlast words of the programs:\n${tail.map((line) => `  ${line}`).join("\n")}`);
-  } finally {
-    await world.stop();
-  }
+    if (keep) narrator.note(howToPoke(world));
+    return keep;
+  })();
+  const how = await Promise.race([
+    played.then(
+      (kept) => (kept ? "kept" : "played"),
+      () => "failed",
+    ),
+    interrupted.then(() => "interrupted"),
+  ]);
+  // the step has said why; what the programs said last helps to find out more
+  if (how === "failed" && !json) narrator.note(`\nlast words of the programs:\n${tail.join("\n")}`);
+  if (how === "kept") await interrupted;
+  await made.world?.stop();
+  if (how === "interrupted") process.exit(EXIT_INTERRUPTED); // what the play waits for will not come
   return narrator.summary();
+}
 
-  async function keep(): Promise<void> {
-    const { rig, cable } = world;
-    const node = `${rig.directory}/opt/node`;
-    narrator.note(
-      [
-        "\nEverything is left running. In another terminal:",
-        ...(cable === undefined
-          ? []
-          : [`  the serial line   socat -,rawer,escape=0x1d ${cable.hostPath}      (Enter, then: status; Ctrl-] ends)`]),
-        `  the board         ${node} ${rig.directory}/opt/sallyport/main.js --socket ${rig.board.agentRun}/root.sock status`,
-        `  its audit trail   ${node} ${rig.directory}/opt/sallyport/main.js --socket ${rig.board.agentRun}/root.sock audit tail`,
-        `  the hub           ${node} ${rig.directory}/opt/sallyport-hub/main.js devices list --state ${rig.directory}/hub`,
-        "\nCtrl-C stops it all and removes it.",
-      ].join("\n"),
-    );
-    await interrupted;
-  }
+async function describeBundles(say: Say): Promise<void> {
+  const { deviceBytes, addonBytes } = await buildAll();
+  say(
+    "on the device",
+    `${Math.round(deviceBytes / 1024)} KiB of JavaScript, ${Math.round(addonBytes / 1024)} KiB of native add-on`,
+  );
+}
+
+function describeWorld({ tpm, cable, network, rig }: World, say: Say): void {
+  const parts = [
+    tpm && "swtpm as TPM 2.0",
+    cable && "a pty as serial line",
+    network && `network namespace ${network.name}`,
+    rig.twoUsers && "two users",
+  ];
+  say("board", `${rig.directory}/board (simulated: DMI, network interfaces, USB tree, slots)`);
+  say("real parts", parts.filter(Boolean).join(", ") || "none");
+}
+
+function howToPoke({ rig, cable }: World): string {
+  const node = `${rig.directory}/opt/node`;
+  const serial =
+    cable === undefined
+      ? []
+      : [`  the serial line   socat -,rawer,escape=0x1d ${cable.hostPath}      (Enter, then: status; Ctrl-] ends)`];
+  return [
+    "\nEverything is left running. In another terminal:",
+    ...serial,
+    `  the board         ${node} ${rig.directory}/opt/sallyport/main.js --socket ${rig.board.agentRun}/root.sock status`,
+    `  its audit trail   ${node} ${rig.directory}/opt/sallyport/main.js --socket ${rig.board.agentRun}/root.sock audit tail`,
+    `  the hub           ${node} ${rig.directory}/opt/sallyport-hub/main.js devices list --state ${rig.directory}/hub`,
+    "\nCtrl-C stops it all and removes it.",
+  ].join("\n");
 }

@@ -1,7 +1,10 @@
 // The steps of the first power-on, in order. Each looks for its own proof and throws when it is not there.
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
 import { assert, Fault } from "../../hal/fault.ts";
+import { canonicalJson, parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
 import type { Snapshot } from "../../agent/status/format.ts";
 import { decodeAuditRecord } from "../../warden/audit/format/index.ts";
 import { encodeFrame, FRAME_HEAD_BYTES, readFrames } from "../../warden/audit/format/frame.ts";
@@ -12,6 +15,13 @@ import { openTerminal, type Terminal } from "./terminal.ts";
 import type { World } from "./world.ts";
 
 const AWAY_STATUS_READINGS = 5;
+const shownSchema = v.looseObject({
+  seq: v.number(),
+  record: v.record(
+    v.string(),
+    v.union([v.string(), v.number(), v.boolean(), v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]))]),
+  ),
+});
 
 export async function play(world: World, { step, skipped }: Narrator): Promise<void> {
   const { rig } = world;
@@ -172,9 +182,10 @@ async function killHub(world: World, hub: RunningProgram, say: Say): Promise<Run
       status.tunnel.spool.messages === 0 &&
       (status.audit?.witnessedSize ?? 0) >= (away.audit?.size ?? 0),
   );
+  must(audit?.dropped === 0 && tunnel.spool.dropped === 0, "nothing was dropped, neither records nor messages");
   say(
     "back",
-    `connection ${tunnel.connections}, ${audit?.witnessedSize} records witnessed, ${audit?.dropped} dropped, spool empty`,
+    `connection ${tunnel.connections}, ${audit?.witnessedSize} records witnessed, spool empty; 0 records and 0 messages dropped`,
   );
   return again;
 }
@@ -212,7 +223,25 @@ async function flipByte({ rig }: World, device: HubDevice, say: Say): Promise<vo
   edit(target, "with-checksum");
   const careful = verify();
   must(careful.code === 5, `the careful edit is found: ${careful.words}`);
-  say("checksum too", `made right again, as a careful editor would\n${careful.words}`);
+  const differing = await differingEntry(rig, device.id, target);
+  must(differing === target.seq, `the hub's records tell which entry was edited: ${differing}`);
+  say(
+    "checksum too",
+    `made right again, as a careful editor would\n${careful.words}\nbeside the hub's records: entry ${differing} differs`,
+  );
+}
+
+/** The first entry of the edited segment that is not what the hub holds. */
+async function differingEntry(rig: World["rig"], id: string, { directory, file }: Target): Promise<number | undefined> {
+  const lines = (await rig.hubCommand("audit", "show", id, "-n", "1000", "--json")).split("\n").filter((line) => line !== "");
+  const held = new Map(
+    lines
+      .map((line) => check(shownSchema, parseJson(line, 65_536, "record"), "record"))
+      .map(({ seq, record }) => [seq, canonicalJson(record)]),
+  );
+  const bodies = readFrames(readFileSync(join(directory, file))).bodies.slice(1);
+  const index = bodies.findIndex((body, seq) => held.has(seq) && held.get(seq) !== Buffer.from(body).toString("utf8"));
+  return index < 0 ? undefined : index;
 }
 
 interface Target {

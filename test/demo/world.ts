@@ -15,7 +15,18 @@ export interface World {
   stop(): Promise<void>;
 }
 
+/** Lays everything out; what was laid out is taken away again when a later part fails. */
 export async function buildWorld(onLine: (program: string, line: string) => void): Promise<World> {
+  const undo = new AsyncDisposableStack();
+  try {
+    return await layOut(undo, onLine);
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
+
+async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line: string) => void): Promise<World> {
   const missing: { what: string; why: string }[] = [];
   const lacks = (what: string, why: string | false): boolean => {
     if (why !== false) missing.push({ what, why });
@@ -27,33 +38,24 @@ export async function buildWorld(onLine: (program: string, line: string) => void
     twoUsers ? false : "needs root; both run as one user here, so file and socket modes prove nothing",
   );
   const network = lacks("a network namespace for the board", needs("netns")) ? undefined : startBoardNetwork(DEFAULT_MAC);
-  const provider = tpm2Provider();
+  undo.defer(() => network?.stop());
   const noTpm = needs("swtpm", "tpm2-provider", "openssl");
   const tpm = lacks("a TPM (swtpm): the key lies in a file", noTpm)
     ? undefined
     : await startSwtpm(network === undefined ? {} : { prefix: network.prefix });
+  undo.defer(() => tpm?.stop());
   const cable = lacks("a serial line (pty)", needs("socat"))
     ? undefined
     : await startPtyPair(twoUsers ? { deviceUser: AGENT_UID } : {});
+  undo.defer(() => cable?.stop());
   const rig = await buildRig({
     ...(network !== undefined && { hubAddress: network.hubAddress, boardPrefix: network.prefix }),
     agentConfig: {
       ...(cable !== undefined && { console: { path: cable.devicePath } }),
-      key: tpm === undefined ? { protection: "file" } : { protection: "auto", tpm: { tcti: tpm.tcti, ...provider } },
+      key: tpm === undefined ? { protection: "file" } : { protection: "auto", tpm: { tcti: tpm.tcti, ...tpm2Provider() } },
     },
     onLine,
   });
-  return {
-    rig,
-    tpm,
-    cable,
-    network,
-    missing,
-    async stop() {
-      await rig.stop();
-      await cable?.stop();
-      await tpm?.stop();
-      network?.stop();
-    },
-  };
+  undo.defer(() => rig.stop());
+  return { rig, tpm, cable, network, missing, stop: () => undo.disposeAsync() };
 }
