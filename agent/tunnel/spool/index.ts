@@ -8,8 +8,8 @@ import { type Entry, messageBytes } from "./record.ts";
 
 export { SPOOL_LIMITS_DEFAULT, type SpoolLimits } from "./limits.ts";
 
-/** Most precious first: sent in this order, dropped in the other. [TUN-6] */
-export const SPOOL_CLASSES = ["audit", "result", "event", "telemetry"] as const;
+/** Most precious first: sent in this order, dropped in the other. Audit records are in none: they have a log of their own. [TUN-6] */
+export const SPOOL_CLASSES = ["result", "event", "telemetry"] as const;
 export type SpoolClass = (typeof SPOOL_CLASSES)[number];
 
 /** `full`: made room for others; `expired`: too old; `damaged`: the disk did not keep it; `refused`: no room for it itself, or too large for the broker. */
