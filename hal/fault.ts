@@ -79,6 +79,7 @@ export const FAULT_CODES = [
   "operation.denied",
   "operation.failed",
   "operation.invalid",
+  "operation.rate-limited",
   "operation.unauthenticated",
   "operation.unknown",
   "order.bad-signature",

@@ -1,7 +1,16 @@
 // What happens to the tunnel, for journal and audit trail: every change once. A flapping network must not write the flash full.
 import { asFault, type Fault } from "../../hal/fault.ts";
+import { tokenBucket } from "../../hal/pace/index.ts";
+import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { Drop, TunnelEvent } from "../tunnel/index.ts";
+import {
+  REFUSAL_LINE_REFILL_MS,
+  REFUSAL_LINES_BURST_MAX,
+  REFUSAL_RECORD_REFILL_MS,
+  REFUSAL_RECORDS_BURST_MAX,
+} from "./limits.ts";
+import { paced, pacedLines } from "./paced.ts";
 
 /** Drops are added up and told at doublings: 1, 2, 4, 8 ... messages. */
 const FIRST_DROP_TOLD = 1;
@@ -15,7 +24,11 @@ export interface EventLog {
   readonly fault: () => Fault | undefined;
 }
 
-export function createEventLog(note: (entry: AuditEntry) => void, log: (line: string) => void): EventLog {
+export function createEventLog(
+  note: (entry: AuditEntry) => void,
+  log: (line: string) => void,
+  clock: Pick<Clock, "monotonicMs" | "sleep">,
+): EventLog {
   const told: {
     refusal: string | undefined;
     input: string | undefined;
@@ -34,6 +47,18 @@ export function createEventLog(note: (entry: AuditEntry) => void, log: (line: st
       detail: { code: fault.code, message: fault.message.slice(0, 512) },
     });
   };
+
+  // What is refused comes from outside, as often as it likes.
+  const logInput = pacedLines(tokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
+  const noteInput = paced(
+    tokenBucket(clock, REFUSAL_RECORDS_BURST_MAX, REFUSAL_RECORD_REFILL_MS),
+    ({ code, message }: Fault, withheld) =>
+      note({
+        event: "input.refused",
+        result: "refused",
+        detail: { code, message: message.slice(0, 512), ...(withheld > 0 && { withheld }) },
+      }),
+  );
 
   return {
     tunnel(event) {
@@ -66,13 +91,8 @@ export function createEventLog(note: (entry: AuditEntry) => void, log: (line: st
           });
           return;
         case "input-refused":
-          log(`message refused${event.channel === undefined ? "" : ` on ${event.channel}`}: ${event.fault.message}`);
-          if (told.input !== event.fault.code)
-            note({
-              event: "input.refused",
-              result: "refused",
-              detail: { code: event.fault.code, message: event.fault.message.slice(0, 512) },
-            });
+          logInput(`message refused${event.channel === undefined ? "" : ` on ${event.channel}`}: ${event.fault.message}`);
+          if (told.input !== event.fault.code) noteInput(event.fault);
           told.input = event.fault.code;
           return;
         case "telemetry-lost":

@@ -9,10 +9,11 @@ import type { Operations } from "../operations/index.ts";
 import type { AgentParts } from "../ports.ts";
 import { auditAnswerSchema, operationMessageSchema } from "../tunnel/format.ts";
 import { createTunnel, openSpool, TIMEOUTS_DEFAULT, type Tunnel, type TunnelEvent } from "../tunnel/index.ts";
+import { createDesk } from "./desk.ts";
 import { createEventLog } from "./events.ts";
 
 export interface LinkParts {
-  readonly parts: AgentParts;
+  readonly parts: Pick<AgentParts, "config" | "anchors" | "program" | "files" | "spoolFiles" | "clock" | "random" | "log">;
   readonly identity: DeviceIdentity;
   readonly courier: Courier;
   readonly operations: Operations;
@@ -39,7 +40,8 @@ export interface Link {
 export async function createLink(link: LinkParts): Promise<Link> {
   const { parts, identity, courier, operations } = link;
   const { config, anchors, clock } = parts;
-  const events = createEventLog(link.note, parts.log);
+  const events = createEventLog(link.note, parts.log, clock);
+  const ask = createDesk({ operations, clock, note: link.note, log: parts.log });
   const spool = await openSpool({
     files: parts.spoolFiles,
     limits: { bytesMax: config.spool.bytesMax, ageMsMax: config.spool.ageMaxS * 1000 },
@@ -83,7 +85,8 @@ export async function createLink(link: LinkParts): Promise<Link> {
   const held: { started: boolean; hub: string | undefined } = { started: false, hub: undefined };
   tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => courier.answer(body));
   tunnel.onMessage("operation", operationMessageSchema, async ({ body }) => {
-    const answer = await operations.perform({ channel: "tunnel", certificate: held.hub }, body);
+    const answer = await ask(held.hub, body);
+    if (answer === undefined) return;
     await tunnel.publish("result", { kind: "operation", answer });
     events.spoolWorks();
   });
