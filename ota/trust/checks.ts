@@ -1,0 +1,64 @@
+// The checks that several steps share. Each throws, or says nothing.
+import { createHash } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
+import { type TufKey, verifyingKey } from "./format/keys.ts";
+import type { Metadata, MetaFile, Role, TargetFile } from "./format/metadata.ts";
+import { momentMs } from "./format/moment.ts";
+
+/**
+ * [OTA-2] TUF 5.3.4, 5.4.2, 5.5.3, 5.6.3: signed by a threshold of the role's keys. Counted are different key ids of different keys: the same key under two ids
+ * is one key. Wrong and unknown signatures beside enough good ones do no harm.
+ * @throws Fault `trust.bad-signature`.
+ */
+export function checkSignatures(
+  metadata: Metadata<unknown>,
+  keys: ReadonlyMap<string, TufKey>,
+  role: Role,
+  what: string,
+  clause: string,
+): void {
+  const counted = new Set<string>();
+  for (const { keyid, sig } of metadata.signatures) {
+    const listed = role.keyids.includes(keyid) ? keys.get(keyid) : undefined;
+    const key = listed === undefined ? undefined : verifyingKey(listed);
+    if (key === undefined || counted.has(key.fingerprint) || !/^([0-9a-f]{2})+$/iu.test(sig)) continue;
+    if (key.verifies(metadata.message, Buffer.from(sig, "hex"))) counted.add(key.fingerprint);
+  }
+  if (counted.size < role.threshold)
+    throw new Fault(
+      "trust.bad-signature",
+      `${what} is signed by ${counted.size} of the keys that may sign it, ${role.threshold} are needed (TUF ${clause})`,
+    );
+}
+
+/**
+ * [OTA-6] TUF 5.5.2, 5.6.2: length and hashes as the parent says, where it says any.
+ * @throws Fault `trust.mismatch`.
+ */
+export function checkBytes(bytes: Uint8Array, said: MetaFile | TargetFile, what: string, clause: string): void {
+  if (said.length !== undefined && bytes.byteLength !== said.length)
+    throw new Fault("trust.mismatch", `${what} has ${bytes.byteLength} bytes, ${said.length} were announced (TUF ${clause})`);
+  if (said.hashes === undefined) return;
+  const known = [...said.hashes].filter(([algorithm]) => algorithm === "sha256" || algorithm === "sha512");
+  if (known.length === 0)
+    throw new Fault("trust.mismatch", `${what} is announced without a SHA-256 or SHA-512 hash (TUF ${clause})`);
+  for (const [algorithm, hash] of known)
+    if (createHash(algorithm).update(bytes).digest("hex") !== hash)
+      throw new Fault("trust.mismatch", `${what} is not the one announced: its ${algorithm} differs (TUF ${clause})`);
+}
+
+/**
+ * [OTA-7] TUF 5.3.10, 5.4.4, 5.5.6, 5.6.5: not expired at the start of the refresh.
+ * @param nowMs undefined for stored metadata: its expiry is not judged.
+ * @throws Fault `trust.expired`.
+ */
+export function checkExpiry(
+  metadata: Metadata<{ readonly expires: string }>,
+  nowMs: number | undefined,
+  what: string,
+  clause: string,
+): void {
+  const { expires } = metadata.signed;
+  if (nowMs !== undefined && !(momentMs(expires) > nowMs))
+    throw new Fault("trust.expired", `${what} expired at ${expires}: the repository is stale or frozen (TUF ${clause})`);
+}

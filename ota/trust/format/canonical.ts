@@ -1,0 +1,40 @@
+// Canonical JSON as TUF signs it: the OLPC form (wiki.laptop.org/go/Canonical_JSON) the way securesystemslib writes it. Not RFC 8785: only quotes and
+// backslashes are escaped, members are sorted by code point, and there are no fractions. TUF section 4.1. [OTA-2]
+import { Fault } from "../../../hal/fault.ts";
+
+/**
+ * The bytes under a signature, from a value that JSON.parse made.
+ * @throws Fault `trust.invalid` for what has no canonical form: a fraction, an integer above 2^53 - 1, a lone surrogate.
+ */
+export function canonicalBytes(value: unknown): Uint8Array {
+  return Buffer.from(canonical(value));
+}
+
+function canonical(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return quoted(value);
+    case "boolean":
+      return String(value);
+    case "number":
+      if (!Number.isSafeInteger(value)) throw new Fault("trust.invalid", `no canonical form for the number ${value}`);
+      return String(value);
+    default:
+      break;
+  }
+  if (value === null) return "null";
+  if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join(",")}]`;
+  if (typeof value !== "object") throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
+  const members = Object.entries(value).sort(([a], [b]) => byCodePoint(a, b));
+  return `{${members.map(([key, member]) => `${quoted(key)}:${canonical(member)}`).join(",")}}`;
+}
+
+function quoted(text: string): string {
+  if (!text.isWellFormed()) throw new Fault("trust.invalid", "no canonical form for a string with a lone surrogate");
+  return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+}
+
+/** Order of UTF-8 bytes is order of code points; that of JavaScript's strings is not, above U+FFFF. */
+function byCodePoint(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}

@@ -1,0 +1,70 @@
+// What a target says of itself beside length and hashes: for whom it is, which line it continues and how far back one may go. [OTA-11] [OTA-12]
+import * as v from "valibot";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+
+const LIST_MAX = 10_000;
+const COUNTER_MAX = 4_294_967_295;
+
+/** Roles with keys of their own, each over the targets whose names begin with it. */
+export const DELEGATED_ROLES = ["os", "app", "policy", "operators", "hub"] as const;
+export type DelegatedRoleName = (typeof DELEGATED_ROLES)[number];
+
+/** Stricter than TUF: fits a path, a URL and a terminal without escaping, and cannot climb. */
+export const targetNameSchema = v.pipe(
+  v.string(),
+  v.regex(
+    /^(os|app|policy|operators|hub)\/[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/u,
+    `expected a role (${DELEGATED_ROLES.join(", ")}), a slash and a name of letters, digits, '.', '_', '-'`,
+  ),
+);
+
+const wordSchema = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u, "expected 1 to 64 letters, digits, '.', '_', '-'"),
+);
+export const hardwareIdSchema = wordSchema;
+export const tenantSchema = wordSchema;
+export const groupSchema = wordSchema;
+const counterSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(COUNTER_MAX));
+
+/** `os`, or `os/recovery` where a role keeps several lines. Its first part is the role: a key of `policy/` cannot raise the floor of `os`. */
+export const lineSchema = v.pipe(
+  v.string(),
+  v.regex(/^(os|app|policy|operators|hub)(\/[a-z0-9][a-z0-9-]{0,31})?$/u, "expected a line such as os or os/recovery"),
+);
+
+/** [OTA-11] Who is meant. A tenant only narrows: alone it names nobody. Group names are a tenant's own. */
+export const audienceSchema = v.pipe(
+  v.strictObject({
+    everyone: v.optional(v.literal(true)),
+    tenant: v.optional(tenantSchema),
+    devices: v.optional(v.pipe(v.array(deviceIdSchema), v.minLength(1), v.maxLength(LIST_MAX))),
+    groups: v.optional(v.pipe(v.array(groupSchema), v.minLength(1), v.maxLength(LIST_MAX))),
+  }),
+  v.check(({ groups, tenant }) => groups === undefined || tenant !== undefined, "expected a tenant beside groups"),
+);
+export type Audience = v.InferOutput<typeof audienceSchema>;
+
+/** `any` has to be said: a target that names no hardware is for none. */
+export const hardwareSchema = v.union([
+  v.strictObject({ any: v.literal(true) }),
+  v.strictObject({ ids: v.pipe(v.array(hardwareIdSchema), v.minLength(1), v.maxLength(64)) }),
+]);
+
+export const targetCustomSchema = v.pipe(
+  v.strictObject({
+    v: v.literal(1),
+    line: lineSchema,
+    /** Grows along a line; what is below the line's floor is refused. */
+    counter: counterSchema,
+    /** The floor after this one was committed; left out: the counter it replaces, so that the other slot stays usable. */
+    floorAfterCommit: v.optional(counterSchema),
+    hardware: hardwareSchema,
+    audience: v.optional(audienceSchema),
+  }),
+  v.check(
+    ({ counter, floorAfterCommit }) => floorAfterCommit === undefined || floorAfterCommit <= counter,
+    "expected a floorAfterCommit no higher than the counter",
+  ),
+);
+export type TargetCustom = v.InferOutput<typeof targetCustomSchema>;

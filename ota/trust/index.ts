@@ -1,0 +1,10 @@
+// The one verifier of everything that may change a device: TUF 1.0.34. Pure but for its store, which gets files, a fetch and the time as arguments.
+export type { Catalogue, Listing } from "./catalogue.ts";
+export { timeFloor } from "./floor.ts";
+export { floorAfterCommit, type JudgedDevice, judgeTarget, type RefusalReason, type Verdict } from "./judge.ts";
+export { checkTarget, targetFileName } from "./payload.ts";
+export type { Target } from "./search.ts";
+export type { Fetch, Source } from "./session.ts";
+export { offered, openTrustStore, type TrustStore } from "./store.ts";
+export type { Damage } from "./stored.ts";
+export type { TrustedMetadata } from "./trusted.ts";

@@ -1,0 +1,75 @@
+// Whether a target is for this device. Agent and warden both ask, each with what it knows itself. Pure. [OTA-11] [OTA-12]
+import { Fault } from "../../hal/fault.ts";
+import { check } from "../../hal/format/schema.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import { type Audience, type TargetCustom, targetCustomSchema, targetNameSchema } from "./format/target.ts";
+import type { Target } from "./search.ts";
+
+/** What a target is compared with. The warden takes the id from hardware and the rest from its own records, never from the agent. */
+export interface JudgedDevice {
+  readonly id: DeviceId;
+  readonly hardware: string;
+  readonly tenant: string | undefined;
+  /** Groups of the tenant this device is in. */
+  readonly groups: readonly string[];
+  /** Lowest counter that may still be installed, by line. A line not in it has none yet. */
+  readonly floors: ReadonlyMap<string, number>;
+}
+
+export type RefusalReason = "custom" | "line" | "audience" | "hardware" | "floor";
+
+export type Verdict =
+  | { readonly kind: "accepted"; readonly custom: TargetCustom }
+  | { readonly kind: "refused"; readonly reason: RefusalReason; readonly message: string };
+
+/**
+ * [OTA-11] Deny is the default: a target that says nothing, or something unknown, about its audience or hardware is for no device. [OTA-12] Its line belongs to the
+ * role that its name begins with, and its counter is not below the line's floor.
+ */
+export function judgeTarget({ path, file }: Target, device: JudgedDevice): Verdict {
+  const custom = customOf(path, file.custom);
+  if (custom instanceof Fault) return refused("custom", custom.message);
+  const [role] = path.split("/");
+  const { line, counter, hardware, audience } = custom;
+  if (line.split("/")[0] !== role) return refused("line", `target "${path}" is of role "${role}" and claims the line "${line}"`);
+  const floor = device.floors.get(line) ?? 0;
+  const missed = audience === undefined ? "it names no audience" : whyNotFor(audience, device);
+  if (missed !== undefined) return refused("audience", `target "${path}" is not for device "${device.id}": ${missed}`);
+  if (!("any" in hardware) && !hardware.ids.includes(device.hardware))
+    return refused("hardware", `target "${path}" is for ${hardware.ids.join(", ")}, this device is "${device.hardware}"`);
+  if (counter < floor)
+    return refused("floor", `target "${path}" has counter ${counter}, the floor of line "${line}" is ${floor}`);
+  return { kind: "accepted", custom };
+}
+
+/**
+ * [OTA-12] The floor of a line after `custom` was committed in place of `replaced`. Never lower than before.
+ * @param replaced the counter that ran before; undefined for the first of a line, which leaves the floor where it is.
+ */
+export function floorAfterCommit(custom: TargetCustom, replaced: number | undefined, floor: number): number {
+  return Math.max(floor, Math.min(custom.counter, custom.floorAfterCommit ?? replaced ?? floor));
+}
+
+function refused(reason: RefusalReason, message: string): Verdict {
+  return { kind: "refused", reason, message };
+}
+
+/** What is unknown or missing is no reason to fail: it is a reason to refuse. */
+function customOf(path: string, custom: unknown): TargetCustom | Fault {
+  try {
+    check(targetNameSchema, path, `target name "${path.slice(0, 160)}"`, "trust.invalid");
+    return check(targetCustomSchema, custom, `custom of target "${path}"`, "trust.invalid");
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
+  }
+}
+
+/** @returns undefined when the device is meant. */
+function whyNotFor({ everyone, tenant, devices, groups }: Audience, device: JudgedDevice): string | undefined {
+  if (tenant !== undefined && tenant !== device.tenant)
+    return `it is for tenant "${tenant}", this device is ${device.tenant === undefined ? "assigned to none" : `of "${device.tenant}"`}`;
+  if (everyone === true || devices?.includes(device.id) === true) return undefined;
+  if (groups?.some((group) => device.groups.includes(group)) === true) return undefined;
+  return devices === undefined && groups === undefined ? "it names no devices" : "it is not among those named";
+}

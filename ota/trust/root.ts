@@ -1,0 +1,57 @@
+// TUF 5.2 and 5.3: the root of trust and the line from one to the next.
+import { createHash } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
+import { checkExpiry, checkSignatures } from "./checks.ts";
+import { canonicalBytes } from "./format/canonical.ts";
+import { type Metadata, parseMetadata, type Role, type Root, rootSchema } from "./format/metadata.ts";
+import { ROOT_BYTES_MAX } from "./limits.ts";
+import type { TrustedMetadata } from "./trusted.ts";
+
+/**
+ * TUF 5.2: the root that the image or the store gives us. Its expiry does not matter.
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature` when it is not signed by itself.
+ */
+export function trustRoot(bytes: Uint8Array): TrustedMetadata {
+  const root = parseMetadata(rootSchema, bytes, ROOT_BYTES_MAX, "trusted root");
+  checkSignatures(root, root.signed.keys, root.signed.roles.root, "trusted root", "5.2");
+  return { root, targets: new Map() };
+}
+
+/**
+ * [OTA-3] TUF 5.3.3 to 5.3.7: version N+1, signed by the keys of N and by its own. Timestamp and snapshot signed by keys that are gone are dropped with
+ * {@link onlineKeys}, by whoever keeps them.
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`, `trust.rollback`.
+ */
+export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array): TrustedMetadata {
+  const { signed: old } = trusted.root;
+  const what = `root ${old.version + 1}`;
+  const root = parseMetadata(rootSchema, bytes, ROOT_BYTES_MAX, what);
+  checkSignatures(root, old.keys, old.roles.root, `${what}, by the keys of root ${old.version},`, "5.3.4");
+  checkSignatures(root, root.signed.keys, root.signed.roles.root, `${what}, by its own keys,`, "5.3.4");
+  if (root.signed.version !== old.version + 1)
+    throw new Fault(
+      "trust.rollback",
+      `${what} says it is version ${root.signed.version}: expected ${old.version + 1} (TUF 5.3.5)`,
+    );
+  return { ...trusted, root };
+}
+
+/** [OTA-7] TUF 5.3.10, once no newer root is there. @throws Fault `trust.expired`. */
+export function checkRootExpiry(trusted: TrustedMetadata, nowMs: number): void {
+  checkExpiry(trusted.root, nowMs, `root ${trusted.root.signed.version}`, "5.3.10");
+}
+
+/**
+ * [OTA-4] TUF 5.3.11: the keys of timestamp and snapshot, as one hex digest. When it changes, stored timestamp and snapshot go, so that versions an attacker
+ * drove up can be left behind.
+ */
+export function onlineKeys({ signed }: Metadata<Root>): string {
+  const keysOf = ({ keyids, threshold }: Role) => ({
+    threshold,
+    keys: [...keyids].sort().map((id) => [id, signed.keys.get(id) ?? null]),
+  });
+  const { timestamp, snapshot } = signed.roles;
+  return createHash("sha256")
+    .update(canonicalBytes([keysOf(timestamp), keysOf(snapshot)]))
+    .digest("hex");
+}

@@ -1,0 +1,69 @@
+// A store of trusted metadata: the agent has one, the warden another. [OTA-1]
+import { assert } from "../../hal/fault.ts";
+import type { DurableFiles } from "../../hal/ports.ts";
+import { type Catalogue, catalogue } from "./catalogue.ts";
+import { refreshTopLevel } from "./refresh.ts";
+import { restore } from "./restore.ts";
+import { type Fetch, obtain, recall, type Session, type Source } from "./session.ts";
+import type { Damage } from "./stored.ts";
+import type { TrustedMetadata } from "./trusted.ts";
+
+export interface TrustStore {
+  /** Root, timestamp and snapshot that are believed now. */
+  readonly trusted: TrustedMetadata;
+  /** Stored files that were found damaged since the store was opened: to be audited. They are fetched again by the next refresh. */
+  readonly damaged: readonly Damage[];
+  /** [OTA-7] What was accepted before, whatever its dates: for boot, re-apply, revert and commit. Fetches and writes nothing. */
+  readonly stored: Catalogue;
+  /**
+   * One update cycle. To accept something new, ask the catalogue this returns: everything in it was within its dates at `source.nowMs`. Good until the next
+   * cycle; cycles are not to overlap.
+   * @throws Fault `trust.*`, those of files and source. What was stored before still holds, and the next cycle starts from there.
+   */
+  refresh(source: Source): Promise<Catalogue>;
+}
+
+/**
+ * Opens the metadata kept in `files`, which is the store's own directory.
+ * @param imageRoot the root that came with the image: used until a newer one is stored, and again when what is stored is damaged.
+ * @throws Fault `trust.invalid`, `trust.bad-signature`, `trust.too-large` when no root can be used; `file.*` for a store that others could have written.
+ */
+export async function openTrustStore(files: DurableFiles, imageRoot: Uint8Array): Promise<TrustStore> {
+  const { trusted, rootToStore, damaged } = await restore(files, imageRoot);
+  const session: Session = { files, trusted, rootToStore, damaged: new Map(damaged.map((each) => [each.name, each])) };
+  const cycle = { number: 0, running: false };
+  return {
+    get trusted() {
+      return session.trusted;
+    },
+    get damaged() {
+      return [...session.damaged.values()];
+    },
+    stored: catalogue(
+      () => session.trusted,
+      (trusted, chain) => recall(session, trusted, chain),
+    ),
+    refresh: async (source) => {
+      assert(!cycle.running, "update cycles of a store do not overlap");
+      const number = (cycle.number += 1);
+      cycle.running = true;
+      try {
+        const judged = await refreshTopLevel(session, source);
+        return catalogue(
+          () => judged,
+          async (trusted, chain) => {
+            assert(number === cycle.number, "a catalogue is used until the next update cycle");
+            return await obtain(session, trusted, chain, source);
+          },
+        );
+      } finally {
+        cycle.running = false;
+      }
+    },
+  };
+}
+
+/** What a courier brought, by the names the files have on the repository: how the warden refreshes, which fetches nothing itself. [OTA-1] */
+export function offered(files: ReadonlyMap<string, Uint8Array>): Fetch {
+  return async (name) => files.get(name);
+}

@@ -1,0 +1,132 @@
+import { test } from "tap";
+import { offered, openTrustStore } from "../../../ota/trust/index.ts";
+import { fakeFiles } from "../../lab/fake-files.ts";
+import { labRepository, NOW_MS } from "../../lab/repository.ts";
+
+const NAMES = ["2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json", "2.os.json"];
+
+for (const name of NAMES) {
+  test(`[OTA-9] endless data for ${name} ends at the bound, the store is unharmed`, async (t) => {
+    const repository = labRepository();
+    repository.publish("root", "targets", "os");
+    const files = fakeFiles();
+    const store = await openTrustStore(files, repository.imageRoot);
+    const fetch = async (asked: string, bytesMax: number): Promise<Uint8Array | undefined> => {
+      t.ok(bytesMax <= 2_097_152, `${asked}: at most ${bytesMax}`);
+      return asked === name ? Buffer.alloc(bytesMax + 1, 32) : repository.fetch(asked, bytesMax);
+    };
+    await t.rejects(
+      store.refresh({ fetch, nowMs: NOW_MS }).then((catalogue) => catalogue.find("os/a")),
+      { code: "trust.too-large" },
+    );
+    await t.resolves(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }));
+  });
+
+  test(`[OTA-9] ${name} cut at any byte is refused with a fault, the store is unharmed`, async (t) => {
+    const repository = labRepository();
+    repository.publish("root", "targets", "os");
+    const whole = repository.files.get(name) ?? new Uint8Array();
+    const files = fakeFiles();
+    for (let length = 0; length < whole.byteLength; length += Math.max(1, Math.floor(whole.byteLength / 40))) {
+      const store = await openTrustStore(files, repository.imageRoot);
+      repository.files.set(name, whole.slice(0, length));
+      await t.rejects(
+        store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }).then((catalogue) => catalogue.find("os/a")),
+        { code: "trust.invalid" },
+      );
+    }
+    repository.files.set(name, whole);
+    const store = await openTrustStore(files, repository.imageRoot);
+    await t.resolves(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }));
+    t.same(store.damaged, []);
+  });
+}
+
+test("[OTA-9] a length that is announced bounds what is fetched", async (t) => {
+  const repository = labRepository();
+  repository.snapshot.meta["targets.json"] = { version: 1, length: 0 };
+  repository.publish("targets");
+  const bounds: number[] = [];
+  const fetch = async (name: string, bytesMax: number): Promise<Uint8Array | undefined> => {
+    if (name.endsWith("targets.json")) bounds.push(bytesMax);
+    return repository.fetch(name, bytesMax);
+  };
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  await store.refresh({ fetch, nowMs: NOW_MS });
+  t.same(bounds, [repository.files.get("2.targets.json")?.byteLength]);
+});
+
+for (const name of ["timestamp.json", "1.snapshot.json", "1.targets.json"]) {
+  test(`[OTA-9] a repository without ${name} is said to be without it`, async (t) => {
+    const repository = labRepository();
+    repository.files.delete(name);
+    const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+    await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), {
+      code: "trust.missing",
+      message: new RegExp(name, "u"),
+    });
+  });
+}
+
+for (const [what, text] of [
+  ["no object", "[]"],
+  ["no JSON", "hello"],
+  ["depth", "[".repeat(10_000)],
+  ["a fraction", '{"signatures":[],"signed":{"_type":"timestamp","x":1.5}}'],
+  ["a lone surrogate", '{"signatures":[],"signed":{"_type":"timestamp","x":"\\ud800"}}'],
+  [
+    "no version",
+    '{"signatures":[],"signed":{"_type":"timestamp","spec_version":"1.0","expires":"2030-01-01T00:00:00Z","meta":{}}}',
+  ],
+  [
+    "another major version",
+    '{"signatures":[],"signed":{"_type":"timestamp","spec_version":"2.0","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1}}}}',
+  ],
+  [
+    "a day that does not exist",
+    '{"signatures":[],"signed":{"_type":"timestamp","spec_version":"1.0","version":1,"expires":"2030-02-30T00:00:00Z","meta":{"snapshot.json":{"version":1}}}}',
+  ],
+  ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0x7d])],
+] as const) {
+  test(`[OTA-9] a timestamp of ${what} is refused`, async (t) => {
+    const repository = labRepository();
+    repository.files.set("timestamp.json", Buffer.from(text));
+    const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+    await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), { code: "trust.invalid" });
+  });
+}
+
+test("[OTA-1] the warden refreshes from what a courier brought; what is missing is said by name", async (t) => {
+  const repository = labRepository();
+  repository.addTarget("policy", "policy/a", "a");
+  repository.publish("policy");
+  const brought = new Map(
+    ["timestamp.json", "2.snapshot.json", "1.targets.json"].map((name) => [name, repository.files.get(name) ?? new Uint8Array()]),
+  );
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  const catalogue = await store.refresh({ fetch: offered(brought), nowMs: NOW_MS });
+  await t.rejects(catalogue.find("policy/a"), { code: "trust.missing", message: /2\.policy\.json/u });
+  brought.set("2.policy.json", repository.files.get("2.policy.json") ?? new Uint8Array());
+  t.match(await catalogue.find("policy/a"), { role: "policy" });
+});
+
+test("[OTA-1] a fault of the transport is told from a missing file, and passes through", async (t) => {
+  const repository = labRepository();
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  const { Fault } = await import("../../../hal/fault.ts");
+  const fetch = async (): Promise<undefined> => {
+    throw new Fault("tunnel.unreachable", "no route");
+  };
+  await t.rejects(store.refresh({ fetch, nowMs: NOW_MS }), { code: "tunnel.unreachable" });
+});
+
+test("[OTA-7] a catalogue is not used beyond the next update cycle", async (t) => {
+  const repository = labRepository();
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  const source = { fetch: repository.fetch, nowMs: NOW_MS };
+  const old = await store.refresh(source);
+  const running = store.refresh(source);
+  await t.rejects(store.refresh(source), { code: "assert.broken" });
+  await running;
+  await t.rejects(old.find("os/a"), { code: "assert.broken" });
+});

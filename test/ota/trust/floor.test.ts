@@ -1,0 +1,44 @@
+import { test } from "tap";
+import { openTrustStore, timeFloor } from "../../../ota/trust/index.ts";
+import { fakeFiles } from "../../lab/fake-files.ts";
+import { labRepository, NOW_MS } from "../../lab/repository.ts";
+
+const BUILD_MS = Date.UTC(2027, 0, 1);
+const CEILING_MS = Date.UTC(2042, 0, 1);
+
+async function floorOf(repository: ReturnType<typeof labRepository>): Promise<number> {
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  await (await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS })).list();
+  return timeFloor((await store.stored.list()).trusted, BUILD_MS, CEILING_MS);
+}
+
+test("[OTA-13] the time floor is the build date until something newer is signed offline", async (t) => {
+  t.equal(await floorOf(labRepository()), BUILD_MS);
+});
+
+for (const role of ["root", "targets", "os", "operators"]) {
+  test(`[OTA-13] signedAt of ${role} raises the time floor`, async (t) => {
+    const repository = labRepository();
+    const draft = role === "root" ? repository.root : repository.roleOf(role);
+    draft.signedAt = "2027-02-28T10:00:00Z";
+    repository.publish(role);
+    t.equal(await floorOf(repository), Date.UTC(2027, 1, 28, 10));
+  });
+}
+
+for (const role of ["timestamp", "snapshot"] as const) {
+  test(`[OTA-13] signedAt of ${role}, whose key is online, raises nothing`, async (t) => {
+    const repository = labRepository();
+    repository[role].signedAt = "2027-02-28T10:00:00Z";
+    repository.publish("targets");
+    t.equal(await floorOf(repository), BUILD_MS);
+  });
+}
+
+test("[OTA-13] a signedAt beyond the ceiling, or none that is older, does not count", async (t) => {
+  const repository = labRepository();
+  repository.root.signedAt = "2099-01-01T00:00:00Z";
+  repository.targets.signedAt = "2020-01-01T00:00:00Z";
+  repository.publish("root", "targets");
+  t.equal(await floorOf(repository), BUILD_MS);
+});
