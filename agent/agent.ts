@@ -200,7 +200,7 @@ export function createAgent(parts: AgentParts): Agent {
 
   return {
     async start() {
-      held.local = await serveLocalSocket({ path: config.localSocket, socket: "root", operations });
+      held.local = await serveLocalSocket({ path: config.localSocket, socket: "root", operations, listen: parts.listen });
       reporter.note({ event: "agent.started", result: "ok", detail: { program: parts.program } });
       if (parts.serial !== undefined)
         held.console = startConsole({

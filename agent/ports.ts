@@ -1,7 +1,7 @@
 // What the agent is made of: the machine and the outside world as ports, wired by main.ts.
 import type { Duplex } from "node:stream";
 import type { BirthRecord } from "../hal/identity/format.ts";
-import type { AppendFiles, Clock, DurableFiles, SerialPort, Vitals } from "../hal/ports.ts";
+import type { AppendFiles, Clock, DurableFiles, ListenUnix, SerialPort, Vitals } from "../hal/ports.ts";
 import type { HubAnchors } from "../ota/anchors/format.ts";
 import type { AgentConfig } from "./config.ts";
 import type { SettledKey } from "./identity/index.ts";
@@ -17,6 +17,8 @@ export interface AgentParts {
   /** In [0, 1). */
   readonly random: () => number;
   readonly vitals: Vitals;
+  /** For the local socket. */
+  readonly listen: ListenUnix;
   /** A new stream to the warden's socket. */
   readonly connectWarden: () => Promise<Duplex>;
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;

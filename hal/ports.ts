@@ -1,5 +1,6 @@
 // The machine, as the rest of the program sees it: few verbs each, the contract is in the words.
 // hal/linux implements them; test/contract runs one suite on each implementation.
+import type { Server } from "node:net";
 import type { Fingerprint, HardwareFacts, Protection } from "./identity/format.ts";
 import type { BootPlan, SlotName, SlotPart } from "./slots/format.ts";
 
@@ -100,6 +101,9 @@ export interface SerialPort {
   /** @throws Fault `serial.open-failed`. */
   open(): Promise<SerialConnection>;
 }
+
+/** Binds `server` to a Unix socket with the permission bits `mode`, in the place of a dead one. @throws Fault `socket.listen-failed`. */
+export type ListenUnix = (server: Server, path: string, mode: number) => Promise<void>;
 
 /** Cheap facts of the running machine, from /proc and /sys. */
 export interface Vitals {

@@ -8,6 +8,7 @@ import {
   linuxFiles,
   linuxHardware,
   linuxVitals,
+  listenUnix,
   lockState,
   reasonOf,
   requiredConfigFile,
@@ -93,6 +94,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const server = await serveSocket({
     path: config.socket,
     clock,
+    listen: listenUnix,
     open: (send, signal) => warden.openSession(send, signal),
     refused: (fault) => warden.refused(fault),
     report: (fault) => warden.report(fault),

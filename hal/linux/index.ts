@@ -8,6 +8,7 @@ export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from
 export { lockState } from "./lock/index.ts";
 export { runProgram } from "./process/index.ts";
 export { journal, reasonOf, requiredConfigFile, runMain } from "./program/index.ts";
+export { listenUnix } from "./socket/index.ts";
 export { fileBootChoice, fileSlots, type FileSlotsOptions } from "./slots/index.ts";
 export {
   activateTpmProvider,

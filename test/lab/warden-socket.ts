@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { Fault } from "../../hal/fault.ts";
-import { linuxClock } from "../../hal/linux/index.ts";
+import { linuxClock, listenUnix } from "../../hal/linux/index.ts";
 import { tokenBucket } from "../../hal/pace/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { type WardenClient, wardenClient } from "../../warden/client/index.ts";
@@ -38,6 +38,7 @@ export async function serveVerbs(over: Partial<Handlers> = {}, requestsPerSecond
     serveSocket({
       path,
       clock,
+      listen: listenUnix,
       report,
       refused: (fault) => void recording.record("connect", fault),
       open: (send, signal) => openSession({ handlers: { ...VERBS, ...over }, bucket, refusals: recording, report, send, signal }),

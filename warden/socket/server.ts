@@ -1,18 +1,18 @@
 // The Unix socket the agent comes in by: the file system says who may connect. [OPS-1] [OPS-2]
-import { lstat, unlink } from "node:fs/promises";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Clock } from "../../hal/ports.ts";
+import type { Clock, ListenUnix } from "../../hal/ports.ts";
 import type { Session } from "../protocol/index.ts";
 import { serveConnection } from "./connection.ts";
 import { CONNECTIONS_MAX, STOP_WITHIN_MS } from "./limits.ts";
 
 /** Owner and group of the socket may connect. Its directory, owner and group are set outside: by tmpfiles or the unit, setgid for the agent's group. */
-const SOCKET_UMASK = 0o117;
+const SOCKET_MODE = 0o660;
 
 export interface SocketOptions {
   readonly path: string;
   readonly clock: Clock;
+  readonly listen: ListenUnix;
   readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => Session;
   /** A connection above {@link CONNECTIONS_MAX}: it is closed unheard. */
   readonly refused: (fault: Fault) => void;
@@ -47,8 +47,7 @@ export async function serveSocket(options: SocketOptions): Promise<SocketServer>
     sockets.set(socket, served);
     socket.once("close", () => sockets.delete(socket));
   });
-  await removeStale(options.path);
-  await listen(server, options.path);
+  await options.listen(server, options.path, SOCKET_MODE);
   return {
     async close() {
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
@@ -60,32 +59,4 @@ export async function serveSocket(options: SocketOptions): Promise<SocketServer>
       await closed;
     },
   };
-}
-
-async function removeStale(path: string): Promise<void> {
-  try {
-    if (!(await lstat(path)).isSocket())
-      throw new Fault(
-        "socket.listen-failed",
-        `listen on "${path}": something that is no socket lies there; remove it or choose another path`,
-      );
-    await unlink(path);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
-    throw asFault(error, "socket.listen-failed", `clear the way for the socket "${path}"`);
-  }
-}
-
-/** Bound under our umask, so that at no moment others may connect. */
-async function listen(server: Server, path: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const before = process.umask(SOCKET_UMASK);
-    server.once("error", (error) =>
-      reject(
-        new Fault("socket.listen-failed", `listen on "${path}": ${error.message}; its directory must exist`, { cause: error }),
-      ),
-    );
-    server.listen(path, () => resolve());
-    process.umask(before);
-  });
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { serveLocalSocket } from "../../../agent/local/index.ts";
+import { listenUnix } from "../../../hal/linux/index.ts";
 import { needs } from "../../lab/needs.ts";
 import { watchedOperations } from "../../lab/operations.ts";
 import { startProgram } from "../../lab/process.ts";
@@ -27,7 +28,7 @@ async function sallyport(args: readonly string[], uid?: number) {
 test("[OPS-3] status over the root socket is local root's: nothing is withheld", async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
   const { operations, entries } = watchedOperations();
-  const server = await serveLocalSocket({ path, socket: "root", operations });
+  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.teardown(() => server.close());
   t.match(await sallyport(["--socket", path, "status"]), {
     code: 0,
@@ -43,7 +44,7 @@ test("[OPS-3] status over the root socket is local root's: nothing is withheld",
 
 test("another user may not ask", { skip: needs("root") }, async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
-  const server = await serveLocalSocket({ path, socket: "root", operations: watchedOperations().operations });
+  const server = await serveLocalSocket({ path, socket: "root", operations: watchedOperations().operations, listen: listenUnix });
   t.teardown(() => server.close());
   t.match(await sallyport(["--socket", path, "status"], NOBODY), {
     code: 4,

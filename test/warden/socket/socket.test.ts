@@ -2,7 +2,7 @@
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
-import { linuxClock } from "../../../hal/linux/index.ts";
+import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
 import { tokenBucket } from "../../../hal/pace/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { serveSocket } from "../../../warden/socket/index.ts";
@@ -17,6 +17,7 @@ const clock = linuxClock();
 const options = (path: string): Parameters<typeof serveSocket>[0] => ({
   path,
   clock,
+  listen: listenUnix,
   refused: () => undefined,
   report: () => undefined,
   open: (send, signal) =>

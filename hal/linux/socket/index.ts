@@ -1,0 +1,1 @@
+export { listenUnix } from "./listen.ts";

@@ -1,0 +1,44 @@
+// Binding a Unix socket: who may open it is the file system's word, Node sees no peer credentials. [OPS-1] [OPS-3]
+import { lstat, unlink } from "node:fs/promises";
+import type { Server } from "node:net";
+import { asFault, Fault } from "../../fault.ts";
+
+/**
+ * Call only with the state lock held: a socket that lies there is then a dead process's and is removed.
+ * @param path at most 107 bytes, unix(7); its directory must exist, with the owner and group that suit.
+ * @param mode permission bits of the socket: who may write to it may connect.
+ * @throws Fault `socket.listen-failed` when something else lies there, or the path can't be bound.
+ */
+export async function listenUnix(server: Server, path: string, mode: number): Promise<void> {
+  await removeStale(path);
+  await bind(server, path, mode);
+}
+
+async function removeStale(path: string): Promise<void> {
+  try {
+    if (!(await lstat(path)).isSocket())
+      throw new Fault(
+        "socket.listen-failed",
+        `listen on "${path}": what lies there is no socket; remove it or choose another path`,
+      );
+    await unlink(path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw asFault(error, "socket.listen-failed", `clear the way for the socket "${path}"`);
+  }
+}
+
+/** Bound under our umask: there is no moment at which others could connect. Node binds before `listen` returns. */
+async function bind(server: Server, path: string, mode: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const before = process.umask(0o777 & ~mode);
+    try {
+      server.once("error", (error) =>
+        reject(asFault(error, "socket.listen-failed", `listen on "${path}"; its directory must exist`)),
+      );
+      server.listen(path, () => resolve());
+    } finally {
+      process.umask(before);
+    }
+  });
+}
