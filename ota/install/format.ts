@@ -3,6 +3,9 @@ import * as v from "valibot";
 import { slotPartSchema } from "../../hal/slots/format.ts";
 import { IMAGE_BYTES_MAX, INDEX_BYTES_MAX } from "../index/format/index.ts";
 
+/** Three parts and some names. */
+export const MANIFEST_BYTES_MAX = 16_384;
+
 /** A path below the repository: segments that need no escaping and cannot leave it. */
 export const repositoryPathSchema = v.pipe(
   v.string(),

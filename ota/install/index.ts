@@ -8,4 +8,3 @@ export {
   writeChunks,
 } from "./chunks.ts";
 export { courierSource } from "./courier.ts";
-export { MANIFEST_BYTES_MAX } from "./limits.ts";

@@ -7,6 +7,3 @@
 export const CHUNKS_IN_FLIGHT = 6;
 /** Chunks between two syncs, after each of which the journal is told: at casync's sizes 18 MiB, what a power cut costs at most. */
 export const CHUNKS_PER_SYNC = 256;
-
-/** An `os/` manifest: three parts and some names. */
-export const MANIFEST_BYTES_MAX = 16_384;

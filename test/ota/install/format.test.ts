@@ -1,7 +1,7 @@
 // The manifest of an `os/` target.
 import { test } from "tap";
 import { check } from "../../../hal/format/schema.ts";
-import { osManifestSchema } from "../../../ota/install/format.ts";
+import { MANIFEST_BYTES_MAX, osManifestSchema } from "../../../ota/install/format.ts";
 
 const part = (name: string) => ({
   part: name,
@@ -12,6 +12,7 @@ const manifest = { v: 1, store: "store", parts: [part("root"), part("verity"), p
 
 test("[OTA-33] a manifest names each part once, the kernel last", async (t) => {
   t.same(check(osManifestSchema, manifest, "manifest"), manifest);
+  t.ok(JSON.stringify(manifest).length < MANIFEST_BYTES_MAX / 4);
   t.same(check(osManifestSchema, { ...manifest, parts: [part("root")] }, "manifest").parts.length, 1);
   const refused: readonly (readonly [string, unknown, RegExp])[] = [
     ["the kernel first", { ...manifest, parts: [part("kernel"), part("root")] }, /kernel last/],

@@ -1,0 +1,13 @@
+// Bounds of a trial.
+
+/** How often the boot choice is told for one trial: more than once only where the power went before it was written, never for a system that did not come up. */
+export const TRIES_MAX = 3;
+/** After this long since its boot a system under trial has had its chance. The timer that needs no Node has the same. */
+export const TRIAL_MS_DEFAULT = 600_000;
+/** Named checks of one trial. */
+export const CHECKS_MAX = 16;
+/** Releases that were rolled back and are not taken again without an order; the oldest go first. */
+export const QUARANTINED_MAX = 16;
+/** Words kept of a reason. */
+export const DETAIL_CHARACTERS_MAX = 256;
+export const RECORD_BYTES_MAX = 32_768;

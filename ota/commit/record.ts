@@ -1,0 +1,98 @@
+// What of an update survives a reboot. [OTA-35]
+import * as v from "valibot";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { slotNameSchema } from "../../hal/slots/format.ts";
+import { CHECKS_MAX, DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, RECORD_BYTES_MAX, TRIES_MAX } from "./limits.ts";
+
+const digestSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits"));
+const detailSchema = v.pipe(v.string(), v.maxLength(DETAIL_CHARACTERS_MAX));
+const counterSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const releaseSchema = v.strictObject({
+  /** Name of the target: `os/gateway-7`. */
+  target: v.pipe(v.string(), v.maxLength(160)),
+  /** SHA-256 of the target's payload. */
+  digest: digestSchema,
+  line: v.pipe(v.string(), v.maxLength(64)),
+  counter: counterSchema,
+  /** The line's floor once this is committed. */
+  floorAfterCommit: counterSchema,
+});
+export type Release = v.InferOutput<typeof releaseSchema>;
+
+const healthSchema = v.strictObject({
+  name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/, "expected a check's name")),
+  verdict: v.picklist(["waiting", "passed", "failed"]),
+  detail: detailSchema,
+});
+export type HealthResult = v.InferOutput<typeof healthSchema>;
+const healthListSchema = v.pipe(v.array(healthSchema), v.maxLength(CHECKS_MAX));
+
+const reasonSchema = v.strictObject({
+  why: v.picklist(["not-booted", "interrupted", "deadline", "unhealthy", "ordered", "commit-failed", "fell-back"]),
+  detail: detailSchema,
+});
+export type RollbackReason = v.InferOutput<typeof reasonSchema>;
+
+const trialSchema = v.strictObject({
+  /** How often the boot choice was told. */
+  tries: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(TRIES_MAX)),
+  /** The slot under trial booted as far as this program. */
+  seen: v.boolean(),
+  /** Since the boot of the slot under trial. */
+  deadlineUptimeMs: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  /** One for each check that must pass. */
+  health: healthListSchema,
+});
+export type Trial = v.InferOutput<typeof trialSchema>;
+
+const release = releaseSchema;
+const slot = slotNameSchema;
+const health = healthListSchema;
+const phaseSchema = v.variant("at", [
+  v.strictObject({ at: v.literal("idle") }),
+  v.strictObject({ at: v.literal("fetching"), release }),
+  v.strictObject({ at: v.literal("verified"), release, slot }),
+  v.strictObject({ at: v.literal("written"), release, slot }),
+  v.strictObject({ at: v.literal("trying"), release, slot, trial: trialSchema }),
+  v.strictObject({ at: v.literal("committing"), release, slot, health }),
+  v.strictObject({ at: v.literal("rolling-back"), release, slot, reason: reasonSchema, health }),
+  v.strictObject({ at: v.literal("committed"), release, slot }),
+  v.strictObject({ at: v.literal("rolled-back"), release, reason: reasonSchema, health }),
+  v.strictObject({ at: v.literal("failed"), release, detail: detailSchema }),
+]);
+export type Phase = v.InferOutput<typeof phaseSchema>;
+
+const recordSchema = v.strictObject({
+  v: v.literal(1),
+  phase: phaseSchema,
+  /** Digests of releases that were rolled back, oldest first. */
+  quarantined: v.pipe(v.array(digestSchema), v.maxLength(QUARANTINED_MAX)),
+});
+
+export interface State {
+  readonly phase: Phase;
+  readonly quarantined: readonly string[];
+}
+
+export function encodeState({ phase, quarantined }: State): Uint8Array {
+  return Buffer.from(canonicalJson({ v: 1, phase, quarantined }));
+}
+
+/** @throws Fault `update.record-invalid`. */
+export function decodeState(bytes: Uint8Array): State {
+  try {
+    const { phase, quarantined } = check(
+      recordSchema,
+      parseCanonicalJson(bytes, RECORD_BYTES_MAX, "update record"),
+      "update record",
+      "update.record-invalid",
+    );
+    return { phase, quarantined };
+  } catch (error) {
+    const fault = asFault(error, "update.record-invalid", "read the update record");
+    throw fault.code === "update.record-invalid" ? fault : new Fault("update.record-invalid", fault.message, { cause: error });
+  }
+}

@@ -1,0 +1,77 @@
+// How far back a device may go, line by line: one record of the warden's. Pure. [OTA-36]
+import * as v from "valibot";
+import { asFault, assert, Fault } from "../../hal/fault.ts";
+import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { COUNTER_MAX, FLOOR_LINES_MAX, FLOORS_BYTES_MAX } from "./limits.ts";
+
+const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(COUNTER_MAX));
+
+const lineStateSchema = v.pipe(
+  v.strictObject({
+    /** The lowest counter that may still be installed. */
+    floor: counterSchema,
+    /** The counter that was committed last: what the next release replaces. */
+    committed: counterSchema,
+  }),
+  v.check(({ floor, committed }) => floor <= committed, "expected a floor no higher than what was committed"),
+);
+
+const recordSchema = v.strictObject({
+  v: v.literal(1),
+  /** Grows by one with each write. A TPM's counter, where there is one, follows it: valid when it is that counter or one more. */
+  serial: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  lines: v.pipe(
+    v.record(
+      v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}(?:\/[a-z0-9][a-z0-9-]{0,31})?$/, "expected a line such as os")),
+      lineStateSchema,
+    ),
+    v.check((lines) => Object.keys(lines).length <= FLOOR_LINES_MAX, `expected at most ${FLOOR_LINES_MAX} lines`),
+  ),
+});
+export type FloorRecord = v.InferOutput<typeof recordSchema>;
+
+/** What a commit does to the floors. */
+export interface FloorCommit {
+  readonly line: string;
+  readonly counter: number;
+  /** The floor from now on; what is lower than the floor there is changes nothing. */
+  readonly floor: number;
+}
+
+/** Of a device that has committed nothing yet. */
+export const NO_FLOORS: FloorRecord = { v: 1, serial: 0, lines: {} };
+
+/** [OTA-36] @returns the record after a commit, or the very same one when it says that already: a commit may be told twice. Floors never fall. */
+export function committed(record: FloorRecord, { line, counter, floor }: FloorCommit): FloorRecord {
+  assert(floor <= counter, "a release does not shut itself out");
+  const before = Object.hasOwn(record.lines, line) ? record.lines[line] : undefined;
+  const after = { floor: Math.max(before?.floor ?? 0, floor), committed: counter };
+  if (after.floor > counter) throw new Fault("floor.below", `commit ${line} ${counter}: the floor of the line is ${after.floor}`);
+  if (before?.floor === after.floor && before.committed === after.committed) return record;
+  return check(
+    recordSchema,
+    { v: 1, serial: record.serial + 1, lines: { ...record.lines, [line]: after } },
+    "floor record",
+    "floor.invalid",
+  );
+}
+
+/** Lowest counters that may still be installed, by line. */
+export function floorsOf(record: FloorRecord): ReadonlyMap<string, number> {
+  return new Map(Object.entries(record.lines).map(([line, { floor }]) => [line, floor]));
+}
+
+export function encodeFloors(record: FloorRecord): Uint8Array {
+  return Buffer.from(canonicalJson(record));
+}
+
+/** @throws Fault `floor.invalid`: a record that can't be read is no reason to take any release. */
+export function decodeFloors(bytes: Uint8Array): FloorRecord {
+  try {
+    return check(recordSchema, parseCanonicalJson(bytes, FLOORS_BYTES_MAX, "floor record"), "floor record", "floor.invalid");
+  } catch (error) {
+    const fault = asFault(error, "floor.invalid", "read the floors");
+    throw fault.code === "floor.invalid" ? fault : new Fault("floor.invalid", fault.message, { cause: error });
+  }
+}

@@ -1,0 +1,191 @@
+// The life of an update, step by step.
+import { test } from "tap";
+import type { BootPlan } from "../../../hal/slots/format.ts";
+import { type Event, next, START } from "../../../ota/commit/machine.ts";
+import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
+
+const release: Release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
+const OLD: BootPlan = { committed: "a", trial: undefined };
+const TO_TRY: BootPlan = { committed: "a", trial: { slot: "b", used: false } };
+const TRIED: BootPlan = { committed: "a", trial: { slot: "b", used: true } };
+
+/** Tells all events; the state must survive the disk after each. */
+function after(events: readonly Event[], from: State = START): { readonly state: State; readonly did: readonly string[] } {
+  let state = from;
+  let did: readonly string[] = [];
+  for (const event of events) {
+    const step = next(state, event);
+    state = decodeState(encodeState(step.state));
+    did = step.effects.map((effect) => effect.do);
+  }
+  return { state, did };
+}
+
+const OFFERED: Event = { kind: "offered", release, ordered: false };
+const VERIFIED: Event = { kind: "verified", slot: "b" };
+const WRITTEN: Event = { kind: "written" };
+const TRY: Event = { kind: "try", checks: ["hub", "disk"], deadlineUptimeMs: 600_000 };
+const IN_B: Event = { kind: "started", slot: "b", plan: TRIED };
+const IN_A: Event = { kind: "started", slot: "a", plan: TRIED };
+const health = (name: string, verdict: "passed" | "failed" | "waiting", detail = ""): Event => ({
+  kind: "health",
+  result: { name, verdict, detail },
+});
+const TRYING = [OFFERED, VERIFIED, WRITTEN, TRY];
+
+test("[OTA-35] a good release: fetched, verified, written, tried, healthy, committed, its floor raised", async (t) => {
+  t.same(after([OFFERED]).did, ["fetch"]);
+  t.same(after([OFFERED, VERIFIED]).did, ["write"]);
+  t.same(after([OFFERED, VERIFIED, WRITTEN]).did, []);
+  t.same(after(TRYING).did, ["choose-try", "reboot"]);
+  t.same(after([...TRYING, IN_B]).did, ["check-health"]);
+  t.same(after([...TRYING, IN_B, health("hub", "waiting"), health("disk", "passed")]).did, []);
+  t.same(after([...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")]).did, ["commit-choice"]);
+  const { state, did } = after([
+    ...TRYING,
+    IN_B,
+    health("disk", "passed"),
+    health("hub", "passed"),
+    { kind: "choice-committed" },
+  ]);
+  t.same(did, ["raise-floor", "report"]);
+  t.same(state.phase, { at: "committed", release, slot: "b" });
+});
+
+test("[OTA-35] a check that fails for good ends the trial at once, with its words", async (t) => {
+  const { state, did } = after([...TRYING, IN_B, health("hub", "waiting", "no route"), health("disk", "failed", "read-only")]);
+  t.same(did, ["reboot"]);
+  t.match(state.phase, {
+    at: "rolling-back",
+    reason: { why: "unhealthy", detail: "hub waiting (no route), disk failed (read-only)" },
+  });
+  const back = after([IN_A], state);
+  t.same(back.did, ["cancel-choice", "report"]);
+  t.match(back.state.phase, {
+    at: "rolled-back",
+    reason: { why: "unhealthy" },
+    health: [{ name: "hub" }, { name: "disk", verdict: "failed" }],
+  });
+});
+
+test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restart of the program does not move it", async (t) => {
+  const waiting = [...TRYING, IN_B, health("disk", "passed"), health("hub", "waiting", "timed out")];
+  t.equal(after([...waiting, { kind: "tick", uptimeMs: 599_999 }]).state.phase.at, "trying");
+  const { state, did } = after([...waiting, IN_B, { kind: "tick", uptimeMs: 600_000 }]);
+  t.same(did, ["reboot"]);
+  t.match(state.phase, { reason: { why: "deadline", detail: "hub waiting (timed out)" } });
+});
+
+test("[OTA-35] the deadline counts in the slot under trial only", async (t) => {
+  t.equal(after([...TRYING, { kind: "tick", uptimeMs: 9_000_000 }]).state.phase.at, "trying");
+});
+
+test("[OTA-35] a check nobody asked for commits nothing", async (t) => {
+  const { state } = after([...TRYING, IN_B, health("disk", "passed"), health("other", "passed"), health("third", "passed")]);
+  t.equal(state.phase.at, "trying");
+});
+
+test("[OTA-35] results from the old system, before the try, count for nothing", async (t) => {
+  t.match(after([...TRYING, health("disk", "passed"), health("hub", "passed")]).state.phase, {
+    at: "trying",
+    trial: { seen: false },
+  });
+});
+
+test("[OTA-35] a system that never came up, and one that restarted before its commit, are told apart", async (t) => {
+  t.match(after([...TRYING, IN_A]).state.phase, { at: "rolled-back", reason: { why: "not-booted" } });
+  t.match(after([...TRYING, IN_B, health("disk", "passed"), IN_A]).state.phase, {
+    at: "rolled-back",
+    reason: { why: "interrupted", detail: /hub waiting/ },
+  });
+});
+
+test("[OTA-35] power that went before the boot choice was written: tried again, but not for ever", async (t) => {
+  const lost: Event = { kind: "started", slot: "a", plan: OLD };
+  t.same(after([...TRYING, lost]).did, ["choose-try", "reboot"]);
+  t.same(after([...TRYING, { kind: "started", slot: "a", plan: TO_TRY }]).did, ["reboot"]);
+  t.match(after([...TRYING, lost, lost, lost]).state.phase, { at: "rolled-back" });
+});
+
+test("[OTA-35] power that went between choice, commit and floor: each is told again", async (t) => {
+  const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
+  t.same(after([...committing, IN_B]).did, ["commit-choice"]);
+  t.match(after([...committing, IN_A]).state.phase, { at: "rolled-back", reason: { why: "interrupted" } });
+  const done = [...committing, { kind: "choice-committed" } as const];
+  t.same(after([...done, { kind: "started", slot: "b", plan: { committed: "b", trial: undefined } }]).did, ["raise-floor"]);
+});
+
+test("[OTA-35] a committed system that the boot loader gave up: said so, and the boot choice follows", async (t) => {
+  const done = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed"), { kind: "choice-committed" } as const];
+  const { state, did } = after([...done, { kind: "started", slot: "a", plan: { committed: "b", trial: undefined } }]);
+  t.same(did, ["commit-choice", "report"]);
+  t.match(state.phase, { at: "rolled-back", reason: { why: "fell-back" } });
+});
+
+test("[OTA-35] a commit that could not be written rolls back, even where it reached the disk after all", async (t) => {
+  const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
+  const failed: Event = { kind: "failed", code: "file.no-space", message: "no room" };
+  const { state } = after([...committing, failed]);
+  t.match(state.phase, { at: "rolling-back", reason: { why: "commit-failed", detail: "file.no-space: no room" } });
+  const again = next(state, { kind: "started", slot: "b", plan: { committed: "b", trial: undefined } });
+  t.same(again.effects, [{ do: "commit-choice", slot: "a" }, { do: "reboot" }]);
+});
+
+test("[OTA-35] what was rolled back is not taken again without an order; another release is", async (t) => {
+  const { state } = after([...TRYING, IN_A]);
+  t.same(next(state, OFFERED).effects, [{ do: "refuse", release, why: "quarantined" }]);
+  t.same(after([{ ...OFFERED, ordered: true }], state).did, ["fetch"]);
+  const other = { ...release, digest: "8".repeat(64), counter: 8 };
+  t.same(after([{ kind: "offered", release: other, ordered: false }], state).did, ["fetch"]);
+  const through = after(
+    [
+      { ...OFFERED, ordered: true },
+      VERIFIED,
+      WRITTEN,
+      TRY,
+      IN_B,
+      health("disk", "passed"),
+      health("hub", "passed"),
+      { kind: "choice-committed" },
+    ],
+    state,
+  );
+  t.same(through.state.quarantined, [], "a commit clears it");
+});
+
+test("[OTA-35] one update at a time", async (t) => {
+  for (let n = 1; n <= TRYING.length; n++) {
+    const { state } = after(TRYING.slice(0, n));
+    const step = next(state, { ...OFFERED, ordered: true });
+    t.equal(step.state, state);
+    t.same(step.effects, [{ do: "refuse", release, why: "busy" }]);
+  }
+});
+
+test("[OTA-35] failing before a trial, or being called back, leaves the old system alone and keeps the reason", async (t) => {
+  for (const events of [[OFFERED], [OFFERED, VERIFIED], [OFFERED, VERIFIED, WRITTEN]]) {
+    t.match(after([...events, { kind: "failed", code: "chunk.tampered", message: "x" }]), {
+      did: ["report"],
+      state: { phase: { at: "failed", detail: "chunk.tampered: x" } },
+    });
+    t.match(after([...events, { kind: "revert", by: "alice" }]), {
+      did: ["report"],
+      state: { phase: { at: "failed", detail: "cancelled by alice" } },
+    });
+  }
+  t.same(after([...TRYING, { kind: "revert", by: "alice" }]).did, ["cancel-choice", "report"]);
+  t.match(after([...TRYING, IN_B, { kind: "revert", by: "alice" }]).state.phase, {
+    at: "rolling-back",
+    reason: { why: "ordered", detail: "by alice" },
+  });
+});
+
+test("[OTA-35] a record that can't be read is a fault", async (t) => {
+  for (const text of [
+    "",
+    "{}",
+    '{"phase":{"at":"idle"},"quarantined":[],"v":2}',
+    '{"phase":{"at":"lost"},"quarantined":[],"v":1}',
+  ])
+    t.throws(() => decodeState(Buffer.from(text)), { code: "update.record-invalid" }, text);
+});
