@@ -52,11 +52,11 @@ test(
     const { operations, entries: performed } = watchedOperations();
     const notes: AuditEntry[] = [];
     const lines: string[] = [];
-    const anchors = parseAnchors(anchorsFile(makeSigner("hub", "ed25519"), makeSigner("hub", "cosignature/v1")));
+    const anchors = parseAnchors(anchorsFile(makeSigner("hub", "ed25519"), makeSigner("hub", "cosignature/v1")), "hub.json");
     const clock = { ...realClock, ms: 0, monotonicMs: () => clock.ms };
     const link = await createLink({
       parts: {
-        config: parseAgentConfig(JSON.stringify({ tunnel: { connectTo: { host: "127.0.0.1", port: peer.port } } })),
+        config: parseAgentConfig(JSON.stringify({ tunnel: { connectTo: { host: "127.0.0.1", port: peer.port } } }), "agent.json"),
         anchors: { ...anchors, host: "localhost", authority: pki.authority.cert },
         program: "lab",
         files: fakeFiles(),
