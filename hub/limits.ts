@@ -38,14 +38,18 @@ export const MESSAGE_BODY_BYTES_KEPT = 4096;
 /** Messages made durable by one commit. */
 export const COMMIT_MESSAGES_MAX = 256;
 
-/** Rows of the hub's own journal; the oldest go first, alerts last. */
+/** Rows of the hub's own journal; the oldest go first, of the severity that has the most. */
 export const JOURNAL_ROWS_MAX = 100_000;
 /** The same warning or alert again within this time raises a count instead of adding a row. */
 export const JOURNAL_REPEAT_MS = 60_000;
+/** Different warnings of one kind about one device, or about strangers, within that time; what comes then is only counted. */
+export const JOURNAL_DIFFERENT_MAX = 32;
 /** What one device's audit log may take. */
 export const AUDIT_LOG_BYTES_MAX = 1_073_741_824;
-/** For a checkpoint older than the hub's, how much is hashed again to tell a rolled-back log from a forked one. */
-export const AUDIT_REHASH_RECORDS_MAX = 65_536;
+/** The tree is remembered every so many records, so that a checkpoint older than the hub's costs fewer than that to compare, whatever its size. */
+export const AUDIT_FRONTIER_RECORDS = 256;
+/** The same for what a hub stored that did not remember them yet: above it, it is not compared. */
+export const AUDIT_REHASH_RECORDS_MAX = 4096;
 
 /** How soon a change made by the command line reaches the running hub. */
 export const WATCH_INTERVAL_MS = 500;

@@ -74,9 +74,10 @@ export const serve: Command = {
         ? JSON.stringify(ready)
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
-    hub.events.on("journal", (entry) =>
-      terminal.out(json ? JSON.stringify({ ...entry, event: "journal", name: entry.event }) : journalLine(entry)),
-    );
+    hub.events.on("journal", (entry) => {
+      if (!isNews(entry.times)) return;
+      terminal.out(json ? JSON.stringify({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
+    });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
     if (!terminal.stop.aborted) await once(terminal.stop, "abort");
     await hub.stop();
@@ -113,6 +114,11 @@ export const alerts: Command = {
       return 0;
     }),
 };
+
+/** What repeats is told at its first, tenth, hundredth time: whoever knocks does not write our log. */
+function isNews(times: number): boolean {
+  return /^10*$/u.test(String(times));
+}
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

@@ -1,7 +1,7 @@
 // Witnessed logs: every record, and the head that was cosigned last. A log is an id with an audit key: a device that an operator let in anew starts another.
 import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId } from "../../hal/identity/format.ts";
-import { type Frontier, HASH_BYTES, leafHash } from "../../warden/audit/format/index.ts";
+import { EMPTY_FRONTIER, type Frontier, HASH_BYTES, leafHash } from "../../warden/audit/format/index.ts";
 import { blob, integer, type Row, text } from "./row.ts";
 
 export interface AuditHead {
@@ -24,8 +24,16 @@ export interface AuditStore {
   head(deviceId: DeviceId, auditKey: string): AuditHead | undefined;
   /** The logs of one id, the one witnessed last first. */
   logs(deviceId: DeviceId): readonly AuditLog[];
-  /** Adds `records` from the old head's size on and puts the new head; call in a transaction. */
-  extend(deviceId: DeviceId, auditKey: string, records: readonly Uint8Array[], head: AuditHead): void;
+  /** Adds `records` from the old head's size on and puts the new head; call in a transaction. @param passed frontiers to remember. */
+  extend(
+    deviceId: DeviceId,
+    auditKey: string,
+    records: readonly Uint8Array[],
+    head: AuditHead,
+    passed: readonly Frontier[],
+  ): void;
+  /** The largest frontier remembered of at most `size` records; the empty one when there is none. */
+  frontier(deviceId: DeviceId, auditKey: string, size: number): Frontier;
   /** Records `from` to `from + count`, as they lie: with their own numbers, so that a gap shows. */
   records(deviceId: DeviceId, auditKey: string, from: number, count: number): readonly StoredRecord[];
 }
@@ -53,18 +61,31 @@ export function openAudit(database: DatabaseSync): AuditStore {
     `SELECT seq, auditRecords.bytes AS bytes, leaf FROM auditRecords JOIN auditLogs USING (log)
      WHERE deviceId = ? AND auditKey = ? AND seq >= ? AND seq < ? ORDER BY seq`,
   );
+  const putFrontier = database.prepare(
+    `INSERT OR REPLACE INTO auditFrontiers (log, size, frontier)
+     VALUES ((SELECT log FROM auditLogs WHERE deviceId = ? AND auditKey = ?), ?, ?)`,
+  );
+  const frontier = database.prepare(
+    `SELECT auditFrontiers.size AS size, auditFrontiers.frontier AS frontier FROM auditFrontiers JOIN auditLogs USING (log)
+     WHERE deviceId = ? AND auditKey = ? AND auditFrontiers.size <= ? ORDER BY auditFrontiers.size DESC LIMIT 1`,
+  );
   return {
     head: (deviceId, auditKey) => {
       const row = head.get(deviceId, auditKey);
       return row === undefined ? undefined : auditHead(row);
     },
     logs: (deviceId) => logs.all(deviceId).map((row) => ({ ...auditHead(row), auditKey: text(row, "auditKey") })),
-    extend: (deviceId, auditKey, added, next) => {
+    extend: (deviceId, auditKey, added, next, passed) => {
       const { size, bytes, root, cosigned, updatedAtMs: updatedAt } = next;
       putHead.run({ deviceId, auditKey, size, bytes, root, frontier: Buffer.concat(next.frontier.roots), cosigned, updatedAt });
       for (const [index, record] of added.entries()) {
         putRecord.run(deviceId, auditKey, size - added.length + index, record, leafHash(record));
       }
+      for (const each of passed) putFrontier.run(deviceId, auditKey, each.size, Buffer.concat(each.roots));
+    },
+    frontier: (deviceId, auditKey, size) => {
+      const row = frontier.get(deviceId, auditKey, size);
+      return row === undefined ? EMPTY_FRONTIER : frontierIn(row);
     },
     records: (deviceId, auditKey, from, count) =>
       records
@@ -74,16 +95,19 @@ export function openAudit(database: DatabaseSync): AuditStore {
 }
 
 function auditHead(row: Row): AuditHead {
-  const size = integer(row, "size");
-  const hashes = blob(row, "frontier");
-  const roots: Uint8Array[] = [];
-  for (let at = 0; at < hashes.byteLength; at += HASH_BYTES) roots.push(hashes.subarray(at, at + HASH_BYTES));
   return {
-    size,
+    size: integer(row, "size"),
     bytes: integer(row, "bytes"),
     root: blob(row, "root"),
-    frontier: { size, roots },
+    frontier: frontierIn(row),
     cosigned: text(row, "cosigned"),
     updatedAtMs: integer(row, "updatedAt"),
   };
+}
+
+function frontierIn(row: Row): Frontier {
+  const hashes = blob(row, "frontier");
+  const roots: Uint8Array[] = [];
+  for (let at = 0; at < hashes.byteLength; at += HASH_BYTES) roots.push(hashes.subarray(at, at + HASH_BYTES));
+  return { size: integer(row, "size"), roots };
 }

@@ -2,7 +2,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { STORE_BUSY_MS_MAX } from "../limits.ts";
-import { SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+import { SCHEMA, SCHEMA_VERSION, UPGRADES } from "./schema.ts";
 import { integer } from "./row.ts";
 
 /**
@@ -27,12 +27,13 @@ function migrate(database: DatabaseSync, path: string): void {
   inTransaction(database, () => {
     const version = pragma(database, "user_version");
     if (version === SCHEMA_VERSION) return;
-    if (version !== 0)
+    if (version > SCHEMA_VERSION)
       throw new Fault(
         "hub.store-failed",
         `open the hub's store "${path}": it has version ${version}, this program knows ${SCHEMA_VERSION}; use the program that wrote it`,
       );
-    database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`);
+    for (const step of version === 0 ? [SCHEMA] : UPGRADES.slice(version - 1)) database.exec(step);
+    database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
   });
 }
 

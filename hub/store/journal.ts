@@ -1,10 +1,11 @@
-// The hub's own audit: decisions, refusals, alerts. A warning that repeats raises a count, so that no stranger fills the disk by knocking.
+// The hub's own audit: decisions, refusals, alerts. A warning that repeats raises a count, and so do too many different ones: no stranger
+// and no captured device fills the disk, or pushes out what others did, by knocking in many ways.
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
-import { JOURNAL_REPEAT_MS, JOURNAL_ROWS_MAX } from "../limits.ts";
+import { JOURNAL_DIFFERENT_MAX, JOURNAL_REPEAT_MS, JOURNAL_ROWS_MAX } from "../limits.ts";
 import { isJournalEvent, JOURNAL_EVENTS, type JournalEvent, SEVERITIES, type Severity } from "./catalogue.ts";
 import { integer, oneOf, optional, type Row, text } from "./row.ts";
 
@@ -32,6 +33,8 @@ const DETAIL_BYTES_MAX = 16_384;
 const TEXT_CHARACTERS_MAX = 512;
 /** Rows dropped at once when the journal is full. */
 const TRIM_ROWS = 1024;
+/** Stands for all that came after too many different ones. */
+const MORE: JournalDetail = { more: `over ${JOURNAL_DIFFERENT_MAX} different ones within a minute` };
 const detailSchema = v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]));
 
 export function openJournal(database: DatabaseSync): Journal {
@@ -39,32 +42,46 @@ export function openJournal(database: DatabaseSync): Journal {
     `INSERT INTO journal (event, severity, deviceId, detail, firstAt, lastAt, times)
      VALUES (:event, :severity, :deviceId, :detail, :at, :at, 1)`,
   );
+  // a minute has no more rows of one kind than these: older ones, which may be very many, are not looked at
+  const lately = `(SELECT n, detail, firstAt FROM journal WHERE event = :event AND deviceId IS :deviceId
+     ORDER BY n DESC LIMIT ${JOURNAL_DIFFERENT_MAX + 1})`;
   const again = database.prepare(
     `UPDATE journal SET lastAt = :at, times = times + 1 WHERE n = (
-       SELECT n FROM journal WHERE event = :event AND deviceId IS :deviceId AND detail = :detail AND firstAt > :since
-       ORDER BY n DESC LIMIT 1) RETURNING *`,
+       SELECT n FROM ${lately} WHERE detail = :detail AND firstAt > :since ORDER BY n DESC LIMIT 1) RETURNING *`,
   );
+  const different = database.prepare(`SELECT count(*) AS n FROM ${lately} WHERE firstAt > :since`);
   const find = database.prepare("SELECT * FROM journal WHERE n = ?");
   const count = database.prepare("SELECT count(*) AS n FROM journal");
   const trim = database.prepare(
-    `DELETE FROM journal WHERE n IN (SELECT n FROM journal ORDER BY severity = 'alert', n LIMIT ${TRIM_ROWS})`,
+    `DELETE FROM journal WHERE n IN (SELECT n FROM journal WHERE severity =
+       (SELECT severity FROM journal GROUP BY severity ORDER BY count(*) DESC LIMIT 1) ORDER BY n LIMIT ${TRIM_ROWS})`,
   );
   const tail = database.prepare(
     `SELECT * FROM (SELECT * FROM journal WHERE severity IN (SELECT value FROM json_each(?)) ORDER BY n DESC LIMIT ?) ORDER BY n`,
   );
+  const insert = (event: JournalEvent, deviceId: string | null, detail: string, at: number): JournalEntry => {
+    const { lastInsertRowid } = add.run({ event, deviceId, detail, severity: JOURNAL_EVENTS[event], at });
+    if (Number(lastInsertRowid) % TRIM_ROWS === 0 && integer(count.get() ?? {}, "n") > JOURNAL_ROWS_MAX) trim.run();
+    const added = find.get(lastInsertRowid);
+    if (added === undefined) throw new Fault("hub.store-failed", `write "${event}" to the hub's journal: it did not stay`);
+    return entry(added);
+  };
+  /** What strangers can cause: the same again, and the very different, become a count. */
+  const counted = (event: JournalEvent, deviceId: string | null, detail: string, at: number): JournalEntry => {
+    const kind = { event, deviceId, since: at - JOURNAL_REPEAT_MS };
+    const repeated = again.get({ ...kind, detail, at });
+    if (repeated !== undefined) return entry(repeated);
+    if (integer(different.get(kind) ?? {}, "n") < JOURNAL_DIFFERENT_MAX) return insert(event, deviceId, detail, at);
+    const more = canonicalJson(MORE);
+    const folded = again.get({ ...kind, detail: more, at });
+    return folded === undefined ? insert(event, deviceId, more, at) : entry(folded);
+  };
   return {
     add: (event, deviceId, detail, at) => {
-      const known = { event, deviceId: deviceId ?? null, detail: canonicalJson(shown(detail)) };
       const severity = JOURNAL_EVENTS[event];
-      // what strangers can cause is counted; what the hub and its operators do keeps its order
-      const counted = severity === "warning" || severity === "alert";
-      const repeated = counted ? again.get({ ...known, at, since: at - JOURNAL_REPEAT_MS }) : undefined;
-      if (repeated !== undefined) return entry(repeated);
-      const { lastInsertRowid } = add.run({ ...known, severity, at });
-      if (Number(lastInsertRowid) % TRIM_ROWS === 0 && integer(count.get() ?? {}, "n") > JOURNAL_ROWS_MAX) trim.run();
-      const added = find.get(lastInsertRowid);
-      if (added === undefined) throw new Fault("hub.store-failed", `write "${event}" to the hub's journal: it did not stay`);
-      return entry(added);
+      // what the hub and its operators do keeps its order, one by one
+      const write = severity === "warning" || severity === "alert" ? counted : insert;
+      return write(event, deviceId ?? null, canonicalJson(shown(detail)), at);
     },
     tail: (countMax, least) => {
       const severities = JSON.stringify(SEVERITIES.slice(SEVERITIES.indexOf(least)));

@@ -1,6 +1,19 @@
 // The tables. Times are Unix milliseconds; STRICT, so that a column holds what it says.
 
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
+
+/** The tree at sizes along the way: makes a comparison with an old size short. */
+const AUDIT_FRONTIERS = `
+CREATE TABLE auditFrontiers (
+  log INTEGER NOT NULL REFERENCES auditLogs (log),
+  size INTEGER NOT NULL,
+  frontier BLOB NOT NULL,
+  PRIMARY KEY (log, size)
+) STRICT, WITHOUT ROWID;
+`;
+
+/** What makes a store of the version before one of the next; the first is for version 1. */
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -94,4 +107,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-`;
+${AUDIT_FRONTIERS}`;

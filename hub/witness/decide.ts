@@ -16,6 +16,7 @@ import {
   verifyConsistency,
   verifyNote,
 } from "../../warden/audit/format/index.ts";
+import { AUDIT_FRONTIER_RECORDS } from "../limits.ts";
 
 export interface Head {
   readonly size: number;
@@ -33,8 +34,14 @@ export interface Delivery {
 }
 
 export type Verdict =
-  /** The tree goes on: store `records` and `head`, then cosign `note`. */
-  | { readonly verdict: "extends"; readonly note: Note; readonly head: Head; readonly records: readonly Uint8Array[] }
+  /** The tree goes on: store `records` and `head`, then cosign `note`. `passed`: the tree at the sizes that are remembered. */
+  | {
+      readonly verdict: "extends";
+      readonly note: Note;
+      readonly head: Head;
+      readonly records: readonly Uint8Array[];
+      readonly passed: readonly Frontier[];
+    }
   /** The very tree we have: cosign again. */
   | { readonly verdict: "same"; readonly note: Note }
   /** A continuation, but not from where we are: the device resumes from our size. */
@@ -90,9 +97,14 @@ function extend(head: Head, checkpoint: Checkpoint, note: Note, { proof, records
   } catch (error) {
     return refuse(reasonOf(error));
   }
-  const frontier = records.reduce((grown, record) => appendLeaf(grown, leafHash(record)), head.frontier);
+  const passed: Frontier[] = [];
+  const frontier = records.reduce((grown, record) => {
+    const next = appendLeaf(grown, leafHash(record));
+    if (next.size % AUDIT_FRONTIER_RECORDS === 0) passed.push(next);
+    return next;
+  }, head.frontier);
   if (!same(frontierRoot(frontier), checkpoint.root)) return refuse("the records do not hash to the checkpoint's root");
-  return { verdict: "extends", note, head: { size: checkpoint.size, root: checkpoint.root, frontier }, records };
+  return { verdict: "extends", note, head: { size: checkpoint.size, root: checkpoint.root, frontier }, records, passed };
 }
 
 /** What is wrong with the input is a Fault; anything else is a defect of ours and goes on. */

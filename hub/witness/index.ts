@@ -5,11 +5,8 @@ import {
   appendLeaf,
   cosign,
   decodeVerifier,
-  EMPTY_FRONTIER,
   encodeNote,
-  type Frontier,
   frontierRoot,
-  leafHash,
   type Note,
   type Verifier,
 } from "../../warden/audit/format/index.ts";
@@ -30,8 +27,6 @@ export interface Witness {
    */
   receive(deviceId: DeviceId, body: AuditDelivery["body"], again: boolean): Answer;
 }
-
-const RECORDS_AT_ONCE = 1024;
 
 export function openWitness(store: Store, signer: Signer, journal: JournalNote): Witness {
   /** The device's signature and ours; what others may have signed is left out. */
@@ -61,12 +56,8 @@ export function openWitness(store: Store, signer: Signer, journal: JournalNote):
             return { answer: "refused", reason: `the hub keeps at most ${AUDIT_LOG_BYTES_MAX} bytes of one device's log` };
           }
           const checkpoint = cosigned(verdict.note, verifier);
-          store.audit.extend(deviceId, auditKey, verdict.records, {
-            ...verdict.head,
-            bytes,
-            cosigned: checkpoint,
-            updatedAtMs: Date.now(),
-          });
+          const head = { ...verdict.head, bytes, cosigned: checkpoint, updatedAtMs: Date.now() };
+          store.audit.extend(deviceId, auditKey, verdict.records, head, verdict.passed);
           return { answer: "cosigned", checkpoint };
         }
         case "same":
@@ -102,7 +93,7 @@ export function openWitness(store: Store, signer: Signer, journal: JournalNote):
     note: string,
   ): void {
     const { size, root } = verdict.checkpoint;
-    const prefix = size <= AUDIT_REHASH_RECORDS_MAX ? rootAt(deviceId, auditKey, size) : undefined;
+    const prefix = rootAt(deviceId, auditKey, size);
     const forked = prefix !== undefined && !Buffer.from(prefix).equals(root);
     const state = prefix === undefined ? "not compared" : forked ? "another history" : "a prefix of ours";
     journal(forked ? "audit.forked" : "audit.rolled-back", deviceId, {
@@ -114,13 +105,14 @@ export function openWitness(store: Store, signer: Signer, journal: JournalNote):
     });
   }
 
-  function rootAt(deviceId: DeviceId, auditKey: string, size: number): Uint8Array {
-    let frontier: Frontier = EMPTY_FRONTIER;
-    for (let from = 0; from < size; from += RECORDS_AT_ONCE) {
-      const records = store.audit.records(deviceId, auditKey, from, Math.min(RECORDS_AT_ONCE, size - from));
-      frontier = records.reduce((grown, { bytes }) => appendLeaf(grown, leafHash(bytes)), frontier);
-    }
-    return frontierRoot(frontier);
+  /** @returns undefined when too much would have to be hashed, or a record is missing. */
+  function rootAt(deviceId: DeviceId, auditKey: string, size: number): Uint8Array | undefined {
+    const near = store.audit.frontier(deviceId, auditKey, size);
+    const count = size - near.size;
+    if (count > AUDIT_REHASH_RECORDS_MAX) return undefined;
+    const records = count === 0 ? [] : store.audit.records(deviceId, auditKey, near.size, count);
+    if (records.length !== count) return undefined;
+    return frontierRoot(records.reduce((grown, { leaf }) => appendLeaf(grown, leaf), near));
   }
 }
 

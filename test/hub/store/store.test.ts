@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { MESSAGES_KEPT_PER_DEVICE } from "../../../hub/limits.ts";
+import { JOURNAL_DIFFERENT_MAX, JOURNAL_ROWS_MAX, MESSAGES_KEPT_PER_DEVICE } from "../../../hub/limits.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
 
@@ -58,6 +58,37 @@ test("warnings that repeat are counted, not piled up; what operators do is kept 
     { times: 1, lastAtMs: 60_001 },
   ]);
   t.equal(hub.journal.tail(10, "info").length, 6);
+});
+
+test("too many different warnings about one device, or about strangers, are counted too; other devices' stay apart", async (t) => {
+  const { store: hub } = await store(t);
+  for (let at = 0; at < 500; at++) hub.journal.add("connection.refused", undefined, { claimed: `gw-${at}` }, at);
+  hub.journal.add("connection.refused", ID, { reason: "expired" }, 500);
+  hub.journal.add("enrolment.refused", undefined, { id: "gw-1" }, 500);
+  const entries = hub.journal.tail(1000, "warning");
+  t.equal(entries.length, JOURNAL_DIFFERENT_MAX + 1 + 2);
+  t.equal(
+    entries.reduce((sum, { times }) => sum + times, 0),
+    502,
+    "none goes uncounted",
+  );
+  t.match(entries[JOURNAL_DIFFERENT_MAX], { detail: { more: /over 32 different/ }, times: 500 - JOURNAL_DIFFERENT_MAX });
+  hub.journal.add("connection.refused", undefined, { claimed: "gw-0" }, 400);
+  t.equal(hub.journal.tail(1000, "warning")[0]?.times, 2, "the same again is still the same");
+  hub.journal.add("connection.refused", undefined, { claimed: "gw-new" }, 70_000);
+  t.match(hub.journal.tail(1, "warning"), [{ detail: { claimed: "gw-new" } }], "a minute later each is told again");
+});
+
+test("a full journal drops the oldest of what it has most of: knocking does not push out what operators did", async (t) => {
+  const { store: hub } = await store(t);
+  hub.transaction(() => {
+    for (let at = 0; at < 3; at++) hub.journal.add("device.approved", ID, {}, at);
+    hub.journal.add("audit.forked", ID, {}, 3);
+    for (let n = 0; n < JOURNAL_ROWS_MAX + 2048; n++) hub.journal.add("connection.opened", OTHER, {}, n);
+  });
+  const kept = hub.journal.tail(2 * JOURNAL_ROWS_MAX, "info");
+  t.ok(kept.length <= JOURNAL_ROWS_MAX + 1024, String(kept.length));
+  t.equal(kept.filter(({ deviceId }) => deviceId === ID).length, 4);
 });
 
 test("what strangers say enters the journal bounded and without control characters", async (t) => {

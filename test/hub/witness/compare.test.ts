@@ -1,0 +1,101 @@
+// A log shorter than the hub's is compared with what the hub has of that size: exactly, at any size, and without hashing it all again.
+import { generateKeyPairSync } from "node:crypto";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test, type Test } from "tap";
+import { AUDIT_FRONTIER_RECORDS } from "../../../hub/limits.ts";
+import { journalOf } from "../../../hub/journal.ts";
+import { openStore, type Store } from "../../../hub/store/index.ts";
+import { openWitness, type Witness } from "../../../hub/witness/index.ts";
+import { ed25519Raw, encodeVerifier, verifierOf } from "../../../warden/audit/format/index.ts";
+import { labDevice, type LabDevice, type LabLog, labLog } from "../../lab/hub.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+const SIZE = 1500;
+
+interface Desk {
+  readonly store: Store;
+  readonly path: string;
+  readonly device: LabDevice;
+  readonly log: LabLog;
+  readonly witness: Witness;
+  /** Records read from the store since the last look. */
+  readonly read: () => number;
+}
+
+/** A witness on a real store that has `SIZE` records of an approved device, delivered in pieces of no particular size. */
+async function desk(t: Test): Promise<Desk> {
+  const path = join(await temporaryDirectory(t), "hub.db");
+  const store = openStore(path);
+  t.teardown(() => store.close());
+  const device = await labDevice("gw-1");
+  const { id, fingerprint, csr } = device;
+  const auditKey = encodeVerifier(device.audit.verifier);
+  store.devices.request({ id, fingerprint, csr, serialNumber: undefined, uris: [], auditKey, address: "?", seenAtMs: 1 });
+  store.devices.decide(id, fingerprint, "approved", 1, "test");
+  const count = { read: 0 };
+  const counted: Store = {
+    ...store,
+    audit: {
+      ...store.audit,
+      records: (...args) => {
+        const records = store.audit.records(...args);
+        count.read += records.length;
+        return records;
+      },
+    },
+  };
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const verifier = verifierOf("sallyport-hub/test", "cosignature/v1", ed25519Raw(publicKey));
+  const witness = openWitness(counted, { privateKey, verifier }, journalOf(store));
+  const log = labLog(device, SIZE);
+  for (let from = 0, to = 1; from < SIZE; [from, to] = [to, Math.min(SIZE, to + 61)])
+    t.equal(witness.receive(id, log.delivery(from, to), false).answer, "cosigned");
+  return {
+    store,
+    path,
+    device,
+    log,
+    witness,
+    read: () => {
+      const { read } = count;
+      count.read = 0;
+      return read;
+    },
+  };
+}
+
+test("[AUD-9] a shorter log costs the hub a few records to read, whatever its size", async (t) => {
+  const { store, device, log, witness, read } = await desk(t);
+  for (const size of [1, 255, 256, 257, 511, 1023, 1024, 1025, SIZE - 1]) {
+    read();
+    t.same(witness.receive(device.id, log.delivery(0, size), false), { answer: "conflict", size: SIZE });
+    const records = read();
+    t.ok(records < AUDIT_FRONTIER_RECORDS, `${records} records read for size ${size}`);
+    t.match(store.journal.tail(1, "alert"), [{ event: "audit.rolled-back", detail: { size, state: "a prefix of ours" } }]);
+  }
+});
+
+test("[AUD-9] another history is told from a rolled-back one at every size", async (t) => {
+  const { store, device, witness } = await desk(t);
+  const other = labLog(device, SIZE, "two");
+  for (const size of [1, 255, 256, 257, 1024, SIZE - 1]) {
+    t.same(witness.receive(device.id, other.delivery(0, size), false), { answer: "conflict", size: SIZE });
+    t.match(store.journal.tail(1, "alert"), [{ event: "audit.forked", detail: { size, state: "another history" } }]);
+  }
+});
+
+test("[AUD-9] a store of the version before keeps its logs, and compares what is near", async (t) => {
+  const { store, path, device, log, witness } = await desk(t);
+  const database = new DatabaseSync(path);
+  t.teardown(() => database.close());
+  database.exec("DROP TABLE auditFrontiers; PRAGMA user_version = 1");
+  const again = openStore(path);
+  again.close();
+  t.equal(database.prepare("SELECT count(*) AS n FROM auditRecords").get()?.["n"], SIZE);
+  witness.receive(device.id, log.delivery(0, SIZE - 1), false);
+  t.match(store.journal.tail(1, "alert"), [{ detail: { state: "a prefix of ours" } }]);
+  database.exec("DELETE FROM auditRecords WHERE seq = 700");
+  witness.receive(device.id, log.delivery(0, SIZE - 2), false);
+  t.match(store.journal.tail(1, "alert"), [{ event: "audit.rolled-back", detail: { state: "not compared" } }]);
+});
