@@ -13,6 +13,7 @@ import {
   chooseKeyStore,
   fileKeyStore,
   isStartedWith,
+  isTpmProviderActive,
   journal,
   linuxAppendFiles,
   linuxClock,
@@ -58,25 +59,23 @@ function tpmProvider({ key: { tpm } }: AgentConfig): TpmProvider {
   };
 }
 
-/**
- * A key in the TPM is used by OpenSSL within this very process, which must know the provider from its start on: where it does not, the process replaces itself.
- * A TPM that is away now may come back, so it is prepared for as well. [ID-4]
- * @returns the environment to start again with; undefined when this process has it, or needs none.
- */
-async function environmentWanted(config: AgentConfig, files: DurableFiles): Promise<Environment | undefined> {
-  if (!(await mayUseTpm(config, files))) return undefined;
-  const wanted = await activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProvider(config) });
-  return isStartedWith(process.env, wanted) ? undefined : wanted;
-}
+/** OpenSSL within this process reads once, before any of our code, which providers it has, and loads that of a TPM only when the TPM answers then. [ID-4] */
+type TpmAtStart = "there" | "away" | "unused";
 
-async function mayUseTpm(config: AgentConfig, files: DurableFiles): Promise<boolean> {
+async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<TpmAtStart> {
   try {
-    return (await chooseKeyStore(stores(config, files))).store.protection === "tpm";
+    return (await chooseKeyStore(stores(config, files))).store.protection === "tpm" ? "there" : "unused";
   } catch (error) {
-    if (error instanceof Fault && error.code === "key.tpm-unavailable") return true;
-    if (error instanceof Fault && error.code === "key.mismatch") return false; // nothing to use: the agent says so where it is asked
+    if (error instanceof Fault && error.code === "key.tpm-unavailable") return "away";
+    if (error instanceof Fault && error.code === "key.mismatch") return "unused"; // nothing to use: the agent says so where it is asked
     throw error;
   }
+}
+
+/** What this process must have been started with, so that TLS can use the key. */
+async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: DurableFiles): Promise<Environment> {
+  if (tpm === "unused") return {};
+  return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProvider(config) });
 }
 
 function stores(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
@@ -87,10 +86,32 @@ function stores(config: AgentConfig, files: DurableFiles): Parameters<typeof cho
   };
 }
 
+interface Life {
+  readonly config: AgentConfig;
+  readonly anchors: HubAnchors;
+  readonly files: DurableFiles;
+  readonly tpm: TpmAtStart;
+  /** Aborted when only another start of this process helps. */
+  readonly again: AbortController;
+}
+
 /** [ID-6] The key of the birth record, or a new one where there was never a birth. */
-async function settle(config: AgentConfig, files: DurableFiles, birth: BirthRecord | undefined): Promise<SettledKey> {
+async function settle({ config, files, tpm, again }: Life, birth: BirthRecord | undefined): Promise<SettledKey> {
   const found = await chooseKeyStore(stores(config, files));
-  return { key: await settleKey(found, birth), made: found.key === undefined, note: found.note };
+  if (found.store.protection === "tpm" && tpm !== "there") {
+    again.abort("itself, to begin again: the TPM answers now");
+    throw new Fault(
+      "key.tpm-unavailable",
+      "use the device key: the TPM did not answer when this process began, which begins again",
+    );
+  }
+  const key = await settleKey(found, birth);
+  if (key.protection === "tpm" && !isTpmProviderActive(key.tlsKey()))
+    throw new Fault(
+      "key.tpm-unavailable",
+      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProvider(config).module}"; install one that fits it`,
+    );
+  return { key, made: found.key === undefined, note: found.note };
 }
 
 function connectTo(path: string): Promise<Duplex> {
@@ -118,8 +139,13 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
   const lock = await lockState(config.stateDirectory);
   try {
     const files = await linuxFiles(config.stateDirectory);
-    const environment = await environmentWanted(config, files);
-    if (environment === undefined) return await liveLocked(config, anchors, files, stop);
+    const tpm = await tpmAtStart(config, files);
+    const environment = await environmentFor(tpm, config, files);
+    if (isStartedWith(process.env, environment)) {
+      const again = new AbortController();
+      await liveLocked({ config, anchors, files, tpm, again }, stop);
+      if (!again.signal.aborted) return;
+    }
     await lock.release();
     await setImmediate(); // a signal that has come is heard now: the process that replaces this one knows nothing of it
     if (!stop.aborted) restartWith(environment);
@@ -128,7 +154,8 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
   }
 }
 
-async function liveLocked(config: AgentConfig, anchors: HubAnchors, files: DurableFiles, stop: AbortSignal): Promise<void> {
+async function liveLocked(life: Life, stop: AbortSignal): Promise<void> {
+  const { config, anchors, files, again } = life;
   await using spoolFiles = await linuxAppendFiles(join(config.stateDirectory, "spool"));
   const agent = createAgent({
     config,
@@ -141,14 +168,14 @@ async function liveLocked(config: AgentConfig, anchors: HubAnchors, files: Durab
     vitals: linuxVitals(),
     listen: listenUnix,
     connectWarden: () => connectTo(config.wardenSocket),
-    settleKey: (birth) => settle(config, files, birth),
+    settleKey: (birth) => settle(life, birth),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
     log: say,
   });
   await agent.start();
   say(`${PROGRAM} started`);
   try {
-    say(`told to stop by ${await Promise.race([reasonOf(stop), agent.failed])}`);
+    say(`told to stop by ${await Promise.race([reasonOf(AbortSignal.any([stop, again.signal])), agent.failed])}`);
   } finally {
     await agent.stop();
   }

@@ -13,6 +13,7 @@ export { fileBootChoice, fileSlots, type FileSlotsOptions } from "./slots/index.
 export {
   activateTpmProvider,
   isStartedWith,
+  isTpmProviderActive,
   restartWith,
   systemTpmProvider,
   tpmKeyStore,
