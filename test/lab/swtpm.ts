@@ -23,17 +23,18 @@ const ATTEMPTS = 10;
 /**
  * Starts a TPM and returns when it answers.
  * @param options.directory where its state lies or is to lie; a new TPM in a temporary directory when left out.
+ * @param options.port where an earlier one was, for a chip that comes back; a free one when left out.
  * @param options.prefix words before the command, such as `ip netns exec NAME`.
  * @throws Fault `process.failed` when swtpm can't be started.
  */
 export async function startSwtpm(
-  options: { readonly directory?: string; readonly prefix?: readonly [string, ...string[]] } = {},
+  options: { readonly directory?: string; readonly port?: number; readonly prefix?: readonly [string, ...string[]] } = {},
 ): Promise<Swtpm> {
   // absolute: with --daemon a relative one puts the TPM in failure mode
   const directory = options.directory === undefined ? await mkdtemp(join(tmpdir(), "swtpm-")) : resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePortPair();
+    const port = options.port ?? (await freePortPair());
     try {
       const processId = await start(directory, port, options.prefix);
       let stopped: Promise<void> | undefined;
