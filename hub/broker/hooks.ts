@@ -120,6 +120,8 @@ function refuse(journal: Note, link: Link, packet: ConnectPacket, refusal: Refus
   const proven = admission.admitted ? admission.deviceId : undefined;
   const claimed = admission.admitted ? undefined : admission.claimed;
   link.ended = reason;
+  if (reason === "mqtt-version")
+    return journal("connection.mqtt-version", proven, { version: packet.protocolVersion, address, clientId: packet.clientId });
   journal("connection.refused", proven, { reason, words, address, claimed, clientId: packet.clientId, protocol, group });
 }
 

@@ -23,6 +23,8 @@ export const JOURNAL_EVENTS = {
   "connection.closed": "info",
   /** [TUN-3] */
   "connection.refused": "warning",
+  /** [TUN-10] Answered with "unacceptable protocol version": a device that asks for MQTT 5 comes back with 3.1.1. */
+  "connection.mqtt-version": "info",
   "connection.replaced": "warning",
   "connection.kicked": "notice",
   /** [TUN-11] */

@@ -178,11 +178,15 @@ test("[TUN-11] a will on any topic but its own status is refused", async (t) => 
   t.equal((await connect(t, hub, device, cert, { will: good })).connack, 0);
 });
 
-test("[TUN-10] MQTT 5 is refused as a version this broker does not speak", async (t) => {
+test("[TUN-10] MQTT 5 is answered with a version this broker does not speak, and that is no warning", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   t.not((await connect(t, hub, device, await enrolled(hub, device), { protocolVersion: 5 })).connack, 0);
-  t.match(refusals(hub), [{ deviceId: "gw-1", detail: { reason: "mqtt-version" } }]);
+  t.same(refusals(hub), [], "a question that was answered is no refusal to look into");
+  t.match(
+    hub.store.journal.tail(20, "info").filter(({ event }) => event === "connection.mqtt-version"),
+    [{ severity: "info", deviceId: "gw-1", detail: { version: 5 } }],
+  );
 });
 
 test("[TUN-3] a revoked device is refused, and a live connection of it is ended", async (t) => {
