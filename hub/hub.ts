@@ -13,6 +13,7 @@ import { WATCH_INTERVAL_MS } from "./limits.ts";
 import { privateFile, STATE_FILES } from "./state/files.ts";
 import { lockState } from "./state/lock.ts";
 import { type Device, type JournalEntry, openStore, type Store } from "./store/index.ts";
+import { MIN_TLS_DEFAULT, type TlsVersion } from "./tls.ts";
 import { openWitness } from "./witness/index.ts";
 
 export interface HubOptions {
@@ -27,6 +28,8 @@ export interface HubOptions {
   readonly retryAfterS?: number;
   /** Of device certificates; what `init` was told unless told. */
   readonly certificateLifeMs?: number;
+  /** TLS 1.3 unless told. [TUN-2] */
+  readonly minTls?: TlsVersion;
 }
 
 export interface HubEvents {
@@ -111,6 +114,7 @@ async function startServers(
 ): Promise<{ readonly api: Api; readonly broker: Broker }> {
   const { anchors, issuer, settings, server } = authority;
   const { listen = "0.0.0.0", certificateLifeMs = settings.certificateLifeMs, retryAfterS = RETRY_AFTER_S_DEFAULT } = options;
+  const { minTls = MIN_TLS_DEFAULT } = options;
   const desk: Desk = { store, journal, issuer, certificateLifeMs };
   const judge = (certificate: Parameters<typeof admit>[0]) => admit(certificate, issuer.certificate, store, Date.now());
   const onFault = (fault: Fault): void => void events.emit("fault", fault);
@@ -125,11 +129,22 @@ async function startServers(
   opened.push(() => inbox.flush());
   const { authorityPem } = issuer;
   const mqttPort = options.mqttPort ?? anchors.mqttPort;
-  const broker = await startBroker({ listen, port: mqttPort, server, authorityPem, judge, store, inbox, journal, onFault });
+  const broker = await startBroker({
+    listen,
+    port: mqttPort,
+    server,
+    authorityPem,
+    minTls,
+    judge,
+    store,
+    inbox,
+    journal,
+    onFault,
+  });
   link.broker = broker;
   opened.push(() => broker.stop());
   const estPort = options.estPort ?? anchors.estPort;
-  const api = await startApi({ listen, port: estPort, server, desk, time: authority.time, judge, retryAfterS, onFault });
+  const api = await startApi({ listen, port: estPort, server, minTls, desk, time: authority.time, judge, retryAfterS, onFault });
   opened.push(() => api.stop());
   return { api, broker };
 }

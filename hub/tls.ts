@@ -4,13 +4,22 @@ import { Fault } from "../hal/fault.ts";
 import type { KeyAndCertificate } from "./authority/index.ts";
 import { TLS_HANDSHAKE_MS_MAX } from "./limits.ts";
 
+export const TLS_VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
+export type TlsVersion = (typeof TLS_VERSIONS)[number];
+/** What devices demand too, unless they are told otherwise. [TUN-2] */
+export const MIN_TLS_DEFAULT: TlsVersion = "TLSv1.3";
+
 /** Hybrid post-quantum key exchange first [TUN-2]; certificates asked for and judged by our own code, so that a refusal can be said in words [TUN-3]. */
-export function tlsOptions({ keyPem, certificatePem }: KeyAndCertificate, authorityPem: string): TlsOptions {
+export function tlsOptions(
+  { keyPem, certificatePem }: KeyAndCertificate,
+  authorityPem: string,
+  minVersion: TlsVersion,
+): TlsOptions {
   return {
     key: keyPem,
     cert: certificatePem,
     ca: authorityPem,
-    minVersion: "TLSv1.2",
+    minVersion,
     ecdhCurve: "X25519MLKEM768:X25519:prime256v1",
     requestCert: true,
     rejectUnauthorized: false,

@@ -6,7 +6,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { KeyAndCertificate, Signer } from "../authority/index.ts";
 import type { Admission, Desk } from "../devices/index.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_MS_MAX } from "../limits.ts";
-import { portOf, tlsOptions } from "../tls.ts";
+import { portOf, tlsOptions, type TlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { timeRoute } from "./time.ts";
 import { refuseInWords, words } from "./words.ts";
@@ -16,6 +16,7 @@ export interface ApiOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly server: KeyAndCertificate;
+  readonly minTls: TlsVersion;
   readonly desk: Desk;
   readonly time: Signer;
   readonly judge: (certificate: X509Certificate | undefined) => Admission;
@@ -33,7 +34,7 @@ export interface Api {
 /** @throws Fault `hub.listen-failed`. */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { listen, port, desk, onFault } = options;
-  const tls = (server: KeyAndCertificate) => tlsOptions(server, desk.issuer.authorityPem);
+  const tls = (server: KeyAndCertificate) => tlsOptions(server, desk.issuer.authorityPem, options.minTls);
   const https = createServer({
     ...tls(options.server),
     requestTimeout: HTTP_REQUEST_MS_MAX,

@@ -18,7 +18,7 @@ import {
   MQTT_PACKET_OVERHEAD_BYTES_MAX,
 } from "../limits.ts";
 import type { Store } from "../store/index.ts";
-import { portOf, tlsOptions } from "../tls.ts";
+import { portOf, tlsOptions, type TlsVersion } from "../tls.ts";
 import { brokerHooks } from "./hooks.ts";
 import { type Link, linkOf } from "./link.ts";
 import { boundedStream } from "./stream.ts";
@@ -30,6 +30,7 @@ export interface BrokerOptions {
   readonly port: number;
   readonly server: KeyAndCertificate;
   readonly authorityPem: string;
+  readonly minTls: TlsVersion;
   readonly judge: (certificate: X509Certificate | undefined) => Admission;
   readonly store: Store;
   readonly inbox: Inbox;
@@ -55,6 +56,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const links = new WeakMap<Connection, Link>();
   const sockets = new Set<TLSSocket>();
   const life = { stopping: false };
+  const tls = (server: KeyAndCertificate) => tlsOptions(server, options.authorityPem, options.minTls);
   const linkFor = (connection: Connection): Link | undefined => links.get(connection);
   const sessions = openSessions({ store, journal, linkOf: linkFor });
   const hooks = brokerHooks({
@@ -81,7 +83,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     if (link !== undefined) link.ended ??= error.message;
   };
 
-  const server = createServer({ ...tlsOptions(options.server, options.authorityPem), ALPNProtocols: ["mqtt"] }, (socket) => {
+  const server = createServer({ ...tls(options.server), ALPNProtocols: ["mqtt"] }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.setKeepAlive(true, 60_000);
@@ -107,7 +109,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       });
     },
     recheck: () => sessions.recheck(),
-    renew: (renewed) => server.setSecureContext(tlsOptions(renewed, options.authorityPem)),
+    renew: (renewed) => server.setSecureContext(tls(renewed)),
     stop: async () => {
       life.stopping = true;
       sessions.ending("the hub stops");

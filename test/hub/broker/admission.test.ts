@@ -33,8 +33,8 @@ test("[TUN-3] an approved device is let in; the hub tells protocol, cipher and t
   t.match(connection, { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "X25519MLKEM768", address: "127.0.0.1" });
 });
 
-test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 1.2 is served", async (t) => {
-  const { hub } = await labHub(t);
+test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 1.2 is served where it is allowed", async (t) => {
+  const { hub } = await labHub(t, { minTls: "TLSv1.2" });
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   for (const [ecdhCurve, maxVersion, group] of [
