@@ -13,7 +13,7 @@ const SHOWN_DEFAULT = 20;
 
 export const auditShow: Command = {
   name: "audit show",
-  usage: "audit show ID --state DIR [-n COUNT] [--json]",
+  usage: "audit show ID [--state DIR] [-n COUNT] [--json]",
   help: "The newest records of a device's audit trail, as the device's warden wrote them.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION },
   args: ["ID"],
@@ -30,7 +30,7 @@ export const auditShow: Command = {
 
 export const auditVerify: Command = {
   name: "audit verify",
-  usage: "audit verify ID --state DIR [--json]",
+  usage: "audit verify ID [--state DIR] [--json]",
   help: "Checks everything stored again, from each record up to the cosigned checkpoint. Exit code 1 names the first bad record.",
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: ["ID"],

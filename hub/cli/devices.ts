@@ -11,7 +11,7 @@ const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 
 export const devicesList: Command = {
   name: "devices list",
-  usage: "devices list --state DIR [--json]",
+  usage: "devices list [--state DIR] [--json]",
   help: "Every id with every key that asked, what was decided, and who is connected.",
   options: OPTIONS,
   args: [],
@@ -29,7 +29,7 @@ export const devicesList: Command = {
 
 export const devicesApprove: Command = {
   name: "devices approve",
-  usage: "devices approve ID FINGERPRINT --state DIR [--changed] [--json]",
+  usage: "devices approve ID FINGERPRINT [--state DIR] [--changed] [--json]",
   help: "Lets this id in with this key. Compare both with what the device shows on its console first. --changed takes what an approved device says of itself now.",
   options: { ...OPTIONS, changed: { type: "boolean" } },
   args: ["ID", "FINGERPRINT"],
@@ -43,7 +43,7 @@ export const devicesApprove: Command = {
 
 export const devicesDeny: Command = {
   name: "devices deny",
-  usage: "devices deny ID [FINGERPRINT] --state DIR [--json]",
+  usage: "devices deny ID [FINGERPRINT] [--state DIR] [--json]",
   help: "Refuses a request; without FINGERPRINT every request of this id that waits.",
   options: OPTIONS,
   args: ["ID", "FINGERPRINT?"],
@@ -67,7 +67,7 @@ export const devicesDeny: Command = {
 
 export const devicesRevoke: Command = {
   name: "devices revoke",
-  usage: "devices revoke ID --state DIR [--json]",
+  usage: "devices revoke ID [--state DIR] [--json]",
   help: "Takes the approval and all certificates of a device back, for good, and ends its connection.",
   options: OPTIONS,
   args: ["ID"],
@@ -80,7 +80,7 @@ export const devicesRevoke: Command = {
 
 export const devicesForget: Command = {
   name: "devices forget",
-  usage: "devices forget ID [FINGERPRINT] --state DIR [--json]",
+  usage: "devices forget ID [FINGERPRINT] [--state DIR] [--json]",
   help: "Takes what was asked, denied or revoked out of the books; without FINGERPRINT all of this id that is not approved. A revoked key stays while a certificate of it is in date.",
   options: OPTIONS,
   args: ["ID", "FINGERPRINT?"],

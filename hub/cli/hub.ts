@@ -3,9 +3,10 @@ import { once } from "node:events";
 import { Fault } from "../../hal/fault.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
+import { TLS_VERSIONS, type TlsVersion } from "../tls.ts";
 import { type Command, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { journalLine } from "./render.ts";
-import { withState } from "./state.ts";
+import { stateOf, withState } from "./state.ts";
 
 const SHOWN_MAX = 100_000;
 const SHOWN_DEFAULT = 50;
@@ -17,12 +18,12 @@ const PORTS = {
 
 export const init: Command = {
   name: "init",
-  usage: "init --state DIR --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d]",
+  usage: "init [--state DIR] --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d]",
   help: "Makes a hub: its authority, its keys and hub.json, the anchors that go into the devices' image. Devices check the first HOST.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, name: { type: "string" }, host: { type: "string", multiple: true } },
   args: [],
   run: (given, terminal) => {
-    const state = given.text("state");
+    const state = stateOf(given);
     const hosts = given.list("host");
     if (hosts.length === 0) throw new Fault("usage.invalid", "init needs --host: the name or address devices reach the hub by");
     const estPort = given.number("est-port", 1, 65_535);
@@ -39,7 +40,7 @@ export const init: Command = {
     if (given.flag("json")) terminal.out(JSON.stringify(anchors));
     else
       terminal.out(
-        `hub "${anchors.name}" made in ${state}; put ${state}/hub.json into the devices' image, then: sallyport-hub serve --state ${state}`,
+        `hub "${anchors.name}" made in ${state}; put ${state}/hub.json into the devices' image, then: sallyport-hub serve${given.optionalText("state") === undefined ? "" : ` --state ${state}`}`,
       );
     return 0;
   },
@@ -48,24 +49,33 @@ export const init: Command = {
 export const serve: Command = {
   name: "serve",
   usage:
-    "serve --state DIR [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--json]",
-  help: "Runs the hub until SIGTERM: enrolment and time over HTTPS, the broker over MQTT. Port 0 takes a free one; the first line tells which.",
-  options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, listen: { type: "string" }, "retry-after": { type: "string" } },
+    "serve [--state DIR] [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--min-tls TLSv1.2] [--json]",
+  help: "Runs the hub until SIGTERM: enrolment and time over HTTPS, the broker over MQTT. Port 0 takes a free one; the first line tells which. TLS 1.3 unless --min-tls allows 1.2.",
+  options: {
+    ...STATE_OPTION,
+    ...JSON_OPTION,
+    ...PORTS,
+    listen: { type: "string" },
+    "retry-after": { type: "string" },
+    "min-tls": { type: "string" },
+  },
   args: [],
   run: async (given, terminal) => {
     const json = given.flag("json");
-    const state = given.text("state");
+    const state = stateOf(given);
     const listen = given.optionalText("listen") ?? "0.0.0.0";
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
     const life = given.optionalText("certificate-life");
+    const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
       listen,
       ...(estPort === undefined ? {} : { estPort }),
       ...(mqttPort === undefined ? {} : { mqttPort }),
       ...(retryAfterS === undefined ? {} : { retryAfterS }),
+      ...(minTls === undefined ? {} : { minTls }),
       ...(life === undefined ? {} : { certificateLifeMs: duration(life) }),
     });
     const ready = { event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort, anchors: hub.anchors };
@@ -87,19 +97,19 @@ export const serve: Command = {
 
 export const anchors: Command = {
   name: "anchors",
-  usage: "anchors --state DIR",
+  usage: "anchors [--state DIR]",
   help: "Prints hub.json: address, authority and keys, as they go into the devices' image.",
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: [],
   run: (given, terminal) => {
-    terminal.out(JSON.stringify(readAnchors(given.text("state")), undefined, 2));
+    terminal.out(JSON.stringify(readAnchors(stateOf(given)), undefined, 2));
     return 0;
   },
 };
 
 export const alerts: Command = {
   name: "alerts",
-  usage: "alerts --state DIR [--all] [-n COUNT] [--json]",
+  usage: "alerts [--state DIR] [--all] [-n COUNT] [--json]",
   help: "What the hub found alarming, oldest first; --all shows its whole journal: approvals, connections, refusals with their reasons.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION, all: { type: "boolean" } },
   args: [],
@@ -114,6 +124,13 @@ export const alerts: Command = {
       return 0;
     }),
 };
+
+function tlsVersion(text: string | undefined): TlsVersion | undefined {
+  const version = TLS_VERSIONS.find((each) => each === text);
+  if (version === undefined && text !== undefined)
+    throw new Fault("usage.invalid", `--min-tls is ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
+  return version;
+}
 
 /** What repeats is told at its first, tenth, hundredth time: whoever knocks does not write our log. */
 function isNews(times: number): boolean {

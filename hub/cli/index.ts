@@ -4,6 +4,7 @@ import { auditShow, auditVerify } from "./audit.ts";
 import { type Command, parse, type Terminal } from "./command.ts";
 import { devicesApprove, devicesDeny, devicesForget, devicesList, devicesRevoke } from "./devices.ts";
 import { alerts, anchors, init, serve } from "./hub.ts";
+import { STATE_DEFAULT, STATE_VARIABLE } from "./state.ts";
 
 export type { Terminal } from "./command.ts";
 
@@ -50,5 +51,6 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
 
 function overview(): string {
   const lines = COMMANDS.map(({ usage, help }) => `  ${usage}\n      ${help}`);
-  return `sallyport-hub: the reference hub of Sallyport\n\n${lines.join("\n")}`;
+  const state = `--state is $${STATE_VARIABLE} unless given, else ${STATE_DEFAULT}`;
+  return `sallyport-hub: the reference hub of Sallyport\n\n${lines.join("\n")}\n\n${state}`;
 }

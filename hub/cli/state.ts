@@ -1,11 +1,16 @@
 // Commands that work on a hub's store, whether it serves or not.
+import * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
-import { check } from "../../hal/format/schema.ts";
 import { type Authority, openAuthority } from "../authority/index.ts";
 import { journalOf, type Note } from "../journal.ts";
 import { privateFile, STATE_FILES } from "../state/files.ts";
 import { openStore, type Store } from "../store/index.ts";
 import type { Given } from "./command.ts";
+
+/** Where the hub's state lies when neither --state nor the environment says. */
+export const STATE_DEFAULT = "/var/lib/sallyport-hub";
+export const STATE_VARIABLE = "SALLYPORT_HUB_STATE";
 
 export interface Opened {
   readonly authority: Authority;
@@ -13,9 +18,16 @@ export interface Opened {
   readonly journal: Note;
 }
 
+/** --state, else the environment's, else the usual place. @throws Fault `usage.invalid` for an empty --state. */
+export function stateOf(given: Given): string {
+  if (given.optionalText("state") !== undefined) return given.text("state");
+  const told = process.env[STATE_VARIABLE];
+  return told === undefined || told === "" ? STATE_DEFAULT : told;
+}
+
 /** @throws Fault `hub.not-initialised`, and whatever `work` throws. */
 export async function withState<T>(given: Given, work: (opened: Opened) => T | Promise<T>): Promise<T> {
-  const state = given.text("state");
+  const state = stateOf(given);
   const authority = openAuthority(state);
   const store = openStore(privateFile(state, STATE_FILES.store));
   try {
@@ -26,9 +38,15 @@ export async function withState<T>(given: Given, work: (opened: Opened) => T | P
 }
 
 export function deviceIdOf(given: Given): DeviceId {
-  return check(deviceIdSchema, given.arg("ID"), "ID", "usage.invalid");
+  return typed(deviceIdSchema, given.arg("ID"), "ID");
 }
 
 export function fingerprintOf(text: string): Fingerprint {
-  return check(fingerprintSchema, text.toLowerCase(), "FINGERPRINT", "usage.invalid");
+  return typed(fingerprintSchema, text.toLowerCase(), "FINGERPRINT");
+}
+
+function typed<const S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {
+  const outcome = v.safeParse(schema, text);
+  if (outcome.success) return outcome.output;
+  throw new Fault("usage.invalid", `${what} "${text}": ${outcome.issues.map(({ message }) => message).join("; ")}`);
 }
