@@ -119,6 +119,74 @@ export interface VitalSigns {
   readonly residentBytes: number;
 }
 
+/** The machine's packet filter: one table of ours, nothing else of it. A table is text in the one spelling of hal/linux/firewall, `table inet sallyport {...}`. */
+export interface Firewall {
+  /** Tries `table` and changes nothing. @throws Fault `firewall.refused`. */
+  check(table: string): Promise<void>;
+  /** Puts `table` in the place of the one that is there, whole and in one transaction: a failure changes nothing. @throws Fault `firewall.refused`. */
+  replace(table: string): Promise<void>;
+  /** @returns our table as the kernel has it now, in the same spelling; undefined when there is none. @throws Fault `firewall.unreadable`. */
+  read(): Promise<string | undefined>;
+}
+
+/** The USB tree as the kernel shows it, and the three things that can be shut in it. Every change is read back. */
+export interface UsbTree {
+  /** @throws Fault `usb.unreadable`. A device that can't be understood is in it, without claims. */
+  read(): Promise<UsbState>;
+  /** What becomes of devices that are plugged in later. Nothing here lets all of them in. @throws Fault `usb.not-in-force`, `usb.gone`. */
+  setDefault(controller: string, authorized: "none" | "hardwired"): Promise<void>;
+  /**
+   * @param device as {@link read} gave it. Authorized, it is looked at again, and shut out when it is not the same any more.
+   * @throws Fault `usb.changed`, `usb.not-in-force`, `usb.gone`.
+   */
+  setDevice(device: UsbDevice, authorized: boolean): Promise<void>;
+  /** A disabled port detects nothing. @throws Fault `usb.not-in-force` also where the kernel or the hub can't do it; `usb.gone`. */
+  setPort(port: string, disabled: boolean): Promise<void>;
+}
+
+export interface UsbState {
+  readonly controllers: readonly UsbController[];
+  readonly ports: readonly UsbPort[];
+  readonly devices: readonly UsbDevice[];
+}
+
+export interface UsbController {
+  /** `usb1` */
+  readonly name: string;
+  /** What the kernel's `authorized_default` holds: 0 none, 1 all, 2 hardwired ports; undefined when it is no number. */
+  readonly authorizedDefault: number | undefined;
+}
+
+export interface UsbPort {
+  /** The name that a device plugged in here gets: `1-1.2` is port 2 of the hub at port 1 of bus 1. */
+  readonly name: string;
+  /** Undefined where the kernel (before 6.0) has no such switch. */
+  readonly disabled: boolean | undefined;
+  /** The other half of a USB 3 socket. */
+  readonly peer: string | undefined;
+}
+
+export interface UsbDevice {
+  /** The port it is at. */
+  readonly port: string;
+  /** The kernel's number of it: another one after a new enumeration. */
+  readonly number: number;
+  readonly authorized: boolean;
+  /** SHA-256 of its descriptors, hex. */
+  readonly descriptors: string;
+  /** What it says of itself, which anyone can fake; undefined when its descriptors make no sense. */
+  readonly claims: UsbClaims | undefined;
+}
+
+export interface UsbClaims {
+  /** Four hex digits, lower case, as `product`. */
+  readonly vendor: string;
+  readonly product: string;
+  readonly serial: string | undefined;
+  /** Every interface of every configuration and alternate setting as `class:subclass:protocol`, two hex digits each; sorted, each once. */
+  readonly interfaces: readonly string[];
+}
+
 /** The places of the machine's system: one runs, the other may be written. [OTA-33] */
 export interface Slots {
   /** The slot this boot runs from. @throws Fault `slot.unknown` when the boot did not say. */

@@ -1,0 +1,55 @@
+// nftables through its own program, one table of ours. [LCK-5]
+import { assert, Fault } from "../../fault.ts";
+import type { Firewall } from "../../ports.ts";
+import { type Ended, runToExit } from "../process/index.ts";
+import { LISTING_BYTES_MAX, NFT_TIMEOUT_MS } from "./limits.ts";
+import { spellTable } from "./spell.ts";
+
+export interface FirewallOptions {
+  /** Words before nft's arguments: `["nft"]`, or a way into another network namespace that ends in `nft`. */
+  readonly command?: readonly [string, ...string[]];
+}
+
+/**
+ * [LCK-5] What replaces the table in one transaction. `flush table` would leave the elements of sets that the new table has too, so an address taken out of the
+ * policy would stay in force; deleting a table that is not there fails, so it is made first. `destroy table` needs nft 1.0.7.
+ */
+const REPLACE = "table inet sallyport {}\ndelete table inet sallyport\n";
+/** One table from the first line to the last; what it holds is indented, so nothing can follow it. */
+const OWN_TABLE = /^table inet sallyport \{\n(?:\t[^\n]*\n|\n)*\}\n$/u;
+
+/** Needs nft and CAP_NET_ADMIN in the network namespace that `command` leads to. */
+export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Firewall {
+  const nft = async (args: readonly string[], input?: string): Promise<Ended> => {
+    const [program, ...before] = command;
+    const options = { timeoutMs: NFT_TIMEOUT_MS, outputBytesMax: LISTING_BYTES_MAX };
+    return await runToExit(program, [...before, ...args], input === undefined ? options : { ...options, input });
+  };
+  const load = async (action: string, args: readonly string[], table: string): Promise<void> => {
+    assert(OWN_TABLE.test(table), "a firewall table is the table inet sallyport and nothing else");
+    const { exitCode, stderr } = await nft([...args, "-f", "-"], REPLACE + table);
+    if (exitCode !== 0)
+      throw new Fault("firewall.refused", `${action} the firewall: nft ended with code ${exitCode}: ${oneLine(stderr)}`);
+  };
+  return {
+    check: (table) => load("check", ["-c"], table),
+    replace: (table) => load("replace", [], table),
+    read: async () => {
+      const listed = await nft(["-j", "list", "table", "inet", "sallyport"]);
+      if (listed.exitCode === 0) return spellTable(listed.stdout);
+      const tables = await nft(["list", "tables"]);
+      if (tables.exitCode === 0 && !tables.stdout.split("\n").includes("table inet sallyport")) return undefined;
+      throw new Fault(
+        "firewall.unreadable",
+        `read the firewall: nft ended with code ${listed.exitCode}: ${oneLine(listed.stderr)}; it needs CAP_NET_ADMIN`,
+      );
+    },
+  };
+}
+
+function oneLine(text: string): string {
+  return text
+    .replaceAll(/[\s\u0000-\u001f\u007f-\u009f]+/gu, " ")
+    .trim()
+    .slice(0, 500);
+}

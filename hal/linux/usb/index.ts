@@ -1,0 +1,3 @@
+// The USB tree of a Linux machine.
+export { parseDescriptors } from "./descriptors.ts";
+export { linuxUsbTree, type UsbTreeOptions } from "./tree.ts";

@@ -1,0 +1,186 @@
+// A USB tree as a folder, with a kernel behind it that does what Linux does on a write: unknown defaults mean "all", authorizing makes interfaces, a disabled
+// port loses its device.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { Fault } from "../../hal/fault.ts";
+import type { UsbDevice, UsbPort, UsbState, UsbTree } from "../../hal/ports.ts";
+
+export interface Plugged {
+  readonly vendor: string;
+  readonly product: string;
+  readonly serial?: string;
+  /** `class:subclass:protocol`, one interface each. */
+  readonly interfaces: readonly string[];
+}
+
+export const STICK: Plugged = { vendor: "0951", product: "1666", serial: "60A44C413FAE", interfaces: ["08:06:50"] };
+export const KEYBOARD: Plugged = { vendor: "046d", product: "c31c", interfaces: ["03:00:00", "03:01:01"] };
+/** A stick that types: the classic. */
+export const BAD_STICK: Plugged = { ...STICK, interfaces: ["03:01:01", "08:06:50"] };
+export const HUB: Plugged = { vendor: "05e3", product: "0608", interfaces: ["09:00:00"] };
+
+export interface FakeKernel {
+  readonly root: string;
+  /** What sysfs does with a write. */
+  readonly write: (path: string, value: string) => Promise<void>;
+  /** A controller with its ports; two with `peers` share their sockets. */
+  readonly addController: (bus: number, ports: number, authorizedDefault?: string) => void;
+  /** The kernel sees a new device at `port`: `1-2`, `1-1.3`. A hub gets ports. */
+  readonly plug: (port: string, device: Plugged, ports?: number) => void;
+  readonly unplug: (port: string) => void;
+  readonly joinPorts: (one: string, other: string) => void;
+  readonly read: (path: string) => string;
+  /** Runs in the middle of the next write to this attribute, after it took effect. */
+  readonly onWrite: (path: string, act: () => void) => void;
+}
+
+/** Builds below `root` what /sys/bus/usb/devices shows. */
+export function fakeKernel(root: string): FakeKernel {
+  const devices = join(root, "sys/bus/usb/devices");
+  mkdirSync(devices, { recursive: true });
+  const hooks = new Map<string, () => void>();
+  const hubs = new Map<string, number>();
+  let number = 1;
+  const put = (path: string, content: string | Uint8Array): void => {
+    mkdirSync(dirname(join(devices, path)), { recursive: true });
+    writeFileSync(join(devices, path), typeof content === "string" ? `${content}\n` : content);
+  };
+  const read = (path: string): string => readFileSync(join(devices, path), "utf8").replace(/\n$/u, "");
+  const addPorts = (hub: string, inner: string, name: string, ports: number): void => {
+    for (let n = 1; n <= ports; n++) {
+      put(`${hub}/${inner}/${name}-port${n}/disable`, "0");
+      put(`${hub}/${inner}/${name}-port${n}/connect_type`, "hotplug");
+    }
+  };
+  const unplug = (port: string): void => {
+    for (const name of readdirSync(devices))
+      if (name === port || name.startsWith(`${port}.`) || name.startsWith(`${port}:`))
+        rmSync(join(devices, name), { recursive: true });
+  };
+  const interfacesOf = (port: string): void => {
+    const count = readFileSync(join(devices, port, "descriptors"))[22] ?? 1;
+    for (let n = 0; n < count; n++) mkdirSync(join(devices, port, `${port}:1.${n}`), { recursive: true });
+    addPorts(port, `${port}:1.0`, port, hubs.get(port) ?? 0); // the hub driver makes them
+  };
+  const write = async (path: string, value: string): Promise<void> => {
+    if (!existsSync(path)) throw Object.assign(new Fault("assert.broken", `ENOENT: ${path}`), { code: "ENOENT" });
+    const [attribute, folder] = [basename(path), dirname(path)];
+    const stored = attribute === "authorized_default" && !["0", "1", "2"].includes(value) ? "1" : value; // drivers/usb/core/hcd.c
+    writeFileSync(path, `${stored}\n`);
+    const port = basename(folder);
+    if (attribute === "authorized" && value === "1") interfacesOf(port);
+    if (attribute === "authorized" && value === "0")
+      for (const name of readdirSync(folder)) if (name.startsWith(`${port}:`)) rmSync(join(folder, name), { recursive: true });
+    const lost = /^(?:usb(\d+)|(.+))-port(\d+)$/u.exec(port);
+    if (attribute === "disable" && value === "1" && lost !== null)
+      unplug(lost[1] === undefined ? `${lost[2]}.${lost[3]}` : `${lost[1]}-${lost[3]}`);
+    const hook = hooks.get(path);
+    hooks.delete(path);
+    hook?.();
+  };
+  return {
+    root,
+    write,
+    read,
+    unplug,
+    addController: (bus, ports, authorizedDefault = "1") => {
+      put(`usb${bus}/authorized_default`, authorizedDefault);
+      put(`usb${bus}/authorized`, "1");
+      put(`usb${bus}/devnum`, "1");
+      addPorts(`usb${bus}`, `${bus}-0:1.0`, `usb${bus}`, ports);
+    },
+    plug: (port, device, ports = 0) => {
+      const allowed = read(`usb${port.split("-")[0]}/authorized_default`) === "1";
+      put(`${port}/devnum`, String((number += 1)));
+      put(`${port}/descriptors`, descriptorsOf(device));
+      if (device.serial !== undefined) put(`${port}/serial`, device.serial);
+      put(`${port}/authorized`, allowed ? "1" : "0");
+      hubs.set(port, ports);
+      if (allowed) interfacesOf(port);
+    },
+    joinPorts: (one, other) => {
+      for (const [from, to] of [
+        [one, other],
+        [other, one],
+      ])
+        symlinkSync(portFolder(devices, to ?? ""), join(portFolder(devices, from ?? ""), "peer"));
+    },
+    onWrite: (path, act) => void hooks.set(join(devices, path), act),
+  };
+}
+
+/** Of a port at a controller. */
+function portFolder(devices: string, port: string): string {
+  const [bus, n] = port.split("-");
+  return join(devices, `usb${bus}/${bus}-0:1.0/usb${bus}-port${n}`);
+}
+
+/** USB 2.0 specification, section 9.6: a device descriptor and one configuration. */
+export function descriptorsOf({ vendor, product, interfaces }: Plugged): Uint8Array {
+  const hex = (text: string): readonly number[] => [...Buffer.from(text.replaceAll(":", ""), "hex")];
+  const configuration = interfaces.flatMap((triple, n) => {
+    const [one, endpoint] = [
+      [9, 4, n, 0, 1, ...hex(triple), 0],
+      [7, 5, 0x81 + n, 3, 8, 0, 10],
+    ];
+    return [...one, ...endpoint];
+  });
+  const total = 9 + configuration.length;
+  const le = (word: string): readonly number[] => hex(word).toReversed();
+  const head = [18, 1, 0, 2, 0, 0, 0, 64, ...le(vendor), ...le(product), 0, 1, 1, 2, 3, 1];
+  return Uint8Array.from([...head, 9, 2, total & 0xff, total >> 8, interfaces.length, 1, 0, 0x80, 50, ...configuration]);
+}
+
+export interface FakeUsbTree extends UsbTree {
+  state: UsbState;
+  /** Every call fails from now on. */
+  failAlways(fault: Fault | undefined): void;
+}
+
+/** A tree in memory; test/contract runs one suite on it and on sysfs. */
+export function fakeUsbTree(state: UsbState): FakeUsbTree {
+  let broken: Fault | undefined;
+  const meet = (found: unknown, name: string): void => {
+    if (broken !== undefined) throw broken;
+    if (found === undefined) throw new Fault("usb.gone", `"${name}" is not there`);
+  };
+  const fake: FakeUsbTree = {
+    state,
+    failAlways: (fault) => {
+      broken = fault;
+    },
+    read: async () => {
+      meet(fake.state, "the tree");
+      return fake.state;
+    },
+    setDefault: async (controller, authorized) => {
+      meet(
+        fake.state.controllers.find(({ name }) => name === controller),
+        controller,
+      );
+      const controllers = fake.state.controllers.map((one) =>
+        one.name === controller ? { ...one, authorizedDefault: authorized === "none" ? 0 : 2 } : one,
+      );
+      fake.state = { ...fake.state, controllers };
+    },
+    setDevice: async (device, authorized) => {
+      const found = fake.state.devices.find(({ port }) => port === device.port);
+      meet(found, device.port);
+      if (authorized && (found?.number !== device.number || found.descriptors !== device.descriptors))
+        throw new Fault("usb.changed", `"${device.port}" is another device`);
+      const devices = fake.state.devices.map((one): UsbDevice => (one.port === device.port ? { ...one, authorized } : one));
+      fake.state = { ...fake.state, devices };
+    },
+    setPort: async (port, disabled) => {
+      const found = fake.state.ports.find(({ name }) => name === port);
+      meet(found, port);
+      if (found?.disabled === undefined) throw new Fault("usb.not-in-force", `"${port}" can't be disabled`);
+      const ports = fake.state.ports.map((one): UsbPort => (one.name === port ? { ...one, disabled } : one));
+      const devices = disabled
+        ? fake.state.devices.filter((one) => one.port !== port && !one.port.startsWith(`${port}.`))
+        : fake.state.devices;
+      fake.state = { ...fake.state, ports, devices };
+    },
+  };
+  return fake;
+}

@@ -1,0 +1,46 @@
+// Plans for people: what stays open and why, and what changes from one plan to the next. [LCK-4]
+import type { Door, Plan } from "../format/index.ts";
+
+export interface Difference {
+  readonly opens: readonly string[];
+  readonly closes: readonly string[];
+}
+
+/** One line each for everything that stays open. Printable ASCII. */
+export function staysOpen(plan: Plan): readonly string[] {
+  return [
+    ...plan.links.map(
+      ({ name, dhcp4, dhcp6, ipv6 }) => `link ${name}${dhcp4 ? ", DHCP" : ""}${dhcp6 ? ", DHCPv6" : ""}${ipv6 ? ", IPv6" : ""}`,
+    ),
+    ...plan.doors.map((door) => doorText(door, plan)),
+    ...(plan.echo === "none" ? [] : [`in: ping from ${plan.echo === "any" ? "anybody" : plan.management.join(" ")}`]),
+    ...plan.usb.allow.map(
+      ({ vendor, product, serial, port, interfaces }) =>
+        `usb ${vendor}:${product}${serial === undefined ? "" : ` serial ${JSON.stringify(serial).replaceAll(/[^\u0020-\u007e]/gu, "?")}`}${port === undefined ? "" : ` at ${port}`}, interfaces ${interfaces.join(" ")}`,
+    ),
+    ...(plan.serial.console === null ? [] : [`serial ${plan.serial.console}, console`]),
+    ...plan.serial.lines.map((line) => `serial ${line}`),
+  ];
+}
+
+/** @param before undefined: before there was any plan, so nothing is known to be open. */
+export function differenceOf(before: Plan | undefined, after: Plan): Difference {
+  const [had, has] = [before === undefined ? [] : staysOpen(before), staysOpen(after)];
+  const [disabled, disables] = [before?.usb.disable ?? [], after.usb.disable];
+  return {
+    opens: [
+      ...has.filter((line) => !had.includes(line)),
+      ...disabled.filter((port) => !disables.includes(port)).map((port) => `usb port ${port}`),
+    ],
+    closes: [
+      ...had.filter((line) => !has.includes(line)),
+      ...disables.filter((port) => !disabled.includes(port)).map((port) => `usb port ${port}`),
+    ],
+  };
+}
+
+function doorText({ direction, link, protocol, ports, peers, why }: Door, plan: Plan): string {
+  const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(" ");
+  const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
+  return `${direction}: ${protocol} ${range} ${direction === "in" ? "from" : "to"} ${far}${link === null ? "" : ` on ${link}`} (${why})`;
+}

@@ -1,0 +1,86 @@
+// What a plan would cut that must not be cut: told before it is applied, not by silence afterwards. [LCK-3]
+import { contains, type Door, parsePrefix, type Plan } from "../format/index.ts";
+import type { LinkFacts, Snapshot } from "../snapshot.ts";
+
+/** One packet that asks to pass. */
+export interface Packet {
+  readonly direction: Door["direction"];
+  readonly link: string;
+  readonly protocol: Door["protocol"];
+  /** undefined: an address not known yet. Only a door for anybody lets it pass. */
+  readonly address: string | undefined;
+  readonly port: number;
+  readonly sourcePort: number;
+}
+
+/** What the packet filter says to the first packet of a connection: the meaning of {@link Plan.doors}, apart from their text. */
+export function passes(plan: Plan, packet: Packet): boolean {
+  const link = plan.links.find(({ name }) => name === packet.link);
+  const address = packet.address === undefined ? undefined : parsePrefix(packet.address);
+  if (link === undefined || (address?.family === 6 && !link.ipv6)) return false;
+  return plan.doors.some((door) => {
+    if (door.direction !== packet.direction || door.protocol !== packet.protocol) return false;
+    if (door.link !== null && door.link !== packet.link) return false;
+    if (door.sourcePort !== null && door.sourcePort !== packet.sourcePort) return false;
+    if (!door.ports.some(([from, to]) => from <= packet.port && packet.port <= to)) return false;
+    if (door.peers === null) return true;
+    const peers = door.peers === "management" ? plan.management : door.peers;
+    return address !== undefined && peers.some((text) => isWithin(text, address));
+  });
+}
+
+function isWithin(text: string, address: NonNullable<ReturnType<typeof parsePrefix>>): boolean {
+  const prefix = parsePrefix(text);
+  return prefix !== undefined && contains(prefix, address);
+}
+
+/** [LCK-3] @returns what would be lost, in words for whoever wrote the policy; empty when the device stays reachable and mendable. */
+export function risksOf(plan: Plan, snapshot: Snapshot): readonly string[] {
+  const uplinks = snapshot.links.filter(({ uplink }) => uplink);
+  const ways = uplinks.filter(({ name }) => plan.links.some((link) => link.name === name));
+  const cut = uplinks.length > 0 && ways.length === 0;
+  return [
+    ...(cut ? [`none of the interfaces that lead to the hub is in "links": ${uplinks.map(({ name }) => name).join(", ")}`] : []),
+    ...ways.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link)]),
+    ...(cut ? [] : routeRisks(plan, snapshot, ways)),
+    ...consoleRisks(plan, snapshot),
+  ];
+}
+
+/** By at least one way each: the hub, and the name servers where it has a name. */
+function routeRisks(plan: Plan, snapshot: Snapshot, ways: readonly LinkFacts[]): readonly string[] {
+  const links = ways.length > 0 ? ways.map(({ name }) => name) : plan.links.map(({ name }) => name);
+  const reaches = (protocol: Door["protocol"], address: string | undefined, port: number): boolean =>
+    links.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
+  const hub = snapshot.hub
+    .filter(({ address, port }) => !reaches("tcp", address, port))
+    .map(({ address, port }) => `the hub can't be reached: ${address ?? "its name"}, TCP port ${port}`);
+  const named = snapshot.hub.some(({ address }) => address === undefined);
+  const servers = named ? snapshot.nameServers.filter((server) => parsePrefix(server) !== undefined) : [];
+  const deaf = servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
+  return [
+    ...hub,
+    ...(deaf ? [`the hub's name can't be looked up: "outbound" has no UDP port 53 to ${servers.join(" or ")}`] : []),
+  ];
+}
+
+function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6 }: LinkFacts): readonly string[] {
+  const planned = plan.links.find((link) => link.name === name);
+  return [
+    ...(dhcp4 && planned?.dhcp4 !== true ? [`"${name}" has its address by DHCP, and "dhcp4" is not set`] : []),
+    ...(dhcp6 && planned?.dhcp6 !== true ? [`"${name}" has its address by DHCPv6, and "dhcp6" is not set`] : []),
+  ];
+}
+
+/** The modem behind an uplink, and every hub on the way to it. */
+function usbRisks(plan: Plan, { name, usb }: LinkFacts): readonly string[] {
+  if (usb === undefined) return [];
+  return plan.usb.devices
+    .filter(({ port, authorized }) => !authorized && (usb === port || usb.startsWith(`${port}.`)))
+    .map(({ port, why }) => `"${name}" is the USB device at "${usb}", and "${port}" is refused: ${why}`);
+}
+
+function consoleRisks(plan: Plan, { console }: Snapshot): readonly string[] {
+  const kept = console === undefined || plan.serial.console === console || plan.serial.lines.includes(console);
+  return kept ? [] : [`the console is on "${console}", and "serial" names ${plan.serial.console ?? "no line"}`];
+}

@@ -1,0 +1,114 @@
+// The packet filter's table as text, in the spelling that hal/linux/firewall reads back. [LCK-2] [LCK-5] [LCK-6]
+import { type Door, parsePrefix, type Plan } from "../format/index.ts";
+
+type Parts = Pick<Plan, "links" | "management" | "echo" | "doors">;
+type Direction = Door["direction"];
+
+/** RFC 4861: only from the link itself, which a hop limit of 255 shows. Router advertisements come in, solicitations go out. */
+const NEIGHBOURS = {
+  in: "nd-neighbor-advert, nd-neighbor-solicit, nd-router-advert",
+  out: "nd-neighbor-advert, nd-neighbor-solicit, nd-router-solicit",
+} as const;
+
+/**
+ * [LCK-2] Drops what comes in, rejects what goes out (a local program hears at once that it may not), forwards nothing, for IPv4 and IPv6 alike; then the doors.
+ * [LCK-6] Of a connection only the answers pass by being its answers: its first direction is judged packet by packet, so a door that is shut is shut for
+ * connections that were made while it was open, the tunnel included.
+ */
+export function renderTable(parts: Parts): string {
+  const blocks = [
+    ...managementSets(parts.management),
+    ["chain input {", ...chain("in", parts), "}"],
+    ["chain forward {", "\ttype filter hook forward priority filter; policy drop;", "}"],
+    ["chain output {", ...chain("out", parts), ...refusals("out", "").map((line) => `\t${line}`), "}"],
+  ];
+  return `table inet sallyport {\n${blocks.map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
+}
+
+function managementSets(management: readonly string[]): readonly string[][] {
+  return ([4, 6] as const).flatMap((family) => {
+    const own = ofFamily(management, family);
+    if (own.length === 0) return [];
+    const elements = `\telements = { ${[...own].sort().join(", ")} }`;
+    return [[`set management${family} {`, `\ttype ipv${family}_addr`, "\tflags interval", elements, "}"]];
+  });
+}
+
+function chain(direction: Direction, parts: Parts): readonly string[] {
+  const { links, doors } = parts;
+  const link = direction === "in" ? "iifname" : "oifname";
+  const hook = direction === "in" ? "input" : "output";
+  const names = links.map(({ name }) => name);
+  const head = [`type filter hook ${hook} priority filter; policy drop;`, `${link} "lo" accept`];
+  if (names.length === 0) return head.map((line) => `\t${line}`);
+  const refuse = direction === "in" ? "drop" : "reject with icmpx admin-prohibited"; // a reset in the same rule as a family gets lost in nft's listing
+  const onlyIpv4 = links.filter(({ ipv6 }) => !ipv6).map(({ name }) => name);
+  const withIpv6 = links.filter(({ ipv6 }) => ipv6).map(({ name }) => name);
+  const lines = [
+    ...head,
+    ...refusals(direction, `${link} != ${quotedSet(names)} `),
+    ...(onlyIpv4.length === 0 ? [] : [`${link} ${quotedSet(onlyIpv4)} meta nfproto ipv6 ${refuse}`]),
+    "ct state established ct direction reply accept",
+    "ct state related meta l4proto { icmp, ipv6-icmp } accept",
+    ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
+    ...(direction === "in" ? echoRules(parts) : []),
+    ...doors.filter((door) => door.direction === direction).flatMap((door) => doorRules(door, link, parts.management)),
+  ];
+  return lines.map((line) => `\t${line}`);
+}
+
+/** What comes in is dropped in silence. A local program hears at once that it may not: of a TCP reset, as Linux delivers its own ICMPv6 errors a second late. */
+function refusals(direction: Direction, match: string): readonly string[] {
+  if (direction === "in") return [`${match}drop`];
+  return [`${match}meta l4proto tcp reject with tcp reset`, `${match}reject with icmpx admin-prohibited`];
+}
+
+function neighbours(direction: Direction, link: string): readonly string[] {
+  const rules = [`${link} ip6 hoplimit 255 icmpv6 type { ${NEIGHBOURS[direction]} } accept`];
+  // RFC 3810: a switch that listens in on multicast passes no solicitation on to a device that never said it listens
+  return direction === "in" ? rules : [...rules, `${link} icmpv6 type mld2-listener-report accept`];
+}
+
+function echoRules({ echo, management }: Parts): readonly string[] {
+  if (echo === "none") return [];
+  return ([4, 6] as const).flatMap((family) => {
+    const rule = `${family === 4 ? "icmp" : "icmpv6"} type echo-request accept`;
+    if (echo === "any") return [rule];
+    return ofFamily(management, family).length === 0 ? [] : [`${family === 4 ? "ip" : "ip6"} saddr @management${family} ${rule}`];
+  });
+}
+
+/** One rule a family where the far side is named, else one for both. */
+function doorRules(
+  { direction, link, protocol, ports, sourcePort, peers }: Door,
+  linkWord: string,
+  management: readonly string[],
+): readonly string[] {
+  const before = link === null ? [] : [`${linkWord} "${link}"`];
+  const after = [
+    ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
+    `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,
+    "accept",
+  ];
+  if (peers === null) return [[...before, ...after].join(" ")];
+  return ([4, 6] as const).flatMap((family) => {
+    const own = ofFamily(peers === "management" ? management : peers, family);
+    if (own.length === 0) return [];
+    const far = `${family === 4 ? "ip" : "ip6"} ${direction === "in" ? "saddr" : "daddr"}`;
+    return [[...before, `${far} ${peers === "management" ? `@management${family}` : set(own)}`, ...after].join(" ")];
+  });
+}
+
+function ofFamily(prefixes: readonly string[], family: 4 | 6): readonly string[] {
+  return prefixes.filter((text) => parsePrefix(text)?.family === family);
+}
+
+function quotedSet(names: readonly string[]): string {
+  return set(names.map((name) => `"${name}"`));
+}
+
+/** Sorted as text, one element without braces: the spelling of hal/linux/firewall. */
+function set(elements: readonly string[]): string {
+  const [only, ...more] = elements;
+  return only !== undefined && more.length === 0 ? only : `{ ${[...elements].sort().join(", ")} }`;
+}

@@ -1,0 +1,114 @@
+// Which USB devices may work: by rules over what a device claims, and by where it is. [LCK-7] [LCK-8] [LCK-9]
+import { canonicalJson } from "../../../hal/format/json.ts";
+import type { UsbDevice, UsbPort, UsbState } from "../../../hal/ports.ts";
+import type { Plan, UsbRule } from "../format/index.ts";
+
+type Rules = Pick<Plan["usb"], "allow" | "disable">;
+type Verdict = Plan["usb"]["devices"][number];
+
+/** What is to be done to the tree so that it is as planned; what shuts comes first. */
+export type UsbStep =
+  | { readonly do: "set-default"; readonly controller: string }
+  | { readonly do: "set-port"; readonly port: string; readonly disabled: boolean }
+  | { readonly do: "set-device"; readonly device: UsbDevice; readonly authorized: boolean };
+
+/** [LCK-4] Rules in one order, each once, their interfaces sorted. */
+export function sortedRules(rules: readonly UsbRule[]): UsbRule[] {
+  const spelled = rules.map((rule) => ({ ...rule, interfaces: [...new Set(rule.interfaces)].sort() }));
+  const unique = new Map(spelled.map((rule) => [canonicalJson(rule), rule]));
+  return [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rule]) => rule);
+}
+
+/** [LCK-9] A USB 3 socket is two ports: with one of them open a device comes up on the other. */
+export function withPeers(disable: readonly string[], ports: readonly UsbPort[]): string[] {
+  const wanted = new Set(disable);
+  const peers = ports
+    .filter(({ name, peer }) => wanted.has(name) || (peer !== undefined && wanted.has(peer)))
+    .map(({ name }) => name);
+  const named = ports.filter(({ name }) => wanted.has(name)).flatMap(({ peer }) => (peer === undefined ? [] : [peer]));
+  return [...new Set([...disable, ...peers, ...named])].sort();
+}
+
+/** [LCK-8] One verdict a device, in the order of their ports. */
+export function judgeDevices(rules: Rules, devices: readonly UsbDevice[]): Verdict[] {
+  return devices
+    .map((device): Verdict => {
+      const objection = objectionTo(device, rules, devices);
+      return { port: device.port, authorized: objection === undefined, why: objection ?? `allowed: ${claimed(device)}` };
+    })
+    .sort((a, b) => (a.port < b.port ? -1 : 1));
+}
+
+/** [LCK-7] What has to change in `state`: nothing when it is as planned. New controllers and new devices are in it like all others. */
+export function usbSteps(rules: Rules, state: UsbState): readonly UsbStep[] {
+  const disabled = new Set(withPeers(rules.disable, state.ports));
+  const allowed = new Map(
+    judgeDevices({ ...rules, disable: [...disabled] }, state.devices).map(({ port, authorized }) => [port, authorized]),
+  );
+  const defaults = state.controllers
+    .filter(({ authorizedDefault }) => authorizedDefault !== 0)
+    .map(({ name }): UsbStep => ({ do: "set-default", controller: name }));
+  const ports = state.ports
+    .filter((port) => port.disabled !== disabled.has(port.name) && !(port.disabled === undefined && !disabled.has(port.name)))
+    .map(({ name }): UsbStep => ({ do: "set-port", port: name, disabled: disabled.has(name) }));
+  const devices = state.devices
+    .filter(({ port, authorized }) => authorized !== (allowed.get(port) ?? false))
+    .map((device): UsbStep => ({ do: "set-device", device, authorized: allowed.get(device.port) ?? false }));
+  return [...defaults, ...[...ports, ...devices].sort((a, b) => Number(opens(a)) - Number(opens(b)))];
+}
+
+export function opens(step: UsbStep): boolean {
+  return (step.do === "set-device" && step.authorized) || (step.do === "set-port" && !step.disabled);
+}
+
+/** @returns why it may not work; undefined when it may. */
+function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: readonly UsbDevice[]): string | undefined {
+  const { claims, port } = device;
+  if (disable.some((one) => isAt(port, one))) return "its port is disabled";
+  if (claims === undefined) return "its descriptors make no sense";
+  const rules = allow.filter((rule) => matches(rule, device));
+  if (rules.length === 0) return `no rule for ${claimed(device)}`;
+  if (rules.every((rule) => rule.serial !== undefined && isCopied(device, devices)))
+    return `another device claims the serial number "${printable(claims.serial ?? "")}"`;
+  return undefined;
+}
+
+/** Whoever copies a serial number is refused; which of them had it first is known by its being let in already. */
+function isCopied(device: UsbDevice, devices: readonly UsbDevice[]): boolean {
+  const { claims } = device;
+  const twins = devices.filter(
+    (other) =>
+      other !== device &&
+      other.claims?.serial === claims?.serial &&
+      other.claims?.vendor === claims?.vendor &&
+      other.claims?.product === claims?.product,
+  );
+  return twins.length > 0 && (!device.authorized || twins.some(({ authorized }) => authorized));
+}
+
+function matches(rule: UsbRule, { claims, port }: UsbDevice): boolean {
+  return (
+    claims !== undefined &&
+    claims.vendor === rule.vendor &&
+    claims.product === rule.product &&
+    (rule.serial === undefined || claims.serial === rule.serial) &&
+    (rule.port === undefined || port === rule.port) &&
+    claims.interfaces.join() === rule.interfaces.join()
+  );
+}
+
+/** At that port, or behind a hub there. */
+function isAt(port: string, disabled: string): boolean {
+  return port === disabled || port.startsWith(`${disabled}.`);
+}
+
+/** For people: what it says it is, printable and short whatever it says. */
+function claimed({ claims }: UsbDevice): string {
+  if (claims === undefined) return "nothing";
+  const serial = claims.serial === undefined ? "no serial number" : `serial "${printable(claims.serial)}"`;
+  return `${claims.vendor}:${claims.product}, ${serial}, interfaces ${claims.interfaces.slice(0, 8).join(" ")}`;
+}
+
+function printable(text: string): string {
+  return text.slice(0, 40).replaceAll(/[^\u0020-\u007e]/gu, "?");
+}
