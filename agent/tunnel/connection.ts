@@ -2,7 +2,8 @@
 // own reconnecting, queueing, stores and re-subscribing are off. [TUN-3] [TUN-7]
 import mqttClient from "mqtt/lib/client";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { codeOf, connectFault } from "./classify.ts";
+import { errorCode } from "../../provisioning/enrollers/index.ts";
+import { connectFault } from "./classify.ts";
 import { createFramingGuard } from "./framing.ts";
 import { INBOX_RUNNING_MAX, PACKET_BYTES_MAX, type Timeouts, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX } from "./limits.ts";
 import { MESSAGE_BYTES_MAX } from "./format.ts";
@@ -173,7 +174,7 @@ function createSession(client: Client, options: ConnectionOptions): Session {
     }
     const fault = sessionFault(error);
     // A reset may be all that a broker has to say to an MQTT version it does not know.
-    if (!up && !["ECONNRESET", "EPIPE"].includes(codeOf(error))) failure = "other";
+    if (!up && !["ECONNRESET", "EPIPE"].includes(errorCode(error))) failure = "other";
     because(fault.code === "tunnel.unreachable" ? "peer" : "fault", fault);
   }
 

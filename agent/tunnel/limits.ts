@@ -24,8 +24,6 @@ export const INBOX_RUNNING_MAX = 16;
 export const SEEN_IDS_MAX = 256;
 /** Packets from the hub: topic and properties beside the message. */
 export const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
-/** Of a proxy's answer. */
-export const PROXY_HEAD_BYTES_MAX = 8192;
 
 export interface Timeouts {
   /** Name, TCP, proxy and TLS together. */

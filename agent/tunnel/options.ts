@@ -3,10 +3,10 @@ import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { HubAnchors } from "../../ota/anchors/format.ts";
+import type { Endpoint } from "../../provisioning/enrollers/index.ts";
 import type { DownChannel, StatusMessage } from "./format.ts";
 import type { Timeouts } from "./limits.ts";
 import type { Mqtt } from "./machine.ts";
-import type { Endpoint } from "./proxy.ts";
 import type { Spool } from "./spool/index.ts";
 import type { StreamFacts, TlsVersion } from "./stream.ts";
 

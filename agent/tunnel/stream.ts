@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { Fault } from "../../hal/fault.ts";
+import { connectThroughProxy, type Endpoint } from "../../provisioning/enrollers/index.ts";
 import { connectFault } from "./classify.ts";
-import { connectThroughProxy, type Endpoint } from "./proxy.ts";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
@@ -85,7 +85,12 @@ export async function openStream(options: StreamOptions): Promise<Stream> {
   if (stop.aborted) abort();
   try {
     await once(socket, "connect");
-    if (options.proxy !== undefined) await connectThroughProxy(socket, options.address);
+    if (options.proxy !== undefined)
+      await connectThroughProxy(socket, {
+        proxy: options.proxy,
+        target: options.address,
+        faultCode: "tunnel.proxy-refused",
+      });
     const secured = secure(socket, options);
     await once(secured, "secureConnect");
     return { socket: secured, facts: factsOf(secured) };

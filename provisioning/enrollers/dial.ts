@@ -1,10 +1,10 @@
 // A byte stream to the hub: straight, or through an HTTP CONNECT proxy (RFC 9110 section 9.3.6).
-import { request } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { once } from "node:events";
-import { asFault, Fault } from "../../hal/fault.ts";
+import { asFault } from "../../hal/fault.ts";
 import { addressOf, type Endpoint, type Hub } from "./hub.ts";
+import { connectThroughProxy } from "./proxy.ts";
 
 /**
  * @param signal ends the attempt; afterwards the stream too.
@@ -26,46 +26,19 @@ function heard<S extends Duplex>(stream: S): S {
   return stream;
 }
 
-async function direct(target: Endpoint, signal: AbortSignal): Promise<Duplex> {
+async function direct(target: Endpoint, signal: AbortSignal): Promise<Socket> {
   const socket = heard(connect({ host: target.host, port: target.port, signal }));
   await once(socket, "connect", { signal });
   return socket;
 }
 
 async function throughProxy(proxy: Endpoint, target: Endpoint, signal: AbortSignal): Promise<Duplex> {
-  const authority = `${target.host}:${target.port}`;
-  const asked = request({
-    host: proxy.host,
-    port: proxy.port,
-    method: "CONNECT",
-    path: authority,
-    headers: { host: authority },
-    agent: false,
-    signal,
-  });
-  const answered = Promise.withResolvers<Duplex>();
-  asked.on("connect", (response, socket, head) => {
-    // a TLS server never speaks first, so octets behind the answer are not the hub's
-    if (response.statusCode === 200 && head.byteLength === 0) return answered.resolve(socket);
+  const socket = await direct(proxy, signal);
+  try {
+    await connectThroughProxy(socket, { proxy, target, faultCode: "enrol.unreachable" });
+    return socket;
+  } catch (error) {
     socket.destroy();
-    answered.reject(
-      new Fault(
-        "enrol.unreachable",
-        `connect to ${authority}: proxy ${proxy.host}:${proxy.port} answered ${response.statusCode}`,
-      ),
-    );
-  });
-  // a proxy that answers CONNECT as if it were a GET
-  asked.on("response", (response) => {
-    response.destroy();
-    answered.reject(
-      new Fault(
-        "enrol.unreachable",
-        `connect to ${authority}: proxy ${proxy.host}:${proxy.port} answered ${response.statusCode}`,
-      ),
-    );
-  });
-  asked.on("error", answered.reject);
-  asked.end();
-  return answered.promise;
+    throw error;
+  }
 }

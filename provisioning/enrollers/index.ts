@@ -1,5 +1,7 @@
-// Ways to a certificate, and hub time, which first ways may need. The network side of provisioning.
+// Ways to a certificate, and hub time, which first ways may need. The network side of provisioning; what the tunnel needs of it too.
 export type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
 export { createEstEnroller } from "./est.ts";
 export { askHubTime, type HubTimeQuestion } from "./hub-time.ts";
-export type { Hub } from "./hub.ts";
+export type { Endpoint, Hub } from "./hub.ts";
+export { connectThroughProxy } from "./proxy.ts";
+export { certificateVerdict, errorCode } from "./tls-faults.ts";

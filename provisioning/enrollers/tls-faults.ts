@@ -1,42 +1,60 @@
-// Why a TLS handshake with the hub failed, as codes of ours: the life cycle asks for hub time when it was the dates. [ID-11]
+// Why a TLS handshake with the hub failed, as codes of ours, for enrolment and tunnel: the life cycle asks for hub time when it was the dates. [ID-11] [TUN-2]
 import { Fault, type FaultCode } from "../../hal/fault.ts";
 
-const DATES = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
-/** X509_verify_cert_error codes as Node names them: no chain to the pin, a broken one, or one for another purpose. */
-const UNTRUSTED = new Set([
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_DECRYPT_CERT_SIGNATURE",
-  "UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "CERT_SIGNATURE_FAILURE",
+/** X509_V_ERR_* by Node's names (doc/api/tls.md, "X509 certificate error codes"): what is not a matter of dates is a matter of trust. */
+const DATES: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
+const NAME = "ERR_TLS_CERT_ALTNAME_INVALID";
+/** No chain to the pin, a broken one, or one for another purpose. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
   "CERT_CHAIN_TOO_LONG",
-  "CERT_REVOKED",
-  "CERT_UNTRUSTED",
   "CERT_REJECTED",
+  "CERT_REVOKED",
+  "CERT_SIGNATURE_FAILURE",
+  "CERT_UNTRUSTED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERROR_IN_CERT_NOT_AFTER_FIELD",
+  "ERROR_IN_CERT_NOT_BEFORE_FIELD",
   "INVALID_CA",
   "INVALID_PURPOSE",
   "PATH_LENGTH_EXCEEDED",
-  "ERROR_IN_CERT_NOT_BEFORE_FIELD",
-  "ERROR_IN_CERT_NOT_AFTER_FIELD",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY",
+  "UNABLE_TO_DECRYPT_CERT_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ]);
+/** OpenSSL's words where Node has no name for them. */
+const UNTRUSTED_WORDS = /self.signed|unable to (?:get|verify)|certificate verify failed/iu;
 
-/** @returns the code for what TLS said against the hub's certificate, or undefined when the failure was of another kind. */
-export function certificateFaultCode(error: unknown): FaultCode | undefined {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (typeof code !== "string") return undefined;
-  if (DATES.has(code)) return "tls.hub-dates";
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "tls.hub-name";
-  return UNTRUSTED.has(code) ? "tls.hub-untrusted" : undefined;
+export interface CertificateVerdict {
+  readonly code: Extract<FaultCode, "tls.hub-dates" | "tls.hub-name" | "tls.hub-untrusted">;
+  /** For a person. */
+  readonly words: string;
+}
+
+/** @returns what TLS said against the hub's certificate, or undefined when the failure was of another kind. */
+export function certificateVerdict(error: unknown): CertificateVerdict | undefined {
+  const code = errorCode(error);
+  const message = error instanceof Error ? error.message : String(error);
+  if (DATES.has(code))
+    return { code: "tls.hub-dates", words: `the dates of the hub's certificate do not fit this clock (${message})` };
+  if (code === NAME) return { code: "tls.hub-name", words: message };
+  // Node's own words advise to trust the system's authorities, which is what we must never do.
+  if (UNTRUSTED.has(code))
+    return { code: "tls.hub-untrusted", words: `the hub's certificate is not by the pinned authority for servers (${code})` };
+  return UNTRUSTED_WORDS.test(message) ? { code: "tls.hub-untrusted", words: message } : undefined;
+}
+
+/** @returns the code of an error of Node's, else an empty text. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 /** @returns `error` as Fault: about the hub's certificate, or else `otherwise`. */
 export function tlsFault(error: unknown, otherwise: FaultCode, address: string): Fault {
   if (error instanceof Fault) return error;
-  const code = certificateFaultCode(error) ?? otherwise;
-  return new Fault(code, `open TLS to the hub at ${address}: ${error instanceof Error ? error.message : String(error)}`, {
-    cause: error,
-  });
+  const verdict = certificateVerdict(error);
+  const words = verdict?.words ?? (error instanceof Error ? error.message : String(error));
+  return new Fault(verdict?.code ?? otherwise, `open TLS to the hub at ${address}: ${words}`, { cause: error });
 }

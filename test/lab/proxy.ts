@@ -13,8 +13,8 @@ export interface Proxy {
   cut(): void;
 }
 
-/** Lets everything through, or answers every request with `refuseWith`. Ends with the test. */
-export async function startProxy(teardown: (act: () => Promise<void>) => void, refuseWith?: string): Promise<Proxy> {
+/** Lets everything through. Ends with the test. */
+export async function startProxy(teardown: (act: () => Promise<void>) => void): Promise<Proxy> {
   const asked: string[] = [];
   const firstBytes: Buffer[] = [];
   const open = new Set<net.Socket>();
@@ -28,10 +28,6 @@ export async function startProxy(teardown: (act: () => Promise<void>) => void, r
   server.on("connect", (request, client) => {
     assert(client instanceof net.Socket, "a proxy's client is a socket");
     asked.push(request.url ?? "");
-    if (refuseWith !== undefined) {
-      client.end(refuseWith);
-      return;
-    }
     const [host, port] = (request.url ?? "").split(":");
     const target = track(net.connect({ host: host ?? "", port: Number(port) }));
     target.once("connect", () => {

@@ -1,5 +1,6 @@
 // Port 443, an ALPN name and a proxy: what plants' networks ask for. The peer is a broker in process, so that its side of TLS can be looked at.
 import { mkdtempSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
@@ -7,6 +8,7 @@ import { startAedes } from "../lab/aedes.ts";
 import { needs } from "../lab/needs.ts";
 import { makePki } from "../lab/pki.ts";
 import { startProxy } from "../lab/proxy.ts";
+import { NO_PIPE } from "../lab/proxy-answers.ts";
 import { startTcpPeer } from "../lab/tls-peer.ts";
 import { labTunnel } from "../lab/tunnel.ts";
 
@@ -46,22 +48,9 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const refusing = await startProxy((act) => t.teardown(act), "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
-    const answers: readonly (readonly [string, string | undefined])[] = [
-      ["nonsense", "SSH-2.0-OpenSSH_9.2\r\n\r\n"],
-      ["endless", "HTTP/1.1 200 OK\r\n" + "x: y\r\n".repeat(2000)],
-      ["bytes before TLS", "HTTP/1.1 200 OK\r\n\r\nhello"],
-      ["hangs up", undefined],
-    ];
-    const proxies = [{ what: "407", port: refusing.port }];
-    for (const [what, answer] of answers) {
-      const port = await startTcpPeer(
-        (socket) => void (answer === undefined ? socket.end() : socket.write(answer)),
-        (act) => t.teardown(act),
-      );
-      proxies.push({ what, port });
-    }
-    for (const { what, port } of proxies) {
+    for (const [what, answer] of NO_PIPE) {
+      const behave = (socket: Socket): void => void (answer === undefined ? socket.end() : socket.write(answer, "latin1"));
+      const port = await startTcpPeer(behave, (act) => t.teardown(act));
       const override = { proxy: { host: "127.0.0.1", port } };
       const { tunnel, event } = await labTunnel({ pki, port: 1, override }, (act) => t.teardown(act));
       await tunnel.start();

@@ -119,7 +119,10 @@ test("[ID-7] through an HTTP CONNECT proxy TLS is still with the hub itself", { 
   const hub = { host: "localhost", port: 443, authority: pki.authority.cert, proxy: { host: "127.0.0.1", port } };
   await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.denied" });
   t.equal(server.asked.length, 1);
-  await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.unreachable", message: /proxy .* answered 407/ });
+  await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), {
+    code: "enrol.unreachable",
+    message: /proxy 127.* answered .*407/,
+  });
   t.same(paths, ["localhost:443", "localhost:443"]);
 });
 

@@ -1,0 +1,67 @@
+// HTTP CONNECT (RFC 9110 section 9.3.6), for enrolment and tunnel: afterwards the socket is a pipe to the hub, and TLS inside it is end to end. [TUN-12]
+import type { Socket } from "node:net";
+import { Fault, type FaultCode } from "../../hal/fault.ts";
+import type { Endpoint } from "./hub.ts";
+import { PROXY_HEAD_BYTES_MAX } from "./limits.ts";
+
+export interface ProxyQuestion {
+  /** What is at the other end of the socket, for messages. */
+  readonly proxy: Endpoint;
+  readonly target: Endpoint;
+  /** Of the fault when it does not come to a pipe. */
+  readonly faultCode: FaultCode;
+}
+
+const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: [\t\x20-\x7e\x80-\xff]*)?$/u;
+/** RFC 9112 section 5, without line folding. */
+const FIELD_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/u;
+
+/**
+ * Asks the proxy for a pipe to the target. Whoever calls sets the deadline, by destroying the socket, and destroys it after a fault.
+ * @throws Fault `faultCode` for any answer but status 200, for one that is too long or no HTTP, and for bytes after it: the hub never speaks first.
+ */
+export async function connectThroughProxy(socket: Socket, question: ProxyQuestion): Promise<void> {
+  const { proxy, target, faultCode } = question;
+  const authority = authorityOf(target);
+  const refused = (what: string, cause?: Error): Fault =>
+    new Fault(faultCode, `ask the proxy ${authorityOf(proxy)} for "${authority}": it ${what}, expected HTTP status 200`, {
+      cause,
+    });
+  socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`, "latin1");
+  const head = await readHead(socket, refused);
+  const end = head.indexOf("\r\n\r\n");
+  const [statusLine = "", ...fields] = head.slice(0, end).split("\r\n");
+  const status = STATUS_LINE.exec(statusLine)?.[1];
+  if (status === undefined || !fields.every((line) => FIELD_LINE.test(line))) throw refused("answered what is no HTTP");
+  if (status !== "200") throw refused(`answered "${printable(statusLine)}"`);
+  if (end + 4 !== head.length) throw refused("sent bytes after its answer, before TLS began");
+}
+
+/** An IPv6 address goes in brackets (RFC 3986 section 3.2.2). */
+function authorityOf({ host, port }: Endpoint): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** At most 80 characters of what the proxy said, fit for a terminal. */
+function printable(text: string): string {
+  return text.slice(0, 80).replaceAll(/[^\x20-\x7e]/gu, "?");
+}
+
+function readHead(socket: Socket, refused: (what: string, cause?: Error) => Fault): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let head = "";
+    const settle = (act: () => void): void => {
+      socket.off("data", onData).off("error", onError).off("close", onClose);
+      socket.pause();
+      act();
+    };
+    const onData = (chunk: Buffer): void => {
+      head += chunk.toString("latin1");
+      if (head.length > PROXY_HEAD_BYTES_MAX) settle(() => reject(refused(`answered more than ${PROXY_HEAD_BYTES_MAX} bytes`)));
+      else if (head.includes("\r\n\r\n")) settle(() => resolve(head));
+    };
+    const onError = (cause: Error): void => settle(() => reject(refused(`broke off: ${cause.message}`, cause)));
+    const onClose = (): void => settle(() => reject(refused("closed the connection without an answer")));
+    socket.on("data", onData).on("error", onError).on("close", onClose);
+  });
+}
