@@ -4,6 +4,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { slotNameSchema } from "../../hal/slots/format.ts";
+import { lineSchema, targetNameSchema } from "../trust/format/index.ts";
 import { CHECKS_MAX, DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, RECORD_BYTES_MAX, TRIES_MAX } from "./limits.ts";
 
 const digestSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits"));
@@ -12,10 +13,10 @@ const counterSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 const releaseSchema = v.strictObject({
   /** Name of the target: `os/gateway-7`. */
-  target: v.pipe(v.string(), v.maxLength(160)),
+  target: targetNameSchema,
   /** SHA-256 of the target's payload. */
   digest: digestSchema,
-  line: v.pipe(v.string(), v.maxLength(64)),
+  line: lineSchema,
   counter: counterSchema,
   /** The line's floor once this is committed. */
   floorAfterCommit: counterSchema,

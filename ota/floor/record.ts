@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { asFault, assert, Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
+import { lineSchema } from "../trust/format/index.ts";
 import { COUNTER_MAX, FLOOR_LINES_MAX, FLOORS_BYTES_MAX } from "./limits.ts";
 
 const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(COUNTER_MAX));
@@ -22,10 +23,7 @@ const recordSchema = v.strictObject({
   /** Grows by one with each write. A TPM's counter, where there is one, follows it: valid when it is that counter or one more. */
   serial: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   lines: v.pipe(
-    v.record(
-      v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}(?:\/[a-z0-9][a-z0-9-]{0,31})?$/, "expected a line such as os")),
-      lineStateSchema,
-    ),
+    v.record(lineSchema, lineStateSchema),
     v.check((lines) => Object.keys(lines).length <= FLOOR_LINES_MAX, `expected at most ${FLOOR_LINES_MAX} lines`),
   ),
 });

@@ -8,3 +8,4 @@ export {
   writeChunks,
 } from "./chunks.ts";
 export { courierSource } from "./courier.ts";
+export { openPartIndex } from "./part-index.ts";

@@ -1,6 +1,7 @@
 // The life of an update, step by step.
 import { test } from "tap";
 import type { BootPlan } from "../../../hal/slots/format.ts";
+import { TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";
 import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
 
@@ -24,7 +25,7 @@ function after(events: readonly Event[], from: State = START): { readonly state:
 const OFFERED: Event = { kind: "offered", release, ordered: false };
 const VERIFIED: Event = { kind: "verified", slot: "b" };
 const WRITTEN: Event = { kind: "written" };
-const TRY: Event = { kind: "try", checks: ["hub", "disk"], deadlineUptimeMs: 600_000 };
+const TRY: Event = { kind: "try", checks: ["hub", "disk"], deadlineUptimeMs: TRIAL_MS_DEFAULT };
 const IN_B: Event = { kind: "started", slot: "b", plan: TRIED };
 const IN_A: Event = { kind: "started", slot: "a", plan: TRIED };
 const health = (name: string, verdict: "passed" | "failed" | "waiting", detail = ""): Event => ({
@@ -70,8 +71,8 @@ test("[OTA-35] a check that fails for good ends the trial at once, with its word
 
 test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restart of the program does not move it", async (t) => {
   const waiting = [...TRYING, IN_B, health("disk", "passed"), health("hub", "waiting", "timed out")];
-  t.equal(after([...waiting, { kind: "tick", uptimeMs: 599_999 }]).state.phase.at, "trying");
-  const { state, did } = after([...waiting, IN_B, { kind: "tick", uptimeMs: 600_000 }]);
+  t.equal(after([...waiting, { kind: "tick", uptimeMs: TRIAL_MS_DEFAULT - 1 }]).state.phase.at, "trying");
+  const { state, did } = after([...waiting, IN_B, { kind: "tick", uptimeMs: TRIAL_MS_DEFAULT }]);
   t.same(did, ["reboot"]);
   t.match(state.phase, { reason: { why: "deadline", detail: "hub waiting (timed out)" } });
 });

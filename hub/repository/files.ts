@@ -1,0 +1,41 @@
+// From the path in a URL to an open file inside the repository, and nowhere else. [OTA-37]
+import { constants } from "node:fs";
+import { type FileHandle, open, realpath } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { DEPTH_MAX } from "./limits.ts";
+
+/** No escape can be spelt with these: no dot in front, no slash, no backslash, no NUL, no percent. */
+const SEGMENT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
+/** What errors of open(2) and realpath(3) say of a path that leads to no file of ours. */
+const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG", "ENXIO"];
+
+export interface OpenedFile {
+  readonly file: FileHandle;
+  readonly size: number;
+  readonly modifiedMs: number;
+}
+
+/**
+ * [OTA-37] @param path as the URL has it, percent signs decoded.
+ * @returns undefined when there is no such regular file below `directory`, links followed only within it.
+ */
+export async function openInside(directory: string, path: string): Promise<OpenedFile | undefined> {
+  const segments = path.split("/");
+  if (segments.length > DEPTH_MAX || !segments.every((segment) => SEGMENT.test(segment))) return undefined;
+  try {
+    const root = await realpath(directory);
+    const real = await realpath(join(root, ...segments));
+    if (!real.startsWith(root + sep)) return undefined;
+    return await opened(await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && NOT_THERE.includes(String(error.code))) return undefined;
+    throw error;
+  }
+}
+
+async function opened(file: FileHandle): Promise<OpenedFile | undefined> {
+  const facts = await file.stat();
+  if (facts.isFile()) return { file, size: facts.size, modifiedMs: facts.mtimeMs };
+  await file.close();
+  return undefined;
+}

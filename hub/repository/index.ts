@@ -1,0 +1,1 @@
+export { repositoryRoutes, type RepositoryOptions } from "./serve.ts";

@@ -1,0 +1,77 @@
+// Chunks from the repository into the courier's directory. Verified here too, so that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
+import { asFault, Fault } from "../../hal/fault.ts";
+import type { Clock, CourierDrop } from "../../hal/ports.ts";
+import { verifyChunk } from "../index/index.ts";
+import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex, chunkPath, type ChunkRef } from "../index/format/index.ts";
+import { ATTEMPTS_MAX, FETCHES_IN_FLIGHT, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
+import type { Repository } from "./repository.ts";
+import type { Window } from "./windows.ts";
+
+export interface ChunksToFetch {
+  readonly index: ChunkIndex;
+  readonly window: Window;
+  readonly repository: Repository;
+  /** Directory of chunks in the repository. */
+  readonly store: string;
+  readonly drop: CourierDrop;
+  readonly clock: Pick<Clock, "sleep">;
+  /** In [0, 1): spreads the attempts of a fleet. */
+  readonly random: () => number;
+  /** After each chunk, with what it took on the line. */
+  readonly onFetched?: (ref: ChunkRef, fileBytes: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Each different chunk of the window once. When it resolves all of them are in the drop. When it rejects nothing is under way any more.
+ * @throws Fault `chunk.missing` when the repository has none, at once; `chunk.tampered` and `fetch.*` after {@link ATTEMPTS_MAX} attempts; `tls.*`, at once;
+ *   `update.aborted`; `file.*` of the drop.
+ */
+export async function fetchChunks(job: ChunksToFetch): Promise<void> {
+  const wanted = different(job.index, job.window);
+  const faults: Fault[] = [];
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let ref = wanted[next++]; ref !== undefined && faults.length === 0; ref = wanted[next++]) {
+      const file = await fetchWithPatience(job, ref);
+      await job.drop.put(chunkFileName(ref.id), file);
+      job.onFetched?.(ref, file.byteLength);
+    }
+  };
+  const failing = (error: unknown): void => void faults.push(asFault(error, "fetch.unreachable", "fetch chunks"));
+  await Promise.all(Array.from({ length: FETCHES_IN_FLIGHT }, () => work().catch(failing)));
+  if (faults[0] !== undefined) throw faults[0];
+}
+
+function different(index: ChunkIndex, { from, to }: Window): readonly ChunkRef[] {
+  const refs = new Map<string, ChunkRef>();
+  for (let n = from; n < to; n++) refs.set(index.at(n).id, index.at(n));
+  return [...refs.values()];
+}
+
+async function fetchWithPatience(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
+  const { signal, clock, random } = job;
+  for (let attempt = 1; ; attempt++) {
+    if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: called off", { cause: signal.reason });
+    try {
+      return await fetchOnce(job, ref);
+    } catch (error) {
+      if (attempt >= ATTEMPTS_MAX || !mayPass(error)) throw error;
+      const boundMs = Math.min(RETRY_MS_MIN * 2 ** attempt, RETRY_MS_MAX);
+      await clock.sleep(RETRY_MS_MIN + random() * (boundMs - RETRY_MS_MIN), signal);
+    }
+  }
+}
+
+async function fetchOnce({ repository, store, signal }: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
+  const file = await repository.get(`${store}/${chunkPath(ref.id)}`, CHUNK_FILE_BYTES_MAX, signal);
+  if (file === undefined)
+    throw new Fault("chunk.missing", `fetch chunk ${ref.id}: the repository has no such chunk in "${store}"`);
+  await verifyChunk(file, ref);
+  return file;
+}
+
+/** A mirror may have a bad copy or a bad moment; a certificate or a disk does not change by asking again. */
+function mayPass(error: unknown): boolean {
+  return error instanceof Fault && (error.code.startsWith("fetch.") || error.code === "chunk.tampered");
+}

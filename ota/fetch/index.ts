@@ -1,0 +1,3 @@
+export { type ChunksToFetch, fetchChunks } from "./chunks.ts";
+export type { Repository } from "./repository.ts";
+export { type Window, windowsOf } from "./windows.ts";

@@ -1,0 +1,1 @@
+export { type HttpRepository, httpRepository, type HttpRepositoryOptions } from "./client.ts";

@@ -1,0 +1,160 @@
+// Chunks from a repository that is not always well, into the courier's directory, and from there into a slot.
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { zstdCompressSync } from "node:zlib";
+import { test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
+import { linuxCourier, linuxCourierDrop } from "../../../hal/linux/index.ts";
+import { fetchChunks, type ChunksToFetch, type Repository, windowsOf } from "../../../ota/fetch/index.ts";
+import { courierSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
+import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
+import { createHash } from "node:crypto";
+import { chunkedImage, twoSlots } from "../../lab/chunked.ts";
+import { imageOf } from "../../lab/images.ts";
+import { makePki } from "../../lab/pki.ts";
+import { needs } from "../../lab/needs.ts";
+import { clientOf, serveRepository } from "../../lab/static-repository.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+async function job(t: Parameters<typeof temporaryDirectory>[0], change: (get: Repository["get"]) => Repository["get"]) {
+  const directory = await temporaryDirectory(t);
+  const chunked = await chunkedImage(directory, imageOf(200_000));
+  const drop = await linuxCourierDrop(join(directory, "drop"));
+  const get: Repository["get"] = (path) => readFile(join(directory, path));
+  const slept: number[] = [];
+  const clock = { sleep: async (delayMs: number) => void slept.push(delayMs) };
+  const { index } = chunked;
+  const work: ChunksToFetch = {
+    index,
+    window: { from: 0, to: index.count },
+    repository: { get: change(get) },
+    store: "store",
+    drop,
+    clock,
+    random: () => 0.5,
+  };
+  return { ...chunked, directory, work, slept, dropped: () => readdir(join(directory, "drop")) };
+}
+
+test(
+  "[OTA-32] an image goes window by window from the hub over TLS through the courier's directory into the slot",
+  { skip: needs("openssl") },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const pki = makePki(directory);
+    const { index, image } = await chunkedImage(directory, imageOf(600_000));
+    const repository = clientOf(t, pki, await serveRepository(t, directory, pki.server));
+    const { slots, b } = await twoSlots(directory);
+    const drop = await linuxCourierDrop(join(directory, "drop"));
+    await using courier = await linuxCourier(join(directory, "drop"));
+    const slot = await slots.open("b", "root", index.imageBytes);
+    let windows = 0;
+    for (const window of windowsOf(index, 100_000)) {
+      windows += 1;
+      await fetchChunks({
+        index,
+        window,
+        repository,
+        store: "store",
+        drop,
+        clock: { sleep: async () => undefined },
+        random: Math.random,
+      });
+      t.ok((await readdir(join(directory, "drop"))).length <= window.to - window.from, "no more than a window lies there");
+      await writeChunks({ index, source: courierSource(courier), slot }, window.from, window.to);
+      await drop.clear();
+    }
+    await slot.sync();
+    await readBack({ index, slot });
+    await slot.close();
+    t.ok(windows > 5);
+    t.ok(image.equals(await readFile(b)));
+  },
+);
+
+test("windows follow each other without a gap and keep to their size", async (t) => {
+  const refs = [5, 16, 16, 16, 4, 4, 1].map((length, n) => ({ id: String(n).repeat(64), length }));
+  const index = readIndex(writeIndex(refs, { minBytes: 4, avgBytes: 8, maxBytes: 16 }));
+  t.same(
+    [...windowsOf(index, 24)],
+    [
+      { from: 0, to: 2 },
+      { from: 2, to: 3 },
+      { from: 3, to: 6 },
+      { from: 6, to: 7 },
+    ],
+  );
+  t.same([...windowsOf(index, 1)].length, 7, "at least one chunk each");
+  t.same([...windowsOf(readIndex(writeIndex([], { minBytes: 4, avgBytes: 8, maxBytes: 16 })))], []);
+});
+
+test("[OTA-31] a bad copy costs another attempt and is never dropped; each chunk is asked for once", async (t) => {
+  const asked = new Map<string, number>();
+  const { work, slept, dropped, index } = await job(t, (get) => async (path, ...more) => {
+    const times = (asked.get(path) ?? 0) + 1;
+    asked.set(path, times);
+    if (times === 1 && asked.size % 3 === 0) return zstdCompressSync(Buffer.from("another chunk"));
+    if (times === 1 && asked.size % 3 === 1) throw new Fault("fetch.timeout", "slow");
+    return get(path, ...more);
+  });
+  await fetchChunks(work);
+  const ids = new Set(Array.from({ length: index.count }, (_, n) => index.at(n).id));
+  t.same(new Set(await dropped()), new Set([...ids].map((id) => `${id}.cacnk`)));
+  t.ok(slept.length > 0 && slept.every((delayMs) => delayMs >= 500 && delayMs <= 1000));
+});
+
+test("a chunk that stays bad, or a line that stays dead, ends the fetch after growing delays", async (t) => {
+  for (const [code, get] of [
+    ["chunk.tampered", async () => Buffer.from("no chunk")],
+    [
+      "fetch.unreachable",
+      async () => {
+        throw new Fault("fetch.unreachable", "nobody there");
+      },
+    ],
+  ] as const) {
+    const { work, slept } = await job(t, () => get);
+    await t.rejects(fetchChunks({ ...work, window: { from: 0, to: 1 } }), { code });
+    t.equal(slept.length, 9);
+    t.same(
+      slept,
+      slept.toSorted((a, b) => a - b),
+    );
+    t.ok((slept.at(-1) ?? 0) <= 120_000);
+  }
+});
+
+test("a chunk the repository does not have, a wrong certificate or a full disk end the fetch at once", async (t) => {
+  const missing = await job(t, () => async () => undefined);
+  await t.rejects(fetchChunks(missing.work), { code: "chunk.missing" });
+  const impostor = await job(t, () => async () => {
+    throw new Fault("tls.hub-untrusted", "another authority");
+  });
+  await t.rejects(fetchChunks(impostor.work), { code: "tls.hub-untrusted" });
+  const full = await job(t, (get) => get);
+  const drop = { ...full.work.drop, put: async () => Promise.reject(new Fault("file.no-space", "full")) };
+  await t.rejects(fetchChunks({ ...full.work, drop }), { code: "file.no-space" });
+  for (const { slept } of [missing, impostor, full]) t.same(slept, []);
+});
+
+test("what is called off stops, also between attempts", async (t) => {
+  const stop = new AbortController();
+  const { work } = await job(t, () => async () => {
+    stop.abort();
+    throw new Fault("fetch.timeout", "slow");
+  });
+  await t.rejects(fetchChunks({ ...work, signal: stop.signal }), { code: "update.aborted" });
+});
+
+test("[OTA-30] an index is opened only as the manifest names it: bytes, hash, size of the image", async (t) => {
+  const bytes = writeIndex([{ id: "0".repeat(64), length: 9 }], { minBytes: 4, avgBytes: 8, maxBytes: 16 });
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const part = { part: "root" as const, bytes: 9, index: { path: "x.caibx", bytes: bytes.byteLength, sha256 } };
+  t.equal(openPartIndex(bytes, part).count, 1);
+  for (const wrong of [
+    { ...part, bytes: 10 },
+    { ...part, index: { ...part.index, bytes: 1 } },
+    { ...part, index: { ...part.index, sha256: "0".repeat(64) } },
+  ])
+    t.throws(() => openPartIndex(bytes, wrong), { code: "index.invalid" });
+});

@@ -1,0 +1,118 @@
+// The repository's client against a real server, and against servers that mean no good.
+import { mkdir, writeFile } from "node:fs/promises";
+import { createServer, type ServerOptions } from "node:https";
+import type { RequestListener } from "node:http";
+import { once } from "node:events";
+import { join } from "node:path";
+import { test } from "tap";
+import { makePki, type Credential } from "../../lab/pki.ts";
+import { needs } from "../../lab/needs.ts";
+import { clientOf, portOf, serveRepository } from "../../lab/static-repository.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+type Teardown = Parameters<typeof temporaryDirectory>[0];
+
+async function listen(t: Teardown, server: Credential, listener: RequestListener, options: ServerOptions = {}): Promise<number> {
+  const https = createServer({ key: server.key, cert: server.cert, ...options }, listener).listen(0, "127.0.0.1");
+  await once(https, "listening");
+  t.teardown(async () => {
+    https.closeAllConnections();
+    await new Promise((resolve) => https.close(resolve));
+  });
+  return portOf(https.address());
+}
+
+test("[OTA-37] files come whole over few connections; what is not there is no fault", { skip: needs("openssl") }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const pki = makePki(directory);
+  await mkdir(join(directory, "repository/store"), { recursive: true });
+  await writeFile(join(directory, "repository/store/a"), Buffer.alloc(300_000, "a"));
+  const client = clientOf(t, pki, await serveRepository(t, join(directory, "repository"), pki.server));
+  const all = await Promise.all(Array.from({ length: 20 }, () => client.get("store/a", 300_000)));
+  t.ok(all.every((bytes) => bytes?.byteLength === 300_000));
+  t.equal(await client.get("store/b", 10), undefined);
+  await t.rejects(client.get("store/a", 299_999), { code: "fetch.too-large" });
+});
+
+test(
+  "[OTA-37] another name, another authority, other dates or another purpose end the connection before a request",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(await temporaryDirectory(t));
+    let asked = 0;
+    for (const [credential, code] of [
+      [pki.wrongName, "tls.hub-name"],
+      [pki.attackerServer, "tls.hub-untrusted"],
+      [pki.selfSigned, "tls.hub-untrusted"],
+      [pki.expired, "tls.hub-dates"],
+      [pki.notYetValid, "tls.hub-dates"],
+      [pki.clientAuthOnly, "tls.hub-untrusted"],
+    ] as const) {
+      const port = await listen(t, credential, (_request, response) => {
+        asked += 1;
+        response.end("x");
+      });
+      await t.rejects(clientOf(t, pki, port).get("a", 10), { code }, credential.certFile);
+    }
+    t.equal(asked, 0);
+  },
+);
+
+test(
+  "[OTA-37] redirects, refusals, bodies without end, lies about length and silence: each its own fault, in time",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(await temporaryDirectory(t));
+    const port = await listen(t, pki.server, (request, response) => {
+      switch (request.url) {
+        case "/repository/redirect":
+          return void response.writeHead(302, { location: "/repository/other" }).end();
+        case "/repository/error":
+          return void response.writeHead(503).end("busy");
+        case "/repository/endless": {
+          const more = (): void => {
+            while (!response.destroyed && response.write(Buffer.alloc(16_384))) continue;
+          };
+          response.on("drain", more);
+          return more();
+        }
+        case "/repository/says-more":
+          response.writeHead(200, { "content-length": "1000000000000" });
+          return void response.write("x");
+        case "/repository/cut":
+          response.writeHead(200, { "content-length": "100" });
+          response.write("short", () => response.destroy());
+          return;
+        case "/repository/garbage":
+          return void request.socket.end("SSH-2.0-x\r\n");
+        case "/repository/partial":
+          return void response.writeHead(206).end("x");
+        default: // silence
+      }
+    });
+    const client = clientOf(t, pki, port, 400);
+    for (const [path, code] of [
+      ["redirect", "fetch.refused"],
+      ["error", "fetch.refused"],
+      ["partial", "fetch.refused"],
+      ["endless", "fetch.too-large"],
+      ["says-more", "fetch.too-large"],
+      ["cut", "fetch.unreachable"],
+      ["garbage", "fetch.bad-response"],
+      ["silence", "fetch.timeout"],
+    ] as const)
+      await t.rejects(client.get(path, 1000), { code }, path);
+  },
+);
+
+test("[OTA-37] what is called off ends at once; nobody there is said so", { skip: needs("openssl") }, async (t) => {
+  const pki = makePki(await temporaryDirectory(t));
+  const port = await listen(t, pki.server, () => undefined);
+  const client = clientOf(t, pki, port);
+  const stop = new AbortController();
+  const pending = client.get("silence", 10, stop.signal);
+  setTimeout(() => stop.abort(), 20);
+  await t.rejects(pending, { code: "update.aborted" });
+  await t.rejects(client.get("silence", 10, stop.signal), { code: "update.aborted" });
+  await t.rejects(clientOf(t, pki, 1).get("a", 10), { code: "fetch.unreachable" });
+});
