@@ -22,4 +22,18 @@ if [ ! -x "node_modules/node-linux-$arch/bin/node" ] || [ "$(cat "$stamp" 2>/dev
 fi
 [ -L node_modules/.bin/node ] || ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
 
+# The pinned Node is linked against libatomic, which a small Debian lacks (nothing else here needs it).
+if ! node_modules/.bin/node --version >/dev/null 2>&1; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "setup: installing libatomic1, which the pinned Node needs" >&2
+    apt-get update -qq >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libatomic1 >/dev/null 2>&1 || true
+  fi
+  node_modules/.bin/node --version >/dev/null 2>&1 || {
+    node_modules/.bin/node --version >&2 || true
+    echo "setup: the pinned Node does not run here; on Debian as root: apt-get install libatomic1" >&2
+    exit 1
+  }
+fi
+
 if [ "${1:-}" = --parts ]; then sh build/parts.sh; fi
