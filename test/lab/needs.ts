@@ -36,7 +36,7 @@ const WHY: Record<Part, string> = {
   flock: "needs flock: apt-get install util-linux",
   faketime: "needs faketime: apt-get install faketime",
   casync: "needs casync: apt-get install casync",
-  netns: "needs network namespaces: run as root with iproute2",
+  netns: "needs network namespaces: run as root with iproute2, outside containers that forbid them",
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
 };
@@ -52,7 +52,7 @@ function has(part: Part): boolean {
     case "tpm2-provider":
       return tpm2Provider() !== undefined;
     case "netns":
-      return process.getuid?.() === 0 && onPath("ip") && spawnSync("unshare", ["-n", "true"]).status === 0;
+      return process.getuid?.() === 0 && onPath("ip") && canMakeNamespaces();
     case "mounts":
       return process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
     case "bundles":
@@ -60,6 +60,15 @@ function has(part: Part): boolean {
     default:
       return onPath(part);
   }
+}
+
+/** By making one: root in a container or a chroot may not be allowed to. */
+function canMakeNamespaces(): boolean {
+  const name = `sallyport-probe-${process.pid}`;
+  const made =
+    spawnSync("ip", ["netns", "add", name]).status === 0 && spawnSync("ip", ["netns", "exec", name, "true"]).status === 0;
+  spawnSync("ip", ["netns", "delete", name]);
+  return made;
 }
 
 /** The tpm2 provider's module and the library path it needs, when build/parts.sh has unpacked one and seen that it loads here. */
