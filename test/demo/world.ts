@@ -1,5 +1,5 @@
 // The demo's world: which real parts this machine gives the simulated board, and what is left out and why.
-import { needs, tpm2Provider } from "../lab/needs.ts";
+import { needs } from "../lab/needs.ts";
 import { type BoardNetwork, startBoardNetwork } from "../lab/netns.ts";
 import { type PtyPair, startPtyPair } from "../lab/pty.ts";
 import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/rig.ts";
@@ -49,10 +49,11 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
     : await startPtyPair(twoUsers ? { deviceUser: AGENT_UID } : {});
   undo.defer(() => cable?.stop());
   const rig = await buildRig({
+    tpm: tpm?.tcti,
     ...(network !== undefined && { hubAddress: network.hubAddress, boardPrefix: network.prefix }),
     agentConfig: {
       ...(cable !== undefined && { console: { path: cable.devicePath } }),
-      key: tpm === undefined ? { protection: "file" } : { protection: "auto", tpm: { tcti: tpm.tcti, ...tpm2Provider() } },
+      ...(tpm === undefined && { key: { protection: "file" } }),
     },
     onLine,
   });

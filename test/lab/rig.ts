@@ -11,6 +11,7 @@ import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
 import { operationAnswerSchema } from "../../agent/operations/format.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
 import { type Board, type BoardOptions, buildBoard } from "./board.ts";
+import { tpm2Provider } from "./needs.ts";
 import { eventually, type RunningProgram, startProgram } from "./process.ts";
 import { PROJECT } from "./sources.ts";
 
@@ -24,6 +25,8 @@ export interface RigOptions {
   readonly hubAddress?: string;
   /** Days a device certificate holds. */
   readonly hubArgs?: readonly string[];
+  /** The board's TPM, as tpm2-tss names it: the provider is installed on the board, and the key may lie in the TPM. */
+  readonly tpm?: string | undefined;
   /** Put over the agent's configuration. */
   readonly agentConfig?: Readonly<Record<string, unknown>>;
   readonly wardenConfig?: Readonly<Record<string, unknown>>;
@@ -84,6 +87,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const twoUsers = process.getuid?.() === 0;
   const node = await installNode(directory);
   await installBundles(directory);
+  const provider = options.tpm === undefined ? undefined : await installProvider(directory);
   const board = await buildBoard({
     directory,
     serial: "serial" in options ? options.serial : "SPG2-0A1B2C3D",
@@ -153,6 +157,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       localSocket: join(board.agentRun, "root.sock"),
       anchors: anchorsFile,
       enrolment: { connectTo: { host: address, port: ports.est } },
+      ...(provider !== undefined && { key: { protection: "auto", tpm: { tcti: options.tpm, ...provider } } }),
       ...settings.over.agentConfig,
       tunnel: { connectTo: { host: address, port: ports.mqtt }, ...tunnelOf(settings.over.agentConfig) },
     };
@@ -299,6 +304,17 @@ async function installNode(directory: string): Promise<string> {
   }
   await chmod(target, 0o755);
   return target;
+}
+
+/** OpenSSL's tpm2 provider, for the same reason. */
+async function installProvider(
+  directory: string,
+): Promise<{ readonly module: string; readonly libraryPath: string } | undefined> {
+  const provider = tpm2Provider();
+  if (provider === undefined) return undefined;
+  const libraryPath = join(directory, "opt", "tpm2");
+  await cp(provider.libraryPath, libraryPath, { recursive: true, verbatimSymlinks: true });
+  return { module: provider.module.replace(provider.libraryPath, libraryPath), libraryPath };
 }
 
 async function installBundles(directory: string): Promise<void> {

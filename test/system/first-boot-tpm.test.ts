@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { needs, tpm2Provider } from "../lab/needs.ts";
+import { needs } from "../lab/needs.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
 import { buildRig } from "../lab/rig.ts";
 import { startSwtpm } from "../lab/swtpm.ts";
@@ -20,7 +20,7 @@ test(
     const directory = await temporaryDirectory(t);
     let chip = await startSwtpm({ directory });
     t.teardown(() => chip.stop());
-    const rig = await buildRig({ agentConfig: { key: { protection: "auto", tpm: { tcti: chip.tcti, ...tpm2Provider() } } } });
+    const rig = await buildRig({ tpm: chip.tcti });
     t.teardown(() => rig.stop());
     const hub = await rig.startHub();
     await rig.startWarden();
