@@ -1,9 +1,16 @@
 // Policies and machines for tests of lockdown.
 import { generateKeyPairSync } from "node:crypto";
+import * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
+import { deviceIdSchema } from "../../hal/identity/format.ts";
 import type { UsbDevice, UsbState } from "../../hal/ports.ts";
 import { parsePolicy, type Policy } from "../../warden/lockdown/format/index.ts";
-import type { Snapshot } from "../../warden/lockdown/snapshot.ts";
-import type { Plugged } from "./usb-tree.ts";
+import { type Lockdown, type LockdownPorts, type News, openLockdown, type Snapshot } from "../../warden/lockdown/index.ts";
+import { orderKeyId, orderSchema, signOrder } from "../../warden/orders/format.ts";
+import { type FakeFirewall, fakeFirewall } from "./doors.ts";
+import { type FakeClock, fakeClock } from "./fake-clock.ts";
+import { type FakeFiles, fakeFiles } from "./fake-files.ts";
+import { type FakeUsbTree, fakeUsbTree, KEYBOARD, type Plugged, STICK } from "./usb-tree.ts";
 
 export const confirmer = generateKeyPairSync("ed25519");
 export const CONFIRM_KEY = confirmer.publicKey.export({ format: "der", type: "spki" }).toString("base64");
@@ -62,4 +69,80 @@ export function seen(port: string, device: Plugged, authorized = false, number =
     descriptors: `${vendor}${product}${interfaces.join()}`,
     claims: { vendor, product, serial, interfaces: [...interfaces].sort() },
   };
+}
+
+export const DEVICE_ID = v.parse(deviceIdSchema, "GW-4711");
+
+export interface LockdownRig {
+  readonly clock: FakeClock;
+  readonly files: FakeFiles;
+  readonly firewall: FakeFirewall;
+  readonly usb: FakeUsbTree;
+  readonly news: News[];
+  readonly faults: Fault[];
+  /** What the machine looks like; undefined: it can't be looked at. */
+  machine: Snapshot | undefined;
+  clockTrusted: boolean;
+  /** A start of the warden on this machine; `change` puts other ports in. */
+  open(change?: Partial<LockdownPorts>): Promise<Lockdown>;
+}
+
+/**
+ * A machine in memory with one USB controller, its stick and a keyboard plugged in before anything was locked.
+ * @param base null: an image without a policy that can be trusted.
+ */
+export function lockdownRig(
+  base: Policy | null = labPolicy({ network: { outbound: [{ protocol: "udp", ports: [53], to: "any" }] }, usb: {} }),
+): LockdownRig {
+  const rig: LockdownRig = {
+    clock: fakeClock(),
+    files: fakeFiles(),
+    firewall: fakeFirewall(),
+    usb: fakeUsbTree({
+      controllers: [{ name: "usb1", authorizedDefault: 1 }],
+      ports: ["1-1", "1-2", "1-3"].map((name) => ({ name, disabled: false, peer: undefined })),
+      devices: [seen("1-1", STICK, true), seen("1-3", KEYBOARD, true, 3)],
+    }),
+    news: [],
+    faults: [],
+    machine: labSnapshot(),
+    clockTrusted: true,
+    open: async (change = {}) =>
+      await openLockdown(
+        {
+          firewall: rig.firewall,
+          usb: rig.usb,
+          files: rig.files,
+          clock: rig.clock,
+          look: async () => {
+            if (rig.machine === undefined) throw new Fault("file.read-failed", "look at the machine: as planned");
+            return rig.machine;
+          },
+          clockTrusted: () => rig.clockTrusted,
+          tell: (news) => void rig.news.push(news),
+          report: (fault) => void rig.faults.push(fault),
+          ...change,
+        },
+        { deviceId: DEVICE_ID, base: base ?? undefined },
+      ),
+  };
+  return rig;
+}
+
+/** An order as an operator's tool writes it. */
+export function lockdownOrder(
+  trial: { readonly planHash: string; readonly nonce: string },
+  change: Readonly<Record<string, unknown>> = {},
+  key = confirmer,
+): Uint8Array {
+  const order = v.parse(orderSchema, {
+    v: 1,
+    deviceId: DEVICE_ID,
+    verb: "lockdown.confirm",
+    notAfter: "2026-01-01T01:00:00.000Z",
+    nonce: trial.nonce,
+    planHash: trial.planHash,
+    ...change,
+  });
+  return Buffer.from(JSON.stringify(signOrder(order, key.privateKey, orderKeyId(key.publicKey))));
 }

@@ -16,7 +16,7 @@ export const USB_INTERFACES_MAX = 32;
 export const USB_PORTS_MAX = 64;
 export const SERIAL_LINES_MAX = 16;
 export const CONFIRM_KEYS_MAX = 8;
-/** The time in which a policy must be confirmed, or it is taken back. */
+/** The time in which a policy must be confirmed, or it is taken back. [LCK-10] */
 export const CONFIRM_WITHIN_S_MIN = 30;
 export const CONFIRM_WITHIN_S_MAX = 600;
 export const CONFIRM_WITHIN_S_DEFAULT = 120;

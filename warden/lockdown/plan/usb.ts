@@ -68,21 +68,14 @@ function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: read
   if (claims === undefined) return "its descriptors make no sense";
   const rules = allow.filter((rule) => matches(rule, device));
   if (rules.length === 0) return `no rule for ${claimed(device)}`;
-  if (rules.every((rule) => rule.serial !== undefined && isCopied(device, devices)))
+  if (rules.every((rule) => rule.serial !== undefined && isCopied(device, rule, devices)))
     return `another device claims the serial number "${printable(claims.serial ?? "")}"`;
   return undefined;
 }
 
-/** Whoever copies a serial number is refused; which of them had it first is known by its being let in already. */
-function isCopied(device: UsbDevice, devices: readonly UsbDevice[]): boolean {
-  const { claims } = device;
-  const twins = devices.filter(
-    (other) =>
-      other !== device &&
-      other.claims?.serial === claims?.serial &&
-      other.claims?.vendor === claims?.vendor &&
-      other.claims?.product === claims?.product,
-  );
+/** Whoever copies a serial number is refused; which of them had it first is known by its being let in already. What no rule would let in anyway copies nothing. */
+function isCopied(device: UsbDevice, rule: UsbRule, devices: readonly UsbDevice[]): boolean {
+  const twins = devices.filter((other) => other !== device && matches({ ...rule, port: undefined }, other));
   return twins.length > 0 && (!device.authorized || twins.some(({ authorized }) => authorized));
 }
 

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "tap";
 import { linuxFirewall } from "../../../../hal/linux/firewall/index.ts";
 import { planLockdown } from "../../../../warden/lockdown/plan/index.ts";
-import type { Snapshot } from "../../../../warden/lockdown/snapshot.ts";
+import type { Snapshot } from "../../../../warden/lockdown/index.ts";
 import { noDoors, openDoors } from "../../../lab/doors.ts";
 import { labPolicy, labSnapshot } from "../../../lab/lockdown.ts";
 

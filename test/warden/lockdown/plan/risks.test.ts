@@ -1,8 +1,7 @@
 // Plans that would cut what must not be cut.
 import { test } from "tap";
 import { planLockdown, risksOf } from "../../../../warden/lockdown/plan/index.ts";
-import type { Snapshot } from "../../../../warden/lockdown/snapshot.ts";
-import { hubDoors } from "../../../../warden/lockdown/snapshot.ts";
+import { hubDoors, type Snapshot } from "../../../../warden/lockdown/index.ts";
 import { labPolicy, labSnapshot, seen } from "../../../lab/lockdown.ts";
 import { HUB } from "../../../lab/usb-tree.ts";
 

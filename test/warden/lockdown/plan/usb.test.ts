@@ -157,3 +157,11 @@ test("[LCK-7] for any tree: what shuts comes first, afterwards nothing is left t
   );
   t.pass("for all");
 });
+
+test("[LCK-8] a device that no rule lets in copies nothing: it can't shut the true one out", async (t) => {
+  const usb = { allow: [{ ...RULE, serial: "60A44C413FAE" }] };
+  t.same(
+    verdicts(usb, [seen("1-1", STICK), seen("1-2", BAD_STICK, true, 3)]).map(([, authorized]) => authorized),
+    [true, false],
+  );
+});

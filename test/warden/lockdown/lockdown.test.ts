@@ -1,0 +1,219 @@
+// A policy on trial: tried, confirmed, taken back; with nobody but the warden there.
+import { test } from "tap";
+import { planHash } from "../../../warden/lockdown/format/index.ts";
+import type { Lockdown } from "../../../warden/lockdown/index.ts";
+import { planLockdown } from "../../../warden/lockdown/plan/index.ts";
+import { labPolicy, labSnapshot, lockdownOrder, lockdownRig, policyBytes, seen } from "../../lab/lockdown.ts";
+import { BAD_STICK, STICK } from "../../lab/usb-tree.ts";
+
+const at = (lockdown: Lockdown): string => lockdown.status().at;
+const authorized = (rig: ReturnType<typeof lockdownRig>): readonly string[] =>
+  rig.usb.state.devices.filter((device) => device.authorized).map(({ port }) => port);
+
+test("[LCK-7] a start puts the base policy in force: controllers shut, what no rule names withdrawn", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  t.equal(at(lockdown), "base");
+  t.equal(rig.firewall.table, lockdown.inForce()?.firewall);
+  t.same(rig.usb.state.controllers, [{ name: "usb1", authorizedDefault: 0 }]);
+  t.same(authorized(rig), []);
+  t.equal(rig.files.contents.size, 0, "nothing to remember");
+});
+
+test("[LCK-10] a policy is tried with its intent on disk first, then confirmed, and stays through a restart", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const seenAtReplace: (string | undefined)[] = [];
+  const { replace } = rig.firewall;
+  rig.firewall.replace = async (table) => {
+    seenAtReplace.push(Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString());
+    await replace(table);
+  };
+  const trial = await lockdown.propose(policyBytes(), 7);
+  t.match(seenAtReplace[0], `"pending":{"counter":7,"planHash":"${trial.planHash}"}`);
+  t.same(authorized(rig), ["1-1"], "the stick that the policy names");
+  t.equal(at(lockdown), "pending");
+  t.equal(lockdown.status().trial?.confirmWithinMs, 60_000);
+  await lockdown.confirm(lockdownOrder(trial));
+  t.equal(at(lockdown), "confirmed");
+  await rig.clock.advance(600_000);
+  t.equal(at(lockdown), "confirmed", "the timer is off");
+  const again = await rig.open();
+  t.match(again.status(), { at: "confirmed", counter: 7, planHash: trial.planHash });
+  t.same(
+    rig.news.map(({ kind }) => kind),
+    ["pending", "confirmed"],
+  );
+});
+
+test("[LCK-11] nobody confirms, the agent is dead: the warden's own timer takes it back", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const before = rig.firewall.table;
+  const trial = await lockdown.propose(policyBytes(), 7);
+  await rig.clock.set(Date.UTC(2099, 0, 1)); // the wall clock has no say in it
+  await rig.clock.advance(59_999);
+  t.equal(at(lockdown), "pending");
+  await rig.clock.advance(1);
+  t.match(lockdown.status(), { at: "base", reverted: { planHash: trial.planHash, reason: "deadline" } });
+  t.equal(rig.firewall.table, before);
+  t.same(authorized(rig), []);
+  t.same(rig.news.at(-1), { kind: "reverted", planHash: trial.planHash, reason: "deadline" });
+  await t.rejects(lockdown.confirm(lockdownOrder(trial)), { code: "lockdown.not-pending" });
+  t.equal(Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString(), '{"v":1}');
+});
+
+test("[LCK-11] it is taken back to the last confirmed policy, not to the base", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
+  const confirmed = rig.firewall.table;
+  await lockdown.propose(policyBytes({ network: { outbound: [{ protocol: "udp", ports: [53], to: "any" }] } }), 8);
+  t.not(rig.firewall.table, confirmed);
+  await rig.clock.advance(60_000);
+  t.match(lockdown.status(), { at: "confirmed", counter: 7 });
+  t.equal(rig.firewall.table, confirmed);
+});
+
+test("[LCK-12] a late confirmation is refused though the timer has not run yet", async (t) => {
+  const rig = lockdownRig();
+  let lateMs = 0;
+  const lockdown = await rig.open({ clock: { ...rig.clock, monotonicMs: () => rig.clock.monotonicMs() + lateMs } });
+  const trial = await lockdown.propose(policyBytes(), 7);
+  lateMs = 60_000;
+  await t.rejects(lockdown.confirm(lockdownOrder(trial)), { code: "lockdown.not-pending" });
+  t.match(lockdown.status(), { at: "base", reverted: { reason: "deadline" } });
+});
+
+test("[LCK-10] one trial at a time", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const [first, second] = await Promise.allSettled([lockdown.propose(policyBytes(), 7), lockdown.propose(policyBytes(), 8)]);
+  t.equal(first.status, "fulfilled");
+  t.match(second, { status: "rejected", reason: { code: "lockdown.busy" } });
+  t.equal(lockdown.status().counter, 7);
+});
+
+test("[LCK-3] a policy that would cut the hub off, or is none, changes nothing", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const before = rig.firewall.history.length;
+  await t.rejects(lockdown.propose(policyBytes({ links: [{ name: "eth1" }] }), 7), { code: "lockdown.unsafe", message: /eth0/u });
+  await t.rejects(lockdown.propose(policyBytes({ mode: "off" }), 7), { code: "lockdown.invalid" });
+  t.equal(rig.firewall.history.length, before);
+  t.equal(rig.files.contents.size, 0);
+  const preview = await lockdown.preview(policyBytes({ links: [{ name: "eth1" }] }));
+  t.equal(preview.risks.length, 1, "a preview tells");
+  t.equal(planHash(preview.plan), preview.planHash);
+  t.equal(at(lockdown), "base");
+});
+
+test("[LCK-11] a table that the kernel refuses, or that is not in force afterwards, is taken back at once", async (t) => {
+  for (const spoil of ["check", "replace", "distort"] as const) {
+    const rig = lockdownRig();
+    const lockdown = await rig.open();
+    const before = rig.firewall.table;
+    if (spoil === "distort") {
+      const { read } = rig.firewall;
+      rig.firewall.read = async () =>
+        rig.firewall.table === before ? await read() : (await read())?.replace("policy drop", "policy accept");
+    } else rig.firewall.refuse(spoil);
+    const code = spoil === "distort" ? "lockdown.not-in-force" : "firewall.refused";
+    await t.rejects(lockdown.propose(policyBytes(), 7), { code });
+    t.match(lockdown.status(), { at: "base", reverted: { reason: code } }, spoil);
+    t.equal(rig.firewall.table, before, spoil);
+    t.same(authorized(rig), [], spoil);
+  }
+});
+
+test("[LCK-10] without a record of the intent nothing is tried", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const before = rig.firewall.table;
+  rig.files.faults.failAlways("file.no-space");
+  await t.rejects(lockdown.propose(policyBytes(), 7), { code: "file.no-space" });
+  t.equal(at(lockdown), "base");
+  t.equal(new Set(rig.firewall.history).size, 1, "the table was never another one");
+  t.equal(rig.firewall.table, before);
+});
+
+test("[LCK-12] a confirmation that can't be recorded is none", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const trial = await lockdown.propose(policyBytes(), 7);
+  rig.files.faults.failAt(1, "file.no-space");
+  await t.rejects(lockdown.confirm(lockdownOrder(trial)), { code: "lockdown.not-pending" });
+  t.match(lockdown.status(), { at: "base", reverted: { reason: "file.no-space" } });
+});
+
+test("[LCK-1] where not even the confirmed policy can be put in force everything is shut, and tried again", async (t) => {
+  const rig = lockdownRig();
+  rig.machine = undefined;
+  const lockdown = await rig.open();
+  t.equal(at(lockdown), "shut");
+  t.equal(
+    rig.firewall.table,
+    planLockdown(undefined, { ...labSnapshot(), links: [], hub: [] }).firewall,
+    "no packet passes a machine that can't be looked at",
+  );
+  t.same(authorized(rig), []);
+  rig.machine = labSnapshot();
+  await rig.clock.advance(60_000);
+  t.equal(at(lockdown), "base");
+  t.same(rig.news, [{ kind: "shut", code: "file.read-failed" }]);
+});
+
+test("[LCK-1] without a base policy, or with a record that is none of ours, the device is shut and can be mended", async (t) => {
+  const rig = lockdownRig(null);
+  rig.files.contents.set("lockdown.json", Buffer.from('{"confirmed":{"open":true},"v":1}'));
+  const lockdown = await rig.open();
+  t.equal(lockdown.inForce()?.mode, "shut");
+  t.equal(rig.faults[0]?.code, "schema.invalid");
+  await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
+  t.equal(at(lockdown), "confirmed");
+});
+
+test("[LCK-5] what others change in the table is put right, and so is a controller that appears or a device that is plugged in", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
+  const table = rig.firewall.table;
+  const loads = rig.firewall.history.length;
+  await lockdown.recheck();
+  t.equal(rig.firewall.history.length, loads, "nothing to do, nothing done");
+  rig.firewall.table = undefined;
+  rig.usb.state = {
+    controllers: [...rig.usb.state.controllers, { name: "usb2", authorizedDefault: 1 }],
+    ports: rig.usb.state.ports,
+    devices: [seen("1-1", STICK, false, 9), seen("2-1", BAD_STICK, true)],
+  };
+  await lockdown.recheck();
+  t.equal(rig.firewall.table, table);
+  t.same(
+    rig.usb.state.controllers.map(({ authorizedDefault }) => authorizedDefault),
+    [0, 0],
+  );
+  t.same(authorized(rig), ["1-1"]);
+});
+
+test("[LCK-11] the owner of a confirm key can take a trial back at once, and stopping the warden does", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  const before = rig.firewall.table;
+  const trial = await lockdown.propose(policyBytes(), 7);
+  await lockdown.revert(lockdownOrder(trial, { verb: "lockdown.revert" }));
+  t.match(lockdown.status(), { at: "base", reverted: { reason: "ordered" } });
+  await lockdown.propose(policyBytes(), 7);
+  await lockdown.stop();
+  t.equal(rig.firewall.table, before);
+  t.equal(rig.clock.sleeping, 0, "no timer is left");
+  t.match(lockdown.status(), { at: "base", reverted: { reason: "stopped" } });
+});
+
+test("[LCK-10] the time to confirm is the policy's", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  await lockdown.propose(policyBytes({ confirmWithinS: 600 }), 7);
+  t.equal(rig.clock.nextWakeMs, 600_000);
+  t.equal(labPolicy({ confirmWithinS: undefined }).confirmWithinS, 120);
+});

@@ -1,0 +1,150 @@
+// Carries out what the machine decides. [LCK-10] [LCK-11]
+import { randomBytes } from "node:crypto";
+import { asFault, type Fault } from "../../hal/fault.ts";
+import { applyPlan, isInForce, shutBy } from "./apply.ts";
+import { type Plan, planHash, type Policy } from "./format/index.ts";
+import { NONCE_BYTES } from "./limits.ts";
+import type { Effect, Event } from "./machine.ts";
+import { type Difference, differenceOf, planLockdown, risksOf } from "./plan/index.ts";
+import type { LockdownPorts, LockdownSettings } from "./ports.ts";
+import { type Accepted, writeRecord } from "./record.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export interface Preview {
+  readonly plan: Plan;
+  readonly planHash: string;
+  /** What it would cut; with any of these it is refused. */
+  readonly risks: readonly string[];
+  readonly difference: Difference;
+}
+
+export interface Effects {
+  /** @returns what became of it, for an effect that has an outcome. */
+  perform(effect: Effect): Promise<Event | undefined>;
+  preview(policy: Policy): Promise<Preview>;
+  /** Puts `plan`, or the plan of what was accepted, in force where it is not. @returns why it can't be; undefined when it is. */
+  restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined>;
+  inForce(): Plan | undefined;
+  /** The first failure since {@link forget}. */
+  failure(): Fault | undefined;
+  forget(): void;
+  /** No timer fires after this. */
+  still(): void;
+}
+
+/** @param onTimer gets the events of timers that ran out. */
+export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void): Effects {
+  const held: { plan: Plan | undefined; fault: Fault | undefined } = { plan: undefined, fault: undefined };
+  const deadline = timer(ports, onTimer);
+  const retry = timer(ports, onTimer);
+
+  const snapshot = async (): Promise<Snapshot> => ({ ...(await ports.look()), usb: await ports.usb.read() });
+  const planOf = async (accepted: Accepted | undefined): Promise<Plan> =>
+    planLockdown(accepted === undefined ? base : accepted.policy, await snapshot());
+  const put = async (plan: Plan): Promise<void> => {
+    const unopened = await applyPlan(plan, ports);
+    held.plan = plan;
+    unopened.forEach(ports.report);
+  };
+  const shut = async (): Promise<void> => {
+    held.plan = planLockdown(undefined, await snapshot().catch(() => BLIND)); // that it failed was reported when it failed first
+    await shutBy(held.plan, ports);
+  };
+  const attempt = async (work: () => Promise<void>): Promise<Fault | undefined> => {
+    try {
+      await work();
+      return undefined;
+    } catch (error) {
+      const fault = asFault(error, "assert.broken", "change the lockdown");
+      held.fault ??= fault;
+      ports.report(fault);
+      return fault;
+    }
+  };
+  const apply = async (work: () => Promise<void>): Promise<Event> => {
+    const fault = await attempt(work);
+    return fault === undefined ? applied(ports) : { kind: "apply-failed", code: fault.code };
+  };
+
+  return {
+    perform: async (effect) => {
+      switch (effect.do) {
+        case "record": {
+          const fault = await attempt(() => writeRecord(ports.files, effect.record));
+          return fault === undefined ? { kind: "recorded" } : { kind: "record-failed", code: fault.code };
+        }
+        case "apply-plan":
+          return await apply(() => put(effect.plan));
+        case "apply-accepted":
+          return await apply(async () => put(await planOf(effect.accepted)));
+        case "apply-shut":
+          await attempt(shut);
+          return undefined;
+        case "arm":
+          deadline.start(effect.forMs, { kind: "withdrawn", reason: "deadline" });
+          return undefined;
+        case "disarm":
+          deadline.stop();
+          return undefined;
+        case "try-again":
+          retry.start(effect.afterMs, { kind: "again" });
+          return undefined;
+        case "tell":
+          ports.tell(effect.news);
+          return undefined;
+      }
+    },
+    preview: async (policy) => {
+      const machine = await snapshot();
+      const plan = planLockdown(policy, machine);
+      return { plan, planHash: planHash(plan), risks: risksOf(plan, machine), difference: differenceOf(held.plan, plan) };
+    },
+    restore: (wanted) =>
+      attempt(async () => {
+        const plan = wanted !== undefined && "firewall" in wanted ? wanted : await planOf(wanted);
+        if (!(await isInForce(plan, ports))) await put(plan);
+      }),
+    inForce: () => held.plan,
+    failure: () => held.fault,
+    forget: () => {
+      held.fault = undefined;
+    },
+    still: () => {
+      deadline.stop();
+      retry.stop();
+    },
+  };
+}
+
+/** [LCK-1] A machine that can't be looked at: nothing at all passes. */
+const BLIND: Snapshot = {
+  links: [],
+  hub: [],
+  nameServers: [],
+  console: undefined,
+  usb: { controllers: [], ports: [], devices: [] },
+};
+
+/** The nonce is made now, so an order over it was given while the new policy was in force. [LCK-12] */
+function applied({ clock }: LockdownPorts): Event {
+  return { kind: "applied", monotonicMs: clock.monotonicMs(), nonce: randomBytes(NONCE_BYTES).toString("hex") };
+}
+
+interface Timer {
+  /** Ends the one that runs. */
+  start(forMs: number, event: Event): void;
+  stop(): void;
+}
+
+function timer({ clock }: LockdownPorts, onTimer: (event: Event) => void): Timer {
+  const held = { running: new AbortController() };
+  return {
+    start: (forMs, event) => {
+      held.running.abort();
+      held.running = new AbortController();
+      const { signal } = held.running;
+      void clock.sleep(forMs, signal).then(() => (signal.aborted ? undefined : onTimer(event)));
+    },
+    stop: () => held.running.abort(),
+  };
+}

@@ -1,0 +1,154 @@
+// Runs lockdown: settles what a start finds, tries what is offered, takes back what nobody confirms. Needs no agent for any of it. [LCK-10] [LCK-11] [LCK-12]
+import { asFault, Fault } from "../../hal/fault.ts";
+import { turns } from "../audit/turns.ts";
+import { createEffects, type Effects, type Preview } from "./effects.ts";
+import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
+import { type Event, next, start, type State, type Step } from "./machine.ts";
+import { type Expected, judgeOrder } from "./order.ts";
+import type { LockdownPorts, LockdownSettings } from "./ports.ts";
+import { type LockdownRecord, readRecord } from "./record.ts";
+import { type LockdownStatus, statusOf, type Trial } from "./status.ts";
+
+export interface Lockdown {
+  status(): LockdownStatus;
+  /** The plan in force. */
+  inForce(): Plan | undefined;
+  /** Changes nothing. @throws Fault `lockdown.invalid`. */
+  preview(policy: Uint8Array): Promise<Preview>;
+  /**
+   * Tries a policy whose signature was checked: in force when it resolves, taken back unless it is confirmed in time.
+   * @param counter of the TUF target that carries it.
+   * @throws Fault `lockdown.invalid`, `lockdown.unsafe`, `lockdown.busy`; what failed when it can't be put in force, and then what was confirmed before is.
+   */
+  propose(policy: Uint8Array, counter: number): Promise<Trial>;
+  /** @throws Fault `lockdown.not-pending`, also when it came too late; `order.*`, and then it is still being tried. */
+  confirm(order: Uint8Array): Promise<void>;
+  /** Takes the policy on trial back at once. @throws as {@link confirm}. */
+  revert(order: Uint8Array): Promise<void>;
+  /** Puts in force again what was changed by others, and judges what was plugged in. To be called on every USB event and now and then. */
+  recheck(): Promise<void>;
+  /** Takes back what nobody confirmed; what was confirmed stays in force when the program ends. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves when what should be in force is, or everything is shut: to be awaited before the network comes up. A machine that does not obey is reported, tried again
+ * later, and no reason not to open.
+ */
+export async function openLockdown(ports: LockdownPorts, settings: LockdownSettings): Promise<Lockdown> {
+  const inTurn = turns();
+  const effects: Effects = createEffects(ports, settings, (event) => {
+    inTurn(() => engine.handle(event)).catch((error: unknown) =>
+      ports.report(asFault(error, "assert.broken", "run a lockdown timer")),
+    );
+  });
+  const engine = createEngine(effects, start(await rememberedRecord(ports)));
+  await inTurn(engine.begin);
+  return {
+    status: () => statusOf(engine.state(), effects.inForce(), ports.clock.monotonicMs()),
+    inForce: () => effects.inForce(),
+    preview: (policy) => inTurn(async () => await effects.preview(parsePolicy(policy))),
+    propose: (policy, counter) => inTurn(() => propose(engine, effects, ports, policy, counter)),
+    confirm: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.confirm")),
+    revert: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.revert")),
+    recheck: () => inTurn(() => recheck(engine, effects)),
+    stop: () =>
+      inTurn(async () => {
+        await engine.handle({ kind: "withdrawn", reason: "stopped" });
+        effects.still();
+      }),
+  };
+}
+
+/** [LCK-1] A record that can't be trusted counts as none: the base policy holds, and the loss is told. */
+async function rememberedRecord({ files, report }: LockdownPorts): Promise<LockdownRecord | undefined> {
+  try {
+    return await readRecord(files);
+  } catch (error) {
+    report(asFault(error, "assert.broken", "read the lockdown record"));
+    return undefined;
+  }
+}
+
+/** The machine and its effects, one event after the other: whoever calls sees to it that calls do not overlap. */
+interface Engine {
+  state(): State;
+  begin(this: void): Promise<void>;
+  handle(event: Event): Promise<void>;
+}
+
+function createEngine(effects: Effects, first: Step): Engine {
+  const held: { state: State } = { state: first.state };
+  const run = async (step: Step): Promise<void> => {
+    held.state = step.state;
+    let outcome: Event | undefined;
+    for (const effect of step.effects) outcome = await effects.perform(effect);
+    if (outcome !== undefined) await run(next(held.state, outcome)); // no state comes twice without an event from outside
+  };
+  return {
+    state: () => held.state,
+    begin: () => run(first),
+    handle: async (event) => {
+      effects.forget();
+      await run(next(held.state, event));
+    },
+  };
+}
+
+async function propose(
+  engine: Engine,
+  effects: Effects,
+  { clock }: LockdownPorts,
+  bytes: Uint8Array,
+  counter: number,
+): Promise<Trial> {
+  const policy = parsePolicy(bytes);
+  const { at } = engine.state();
+  if (at !== "settled" && at !== "shut")
+    throw new Fault(
+      "lockdown.busy",
+      "propose a policy: another one is being tried; confirm it, revert it, or wait until it is taken back",
+    );
+  const { plan, planHash, risks } = await effects.preview(policy);
+  if (risks.length > 0)
+    throw new Fault("lockdown.unsafe", `propose a policy: it would cut what must not be cut: ${risks.join("; ")}`);
+  if (Buffer.byteLength(JSON.stringify(plan)) > PLAN_BYTES_MAX)
+    throw new Fault(
+      "lockdown.invalid",
+      `propose a policy: its plan has more than ${PLAN_BYTES_MAX} bytes; name ranges and prefixes`,
+    );
+  await engine.handle({ kind: "offered", offer: { accepted: { counter, planHash, policy }, plan } });
+  const { trial } = statusOf(engine.state(), plan, clock.monotonicMs());
+  if (trial === undefined) throw effects.failure() ?? new Fault("lockdown.not-in-force", "propose a policy: it is not in force");
+  return trial;
+}
+
+async function obey(
+  engine: Engine,
+  { clock, clockTrusted }: LockdownPorts,
+  { deviceId }: LockdownSettings,
+  order: Uint8Array,
+  verb: Expected["verb"],
+): Promise<void> {
+  const state = engine.state();
+  if (state.at !== "pending") throw new Fault("lockdown.not-pending", "order refused: no policy is being tried");
+  const { policy, planHash } = state.offer.accepted;
+  const nowMs = clockTrusted() ? clock.nowMs() : undefined;
+  const keyid = judgeOrder(order, policy, { verb, deviceId, nonce: state.nonce, planHash, nowMs });
+  if (verb === "lockdown.revert") return await engine.handle({ kind: "withdrawn", reason: "ordered" });
+  await engine.handle({ kind: "confirmed", monotonicMs: clock.monotonicMs(), keyid });
+  const after = engine.state();
+  if (after.at !== "settled" || after.previous !== state.offer.accepted)
+    throw new Fault(
+      "lockdown.not-pending",
+      "order refused: it came too late or could not be recorded; the policy was taken back",
+    );
+}
+
+async function recheck(engine: Engine, effects: Effects): Promise<void> {
+  const state = engine.state();
+  if (state.at === "shut") return await engine.handle({ kind: "again" });
+  const fault = await effects.restore(state.at === "pending" ? state.offer.plan : state.previous);
+  if (fault !== undefined)
+    await engine.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "again" });
+}

@@ -1,0 +1,200 @@
+// The life of a policy: settled -> intending -> applying -> pending -> confirming -> settled; from each of them back, by what was confirmed before. Pure: time and
+// chance arrive in events, effects leave as data. [LCK-10] [LCK-11] [LCK-12]
+import type { FaultCode } from "../../hal/fault.ts";
+import type { Plan } from "./format/index.ts";
+import { RETRY_MS } from "./limits.ts";
+import type { Accepted, LockdownRecord } from "./record.ts";
+
+export interface Offer {
+  readonly accepted: Accepted;
+  /** As its hash was told to whoever confirms: it is applied as it is, and not planned anew. */
+  readonly plan: Plan;
+}
+
+/** What became of the last policy that was tried and not kept. */
+export interface Reverted {
+  readonly planHash: string;
+  readonly reason: "deadline" | "restarted" | "stopped" | "ordered" | FaultCode;
+}
+
+export type State =
+  /** `accepted` is in force; undefined: the base policy. */
+  | { readonly at: "settled"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
+  | { readonly at: "intending"; readonly previous: Accepted | undefined; readonly offer: Offer }
+  | { readonly at: "applying"; readonly previous: Accepted | undefined; readonly offer: Offer }
+  | {
+      readonly at: "pending";
+      readonly previous: Accepted | undefined;
+      readonly offer: Offer;
+      readonly nonce: string;
+      readonly confirmByMs: number;
+    }
+  | { readonly at: "confirming"; readonly previous: Accepted | undefined; readonly offer: Offer; readonly keyid: string }
+  | { readonly at: "reverting"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
+  /** What was tried is out of force, the record still speaks of it. */
+  | { readonly at: "forgetting"; readonly previous: Accepted | undefined; readonly reverted: Reverted }
+  /** Not even what was confirmed can be put in force. */
+  | { readonly at: "shut"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined };
+
+/** Times are monotonic milliseconds. */
+export type Event =
+  | { readonly kind: "offered"; readonly offer: Offer }
+  | { readonly kind: "recorded" }
+  | { readonly kind: "record-failed"; readonly code: FaultCode }
+  | { readonly kind: "applied"; readonly monotonicMs: number; readonly nonce: string }
+  | { readonly kind: "apply-failed"; readonly code: FaultCode }
+  /** An order that was checked [LCK-12]. */
+  | { readonly kind: "confirmed"; readonly monotonicMs: number; readonly keyid: string }
+  | { readonly kind: "withdrawn"; readonly reason: Exclude<Reverted["reason"], "restarted"> }
+  /** What was in force is found to be so no more, or the wait after a failure is over. */
+  | { readonly kind: "again" };
+
+export type Effect =
+  | { readonly do: "record"; readonly record: LockdownRecord }
+  | { readonly do: "apply-plan"; readonly plan: Plan }
+  /** Planned anew: the machine may have changed since. */
+  | { readonly do: "apply-accepted"; readonly accepted: Accepted | undefined }
+  | { readonly do: "apply-shut" }
+  | { readonly do: "arm"; readonly forMs: number }
+  | { readonly do: "disarm" }
+  | { readonly do: "try-again"; readonly afterMs: number }
+  | { readonly do: "tell"; readonly news: News };
+
+/** For the audit trail. */
+export type News =
+  | { readonly kind: "pending"; readonly planHash: string; readonly counter: number; readonly confirmWithinS: number }
+  | { readonly kind: "confirmed"; readonly planHash: string; readonly counter: number; readonly keyid: string }
+  | { readonly kind: "reverted"; readonly planHash: string; readonly reason: Reverted["reason"] }
+  | { readonly kind: "shut"; readonly code: FaultCode };
+
+/** At most one effect of a step has an outcome (record, apply-plan, apply-accepted): the last. Its event comes before any other. */
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+/** [LCK-11] Whatever the record says was confirmed is put in force first; a policy that was being tried is not. */
+export function start(record: LockdownRecord | undefined): Step {
+  const pending = record?.pending;
+  return revert(record?.confirmed, pending === undefined ? undefined : { planHash: pending.planHash, reason: "restarted" });
+}
+
+/** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
+export function next(state: State, event: Event): Step {
+  switch (event.kind) {
+    case "offered":
+      return onOffered(state, event.offer);
+    case "recorded":
+      return onRecorded(state);
+    case "record-failed":
+      if (state.at === "intending" || state.at === "confirming") return failed(state.previous, state.offer, event.code);
+      // on the disk it is still being tried: the next start takes it back once more, which changes nothing
+      return state.at === "forgetting" ? settle(state.previous, state.reverted) : same(state);
+    case "applied":
+      return onApplied(state, event.monotonicMs, event.nonce);
+    case "apply-failed":
+      if (state.at === "applying") return failed(state.previous, state.offer, event.code);
+      return state.at === "reverting" ? shut(state, event.code) : same(state);
+    case "confirmed":
+      return onConfirmed(state, event.monotonicMs, event.keyid);
+    case "withdrawn":
+      if (state.at !== "pending") return same(state);
+      return withEffects([{ do: "disarm" }], failed(state.previous, state.offer, event.reason));
+    case "again":
+      return state.at === "shut" || state.at === "settled" ? revert(state.previous, state.reverted, state.at) : same(state);
+  }
+}
+
+/** [LCK-10] Intent first. One at a time; what is shut can be mended by an offer. */
+function onOffered(state: State, offer: Offer): Step {
+  if (state.at !== "settled" && state.at !== "shut") return same(state);
+  const { previous } = state;
+  const { counter, planHash } = offer.accepted;
+  return {
+    state: { at: "intending", previous, offer },
+    effects: [{ do: "record", record: { ...recordOf(previous), pending: { counter, planHash } } }],
+  };
+}
+
+function onRecorded(state: State): Step {
+  switch (state.at) {
+    case "intending": {
+      const { previous, offer } = state;
+      return { state: { at: "applying", previous, offer }, effects: [{ do: "apply-plan", plan: offer.plan }] };
+    }
+    case "confirming": {
+      const { accepted } = state.offer;
+      const news: News = { kind: "confirmed", planHash: accepted.planHash, counter: accepted.counter, keyid: state.keyid };
+      return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "tell", news }] };
+    }
+    case "forgetting":
+      return settle(state.previous, state.reverted);
+    default:
+      return same(state);
+  }
+}
+
+function onApplied(state: State, monotonicMs: number, nonce: string): Step {
+  if (state.at === "reverting") {
+    const { previous, reverted } = state;
+    if (reverted === undefined) return settle(previous, undefined);
+    return { state: { at: "forgetting", previous, reverted }, effects: [{ do: "record", record: recordOf(previous) }] };
+  }
+  if (state.at !== "applying") return same(state);
+  const { previous, offer } = state;
+  const { counter, planHash, policy } = offer.accepted;
+  const forMs = policy.confirmWithinS * 1000;
+  return {
+    state: { at: "pending", previous, offer, nonce, confirmByMs: monotonicMs + forMs },
+    effects: [
+      { do: "arm", forMs },
+      { do: "tell", news: { kind: "pending", planHash, counter, confirmWithinS: policy.confirmWithinS } },
+    ],
+  };
+}
+
+/** [LCK-12] In time, by the monotonic clock, also where the timer is late. */
+function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
+  if (state.at !== "pending") return same(state);
+  const { previous, offer, confirmByMs } = state;
+  if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm" }], failed(previous, offer, "deadline"));
+  return {
+    state: { at: "confirming", previous, offer, keyid },
+    effects: [{ do: "disarm" }, { do: "record", record: recordOf(offer.accepted) }],
+  };
+}
+
+/** [LCK-11] Out of force first, then out of the record: cut between the two, the next start does both again. */
+function failed(previous: Accepted | undefined, offer: Offer, reason: Reverted["reason"]): Step {
+  return revert(previous, { planHash: offer.accepted.planHash, reason });
+}
+
+/** @param from what was settled or shut has no news of a revert to tell. */
+function revert(previous: Accepted | undefined, reverted: Reverted | undefined, from?: "settled" | "shut"): Step {
+  const known = from === "settled" ? undefined : reverted;
+  return { state: { at: "reverting", previous, reverted: known }, effects: [{ do: "apply-accepted", accepted: previous }] };
+}
+
+function shut({ previous, reverted }: State & { readonly at: "reverting" }, code: FaultCode): Step {
+  return {
+    state: { at: "shut", previous, reverted },
+    effects: [{ do: "apply-shut" }, { do: "try-again", afterMs: RETRY_MS }, { do: "tell", news: { kind: "shut", code } }],
+  };
+}
+
+function settle(previous: Accepted | undefined, reverted: Reverted | undefined): Step {
+  const news: readonly Effect[] = reverted === undefined ? [] : [{ do: "tell", news: { kind: "reverted", ...reverted } }];
+  return { state: { at: "settled", previous, reverted }, effects: news };
+}
+
+function recordOf(confirmed: Accepted | undefined): LockdownRecord {
+  return { v: 1, confirmed };
+}
+
+function withEffects(before: readonly Effect[], { state, effects }: Step): Step {
+  return { state, effects: [...before, ...effects] };
+}
+
+function same(state: State): Step {
+  return { state, effects: [] };
+}

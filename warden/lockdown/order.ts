@@ -1,0 +1,41 @@
+// Whose word confirms or takes back: an order under a key that the policy itself names, over this device, this try and this plan. [LCK-12]
+import { Fault } from "../../hal/fault.ts";
+import { type Order, openOrder, orderKeyId } from "../orders/format.ts";
+import { confirmKey, type Policy } from "./format/index.ts";
+
+export interface Expected {
+  readonly verb: "lockdown.confirm" | "lockdown.revert";
+  readonly deviceId: string;
+  readonly nonce: string;
+  readonly planHash: string;
+  /** Wall clock; undefined while it can't be trusted: then the nonce alone bounds the order's life. [OPS-7] */
+  readonly nowMs: number | undefined;
+}
+
+/**
+ * @returns the id of the key that signed.
+ * @throws Fault `order.invalid`, `order.bad-signature`, `order.replayed` for another try's nonce, `order.expired`.
+ */
+export function judgeOrder(encoded: Uint8Array, policy: Policy, expected: Expected): string {
+  const keys = new Map(
+    policy.confirmKeys.flatMap((text) => {
+      const key = confirmKey(text);
+      return key === undefined ? [] : [[orderKeyId(key), key] as const];
+    }),
+  );
+  const { order, keyid } = openOrder(encoded, keys);
+  const { verb, deviceId, nonce, planHash, nowMs } = expected;
+  const other = otherThan(order, { verb, deviceId, planHash });
+  if (other !== undefined) throw new Fault("order.invalid", `order refused: ${other}`);
+  if (order.nonce !== nonce)
+    throw new Fault("order.replayed", "order refused: its nonce is not the one of the policy that is being tried now");
+  if (nowMs !== undefined && nowMs > Date.parse(order.notAfter))
+    throw new Fault("order.expired", `order refused: it was good until ${order.notAfter}`);
+  return keyid;
+}
+
+function otherThan(order: Order, wanted: Pick<Expected, "verb" | "deviceId" | "planHash">): string | undefined {
+  for (const member of ["verb", "deviceId", "planHash"] as const)
+    if (order[member] !== wanted[member]) return `its ${member} is "${order[member] ?? "none"}", expected "${wanted[member]}"`;
+  return undefined;
+}

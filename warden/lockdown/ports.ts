@@ -1,0 +1,27 @@
+// What lockdown needs of the warden and of the machine.
+import type { Fault } from "../../hal/fault.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import type { Clock, DurableFiles } from "../../hal/ports.ts";
+import type { Executors } from "./apply.ts";
+import type { Policy } from "./format/index.ts";
+import type { News } from "./machine.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export interface LockdownPorts extends Executors {
+  readonly files: DurableFiles;
+  readonly clock: Clock;
+  /** The machine but its USB tree. */
+  readonly look: () => Promise<Omit<Snapshot, "usb">>;
+  /** Whether the wall clock may judge an order's time. */
+  readonly clockTrusted: () => boolean;
+  /** For the audit trail. */
+  readonly tell: (news: News) => void;
+  /** Failures, also those that stop nothing. */
+  readonly report: (fault: Fault) => void;
+}
+
+export interface LockdownSettings {
+  readonly deviceId: DeviceId;
+  /** The image's policy, before any other is confirmed; undefined when it can't be trusted: then everything is shut but the way to the hub. */
+  readonly base: Policy | undefined;
+}

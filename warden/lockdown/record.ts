@@ -1,0 +1,37 @@
+// What lockdown remembers across restarts: the confirmed policy, and that another one is being tried. One file, so one write is one step. [LCK-10] [LCK-11]
+import * as v from "valibot";
+import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import type { DurableFiles } from "../../hal/ports.ts";
+import { policySchema } from "./format/index.ts";
+import { RECORD_BYTES_MAX } from "./limits.ts";
+
+const NAME = "lockdown.json";
+
+const planHashSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/u));
+const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const recordSchema = v.strictObject({
+  v: v.literal(1),
+  /** undefined: none yet, the image's base policy holds. */
+  confirmed: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema, policy: policySchema })),
+  /** Written before the first change: whoever finds it takes the change back. [LCK-10] */
+  pending: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema })),
+});
+export type LockdownRecord = v.InferOutput<typeof recordSchema>;
+
+/** A policy somebody confirmed. `counter` is that of the TUF target that carried it, `planHash` that of the plan that was confirmed. */
+export type Accepted = NonNullable<LockdownRecord["confirmed"]>;
+
+/** @returns undefined when there is none. @throws Fault `schema.invalid`, `json.*` for one that can't be trusted, and those of {@link DurableFiles.get}. */
+export async function readRecord(files: DurableFiles): Promise<LockdownRecord | undefined> {
+  const bytes = await files.get(NAME, RECORD_BYTES_MAX);
+  return bytes === undefined
+    ? undefined
+    : check(recordSchema, parseCanonicalJson(bytes, RECORD_BYTES_MAX, "lockdown record"), "lockdown record");
+}
+
+/** @throws Fault of {@link DurableFiles.put}. */
+export async function writeRecord(files: DurableFiles, record: LockdownRecord): Promise<void> {
+  await files.put(NAME, Buffer.from(canonicalJson(record)));
+}

@@ -1,0 +1,40 @@
+// Lockdown as status pages and operators see it.
+import { type Plan, planHash } from "./format/index.ts";
+import type { Reverted, State } from "./machine.ts";
+
+export interface Trial {
+  readonly planHash: string;
+  /** For the order that confirms it; made once it was in force. */
+  readonly nonce: string;
+  readonly confirmWithinMs: number;
+}
+
+export interface LockdownStatus {
+  readonly at: "base" | "confirmed" | "pending" | "shut" | "changing";
+  /** Of the policy in force; undefined: the base policy. */
+  readonly counter: number | undefined;
+  /** Of the plan in force. */
+  readonly planHash: string | undefined;
+  readonly trial: Trial | undefined;
+  /** What became of the last one that was tried and not kept. */
+  readonly reverted: Reverted | undefined;
+}
+
+export function statusOf(state: State, plan: Plan | undefined, monotonicMs: number): LockdownStatus {
+  const counter = state.previous?.counter;
+  const known = { counter, planHash: plan === undefined ? undefined : planHash(plan), trial: undefined, reverted: undefined };
+  switch (state.at) {
+    case "settled":
+      return { ...known, at: counter === undefined ? "base" : "confirmed", reverted: state.reverted };
+    case "pending":
+      return { ...known, at: "pending", counter: state.offer.accepted.counter, trial: trialOf(state, monotonicMs) };
+    case "shut":
+      return { ...known, at: "shut", counter: undefined, reverted: state.reverted };
+    default:
+      return { ...known, at: "changing" };
+  }
+}
+
+function trialOf({ offer, nonce, confirmByMs }: State & { readonly at: "pending" }, monotonicMs: number): Trial {
+  return { planHash: offer.accepted.planHash, nonce, confirmWithinMs: Math.max(0, confirmByMs - monotonicMs) };
+}
