@@ -140,12 +140,7 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
   }
 
   /** From one enrolment to the loss of its certificate. */
-  async function keep(
-    certificate: DeviceCertificate,
-    identity: DeviceIdentity,
-    auditKey: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async function keep(certificate: DeviceCertificate, identity: DeviceIdentity, signal: AbortSignal): Promise<void> {
     const { store, clock, random, enroller, authority, clockTrusted } = parts;
     const key = await settleKey();
     held.current = certificate;
@@ -156,8 +151,10 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
       random,
       clockTrusted,
       expected: { deviceId: identity.id, publicKey: key.publicKey, authority },
-      renew: async (current) =>
-        enroller.renew(await signRequest(identity, key, { auditKey, enterpriseNumber: parts.enterpriseNumber }), current),
+      renew: async (current) => {
+        const { auditKey } = await warden.call("identity.read", {}); // another one since a new epoch of the log has begun [AUD-10]
+        return enroller.renew(await signRequest(identity, key, { auditKey, enterpriseNumber: parts.enterpriseNumber }), current);
+      },
       tlsKey: () => key.tlsKey(),
     });
     held.renewal = renewal;
@@ -225,7 +222,7 @@ export function createIdentityKeeper(parts: KeeperParts): IdentityKeeper {
       if (told === undefined) return;
       for (let again = false; !signal.aborted; again = true) {
         const certificate = await enrol(told.identity, told.auditKey, again, signal);
-        if (certificate !== undefined) await keep(certificate, told.identity, told.auditKey, signal);
+        if (certificate !== undefined) await keep(certificate, told.identity, signal);
       }
     },
     async credentials() {
