@@ -55,13 +55,16 @@ export interface Witnessed {
 }
 
 /**
- * Waits until the hub has witnessed records of all `events`, has it verify the whole trail, and looks that no record is missing in it.
+ * Waits until the hub has witnessed records of all `events` (of one that is named twice, two), has it verify the whole trail, and looks that no record is missing in it.
  * @returns the trail. @throws Fault `process.failed` when the trail is not whole.
  */
 export async function verifiedTrail(rig: Rig, id: string, events: readonly string[]): Promise<readonly Witnessed[]> {
   const trail = await eventually(`${events.join(", ")} in the trail of "${id}" at the hub`, async () => {
     const records = await trailOf(rig, id);
-    const missing = events.filter((event) => !records.some((record) => record.event === event));
+    const missing = lacking(
+      events,
+      records.map(({ event }) => event),
+    );
     if (missing.length === 0) return records;
     throw new Fault("process.failed", `${missing.join(", ")} not among ${records.map(({ event }) => event).join(", ")}`);
   });
@@ -70,6 +73,15 @@ export async function verifiedTrail(rig: Rig, id: string, events: readonly strin
     if (seq !== at) throw new Fault("process.failed", `record ${seq} of "${id}" lies at ${at}`);
   });
   return trail;
+}
+
+function lacking(wanted: readonly string[], there: readonly string[]): readonly string[] {
+  const left = [...there];
+  return wanted.filter((event) => {
+    const at = left.indexOf(event);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
 }
 
 async function trailOf(rig: Rig, id: string): Promise<readonly Witnessed[]> {

@@ -42,7 +42,7 @@ test(
     await again.line(/life keyed -> requested/u);
     await again.line(/life .* -> connected/u);
 
-    const trail = await verifiedTrail(rig, ID, ["certificate.renewed", "enrolment.completed"]);
+    const trail = await verifiedTrail(rig, ID, ["certificate.renewed", "enrolment.completed", "enrolment.completed"]);
     t.equal(trail.filter(({ event }) => event === "enrolment.completed").length, 2);
     t.equal(trail.filter(({ event }) => event === "key.created").length, 1);
     t.same(await keysAtHub(rig, ID), [key], "no second key, no second approval");

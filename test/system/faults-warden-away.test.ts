@@ -33,7 +33,7 @@ test(
     t.match(await rig.status(), { life: "connected" });
 
     await rig.startWarden();
-    const trail = await verifiedTrail(rig, ID, ["tunnel.disconnected", "tunnel.refused"]);
+    const trail = await verifiedTrail(rig, ID, ["tunnel.refused", "tunnel.connected", "tunnel.connected"]);
     t.same(
       trail.filter(({ event }) => /^tunnel\./u.test(event)).map(({ event }) => event),
       ["tunnel.connected", "tunnel.disconnected", "tunnel.refused", "tunnel.connected"],

@@ -52,7 +52,7 @@ for (const startAt of ["1970-01-01T00:03:00.000Z", "2099-06-01T12:00:00.000Z"])
         at: new RegExp(`^${new Date().getUTCFullYear()}`, "u"),
       });
 
-      const trail = await verifiedTrail(rig, ID, ["time.set", "tunnel.connected"]);
+      const trail = await verifiedTrail(rig, ID, ["hub.untrusted", "time.set", "tunnel.connected"]);
       t.same(
         trail
           .filter(({ event }) => ["time.set", "hub.untrusted", "enrolment.completed"].includes(event))

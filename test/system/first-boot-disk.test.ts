@@ -2,7 +2,6 @@
 import { test } from "tap";
 import { needs } from "../lab/needs.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { eventually } from "../lab/process.ts";
 import { buildRig } from "../lab/rig.ts";
 import { mountSmallDisk } from "../lab/small-disk.ts";
 
@@ -33,30 +32,31 @@ test(
     for (let pages = 0; !connected && pages < FREE_PAGES_MAX; pages += 1) {
       disk.fill(pages);
       const agent = rig.launchAgent();
-      const outcome = (): string | undefined =>
-        agent.lines.find(
-          (line) =>
-            /no space|ENOSPC|-> connected|enrol\.pending/iu.test(line) && (approved === undefined || !/pending/u.test(line)),
+      const started = await agent.line(/started/u).then(
+        () => true,
+        () => false,
+      );
+      if (!started) {
+        t.match(
+          { ...(await agent.ended), said: agent.lines.join("\n") },
+          { code: 1, said: /file\.no-space: / },
+          `${pages} pages`,
         );
-      const ended = await Promise.race([agent.ended, eventually("an outcome", async () => outcome())]);
-      const line = outcome() ?? "";
-      if (typeof ended !== "string") t.equal(ended.code, 1, `${pages} pages: ${agent.lines.at(-1) ?? ""}`);
-      else {
-        if (/enrol\.pending/u.test(line)) {
-          approved = await approveOn(rig, hub, ID);
-          await agent.line(/no space|-> connected/iu);
-        }
-        connected = agent.lines.some((line) => / -> connected/u.test(line));
-        if (!connected) {
-          stuck.push(line);
-          t.match(
-            (await rig.status()).troubles.concat((await rig.status()).enrolment?.lastFault?.message ?? "").join("\n"),
-            /no space/iu,
-            `${pages} pages: ${line}`,
-          );
-        }
-        t.same(await agent.stop(), { code: 0, signal: null });
+        continue;
       }
+      const waitsForUs = approved === undefined ? /no space|-> connected|enrol\.pending/iu : /no space|-> connected/iu;
+      let line = await agent.line(waitsForUs);
+      if (/enrol\.pending/u.test(line)) {
+        approved = await approveOn(rig, hub, ID);
+        line = await agent.line(/no space|-> connected/iu);
+      }
+      connected = line.includes("-> connected");
+      if (!connected) {
+        stuck.push(line);
+        const { troubles, enrolment } = await rig.status();
+        t.match([...troubles, enrolment?.lastFault?.message].join("\n"), /no space/iu, `${pages} pages: ${line}`);
+      }
+      t.same(await agent.stop(), { code: 0, signal: null });
     }
     t.ok(connected, "with room it goes all the way");
     t.ok(stuck.length >= 2, `a running agent said so: ${stuck.join("; ")}`);

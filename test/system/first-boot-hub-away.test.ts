@@ -39,7 +39,7 @@ test(
     await rig.startHub();
     await again.line(/life disconnected -> connected/u, 30_000);
 
-    const trail = await verifiedTrail(rig, ID, ["tunnel.connected", "tunnel.disconnected"]);
+    const trail = await verifiedTrail(rig, ID, ["tunnel.connected", "tunnel.disconnected", "tunnel.connected"]);
     t.same(
       trail.filter(({ event }) => /^(?:key|birth|enrolment|tunnel)\./u.test(event)).map(({ event }) => event),
       [

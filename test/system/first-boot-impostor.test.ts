@@ -71,7 +71,13 @@ test(
     mqtt.point(rig.ports.mqtt);
     await third.line(/life disconnected -> connected/u, 30_000);
 
-    const trail = await verifiedTrail(rig, ID, ["tunnel.disconnected", "tunnel.connected"]);
+    const trail = await verifiedTrail(rig, ID, [
+      "hub.untrusted",
+      "hub.untrusted",
+      "hub.untrusted",
+      "tunnel.connected",
+      "tunnel.connected",
+    ]);
     const codes = trail.filter(({ event }) => event === "hub.untrusted").map(({ detail }) => detail["code"]);
     // met by the question for the time and by enrolment at about the same moment, each told once; then by the tunnel
     t.same([...new Set(codes)], ["tls.hub-name", "tls.hub-untrusted"], "each impostor is in the trail");

@@ -1,0 +1,95 @@
+// A serial line that brings garbage without end: the tunnel does not feel it, and the line is of use again afterwards. [CON-1] [CON-2]
+import { randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { test } from "tap";
+import { needs } from "../lab/needs.ts";
+import { approveOn, untilStatus, verifiedTrail } from "../lab/observe.ts";
+import { eventually } from "../lab/process.ts";
+import { startPtyPair } from "../lab/pty.ts";
+import { AGENT_UID, buildRig } from "../lab/rig.ts";
+
+const ID = "SPG2-0A1B2C3D";
+const RECORDS_OF_A_FLOOD_MAX = 100;
+const MEMORY_OF_A_FLOOD_BYTES_MAX = 64 * 1_048_576;
+
+/** What socat's pseudo-terminals hold is 4 KiB; a piece more in one direction, and socat waits for the agent that waits for socat. */
+const PIECE_BYTES = 1024;
+const PIECE_MS = 20;
+
+const FLOODS: Readonly<Record<string, Buffer>> = {
+  "random bytes": randomBytes(24_576),
+  "one line without end": Buffer.alloc(24_576, "x"),
+  "empty lines": Buffer.alloc(8192, "\r"),
+  "commands by the hundred": Buffer.from("status --json\r".repeat(400)),
+  "escape sequences": Buffer.from("\u001b[2J\u001b]0;title\u0007\u009b31m\r".repeat(400), "latin1"),
+};
+
+test(
+  "[CON-1] [CON-2] floods on the serial console disturb neither tunnel nor trail, and the console answers afterwards",
+  { skip: needs("bundles", "socat") },
+  async (t) => {
+    const twoUsers = process.getuid?.() === 0;
+    const cable = await startPtyPair(twoUsers ? { deviceUser: AGENT_UID } : {});
+    t.teardown(() => cable.stop());
+    const rig = await buildRig({ agentConfig: { console: { path: cable.devicePath } } });
+    t.teardown(() => rig.stop());
+    const hub = await rig.startHub();
+    await rig.startWarden();
+    const agent = await rig.startAgent();
+
+    const far = await open(cable.hostPath, "r+");
+    const seen = { screen: "", bytes: 0 };
+    const reading = createReadStream(cable.hostPath, { highWaterMark: 4096 });
+    reading.on("data", (chunk) => {
+      seen.bytes += chunk.length;
+      seen.screen = (seen.screen + chunk.toString("latin1")).slice(-65_536);
+    });
+    reading.on("error", () => undefined); // EIO: the cable was pulled
+    t.teardown(async () => {
+      reading.destroy();
+      await far.close();
+    });
+
+    const pour = async (bytes: Buffer): Promise<void> => {
+      for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
+        const screen = seen.bytes;
+        await far.write(bytes.subarray(at, at + PIECE_BYTES));
+        await sleep(PIECE_MS);
+        for (let last = screen; last !== seen.bytes; await sleep(PIECE_MS)) last = seen.bytes;
+      }
+    };
+
+    // while it boots
+    await pour(randomBytes(16_384));
+    await approveOn(rig, hub, ID);
+    await agent.line(/life .* -> connected/u);
+    const before = await untilStatus(rig, "a status", () => true);
+
+    for (const [what, bytes] of Object.entries(FLOODS)) {
+      await pour(bytes);
+      t.match(await rig.status(), { life: "connected", tunnel: { state: "connected", connections: 1 } }, what);
+    }
+    // nobody reads what it answers
+    reading.pause();
+    await far.write("help\r".repeat(200));
+    const after = await rig.status();
+    t.match(after, { life: "connected", tunnel: { connections: 1 }, audit: { dropped: 0 } }, "answers that nobody reads");
+    reading.resume();
+    const grown = after.system.agentResidentBytes - before.system.agentResidentBytes;
+    t.ok(grown < MEMORY_OF_A_FLOOD_BYTES_MAX, `${Math.round(grown / 1_048_576)} MiB more`);
+    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "a flood is not a flood in the trail");
+
+    await eventually("an answer on the console", async () => {
+      seen.screen = "";
+      await far.write("\r\rstatus\r");
+      await sleep(1500);
+      return /sallyport-agent\/\S+: CONNECTED/u.test(seen.screen) ? true : undefined;
+    });
+    await far.write("status\r".repeat(100));
+    t.same(await agent.stop(), { code: 0, signal: null }, "told to stop in the middle of it");
+    await (await rig.startAgent()).line(/life .* -> connected/u);
+    await verifiedTrail(rig, ID, ["input.refused", "agent.stopped"]);
+  },
+);
