@@ -1,24 +1,7 @@
 // What others may read of the trust core: the release tool that signs, tests that attack.
 export { canonicalBytes } from "./canonical.ts";
 export { keyIdOf, signatureOf, type TufKey, tufKeyOf } from "./keys.ts";
-export {
-  type Metadata,
-  parseMetadata,
-  rootSchema,
-  snapshotSchema,
-  targetsSchema,
-  timestampSchema,
-  TOP_LEVEL_ROLES,
-} from "./metadata.ts";
-export { momentMs, momentText } from "./moment.ts";
+export { TOP_LEVEL_ROLES } from "./metadata.ts";
+export { momentText } from "./moment.ts";
 export { metadataName, targetName } from "./names.ts";
-export {
-  type Audience,
-  audienceSchema,
-  DELEGATED_ROLES,
-  hardwareSchema,
-  lineSchema,
-  type TargetCustom,
-  targetCustomSchema,
-  targetNameSchema,
-} from "./target.ts";
+export { DELEGATED_ROLES, lineSchema, type TargetCustom, targetCustomSchema, targetNameSchema } from "./target.ts";

@@ -1,0 +1,183 @@
+// The command line of `sallyport-release`. Exit codes: 0 done, 1 not done, 2 typed wrong.
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { Fault } from "../../hal/fault.ts";
+import { addTarget, type Said } from "./add.ts";
+import { initialise } from "./init.ts";
+import { publish } from "./publish.ts";
+import { signChanges } from "./sign.ts";
+
+export interface Terminal {
+  out(text: string): void;
+  err(text: string): void;
+  nowMs(): number;
+}
+
+interface Outcome {
+  /** For `--json`. */
+  readonly value: unknown;
+  readonly text: string;
+}
+
+interface Command {
+  readonly name: string;
+  readonly usage: string;
+  readonly help: string;
+  readonly options: ParseArgsOptionsConfig;
+  readonly args: number;
+  run(args: readonly string[], options: ReadonlyMap<string, readonly string[]>, nowMs: number): Promise<Outcome>;
+}
+
+const COMMANDS: readonly Command[] = [
+  {
+    name: "init",
+    usage: "init DIR",
+    help: "Makes a repository and its keys (ed25519): DIR/keys, to be kept offline, and DIR/repository. The root it names goes into the devices' image.",
+    options: {},
+    args: 1,
+    run: async ([dir = ""], _options, nowMs) => {
+      const made = await initialise(dir, nowMs);
+      const text = `made; put ${made.root} into the devices' image and ${made.keys} into a safe; next: sallyport-release add ${dir} ROLE/NAME FILE ...`;
+      return { value: made, text };
+    },
+  },
+  {
+    name: "add",
+    usage:
+      "add DIR ROLE/NAME FILE --hardware ID|any ... --audience everyone|tenant=T|device=ID|group=G ... [--line L] [--counter N] [--floor-after-commit N]",
+    help: "Adds a file as a target of the role os, app, policy, operators or hub. Without --audience it is for no device. The line is the role and the counter the next one, unless told otherwise.",
+    options: {
+      hardware: { type: "string", multiple: true },
+      audience: { type: "string", multiple: true },
+      line: { type: "string" },
+      counter: { type: "string" },
+      "floor-after-commit": { type: "string" },
+    },
+    args: 3,
+    run: async ([dir = "", target = "", file = ""], options) => {
+      const added = await addTarget(dir, target, file, saidBy(target, options));
+      const whom = added.custom.audience === undefined ? "for no device: it has no --audience" : "staged";
+      const { line, counter } = added.custom;
+      return {
+        value: added,
+        text: `${target} (${line} ${counter}, ${added.length} bytes) ${whom}; next: sallyport-release sign ${dir}`,
+      };
+    },
+  },
+  {
+    name: "sign",
+    usage: "sign DIR [--role ROLE ...]",
+    help: "Signs what was added, with the keys in DIR/keys. --role signs a role anew, for new dates: timestamp and snapshot before their 90 days are over.",
+    options: { role: { type: "string", multiple: true } },
+    args: 1,
+    run: async ([dir = ""], options, nowMs) => {
+      const signed = await signChanges(dir, options.get("role") ?? [], nowMs);
+      const lines = signed.map(({ role, version, expires }) => `${role} ${version}, until ${expires}`);
+      const next =
+        signed.length === 0 ? "nothing changed; --role timestamp renews the dates" : `next: sallyport-release publish ${dir} TO`;
+      return { value: { signed }, text: [...lines, next].join("\n") };
+    },
+  },
+  {
+    name: "publish",
+    usage: "publish DIR TO",
+    help: "Copies the signed repository to TO, a directory that is served as static files (by the hub: STATE/repository). Readers see the old state or the new.",
+    options: {},
+    args: 2,
+    run: async ([dir = "", to = ""]) => {
+      const done = await publish(dir, to);
+      return { value: done, text: `${to} is at timestamp ${done.timestamp}; ${done.copied} files copied` };
+    },
+  },
+];
+
+export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const command = COMMANDS.find(({ name }) => name === argv[0]);
+  const help = argv.includes("--help") || argv.includes("-h");
+  if (command === undefined) {
+    if (help || argv[0] === "help") {
+      terminal.out(overview());
+      return 0;
+    }
+    terminal.err(
+      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command given" : `no command "${argv[0]}"`}\n\n${overview()}`,
+    );
+    return 2;
+  }
+  if (help) {
+    terminal.out(`sallyport-release ${command.usage} [--json]\n\n${command.help}`);
+    return 0;
+  }
+  try {
+    const { args, options } = parsed(command, argv.slice(1));
+    const { value, text } = await command.run(args, options, terminal.nowMs());
+    terminal.out(options.has("json") ? JSON.stringify(value) : text);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    terminal.err(`sallyport-release: ${error.code}: ${error.message}`);
+    if (error.code !== "usage.invalid") return 1;
+    terminal.err(`usage: sallyport-release ${command.usage}`);
+    return 2;
+  }
+}
+
+function parsed(
+  { name, args, options }: Command,
+  argv: readonly string[],
+): { readonly args: readonly string[]; readonly options: ReadonlyMap<string, readonly string[]> } {
+  try {
+    const found = parseArgs({ args: [...argv], options: { ...options, json: { type: "boolean" } }, allowPositionals: true });
+    if (found.positionals.length !== args)
+      throw new Fault("usage.invalid", `${name} takes ${args} arguments, got ${found.positionals.length}`);
+    const given = Object.entries(found.values).map(([key, value]) => [key, [value].flat().map(String)] as const);
+    return { args: found.positionals, options: new Map(given) };
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+/** @throws Fault `usage.invalid`. What the words add up to is checked with the rest of the target. */
+function saidBy(target: string, options: ReadonlyMap<string, readonly string[]>): Said {
+  const hardware = options.get("hardware") ?? [];
+  if (hardware.length === 0) throw new Fault("usage.invalid", "add needs --hardware: the hardware ids it is for, or any");
+  const counter = numberOf(options, "counter");
+  const floor = numberOf(options, "floor-after-commit");
+  const words = options.get("audience");
+  return {
+    line: options.get("line")?.[0] ?? target.split("/")[0] ?? "",
+    ...(counter === undefined ? {} : { counter }),
+    ...(floor === undefined ? {} : { floorAfterCommit: floor }),
+    hardware: hardware.includes("any") ? { any: true } : { ids: [...hardware] },
+    ...(words === undefined ? {} : { audience: audienceOf(words) }),
+  };
+}
+
+function audienceOf(words: readonly string[]): NonNullable<Said["audience"]> {
+  const valuesOf = (kind: string): string[] =>
+    words.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
+  const odd = words.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
+  if (odd !== undefined) throw new Fault("usage.invalid", `--audience is everyone, tenant=T, device=ID or group=G, got "${odd}"`);
+  const [tenant, ...more] = valuesOf("tenant");
+  if (more.length > 0) throw new Fault("usage.invalid", "a target is for one tenant, or says nothing about tenants");
+  const devices = valuesOf("device");
+  const groups = valuesOf("group");
+  return {
+    ...(words.includes("everyone") ? { everyone: true } : {}),
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(devices.length === 0 ? {} : { devices }),
+    ...(groups.length === 0 ? {} : { groups }),
+  };
+}
+
+function numberOf(options: ReadonlyMap<string, readonly string[]>, name: string): number | undefined {
+  const text = options.get(name)?.[0];
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} is a number from 1, got "${text}"`);
+  return Number(text);
+}
+
+function overview(): string {
+  const lines = COMMANDS.map(({ usage, help }) => `  ${usage}\n      ${help}`);
+  return `sallyport-release: signs what devices accept\n\n${lines.join("\n")}\n\n  --json prints what was done as JSON`;
+}

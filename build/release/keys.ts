@@ -1,0 +1,52 @@
+// Signing keys: PKCS#8 files of mode 0600. Made once, never overwritten, read only for the role that is signed.
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { Fault } from "../../hal/fault.ts";
+import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
+import { readWhole, writeWhole } from "./files.ts";
+import { keyPath, type Layout } from "./layout.ts";
+import { KEY_BYTES_MAX } from "./limits.ts";
+
+export interface Signer {
+  readonly id: string;
+  readonly key: TufKey;
+  readonly privateKey: KeyObject;
+}
+
+/** The key of `role`, made (ed25519) when there is none: an init that was cut goes on with the keys it has. @throws Fault `release.key-unusable`, `release.store-failed`. */
+export async function makeSigner(layout: Layout, role: string): Promise<Signer> {
+  const path = keyPath(layout, role);
+  if ((await readWhole(path, KEY_BYTES_MAX)) === undefined) {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    await writeWhole(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), 0o600);
+  }
+  return await readSigner(layout, role);
+}
+
+/** @throws Fault `release.key-unusable`, `release.store-failed`. */
+export async function readSigner(layout: Layout, role: string): Promise<Signer> {
+  const path = keyPath(layout, role);
+  const pem = await readWhole(path, KEY_BYTES_MAX);
+  if (pem === undefined)
+    throw new Fault(
+      "release.key-unusable",
+      `sign "${role}": there is no ${path}; put the key there for signing and take it away afterwards`,
+    );
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0)
+    throw new Fault(
+      "release.key-unusable",
+      `sign "${role}": others may read ${path}; chmod 600 it, or make a new key if anybody did`,
+    );
+  const privateKey = parsed(pem, path);
+  const key = tufKeyOf(privateKey);
+  return { id: keyIdOf(key), key, privateKey };
+}
+
+function parsed(pem: Uint8Array, path: string): KeyObject {
+  try {
+    return createPrivateKey(Buffer.from(pem));
+  } catch (error) {
+    throw new Fault("release.key-unusable", `read ${path}: expected a private key in PEM without a passphrase`, { cause: error });
+  }
+}

@@ -1,0 +1,45 @@
+// Where things lie below the directory of a repository.
+import { join } from "node:path";
+import { metadataName, targetName } from "../../ota/trust/format/index.ts";
+
+export interface Layout {
+  readonly directory: string;
+  /** Private keys, PKCS#8, 0600: `root.pem`, `os.pem`, ... */
+  readonly keys: string;
+  /** What was added and not signed yet, a file a role. */
+  readonly staged: string;
+  /** What is published. */
+  readonly metadata: string;
+  readonly targets: string;
+}
+
+export function layoutOf(directory: string): Layout {
+  return {
+    directory,
+    keys: join(directory, "keys"),
+    staged: join(directory, "staged"),
+    metadata: join(directory, "repository", "metadata"),
+    targets: join(directory, "repository", "targets"),
+  };
+}
+
+/** The repository at the place it is published to. */
+export function publishedAt(to: string): Pick<Layout, "metadata" | "targets"> {
+  return { metadata: join(to, "metadata"), targets: join(to, "targets") };
+}
+
+export function metadataPath({ metadata }: Pick<Layout, "metadata">, role: string, version: number | undefined): string {
+  return join(metadata, metadataName(role, version));
+}
+
+export function targetPath({ targets }: Pick<Layout, "targets">, path: string, sha256: string): string {
+  return join(targets, targetName(path, sha256));
+}
+
+export function keyPath({ keys }: Layout, role: string): string {
+  return join(keys, `${role}.pem`);
+}
+
+export function stagedPath({ staged }: Layout, role: string): string {
+  return join(staged, `${role}.json`);
+}

@@ -1,0 +1,11 @@
+// How long what is signed holds, and what is read. Expiry only stops new things from being accepted; a device that is offline keeps what it has. [OTA-7]
+
+/** Root, targets and delegated roles are signed by hand, with keys that lie in a safe. */
+export const OFFLINE_EXPIRY_DAYS = 730;
+export const ROOT_EXPIRY_DAYS = 1_825;
+/** Snapshot and timestamp bound how long a mirror can withhold a release: sign them again before. */
+export const ONLINE_EXPIRY_DAYS = 90;
+
+export const METADATA_BYTES_MAX = 2_097_152;
+export const KEY_BYTES_MAX = 16_384;
+export const ROOTS_MAX = 1_024;

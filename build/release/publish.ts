@@ -1,0 +1,59 @@
+// `sallyport-release publish`: the repository copied to where it is served from, so that a reader sees the old one or the new, never half. [OTA-14]
+import { Fault } from "../../hal/fault.ts";
+import { copyWhole, digestOf, readWhole } from "./files.ts";
+import { layoutOf, metadataPath, publishedAt, targetPath } from "./layout.ts";
+import { METADATA_BYTES_MAX } from "./limits.ts";
+import { isRepository, readRepository, type Repository } from "./repository.ts";
+
+export interface Published {
+  readonly to: string;
+  readonly copied: number;
+  readonly timestamp: number;
+}
+
+/**
+ * Copies what the timestamp leads to and is not there yet: targets, then metadata, the timestamp last and by rename. Nothing is removed: readers of the version
+ * before may still be on their way.
+ * @throws Fault `release.conflict` for a place that holds another repository or a newer state of this one; `release.store-failed`, `release.not-initialised`.
+ */
+export async function publish(directory: string, to: string): Promise<Published> {
+  const from = layoutOf(directory);
+  const repository = await readRepository(from);
+  const place = publishedAt(to);
+  await checkPlace(directory, to, repository);
+
+  let copied = 0;
+  const copy = async (source: string, path: string, sha256?: string): Promise<void> => {
+    const here = await digestOf(source);
+    if (here === undefined || (sha256 !== undefined && here.sha256 !== sha256))
+      throw new Fault("release.store-failed", `${source} is missing or damaged; add the file it came from again, then sign`);
+    if ((await digestOf(path))?.sha256 === here.sha256) return;
+    await copyWhole(source, path);
+    copied += 1;
+  };
+  for (const { targets } of repository.targets.values())
+    for (const [path, { hashes }] of Object.entries(targets))
+      await copy(targetPath(from, path, hashes.sha256), targetPath(place, path, hashes.sha256), hashes.sha256);
+  for (let version = 1; version <= repository.root.version; version += 1)
+    await copy(metadataPath(from, "root", version), metadataPath(place, "root", version));
+  for (const [role, { version }] of [...repository.targets, ["snapshot", repository.snapshot] as const])
+    await copy(metadataPath(from, role, version), metadataPath(place, role, version));
+  await copy(metadataPath(from, "timestamp", undefined), metadataPath(place, "timestamp", undefined));
+  return { to, copied, timestamp: repository.timestamp.version };
+}
+
+/** Devices would refuse what these two forbid; better to refuse it here. */
+async function checkPlace(directory: string, to: string, { timestamp }: Repository): Promise<void> {
+  const place = publishedAt(to);
+  const theirs = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
+  const ours = await readWhole(metadataPath(layoutOf(directory), "root", 1), METADATA_BYTES_MAX);
+  if (theirs !== undefined && ours !== undefined && !Buffer.from(theirs).equals(ours))
+    throw new Fault("release.conflict", `${to} holds another repository: its first root is not that of ${directory}`);
+  if (!(await isRepository(place))) return;
+  const there = await readRepository(place);
+  if (there.timestamp.version > timestamp.version)
+    throw new Fault(
+      "release.conflict",
+      `${to} is at timestamp ${there.timestamp.version}, ${directory} at ${timestamp.version}: devices would refuse the step back; get the newer copy of the repository first`,
+    );
+}

@@ -1,0 +1,64 @@
+// The repository as its timestamp names it: what a device would see. Files that a cut left beside it are not part of it.
+import { Fault } from "../../hal/fault.ts";
+import { draftOf, type MetaDraft, metaDraft, rootDraft, type TargetsDraft, targetsDraft } from "./drafts.ts";
+import { readWhole } from "./files.ts";
+import { type Layout, metadataPath } from "./layout.ts";
+import { METADATA_BYTES_MAX, ROOTS_MAX } from "./limits.ts";
+
+export interface Repository {
+  /** The newest root. */
+  readonly root: ReturnType<typeof readRoot> extends Promise<infer R> ? R : never;
+  readonly timestamp: MetaDraft;
+  readonly snapshot: MetaDraft;
+  /** Top-level targets and delegated roles, by name. */
+  readonly targets: ReadonlyMap<string, TargetsDraft>;
+}
+
+/** @throws Fault `release.not-initialised`, `release.store-failed`, `trust.invalid`. */
+export async function readRepository(place: Pick<Layout, "metadata">): Promise<Repository> {
+  const root = await readRoot(place);
+  const timestamp = await readMetadata(place, metaDraft, "timestamp", undefined);
+  const snapshot = await readMetadata(place, metaDraft, "snapshot", timestamp.meta["snapshot.json"]?.version ?? 0);
+  const targets = new Map<string, TargetsDraft>();
+  for (const [name, { version }] of Object.entries(snapshot.meta)) {
+    const role = name.replace(/\.json$/u, "");
+    targets.set(role, await readMetadata(place, targetsDraft, role, version));
+  }
+  return { root, timestamp, snapshot, targets };
+}
+
+/** True when a repository was made here and came as far as its timestamp. */
+export async function isRepository(place: Pick<Layout, "metadata">): Promise<boolean> {
+  return (await readWhole(metadataPath(place, "timestamp", undefined), METADATA_BYTES_MAX)) !== undefined;
+}
+
+async function readRoot(place: Pick<Layout, "metadata">) {
+  let bytes = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
+  for (let version = 2; bytes !== undefined && version <= ROOTS_MAX; version += 1) {
+    const next = await readWhole(metadataPath(place, "root", version), METADATA_BYTES_MAX);
+    if (next === undefined) break;
+    bytes = next;
+  }
+  if (bytes === undefined)
+    throw new Fault(
+      "release.not-initialised",
+      `there is no repository in ${place.metadata}; make one: sallyport-release init DIR`,
+    );
+  return draftOf(rootDraft, bytes, "root");
+}
+
+async function readMetadata<const S extends typeof metaDraft | typeof targetsDraft>(
+  place: Pick<Layout, "metadata">,
+  schema: S,
+  role: string,
+  version: number | undefined,
+) {
+  const path = metadataPath(place, role, version);
+  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  if (bytes === undefined)
+    throw new Fault(
+      version === undefined ? "release.not-initialised" : "release.store-failed",
+      `${path} is missing; ${version === undefined ? "make the repository: sallyport-release init DIR" : "put it back from a copy of the repository"}`,
+    );
+  return draftOf(schema, bytes, path);
+}
