@@ -203,8 +203,12 @@ export interface Slots {
 export interface SlotWriter {
   /** All of `bytes`, or a fault. Durable only after {@link sync}. @throws Fault `slot.write-failed`. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
-  /** From the device itself where the driver can, else from the kernel's memory. Fewer bytes at the end. @throws Fault `slot.read-failed`. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * Fills `into` from the device itself where the driver can, else from the kernel's memory.
+   * @returns how many bytes there were: fewer only at the end.
+   * @throws Fault `slot.read-failed`.
+   */
+  read(offset: number, into: Uint8Array): Promise<number>;
   /** What was written survives a power cut. After a fault nothing written since the last sync counts. @throws Fault `slot.write-failed`. */
   sync(): Promise<void>;
   close(): Promise<void>;

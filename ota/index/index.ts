@@ -1,1 +1,1 @@
-export { verifyChunk } from "./verify.ts";
+export { type ChunkVerifier, createChunkVerifier, verifyChunk } from "./verify.ts";

@@ -1,9 +1,10 @@
 // From chunks to a slot. Nothing is written that was not verified, from the very buffer that was verified. [OTA-31] [OTA-33]
+import { createHash } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { SlotWriter } from "../../hal/ports.ts";
-import { verifyChunk } from "../index/index.ts";
-import { type ChunkIndex, chunkId, type ChunkRef } from "../index/format/index.ts";
-import { CHUNKS_IN_FLIGHT, CHUNKS_PER_SYNC } from "./limits.ts";
+import { type ChunkVerifier, createChunkVerifier } from "../index/index.ts";
+import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
+import { CHUNKS_IN_FLIGHT, CHUNKS_PER_SYNC, READ_BACK_BYTES } from "./limits.ts";
 
 /** Where encoded chunks come from: a courier's directory, a network, an installed image. @throws Fault `chunk.missing`. */
 export type ChunkSource = (ref: ChunkRef) => Promise<Uint8Array>;
@@ -60,11 +61,11 @@ export async function writeChunks(
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
   const faults: Fault[] = [];
   let next = from;
-  const work = async (): Promise<void> => {
+  const work = async (verifier: ChunkVerifier): Promise<void> => {
     while (next < to && faults.length === 0) {
       stopIfAborted(signal);
       const ref = index.at(next++);
-      const proven = await verifyChunk(await source(ref), ref);
+      const proven = await verifier.verify(await source(ref), ref);
       stopIfAborted(signal);
       await slot.write(ref.offset, proven);
       done.chunks += 1;
@@ -73,23 +74,67 @@ export async function writeChunks(
     }
   };
   const failing = (error: unknown): void => void faults.push(asFault(error, "slot.write-failed", "install a part"));
-  await Promise.all(Array.from({ length: CHUNKS_IN_FLIGHT }, () => work().catch(failing)));
+  const verifiers = Array.from({ length: CHUNKS_IN_FLIGHT }, createChunkVerifier);
+  await Promise.all(verifiers.map((verifier) => work(verifier).catch(failing)));
+  for (const verifier of verifiers) verifier.close();
   if (faults[0] !== undefined) throw faults[0];
 }
 
-/** [OTA-33] Reads every chunk from the slot and compares its content with its id. @throws Fault `slot.mismatch`, `slot.read-failed`, `update.aborted`. */
+/**
+ * [OTA-33] Reads the part from the slot and compares each chunk's content with its id: block by block, the next being read while one is hashed.
+ * @throws Fault `slot.mismatch`, `slot.read-failed`, `update.aborted`.
+ */
 export async function readBack({ index, slot, onProgress, signal }: Omit<PartToInstall, "source">): Promise<void> {
-  for (let n = 0; n < index.count; n++) {
+  const { imageBytes, count } = index;
+  let hash = createHash("sha512-256");
+  let n = 0;
+  for await (const { offset, bytes } of blocksOf(slot, imageBytes)) {
     stopIfAborted(signal);
-    const ref = index.at(n);
-    const bytes = await slot.read(ref.offset, ref.length);
-    if (bytes.byteLength !== ref.length || chunkId(bytes) !== ref.id)
-      throw new Fault(
-        "slot.mismatch",
-        `read back chunk ${n} at ${ref.offset}: the slot does not hold what was written; the disk may be failing`,
-      );
-    onProgress?.({ phase: "reading-back", chunks: n + 1, bytes: ref.offset + ref.length, imageBytes: index.imageBytes });
+    for (let done = 0; done < bytes.byteLength && n < count;) {
+      const ref = index.at(n);
+      const end = Math.min(ref.offset + ref.length - offset, bytes.byteLength);
+      hash.update(bytes.subarray(done, end));
+      done = end;
+      if (offset + end < ref.offset + ref.length) break; // the rest is in the next block
+      if (hash.digest("hex") !== ref.id) throw mismatch(ref.offset);
+      hash = createHash("sha512-256");
+      n += 1;
+      onProgress?.({ phase: "reading-back", chunks: n, bytes: ref.offset + ref.length, imageBytes });
+    }
   }
+  if (n < count) throw mismatch(index.at(n).offset);
+}
+
+interface Block {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Ends early where the slot does. Reads one block ahead, into two buffers by turns: a block holds until the next but one is asked for. */
+async function* blocksOf(slot: SlotWriter, imageBytes: number): AsyncGenerator<Block> {
+  const size = Math.min(READ_BACK_BYTES, imageBytes);
+  let [memory, other] = [new Uint8Array(size), new Uint8Array(size)];
+  const read = (offset: number, into: Uint8Array): Promise<number> => slot.read(offset, into.subarray(0, imageBytes - offset));
+  let ahead = read(0, memory);
+  for (let offset = 0; offset < imageBytes;) {
+    const bytes = memory.subarray(0, await ahead);
+    if (bytes.byteLength === 0) return;
+    const next = offset + bytes.byteLength;
+    [memory, other] = [other, memory];
+    if (next < imageBytes) {
+      ahead = read(next, memory);
+      ahead.catch(() => undefined); // waited for in the next turn, unless the caller stops before
+    }
+    yield { offset, bytes };
+    offset = next;
+  }
+}
+
+function mismatch(offset: number): Fault {
+  return new Fault(
+    "slot.mismatch",
+    `read back the chunk at ${offset}: the slot does not hold what was written; the disk may be failing`,
+  );
 }
 
 function stopIfAborted(signal: AbortSignal | undefined): void {

@@ -6,7 +6,7 @@ import { errnoOf, inTurns } from "../files/index.ts";
 import { ADDRESS_STEP_BYTES, DIRECT_BYTES_ALIGN } from "./limits.ts";
 
 export interface DirectReader {
-  read(offset: number, length: number): Promise<Uint8Array>;
+  read(offset: number, into: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -19,20 +19,23 @@ export async function openDirect(path: string, file: FileHandle): Promise<Direct
   const direct = await tryOpen(path);
   const inTurn = inTurns();
   let memory: Buffer | undefined = direct === undefined ? undefined : await alignedMemory(direct, DIRECT_BYTES_ALIGN);
-  const read = async (offset: number, length: number): Promise<Uint8Array> => {
-    if (direct === undefined || memory === undefined) return readUpTo(file, Buffer.allocUnsafeSlow(length), offset);
+  const read = async (offset: number, into: Uint8Array): Promise<number> => {
+    if (direct === undefined || memory === undefined) return readUpTo(file, into, offset);
     // whole sectors around what is asked for, into memory that starts where the device can write to
     const from = Math.floor(offset / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
-    const span = Math.ceil((offset + length - from) / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
+    const skip = offset - from;
+    const span = Math.ceil((skip + into.byteLength) / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
     if (memory.byteLength < span) memory = (await alignedMemory(direct, span)) ?? memory;
-    const sectors = await readUpTo(direct, memory.subarray(0, span), from);
-    return Uint8Array.from(sectors.subarray(offset - from, offset - from + length));
+    const filled = await readUpTo(direct, memory.subarray(0, span), from);
+    const length = Math.min(Math.max(filled - skip, 0), into.byteLength);
+    into.set(memory.subarray(skip, skip + length));
+    return length;
   };
   return {
-    read: (offset, length) =>
+    read: (offset, into) =>
       inTurn(async () => {
         try {
-          return await read(offset, length);
+          return await read(offset, into);
         } catch (error) {
           throw asFault(error, "slot.read-failed", `read "${path}" at ${offset}`);
         }
@@ -67,13 +70,13 @@ async function alignedMemory(direct: FileHandle, bytes: number): Promise<Buffer 
   return undefined;
 }
 
-/** read(2) may read less than there is; none at all is the end. */
-async function readUpTo(file: FileHandle, buffer: Buffer, position: number): Promise<Buffer> {
+/** read(2) may read less than there is; none at all is the end. @returns how many bytes. */
+async function readUpTo(file: FileHandle, into: Uint8Array, position: number): Promise<number> {
   let length = 0;
-  while (length < buffer.byteLength) {
-    const { bytesRead } = await file.read(buffer, length, buffer.byteLength - length, position + length);
+  while (length < into.byteLength) {
+    const { bytesRead } = await file.read(into, length, into.byteLength - length, position + length);
     length += bytesRead;
     if (bytesRead === 0 || bytesRead % DIRECT_BYTES_ALIGN !== 0) break; // a sector that is not full is the last
   }
-  return buffer.subarray(0, length);
+  return length;
 }

@@ -50,7 +50,7 @@ async function openWriter(path: string, bytes: number, closed: () => void): Prom
   const direct = await openDirect(path, file);
   return {
     write: (offset, chunk) => writing(path, () => writeAt(file, offset, chunk, bytes)),
-    read: (offset, length) => direct.read(offset, length),
+    read: (offset, into) => direct.read(offset, into),
     sync: () => writing(path, () => file.sync()),
     close: async () => {
       await direct.close();

@@ -19,7 +19,7 @@ function watched(slot: SlotWriter): SlotWriter & { readonly writes: (readonly [n
       seen.writes.push([offset, bytes.byteLength]);
       await slot.write(offset, bytes);
     },
-    read: (offset: number, length: number) => slot.read(offset, length),
+    read: (offset: number, into: Uint8Array) => slot.read(offset, into),
     sync: async () => {
       seen.syncs += 1;
       await slot.sync();
@@ -54,10 +54,13 @@ test("[OTA-31] a tampered chunk is refused before a byte of it reaches the slot,
   const tamper = async (ref: ChunkRef): Promise<Uint8Array> =>
     ref.offset === victim.offset ? zstdCompressSync(Buffer.alloc(ref.length, "evil")) : source(ref);
   const slot = watched(await slots.open("b", "root", index.imageBytes));
-  const before = await slot.read(victim.offset, victim.length);
+  const before = new Uint8Array(victim.length);
+  await slot.read(victim.offset, before);
   await t.rejects(installPart({ index, source: tamper, slot }), { code: "chunk.tampered" });
   t.notOk(slot.writes.some(([offset]) => offset === victim.offset));
-  t.same(await slot.read(victim.offset, victim.length), before);
+  const after = new Uint8Array(victim.length);
+  await slot.read(victim.offset, after);
+  t.same(after, before);
   const count = slot.writes.length;
   await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(slot.writes.length, count, "nothing is under way any more");
@@ -95,7 +98,7 @@ test("[OTA-33] a slot that does not give back what was written is not taken", as
     ...slot,
     write: async (offset, bytes) => slot.write(offset, offset === 0 ? Buffer.alloc(bytes.byteLength) : bytes),
   };
-  await t.rejects(installPart({ index, source, slot: lossy }), { code: "slot.mismatch", message: /chunk 0 / });
+  await t.rejects(installPart({ index, source, slot: lossy }), { code: "slot.mismatch", message: /chunk at 0/ });
   await writeChunks({ index, source, slot }, 0, index.count);
   await t.resolves(readBack({ index, slot }));
   await slot.close();
@@ -164,5 +167,5 @@ test("few chunks are held at once, however slow the slot is", async (t) => {
   };
   await installPart({ index, source: counting, slot: slow });
   await slot.close();
-  t.ok(most <= 6, `${most} chunks at once`);
+  t.ok(most <= 4, `${most} chunks at once`);
 });
