@@ -34,12 +34,15 @@ export function spellTable(listing: string): string {
     (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
   );
   const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
+  // nft 1.0 lists sets before chains, 1.1 after them
+  const sets = objects
+    .flatMap((object) => ("set" in object ? [spellSet(object["set"])] : []))
+    .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
   const blocks = objects.flatMap((object) => {
-    if ("rule" in object) return [];
-    if ("set" in object) return [spellSet(object["set"])];
-    return ["chain" in object ? spellChain(object["chain"], rules) : [`# ${JSON.stringify(object)}`]];
+    if ("rule" in object || "set" in object) return [];
+    return ["chain" in object ? spellChain(object["chain"], rules) : [unspelled(object)]];
   });
-  return `table inet sallyport {\n${blocks.map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
+  return `table inet sallyport {\n${[...sets, ...blocks].map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
 }
 
 function spellSet(object: unknown): readonly string[] {

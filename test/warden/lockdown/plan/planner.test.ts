@@ -36,7 +36,7 @@ const PREFIXES = [
   "2001:db8::/48",
   "128.0.0.0/1",
 ];
-const PORTS = [1, 22, 53, 67, 68, 80, 81, 546, 547, 8080, 8443, 8883, 65_535];
+const PORTS = [1, 22, 53, 67, 68, 80, 81, 83, 546, 547, 8080, 8443, 8883, 65_535];
 
 const link = fc.constantFrom(...LINKS);
 const protocol = fc.constantFrom("tcp", "udp");
@@ -70,7 +70,7 @@ const packet: fc.Arbitrary<Packet> = fc.record({
   link: fc.constantFrom(...LINKS, "eth9"),
   protocol: fc.constantFrom("tcp", "udp"),
   address: fc.constantFrom(...ADDRESSES),
-  port: fc.constantFrom(...PORTS, 4711),
+  port: fc.constantFrom(...PORTS, 82, 4711),
   sourcePort: fc.constantFrom(67, 547, 50_000),
 });
 const HUB = [

@@ -1,0 +1,50 @@
+// The whole of it on real parts: nft in a namespace, a USB tree with a kernel behind it; a policy comes, is tried from the other side, and goes or stays.
+import { test } from "tap";
+import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
+import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
+import { noDoors, openDoors } from "../../lab/doors.ts";
+import { lockdownOrder, lockdownRig, policyBytes } from "../../lab/lockdown.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+import { BAD_STICK, fakeKernel, STICK } from "../../lab/usb-tree.ts";
+
+test(
+  "[LCK-11] [LCK-12] a door opens with the policy on trial, shuts when nobody confirms, stays when an order does",
+  { skip: noDoors("user") },
+  async (t) => {
+    const doors = await openDoors("user");
+    t.teardown(() => doors.stop());
+    const { device, outside, nft } = doors;
+    await device.listen(8080);
+    const kernel = fakeKernel(await temporaryDirectory(t));
+    kernel.addController(1, 3);
+    kernel.plug("1-1", STICK);
+    const rig = lockdownRig();
+    const real = { firewall: linuxFirewall({ command: nft }), usb: linuxUsbTree({ root: kernel.root, write: kernel.write }) };
+
+    const lockdown = await rig.open(real);
+    t.equal(await outside.tcp(device.ipv4[0], 8080), "silent");
+    t.equal(kernel.read("1-1/authorized"), "0");
+
+    await lockdown.propose(policyBytes(), 7);
+    t.equal(await outside.tcp(device.ipv4[0], 8080), "open");
+    t.equal(kernel.read("1-1/authorized"), "1");
+    t.equal(kernel.read("usb1/1-0:1.0/usb1-port2/disable"), "1");
+
+    await rig.clock.advance(60_000);
+    await lockdown.recheck(); // takes its turn behind the timer's: real programs take real time
+    t.match(lockdown.status(), { at: "base", reverted: { reason: "deadline" } });
+    t.equal(await outside.tcp(device.ipv4[0], 8080), "silent");
+    t.equal(kernel.read("1-1/authorized"), "0");
+    t.equal(kernel.read("usb1/1-0:1.0/usb1-port2/disable"), "0");
+
+    await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
+    kernel.unplug("1-1");
+    kernel.plug("1-1", BAD_STICK);
+    kernel.addController(2, 1);
+    await lockdown.recheck();
+    t.equal(kernel.read("1-1/authorized"), "0", "the same names, and a keyboard in it");
+    t.equal(kernel.read("usb2/authorized_default"), "0", "a controller that came later");
+    t.equal(await outside.tcp(device.ipv4[0], 8080), "open");
+    t.same(rig.faults, []);
+  },
+);
