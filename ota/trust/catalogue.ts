@@ -27,38 +27,50 @@ export type Load = (trusted: TrustedMetadata, chain: Chain) => Promise<TrustedMe
 /** @param start what is trusted before any role was looked at; asked anew for every search, which keeps what it loads to itself. */
 export function catalogue(start: () => TrustedMetadata, load: Load): Catalogue {
   return {
-    find: async (path) => {
-      let trusted = start();
-      for (;;) {
-        const found = search(trusted, path);
-        if (found.kind !== "needs") return found.kind === "found" ? found.target : undefined;
-        const next = await load(trusted, found.chain);
-        if (next === undefined) return undefined;
-        trusted = next;
-      }
-    },
-    list: async () => {
-      const { trusted, faults } = await loadAll(start(), load);
-      const found = namesOf(trusted).map((path) => search(trusted, path));
-      return { targets: found.flatMap((each) => (each.kind === "found" ? [each.target] : [])), faults, trusted };
-    },
+    find: async (path) => (await resolve(start(), path, load)).target,
+    list: async () => await listAll(start(), load),
   };
 }
 
-async function loadAll(
-  start: TrustedMetadata,
-  load: Load,
-): Promise<{ readonly trusted: TrustedMetadata; readonly faults: readonly Fault[] }> {
-  const without = new Set<string>();
-  const faults: Fault[] = [];
+interface Resolved {
+  readonly trusted: TrustedMetadata;
+  readonly target: Target | undefined;
+}
+
+async function resolve(start: TrustedMetadata, path: string, load: Load): Promise<Resolved> {
   let trusted = start;
-  for (let chain = nextRole(trusted, without); chain !== undefined; chain = nextRole(trusted, without)) {
-    const next = await load(trusted, chain).catch((error: unknown) => verdict(error));
-    if (next instanceof Fault) faults.push(next);
-    if (next === undefined || next instanceof Fault) without.add(chainKey(chain));
-    else trusted = next;
+  for (;;) {
+    const found = search(trusted, path);
+    if (found.kind !== "needs") return { trusted, target: found.kind === "found" ? found.target : undefined };
+    const next = await load(trusted, found.chain);
+    if (next === undefined) return { trusted, target: undefined };
+    trusted = next;
   }
-  return { trusted, faults };
+}
+
+/** Every role first, then every name in them: a role may have to be looked at along another chain for one of its names. */
+async function listAll(start: TrustedMetadata, load: Load): Promise<Listing> {
+  const without = new Set<string>();
+  const faults = new Map<string, Fault>();
+  let trusted = start;
+  const kept: Load = async (before, chain) => {
+    if (without.has(chainKey(chain))) return undefined;
+    const next = await load(before, chain).catch((error: unknown) => verdict(error));
+    if (next instanceof Fault) faults.set(chainKey(chain), next);
+    if (next !== undefined && !(next instanceof Fault)) return next;
+    without.add(chainKey(chain));
+    return undefined;
+  };
+  for (let chain = nextRole(trusted, without); chain !== undefined; chain = nextRole(trusted, without))
+    trusted = (await kept(trusted, chain)) ?? trusted;
+
+  const targets: Target[] = [];
+  for (const path of namesOf(trusted)) {
+    const resolved = await resolve(trusted, path, kept);
+    trusted = resolved.trusted;
+    if (resolved.target !== undefined) targets.push(resolved.target);
+  }
+  return { targets, faults: [...faults.values()], trusted };
 }
 
 /** @throws `error` when it is no verdict about metadata: a full disk or a lost connection ends the search. */

@@ -120,6 +120,7 @@ for (const code of ["file.no-space", "file.read-only", "file.write-failed"] as c
       const rebooted = await openTrustStore(files, made.repository.imageRoot);
       t.equal(rebooted.trusted.root.signed.version, store.trusted.root.signed.version);
       t.equal(rebooted.trusted.timestamp?.signed.version, store.trusted.timestamp?.signed.version);
+      t.equal(rebooted.trusted.snapshot?.signed.version, store.trusted.snapshot?.signed.version);
       files.faults.heal();
       t.match(await (await store.refresh(made.source)).find("os/a"), { role: "os" });
       if (!failed) break;

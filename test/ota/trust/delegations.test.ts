@@ -86,6 +86,19 @@ test("[OTA-10] a role known through one delegator is verified anew through anoth
   const catalogue = await catalogueOf(repository);
   t.match(await catalogue.find("team-a/x"), { role: "release" });
   await t.rejects(catalogue.find("team-b/x"), { code: "trust.bad-signature" });
+  const listing = await catalogue.list();
+  t.same(
+    listing.targets.map(({ path }) => path),
+    ["team-a/x"],
+    "nor does a list let it in, where both parents are known",
+  );
+  t.match(listing.faults, [{ code: "trust.bad-signature" }]);
+
+  repository.signers.get("release")?.push(other);
+  repository.publish("release");
+  const both = await (await catalogueOf(repository)).list();
+  t.same(both.targets.map(({ path }) => path).sort(), ["team-a/x", "team-b/x"], "signed for both it speaks for both");
+  t.same(both.faults, []);
 });
 
 test("[OTA-9] a search visits 32 roles at most", async (t) => {

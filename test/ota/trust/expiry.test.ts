@@ -69,6 +69,21 @@ test("[OTA-7] a role that was stored in time is judged again when something new 
   await t.rejects(catalogue.find("os/a"), { code: "trust.expired" });
 });
 
+for (const role of ["snapshot", "targets"] as const) {
+  test(`[OTA-7] freeze below a fresh timestamp: a stored ${role} that has expired is not taken for new`, async (t) => {
+    const repository = labRepository();
+    repository[role].expires = daysFromNow(1);
+    repository.publish("targets");
+    const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+    const source = { fetch: repository.fetch, nowMs: NOW_MS };
+    await store.refresh(source);
+    repository.timestamp.expires = daysFromNow(60);
+    repository.publish("timestamp");
+    const later = { ...source, nowMs: NOW_MS + 2 * 86_400_000 };
+    await t.rejects(store.refresh(later), { code: "trust.expired", message: new RegExp(`${role}.*expired`, "u") });
+  });
+}
+
 test("[OTA-7] the moment of expiry itself is too late", async (t) => {
   const repository = labRepository();
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);

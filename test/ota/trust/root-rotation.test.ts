@@ -42,6 +42,20 @@ for (const [who, pick] of [
   });
 }
 
+test("[OTA-3] a root that gives an old key's id to a key of the attacker's is refused: ids are looked up where they were trusted", async (t) => {
+  const repository = labRepository();
+  const [ours] = repository.signersOf("root");
+  const theirs = { ...labKey(), id: ours?.id ?? "" };
+  repository.root.keys[theirs.id] = theirs.key;
+  repository.signers.set("root", [theirs]);
+  repository.publish("root");
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), {
+    code: "trust.bad-signature",
+    message: /by the keys of root 1/u,
+  });
+});
+
 test("[OTA-3] a foreign repository, rightly signed by itself, is refused at its first root", async (t) => {
   const ours = labRepository();
   const theirs = labRepository();
