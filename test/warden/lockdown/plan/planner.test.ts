@@ -258,3 +258,22 @@ test("[LCK-4] a plan is what its schema says, and fits one line of the protocol"
   t.ok(v.is(planSchema, plan));
   t.ok(Buffer.byteLength(JSON.stringify(plan)) <= PLAN_BYTES_MAX, `${Buffer.byteLength(JSON.stringify(plan))} bytes`);
 });
+
+test("[LCK-4] ranges that touch become one, a port between two is not opened with them", async (t) => {
+  const ports = [443, "80-82", 84, "85-90", "88-95", 82, 97];
+  const plan = planLockdown(
+    labPolicy({ network: { inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }] } }),
+    SNAPSHOT,
+  );
+  t.same(
+    plan.doors.filter(({ why }) => why === "policy").map(({ ports }) => ports),
+    [
+      [
+        [80, 82],
+        [84, 95],
+        [97, 97],
+        [443, 443],
+      ],
+    ],
+  );
+});
