@@ -38,8 +38,8 @@ async function run(paths: readonly string[]): Promise<number> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   const files = { done: 0, all: paths.length };
   const failures = failureLog();
-  // jobs: most tests wait for processes and clocks, so one more than the cores
-  const tap = spawn("tap", ["--reporter=tap", "--disable-coverage", "--jobs=3", ...paths], {
+  // jobs: most tests wait for processes and clocks, so more than the cores
+  const tap = spawn("tap", ["--reporter=tap", "--disable-coverage", "--jobs=4", ...paths], {
     cwd: PROJECT,
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, PATH: `${PROJECT}node_modules/.bin:${process.env["PATH"]}` },

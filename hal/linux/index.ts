@@ -2,7 +2,7 @@
 // The serial port has a door of its own (serial/index.ts): it brings a native add-on that only the agent carries.
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { linuxCourier, linuxCourierDrop } from "./courier/index.ts";
-export { linuxAppendFiles, linuxFiles, readConfigFile } from "./files/index.ts";
+export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock/index.ts";
