@@ -12,17 +12,20 @@ export interface Received {
 export interface Subscriber {
   readonly received: readonly Received[];
   readonly client: mqtt.MqttClient;
-  connected(): Promise<void>;
+  /** Connected, and what is published from now on comes: the broker has said so. */
+  listening(): Promise<void>;
   end(): Promise<void>;
 }
 
-/** Subscribed to all that devices say, QoS 1, as client `lab` with the certificate `credential`. Ends with the test. */
+/** Subscribed to all that devices say, as client `lab` with the certificate `credential`. Ends with the test. */
 export async function durableSubscriber(
   options: {
     readonly port: number;
     readonly authority: Credential;
     readonly credential: Credential;
     readonly protocolVersion: 4 | 5;
+    /** 0: it says nothing back. What a broker that is killed had not read yet would make the kernel reset the connection, and with it what is on its way to us. */
+    readonly qos?: 0 | 1;
   },
   teardown: (act: () => Promise<void>) => void,
 ): Promise<Subscriber> {
@@ -50,12 +53,15 @@ export async function durableSubscriber(
   const subscriber: Subscriber = {
     received,
     client,
-    async connected() {
-      await eventually("the subscriber is connected", async () => (client.connected ? true : undefined));
+    async listening() {
+      await eventually("the subscriber is listening", async () => {
+        if (!client.connected) return undefined;
+        await client.subscribeAsync("sallyport/1/+/up/#", { qos: options.qos ?? 1 });
+        return true;
+      });
     },
     end,
   };
-  await subscriber.connected();
-  await client.subscribeAsync("sallyport/1/+/up/#", { qos: 1 });
+  await subscriber.listening();
   return subscriber;
 }
