@@ -42,6 +42,8 @@ export function isStartedWith(environment: NodeJS.ProcessEnv, wanted: Readonly<R
  */
 export function restartWith(wanted: Readonly<Record<string, string>>): never {
   assert(process.execve !== undefined, "Node on Linux has execve");
+  // a signal that comes from here on ends the process, as it would before our first line: caught by this one, it would be gone with it
+  for (const name of ["SIGTERM", "SIGINT"]) process.removeAllListeners(name);
   return process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
     ...process.env,
     ...wanted,
