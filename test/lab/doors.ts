@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Fault } from "../../hal/fault.ts";
 import type { Firewall } from "../../hal/ports.ts";
+import { missingPart } from "./needs.ts";
 import { type RunningProgram, startProgram } from "./process.ts";
 
 type Words = readonly [string, ...string[]];
@@ -48,7 +49,7 @@ export function noDoors(kind: "netns" | "user"): string | false {
   const command = kind === "netns" ? ["unshare", "-n"] : [...asNobody(), "unshare", "-Urn"];
   const [program, ...args] = [...command, "nft", "list", "tables"];
   if (spawnSync(program, args).status === 0) return false;
-  return kind === "netns" ? "needs root, iproute2 and nftables" : "needs user namespaces and nftables";
+  return missingPart(kind === "netns" ? "needs root, iproute2 and nftables" : "needs user namespaces and nftables");
 }
 
 /** A root that gives its rights up, so that the unprivileged way is really that. */

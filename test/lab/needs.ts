@@ -90,7 +90,11 @@ export function tpm2Provider(): { readonly module: string; readonly libraryPath:
 export function needs(...parts: readonly Part[]): string | false {
   const missing = parts.filter((part) => !has(part));
   if (missing.length === 0) return false;
-  const why = missing.map((part) => WHY[part]).join("; ");
+  return missingPart(missing.map((part) => WHY[part]).join("; "));
+}
+
+/** @returns `why`, for a skip. @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything. */
+export function missingPart(why: string): string {
   if (process.env["SALLYPORT_PARTS"] === "all")
     throw new Fault("assert.broken", `a part that this machine should have is missing: ${why}`);
   return why;
