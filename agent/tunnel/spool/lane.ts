@@ -142,7 +142,8 @@ function createLane(
         if (message.number >= cursor && !ackedAhead.has(message.number)) return message;
         continue;
       }
-      const segment = segments.find((each) => endOf(each) > reading);
+      // One whose first append failed is empty, and may begin beyond `reading` once those before it are gone: nothing is to be had there.
+      const segment = segments.find((each) => each.count > 0 && endOf(each) > reading);
       if (segment === undefined) return undefined;
       await load(segment);
     }

@@ -252,3 +252,21 @@ test("[TUN-6] a disk that stays full refuses every append, and takes them again 
   t.same(await drain(spool), ["three"]);
   t.equal(spool.status().messages, 1);
 });
+
+test("[TUN-6] a segment whose first write failed does not hold up what comes after it", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  const large = Buffer.alloc(70_000, "x"); // more than a segment: each message has one of its own
+  await spool.append("event", "event", large);
+  await spool.append("event", "event", text("two"));
+  await spool.next();
+  (await spool.next())?.acked();
+  await spool.rewind();
+  files.faults.failAt(1, "file.write-failed", 12);
+  await t.rejects(spool.append("event", "event", large), { code: "file.write-failed" });
+  (await spool.next())?.acked();
+  // Only the empty segment is left now, and it begins beyond the last message that was handed out.
+  t.equal(await spool.next(), undefined);
+  await spool.append("event", "event", text("three"));
+  t.same(await drain(spool), ["three"]);
+});
