@@ -190,6 +190,12 @@ export function createAgent(parts: AgentParts): Agent {
   const operations = createOperations({
     handlers: createHandlers({
       snapshot,
+      warden,
+      deviceId: () => {
+        if (held.identity === undefined)
+          throw new Fault("identity.no-source", "name the device: the warden has not said its id yet");
+        return held.identity.id;
+      },
       auditHead: async () => (await warden.call("status.read", {})).audit,
       readAudit: async (from, count) =>
         (await warden.call("audit.read", { from, count })).records.map((record) => Buffer.from(record, "base64")),

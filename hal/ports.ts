@@ -246,3 +246,9 @@ export interface CourierDrop {
   /** Removes all there is. */
   clear(): Promise<void>;
 }
+
+/** The machine's power, as far as a program may ask. */
+export interface Power {
+  /** Asks for an orderly reboot: every program is told to stop first. Resolves when it was asked for. @throws Fault `power.failed`. */
+  reboot(): Promise<void>;
+}

@@ -40,6 +40,36 @@ const configSchema = v.strictObject({
   ),
   /** The hub's address and keys, from the image. Without it the device runs, and neither time nor witness is believed. */
   anchors: v.optional(pathSchema, "/usr/share/sallyport/hub.json"),
+  /** What the image says of itself: version, hardware id. */
+  image: v.optional(pathSchema, "/usr/share/sallyport/image.json"),
+  /** TUF root of the image; a newer one in the store is used before it. [OTA-8] */
+  trustRoot: v.optional(pathSchema, "/usr/share/sallyport/root.json"),
+  /** The image's lockdown policy: holds until another one is confirmed. [LCK-1] */
+  basePolicy: v.optional(pathSchema, "/usr/share/sallyport/policy.json"),
+  /** Where the agent leaves files for us. Nothing in it is believed. [OTA-32] */
+  courier: v.optional(pathSchema, "/var/lib/sallyport/courier"),
+  lockdown: v.optional(
+    v.strictObject({
+      /** `nft`: the kernel's packet filter. `none`: nothing is filtered, and the status says so; a board that is only a folder has no network of its own. Left out: `nft` on a machine, `none` where boardRoot is another folder. */
+      firewall: v.optional(v.picklist(["nft", "none"])),
+      /** tty of the maintenance console, without /dev/: no plan may cut it. */
+      console: v.optional(v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS0"))),
+    }),
+    {},
+  ),
+  update: v.optional(
+    v.strictObject({
+      /** `signed`: a signed release that the hub asked for is tried as soon as it is written. `order`: it waits for an operator's order. */
+      approval: v.optional(v.picklist(["signed", "order"]), "signed"),
+      /** What a new system must show before it is committed. */
+      checks: v.optional(v.array(v.picklist(["agent", "hub", "lockdown"])), ["agent", "hub", "lockdown"]),
+      /** Seconds since its boot in which it must show that. The timer outside has the same. [OTA-35] */
+      trialS: v.optional(v.pipe(v.number(), v.integer(), v.minValue(3), v.maxValue(3600)), 600),
+      /** The program that writes a slot. */
+      installer: v.optional(pathSchema, "/usr/lib/sallyport/sallyport-install/main.js"),
+    }),
+    {},
+  ),
   /** Where the kernel's view starts: another folder for a simulated board. */
   boardRoot: v.optional(pathSchema, "/"),
   /** An id given at commissioning, one line; from an EEPROM or by the owner. [ID-1] */
@@ -56,21 +86,17 @@ const configSchema = v.strictObject({
   ),
 });
 
-export interface WardenConfig {
-  readonly stateDirectory: string;
-  readonly birthDirectory: string;
-  readonly socket: string;
-  readonly anchors: string;
-  readonly boardRoot: string;
+type Given = v.InferOutput<typeof configSchema>;
+
+export interface WardenConfig extends Omit<Given, "buildDate" | "lockdown" | "commissionedIdFile"> {
   readonly commissionedIdFile: string | undefined;
   readonly buildDateMs: number;
-  readonly setClock: boolean;
-  readonly audit: { readonly bytesMax: number };
+  readonly lockdown: { readonly firewall: "nft" | "none"; readonly console: string | undefined };
 }
 
 /** @throws Fault `config.invalid` naming every setting that is wrong. */
 export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
-  const { audit, buildDate, commissionedIdFile, ...rest } = parseConfigFile(
+  const { buildDate, commissionedIdFile, lockdown, ...rest } = parseConfigFile(
     configSchema,
     bytes,
     CONFIG_BYTES_MAX,
@@ -80,6 +106,6 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
     ...rest,
     commissionedIdFile,
     buildDateMs: Date.parse(buildDate),
-    audit: Object.freeze({ bytesMax: audit.bytesMax }),
+    lockdown: { firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"), console: lockdown.console },
   });
 }

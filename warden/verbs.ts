@@ -25,9 +25,24 @@ export interface VerbParts {
   readonly troubles: () => readonly Fault[];
   /** Records what the warden did; what the log can't take goes to the journal, the deed stands. */
   readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly verbs: PartVerbs;
   /** Tells the journal of a failure that stops nothing. */
   readonly report: (fault: Fault) => void;
 }
+
+/** Verbs of parts that bring them themselves, each from the `verbs.ts` of its folder. */
+export type PartVerbs = Omit<Handlers, OwnVerb>;
+type OwnVerb =
+  | "hello"
+  | "identity.read"
+  | "birth.record"
+  | "audit.append"
+  | "audit.read"
+  | "audit.checkpoint"
+  | "audit.cosigned"
+  | "status.read"
+  | "time.nonce"
+  | "time.set";
 
 export function wardenHandlers(parts: VerbParts): Handlers {
   const { program, bootId, identity, births, log, allowance, time, note, report } = parts;
@@ -82,6 +97,7 @@ export function wardenHandlers(parts: VerbParts): Handlers {
       });
       return time.state();
     },
+    ...parts.verbs,
   };
 }
 

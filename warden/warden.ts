@@ -10,7 +10,7 @@ import { type BirthBook, birthBook, settleIdentity } from "./identity/index.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import { appendAllowance, openSession, refusals, type Session } from "./protocol/index.ts";
 import { type ClockBounds, openTimeKeeper, type TimeKeeper } from "./time/index.ts";
-import { wardenHandlers } from "./verbs.ts";
+import { type PartVerbs, wardenHandlers } from "./verbs.ts";
 
 export interface WardenPorts {
   /** Records and the audit key; under the state lock. */
@@ -90,6 +90,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     program: settings.program,
     vitals: ports.vitals,
     troubles: () => known,
+    verbs: NOT_YET,
   });
   const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
   const recorded = refusals((entry) => log.append(entry), clock, report);
@@ -174,3 +175,18 @@ async function noteStart(
         }),
   ]);
 }
+
+const notYet = async (): Promise<never> => {
+  throw new Fault("protocol.unknown-verb", "not wired yet");
+};
+const NOT_YET: PartVerbs = {
+  "trust.refresh": notYet,
+  "lockdown.read": notYet,
+  "lockdown.preview": notYet,
+  "lockdown.propose": notYet,
+  "order.nonce": notYet,
+  "order.submit": notYet,
+  "update.read": notYet,
+  "update.begin": notYet,
+  "update.write": notYet,
+};

@@ -7,8 +7,8 @@ import {
   type OperationResult,
   OPERATIONS,
   type Principal,
-  type Role,
 } from "./format.ts";
+import type { Role } from "../../warden/roster/format.ts";
 import { REDACTORS, type Redactors } from "./redact.ts";
 
 export interface RunContext {

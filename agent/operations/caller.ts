@@ -1,7 +1,8 @@
 // From how a caller came in to who it is. [OPS-3]
 import { Fault } from "../../hal/fault.ts";
+import type { Role } from "../../warden/roster/format.ts";
 import { plainText } from "../status/text.ts";
-import type { Principal, Role } from "./format.ts";
+import type { Principal } from "./format.ts";
 
 /** Whoever asks, before we know who it is. A channel fills in what it saw, never what the caller says of itself. */
 export type Caller =

@@ -1,13 +1,19 @@
 // Operations: who asks, what can be asked, how it is asked and answered, the same by tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
 import * as v from "valibot";
 import { auditRecordSchema } from "../../warden/audit/format/index.ts";
-import { auditHeadSchema, faultSchema } from "../../warden/protocol/format.ts";
+import {
+  auditHeadSchema,
+  faultSchema,
+  lockdownPreviewSchema,
+  lockdownShownSchema,
+  updateStatusSchema,
+} from "../../warden/protocol/format.ts";
+import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
+import { ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../../warden/orders/format/index.ts";
+import { principalIdSchema, ROLES, type Role, roleSchema } from "../../warden/roster/format.ts";
+import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { nonceSchema } from "../../ota/time/format.ts";
 import { snapshotSchema } from "../status/format.ts";
-
-/** Least to most. What each may do is in {@link OPERATIONS}: roles are data there, not code. */
-export const ROLES = ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"] as const;
-export const roleSchema = v.picklist(ROLES);
-export type Role = v.InferOutput<typeof roleSchema>;
 
 /** The way a principal came in. One socket per caller class: Node sees no peer credentials, the file system judges. */
 export const channelSchema = v.picklist(["tunnel", "console", "local"]);
@@ -16,10 +22,7 @@ export type Channel = v.InferOutput<typeof channelSchema>;
 /** [OPS-3] Whoever asks, however they came. */
 export const principalSchema = v.strictObject({
   /** `local-root`, `console`, `hub`, or an operator's id from the roster. */
-  id: v.pipe(
-    v.string(),
-    v.regex(/^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$/, "expected an id of letters, digits, '@', '.', '_', ':', '-'"),
-  ),
+  id: principalIdSchema,
   roles: v.pipe(v.array(roleSchema), v.maxLength(ROLES.length)),
   attributes: v.strictObject({
     channel: channelSchema,
@@ -58,6 +61,11 @@ interface OperationKind {
   readonly changes: boolean;
 }
 
+/** A DSSE envelope as JSON text. [OPS-7] */
+const orderArgs = v.strictObject({ order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) });
+/** Who may bring an order: nobody gains anything by it. */
+const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly Role[];
+
 /** [OPS-4] The table: every operation with its arguments and the roles that may ask for it. The device's whole attack surface for a principal is this list. */
 export const OPERATIONS = {
   status: {
@@ -72,6 +80,39 @@ export const OPERATIONS = {
     }),
     result: auditTailSchema,
     roles: ["technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+  "update.status": {
+    args: v.strictObject({}),
+    result: updateStatusSchema,
+    roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+  /** Lets a written release be tried, or one that was rolled back be taken again. What counts is who signed the order: whoever asks only carries it. [OPS-7] */
+  "update.approve": { args: orderArgs, result: updateStatusSchema, roles: CARRIERS, changes: true },
+  "lockdown.show": {
+    args: v.strictObject({}),
+    result: lockdownShownSchema,
+    roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+  /** What a policy would do here. Its signature does not matter, and nothing is changed. */
+  "lockdown.plan": {
+    args: v.strictObject({
+      policy: v.pipe(v.string(), v.maxLength(Math.ceil(POLICY_BYTES_MAX / 3) * 4), v.base64("expected base64")),
+    }),
+    result: lockdownPreviewSchema,
+    roles: ["technician", "maintainer", "security-admin", "owner"],
+    changes: false,
+  },
+  "lockdown.confirm": { args: orderArgs, result: lockdownShownSchema, roles: CARRIERS, changes: true },
+  "lockdown.revert": { args: orderArgs, result: lockdownShownSchema, roles: CARRIERS, changes: true },
+  "system.reboot": { args: orderArgs, result: v.strictObject({ rebooting: v.literal(true) }), roles: CARRIERS, changes: true },
+  /** What has to be signed for an order: device, fresh nonce, and the hash of what it is about. */
+  "order.nonce": {
+    args: v.strictObject({ verb: orderVerbSchema }),
+    result: v.strictObject({ deviceId: deviceIdSchema, nonce: nonceSchema, planHash: v.optional(planHashSchema) }),
+    roles: CARRIERS,
     changes: false,
   },
 } as const satisfies Readonly<Record<string, OperationKind>>;

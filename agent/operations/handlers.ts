@@ -1,8 +1,11 @@
-// What the operations do, on the parts that know: reading only, so far.
+// What the operations do: they ask the parts that know, and carry orders to the warden, which alone judges and obeys them.
 import { Fault } from "../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import type { OrderVerb } from "../../warden/orders/format/index.ts";
 import { AUDIT_READ_RECORDS_MAX, type AuditHead } from "../../warden/protocol/format.ts";
 import type { Snapshot } from "../status/format.ts";
+import type { WardenClient } from "../../warden/client/index.ts";
 import type { Handlers } from "./bind.ts";
 import { type AuditTail, OPERATION_ANSWER_BYTES_MAX } from "./format.ts";
 import { ANSWER_MARGIN_BYTES } from "./limits.ts";
@@ -12,12 +15,38 @@ export interface HandlerPorts {
   readonly auditHead: () => Promise<AuditHead>;
   /** Encoded records from number `from` on, at most `count`; fewer when the trail ends or the answer is full. At most {@link AUDIT_READ_RECORDS_MAX}. */
   readonly readAudit: (from: number, count: number) => Promise<readonly Uint8Array[]>;
+  readonly warden: Pick<WardenClient, "call">;
+  /** @throws Fault `identity.no-source` while the warden has not said it. */
+  readonly deviceId: () => DeviceId;
 }
 
 export function createHandlers(ports: HandlerPorts): Handlers {
+  const { warden } = ports;
+  const submit = async (verb: OrderVerb, order: string): Promise<void> =>
+    void (await warden.call("order.submit", { verb, order }));
   return {
     status: () => ports.snapshot(),
     "audit.tail": ({ count }) => auditTail(ports, count),
+    "update.status": () => warden.call("update.read", {}),
+    "update.approve": async ({ order }) => {
+      await submit("update.approve", order);
+      return await warden.call("update.read", {});
+    },
+    "lockdown.show": () => warden.call("lockdown.read", {}),
+    "lockdown.plan": ({ policy }) => warden.call("lockdown.preview", { policy }),
+    "lockdown.confirm": async ({ order }) => {
+      await submit("lockdown.confirm", order);
+      return await warden.call("lockdown.read", {});
+    },
+    "lockdown.revert": async ({ order }) => {
+      await submit("lockdown.revert", order);
+      return await warden.call("lockdown.read", {});
+    },
+    "system.reboot": async ({ order }) => {
+      await submit("system.reboot", order);
+      return { rebooting: true };
+    },
+    "order.nonce": async ({ verb }) => ({ deviceId: ports.deviceId(), ...(await warden.call("order.nonce", { verb })) }),
   };
 }
 

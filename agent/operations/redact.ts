@@ -15,6 +15,14 @@ export type Redactors = {
 export const REDACTORS: Redactors = {
   status: (snapshot, principal) => (isGuest(principal) ? snapshotForGuest(snapshot) : snapshot),
   "audit.tail": (tail) => tail,
+  "update.status": (status) => status,
+  "update.approve": (status) => status,
+  "lockdown.show": (shown) => shown,
+  "lockdown.plan": (preview) => preview,
+  "lockdown.confirm": (shown) => shown,
+  "lockdown.revert": (shown) => shown,
+  "system.reboot": (done) => done,
+  "order.nonce": (nonce) => nonce,
 };
 
 /** True before login: whoever holds the cable may be anyone. */

@@ -1,7 +1,13 @@
 // The one snapshot of the device that console, tunnel and local socket all show.
 import * as v from "valibot";
 import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
-import { auditHeadSchema, clockStateSchema, faultSchema } from "../../warden/protocol/format.ts";
+import {
+  auditHeadSchema,
+  clockStateSchema,
+  faultSchema,
+  lockdownStateSchema,
+  updateStatusSchema,
+} from "../../warden/protocol/format.ts";
 
 const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const shortText = v.pipe(v.string(), v.maxLength(256));
@@ -61,6 +67,8 @@ export const snapshotSchema = v.strictObject({
   /** Undefined while the warden does not answer. */
   audit: v.optional(auditHeadSchema),
   clock: v.optional(clockStateSchema),
+  lockdown: v.optional(lockdownStateSchema),
+  update: v.optional(updateStatusSchema),
   system: v.strictObject({
     uptimeS: safeCount,
     load1: v.number(),

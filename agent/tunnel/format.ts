@@ -1,7 +1,11 @@
 // The tunnel's messages: topics and bodies. JSON in MQTT payloads; nothing here depends on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
 import * as v from "valibot";
 import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
-import { operationRequestSchema } from "../operations/format.ts";
+import { nonceSchema } from "../../ota/time/format.ts";
+import { targetNameSchema } from "../../ota/trust/format/index.ts";
+import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
+import { planHashSchema } from "../../warden/orders/format/index.ts";
+import { updateStatusSchema } from "../../warden/protocol/format.ts";
 import { AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../../warden/audit/format/index.ts";
 
 export const TOPIC_ROOT = "sallyport/1";
@@ -95,5 +99,24 @@ export type ReportMessage = v.InferOutput<typeof reportMessageSchema>;
 /** `down/operation`: the hub asks like anybody else, through the same interceptors; the answer goes up as a result of kind `operation`. [OPS-6] */
 export const operationMessageSchema = envelope(operationRequestSchema);
 
-/** `down/update`, `down/policy`: the hub's online voice only points at targets and carries orders; the body is a hint to look, never a command. */
-export const hintMessageSchema = envelope(v.looseObject({ kind: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9.-]{0,63}$/)) }));
+/** `down/update`: the hub's online voice only points at targets; what it points at is judged by its signatures. [OTA-42] */
+export const updateHintSchema = envelope(v.strictObject({ kind: v.literal("update.start"), target: targetNameSchema }));
+/** `down/policy`: look at the repository, something may be new. [OTA-42] */
+export const repositoryHintSchema = envelope(v.strictObject({ kind: v.literal("repository.changed") }));
+
+/** `up/event` of kind `lockdown.pending`: a policy is being tried; an order over this confirms it. [LCK-12] */
+export const lockdownPendingSchema = v.strictObject({
+  kind: v.literal("lockdown.pending"),
+  counter: safeCount,
+  planHash: planHashSchema,
+  nonce: nonceSchema,
+  confirmWithinMs: safeCount,
+});
+export type LockdownPending = v.InferOutput<typeof lockdownPendingSchema>;
+
+/** `up/update` of kind `update`: where an update is. */
+export const updateReportSchema = v.strictObject({ kind: v.literal("update"), update: updateStatusSchema });
+export type UpdateReport = v.InferOutput<typeof updateReportSchema>;
+
+/** `up/result` of kind `operation`: what came of `down/operation`. [OPS-6] */
+export const operationResultSchema = v.strictObject({ kind: v.literal("operation"), answer: operationAnswerSchema });

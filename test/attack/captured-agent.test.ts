@@ -256,6 +256,16 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
     await refused("time.set", { unixMs: soon });
     await refused("time.set", { ...answer, force: true }, /protocol\.invalid/u);
   },
+
+  "trust.refresh": async () => undefined,
+  "lockdown.read": async () => undefined,
+  "lockdown.preview": async () => undefined,
+  "lockdown.propose": async () => undefined,
+  "order.nonce": async () => undefined,
+  "order.submit": async () => undefined,
+  "update.read": async () => undefined,
+  "update.begin": async () => undefined,
+  "update.write": async () => undefined,
 };
 
 function later(signature: ReturnType<typeof cosign>): ReturnType<typeof cosign> {

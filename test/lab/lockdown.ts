@@ -6,7 +6,7 @@ import { deviceIdSchema } from "../../hal/identity/format.ts";
 import type { UsbDevice, UsbState } from "../../hal/ports.ts";
 import { parsePolicy, type Policy } from "../../warden/lockdown/format/index.ts";
 import { type Lockdown, type LockdownPorts, type News, openLockdown, type Snapshot } from "../../warden/lockdown/index.ts";
-import { orderKeyId, orderSchema, signOrder } from "../../warden/orders/format.ts";
+import { orderKeyId, orderSchema, signOrder } from "../../warden/orders/format/index.ts";
 import { type FakeFirewall, fakeFirewall } from "./doors.ts";
 import { type FakeClock, fakeClock } from "./fake-clock.ts";
 import { type FakeFiles, fakeFiles } from "./fake-files.ts";

@@ -1,6 +1,9 @@
 // Operations on parts a test can watch: real pipeline, real table, recorded audit entries.
-import { createOperations, type Handlers, type Operations } from "../../agent/operations/index.ts";
+import { Fault } from "../../hal/fault.ts";
+import { createOperations, type HandlerPorts, type Handlers, type Operations } from "../../agent/operations/index.ts";
 import type { Caller } from "../../agent/operations/index.ts";
+import { check } from "../../hal/format/schema.ts";
+import { deviceIdSchema } from "../../hal/identity/format.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { type AuditEntry, type AuditRecord, auditRecord } from "../../warden/audit/format/index.ts";
@@ -22,12 +25,30 @@ export function recordOf(seq: number, entry: AuditEntry = { event: "tunnel.conne
   });
 }
 
+const unexpected = (what: string) => async (): Promise<never> => {
+  throw new Fault("assert.broken", `no test asks "${what}"`);
+};
+
+/** For handlers that need no warden. */
+export const NO_WARDEN: Pick<HandlerPorts, "warden" | "deviceId"> = {
+  warden: { call: (verb) => unexpected(verb)() },
+  deviceId: () => check(deviceIdSchema, "GW-4711", "id"),
+};
+
 export const HANDLERS: Handlers = {
   status: async () => CONNECTED,
   "audit.tail": async ({ count }) => ({
     head: { size: 3, witnessedSize: 1, dropped: 0 },
     records: [0, 1, 2].slice(-count).map((seq) => recordOf(seq)),
   }),
+  "update.status": async () => ({ phase: "idle" }),
+  "update.approve": unexpected("update.approve"),
+  "lockdown.show": async () => ({ state: { at: "base" }, open: [], usb: [] }),
+  "lockdown.plan": unexpected("lockdown.plan"),
+  "lockdown.confirm": unexpected("lockdown.confirm"),
+  "lockdown.revert": unexpected("lockdown.revert"),
+  "system.reboot": unexpected("system.reboot"),
+  "order.nonce": unexpected("order.nonce"),
 };
 
 /** @returns the operations, and what they wrote to the audit trail so far. */

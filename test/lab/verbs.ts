@@ -19,4 +19,13 @@ export const VERBS: Handlers = {
   "status.read": unexpected("status.read"),
   "time.nonce": async () => ({ nonce: NONCE }),
   "time.set": unexpected("time.set"),
+  "trust.refresh": unexpected("trust.refresh"),
+  "lockdown.read": unexpected("lockdown.read"),
+  "lockdown.preview": unexpected("lockdown.preview"),
+  "lockdown.propose": unexpected("lockdown.propose"),
+  "order.nonce": unexpected("order.nonce"),
+  "order.submit": unexpected("order.submit"),
+  "update.read": unexpected("update.read"),
+  "update.begin": unexpected("update.begin"),
+  "update.write": unexpected("update.write"),
 };

@@ -16,7 +16,7 @@ test("an empty file means the safe defaults, frozen", async (t) => {
     commissionedIdFile: undefined,
   });
   t.ok(config.audit.bytesMax > 0);
-  t.ok(Object.isFrozen(config) && Object.isFrozen(config.audit));
+  t.ok(Object.isFrozen(config) && Object.isFrozen(config.lockdown));
 });
 
 test("every fault is named in one message, with its path and what was expected", async (t) => {

@@ -1,7 +1,7 @@
 // Whose word confirms or takes back: an order under a key that the policy itself names, over this device, this try and this plan. [LCK-12]
 import { Fault } from "../../hal/fault.ts";
-import { type Order, openOrder, orderKeyId } from "../orders/format.ts";
-import { confirmKey, type Policy } from "./format/index.ts";
+import { type Order, openOrder, orderKey, orderKeyId } from "../orders/format/index.ts";
+import type { Policy } from "./format/index.ts";
 
 export interface Expected {
   readonly verb: "lockdown.confirm" | "lockdown.revert";
@@ -19,7 +19,7 @@ export interface Expected {
 export function judgeOrder(encoded: Uint8Array, policy: Policy, expected: Expected): string {
   const keys = new Map(
     policy.confirmKeys.flatMap((text) => {
-      const key = confirmKey(text);
+      const key = orderKey(text);
       return key === undefined ? [] : [[orderKeyId(key), key] as const];
     }),
   );

@@ -3,8 +3,14 @@
 import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
+import { slotNameSchema, slotPartSchema } from "../../hal/slots/format.ts";
+import { repositoryPathSchema } from "../../ota/install/format.ts";
 import { hubTimeResponseSchema, nonceSchema } from "../../ota/time/format.ts";
+import { lineSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
 import { auditEntrySchema, AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../audit/format/index.ts";
+import { POLICY_BYTES_MAX } from "../lockdown/format/index.ts";
+import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../orders/format/index.ts";
+import { principalIdSchema, roleSchema } from "../roster/format.ts";
 
 export const PROTOCOL_VERSION = 1;
 /** A line with its newline, either way. */
@@ -44,6 +50,118 @@ export const clockStateSchema = v.strictObject({
   floorMs: safeCount,
 });
 export type ClockState = v.InferOutput<typeof clockStateSchema>;
+
+/** Files that the agent says the repository has not, in one request. */
+export const ABSENT_PATHS_MAX = 16;
+const absentSchema = v.pipe(v.array(repositoryPathSchema), v.maxLength(ABSENT_PATHS_MAX));
+
+/** The warden needs this file of the repository before it can go on: to be left with the courier, or called absent, and the request made again. [OTA-40] */
+const wantedSchema = v.strictObject({
+  state: v.literal("wanted"),
+  path: repositoryPathSchema,
+  bytesMax: v.pipe(safeCount, v.minValue(1)),
+  /** Under which it is to be left. */
+  courierName: v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,127}$/)),
+});
+export type Wanted = v.InferOutput<typeof wantedSchema>;
+
+const counterSchema = safeCount;
+const digestSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits"));
+const shortText = v.pipe(v.string(), v.maxLength(256));
+
+/** A target that is for this device, in a line of which nothing newer is. */
+export const offerSchema = v.strictObject({
+  line: lineSchema,
+  target: targetNameSchema,
+  counter: counterSchema,
+  /** SHA-256 of its payload. */
+  digest: digestSchema,
+});
+export type Offer = v.InferOutput<typeof offerSchema>;
+
+export const LOCKDOWN_LINES_MAX = 256;
+const linesSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(LOCKDOWN_LINES_MAX));
+
+export const lockdownTrialSchema = v.strictObject({
+  planHash: planHashSchema,
+  /** For the order that confirms or reverts it. */
+  nonce: nonceSchema,
+  confirmWithinMs: safeCount,
+});
+export type LockdownTrial = v.InferOutput<typeof lockdownTrialSchema>;
+
+/** What the device may use now. */
+export const lockdownStateSchema = v.strictObject({
+  at: v.picklist(["base", "confirmed", "pending", "shut", "changing"]),
+  /** Of the policy in force; absent: the image's base policy. */
+  counter: v.optional(counterSchema),
+  planHash: v.optional(planHashSchema),
+  trial: v.optional(lockdownTrialSchema),
+  /** What became of the last policy that was tried and not kept. */
+  reverted: v.optional(v.strictObject({ planHash: planHashSchema, reason: shortText })),
+  /** What of it this machine can't enforce, in words. */
+  unenforced: v.optional(v.pipe(v.array(shortText), v.maxLength(8))),
+});
+export type LockdownState = v.InferOutput<typeof lockdownStateSchema>;
+
+export const lockdownShownSchema = v.strictObject({
+  state: lockdownStateSchema,
+  /** One line for everything that stays open. */
+  open: linesSchema,
+  /** The USB devices that are plugged in, one line each, with what became of them and why. */
+  usb: linesSchema,
+});
+export type LockdownShown = v.InferOutput<typeof lockdownShownSchema>;
+
+export const lockdownPreviewSchema = v.strictObject({
+  planHash: planHashSchema,
+  /** With any of these the policy is refused. */
+  risks: linesSchema,
+  opens: linesSchema,
+  closes: linesSchema,
+  /** What would be open then. */
+  open: linesSchema,
+});
+export type LockdownPreview = v.InferOutput<typeof lockdownPreviewSchema>;
+
+const releaseSchema = v.strictObject({ target: targetNameSchema, counter: counterSchema, digest: digestSchema });
+const healthSchema = v.strictObject({
+  name: v.pipe(v.string(), v.maxLength(32)),
+  verdict: v.picklist(["waiting", "passed", "failed"]),
+  detail: shortText,
+});
+
+/** Where an update is, and what the warden needs for it to go on. */
+export const updateStatusSchema = v.strictObject({
+  phase: v.picklist([
+    "idle",
+    "fetching",
+    "verified",
+    "written",
+    "trying",
+    "committing",
+    "rolling-back",
+    "committed",
+    "rolled-back",
+    "failed",
+  ]),
+  /** Of the image that runs. */
+  version: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  running: v.optional(slotNameSchema),
+  release: v.optional(releaseSchema),
+  /** That the release is for. */
+  slot: v.optional(slotNameSchema),
+  /** Chunks `from` on, of `chunks` in all, are to be left with the courier, then `update.write` called. `from` = `chunks`: being read back. */
+  expects: v.optional(v.strictObject({ part: slotPartSchema, from: safeCount, chunks: safeCount })),
+  /** It is written and waits for an order `update.approve` over this. */
+  awaitsOrder: v.optional(planHashSchema),
+  health: v.optional(v.pipe(v.array(healthSchema), v.maxLength(16))),
+  /** Why it was rolled back. */
+  reason: v.optional(v.strictObject({ why: v.pipe(v.string(), v.maxLength(32)), detail: shortText })),
+  /** Why it failed before it was tried. */
+  detail: v.optional(shortText),
+});
+export type UpdateStatus = v.InferOutput<typeof updateStatusSchema>;
 
 /** Each verb with what it takes and what it answers. The whole list: [OPS-2]. */
 export const WARDEN_VERBS = {
@@ -102,6 +220,8 @@ export const WARDEN_VERBS = {
       audit: auditHeadSchema,
       clock: clockStateSchema,
       residentBytes: safeCount,
+      lockdown: v.optional(lockdownStateSchema),
+      update: v.optional(updateStatusSchema),
       /** What of the warden does not work; absent when all is well. */
       troubles: v.optional(v.pipe(v.array(faultSchema), v.maxLength(WARDEN_TROUBLES_MAX))),
     }),
@@ -110,6 +230,57 @@ export const WARDEN_VERBS = {
   "time.nonce": { args: nothing, result: v.strictObject({ nonce: nonceSchema }) },
   /** The hub's signed answer: verified here, then the clock is set. [ID-10] */
   "time.set": { args: hubTimeResponseSchema, result: clockStateSchema },
+  /**
+   * One update cycle of the warden's own metadata store, with the files the agent left with the courier. Policies and rosters for this device are taken on the way.
+   * Asked again and again until nothing is wanted any more. [OTA-40]
+   */
+  "trust.refresh": {
+    args: v.strictObject({ absent: absentSchema }),
+    result: v.variant("state", [
+      wantedSchema,
+      v.strictObject({
+        state: v.literal("current"),
+        root: safeCount,
+        timestamp: safeCount,
+        snapshot: safeCount,
+        offers: v.pipe(v.array(offerSchema), v.maxLength(16)),
+      }),
+    ]),
+  },
+  "lockdown.read": { args: nothing, result: lockdownShownSchema },
+  /** What a policy would do here; changes nothing, and its signature does not matter. */
+  "lockdown.preview": { args: v.strictObject({ policy: base64Schema(POLICY_BYTES_MAX) }), result: lockdownPreviewSchema },
+  /** Tries the newest signed policy for this device: in force when it answers, taken back unless an order confirms it in time. [LCK-10] */
+  "lockdown.propose": {
+    args: nothing,
+    result: v.strictObject({ counter: counterSchema, trial: lockdownTrialSchema }),
+  },
+  /** A nonce for one order, good once and for a while; with the hash of what the order is about, where there is such a thing. */
+  "order.nonce": {
+    args: v.strictObject({ verb: orderVerbSchema }),
+    result: v.strictObject({ nonce: nonceSchema, planHash: v.optional(planHashSchema) }),
+  },
+  /** Verified here, carried out here. Answers who gave it, which is what a console session is then allowed as. [OPS-7] [OPS-8] */
+  "order.submit": {
+    /** `verb`: what the caller asked for; an order for anything else is refused. */
+    args: v.strictObject({ verb: orderVerbSchema, order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) }),
+    result: v.strictObject({
+      by: principalIdSchema,
+      roles: v.array(roleSchema),
+      keyid: keyIdSchema,
+    }),
+  },
+  "update.read": { args: nothing, result: updateStatusSchema },
+  /** Takes up a signed release that is for this device: manifest and indexes are wanted from the courier, then its parts. [OTA-41] */
+  "update.begin": {
+    args: v.strictObject({ target: targetNameSchema, absent: absentSchema }),
+    result: v.variant("state", [wantedSchema, v.strictObject({ state: v.literal("begun"), update: updateStatusSchema })]),
+  },
+  /** Chunks `from` up to but not including `to` lie with the courier. Answers when they are in the slot, or with what is expected instead. [OTA-41] */
+  "update.write": {
+    args: v.strictObject({ part: slotPartSchema, from: safeCount, to: safeCount }),
+    result: updateStatusSchema,
+  },
 } as const;
 
 export type WardenVerb = keyof typeof WARDEN_VERBS;

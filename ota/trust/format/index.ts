@@ -4,4 +4,13 @@ export { keyIdOf, signatureOf, type TufKey, tufKeyOf } from "./keys.ts";
 export { TOP_LEVEL_ROLES } from "./metadata.ts";
 export { momentText } from "./moment.ts";
 export { metadataName, targetName } from "./names.ts";
-export { DELEGATED_ROLES, lineSchema, type TargetCustom, targetCustomSchema, targetNameSchema } from "./target.ts";
+export {
+  DELEGATED_ROLES,
+  groupSchema,
+  hardwareIdSchema,
+  lineSchema,
+  type TargetCustom,
+  targetCustomSchema,
+  targetNameSchema,
+  tenantSchema,
+} from "./target.ts";

@@ -3,7 +3,8 @@ import { test } from "tap";
 import * as v from "valibot";
 import { authorize } from "../../../agent/operations/interceptors.ts";
 import { bindOperations } from "../../../agent/operations/bind.ts";
-import { operationRequestSchema, OPERATIONS, isOperationName, type Principal, ROLES } from "../../../agent/operations/format.ts";
+import { operationRequestSchema, OPERATIONS, isOperationName, type Principal } from "../../../agent/operations/format.ts";
+import { ROLES } from "../../../warden/roster/format.ts";
 import { CLOCK, CONSOLE, HANDLERS } from "../../lab/operations.ts";
 
 const ports = { operations: bindOperations(HANDLERS), audit: async () => {}, clock: CLOCK };
@@ -42,6 +43,14 @@ test("[OPS-4] the whole table, pinned: a new operation or a wider right shows up
   t.same(rights, [
     "status reads: guest viewer technician maintainer security-admin auditor owner",
     "audit.tail reads: technician maintainer security-admin auditor owner",
+    "update.status reads: viewer technician maintainer security-admin auditor owner",
+    "update.approve changes: viewer technician maintainer security-admin owner",
+    "lockdown.show reads: viewer technician maintainer security-admin auditor owner",
+    "lockdown.plan reads: technician maintainer security-admin owner",
+    "lockdown.confirm changes: viewer technician maintainer security-admin owner",
+    "lockdown.revert changes: viewer technician maintainer security-admin owner",
+    "system.reboot changes: viewer technician maintainer security-admin owner",
+    "order.nonce reads: viewer technician maintainer security-admin owner",
   ]);
 });
 

@@ -1,4 +1,5 @@
 import { test } from "tap";
+import { NO_WARDEN } from "../../lab/operations.ts";
 import { createHandlers, createOperations } from "../../../agent/operations/index.ts";
 import { OPERATION_ANSWER_BYTES_MAX } from "../../../agent/operations/format.ts";
 import { type AuditRecord, encodeAuditRecord } from "../../../warden/audit/format/index.ts";
@@ -8,6 +9,7 @@ import { CONNECTED } from "../../lab/snapshot.ts";
 function operationsOver(log: readonly AuditRecord[], read?: (from: number, count: number) => readonly Uint8Array[]) {
   const asked: [number, number][] = [];
   const handlers = createHandlers({
+    ...NO_WARDEN,
     snapshot: async () => CONNECTED,
     auditHead: async () => ({ size: log.length, witnessedSize: 0, dropped: 0 }),
     readAudit: async (from, count) => {

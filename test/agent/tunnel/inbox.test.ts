@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { test } from "tap";
 import * as v from "valibot";
-import { hintMessageSchema } from "../../../agent/tunnel/format.ts";
+import { reportMessageSchema } from "../../../agent/tunnel/format.ts";
 import { createInbox } from "../../../agent/tunnel/inbox.ts";
 import { INBOX_RUNNING_MAX, SEEN_IDS_MAX } from "../../../agent/tunnel/limits.ts";
 import type { Fault } from "../../../hal/fault.ts";
@@ -20,7 +20,7 @@ test("[TUN-7] handlers that do not end are bounded: more messages are refused, a
   const { inbox, refused } = open();
   const { promise: gate, resolve } = Promise.withResolvers<void>();
   let handled = 0;
-  inbox.on("update", hintMessageSchema, async () => {
+  inbox.on("update", reportMessageSchema, async () => {
     handled += 1;
     await gate;
   });
@@ -37,7 +37,7 @@ test("[TUN-7] handlers that do not end are bounded: more messages are refused, a
 test("[TUN-8] an id that was seen is dropped, unless its handler failed; only so many ids are remembered", async (t) => {
   const { inbox, refused } = open();
   let calls = 0;
-  inbox.on("update", hintMessageSchema, async () => {
+  inbox.on("update", reportMessageSchema, async () => {
     calls += 1;
     if (calls === 1) throw new RangeError("the disk was full");
   });
@@ -59,7 +59,7 @@ test("[TUN-8] an id that was seen is dropped, unless its handler failed; only so
 
 test("[TUN-11] a message on a topic that is not this device's is refused, whoever sent it", async (t) => {
   const { inbox, refused } = open();
-  inbox.on("update", hintMessageSchema, () => void t.fail("not ours"));
+  inbox.on("update", reportMessageSchema, () => void t.fail("not ours"));
   for (const topic of [
     "sallyport/1/gw-2/down/update",
     "sallyport/1/gw-1/up/event",

@@ -11,7 +11,7 @@ import {
   orderKeyId,
   orderSchema,
   signOrder,
-} from "../../../warden/orders/format.ts";
+} from "../../../warden/orders/format/index.ts";
 import { faultOf } from "../../lab/faults.ts";
 
 const FOLDER = new URL("../../vectors/orders/", import.meta.url);

@@ -2,4 +2,4 @@
 export { contains, parsePrefix, type Prefix } from "./address.ts";
 export { PLAN_BYTES_MAX, POLICY_BYTES_MAX } from "./limits.ts";
 export { type Door, type Plan, planHash, planSchema } from "./plan.ts";
-export { confirmKey, parsePolicy, type Policy, policySchema, type UsbRule } from "./policy.ts";
+export { parsePolicy, type Policy, policySchema, type UsbRule } from "./policy.ts";

@@ -1,9 +1,9 @@
 // The lockdown policy: what a device may use. What it does not name is shut. Version and line are the TUF target's that carries it. [LCK-1]
 import * as v from "valibot";
-import { createPublicKey, type KeyObject } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
+import { orderKeySchema } from "../../orders/format/index.ts";
 import { parsePrefix } from "./address.ts";
 import {
   CONFIRM_KEYS_MAX,
@@ -90,13 +90,6 @@ export type UsbRule = v.InferOutput<typeof usbRuleSchema>;
 
 const ttySchema = v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS0"));
 
-/** Who may confirm: DER SubjectPublicKeyInfo in base64, Ed25519 or ECDSA P-256 as orders are signed. [OPS-7] */
-const confirmKeySchema = v.pipe(
-  v.string(),
-  v.maxLength(256),
-  v.check((text) => confirmKey(text) !== undefined, "expected a SubjectPublicKeyInfo in base64 of an Ed25519 or ECDSA P-256 key"),
-);
-
 /** [LCK-1] Every list not given is empty, and what a list does not name is shut. */
 export const policySchema = v.strictObject({
   v: v.literal(1),
@@ -181,7 +174,8 @@ export const policySchema = v.strictObject({
     }),
     {},
   ),
-  confirmKeys: v.pipe(v.array(confirmKeySchema), v.minLength(1), v.maxLength(CONFIRM_KEYS_MAX)),
+  /** Who may confirm, as orders are signed. [OPS-7] */
+  confirmKeys: v.pipe(v.array(orderKeySchema), v.minLength(1), v.maxLength(CONFIRM_KEYS_MAX)),
   /** Seconds. */
   confirmWithinS: v.optional(
     v.pipe(v.number(), v.integer(), v.minValue(CONFIRM_WITHIN_S_MIN), v.maxValue(CONFIRM_WITHIN_S_MAX)),
@@ -201,19 +195,6 @@ export function parsePolicy(bytes: Uint8Array): Policy {
     if (error instanceof Fault && error.code !== "lockdown.invalid")
       throw new Fault("lockdown.invalid", error.message, { cause: error });
     throw error;
-  }
-}
-
-/** @returns undefined when `text` is no base64 of such a key. */
-export function confirmKey(text: string): KeyObject | undefined {
-  const der = Buffer.from(text, "base64");
-  if (der.toString("base64") !== text) return undefined;
-  try {
-    const key = createPublicKey({ key: der, format: "der", type: "spki" });
-    const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType;
-    return kind === "ed25519" || kind === "prime256v1" ? key : undefined;
-  } catch {
-    return undefined; // OpenSSL has many words for "this is no key"
   }
 }
 

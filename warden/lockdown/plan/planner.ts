@@ -1,7 +1,6 @@
 // From a policy and a machine to a plan. Pure, and the same whatever order things are listed in. [LCK-2] [LCK-4]
 import type { Plan, Policy } from "../format/index.ts";
-import { confirmKey } from "../format/index.ts";
-import { orderKeyId } from "../../orders/format.ts";
+import { orderKey, orderKeyId } from "../../orders/format/index.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { dhcpDoors, mergeDoors, necessaryDoors, policyDoors, uniquePrefixes } from "./doors.ts";
 import { renderTable } from "./table.ts";
@@ -44,6 +43,6 @@ function sortedLinks(policy: Policy | undefined, snapshot: Snapshot): Plan["link
 }
 
 function keyIds(policy: Policy): string[] {
-  const keys = policy.confirmKeys.flatMap((text) => confirmKey(text) ?? []);
+  const keys = policy.confirmKeys.flatMap((text) => orderKey(text) ?? []);
   return [...new Set(keys.map((key) => orderKeyId(key)))].sort();
 }

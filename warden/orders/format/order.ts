@@ -1,11 +1,11 @@
 // An order: what a person with the right key tells one device to do once. A DSSE envelope (github.com/secure-systems-lab/dsse, protocol.md 1.0.2). [OPS-7]
 import * as v from "valibot";
-import { createHash, type KeyObject, sign, verify } from "node:crypto";
-import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson, parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
-import { nonceSchema } from "../../ota/time/format.ts";
+import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { Fault } from "../../../hal/fault.ts";
+import { canonicalJson, parseCanonicalJson, parseJson } from "../../../hal/format/json.ts";
+import { check } from "../../../hal/format/schema.ts";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { nonceSchema } from "../../../ota/time/format.ts";
 
 export const ORDER_PAYLOAD_TYPE = "application/vnd.sallyport.order+json";
 export const ORDER_BYTES_MAX = 8192;
@@ -21,8 +21,33 @@ export const orderVerbSchema = v.picklist([
   "update.approve",
   "update.revert",
   "role.grant",
+  /** A person at the serial console: what is granted ends with the session. [CON-4] */
+  "console.login",
 ]);
 export type OrderVerb = v.InferOutput<typeof orderVerbSchema>;
+
+export const planHashSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
+export const keyIdSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected a key id of 64 hex digits"));
+
+/** Who may sign: DER SubjectPublicKeyInfo in base64, Ed25519 or ECDSA P-256. */
+export const orderKeySchema = v.pipe(
+  v.string(),
+  v.maxLength(256),
+  v.check((text) => orderKey(text) !== undefined, "expected a SubjectPublicKeyInfo in base64 of an Ed25519 or ECDSA P-256 key"),
+);
+
+/** @returns undefined when `text` is no base64 of such a key. */
+export function orderKey(text: string): KeyObject | undefined {
+  const der = Buffer.from(text, "base64");
+  if (der.toString("base64") !== text) return undefined;
+  try {
+    const key = createPublicKey({ key: der, format: "der", type: "spki" });
+    const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType;
+    return kind === "ed25519" || kind === "prime256v1" ? key : undefined;
+  } catch {
+    return undefined; // OpenSSL has many words for "this is no key"
+  }
+}
 
 export const orderSchema = v.strictObject({
   v: v.literal(1),
@@ -31,7 +56,7 @@ export const orderSchema = v.strictObject({
   nonce: nonceSchema,
   verb: orderVerbSchema,
   /** SHA-256 of the plan the signer saw, for verbs that carry one out. */
-  planHash: v.optional(v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"))),
+  planHash: v.optional(planHashSchema),
   /** Refused after this moment by the device's clock; the nonce alone holds where the clock is unset. */
   notAfter: v.pipe(
     v.string(),

@@ -1,0 +1,66 @@
+// The roster: who may give orders on a device and log in, and the tenant it belongs to. Payload of an `operators/` target. [OPS-8]
+import * as v from "valibot";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { groupSchema, tenantSchema } from "../../ota/trust/format/index.ts";
+import { orderKeySchema } from "../orders/format/index.ts";
+
+export const ROSTER_BYTES_MAX = 262_144;
+const OPERATORS_MAX = 256;
+const KEYS_MAX = 4;
+const GROUPS_MAX = 64;
+const GROUP_DEVICES_MAX = 4096;
+
+/** Least to most. What each may ask for is in the table of operations, what each may order in warden/orders: roles are data there, not code. */
+export const ROLES = ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"] as const;
+export const roleSchema = v.picklist(ROLES);
+export type Role = v.InferOutput<typeof roleSchema>;
+
+/** Of a person, or of `local-root`, `console`, `hub`. */
+export const principalIdSchema = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$/, "expected an id of letters, digits, '@', '.', '_', ':', '-'"),
+);
+
+const operatorSchema = v.strictObject({
+  id: principalIdSchema,
+  /** For people. */
+  name: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  roles: v.pipe(v.array(roleSchema), v.minLength(1), v.maxLength(ROLES.length)),
+  keys: v.pipe(v.array(orderKeySchema), v.minLength(1), v.maxLength(KEYS_MAX)),
+});
+
+export const rosterSchema = v.pipe(
+  v.strictObject({
+    v: v.literal(1),
+    /** Whose the device is. */
+    tenant: v.optional(tenantSchema),
+    /** The tenant's groups, by name: which devices are in each. */
+    groups: v.optional(
+      v.pipe(
+        v.record(groupSchema, v.pipe(v.array(deviceIdSchema), v.maxLength(GROUP_DEVICES_MAX))),
+        v.check((groups) => Object.keys(groups).length <= GROUPS_MAX, `expected at most ${GROUPS_MAX} groups`),
+      ),
+      {},
+    ),
+    operators: v.pipe(v.array(operatorSchema), v.maxLength(OPERATORS_MAX)),
+  }),
+  v.check(({ operators }) => new Set(operators.map(({ id }) => id)).size === operators.length, "expected every operator once"),
+  v.check(({ operators }) => {
+    const keys = operators.flatMap((operator) => operator.keys);
+    return new Set(keys).size === keys.length;
+  }, "expected every key once: who signed must be known"),
+);
+export type Roster = v.InferOutput<typeof rosterSchema>;
+
+/** [OPS-8] The roster in `bytes`, whose signature was checked before. @throws Fault `roster.invalid` naming every fault. */
+export function parseRoster(bytes: Uint8Array): Roster {
+  try {
+    return check(rosterSchema, parseJson(bytes, ROSTER_BYTES_MAX, "roster"), "roster", "roster.invalid");
+  } catch (error) {
+    const fault = asFault(error, "roster.invalid", "read the roster");
+    throw fault.code === "roster.invalid" ? fault : new Fault("roster.invalid", fault.message, { cause: error });
+  }
+}
