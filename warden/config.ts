@@ -106,6 +106,9 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
     ...rest,
     commissionedIdFile,
     buildDateMs: Date.parse(buildDate),
-    lockdown: { firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"), console: lockdown.console },
+    lockdown: Object.freeze({
+      firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"),
+      console: lockdown.console,
+    }),
   });
 }
