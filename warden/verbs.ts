@@ -1,6 +1,6 @@
 // What the agent can ask the warden, verb by verb. The agent is taken to be captured: each handler must hold against a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
-import type { DeviceIdentity } from "../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
@@ -26,6 +26,8 @@ export interface VerbParts {
   /** Records what the warden did; what the log can't take goes to the journal, the deed stands. */
   readonly note: (entry: AuditEntry) => Promise<void>;
   readonly verbs: PartVerbs;
+  /** Sees to it that the trail has the birth. Never throws. */
+  readonly tellBirth: (record: BirthRecord) => Promise<void>;
   /** Tells the journal of a failure that stops nothing. */
   readonly report: (fault: Fault) => void;
 }
@@ -53,14 +55,8 @@ export function wardenHandlers(parts: VerbParts): Handlers {
       return { identity, auditKey: log.auditKey, ...(birth === undefined ? {} : { birth }) };
     },
     "birth.record": async (key) => {
-      const { record, written } = await births.record(identity, key);
-      if (written)
-        await note({
-          event: "birth.recorded",
-          result: "ok",
-          principal: "agent",
-          detail: { ...key, id: record.id, source: record.source },
-        });
+      const record = await births.record(identity, key);
+      await parts.tellBirth(record);
       return record;
     },
     "audit.append": async (entry) => {

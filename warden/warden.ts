@@ -6,7 +6,7 @@ import type { AppendFiles, DurableFiles, Hardware, SettableClock, Vitals } from 
 import type { HubKeys } from "./anchors.ts";
 import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
-import { type BirthBook, birthBook, settleIdentity } from "./identity/index.ts";
+import { type BirthBook, birthBook, settleIdentity, tellBirth } from "./identity/index.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import { appendAllowance, openSession, refusals, type Session } from "./protocol/index.ts";
 import { type ClockBounds, openTimeKeeper, type TimeKeeper } from "./time/index.ts";
@@ -59,7 +59,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const startedMonotonicMs = clock.monotonicMs();
   const bootId = await ports.hardware.bootId();
   const births = birthBook(ports.birth);
-  const { identity, troubles } = await settle(ports.hardware, births);
+  const { identity, birth, troubles } = await settle(ports.hardware, births);
   const time = await openTime(ports, settings, identity, bootId);
   const log = await openLog(ports, settings, { identity, bootId, time });
 
@@ -71,10 +71,18 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
       report(asFault(error, "audit.write-failed", `record "${entry.event}"`));
     }
   };
+  const tell = async (record: BirthRecord): Promise<void> => {
+    try {
+      await tellBirth(ports.state, record, (entry) => log.append(entry));
+    } catch (error) {
+      report(asFault(error, "audit.write-failed", "record the birth; it will be tried again"));
+    }
+  };
   const tampered = log.tampered === undefined ? [] : [log.tampered];
   const known = [...tampered, ...troubles, ...settings.troubles].slice(0, WARDEN_TROUBLES_MAX);
   known.forEach(report);
   await noteStart(note, settings, identity, troubles);
+  if (birth !== undefined) await tell(birth); // a crash may have come between the birth and its record
 
   const handlers = wardenHandlers({
     allowance: appendAllowance(clock),
@@ -86,6 +94,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     note,
     report,
     startedMonotonicMs,
+    tellBirth: tell,
     time,
     program: settings.program,
     vitals: ports.vitals,
@@ -110,7 +119,11 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
 async function settle(
   hardware: Hardware,
   births: BirthBook,
-): Promise<{ readonly identity: DeviceIdentity; readonly troubles: readonly Fault[] }> {
+): Promise<{
+  readonly identity: DeviceIdentity;
+  readonly birth: BirthRecord | undefined;
+  readonly troubles: readonly Fault[];
+}> {
   const facts = await hardware.facts();
   const birth = await births.read().catch((error: unknown) => {
     if (error instanceof Fault && error.code === "birth.unreadable") return error;
@@ -119,7 +132,7 @@ async function settle(
   const unreadable = birth instanceof Fault ? birth : undefined;
   const record: BirthRecord | undefined = birth instanceof Fault ? undefined : birth;
   const { identity, trouble } = settleIdentity(facts, record);
-  return { identity, troubles: [unreadable, trouble].filter((fault) => fault !== undefined) };
+  return { identity, birth: record, troubles: [unreadable, trouble].filter((fault) => fault !== undefined) };
 }
 
 async function openTime(

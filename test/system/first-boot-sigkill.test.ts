@@ -45,9 +45,7 @@ test(
 
       const key = await approveOn(rig, hub, id);
       await programs.agent.line(/life .* -> connected/u);
-      // struck between the birth record and its audit record, the warden finds the birth done and has nothing to tell
-      const told = "writes" in moment && moment.writes === "birth" ? [] : ["birth.recorded"];
-      const trail = await verifiedTrail(rig, id, [...told, "enrolment.completed", "tunnel.connected"]);
+      const trail = await verifiedTrail(rig, id, ["birth.recorded", "enrolment.completed", "tunnel.connected"]);
       t.same(await keysAtHub(rig, id), [key], `${victims.join(" and ")} killed at ${JSON.stringify(moment, asText)}`);
       t.equal((await birthOf(rig))?.keyFingerprint, key);
       t.notOk(

@@ -39,18 +39,12 @@ export interface FirstKey {
 
 /**
  * [ID-6] Writes the record of `identity` and its first key, or finds the same one written. Calls must not overlap: see {@link birthBook}.
- * @returns whether this call wrote it.
  * @throws Fault `birth.conflict` when another is there; `birth.unreadable`; those of the files.
  */
-async function recordBirth(
-  files: DurableFiles,
-  identity: DeviceIdentity,
-  key: FirstKey,
-): Promise<{ readonly record: BirthRecord; readonly written: boolean }> {
+async function recordBirth(files: DurableFiles, identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord> {
   const there = await readBirth(files);
   if (there !== undefined) {
-    if (there.protection === key.protection && there.keyFingerprint === key.keyFingerprint)
-      return { record: there, written: false };
+    if (there.protection === key.protection && there.keyFingerprint === key.keyFingerprint) return there;
     throw new Fault(
       "birth.conflict",
       `record the birth of "${identity.id}" with key ${key.keyFingerprint}: it was born as "${there.id}" with key ${there.keyFingerprint} in ${there.protection}; ` +
@@ -59,12 +53,12 @@ async function recordBirth(
   }
   const record: BirthRecord = { v: 1, id: identity.id, source: identity.source, ...key };
   await files.put(BIRTH_FILE, Buffer.from(canonicalJson(record)));
-  return { record, written: true };
+  return record;
 }
 
 export interface BirthBook {
   read(): Promise<BirthRecord | undefined>;
-  record(identity: DeviceIdentity, key: FirstKey): Promise<{ readonly record: BirthRecord; readonly written: boolean }>;
+  record(identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord>;
 }
 
 /** The one writer of the record: requests that come at once are taken one after the other, so that two can't both find no record. */

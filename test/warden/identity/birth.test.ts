@@ -1,8 +1,10 @@
 // The record that is written once.
 import { test } from "tap";
 import type { Fingerprint } from "../../../hal/identity/format.ts";
-import { birthBook, chooseIdentity } from "../../../warden/identity/index.ts";
+import { birthBook, chooseIdentity, tellBirth } from "../../../warden/identity/index.ts";
 import { fakeFiles } from "../../lab/fake-files.ts";
+import { Fault } from "../../../hal/fault.ts";
+import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { faultOf } from "../../lab/faults.ts";
 
 const IDENTITY = chooseIdentity({ commissionedId: undefined, serials: ["GW-4711"], interfaces: [], model: undefined });
@@ -15,11 +17,9 @@ test("[ID-6] the first record is written, the same one again is found, another i
   const files = fakeFiles();
   const births = birthBook(files);
   t.equal(await births.read(), undefined);
-  t.match(await births.record(IDENTITY, key("aa")), {
-    written: true,
-    record: { id: "GW-4711", source: "serial", protection: "tpm" },
-  });
-  t.match(await births.record(IDENTITY, key("aa")), { written: false });
+  const born = { id: "GW-4711", source: "serial", protection: "tpm" };
+  t.match(await births.record(IDENTITY, key("aa")), born);
+  t.match(await births.record(IDENTITY, key("aa")), born);
   const before = files.contents.get("birth.json");
   t.equal((await faultOf(() => births.record(IDENTITY, key("bb")))).code, "birth.conflict");
   t.equal((await faultOf(() => births.record(IDENTITY, { ...key("aa"), protection: "file" }))).code, "birth.conflict");
@@ -55,5 +55,20 @@ test("[ID-6] a write that failed leaves no birth, and the next may be recorded",
   const births = birthBook(files);
   t.equal((await faultOf(() => births.record(IDENTITY, key("aa")))).code, "file.no-space");
   t.equal(await births.read(), undefined);
-  t.match(await births.record(IDENTITY, key("bb")), { written: true });
+  t.match(await births.record(IDENTITY, key("bb")), key("bb"));
+});
+
+test("[ID-6] [AUD-10] the birth gets into the trail whatever happens between the two, and once where nothing does", async (t) => {
+  const born = await birthBook(fakeFiles()).record(IDENTITY, key("aa"));
+  const trail: string[] = [];
+  const append = async ({ event }: AuditEntry): Promise<void> => void trail.push(event);
+  const state = fakeFiles();
+  const refuse = (): Promise<never> => Promise.reject(new Fault("audit.write-failed", "the disk is full"));
+  t.equal((await faultOf(() => tellBirth(state, born, refuse))).code, "audit.write-failed");
+  t.equal(state.contents.size, 0, "it stays to be told");
+  state.faults.failAt(1, "file.write-failed"); // as a kill between record and mark
+  t.equal((await faultOf(() => tellBirth(state, born, append))).code, "file.write-failed");
+  await tellBirth(state, born, append);
+  await tellBirth(state, born, append);
+  t.same(trail, ["birth.recorded", "birth.recorded"], "twice for the crash between, and then never again");
 });
