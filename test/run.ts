@@ -42,7 +42,12 @@ async function run(paths: readonly string[]): Promise<number> {
   const tap = spawn("tap", ["--reporter=tap", "--disable-coverage", "--jobs=4", ...paths], {
     cwd: PROJECT,
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, PATH: `${PROJECT}node_modules/.bin:${process.env["PATH"]}` },
+    env: {
+      ...process.env,
+      PATH: `${PROJECT}node_modules/.bin:${process.env["PATH"]}`,
+      // each file is a process of its own that loads the same modules: half of its processor time was compiling them
+      NODE_COMPILE_CACHE: `${PROJECT}node_modules/.cache/compiled`,
+    },
   });
   const ended = new Promise<number>((resolve) => tap.on("close", (code) => resolve(code ?? 1)));
   for await (const line of createInterface({ input: tap.stdout })) {
