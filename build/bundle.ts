@@ -22,6 +22,7 @@ export const PROGRAMS: readonly Program[] = [
   { name: "sallyport-warden", entry: "warden/main.ts", serial: false, onDevice: true },
   { name: "sallyport", entry: "agent/cli/main.ts", serial: false, onDevice: true },
   { name: "sallyport-hub", entry: "hub/main.ts", serial: false, onDevice: false },
+  { name: "sallyport-release", entry: "build/release/main.ts", serial: false, onDevice: false },
 ];
 
 /** All JavaScript on the device. */

@@ -3,6 +3,13 @@
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { systemKernel, systemRoot } from "./system-image.ts";
+import { type FakeKernel, fakeKernel } from "./usb-tree.ts";
+
+/** What releases for this board name as hardware. */
+export const HARDWARE = "lab-gateway-2";
+/** Where the resolver's configuration sends questions; documentation's own range (RFC 5737), nobody answers. */
+export const NAME_SERVER = "192.0.2.53";
 
 export interface BoardOptions {
   readonly directory: string;
@@ -23,12 +30,14 @@ export interface Board {
   readonly etc: string;
   /** Slot images and the boot-choice file. */
   readonly slots: { readonly a: string; readonly b: string; readonly bootChoice: string };
+  /** Its four USB ports 1-1 to 1-4, and who plugs something in. */
+  readonly usb: Pick<FakeKernel, "plug" | "unplug" | "powerOn" | "read">;
 }
 
 /** Builds the folder. Made anew each time: a board's boot id is fresh with every boot. */
 export async function buildBoard({ directory, serial, mac }: BoardOptions): Promise<Board> {
   const root = join(directory, "board");
-  const put = async (path: string, text: string): Promise<void> => {
+  const put = async (path: string, text: string | Uint8Array): Promise<void> => {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), text);
   };
@@ -43,11 +52,23 @@ export async function buildBoard({ directory, serial, mac }: BoardOptions): Prom
   await boot(root);
   await network(root, put, "eth0", mac, "pci0000:00/0000:00:01.0");
   await network(root, put, "eth1", nextMac(mac), "pci0000:00/0000:00:02.0");
-  await usbTree(put);
+  await put("sys/class/net/lo/type", "772\n");
+  await put("sys/class/net/lo/flags", "0x9\n");
+  await put("sys/class/net/lo/operstate", "unknown\n");
+  await put("proc/net/route", ROUTES);
+  await put("proc/net/ipv6_route", IPV6_ROUTES);
+  await put("etc/resolv.conf", `nameserver ${NAME_SERVER}\n`);
+  const usb = fakeKernel(root);
+  usb.addController(1, 4);
+  await put("sys/bus/usb/devices/usb1/idVendor", "1d6b\n");
+  await put("sys/bus/usb/devices/usb1/idProduct", "0002\n");
   const slots = { a: join(root, "slots/a.img"), b: join(root, "slots/b.img"), bootChoice: join(root, "slots/boot-choice") };
-  await put("slots/a.img", "release 1\n");
+  await put("slots/a.img", systemRoot(FIRST_IMAGE));
+  await put("slots/a.kernel", systemKernel(FIRST_IMAGE));
   await put("slots/b.img", "");
   await put("slots/boot-choice", "a\n");
+  await put("proc/cmdline", "console=ttyS0 sallyport.slot=a\n");
+  await mkdir(join(root, "run"), { recursive: true });
   const places = {
     agentState: join(directory, "var/agent"),
     wardenState: join(directory, "var/warden"),
@@ -58,8 +79,18 @@ export async function buildBoard({ directory, serial, mac }: BoardOptions): Prom
   };
   for (const place of Object.values(places)) await mkdir(place, { recursive: true, mode: 0o755 });
   await chmod(places.wardenState, 0o700);
-  return { root, slots, ...places };
+  return { root, slots, usb, ...places };
 }
+
+const FIRST_IMAGE = { version: "1.0.0", counter: 1, bytes: 65_536 };
+
+/** proc(5), /proc/net/route: addresses in the machine's byte order, hex. A default route by eth0, which so leads to the hub. */
+const ROUTES = `Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+`;
+/** Of a machine whose IPv6 knows itself only. */
+const IPV6_ROUTES =
+  "00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n";
 
 /** A new boot of the board: a new boot id, everything else as the kernel would show it again. */
 export async function boot(root: string): Promise<string> {
@@ -80,23 +111,12 @@ async function network(
   await put(`${device}/net/${name}/address`, `${mac}\n`);
   await put(`${device}/net/${name}/addr_assign_type`, "0\n");
   await put(`${device}/net/${name}/type`, "1\n");
+  await put(`${device}/net/${name}/flags`, "0x1003\n");
+  await put(`${device}/net/${name}/operstate`, "up\n");
   await put(`${device}/uevent`, "DRIVER=lab\n");
   await symlink("../..", join(root, `${device}/net/${name}/device`)).catch(ignoreExisting);
   await mkdir(join(root, "sys/class/net"), { recursive: true });
   await symlink(`../../devices/${bus}/net/${name}`, join(root, `sys/class/net/${name}`)).catch(ignoreExisting);
-}
-
-/** A root hub with two ports and nothing plugged in: what lockdown will plan on. */
-async function usbTree(put: (path: string, text: string) => Promise<void>): Promise<void> {
-  const hub = "sys/bus/usb/devices/usb1";
-  await put(`${hub}/authorized`, "1\n");
-  await put(`${hub}/authorized_default`, "1\n");
-  await put(`${hub}/idVendor`, "1d6b\n");
-  await put(`${hub}/idProduct`, "0002\n");
-  for (const port of [1, 2]) {
-    await put(`${hub}/1-0:1.0/usb1-port${port}/disable`, "0\n");
-    await put(`${hub}/1-0:1.0/usb1-port${port}/connect_type`, "hotplug\n");
-  }
 }
 
 function ignoreExisting(error: unknown): void {

@@ -10,10 +10,15 @@ import { check } from "../../hal/format/schema.ts";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
 import { operationAnswerSchema } from "../../agent/operations/format.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
-import { type Board, type BoardOptions, buildBoard } from "./board.ts";
+import { agentConfigSchema } from "../../agent/config.ts";
+import type { ImageFacts } from "../../ota/image/format.ts";
+import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "./needs.ts";
+import { boardPolicy, makePerson, type Person } from "./people.ts";
 import { eventually, type RunningProgram, startProgram } from "./process.ts";
+import { openReleaseDesk, type ReleaseDesk } from "./release.ts";
 import { PROJECT } from "./sources.ts";
+import { readSystemHeader } from "./system-image.ts";
 
 /** The agent's user where we are root: a number is enough, no account is made. */
 export const AGENT_UID = 64_199;
@@ -34,6 +39,8 @@ export interface RigOptions {
   readonly boardPrefix?: readonly string[];
   /** The same for the warden alone, after the board's. */
   readonly wardenPrefix?: readonly string[];
+  /** The image's lockdown policy, put over the lab's own; given who may confirm. */
+  readonly basePolicy?: (confirmer: Person) => Readonly<Record<string, unknown>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
   readonly wardenEnv?: Readonly<Record<string, string>>;
   readonly onLine?: (program: "hub" | "warden" | "agent", line: string) => void;
@@ -44,6 +51,12 @@ export interface Rig {
   readonly board: Board;
   /** As two users: true where we are root. */
   readonly twoUsers: boolean;
+  /** The board's network namespace, where it has one: then its packet filter is the kernel's own. */
+  readonly namespace: string | undefined;
+  /** Who signs releases; its root is in the image. Nothing is published until the hub is told to. */
+  readonly release: ReleaseDesk;
+  /** Whose key confirms the image's policy. */
+  readonly confirmer: Person;
   readonly hubName: string;
   /** The hub's state directory. */
   readonly hubState: string;
@@ -54,9 +67,9 @@ export interface Rig {
   /** Resolves when it listens; the agent's when its life has begun. */
   startWarden(): Promise<RunningProgram>;
   startAgent(): Promise<RunningProgram>;
-  /** The same at once, come what may. */
-  launchWarden(): RunningProgram;
-  launchAgent(): RunningProgram;
+  /** The same at once, come what may. `instead`: another command in its place. */
+  launchWarden(instead?: readonly string[]): RunningProgram;
+  launchAgent(instead?: readonly string[]): RunningProgram;
   /** Another board, never powered on, in the place of the first; its programs must not run. */
   replaceBoard(serial: string): Promise<void>;
   /** Puts other settings over the rig's own than its options did; what starts next has them. */
@@ -94,6 +107,10 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     mac: options.mac ?? DEFAULT_MAC,
   } satisfies BoardOptions);
   await shareOut(board, twoUsers);
+  const release = await openReleaseDesk(join(directory, "release"));
+  const confirmer = await makePerson(directory, "confirmer");
+  await layImageFiles(board, release, boardPolicy(confirmer, options.basePolicy?.(confirmer)));
+  const namespace = namespaceOf(options.boardPrefix);
   const address = options.hubAddress ?? "127.0.0.1";
   const hubState = join(directory, "hub");
   const program = (name: string): string => join(directory, "opt", name, "main.js");
@@ -134,6 +151,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   };
   await hubCommand("init", "--state", hubState, "--name", "Lab hub", "--host", HUB_NAME, "--host", address);
   const ports = { est: 0, mqtt: 0 };
+  const courier = join(board.agentState, "courier");
   const settings: { over: Pick<RigOptions, "agentConfig" | "wardenConfig"> } = { over: options };
 
   const anchors = async (): Promise<HubAnchors> =>
@@ -149,7 +167,16 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       anchors: anchorsFile,
       boardRoot: board.root,
       setClock: false,
+      image: join(board.etc, "image.json"),
+      trustRoot: join(board.etc, "root.json"),
+      basePolicy: join(board.etc, "policy.json"),
+      courier,
       ...settings.over.wardenConfig,
+      lockdown: {
+        firewall: namespace === undefined ? "none" : "nft",
+        ...memberOf(settings.over.wardenConfig, "lockdown"),
+      },
+      update: { installer: program("sallyport-install"), ...memberOf(settings.over.wardenConfig, "update") },
     };
     const agentConfig = {
       stateDirectory: board.agentState,
@@ -157,9 +184,10 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       localSocket: join(board.agentRun, "root.sock"),
       anchors: anchorsFile,
       enrolment: { connectTo: { host: address, port: ports.est } },
+      ...("courier" in agentConfigSchema.entries && { courier, trustRoot: join(board.etc, "root.json") }),
       ...(provider !== undefined && { key: { protection: "auto", tpm: { tcti: options.tpm, ...provider } } }),
       ...settings.over.agentConfig,
-      tunnel: { connectTo: { host: address, port: ports.mqtt }, ...tunnelOf(settings.over.agentConfig) },
+      tunnel: { connectTo: { host: address, port: ports.mqtt }, ...memberOf(settings.over.agentConfig, "tunnel") },
     };
     await writeFile(join(board.etc, "warden.json"), JSON.stringify(wardenConfig, undefined, 2), { mode: 0o644 });
     await writeFile(join(board.etc, "agent.json"), JSON.stringify(agentConfig, undefined, 2), { mode: 0o644 });
@@ -169,6 +197,9 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     directory,
     board,
     twoUsers,
+    namespace,
+    release,
+    confirmer,
     hubName: HUB_NAME,
     hubState,
     ports,
@@ -207,18 +238,9 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       await agent.line(/started/u);
       return agent;
     },
-    launchWarden: () =>
-      start("warden", [
-        ...prefix,
-        ...(options.wardenPrefix ?? []),
-        ...withEnvironment(options.wardenEnv),
-        node,
-        ...NODE_FLAGS,
-        program("sallyport-warden"),
-        "--config",
-        join(board.etc, "warden.json"),
-      ]),
-    launchAgent() {
+    launchWarden: (instead = [node, ...NODE_FLAGS, program("sallyport-warden"), "--config", join(board.etc, "warden.json")]) =>
+      start("warden", [...prefix, ...(options.wardenPrefix ?? []), ...withEnvironment(options.wardenEnv), ...instead]),
+    launchAgent(instead = [node, ...NODE_FLAGS, program("sallyport-agent"), "--config", join(board.etc, "agent.json")]) {
       const privileges = twoUsers
         ? [
             "/usr/bin/setpriv",
@@ -230,16 +252,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
             "--",
           ]
         : [];
-      return start("agent", [
-        ...prefix,
-        ...privileges,
-        ...withEnvironment(options.agentEnv),
-        node,
-        ...NODE_FLAGS,
-        program("sallyport-agent"),
-        "--config",
-        join(board.etc, "agent.json"),
-      ]);
+      return start("agent", [...prefix, ...privileges, ...withEnvironment(options.agentEnv), ...instead]);
     },
     async replaceBoard(serial) {
       for (const place of [board.agentState, board.wardenState, board.birth])
@@ -288,9 +301,25 @@ function withEnvironment(env: Readonly<Record<string, string>> = {}): readonly s
   return ["/usr/bin/env", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
 }
 
-function tunnelOf(config: Readonly<Record<string, unknown>> | undefined): object {
-  const tunnel = config?.["tunnel"];
-  return typeof tunnel === "object" && tunnel !== null ? tunnel : {};
+function memberOf(config: Readonly<Record<string, unknown>> | undefined, name: string): object {
+  const member = config?.[name];
+  return typeof member === "object" && member !== null ? member : {};
+}
+
+/** What the image carries: what it is, whom it trusts, what it opens. */
+async function layImageFiles(board: Board, release: ReleaseDesk, policy: object): Promise<void> {
+  const { version, counter } = await readSystemHeader(board.slots.a);
+  const facts: ImageFacts = { v: 1, version, hardware: HARDWARE, counter };
+  await writeFile(join(board.etc, "image.json"), JSON.stringify(facts), { mode: 0o644 });
+  await writeFile(join(board.etc, "policy.json"), JSON.stringify(policy), { mode: 0o644 });
+  await copyFile(release.root, join(board.etc, "root.json"));
+  await chmod(join(board.etc, "root.json"), 0o644);
+}
+
+/** Only then may its programs touch a packet filter: it is none of this machine's. */
+function namespaceOf(prefix: readonly string[] = []): string | undefined {
+  const [ip, netns, exec, name] = prefix;
+  return ip === "ip" && netns === "netns" && exec === "exec" ? name : undefined;
 }
 
 /** The pinned Node where both users may run it: the checkout may lie in a home that the agent's user can't enter. */

@@ -28,6 +28,8 @@ export interface FakeKernel {
   /** The kernel sees a new device at `port`: `1-2`, `1-1.3`. A hub gets ports. */
   readonly plug: (port: string, device: Plugged, ports?: number) => void;
   readonly unplug: (port: string) => void;
+  /** A new boot: everything is let in again, as Linux does unless it is told otherwise. */
+  readonly powerOn: () => void;
   readonly joinPorts: (one: string, other: string) => void;
   readonly read: (path: string) => string;
   /** Runs in the middle of the next write to this attribute, after it took effect. */
@@ -98,6 +100,16 @@ export function fakeKernel(root: string): FakeKernel {
       hubs.set(port, ports);
       if (allowed) interfacesOf(port);
     },
+    powerOn: () => {
+      for (const name of readdirSync(devices)) {
+        const isController = name.startsWith("usb");
+        if (!isController && !existsSync(join(devices, name, "descriptors"))) continue;
+        put(`${name}/${isController ? "authorized_default" : "authorized"}`, "1");
+        if (!isController) interfacesOf(name);
+      }
+      for (const path of readdirSync(devices, { recursive: true, encoding: "utf8" }))
+        if (path.endsWith("/disable")) put(path, "0");
+    },
     joinPorts: (one, other) => {
       for (const [from, to] of [
         [one, other],
@@ -152,6 +164,11 @@ export function fakeUsbTree(state: UsbState): FakeUsbTree {
     read: async () => {
       meet(fake.state, "the tree");
       return fake.state;
+    },
+    plugged: async () => {
+      meet(fake.state, "the tree");
+      const { controllers, devices } = fake.state;
+      return [...controllers.map(({ name }) => name), ...devices.map(({ port, number }) => `${port}=${number}`)].join(" ");
     },
     setDefault: async (controller, authorized) => {
       meet(
