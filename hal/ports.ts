@@ -133,6 +133,8 @@ export interface Firewall {
 export interface UsbTree {
   /** @throws Fault `usb.unreadable`. A device that can't be understood is in it, without claims. */
   read(): Promise<UsbState>;
+  /** Cheap, for looking often: a text that is another one once a controller or a device came, went, or was enumerated anew. @throws Fault `usb.unreadable`. */
+  plugged(): Promise<string>;
   /** What becomes of devices that are plugged in later. Nothing here lets all of them in. @throws Fault `usb.not-in-force`, `usb.gone`. */
   setDefault(controller: string, authorized: "none" | "hardwired"): Promise<void>;
   /**
@@ -185,6 +187,40 @@ export interface UsbClaims {
   readonly serial: string | undefined;
   /** Every interface of every configuration and alternate setting as `class:subclass:protocol`, two hex digits each; sorted, each once. */
   readonly interfaces: readonly string[];
+}
+
+/** The machine's network as the kernel, and the programs that set it up, show it. */
+export interface Network {
+  /** What is not there is empty. @throws Fault `file.read-failed` where the kernel's own files can't be read. */
+  read(): Promise<NetworkFacts>;
+}
+
+export interface NetworkFacts {
+  /** Interfaces but the loopback, sorted by name; those that lead somewhere first where there are too many to list. */
+  readonly links: readonly NetworkLink[];
+  /** The main table's, without those that refuse. */
+  readonly routes: readonly NetworkRoute[];
+  /** Addresses (RFC 5952) of the name servers in use, without those on this machine. */
+  readonly nameServers: readonly string[];
+}
+
+export interface NetworkLink {
+  readonly name: string;
+  /** The port of the USB device it sits on. */
+  readonly usb: string | undefined;
+  /** It has an address by DHCP, as far as the client leaves a trace of it in /run. */
+  readonly dhcp4: boolean;
+  readonly dhcp6: boolean;
+}
+
+/** A prefix that is reached by a link; length 0 is the default route. */
+export interface NetworkRoute {
+  readonly link: string;
+  readonly family: 4 | 6;
+  /** 4 or 16. */
+  readonly bytes: readonly number[];
+  /** Bits. */
+  readonly length: number;
 }
 
 /** The places of the machine's system: one runs, the other may be written. [OTA-33] */
@@ -249,6 +285,41 @@ export interface CourierDrop {
 
 /** The machine's power, as far as a program may ask. */
 export interface Power {
-  /** Asks for an orderly reboot: every program is told to stop first. Resolves when it was asked for. @throws Fault `power.failed`. */
-  reboot(): Promise<void>;
+  /** Asks for an orderly reboot: every program is told to stop first. Resolves when it was asked for. @param reason in words, one line. @throws Fault `power.failed`. */
+  reboot(reason: string): Promise<void>;
+}
+
+/** A program of ours, started for one job, that we talk with in lines. */
+export interface ChildProgram {
+  /** What it says, line by line, once; over when it is. @throws Fault `process.failed` for a line above the bound: by then the program is killed. */
+  readonly lines: AsyncIterable<string>;
+  /** How it ended, in words: `code 0`, `SIGKILL`. Never rejects. Its lines are to be read to their end first. */
+  readonly ended: Promise<string>;
+  /** One line for it, without its newline. @throws Fault `process.failed` when it does not listen any more. */
+  tell(line: string): Promise<void>;
+  /** At once, with all that it started. Resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+/** Other threads of this program, for work that keeps a processor busy. Memory is handed over, not copied. */
+export interface Threads {
+  readonly count: number;
+  /**
+   * Takes `job.memory`, which must have its buffer to itself and is empty for the caller afterwards. Jobs wait for the thread with the fewest.
+   * @throws what the work throws; Fault `process.failed` when the thread ended.
+   */
+  run(job: ThreadJob): Promise<ThreadAnswer>;
+  close(): Promise<void>;
+}
+
+export interface ThreadJob {
+  readonly task: string;
+  readonly memory: Uint8Array;
+  readonly texts: readonly string[];
+  readonly numbers: readonly number[];
+}
+
+export interface ThreadAnswer {
+  readonly memory: Uint8Array;
+  readonly numbers: readonly number[];
 }

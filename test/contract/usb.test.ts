@@ -99,7 +99,10 @@ for (const [name, make] of Object.entries(subjects)) {
     const { tree, unplug } = await make(t);
     const [stick] = (await tree.read()).devices;
     if (stick === undefined) throw new RangeError("no stick");
+    const before = await tree.plugged();
+    t.equal(await tree.plugged(), before, "the same while nothing is plugged");
     unplug("1-1");
+    t.not(await tree.plugged(), before, "another once a device went");
     await t.rejects(tree.setDevice(stick, true), { code: "usb.gone" });
     await t.rejects(tree.setDevice(stick, false), { code: "usb.gone" });
     await t.rejects(tree.setDefault("usb9", "none"), { code: "usb.gone" });

@@ -1,6 +1,6 @@
 // Carries a plan out. What shuts comes first and must succeed; what opens comes last and may fail. [LCK-5] [LCK-7]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Firewall, UsbTree } from "../../hal/ports.ts";
+import type { Firewall, UsbState, UsbTree } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
 import { type UsbStep, usbSteps } from "./plan/index.ts";
 import { opens } from "./plan/usb.ts";
@@ -18,10 +18,14 @@ export interface Executors {
 export async function applyPlan(plan: Plan, executors: Executors): Promise<readonly Fault[]> {
   await executors.firewall.check(plan.firewall);
   await shutBy(plan, executors);
-  const steps = usbSteps(plan.usb, await executors.usb.read());
-  const faults: Fault[] = [];
-  for (const step of steps.filter((one) => opens(one))) faults.push(...(await attempt(() => perform(step, executors.usb))));
-  return faults.filter(({ code }) => code !== "usb.gone"); // unplugged on the way
+  return await openUsb(plan, executors.usb);
+}
+
+/** What {@link applyPlan} does to the USB tree. */
+export async function applyUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
+  const [fault] = await shutUsb(plan, usb);
+  if (fault !== undefined) throw fault;
+  return await openUsb(plan, usb);
 }
 
 /** Shuts what `plan` shuts, one part even if another fails. @throws the first Fault of those met. */
@@ -30,9 +34,51 @@ export async function shutBy(plan: Plan, { firewall, usb }: Executors): Promise<
   if (fault !== undefined) throw fault;
 }
 
-/** @returns true when the machine is as planned: nothing to do. */
-export async function isInForce(plan: Plan, { firewall, usb }: Executors): Promise<boolean> {
-  return (await firewall.read()) === plan.firewall && usbSteps(plan.usb, await usb.read()).length === 0;
+/** What the machine was, or is, as far as a plan has a say in it. */
+export interface Found {
+  readonly table: string | undefined;
+  readonly usb: UsbState;
+}
+
+/**
+ * [LCK-14] What somebody else did to a machine that `plan` was in force on: what is not as it was then, though it was as planned. What is new since, and what
+ * could not be opened then, is nobody's doing.
+ */
+export function undoneBy(plan: Plan, then: UsbState, now: Found): readonly string[] {
+  const table = now.table === plan.firewall ? [] : [`packet filter: ${firstDifference(plan.firewall, now.table ?? "")}`];
+  return [...table, ...usbSteps(plan.usb, now.usb).flatMap((step) => (wasDone(step, then) ? [stepText(step)] : []))];
+}
+
+function wasDone(step: UsbStep, { controllers, ports, devices }: UsbState): boolean {
+  switch (step.do) {
+    case "set-default":
+      return controllers.some(({ name, authorizedDefault }) => name === step.controller && authorizedDefault === 0);
+    case "set-port":
+      return ports.some(({ name, disabled }) => name === step.port && disabled === step.disabled);
+    case "set-device":
+      return devices.some(
+        ({ port, number, authorized }) =>
+          port === step.device.port && number === step.device.number && authorized === step.authorized,
+      );
+  }
+}
+
+function stepText(step: UsbStep): string {
+  switch (step.do) {
+    case "set-default":
+      return `USB ${step.controller}: it let in what is plugged in`;
+    case "set-port":
+      return `USB port ${step.port}: it was ${step.disabled ? "enabled" : "disabled"}`;
+    case "set-device":
+      return `USB device at ${step.device.port}: it was ${step.authorized ? "shut out" : "let in"}`;
+  }
+}
+
+async function openUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
+  const faults: Fault[] = [];
+  for (const step of usbSteps(plan.usb, await usb.read()).filter((one) => opens(one)))
+    faults.push(...(await attempt(() => perform(step, usb))));
+  return faults.filter(({ code }) => code !== "usb.gone"); // unplugged on the way
 }
 
 async function putTable(table: string, firewall: Firewall): Promise<void> {

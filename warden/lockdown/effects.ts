@@ -1,11 +1,12 @@
 // Carries out what the machine decides. [LCK-10] [LCK-11]
 import { randomBytes } from "node:crypto";
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { applyPlan, isInForce, shutBy } from "./apply.ts";
+import { applyPlan, applyUsb, shutBy, undoneBy } from "./apply.ts";
 import { type Plan, planHash, type Policy } from "./format/index.ts";
 import { NONCE_BYTES } from "./limits.ts";
 import type { Effect, Event } from "./machine.ts";
-import { type Difference, differenceOf, planLockdown, risksOf } from "./plan/index.ts";
+import { type Difference, differenceOf, planLockdown, risksOf, usbSteps } from "./plan/index.ts";
+import type { UsbState } from "../../hal/ports.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
 import { type Accepted, writeRecord } from "./record.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -25,6 +26,8 @@ export interface Effects {
   /** Puts `plan`, or the plan of what was accepted, in force where it is not. @returns why it can't be; undefined when it is. */
   restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined>;
   inForce(): Plan | undefined;
+  /** The USB tree when it was last put as planned, or found so. */
+  usb(): UsbState;
   /** The first failure since {@link forget}. */
   failure(): Fault | undefined;
   forget(): void;
@@ -34,21 +37,38 @@ export interface Effects {
 
 /** @param onTimer gets the events of timers that ran out. */
 export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void): Effects {
-  const held: { plan: Plan | undefined; fault: Fault | undefined } = { plan: undefined, fault: undefined };
+  const held: { plan: Plan | undefined; usb: UsbState; fault: Fault | undefined } = {
+    plan: undefined,
+    usb: BLIND.usb,
+    fault: undefined,
+  };
   const deadline = timer(ports, onTimer);
   const retry = timer(ports, onTimer);
 
   const snapshot = async (): Promise<Snapshot> => ({ ...(await ports.look()), usb: await ports.usb.read() });
   const planOf = async (accepted: Accepted | undefined): Promise<Plan> =>
     planLockdown(accepted === undefined ? base : accepted.policy, await snapshot());
-  const put = async (plan: Plan): Promise<void> => {
-    const unopened = await applyPlan(plan, ports);
-    held.plan = plan;
+  const put = async (plan: Plan, apply: () => Promise<readonly Fault[]>): Promise<void> => {
+    const unopened = await apply();
+    const usb = await ports.usb.read();
+    Object.assign(held, { plan, usb });
     unopened.forEach(ports.report);
+  };
+  const restore = async (plan: Plan, counter: number | undefined): Promise<void> => {
+    const found = { table: await ports.firewall.read(), usb: await ports.usb.read() };
+    const before = held.plan;
+    const undone = before === undefined ? [] : undoneBy(before, held.usb, found);
+    if (found.table !== plan.firewall) await put(plan, () => applyPlan(plan, ports));
+    else if (usbSteps(plan.usb, found.usb).length > 0) await put(plan, () => applyUsb(plan, ports.usb));
+    else held.usb = found.usb;
+    if (undone.length > 0) ports.tell({ kind: "restored", what: undone }, held.plan);
+    if (before?.firewall !== plan.firewall) ports.tell({ kind: "enforced", counter }, held.plan); // the machine is another one
   };
   const shut = async (): Promise<void> => {
     held.plan = planLockdown(undefined, await snapshot().catch(() => BLIND)); // that it failed was reported when it failed first
+    held.usb = BLIND.usb;
     await shutBy(held.plan, ports);
+    held.usb = await ports.usb.read();
   };
   const attempt = async (work: () => Promise<void>): Promise<Fault | undefined> => {
     try {
@@ -74,9 +94,12 @@ export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, 
           return fault === undefined ? { kind: "recorded" } : { kind: "record-failed", code: fault.code };
         }
         case "apply-plan":
-          return await apply(() => put(effect.plan));
+          return await apply(() => put(effect.plan, () => applyPlan(effect.plan, ports)));
         case "apply-accepted":
-          return await apply(async () => put(await planOf(effect.accepted)));
+          return await apply(async () => {
+            const plan = await planOf(effect.accepted);
+            await put(plan, () => applyPlan(plan, ports));
+          });
         case "apply-shut":
           await attempt(shut);
           return undefined;
@@ -90,7 +113,7 @@ export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, 
           retry.start(effect.afterMs, { kind: "again" });
           return undefined;
         case "tell":
-          ports.tell(effect.news);
+          ports.tell(effect.news, held.plan);
           return undefined;
       }
     },
@@ -101,10 +124,11 @@ export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, 
     },
     restore: (wanted) =>
       attempt(async () => {
-        const plan = wanted !== undefined && "firewall" in wanted ? wanted : await planOf(wanted);
-        if (!(await isInForce(plan, ports))) await put(plan);
+        if (wanted !== undefined && "firewall" in wanted) await restore(wanted, undefined);
+        else await restore(await planOf(wanted), wanted?.counter);
       }),
     inForce: () => held.plan,
+    usb: () => held.usb,
     failure: () => held.fault,
     forget: () => {
       held.fault = undefined;

@@ -6,25 +6,28 @@ import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
 import { type Event, next, start, type State, type Step } from "./machine.ts";
 import { type Expected, judgeOrder } from "./order.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
-import { type LockdownRecord, readRecord } from "./record.ts";
+import { type JudgedDevice, judgedDevices } from "./devices.ts";
+import { type Accepted, type LockdownRecord, readRecord, type Reverted } from "./record.ts";
 import { type LockdownStatus, statusOf, type Trial } from "./status.ts";
 
 export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
+  /** What became of each USB device, as the machine was last seen. */
+  devices(): readonly JudgedDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
   preview(policy: Uint8Array): Promise<Preview>;
   /**
    * Tries a policy whose signature was checked: in force when it resolves, taken back unless it is confirmed in time.
    * @param counter of the TUF target that carries it.
-   * @throws Fault `lockdown.invalid`, `lockdown.unsafe`, `lockdown.busy`; what failed when it can't be put in force, and then what was confirmed before is.
+   * @throws Fault `lockdown.invalid`, `lockdown.unsafe`, `lockdown.busy`, `lockdown.unchanged`; what failed when it can't be put in force, and then what was confirmed before is.
    */
   propose(policy: Uint8Array, counter: number): Promise<Trial>;
-  /** @throws Fault `lockdown.not-pending`, also when it came too late; `order.*`, and then it is still being tried. */
-  confirm(order: Uint8Array): Promise<void>;
-  /** Takes the policy on trial back at once. @throws as {@link confirm}. */
-  revert(order: Uint8Array): Promise<void>;
+  /** @returns the id of the key that signed. @throws Fault `lockdown.not-pending`, also when it came too late; `order.*`, and then it is still being tried. */
+  confirm(order: Uint8Array | string): Promise<string>;
+  /** Takes the policy on trial back at once. @returns and throws as {@link confirm}. */
+  revert(order: Uint8Array | string): Promise<string>;
   /** Puts in force again what was changed by others, and judges what was plugged in. To be called on every USB event and now and then. */
   recheck(): Promise<void>;
   /** Takes back what nobody confirmed; what was confirmed stays in force when the program ends. */
@@ -47,6 +50,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   return {
     status: () => statusOf(engine.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
+    devices: () => judgedDevices(effects.inForce(), effects.usb()),
     preview: (policy) => inTurn(async () => await effects.preview(parsePolicy(policy))),
     propose: (policy, counter) => inTurn(() => propose(engine, effects, ports, policy, counter)),
     confirm: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.confirm")),
@@ -103,12 +107,13 @@ async function propose(
   counter: number,
 ): Promise<Trial> {
   const policy = parsePolicy(bytes);
-  const { at } = engine.state();
-  if (at !== "settled" && at !== "shut")
+  const state = engine.state();
+  if (state.at !== "settled" && state.at !== "shut")
     throw new Fault(
       "lockdown.busy",
       "propose a policy: another one is being tried; confirm it, revert it, or wait until it is taken back",
     );
+  expectNewer(counter, state.previous, state.reverted);
   const { plan, planHash, risks } = await effects.preview(policy);
   if (risks.length > 0)
     throw new Fault("lockdown.unsafe", `propose a policy: it would cut what must not be cut: ${risks.join("; ")}`);
@@ -123,19 +128,33 @@ async function propose(
   return trial;
 }
 
+/** [LCK-13] @throws Fault `lockdown.unchanged`. */
+function expectNewer(counter: number, previous: Accepted | undefined, reverted: Reverted | undefined): void {
+  if (previous !== undefined && counter <= previous.counter)
+    throw new Fault("lockdown.unchanged", `propose policy ${counter}: policy ${previous.counter} is in force`);
+  if (reverted !== undefined && counter <= reverted.counter)
+    throw new Fault(
+      "lockdown.unchanged",
+      `propose policy ${counter}: policy ${reverted.counter} was tried and taken back (${reverted.reason}); publish it under a higher counter to have it tried again`,
+    );
+}
+
 async function obey(
   engine: Engine,
   { clock, clockTrusted }: LockdownPorts,
   { deviceId }: LockdownSettings,
-  order: Uint8Array,
+  order: Uint8Array | string,
   verb: Expected["verb"],
-): Promise<void> {
+): Promise<string> {
   const state = engine.state();
   if (state.at !== "pending") throw new Fault("lockdown.not-pending", "order refused: no policy is being tried");
   const { policy, planHash } = state.offer.accepted;
   const nowMs = clockTrusted() ? clock.nowMs() : undefined;
   const keyid = judgeOrder(order, policy, { verb, deviceId, nonce: state.nonce, planHash, nowMs });
-  if (verb === "lockdown.revert") return await engine.handle({ kind: "withdrawn", reason: "ordered" });
+  if (verb === "lockdown.revert") {
+    await engine.handle({ kind: "withdrawn", reason: "ordered" });
+    return keyid;
+  }
   await engine.handle({ kind: "confirmed", monotonicMs: clock.monotonicMs(), keyid });
   const after = engine.state();
   if (after.at !== "settled" || after.previous !== state.offer.accepted)
@@ -143,6 +162,7 @@ async function obey(
       "lockdown.not-pending",
       "order refused: it came too late or could not be recorded; the policy was taken back",
     );
+  return keyid;
 }
 
 async function recheck(engine: Engine, effects: Effects): Promise<void> {

@@ -3,7 +3,7 @@
 import type { FaultCode } from "../../hal/fault.ts";
 import type { Plan } from "./format/index.ts";
 import { RETRY_MS } from "./limits.ts";
-import type { Accepted, LockdownRecord } from "./record.ts";
+import type { Accepted, LockdownRecord, Reverted } from "./record.ts";
 
 export interface Offer {
   readonly accepted: Accepted;
@@ -11,14 +11,9 @@ export interface Offer {
   readonly plan: Plan;
 }
 
-/** What became of the last policy that was tried and not kept. */
-export interface Reverted {
-  readonly planHash: string;
-  readonly reason: "deadline" | "restarted" | "stopped" | "ordered" | FaultCode;
-}
-
+/** `reverted`: what became of the last policy that was tried and not kept. `untold`: neither recorded nor told yet. */
 export type State =
-  /** `accepted` is in force; undefined: the base policy. */
+  /** `previous` is in force; undefined: the base policy. */
   | { readonly at: "settled"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
   | { readonly at: "intending"; readonly previous: Accepted | undefined; readonly offer: Offer }
   | { readonly at: "applying"; readonly previous: Accepted | undefined; readonly offer: Offer }
@@ -30,11 +25,21 @@ export type State =
       readonly confirmByMs: number;
     }
   | { readonly at: "confirming"; readonly previous: Accepted | undefined; readonly offer: Offer; readonly keyid: string }
-  | { readonly at: "reverting"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
+  | {
+      readonly at: "reverting";
+      readonly previous: Accepted | undefined;
+      readonly reverted: Reverted | undefined;
+      readonly untold: boolean;
+    }
   /** What was tried is out of force, the record still speaks of it. */
   | { readonly at: "forgetting"; readonly previous: Accepted | undefined; readonly reverted: Reverted }
   /** Not even what was confirmed can be put in force. */
-  | { readonly at: "shut"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined };
+  | {
+      readonly at: "shut";
+      readonly previous: Accepted | undefined;
+      readonly reverted: Reverted | undefined;
+      readonly untold: boolean;
+    };
 
 /** Times are monotonic milliseconds. */
 export type Event =
@@ -60,11 +65,15 @@ export type Effect =
   | { readonly do: "try-again"; readonly afterMs: number }
   | { readonly do: "tell"; readonly news: News };
 
-/** For the audit trail. */
+/** For the audit trail. [LCK-14] */
 export type News =
+  /** `counter` undefined: the base policy. */
+  | { readonly kind: "enforced"; readonly counter: number | undefined }
+  /** Others had changed it. */
+  | { readonly kind: "restored"; readonly what: readonly string[] }
   | { readonly kind: "pending"; readonly planHash: string; readonly counter: number; readonly confirmWithinS: number }
   | { readonly kind: "confirmed"; readonly planHash: string; readonly counter: number; readonly keyid: string }
-  | { readonly kind: "reverted"; readonly planHash: string; readonly reason: Reverted["reason"] }
+  | ({ readonly kind: "reverted" } & Reverted)
   | { readonly kind: "shut"; readonly code: FaultCode };
 
 /** At most one effect of a step has an outcome (record, apply-plan, apply-accepted): the last. Its event comes before any other. */
@@ -75,8 +84,10 @@ export interface Step {
 
 /** [LCK-11] Whatever the record says was confirmed is put in force first; a policy that was being tried is not. */
 export function start(record: LockdownRecord | undefined): Step {
-  const pending = record?.pending;
-  return revert(record?.confirmed, pending === undefined ? undefined : { planHash: pending.planHash, reason: "restarted" });
+  const { confirmed, pending, reverted } = record ?? {};
+  return pending === undefined
+    ? revert(confirmed, reverted, false)
+    : revert(confirmed, { ...pending, reason: "restarted" }, true);
 }
 
 /** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
@@ -89,7 +100,7 @@ export function next(state: State, event: Event): Step {
     case "record-failed":
       if (state.at === "intending" || state.at === "confirming") return failed(state.previous, state.offer, event.code);
       // on the disk it is still being tried: the next start takes it back once more, which changes nothing
-      return state.at === "forgetting" ? settle(state.previous, state.reverted) : same(state);
+      return state.at === "forgetting" ? settle(state.previous, state.reverted, true) : same(state);
     case "applied":
       return onApplied(state, event.monotonicMs, event.nonce);
     case "apply-failed":
@@ -101,7 +112,8 @@ export function next(state: State, event: Event): Step {
       if (state.at !== "pending") return same(state);
       return withEffects([{ do: "disarm" }], failed(state.previous, state.offer, event.reason));
     case "again":
-      return state.at === "shut" || state.at === "settled" ? revert(state.previous, state.reverted, state.at) : same(state);
+      if (state.at === "shut") return revert(state.previous, state.reverted, state.untold);
+      return state.at === "settled" ? revert(state.previous, state.reverted, false) : same(state);
   }
 }
 
@@ -112,7 +124,7 @@ function onOffered(state: State, offer: Offer): Step {
   const { counter, planHash } = offer.accepted;
   return {
     state: { at: "intending", previous, offer },
-    effects: [{ do: "record", record: { ...recordOf(previous), pending: { counter, planHash } } }],
+    effects: [{ do: "record", record: { v: 1, confirmed: previous, pending: { counter, planHash } } }],
   };
 }
 
@@ -128,7 +140,7 @@ function onRecorded(state: State): Step {
       return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "tell", news }] };
     }
     case "forgetting":
-      return settle(state.previous, state.reverted);
+      return settle(state.previous, state.reverted, true);
     default:
       return same(state);
   }
@@ -137,8 +149,9 @@ function onRecorded(state: State): Step {
 function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   if (state.at === "reverting") {
     const { previous, reverted } = state;
-    if (reverted === undefined) return settle(previous, undefined);
-    return { state: { at: "forgetting", previous, reverted }, effects: [{ do: "record", record: recordOf(previous) }] };
+    if (reverted === undefined || !state.untold) return settle(previous, reverted, false);
+    const record: LockdownRecord = { v: 1, confirmed: previous, reverted };
+    return { state: { at: "forgetting", previous, reverted }, effects: [{ do: "record", record }] };
   }
   if (state.at !== "applying") return same(state);
   const { previous, offer } = state;
@@ -160,35 +173,34 @@ function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
   if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm" }], failed(previous, offer, "deadline"));
   return {
     state: { at: "confirming", previous, offer, keyid },
-    effects: [{ do: "disarm" }, { do: "record", record: recordOf(offer.accepted) }],
+    effects: [{ do: "disarm" }, { do: "record", record: { v: 1, confirmed: offer.accepted } }],
   };
 }
 
 /** [LCK-11] Out of force first, then out of the record: cut between the two, the next start does both again. */
 function failed(previous: Accepted | undefined, offer: Offer, reason: Reverted["reason"]): Step {
-  return revert(previous, { planHash: offer.accepted.planHash, reason });
+  const { counter, planHash } = offer.accepted;
+  return revert(previous, { counter, planHash, reason }, true);
 }
 
-/** @param from what was settled or shut has no news of a revert to tell. */
-function revert(previous: Accepted | undefined, reverted: Reverted | undefined, from?: "settled" | "shut"): Step {
-  const known = from === "settled" ? undefined : reverted;
-  return { state: { at: "reverting", previous, reverted: known }, effects: [{ do: "apply-accepted", accepted: previous }] };
+function revert(previous: Accepted | undefined, reverted: Reverted | undefined, untold: boolean): Step {
+  return { state: { at: "reverting", previous, reverted, untold }, effects: [{ do: "apply-accepted", accepted: previous }] };
 }
 
-function shut({ previous, reverted }: State & { readonly at: "reverting" }, code: FaultCode): Step {
+function shut({ previous, reverted, untold }: State & { readonly at: "reverting" }, code: FaultCode): Step {
   return {
-    state: { at: "shut", previous, reverted },
+    state: { at: "shut", previous, reverted, untold },
     effects: [{ do: "apply-shut" }, { do: "try-again", afterMs: RETRY_MS }, { do: "tell", news: { kind: "shut", code } }],
   };
 }
 
-function settle(previous: Accepted | undefined, reverted: Reverted | undefined): Step {
-  const news: readonly Effect[] = reverted === undefined ? [] : [{ do: "tell", news: { kind: "reverted", ...reverted } }];
-  return { state: { at: "settled", previous, reverted }, effects: news };
-}
-
-function recordOf(confirmed: Accepted | undefined): LockdownRecord {
-  return { v: 1, confirmed };
+function settle(previous: Accepted | undefined, reverted: Reverted | undefined, untold: boolean): Step {
+  const news: readonly Effect[] =
+    untold && reverted !== undefined ? [{ do: "tell", news: { kind: "reverted", ...reverted } }] : [];
+  return {
+    state: { at: "settled", previous, reverted },
+    effects: [...news, { do: "tell", news: { kind: "enforced", counter: previous?.counter } }],
+  };
 }
 
 function withEffects(before: readonly Effect[], { state, effects }: Step): Step {

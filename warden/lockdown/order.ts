@@ -16,7 +16,7 @@ export interface Expected {
  * @returns the id of the key that signed.
  * @throws Fault `order.invalid`, `order.bad-signature`, `order.replayed` for another try's nonce, `order.expired`.
  */
-export function judgeOrder(encoded: Uint8Array, policy: Policy, expected: Expected): string {
+export function judgeOrder(encoded: Uint8Array | string, policy: Policy, expected: Expected): string {
   const keys = new Map(
     policy.confirmKeys.flatMap((text) => {
       const key = orderKey(text);

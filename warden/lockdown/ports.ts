@@ -3,7 +3,7 @@ import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Executors } from "./apply.ts";
-import type { Policy } from "./format/index.ts";
+import type { Plan, Policy } from "./format/index.ts";
 import type { News } from "./machine.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -14,8 +14,8 @@ export interface LockdownPorts extends Executors {
   readonly look: () => Promise<Omit<Snapshot, "usb">>;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
-  /** For the audit trail. */
-  readonly tell: (news: News) => void;
+  /** For the audit trail; with the plan in force then. */
+  readonly tell: (news: News, inForce: Plan | undefined) => void;
   /** Failures, also those that stop nothing. */
   readonly report: (fault: Fault) => void;
 }

@@ -1,6 +1,7 @@
 // What lockdown remembers across restarts: the confirmed policy, and that another one is being tried. One file, so one write is one step. [LCK-10] [LCK-11]
 import * as v from "valibot";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { FAULT_CODES } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { policySchema } from "./format/index.ts";
@@ -17,11 +18,21 @@ const recordSchema = v.strictObject({
   confirmed: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema, policy: policySchema })),
   /** Written before the first change: whoever finds it takes the change back. [LCK-10] */
   pending: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema })),
+  /** The last one that was tried and not kept: so that it is not tried again by itself. [LCK-13] */
+  reverted: v.optional(
+    v.strictObject({
+      counter: counterSchema,
+      planHash: planHashSchema,
+      reason: v.picklist(["deadline", "restarted", "stopped", "ordered", ...FAULT_CODES]),
+    }),
+  ),
 });
 export type LockdownRecord = v.InferOutput<typeof recordSchema>;
 
 /** A policy somebody confirmed. `counter` is that of the TUF target that carried it, `planHash` that of the plan that was confirmed. */
 export type Accepted = NonNullable<LockdownRecord["confirmed"]>;
+
+export type Reverted = NonNullable<LockdownRecord["reverted"]>;
 
 /** @returns undefined when there is none. @throws Fault `schema.invalid`, `json.*` for one that can't be trusted, and those of {@link DurableFiles.get}. */
 export async function readRecord(files: DurableFiles): Promise<LockdownRecord | undefined> {

@@ -1,6 +1,7 @@
 // Lockdown as status pages and operators see it.
 import { type Plan, planHash } from "./format/index.ts";
-import type { Reverted, State } from "./machine.ts";
+import type { State } from "./machine.ts";
+import type { Reverted } from "./record.ts";
 
 export interface Trial {
   readonly planHash: string;

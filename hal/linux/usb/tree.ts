@@ -46,6 +46,11 @@ export function linuxUsbTree({ root, write = writeAttribute }: UsbTreeOptions): 
   };
   return {
     read: () => readTree(devices),
+    plugged: async () => {
+      const names = (await namesIn(devices, ENTRIES_MAX)).filter((name) => CONTROLLER.test(name) || DEVICE.test(name));
+      const numbers = await Promise.all(names.map((name) => readNumber(join(devices, name, "devnum"))));
+      return names.map((name, n) => `${name}=${numbers[n] ?? ""}`).join(" ");
+    },
     setDefault: async (controller, authorized) => {
       const path = join(devices, named(CONTROLLER, controller), "authorized_default");
       await put(`the default of "${controller}"`, path, DEFAULTS[authorized]);

@@ -38,6 +38,7 @@ function mortal(
     firewall: { ...firewall, read: () => firewall.read(), replace: (table: string) => change(() => firewall.replace(table)) },
     usb: {
       read: () => usb.read(),
+      plugged: () => usb.plugged(),
       setDefault: (...args: Parameters<typeof usb.setDefault>) => change(() => usb.setDefault(...args)),
       setDevice: (...args: Parameters<typeof usb.setDevice>) => change(() => usb.setDevice(...args)),
       setPort: (...args: Parameters<typeof usb.setPort>) => change(() => usb.setPort(...args)),

@@ -42,7 +42,7 @@ test("[LCK-10] a policy is tried with its intent on disk first, then confirmed, 
   t.match(again.status(), { at: "confirmed", counter: 7, planHash: trial.planHash });
   t.same(
     rig.news.map(({ kind }) => kind),
-    ["pending", "confirmed"],
+    ["enforced", "pending", "confirmed", "enforced"],
   );
 });
 
@@ -58,9 +58,15 @@ test("[LCK-11] nobody confirms, the agent is dead: the warden's own timer takes 
   t.match(lockdown.status(), { at: "base", reverted: { planHash: trial.planHash, reason: "deadline" } });
   t.equal(rig.firewall.table, before);
   t.same(authorized(rig), []);
-  t.same(rig.news.at(-1), { kind: "reverted", planHash: trial.planHash, reason: "deadline" });
+  t.same(rig.news.slice(-2), [
+    { kind: "reverted", counter: 7, planHash: trial.planHash, reason: "deadline" },
+    { kind: "enforced", counter: undefined },
+  ]);
   await t.rejects(lockdown.confirm(lockdownOrder(trial)), { code: "lockdown.not-pending" });
-  t.equal(Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString(), '{"v":1}');
+  t.same(JSON.parse(Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString()), {
+    v: 1,
+    reverted: { counter: 7, planHash: trial.planHash, reason: "deadline" },
+  });
 });
 
 test("[LCK-11] it is taken back to the last confirmed policy, not to the base", async (t) => {
@@ -160,7 +166,10 @@ test("[LCK-1] where not even the confirmed policy can be put in force everything
   rig.machine = labSnapshot();
   await rig.clock.advance(60_000);
   t.equal(at(lockdown), "base");
-  t.same(rig.news, [{ kind: "shut", code: "file.read-failed" }]);
+  t.same(rig.news, [
+    { kind: "shut", code: "file.read-failed" },
+    { kind: "enforced", counter: undefined },
+  ]);
 });
 
 test("[LCK-1] without a base policy, or with a record that is none of ours, the device is shut and can be mended", async (t) => {
@@ -187,7 +196,9 @@ test("[LCK-5] what others change in the table is put right, and so is a controll
     ports: rig.usb.state.ports,
     devices: [seen("1-1", STICK, false, 9), seen("2-1", BAD_STICK, true)],
   };
+  rig.news.length = 0;
   await lockdown.recheck();
+  t.same(rig.news, [{ kind: "restored", what: ["packet filter: there is no table"] }], "and told, but for what is only new");
   t.equal(rig.firewall.table, table);
   t.same(
     rig.usb.state.controllers.map(({ authorizedDefault }) => authorizedDefault),
@@ -203,7 +214,7 @@ test("[LCK-11] the owner of a confirm key can take a trial back at once, and sto
   const trial = await lockdown.propose(policyBytes(), 7);
   await lockdown.revert(lockdownOrder(trial, { verb: "lockdown.revert" }));
   t.match(lockdown.status(), { at: "base", reverted: { reason: "ordered" } });
-  await lockdown.propose(policyBytes(), 7);
+  await lockdown.propose(policyBytes(), 8);
   await lockdown.stop();
   t.equal(rig.firewall.table, before);
   t.equal(rig.clock.sleeping, 0, "no timer is left");
@@ -216,4 +227,48 @@ test("[LCK-10] the time to confirm is the policy's", async (t) => {
   await lockdown.propose(policyBytes({ confirmWithinS: 600 }), 7);
   t.equal(rig.clock.nextWakeMs, 600_000);
   t.equal(labPolicy({ confirmWithinS: undefined }).confirmWithinS, 120);
+});
+
+test("[LCK-13] what was taken back is not tried again, not after a restart either; what is in force or older is not tried at all", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  await lockdown.propose(policyBytes(), 7);
+  await rig.clock.advance(60_000);
+  await t.rejects(lockdown.propose(policyBytes(), 7), { code: "lockdown.unchanged", message: /taken back \(deadline\)/u });
+  await t.rejects(lockdown.propose(policyBytes(), 6), { code: "lockdown.unchanged" });
+  const again = await rig.open();
+  t.match(again.status().reverted, { counter: 7, reason: "deadline" });
+  t.equal(rig.news.filter(({ kind }) => kind === "reverted").length, 1, "told once");
+  await t.rejects(again.propose(policyBytes(), 7), { code: "lockdown.unchanged" });
+  await again.confirm(lockdownOrder(await again.propose(policyBytes(), 8)));
+  t.equal(again.status().reverted, undefined);
+  await t.rejects(again.propose(policyBytes(), 8), { code: "lockdown.unchanged", message: /policy 8 is in force/u });
+  const left = await rig.open();
+  await left.propose(policyBytes(), 9);
+  const cut = await rig.open();
+  t.match(cut.status(), { at: "confirmed", counter: 8, reverted: { counter: 9, reason: "restarted" } });
+  await t.rejects(cut.propose(policyBytes(), 9), { code: "lockdown.unchanged", message: /restarted/u });
+});
+
+test("[LCK-14] what others did is told apart from what is new and from what never obeyed", async (t) => {
+  const rig = lockdownRig();
+  const lockdown = await rig.open();
+  await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
+  rig.news.length = 0;
+  const { usb } = rig;
+  usb.state = {
+    controllers: usb.state.controllers.map((one) => ({ ...one, authorizedDefault: 1 })),
+    ports: usb.state.ports.map((one) => ({ ...one, disabled: false })),
+    devices: usb.state.devices.map((one) => ({ ...one, authorized: true })),
+  };
+  await lockdown.recheck();
+  t.same(rig.news, [
+    {
+      kind: "restored",
+      what: ["USB usb1: it let in what is plugged in", "USB port 1-2: it was enabled", "USB device at 1-3: it was let in"],
+    },
+  ]);
+  rig.machine = labSnapshot({ hub: [{ address: "198.18.7.9", port: 443 }] });
+  await lockdown.recheck();
+  t.same(rig.news.slice(1), [{ kind: "enforced", counter: 7 }], "another way to the hub is nobody's doing");
 });

@@ -43,7 +43,7 @@ test("[LCK-12] the order of an earlier try of the same policy does not confirm t
   const { rig, lockdown, trial } = await onTrial();
   const old = lockdownOrder(trial);
   await rig.clock.advance(60_000);
-  const next = await lockdown.propose(policyBytes(), 7);
+  const next = await lockdown.propose(policyBytes(), 8);
   t.equal(next.planHash, trial.planHash);
   await t.rejects(lockdown.confirm(old), { code: "order.replayed" });
   await lockdown.confirm(lockdownOrder(next));

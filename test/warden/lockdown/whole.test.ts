@@ -37,7 +37,7 @@ test(
     t.equal(kernel.read("1-1/authorized"), "0");
     t.equal(kernel.read("usb1/1-0:1.0/usb1-port2/disable"), "0");
 
-    await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
+    await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 8)));
     kernel.unplug("1-1");
     kernel.plug("1-1", BAD_STICK);
     kernel.addController(2, 1);
