@@ -11,6 +11,7 @@ import { type Effect, type Event, initial, type Mqtt, next, type State } from ".
 import { encodeMessage } from "./messages.ts";
 import type { ConnectedFacts, TunnelOptions } from "./options.ts";
 import { createPump } from "./pump.ts";
+import { createRenewals } from "./renewals.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "./record.ts";
 import type { SpoolClass } from "./spool/index.ts";
 import { createContext, openStream } from "./stream.ts";
@@ -45,6 +46,11 @@ export interface Tunnel {
   status(): TunnelStatus;
   /** Connects now instead of waiting; a connection that is up or being made is made again, as when the credentials have changed. */
   reconnectNow(): void;
+  /**
+   * Ends the connection there is, and resolves when one that began after this call has its session: what came before it in the network is behind us. [LCK-13]
+   * @throws Fault `tunnel.closed` when `signal` aborts first.
+   */
+  renew(signal: AbortSignal): Promise<void>;
 }
 
 export function createTunnel(options: TunnelOptions): Tunnel {
@@ -62,6 +68,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   let connections = 0;
   let deliveries = 0;
   let telemetryLost = 0;
+  const renewals = createRenewals();
   let lastFault: Fault | undefined;
 
   const pump = createPump({
@@ -128,6 +135,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   async function connectOnce(mqtt: Mqtt): Promise<void> {
     attempt = new AbortController();
     const { signal } = attempt;
+    const began = renewals.began();
     const outcome = await open(mqtt, signal);
     if (outcome.connection === undefined) {
       lastFault = outcome.fault;
@@ -137,7 +145,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
       apply({ kind: "failed", failure: outcome.failure, nowMs: clock.monotonicMs(), random: options.random() });
       return;
     }
-    const ending = await serve(outcome.connection, signal);
+    const ending = await serve(outcome.connection, signal, began);
     connection = undefined;
     facts = undefined;
     lastFault = ending.by === "us" ? undefined : ending.fault;
@@ -189,7 +197,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   }
 
   /** From CONNACK to the end. [TUN-3] [TUN-9] */
-  async function serve(opened: Connection, signal: AbortSignal): Promise<Ending> {
+  async function serve(opened: Connection, signal: AbortSignal, began: number): Promise<Ending> {
     connections += 1;
     apply({ kind: "connack", nowMs: clock.monotonicMs(), wallMs: clock.nowMs() });
     if (facts !== undefined) onEvent({ kind: "connected", facts });
@@ -199,7 +207,10 @@ export function createTunnel(options: TunnelOptions): Tunnel {
       if (facts !== undefined)
         await opened.send(upTopic(deviceId, "status"), encodeMessage(options.birth(facts), clock.nowMs()), true);
       await spool.rewind();
-      if (!signal.aborted) connection = opened;
+      if (!signal.aborted) {
+        connection = opened;
+        renewals.serving(began);
+      }
       pump();
     } catch (error) {
       opened.destroy(asFault(error, "tunnel.protocol", "begin the session"));
@@ -268,6 +279,11 @@ export function createTunnel(options: TunnelOptions): Tunnel {
     status: () => describe({ state, options, facts, connections, lastFault, telemetryLost }),
     reconnectNow() {
       apply({ kind: "hurry", wallMs: clock.nowMs() });
+    },
+    renew(signal) {
+      const renewed = renewals.wait(signal);
+      apply({ kind: "hurry", wallMs: clock.nowMs() });
+      return renewed;
     },
   };
 }
