@@ -6,11 +6,12 @@ import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
 import { type LocalSocket, serveLocalSocket } from "./local/index.ts";
 import { createHandlers, createOperations } from "./operations/index.ts";
 import type { AgentParts } from "./ports.ts";
+import { type Releases, startReleases } from "./releases/index.ts";
 import { createReporter } from "./report/index.ts";
 import { composeSnapshot } from "./status/index.ts";
 import type { Snapshot } from "./status/format.ts";
 import { createTimeSync, createTimeWatch, type TimeSync, type TimeWatch } from "./time/index.ts";
-import { createLink, type Link } from "./link/index.ts";
+import { createLink, type Hint, type Link } from "./link/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { DeviceIdentity } from "../hal/identity/format.ts";
 import { createCertificateStore } from "../provisioning/certificate/index.ts";
@@ -34,6 +35,7 @@ interface Held {
   life: LifeState;
   identity: DeviceIdentity | undefined;
   link: Link | undefined;
+  releases: Releases | undefined;
   time: TimeSync | undefined;
   console: Console | undefined;
   local: LocalSocket | undefined;
@@ -48,6 +50,7 @@ export function createAgent(parts: AgentParts): Agent {
     life: "blank",
     identity: undefined,
     link: undefined,
+    releases: undefined,
     time: undefined,
     console: undefined,
     local: undefined,
@@ -117,7 +120,18 @@ export function createAgent(parts: AgentParts): Agent {
         protection: () => keeper.status().key?.protection,
         note: (entry) => reporter.note(entry),
         onEvent: onTunnel,
+        onHint,
       });
+      if (!stopped.signal.aborted)
+        held.releases = startReleases({
+          places: parts.releases,
+          warden,
+          tunnel: held.link.tunnel,
+          clock,
+          random: parts.random,
+          log,
+          note: (entry) => reporter.note(entry),
+        });
       void time.sync("believed"); // not awaited: a hub that does not answer must not keep the key from being made and shown
     },
     onProgress: (progress) => {
@@ -140,6 +154,7 @@ export function createAgent(parts: AgentParts): Agent {
         live({ kind: "connected" });
         keeper.connected();
         courier.connected();
+        held.releases?.connected();
         void time.sync("believed");
         return;
       case "disconnected":
@@ -154,6 +169,11 @@ export function createAgent(parts: AgentParts): Agent {
       default:
         return;
     }
+  }
+
+  function onHint(hint: Hint): void {
+    if (hint.kind === "update.start") held.releases?.pointed(hint.target);
+    else held.releases?.changed();
   }
 
   /** Only a clock that was wrong is a reason not to wait: a hub whose certificate has run out stays one, however often it is asked. [TUN-4] */
@@ -180,9 +200,13 @@ export function createAgent(parts: AgentParts): Agent {
         ...identity.faults,
         ...operations.troubles(),
         ...(held.console?.troubles() ?? []),
-        ...[reporter.trouble(), time.fault(), held.link?.fault(), courier.trouble()].flatMap((fault) =>
-          fault === undefined ? [] : [{ code: fault.code, message: fault.message }],
-        ),
+        ...[
+          reporter.trouble(),
+          time.fault(),
+          held.link?.fault(),
+          courier.trouble(),
+          ...(held.releases?.troubles() ?? []),
+        ].flatMap((fault) => (fault === undefined ? [] : [{ code: fault.code, message: fault.message }])),
       ],
     });
   };
@@ -225,6 +249,7 @@ export function createAgent(parts: AgentParts): Agent {
       reporter.note({ event: "agent.stopped", result: "ok" });
       await held.console?.stop();
       await held.local?.close();
+      await held.releases?.stop();
       await held.living; // nobody opens the tunnel again that is closed next
       await held.link?.stop();
       await courier.stop();

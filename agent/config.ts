@@ -19,6 +19,10 @@ export const agentConfigSchema = v.strictObject({
   localSocket: v.optional(absolutePath, "/run/sallyport-agent/root.sock"),
   /** The hub's address and trust anchors: version 1 is in the image. */
   anchors: v.optional(absolutePath, "/usr/share/sallyport/hub.json"),
+  /** TUF root of the image; without it nothing new is taken, and the status says so. [OTA-8] */
+  trustRoot: v.optional(absolutePath, "/usr/share/sallyport/root.json"),
+  /** Where files are left for the warden, which has the same setting; `courier` in the state directory when left out. [OTA-32] */
+  courier: v.optional(absolutePath),
   /** The serial console; none when left out. */
   console: v.optional(
     v.strictObject({
@@ -62,6 +66,8 @@ export const agentConfigSchema = v.strictObject({
     {},
   ),
   enrolment: v.optional(v.strictObject({ connectTo: v.optional(endpoint) }), {}),
+  /** Where to fetch releases from instead of the enrolment's address; the certificate must still carry the anchors' name. [OTA-37] */
+  repository: v.optional(v.strictObject({ connectTo: v.optional(endpoint) }), {}),
   spool: v.optional(
     v.strictObject({
       bytesMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(65_536), v.maxValue(1024 * MEBIBYTE)), 16 * MEBIBYTE),

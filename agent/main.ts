@@ -1,11 +1,13 @@
 // sallyport-agent: reads its configuration, takes the state lock, finds where its key lies, lives until told to stop.
 import { connect } from "node:net";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } from "./config.ts";
 import { createAgent } from "./agent.ts";
 import type { SettledKey } from "./identity/index.ts";
+import type { ReleasePlaces } from "./releases/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord } from "../hal/identity/format.ts";
 import {
@@ -17,6 +19,7 @@ import {
   journal,
   linuxAppendFiles,
   linuxClock,
+  linuxCourierDrop,
   linuxFiles,
   linuxVitals,
   listenUnix,
@@ -32,6 +35,8 @@ import {
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DurableFiles } from "../hal/ports.ts";
 import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
+import { httpRepository } from "../ota/http/index.ts";
+import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";
 
 const NAME = "sallyport-agent";
@@ -133,6 +138,28 @@ function connectTo(path: string): Promise<Duplex> {
   });
 }
 
+/** Where the hub serves its repository, on the port of its EST. [OTA-37] */
+const REPOSITORY_PREFIX = "/repository";
+
+/** Our certificate is not shown: what is published is signed and no secret, and a TPM has few places for keys. */
+function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: HubAnchors): ReleasePlaces {
+  const connectTo = config.repository.connectTo ?? config.enrolment.connectTo;
+  return {
+    metadata: () => linuxFiles(join(config.stateDirectory, "trust")),
+    imageRoot: () =>
+      requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the image's root nothing new is taken"),
+    drop: () => linuxCourierDrop(config.courier ?? join(config.stateDirectory, "courier")),
+    repository: () =>
+      httpRepository({
+        host,
+        port,
+        ...(connectTo !== undefined && { connectTo }),
+        context: createSecureContext({ ca: authority, minVersion: config.tunnel.minTls }),
+        prefix: REPOSITORY_PREFIX,
+      }),
+  };
+}
+
 /** The lock first: whoever does not hold it must not even tidy up. [STA-3] */
 async function live(file: string, stop: AbortSignal): Promise<void> {
   const { config, anchors } = await load(file);
@@ -169,6 +196,7 @@ async function liveLocked(life: Life, stop: AbortSignal): Promise<void> {
     listen: listenUnix,
     connectWarden: () => connectTo(config.wardenSocket),
     settleKey: (birth) => settle(life, birth),
+    releases: releasePlaces(config, anchors),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
     log: say,
   });

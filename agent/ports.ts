@@ -5,6 +5,7 @@ import type { AppendFiles, Clock, DurableFiles, ListenUnix, SerialPort, Vitals }
 import type { HubAnchors } from "../ota/anchors/format.ts";
 import type { AgentConfig } from "./config.ts";
 import type { SettledKey } from "./identity/index.ts";
+import type { ReleasePlaces } from "./releases/index.ts";
 
 export interface AgentParts {
   readonly config: AgentConfig;
@@ -24,6 +25,8 @@ export interface AgentParts {
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
   /** The serial console's port; none when none is configured. */
   readonly serial: SerialPort | undefined;
+  /** Where releases come from, and where they are left for the warden. */
+  readonly releases: ReleasePlaces;
   /** One line for the journal. */
   readonly log: (line: string) => void;
 }

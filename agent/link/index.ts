@@ -1,1 +1,1 @@
-export { createLink, type Link } from "./link.ts";
+export { createLink, type Hint, type Link } from "./link.ts";

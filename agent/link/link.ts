@@ -7,7 +7,7 @@ import type { Courier } from "../audit/index.ts";
 import type { LifeState } from "../lifecycle.ts";
 import type { Operations } from "../operations/index.ts";
 import type { AgentParts } from "../ports.ts";
-import { auditAnswerSchema, operationMessageSchema } from "../tunnel/format.ts";
+import { auditAnswerSchema, operationMessageSchema, repositoryHintSchema, updateHintSchema } from "../tunnel/format.ts";
 import { createTunnel, openSpool, TIMEOUTS_DEFAULT, type Tunnel, type TunnelEvent } from "../tunnel/index.ts";
 import { createDesk } from "./desk.ts";
 import { createEventLog } from "./events.ts";
@@ -23,7 +23,11 @@ export interface LinkParts {
   /** For the audit trail; never throws. */
   readonly note: (entry: AuditEntry) => void;
   readonly onEvent: (event: TunnelEvent) => void;
+  /** [OTA-42] The hub points at something; what it is, signatures say. */
+  readonly onHint: (hint: Hint) => void;
 }
+
+export type Hint = { readonly kind: "repository.changed" } | { readonly kind: "update.start"; readonly target: string };
 
 export interface Link {
   readonly tunnel: Tunnel;
@@ -90,6 +94,8 @@ export async function createLink(link: LinkParts): Promise<Link> {
     await tunnel.publish("result", { kind: "operation", answer });
     events.spoolWorks();
   });
+  tunnel.onMessage("update", updateHintSchema, ({ body }) => link.onHint(body));
+  tunnel.onMessage("policy", repositoryHintSchema, ({ body }) => link.onHint(body));
   return {
     tunnel,
     async connect() {

@@ -2,6 +2,7 @@
 export type { Catalogue, Listing } from "./catalogue.ts";
 export { timeFloor } from "./floor.ts";
 export { floorAfterCommit, type JudgedDevice, judgeTarget, type RefusalReason, type Verdict } from "./judge.ts";
+export { ROOT_BYTES_MAX } from "./limits.ts";
 export { checkTarget, targetFileName } from "./payload.ts";
 export type { Target } from "./search.ts";
 export type { Fetch, Source } from "./session.ts";

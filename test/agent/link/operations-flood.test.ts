@@ -80,6 +80,7 @@ test(
       protection: () => undefined,
       note: (entry) => notes.push(entry),
       onEvent: () => undefined,
+      onHint: () => undefined,
     });
     t.teardown(() => link.stop());
     await link.connect();

@@ -1,0 +1,28 @@
+// One look at the repository: the agent's own store first, then the warden's. A broken or foreign mirror costs the agent a refusal and the warden nothing. [OTA-1]
+import { openTrustStore, type Target } from "../../ota/trust/index.ts";
+import type { Offer } from "../../warden/protocol/format.ts";
+import { runErrand } from "./errand.ts";
+import type { Bench, ReleasePlaces } from "./ports.ts";
+
+export interface Look {
+  /** What the warden finds to be for this device. */
+  readonly offers: readonly Offer[];
+  /** By the agent's own metadata. Good until the next look. @returns undefined for a name nobody vouches for. @throws Fault `trust.*`, `fetch.*`. */
+  find(target: string): Promise<Target | undefined>;
+}
+
+/**
+ * The top level of the agent's store is refreshed; roles are asked for one by one when a target of theirs is, so that no look holds all of them.
+ * @throws Fault `trust.*` of either store, `config.unreadable` without an image's root, those of {@link runErrand}.
+ */
+export async function lookAtRepository(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Look> {
+  const { repository, warden, clock, drop, signal } = bench;
+  const store = await openTrustStore(await places.metadata(), await places.imageRoot());
+  const catalogue = await store.refresh({
+    nowMs: clock.nowMs(),
+    fetch: (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal),
+  });
+  await drop.clear(); // the timestamp of yesterday's look would be taken for today's
+  const { offers } = await runErrand(bench, (absent) => warden.call("trust.refresh", { absent: [...absent] }));
+  return { offers, find: (target) => catalogue.find(target) };
+}

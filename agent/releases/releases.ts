@@ -1,0 +1,164 @@
+// The driver: runs what the machine decides, one step at a time, and opens what a step needs only for as long as it lasts. [OTA-42]
+import { asFault, Fault } from "../../hal/fault.ts";
+import type { WardenClient } from "../../warden/client/index.ts";
+import { followUpdate } from "./follow.ts";
+import { type Effect, type Event, type Job, next, type Outcome, type State, start } from "./machine.ts";
+import { lookAtRepository } from "./metadata.ts";
+import { type Bench, mayPass, type ReleasesParts } from "./ports.ts";
+import { createTrials } from "./trial.ts";
+import { createUpdate } from "./update.ts";
+
+const TEXT_CHARACTERS_MAX = 512;
+
+export interface Releases {
+  /** The tunnel is up: look, and go on with what is pending. */
+  connected(): void;
+  /** `repository.changed`: something may be new. */
+  changed(): void;
+  /** `update.start`: only points, what it points at is judged by its signatures. */
+  pointed(target: string): void;
+  /** What does not work, until it does again. */
+  troubles(): readonly Fault[];
+  /** Ends what is under way, at once; an update goes on from there when the agent runs again. */
+  stop(): Promise<void>;
+}
+
+/** Begins by going on with what an earlier life of the agent left. */
+export function startReleases(parts: ReleasesParts): Releases {
+  const { clock, random, log, note } = parts;
+  const stopped = new AbortController();
+  const { signal } = stopped;
+  const warden = untilAborted(parts.warden, signal);
+  const follower = followUpdate({ ...parts, warden, signal });
+  const trials = createTrials({ ...parts, warden });
+  const update = createUpdate(parts.places);
+  const faults = new Map<string, Fault>();
+  let waking = new AbortController();
+  let working: Promise<void> = Promise.resolve();
+  const first = start(clock.monotonicMs(), random());
+  let state: State = first.state;
+
+  const apply = (event: Event): void => {
+    const step = next(state, event);
+    state = step.state;
+    for (const effect of step.effects) perform(effect);
+  };
+
+  const perform = (effect: Effect): void => {
+    switch (effect.do) {
+      case "run":
+        waking.abort();
+        working = work(effect.job);
+        return;
+      case "wake":
+        void wake(effect.inMs);
+        return;
+      case "give-up":
+        giveUp(effect.target);
+        return;
+    }
+  };
+
+  const wake = async (inMs: number): Promise<void> => {
+    waking.abort();
+    const mine = (waking = new AbortController());
+    await clock.sleep(inMs, AbortSignal.any([mine.signal, signal]));
+    if (!mine.signal.aborted && !signal.aborted) apply({ kind: "woken", nowMs: clock.monotonicMs() });
+  };
+
+  /** Never rejects: what goes wrong decides whether it is tried again. */
+  const work = async (job: Job): Promise<void> => {
+    const outcome = await attempt(job);
+    if (job.kind === "update" && outcome.kind !== "more") update.forget();
+    if (signal.aborted) return;
+    follower.poke();
+    apply({ kind: "ended", nowMs: clock.monotonicMs(), random: random(), outcome });
+  };
+
+  const attempt = async (job: Job): Promise<Outcome> => {
+    try {
+      const outcome = job.kind === "look" ? await look() : await withBench((bench) => update.step(bench, job.target));
+      faults.delete(job.kind);
+      return outcome;
+    } catch (error) {
+      const fault = asFault(error, "fetch.unreachable", job.kind === "look" ? "look at the repository" : "update");
+      if (!signal.aborted) failed(job.kind, fault);
+      return { kind: mayPass(fault) ? "again" : "never" };
+    }
+  };
+
+  /** A trial that is pending is brought to the hub whatever is wrong with the repository. */
+  const look = async (): Promise<Outcome> => {
+    const seen = await withBench((bench) => lookAtRepository(bench, parts.places)).catch((error: unknown) =>
+      asFault(error, "fetch.unreachable", "look at the repository"),
+    );
+    const trial = await trials.settle(seen instanceof Fault ? [] : seen.offers, signal).then(
+      () => undefined,
+      (error: unknown) => asFault(error, "protocol.closed", "try a policy"),
+    );
+    if (trial === undefined) faults.delete("policy");
+    else if (!signal.aborted) failed("policy", trial);
+    if (seen instanceof Fault) throw seen;
+    return { kind: trial !== undefined && mayPass(trial) ? "again" : "done" };
+  };
+
+  const withBench = async <T>(run: (bench: Bench) => Promise<T>): Promise<T> => {
+    const drop = await parts.places.drop();
+    const repository = parts.places.repository();
+    try {
+      await drop.clear(); // what an earlier step left, or one of an earlier life
+      return await run({ warden, repository, drop, clock, random, signal });
+    } finally {
+      repository.close();
+      await drop.clear();
+    }
+  };
+
+  /** Told once for as long as it is the same: a repository that is wrong stays so over many looks. */
+  const failed = (what: string, fault: Fault): void => {
+    const known = faults.get(what)?.code === fault.code;
+    faults.set(what, fault);
+    if (known) return;
+    const { code, message } = fault;
+    log(`${what}: ${code}: ${message}`);
+    if (!code.startsWith("trust.") && code !== "update.refused") return;
+    const detail = { channel: what === "update" ? "update" : "repository", code, message: message.slice(0, TEXT_CHARACTERS_MAX) };
+    note({ event: "input.refused", result: "refused", detail });
+  };
+
+  const giveUp = (target: string | undefined): void => {
+    const fault = faults.get("update");
+    if (fault !== undefined) void follower.tellFailed(target, fault);
+  };
+
+  for (const effect of first.effects) perform(effect);
+  return {
+    connected: () => apply({ kind: "connected", nowMs: clock.monotonicMs() }),
+    changed: () => apply({ kind: "changed", nowMs: clock.monotonicMs() }),
+    pointed: (target) => apply({ kind: "pointed", nowMs: clock.monotonicMs(), target }),
+    troubles: () => [...faults.values(), follower.trouble()].filter((fault) => fault !== undefined),
+    async stop() {
+      apply({ kind: "stop" });
+      stopped.abort(new Fault("update.aborted", "the agent stops"));
+      waking.abort();
+      await Promise.all([working, follower.done]);
+    },
+  };
+}
+
+/** A call that is under way can't be taken back, but a stopping agent does not wait for its answer. @throws Fault `update.aborted` then. */
+function untilAborted(warden: Pick<WardenClient, "call">, signal: AbortSignal): Pick<WardenClient, "call"> {
+  return {
+    call: async (verb, args) => {
+      signal.throwIfAborted();
+      const settled = new AbortController();
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener("abort", () => reject(signal.reason), { signal: settled.signal });
+      try {
+        return await Promise.race([warden.call(verb, args), promise]);
+      } finally {
+        settled.abort();
+      }
+    },
+  };
+}

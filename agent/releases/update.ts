@@ -1,0 +1,83 @@
+// One step of an update, as far as the agent has a part in it: point the warden at the release, bring a stretch of chunks, say that they are there. [OTA-41]
+// The warden judges, writes and remembers; a step begins by asking where it is, so it does not matter what the last one was cut off by.
+import { Fault } from "../../hal/fault.ts";
+import { fetchChunks } from "../../ota/fetch/index.ts";
+import type { UpdateStatus } from "../../warden/protocol/format.ts";
+import { runErrand } from "./errand.ts";
+import { createImageMemory, stretchFrom } from "./image.ts";
+import { POLL_MS, STALLS_MAX } from "./limits.ts";
+import type { Outcome } from "./machine.ts";
+import { lookAtRepository } from "./metadata.ts";
+import type { Bench, ReleasePlaces } from "./ports.ts";
+
+export interface Update {
+  /**
+   * @param target what the hub pointed at; undefined: whatever the warden is at.
+   * @throws Fault of the warden's refusal, of the agent's own look, of the line.
+   */
+  step(bench: Bench, target: string | undefined): Promise<Outcome>;
+  /** The last one is over: nothing of it is kept. */
+  forget(): void;
+}
+
+export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Update {
+  const images = createImageMemory();
+  let stalls = 0;
+
+  const step = async (bench: Bench, target: string | undefined): Promise<Outcome> => {
+    const before = await bench.warden.call("update.read", {});
+    const mine = isUnderWay(before) && (target === undefined || before.release?.target === target);
+    if (target === undefined && !mine) return { kind: "done" };
+    if (!mine && target !== undefined) return afterwards(await take(bench, target));
+    if (before.phase === "fetching" && before.release !== undefined) return afterwards(await begin(bench, before.release.target));
+    return afterwards(await writeStretch(bench, before), before);
+  };
+
+  /** [OTA-42] What the hub named, if both stores vouch for it. The warden is asked only for what the agent's own metadata has. */
+  const take = async (bench: Bench, target: string): Promise<UpdateStatus> => {
+    const look = await lookAtRepository(bench, places);
+    if ((await look.find(target)) === undefined)
+      throw new Fault("update.refused", `start the update to "${target}": the repository has no such target`);
+    return begin(bench, target);
+  };
+
+  const begin = async (bench: Bench, target: string): Promise<UpdateStatus> => {
+    const { update } = await runErrand(bench, (absent) => bench.warden.call("update.begin", { target, absent: [...absent] }));
+    return update;
+  };
+
+  const writeStretch = async (bench: Bench, status: UpdateStatus): Promise<UpdateStatus> => {
+    const { release, expects } = status;
+    if (release === undefined || expects === undefined || expects.from >= expects.chunks) return status; // being read back
+    const { warden, repository, drop, clock, random, signal } = bench;
+    const { index, store } = await images.part(bench, release, expects.part);
+    const window = stretchFrom(index, expects.from);
+    await drop.clear();
+    await fetchChunks({ index, window, repository, store, drop, clock, random, signal });
+    return warden.call("update.write", { part: expects.part, ...window });
+  };
+
+  const afterwards = (status: UpdateStatus, before?: UpdateStatus): Outcome => {
+    if (!isUnderWay(status)) return { kind: "done" };
+    const { expects } = status;
+    const waits = expects === undefined || expects.from >= expects.chunks;
+    const asBefore = before?.expects?.part === expects?.part && before?.expects?.from === expects?.from;
+    stalls = !waits && asBefore ? stalls + 1 : 0;
+    if (stalls > STALLS_MAX)
+      throw new Fault("update.aborted", `write the update: the warden expects chunk ${expects?.from} again and again`);
+    return { kind: "more", afterMs: waits || asBefore ? POLL_MS : 0 };
+  };
+
+  return {
+    step,
+    forget: () => {
+      images.forget();
+      stalls = 0;
+    },
+  };
+}
+
+/** Where the warden waits for the agent. */
+function isUnderWay({ phase }: UpdateStatus): boolean {
+  return phase === "fetching" || phase === "verified";
+}
