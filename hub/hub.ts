@@ -1,5 +1,6 @@
 // A running hub: authority, store, API and broker put together.
 import { EventEmitter } from "node:events";
+import { join } from "node:path";
 import { asFault, type Fault } from "../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../hal/identity/format.ts";
 import type { HubAnchors } from "../ota/anchors/format.ts";
@@ -10,7 +11,8 @@ import { admit, approve, type Desk } from "./devices/index.ts";
 import { openInbox, type Received } from "./inbox/index.ts";
 import { journalOf, type Note } from "./journal.ts";
 import { WATCH_INTERVAL_MS } from "./limits.ts";
-import { privateFile, STATE_FILES } from "./state/files.ts";
+import { type Delivery, startDelivery } from "./outbox/index.ts";
+import { privateFile, REPOSITORY_DIRECTORY, STATE_FILES } from "./state/files.ts";
 import { lockState } from "./state/lock.ts";
 import { type Device, type JournalEntry, openStore, type Store } from "./store/index.ts";
 import { MIN_TLS_DEFAULT, type TlsVersion } from "./tls.ts";
@@ -56,6 +58,8 @@ export interface Hub {
 const RETRY_AFTER_S_DEFAULT = 15;
 /** How often dates are looked at: certificates of connected devices, and our own. */
 const DATES_INTERVAL_MS = 60_000;
+/** How often messages are looked at that are to be sent again, or let go. */
+const OUTBOX_LOOK_MS = 5000;
 
 /** @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`. */
 export async function startHub(options: HubOptions): Promise<Hub> {
@@ -87,8 +91,9 @@ async function serve(
   const journal = journalOf(store, (entry) => void events.emit("journal", entry));
   store.connections.clear(); // of a hub that was killed
   if (authority.renewServer(Date.now()) !== undefined) journal("server-certificate.renewed", undefined);
-  const { api, broker } = await startServers(options, authority, store, journal, events, opened);
-  watch({ authority, store, journal, api, broker, onFault }, opened);
+  const servers = await startServers(options, authority, store, journal, events, opened);
+  const { api, broker } = servers;
+  watch({ authority, store, journal, ...servers, onFault }, opened);
   journal("hub.started", undefined, { estPort: api.port, mqttPort: broker.port });
   return {
     estPort: api.port,
@@ -111,14 +116,14 @@ async function startServers(
   journal: Note,
   events: EventEmitter<HubEvents>,
   opened: (() => void | Promise<void>)[],
-): Promise<{ readonly api: Api; readonly broker: Broker }> {
+): Promise<{ readonly api: Api; readonly broker: Broker; readonly delivery: Delivery }> {
   const { anchors, issuer, settings, server } = authority;
   const { listen = "0.0.0.0", certificateLifeMs = settings.certificateLifeMs, retryAfterS = RETRY_AFTER_S_DEFAULT } = options;
   const { minTls = MIN_TLS_DEFAULT } = options;
   const desk: Desk = { store, journal, issuer, certificateLifeMs };
   const judge = (certificate: Parameters<typeof admit>[0]) => admit(certificate, issuer.certificate, store, Date.now());
   const onFault = (fault: Fault): void => void events.emit("fault", fault);
-  const link: { broker?: Broker } = {};
+  const link: { broker?: Broker; delivery?: Delivery } = {};
   const inbox = openInbox({
     store,
     journal,
@@ -139,14 +144,21 @@ async function startServers(
     store,
     inbox,
     journal,
+    onSubscribed: () => link.delivery?.look(),
+    onClosed: (deviceId) => link.delivery?.left(deviceId),
     onFault,
   });
   link.broker = broker;
+  const delivery = startDelivery({ store, journal, deliver: (...message) => broker.deliver(...message), onFault });
+  link.delivery = delivery;
+  opened.push(() => delivery.stop());
   opened.push(() => broker.stop());
   const estPort = options.estPort ?? anchors.estPort;
-  const api = await startApi({ listen, port: estPort, server, minTls, desk, time: authority.time, judge, retryAfterS, onFault });
+  const repository = join(options.state, REPOSITORY_DIRECTORY);
+  const { time } = authority;
+  const api = await startApi({ listen, port: estPort, server, minTls, desk, time, judge, retryAfterS, repository, onFault });
   opened.push(() => api.stop());
-  return { api, broker };
+  return { api, broker, delivery };
 }
 
 interface Watched {
@@ -155,42 +167,38 @@ interface Watched {
   readonly journal: Note;
   readonly api: Api;
   readonly broker: Broker;
+  readonly delivery: Delivery;
   readonly onFault: (fault: Fault) => void;
 }
 
 /** Sees what the command line decided, and what time does to certificates. */
-function watch({ authority, store, journal, api, broker, onFault }: Watched, opened: (() => void)[]): void {
+function watch({ authority, store, journal, api, broker, delivery, onFault }: Watched, opened: (() => void)[]): void {
   const seen = { version: store.version() };
-  const guarded = (work: () => void) => (): void => {
-    try {
-      work();
-    } catch (error) {
-      onFault(asFault(error, "hub.store-failed", "watch the hub's store"));
-    }
+  const every = (intervalMs: number, work: () => void): void => {
+    const timer = setInterval(() => {
+      try {
+        work();
+      } catch (error) {
+        onFault(asFault(error, "hub.store-failed", "watch the hub's store"));
+      }
+    }, intervalMs);
+    opened.push(() => clearInterval(timer));
   };
-  const changes = setInterval(
-    guarded(() => {
-      const version = store.version();
-      if (version === seen.version) return;
-      seen.version = version;
-      broker.recheck();
-    }),
-    WATCH_INTERVAL_MS,
-  );
-  const dates = setInterval(
-    guarded(() => {
-      broker.recheck();
-      const renewed = authority.renewServer(Date.now());
-      if (renewed === undefined) return;
-      api.renew(renewed);
-      broker.renew(renewed);
-      journal("server-certificate.renewed", undefined);
-    }),
-    DATES_INTERVAL_MS,
-  );
-  opened.push(() => {
-    clearInterval(changes);
-    clearInterval(dates);
+  every(WATCH_INTERVAL_MS, () => {
+    const version = store.version();
+    if (version === seen.version) return;
+    seen.version = version;
+    broker.recheck();
+    delivery.look();
+  });
+  every(OUTBOX_LOOK_MS, () => delivery.look());
+  every(DATES_INTERVAL_MS, () => {
+    broker.recheck();
+    const renewed = authority.renewServer(Date.now());
+    if (renewed === undefined) return;
+    api.renew(renewed);
+    broker.renew(renewed);
+    journal("server-certificate.renewed", undefined);
   });
 }
 

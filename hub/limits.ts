@@ -35,6 +35,21 @@ export const CERTIFICATES_KEPT_MS = 90 * 24 * 3_600_000;
 export const MESSAGES_KEPT_PER_DEVICE = 2048;
 /** Larger bodies are remembered by id only. */
 export const MESSAGE_BODY_BYTES_KEPT = 4096;
+/** Messages for one device that it has not got yet, or has not answered. */
+export const OUTBOX_PER_DEVICE_MAX = 64;
+/** Of these, sent and not acknowledged: a device refuses more than it can handle at once. */
+export const OUTBOX_ON_THE_WAY_MAX = 4;
+/** Messages to one connection whose PUBACK is waited for, those sent again counted twice. */
+export const ON_THE_WAY_PER_LINK_MAX = 32;
+/** After an acknowledgement the next messages go out this much later, those of many devices together. */
+export const OUTBOX_NEXT_MS = 50;
+/** Sent again, under the same id, when it is not acknowledged by then. */
+export const OUTBOX_AGAIN_MS = 15_000;
+/** How often a command that waits for an answer looks for it. */
+export const ANSWER_LOOK_MS = 50;
+/** A hint is let go after this; the device looks by itself once a day. [OTA-42] */
+export const HINT_LIFE_MS = 24 * 3_600_000;
+
 /** Messages made durable by one commit. */
 export const COMMIT_MESSAGES_MAX = 256;
 

@@ -1,4 +1,4 @@
-// The hub over HTTPS: enrolment and time. Certificates are asked for, never required by TLS: each route looks for itself.
+// The hub over HTTPS: enrolment, time and the update repository. Certificates are asked for, never required by TLS: each route looks for itself.
 import { createServer } from "node:https";
 import type { X509Certificate } from "node:crypto";
 import fastify, { type FastifyInstance } from "fastify";
@@ -6,6 +6,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { KeyAndCertificate, Signer } from "../authority/index.ts";
 import type { Admission, Desk } from "../devices/index.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_MS_MAX } from "../limits.ts";
+import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
 import { portOf, tlsOptions, type TlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { timeRoute } from "./time.ts";
@@ -21,6 +22,8 @@ export interface ApiOptions {
   readonly time: Signer;
   readonly judge: (certificate: X509Certificate | undefined) => Admission;
   readonly retryAfterS: number;
+  /** The update repository's directory. */
+  readonly repository: string;
   /** What went wrong on our side. */
   readonly onFault: (fault: Fault) => void;
 }
@@ -52,6 +55,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   server.get("/healthz", (_request, reply) => words(reply, 200, "ok"));
   estRoutes(server, options);
   timeRoute(server, options.time);
+  repositoryRoutes(server, { directory: options.repository, prefix: REPOSITORY_PREFIX });
   try {
     await server.listen({ host: listen, port });
   } catch (error) {

@@ -3,8 +3,9 @@
 
 export type Framing =
   | { readonly at: "type"; readonly packets: number }
-  | { readonly at: "length"; readonly packets: number; readonly length: number; readonly shift: number }
-  | { readonly at: "body"; readonly packets: number; readonly left: number };
+  | { readonly at: "length"; readonly packets: number; readonly type: number; readonly length: number; readonly shift: number }
+  /** `id`: of a PUBACK, as much of its packet identifier as was read. */
+  | { readonly at: "body"; readonly packets: number; readonly left: number; readonly id?: number };
 
 export const FRAMING_START: Framing = { at: "type", packets: 0 };
 
@@ -15,18 +16,26 @@ export interface FramingLimits {
 }
 
 export type Step =
-  | { readonly framing: Framing }
+  | {
+      readonly framing: Framing;
+      /** Packet identifiers of the PUBACKs that ended in this chunk. */ readonly acknowledged: readonly number[];
+    }
   /** The length announced, or undefined when the length itself is malformed. */
   | { readonly refused: number | undefined };
+
+/** MQTT 3.1.1 section 3.4: a fixed header and two bytes. */
+const PUBACK = 4;
+const PUBACK_BYTES = 2;
 
 /** Reads on through `chunk`. */
 export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits): Step {
   let state = framing;
+  const acknowledged: number[] = [];
   let at = 0;
   while (at < chunk.byteLength) {
     switch (state.at) {
       case "type":
-        state = { at: "length", packets: state.packets, length: 0, shift: 1 };
+        state = { at: "length", packets: state.packets, type: (chunk[at] ?? 0) >> 4, length: 0, shift: 1 };
         at += 1;
         break;
       case "length": {
@@ -40,16 +49,24 @@ export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits)
         }
         if (length > (state.packets === 0 ? limits.firstBytesMax : limits.packetBytesMax)) return { refused: length };
         const packets = state.packets + 1;
-        state = length === 0 ? { at: "type", packets } : { at: "body", packets, left: length };
+        const id = state.type === PUBACK && length === PUBACK_BYTES ? { id: 0 } : {};
+        state = length === 0 ? { at: "type", packets } : { at: "body", packets, left: length, ...id };
         break;
       }
       case "body": {
         const taken = Math.min(state.left, chunk.byteLength - at);
+        const { packets, left } = state;
+        const id =
+          state.id === undefined ? undefined : chunk.subarray(at, at + taken).reduce((sum, byte) => sum * 256 + byte, state.id);
         at += taken;
-        state = taken === state.left ? { at: "type", packets: state.packets } : { ...state, left: state.left - taken };
+        if (taken === left && id !== undefined) acknowledged.push(id);
+        state =
+          taken === left
+            ? { at: "type", packets }
+            : { at: "body", packets, left: left - taken, ...(id === undefined ? {} : { id }) };
         break;
       }
     }
   }
-  return { framing: state };
+  return { framing: state, acknowledged };
 }

@@ -6,11 +6,13 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import { type RefusalReason, REFUSALS } from "../devices/index.ts";
 import type { Inbox } from "../inbox/index.ts";
 import type { Note } from "../journal.ts";
+import type { Deliveries } from "./deliveries.ts";
 import type { Link } from "./link.ts";
 import { mayPublish, mayReceive, maySubscribe } from "./rights.ts";
 
 export interface HookOptions {
   readonly linkOf: (connection: Connection) => Link | undefined;
+  readonly deliveries: Deliveries;
   readonly inbox: Inbox;
   readonly journal: Note;
   /** A client whose certificate and id were accepted, before its CONNACK. */
@@ -31,7 +33,7 @@ export type Hooks = Required<
   Pick<AedesOptions, "preConnect" | "authenticate" | "authorizePublish" | "authorizeSubscribe" | "authorizeForward" | "published">
 >;
 
-export function brokerHooks({ linkOf, inbox, journal, admitted, closed }: HookOptions): Hooks {
+export function brokerHooks({ linkOf, deliveries, inbox, journal, admitted, closed }: HookOptions): Hooks {
   const refusals = new WeakMap<Client, Refusal>();
 
   const deviceOf = (client: Client | null): DeviceId | undefined => {
@@ -90,8 +92,9 @@ export function brokerHooks({ linkOf, inbox, journal, admitted, closed }: HookOp
     },
 
     authorizeForward: (client, packet) => {
-      const deviceId = deviceOf(client);
-      return deviceId !== undefined && mayReceive(deviceId, packet.topic) ? packet : null;
+      const link = linkOf(client.conn);
+      if (link?.admission.admitted !== true || !mayReceive(link.admission.deviceId, packet.topic)) return null;
+      return deliveries.forward(link, packet);
     },
 
     published: (_packet, _client, done) => done(null),

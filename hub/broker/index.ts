@@ -19,6 +19,7 @@ import {
 } from "../limits.ts";
 import type { Store } from "../store/index.ts";
 import { portOf, tlsOptions, type TlsVersion } from "../tls.ts";
+import { openDeliveries } from "./deliveries.ts";
 import { brokerHooks } from "./hooks.ts";
 import { type Link, linkOf } from "./link.ts";
 import { boundedStream } from "./stream.ts";
@@ -35,13 +36,24 @@ export interface BrokerOptions {
   readonly store: Store;
   readonly inbox: Inbox;
   readonly journal: Note;
+  /** A device hears now what is sent to it, on some topic at least. */
+  readonly onSubscribed: (deviceId: DeviceId) => void;
+  readonly onClosed: (deviceId: DeviceId) => void;
   readonly onFault: (fault: Fault) => void;
+}
+
+export interface Receipt {
+  acknowledged(): void;
+  /** The device is not connected, or not subscribed to that topic. */
+  nobody(): void;
 }
 
 export interface Broker {
   readonly port: number;
   /** Answers on a device's `down/` topic; a device that is away does not get it. */
   send(deviceId: DeviceId, channel: DownChannel, body: AuditAnswer["body"] | JsonValue): void;
+  /** A whole message, and whether it arrives: one of the two is called, or none when the connection ends before. */
+  deliver(deviceId: DeviceId, channel: DownChannel, message: string, receipt: Receipt): void;
   /** Ends the connections of devices that may no longer be connected. */
   recheck(): void;
   renew(server: KeyAndCertificate): void;
@@ -58,9 +70,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const life = { stopping: false };
   const tls = (server: KeyAndCertificate) => tlsOptions(server, options.authorityPem, options.minTls);
   const linkFor = (connection: Connection): Link | undefined => links.get(connection);
-  const sessions = openSessions({ store, journal, linkOf: linkFor });
+  const sessions = openSessions({ store, journal, linkOf: linkFor, onClosed: options.onClosed });
+  const deliveries = openDeliveries();
   const hooks = brokerHooks({
     linkOf: linkFor,
+    deliveries,
     inbox,
     journal,
     admitted: (client) => sessions.admitted(client),
@@ -76,6 +90,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   });
   broker.on("clientReady", (client) => sessions.opened(client));
   broker.on("clientDisconnect", (client) => sessions.closed(client));
+  broker.on("subscribe", (_subscriptions, client) => {
+    const link = linkFor(client.conn);
+    if (link?.admission.admitted === true) options.onSubscribed(link.admission.deviceId);
+  });
   broker.on("clientError", (client, error) => noteEnd(client, error));
   broker.addListener("error", (error: unknown) => onFault(asFault(error, "tunnel.protocol", "run the broker")));
   const noteEnd = (client: Client, error: Error): void => {
@@ -89,23 +107,35 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     socket.setKeepAlive(true, 60_000);
     socket.setNoDelay(true);
     const link = linkOf(socket, judge);
-    const stream = boundedStream(socket, FRAMING, (length) => {
-      link.ended ??= "packet too large";
-      const deviceId = link.admission.admitted ? link.admission.deviceId : undefined;
-      journal("packet.refused", deviceId, { bytes: length, address: link.address });
+    const stream = boundedStream(socket, FRAMING, {
+      refused: (length) => {
+        link.ended ??= "packet too large";
+        const deviceId = link.admission.admitted ? link.admission.deviceId : undefined;
+        journal("packet.refused", deviceId, { bytes: length, address: link.address });
+      },
+      acknowledged: (messageId) => deliveries.acknowledged(link, messageId),
     });
     links.set(stream, link);
     broker.handle(stream);
   });
+  const publish = (deviceId: DeviceId, channel: DownChannel, payload: Buffer, then: () => void = () => undefined): void => {
+    const packet = { cmd: "publish", topic: downTopic(deviceId, channel), payload, qos: 1, retain: false, dup: false } as const;
+    broker.publish(packet, (error) => {
+      if (error !== undefined && error !== null) onFault(asFault(error, "tunnel.protocol", `send to "${deviceId}"`));
+      then();
+    });
+  };
   server.maxConnections = MQTT_CONNECTIONS_MAX;
   await listening(server, options.listen, options.port, onFault);
   return {
     port: portOf(server),
-    send: (deviceId, channel, body) => {
-      const payload = encodeMessage(randomUUID(), body);
-      const packet = { cmd: "publish", topic: downTopic(deviceId, channel), payload, qos: 1, retain: false, dup: false } as const;
-      broker.publish(packet, (error) => {
-        if (error !== undefined && error !== null) onFault(asFault(error, "tunnel.protocol", `send to "${deviceId}"`));
+    send: (deviceId, channel, body) => publish(deviceId, channel, Buffer.from(encodeMessage(randomUUID(), body))),
+    deliver: (deviceId, channel, message, receipt) => {
+      const payload = Buffer.from(message);
+      let forwarded = false;
+      deliveries.watch(payload, { acknowledged: () => receipt.acknowledged(), forwarded: () => (forwarded = true) });
+      publish(deviceId, channel, payload, () => {
+        if (!forwarded) receipt.nobody();
       });
     },
     recheck: () => sessions.recheck(),

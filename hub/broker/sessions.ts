@@ -10,6 +10,7 @@ export interface SessionOptions {
   readonly store: Store;
   readonly journal: Note;
   readonly linkOf: (connection: Connection) => Link | undefined;
+  readonly onClosed: (deviceId: DeviceId) => void;
 }
 
 export interface Sessions {
@@ -22,7 +23,7 @@ export interface Sessions {
   ending(reason: string): void;
 }
 
-export function openSessions({ store, journal, linkOf }: SessionOptions): Sessions {
+export function openSessions({ store, journal, linkOf, onClosed }: SessionOptions): Sessions {
   const clients = new Map<DeviceId, Client>();
 
   const deviceOf = (
@@ -59,6 +60,7 @@ export function openSessions({ store, journal, linkOf }: SessionOptions): Sessio
       const { deviceId, link } = known;
       const current = clients.get(deviceId) === client;
       if (current) clients.delete(deviceId);
+      onClosed(deviceId);
       store.transaction(() => {
         if (current) store.connections.remove(deviceId);
         journal("connection.closed", deviceId, { reason: link.ended ?? "closed by the device", address: link.address });

@@ -5,8 +5,14 @@ import { Fault } from "../../hal/fault.ts";
 import { MQTT_LINGER_MS } from "../limits.ts";
 import { type Framing, FRAMING_START, type FramingLimits, next } from "./framing.ts";
 
-/** @param onRefused told the length of a packet over its limit; the connection ends. */
-export function boundedStream(socket: TLSSocket, limits: FramingLimits, onRefused: (length: number | undefined) => void): Duplex {
+export interface StreamWatcher {
+  /** Told the length of a packet over its limit; the connection ends. */
+  refused(length: number | undefined): void;
+  /** Told the packet identifier of each PUBACK. */
+  acknowledged(messageId: number): void;
+}
+
+export function boundedStream(socket: TLSSocket, limits: FramingLimits, watcher: StreamWatcher): Duplex {
   let framing: Framing = FRAMING_START;
   const stream = new Duplex({
     read: () => void socket.resume(),
@@ -22,13 +28,14 @@ export function boundedStream(socket: TLSSocket, limits: FramingLimits, onRefuse
     if (stream.destroyed) return;
     const step = next(framing, chunk, limits);
     if ("refused" in step) {
-      onRefused(step.refused);
+      watcher.refused(step.refused);
       stream.destroy(
         new Fault("message.invalid", `packet of ${step.refused ?? "unreadable"} bytes: more than this connection may send`),
       );
       return;
     }
     framing = step.framing;
+    for (const messageId of step.acknowledged) watcher.acknowledged(messageId);
     if (!stream.push(chunk)) socket.pause();
   });
   socket.on("end", () => void stream.push(null));

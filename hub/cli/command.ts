@@ -28,6 +28,8 @@ export interface Given {
   optionalText(option: string): string | undefined;
   list(option: string): readonly string[];
   flag(option: string): boolean;
+  /** `90d`, `12h`, `30m`, `20s`, in milliseconds. */
+  duration(option: string): number | undefined;
   /** A whole number within bounds. */
   number(option: string, min: number, max: number): number | undefined;
   arg(name: string): string;
@@ -67,6 +69,10 @@ export function parse(command: Command, argv: readonly string[]): Given {
         throw new Fault("usage.invalid", `--${option} is a number from ${min} to ${max}, got "${value}"`);
       return Number(value);
     },
+    duration: (option) => {
+      const value = optionalText(option);
+      return value === undefined ? undefined : duration(option, value);
+    },
     arg: (name) => {
       const value = optionalArg(name);
       if (value === undefined) throw new Fault("usage.invalid", `${command.name} needs ${name}`);
@@ -87,4 +93,14 @@ function typed({ options }: Command, argv: readonly string[]) {
 function describe(args: readonly string[]): string {
   if (args.length === 0) return "no arguments";
   return args.map((name) => (name.endsWith("?") ? `[${name.slice(0, -1)}]` : name)).join(" ");
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function duration(option: string, text: string): number {
+  const match = /^(\d{1,6})([smhd])$/.exec(text);
+  const unit = UNITS[match?.[2] ?? ""];
+  if (match?.[1] === undefined || unit === undefined)
+    throw new Fault("usage.invalid", `--${option} is a number with s, m, h or d, such as 90d; got "${text}"`);
+  return Number(match[1]) * unit;
 }

@@ -1,10 +1,9 @@
 // `sallyport-hub devices ...`: what operators decide. [ID-7]
-import { userInfo } from "node:os";
 import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type Command, JSON_OPTION, STATE_OPTION, type Terminal } from "./command.ts";
 import { deviceLines } from "./render.ts";
-import { deviceIdOf, fingerprintOf, withState } from "./state.ts";
+import { deviceIdOf, fingerprintOf, operator, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
@@ -102,9 +101,4 @@ function tell(json: boolean, terminal: Terminal, devices: readonly Device[], the
 /** A device as data: without the request's bytes. */
 function shown({ csr: _csr, proposed, ...device }: Device): object {
   return { ...device, changed: proposed !== undefined };
-}
-
-/** For the journal: who decided. */
-function operator(): string {
-  return userInfo().username;
 }

@@ -28,14 +28,14 @@ export const init: Command = {
     if (hosts.length === 0) throw new Fault("usage.invalid", "init needs --host: the name or address devices reach the hub by");
     const estPort = given.number("est-port", 1, 65_535);
     const mqttPort = given.number("mqtt-port", 1, 65_535);
-    const life = given.optionalText("certificate-life");
+    const life = given.duration("certificate-life");
     const anchors = initHub({
       state,
       name: given.text("name"),
       hosts,
       ...(estPort === undefined ? {} : { estPort }),
       ...(mqttPort === undefined ? {} : { mqttPort }),
-      ...(life === undefined ? {} : { certificateLifeMs: duration(life) }),
+      ...(life === undefined ? {} : { certificateLifeMs: life }),
     });
     if (given.flag("json")) terminal.out(JSON.stringify(anchors));
     else
@@ -67,7 +67,7 @@ export const serve: Command = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = given.optionalText("certificate-life");
+    const life = given.duration("certificate-life");
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -76,7 +76,7 @@ export const serve: Command = {
       ...(mqttPort === undefined ? {} : { mqttPort }),
       ...(retryAfterS === undefined ? {} : { retryAfterS }),
       ...(minTls === undefined ? {} : { minTls }),
-      ...(life === undefined ? {} : { certificateLifeMs: duration(life) }),
+      ...(life === undefined ? {} : { certificateLifeMs: life }),
     });
     const ready = { event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort, anchors: hub.anchors };
     terminal.out(
@@ -135,15 +135,4 @@ function tlsVersion(text: string | undefined): TlsVersion | undefined {
 /** What repeats is told at its first, tenth, hundredth time: whoever knocks does not write our log. */
 function isNews(times: number): boolean {
   return /^10*$/u.test(String(times));
-}
-
-const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** `90d`, `12h`, `30m`, `20s`, in milliseconds. */
-function duration(text: string): number {
-  const match = /^(\d{1,6})([smhd])$/.exec(text);
-  const unit = UNITS[match?.[2] ?? ""];
-  if (match?.[1] === undefined || unit === undefined)
-    throw new Fault("usage.invalid", `--certificate-life is a number with s, m, h or d, such as 90d; got "${text}"`);
-  return Number(match[1]) * unit;
 }

@@ -1,9 +1,13 @@
-// The command line of the hub. Exit codes: 0 done, 1 not done (or a trail that is not as witnessed), 2 typed wrong.
+// The command line of the hub. Exit codes: 0 done, 1 not done (or a trail that is not as witnessed), 2 typed wrong, 3 no answer in time.
 import { Fault } from "../../hal/fault.ts";
 import { auditShow, auditVerify } from "./audit.ts";
+import { askOperation } from "./ask.ts";
 import { type Command, parse, type Terminal } from "./command.ts";
 import { devicesApprove, devicesDeny, devicesForget, devicesList, devicesRevoke } from "./devices.ts";
 import { alerts, anchors, init, serve } from "./hub.ts";
+import { answer, keygen } from "./keys.ts";
+import { lockdownConfirm, lockdownRevert, order } from "./orders.ts";
+import { releasePublish, updateStart, updateStatus } from "./releases.ts";
 import { STATE_DEFAULT, STATE_VARIABLE } from "./state.ts";
 
 export type { Terminal } from "./command.ts";
@@ -18,6 +22,15 @@ const COMMANDS: readonly Command[] = [
   devicesForget,
   auditShow,
   auditVerify,
+  releasePublish,
+  updateStart,
+  updateStatus,
+  lockdownConfirm,
+  lockdownRevert,
+  order,
+  askOperation,
+  answer,
+  keygen,
   anchors,
   alerts,
 ];
@@ -43,7 +56,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     terminal.err(`sallyport-hub: ${error.code}: ${error.message}`);
-    if (error.code !== "usage.invalid") return 1;
+    if (error.code !== "usage.invalid") return error.code === "hub.no-answer" ? 3 : 1;
     terminal.err(`usage: sallyport-hub ${command.usage}`);
     return 2;
   }

@@ -1,4 +1,5 @@
 // Commands that work on a hub's store, whether it serves or not.
+import { userInfo } from "node:os";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
@@ -37,6 +38,11 @@ export async function withState<T>(given: Given, work: (opened: Opened) => T | P
   }
 }
 
+/** For the journal: who decided. */
+export function operator(): string {
+  return userInfo().username;
+}
+
 export function deviceIdOf(given: Given): DeviceId {
   return typed(deviceIdSchema, given.arg("ID"), "ID");
 }
@@ -45,7 +51,7 @@ export function fingerprintOf(text: string): Fingerprint {
   return typed(fingerprintSchema, text.toLowerCase(), "FINGERPRINT");
 }
 
-function typed<const S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {
+export function typed<const S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {
   const outcome = v.safeParse(schema, text);
   if (outcome.success) return outcome.output;
   throw new Fault("usage.invalid", `${what} "${text}": ${outcome.issues.map(({ message }) => message).join("; ")}`);

@@ -88,6 +88,7 @@ export function revoke({ store, journal }: Books, id: DeviceId, by: string): Dev
     const nowMs = Date.now();
     store.devices.decide(id, known.fingerprint, "revoked", nowMs, by);
     store.certificates.revokeAll(id, known.fingerprint, nowMs);
+    store.outbox.clear(id); // whoever gets this id next is another device
     journal("device.revoked", id, { fingerprint: known.fingerprint, by });
     return { ...known, state: "revoked" };
   });

@@ -3,7 +3,9 @@ import type { GenericSchema } from "valibot";
 import {
   auditDeliverySchema,
   MESSAGE_BYTES_MAX,
+  type ReportMessage,
   reportMessageSchema,
+  type StatusMessage,
   statusMessageSchema,
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
@@ -15,6 +17,7 @@ import type { Note } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
 import type { Store } from "../store/index.ts";
 import type { Answer, Witness } from "../witness/index.ts";
+import { readReport } from "./reports.ts";
 
 export interface Received {
   readonly deviceId: DeviceId;
@@ -57,7 +60,7 @@ type Message =
       readonly channel: Exclude<UpChannel, "audit">;
       readonly id: string;
       readonly at: string;
-      readonly body: string | undefined;
+      readonly body: StatusMessage["body"] | ReportMessage["body"];
     };
 
 export function openInbox(options: InboxOptions): Inbox {
@@ -103,15 +106,21 @@ function commit(options: InboxOptions, batch: readonly Waiting[]): readonly (() 
 }
 
 /** @returns what to tell once it is durable. */
-function storeOne({ store, witness, onReceived, onAnswer }: InboxOptions, { deviceId, message }: Waiting): () => void {
+function storeOne(options: InboxOptions, { deviceId, message }: Waiting): () => void {
+  const { store, witness, onReceived, onAnswer } = options;
   const { channel, id, at } = message;
-  const body = message.channel === "audit" ? undefined : message.body;
-  const fresh = store.messages.add(deviceId, { id, channel, at, receivedAtMs: Date.now(), body });
+  const fresh = store.messages.add(deviceId, { id, channel, at, receivedAtMs: Date.now(), body: kept(message) });
+  if (fresh && message.channel !== "audit" && "kind" in message.body) readReport(options, deviceId, channel, message.body);
   const answer = message.channel === "audit" ? witness.receive(deviceId, message.delivery, !fresh) : undefined;
   return () => {
     onReceived({ deviceId, channel, id, at, fresh });
     if (answer !== undefined) onAnswer(deviceId, answer);
   };
+}
+
+/** Telemetry belongs to whoever subscribes to it, audit records to the witness: of these only the id is kept. */
+function kept(message: Message): string | undefined {
+  return message.channel === "audit" || message.channel === "telemetry" ? undefined : JSON.stringify(message.body);
 }
 
 /** @throws Fault `json.*`, `schema.invalid`. */
@@ -122,8 +131,7 @@ function read(channel: UpChannel, payload: Uint8Array): Message {
     return { channel, id, at, delivery: body };
   }
   const { id, at, body } = checked(channel === "status" ? statusMessageSchema : reportMessageSchema, value);
-  // telemetry belongs to whoever subscribes to it; only its id is kept
-  return { channel, id, at, body: channel === "telemetry" ? undefined : JSON.stringify(body) };
+  return { channel, id, at, body };
 
   function checked<const S extends GenericSchema>(schema: S, candidate: unknown) {
     return check(schema, candidate, `message on up/${channel}`);

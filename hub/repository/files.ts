@@ -15,16 +15,21 @@ export interface OpenedFile {
   readonly modifiedMs: number;
 }
 
+/** True for a path below the repository that {@link openInside} would look for. */
+export function isServable(path: string): boolean {
+  const segments = path.split("/");
+  return segments.length <= DEPTH_MAX && segments.every((segment) => SEGMENT.test(segment));
+}
+
 /**
  * [OTA-37] @param path as the URL has it, percent signs decoded.
  * @returns undefined when there is no such regular file below `directory`, links followed only within it.
  */
 export async function openInside(directory: string, path: string): Promise<OpenedFile | undefined> {
-  const segments = path.split("/");
-  if (segments.length > DEPTH_MAX || !segments.every((segment) => SEGMENT.test(segment))) return undefined;
+  if (!isServable(path)) return undefined;
   try {
     const root = await realpath(directory);
-    const real = await realpath(join(root, ...segments));
+    const real = await realpath(join(root, path));
     if (!real.startsWith(root + sep)) return undefined;
     return await opened(await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
   } catch (error) {

@@ -1,1 +1,3 @@
-export { repositoryRoutes, type RepositoryOptions } from "./serve.ts";
+// The update repository: served as static files, and taken over from the release tool.
+export { type Published, publishRepository } from "./publish.ts";
+export { REPOSITORY_PREFIX, repositoryRoutes, type RepositoryOptions } from "./serve.ts";

@@ -4,6 +4,9 @@ import { type OpenedFile, openInside } from "./files.ts";
 import { BUSY_RETRY_S, IMMUTABLE_S, STREAMS_MAX } from "./limits.ts";
 import { rangeOf } from "./range.ts";
 
+/** Where devices look for it on the EST port. */
+export const REPOSITORY_PREFIX = "/repository";
+
 export interface RepositoryOptions {
   /** Need not exist yet: until it does, nothing is found. */
   readonly directory: string;

@@ -17,6 +17,8 @@ export const STATE_FILES = {
   lock: "lock.db",
   owner: "owner.pid",
 } as const;
+/** The update repository, as it is served: public, unlike everything else here. */
+export const REPOSITORY_DIRECTORY = "repository";
 export type StateFile = (typeof STATE_FILES)[keyof typeof STATE_FILES];
 
 const FILE_BYTES_MAX = 65_536;

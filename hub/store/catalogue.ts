@@ -36,6 +36,20 @@ export const JOURNAL_EVENTS = {
   /** [AUD-9] */
   "audit.rolled-back": "alert",
   "audit.forked": "alert",
+  /** A signed repository was taken over into the one that is served. */
+  "repository.published": "notice",
+  /** [OTA-42] An operator pointed a device at a release. */
+  "update.requested": "notice",
+  /** [OPS-6] An operator asked a device for something, with an order or without; and what came of it. */
+  "operation.asked": "notice",
+  "operation.answered": "info",
+  /** No device took it in time. */
+  "message.expired": "warning",
+  /** What devices report of themselves. */
+  "lockdown.pending": "info",
+  "update.committed": "info",
+  "update.failed": "warning",
+  "update.rolled-back": "alert",
 } as const satisfies Readonly<Record<string, Severity>>;
 
 export type JournalEvent = keyof typeof JOURNAL_EVENTS;

@@ -7,6 +7,7 @@ import { inTransaction, openDatabase, pragma } from "./database.ts";
 import { type Devices, openDevices } from "./devices.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { type Messages, openMessages } from "./messages.ts";
+import { openOutbox, type Outbox } from "./outbox.ts";
 
 export type { AuditLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
@@ -14,6 +15,7 @@ export type { Connection } from "./connections.ts";
 export type { Device } from "./devices.ts";
 export type { JournalDetail, JournalEntry } from "./journal.ts";
 export type { JournalEvent } from "./catalogue.ts";
+export type { Outgoing, Queued } from "./outbox.ts";
 
 export interface Store {
   readonly devices: Devices;
@@ -21,6 +23,7 @@ export interface Store {
   readonly connections: Connections;
   readonly audit: AuditStore;
   readonly messages: Messages;
+  readonly outbox: Outbox;
   readonly journal: Journal;
   /** Whole or not at all, on the disk when it returns. @throws whatever `work` throws; Fault `hub.store-failed` for SQLite's own. */
   transaction<T>(work: () => T): T;
@@ -39,6 +42,7 @@ export function openStore(path: string): Store {
     connections: openConnections(database),
     audit: openAudit(database),
     messages: openMessages(database),
+    outbox: openOutbox(database),
     journal: openJournal(database),
     transaction: (work) => {
       try {

@@ -1,6 +1,6 @@
 // The tables. Times are Unix milliseconds; STRICT, so that a column holds what it says.
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The tree at sizes along the way: makes a comparison with an old size short. */
 const AUDIT_FRONTIERS = `
@@ -12,8 +12,28 @@ CREATE TABLE auditFrontiers (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/** Messages for devices, and what they answered. */
+const OUTBOX = `
+CREATE TABLE outbox (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  deviceId TEXT NOT NULL,
+  id TEXT NOT NULL UNIQUE,
+  channel TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  correlation TEXT,
+  message TEXT NOT NULL,
+  queuedAt INTEGER NOT NULL,
+  expiresAt INTEGER NOT NULL,
+  deliveredAt INTEGER,
+  answer TEXT,
+  UNIQUE (deviceId, correlation)
+) STRICT;
+CREATE INDEX outboxOfDevice ON outbox (deviceId, n);
+CREATE INDEX outboxByEnd ON outbox (expiresAt);
+`;
+
 /** What makes a store of the version before one of the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -107,4 +127,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}`;
+${AUDIT_FRONTIERS}${OUTBOX}`;

@@ -1,0 +1,42 @@
+// `sallyport-hub ask`: any operation of a device's, by the tunnel. What the hub may ask for is the device's to judge. [OPS-4] [OPS-6]
+import { OPERATIONS } from "../../agent/operations/format.ts";
+import { Fault } from "../../hal/fault.ts";
+import { type JsonValue, parseJson } from "../../hal/format/json.ts";
+import { type Command, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { deviceIdOf, withState } from "./state.ts";
+import { askDevice, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting.ts";
+
+const ARGS_BYTES_MAX = 49_152;
+
+export const askOperation: Command = {
+  name: "ask",
+  usage: "ask ID OPERATION [--args JSON] [--wait 30s] [--state DIR] [--json]",
+  help: `Asks a device over its tunnel and prints what it answers. Operations: ${Object.keys(OPERATIONS).join(", ")}. Exit code 3: no answer in time.`,
+  options: { ...STATE_OPTION, ...JSON_OPTION, ...WAIT_OPTION, args: { type: "string" } },
+  args: ["ID", "OPERATION"],
+  run: async (given, terminal) =>
+    withState(given, async (opened) => {
+      const operation = given.arg("OPERATION");
+      if (!/^[a-z][a-z0-9.-]{0,63}$/.test(operation))
+        throw new Fault("usage.invalid", `OPERATION "${operation}": expected a name such as status`);
+      const args = argsOf(given.optionalText("args") ?? "{}");
+      const answered = await askDevice(opened, terminal, deviceIdOf(given), operation, args, waitMsOf(given));
+      return tellAnswer(given, terminal, opened, answered);
+    }),
+};
+
+function argsOf(text: string): JsonValue {
+  try {
+    const value = parseJson(text, ARGS_BYTES_MAX, "--args");
+    if (isObject(value)) return value;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new Fault("usage.invalid", error.message, { cause: error });
+  }
+  throw new Fault("usage.invalid", `--args is a JSON object such as '{"count": 5}', got '${text}'`);
+}
+
+/** What JSON.parse made and is an object: its members are JSON too. */
+function isObject(value: unknown): value is { readonly [key: string]: JsonValue } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

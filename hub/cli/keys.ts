@@ -1,0 +1,46 @@
+// `sallyport-hub keygen`, `answer`: keys of operators, and what they answer to a device that has no other way to ask than its screen. [CON-4]
+import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
+import { makeKey, ORDER_HOLD_MS, readKey } from "../orders/index.ts";
+import { type Command, JSON_OPTION } from "./command.ts";
+
+export const KEY_OPTION = { key: { type: "string" } } as const;
+
+export const keygen: Command = {
+  name: "keygen",
+  usage: "keygen FILE [--json]",
+  help: "Makes an operator's key, Ed25519, for their eyes only. What it prints goes into a roster's keys or a policy's confirmKeys. No file is overwritten.",
+  options: { ...JSON_OPTION },
+  args: ["FILE"],
+  run: (given, terminal) => {
+    const file = given.arg("FILE");
+    const { keyid, publicKey } = makeKey(file);
+    if (given.flag("json")) terminal.out(JSON.stringify({ file, keyid, publicKey }));
+    else
+      terminal.out(
+        `key id      ${keyid}\npublic key  ${publicKey}\nthe public key goes into a roster or a policy; ${file} stays with its owner`,
+      );
+    return 0;
+  },
+};
+
+export const answer: Command = {
+  name: "answer",
+  usage: "answer CHALLENGE --key FILE [--hold 300s] [--json]",
+  help: "Signs what a device shows on its console, and prints the one line to type there. It holds for 5 minutes unless --hold says otherwise. Needs no hub.",
+  options: { ...JSON_OPTION, ...KEY_OPTION, hold: { type: "string" } },
+  args: ["CHALLENGE"],
+  run: (given, terminal) => {
+    const challenge = parseChallenge(given.arg("CHALLENGE"));
+    const { privateKey, keyid } = readKey(given.text("key"));
+    const notAfterS = Math.floor((Date.now() + (given.duration("hold") ?? ORDER_HOLD_MS)) / 1000);
+    const text = answerText(challenge, privateKey, keyid, notAfterS);
+    const { verb, deviceId, planHash } = challenge;
+    const notAfter = new Date(notAfterS * 1000).toISOString();
+    if (given.flag("json")) terminal.out(JSON.stringify({ answer: text, deviceId, verb, planHash, notAfter }));
+    else {
+      terminal.err(`${verb} on "${deviceId}"${planHash === undefined ? "" : ` of ${planHash}`}, until ${notAfter}:`);
+      terminal.out(text);
+    }
+    return 0;
+  },
+};

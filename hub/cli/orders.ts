@@ -1,0 +1,98 @@
+// `sallyport-hub order`, `lockdown confirm`, `lockdown revert`: what changes a device, signed by a person's key. The hub only carries it. [OPS-7] [OPS-9] [LCK-12]
+import * as v from "valibot";
+import { OPERATIONS } from "../../agent/operations/format.ts";
+import { Fault } from "../../hal/fault.ts";
+import { check } from "../../hal/format/schema.ts";
+import { type Challenge, planHashSchema } from "../../warden/orders/format/index.ts";
+import { type OrderKey, pendingTrial, readKey, signedOrder } from "../orders/index.ts";
+import type { Answered } from "../outbox/index.ts";
+import { type Command, type Given, JSON_OPTION, STATE_OPTION, type Terminal } from "./command.ts";
+import { KEY_OPTION } from "./keys.ts";
+import { deviceIdOf, type Opened, typed, withState } from "./state.ts";
+import { askDevice, awaited, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting.ts";
+
+const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION, ...KEY_OPTION, ...WAIT_OPTION, reason: { type: "string" } } as const;
+
+/** Verbs that an operation of the same name takes an order for. */
+const verbSchema = v.picklist(["system.reboot", "update.approve", "lockdown.confirm", "lockdown.revert"]);
+type Verb = v.InferOutput<typeof verbSchema>;
+
+export const order: Command = {
+  name: "order",
+  usage: "order ID VERB --key FILE [--reason TEXT] [--wait 30s] [--state DIR] [--json]",
+  help: `Gives a device an order: asks it for a nonce, signs with the key, sends. VERB: ${verbSchema.options.join(", ")}. The device judges by its roster; the reason goes into its audit trail.`,
+  options: OPTIONS,
+  args: ["ID", "VERB"],
+  run: async (given, terminal) =>
+    withState(given, async (opened) => {
+      const deviceId = deviceIdOf(given);
+      const verb = typed(verbSchema, given.arg("VERB"), "VERB");
+      const key = readKey(given.text("key"));
+      const asked = await askDevice(opened, terminal, deviceId, "order.nonce", { verb }, waitMsOf(given), { verb });
+      if (asked.state !== "answered") return tellAnswer(given, terminal, opened, asked);
+      const { nonce, planHash, deviceId: told } = check(OPERATIONS["order.nonce"].result, asked.result, `nonce of "${deviceId}"`);
+      if (told !== deviceId) throw new Fault("order.invalid", `sign for "${deviceId}": it says that it is "${told}"`);
+      const challenge = { verb, deviceId, nonce, ...(planHash === undefined ? {} : { planHash }) };
+      return tellAnswer(given, terminal, opened, await give(opened, given, terminal, challenge, verb, key));
+    }),
+};
+
+export const lockdownConfirm = overTrial(
+  "lockdown.confirm",
+  "Keeps the policy that a device is trying; it has connected anew through it. Waits for that, where it has not yet. The key is one of the policy's confirmKeys.",
+);
+export const lockdownRevert = overTrial(
+  "lockdown.revert",
+  "Takes the policy that a device is trying back before its time is over. The key is one of the policy's confirmKeys.",
+);
+
+function overTrial(verb: Verb, help: string): Command {
+  const name = verb.replace(".", " ");
+  return {
+    name,
+    usage: `${name} ID --key FILE [--plan HASH] [--reason TEXT] [--wait 30s] [--state DIR] [--json]`,
+    help: `${help} With --plan nothing but that plan is meant.`,
+    options: { ...OPTIONS, plan: { type: "string" } },
+    args: ["ID"],
+    run: async (given, terminal) =>
+      withState(given, async (opened) => {
+        const deviceId = deviceIdOf(given);
+        const plan = planOf(given);
+        const key = readKey(given.text("key"));
+        const trial = await awaited(() => pendingTrial(opened.store, deviceId, Date.now()), waitMsOf(given), terminal.stop);
+        if (trial === undefined)
+          throw new Fault(
+            "hub.no-answer",
+            `${name} "${deviceId}": it has reported no policy on trial, or the trial is over; ask ${deviceId} lockdown.show tells what is in force`,
+          );
+        const { planHash, nonce } = trial;
+        if (plan !== undefined && plan !== planHash)
+          throw new Fault("lockdown.not-pending", `${name} "${deviceId}": it tries ${planHash}, not ${plan}`);
+        return tellAnswer(
+          given,
+          terminal,
+          opened,
+          await give(opened, given, terminal, { verb, deviceId, nonce, planHash }, verb, key),
+        );
+      }),
+  };
+}
+
+async function give(
+  opened: Opened,
+  given: Given,
+  terminal: Terminal,
+  challenge: Challenge,
+  verb: Verb,
+  key: OrderKey,
+): Promise<Answered> {
+  const reason = given.optionalText("reason");
+  const signed = signedOrder(challenge, key, reason, Date.now());
+  const detail = { keyid: key.keyid, planHash: challenge.planHash, reason };
+  return askDevice(opened, terminal, challenge.deviceId, verb, { order: signed }, waitMsOf(given), detail);
+}
+
+function planOf(given: Given): string | undefined {
+  const plan = given.optionalText("plan");
+  return plan === undefined ? undefined : typed(planHashSchema, plan, "--plan");
+}

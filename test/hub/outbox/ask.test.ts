@@ -1,0 +1,79 @@
+// Asking devices from the command line beside a hub that serves: over mutual TLS, to a real MQTT client.
+import { test } from "tap";
+import { labHub } from "../../lab/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
+
+test("[OPS-6] an operation reaches a connected device, and what comes of it is told, once, whole", async (t) => {
+  const { hub, state } = await labHub(t);
+  const large = "x".repeat(100_000);
+  const { heard } = await listening(t, hub, await admitted(hub, "gw-1"), ({ operation, args }) =>
+    operation === "audit.tail"
+      ? { result: { args, large } }
+      : { fault: { code: "operation.denied", message: "not \u001b[2J you" } },
+  );
+  const asked = await hubCommand(state, "ask", "gw-1", "audit.tail", "--args", '{"count":3}', "--json");
+  t.equal(asked.code, 0, asked.err.join());
+  t.match(JSON.parse(asked.out[0] ?? ""), {
+    deviceId: "gw-1",
+    operation: "audit.tail",
+    id: /^[0-9a-f-]{36}$/,
+    state: "answered",
+    result: { args: { count: 3 }, large },
+  });
+  const refused = await hubCommand(state, "ask", "gw-1", "status");
+  t.match(refused, { code: 1, out: [], err: [/operation\.denied: "gw-1" says: not \?\[2J you/] });
+  t.equal(heard.length, 2, "each was sent once");
+  const journal = hub.store.journal.tail(10, "info").filter(({ event }) => event.startsWith("operation."));
+  t.match(journal, [
+    { event: "operation.asked", deviceId: "gw-1", detail: { operation: "audit.tail", by: String } },
+    { event: "operation.answered", deviceId: "gw-1", detail: { outcome: "ok" } },
+    { event: "operation.asked", detail: { operation: "status" } },
+    { event: "operation.answered", detail: { outcome: "operation.denied" } },
+  ]);
+});
+
+test("[OPS-6] without an answer the exit code is 3, and it is said whether the device has the question", async (t) => {
+  const { hub, state } = await labHub(t);
+  const known = await admitted(hub, "gw-1");
+  const away = await hubCommand(state, "ask", "gw-1", "status", "--wait", "0s", "--json");
+  t.match(away, { code: 3, err: [/hub\.no-answer.*withdrawn.*not connected/] });
+  t.match(JSON.parse(away.out[0] ?? ""), { state: "no-answer", delivered: false });
+  const { heard } = await listening(t, hub, known);
+  const silent = await hubCommand(state, "ask", "gw-1", "status", "--wait", "1s", "--json");
+  t.match(silent, { code: 3, err: [/may still happen/] });
+  t.match(JSON.parse(silent.out[0] ?? ""), { state: "no-answer", delivered: true });
+  t.equal(heard.length, 1, "what was withdrawn is not sent when the device is back");
+});
+
+test("[OPS-6] answers count from the device that was asked, for what was asked, once", async (t) => {
+  const { hub, state } = await labHub(t);
+  const liar = await listening(t, hub, await admitted(hub, "gw-2"));
+  const told = (id: string, text: string) => ({ kind: "operation", answer: { v: 1, id, result: { text } } });
+  const mine = await listening(t, hub, await admitted(hub, "gw-1"), ({ id }) => {
+    void liar.report("result", told(id, "from another")).then(async () => {
+      await mine.report("result", told("never-asked", "of nothing"));
+      await mine.report("result", told(id, "mine"));
+      await mine.report("result", told(id, "changed my mind"));
+    });
+    return undefined;
+  });
+  t.match((await hubCommand(state, "ask", "gw-1", "status", "--wait", "5s")).out, [/mine/]);
+});
+
+test("what is typed wrong is told before anything is sent", async (t) => {
+  const { hub, state } = await labHub(t);
+  await admitted(hub, "gw-1");
+  t.match(await hubCommand(state, "ask", "gw-1", "sta tus"), {
+    code: 2,
+    err: [/OPERATION "sta tus"/, /usage: sallyport-hub ask/],
+  });
+  t.match(await hubCommand(state, "ask", "gw-1", "status", "--args", "[1]"), {
+    code: 2,
+    err: [/--args is a JSON object/, /usage/],
+  });
+  t.match(await hubCommand(state, "ask", "gw-9", "status"), { code: 1, err: [/hub\.device-unknown: .*devices list/] });
+  t.match(await hubCommand(state, "ask", "gw-1", "status", "--wait", "soon"), {
+    code: 2,
+    err: [/--wait is a number with s/, /usage/],
+  });
+});
