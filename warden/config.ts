@@ -1,6 +1,9 @@
 // The warden's configuration file: every setting, its bounds and its safe default. All faults at once, unknown settings refused.
 import * as v from "valibot";
 import { parseConfigFile } from "../hal/format/config.ts";
+import { portSchema } from "../ota/anchors/format.ts";
+import { parsePrefix } from "./lockdown/format/index.ts";
+import type { HubDoor } from "./lockdown/index.ts";
 import { SOCKET_PATH_BYTES_MAX } from "./socket/index.ts";
 import { BUILD_DATE_MS_MIN } from "./time/index.ts";
 
@@ -54,6 +57,26 @@ const configSchema = v.strictObject({
       firewall: v.optional(v.picklist(["nft", "none"])),
       /** tty of the maintenance console, without /dev/: no plan may cut it. */
       console: v.optional(v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS0"))),
+      /** Further ways to the hub that no plan may cut, besides those of the anchors: a proxy, another port. [LCK-3] */
+      hubDoors: v.optional(
+        v.pipe(
+          v.array(
+            v.strictObject({
+              /** Left out: it has a name, so it may be anywhere. */
+              address: v.optional(
+                v.pipe(
+                  v.string(),
+                  v.maxLength(39),
+                  v.check((text) => !text.includes("/") && parsePrefix(text) !== undefined, "expected an IPv4 or IPv6 address"),
+                ),
+              ),
+              port: portSchema,
+            }),
+          ),
+          v.maxLength(8),
+        ),
+        [],
+      ),
     }),
     {},
   ),
@@ -91,7 +114,11 @@ type Given = v.InferOutput<typeof configSchema>;
 export interface WardenConfig extends Omit<Given, "buildDate" | "lockdown" | "commissionedIdFile"> {
   readonly commissionedIdFile: string | undefined;
   readonly buildDateMs: number;
-  readonly lockdown: { readonly firewall: "nft" | "none"; readonly console: string | undefined };
+  readonly lockdown: {
+    readonly firewall: "nft" | "none";
+    readonly console: string | undefined;
+    readonly hubDoors: readonly HubDoor[];
+  };
 }
 
 /** @throws Fault `config.invalid` naming every setting that is wrong. */
@@ -109,6 +136,7 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
     lockdown: Object.freeze({
       firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"),
       console: lockdown.console,
+      hubDoors: Object.freeze(lockdown.hubDoors.map(({ address, port }) => Object.freeze({ address, port }))),
     }),
   });
 }

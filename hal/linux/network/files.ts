@@ -1,0 +1,32 @@
+// Folders and files of /sys, /proc and /run that may not be there.
+import { realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf, linuxOps, readFault, readKernelFile } from "../files/index.ts";
+import { ATTRIBUTE_BYTES_MAX, ENTRIES_MAX } from "./limits.ts";
+
+const NOT_THERE = ["ENOENT", "ENOTDIR", "ENODEV", "EINVAL", "ELOOP"];
+
+/** @returns the first entries of a folder, sorted; none when it is not there. @throws Fault `file.read-failed`. */
+export async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return [...(await linuxOps.names(folder, ENTRIES_MAX))].sort();
+  } catch (error) {
+    if (NOT_THERE.includes(errnoOf(error) ?? "")) return [];
+    throw readFault(error, `list "${folder}"`);
+  }
+}
+
+/** @returns "" when it is not there. @throws Fault `file.read-failed`. */
+export async function attribute(folder: string, name: string): Promise<string> {
+  return ((await readKernelFile(join(folder, name), ATTRIBUTE_BYTES_MAX)) ?? "").trim();
+}
+
+/** @returns where a link ends; undefined when it is not there or leads nowhere. @throws Fault `file.read-failed`. */
+export async function endOf(path: string): Promise<string | undefined> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (NOT_THERE.includes(errnoOf(error) ?? "")) return undefined;
+    throw readFault(error, `follow "${path}"`);
+  }
+}

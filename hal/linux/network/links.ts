@@ -1,0 +1,65 @@
+// Network interfaces, what they sit on, and who leaves traces of DHCP on them. Documentation/ABI/testing/sysfs-class-net. [LCK-3]
+import { join } from "node:path";
+import type { NetworkLink } from "../../ports.ts";
+import { attribute, endOf, namesIn } from "./files.ts";
+
+/** linux/if_arp.h */
+const ARPHRD_LOOPBACK = "772";
+/** A part of a device's path that is a device on a USB bus. */
+const USB_PORT = /^\d{1,3}-\d{1,3}(?:\.\d{1,3})*$/u;
+/**
+ * Names that a packet filter's table can hold. The kernel lets an interface be called almost anything (dev_valid_name: no blank, no slash, no colon); one with a
+ * quote or a star in it is in no plan, so it stays shut.
+ */
+const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/u;
+
+/** Sorted by name. @throws Fault `file.read-failed`. */
+export async function readLinks(root: string): Promise<readonly NetworkLink[]> {
+  const folder = join(root, "sys/class/net");
+  const traces = await readTraces(root);
+  const links: NetworkLink[] = [];
+  for (const name of (await namesIn(folder)).filter((one) => PLAIN_NAME.test(one) && one !== "lo")) {
+    const type = await attribute(join(folder, name), "type");
+    if (type === "" || type === ARPHRD_LOOPBACK) continue; // bonding_masters is a plain file
+    const index = await attribute(join(folder, name), "ifindex");
+    links.push({ name, usb: await usbPortOf(join(folder, name)), ...dhcpOf(traces, name, index) });
+  }
+  return links;
+}
+
+/** Of an interface of its own, or of the first one below it that has one (a VLAN, a bridge). A modem that is dialled by a tty (ppp) is not seen. */
+async function usbPortOf(link: string): Promise<string | undefined> {
+  const lower = (await namesIn(link)).filter((name) => name.startsWith("lower_")).map((name) => join(name, "device"));
+  for (const device of ["device", ...lower]) {
+    const path = await endOf(join(link, device));
+    const port = path?.split("/").findLast((part) => USB_PORT.test(part));
+    if (port !== undefined) return port;
+  }
+  return undefined;
+}
+
+/** What DHCP clients keep below /run while they hold an address. Files that outlive a boot say nothing of now. */
+interface Traces {
+  /** systemd-networkd: a file for each interface, named by its index; IPv4 only. */
+  readonly networkd: ReadonlySet<string>;
+  /** dhclient as ifupdown starts it, udhcpc. */
+  readonly run: ReadonlySet<string>;
+  /** dhcpcd's resolv.conf hook. */
+  readonly dhcpcd: ReadonlySet<string>;
+}
+
+async function readTraces(root: string): Promise<Traces> {
+  const names = async (folder: string): Promise<ReadonlySet<string>> => new Set(await namesIn(join(root, folder)));
+  return {
+    networkd: await names("run/systemd/netif/leases"),
+    run: await names("run"),
+    dhcpcd: await names("run/dhcpcd/hook-state/resolv.conf"),
+  };
+}
+
+function dhcpOf({ networkd, run, dhcpcd }: Traces, name: string, index: string): Pick<NetworkLink, "dhcp4" | "dhcp6"> {
+  return {
+    dhcp4: networkd.has(index) || run.has(`dhclient.${name}.pid`) || run.has(`udhcpc.${name}.pid`) || dhcpcd.has(`${name}.dhcp`),
+    dhcp6: run.has(`dhclient6.${name}.pid`) || run.has(`udhcpc6.${name}.pid`) || dhcpcd.has(`${name}.dhcp6`),
+  };
+}

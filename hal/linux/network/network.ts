@@ -1,0 +1,25 @@
+// Looks at the network without asking anybody: a few files, no program, no packet. [LCK-3]
+import type { Network } from "../../ports.ts";
+import { LINKS_MAX } from "./limits.ts";
+import { readLinks } from "./links.ts";
+import { readNameServers } from "./resolver.ts";
+import { readRoutes } from "./routes.ts";
+
+export interface NetworkOptions {
+  /** `/`, or a folder that looks like the kernel's view. */
+  readonly root: string;
+}
+
+export function linuxNetwork({ root }: NetworkOptions): Network {
+  return {
+    read: async () => {
+      const routes = await readRoutes(root);
+      const routed = new Set(routes.map(({ link }) => link));
+      const links = await readLinks(root);
+      const listed = new Set(
+        [...links].sort((a, b) => Number(routed.has(b.name)) - Number(routed.has(a.name))).slice(0, LINKS_MAX),
+      );
+      return { links: links.filter((link) => listed.has(link)), routes, nameServers: await readNameServers(root) };
+    },
+  };
+}

@@ -1,0 +1,161 @@
+// Lockdown as the warden runs it: opened on this machine, watched over, told of, asked by the agent.
+import { asFault, Fault } from "../../hal/fault.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import type { Clock, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
+import type { AuditEntry } from "../audit/format/index.ts";
+import type { LockdownState, UpdateStatus } from "../protocol/format.ts";
+import { parsePolicy, type Policy } from "./format/index.ts";
+import { REPORT_AGAIN_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
+import { type Lockdown, openLockdown } from "./lockdown.ts";
+import { look } from "./look.ts";
+import { shownState } from "./shown.ts";
+import type { HubDoor } from "./snapshot.ts";
+import type { Trial } from "./status.ts";
+import { createTrail } from "./trail.ts";
+import { noFirewall, UNFILTERED } from "./unfiltered.ts";
+import { type LockdownVerbs, lockdownVerbs, type SignedPolicy } from "./verbs.ts";
+import { watch } from "./watch.ts";
+
+export interface LockdownParts {
+  /** undefined: there is none, as the configuration says. */
+  readonly firewall: Firewall | undefined;
+  readonly usb: UsbTree;
+  readonly network: Network;
+  /** Its own record only. */
+  readonly files: DurableFiles;
+  readonly clock: Clock;
+  readonly deviceId: DeviceId;
+  /** tty of the maintenance console, without /dev/. */
+  readonly console: string | undefined;
+  /** Every way to the hub that must stay open. */
+  readonly hubDoors: readonly HubDoor[];
+  /** The image's policy; undefined when it can't be read. */
+  readonly base: Uint8Array | undefined;
+  /** Whether the wall clock may judge an order's time. */
+  readonly clockTrusted: () => boolean;
+  readonly policy: () => SignedPolicy | undefined;
+  readonly note: (entry: AuditEntry) => Promise<void>;
+  /** For the journal. */
+  readonly report: (fault: Fault) => void;
+}
+
+export interface LockdownService {
+  readonly verbs: LockdownVerbs;
+  state(): LockdownState;
+  /** Of the policy that is being tried: what an order has to name. */
+  planHash(): string | undefined;
+  trial(): Trial | undefined;
+  /** @returns the id of the key that signed. @throws as {@link Lockdown.confirm}. */
+  confirm(order: Uint8Array | string): Promise<string>;
+  /** @returns and throws as {@link Lockdown.revert}. */
+  revert(order: Uint8Array | string): Promise<string>;
+  /** [OTA-43] Whether what should be in force is. Never failed for good: what can't be put in force is tried again, and the trial of a system has its own end. */
+  healthy(): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
+  /** Takes back what nobody confirmed; what was confirmed stays in force. */
+  stop(): Promise<void>;
+  troubles(): readonly Fault[];
+}
+
+/** Resolves when the doors are shut that should be: to be awaited before the network comes up. */
+export async function startLockdown(parts: LockdownParts): Promise<LockdownService> {
+  const { clock, usb, policy } = parts;
+  const unenforced = parts.firewall === undefined ? [UNFILTERED] : [];
+  const base = basePolicy(parts.base);
+  const reports = createReports(parts);
+  if (base instanceof Fault) reports.report(base);
+  const trail = createTrail({ clock, note: noteBy(parts) }, unenforced);
+  const lockdown = await openLockdown(
+    {
+      firewall: parts.firewall ?? noFirewall(),
+      usb,
+      files: parts.files,
+      clock,
+      look: () => look(parts),
+      clockTrusted: parts.clockTrusted,
+      tell: trail.tell,
+      report: reports.report,
+    },
+    { deviceId: parts.deviceId, base: base instanceof Fault ? undefined : base },
+  );
+  const lost = reports.seen().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
+  const state = (): LockdownState => shownState(lockdown.status(), unenforced);
+  const ending = new AbortController();
+  const watching = watch({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
+  return {
+    verbs: lockdownVerbs({ lockdown, state, clock, trail, policy }),
+    state,
+    planHash: () => lockdown.status().trial?.planHash,
+    trial: () => lockdown.status().trial,
+    confirm: (order) => lockdown.confirm(order),
+    revert: (order) => lockdown.revert(order),
+    healthy: () => healthOf(lockdown, reports.seen().at(-1)),
+    stop: async () => {
+      ending.abort();
+      await watching;
+      await lockdown.stop();
+    },
+    troubles: () => [
+      ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
+      ...(base instanceof Fault ? [base] : []),
+      ...(lockdown.status().at === "shut" ? reports.seen().slice(-1) : lost),
+    ],
+  };
+}
+
+/** [LCK-1] What can't be trusted counts as none. */
+function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
+  const until = "everything is shut but the way to the hub until a signed policy is confirmed";
+  if (bytes === undefined) return new Fault("lockdown.invalid", `read the base policy: there is none; ${until}`);
+  try {
+    return parsePolicy(bytes);
+  } catch (error) {
+    const { message } = asFault(error, "lockdown.invalid", "read the base policy");
+    return new Fault("lockdown.invalid", `the base policy: ${message}; ${until}`, { cause: error });
+  }
+}
+
+function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<LockdownService["healthy"]> {
+  const { at, counter } = lockdown.status();
+  switch (at) {
+    case "shut":
+      return { verdict: "waiting", detail: `everything is shut: ${fault?.message ?? "no reason known"}`.slice(0, 256) };
+    case "changing":
+      return { verdict: "waiting", detail: "a policy is being put in force" };
+    case "base":
+      return { verdict: "passed", detail: "the base policy is in force" };
+    case "confirmed":
+    case "pending":
+      return { verdict: "passed", detail: `policy ${counter ?? 0} is in force${at === "pending" ? ", on trial" : ""}` };
+  }
+}
+
+interface Reports {
+  report(this: void, fault: Fault): void;
+  /** The last of them, oldest first, each once. */
+  seen(): readonly Fault[];
+}
+
+/** What lasts is met again at every check: told once an hour is enough. */
+function createReports({ clock, report }: Pick<LockdownParts, "clock" | "report">): Reports {
+  const told = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
+  return {
+    report: (fault) => {
+      const text = `${fault.code} ${fault.message}`;
+      const before = told.get(text);
+      const again = before !== undefined && clock.monotonicMs() - before.atMs < REPORT_AGAIN_MS;
+      told.delete(text); // so that the last one met is the last one listed
+      told.set(text, { fault, atMs: again ? before.atMs : clock.monotonicMs() });
+      const [oldest] = told.keys();
+      if (told.size > REPORTS_REMEMBERED_MAX && oldest !== undefined) told.delete(oldest);
+      if (!again) report(fault);
+    },
+    seen: () => [...told.values()].map(({ fault }) => fault),
+  };
+}
+
+/** The deed stands, recorded or not. */
+function noteBy({ note, report }: Pick<LockdownParts, "note" | "report">): (entry: AuditEntry) => void {
+  return (entry) => {
+    note(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));
+  };
+}
