@@ -1,0 +1,223 @@
+// The warden follows the repository by what the agent brings it: which files it asks for, what it takes for itself, what it keeps.
+import { test } from "tap";
+import { courierName } from "../../../ota/fetch/index.ts";
+import { faultOf } from "../../lab/faults.ts";
+import { daysFromNow, labCustom, sha256 } from "../../lab/repository.ts";
+import { brought, DEVICE, operatorKey, refreshed, rosterText, targetsRig } from "../../lab/targets.ts";
+import { policyBytes } from "../../lab/lockdown.ts";
+
+const POLICY = Buffer.from(policyBytes()).toString();
+const ONE = operatorKey();
+
+function publishing(rig = targetsRig()) {
+  const { repository } = rig;
+  repository.addTarget("os", "os/gateway-2.json", "a manifest", labCustom({ line: "os", counter: 2 }));
+  repository.addTarget("policy", "policy/plant-3", POLICY, labCustom({ line: "policy", counter: 3 }));
+  repository.addTarget(
+    "operators",
+    "operators/roster-1",
+    rosterText({ tenant: "acme", groups: { line7: [DEVICE] }, operators: [{ id: "ada", roles: ["owner"], keys: [ONE.text] }] }),
+    labCustom({ line: "operators" }),
+  );
+  repository.publish("os", "policy", "operators");
+  return rig;
+}
+
+test("[OTA-40] file by file the warden asks for what it needs, by names it makes from the paths, and ends with what is for this device", async (t) => {
+  const rig = publishing();
+  const targets = await rig.open();
+  const { answer, wanted } = await brought(rig, (absent) => targets.refresh(absent));
+  t.same(wanted.slice(0, 4), [
+    "metadata/2.root.json",
+    "metadata/timestamp.json",
+    "metadata/2.snapshot.json",
+    "metadata/1.targets.json",
+  ]);
+  t.same(
+    wanted.slice(4, 9).sort(),
+    ["app", "hub", "operators", "os", "policy"].map(
+      (role) => `metadata/${role === "app" || role === "hub" ? 1 : 2}.${role}.json`,
+    ),
+  );
+  t.match(wanted.slice(9), [/^targets\/operators\/[0-9a-f]{64}\.roster-1$/u, /^targets\/policy\/[0-9a-f]{64}\.plant-3$/u]);
+  t.match(answer, {
+    state: "current",
+    root: 1,
+    timestamp: 2,
+    snapshot: 2,
+    offers: [
+      { line: "operators", counter: 1 },
+      { line: "os", target: "os/gateway-2.json", counter: 2, digest: sha256(Buffer.from("a manifest")) },
+      { line: "policy", target: "policy/plant-3", counter: 3, digest: sha256(Buffer.from(POLICY)) },
+    ],
+  });
+  t.equal(Buffer.from(targets.policy()?.bytes ?? []).toString(), POLICY);
+  t.match(targets.device(), { id: DEVICE, tenant: "acme", groups: ["line7"] });
+  t.same(
+    rig.entries.map(({ event }) => event),
+    ["roster.accepted", "trust.refreshed"],
+  );
+
+  const again = await brought(rig, (absent) => targets.refresh(absent));
+  t.same(
+    again.wanted,
+    ["metadata/2.root.json", "metadata/timestamp.json"],
+    "a second cycle wants what may be new and nothing else",
+  );
+  t.same(again.answer, answer);
+  t.equal(rig.entries.length, 2, "and nothing new is nothing to record");
+});
+
+test("[OTA-40] a request goes on where the one before it ended, whatever was cleared away meanwhile", async (t) => {
+  const rig = publishing();
+  const targets = await rig.open();
+  const absent: string[] = [];
+  for (let n = 0; n < 40; n++) {
+    const answer = await targets.refresh(absent);
+    if (answer.state === "current") {
+      t.equal(answer.offers.length, 3);
+      return;
+    }
+    rig.dropped.clear(); // only ever the one file that was asked for, and the timestamp
+    const timestamp = rig.served("metadata/timestamp.json");
+    if (timestamp !== undefined) rig.dropped.set(courierName("metadata/timestamp.json"), timestamp);
+    const bytes = rig.served(answer.path);
+    if (bytes === undefined) absent.push(answer.path);
+    else rig.dropped.set(answer.courierName, bytes);
+  }
+  t.fail("no end");
+});
+
+test("[OPS-8] roster and policy hold across a restart, without a root, without a courier, and with an expired repository", async (t) => {
+  const rig = publishing();
+  await refreshed(rig, await rig.open());
+  await rig.clock.advance(90 * 86_400_000);
+  rig.dropped.clear();
+  for (const imageRoot of [rig.repository.imageRoot, undefined, Buffer.from("no root")]) {
+    const targets = await rig.open({ imageRoot });
+    t.match(targets.roster(), { tenant: "acme", operators: [{ id: "ada" }] });
+    t.equal(targets.policy()?.counter, 3);
+  }
+  const bare = await rig.open({ files: targetsRig().files, imageRoot: undefined });
+  t.equal((await faultOf(() => bare.refresh([]))).code, "trust.missing");
+  t.match(bare.troubles(), [{ code: "trust.missing" }]);
+});
+
+test("[OPS-8] a roster moves a device into a tenant, and the policy of that tenant is its own from then on", async (t) => {
+  const rig = targetsRig();
+  const { repository } = rig;
+  const ofGroup = labCustom({ line: "policy", counter: 2, audience: { tenant: "acme", groups: ["line7"] } });
+  repository.addTarget("policy", "policy/all-1", POLICY, labCustom({ line: "policy" }));
+  repository.addTarget("policy", "policy/line7-2", `${POLICY} `, ofGroup);
+  repository.publish("policy");
+  const targets = await rig.open();
+  await refreshed(rig, targets);
+  t.equal(targets.policy()?.target, "policy/all-1");
+  const roster = rosterText({ tenant: "acme", groups: { line7: [DEVICE] } });
+  repository.addTarget("operators", "operators/r-1", roster, labCustom({ line: "operators" }));
+  repository.publish("operators");
+  await refreshed(rig, targets);
+  t.equal(targets.policy()?.target, "policy/line7-2", "in the same cycle");
+});
+
+test("[OPS-8] a roster that can't be read, is too long or is missing changes nothing and holds up nothing; an older one is not taken back", async (t) => {
+  const rig = publishing();
+  const targets = await rig.open();
+  await refreshed(rig, targets);
+  const { repository } = rig;
+  const offer = async (counter: number, text: string): Promise<void> => {
+    repository.addTarget("operators", `operators/roster-${counter}`, text, labCustom({ line: "operators", counter }));
+    repository.addTarget("os", `os/gateway-${counter}.json`, "a manifest", labCustom({ line: "os", counter }));
+    repository.publish("operators", "os");
+    const { offers } = await refreshed(rig, targets);
+    t.match(
+      offers.filter(({ line }) => line !== "policy"),
+      [{ line: "os", counter }],
+      "the release is offered all the same",
+    );
+    t.match(targets.roster(), { operators: [{ id: "ada" }] });
+  };
+  const twice = { roles: ["owner"], keys: [ONE.text] };
+  await offer(
+    5,
+    rosterText({
+      operators: [
+        { id: "ada", ...twice },
+        { id: "bob", ...twice },
+      ],
+    }),
+  );
+  await offer(6, rosterText({ operators: [{ id: "ada", roles: ["root"], keys: [ONE.text] }] }));
+  await offer(7, rosterText({ admin: true }));
+  await offer(8, " ".repeat(262_145));
+  t.match(targets.troubles(), [{ code: "trust.too-large" }]);
+  t.match(
+    rig.events("target.refused").map(({ detail }) => detail?.["code"]),
+    ["roster.invalid", "roster.invalid", "roster.invalid", "trust.too-large"],
+  );
+  repository.addTarget("operators", "operators/roster-9", rosterText(), labCustom({ line: "operators", counter: 9 }));
+  repository.publish("operators");
+  repository.payloads.clear();
+  await refreshed(rig, targets);
+  t.match(targets.roster(), { operators: [{ id: "ada" }] }, "nor one that the repository has not");
+
+  for (const path of Object.keys(repository.roleOf("operators").targets)) delete repository.roleOf("operators").targets[path];
+  repository.addTarget("operators", "operators/old", rosterText(), labCustom({ line: "operators", counter: 1 }));
+  repository.publish("operators");
+  await refreshed(rig, targets);
+  t.match(targets.roster(), { operators: [{ id: "ada" }] }, "the same counter again is not newer");
+  t.same(targets.troubles(), [], "what could not be taken is published no more");
+});
+
+test("[OTA-40] what was kept and is damaged is told, counts as none, and is taken anew", async (t) => {
+  const rig = publishing();
+  await refreshed(rig, await rig.open());
+  for (const line of ["operators", "policy"]) {
+    const bytes = Buffer.from(rig.files.contents.get(`${line}.taken`) ?? []);
+    bytes.write("B", bytes.indexOf('"payload":"') + 30);
+    rig.files.contents.set(`${line}.taken`, bytes);
+  }
+  rig.entries.length = 0;
+  const targets = await rig.open();
+  t.equal(targets.roster(), undefined, "nobody gives orders by a roster that was changed");
+  t.equal(targets.policy(), undefined);
+  t.match(rig.events("trust.damaged"), [{ detail: { file: "operators.taken" } }, { detail: { file: "policy.taken" } }]);
+  t.equal(targets.troubles().length, 2);
+  await refreshed(rig, targets);
+  t.match(targets.roster(), { operators: [{ id: "ada" }] });
+  t.equal(targets.policy()?.counter, 3);
+  t.same(targets.troubles(), []);
+});
+
+test("[OTA-40] a release is found by its name, judged here, and its payload verified before it is given out", async (t) => {
+  const rig = publishing();
+  const targets = await rig.open();
+  const { answer } = await brought(rig, (absent) => targets.find("os/gateway-2.json", absent));
+  t.match(answer, { state: "found", custom: { counter: 2 }, path: /^targets\/os\/[0-9a-f]{64}\.gateway-2\.json$/u });
+  const payload = await brought(rig, (absent) => targets.payload(answer.target, 1000, absent));
+  t.same(payload.wanted, [answer.path]);
+  t.equal(Buffer.from(payload.answer.bytes).toString(), "a manifest");
+  t.equal((await faultOf(() => targets.payload(answer.target, 5, []))).code, "trust.too-large");
+  rig.dropped.set(courierName(answer.path), Buffer.from("a manifesto"));
+  t.equal((await faultOf(() => targets.payload(answer.target, 1000, []))).code, "trust.mismatch");
+
+  const found = await targets.find("os/gateway-2.json", []);
+  t.equal(found.state, "found", "nothing is wanted again while the cycle is fresh");
+  await rig.clock.advance(3_600_001);
+  t.match(
+    await targets.find("os/gateway-2.json", []),
+    { state: "wanted", path: "metadata/2.root.json" },
+    "an hour later it is not",
+  );
+  await rig.clock.advance(31 * 86_400_000);
+  t.equal(
+    (await faultOf(() => brought(rig, (absent) => targets.find("os/gateway-2.json", absent)))).code,
+    "trust.expired",
+    daysFromNow(30),
+  );
+
+  t.match(await targets.take("chunks/ab/cd.caibx", 10, []), { state: "wanted", path: "chunks/ab/cd.caibx", bytesMax: 10 });
+  t.equal((await faultOf(() => targets.take("chunks/x", 10, ["chunks/x"]))).code, "trust.missing");
+  for (const path of ["../etc/shadow", "/etc/shadow", "a//b", "a/../b", "a\u0000b", ""])
+    t.equal((await faultOf(() => targets.take(path, 10, []))).code, "trust.invalid", JSON.stringify(path));
+});
