@@ -1,0 +1,9 @@
+// Bounds of orders. [OPS-9]
+
+/** Nonces that wait for their orders, of all verbs; a further one takes the place of the oldest. */
+export const NONCES_MAX = 32;
+export const NONCE_LIFE_MS = 900_000;
+export const NONCE_BYTES = 32;
+/** Records of refused orders at once, then one a period: the console's own delay lets no more come, a captured agent does not keep to it. [AUD-11] [CON-5] */
+export const REFUSALS_NOTED_BURST_MAX = 16;
+export const REFUSAL_NOTED_PERIOD_MS = 60_000;

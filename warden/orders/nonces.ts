@@ -1,0 +1,30 @@
+// Nonces for orders: each for one verb, one use, a while by the monotonic clock, a bounded number. They die with the process. [OPS-9]
+import type { OrderVerb } from "./format/index.ts";
+import { NONCE_BYTES, NONCE_LIFE_MS, NONCES_MAX } from "./limits.ts";
+
+export interface Nonces {
+  /** 64 hex digits. */
+  issue(verb: OrderVerb, monotonicMs: number): string;
+  /** True while `nonce` waits for an order of `verb`. Costs it nothing. */
+  waits(nonce: string, verb: OrderVerb, monotonicMs: number): boolean;
+  /** It never waits again. */
+  spend(nonce: string): void;
+}
+
+export function nonces(random: (bytes: number) => Uint8Array): Nonces {
+  const issued = new Map<string, { readonly verb: OrderVerb; readonly atMs: number }>(); // in order of issue
+  return {
+    issue(verb, monotonicMs) {
+      const [oldest] = issued.keys();
+      if (issued.size >= NONCES_MAX && oldest !== undefined) issued.delete(oldest);
+      const nonce = Buffer.from(random(NONCE_BYTES)).toString("hex");
+      issued.set(nonce, { verb, atMs: monotonicMs });
+      return nonce;
+    },
+    waits(nonce, verb, monotonicMs) {
+      const found = issued.get(nonce);
+      return found !== undefined && found.verb === verb && monotonicMs - found.atMs <= NONCE_LIFE_MS;
+    },
+    spend: (nonce) => void issued.delete(nonce),
+  };
+}

@@ -1,0 +1,23 @@
+// Which role may give which order. Data: what a role is allowed is read here, not found out from code. [OPS-9]
+import type { Role } from "../roster/format.ts";
+import type { OrderVerb } from "./format/index.ts";
+
+const RIGHTS: Readonly<Record<OrderVerb, readonly Role[]>> = {
+  "system.reboot": ["technician", "maintainer", "owner"],
+  "update.approve": ["maintainer", "owner"],
+  "update.revert": ["maintainer", "owner"],
+  "lockdown.confirm": ["security-admin"],
+  "lockdown.open": ["security-admin"],
+  "lockdown.revert": ["security-admin"],
+  "system.wipe": ["owner"],
+  "role.grant": ["owner"],
+  "console.login": ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
+};
+
+export function mayOrder(roles: readonly Role[], verb: OrderVerb): boolean {
+  return RIGHTS[verb].some((role) => roles.includes(role));
+}
+
+export function rolesFor(verb: OrderVerb): readonly Role[] {
+  return RIGHTS[verb];
+}
