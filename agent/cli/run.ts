@@ -8,9 +8,8 @@ import {
   type OperationRequest,
   type OperationResult,
 } from "../operations/format.ts";
-import { plainJson, plainText, renderStatus } from "../status/index.ts";
+import { plainJson, plainText, renderStatus, renderTail } from "../status/index.ts";
 import { type Invocation, parseInvocation, USAGE } from "./arguments.ts";
-import { renderTail } from "./audit-text.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
 import { type Evidence, verify } from "./verify.ts";
 

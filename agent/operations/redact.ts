@@ -1,6 +1,6 @@
 // What a principal may see of a result. Pure. Rights to ask are in the table; this is about what is in the answer. [OPS-5]
 import type { Fault, FaultCode } from "../../hal/fault.ts";
-import type { FaultReport } from "../../warden/protocol/format.ts";
+import type { FaultReport, LockdownState, UpdateStatus } from "../../warden/protocol/format.ts";
 import type { Snapshot } from "../status/format.ts";
 import type { OperationName, OperationResult, Principal } from "./format.ts";
 
@@ -32,10 +32,11 @@ export function isGuest(principal: Principal): boolean {
 
 /**
  * What someone in front of the device needs to say "it is up" or "it stops at this fault": state, protection, key fingerprint (to compare at approval), dates and
- * codes. Not where the hub is, who issued the certificate, and not the words of faults, which quote hosts, proxies and paths.
+ * codes. Not where the hub is, who issued the certificate, and not the words of faults, which quote hosts, proxies and paths. Of policy and update: how far, not what
+ * is open, what is on its way or what an order would have to be about.
  */
 export function snapshotForGuest(snapshot: Snapshot): Snapshot {
-  const { certificate, enrolment, tunnel } = snapshot;
+  const { certificate, enrolment, tunnel, lockdown, update } = snapshot;
   return {
     ...snapshot,
     ...(certificate && { certificate: { ...certificate, serial: WITHHELD, issuer: WITHHELD } }),
@@ -48,7 +49,27 @@ export function snapshotForGuest(snapshot: Snapshot): Snapshot {
       ...(tunnel.peer !== undefined && { peer: WITHHELD }),
       ...(tunnel.lastFault && { lastFault: withoutWords(tunnel.lastFault) }),
     },
+    ...(lockdown && { lockdown: lockdownForGuest(lockdown) }),
+    ...(update && { update: updateForGuest(update) }),
     troubles: snapshot.troubles.map((trouble) => troubleForGuest(trouble)),
+  };
+}
+
+function lockdownForGuest({ at, counter, reverted, unenforced }: LockdownState): LockdownState {
+  return {
+    at,
+    ...(counter !== undefined && { counter }),
+    ...(reverted && { reverted: { ...reverted, reason: WITHHELD } }),
+    ...(unenforced && { unenforced: unenforced.map(() => WITHHELD) }),
+  };
+}
+
+function updateForGuest({ phase, version, running, reason }: UpdateStatus): UpdateStatus {
+  return {
+    phase,
+    ...(version !== undefined && { version }),
+    ...(running !== undefined && { running }),
+    ...(reason && { reason: { why: reason.why, detail: WITHHELD } }),
   };
 }
 

@@ -64,6 +64,8 @@ export function composeSnapshot(parts: SnapshotParts): Snapshot {
     ...(enrolment && { enrolment }),
     tunnel: parts.tunnel,
     ...(warden && { audit: warden.audit, clock: warden.clock }),
+    ...(warden?.lockdown && { lockdown: warden.lockdown }),
+    ...(warden?.update && { update: warden.update }),
     system: systemOf(parts.vitals, warden?.residentBytes),
     troubles: troublesOf(parts),
   };

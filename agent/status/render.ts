@@ -1,12 +1,13 @@
 // The snapshot for people: one screen of a serial terminal. Pure, ASCII, for console and command line alike. [CON-1]
 import type { Snapshot } from "./format.ts";
+import { lockdownRows } from "./lockdown-text.ts";
+import { row, SCREEN_COLUMNS_MAX } from "./rows.ts";
 import { plainText } from "./text.ts";
+import { updateRows } from "./update-text.ts";
 import { counted, distance, duration, minute, size } from "./words.ts";
 
-/** One less than a terminal has, either way: the last column would wrap, the last line is the prompt's. */
-export const STATUS_COLUMNS_MAX = 79;
+/** One less than a terminal has, the last line is the prompt's. */
 export const STATUS_LINES_MAX = 22;
-const LABEL_COLUMNS = 8; // "trouble " is the longest; with 71 columns of key fingerprint beside it a line is full
 
 /** At most 22 lines of 79 columns, each ended by a newline: 1,760 bytes, 0.15 s at 115,200 baud. What does not fit is counted, `status --json` has it all. */
 export function renderStatus(snapshot: Snapshot): string {
@@ -17,20 +18,18 @@ export function renderStatus(snapshot: Snapshot): string {
     ...certificate(snapshot),
     ...tunnel(snapshot),
     ...stores(snapshot),
+    ...(snapshot.lockdown === undefined ? [] : lockdownRows(snapshot.lockdown)),
+    ...(snapshot.update === undefined ? [] : updateRows(snapshot.update)),
     ...system(snapshot),
   ];
   const troubles = trouble(snapshot, STATUS_LINES_MAX - facts.length);
-  return [...facts, ...troubles].map((line) => `${plainText(line, STATUS_COLUMNS_MAX).trimEnd()}\n`).join("");
+  return [...facts, ...troubles].map((line) => `${plainText(line, SCREEN_COLUMNS_MAX).trimEnd()}\n`).join("");
 }
 
 function heading({ program, at, life }: Snapshot): string {
   const left = `${plainText(program, 32)}: ${life.toUpperCase()}`;
   const right = `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`;
-  return left + right.padStart(STATUS_COLUMNS_MAX - left.length);
-}
-
-function row(label: string, ...parts: readonly (string | undefined)[]): string {
-  return label.padEnd(LABEL_COLUMNS) + parts.filter((part) => part !== undefined && part !== "").join(", ");
+  return left + right.padStart(SCREEN_COLUMNS_MAX - left.length);
 }
 
 function device({ device, enrolment }: Snapshot): string[] {
@@ -129,8 +128,10 @@ function system({ clock, system }: Snapshot): string[] {
 function trouble({ troubles }: Snapshot, linesMax: number): string[] {
   if (troubles.length === 0) return [row("trouble", "none")];
   const shown = troubles.length <= linesMax ? troubles : troubles.slice(0, linesMax - 1);
-  const rows = shown.map((text, index) => row(index === 0 ? "trouble" : "", text));
-  return shown.length === troubles.length
-    ? rows
-    : [...rows, row("", `and ${troubles.length - shown.length} more: see status --json`)];
+  const rest = troubles.length - shown.length;
+  const more =
+    rest === 0
+      ? []
+      : [`${shown.length === 0 ? "" : "and "}${rest} ${shown.length === 0 ? "of them" : "more"}: see status --json`];
+  return [...shown, ...more].map((text, index) => row(index === 0 ? "trouble" : "", text));
 }

@@ -1,12 +1,20 @@
 // Audit records as a table for people. Pure; texts in records come from anywhere, so only plain ones are printed. [CON-1]
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import type { AuditTail } from "../operations/format.ts";
-import { counted, plainText } from "../status/index.ts";
+import type { AuditHead } from "../../warden/protocol/format.ts";
+import { plainText, wrapped } from "./text.ts";
+import { counted } from "./words.ts";
 
-/** A head line, then a line a record. A time with "?" was not yet checked against the hub. */
-export function renderTail({ head, records }: AuditTail): string {
+interface Tail {
+  readonly head: AuditHead;
+  readonly records: readonly AuditRecord[];
+}
+
+const INDENT = 7; // under the time
+
+/** A head line, then a line a record, more where it has more than `columnsMax`. A time with "?" was not yet checked against the hub. */
+export function renderTail({ head, records }: Tail, columnsMax = Number.POSITIVE_INFINITY): string {
   const summary = `${counted(head.size, "record")}, ${head.witnessedSize} witnessed by the hub, ${head.dropped} dropped`;
-  return [summary, ...records.map((record) => recordLine(record)), ""].join("\n");
+  return [summary, ...records.flatMap((record) => wrapped(recordLine(record), columnsMax, INDENT)), ""].join("\n");
 }
 
 function recordLine(record: AuditRecord): string {

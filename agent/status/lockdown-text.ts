@@ -1,0 +1,52 @@
+// What the device may use, for people. Pure, ASCII. [CON-1]
+import type { LockdownPreview, LockdownShown, LockdownState } from "../../warden/protocol/format.ts";
+import { list, printed, row } from "./rows.ts";
+import { duration } from "./words.ts";
+
+/** One line, or two where something of it can't be enforced. */
+export function lockdownRows(state: LockdownState): string[] {
+  const { reverted, unenforced = [] } = state;
+  const back = reverted === undefined ? undefined : `the last one tried was TAKEN BACK (${reverted.reason})`;
+  return [
+    row("policy", stateOf(state), back),
+    ...(unenforced.length === 0 ? [] : [row("", `NOT ENFORCED: ${unenforced.join("; ")}`)]),
+  ];
+}
+
+/** All of it, at most `linesMax` lines of each list. */
+export function renderLockdown({ state, open, usb }: LockdownShown, linesMax = Number.POSITIVE_INFINITY): string {
+  return printed([
+    ...lockdownRows(state),
+    ...(state.planHash === undefined ? [] : [row("plan", state.planHash)]),
+    ...list("open", open, "nothing", linesMax),
+    ...list("usb", usb, "nothing is plugged in", linesMax),
+  ]);
+}
+
+/** What a policy would do here. */
+export function renderPreview({ planHash, risks, opens, closes, open }: LockdownPreview): string {
+  return printed([
+    row("plan", planHash),
+    ...list("risks", risks, "none"),
+    ...list("opens", opens, "nothing"),
+    ...list("closes", closes, "nothing"),
+    ...list("open", open, "nothing would be open"),
+    ...(risks.length === 0 ? [] : [row("", "with these risks this device would REFUSE the policy")]),
+  ]);
+}
+
+function stateOf({ at, counter, trial }: LockdownState): string {
+  const policy = counter === undefined ? "the image's own" : `number ${counter}`;
+  switch (at) {
+    case "base":
+      return `${policy} is in force`;
+    case "confirmed":
+      return `${policy} is in force, confirmed`;
+    case "pending":
+      return `${policy} ON TRIAL${trial === undefined ? "" : `, taken back in ${duration(trial.confirmWithinMs / 1000)} unless confirmed`}`;
+    case "shut":
+      return "SHUT: only the way to the hub is open";
+    case "changing":
+      return "being changed now";
+  }
+}

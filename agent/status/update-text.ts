@@ -1,0 +1,63 @@
+// How far an update is, for people. Pure, ASCII. [CON-1]
+import type { UpdateStatus } from "../../warden/protocol/format.ts";
+import { printed, row } from "./rows.ts";
+
+/** One line, or two where there is a reason or a health to tell. */
+export function updateRows(update: UpdateStatus): string[] {
+  const detail = detailOf(update);
+  return [row("update", runs(update), phaseOf(update)), ...(detail === undefined ? [] : [row("", detail)])];
+}
+
+/** All of it: the rows, then what an order would be about. */
+export function renderUpdate(update: UpdateStatus): string {
+  const rows = updateRows(update);
+  if (update.awaitsOrder !== undefined)
+    rows.push(row("order", '"update approve" takes an order over'), row("", update.awaitsOrder));
+  return printed(rows);
+}
+
+function runs({ version, running }: UpdateStatus): string | undefined {
+  if (running === undefined) return version && `${version} runs`;
+  return `${version ?? "an unknown version"} runs from slot ${running}`;
+}
+
+function phaseOf(update: UpdateStatus): string {
+  const { phase, awaitsOrder } = update;
+  const release = update.release === undefined ? "a release" : `release ${update.release.counter} (${update.release.target})`;
+  const slot = update.slot === undefined || update.slot === update.running ? "" : ` in slot ${update.slot}`;
+  switch (phase) {
+    case "idle":
+      return "no new release";
+    case "fetching":
+      return `fetching what ${release} consists of`;
+    case "verified":
+      return `writing ${release}${slot}${written(update)}`;
+    case "written":
+      return awaitsOrder === undefined ? `${release} is written${slot}, to be tried` : `${release}${slot} WAITS FOR AN ORDER`;
+    case "trying":
+      return `TRYING ${release}${slot}`;
+    case "committing":
+      return `${release} is well, being kept`;
+    case "rolling-back":
+      return `GOING BACK from ${release}`;
+    case "committed":
+      return `${release} kept`;
+    case "rolled-back":
+      return `${release} ROLLED BACK`;
+    case "failed":
+      return `${release} FAILED`;
+  }
+}
+
+function written({ expects }: UpdateStatus): string {
+  if (expects === undefined) return "";
+  const { part, from, chunks } = expects;
+  return from < chunks ? `: ${part} ${from} of ${chunks} chunks` : `: reading ${part} back`;
+}
+
+function detailOf({ phase, health, reason, detail }: UpdateStatus): string | undefined {
+  if (reason !== undefined) return `${reason.why}: ${reason.detail}`;
+  if (detail !== undefined) return detail;
+  if (health === undefined || health.length === 0 || phase !== "trying") return undefined;
+  return `health: ${health.map(({ name, verdict, detail }) => (verdict === "passed" ? `${name} passed` : `${name} ${verdict} (${detail})`)).join(", ")}`;
+}
