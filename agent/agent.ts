@@ -236,6 +236,10 @@ export function createAgent(parts: AgentParts): Agent {
         held.console = startConsole({
           port: parts.serial,
           operations,
+          orders: {
+            nonce: (verb) => warden.call("order.nonce", { verb }),
+            submit: (verb, order) => warden.call("order.submit", { verb, order }),
+          },
           audit: (entry) => reporter.append(entry),
           clock,
           host: () => ({ program: parts.program, deviceId: held.identity?.id }),

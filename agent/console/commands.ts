@@ -1,25 +1,80 @@
-// The console's commands, as data: there is no shell, and no other way from here to the device than an operation. [CON-3] [OPS-5]
-import type { OperationName } from "../operations/format.ts";
+// The console's commands, as data: there is no shell, and no other way from here to the device than an operation. [CON-3] [CON-4] [OPS-5]
+import type { OrderVerb } from "../../warden/orders/format/index.ts";
+import type { Role } from "../../warden/roster/format.ts";
+import { type OperationName, OPERATIONS } from "../operations/format.ts";
+
+/** What takes an order: an operation and the verb of the order, by the same name. */
+export type OrderedOperation = OperationName & OrderVerb;
+
+export type Deed =
+  | { readonly kind: "help" }
+  | { readonly kind: "login" }
+  | { readonly kind: "logout" }
+  | { readonly kind: "ask"; readonly operation: Exclude<OperationName, OrderedOperation>; readonly show: "text" | "json" }
+  | { readonly kind: "order"; readonly operation: OrderedOperation };
 
 export interface Command {
   /** As typed, words parted by one space. */
   readonly words: string;
+  /** A whole number may follow. */
+  readonly takes?: "count";
   readonly help: string;
-  readonly does:
-    | { readonly kind: "help" }
-    | { readonly kind: "ask"; readonly operation: OperationName; readonly show: "text" | "json" };
+  readonly does: Deed;
 }
 
-/** Before login: a guest's. */
 export const COMMANDS: readonly Command[] = [
   { words: "help", help: "this list", does: { kind: "help" } },
+  { words: "login", help: "log in with your key: the device asks, your laptop answers", does: { kind: "login" } },
   { words: "status", help: "the state of this device", does: { kind: "ask", operation: "status", show: "text" } },
   { words: "status --json", help: "the same as one line of JSON", does: { kind: "ask", operation: "status", show: "json" } },
+  {
+    words: "audit tail",
+    takes: "count",
+    help: "the newest records of the audit trail, 10 or N",
+    does: { kind: "ask", operation: "audit.tail", show: "text" },
+  },
+  { words: "update", help: "how far an update is", does: { kind: "ask", operation: "update.status", show: "text" } },
+  { words: "update approve", help: "let it be tried: needs an order", does: { kind: "order", operation: "update.approve" } },
+  {
+    words: "lockdown",
+    help: "what is open, what is plugged in",
+    does: { kind: "ask", operation: "lockdown.show", show: "text" },
+  },
+  {
+    words: "lockdown confirm",
+    help: "keep the policy on trial: needs an order",
+    does: { kind: "order", operation: "lockdown.confirm" },
+  },
+  {
+    words: "lockdown revert",
+    help: "take the policy on trial back: needs an order",
+    does: { kind: "order", operation: "lockdown.revert" },
+  },
+  { words: "reboot", help: "start this device anew: needs an order", does: { kind: "order", operation: "system.reboot" } },
+  { words: "logout", help: "end this session", does: { kind: "logout" } },
 ];
 
-/** @returns the command a line names, "nothing" for an empty line, "unknown" for all else. Blanks around and between words do not count. */
-export function commandOf(line: string): Command | "nothing" | "unknown" {
+export interface Typed {
+  readonly command: Command;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** @returns what a line asks for, "nothing" for an empty line, "unknown" for all else. Blanks around and between words do not count. */
+export function commandOf(line: string): Typed | "nothing" | "unknown" {
   const words = line.trim().replaceAll(/ +/gu, " ");
   if (words === "") return "nothing";
-  return COMMANDS.find((command) => command.words === words) ?? "unknown";
+  const exact = COMMANDS.find((command) => command.words === words);
+  if (exact !== undefined) return { command: exact, args: {} };
+  const [, head, count] = /^(.+) (\d{1,6})$/u.exec(words) ?? [];
+  const counted = COMMANDS.find((command) => command.takes === "count" && command.words === head);
+  return counted === undefined ? "unknown" : { command: counted, args: { count: Number(count) } };
+}
+
+/** Whether the table of operations lets one of `roles` use it; undefined before login. For what is shown: who asks all the same is judged by the table itself. [OPS-4] */
+export function mayUse({ does }: Command, roles: readonly Role[] | undefined): boolean {
+  if (does.kind === "help") return true;
+  if (does.kind === "login") return roles === undefined;
+  if (does.kind === "logout") return roles !== undefined;
+  const allowed: readonly Role[] = OPERATIONS[does.operation].roles;
+  return (roles ?? ["guest"]).some((role) => allowed.includes(role));
 }

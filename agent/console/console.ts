@@ -5,13 +5,17 @@ import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../warden/protocol/format.ts";
 import type { Operations } from "../operations/index.ts";
 import { chunksOf } from "./chunks.ts";
+import { createGate, type Gate } from "./gate.ts";
 import { REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
+import type { Orders } from "./ordering.ts";
 import { hintText, type Host } from "./screen.ts";
 import { serveSession } from "./session.ts";
 
 export interface ConsoleParts {
   readonly port: SerialPort;
   readonly operations: Operations;
+  /** The warden's judge of orders, for the login. [CON-4] */
+  readonly orders: Orders;
   readonly audit: (entry: AuditEntry) => Promise<void>;
   readonly clock: Clock;
   readonly host: () => Host;
@@ -45,13 +49,14 @@ export function reopenDelayMs(previousMs: number, heldMs: number): number {
 
 async function keepOpen(parts: ConsoleParts, troubles: Map<"port" | "audit", Fault>, stopped: AbortSignal): Promise<void> {
   const { port, clock } = parts;
+  const gate = createGate(clock); // one for all sessions: it outlives them [CON-5]
   let delayMs = REOPEN_DELAY_MS_MIN / 2;
   while (!stopped.aborted) {
     const openedMs = clock.monotonicMs();
     try {
       const connection = await port.open();
       troubles.delete("port");
-      await serveConnection(parts, connection, troubles, stopped);
+      await serveConnection(parts, gate, connection, troubles, stopped);
     } catch (error) {
       if (!(error instanceof Fault) || (error.code !== "serial.open-failed" && error.code !== "serial.closed")) throw error;
       if (error.code === "serial.open-failed") troubles.set("port", error);
@@ -63,7 +68,8 @@ async function keepOpen(parts: ConsoleParts, troubles: Map<"port" | "audit", Fau
 
 /** Nobody is there before the first key: no session, no record, however often a loose cable hangs up. */
 async function serveConnection(
-  { operations, audit, clock, host }: ConsoleParts,
+  { operations, orders, audit, clock, host }: ConsoleParts,
+  gate: Gate,
   connection: SerialConnection,
   troubles: Map<"port" | "audit", Fault>,
   stopped: AbortSignal,
@@ -88,7 +94,7 @@ async function serveConnection(
     if (stopped.aborted) return;
     await print(hintText(host()));
     for (let chunk = await chunks.next(); chunk.kind === "bytes"; chunk = await chunks.next()) {
-      const end = await serveSession({ chunks, print, operations, record, clock, host }, chunk.bytes);
+      const end = await serveSession({ chunks, print, operations, orders, gate, record, clock, host }, chunk.bytes);
       if (end === "hang-up") return;
     }
   } finally {

@@ -1,14 +1,16 @@
 // What the console says. Pure, ASCII. [CON-1]
 import type { FaultReport } from "../../warden/protocol/format.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import type { ConsoleLogin } from "../operations/index.ts";
 import { plainText } from "../status/index.ts";
-import { COMMANDS } from "./commands.ts";
-import { IDLE_MS_MAX, LINE_BYTES_MAX } from "./limits.ts";
+import { COMMANDS, mayUse } from "./commands.ts";
+import { LINE_BYTES_MAX } from "./limits.ts";
 
 export interface Host {
   /** Name and version, such as `sallyport-agent/0.1.0`. */
   readonly program: string;
   /** Undefined until the warden has said it. */
-  readonly deviceId: string | undefined;
+  readonly deviceId: DeviceId | undefined;
 }
 
 /** Shown while nobody has typed yet. */
@@ -28,16 +30,31 @@ export function bannerText(host: Host): string {
   ].join("\n");
 }
 
-export function promptText(host: Host): string {
-  return `${nameOf(host)}> `;
+export function promptText(host: Host, login?: ConsoleLogin): string {
+  return `${login === undefined ? "" : `${plainText(login.id, 40)} on `}${nameOf(host)}> `;
 }
 
-export function helpText(): string {
+export function helpText(login: ConsoleLogin | undefined): string {
   return [
-    ...COMMANDS.map(({ words, help }) => `  ${words.padEnd(16)}${help}`),
+    ...COMMANDS.filter((command) => mayUse(command, login?.roles)).map(
+      ({ words, takes, help }) => `  ${(takes === undefined ? words : `${words} [N]`).padEnd(18)}${help}`,
+    ),
     "  ^C drops a line, ^U clears it, ^L shows it again",
+    ...(login === undefined ? ["There are more once you have logged in."] : [loggedInAs(login)]),
     "",
   ].join("\n");
+}
+
+export function welcomeText(login: ConsoleLogin): string {
+  return `${loggedInAs(login)}\nThis ends with "logout", when the line hangs up, or after 5 minutes without a key.\n`;
+}
+
+export function alreadyText(login: ConsoleLogin): string {
+  return `${loggedInAs(login)} Type "logout" first.\n`;
+}
+
+function loggedInAs({ id, roles }: ConsoleLogin): string {
+  return `Logged in as ${plainText(id, 64)}, ${roles.join(", ") || "without a role"}.`;
 }
 
 export function unknownText(line: string): string {
@@ -49,15 +66,31 @@ export function tooLongText(): string {
 }
 
 export function tooManyText(waitMs: number): string {
-  return `Too many commands at once. Try again in ${Math.ceil(waitMs / 1000)} s.\n`;
+  return `Too many commands at once. Try again in ${seconds(waitMs)}.\n`;
 }
 
-export function idleText(): string {
-  return `\nNobody typed for ${IDLE_MS_MAX / 60_000} minutes: session closed. Press Enter for a new one.\n`;
+export function idleText(idleMs: number, login: ConsoleLogin | undefined): string {
+  const what = login === undefined ? "session closed" : `${plainText(login.id, 64)} is logged out`;
+  return `\nNobody typed for ${idleMs / 60_000} minutes: ${what}. Press Enter for a new session.\n`;
+}
+
+export function logoutText(login: ConsoleLogin | undefined): string {
+  return login === undefined
+    ? "Nobody is logged in: session closed. Press Enter for a new one.\n"
+    : `${plainText(login.id, 64)} is logged out. Press Enter for a new session.\n`;
 }
 
 export function faultText({ code, message }: FaultReport): string {
   return `${code}: ${plainText(message, 512)}\n`;
+}
+
+/** Under a refusal that a login would turn. */
+export function logInFirstText(): string {
+  return 'Type "login" first.\n';
+}
+
+export function seconds(ms: number): string {
+  return `${Math.ceil(ms / 1000)} s`;
 }
 
 function nameOf({ deviceId }: Host): string {

@@ -4,7 +4,7 @@ import type { InterceptorPorts } from "./interceptors.ts";
 import { createPipeline, type Operations } from "./pipeline.ts";
 
 export type { Handlers, RunContext } from "./bind.ts";
-export type { Caller } from "./caller.ts";
+export type { Caller, ConsoleLogin } from "./caller.ts";
 export { createHandlers, type HandlerPorts } from "./handlers.ts";
 export type { Operations } from "./pipeline.ts";
 

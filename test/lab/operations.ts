@@ -3,7 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import { createOperations, type HandlerPorts, type Handlers, type Operations } from "../../agent/operations/index.ts";
 import type { Caller } from "../../agent/operations/index.ts";
 import { check } from "../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { type AuditEntry, type AuditRecord, auditRecord } from "../../warden/audit/format/index.ts";
@@ -29,10 +29,14 @@ const unexpected = (what: string) => async (): Promise<never> => {
   throw new Fault("assert.broken", `no test asks "${what}"`);
 };
 
+export function deviceId(text: string): DeviceId {
+  return check(deviceIdSchema, text, "id");
+}
+
 /** For handlers that need no warden. */
 export const NO_WARDEN: Pick<HandlerPorts, "warden" | "deviceId"> = {
   warden: { call: (verb) => unexpected(verb)() },
-  deviceId: () => check(deviceIdSchema, "GW-4711", "id"),
+  deviceId: () => deviceId("GW-4711"),
 };
 
 export const HANDLERS: Handlers = {

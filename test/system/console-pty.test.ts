@@ -7,7 +7,8 @@ import { linuxClock } from "../../hal/linux/index.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { needs } from "../lab/needs.ts";
-import { watchedOperations } from "../lab/operations.ts";
+import { deviceId, HANDLERS, watchedOperations } from "../lab/operations.ts";
+import { operator, orderDesk } from "../lab/order-desk.ts";
 import { startPtyPair } from "../lab/pty.ts";
 
 const WAIT_MS_MAX = 20_000;
@@ -55,15 +56,26 @@ async function terminal(path: string) {
 
 function startOn(path: string) {
   const entries: AuditEntry[] = [];
-  const { operations } = watchedOperations();
+  const id = deviceId("gw-0042");
+  const alice = operator("alice", "technician");
+  const orders = orderDesk(id, linuxClock(), [alice]);
+  const { operations } = watchedOperations({
+    ...HANDLERS,
+    "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await orders.nonce(verb)) }),
+    "system.reboot": async ({ order }) => {
+      await orders.submit("system.reboot", order);
+      return { rebooting: true };
+    },
+  });
   const console = startConsole({
     port: linuxSerialPort({ path, baudRate: 115_200 }),
     operations,
+    orders,
     audit: async (entry) => void entries.push(entry),
     clock: linuxClock(),
-    host: () => ({ program: "sallyport-agent/0.1.0", deviceId: "gw-0042" }),
+    host: () => ({ program: "sallyport-agent/0.1.0", deviceId: id }),
   });
-  return { console, entries };
+  return { console, entries, alice, orders };
 }
 
 test(
@@ -93,6 +105,42 @@ test(
     await console.stop();
     t.match(entries, [{ event: "console.opened" }, { event: "input.refused" }, { event: "console.closed" }]);
     t.equal(entries.length, 3);
+  },
+);
+
+test(
+  "[CON-4] [CON-5] a technician logs in on a real serial line after a wrong answer, reboots by an order, logs out",
+  { skip: needs("socat") },
+  async (t) => {
+    const cable = await startPtyPair();
+    t.teardown(() => cable.stop());
+    const { console, entries, alice, orders } = startOn(cable.devicePath);
+    const far = await terminal(cable.hostPath);
+    const challenge = async (): Promise<string> => {
+      const [, shown = ""] = /\r\nsallyport-hub answer (\S+) --key FILE\r\n/u.exec(await far.sees("answer> ")) ?? [];
+      return shown;
+    };
+    await far.type("\rlogin\r");
+    const first = await challenge();
+    await far.type(`${operator("mallory", "owner").answer(first)}\r\n`);
+    t.match(await far.sees("answer> "), "order.bad-signature");
+    await far.type(`${alice.answer(first)}\r\n`);
+    t.match(await far.sees("answer> "), "Not looked at: too early");
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await far.type(`${alice.answer(first)}\r\n`);
+    t.match(await far.sees("alice on gw-0042> "), "Logged in as alice, technician.");
+    await far.type("reboot\r");
+    await far.type(`${alice.answer(await challenge())}\r`);
+    t.match(await far.sees("alice on gw-0042> "), "This device starts anew now.");
+    await far.type("logout\r");
+    await far.sees("for a new session.\r\n");
+    await far.close();
+    await console.stop();
+    t.same([orders.taken, orders.refused], [["console.login", "system.reboot"], ["order.bad-signature"]]);
+    t.match(entries, [
+      { event: "console.opened" },
+      { event: "console.closed", principal: "alice", detail: { reason: "logout" } },
+    ]);
   },
 );
 

@@ -6,7 +6,8 @@ import type { SerialConnection, SerialPort } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fake-clock.ts";
 import { type FakeCable, fakeSerialCable } from "../../lab/fake-serial.ts";
-import { watchedOperations } from "../../lab/operations.ts";
+import { deviceId, watchedOperations } from "../../lab/operations.ts";
+import { NO_ORDERS } from "../../lab/order-desk.ts";
 
 /** A port whose every opening takes the next cable; undefined is an opening that fails. */
 function portOver(cables: readonly (FakeCable | undefined)[]): { readonly port: SerialPort; readonly openings: () => number } {
@@ -28,8 +29,8 @@ function start(cables: readonly (FakeCable | undefined)[], audit?: () => Promise
   const entries: AuditEntry[] = [];
   const record = audit ?? (async (entry: AuditEntry) => void entries.push(entry));
   const { operations } = watchedOperations();
-  const host = () => ({ program: "sallyport-agent/0.1.0", deviceId: "gw-0042" });
-  return { clock, openings, entries, console: startConsole({ port, operations, audit: record, clock, host }) };
+  const host = () => ({ program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") });
+  return { clock, openings, entries, console: startConsole({ port, operations, orders: NO_ORDERS, audit: record, clock, host }) };
 }
 
 /** Reads on where the last call stopped, until the screen ends with `until`. */
@@ -125,6 +126,7 @@ test("a defect of ours is not mistaken for a bad line: the console ends with it"
   const console = startConsole({
     port: broken,
     operations,
+    orders: NO_ORDERS,
     audit: async () => {},
     clock: fakeClock(),
     host: () => ({ program: "x", deviceId: undefined }),

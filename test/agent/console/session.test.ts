@@ -8,10 +8,12 @@ import type { Clock } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fake-clock.ts";
-import { CLOCK, HANDLERS, watchedOperations } from "../../lab/operations.ts";
+import { createGate } from "../../../agent/console/gate.ts";
+import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/operations.ts";
+import { NO_ORDERS } from "../../lab/order-desk.ts";
 import { CONNECTED } from "../../lab/snapshot.ts";
 
-const HOST = { program: "sallyport-agent/0.1.0", deviceId: "gw-0042" };
+const HOST = { program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") };
 
 async function type(typed: readonly string[], options: { handlers?: typeof HANDLERS; clock?: Clock; open?: boolean } = {}) {
   const { operations, entries: asked } = watchedOperations(options.handlers ?? HANDLERS);
@@ -28,6 +30,8 @@ async function type(typed: readonly string[], options: { handlers?: typeof HANDL
       chunks: chunksOf(input(), clock),
       print: async (text) => void (screen += text),
       operations,
+      orders: NO_ORDERS,
+      gate: createGate(clock),
       record: async (entry) => void entries.push(entry),
       clock,
       host: () => HOST,
@@ -45,9 +49,12 @@ test("[CON-3] the banner names device and terms before anything can be asked, an
   );
 });
 
-test("[CON-3] help lists what a guest may do: help and status", async (t) => {
+test("[CON-3] [CON-4] help lists what a guest may do: help, login and status", async (t) => {
   const { screen, asked } = await type(["help\r"]);
-  t.match(screen, "gw-0042> help\n  help            this list\n  status          the state of this device\n  status --json ");
+  t.match(
+    screen,
+    /gw-0042> help\n  help +this list\n  login +log in .*\n  status +the state of this device\n  status --json .*\n  \^C/u,
+  );
   t.same(asked, [], "and asks nobody");
 });
 
@@ -72,10 +79,36 @@ test("[CON-1] status --json is one line of ASCII with the reduced snapshot", asy
 });
 
 test("[CON-3] there is no shell: what is no command is said to be none, whatever it looks like", async (t) => {
-  for (const line of ["sh", "status; reboot", "$(reboot)", "STATUS", "audit tail", "status --all", "__proto__", "constructor"]) {
+  for (const line of [
+    "sh",
+    "status; reboot",
+    "$(reboot)",
+    "STATUS",
+    "audit",
+    "audit tail -n",
+    "status 5",
+    "status --all",
+    "__proto__",
+    "constructor",
+  ]) {
     const { screen, asked } = await type([`${line}\r`]);
     t.match(screen, `There is no command "${line}".`);
     t.same(asked, []);
+  }
+});
+
+test("[CON-3] [OPS-5] what takes a login is denied to a guest by the operations, recorded there, and says what to do", async (t) => {
+  for (const [line, operation] of [
+    ["audit tail 5", "audit.tail"],
+    ["update", "update.status"],
+    ["lockdown", "lockdown.show"],
+    ["reboot", "system.reboot"],
+    ["lockdown  revert", "lockdown.revert"],
+  ] as const) {
+    const { screen, asked } = await type([`${line}\r`]);
+    t.match(screen, `operation.denied: "console" with role guest may not ask for "${operation}"`);
+    t.match(screen, '\nType "login" first.\n');
+    t.match(asked, [{ event: "operation.denied", principal: "console", detail: { operation } }]);
   }
 });
 
@@ -86,7 +119,7 @@ test("[CON-1] a line that is too long is refused with a message and recorded", a
   t.match(entries, [
     { event: "console.opened" },
     { event: "input.refused", detail: { reason: "line too long" } },
-    { event: "console.closed" },
+    { event: "console.closed", detail: { reason: "hang-up" } },
   ]);
   t.equal(entries.length, 3);
 });

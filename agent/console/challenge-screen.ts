@@ -1,0 +1,88 @@
+// What the console says about challenges and answers: whoever reads it has a laptop with a key and has never done this before. Pure, ASCII. [CON-1] [CON-4]
+import type { FaultCode } from "../../hal/fault.ts";
+import { type Challenge, challengeText } from "../../warden/orders/format/index.ts";
+import { CHALLENGE_MS_MAX } from "./limits.ts";
+import { seconds } from "./screen.ts";
+
+export const ANSWER_PROMPT = "answer> ";
+
+/** The command stands alone in its line, so that it can be marked and copied as a whole. */
+export function challengeScreen(challenge: Challenge): string {
+  const login = challenge.verb === "console.login";
+  return [
+    ...(login ? [] : [`This needs an order "${challenge.verb}" of someone whose role may give it.`]),
+    `Within ${CHALLENGE_MS_MAX / 60_000} minutes, run this on the laptop that has ${login ? "your" : "the"} key, FILE is the key:`,
+    "",
+    `sallyport-hub answer ${challengeText(challenge)} --key FILE`,
+    "",
+    "It prints one line. Paste that line here and press Enter; ^C gives up.",
+    "(Is the command cut off at the edge? Turn on line wrap: in minicom ^A W.)",
+    "",
+    "",
+  ].join("\n");
+}
+
+export function noAnswerYetText(): string {
+  return "Paste the line that sallyport-hub answer printed and press Enter; ^C gives up.\n";
+}
+
+export function gaveUpText(): string {
+  return "Given up.\n";
+}
+
+export function tooEarlyText(waitMs: number): string {
+  return `Not looked at: too early after a refused one. Paste it again in ${seconds(waitMs)}; ^C gives up.\n`;
+}
+
+export function tooManyChallengesText(waitMs: number): string {
+  return `Too many challenges were asked for. Try again in ${seconds(waitMs)}.\n`;
+}
+
+export function namelessText(): string {
+  return 'This device does not know its id yet, so nobody can log in. Look at "status" and try again.\n';
+}
+
+/** For what was asked of the warden and came back as a fault that says nothing of the answer. */
+export function unjudgedText(code: FaultCode): string {
+  return `${code}: this device can't judge a login now.\nNothing is held against you. Try again in a minute; "status" may say why.\n`;
+}
+
+/** Faults that say: this answer, no. `retry`: the same challenge may still be answered. */
+const REFUSALS: Readonly<Partial<Record<FaultCode, { readonly retry: boolean; readonly text: (nowMs: number) => string }>>> = {
+  "order.invalid": {
+    retry: true,
+    text: () => "that is no answer.\nAn answer is one line without blanks: KEYID.SECONDS.SIGNATURE.",
+  },
+  "order.bad-signature": {
+    retry: true,
+    text: () =>
+      "no key that counts here signed this challenge.\nIs it the challenge shown last, and a key in the roster of this device?",
+  },
+  "order.denied": { retry: true, text: () => "the key is known here, but its owner may not order this." },
+  "order.expired": {
+    retry: true,
+    text: (nowMs) =>
+      `the answer has run out: here it is ${new Date(nowMs).toISOString().slice(0, 19)}Z.\nMake a new one; with --hold 3600s if the two clocks differ.`,
+  },
+  "order.replayed": { retry: false, text: () => "this challenge was answered before or is too old." },
+  "order.unsupported": { retry: false, text: () => "this device can't do that." },
+};
+
+export interface Refusal {
+  readonly text: string;
+  readonly retry: boolean;
+}
+
+/** @returns undefined when `code` is no verdict on an answer. The warden's words are not shown: before login they are nobody's business. */
+export function refusalOf(code: FaultCode, nowMs: number): Refusal | undefined {
+  const known = REFUSALS[code];
+  return known === undefined ? undefined : { text: `${code}: ${known.text(nowMs)}\n`, retry: known.retry };
+}
+
+export function nextAnswerText(waitMs: number): string {
+  return `The next answer is taken in ${seconds(waitMs)}; ^C gives up.\n`;
+}
+
+export function newChallengeText(command: string): string {
+  return `Type "${command}" for a new challenge.\n`;
+}

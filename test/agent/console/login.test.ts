@@ -1,0 +1,284 @@
+// Login and orders on the console, by a desk that really verifies them, over a line and a clock that the test holds.
+import { test } from "tap";
+import { startConsole } from "../../../agent/console/index.ts";
+import type { SerialPort } from "../../../hal/ports.ts";
+import { Fault } from "../../../hal/fault.ts";
+import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { fakeClock } from "../../lab/fake-clock.ts";
+import { fakeSerialCable } from "../../lab/fake-serial.ts";
+import { deviceId, HANDLERS, watchedOperations } from "../../lab/operations.ts";
+import { operator, orderDesk } from "../../lab/order-desk.ts";
+
+const ID = deviceId("gw-0042");
+const MINUTE_MS = 60_000;
+const alice = operator("alice", "technician");
+const maria = operator("maria", "maintainer");
+const audra = operator("audra", "auditor");
+const guest = operator("gus", "guest");
+const stranger = operator("mallory", "owner");
+
+/** A console with a person at it. `plug` puts a new cable in; `type` answers what is printed up to the next prompt, or up to the silence. */
+function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
+  const clock = fakeClock();
+  const desk = orderDesk(ID, clock, [alice, maria, audra, guest]);
+  let cable = fakeSerialCable();
+  let far = cable.host.open();
+  let screen = "";
+  const port: SerialPort = { open: () => cable.device.open() };
+  const entries: AuditEntry[] = [];
+  const { operations, entries: asked } = watchedOperations(
+    {
+      ...HANDLERS,
+      "order.nonce": async ({ verb }) => ({ deviceId: ID, ...(await desk.nonce(verb)) }),
+      "system.reboot": async ({ order }) => {
+        await desk.submit("system.reboot", order);
+        return { rebooting: true };
+      },
+    },
+    clock,
+  );
+  const console = startConsole({
+    port,
+    operations,
+    orders: desk,
+    audit: async (entry) => void entries.push(entry),
+    clock,
+    host: () => ({ program: "sallyport-agent/0.1.0", deviceId: ID }),
+  });
+  t.teardown(() => console.stop());
+
+  async function listen(): Promise<void> {
+    for await (const bytes of (await far).input) screen += Buffer.from(bytes).toString("latin1");
+  }
+  void listen();
+
+  async function type(keys: string | Uint8Array): Promise<string> {
+    screen = "";
+    await (await far).write(Buffer.from(keys));
+    for (let seen = -1; seen !== screen.length;) {
+      seen = screen.length;
+      for (let turn = 0; turn < 4; turn++) await clock.advance(0);
+    }
+    return screen.replaceAll("\r\n", "\n");
+  }
+
+  return {
+    clock,
+    desk,
+    entries,
+    asked,
+    type,
+    async plug(): Promise<void> {
+      cable.hangUp();
+      cable = fakeSerialCable();
+      far = cable.host.open();
+      void listen();
+      await clock.advance(MINUTE_MS);
+      await type("\r");
+    },
+    /** @returns the challenge that a command shows. */
+    async challenge(command: string): Promise<string> {
+      const shown = await type(`${command}\r`);
+      const [, text] = /\n\nsallyport-hub answer (\S+) --key FILE\n\n/u.exec(shown) ?? [];
+      if (text === undefined) throw new Fault("assert.broken", `no challenge in "${shown}"`);
+      return text;
+    },
+    async login(who = alice): Promise<string> {
+      await type("\r");
+      return type(`${who.answer(await this.challenge("login"))}\r`);
+    },
+  };
+}
+
+test("[CON-4] login shows a challenge with the command to run, takes its answer, and the session is then the operator's", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  const shown = await at.type("login\r");
+  t.match(
+    shown,
+    /^login\nWithin 15 minutes, run this on the laptop that has your key.*\n\nsallyport-hub answer sp1\/console\.login\/gw-0042\/[0-9a-f]{64} --key FILE\n\nIt prints one line\. Paste/u,
+  );
+  t.match(shown, /\nanswer> $/u);
+  for (const line of shown.split("\n")) if (!line.startsWith("sallyport-hub")) t.ok(line.length < 80, line);
+  const challenge = /sp1\S+/u.exec(shown)?.[0] ?? "";
+  t.match(await at.type(`${alice.answer(challenge)}\r\n`), /\nLogged in as alice, technician\.\n.*\nalice on gw-0042> $/u);
+  t.match(await at.type("status\r"), "hub hub.example.net:8883", "nothing is withheld any more");
+  t.match(await at.type("audit tail 2\r"), "3 records, 1 witnessed by the hub");
+  t.match(
+    await at.type("help\r"),
+    /\n  audit tail \[N\].*\n.*\n  update approve .*\n  lockdown .*\n.*\n.*\n  reboot .*\n  logout /u,
+  );
+  t.match(await at.type("login\r"), "Logged in as alice, technician. Type");
+  t.match(at.asked.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
+  t.same(at.desk.taken, ["console.login"]);
+  t.equal(await at.type("logout\r"), "logout\nalice is logged out. Press Enter for a new session.\n");
+  t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "logout" } });
+  await at.type("\r");
+  t.match(await at.type("status\r"), "hub (withheld)", "the next one is a guest");
+});
+
+test("[CON-4] [CON-5] wrong, foreign, replayed, misused and late answers: each refused by its code, none logs in, the wait doubles", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  const old = await at.challenge("login");
+  const used = alice.answer(old);
+  await at.type(`${used}\r`);
+  const reboot = await at.challenge("reboot");
+  await at.type("\u0003logout\r");
+  await at.type("\r");
+  const now = await at.challenge("login");
+  const cases: readonly [string, string, RegExp][] = [
+    ["signed by a stranger", stranger.answer(now), /order\.bad-signature: no key that counts here/],
+    ["of another challenge", alice.answer(`${now.slice(0, -2)}00`), /order\.bad-signature/],
+    ["replayed", used, /order\.bad-signature/],
+    ["for another verb", alice.answer(reboot), /order\.bad-signature/],
+    ["for another device", alice.answer(now.replace(ID, "gw-0043")), /order\.bad-signature/],
+    ["in a stranger's name", stranger.answer(now).replace(/^\w+/u, alice.keyid), /order\.bad-signature/],
+    ["run out", alice.answer(now, { notAfterS: 1000 }), /order\.expired: .* here it is 2026-01-01T\S+Z\.\nMake a new one/],
+    ["of who has no right", guest.answer(now), /order\.denied: the key is known here/],
+    ["no answer", "hello", /order\.invalid: that is no answer\.\n/],
+    ["of too many digits", `${alice.keyid}.999999999999.${"A".repeat(86)}`, /order\.invalid/],
+  ];
+  let waitS = 1;
+  for (const [what, answer, message] of cases) {
+    const refused = await at.type(`${answer}\r`);
+    t.match(refused, message, what);
+    t.match(refused, `\nThe next answer is taken in ${waitS} s; ^C gives up.\nanswer> `, what);
+    await at.clock.advance(waitS * 1000 - 1);
+    const submitted = at.desk.refused.length;
+    t.match(await at.type(`${alice.answer(now)}\r`), "Not looked at: too early", `${what}: a right one, too early`);
+    t.equal(at.desk.refused.length, submitted);
+    await at.clock.advance(1);
+    waitS = Math.min(waitS * 2, 60);
+  }
+  t.equal(waitS, 60);
+  t.same(at.desk.taken, ["console.login"], "the first only");
+  const told = at.entries.filter(({ event }) => event === "input.refused");
+  t.match(told, [{ principal: "console", detail: { reason: "no answer to the challenge", verb: "console.login" } }, {}]);
+  t.equal(told.length, 2, "what the warden never saw is recorded here");
+  t.match(await at.type(`${alice.answer(now)}\r`), "Logged in as alice", "a refused answer costs no nonce");
+  const again = await at.challenge("reboot");
+  t.match(await at.type(`${stranger.answer(again)}\r`), "in 1 s", "and the login made the wait small again");
+});
+
+test("[CON-5] the wait outlives the session and a pulled cable", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  const challenge = await at.challenge("login");
+  for (let n = 0; n < 8; n++) {
+    await at.type(`${stranger.answer(challenge)}\r`);
+    if (n < 7) await at.clock.advance(MINUTE_MS);
+  }
+  await at.type("\u0003logout\r");
+  await at.type("\r");
+  t.match(await at.type(`${alice.answer(await at.challenge("login"))}\r`), "Paste it again in 60 s");
+  await at.plug();
+  t.match(await at.type(`${stranger.answer(await at.challenge("login"))}\r`), "taken in 60 s");
+});
+
+test("[CON-4] an answer after 15 minutes is refused, and a new challenge has to be asked for", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  const challenge = await at.challenge("login");
+  await at.clock.advance(8 * MINUTE_MS);
+  await at.type("\u0015");
+  await at.type("x\b"); // somebody is there
+  await at.clock.advance(8 * MINUTE_MS);
+  const refused = await at.type(`${alice.answer(challenge)}\r`);
+  t.match(refused, /order\.replayed: .*too old\.\nType "login" for a new challenge\.\ngw-0042> $/u);
+  t.match(at.desk.taken, []);
+});
+
+test("[CON-1] [CON-4] at the answer prompt: CR LF, pasted brackets and blanks, 10,000 characters, garbage, an empty line, ^C", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  const challenge = await at.challenge("login");
+  t.match(await at.type("\r\n"), "Paste the line that sallyport-hub answer printed");
+  t.match(
+    await at.type(`${"x".repeat(10_000)}\r\n`),
+    /at most 256 characters; this one was longer and was not read\.\nanswer> $/u,
+  );
+  const garbage = Uint8Array.from({ length: 250 }, (_, n) => (n * 7 + 128) % 256).filter((byte) => byte !== 3);
+  await at.type(garbage);
+  t.match(await at.type("\r"), /^[\x20-\x7e\n\u0007\b]*answer> $/u, "nothing of it comes back as it was");
+  t.match(await at.type("\u0003"), "^C\nGiven up.\ngw-0042> ");
+  t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "', "an answer that nobody waits for");
+  await at.clock.advance(MINUTE_MS);
+  t.match(await at.type(`\u001b[200~  ${alice.answer(await at.challenge("login"))} \u001b[201~\r\n`), "Logged in as alice");
+});
+
+test("[CON-4] a hang-up in the middle of a login ends it: the next one is a guest without a challenge", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  const challenge = await at.challenge("login");
+  await at.plug();
+  t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "');
+  t.same(at.desk.taken, []);
+  t.match(await at.login(), "Logged in as alice");
+  await at.plug();
+  t.match(at.entries.at(-2), { event: "console.closed", principal: "alice", detail: { reason: "hang-up" } });
+  t.match(await at.type("status\r"), "hub (withheld)");
+});
+
+test("[CON-4] [CON-5] while the warden is away nobody logs in, nothing is held against anybody, and the way on is shown", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  at.desk.away(true);
+  const asked = await at.type("login\r");
+  t.match(asked, /protocol\.closed: this device can't judge a login now\.\nNothing is held against you\..*\ngw-0042> $/u);
+  t.notMatch(asked, "/run/", "a guest reads no paths");
+  at.desk.away(false);
+  const challenge = await at.challenge("login");
+  at.desk.away(true);
+  t.match(await at.type(`${alice.answer(challenge)}\r`), "protocol.closed: this device can't judge a login now");
+  at.desk.away(false);
+  t.match(await at.login(), "Logged in as alice", "at once");
+});
+
+test("[CON-4] [OPS-4] who is logged in may do what the role may; an order counts by who signed it", async (t) => {
+  const at = atTheCable(t);
+  t.match(await at.login(audra), "Logged in as audra, auditor.");
+  t.notMatch(await at.type("help\r"), /reboot|approve|confirm/u);
+  const denied = await at.type("reboot\r");
+  t.match(denied, 'operation.denied: "audra" with role auditor may not ask for "system.reboot"');
+  t.notMatch(denied, "login");
+  t.match(at.asked.at(-1), { event: "operation.denied", principal: "audra", detail: { operation: "system.reboot" } });
+  await at.type("logout\r");
+  await at.login();
+  const challenge = await at.challenge("reboot");
+  t.match(challenge, "sp1/system.reboot/gw-0042/");
+  t.match(await at.type(`${audra.answer(challenge)}\r`), "order.denied");
+  await at.clock.advance(1000);
+  t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device starts anew now\.\nalice on gw-0042> $/u);
+  t.same(at.desk.taken, ["console.login", "console.login", "system.reboot"]);
+  t.match(at.asked.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
+});
+
+test("[CON-4] after 5 minutes without a key nobody is logged in; bytes that are no keys keep nobody in; an open challenge is waited for longer", async (t) => {
+  const at = atTheCable(t);
+  await at.login();
+  await at.clock.advance(5 * MINUTE_MS - 1);
+  await at.type("x");
+  await at.clock.advance(4 * MINUTE_MS);
+  await at.type(new Uint8Array(3));
+  t.equal(await at.type(""), "");
+  await at.clock.advance(MINUTE_MS);
+  t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "idle" } });
+  await at.type("\r");
+  t.match(await at.type("status\r"), "hub (withheld)");
+  const challenge = await at.challenge("login");
+  await at.clock.advance(15 * MINUTE_MS - 1);
+  t.match(await at.type(`${alice.answer(challenge)}\r`), "Logged in as alice");
+});
+
+test("[CON-4] a stranger at the cable can't use up the warden's nonces by asking for challenges", async (t) => {
+  const at = atTheCable(t);
+  await at.type("\r");
+  for (let n = 0; n < 4; n++) {
+    await at.challenge("login");
+    await at.type("\u0003");
+  }
+  t.match(await at.type("login\r"), "Too many challenges were asked for. Try again in 60 s.");
+  await at.clock.advance(MINUTE_MS);
+  await at.challenge("login");
+});
