@@ -1,0 +1,124 @@
+// Lockdown as the warden runs it, on real parts and with no agent anywhere: nft in a namespace, tried from the other side; sysfs as a folder with a kernel behind it;
+// the record on a disk.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "tap";
+import { linuxFiles } from "../../../hal/linux/files/index.ts";
+import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
+import { linuxNetwork } from "../../../hal/linux/network/index.ts";
+import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
+import { noDoors, openDoors } from "../../lab/doors.ts";
+import { lockdownOrder, policyBytes } from "../../lab/lockdown.ts";
+import { serviceRig, signed, until } from "../../lab/lockdown-service.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+import { BAD_STICK, fakeKernel, STICK } from "../../lab/usb-tree.ts";
+
+const OPEN = { inbound: [{ link: "eth0", protocol: "tcp", ports: [8080], from: "any" }] };
+
+test(
+  "[LCK-11] [LCK-13] [LCK-14] a proposed policy shuts a port that listens; the timer, a restart and an order open it again, and a confirmation keeps it shut",
+  { skip: noDoors("user") },
+  async (t) => {
+    const doors = await openDoors("user");
+    t.teardown(() => doors.stop());
+    const { device, outside, nft } = doors;
+    await device.listen(8080);
+    const directory = await temporaryDirectory(t);
+    for (const [path, text] of [
+      ["sys/class/net/eth0/type", "1\n"],
+      ["sys/class/net/eth1/type", "1\n"],
+      ["proc/net/route", "Iface\teth0\neth0\t00000000\t010712C6\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"],
+    ] as const) {
+      mkdirSync(join(directory, "root", path, ".."), { recursive: true });
+      writeFileSync(join(directory, "root", path), text);
+    }
+    const kernel = fakeKernel(join(directory, "root"));
+    kernel.addController(1, 3);
+    kernel.plug("1-1", STICK);
+    mkdirSync(join(directory, "state"), { mode: 0o700 });
+    const real = {
+      firewall: linuxFirewall({ command: nft }),
+      usb: linuxUsbTree({ root: kernel.root, write: kernel.write }),
+      network: linuxNetwork({ root: kernel.root }),
+      files: await linuxFiles(join(directory, "state")),
+      base: policyBytes({ network: OPEN, usb: {} }),
+    };
+    const tried = async (): Promise<string> => await outside.tcp(device.ipv4[0], 8080);
+
+    const rig = serviceRig(t);
+    const lockdown = await rig.start(real);
+    t.equal(await tried(), "open", "the base policy has it open");
+    t.equal(kernel.read("usb1/authorized_default"), "0");
+
+    rig.policy = signed(7, { network: { inbound: [] } });
+    await lockdown.verbs["lockdown.propose"]({});
+    t.equal(await tried(), "silent", "and the one on trial shuts it");
+    await rig.clock.advance(60_000);
+    await until("the timer has taken it back", () => lockdown.state().at === "base");
+    t.equal(await tried(), "open");
+
+    rig.policy = signed(8, { network: { inbound: [] } });
+    const { trial } = await lockdown.verbs["lockdown.propose"]({});
+    t.equal(await tried(), "silent");
+    await lockdown.revert(lockdownOrder(trial, { verb: "lockdown.revert" }));
+    t.equal(await tried(), "open");
+
+    rig.policy = signed(9, { network: { inbound: [] } });
+    await lockdown.verbs["lockdown.propose"]({});
+    t.equal(await tried(), "silent");
+    const next = serviceRig(t); // the program was killed: nothing of it runs, its table is in force
+    const again = await next.start({ ...real, policy: () => signed(9, { network: { inbound: [] } }) });
+    t.equal(await tried(), "open", "a start takes back what was on trial");
+    t.match(again.state(), { at: "base", reverted: { reason: "restarted" } });
+    t.same(next.events().slice(0, 2), ["lockdown.reverted", "lockdown.enforced"]);
+    await t.rejects(again.verbs["lockdown.propose"]({}), { code: "lockdown.unchanged" });
+
+    next.policy = signed(10, { network: { inbound: [] } });
+    const kept = await next.start(real);
+    await kept.confirm(lockdownOrder((await kept.verbs["lockdown.propose"]({})).trial));
+    await next.clock.advance(120_000);
+    t.equal(await tried(), "silent", "confirmed, it stays shut");
+    t.match((await serviceRig(t).start(real)).state(), { at: "confirmed", counter: 10 });
+    t.equal(await tried(), "silent", "through a restart too");
+    t.same([...rig.faults, ...next.faults], []);
+  },
+);
+
+test("[LCK-7] [LCK-8] [LCK-14] a stick that is plugged in while it runs works or does not by the policy, and is recorded once", async (t) => {
+  const kernel = fakeKernel(await temporaryDirectory(t));
+  kernel.addController(1, 3);
+  const rig = serviceRig(t);
+  const lockdown = await rig.start({
+    usb: linuxUsbTree({ root: kernel.root, write: kernel.write }),
+    base: policyBytes({
+      usb: { allow: [{ vendor: "0951", product: "1666", serial: "60A44C413FAE", interfaces: ["08:06:50"] }] },
+    }),
+  });
+  const usb = (): readonly string[] => rig.events().filter((event) => event.startsWith("usb."));
+  /** A few polls, each with the real time it takes. */
+  const wait = async (what: string, holds: () => boolean): Promise<void> =>
+    await until(what, async () => {
+      await rig.clock.advance(1_000);
+      return holds();
+    });
+  kernel.plug("1-2", BAD_STICK);
+  t.equal(kernel.read("1-2/authorized"), "0", "from the first moment");
+  await wait("it is recorded", () => usb().length === 1);
+  t.equal(kernel.read("1-2/authorized"), "0");
+  t.match(rig.log.at(-1), {
+    event: "usb.refused",
+    result: "refused",
+    detail: { port: "1-2", device: "0951:1666", serial: STICK.serial, interfaces: "03:01:01 08:06:50" },
+  });
+  kernel.plug("1-3", STICK);
+  await wait("it is recorded", () => usb().length === 2);
+  t.equal(kernel.read("1-3/authorized"), "1");
+  t.match(rig.log.at(-1), { event: "usb.allowed", result: "ok", detail: { port: "1-3" } });
+  for (let n = 0; n < 10; n++) await wait("time goes by", () => true);
+  t.same(usb(), ["usb.refused", "usb.allowed"], "each once");
+  writeFileSync(join(kernel.root, "sys/bus/usb/devices/1-2/authorized"), "1\n"); // somebody with root does
+  await wait("it is put back", () => rig.events().includes("lockdown.restored"));
+  t.equal(kernel.read("1-2/authorized"), "0");
+  t.match(await lockdown.verbs["lockdown.read"]({}), { usb: [/^1-2 shut out: no rule/u, /^1-3 works: allowed/u] });
+  t.same(rig.faults, []);
+});
