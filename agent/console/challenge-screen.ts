@@ -49,10 +49,7 @@ export function unjudgedText(code: FaultCode): string {
 
 /** Faults that say: this answer, no. `retry`: the same challenge may still be answered. */
 const REFUSALS: Readonly<Partial<Record<FaultCode, { readonly retry: boolean; readonly text: (nowMs: number) => string }>>> = {
-  "order.invalid": {
-    retry: true,
-    text: () => "that is no answer.\nAn answer is one line without blanks: KEYID.SECONDS.SIGNATURE.",
-  },
+  "order.invalid": { retry: false, text: () => "what it is about has changed since you asked." },
   "order.bad-signature": {
     retry: true,
     text: () =>
@@ -78,6 +75,12 @@ export function refusalOf(code: FaultCode, nowMs: number): Refusal | undefined {
   const known = REFUSALS[code];
   return known === undefined ? undefined : { text: `${code}: ${known.text(nowMs)}\n`, retry: known.retry };
 }
+
+/** For a line that is no answer at all: nobody but us has seen it. */
+export const NO_ANSWER: Refusal = {
+  text: "order.invalid: that is no answer.\nAn answer is one line without blanks: KEYID.SECONDS.SIGNATURE.\n",
+  retry: true,
+};
 
 export function nextAnswerText(waitMs: number): string {
   return `The next answer is taken in ${seconds(waitMs)}; ^C gives up.\n`;

@@ -12,7 +12,9 @@ import {
   namelessText,
   newChallengeText,
   nextAnswerText,
+  NO_ANSWER,
   noAnswerYetText,
+  type Refusal,
   refusalOf,
   tooEarlyText,
   tooManyChallengesText,
@@ -90,13 +92,19 @@ export function createOrdering({ orders, gate, clock, host, print, printFault, p
     return purpose.kind === "login" ? print(unjudgedText(fault.code)) : printFault(fault);
   }
 
-  /** [CON-5] A verdict counts; what is none costs nothing, but ends the challenge: who knows whether it was used. */
-  async function refuse({ command, purpose }: Pending, fault: FaultReport): Promise<void> {
-    const refusal = refusalOf(fault.code, clock.nowMs());
-    if (refusal === undefined || !refusal.retry) pending = undefined;
-    if (refusal === undefined) return unjudged(purpose, fault);
+  /** [CON-5] The next answer has to wait. */
+  async function refuse({ command }: Pending, refusal: Refusal): Promise<void> {
     gate.refused();
+    if (!refusal.retry) pending = undefined;
     await print(refusal.text + (refusal.retry ? nextAnswerText(gate.waitMs()) : newChallengeText(command.words)));
+  }
+
+  /** What is no verdict on the answer costs nothing, but ends the challenge: who knows whether it was used. */
+  function failed(now: Pending, fault: FaultReport): Promise<void> {
+    const refusal = refusalOf(fault.code, clock.nowMs());
+    if (refusal !== undefined) return refuse(now, refusal);
+    pending = undefined;
+    return unjudged(now.purpose, fault);
   }
 
   async function submit({ purpose, command }: Pending, envelope: OrderEnvelope): Promise<ConsoleLogin | FaultReport | undefined> {
@@ -120,12 +128,12 @@ export function createOrdering({ orders, gate, clock, host, print, printFault, p
         result: "refused",
         detail: { channel: "console", reason: "no answer to the challenge", verb: now.challenge.verb },
       });
-      await refuse(now, envelope);
+      await refuse(now, NO_ANSWER);
       return undefined;
     }
     const done = await orFault(() => submit(now, envelope));
     if (done !== undefined && "code" in done) {
-      await refuse(now, done);
+      await failed(now, done);
       return undefined;
     }
     pending = undefined;

@@ -1,32 +1,36 @@
-// The warden's judge of orders without the warden: really verifies, by the rules of [OPS-9], over a clock and a list of operators that a test holds.
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+// The warden's real judge of orders as the console meets it, over a clock and a roster that a test holds; and people with keys.
+import { generateKeyPairSync } from "node:crypto";
 import type { Orders } from "../../agent/console/index.ts";
 import { Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock } from "../../hal/ports.ts";
-import { answerText, openOrder, orderKeyId, type OrderVerb, parseChallenge } from "../../warden/orders/format/index.ts";
-import type { Role } from "../../warden/roster/format.ts";
-
-const NONCE_MS_MAX = 900_000;
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import { answerText, orderKey, orderKeyId, type OrderVerb, parseChallenge } from "../../warden/orders/format/index.ts";
+import { openOrders } from "../../warden/orders/index.ts";
+import { parseRoster, type Role } from "../../warden/roster/format.ts";
 
 /** A person with a key, as on a laptop. */
 export interface Operator {
   readonly id: string;
   readonly roles: readonly Role[];
   readonly keyid: string;
-  readonly publicKey: KeyObject;
+  /** As a roster has it. */
+  readonly key: string;
   /** What `sallyport-hub answer CHALLENGE --key FILE` prints. */
   answer(challenge: string, options?: { readonly notAfterS?: number }): string;
 }
 
 export function operator(id: string, ...roles: readonly Role[]): Operator {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  const keyid = orderKeyId(createPublicKey(publicKey.export({ format: "pem", type: "spki" })));
+  const key = publicKey.export({ format: "der", type: "spki" }).toString("base64");
+  const known = orderKey(key);
+  if (known === undefined) throw new Fault("assert.broken", "an Ed25519 key is a key for orders");
+  const keyid = orderKeyId(known);
   return {
     id,
     roles,
     keyid,
-    publicKey,
+    key,
     answer: (challenge, { notAfterS = 4_000_000_000 } = {}) =>
       answerText(parseChallenge(challenge), privateKey, keyid, notAfterS),
   };
@@ -43,67 +47,59 @@ export const NO_ORDERS: Orders = {
 };
 
 export interface OrderDesk extends Orders {
+  /** What the warden recorded. */
+  readonly entries: readonly AuditEntry[];
   /** Verbs of the orders that were taken, in order. */
-  readonly taken: readonly OrderVerb[];
+  taken(): readonly unknown[];
   /** Fault codes of those that were refused. */
-  readonly refused: readonly string[];
+  refused(): readonly unknown[];
   /** The socket is dead until it is called with false. */
   away(isAway: boolean): void;
+  /** What an order would be about from now on. */
+  plan(hash: string | undefined): void;
 }
 
-const RIGHTS: Readonly<Partial<Record<OrderVerb, readonly Role[]>>> = {
-  "console.login": ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
-  "system.reboot": ["technician", "maintainer", "owner"],
-};
-
-export function orderDesk(deviceId: string, clock: Clock, operators: readonly Operator[]): OrderDesk {
-  const nonces = new Map<string, { readonly verb: OrderVerb; readonly madeAtMs: number }>();
-  const taken: OrderVerb[] = [];
-  const refused: string[] = [];
-  let isAway = false;
-
-  const present = (): void => {
-    if (isAway) throw new Fault("protocol.closed", "connect to the warden: no such file: /run/sallyport-warden/warden.sock");
+export function orderDesk(deviceId: DeviceId, clock: Clock, operators: readonly Operator[]): OrderDesk {
+  const entries: AuditEntry[] = [];
+  const state: { away: boolean; plan: string | undefined } = { away: false, plan: undefined };
+  const roster = parseRoster(
+    Buffer.from(JSON.stringify({ v: 1, operators: operators.map(({ id, roles, key }) => ({ id, roles, keys: [key] })) })),
+  );
+  const none = async (): Promise<never> => {
+    throw new Fault("lockdown.not-pending", "no policy is being tried");
   };
-
-  function judge(verb: OrderVerb, encoded: string): Operator {
-    parseJson(encoded, 8192, "order");
-    const { order, keyid } = openOrder(encoded, new Map(operators.map((one) => [one.keyid, one.publicKey])));
-    const who = operators.find((one) => one.keyid === keyid);
-    const nonce = nonces.get(order.nonce);
-    if (order.deviceId !== deviceId || order.verb !== verb)
-      throw new Fault("order.invalid", `an order "${order.verb}" for "${order.deviceId}", asked was "${verb}"`);
-    if (nonce === undefined || nonce.verb !== verb || clock.monotonicMs() - nonce.madeAtMs >= NONCE_MS_MAX)
-      throw new Fault("order.replayed", "this nonce was used, has run out or was not made here");
-    if (clock.nowMs() > Date.parse(order.notAfter)) throw new Fault("order.expired", `the order held until ${order.notAfter}`);
-    if (who === undefined || !who.roles.some((role) => RIGHTS[verb]?.includes(role) === true))
-      throw new Fault("order.denied", `"${who?.id}" with role ${who?.roles.join(", ")} may not order "${verb}"`);
-    nonces.delete(order.nonce);
-    return who;
-  }
-
+  const { verbs } = openOrders({
+    deviceId,
+    clock,
+    clockTrusted: () => true,
+    roster: () => roster,
+    planHash: () => state.plan,
+    executors: { "system.reboot": async () => undefined },
+    lockdown: { trial: () => undefined, confirm: none, revert: none },
+    note: async (entry) => void entries.push(entry),
+  });
+  const present = (): void => {
+    if (state.away) throw new Fault("protocol.closed", "connect to the warden: no such file: /run/sallyport-warden/warden.sock");
+  };
+  const verbsOf = (result: AuditEntry["result"], member: "verb" | "code"): readonly unknown[] =>
+    entries.flatMap((entry) => (entry.result === result ? [entry.detail?.[member]] : []));
   return {
-    taken,
-    refused,
-    away: (gone) => {
-      isAway = gone;
+    entries,
+    taken: () => verbsOf("ok", "verb"),
+    refused: () => verbsOf("refused", "code"),
+    away: (isAway) => {
+      state.away = isAway;
     },
-    async nonce(verb) {
-      present();
-      const nonce = randomBytes(32).toString("hex");
-      nonces.set(nonce, { verb, madeAtMs: clock.monotonicMs() });
-      return { nonce };
+    plan: (hash) => {
+      state.plan = hash;
     },
-    async submit(verb, order) {
+    nonce: async (verb: OrderVerb) => {
       present();
-      try {
-        const { id, roles, keyid } = judge(verb, order);
-        taken.push(verb);
-        return { by: id, roles: [...roles], keyid };
-      } catch (error) {
-        if (error instanceof Fault) refused.push(error.code);
-        throw error;
-      }
+      return verbs["order.nonce"]({ verb });
+    },
+    submit: async (verb: OrderVerb, order: string) => {
+      present();
+      return verbs["order.submit"]({ verb, order });
     },
   };
 }

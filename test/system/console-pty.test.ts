@@ -136,7 +136,7 @@ test(
     await far.sees("for a new session.\r\n");
     await far.close();
     await console.stop();
-    t.same([orders.taken, orders.refused], [["console.login", "system.reboot"], ["order.bad-signature"]]);
+    t.same([orders.taken(), orders.refused()], [["console.login", "system.reboot"], ["order.bad-signature"]]);
     t.match(entries, [
       { event: "console.opened" },
       { event: "console.closed", principal: "alice", detail: { reason: "logout" } },

@@ -101,7 +101,7 @@ test("a trail that takes no records closes no console: it is a trouble", async (
   const { console } = start([cable], () => Promise.reject(new Fault("audit.full", "the trail is full")));
   const far = await cable.host.open();
   await far.write(Buffer.from("help\r"));
-  t.match(await reader(far)("again\r\ngw-0042> "), "this list");
+  t.match(await reader(far)("logged in.\r\ngw-0042> "), "this list");
   t.match(console.troubles(), [{ code: "audit.full" }]);
   await console.stop();
 });

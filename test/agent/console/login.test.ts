@@ -15,6 +15,7 @@ const alice = operator("alice", "technician");
 const maria = operator("maria", "maintainer");
 const audra = operator("audra", "auditor");
 const guest = operator("gus", "guest");
+const PLAN = `sha256:${"ab".repeat(32)}`;
 const stranger = operator("mallory", "owner");
 
 /** A console with a person at it. `plug` puts a new cable in; `type` answers what is printed up to the next prompt, or up to the silence. */
@@ -110,7 +111,7 @@ test("[CON-4] login shows a challenge with the command to run, takes its answer,
   );
   t.match(await at.type("login\r"), "Logged in as alice, technician. Type");
   t.match(at.asked.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
-  t.same(at.desk.taken, ["console.login"]);
+  t.same(at.desk.taken(), ["console.login"]);
   t.equal(await at.type("logout\r"), "logout\nalice is logged out. Press Enter for a new session.\n");
   t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "logout" } });
   await at.type("\r");
@@ -145,14 +146,15 @@ test("[CON-4] [CON-5] wrong, foreign, replayed, misused and late answers: each r
     t.match(refused, message, what);
     t.match(refused, `\nThe next answer is taken in ${waitS} s; ^C gives up.\nanswer> `, what);
     await at.clock.advance(waitS * 1000 - 1);
-    const submitted = at.desk.refused.length;
+    const submitted = at.desk.refused().length;
     t.match(await at.type(`${alice.answer(now)}\r`), "Not looked at: too early", `${what}: a right one, too early`);
-    t.equal(at.desk.refused.length, submitted);
+    t.equal(at.desk.refused().length, submitted);
     await at.clock.advance(1);
     waitS = Math.min(waitS * 2, 60);
   }
   t.equal(waitS, 60);
-  t.same(at.desk.taken, ["console.login"], "the first only");
+  t.same(at.desk.taken(), ["console.login"], "the first only");
+  t.equal(at.desk.refused().length, 8, "the warden recorded what it refused");
   const told = at.entries.filter(({ event }) => event === "input.refused");
   t.match(told, [{ principal: "console", detail: { reason: "no answer to the challenge", verb: "console.login" } }, {}]);
   t.equal(told.length, 2, "what the warden never saw is recorded here");
@@ -186,7 +188,7 @@ test("[CON-4] an answer after 15 minutes is refused, and a new challenge has to 
   await at.clock.advance(8 * MINUTE_MS);
   const refused = await at.type(`${alice.answer(challenge)}\r`);
   t.match(refused, /order\.replayed: .*too old\.\nType "login" for a new challenge\.\ngw-0042> $/u);
-  t.match(at.desk.taken, []);
+  t.match(at.desk.taken(), []);
 });
 
 test("[CON-1] [CON-4] at the answer prompt: CR LF, pasted brackets and blanks, 10,000 characters, garbage, an empty line, ^C", async (t) => {
@@ -213,7 +215,7 @@ test("[CON-4] a hang-up in the middle of a login ends it: the next one is a gues
   const challenge = await at.challenge("login");
   await at.plug();
   t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "');
-  t.same(at.desk.taken, []);
+  t.same(at.desk.taken(), []);
   t.match(await at.login(), "Logged in as alice");
   await at.plug();
   t.match(at.entries.at(-2), { event: "console.closed", principal: "alice", detail: { reason: "hang-up" } });
@@ -250,8 +252,22 @@ test("[CON-4] [OPS-4] who is logged in may do what the role may; an order counts
   t.match(await at.type(`${audra.answer(challenge)}\r`), "order.denied");
   await at.clock.advance(1000);
   t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device starts anew now\.\nalice on gw-0042> $/u);
-  t.same(at.desk.taken, ["console.login", "console.login", "system.reboot"]);
+  t.same(at.desk.taken(), ["console.login", "console.login", "system.reboot"]);
   t.match(at.asked.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
+});
+
+test("[CON-4] [OPS-9] an order about what has changed meanwhile is refused, and the challenge with it", async (t) => {
+  const at = atTheCable(t);
+  await at.login();
+  at.desk.plan(PLAN);
+  const challenge = await at.challenge("reboot");
+  t.match(challenge, new RegExp(`/${PLAN}$`, "u"));
+  at.desk.plan(PLAN.replaceAll("ab", "cd"));
+  t.match(
+    await at.type(`${alice.answer(challenge)}\r`),
+    /order\.invalid: .* has changed.*\nType "reboot" for a new challenge\.\nalice on/u,
+  );
+  t.match(await at.type("lockdown confirm\r"), "lockdown.not-pending: no order");
 });
 
 test("[CON-4] after 5 minutes without a key nobody is logged in; bytes that are no keys keep nobody in; an open challenge is waited for longer", async (t) => {
