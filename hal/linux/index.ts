@@ -1,11 +1,15 @@
 // The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
 // The serial port has a door of its own (serial/index.ts): it brings a native add-on that only the agent carries.
+export { startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
-export { linuxCourier, linuxCourierDrop } from "./courier/index.ts";
+export { lateCourier, linuxCourier, linuxCourierDrop } from "./courier/index.ts";
 export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
+export { linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock/index.ts";
+export { linuxNetwork } from "./network/index.ts";
+export { linuxPower, linuxUptime } from "./power/index.ts";
 export { runProgram } from "./process/index.ts";
 export { journal, reasonOf, requiredConfigFile, runMain } from "./program/index.ts";
 export { listenUnix } from "./socket/index.ts";
@@ -19,4 +23,5 @@ export {
   tpmKeyStore,
   type TpmProvider,
 } from "./tpm/index.ts";
+export { linuxUsbTree } from "./usb/index.ts";
 export { linuxVitals } from "./vitals/index.ts";

@@ -1,0 +1,1 @@
+export { type ChildOptions, startChild } from "./child.ts";

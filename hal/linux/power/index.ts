@@ -1,0 +1,2 @@
+export { linuxPower } from "./power.ts";
+export { linuxUptime } from "./uptime.ts";
