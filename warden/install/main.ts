@@ -1,0 +1,34 @@
+// sallyport-install: started by the warden for one job, which comes over standard input. Writes a slot and ends.
+import { asFault, type Fault } from "../../hal/fault.ts";
+import { fileSlots, journal, linuxClock, linuxCourier } from "../../hal/linux/index.ts";
+import { IMAGE_BYTES_MAX } from "../../ota/index/format/index.ts";
+import type { InstallNews } from "./format.ts";
+import { install, installerPlaces, readOrders } from "./index.ts";
+
+const NAME = "sallyport-install";
+const EXIT_FAULT = 1;
+const EXIT_USAGE = 2;
+
+const say = journal(NAME);
+
+function tell(news: InstallNews): void {
+  process.stdout.write(`${JSON.stringify(news)}\n`);
+}
+
+function failed(fault: Fault): void {
+  say(`${fault.code}: ${fault.message}`);
+  process.exitCode = fault.code === "usage.invalid" ? EXIT_USAGE : EXIT_FAULT;
+  tell({ said: "fault", code: fault.code, message: fault.message.slice(0, 2048).toWellFormed() });
+}
+
+process.stdout.on("error", () => undefined); // nobody listens any more: the end of our input says so too
+try {
+  const { root, slots: directory, courier: courierDirectory } = installerPlaces(process.argv.slice(2));
+  await using courier = await linuxCourier(courierDirectory);
+  const orders = readOrders(process.stdin);
+  const slots = fileSlots({ directory, root, partBytesMax: IMAGE_BYTES_MAX });
+  await install({ slots, courier, clock: linuxClock(), next: () => orders.next(), say: tell, signal: orders.signal });
+} catch (error) {
+  failed(asFault(error, "assert.broken", "install"));
+}
+process.stdin.destroy(); // else the open pipe keeps this process alive
