@@ -22,22 +22,26 @@ export interface Doors {
   stop(): Promise<void>;
 }
 
-export interface Side {
+export interface Side extends Watcher {
   /** On the cables eth0 and eth1. */
   readonly ipv4: readonly [string, string];
   readonly ipv6: readonly [string, string];
   /** A second address outside on eth0. */
   readonly alias4: string;
+  /** One ping (RFC 792, RFC 4443), by socat: it needs no program that a small machine lacks. */
+  ping(host: string): boolean;
+}
+
+export interface Watcher {
   /** Echoes TCP and UDP on every address. */
   listen(port: number): Promise<void>;
   tcp(host: string, port: number): Promise<Outcome>;
   udp(host: string, port: number): Promise<Outcome>;
   /** A connection that is kept. @returns whether it still carries something, asked again and again. */
   hold(host: string, port: number): Promise<() => Promise<Outcome>>;
-  /** One ping (RFC 792, RFC 4443), by socat: it needs no program that a small machine lacks. */
-  ping(host: string): boolean;
 }
 
+const CHILD = fileURLToPath(new URL("doors-child.ts", import.meta.url));
 const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 const ADDRESSES = {
   device: { ipv4: ["198.18.7.2", "198.18.8.2"], ipv6: ["fd5a:7::2", "fd5a:8::2"], alias4: "198.18.7.4" },
@@ -156,11 +160,17 @@ async function carries({ device, outside }: Pick<Doors, "device" | "outside">): 
 }
 
 function watch([command, ...before]: Words, name: string): RunningProgram {
-  const child = fileURLToPath(new URL("doors-child.ts", import.meta.url));
-  return startProgram({ name, command, args: [...before, process.execPath, child], input: true });
+  return startProgram({ name, command, args: [...before, process.execPath, CHILD], input: true });
 }
 
-function side(program: RunningProgram, prefix: Words, name: "device" | "outside"): Side {
+/** Somebody on one side of a wall that was built elsewhere. @param prefix words before a command on that side; none: this machine. */
+export async function startWatcher(prefix: readonly string[], name: string): Promise<Watcher & { stop(): Promise<void> }> {
+  const program = startProgram({ name, command: "/usr/bin/env", args: [...prefix, process.execPath, CHILD], input: true });
+  await program.line(/^ready here$/u);
+  return { ...watcher(program), stop: async () => void (await program.stop()) };
+}
+
+function watcher(program: RunningProgram): Watcher {
   let asked = 0;
   const ask = async (words: string): Promise<{ readonly id: string; readonly outcome: Outcome }> => {
     const id = `q${(asked += 1)}`;
@@ -169,7 +179,6 @@ function side(program: RunningProgram, prefix: Words, name: "device" | "outside"
     return { id, outcome: line.slice(id.length + 1) };
   };
   return {
-    ...ADDRESSES[name],
     listen: async (port) => void (await ask(`listen ${port}`)),
     tcp: async (host, port) => (await ask(`tcp ${host} ${port}`)).outcome,
     udp: async (host, port) => (await ask(`udp ${host} ${port}`)).outcome,
@@ -178,6 +187,13 @@ function side(program: RunningProgram, prefix: Words, name: "device" | "outside"
       if (outcome !== "open") throw new Fault("assert.broken", `hold a connection to ${host} port ${port}: ${outcome}`);
       return async () => (await ask(`poke ${id}`)).outcome;
     },
+  };
+}
+
+function side(program: RunningProgram, prefix: Words, name: "device" | "outside"): Side {
+  return {
+    ...ADDRESSES[name],
+    ...watcher(program),
     ping: (host) => {
       const ipv6 = host.includes(":");
       const [program, ...args] = [

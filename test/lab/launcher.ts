@@ -2,9 +2,10 @@
 // the agent (neither starts the other), starts them again when they end, and reboots when it is asked to. Beside them runs the timer that leaves a system on trial
 // which nobody committed: a shell, because it must work where Node does not. [OTA-34] [OTA-35]
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, existsSync, openSync, writeSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Fault } from "../../hal/fault.ts";
 import { decodeBootPlan, type SlotName } from "../../hal/slots/format.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
 import { HARDWARE } from "./board.ts";
@@ -28,6 +29,8 @@ export interface Launcher {
   /** Boots the board and starts the warden; the agent too, unless it is to be started later. */
   powerOn(programs?: "all" | "warden"): Promise<void>;
   startAgent(): void;
+  /** As this boot started it first. @throws Fault `process.failed` while the board is off. */
+  warden(): RunningProgram;
   /** Waits for boot number `count`, from 1. @throws Fault `process.timeout`. */
   booted(count: number, timeoutMs?: number): Promise<Boot>;
   stop(): Promise<void>;
@@ -84,6 +87,10 @@ export function createLauncher(rig: Rig, { timerS = 600 }: LauncherOptions = {})
     boots,
     powerOn: (programs = "all") => bootUp(programs, undefined),
     startAgent: () => running?.startAgent(),
+    warden: () => {
+      if (running === undefined) throw new Fault("process.failed", "ask for the warden: the board is off");
+      return running.warden;
+    },
     booted: (count, timeoutMs = 30_000) =>
       eventually(
         `boot ${count} of the board`,
@@ -103,6 +110,7 @@ export function createLauncher(rig: Rig, { timerS = 600 }: LauncherOptions = {})
 }
 
 interface Running {
+  readonly warden: RunningProgram;
   /** The warden listens, or has ended. */
   readonly wardenSettled: Promise<unknown>;
   startAgent(): void;
@@ -110,12 +118,12 @@ interface Running {
 }
 
 function runSystem(rig: Rig, system: SystemHeader, timerS: number | undefined): Running {
-  const up = startUptime(rig.board.root);
   const timer = timerS === undefined ? undefined : startTimer(rig.board.root, timerS);
   const broken = ["/bin/false"];
   const warden = keepRunning(() => rig.launchWarden(system.warden === "broken" ? broken : undefined));
   let agent: Kept | undefined;
   return {
+    warden: warden.first,
     wardenSettled: warden.first.line(/listening|serving|ready/iu).catch(() => undefined),
     startAgent: () => {
       agent ??= keepRunning(() => rig.launchAgent(system.agent === "broken" ? broken : undefined));
@@ -125,7 +133,6 @@ function runSystem(rig: Rig, system: SystemHeader, timerS: number | undefined): 
       killGroup(timer);
       await agent?.stop();
       await warden.stop();
-      clearInterval(up);
     },
   };
 }
@@ -172,20 +179,6 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 function forgetKernelState({ board, namespace }: Rig): void {
   board.usb.powerOn();
   if (namespace !== undefined) spawnSync("ip", ["netns", "exec", namespace, "nft", "delete", "table", "inet", "sallyport"]);
-}
-
-/** Keeps proc/uptime going, from 0. One write in place: a reader never finds it empty. */
-function startUptime(root: string): NodeJS.Timeout {
-  const path = join(root, "proc/uptime");
-  const began = performance.now();
-  const tick = (): void => {
-    const file = openSync(path, "r+");
-    const seconds = ((performance.now() - began) / 1000).toFixed(2).padStart(9, "0");
-    writeSync(file, `${seconds} ${seconds}\n`, 0);
-    closeSync(file);
-  };
-  tick();
-  return setInterval(tick, LOOK_EVERY_MS * 2);
 }
 
 function startTimer(root: string, seconds: number): ChildProcess {

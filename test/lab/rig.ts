@@ -1,5 +1,6 @@
 // A whole small world for demo, bench and system tests: the hub as a server, a board, its warden and agent, all as processes of their own from the bundles.
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chmod, chown, copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,9 +9,9 @@ import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
-import { operationAnswerSchema } from "../../agent/operations/format.ts";
+import { askLocal } from "../../agent/local/index.ts";
+import { operationAnswerSchema, type OperationName } from "../../agent/operations/format.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
-import { agentConfigSchema } from "../../agent/config.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
 import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "./needs.ts";
@@ -82,6 +83,12 @@ export interface Rig {
   check(name: "agent" | "warden"): { readonly code: number | null; readonly stdout: string; readonly stderr: string };
   /** The agent's status through its local socket. */
   status(): Promise<Snapshot>;
+  /** Asks the agent through its local socket, as local root. @throws Fault: the one it answers with. */
+  ask<const S extends v.GenericSchema>(
+    operation: OperationName,
+    schema: S,
+    args?: Readonly<Record<string, unknown>>,
+  ): Promise<v.InferOutput<S>>;
   /** Waits until the hub has a request of this board, approves it, and @returns its id and fingerprint. */
   approve(): Promise<{ readonly id: string; readonly fingerprint: string }>;
   /** Stops everything and removes the directory. */
@@ -92,6 +99,8 @@ export const DEFAULT_MAC = "00:1b:21:3a:4f:58";
 /** As docs/operations.md says to start them: V8's young generation otherwise grows with every burst of messages and never shrinks. */
 const NODE_FLAGS = ["--max-semi-space-size=4"];
 const HUB_NAME = "hub.sallyport.test";
+/** Commands of the hub that need no hub. */
+const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
 /** Makes the directories and configurations and initialises the hub; starts nothing yet. */
 export async function buildRig(options: RigOptions = {}): Promise<Rig> {
@@ -184,7 +193,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       localSocket: join(board.agentRun, "root.sock"),
       anchors: anchorsFile,
       enrolment: { connectTo: { host: address, port: ports.est } },
-      ...("courier" in agentConfigSchema.entries && { courier, trustRoot: join(board.etc, "root.json") }),
+      courier,
+      trustRoot: join(board.etc, "root.json"),
       ...(provider !== undefined && { key: { protection: "auto", tpm: { tcti: options.tpm, ...provider } } }),
       ...settings.over.agentConfig,
       tunnel: { connectTo: { host: address, port: ports.mqtt }, ...memberOf(settings.over.agentConfig, "tunnel") },
@@ -263,7 +273,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       settings.over = over;
       await writeConfigs();
     },
-    hubCommand: (...args) => hubCommand(...args, "--state", hubState),
+    hubCommand: (...args) => hubCommand(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", hubState])),
     command: (...args) =>
       run("sallyport", args[1] === "verify" ? args : ["--socket", join(board.agentRun, "root.sock"), ...args]),
     check: (name) => run(`sallyport-${name}`, ["--check-config", "--config", join(board.etc, `${name}.json`)]),
@@ -273,6 +283,12 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       const answer = parseJson(stdout, 262_144, "status");
       const whole = v.safeParse(operationAnswerSchema, answer);
       return check(snapshotSchema, whole.success && "result" in whole.output ? whole.output.result : answer, "status");
+    },
+    async ask(operation, schema, args = {}) {
+      const id = randomUUID();
+      const answer = await askLocal(join(board.agentRun, "root.sock"), { v: 1, id, operation, args });
+      if ("fault" in answer) throw new Fault("process.failed", `${operation}: ${answer.fault.code}: ${answer.fault.message}`);
+      return check(schema, answer.result, operation);
     },
     async approve() {
       const request = await eventually("an enrolment request at the hub", async () =>

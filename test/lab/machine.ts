@@ -1,0 +1,63 @@
+// A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
+import type { Test } from "tap";
+import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
+import { type AuditRecord, auditRecordSchema } from "../../warden/audit/format/index.ts";
+import * as v from "valibot";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { createLauncher, type Launcher, type LauncherOptions } from "./launcher.ts";
+import { eventually } from "./process.ts";
+import { buildRig, type Rig, type RigOptions } from "./rig.ts";
+
+export interface Machine {
+  readonly rig: Rig;
+  readonly launcher: Launcher;
+  readonly id: string;
+  /** Everything the hub holds of the device's trail, oldest first. */
+  readonly trail: () => Promise<readonly AuditRecord[]>;
+  /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
+  readonly statusWhen: (what: string, wanted: (status: Snapshot) => boolean, timeoutMs?: number) => Promise<Snapshot>;
+  /** Signs what was added at the desk, and publishes it at the hub. */
+  readonly publish: () => Promise<void>;
+}
+
+const shownSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema });
+
+export async function connectedMachine(
+  t: Pick<Test, "teardown">,
+  options: RigOptions = {},
+  launching: LauncherOptions = {},
+): Promise<Machine> {
+  const rig = await buildRig(options);
+  t.teardown(() => rig.stop());
+  await rig.startHub();
+  const launcher = createLauncher(rig, launching);
+  t.teardown(() => launcher.stop());
+  await launcher.powerOn();
+  const { id } = await rig.approve();
+  const machine: Machine = {
+    rig,
+    launcher,
+    id,
+    trail: async () => {
+      const lines = (await rig.hubCommand("audit", "show", id, "-n", "1000", "--json")).split("\n").filter((line) => line !== "");
+      return lines.map((line) => check(shownSchema, parseJson(line, 65_536, "record"), "record").record);
+    },
+    statusWhen: (what, wanted, timeoutMs = 30_000) =>
+      eventually(
+        what,
+        async () => {
+          const status = await rig.ask("status", snapshotSchema);
+          return wanted(status) ? status : undefined;
+        },
+        timeoutMs,
+        100,
+      ),
+    publish: async () => {
+      await rig.release.sign();
+      await rig.hubCommand("release", "publish", rig.release.directory);
+    },
+  };
+  await machine.statusWhen("the tunnel", ({ life }) => life === "connected");
+  return machine;
+}
