@@ -41,19 +41,19 @@ export interface LockdownParts {
 
 export interface LockdownService {
   readonly verbs: LockdownVerbs;
-  state(): LockdownState;
+  state(this: void): LockdownState;
   /** Of the policy that is being tried: what an order has to name. */
-  planHash(): string | undefined;
-  trial(): Trial | undefined;
+  planHash(this: void): string | undefined;
+  trial(this: void): Trial | undefined;
   /** @returns the id of the key that signed. @throws as {@link Lockdown.confirm}. */
-  confirm(order: Uint8Array | string): Promise<string>;
+  confirm(this: void, order: Uint8Array | string): Promise<string>;
   /** @returns and throws as {@link Lockdown.revert}. */
-  revert(order: Uint8Array | string): Promise<string>;
+  revert(this: void, order: Uint8Array | string): Promise<string>;
   /** [OTA-43] Whether what should be in force is. Never failed for good: what can't be put in force is tried again, and the trial of a system has its own end. */
-  healthy(): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
+  healthy(this: void): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
   /** Takes back what nobody confirmed; what was confirmed stays in force. */
-  stop(): Promise<void>;
-  troubles(): readonly Fault[];
+  stop(this: void): Promise<void>;
+  troubles(this: void): readonly Fault[];
 }
 
 /** Resolves when the doors are shut that should be: to be awaited before the network comes up. */
