@@ -1,9 +1,10 @@
 // The captured agent: a hostile peer on the real socket of a real warden. Whatever it says, the clock, the birth record and the log stay what they were, and the
 // warden still answers. It grows with every verb: a verb without an attack does not compile, and does not pass.
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type Test } from "tap";
+import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import {
   AUDIT_EVENTS,
@@ -19,10 +20,12 @@ import {
   verifierOf,
 } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
+import { orderKeyId, orderSchema, type OrderVerb, orderVerbSchema, signOrder } from "../../warden/orders/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
 import { APPENDED_BYTES_BURST_MAX, REFUSALS_RECORDED_BURST_MAX } from "../../warden/protocol/limits.ts";
 import { CONNECTIONS_MAX } from "../../warden/socket/limits.ts";
 import { hubTime, makeSigner } from "../lab/hub-voice.ts";
+import { policyBytes } from "../lab/lockdown.ts";
 import { type LabWarden, labWarden, verifiedLog } from "../lab/warden.ts";
 import { type HostilePeer, hostilePeer } from "../lab/warden-socket.ts";
 
@@ -257,12 +260,124 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
     await refused("time.set", { ...answer, force: true }, /protocol\.invalid/u);
   },
 
-  "trust.refresh": async () => undefined,
-  "lockdown.read": async () => undefined,
-  "lockdown.preview": async () => undefined,
-  "lockdown.propose": async () => undefined,
-  "order.nonce": async () => undefined,
-  "order.submit": async () => undefined,
+  "trust.refresh": async ({ t, peer, refused }) => {
+    for (const args of [
+      {},
+      { absent: "metadata/2.root.json" },
+      { absent: ["../../etc/shadow"] },
+      { absent: ["/etc/shadow"] },
+      { absent: ["metadata/../../keys"] },
+      { absent: ["metadata//timestamp.json"] },
+      { absent: ["metadata/%2e%2e/root.json"] },
+      { absent: ["metadata/2.root.json\n"] },
+      { absent: ["a".repeat(257)] },
+      { absent: Array.from({ length: 17 }, () => "a") },
+      { absent: [], path: "/etc/shadow" },
+      { absent: [], root: "AAAA" },
+    ])
+      await refused("trust.refresh", args, /protocol\.invalid/u);
+    const everything = ["metadata/2.root.json", "metadata/timestamp.json"];
+    for (const absent of [[], everything, ["metadata/2.root.json"], everything]) {
+      const answer = JSON.stringify(await peer.ask("trust.refresh", { absent }));
+      t.match(answer, /"fault"|"wanted"/u, "nothing is current because an agent says what there is not");
+    }
+  },
+  "lockdown.read": async ({ t, peer, refused }) => {
+    await refused("lockdown.read", { of: "/etc/shadow" }, /protocol\.invalid/u);
+    await refused("lockdown.read", { policy: "" }, /protocol\.invalid/u);
+    const answer = await peer.ask("lockdown.read", {});
+    t.match(answer, { result: { state: { at: "base" }, open: Array, usb: Array } });
+    t.notMatch(JSON.stringify(answer), /nonce|private|secret/iu, "no nonce where nothing is on trial, no secret ever");
+  },
+
+  "lockdown.preview": async ({ t, peer, refused }) => {
+    const lockdown = async (): Promise<string> => JSON.stringify(await peer.ask("lockdown.read", {})).replace(/"id":\d+/u, "");
+    const before = await lockdown();
+    const base64 = (text: string): string => Buffer.from(text).toString("base64");
+    for (const args of [
+      {},
+      { policy: "/etc/shadow" },
+      { policy: { mode: "shut" } },
+      { policy: "A".repeat(60_000) },
+      { policy: base64("{}"), counter: 9 },
+      { policy: base64("{}"), apply: true },
+    ])
+      await refused("lockdown.preview", args, /protocol\.invalid/u);
+    for (const text of ["", "no policy", "{}", '{"v":1,"mode":"open"}', "[".repeat(20_000)])
+      await refused("lockdown.preview", { policy: base64(text) }, /lockdown\.invalid/u);
+    const wideOpen = Buffer.from(policyBytes({ mode: "enforce", confirmWithinS: 600 })).toString("base64");
+    t.match(await peer.ask("lockdown.preview", { policy: wideOpen }), { result: { planHash: /^sha256:/u } });
+    t.equal(await lockdown(), before, "what was looked at is not what is in force");
+    for (let n = 0; n < 20; n++) await peer.ask("lockdown.preview", { policy: wideOpen });
+    await refused("lockdown.preview", { policy: wideOpen }, /protocol\.rate-limited/u);
+    t.equal(await lockdown(), before, "nor after a flood");
+  },
+
+  "lockdown.propose": async ({ t, lab, peer, refused }) => {
+    const lockdown = async (): Promise<string> => JSON.stringify(await peer.ask("lockdown.read", {})).replace(/"id":\d+/u, "");
+    const before = await lockdown();
+    const policy = Buffer.from(policyBytes()).toString("base64");
+    for (const args of [{ policy }, { policy, counter: 9 }, { counter: 9 }, { target: "policy/mine.json" }, { force: true }])
+      await refused("lockdown.propose", args, /protocol\.invalid/u);
+    for (let n = 0; n < 12; n++) await refused("lockdown.propose", {}, /lockdown\.unchanged/u);
+    t.equal(await lockdown(), before, "nothing is on trial that nobody signed");
+    t.notOk(existsSync(join(lab.board.wardenState, "lockdown/lockdown.json")), "and no intent was recorded");
+  },
+
+  "order.nonce": async ({ t, peer, refused }) => {
+    for (const args of [
+      {},
+      { verb: "shell.run" },
+      { verb: "__proto__" },
+      { verb: ["console.login"] },
+      { verb: "console.login", count: 1_000_000 },
+      { verb: "console.login", deviceId: "GW-0000" },
+      { verb: "console.login", nonce: "5a".repeat(32) },
+    ])
+      await refused("order.nonce", args, /protocol\.invalid/u);
+    for (const verb of ["system.wipe", "role.grant", "lockdown.open", "lockdown.confirm", "lockdown.revert"])
+      await refused("order.nonce", { verb });
+    const answers: string[] = [];
+    for (let n = 0; n < 40; n++)
+      answers.push(JSON.stringify(await peer.ask("order.nonce", { verb: "console.login" })).replace(/"id":\d+/u, ""));
+    const made = answers.filter((answer) => answer.includes('"nonce"'));
+    t.equal(new Set(made).size, made.length, "never one twice");
+  },
+  "order.submit": async ({ peer, refused }) => {
+    const nonceFor = async (verb: OrderVerb): Promise<string> => {
+      const { result } = v.parse(v.looseObject({ result: v.optional(v.unknown()) }), await peer.ask("order.nonce", { verb }));
+      return isNonce(result) ? result.nonce : "5a".repeat(32);
+    };
+    const mine = generateKeyPairSync("ed25519");
+    const order = (verb: OrderVerb, nonce: string, change: Readonly<Record<string, unknown>> = {}): string => {
+      const notAfter = "2099-01-01T00:00:00.000Z";
+      const parsed = v.parse(orderSchema, { v: 1, deviceId: DEVICE, nonce, verb, notAfter, ...change });
+      return JSON.stringify(signOrder(parsed, mine.privateKey, orderKeyId(mine.publicKey)));
+    };
+    for (const verb of orderVerbSchema.options) {
+      const nonce = await nonceFor(verb);
+      const foreign = order(verb, nonce);
+      await refused("order.submit", { verb, order: foreign });
+      await refused("order.submit", { verb, order: foreign });
+      await refused("order.submit", { verb, order: order(verb, nonce, { deviceId: "GW-0000" }) });
+      await refused("order.submit", { verb, order: order(verb, nonce, { planHash: `sha256:${"ab".repeat(32)}` }) });
+      await refused("order.submit", { verb, order: order("console.login", nonce, { reason: "\u001b[2J" }) });
+      await refused("order.submit", { verb, order: foreign.replace(/"signatures":\[.*\]/u, '"signatures":[]') });
+      await refused("order.submit", { verb, order: "" });
+    }
+    const nonce = await nonceFor("console.login");
+    const login = { verb: "console.login", order: order("console.login", nonce) };
+    for (const args of [
+      {},
+      { order: login.order },
+      { ...login, verb: "shell.run" },
+      { ...login, by: "owner" },
+      { ...login, roles: ["owner"] },
+      { ...login, order: { payload: "" } },
+      { ...login, order: "x".repeat(8193) },
+    ])
+      await refused("order.submit", args, /protocol\.invalid/u);
+  },
   "update.read": async () => undefined,
   "update.begin": async () => undefined,
   "update.write": async () => undefined,
