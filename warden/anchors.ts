@@ -1,10 +1,12 @@
 // The hub's keys as the image gives them: whom to believe about time and witness. [ID-10] [AUD-8]
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/anchors/format.ts";
+import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/anchors/format.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "./audit/format/index.ts";
 
 export interface HubKeys {
+  /** Where the hub is: that stays reachable whatever is shut. [LCK-3] */
+  readonly place: Pick<HubAnchors, "host" | "estPort" | "mqttPort">;
   readonly time: Verifier;
   readonly witness: Verifier;
 }
@@ -13,7 +15,7 @@ export interface HubKeys {
 export function parseHubKeys(bytes: Uint8Array, file: string): HubKeys {
   const anchors = parseConfigFile(hubAnchorsSchema, bytes, HUB_ANCHORS_BYTES_MAX, `hub anchors "${file}"`);
   try {
-    return { time: keyOf(anchors.timeKey, "ed25519"), witness: keyOf(anchors.witnessKey, "cosignature/v1") };
+    return { place: anchors, time: keyOf(anchors.timeKey, "ed25519"), witness: keyOf(anchors.witnessKey, "cosignature/v1") };
   } catch (error) {
     if (error instanceof Fault) throw new Fault("config.invalid", `hub anchors "${file}": ${error.message}`, { cause: error });
     throw error;

@@ -1,5 +1,6 @@
 // The warden's configuration file: every setting, its bounds and its safe default. All faults at once, unknown settings refused.
 import * as v from "valibot";
+import { join } from "node:path";
 import { parseConfigFile } from "../hal/format/config.ts";
 import { portSchema } from "../ota/anchors/format.ts";
 import { parsePrefix } from "./lockdown/format/index.ts";
@@ -93,6 +94,8 @@ const configSchema = v.strictObject({
     }),
     {},
   ),
+  /** Slot images and boot choice, where slots are files. Left out: `slots` below boardRoot. */
+  slots: v.optional(pathSchema),
   /** Where the kernel's view starts: another folder for a simulated board. */
   boardRoot: v.optional(pathSchema, "/"),
   /** An id given at commissioning, one line; from an EEPROM or by the owner. [ID-1] */
@@ -111,7 +114,8 @@ const configSchema = v.strictObject({
 
 type Given = v.InferOutput<typeof configSchema>;
 
-export interface WardenConfig extends Omit<Given, "buildDate" | "lockdown" | "commissionedIdFile"> {
+export interface WardenConfig extends Omit<Given, "buildDate" | "lockdown" | "commissionedIdFile" | "slots"> {
+  readonly slots: string;
   readonly commissionedIdFile: string | undefined;
   readonly buildDateMs: number;
   readonly lockdown: {
@@ -123,7 +127,7 @@ export interface WardenConfig extends Omit<Given, "buildDate" | "lockdown" | "co
 
 /** @throws Fault `config.invalid` naming every setting that is wrong. */
 export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
-  const { buildDate, commissionedIdFile, lockdown, ...rest } = parseConfigFile(
+  const { buildDate, commissionedIdFile, lockdown, slots, ...rest } = parseConfigFile(
     configSchema,
     bytes,
     CONFIG_BYTES_MAX,
@@ -132,6 +136,7 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
   return Object.freeze({
     ...rest,
     commissionedIdFile,
+    slots: slots ?? join(rest.boardRoot, "slots"),
     buildDateMs: Date.parse(buildDate),
     lockdown: Object.freeze({
       firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"),

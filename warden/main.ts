@@ -1,12 +1,21 @@
 // sallyport-warden: reads its configuration, takes the state lock, opens the warden and its socket, serves until told to stop.
 import { createHash } from "node:crypto";
 import { Fault } from "../hal/fault.ts";
+import { parseConfigFile } from "../hal/format/config.ts";
 import {
+  fileBootChoice,
+  fileSlots,
   journal,
+  lateCourier,
   linuxAppendFiles,
   linuxClock,
   linuxFiles,
+  linuxFirewall,
   linuxHardware,
+  linuxNetwork,
+  linuxPower,
+  linuxUptime,
+  linuxUsbTree,
   linuxVitals,
   listenUnix,
   lockState,
@@ -14,10 +23,19 @@ import {
   requiredConfigFile,
   simulatedClock,
   runMain,
+  startChild,
 } from "../hal/linux/index.ts";
 import { HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
+import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/image/format.ts";
+import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
+import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
+import { INSTALL_LINE_BYTES_MAX } from "./install/format.ts";
+import { installerCommand } from "./install/index.ts";
+import { hubDoors } from "./lockdown/index.ts";
+import { POLICY_BYTES_MAX } from "./lockdown/format/index.ts";
+import type { MachinePorts, MachineSettings } from "./parts.ts";
 import { serveSocket } from "./socket/index.ts";
 import { clockBounds } from "./time/index.ts";
 import { openWarden } from "./warden.ts";
@@ -53,6 +71,59 @@ async function hubKeysIfAny(file: string): Promise<HubKeys | Fault> {
   }
 }
 
+/** What of the image can be read; what can't is a trouble, not an end: a device must be reachable to be mended. */
+async function loadImage(
+  config: WardenConfig,
+): Promise<Pick<MachineSettings, "image" | "trustRoot" | "basePolicy"> & { readonly troubles: readonly Fault[] }> {
+  const troubles: Fault[] = [];
+  const orTrouble = async <T>(work: Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      troubles.push(error);
+      return undefined;
+    }
+  };
+  const file = (path: string, bytesMax: number, what: string, hint: string): Promise<Uint8Array | undefined> =>
+    orTrouble(requiredConfigFile(path, bytesMax, what, hint));
+  const facts = await file(config.image, IMAGE_FACTS_BYTES_MAX, "image facts", "without them no release fits this hardware");
+  return {
+    trustRoot: await file(config.trustRoot, ROOT_BYTES_MAX, "TUF root", "without it nothing new is ever believed"),
+    basePolicy: await file(config.basePolicy, POLICY_BYTES_MAX, "base policy", "without it all is shut but the way to the hub"),
+    image:
+      facts === undefined
+        ? undefined
+        : await orTrouble(
+            (async () => parseConfigFile(imageFactsSchema, facts, IMAGE_FACTS_BYTES_MAX, `image facts "${config.image}"`))(),
+          ),
+    troubles,
+  };
+}
+
+async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
+  const { boardRoot: root, stateDirectory, slots, courier } = config;
+  return {
+    files: {
+      targets: await linuxFiles(`${stateDirectory}/targets`),
+      lockdown: await linuxFiles(`${stateDirectory}/lockdown`),
+      update: await linuxFiles(`${stateDirectory}/update`),
+    },
+    courier: lateCourier(courier),
+    firewall: config.lockdown.firewall === "nft" ? linuxFirewall() : undefined,
+    usb: linuxUsbTree({ root }),
+    network: linuxNetwork({ root }),
+    slots: fileSlots({ directory: slots, root, partBytesMax: IMAGE_BYTES_MAX }),
+    boot: fileBootChoice(await linuxFiles(slots)),
+    power: linuxPower({ root }),
+    installer: () => {
+      const { args, env } = installerCommand(config.update.installer, { root, slots, courier });
+      return startChild(process.execPath, args, { lineBytesMax: INSTALL_LINE_BYTES_MAX, env, complain: say });
+    },
+    uptimeMs: () => linuxUptime(root),
+  };
+}
+
 /** The lock first: whoever does not hold it must not even tidy up. [STA-3] */
 async function live(file: string, stop: AbortSignal): Promise<void> {
   const settings = await load(file);
@@ -69,6 +140,7 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
 async function serveLocked({ config, configHash }: Settings, stop: AbortSignal): Promise<void> {
   const hubKeys = await hubKeysIfAny(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
+  const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : simulatedClock();
   await using auditLog = await linuxAppendFiles(`${config.stateDirectory}/audit`);
   const warden = await openWarden(
@@ -79,6 +151,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       clock,
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),
       vitals: linuxVitals(),
+      machine: await machinePorts(config),
       say,
     },
     {
@@ -88,7 +161,15 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       clockOutlivesUs: config.setClock,
       audit: config.audit,
       configHash,
-      troubles: hubKeys instanceof Fault ? [hubKeys] : [],
+      machine: {
+        ...image,
+        hubDoors: hubKeys instanceof Fault ? config.lockdown.hubDoors : hubDoors(hubKeys.place, config.lockdown.hubDoors),
+        console: config.lockdown.console,
+        approval: config.update.approval,
+        checks: config.update.checks,
+        trialMs: config.update.trialS * 1000,
+      },
+      troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );
   const server = await serveSocket({

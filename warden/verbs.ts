@@ -4,6 +4,7 @@ import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
+import type { Parts } from "./parts.ts";
 import type { BirthBook } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, type WardenResult } from "./protocol/format.ts";
 import { type Allowance, ANSWER_ENVELOPE_BYTES, type Handlers } from "./protocol/index.ts";
@@ -25,7 +26,9 @@ export interface VerbParts {
   readonly troubles: () => readonly Fault[];
   /** Records what the warden did; what the log can't take goes to the journal, the deed stands. */
   readonly note: (entry: AuditEntry) => Promise<void>;
-  readonly verbs: PartVerbs;
+  readonly machine: Pick<Parts, "verbs" | "lockdown" | "update" | "saw">;
+  /** Of the log, when this warden opened it. */
+  readonly sizeAtStart: number;
   /** Sees to it that the trail has the birth. Never throws. */
   readonly tellBirth: (record: BirthRecord) => Promise<void>;
   /** Tells the journal of a failure that stops nothing. */
@@ -47,9 +50,12 @@ type OwnVerb =
   | "time.set";
 
 export function wardenHandlers(parts: VerbParts): Handlers {
-  const { program, bootId, identity, births, log, allowance, time, note, report } = parts;
+  const { program, bootId, identity, births, log, allowance, time, note, report, machine } = parts;
   return {
-    hello: async () => ({ protocol: PROTOCOL_VERSION, program, bootId }),
+    hello: async () => {
+      machine.saw("agent");
+      return { protocol: PROTOCOL_VERSION, program, bootId };
+    },
     "identity.read": async () => {
       const birth = await births.read();
       return { identity, auditKey: log.auditKey, ...(birth === undefined ? {} : { birth }) };
@@ -75,6 +81,8 @@ export function wardenHandlers(parts: VerbParts): Handlers {
       const { witnessedSize: before } = log.head;
       const head = await log.cosigned(checkpoint);
       // only the first: a record of every cosignature would itself want one, for ever
+      // [OTA-43] it has seen what was written in this boot: nobody can have kept that cosignature from before
+      if (head.witnessedSize > parts.sizeAtStart) machine.saw("hub");
       if (before === 0 && head.witnessedSize > 0)
         await note({ event: "audit.witnessed", result: "ok", detail: { size: head.witnessedSize } });
       return log.head;
@@ -84,6 +92,7 @@ export function wardenHandlers(parts: VerbParts): Handlers {
     "time.set": async (response) => {
       const fromMs = parts.clock.nowMs();
       const { stepMs, forgetful } = await time.set(response);
+      machine.saw("hub");
       if (forgetful !== undefined) report(forgetful);
       await note({
         event: "time.set",
@@ -93,11 +102,18 @@ export function wardenHandlers(parts: VerbParts): Handlers {
       });
       return time.state();
     },
-    ...parts.verbs,
+    ...machine.verbs,
   };
 }
 
-async function status({ log, time, vitals, startedMonotonicMs, troubles }: VerbParts): Promise<WardenResult<"status.read">> {
+async function status({
+  log,
+  time,
+  vitals,
+  startedMonotonicMs,
+  troubles,
+  machine,
+}: VerbParts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
   const broken = troubles().map(({ code, message }) => ({ code, message }));
   return {
@@ -106,6 +122,8 @@ async function status({ log, time, vitals, startedMonotonicMs, troubles }: VerbP
     audit: log.head,
     clock: time.state(),
     residentBytes,
+    lockdown: machine.lockdown(),
+    update: machine.update(),
     ...(broken.length === 0 ? {} : { troubles: broken }),
   };
 }

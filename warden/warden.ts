@@ -7,10 +7,11 @@ import type { HubKeys } from "./anchors.ts";
 import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity, tellBirth } from "./identity/index.ts";
+import { type MachinePorts, type MachineSettings, openParts } from "./parts.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import { appendAllowance, openSession, refusals, type Session } from "./protocol/index.ts";
 import { type ClockBounds, openTimeKeeper, type TimeKeeper } from "./time/index.ts";
-import { type PartVerbs, wardenHandlers } from "./verbs.ts";
+import { wardenHandlers } from "./verbs.ts";
 
 export interface WardenPorts {
   /** Records and the audit key; under the state lock. */
@@ -20,6 +21,7 @@ export interface WardenPorts {
   readonly clock: SettableClock;
   readonly hardware: Hardware;
   readonly vitals: Vitals;
+  readonly machine: MachinePorts;
   /** One line for the system's journal. */
   readonly say: (line: string) => void;
 }
@@ -35,6 +37,7 @@ export interface WardenSettings {
   readonly audit: Partial<AuditLimits>;
   /** SHA-256 of the configuration in force, for the trail. */
   readonly configHash: string;
+  readonly machine: MachineSettings;
   /** What already went wrong and does not stop the warden. */
   readonly troubles: readonly Fault[];
 }
@@ -62,6 +65,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { identity, birth, troubles } = await settle(ports.hardware, births);
   const time = await openTime(ports, settings, identity, bootId);
   const log = await openLog(ports, settings, { identity, bootId, time });
+  const sizeAtStart = log.head.size;
 
   const report = (fault: Fault): void => say(`trouble: ${fault.code}: ${fault.message}`);
   const note = async (entry: AuditEntry): Promise<void> => {
@@ -83,6 +87,15 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   known.forEach(report);
   await noteStart(note, settings, identity, troubles);
   if (birth !== undefined) await tell(birth); // a crash may have come between the birth and its record
+  const machine = await openParts({
+    ports: ports.machine,
+    settings: settings.machine,
+    deviceId: identity.id,
+    clock,
+    clockTrusted: () => time.state().state !== "unset",
+    note,
+    report,
+  });
 
   const handlers = wardenHandlers({
     allowance: appendAllowance(clock),
@@ -98,8 +111,9 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     time,
     program: settings.program,
     vitals: ports.vitals,
-    troubles: () => known,
-    verbs: NOT_YET,
+    troubles: () => [...known, ...machine.troubles()].slice(0, WARDEN_TROUBLES_MAX),
+    machine,
+    sizeAtStart,
   });
   const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
   const recorded = refusals((entry) => log.append(entry), clock, report);
@@ -109,6 +123,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     openSession: (send, signal) => openSession({ handlers, bucket, refusals: recorded, report, send, signal }),
     refused: (fault) => void recorded.record("connect", fault),
     async stop(reason) {
+      await machine.stop();
       await note({ event: "warden.stopped", result: "ok", detail: { reason } });
       await log.close();
     },
@@ -188,18 +203,3 @@ async function noteStart(
         }),
   ]);
 }
-
-const notYet = async (): Promise<never> => {
-  throw new Fault("protocol.unknown-verb", "not wired yet");
-};
-const NOT_YET: PartVerbs = {
-  "trust.refresh": notYet,
-  "lockdown.read": notYet,
-  "lockdown.preview": notYet,
-  "lockdown.propose": notYet,
-  "order.nonce": notYet,
-  "order.submit": notYet,
-  "update.read": notYet,
-  "update.begin": notYet,
-  "update.write": notYet,
-};

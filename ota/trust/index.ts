@@ -2,10 +2,10 @@
 export type { Catalogue, Listing } from "./catalogue.ts";
 export { timeFloor } from "./floor.ts";
 export { floorAfterCommit, type JudgedDevice, judgeTarget, type RefusalReason, type Verdict } from "./judge.ts";
-export { ROOT_BYTES_MAX } from "./limits.ts";
 export { checkTarget, targetFileName } from "./payload.ts";
 export type { Target } from "./search.ts";
 export type { Fetch, Source } from "./session.ts";
+export { ROOT_BYTES_MAX } from "./limits.ts";
 export { offered, openTrustStore, type TrustStore } from "./store.ts";
 export type { Damage } from "./stored.ts";
 export type { TrustedMetadata } from "./trusted.ts";

@@ -1,0 +1,181 @@
+// What the warden does to the machine, put together: what it believes, which doors are open, what runs, and who may order it.
+import { Fault } from "../hal/fault.ts";
+import type { DeviceId } from "../hal/identity/format.ts";
+import type {
+  BootChoice,
+  ChildProgram,
+  Clock,
+  Courier,
+  DurableFiles,
+  Firewall,
+  Network,
+  Power,
+  Slots,
+  UsbTree,
+} from "../hal/ports.ts";
+import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
+import type { ImageFacts } from "../ota/image/format.ts";
+import type { AuditEntry } from "./audit/format/index.ts";
+import { type HubDoor, type LockdownService, startLockdown } from "./lockdown/index.ts";
+import { openOrders } from "./orders/index.ts";
+import type { OrderVerb } from "./orders/format/index.ts";
+import type { LockdownState, UpdateStatus } from "./protocol/format.ts";
+import { openTargets, type Targets } from "./targets/index.ts";
+import { type CheckName, startUpdates, type Updates } from "./update/index.ts";
+import type { PartVerbs } from "./verbs.ts";
+
+/** The machine, as far as these parts need it. */
+export interface MachinePorts {
+  /** Directories of their own. */
+  readonly files: { readonly targets: DurableFiles; readonly lockdown: DurableFiles; readonly update: DurableFiles };
+  readonly courier: Courier;
+  /** undefined: there is none, as the configuration says. */
+  readonly firewall: Firewall | undefined;
+  readonly usb: UsbTree;
+  readonly network: Network;
+  readonly slots: Pick<Slots, "running">;
+  readonly boot: BootChoice;
+  readonly power: Power;
+  /** Starts the program that writes a slot. */
+  readonly installer: () => Promise<ChildProgram>;
+  /** Since the kernel's boot, milliseconds. */
+  readonly uptimeMs: () => Promise<number>;
+}
+
+/** What the image and the configuration say. */
+export interface MachineSettings {
+  /** Undefined where the image says nothing of itself: then no release fits its hardware. */
+  readonly image: ImageFacts | undefined;
+  readonly trustRoot: Uint8Array | undefined;
+  readonly basePolicy: Uint8Array | undefined;
+  readonly hubDoors: readonly HubDoor[];
+  readonly console: string | undefined;
+  readonly approval: "signed" | "order";
+  readonly checks: readonly CheckName[];
+  readonly trialMs: number;
+}
+
+export interface PartsOptions {
+  readonly ports: MachinePorts;
+  readonly settings: MachineSettings;
+  readonly deviceId: DeviceId;
+  readonly clock: Clock;
+  readonly clockTrusted: () => boolean;
+  /** Never throws. */
+  readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly report: (fault: Fault) => void;
+}
+
+export interface Parts {
+  readonly verbs: PartVerbs;
+  lockdown(): LockdownState;
+  update(): UpdateStatus;
+  /** [OTA-43] What the health of a new system is judged by: the agent has greeted us, the hub has signed something fresh. */
+  saw(what: "agent" | "hub"): void;
+  troubles(): readonly Fault[];
+  stop(): Promise<void>;
+}
+
+/** No hardware is called so: releases name what they are for. [OTA-11] */
+const UNKNOWN_HARDWARE = "unknown";
+
+/** Resolves when the doors are shut that should be, and what was left of an update is settled: the agent is answered after that. */
+export async function openParts(options: PartsOptions): Promise<Parts> {
+  const { ports, settings, deviceId, clock, clockTrusted, note, report } = options;
+  const seen = { agent: false, hub: false };
+  const floors = await floorsOrWhyNot(ports.files.update);
+  const targets = await openTargets({
+    files: ports.files.targets,
+    imageRoot: settings.trustRoot,
+    courier: ports.courier,
+    clock,
+    clockTrusted,
+    deviceId,
+    hardware: settings.image?.hardware ?? UNKNOWN_HARDWARE,
+    floors: () => {
+      if (floors instanceof Fault) throw floors;
+      return floorsOf(floors.record());
+    },
+    note,
+    report,
+  });
+  const lockdown = await startLockdown({
+    firewall: ports.firewall,
+    usb: ports.usb,
+    network: ports.network,
+    files: ports.files.lockdown,
+    clock,
+    deviceId,
+    console: settings.console,
+    hubDoors: settings.hubDoors,
+    base: settings.basePolicy,
+    clockTrusted,
+    policy: () => targets.policy(),
+    note,
+    report,
+  });
+  const updates = await startUpdates(
+    {
+      files: ports.files.update,
+      floors,
+      slots: ports.slots,
+      boot: ports.boot,
+      power: ports.power,
+      targets,
+      installer: ports.installer,
+      uptimeMs: ports.uptimeMs,
+      clock,
+      health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
+      note,
+      report,
+    },
+    settings,
+  );
+  await updates.settle();
+  return {
+    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...ordersOf(options, targets, lockdown, updates).verbs },
+    lockdown: () => lockdown.state(),
+    update: () => updates.status(),
+    saw: (what) => {
+      seen[what] = true;
+      updates.nudge();
+    },
+    troubles: () => [...targets.troubles(), ...lockdown.troubles(), ...updates.troubles()],
+    stop: async () => {
+      await updates.stop();
+      await lockdown.stop();
+    },
+  };
+}
+
+/** [OTA-36] Floors that can't be read refuse every release; the rest goes on. */
+async function floorsOrWhyNot(files: DurableFiles): Promise<Floors | Fault> {
+  try {
+    return await openFloors(files);
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
+  }
+}
+
+function ordersOf(
+  { deviceId, clock, clockTrusted, note }: PartsOptions,
+  targets: Targets,
+  lockdown: LockdownService,
+  updates: Updates,
+): ReturnType<typeof openOrders> {
+  return openOrders({
+    deviceId,
+    clock,
+    clockTrusted,
+    roster: () => targets.roster(),
+    planHash: (verb: OrderVerb) => (verb === "update.approve" ? updates.awaits() : undefined),
+    executors: {
+      "system.reboot": ({ by }) => updates.reboot(`ordered by ${by}`),
+      "update.approve": (order) => updates.approve(order),
+      "update.revert": (order) => updates.revert(order),
+    },
+    lockdown,
+    note,
+  });
+}
