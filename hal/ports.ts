@@ -304,6 +304,8 @@ export interface ChildProgram {
 /** Other threads of this program, for work that keeps a processor busy. Memory is handed over, not copied. */
 export interface Threads {
   readonly count: number;
+  /** Whether none of them waits for work. */
+  busy(): boolean;
   /**
    * Takes `job.memory`, which must have its buffer to itself and is empty for the caller afterwards. Jobs wait for the thread with the fewest.
    * @throws what the work throws; Fault `process.failed` when the thread ended.

@@ -1,1 +1,2 @@
-export { type ChunkVerifier, createChunkVerifier, verifyChunk } from "./verify.ts";
+export { release, releaseOwn, type StretchVerifier, stretchesHere, stretchesOn, stretchWork } from "./stretch.ts";
+export { verifyChunk } from "./verify.ts";

@@ -1,12 +1,15 @@
-// From chunks to a slot. Nothing is written that was not verified, from the very buffer that was verified. [OTA-31] [OTA-33]
-import { createHash } from "node:crypto";
-import { asFault, Fault } from "../../hal/fault.ts";
+// From chunks to a slot. Nothing is written that was not verified, from the very memory that was verified. [OTA-31] [OTA-33]
+import { Fault } from "../../hal/fault.ts";
 import type { SlotWriter } from "../../hal/ports.ts";
-import { type ChunkVerifier, createChunkVerifier } from "../index/index.ts";
+import { release, releaseOwn, stretchesHere, type StretchVerifier } from "../index/index.ts";
 import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
-import { CHUNKS_IN_FLIGHT, CHUNKS_PER_SYNC, READ_BACK_BYTES } from "./limits.ts";
+import { CHUNKS_PER_SYNC, STRETCH_BYTES } from "./limits.ts";
+import { inStretches } from "./stretches.ts";
 
-/** Where encoded chunks come from: a courier's directory, a network, an installed image. @throws Fault `chunk.missing`. */
+/**
+ * Where encoded chunks come from: a courier's directory, a network, an installed image. What it returns is given away: the memory goes back as soon as it was
+ * unpacked. @throws Fault `chunk.missing`.
+ */
 export type ChunkSource = (ref: ChunkRef) => Promise<Uint8Array>;
 
 /** How much of a part is in place, across power cuts. */
@@ -17,6 +20,7 @@ export interface InstallJournal {
   advance(count: number): Promise<void>;
 }
 
+/** Written and read back at the same time: the phases alternate, and the last is of the reading back. */
 export interface Progress {
   readonly phase: "writing" | "reading-back";
   readonly chunks: number;
@@ -32,102 +36,98 @@ export interface PartToInstall {
   readonly journal?: InstallJournal;
   readonly onProgress?: (progress: Progress) => void;
   readonly signal?: AbortSignal;
+  /**
+   * Where chunks are decompressed and hashed: without it on the calling thread. A program that installs has its main.ts do, before anything else,
+   * `if (inThread()) serveThread(stretchWork)`, and gives `stretchesOn(startThreads({ file: import.meta.url, countMax: 1 }))` here.
+   */
+  readonly verifier?: StretchVerifier;
 }
 
 /**
  * [OTA-33] Writes the whole part, syncs it, reads it back. When it resolves the slot holds what the index says, on the device. When it rejects the slot holds a
- * part of it and is not to be booted. Memory: {@link CHUNKS_IN_FLIGHT} chunks and the index, whatever the image's size.
+ * part of it and is not to be booted. Memory: {@link STRETCH_BYTES} a few times over and the index, whatever the image's size.
  * @throws Fault `chunk.tampered`, `chunk.missing`, `slot.*`, `update.aborted`, and what `source` throws. By then nothing is under way any more.
  */
 export async function installPart(part: PartToInstall): Promise<void> {
   const { index, slot, journal } = part;
-  const inPlace = (await journal?.inPlace()) ?? 0;
-  for (let from = Math.min(inPlace, index.count); from < index.count; from += CHUNKS_PER_SYNC) {
-    const to = Math.min(from + CHUNKS_PER_SYNC, index.count);
-    await writeChunks(part, from, to);
-    await slot.sync();
-    await journal?.advance(to);
-  }
-  await slot.sync();
-  await readBack(part);
+  const whole = { ...part, verifier: part.verifier ?? stretchesHere() };
+  const inPlace = Math.min((await journal?.inPlace()) ?? 0, index.count);
+  // What was written is synced and read back while what comes next is being unpacked, and may fall behind: nothing but a range waits there.
+  let behind = inPlace === 0 ? Promise.resolve() : readBack(whole, 0, inPlace);
+  const state = { failed: false };
+  const proveBehind = (from: number, to: number): void => {
+    behind = behind.then(async () => {
+      await slot.sync();
+      await journal?.advance(to);
+      await readBack(whole, from, to);
+    });
+    behind.catch(() => (state.failed = true)); // thrown below
+  };
+  const writing = async (): Promise<void> => {
+    for (let from = inPlace; from < index.count && !state.failed; from += CHUNKS_PER_SYNC) {
+      const to = Math.min(from + CHUNKS_PER_SYNC, index.count);
+      await writeChunks(whole, from, to);
+      proveBehind(from, to);
+    }
+  };
+  const [written] = await Promise.allSettled([writing()]);
+  const [proven] = await Promise.allSettled([behind]);
+  for (const outcome of [written, proven]) if (outcome.status === "rejected") throw outcome.reason;
 }
 
 /** [OTA-31] Writes the chunks from `from` up to but not including `to`, in any order, not synced. @throws as {@link installPart}. */
 export async function writeChunks(
-  { index, source, slot, onProgress, signal }: PartToInstall,
+  { index, source, slot, onProgress, signal, verifier = stretchesHere() }: PartToInstall,
   from: number,
   to: number,
 ): Promise<void> {
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
-  const faults: Fault[] = [];
-  let next = from;
-  const work = async (verifier: ChunkVerifier): Promise<void> => {
-    while (next < to && faults.length === 0) {
-      stopIfAborted(signal);
-      const ref = index.at(next++);
-      const proven = await verifier.verify(await source(ref), ref);
-      stopIfAborted(signal);
-      await slot.write(ref.offset, proven);
-      done.chunks += 1;
-      done.bytes += ref.length;
-      onProgress?.({ phase: "writing", ...done, imageBytes: index.imageBytes });
-    }
-  };
-  const failing = (error: unknown): void => void faults.push(asFault(error, "slot.write-failed", "install a part"));
-  const verifiers = Array.from({ length: CHUNKS_IN_FLIGHT }, createChunkVerifier);
-  await Promise.all(verifiers.map((verifier) => work(verifier).catch(failing)));
-  for (const verifier of verifiers) verifier.close();
-  if (faults[0] !== undefined) throw faults[0];
+  await inStretches({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
+    stopIfAborted(signal);
+    const packed: Uint8Array[] = [];
+    for (const ref of refs) packed.push(await source(ref));
+    const proven = await verifier.unpack(packed, refs);
+    for (const frame of packed) releaseOwn(frame);
+    stopIfAborted(signal);
+    await slot.write(offset, proven);
+    release(proven);
+    done.chunks += refs.length;
+    done.bytes += bytes;
+    onProgress?.({ phase: "writing", ...done, imageBytes: index.imageBytes });
+  });
 }
 
 /**
- * [OTA-33] Reads the part from the slot and compares each chunk's content with its id: block by block, the next being read while one is hashed.
+ * [OTA-33] Reads the chunks from `from` up to but not including `to` from the slot and compares the content of each with its id. They are to be synced before;
+ * others may be written meanwhile.
  * @throws Fault `slot.mismatch`, `slot.read-failed`, `update.aborted`.
  */
-export async function readBack({ index, slot, onProgress, signal }: Omit<PartToInstall, "source">): Promise<void> {
-  const { imageBytes, count } = index;
-  let hash = createHash("sha512-256");
-  let n = 0;
-  for await (const { offset, bytes } of blocksOf(slot, imageBytes)) {
+export async function readBack(
+  { index, slot, onProgress, signal, verifier = stretchesHere() }: Omit<PartToInstall, "source">,
+  from = 0,
+  to = index.count,
+): Promise<void> {
+  const { imageBytes } = index;
+  const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
+  const spare: Uint8Array[] = [];
+  await inStretches({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
-    for (let done = 0; done < bytes.byteLength && n < count;) {
-      const ref = index.at(n);
-      const end = Math.min(ref.offset + ref.length - offset, bytes.byteLength);
-      hash.update(bytes.subarray(done, end));
-      done = end;
-      if (offset + end < ref.offset + ref.length) break; // the rest is in the next block
-      if (hash.digest("hex") !== ref.id) throw mismatch(ref.offset);
-      hash = createHash("sha512-256");
-      n += 1;
-      onProgress?.({ phase: "reading-back", chunks: n, bytes: ref.offset + ref.length, imageBytes });
-    }
-  }
-  if (n < count) throw mismatch(index.at(n).offset);
+    const memory = memoryOf(spare, bytes);
+    const length = await slot.read(offset, memory.subarray(0, bytes));
+    if (length < bytes) throw mismatch((refs.find((ref) => ref.offset + ref.length > offset + length) ?? { offset }).offset);
+    const checked = await verifier.check(memory, refs);
+    spare.push(checked.memory);
+    if (checked.wrong !== undefined) throw mismatch((refs[checked.wrong] ?? { offset }).offset);
+    done.chunks += refs.length;
+    done.bytes += bytes;
+    onProgress?.({ phase: "reading-back", ...done, imageBytes });
+  });
+  for (const memory of spare) release(memory);
 }
 
-interface Block {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
-/** Ends early where the slot does. Reads one block ahead, into two buffers by turns: a block holds until the next but one is asked for. */
-async function* blocksOf(slot: SlotWriter, imageBytes: number): AsyncGenerator<Block> {
-  const size = Math.min(READ_BACK_BYTES, imageBytes);
-  let [memory, other] = [new Uint8Array(size), new Uint8Array(size)];
-  const read = (offset: number, into: Uint8Array): Promise<number> => slot.read(offset, into.subarray(0, imageBytes - offset));
-  let ahead = read(0, memory);
-  for (let offset = 0; offset < imageBytes;) {
-    const bytes = memory.subarray(0, await ahead);
-    if (bytes.byteLength === 0) return;
-    const next = offset + bytes.byteLength;
-    [memory, other] = [other, memory];
-    if (next < imageBytes) {
-      ahead = read(next, memory);
-      ahead.catch(() => undefined); // waited for in the next turn, unless the caller stops before
-    }
-    yield { offset, bytes };
-    offset = next;
-  }
+function memoryOf(spare: Uint8Array[], bytes: number): Uint8Array {
+  const memory = spare.pop();
+  return memory !== undefined && memory.byteLength >= bytes ? memory : new Uint8Array(Math.max(bytes, STRETCH_BYTES));
 }
 
 function mismatch(offset: number): Fault {

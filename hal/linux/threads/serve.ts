@@ -1,0 +1,30 @@
+// The inside of a thread.
+import { isMainThread, parentPort } from "node:worker_threads";
+import * as v from "valibot";
+import { asFault } from "../../fault.ts";
+import type { ThreadAnswer, ThreadJob } from "../../ports.ts";
+import { type AnswerMessage, jobMessage, ownBuffer } from "./message.ts";
+
+/** Whether this program was started as a thread by {@link startThreads}: one file is both, so its first question is this. */
+export function inThread(): boolean {
+  return !isMainThread && parentPort !== null;
+}
+
+/** Does `work` for each job, one after the other, until the thread is ended. What it throws goes to whoever gave the job. */
+export function serveThread(work: (job: ThreadJob) => ThreadAnswer): void {
+  const port = parentPort;
+  port?.on("message", (message: unknown) => {
+    const answer = attempt(work, message);
+    port.postMessage(answer, "memory" in answer ? [ownBuffer(answer.memory)] : []);
+  });
+}
+
+function attempt(work: (job: ThreadJob) => ThreadAnswer, message: unknown): AnswerMessage {
+  try {
+    const { memory, numbers } = work(v.parse(jobMessage, message));
+    return { memory, numbers: [...numbers] };
+  } catch (error) {
+    const { code, message: text } = asFault(error, "assert.broken", "work on a thread");
+    return { fault: { code, message: text } };
+  }
+}

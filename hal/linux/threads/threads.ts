@@ -1,0 +1,69 @@
+// Threads that work on memory handed over to them.
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import * as v from "valibot";
+import { asFault, assert, Fault } from "../../fault.ts";
+import type { ThreadAnswer, ThreadJob, Threads } from "../../ports.ts";
+import { THREAD_OLD_MB, THREAD_YOUNG_MB } from "./limits.ts";
+import { answerMessage, ownBuffer } from "./message.ts";
+
+export interface ThreadsOptions {
+  /** The file that is run in each thread, and calls {@link serveThread} there: that of the program itself, `import.meta.url` of its main.ts. */
+  readonly file: string;
+  /** At most so many; never more than the machine has processors. */
+  readonly countMax: number;
+}
+
+/** Each thread costs some 4 MiB. To be closed. */
+export function startThreads({ file, countMax }: ThreadsOptions): Threads {
+  const count = Math.max(1, Math.min(countMax, availableParallelism()));
+  const threads = Array.from({ length: count }, () => startThread(new URL(file)));
+  return {
+    count,
+    busy: () => threads.every((thread) => thread.waiting() > 0),
+    run: (job) => {
+      const idlest = threads.reduce((best, thread) => (thread.waiting() < best.waiting() ? thread : best));
+      return idlest.run(job);
+    },
+    close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
+  };
+}
+
+interface Thread {
+  waiting(): number;
+  run(job: ThreadJob): Promise<ThreadAnswer>;
+  close(): Promise<void>;
+}
+
+function startThread(file: URL): Thread {
+  const worker = new Worker(file, {
+    resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_MB, maxOldGenerationSizeMb: THREAD_OLD_MB },
+  });
+  /** In the order in which the thread answers. */
+  const waiting: PromiseWithResolvers<ThreadAnswer>[] = [];
+  let ended: Fault | undefined;
+  const end = (fault: Fault): void => {
+    ended ??= fault;
+    for (const { reject } of waiting.splice(0)) reject(ended);
+  };
+  worker.on("message", (message: unknown) => {
+    const answer = v.parse(answerMessage, message);
+    const asked = waiting.shift();
+    assert(asked !== undefined, "a thread answers what it was asked");
+    if ("fault" in answer) asked.reject(new Fault(answer.fault.code, answer.fault.message));
+    else asked.resolve(answer);
+  });
+  worker.on("error", (error) => end(asFault(error, "process.failed", "run a thread")));
+  worker.on("exit", (code) => end(new Fault("process.failed", `run a thread: it ended with code ${code}`)));
+  return {
+    waiting: () => (ended === undefined ? waiting.length : Infinity),
+    run: async (job) => {
+      if (ended !== undefined) throw ended;
+      worker.postMessage(job, [ownBuffer(job.memory)]);
+      const asked = Promise.withResolvers<ThreadAnswer>();
+      waiting.push(asked);
+      return asked.promise;
+    },
+    close: async () => void (await worker.terminate()),
+  };
+}
