@@ -52,9 +52,9 @@ export function judgeOrder(encoded: string, signers: Signers, expected: Expected
 /** Of several signatures one of an operator who may give the order is enough. */
 function signed(encoded: string, signers: Signers, verb: OrderVerb): Judged {
   const all = keysAmong(signers, () => true);
-  const { keyid: any } = openOrder(encoded, all);
+  const { keyid: first } = openOrder(encoded, all);
   const allowed = keysAmong(signers, ({ roles }) => mayOrder(roles, verb));
-  const signer = signers.get(any)?.operator.id ?? "";
+  const signer = signers.get(first)?.operator.id ?? "";
   try {
     const { order, keyid } = openOrder(encoded, allowed);
     const operator = signers.get(keyid)?.operator;
