@@ -2,38 +2,34 @@
 import { parseArgs } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "../../warden/audit/format/index.ts";
-import { AUDIT_TAIL_RECORDS_MAX } from "../operations/format.ts";
+import { type Challenge, type OrderVerb, orderVerbSchema, parseChallenge } from "../../warden/orders/format/index.ts";
+import { AUDIT_TAIL_RECORDS_MAX, type OperationName } from "../operations/format.ts";
+import { DEFAULT_SOCKET, usage } from "./usage.ts";
 
-export const DEFAULT_SOCKET = "/run/sallyport-agent/root.sock";
-
-export const USAGE = `usage: sallyport [--socket PATH] [--json] status
-       sallyport [--socket PATH] [--json] audit tail [-n N]
-       sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]... [--epoch N]
-       sallyport --help | --version
-
-Asks the agent of this machine, or looks at an audit log by itself.
-
-  status          the state of this device
-  audit tail      the newest records of the audit trail, 10 unless -n says otherwise
-  audit verify    check an audit log offline; DIR is the warden's state directory or a copy of it,
-                  VKEY a verifier key as "sallyport-hub audit verify ID --json" prints it
-
-  --socket PATH       the agent's socket; ${DEFAULT_SOCKET} when not given
-  --json              one line of JSON instead of text
-  --key VKEY          the device's audit key: take it from the hub, not from the device
-  --witness VKEY      the hub's witness key: what it cosigned must be in the log
-  --checkpoint FILE   one more signed checkpoint that the log must contain; may be given again
-  --epoch N           which log, where there are several; the last when not given
-
-Exit codes: 0 ok, 1 fault, 2 usage, 3 agent unreachable, 4 denied, 5 verification failed.
-`;
+interface Asking {
+  readonly socket: string;
+  readonly json: boolean;
+}
 
 export type Invocation =
   | { readonly command: "help" }
   | { readonly command: "version" }
-  | { readonly command: "status"; readonly socket: string; readonly json: boolean }
-  | { readonly command: "audit tail"; readonly socket: string; readonly json: boolean; readonly count: number | undefined }
+  | (Asking & { readonly command: "status" | "update status" | "lockdown show" })
+  | (Asking & { readonly command: "audit tail"; readonly count: number | undefined })
+  | (Asking & { readonly command: "lockdown plan"; readonly file: string })
+  | (Asking & { readonly command: "order nonce"; readonly verb: OrderVerb })
+  | OrderInvocation
   | VerifyInvocation;
+
+/** An operation that takes an order, by the verb of the order. */
+export type OrderedOperation = OperationName & OrderVerb;
+
+export interface OrderInvocation extends Asking {
+  readonly command: "order";
+  readonly operation: OrderedOperation;
+  /** Undefined: a challenge is asked for, and its answer read. */
+  readonly answered: { readonly challenge: Challenge; readonly answer: string } | undefined;
+}
 
 export interface VerifyInvocation {
   readonly command: "audit verify";
@@ -49,6 +45,8 @@ const OPTIONS = {
   socket: { type: "string" },
   json: { type: "boolean" },
   count: { type: "string", short: "n" },
+  challenge: { type: "string" },
+  answer: { type: "string" },
   key: { type: "string" },
   witness: { type: "string" },
   checkpoint: { type: "string", multiple: true },
@@ -69,21 +67,59 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   if (values.version === true) return { command: "version" };
   const { socket = DEFAULT_SOCKET, json = false } = values;
   const [noun, verb, ...rest] = positionals;
+  const command = positionals.join(" ");
   const allow = (...names: readonly OptionName[]): void => refuseOthers(Object.keys(values), [...names, "json"]);
-  if (noun === "status" && verb === undefined) {
+  if (command === "status" || command === "update status" || command === "lockdown show") {
     allow("socket");
-    return { command: "status", socket, json };
+    return { command, socket, json };
   }
-  if (noun === "audit" && verb === "tail" && rest.length === 0) {
+  if (command === "audit tail") {
     allow("socket", "count");
-    return { command: "audit tail", socket, json, count: whole("-n", values.count, 1, AUDIT_TAIL_RECORDS_MAX) };
+    return { command, socket, json, count: whole("-n", values.count, 1, AUDIT_TAIL_RECORDS_MAX) };
+  }
+  const operation = Object.hasOwn(ORDERED, command) ? ORDERED[command] : undefined;
+  if (operation !== undefined) {
+    allow("socket", "challenge", "answer");
+    return { command: "order", operation, socket, json, answered: answered(operation, values) };
+  }
+  if (noun === "lockdown" && verb === "plan" && rest.length <= 1) {
+    allow("socket");
+    const [file] = rest;
+    if (file === undefined) throw usage("lockdown plan needs FILE, a policy");
+    return { command: "lockdown plan", socket, json, file };
+  }
+  if (noun === "order" && verb === "nonce" && rest.length <= 1) {
+    allow("socket");
+    return { command: "order nonce", socket, json, verb: orderVerb(rest[0]) };
   }
   if (noun === "audit" && verb === "verify" && rest.length <= 1) {
     allow("key", "witness", "checkpoint", "epoch");
     return verification(values, rest[0], json);
   }
-  const command = positionals.join(" ");
   throw usage(command === "" ? "no command was given" : `there is no command "${command}"`);
+}
+
+const ORDERED: Readonly<Record<string, OrderedOperation>> = {
+  "update approve": "update.approve",
+  "lockdown confirm": "lockdown.confirm",
+  "lockdown revert": "lockdown.revert",
+  reboot: "system.reboot",
+};
+
+function orderVerb(text: string | undefined): OrderVerb {
+  const verb = orderVerbSchema.options.find((known) => known === text);
+  if (verb === undefined)
+    throw usage(`order nonce takes one of ${orderVerbSchema.options.join(", ")}${text === undefined ? "" : `, got "${text}"`}`);
+  return verb;
+}
+
+function answered(operation: OrderedOperation, values: ReturnType<typeof typed>["values"]): OrderInvocation["answered"] {
+  const { challenge: text, answer } = values;
+  if (text === undefined && answer === undefined) return undefined;
+  if (text === undefined || answer === undefined) throw usage("--challenge and --answer go together");
+  const challenge = understood("--challenge", () => parseChallenge(text));
+  if (challenge.verb !== operation) throw usage(`--challenge is one for "${challenge.verb}", this needs one for "${operation}"`);
+  return { challenge, answer };
 }
 
 function typed(argv: readonly string[]) {
@@ -129,20 +165,17 @@ function whole(option: string, text: string | undefined, min: number, max: numbe
 
 /** A key that can't be read, or one key typed for the other, says nothing about the log: that would be exit code 5. */
 function verifier(option: string, text: string, kind: NoteKeyKind): Verifier {
-  const key = typedVerifier(option, text);
+  const key = understood(option, () => decodeVerifier(text));
   if (key.kind !== kind) throw usage(`${option} takes a key of kind ${kind}, "${key.name}" is of kind ${key.kind}`);
   return key;
 }
 
-function typedVerifier(option: string, text: string): Verifier {
+/** What an option's text stands for; what it can't be read as is a mistake in the command, whatever code it has elsewhere. */
+function understood<T>(option: string, read: () => T): T {
   try {
-    return decodeVerifier(text);
+    return read();
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     throw usage(`${option}: ${error.message}`, error);
   }
-}
-
-function usage(message: string, cause?: unknown): Fault {
-  return new Fault("usage.invalid", `${message}; see sallyport --help`, { cause });
 }

@@ -13,6 +13,10 @@ export function exitCodeOf(code: FaultCode): ExitCode {
     case "socket.denied":
     case "operation.denied":
     case "operation.unauthenticated":
+    case "order.bad-signature":
+    case "order.denied":
+    case "order.expired":
+    case "order.replayed":
       return EXIT.denied;
     case "audit.tampered":
     case "note.bad-signature":

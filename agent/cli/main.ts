@@ -32,6 +32,26 @@ function readRegular(path: string, bytesMax: number): Uint8Array | undefined {
   }
 }
 
+function existing(path: string, bytesMax: number): Uint8Array {
+  const bytes = readRegular(path, bytesMax);
+  if (bytes === undefined) throw new Fault("file.read-failed", `read "${path}": there is no such file`);
+  return bytes;
+}
+
+/** Longer than any answer; what comes after is not read. */
+const LINE_CHARACTERS_MAX = 512;
+
+async function line(): Promise<string | undefined> {
+  let text = "";
+  process.stdin.setEncoding("latin1");
+  for await (const chunk of process.stdin) {
+    text += String(chunk);
+    const [first = "", rest] = text.split(/\r?\n/u, 2);
+    if (rest !== undefined || text.length > LINE_CHARACTERS_MAX) return first.slice(0, LINE_CHARACTERS_MAX);
+  }
+  return text === "" ? undefined : text;
+}
+
 function directory(path: string): Directory {
   return {
     names() {
@@ -50,11 +70,7 @@ function evidence(path: string, checkpointFiles: readonly string[]): Evidence {
   return {
     log: directory(existsSync(log) ? log : path),
     state: directory(path),
-    checkpoints: checkpointFiles.map((file) => {
-      const bytes = readRegular(file, NOTE_BYTES_MAX);
-      if (bytes === undefined) throw new Fault("file.read-failed", `read "${file}": there is no such file`);
-      return Buffer.from(bytes).toString("utf8");
-    }),
+    checkpoints: checkpointFiles.map((file) => Buffer.from(existing(file, NOTE_BYTES_MAX)).toString("utf8")),
   };
 }
 
@@ -63,6 +79,8 @@ process.stdout.on("error", () => process.exit()); // EPIPE: whoever read us, `he
 process.exitCode = await runCommand(process.argv.slice(2), {
   ask: (socket, request) => askLocal(socket, request),
   evidence,
+  file: existing,
+  line,
   version: VERSION,
   id: () => `cli-${randomBytes(6).toString("hex")}`,
   out: (text) => void process.stdout.write(text),

@@ -1,6 +1,8 @@
 // The `sallyport` command: reads what was typed, asks, prints, ends with a code a script can use.
 import { asFault, Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
+import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
+import { challengeText, orderOfAnswer } from "../../warden/orders/format/index.ts";
 import {
   type OperationAnswer,
   OPERATIONS,
@@ -8,9 +10,10 @@ import {
   type OperationRequest,
   type OperationResult,
 } from "../operations/format.ts";
-import { plainJson, plainText, renderStatus, renderTail } from "../status/index.ts";
-import { type Invocation, parseInvocation, USAGE } from "./arguments.ts";
+import { plainJson, plainText, renderLockdown, renderPreview, renderStatus, renderTail, renderUpdate } from "../status/index.ts";
+import { type Invocation, type OrderedOperation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
+import { USAGE } from "./usage.ts";
 import { type Evidence, verify } from "./verify.ts";
 
 export interface CommandPorts {
@@ -18,12 +21,18 @@ export interface CommandPorts {
   readonly ask: (socket: string, request: OperationRequest) => Promise<OperationAnswer>;
   /** @throws Fault `file.*` for a directory or a file that can't be read. */
   readonly evidence: (directory: string, checkpointFiles: readonly string[]) => Evidence;
+  /** A file somebody wrote. @throws Fault `file.*` for one that is not there, is none, or has more bytes. */
+  readonly file: (path: string, bytesMax: number) => Uint8Array;
+  /** One line from standard input; undefined when it ended before. */
+  readonly line: () => Promise<string | undefined>;
   readonly version: string;
   /** A fresh correlation id. */
   readonly id: () => string;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
 }
+
+type Question = Exclude<Invocation, { command: "help" | "version" | "order" | "audit verify" }>;
 
 /** Never throws: what goes wrong is printed, with what to do about it, and told by the code. */
 export async function runCommand(argv: readonly string[], ports: CommandPorts): Promise<ExitCode> {
@@ -44,27 +53,79 @@ async function carryOut(invocation: Invocation, ports: CommandPorts): Promise<Ex
     case "version":
       ports.out(`sallyport/${ports.version}\n`);
       return EXIT.ok;
-    case "status": {
-      const result = await ask(ports, invocation.socket, "status", {});
-      ports.out(invocation.json ? `${plainJson(result)}\n` : renderStatus(result));
-      return EXIT.ok;
-    }
-    case "audit tail": {
-      const result = await ask(
-        ports,
-        invocation.socket,
-        "audit.tail",
-        invocation.count === undefined ? {} : { count: invocation.count },
-      );
-      ports.out(invocation.json ? `${plainJson(result)}\n` : renderTail(result));
-      return EXIT.ok;
-    }
+    case "order":
+      return order(invocation, ports);
     case "audit verify": {
       const verdict = verify(invocation, ports.evidence(invocation.directory, invocation.checkpoints));
       ports.out(invocation.json ? verdict.json : verdict.text);
       return verdict.verified ? EXIT.ok : EXIT.unverified;
     }
+    default:
+      return question(invocation, ports);
   }
+}
+
+/** Asks one thing and shows what came. */
+async function question(invocation: Question, ports: CommandPorts): Promise<ExitCode> {
+  const { socket, json } = invocation;
+  const show = (result: object, text: string): ExitCode => {
+    ports.out(json ? `${plainJson(result)}\n` : text);
+    return EXIT.ok;
+  };
+  switch (invocation.command) {
+    case "status": {
+      const result = await ask(ports, socket, "status", {});
+      return show(result, renderStatus(result));
+    }
+    case "audit tail": {
+      const { count } = invocation;
+      const result = await ask(ports, socket, "audit.tail", count === undefined ? {} : { count });
+      return show(result, renderTail(result));
+    }
+    case "update status": {
+      const result = await ask(ports, socket, "update.status", {});
+      return show(result, renderUpdate(result));
+    }
+    case "lockdown show": {
+      const result = await ask(ports, socket, "lockdown.show", {});
+      return show(result, renderLockdown(result));
+    }
+    case "lockdown plan": {
+      const policy = Buffer.from(ports.file(invocation.file, POLICY_BYTES_MAX)).toString("base64");
+      const result = await ask(ports, socket, "lockdown.plan", { policy });
+      show(result, renderPreview(result));
+      return result.risks.length === 0 ? EXIT.ok : EXIT.fault;
+    }
+    case "order nonce": {
+      const result = await ask(ports, socket, "order.nonce", { verb: invocation.verb });
+      const challenge = challengeText({ verb: invocation.verb, ...result });
+      return show({ ...result, challenge }, `${challenge}\n`);
+    }
+  }
+}
+
+/** Shows a challenge, unless one was answered before, and carries the answer to the warden, which alone judges it. [OPS-7] */
+async function order({ operation, socket, json, answered }: OrderInvocation, ports: CommandPorts): Promise<ExitCode> {
+  const { challenge, answer } = answered ?? (await challenged(operation, socket, ports));
+  const result = await ask(ports, socket, operation, { order: JSON.stringify(orderOfAnswer(challenge, answer)) });
+  const text =
+    "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device starts anew now.\n";
+  ports.out(json ? `${plainJson(result)}\n` : text);
+  return EXIT.ok;
+}
+
+async function challenged(operation: OrderedOperation, socket: string, ports: CommandPorts) {
+  const nonce = await ask(ports, socket, "order.nonce", { verb: operation });
+  const challenge = { verb: operation, ...nonce };
+  ports.err(
+    `This needs an order "${operation}" of someone whose role may give it.\n` +
+      `Within 15 minutes, run this where the key is, FILE is the key:\n\n` +
+      `sallyport-hub answer ${challengeText(challenge)} --key FILE\n\n` +
+      `Paste the line it prints here, and press Enter.\nanswer> `,
+  );
+  const answer = await ports.line();
+  if (answer === undefined) throw new Fault("usage.invalid", "no answer was given: standard input ended before a line");
+  return { challenge, answer };
 }
 
 /** The answer's result, judged by the table: what comes from the agent is input too. @throws Fault as the agent gave it, `protocol.invalid`. */

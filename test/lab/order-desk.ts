@@ -1,5 +1,5 @@
 // The warden's real judge of orders as the console meets it, over a clock and a roster that a test holds; and people with keys.
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { Orders } from "../../agent/console/index.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
@@ -14,6 +14,7 @@ export interface Operator {
   readonly id: string;
   readonly roles: readonly Role[];
   readonly keyid: string;
+  readonly publicKey: KeyObject;
   /** As a roster has it. */
   readonly key: string;
   /** What `sallyport-hub answer CHALLENGE --key FILE` prints. */
@@ -30,6 +31,7 @@ export function operator(id: string, ...roles: readonly Role[]): Operator {
     id,
     roles,
     keyid,
+    publicKey: known,
     key,
     answer: (challenge, { notAfterS = 4_000_000_000 } = {}) =>
       answerText(parseChallenge(challenge), privateKey, keyid, notAfterS),

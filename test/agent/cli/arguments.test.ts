@@ -1,5 +1,6 @@
 import { test } from "tap";
-import { DEFAULT_SOCKET, parseInvocation } from "../../../agent/cli/arguments.ts";
+import { parseInvocation } from "../../../agent/cli/arguments.ts";
+import { DEFAULT_SOCKET } from "../../../agent/cli/usage.ts";
 import { parseAgentConfig } from "../../../agent/config.ts";
 import { smallTrail } from "../../lab/trail.ts";
 
@@ -28,6 +29,27 @@ test("commands and options, in any order", async (t) => {
   );
 });
 
+const NONCE = "5a".repeat(32);
+
+test("[OPS-7] what needs an order names it by its verb, with the answer that was given or none yet", async (t) => {
+  t.same(parse("reboot --socket /run/x"), {
+    command: "order",
+    operation: "system.reboot",
+    socket: "/run/x",
+    json: false,
+    answered: undefined,
+  });
+  t.match(parse("update approve"), { operation: "update.approve" });
+  t.match(parse("lockdown confirm --json"), { operation: "lockdown.confirm", json: true });
+  t.match(parse(`lockdown revert --challenge sp1/lockdown.revert/gw-0042/${NONCE} --answer a.b.c`), {
+    operation: "lockdown.revert",
+    answered: { challenge: { verb: "lockdown.revert", deviceId: "gw-0042", nonce: NONCE }, answer: "a.b.c" },
+  });
+  t.match(parse("order nonce console.login"), { command: "order nonce", verb: "console.login" });
+  t.match(parse("lockdown plan /tmp/p.json"), { command: "lockdown plan", file: "/tmp/p.json" });
+  t.match([parse("update status"), parse("lockdown show")], [{ command: "update status" }, { command: "lockdown show" }]);
+});
+
 test("what is not understood is usage, with a word on what was expected", async (t) => {
   const cases: readonly [string, RegExp][] = [
     ["", /no command was given; see sallyport --help/],
@@ -50,6 +72,19 @@ test("what is not understood is usage, with a word on what was expected", async 
     [`audit verify /d --key ${WITNESS}`, /--key takes a key of kind ed25519, "sallyport-hub\/test" is of kind cosignature\/v1/],
     [`audit verify /d --key ${KEY} --witness foo`, /--witness: expected a verifier key/],
     [`audit verify /d --key ${KEY} --witness ${KEY}`, /--witness takes a key of kind cosignature/],
+    ["update", /no command "update"/],
+    ["constructor", /no command "constructor"/],
+    ["reboot now", /no command "reboot now"/],
+    ["lockdown plan", /needs FILE/],
+    ["order nonce", /takes one of lockdown.confirm, /],
+    ["order nonce toString", /got "toString"/],
+    ["reboot --answer x", /--challenge and --answer go together/],
+    ["reboot --challenge x --answer y", /--challenge: read a challenge: expected sp1/],
+    [
+      `reboot --challenge sp1/update.approve/g/${NONCE} --answer y`,
+      /one for "update.approve", this needs one for "system.reboot"/,
+    ],
+    ["status --answer y", /--answer does not go/],
     ["status --force", /Unknown option '--force'/],
     ["status --json=yes", /does not take an argument/],
   ];

@@ -1,4 +1,5 @@
 // The program itself, as a process, against a real socket and real files.
+import { spawn } from "node:child_process";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,7 +7,8 @@ import { test } from "tap";
 import { serveLocalSocket } from "../../../agent/local/index.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
 import { needs } from "../../lab/needs.ts";
-import { watchedOperations } from "../../lab/operations.ts";
+import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/operations.ts";
+import { operator, orderDesk } from "../../lab/order-desk.ts";
 import { startProgram } from "../../lab/process.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
 import { smallTrail } from "../../lab/trail.ts";
@@ -50,6 +52,44 @@ test("another user may not ask", { skip: needs("root") }, async (t) => {
     code: 4,
     text: /socket\.denied: this user may not ask the agent .* try as root/,
   });
+});
+
+test("[OPS-7] reboot as a program: the challenge on stderr, the answer on stdin, a line of its own or cut by the end", async (t) => {
+  const path = join(await temporaryDirectory(t), "root.sock");
+  const id = deviceId("gw-0042");
+  const alice = operator("alice", "technician");
+  const desk = orderDesk(id, CLOCK, [alice]);
+  const { operations } = watchedOperations({
+    ...HANDLERS,
+    "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await desk.nonce(verb)) }),
+    "system.reboot": async ({ order }) => {
+      await desk.submit("system.reboot", order);
+      return { rebooting: true };
+    },
+  });
+  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  t.teardown(() => server.close());
+  for (const ending of ["\r\n", ""]) {
+    const child = spawn("/usr/bin/env", [
+      "-i",
+      `PATH=${process.env["PATH"]}`,
+      process.execPath,
+      MAIN,
+      "--socket",
+      path,
+      "reboot",
+    ]);
+    let shown = "";
+    child.stderr.setEncoding("utf8");
+    for await (const text of child.stderr) {
+      shown += String(text);
+      const [, challenge] = /answer (\S+) --key FILE\n[^]*answer> $/u.exec(shown) ?? [];
+      if (challenge !== undefined) child.stdin.end(`${alice.answer(challenge)}${ending}`);
+    }
+    const out = (await child.stdout.toArray()).join("");
+    t.equal(out, "This device starts anew now.\n");
+  }
+  t.same(desk.taken(), ["system.reboot", "system.reboot"]);
 });
 
 test("nobody there, nonsense typed, version asked", async (t) => {

@@ -3,11 +3,17 @@ import { test } from "tap";
 import { runCommand } from "../../../agent/cli/run.ts";
 import type { OperationAnswer, OperationRequest } from "../../../agent/operations/format.ts";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
+import { openOrder } from "../../../warden/orders/format/index.ts";
 import { recordOf } from "../../lab/operations.ts";
+import { operator } from "../../lab/order-desk.ts";
 import { CONNECTED } from "../../lab/snapshot.ts";
 import { smallTrail } from "../../lab/trail.ts";
 
-async function run(line: string, ask: (request: OperationRequest) => OperationAnswer) {
+async function run(
+  line: string,
+  ask: (request: OperationRequest) => OperationAnswer,
+  typed: (shown: string) => string | undefined = () => undefined,
+) {
   const asked: { socket: string; request: OperationRequest }[] = [];
   let [out, err] = ["", ""];
   const code = await runCommand(line.split(" "), {
@@ -18,6 +24,8 @@ async function run(line: string, ask: (request: OperationRequest) => OperationAn
     evidence: () => {
       throw new Fault("file.read-failed", "no directory here");
     },
+    file: (path) => Buffer.from(`policy in ${path}`),
+    line: async () => typed(err),
     version: "9.9.9",
     id: () => "cli-1",
     out: (text) => (out += text),
@@ -105,6 +113,97 @@ test("each way to fail has its exit code and says what to do", async (t) => {
     t.match(end.err, message);
     t.equal(end.out, "");
   }
+});
+
+const NONCE = "5a".repeat(32);
+const PLAN = `sha256:${"ab".repeat(32)}`;
+const alice = operator("alice", "technician");
+
+/** An agent whose warden knows alice. */
+function agentWith(result: Record<string, unknown>, planHash?: string) {
+  const orders: string[] = [];
+  const ask = ({ id, operation, args }: OperationRequest): OperationAnswer => {
+    if (operation === "order.nonce")
+      return { v: 1, id, result: { deviceId: "gw-0042", nonce: NONCE, ...(planHash !== undefined && { planHash }) } };
+    try {
+      const { order } = openOrder(String(args["order"]), new Map([[alice.keyid, alice.publicKey]]));
+      orders.push(`${operation} ${order.verb} ${order.deviceId} ${order.nonce === NONCE} ${order.planHash ?? "-"}`);
+      return { v: 1, id, result };
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return { v: 1, id, fault: { code: error.code, message: error.message } };
+    }
+  };
+  return { ask, orders };
+}
+const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key FILE\n/u.exec(text)?.[1] ?? "";
+
+test("[OPS-7] what needs an order shows the challenge, reads its answer, and carries the order: all four", async (t) => {
+  const shown = { state: { at: "confirmed", counter: 8 }, open: ["tcp 22"], usb: [] };
+  const cases: readonly [string, Record<string, unknown>, string, RegExp][] = [
+    ["reboot", { rebooting: true }, "system.reboot", /^This device starts anew now\.\n$/u],
+    [
+      "update approve",
+      { phase: "trying", version: "1.2.0", running: "a" },
+      "update.approve",
+      /^update  1\.2\.0 runs from slot a, TRYING/u,
+    ],
+    [
+      "lockdown confirm",
+      shown,
+      "lockdown.confirm",
+      /^policy  number 8 is in force, confirmed\nopen    tcp 22\nusb     nothing is plugged in\n$/u,
+    ],
+    ["lockdown revert", shown, "lockdown.revert", /^policy/u],
+  ];
+  for (const [line, result, verb, text] of cases) {
+    const { ask, orders } = agentWith(result, PLAN);
+    const end = await run(line, ask, (shown) => `${alice.answer(challengeIn(shown))}  `);
+    t.equal(end.code, 0, line);
+    t.match(end.out, text);
+    t.match(end.err, `sallyport-hub answer sp1/${verb}/gw-0042/${NONCE}/${PLAN} --key FILE\n`);
+    t.same(orders, [`${verb} ${verb} gw-0042 true ${PLAN}`]);
+  }
+});
+
+test("[OPS-7] an order that was answered elsewhere, one signed by a stranger, none, and nonsense", async (t) => {
+  const { ask, orders } = agentWith({ rebooting: true });
+  const { out } = await run("order nonce system.reboot", ask);
+  t.equal(out, `sp1/system.reboot/gw-0042/${NONCE}\n`, "for a script: nothing but the challenge");
+  t.same(JSON.parse((await run("--json order nonce system.reboot", ask)).out), {
+    deviceId: "gw-0042",
+    nonce: NONCE,
+    challenge: out.trim(),
+  });
+  const given = await run(`--json reboot --challenge ${out.trim()} --answer ${alice.answer(out)}`, ask);
+  t.match(given, { code: 0, out: '{"rebooting":true}\n', err: "" });
+  t.equal(given.asked.length, 1, "no other nonce is asked for");
+  const stranger = await run("reboot", ask, (shown) => operator("x", "owner").answer(challengeIn(shown)));
+  t.match(stranger, { code: 4, err: /sallyport: order\.bad-signature: / });
+  t.match(await run("reboot", ask), { code: 2, err: /no answer was given/ });
+  t.match(await run("reboot", ask, () => "yes"), { code: 1, err: /order\.invalid: read an answer: expected one line/ });
+  t.equal(orders.length, 1);
+});
+
+test("update and policy are shown; a policy that would be refused is exit code 1", async (t) => {
+  const update = { phase: "idle", version: "1.2.0", running: "a" };
+  t.equal((await run("update status", gives(update))).out, "update  1.2.0 runs from slot a, no new release\n");
+  t.same(JSON.parse((await run("update status --json", gives(update))).out), update);
+  const shown = { state: { at: "base" }, open: [], usb: ["1-1 0781:5581 refused: no rule allows it"] };
+  t.equal(
+    (await run("lockdown show", gives(shown))).out,
+    "policy  the image's own is in force\nopen    nothing\nusb     1-1 0781:5581 refused: no rule allows it\n",
+  );
+  const preview = { planHash: PLAN, risks: ["the way to the hub would be shut"], opens: [], closes: ["tcp 22"], open: [] };
+  const risky = await run("lockdown plan /tmp/p", gives(preview));
+  t.match(risky, {
+    code: 1,
+    out: /\nrisks   the way to the hub would be shut\nopens   nothing\ncloses  tcp 22\n[^]*REFUSE the policy\n$/u,
+  });
+  t.match(risky.asked, [
+    { request: { operation: "lockdown.plan", args: { policy: Buffer.from("policy in /tmp/p").toString("base64") } } },
+  ]);
+  t.equal((await run("lockdown plan /tmp/p", gives({ ...preview, risks: [] }))).code, 0);
 });
 
 test("[CON-1] an agent that is captured can neither lie about the form nor write on the terminal", async (t) => {
