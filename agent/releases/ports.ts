@@ -40,13 +40,14 @@ export interface Bench {
   readonly signal: AbortSignal;
 }
 
-/** Kinds of failure that another attempt may not meet: the line, the disk, a warden that restarts or is at something else. */
+/** Kinds of failure that another attempt may not meet: the line, the disk, a mirror that is behind, a warden that restarts or is at something else. */
 export function mayPass({ code }: Fault): boolean {
   return (
     code.startsWith("fetch.") ||
     code.startsWith("tls.") ||
     code.startsWith("tunnel.") ||
     code.startsWith("file.") ||
+    code === "chunk.missing" ||
     code === "protocol.closed" ||
     code === "protocol.rate-limited" ||
     code === "lockdown.busy"

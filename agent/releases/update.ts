@@ -29,7 +29,7 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
     const mine = isUnderWay(before) && (target === undefined || before.release?.target === target);
     if (target === undefined && !mine) return { kind: "done" };
     if (!mine && target !== undefined) return afterwards(await take(bench, target));
-    if (before.phase === "fetching" && before.release !== undefined) return afterwards(await begin(bench, before.release.target));
+    if (needsPlan(before) && before.release !== undefined) return afterwards(await begin(bench, before.release.target), before);
     return afterwards(await writeStretch(bench, before), before);
   };
 
@@ -48,7 +48,7 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
 
   const writeStretch = async (bench: Bench, status: UpdateStatus): Promise<UpdateStatus> => {
     const { release, expects } = status;
-    if (release === undefined || expects === undefined || expects.from >= expects.chunks) return status; // being read back
+    if (release === undefined || expects === undefined || isReadBack(status)) return status;
     const { warden, repository, drop, clock, random, signal } = bench;
     const { index, store } = await images.part(bench, release, expects.part);
     const window = stretchFrom(index, expects.from);
@@ -59,13 +59,12 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
 
   const afterwards = (status: UpdateStatus, before?: UpdateStatus): Outcome => {
     if (!isUnderWay(status)) return { kind: "done" };
-    const { expects } = status;
-    const waits = expects === undefined || expects.from >= expects.chunks;
-    const asBefore = before?.expects?.part === expects?.part && before?.expects?.from === expects?.from;
-    stalls = !waits && asBefore ? stalls + 1 : 0;
+    if (isReadBack(status)) return { kind: "more", afterMs: POLL_MS };
+    const isAsBefore = before !== undefined && placeOf(status) === placeOf(before);
+    stalls = isAsBefore ? stalls + 1 : 0;
     if (stalls > STALLS_MAX)
-      throw new Fault("update.aborted", `write the update: the warden expects chunk ${expects?.from} again and again`);
-    return { kind: "more", afterMs: waits || asBefore ? POLL_MS : 0 };
+      throw new Fault("update.aborted", `write the update: the warden stays at ${placeOf(status)} whatever is brought`);
+    return { kind: "more", afterMs: isAsBefore ? POLL_MS : 0 };
   };
 
   return {
@@ -80,4 +79,17 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
 /** Where the warden waits for the agent. */
 function isUnderWay({ phase }: UpdateStatus): boolean {
   return phase === "fetching" || phase === "verified";
+}
+
+/** It waits for manifest and indexes: at the beginning, and again after it has restarted. */
+function needsPlan({ phase, expects }: UpdateStatus): boolean {
+  return phase === "fetching" || (phase === "verified" && expects === undefined);
+}
+
+function isReadBack({ expects }: UpdateStatus): boolean {
+  return expects !== undefined && expects.from >= expects.chunks;
+}
+
+function placeOf({ phase, expects }: UpdateStatus): string {
+  return expects === undefined ? phase : `chunk ${expects.from} of ${expects.part}`;
 }
