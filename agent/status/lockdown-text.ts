@@ -3,14 +3,14 @@ import type { LockdownPreview, LockdownShown, LockdownState } from "../../warden
 import { list, printed, row } from "./rows.ts";
 import { duration } from "./words.ts";
 
-/** One line, or two where something of it can't be enforced. */
+/** One line, or two where something of it can't be enforced or was taken back. */
 export function lockdownRows(state: LockdownState): string[] {
   const { reverted, unenforced = [] } = state;
-  const back = reverted === undefined ? undefined : `the last one tried was TAKEN BACK (${reverted.reason})`;
-  return [
-    row("policy", stateOf(state), back),
-    ...(unenforced.length === 0 ? [] : [row("", `NOT ENFORCED: ${unenforced.join("; ")}`)]),
+  const notes = [
+    ...(unenforced.length === 0 ? [] : [`NOT ENFORCED: ${unenforced.join("; ")}`]),
+    ...(reverted === undefined ? [] : [`the last one tried was TAKEN BACK: ${reverted.reason}`]),
   ];
+  return [row("policy", stateOf(state)), ...(notes.length === 0 ? [] : [row("", notes.join("; "))])];
 }
 
 /** All of it, at most `linesMax` lines of each list. */

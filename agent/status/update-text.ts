@@ -29,9 +29,9 @@ function phaseOf(update: UpdateStatus): string {
     case "idle":
       return "no new release";
     case "fetching":
-      return `fetching what ${release} consists of`;
+      return `looking up ${release}`;
     case "verified":
-      return `writing ${release}${slot}${written(update)}`;
+      return `writing ${release}`;
     case "written":
       return awaitsOrder === undefined ? `${release} is written${slot}, to be tried` : `${release}${slot} WAITS FOR AN ORDER`;
     case "trying":
@@ -49,15 +49,13 @@ function phaseOf(update: UpdateStatus): string {
   }
 }
 
-function written({ expects }: UpdateStatus): string {
-  if (expects === undefined) return "";
-  const { part, from, chunks } = expects;
-  return from < chunks ? `: ${part} ${from} of ${chunks} chunks` : `: reading ${part} back`;
-}
-
-function detailOf({ phase, health, reason, detail }: UpdateStatus): string | undefined {
+function detailOf({ phase, slot, expects, health, reason, detail }: UpdateStatus): string | undefined {
   if (reason !== undefined) return `${reason.why}: ${reason.detail}`;
   if (detail !== undefined) return detail;
+  if (phase === "verified" && slot !== undefined && expects !== undefined) {
+    const { part, from, chunks } = expects;
+    return `slot ${slot}: ${from < chunks ? `${part}, ${from} of ${chunks} chunks` : `reading ${part} back`}`;
+  }
   if (health === undefined || health.length === 0 || phase !== "trying") return undefined;
   return `health: ${health.map(({ name, verdict, detail }) => (verdict === "passed" ? `${name} passed` : `${name} ${verdict} (${detail})`)).join(", ")}`;
 }

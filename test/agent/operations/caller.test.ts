@@ -26,6 +26,20 @@ test("[OPS-3] [CON-3] each way in has its principal: the root socket, the consol
   for (const caller of [ROOT, CONSOLE, HUB]) t.ok(v.is(principalSchema, principalOf(caller)), "is a principal by the schema");
 });
 
+test("[CON-4] [OPS-3] who logged in on the console is the operator with the key, with the roles the warden named", async (t) => {
+  const login = { id: "alice@example.net", roles: ["technician", "auditor"], keyid: "ab".repeat(32) } as const;
+  const principal = principalOf({ channel: "console", login });
+  t.same(principal, {
+    id: "alice@example.net",
+    roles: ["technician", "auditor"],
+    attributes: { channel: "console" },
+    credentials: [{ kind: "challenge", reference: "ab".repeat(32) }],
+  });
+  t.ok(v.is(principalSchema, principal));
+  for (const keyid of ["", "AB".repeat(32), `${"ab".repeat(32)}\n`])
+    t.throws(() => principalOf({ channel: "console", login: { ...login, keyid } }), { code: "operation.unauthenticated" });
+});
+
 test("[OPS-3] a socket we do not know is nobody, whatever it is called", async (t) => {
   for (const socket of ["", "wheel", "constructor", "__proto__", "toString", "root ", "ROOT"])
     t.throws(() => principalOf({ channel: "local", socket }), { code: "operation.unauthenticated" }, `"${socket}"`);

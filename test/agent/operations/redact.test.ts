@@ -28,6 +28,37 @@ test("[OPS-5] a guest sees state, protection, fingerprint and codes; not where t
   t.ok(v.is(snapshotSchema, seen), "still a snapshot");
 });
 
+test("[OPS-5] of policy and update a guest sees how far, not what is open, on its way or waits for an order", async (t) => {
+  const PLAN = `sha256:${"ab".repeat(32)}` as const;
+  const seen = snapshotForGuest({
+    ...CONNECTED,
+    lockdown: {
+      at: "pending",
+      counter: 8,
+      planHash: PLAN,
+      trial: { planHash: PLAN, nonce: "5a".repeat(32), confirmWithinMs: 1000 },
+      reverted: { planHash: PLAN, reason: "10.1.2.3" },
+      unenforced: ["10.1.2.3"],
+    },
+    update: {
+      phase: "rolled-back",
+      version: "1.2.0",
+      running: "a",
+      slot: "b",
+      release: { target: "os/secret-1.3.0", counter: 3, digest: "cd".repeat(32) },
+      awaitsOrder: PLAN,
+      health: [{ name: "hub", verdict: "failed", detail: "10.1.2.3" }],
+      reason: { why: "health", detail: "10.1.2.3" },
+      detail: "10.1.2.3",
+    },
+  });
+  t.notMatch(JSON.stringify([seen.update, seen.lockdown?.trial]), /10\.1\.2|secret|abab|5a5a|cdcd/u);
+  t.notMatch(JSON.stringify(seen.lockdown), /10\.1\.2|5a5a/u);
+  t.same(seen.update, { phase: "rolled-back", version: "1.2.0", running: "a", reason: { why: "health", detail: "(withheld)" } });
+  t.match(seen.lockdown, { at: "pending", counter: 8, unenforced: ["(withheld)"] });
+  t.ok(v.is(snapshotSchema, seen), "still a snapshot");
+});
+
 test("what a snapshot does not have is not made up for a guest", async (t) => {
   const { certificate: _, enrolment: __, ...bare } = WAITING;
   const seen = snapshotForGuest({

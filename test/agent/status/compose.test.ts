@@ -30,6 +30,12 @@ test("what the warden says is shown", async (t) => {
     system: { wardenResidentBytes: 44_000_000, uptimeS: 12 },
     troubles: { length: 0 },
   });
+  t.notOk("lockdown" in snapshot || "update" in snapshot, "what it has no part for is not made up");
+  const lockdown = { at: "confirmed", counter: 8 } as const;
+  const update = { phase: "idle", running: "a" } as const;
+  const whole = composeSnapshot({ ...BLANK_PARTS, warden: { value: { ...WARDEN.value, lockdown, update } } });
+  t.same([whole.lockdown, whole.update], [lockdown, update]);
+  t.ok(v.is(snapshotSchema, whole));
 });
 
 test("states that call for someone become troubles: clock, dropped records and messages, expiry, denial", async (t) => {

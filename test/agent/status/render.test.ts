@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { snapshotForGuest } from "../../../agent/operations/redact.ts";
-import { composeSnapshot, renderStatus } from "../../../agent/status/index.ts";
+import { composeSnapshot, renderLockdown, renderStatus, renderUpdate } from "../../../agent/status/index.ts";
 import type { Snapshot } from "../../../agent/status/format.ts";
+import type { UpdateStatus } from "../../../warden/protocol/format.ts";
 import { BLANK_PARTS, CONNECTED, WAITING } from "../../lab/snapshot.ts";
 
 const F = "5e".repeat(32);
@@ -68,6 +69,101 @@ test("a guest reads that something is withheld, not that it is missing", async (
   t.match(renderStatus(snapshotForGuest(CONNECTED)), "hub (withheld), peer (withheld)\n");
 });
 
+const PLAN = `sha256:${"ab".repeat(32)}` as const;
+const RELEASE = { target: "os/gateway-100-1.3.0", counter: 3, digest: "cd".repeat(32) };
+
+test("policy and update: a line each, another where something is to be told", async (t) => {
+  const shown = (state: Pick<Snapshot, "lockdown" | "update">): string[] =>
+    renderStatus({ ...CONNECTED, ...state })
+      .split("\n")
+      .slice(11, -5);
+  t.same(shown({ lockdown: { at: "confirmed", counter: 8 }, update: { phase: "idle", version: "1.2.0", running: "a" } }), [
+    "policy  number 8 is in force, confirmed",
+    "update  1.2.0 runs from slot a, no new release",
+  ]);
+  t.same(
+    shown({
+      lockdown: {
+        at: "pending",
+        counter: 9,
+        trial: { planHash: PLAN, nonce: "5a".repeat(32), confirmWithinMs: 543_000 },
+        unenforced: ["usb: no authorisation in this kernel"],
+      },
+      update: {
+        phase: "trying",
+        version: "1.3.0",
+        running: "b",
+        slot: "b",
+        release: RELEASE,
+        health: [
+          { name: "agent", verdict: "passed", detail: "" },
+          { name: "hub", verdict: "waiting", detail: "nothing signed yet" },
+        ],
+      },
+    }),
+    [
+      "policy  number 9 ON TRIAL, taken back in 9 min unless confirmed",
+      "        NOT ENFORCED: usb: no authorisation in this kernel",
+      "update  1.3.0 runs from slot b, TRYING release 3 (os/gateway-100-1.3.0)",
+      "        health: agent passed, hub waiting (nothing signed yet)",
+    ],
+  );
+  t.same(
+    shown({
+      lockdown: { at: "base", reverted: { planHash: PLAN, reason: "nobody confirmed it in time" } },
+      update: {
+        phase: "rolled-back",
+        version: "1.2.0",
+        running: "a",
+        release: RELEASE,
+        reason: { why: "deadline", detail: "hub: nothing" },
+      },
+    }),
+    [
+      "policy  the image's own is in force",
+      "        the last one tried was TAKEN BACK: nobody confirmed it in time",
+      "update  1.2.0 runs from slot a, release 3 (os/gateway-100-1.3.0) ROLLED BACK",
+      "        deadline: hub: nothing",
+    ],
+  );
+});
+
+test("every phase of an update in words; at length nothing is cut, and what an order is about is there", async (t) => {
+  const base = { version: "1.2.0", running: "a", slot: "b", release: RELEASE } as const;
+  const R = "release 3 (os/gateway-100-1.3.0)";
+  const cases: readonly [UpdateStatus, string][] = [
+    [{ phase: "fetching", release: RELEASE }, `looking up ${R}`],
+    [
+      { ...base, phase: "verified", expects: { part: "root", from: 12, chunks: 300 } },
+      `writing ${R} slot b: root, 12 of 300 chunks`,
+    ],
+    [{ ...base, phase: "verified", expects: { part: "root", from: 300, chunks: 300 } }, "slot b: reading root back"],
+    [{ ...base, phase: "verified" }, `writing ${R}`],
+    [{ ...base, phase: "written" }, `${R} is written in slot b, to be tried`],
+    [{ ...base, phase: "written", awaitsOrder: PLAN }, `WAITS FOR AN ORDER order "update approve" takes an order over ${PLAN}`],
+    [{ ...base, phase: "committing" }, `${R} is well, being kept`],
+    [{ ...base, phase: "rolling-back" }, `GOING BACK from ${R}`],
+    [{ ...base, phase: "committed" }, `${R} kept`],
+    [{ ...base, phase: "failed", detail: "chunk.tampered: chunk 7" }, `${R} FAILED chunk.tampered: chunk 7`],
+  ];
+  for (const [update, words] of cases) {
+    const text = renderUpdate(update);
+    t.ok(text.replaceAll(/\s+/gu, " ").includes(words), `${text} has ${words}`);
+    for (const line of text.split("\n")) t.ok(line.length <= 79, line);
+  }
+});
+
+test("policy at length: states, what is open and plugged in, cut to so many lines a list", async (t) => {
+  const open = Array.from({ length: 5 }, (_, n) => `tcp ${n}`);
+  const text = renderLockdown({ state: { at: "shut", counter: 8, planHash: PLAN }, open, usb: ["x".repeat(200)] }, 3);
+  t.match(
+    text,
+    `policy  SHUT: only the way to the hub is open\nplan    ${PLAN}\nopen    tcp 0\n        tcp 1\n        and 3 more\n`,
+  );
+  for (const line of text.split("\n")) t.ok(line.length <= 79, line);
+  t.match(renderLockdown({ state: { at: "changing" }, open: [], usb: [] }), "policy  being changed now\nopen    nothing\n");
+});
+
 /** Every text of the snapshot at its worst, and every optional line shown. */
 function hostileSnapshot(text: string, troubles: string[]): Snapshot {
   const { device, key, certificate, tunnel } = CONNECTED;
@@ -80,6 +176,8 @@ function hostileSnapshot(text: string, troubles: string[]): Snapshot {
     ...(certificate && { certificate: { ...certificate, serial: text, issuer: text } }),
     enrolment: { state: "retrying", lastFault },
     tunnel: { ...tunnel, state: "waiting", hub: text, peer: text, tls: text, cipher: text, group: text, lastFault },
+    lockdown: { at: "pending", counter: 1, reverted: { planHash: PLAN, reason: text }, unenforced: [text, text] },
+    update: { phase: "rolled-back", version: text, running: "a", release: RELEASE, reason: { why: text, detail: text } },
     troubles,
   };
 }
@@ -97,7 +195,8 @@ test("[CON-1] whatever the snapshot holds: printable ASCII, one screen, under 2,
   );
 });
 
-test("troubles that do not fit are counted", async (t) => {
+test("troubles that do not fit are counted, all of them where there is no line left", async (t) => {
+  t.match(renderStatus(hostileSnapshot("x", ["a.b: 1", "a.b: 2"])), /\ntrouble 2 of them: see status --json\n$/u);
   const text = renderStatus({ ...CONNECTED, troubles: Array.from({ length: 32 }, (_, n) => `audit.full: number ${n}`) });
   t.match(text, "trouble audit.full: number 0\n");
   t.match(text, /        and 2\d more: see status --json\n$/u);
