@@ -28,8 +28,8 @@ import type { TargetCustom } from "../../ota/trust/format/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { installerCommand } from "../../warden/install/index.ts";
 import { INSTALL_LINE_BYTES_MAX } from "../../warden/install/format.ts";
-import type { UpdateStatus } from "../../warden/protocol/format.ts";
-import { openTargets } from "../../warden/targets/index.ts";
+import type { UpdateStatus, Wanted } from "../../warden/protocol/format.ts";
+import { openTargets, type Targets } from "../../warden/targets/index.ts";
 import { startUpdates, type Updates, type UpdateSettings } from "../../warden/update/index.ts";
 import { powerOn } from "./bootloader.ts";
 import { SMALL_CHUNKS } from "./chunked.ts";
@@ -79,6 +79,8 @@ export interface UpdatedBoard {
   carry(updates: Updates, target: string): Promise<UpdateStatus>;
   /** One answer to `update.begin`, with all that is wanted brought first. */
   begin(updates: Updates, target: string): Promise<UpdateStatus>;
+  /** As {@link begin}, but ends as soon as it is taken up: its manifest is wanted next. */
+  takeUp(updates: Updates, target: string): Promise<void>;
   /** Leaves the chunks of a stretch with the courier, of the release's image. */
   bring(release: LabRelease, from: number, to: number): Promise<void>;
   chunks(release: LabRelease): number;
@@ -119,6 +121,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
   const shown: Shown = { agent: false, hub: false, lockdown: "waiting" };
   const state = (name: string) => linuxFiles(join(directory, "warden", name));
   let running: Updates | undefined;
+  let targets: Targets | undefined;
 
   const installer = async (): Promise<ChildProgram> => {
     const { args, env } = installerCommand(INSTALL_MAIN, { root, slots, courier });
@@ -139,6 +142,18 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
     const note = async (entry: AuditEntry): Promise<void> => void trail.push(entry);
     const report = (fault: Fault): void => void faults.push(fault);
     const image = { v: 1, version: "1.0", hardware: "lab", counter: 1 } as const;
+    targets = await openTargets({
+      files: await state("trust"),
+      imageRoot: repository.imageRoot,
+      courier: held,
+      clock,
+      clockTrusted: () => true,
+      deviceId: v.parse(deviceIdSchema, UPDATED_DEVICE),
+      hardware: image.hardware,
+      floors: () => updates.floors(),
+      note,
+      report,
+    });
     const updates: Updates = await startUpdates(
       {
         files: await state("update"),
@@ -146,18 +161,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
         slots: fileSlots({ directory: slots, root, partBytesMax: 67_108_864 }),
         boot: fileBootChoice(await linuxFiles(slots)),
         power: linuxPower({ root }),
-        targets: await openTargets({
-          files: await state("trust"),
-          imageRoot: repository.imageRoot,
-          courier: held,
-          clock,
-          clockTrusted: () => true,
-          deviceId: v.parse(deviceIdSchema, UPDATED_DEVICE),
-          hardware: image.hardware,
-          floors: () => updates.floors(),
-          note,
-          report,
-        }),
+        targets,
         installer,
         uptimeMs: () => linuxUptime(root),
         clock,
@@ -187,16 +191,23 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
         ? repository.payloads.get(path.slice(8))
         : files.get(path);
 
-  const begin = async (updates: Updates, target: string): Promise<UpdateStatus> => {
+  const bringWanted = async <A extends { readonly state: string }>(
+    ask: (absent: readonly string[]) => Promise<Wanted | A>,
+  ): Promise<A> => {
     const absent: string[] = [];
-    for (let wants = 0; wants < 64; wants++) {
-      const answer = await updates.verbs["update.begin"]({ target, absent: [...absent] });
-      if (answer.state === "begun") return answer.update;
+    for (;;) {
+      const answer = await ask(absent);
+      if (!isWanted(answer)) return answer;
       const file = fileAt(answer.path);
       if (file === undefined) absent.push(answer.path);
       else await drop.put(answer.courierName, file);
     }
-    throw asFault(undefined, "assert.broken", "the warden wants no end of files");
+  };
+  const begin = async (updates: Updates, target: string): Promise<UpdateStatus> => {
+    await drop.clear();
+    await bringWanted(async (absent) => (await targets?.refresh(absent)) ?? { state: "current" });
+    const { update } = await bringWanted((absent) => updates.verbs["update.begin"]({ target, absent: [...absent] }));
+    return update;
   };
   const bringFrom = async (chunks: readonly string[], from: number, to: number): Promise<void> => {
     await drop.clear();
@@ -272,6 +283,13 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
       return await start();
     },
     begin,
+    takeUp: async (updates, target) => {
+      await bringWanted(async (absent) => (await targets?.refresh(absent)) ?? { state: "current" });
+      await bringWanted(async (absent) => {
+        const answer = await updates.verbs["update.begin"]({ target, absent: [...absent] });
+        return updates.status().phase === "idle" ? answer : { state: "begun" };
+      });
+    },
     carry: async (updates, target) => {
       let status = await begin(updates, target);
       while (status.phase === "verified" && status.expects !== undefined) {
@@ -294,6 +312,10 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
       return floors.record().lines["os"]?.floor;
     },
   };
+}
+
+function isWanted(answer: { readonly state: string }): answer is Wanted {
+  return answer.state === "wanted";
 }
 
 /** The names of what was recorded. */

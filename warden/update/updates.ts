@@ -165,6 +165,7 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
       engine.stop();
       watch.stop();
       await writing.abort();
+      await engine.told({ kind: "tick", uptimeMs: 0 }); // changes nothing: its turn comes when what was begun is done
     },
   };
 }

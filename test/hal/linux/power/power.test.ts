@@ -1,0 +1,29 @@
+// Power and uptime of a board that is a folder: the machine of the test is not touched.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { linuxPower, linuxUptime } from "../../../../hal/linux/index.ts";
+import { boot } from "../../../lab/board.ts";
+import { temporaryDirectory } from "../../../lab/temporary.ts";
+
+test("a simulated board's reboot is a request in a file, one printable line with the reason", async (t) => {
+  const root = await temporaryDirectory(t);
+  await linuxPower({ root }).reboot("try os/2\nrm -rf /");
+  t.equal(await readFile(join(root, "run/reboot-request"), "utf8"), "try os/2?rm -rf /\n");
+});
+
+test("a reboot that can't be asked for is a fault that says so", async (t) => {
+  const root = await temporaryDirectory(t);
+  await writeFile(join(root, "run"), "no directory");
+  await t.rejects(linuxPower({ root }).reboot("try os/2"), { code: "power.failed", message: /try os\/2/u });
+});
+
+test("uptime starts again with each boot, and is the kernel's on a machine", async (t) => {
+  const root = await temporaryDirectory(t);
+  await mkdir(join(root, "proc"), { recursive: true });
+  await t.rejects(linuxUptime(root), { code: "file.read-failed" });
+  await boot(root);
+  const first = await linuxUptime(root);
+  t.ok(first >= 0 && first < 60_000);
+  t.ok((await linuxUptime("/")) > 0);
+});

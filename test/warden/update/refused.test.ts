@@ -1,0 +1,150 @@
+// What is not to be installed is refused before it matters, and what breaks an installation leaves a slot that is never tried.
+import { readFile, writeFile } from "node:fs/promises";
+import { zstdCompressSync } from "node:zlib";
+import { join } from "node:path";
+import { test, type Test } from "tap";
+import * as v from "valibot";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { decodeBootPlan } from "../../../hal/slots/format.ts";
+import { mountSmallDisk } from "../../lab/small-disk.ts";
+import { needs } from "../../lab/needs.ts";
+import { eventually } from "../../lab/process.ts";
+import { eventsOf, lastOf, type UpdatedBoard, updatedBoard } from "../../lab/updates.ts";
+
+const OLD = "an older system\n";
+
+async function untouched(t: Test, board: UpdatedBoard): Promise<void> {
+  t.equal(await readFile(board.slot("b"), "utf8"), OLD, "not a byte of the slot has changed");
+  await untried(t, board);
+}
+
+async function untried(t: Test, { root }: UpdatedBoard): Promise<void> {
+  const plan = decodeBootPlan(await readFile(join(root, "slots/boot-choice"), "utf8"));
+  t.same(plan, { committed: "a", trial: undefined }, "the slot is not to be booted");
+}
+
+test("[OTA-41] a release for another device, other hardware or another role is not taken up; nor one that is no newer than what runs", async (t) => {
+  const board = await updatedBoard(t);
+  const foreign = await board.release(2, { custom: { audience: { devices: [v.parse(deviceIdSchema, "GW-9999")] } } });
+  const hardware = await board.release(3, { custom: { hardware: { ids: ["other-board"] } } });
+  const running = await board.release(1);
+  board.repository.addTarget("app", "app/agent-9", "{}", {
+    v: 1,
+    line: "app",
+    counter: 9,
+    hardware: { any: true },
+    audience: { everyone: true },
+  });
+  board.repository.publish("app");
+  const updates = await board.start();
+  for (const target of [foreign.target, hardware.target, "app/agent-9"])
+    await t.rejects(board.begin(updates, target), { code: "update.refused" }, target);
+  await t.rejects(board.begin(updates, "os/not-there"), { code: "trust.missing" });
+  t.equal(updates.awaits(), undefined);
+  await t.rejects(board.begin(updates, running.target), { code: "update.refused", message: /no higher than 1/u });
+  t.equal(updates.awaits(), running.planHash, "that an operator may order");
+  t.match(updates.status(), { phase: "idle" });
+  t.equal(board.installers.length, 0);
+  await untouched(t, board);
+});
+
+test("[OTA-41] a wrong index, or a missing one, ends the update before anything is written", async (t) => {
+  const board = await updatedBoard(t);
+  const updates = await board.start();
+  const other = await board.release(2, { index: Buffer.alloc(104, 7) });
+  t.match(await board.begin(updates, other.target), { phase: "failed", detail: /index\.invalid/u });
+  const cut = await board.release(3);
+  const [name, bytes] = [...board.repository.payloads].find(([path]) => path.includes("gateway-3")) ?? ["", Buffer.of()];
+  board.repository.payloads.set(name, Buffer.from(Buffer.from(bytes).toString().replace("root", "boot")));
+  t.match(await board.begin(updates, cut.target), { phase: "failed", detail: /trust\.mismatch/u }, "nor another manifest");
+  t.same(eventsOf(board), ["update.begun", "update.failed", "update.begun", "update.failed"]);
+  t.equal(board.installers.length, 0);
+  await untouched(t, board);
+});
+
+test("[OTA-31] [OTA-41] a tampered chunk ends the update; no byte of it is in the slot, which is not tried", async (t) => {
+  const board = await updatedBoard(t);
+  const updates = await board.start();
+  const evil = Buffer.alloc(4096, "evil");
+  const { target } = await board.release(2, { chunk: { at: 0, file: zstdCompressSync(evil) } });
+  t.match(await board.carry(updates, target), { phase: "failed", detail: /chunk\.tampered/u });
+  t.notOk((await readFile(board.slot("b"))).includes("evilevil"));
+  t.match(lastOf(board, "update.failed"), { result: "failed", detail: { target, reason: /chunk\.tampered/u } });
+  await untried(t, board);
+  const good = await board.release(3);
+  await board.carry(updates, good.target);
+  await eventually("the next release is tried", async () => (updates.status().phase === "trying" ? true : undefined));
+});
+
+test("[OTA-41] a stretch that is not the one expected is answered with what is; another release has to wait", async (t) => {
+  const board = await updatedBoard(t);
+  const updates = await board.start();
+  await t.rejects(updates.verbs["update.write"]({ part: "root", from: 0, to: 1 }), { code: "update.not-waiting" });
+  const release = await board.release(2);
+  const second = await board.release(3);
+  const chunks = board.chunks(release);
+  const expects = { part: "root", from: 0, chunks };
+  t.match(await board.begin(updates, release.target), { phase: "verified", expects });
+  t.match(await board.begin(updates, release.target), { phase: "verified", expects }, "asked again, it is the same");
+  await t.rejects(board.begin(updates, second.target), { code: "update.busy" });
+  await t.rejects(updates.approve({ planHash: release.planHash, by: "olga" }), { code: "update.not-waiting" });
+  for (const wrong of [
+    { part: "root", from: 1, to: 2 },
+    { part: "kernel", from: 0, to: 1 },
+    { part: "root", from: 0, to: 0 },
+    { part: "root", from: 0, to: chunks + 1 },
+  ] as const)
+    t.match(await updates.verbs["update.write"](wrong), { phase: "verified", expects }, JSON.stringify(wrong));
+  await board.bring(release, 0, 5);
+  const stretch = { part: "root", from: 0, to: 5 } as const;
+  const [once, twice] = await Promise.all([updates.verbs["update.write"](stretch), updates.verbs["update.write"](stretch)]);
+  t.match([once, twice], [{ expects: { from: 5 } }, { expects: { from: 5 } }], "said twice, it is written once");
+  await updates.revert({ by: "olga" });
+  t.match(updates.status(), { phase: "failed", detail: /cancelled by olga/u });
+  t.match(await board.installers[0]?.ended, "SIGKILL", "its installer is gone");
+  await untried(t, board);
+});
+
+test("[OTA-41] an installer that is killed, or finds no chunk, ends the update; the slot is not tried", async (t) => {
+  const board = await updatedBoard(t);
+  const updates = await board.start();
+  const release = await board.release(2);
+  await board.begin(updates, release.target);
+  await board.bring(release, 0, 5);
+  t.match(await updates.verbs["update.write"]({ part: "root", from: 0, to: 5 }), { phase: "verified" });
+  await board.installers[0]?.kill();
+  await eventually("the update fails", async () => (updates.status().phase === "failed" ? true : undefined));
+  t.match(updates.status(), { detail: /the installer ended \(SIGKILL\)/u });
+  await untried(t, board);
+  t.match(await board.begin(updates, release.target), { phase: "verified", expects: { from: 0 } }, "it may be taken up again");
+  await board.bring(release, 10, 12);
+  const missing = await updates.verbs["update.write"]({ part: "root", from: 0, to: 5 });
+  t.match(missing, { phase: "failed", detail: /chunk\.missing/u });
+  await untried(t, board);
+});
+
+test("[OTA-41] no more updates are taken up than are worth recording", async (t) => {
+  const board = await updatedBoard(t);
+  const updates = await board.start();
+  const { target } = await board.release(2, { index: Buffer.alloc(104, 7) });
+  const untilRefused = async (): Promise<void> => {
+    for (let begun = 0; begun < 50; begun++) await board.begin(updates, target);
+  };
+  await t.rejects(untilRefused(), { code: "protocol.rate-limited" });
+  t.ok(board.trail.length < 40, `${board.trail.length} records`);
+});
+
+test(
+  "[OTA-41] a slot's disk that is full ends the update, in words; the slot is not tried",
+  { skip: needs("mounts") },
+  async (t) => {
+    const board = await updatedBoard(t);
+    const disk = mountSmallDisk(join(board.root, "slots"), 30);
+    t.teardown(() => disk.unmount());
+    await writeFile(join(board.root, "slots/boot-choice"), "a\n", { mode: 0o600 });
+    const updates = await board.start();
+    const { target } = await board.release(2);
+    t.match(await board.carry(updates, target), { phase: "failed", detail: /slot\.write-failed.*ENOSPC/u });
+    await untried(t, board);
+  },
+);

@@ -1,0 +1,82 @@
+// The warden stops, or the power goes, wherever an update is: what really boots settles it.
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { eventually } from "../../lab/process.ts";
+import { updatedBoard } from "../../lab/updates.ts";
+import type { Updates } from "../../../warden/update/index.ts";
+
+async function comesTo(updates: Updates, phase: string): Promise<void> {
+  await eventually(`the update is ${phase}`, async () => (updates.status().phase === phase ? true : undefined));
+}
+
+test("[OTA-35] [OTA-41] stopped while it is fetched or written, an update begins again with its manifest", async (t) => {
+  const board = await updatedBoard(t);
+  const { target } = await board.release(2);
+  let updates = await board.start();
+  await board.takeUp(updates, target);
+  t.match(updates.status(), { phase: "fetching", release: { target } });
+  updates = await board.restart();
+  t.match(updates.status(), { phase: "fetching", release: { target } });
+  t.match(await board.begin(updates, target), { phase: "verified", expects: { from: 0 } });
+  updates = await board.restart();
+  t.equal(await board.installers[0]?.ended, "SIGKILL", "no installer outlives the warden's part");
+  t.match(updates.status(), { phase: "fetching", release: { target } }, "written by nobody: its manifest has to come again");
+  await board.carry(updates, target);
+  await comesTo(updates, "trying");
+});
+
+test("[OTA-35] restarted before the reboot, or after it and before the commit, a trial goes on", async (t) => {
+  const board = await updatedBoard(t);
+  const { target, image } = await board.release(2);
+  let updates = await board.start();
+  await board.carry(updates, target);
+  await comesTo(updates, "trying");
+  updates = await board.restart();
+  t.match(updates.status(), { phase: "trying", running: "a" });
+  updates = await board.reboot();
+  t.match(updates.status(), { phase: "trying", running: "b" });
+  updates = await board.restart();
+  t.match(updates.status(), { phase: "trying", running: "b" }, "the same boot, the same trial");
+  Object.assign(board.shown, { agent: true, hub: true, lockdown: "passed" });
+  updates.nudge();
+  await comesTo(updates, "committed");
+  updates = await board.restart();
+  t.match(updates.status(), { phase: "committed", running: "b" });
+  t.equal(await board.floor(), 1);
+  t.ok(image.equals(await readFile(board.slot("b"))));
+});
+
+test("[OTA-35] the power goes while a system is on trial: the old one boots, and says what happened", async (t) => {
+  const board = await updatedBoard(t);
+  const { target } = await board.release(2);
+  let updates = await board.start();
+  await board.carry(updates, target);
+  await comesTo(updates, "trying");
+  updates = await board.powerCycle();
+  t.match(updates.status(), { phase: "trying", running: "b" }, "it is what the boot loader was told");
+  updates = await board.powerCycle();
+  t.match(updates.status(), { phase: "rolled-back", running: "a", reason: { why: "interrupted" } });
+});
+
+test("[OTA-35] [OTA-36] a machine that does not say what runs, or whose records can't be read, refuses updates and serves", async (t) => {
+  const board = await updatedBoard(t);
+  const { target } = await board.release(2);
+  await writeFile(join(board.root, "proc/cmdline"), "quiet\n");
+  let updates = await board.start();
+  t.match(updates.troubles(), [{ code: "slot.unknown" }]);
+  await t.rejects(board.begin(updates, target), { code: "slot.unknown" });
+  await writeFile(join(board.root, "proc/cmdline"), "sallyport.slot=b\n");
+  updates = await board.restart();
+  await t.rejects(board.begin(updates, target), { code: "update.refused", message: /slot b runs and is not committed/u });
+  await writeFile(join(board.root, "proc/cmdline"), "sallyport.slot=a\n");
+  await writeFile(join(board.root, "../warden/floors/floors.json"), "{}", { mode: 0o600 });
+  updates = await board.restart();
+  t.match(updates.troubles(), [{ code: "floor.invalid" }]);
+  await t.rejects(board.begin(updates, target), { code: "floor.invalid" });
+  await writeFile(join(board.root, "../warden/update/update.json"), "{}", { mode: 0o600 });
+  updates = await board.restart();
+  t.match(updates.status(), { phase: "failed", detail: /update record/u });
+  await t.rejects(board.begin(updates, target), { code: "update.record-invalid" });
+  t.equal(board.installers.length, 0);
+});
