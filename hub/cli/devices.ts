@@ -55,12 +55,7 @@ export const devicesDeny: Command = {
         fingerprint === undefined ? undefined : fingerprintOf(fingerprint),
         operator(),
       );
-      return tell(
-        given.flag("json"),
-        terminal,
-        denied.map((device) => ({ ...device, state: "denied" })),
-        "it is told so when it asks next",
-      );
+      return tell(given.flag("json"), terminal, denied, "it is told so when it asks next");
     }),
 };
 

@@ -13,7 +13,8 @@ type Books = Pick<Desk, "store" | "journal">;
  * [ID-7] Id and fingerprint together: the operator has compared both with what the device shows.
  * @throws Fault `hub.device-unknown`, `hub.device-revoked`, `hub.device-conflict` while another key of that id is approved.
  */
-export function approve({ store, journal }: Books, id: DeviceId, fingerprint: Fingerprint, by: string): Device {
+export function approve(books: Books, id: DeviceId, fingerprint: Fingerprint, by: string): Device {
+  const { store } = books;
   return store.transaction(() => {
     const known = store.devices.find(id, fingerprint);
     if (known === undefined) throw unknownPair(store.devices.ofId(id), id, fingerprint);
@@ -25,9 +26,7 @@ export function approve({ store, journal }: Books, id: DeviceId, fingerprint: Fi
         "hub.device-conflict",
         `approve "${id}" with key ${fingerprint}: the id belongs to key ${other.fingerprint}; when that device is gone, run devices revoke ${id} first`,
       );
-    store.devices.decide(id, fingerprint, "approved", Date.now(), by);
-    journal("device.approved", id, { fingerprint, by });
-    return { ...known, state: "approved" };
+    return decided(books, known, "approved", by);
   });
 }
 
@@ -52,45 +51,35 @@ export function adopt({ store, journal }: Books, id: DeviceId, fingerprint: Fing
  * Refuses a request; without a fingerprint all that wait for this id. The oldest denials are let go: keys cost a stranger nothing.
  * @throws Fault `hub.device-unknown` when none waits; `hub.device-conflict` for an approved key, which is revoked instead.
  */
-export function deny(
-  { store, journal }: Books,
-  id: DeviceId,
-  fingerprint: Fingerprint | undefined,
-  by: string,
-): readonly Device[] {
+export function deny(books: Books, id: DeviceId, fingerprint: Fingerprint | undefined, by: string): readonly Device[] {
+  const { store } = books;
   return store.transaction(() => {
-    const known = store.devices.ofId(id);
-    const chosen =
-      fingerprint === undefined
-        ? known.filter(({ state }) => state === "pending")
-        : known.filter((each) => each.fingerprint === fingerprint);
-    if (chosen.length === 0) throw fingerprint === undefined ? nothingWaits(id) : unknownPair(known, id, fingerprint);
-    for (const device of chosen) {
-      if (device.state === "approved" || device.state === "revoked")
-        throw new Fault(
-          "hub.device-conflict",
-          `deny "${id}": that key is ${device.state}; devices revoke ${id} takes an approval back`,
-        );
-      store.devices.decide(id, device.fingerprint, "denied", Date.now(), by);
-      journal("device.denied", id, { fingerprint: device.fingerprint, by });
-    }
+    const known = named(store, id, fingerprint);
+    const chosen = fingerprint === undefined ? known.filter(({ state }) => state === "pending") : known;
+    if (chosen.length === 0)
+      throw new Fault("hub.device-unknown", `deny "${id}": no request of it waits; devices list shows what is known`);
+    const standing = chosen.find(({ state }) => state === "approved" || state === "revoked");
+    if (standing !== undefined)
+      throw new Fault(
+        "hub.device-conflict",
+        `deny "${id}": that key is ${standing.state}; devices revoke ${id} takes an approval back`,
+      );
+    const denied = chosen.map((device) => decided(books, device, "denied", by));
     store.devices.trimDenied(DENIED_PER_ID_MAX, DENIED_MAX);
-    return chosen;
+    return denied;
   });
 }
 
 /** Takes the approval and every certificate back, for good; the running hub ends the connection. @throws Fault `hub.device-unknown`. */
-export function revoke({ store, journal }: Books, id: DeviceId, by: string): Device {
+export function revoke(books: Books, id: DeviceId, by: string): Device {
+  const { store } = books;
   return store.transaction(() => {
     const known = store.devices.approved(id);
     if (known === undefined)
       throw new Fault("hub.device-unknown", `revoke "${id}": no key of it is approved; devices list shows what is known`);
-    const nowMs = Date.now();
-    store.devices.decide(id, known.fingerprint, "revoked", nowMs, by);
-    store.certificates.revokeAll(id, known.fingerprint, nowMs);
+    store.certificates.revokeAll(id, known.fingerprint, Date.now());
     store.outbox.clear(id); // whoever gets this id next is another device
-    journal("device.revoked", id, { fingerprint: known.fingerprint, by });
-    return { ...known, state: "revoked" };
+    return decided(books, known, "revoked", by);
   });
 }
 
@@ -106,12 +95,10 @@ export function forget(
   by: string,
 ): readonly Device[] {
   return store.transaction(() => {
-    const known = store.devices.ofId(id);
-    const named = known.filter((each) => fingerprint === undefined || each.fingerprint === fingerprint);
-    const faults = new Map(named.map((device) => [device, keptFor({ store }, device)]));
-    const chosen = named.filter((device) => faults.get(device) === undefined);
+    const known = named(store, id, fingerprint);
+    const faults = new Map(known.map((device) => [device, keptFor({ store }, device)]));
+    const chosen = known.filter((device) => faults.get(device) === undefined);
     const fault = [...faults.values()].find((each) => each !== undefined);
-    if (fingerprint !== undefined && named.length === 0) throw unknownPair(known, id, fingerprint);
     if (chosen.length === 0)
       throw fault ?? new Fault("hub.device-unknown", `forget "${id}": it has never asked; devices list shows what is known`);
     for (const device of chosen) {
@@ -121,6 +108,23 @@ export function forget(
     }
     return chosen;
   });
+}
+
+/** The decision, and the journal's word of it. */
+function decided({ store, journal }: Books, device: Device, state: "approved" | "denied" | "revoked", by: string): Device {
+  const { id, fingerprint } = device;
+  store.devices.decide(id, fingerprint, state, Date.now(), by);
+  journal(`device.${state}`, id, { fingerprint, by });
+  return { ...device, state };
+}
+
+/** All keys seen with this id, or the one meant. @throws Fault `hub.device-unknown` for a pair that never asked. */
+function named(store: Books["store"], id: DeviceId, fingerprint: Fingerprint | undefined): readonly Device[] {
+  const known = store.devices.ofId(id);
+  if (fingerprint === undefined) return known;
+  const pair = known.filter((each) => each.fingerprint === fingerprint);
+  if (pair.length === 0) throw unknownPair(known, id, fingerprint);
+  return pair;
 }
 
 /** @returns why this one must stay in the books, if so. */
@@ -145,8 +149,4 @@ function unknownPair(known: readonly Device[], id: DeviceId, fingerprint: Finger
     "hub.device-unknown",
     `no device "${id}" has asked with key ${fingerprint}; ${seen === "" ? "none has asked with that id" : `seen with that id: ${seen}`}`,
   );
-}
-
-function nothingWaits(id: DeviceId): Fault {
-  return new Fault("hub.device-unknown", `deny "${id}": no request of it waits; devices list shows what is known`);
 }

@@ -9,31 +9,27 @@ import { isServable } from "./files.ts";
 
 /** @throws Fault `release.store-failed`. */
 export async function copyWhole(from: string, path: string): Promise<void> {
-  const temporary = await copyBeside(from, path);
-  try {
-    await rename(temporary, path);
-    await using directory = await open(dirname(path), "r");
-    await directory.sync();
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw asFault(error, "release.store-failed", `write "${path}"`);
-  }
-}
-
-/** A synced copy that still has to be renamed to `path`. @returns where it lies. @throws Fault `release.store-failed`. */
-export async function copyBeside(from: string, path: string): Promise<string> {
   const temporary = join(dirname(path), `.new-${randomUUID()}`);
   try {
     await mkdir(dirname(path), { recursive: true });
-    await copyFile(from, temporary);
-    await using file = await open(temporary, "r+");
-    await file.chmod(0o644);
-    await file.sync();
-    return temporary;
+    try {
+      await copyFile(from, temporary);
+      await synced(temporary);
+      await rename(temporary, path);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+    await using directory = await open(dirname(path), "r");
+    await directory.sync();
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw asFault(error, "release.store-failed", `copy "${from}"`);
+    throw asFault(error, "release.store-failed", `copy "${from}" to "${path}"`);
   }
+}
+
+async function synced(path: string): Promise<void> {
+  await using file = await open(path, "r+");
+  await file.chmod(0o644);
+  await file.sync();
 }
 
 /**

@@ -1,9 +1,8 @@
 // A signed repository taken over into the one that the hub serves, so that a reader sees the old one or the new, never half. [OTA-14] [OTA-37]
-import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
-import { copyBeside, copyWhole, isSame, readWhole, treeOf } from "./copy.ts";
+import { copyWhole, digestOf, isSame, readWhole, treeOf } from "./copy.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { checkWhole, timestampOf } from "./whole.ts";
 
@@ -29,8 +28,9 @@ const FIRST_ROOT = `metadata/${metadataName("root", 1)}`;
 export async function publishRepository(from: string, to: string): Promise<Published> {
   const source = await repositoryIn(from);
   const { version } = await checkWhole(source);
-  await checkFollows(source, to, version);
   const paths = await treeOf(source);
+  await checkFollows(source, to, version);
+  await checkHistory(source, to, paths);
   let copied = 0;
   for (const path of [...paths].sort((a, b) => rank(a) - rank(b))) {
     if (path === TIMESTAMP || (await isSame(join(source, path), join(to, path)))) continue;
@@ -38,13 +38,8 @@ export async function publishRepository(from: string, to: string): Promise<Publi
     copied += 1;
   }
   if (await isSame(join(source, TIMESTAMP), join(to, TIMESTAMP))) return { directory: to, copied, timestamp: version };
-  const temporary = await copyBeside(join(source, TIMESTAMP), join(to, TIMESTAMP));
-  try {
-    await checkFollows(source, to, version); // somebody else may have published meanwhile
-    await rename(temporary, join(to, TIMESTAMP));
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  await checkFollows(source, to, version); // somebody else may have published meanwhile
+  await copyWhole(join(source, TIMESTAMP), join(to, TIMESTAMP));
   return { directory: to, copied: copied + 1, timestamp: version };
 }
 
@@ -84,10 +79,16 @@ async function checkFollows(source: string, to: string, version: number): Promis
       "release.conflict",
       `publish "${source}": its timestamp is version ${version}, the one in "${to}" is ${served.version}: devices would refuse the step back; get the newer copy of the repository first`,
     );
-  const mine = await timestampOf(source);
-  if (served.version === version && mine !== undefined && !Buffer.from(served.bytes).equals(mine.bytes))
-    throw new Fault(
-      "release.conflict",
-      `publish "${source}": its timestamp and the one in "${to}" are both version ${version} and differ: sign it again`,
-    );
+}
+
+/** A version is signed once: with two of one number devices would stay with the one they met first. */
+async function checkHistory(source: string, to: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if (!/^metadata\/\d+\./.test(path) || (await digestOf(join(to, path))) === undefined) continue;
+    if (!(await isSame(join(source, path), join(to, path))))
+      throw new Fault(
+        "release.conflict",
+        `publish "${source}": its "${path}" differs from the one in "${to}": both were signed as that version; go on from the copy that was published`,
+      );
+  }
 }

@@ -40,7 +40,7 @@ export async function timestampOf(directory: string) {
   const bytes = await readWhole(path, METADATA_BYTES_MAX);
   if (bytes === undefined) return undefined;
   const { version, meta } = parseMetadata(timestampSchema, bytes, METADATA_BYTES_MAX, path).signed;
-  return { bytes, version, meta };
+  return { version, meta };
 }
 
 /** Where the newest root says so, files bear their versions and hashes in their names. TUF section 6.2. */

@@ -11,6 +11,8 @@ export interface Ran {
   readonly code: number;
   readonly out: readonly string[];
   readonly err: readonly string[];
+  /** Its first line, printed with --json. */
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 /** One command, as typed, beside the hub of that state. */
@@ -22,7 +24,14 @@ export async function hubCommand(state: string | undefined, ...argv: readonly st
     err: (text) => void err.push(text),
     stop: new AbortController().signal,
   });
-  return { code, out, err };
+  return {
+    code,
+    out,
+    err,
+    get data() {
+      return v.parse(v.looseObject({}), JSON.parse(out[0] ?? "null"));
+    },
+  };
 }
 
 type Teardown = Parameters<typeof connect>[0];
@@ -39,7 +48,7 @@ export interface ListeningDevice {
   /** All that came down, in order, with what came twice. */
   readonly heard: readonly HeardMessage[];
   /** As its agent would publish it. */
-  report(channel: "event" | "update" | "result", body: unknown): Promise<void>;
+  readonly report: (channel: "event" | "update" | "result", body: unknown) => Promise<void>;
 }
 
 /** A device that is let in, if it was not, connects and listens on all its topics. `answers` is what its operations come to; undefined keeps silent. */

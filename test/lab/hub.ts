@@ -8,7 +8,10 @@ import * as v from "valibot";
 import type { AuditDelivery } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/identity/format.ts";
+import { openAuthority } from "../../hub/authority/index.ts";
+import { enrol, readRequest } from "../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../hub/index.ts";
+import { journalOf } from "../../hub/journal.ts";
 import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../provisioning/x509/format/index.ts";
 import {
   auditRecord,
@@ -160,6 +163,26 @@ export async function enrolled(hub: Hub, device: LabDevice): Promise<string> {
   await simpleEnrol(hub, device.csr);
   hub.approve(device.id, device.fingerprint);
   return certificateIn(await simpleEnrol(hub, device.csr));
+}
+
+/** Asked and approved, with a certificate that was issued some time ago. @returns it, PEM. */
+export async function enrolledBefore(
+  hub: Hub,
+  state: string,
+  device: LabDevice,
+  { agoMs, lifeMs }: { readonly agoMs: number; readonly lifeMs: number },
+): Promise<string> {
+  await simpleEnrol(hub, device.csr);
+  hub.approve(device.id, device.fingerprint);
+  const desk = {
+    store: hub.store,
+    journal: journalOf(hub.store),
+    issuer: openAuthority(state).issuer,
+    certificateLifeMs: lifeMs,
+  };
+  const outcome = enrol(desk, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
+  if (outcome.kind !== "issued") throw new Fault("enrol.bad-response", `expected a certificate, got "${outcome.kind}"`);
+  return toPem(outcome.certificate.der);
 }
 
 export interface Connecting extends Partial<IClientOptions> {

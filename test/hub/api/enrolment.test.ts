@@ -1,7 +1,16 @@
 // Enrolment at a real hub over real TLS: who gets a certificate, who waits, who is refused.
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { test } from "tap";
-import { certificateIn, enrolled, labAuditKey, labDevice, labHub, simpleEnrol, simpleReenrol } from "../../lab/hub.ts";
+import {
+  certificateIn,
+  enrolled,
+  enrolledBefore,
+  labAuditKey,
+  labDevice,
+  labHub,
+  simpleEnrol,
+  simpleReenrol,
+} from "../../lab/hub.ts";
 import { adopt, deny, revoke } from "../../../hub/devices/index.ts";
 import { journalOf } from "../../../hub/journal.ts";
 
@@ -56,13 +65,13 @@ test("[ID-7] a denied request is refused in words, and may be approved after all
 });
 
 test("[ID-9] asking again with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
-  const { hub } = await labHub(t, { certificateLifeMs: 4000 });
-  const device = await labDevice("gw-1");
-  const first = await enrolled(hub, device);
-  t.equal(certificateIn(await simpleEnrol(hub, device.csr)), first, "the same one while it has half its life");
-  await new Promise((resolve) => setTimeout(resolve, 2500));
-  const second = certificateIn(await simpleEnrol(hub, device.csr));
-  t.not(second, first, "a new one after that, with the approval of before");
+  const { hub, state } = await labHub(t);
+  const [early, late] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  const first = await enrolledBefore(hub, state, early, { agoMs: 400_000, lifeMs: 1_000_000 });
+  t.equal(certificateIn(await simpleEnrol(hub, early.csr)), first, "the same one while it has half its life");
+  const before = await enrolledBefore(hub, state, late, { agoMs: 600_000, lifeMs: 1_000_000 });
+  const second = certificateIn(await simpleEnrol(hub, late.csr));
+  t.not(second, before, "a new one after that, with the approval of before");
 });
 
 test("[ID-9] renewal shows the current certificate and keeps id, names and key", async (t) => {

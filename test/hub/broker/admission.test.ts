@@ -137,10 +137,12 @@ test("[TUN-3] an expired certificate is refused; one that expires while connecte
   const cert = await enrolled(hub, device);
   const { client, connack } = await connect(t, hub, device, cert);
   t.equal(connack, 0);
-  const ended = closed(client);
-  await new Promise((resolve) => setTimeout(resolve, 2000));
-  writeFromOutside(state);
-  await ended;
+  const ended = { yet: false };
+  void closed(client).then(() => (ended.yet = true));
+  await eventually("its end", async () => {
+    writeFromOutside(state); // makes the hub look
+    return ended.yet ? true : undefined;
+  });
   t.equal((await connect(t, hub, device, cert)).connack, 5);
   t.match(refusals(hub), [{ detail: { reason: "expired", claimed: "gw-1" } }]);
 });

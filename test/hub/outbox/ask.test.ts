@@ -13,7 +13,7 @@ test("[OPS-6] an operation reaches a connected device, and what comes of it is t
   );
   const asked = await hubCommand(state, "ask", "gw-1", "audit.tail", "--args", '{"count":3}', "--json");
   t.equal(asked.code, 0, asked.err.join());
-  t.match(JSON.parse(asked.out[0] ?? ""), {
+  t.match(asked.data, {
     deviceId: "gw-1",
     operation: "audit.tail",
     id: /^[0-9a-f-]{36}$/,
@@ -37,11 +37,11 @@ test("[OPS-6] without an answer the exit code is 3, and it is said whether the d
   const known = await admitted(hub, "gw-1");
   const away = await hubCommand(state, "ask", "gw-1", "status", "--wait", "0s", "--json");
   t.match(away, { code: 3, err: [/hub\.no-answer.*withdrawn.*not connected/] });
-  t.match(JSON.parse(away.out[0] ?? ""), { state: "no-answer", delivered: false });
+  t.match(away.data, { state: "no-answer", delivered: false });
   const { heard } = await listening(t, hub, known);
   const silent = await hubCommand(state, "ask", "gw-1", "status", "--wait", "1s", "--json");
   t.match(silent, { code: 3, err: [/may still happen/] });
-  t.match(JSON.parse(silent.out[0] ?? ""), { state: "no-answer", delivered: true });
+  t.match(silent.data, { state: "no-answer", delivered: true });
   t.equal(heard.length, 1, "what was withdrawn is not sent when the device is back");
 });
 

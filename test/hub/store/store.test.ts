@@ -34,6 +34,27 @@ test("a transaction that fails leaves nothing behind, and its fault goes on", as
   t.same(hub.journal.tail(10, "info"), []);
 });
 
+test("a store of an older version becomes one of this, with what it holds", async (t) => {
+  for (const [version, later] of [
+    [1, ["outbox", "auditFrontiers"]],
+    [2, ["outbox"]],
+  ] as const) {
+    const { path, store: hub } = await store(t);
+    hub.journal.add("device.approved", ID, {}, 1);
+    hub.close();
+    const database = new DatabaseSync(path);
+    for (const table of later) database.exec(`DROP TABLE ${table}`);
+    database.exec(`PRAGMA user_version = ${version}`);
+    database.close();
+    const upgraded = openStore(path);
+    t.teardown(() => upgraded.close());
+    t.match(upgraded.journal.tail(10, "info"), [{ event: "device.approved" }]);
+    const outgoing = { deviceId: ID, id: "m", channel: "policy", kind: "k", correlation: undefined, message: "{}" } as const;
+    upgraded.outbox.add({ ...outgoing, queuedAtMs: 1, expiresAtMs: 2 });
+    t.match(upgraded.outbox.find("m"), outgoing, `from version ${version}`);
+  }
+});
+
 test("a store of a newer version is refused, not guessed at; one that is no store too", async (t) => {
   const { path, store: hub } = await store(t);
   hub.close();

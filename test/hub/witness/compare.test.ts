@@ -89,7 +89,7 @@ test("[AUD-9] a store of the version before keeps its logs, and compares what is
   const { store, path, device, log, witness } = await desk(t);
   const database = new DatabaseSync(path);
   t.teardown(() => database.close());
-  database.exec("DROP TABLE auditFrontiers; PRAGMA user_version = 1");
+  database.exec("DROP TABLE auditFrontiers; DROP TABLE outbox; PRAGMA user_version = 1");
   const again = openStore(path);
   again.close();
   t.equal(database.prepare("SELECT count(*) AS n FROM auditRecords").get()?.["n"], SIZE);

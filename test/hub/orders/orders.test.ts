@@ -1,0 +1,132 @@
+// Orders given from the command line: signed by an operator's key, carried by the hub, judged by the device.
+import { randomBytes } from "node:crypto";
+import { chmod, stat, writeFile } from "node:fs/promises";
+import { generateKeyPairSync } from "node:crypto";
+import { join } from "node:path";
+import { test } from "tap";
+import * as v from "valibot";
+import type { OperationRequest } from "../../../agent/operations/format.ts";
+import {
+  challengeText,
+  openOrder,
+  type Order,
+  orderKey,
+  orderOfAnswer,
+  parseChallenge,
+} from "../../../warden/orders/format/index.ts";
+import { labHub } from "../../lab/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+const madeSchema = v.object({ file: v.string(), keyid: v.string(), publicKey: v.string() });
+const PLAN = `sha256:${"ab".repeat(32)}`;
+const NONCE = randomBytes(32).toString("hex");
+
+async function operator(t: Parameters<typeof temporaryDirectory>[0]) {
+  const file = join(await temporaryDirectory(t), "anna.key");
+  const made = v.parse(madeSchema, (await hubCommand(undefined, "keygen", file, "--json")).data);
+  const key = orderKey(made.publicKey);
+  const keys = new Map(key === undefined ? [] : [[made.keyid, key] as const]);
+  return { ...made, keys, opened: ({ args }: OperationRequest): Order => openOrder(String(args["order"]), keys).order };
+}
+
+test("[CON-4] keygen makes a key for its owner alone, and answer signs what a console shows, in one line", async (t) => {
+  const { file, keys, keyid } = await operator(t);
+  t.equal((await stat(file)).mode & 0o777, 0o600);
+  t.match(await hubCommand(undefined, "keygen", file), { code: 1, err: [/file\.write-failed: .*EEXIST/] });
+  const challenge = parseChallenge(`sp1/console.login/GW-4711/${NONCE}`);
+  const { code, out, err } = await hubCommand(undefined, "answer", challengeText(challenge), "--key", file, "--hold", "60s");
+  t.match({ code, out: out.length, err }, { code: 0, out: 1, err: [/console\.login on "GW-4711", until/] });
+  t.ok((out[0] ?? "").length <= 256, "it can be typed on one line of the console");
+  const { order, keyid: by } = openOrder(JSON.stringify(orderOfAnswer(challenge, out[0] ?? "")), keys);
+  t.match(order, { verb: "console.login", deviceId: "GW-4711", nonce: NONCE });
+  t.equal(by, keyid);
+  const leftMs = Date.parse(order.notAfter) - Date.now();
+  t.ok(leftMs > 0 && leftMs <= 60_000);
+  t.match(await hubCommand(undefined, "answer", "sp1/x", "--key", file), { code: 1, err: [/order\.invalid/] });
+  t.match(await hubCommand(undefined, "answer", challengeText(challenge)), { code: 2, err: [/needs --key/, /usage/] });
+});
+
+test("a key that others may read, or of a kind that orders do not take, is not used", async (t) => {
+  const { file } = await operator(t);
+  const sign = async () => hubCommand(undefined, "answer", `sp1/console.login/GW-4711/${NONCE}`, "--key", file);
+  await chmod(file, 0o644);
+  t.match(await sign(), { code: 1, out: [], err: [/hub\.key-unusable: .*others may read it \(mode 644\)/] });
+  await chmod(file, 0o600);
+  await writeFile(file, generateKeyPairSync("x25519").privateKey.export({ format: "pem", type: "pkcs8" }));
+  t.match(await sign(), { code: 1, err: [/hub\.key-unusable: .*expected an Ed25519 or ECDSA P-256 key/] });
+  await writeFile(file, "no key");
+  t.match(await sign(), { code: 1, err: [/hub\.key-unusable/] });
+  await writeFile(file, generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "pem", type: "pkcs8" }));
+  t.match(await sign(), { code: 0 });
+});
+
+test("[OPS-7] an order is signed over a nonce that the device makes for it, and sent as the operation that takes it", async (t) => {
+  const { hub, state } = await labHub(t);
+  const { file, keyid, opened } = await operator(t);
+  const orders: Order[] = [];
+  await listening(t, hub, await admitted(hub, "gw-1"), (request) => {
+    if (request.operation === "order.nonce") return { result: { deviceId: "gw-1", nonce: NONCE, planHash: PLAN } };
+    orders.push(opened(request));
+    return { result: { rebooting: true } };
+  });
+  const reason = "new fuse";
+  const done = await hubCommand(state, "order", "gw-1", "system.reboot", "--key", file, "--reason", reason, "--json");
+  t.equal(done.code, 0, done.err.join());
+  t.match(done.data, { operation: "system.reboot", state: "answered", result: { rebooting: true } });
+  t.match(orders, [{ v: 1, deviceId: "gw-1", nonce: NONCE, verb: "system.reboot", planHash: PLAN, reason }]);
+  t.ok(Date.parse(orders[0]?.notAfter ?? "") > Date.now());
+  const asked = hub.store.journal.tail(10, "info").filter(({ event }) => event === "operation.asked");
+  t.match(asked, [
+    { detail: { operation: "order.nonce", verb: "system.reboot" } },
+    { deviceId: "gw-1", detail: { operation: "system.reboot", keyid, planHash: PLAN, reason } },
+  ]);
+  t.match(await hubCommand(state, "order", "gw-1", "system.wipe", "--key", file), {
+    code: 2,
+    err: [/VERB "system\.wipe"/, /usage/],
+  });
+});
+
+test("[OPS-9] no order is signed for a device that says it is another one", async (t) => {
+  const { hub, state } = await labHub(t);
+  const { file } = await operator(t);
+  const { heard } = await listening(t, hub, await admitted(hub, "gw-1"), () => ({ result: { deviceId: "gw-2", nonce: NONCE } }));
+  t.match(await hubCommand(state, "order", "gw-1", "system.reboot", "--key", file), {
+    code: 1,
+    err: [/order\.invalid: .*"gw-2"/],
+  });
+  t.equal(heard.length, 1, "only the nonce was asked for");
+});
+
+test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reported after it connected anew", async (t) => {
+  const { hub, state } = await labHub(t);
+  const { file, opened } = await operator(t);
+  const orders: Order[] = [];
+  const shown = { state: { at: "confirmed", counter: 2 }, open: [], usb: [] };
+  const { report } = await listening(t, hub, await admitted(hub, "gw-1"), (request) => {
+    orders.push(opened(request));
+    return { result: shown };
+  });
+  const trial = { kind: "lockdown.pending", counter: 2, planHash: PLAN, nonce: NONCE, confirmWithinMs: 60_000 };
+  const none = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
+  t.match(none, { code: 3, err: [/hub\.no-answer: .*no policy on trial/] });
+  const waiting = hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--json");
+  await report("event", { kind: "life", life: "connected" });
+  await report("event", trial);
+  const done = await waiting;
+  t.equal(done.code, 0, done.err.join());
+  t.match(done.data, { operation: "lockdown.confirm", state: "answered", result: shown });
+  const other = `sha256:${"cd".repeat(32)}`;
+  t.match(await hubCommand(state, "lockdown", "revert", "gw-1", "--key", file, "--plan", other), {
+    code: 1,
+    err: [/lockdown\.not-pending: .*not sha256:cd/],
+  });
+  t.equal((await hubCommand(state, "lockdown", "revert", "gw-1", "--key", file, "--plan", PLAN)).code, 0);
+  t.match(orders, [
+    { verb: "lockdown.confirm", nonce: NONCE, planHash: PLAN, deviceId: "gw-1" },
+    { verb: "lockdown.revert", nonce: NONCE, planHash: PLAN },
+  ]);
+  await report("event", { ...trial, confirmWithinMs: 0 });
+  const late = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
+  t.match(late, { code: 3, err: [/or the trial is over/] });
+});

@@ -1,0 +1,106 @@
+// Hints and reports: what the hub says to devices that are there, away, or no longer its own.
+import { test } from "tap";
+import { OUTBOX_PER_DEVICE_MAX } from "../../../hub/limits.ts";
+import { queueHint } from "../../../hub/outbox/index.ts";
+import { openStore } from "../../../hub/store/index.ts";
+import { privateFile, STATE_FILES } from "../../../hub/state/files.ts";
+import { connect, labHub } from "../../lab/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
+import { eventually } from "../../lab/process.ts";
+
+test("[OTA-42] update start only points, and reaches a device that was away when it is back: once, under one id", async (t) => {
+  const { hub, state } = await labHub(t);
+  const known = await admitted(hub, "gw-1");
+  t.match(await hubCommand(state, "update", "start", "gw-1", "os/gateway-1.json"), { code: 0, out: [/when it connects, until/] });
+  const second = await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json", "--json");
+  const id = String(second.data["id"]);
+  t.match(second.data, { deviceId: "gw-1", target: "os/gateway-2.json", connected: false });
+  const first = await listening(t, hub, known);
+  await eventually("the hint", async () => (first.heard.length > 0 ? true : undefined));
+  t.match(
+    first.heard,
+    [{ channel: "update", id: id, body: { kind: "update.start", target: "os/gateway-2.json" } }],
+    "the newest says it all",
+  );
+  await eventually("its acknowledgement", async () => (hub.store.outbox.find(id) === undefined ? true : undefined));
+  first.client.end(true);
+  const again = await listening(t, hub, known);
+  t.equal((await hubCommand(state, "update", "start", "gw-1", "os/gateway-3.json")).code, 0);
+  await eventually("the next hint", async () => (again.heard.length > 0 ? true : undefined));
+  t.match(again.heard, [{ body: { target: "os/gateway-3.json" } }], "what was acknowledged does not come again");
+  t.match(await hubCommand(state, "update", "start", "gw-1", "../x"), {
+    code: 2,
+    err: [/TARGET "\.\.\/x": expected a role/, /usage/],
+  });
+});
+
+test("[TUN-8] what a device did not acknowledge is sent to it again under its id when it is back", async (t) => {
+  const { hub, state } = await labHub(t);
+  const known = await admitted(hub, "gw-1");
+  const { client } = await connect(t, hub, known.device, known.certificate, { protocolVersion: 4 });
+  client.handleMessage = () => client.stream.destroy(); // heard, not acknowledged
+  await client.subscribeAsync("sallyport/1/gw-1/down/+", { qos: 1 });
+  const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
+  const { data } = await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json", "--json");
+  await closed;
+  const id = String(data["id"]);
+  t.match(hub.store.outbox.find(id), { deliveredAtMs: undefined });
+  const { heard } = await listening(t, hub, known);
+  await eventually("the hint", async () => (heard.length > 0 ? true : undefined));
+  t.match(heard, [{ id }]);
+});
+
+test("the outbox of a device is bounded, other devices' are not touched, and what expires is noted", async (t) => {
+  const { hub, state } = await labHub(t);
+  const { device } = await admitted(hub, "gw-1");
+  const { device: other } = await admitted(hub, "gw-2");
+  const store = openStore(privateFile(state, STATE_FILES.store));
+  t.teardown(() => store.close());
+  const outgoing = { channel: "operation", kind: "operation", message: "{}", queuedAtMs: 1, expiresAtMs: 2 } as const;
+  for (let n = 0; n < OUTBOX_PER_DEVICE_MAX; n += 1)
+    store.outbox.add({ ...outgoing, deviceId: device.id, id: `m${n}`, correlation: `c${n}` });
+  t.throws(() => store.outbox.add({ ...outgoing, deviceId: device.id, id: "one more", correlation: "x" }), {
+    code: "hub.outbox-full",
+  });
+  queueHint(store, other.id, { channel: "policy", body: { kind: "repository.changed" } }, 60_000);
+  await eventually("the expired ones to be dropped", async () =>
+    hub.store.journal.tail(100, "warning").some(({ event }) => event === "message.expired") ? true : undefined,
+  );
+  t.equal(store.outbox.find("m0"), undefined);
+  t.equal(
+    hub.store.journal.tail(100, "warning").reduce((sum, { times }) => sum + times, 0),
+    OUTBOX_PER_DEVICE_MAX,
+    "each is counted",
+  );
+});
+
+test("a revoked device gets nothing that was meant for it, under its id neither", async (t) => {
+  const { hub, state } = await labHub(t);
+  await admitted(hub, "gw-1");
+  const { data } = await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json", "--json");
+  const id = String(data["id"]);
+  t.equal((await hubCommand(state, "devices", "revoke", "gw-1")).code, 0);
+  t.equal(hub.store.outbox.find(id), undefined);
+  t.match(await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json"), { code: 1, err: [/hub\.device-unknown/] });
+});
+
+test("[OTA-35] update status shows what was reported last, and asks when told to; rollbacks are alerts", async (t) => {
+  const { hub, state } = await labHub(t);
+  const { report } = await listening(t, hub, await admitted(hub, "gw-1"), () => ({
+    result: { phase: "idle", version: "2.0.0" },
+  }));
+  t.match(await hubCommand(state, "update", "status", "gw-1"), { code: 0, out: [/no update yet/] });
+  const release = { target: "os/gateway-4.json", counter: 4, digest: "a".repeat(64) };
+  await report("update", { kind: "update", update: { phase: "fetching", release } });
+  const why = { why: "health", detail: "agent did not greet" };
+  await report("update", { kind: "update", update: { phase: "rolled-back", release, reason: why } });
+  await report("update", { kind: "update", update: { phase: "no such phase" } });
+  t.match((await hubCommand(state, "update", "status", "gw-1", "--json")).data, { deviceId: "gw-1" });
+  await report("update", { kind: "update", update: { phase: "rolled-back", release, reason: why } });
+  const last = (await hubCommand(state, "update", "status", "gw-1", "--json")).data;
+  t.match(last, { deviceId: "gw-1", at: /Z$/, update: { phase: "rolled-back", release, reason: why } });
+  t.match((await hubCommand(state, "alerts")).out, [/alert update\.rolled-back gw-1 .*os\/gateway-4\.json.*health/]);
+  t.match((await hubCommand(state, "update", "status", "gw-1", "--ask", "--json")).data, {
+    update: { phase: "idle", version: "2.0.0" },
+  });
+});
