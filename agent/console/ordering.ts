@@ -20,7 +20,7 @@ import {
   tooManyChallengesText,
   unjudgedText,
 } from "./challenge-screen.ts";
-import type { Command, OrderedOperation } from "./commands.ts";
+import { type Command, commandOf, type OrderedOperation } from "./commands.ts";
 import type { Gate } from "./gate.ts";
 import { resultText } from "./results.ts";
 import type { Host } from "./screen.ts";
@@ -147,8 +147,9 @@ export function createOrdering({ orders, gate, clock, host, print, printFault, p
     async take(line) {
       if (pending === undefined) return undefined;
       const waitMs = gate.waitMs();
-      if (line.trim() !== "" && waitMs === 0) return answer(pending, line);
-      await print(line.trim() === "" ? noAnswerYetText() : tooEarlyText(waitMs));
+      const meant = commandOf(line) === "unknown"; // nothing and commands are typed by people who have lost their way: no answers to hold against them
+      if (meant && waitMs === 0) return answer(pending, line);
+      await print(meant ? tooEarlyText(waitMs) : noAnswerYetText());
       return undefined;
     },
     giveUp: () => {

@@ -2,7 +2,7 @@
 import type { FaultReport } from "../../warden/protocol/format.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
-import { plainText } from "../status/index.ts";
+import { plainText, SCREEN_COLUMNS_MAX, wrapped } from "../status/index.ts";
 import { COMMANDS, mayUse } from "./commands.ts";
 import { LINE_BYTES_MAX } from "./limits.ts";
 
@@ -46,7 +46,7 @@ export function helpText(login: ConsoleLogin | undefined): string {
 }
 
 export function welcomeText(login: ConsoleLogin): string {
-  return `${loggedInAs(login)}\nThis ends with "logout", when the line hangs up, or after 5 minutes without a key.\n`;
+  return `${loggedInAs(login)}\nThis ends with "logout", a hang-up, or 5 minutes without a key.\n`;
 }
 
 export function alreadyText(login: ConsoleLogin): string {
@@ -81,7 +81,7 @@ export function logoutText(login: ConsoleLogin | undefined): string {
 }
 
 export function faultText({ code, message }: FaultReport): string {
-  return `${code}: ${plainText(message, 512)}\n`;
+  return `${wrapped(`${code}: ${plainText(message, 512)}`, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
 }
 
 /** Under a refusal that a login would turn. */

@@ -4,6 +4,6 @@ export { type CertificateFacts, composeSnapshot, type SnapshotParts, type Told }
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";
-export { plainJson, plainText } from "./text.ts";
+export { plainJson, plainText, wrapped } from "./text.ts";
 export { renderUpdate } from "./update-text.ts";
 export { counted } from "./words.ts";

@@ -196,6 +196,7 @@ test("[CON-1] [CON-4] at the answer prompt: CR LF, pasted brackets and blanks, 1
   await at.type("\r");
   const challenge = await at.challenge("login");
   t.match(await at.type("\r\n"), "Paste the line that sallyport-hub answer printed");
+  t.match(await at.type("logout\r"), "Paste the line that sallyport-hub answer printed", "and nothing is held against them");
   t.match(
     await at.type(`${"x".repeat(10_000)}\r\n`),
     /at most 256 characters; this one was longer and was not read\.\nanswer> $/u,
