@@ -15,6 +15,7 @@ import type {
 } from "../hal/ports.ts";
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
 import type { ImageFacts } from "../ota/image/format.ts";
+import type { TrustedMetadata } from "../ota/trust/index.ts";
 import type { AuditEntry } from "./audit/format/index.ts";
 import { type HubDoor, type LockdownService, startLockdown } from "./lockdown/index.ts";
 import { openOrders } from "./orders/index.ts";
@@ -61,6 +62,8 @@ export interface PartsOptions {
   readonly deviceId: DeviceId;
   readonly clock: Clock;
   readonly clockTrusted: () => boolean;
+  /** What is believed of the repository, at the start and after each cycle. */
+  readonly onTrusted: (trusted: TrustedMetadata) => void;
   /** Never throws. */
   readonly note: (entry: AuditEntry) => Promise<void>;
   readonly report: (fault: Fault) => void;
@@ -96,6 +99,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
       if (floors instanceof Fault) throw floors;
       return floorsOf(floors.record());
     },
+    onTrusted: options.onTrusted,
     note,
     report,
   });

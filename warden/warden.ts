@@ -3,6 +3,7 @@ import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
 import { tokenBucket } from "../hal/pace/index.ts";
 import type { AppendFiles, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
+import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
@@ -93,6 +94,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     deviceId: identity.id,
     clock,
     clockTrusted: () => time.state().state !== "unset",
+    onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
     note,
     report,
   });

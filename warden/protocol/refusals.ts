@@ -22,6 +22,7 @@ export function refusals(append: (entry: AuditEntry) => Promise<number>, clock: 
   let suppressed = 0;
   return {
     async record(verb, fault) {
+      if (SAYS_IT_ITSELF.includes(verb) && !fault.code.startsWith("protocol.")) return;
       if (!bucket.take()) {
         suppressed += 1;
         return;
@@ -40,6 +41,9 @@ export function refusals(append: (entry: AuditEntry) => Promise<number>, clock: 
     },
   };
 }
+
+/** Their parts record what they refuse, in words of their own. */
+const SAYS_IT_ITSELF = ["trust.refresh", "order.submit", "order.nonce", "update.begin", "lockdown.propose"];
 
 /** The catalogue has names of their own for two kinds of lies: about the time, and about what the hub has witnessed. */
 function eventOf(verb: string, { code }: Fault): AuditEntry["event"] {

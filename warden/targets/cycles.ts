@@ -12,6 +12,8 @@ export interface CyclesOptions {
   readonly imageRoot: Uint8Array | undefined;
   readonly clock: Clock;
   readonly clockTrusted: () => boolean;
+  /** What is believed, at the start and after each whole cycle: its dates raise the clock's floor. [OTA-13] */
+  readonly onTrusted?: (trusted: TrustedMetadata) => void;
   readonly note: Note;
 }
 
@@ -38,9 +40,11 @@ interface Held {
 }
 
 /** Never fails: a store that can't be opened is tried again with every cycle. */
-export async function openCycles({ files, imageRoot, clock, clockTrusted, note }: CyclesOptions): Promise<Cycles> {
+export async function openCycles(options: CyclesOptions): Promise<Cycles> {
+  const { files, imageRoot, clock, clockTrusted, onTrusted, note } = options;
   const held: Held = { listed: [] };
   await open(held, files, imageRoot);
+  if (held.store !== undefined) onTrusted?.((await held.store.stored.list()).trusted);
   const news = createNews(note, clock, versionsOf(held.store));
   /** Where the store's fetch leads now: a catalogue outlives the request it was made in. */
   const way: { take: Take } = { take: async () => undefined };
@@ -57,6 +61,7 @@ export async function openCycles({ files, imageRoot, clock, clockTrusted, note }
       held.whole = { catalogue, untilMonotonicMs: clock.monotonicMs() + CYCLE_LIFE_MS };
       held.listed = listing.faults;
       delete held.refused;
+      onTrusted?.(listing.trusted);
       for (const fault of listing.faults) await tell(news, fault);
       return { catalogue, listing };
     } catch (error) {

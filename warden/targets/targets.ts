@@ -4,7 +4,7 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import { tokenBucket } from "../../hal/pace/index.ts";
 import type { Clock, Courier, DurableFiles } from "../../hal/ports.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
-import type { JudgedDevice, Listing, Target } from "../../ota/trust/index.ts";
+import type { JudgedDevice, Listing, Target, TrustedMetadata } from "../../ota/trust/index.ts";
 import type { Note } from "../audit/sparing.ts";
 import { turns } from "../audit/turns.ts";
 import type { Wanted, WardenResult } from "../protocol/format.ts";
@@ -32,6 +32,8 @@ export interface TargetsOptions {
   readonly hardware: string;
   /** By line. @throws Fault `floor.invalid`: then no release is for this device, while policies and rosters are. */
   readonly floors: () => ReadonlyMap<string, number>;
+  /** What is believed of the repository, at the start and after each cycle. */
+  readonly onTrusted?: (trusted: TrustedMetadata) => void;
   /** Never throws. */
   readonly note: Note;
   /** For the journal. */

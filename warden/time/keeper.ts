@@ -22,6 +22,8 @@ export interface TimeKeeper {
   /** Asked with every audit record. */
   isSynced(): boolean;
   nonce(): string;
+  /** [OTA-13] Signatures of offline keys prove that it is at least this late. Never goes back, nor above the ceiling. */
+  raiseFloor(unixMs: number): void;
   /**
    * Verifies and sets, either way. The answer may be up to the nonce's life old: a captured courier can hold it back, but no longer.
    * @returns how far the clock stepped, milliseconds, forward positive; and why it will not be remembered after a restart of the warden, when it will not.
@@ -42,12 +44,16 @@ export interface TimeKeeperOptions {
 
 /** @throws Fault of the files when the remembered boot can't be read; a remembered boot of another form counts as none. */
 export async function openTimeKeeper(options: TimeKeeperOptions): Promise<TimeKeeper> {
-  const { clock, bounds, deviceId, timeKey, bootId, state } = options;
+  const { clock, deviceId, timeKey, bootId, state } = options;
+  let { bounds } = options;
   const issued = nonces();
   let synced = (await rememberedBoot(state)) === bootId;
   return {
     state: () => clockState(clock.nowMs(), bounds, synced),
     isSynced: () => clockState(clock.nowMs(), bounds, synced).state === "synced",
+    raiseFloor: (unixMs) => {
+      if (unixMs > bounds.floorMs && unixMs <= bounds.ceilingMs) bounds = { ...bounds, floorMs: unixMs };
+    },
     nonce: () => issued.issue(clock.monotonicMs()),
     async set(response) {
       if (!issued.consume(response.nonce, clock.monotonicMs()))

@@ -1,6 +1,7 @@
 // The warden follows the repository by what the agent brings it: which files it asks for, what it takes for itself, what it keeps.
 import { test } from "tap";
 import { courierName } from "../../../ota/fetch/index.ts";
+import { timeFloor, type TrustedMetadata } from "../../../ota/trust/index.ts";
 import { faultOf } from "../../lab/faults.ts";
 import { daysFromNow, labCustom, sha256 } from "../../lab/repository.ts";
 import { brought, DEVICE, operatorKey, refreshed, rosterText, targetsRig } from "../../lab/targets.ts";
@@ -220,4 +221,17 @@ test("[OTA-40] a release is found by its name, judged here, and its payload veri
   t.equal((await faultOf(() => targets.take("chunks/x", 10, ["chunks/x"]))).code, "trust.missing");
   for (const path of ["../etc/shadow", "/etc/shadow", "a//b", "a/../b", "a\u0000b", ""])
     t.equal((await faultOf(() => targets.take(path, 10, []))).code, "trust.invalid", JSON.stringify(path));
+});
+
+test("[OTA-13] what offline keys signed is told as it is believed: after a cycle, and at the next start", async (t) => {
+  const rig = publishing();
+  rig.repository.roleOf("os").signedAt = "2027-02-28T10:00:00Z";
+  rig.repository.publish("os");
+  const floors: number[] = [];
+  const onTrusted = (trusted: TrustedMetadata): void => void floors.push(timeFloor(trusted, 0, Date.UTC(2040, 0, 1)));
+  const targets = await rig.open({ onTrusted });
+  t.same(floors, [0], "the image's root says nothing");
+  await refreshed(rig, targets);
+  await rig.open({ onTrusted });
+  t.ok(floors.length >= 3 && floors.slice(1).every((floor) => floor === Date.UTC(2027, 1, 28, 10)), floors.join(" "));
 });

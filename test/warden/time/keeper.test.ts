@@ -139,3 +139,15 @@ test("[ID-10] a machine that refuses the setting stays unsynced", async (t) => {
   t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)))).code, "clock.set-failed");
   t.equal(time.state().state, "unset");
 });
+
+test("[OTA-13] [ID-10] what offline keys have signed raises the floor, never lowers it, and never above the ceiling", async (t) => {
+  const clock = fakeClock(NOW);
+  const { time } = await keeper({ clock });
+  t.equal(time.state().state, "unverified");
+  time.raiseFloor(NOW + 1000);
+  t.match(time.state(), { state: "unset", floorMs: NOW + 1000 }, "the clock is behind what was proven");
+  time.raiseFloor(BUILT);
+  time.raiseFloor(BOUNDS.ceilingMs + 1);
+  t.equal(time.state().floorMs, NOW + 1000);
+  t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)))).code, "time.out-of-range");
+});
