@@ -378,9 +378,73 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
     ])
       await refused("order.submit", args, /protocol\.invalid/u);
   },
-  "update.read": async () => undefined,
-  "update.begin": async () => undefined,
-  "update.write": async () => undefined,
+  "update.read": async ({ t, peer, refused }) => {
+    await refused("update.read", { slot: "b" }, /protocol\.invalid/u);
+    await refused("update.read", { path: "/etc/shadow" }, /protocol\.invalid/u);
+    const answer = await peer.ask("update.read", {});
+    t.match(answer, { result: { phase: "idle" } });
+    t.notMatch(JSON.stringify(answer), /expects|awaitsOrder|private|secret/iu, "nothing is expected, nothing waits for an order");
+  },
+
+  "update.begin": async ({ t, lab, peer, refused }) => {
+    const { a, b, bootChoice } = lab.board.slots;
+    const slots = (): readonly string[] => [a, b, bootChoice].map((file) => readFileSync(file, "latin1"));
+    const before = slots();
+    for (const args of [
+      {},
+      { target: "os/gateway-9" },
+      { target: "../../etc/shadow", absent: [] },
+      { target: "os/../../etc/shadow", absent: [] },
+      { target: "os//gateway-9", absent: [] },
+      { target: "/os/gateway-9", absent: [] },
+      { target: "os/", absent: [] },
+      { target: "root/gateway-9", absent: [] },
+      { target: `os/${"g".repeat(129)}`, absent: [] },
+      { target: "os/gateway-9\n", absent: [] },
+      { target: ["os/gateway-9"], absent: [] },
+      { target: "os/gateway-9", absent: ["../../etc/shadow"] },
+      { target: "os/gateway-9", absent: Array.from({ length: 17 }, () => "a") },
+      { target: "os/gateway-9", absent: [], slot: "a" },
+      { target: "os/gateway-9", absent: [], digest: "ab".repeat(32) },
+      { target: "os/gateway-9", absent: [], manifest: { v: 1, store: "store", parts: [] } },
+      { target: "os/gateway-9", absent: [], ordered: true },
+      { target: "os/gateway-9", absent: [], approval: "signed" },
+    ])
+      await refused("update.begin", args, /protocol\.invalid/u);
+    const everything = ["metadata/2.root.json", "metadata/timestamp.json", "metadata/1.snapshot.json", "metadata/1.targets.json"];
+    for (const target of ["os/gateway-9", "app/agent-9", "policy/open.json", "operators/roster.json", "hub/hub.json"])
+      for (const absent of [[], everything]) {
+        const answer = JSON.stringify(await peer.ask("update.begin", { target, absent }));
+        t.match(answer, /"fault"|"wanted"/u, `${target}: nothing is begun that nobody signed`);
+      }
+    t.match(await peer.ask("update.read", {}), { result: { phase: "idle" } });
+    t.same(slots(), before, "neither slot nor boot choice has changed");
+  },
+
+  "update.write": async ({ t, lab, peer, refused }) => {
+    const { a, b, bootChoice } = lab.board.slots;
+    const slots = (): readonly string[] => [a, b, bootChoice].map((file) => readFileSync(file, "latin1"));
+    const before = slots();
+    const stretch = { part: "root", from: 0, to: 1 };
+    for (const args of [
+      {},
+      { ...stretch, part: "boot" },
+      { ...stretch, part: "../a.img" },
+      { ...stretch, part: "__proto__" },
+      { ...stretch, from: -1 },
+      { ...stretch, to: 2 ** 53 },
+      { ...stretch, to: 0.5 },
+      { ...stretch, from: "0" },
+      { ...stretch, slot: "a" },
+      { ...stretch, courier: "/etc" },
+      { ...stretch, bytes: "AAAA" },
+    ])
+      await refused("update.write", args, /protocol\.invalid/u);
+    for (const args of [stretch, { ...stretch, to: Number.MAX_SAFE_INTEGER }, { part: "kernel", from: 0, to: 0 }])
+      await refused("update.write", args, /update\.not-waiting/u);
+    t.match(await peer.ask("update.read", {}), { result: { phase: "idle" } });
+    t.same(slots(), before, "neither slot nor boot choice has changed");
+  },
 };
 
 function later(signature: ReturnType<typeof cosign>): ReturnType<typeof cosign> {
