@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { test } from "tap";
-import { plainJson, plainText } from "../../../agent/status/index.ts";
+import { plainJson, plainText, wrapped } from "../../../agent/status/index.ts";
 
 test("[CON-1] whatever comes from outside is printable ASCII afterwards, and not longer than allowed", async () => {
   fc.assert(
@@ -23,4 +23,16 @@ test("[CON-1] JSON for a terminal is one line of ASCII with the same value", asy
   const value = { a: "\u001b[2J", b: "é\u009b\u2028", c: ["😀", 1, null] };
   t.match(plainJson(value), /^[\x20-\x7e]+$/u);
   t.same(JSON.parse(plainJson(value)), value);
+});
+
+test("a line that is wrapped keeps its words, in pieces of at most so many columns, each but the first indented", async (t) => {
+  t.same(wrapped("policy  one two", 12, 8), ["policy  one", "        two"]);
+  t.same(wrapped("abcdef", 4, 1), ["abcd", " ef"], "a word without blanks is cut");
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom("a", "b", " "), maxLength: 300 }), (line) => {
+      const pieces = wrapped(line, 20, 3);
+      const kept = pieces.join("").replaceAll(" ", "") === line.replaceAll(" ", "");
+      return kept && pieces.every((piece, n) => piece.length <= 20 && (n === 0 || piece.startsWith("   ")));
+    }),
+  );
 });
