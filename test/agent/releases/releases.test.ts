@@ -283,7 +283,11 @@ test(
     const second = lab.start();
     second.connected();
     await until("a question to the warden", () => refreshing);
-    await second.stop();
+    let isStopped = false;
+    void second.stop().then(() => {
+      isStopped = true;
+    });
+    await until("the stop, though the warden has not answered", () => isStopped);
     t.same([...first.troubles(), ...second.troubles()], []);
     never.reject(new Fault("protocol.closed", "the test is over")); // the server waits for its handlers
   },

@@ -125,7 +125,7 @@ test("[LCK-13] only a session of a connection begun after the question answers i
   const heard: string[] = [];
   const renewed = renewals.wait(new AbortController().signal).then(() => heard.push("renewed"));
   renewals.serving(before);
-  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
   heard.push("the old one serves");
   renewals.serving(renewals.began());
   await renewed;
