@@ -10,7 +10,7 @@ import type { LockdownState } from "../../../warden/protocol/format.ts";
 import { startAedes } from "../../lab/aedes.ts";
 import { connack, type Packet, puback, startMqttPeer, suback } from "../../lab/mqtt-peer.ts";
 import { needs } from "../../lab/needs.ts";
-import { makePki } from "../../lab/pki.ts";
+import { makePki, type Pki } from "../../lab/pki.ts";
 import { eventually } from "../../lab/process.ts";
 import { labTunnel, realClock } from "../../lab/tunnel.ts";
 import { clientOf, serveVerbs } from "../../lab/warden-socket.ts";
@@ -18,6 +18,8 @@ import { clientOf, serveVerbs } from "../../lab/warden-socket.ts";
 const directory = mkdtempSync(join(tmpdir(), "sallyport-trial-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 const lacking = needs("openssl");
+const held: { pki?: Pki } = {};
+const pkiOfAll = (): Pki => (held.pki ??= makePki(directory));
 
 const trial = { planHash: `sha256:${"ab".repeat(32)}`, nonce: "5a".repeat(32), confirmWithinMs: 20_000 };
 const offer = { line: "policy", target: "policy/plant", counter: 3, digest: "cd".repeat(32) };
@@ -26,7 +28,7 @@ test(
   "[LCK-13] the hub hears of a policy on trial through a new TLS connection, made after it was put in force",
   { skip: lacking },
   async (t) => {
-    const pki = makePki(directory);
+    const pki = pkiOfAll();
     const broker = await startAedes({ pki }, (act) => t.teardown(act));
     const { tunnel, event } = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
     const state: { lockdown: LockdownState; handshakes: number } = { lockdown: { at: "base" }, handshakes: -1 };
@@ -66,7 +68,7 @@ test(
   "[LCK-13] a connection that was being made when the policy came into force does not count, even if the hub accepts it",
   { skip: lacking },
   async (t) => {
-    const pki = makePki(directory);
+    const pki = pkiOfAll();
     const waiting: TLSSocket[] = [];
     let accepts = false;
     const answer = (packet: Packet, socket: TLSSocket): void => {
@@ -98,7 +100,7 @@ test(
   "[LCK-13] when no new connection comes about the wait ends with the trial, or with the agent",
   { skip: lacking },
   async (t) => {
-    const pki = makePki(directory);
+    const pki = pkiOfAll();
     const { tunnel } = await labTunnel({ pki, port: 9 }, (act) => t.teardown(act));
     await tunnel.start();
     const served = await serveVerbs({
