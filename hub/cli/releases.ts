@@ -17,7 +17,6 @@ import { iso, printable } from "./render.ts";
 import { deviceIdOf, operator, stateOf, typed, withState } from "./state.ts";
 import { askDevice, lines, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting.ts";
 
-const DEVICES_MAX = 100_000;
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 
 export const releasePublish: Command = {
@@ -30,7 +29,7 @@ export const releasePublish: Command = {
     withState(given, async ({ store, journal }) => {
       const published = await publishRepository(given.arg("DIR"), join(stateOf(given), REPOSITORY_DIRECTORY));
       const { directory, copied, timestamp } = published;
-      const told = store.devices.list(DEVICES_MAX).flatMap(({ id, state }) => (state === "approved" ? [id] : []));
+      const told = store.devices.approvedIds();
       store.transaction(() => {
         journal("repository.published", undefined, { timestamp, copied, by: operator() });
         for (const id of told) queueHint(store, id, { channel: "policy", body: { kind: "repository.changed" } }, HINT_LIFE_MS);

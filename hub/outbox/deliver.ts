@@ -25,6 +25,7 @@ export function startDelivery({ store, journal, deliver, onFault }: DeliveryOpti
   /** By message id. */
   const onTheWay = new Map<string, { readonly deviceId: DeviceId; readonly sinceMs: number }>();
   let next: NodeJS.Timeout | undefined;
+  let stopped = false;
 
   const guarded = (work: () => void): void => {
     try {
@@ -36,7 +37,7 @@ export function startDelivery({ store, journal, deliver, onFault }: DeliveryOpti
   const acknowledged = (id: string): void => {
     onTheWay.delete(id);
     store.outbox.delivered(id, Date.now());
-    next ??= setTimeout(look, OUTBOX_NEXT_MS);
+    if (!stopped) next ??= setTimeout(look, OUTBOX_NEXT_MS);
   };
   const send = ({ deviceId, id, channel, message }: Queued, sinceMs: number): void => {
     onTheWay.set(id, { deviceId, sinceMs });
@@ -70,6 +71,9 @@ export function startDelivery({ store, journal, deliver, onFault }: DeliveryOpti
     left: (deviceId) => {
       for (const [id, sent] of onTheWay) if (sent.deviceId === deviceId) onTheWay.delete(id);
     },
-    stop: () => clearTimeout(next),
+    stop: () => {
+      stopped = true;
+      clearTimeout(next);
+    },
   };
 }

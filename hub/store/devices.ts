@@ -38,6 +38,8 @@ export interface Devices {
   ofId(id: DeviceId): readonly Device[];
   find(id: DeviceId, fingerprint: Fingerprint): Device | undefined;
   approved(id: DeviceId): Device | undefined;
+  /** Every id that is approved with some key. */
+  approvedIds(): readonly DeviceId[];
   /** Every request that waits. */
   waiting(): readonly Pick<Device, "id" | "fingerprint" | "address" | "requestedAtMs" | "seenAtMs">[];
   /** A new pending request, or a pending one made anew; a decided one is left as it is. */
@@ -57,6 +59,7 @@ const URIS_BYTES_MAX = 65_536;
 
 export function openDevices(database: DatabaseSync): Devices {
   const list = database.prepare("SELECT * FROM devices ORDER BY id, requestedAt LIMIT ?");
+  const approvedIds = database.prepare("SELECT id FROM devices WHERE state = 'approved' ORDER BY id");
   const ofId = database.prepare("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt");
   const find = database.prepare("SELECT * FROM devices WHERE id = ? AND fingerprint = ?");
   const approved = database.prepare("SELECT * FROM devices WHERE id = ? AND state = 'approved'");
@@ -88,6 +91,7 @@ export function openDevices(database: DatabaseSync): Devices {
     ofId: (id) => ofId.all(id).map((row) => device(row)),
     find: (id, fingerprint) => first(find.get(id, fingerprint)),
     approved: (id) => first(approved.get(id)),
+    approvedIds: () => approvedIds.all().map((row) => idIn(row)),
     waiting: () =>
       waiting.all().map((row) => ({
         ...identified(row),
@@ -123,7 +127,7 @@ function first(row: Row | undefined): Device | undefined {
 
 function identified(row: Row): Pick<Device, "id" | "fingerprint"> {
   return {
-    id: check(deviceIdSchema, text(row, "id"), "stored device id", "hub.store-failed"),
+    id: idIn(row),
     fingerprint: check(fingerprintSchema, text(row, "fingerprint"), "stored fingerprint", "hub.store-failed"),
   };
 }
@@ -143,4 +147,8 @@ function device(row: Row): Device {
     decidedAtMs: optional(integer, row, "decidedAt"),
     decidedBy: optional(text, row, "decidedBy"),
   };
+}
+
+function idIn(row: Row): DeviceId {
+  return check(deviceIdSchema, text(row, "id"), "stored device id", "hub.store-failed");
 }

@@ -70,7 +70,10 @@ export async function listening(
     if (channel !== "operation") return;
     const request = v.parse(operationMessageSchema, parsed).body;
     const answer = answers(request);
-    if (answer !== undefined) void report("result", { kind: "operation", answer: { v: 1, id: request.id, ...answer } });
+    if (answer === undefined) return;
+    const body = { kind: "operation", answer: { v: 1, id: request.id, ...answer } };
+    // who asked may be gone with the answer, and the connection with the test before its PUBACK
+    client.publish(`sallyport/1/${device.id}/up/result`, labMessage(body), { qos: 1 }, () => undefined);
   });
   await client.subscribeAsync(`sallyport/1/${device.id}/down/+`, { qos: 1 });
   return { client, heard, report };

@@ -49,15 +49,19 @@ test("[OPS-6] answers count from the device that was asked, for what was asked, 
   const { hub, state } = await labHub(t);
   const liar = await listening(t, hub, await admitted(hub, "gw-2"));
   const told = (id: string, text: string) => ({ kind: "operation", answer: { v: 1, id, result: { text } } });
+  const said: Promise<void>[] = [];
+  const say = async (id: string): Promise<void> => {
+    await liar.report("result", told(id, "from another"));
+    await mine.report("result", told("never-asked", "of nothing"));
+    await mine.report("result", told(id, "mine"));
+    await mine.report("result", told(id, "changed my mind"));
+  };
   const mine = await listening(t, hub, await admitted(hub, "gw-1"), ({ id }) => {
-    void liar.report("result", told(id, "from another")).then(async () => {
-      await mine.report("result", told("never-asked", "of nothing"));
-      await mine.report("result", told(id, "mine"));
-      await mine.report("result", told(id, "changed my mind"));
-    });
+    said.push(say(id));
     return undefined;
   });
   t.match((await hubCommand(state, "ask", "gw-1", "status", "--wait", "5s")).out, [/mine/]);
+  await Promise.all(said);
 });
 
 test("what is typed wrong is told before anything is sent", async (t) => {
