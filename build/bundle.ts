@@ -20,6 +20,7 @@ interface Program {
 export const PROGRAMS: readonly Program[] = [
   { name: "sallyport-agent", entry: "agent/main.ts", serial: true, onDevice: true },
   { name: "sallyport-warden", entry: "warden/main.ts", serial: false, onDevice: true },
+  { name: "sallyport-install", entry: "warden/install/main.ts", serial: false, onDevice: true },
   { name: "sallyport", entry: "agent/cli/main.ts", serial: false, onDevice: true },
   { name: "sallyport-hub", entry: "hub/main.ts", serial: false, onDevice: false },
   { name: "sallyport-release", entry: "build/release/main.ts", serial: false, onDevice: false },

@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { runProgram } from "../../hal/linux/index.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
+import { auditRecordSchema } from "../../warden/audit/format/index.ts";
 import type { Rig } from "../lab/rig.ts";
 
 const deviceSchema = v.looseObject({
@@ -61,4 +62,24 @@ export async function readCertificate(
     notAfter: leaf.validToDate.toISOString(),
     signed: leaf.checkIssued(authority) && leaf.verify(authority.publicKey),
   };
+}
+
+const shownSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema });
+export type HubRecord = v.InferOutput<typeof shownSchema>;
+
+/** The newest records of the device's trail as the hub holds them, oldest first. */
+export async function hubRecords(rig: Rig, id: string, count = 1000): Promise<readonly HubRecord[]> {
+  const lines = (await rig.hubCommand("audit", "show", id, "-n", String(count), "--json"))
+    .split("\n")
+    .filter((line) => line !== "");
+  return lines.map((line) => check(shownSchema, parseJson(line, 65_536, "record"), "record"));
+}
+
+/** What a hub command says with --json, one object. @throws Fault `process.failed` unless it exits 0. */
+export async function hubSays<const S extends v.GenericSchema>(
+  rig: Rig,
+  schema: S,
+  ...command: readonly string[]
+): Promise<v.InferOutput<S>> {
+  return check(schema, parseJson(await rig.hubCommand(...command, "--json"), 262_144, command[0] ?? ""), command.join(" "));
 }

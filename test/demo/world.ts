@@ -1,12 +1,26 @@
 // The demo's world: which real parts this machine gives the simulated board, and what is left out and why.
+import { createLauncher, type Launcher } from "../lab/launcher.ts";
 import { needs } from "../lab/needs.ts";
 import { type BoardNetwork, startBoardNetwork } from "../lab/netns.ts";
+import { makePerson, type Person } from "../lab/people.ts";
 import { type PtyPair, startPtyPair } from "../lab/pty.ts";
 import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/rig.ts";
 import { startSwtpm, type Swtpm } from "../lab/swtpm.ts";
+import { imageNetwork, makeReleases, type Releases } from "./published.ts";
+
+/** Seconds after which the timer outside leaves a system on trial: the warden is to be first. */
+const TIMER_S = 60;
 
 export interface World {
   readonly rig: Rig;
+  /** Boot loader and systemd of the board. */
+  readonly launcher: Launcher;
+  /** Whose key the roster will name. */
+  readonly technician: Person;
+  /** Made at the signing desk, not published yet. */
+  readonly releases: Releases;
+  /** Seconds that a new system is given to be well; counts from the warden's next start. */
+  readonly setTrialS: (trialS: number) => Promise<void>;
   readonly tpm: Swtpm | undefined;
   readonly cable: PtyPair | undefined;
   readonly network: BoardNetwork | undefined;
@@ -48,15 +62,22 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
     ? undefined
     : await startPtyPair(twoUsers ? { deviceUser: AGENT_UID } : {});
   undo.defer(() => cable?.stop());
+  const agentConfig = {
+    ...(cable !== undefined && { console: { path: cable.devicePath } }),
+    ...(tpm === undefined && { key: { protection: "file" } }),
+  };
   const rig = await buildRig({
     tpm: tpm?.tcti,
     ...(network !== undefined && { hubAddress: network.hubAddress, boardPrefix: network.prefix }),
-    agentConfig: {
-      ...(cable !== undefined && { console: { path: cable.devicePath } }),
-      ...(tpm === undefined && { key: { protection: "file" } }),
-    },
+    agentConfig,
+    basePolicy: () => ({ name: "image", network: imageNetwork() }),
     onLine,
   });
   undo.defer(() => rig.stop());
-  return { rig, tpm, cable, network, missing, stop: () => undo.disposeAsync() };
+  const launcher = createLauncher(rig, { timerS: () => TIMER_S });
+  undo.defer(() => launcher.stop());
+  const technician = await makePerson(rig.directory, "ada");
+  const releases = await makeReleases(rig.release);
+  const setTrialS = (trialS: number): Promise<void> => rig.configure({ agentConfig, wardenConfig: { update: { trialS } } });
+  return { rig, launcher, technician, releases, setTrialS, tpm, cable, network, missing, stop: () => undo.disposeAsync() };
 }

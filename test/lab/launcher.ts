@@ -38,7 +38,7 @@ export interface Launcher {
 
 export interface LauncherOptions {
   /** Seconds the timer outside gives a system on trial. */
-  readonly timerS?: number;
+  readonly timerS?: (system: SystemHeader) => number;
 }
 
 const RESTART_MS = 500;
@@ -48,7 +48,7 @@ const TIMER = `sleep "$2"
 read -r plan < "$1/slots/boot-choice"
 case $plan in *" tried "*) echo "the trial's timer" > "$1/run/timer" && mv "$1/run/timer" "$1/run/reboot-request" ;; esac`;
 
-export function createLauncher(rig: Rig, { timerS = 600 }: LauncherOptions = {}): Launcher {
+export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions = {}): Launcher {
   const { root } = rig.board;
   const request = join(root, "run/reboot-request");
   const boots: Boot[] = [];
@@ -65,7 +65,7 @@ export function createLauncher(rig: Rig, { timerS = 600 }: LauncherOptions = {})
     const facts: ImageFacts = { v: 1, version: system.version, hardware: HARDWARE, counter: system.counter };
     await writeFile(join(rig.board.etc, "image.json"), JSON.stringify(facts), { mode: 0o644 });
     boots.push({ slot, system, trial, after });
-    const started = runSystem(rig, system, trial ? timerS : undefined);
+    const started = runSystem(rig, system, trial ? timerS(system) : undefined);
     running = started;
     await started.wardenSettled;
     if (programs === "all") started.startAgent();

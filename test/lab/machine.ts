@@ -17,10 +17,14 @@ export interface Machine {
   readonly trail: () => Promise<readonly AuditRecord[]>;
   /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
   readonly statusWhen: (what: string, wanted: (status: Snapshot) => boolean, timeoutMs?: number) => Promise<Snapshot>;
+  /** Waits for a record in the trail at the hub. @throws Fault `process.timeout`. */
+  readonly told: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
   /** Signs what was added at the desk, and publishes it at the hub. */
   readonly publish: () => Promise<void>;
 }
 
+/** Each look costs a process or a record. */
+const LOOK_EVERY_MS = 200;
 const shownSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema });
 
 export async function connectedMachine(
@@ -51,8 +55,9 @@ export async function connectedMachine(
           return wanted(status) ? status : undefined;
         },
         timeoutMs,
-        100,
+        LOOK_EVERY_MS,
       ),
+    told: (what, wanted) => eventually(what, async () => (await machine.trail()).find(wanted), 30_000, LOOK_EVERY_MS),
     publish: async () => {
       await rig.release.sign();
       await rig.hubCommand("release", "publish", rig.release.directory);

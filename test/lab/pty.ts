@@ -1,7 +1,8 @@
 // A null-modem cable: two pseudo-terminals joined by socat. What is written to one end comes out of the other.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, chmod, mkdtemp, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, chmod, type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,7 +32,10 @@ export async function startPtyPair(options: { readonly deviceUser?: number } = {
   const owner = options.deviceUser === undefined ? "" : `,user=${options.deviceUser},mode=600`;
   const socat = spawn("socat", [`${end(devicePath)}${owner}`, end(hostPath)], { stdio: "ignore" });
   const ended = once(socat, "exit");
+  let held: FileHandle | undefined;
   const stop = async (): Promise<void> => {
+    await held?.close();
+    held = undefined;
     if (isRunning(socat)) socat.kill("SIGKILL");
     await ended;
     await rm(directory, { recursive: true, force: true });
@@ -40,6 +44,8 @@ export async function startPtyPair(options: { readonly deviceUser?: number } = {
     assert(isRunning(socat) && waitedMs < WAIT_MS_MAX, "socat makes two pseudo-terminals");
     await sleep(10);
   }
+  // a line is there whether somebody has it open or not: socat would end with its last user
+  held = await open(devicePath, constants.O_RDWR | constants.O_NOCTTY);
   return { devicePath, hostPath, stop };
 }
 

@@ -183,6 +183,10 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       ...settings.over.wardenConfig,
       lockdown: {
         firewall: namespace === undefined ? "none" : "nft",
+        // the hub took ports that were free, not those of its anchors
+        hubDoors: Object.values(ports)
+          .filter((port) => port > 0)
+          .map((port) => ({ address, port })),
         ...memberOf(settings.over.wardenConfig, "lockdown"),
       },
       update: { installer: program("sallyport-install"), ...memberOf(settings.over.wardenConfig, "update") },

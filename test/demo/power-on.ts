@@ -1,0 +1,132 @@
+// The first power-on: from a board that was never switched on to a tunnel that outlives its hub.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventually, type RunningProgram } from "../lab/process.ts";
+import { type HubDevice, hubDevices, plainKeyFiles, readCertificate, readRequest } from "./evidence.ts";
+import type { Say } from "./narrate.ts";
+import { must, statusWhen } from "./proof.ts";
+import type { Terminal } from "./terminal.ts";
+import type { World } from "./world.ts";
+
+const AWAY_STATUS_READINGS = 5;
+
+export async function bootWarden({ rig, launcher }: World, say: Say): Promise<void> {
+  await launcher.powerOn("warden");
+  const line = await launcher.warden().line(/device "/u);
+  const [, id, source] = /device "([^"]+)" \(([a-z]+)\)/u.exec(line) ?? [];
+  const read = (name: string): string => readFileSync(join(rig.board.root, "sys/class/dmi/id", name), "utf8").trim();
+  must(id === read("product_serial") && source === "serial", `the id is the board's serial: ${line}`);
+  say("DMI", `product_serial "${read("product_serial")}", board_serial "${read("board_serial")}" (a placeholder: refused)`);
+  say("device id", `${id}, from the board's serial`);
+  say("runs as", rig.twoUsers ? "root, no IP socket; owns the audit log" : "the same user as the agent (no root here)");
+}
+
+export async function makeRequest(world: World, say: Say): Promise<void> {
+  const { rig, tpm, launcher } = world;
+  launcher.startAgent();
+  const status = await statusWhen(world, "the request", ({ enrolment }) => enrolment?.state === "waiting-for-approval");
+  const { key } = status;
+  must(
+    key !== undefined && key.protection === (tpm === undefined ? "file" : "tpm"),
+    `the key is in ${tpm === undefined ? "a file" : "the TPM"}`,
+  );
+  const plain = plainKeyFiles(rig);
+  must(tpm === undefined || plain.length === 0, `no plain private key lies on disk: ${plain.join(", ")}`);
+  say(
+    "key",
+    tpm === undefined
+      ? `P-256 in a 0600 file: ${key.note ?? "as configured"}`
+      : "P-256, made in the TPM; no private key file on disk (looked)",
+  );
+  say("fingerprint", key.fingerprint);
+  const request = await readRequest(rig);
+  must(request.verified, "openssl verifies the request's signature");
+  say("request", `${request.subject} (openssl req -verify: OK)\n${request.names}`);
+  say("life", status.life);
+}
+
+export async function approve({ rig }: World, terminal: Terminal | undefined, say: Say): Promise<HubDevice> {
+  const [pending] = (await hubDevices(rig)).filter(({ state }) => state === "pending");
+  must(pending !== undefined, "the hub lists the request");
+  let shown: string;
+  if (terminal === undefined) shown = (await rig.status()).key?.fingerprint ?? "";
+  else {
+    await terminal.type("\r");
+    await terminal.until(/> $/u);
+    await terminal.type("status\r");
+    shown = /sha256:[0-9a-f]{64}/u.exec(await terminal.until(/trouble[\s\S]*> $/u))?.[0] ?? "";
+  }
+  must(shown === pending.fingerprint, `the device shows ${shown}, the hub has ${pending.fingerprint}`);
+  say(terminal === undefined ? "on the device" : "serial line", shown);
+  say("at the hub", `${pending.fingerprint}: the same`);
+  await rig.hubCommand("devices", "approve", pending.id, pending.fingerprint);
+  say("approved", `sallyport-hub devices approve ${pending.id} ${pending.fingerprint.slice(0, 19)}...`);
+  return pending;
+}
+
+export async function certified(world: World, say: Say): Promise<void> {
+  await statusWhen(world, "the certificate", ({ certificate }) => certificate !== undefined);
+  const certificate = await readCertificate(world.rig);
+  must(certificate.signed, "the hub's authority signed it");
+  say("subject", certificate.subject);
+  say("issuer", `${certificate.issuer} (signature checked)`);
+  say("valid until", certificate.notAfter);
+}
+
+export async function connected(world: World, id: string, say: Say): Promise<void> {
+  const { tunnel } = await statusWhen(
+    world,
+    "the tunnel",
+    ({ life, audit }) => life === "connected" && (audit?.witnessedSize ?? 0) > 0,
+  );
+  must(tunnel.peer === world.rig.hubName, `the device checked the hub's name: ${tunnel.peer ?? "none"}`);
+  say("device sees", `${tunnel.peer}, ${tunnel.tls}, ${tunnel.cipher}, ${tunnel.group}, MQTT ${tunnel.mqtt}`);
+  const connection = await eventually(
+    "the hub's view of the connection",
+    async () => (await hubDevices(world.rig)).find((device) => device.id === id)?.connection,
+  );
+  must(connection.group === tunnel.group && connection.protocol === tunnel.tls, "both sides name the same protocol and group");
+  say(
+    "hub sees",
+    `${id} (certificate ${connection.serial.slice(0, 16)}...), ${connection.protocol}, ${connection.cipher}, ${connection.group}`,
+  );
+}
+
+export async function serialStatus(terminal: Terminal, say: Say): Promise<void> {
+  await terminal.type("status\r");
+  const text = await terminal.until(/trouble[\s\S]*> $/u);
+  must(/CONNECTED/u.test(text), `the console says CONNECTED:\n${text}`);
+  say("115200 baud", text.split("\n").slice(1, -1).join("\n").trimEnd());
+}
+
+export async function killHub(world: World, hub: RunningProgram, say: Say): Promise<RunningProgram> {
+  const { rig } = world;
+  const before = await rig.status();
+  await hub.stop("SIGKILL");
+  await statusWhen(world, "the device notices", ({ life }) => life === "disconnected");
+  for (let asked = 0; asked < AWAY_STATUS_READINGS; asked += 1) await rig.status();
+  const away = await rig.status();
+  must(
+    away.audit !== undefined && before.audit !== undefined && away.audit.size > away.audit.witnessedSize,
+    "records wait on the device",
+  );
+  say(
+    "while away",
+    `${away.audit.size - away.audit.witnessedSize} audit records wait on the device, ${away.tunnel.spool.messages} message(s) in the spool`,
+  );
+  const again = await rig.startHub();
+  const { audit, tunnel } = await statusWhen(
+    world,
+    "everything is at the hub",
+    (status) =>
+      status.life === "connected" &&
+      status.tunnel.spool.messages === 0 &&
+      (status.audit?.witnessedSize ?? 0) >= (away.audit?.size ?? 0),
+  );
+  must(audit?.dropped === 0 && tunnel.spool.dropped === 0, "nothing was dropped, neither records nor messages");
+  say(
+    "back",
+    `connection ${tunnel.connections}, ${audit?.witnessedSize} records witnessed, spool empty; 0 records and 0 messages dropped`,
+  );
+  return again;
+}

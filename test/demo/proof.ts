@@ -1,0 +1,27 @@
+// How a step proves itself: by looking, and by waiting for what it waits for.
+import { Fault } from "../../hal/fault.ts";
+import type { Snapshot } from "../../agent/status/format.ts";
+import { eventually } from "../lab/process.ts";
+import type { World } from "./world.ts";
+
+/** @throws Fault `process.failed`: the step did not happen. */
+export function must(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Fault("process.failed", `this did not happen: ${what}`);
+}
+
+export async function statusWhen(
+  { rig }: Pick<World, "rig">,
+  what: string,
+  wanted: (status: Snapshot) => boolean,
+  timeoutMs = 40_000,
+): Promise<Snapshot> {
+  return eventually(
+    what,
+    async () => {
+      const status = await rig.status();
+      return wanted(status) ? status : undefined;
+    },
+    timeoutMs,
+    200,
+  );
+}

@@ -1,0 +1,117 @@
+// Three releases: one that is good, one that somebody changed after it was signed, one that is signed and does not work.
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import type { SlotName } from "../../hal/slots/format.ts";
+import { targetName } from "../../ota/trust/format/index.ts";
+import { type UpdateStatus, updateStatusSchema } from "../../warden/protocol/format.ts";
+import { eventually } from "../lab/process.ts";
+import type { Added } from "../../build/release/add.ts";
+import { hubRecords, hubSays } from "./evidence.ts";
+import type { Say } from "./narrate.ts";
+import { must } from "./proof.ts";
+import { IMAGE_BYTES } from "./published.ts";
+import type { World } from "./world.ts";
+
+/** Seconds for a system that can only fail; the one before is given more. */
+const SHORT_TRIAL_S = 6;
+const REBOOTED_MS_MAX = 40_000;
+
+export async function goodRelease(world: World, id: string, say: Say): Promise<void> {
+  const { launcher } = world;
+  const before = launcher.boots.length;
+  const [added] = world.releases;
+  say("release", `${added.target}: ${IMAGE_BYTES / 1_048_576} MiB of system and a kernel, counter 2`);
+  // what is booted next gives the system after it less time
+  await world.setTrialS(SHORT_TRIAL_S);
+  await point(world, id, added, say);
+  const trial = await launcher.booted(before + 1, REBOOTED_MS_MAX);
+  must(trial.slot === "b" && trial.trial && trial.system.version === "2.0.0", `slot b boots on trial: ${JSON.stringify(trial)}`);
+  say("booted", `slot b on trial, asked for by: ${trial.after ?? "nobody"}`);
+  const update = await updateWhen(world, "the commit", ({ phase }) => phase === "committed");
+  must(update.version === "2.0.0" && update.running === "b", `release 2 runs from slot b: ${update.version ?? "none"}`);
+  const choice = await bootChoice(world);
+  must(choice === "b", `the boot choice names slot b for good: ${choice}`);
+  must(launcher.boots.length === before + 1, "it took one reboot");
+  say("committed", `healthy (agent greeted, hub heard, lockdown in force); boot choice "${choice}"`);
+  say("at the hub", await reported(world, id, "committed"));
+}
+
+export async function tamperedRelease(world: World, id: string, say: Say): Promise<void> {
+  const { rig, launcher } = world;
+  const boots = launcher.boots.length;
+  const slot = await digestOfSlot(world, "a");
+  const [, added] = world.releases;
+  const path = join(rig.hubState, "repository/targets", targetName(added.target, added.sha256));
+  const manifest = await readFile(path, "utf8");
+  const evil = manifest.replace(/"sha256":"[0-9a-f]{64}"/u, `"sha256":"${"0".repeat(64)}"`);
+  must(evil !== manifest && evil.length === manifest.length, "the copy at the hub is another one");
+  await writeFile(path, evil);
+  say("tampered", `${added.target} at the hub names another index; its length is the same, its signature cannot be`);
+  await point(world, id, added, say);
+  const { record } = await eventually("the refusal in the trail at the hub", async () =>
+    (await hubRecords(rig, id)).find(
+      ({ record: { event, detail } }) => REFUSALS.includes(event) && JSON.stringify(detail).includes(added.target),
+    ),
+  );
+  say("refused", `${record.event}: ${Object.values(record.detail ?? {}).join(", ")}`);
+  must((await digestOfSlot(world, "a")) === slot, "no byte of slot a has changed");
+  must(launcher.boots.length === boots && (await bootChoice(world)) === "b", "nothing was booted, nothing was chosen");
+  say("slot a", `sha256 ${slot.slice(0, 16)}..., as before; boot choice "b"; no reboot`);
+}
+
+const REFUSALS: readonly string[] = ["update.refused", "update.failed", "trust.refused", "target.refused"];
+
+export async function unhealthyRelease(world: World, id: string, say: Say): Promise<void> {
+  const { launcher } = world;
+  const before = launcher.boots.length;
+  const [, , added] = world.releases;
+  await point(world, id, added, say);
+  const trial = await launcher.booted(before + 1, REBOOTED_MS_MAX);
+  must(trial.slot === "a" && trial.trial && trial.system.version === "4.0.0", `slot a boots on trial: ${JSON.stringify(trial)}`);
+  say("booted", `slot a on trial; its agent ends as soon as it is started`);
+  const back = await launcher.booted(before + 2, REBOOTED_MS_MAX);
+  must(back.slot === "b" && !back.trial && back.system.version === "2.0.0", `slot b boots again: ${JSON.stringify(back)}`);
+  say("left", `by the warden, after ${SHORT_TRIAL_S} s: ${back.after ?? "nobody"}`);
+  const update = await updateWhen(world, "the rollback", ({ phase }) => phase === "rolled-back");
+  const { reason } = update;
+  must(reason?.why === "deadline" && update.running === "b", `it was rolled back for its reason: ${JSON.stringify(reason)}`);
+  say("reason", `${reason.why}: ${reason.detail}`);
+  must((await bootChoice(world)) === "b", "the boot choice is as it was");
+  say("at the hub", await reported(world, id, "rolled-back"));
+}
+
+async function point({ rig }: World, id: string, { target }: Added, say: Say): Promise<void> {
+  await rig.hubCommand("update", "start", id, target);
+  say("at the hub", `sallyport-hub update start ${id} ${target}`);
+}
+
+/** While the board reboots nobody answers: asked again. */
+async function updateWhen({ rig }: World, what: string, wanted: (update: UpdateStatus) => boolean): Promise<UpdateStatus> {
+  return await eventually(what, async () => {
+    const update = await rig.ask("update.status", updateStatusSchema);
+    return wanted(update) ? update : undefined;
+  });
+}
+
+const statusSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
+
+/** What the device told the hub by itself. */
+async function reported({ rig }: World, id: string, phase: UpdateStatus["phase"]): Promise<string> {
+  const update = await eventually(`the hub knows "${phase}"`, async () => {
+    const { update } = await hubSays(rig, statusSchema, "update", "status", id);
+    return update?.phase === phase ? update : undefined;
+  });
+  return `sallyport-hub update status ${id}: ${phase}, release ${update.release?.counter ?? "?"}, running ${update.version ?? "?"} from slot ${update.running ?? "?"}`;
+}
+
+async function bootChoice({ rig }: World): Promise<string> {
+  return (await readFile(rig.board.slots.bootChoice, "latin1")).trim();
+}
+
+async function digestOfSlot({ rig }: World, slot: SlotName): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(rig.board.slots[slot]))
+    .digest("hex");
+}

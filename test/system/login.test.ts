@@ -1,0 +1,62 @@
+// A technician at the serial line of a board that is let in: login and an order by challenge, on real processes and a real pty.
+import { test } from "tap";
+import { openTerminal, type Terminal } from "../demo/terminal.ts";
+import { connectedMachine } from "../lab/machine.ts";
+import { needs } from "../lab/needs.ts";
+import { makePerson, rosterOf } from "../lab/people.ts";
+import { startPtyPair } from "../lab/pty.ts";
+import { AGENT_UID } from "../lab/rig.ts";
+
+test(
+  "[CON-4] [CON-5] [OPS-8] [OPS-9] who the roster names logs in by a signature and reboots the board by another; nobody else does",
+  { skip: needs("socat", "bundles") },
+  async (t) => {
+    const cable = await startPtyPair(process.getuid?.() === 0 ? { deviceUser: AGENT_UID } : {});
+    t.teardown(() => cable.stop());
+    const machine = await connectedMachine(t, { agentConfig: { console: { path: cable.devicePath } } });
+    const { rig, launcher, told } = machine;
+    const [ada, eve] = [await makePerson(rig.directory, "ada"), await makePerson(rig.directory, "eve")];
+    await rig.release.target("operators/roster.json", rosterOf({ person: ada, roles: ["technician"] }));
+    await machine.publish();
+    await told("the roster is taken", ({ event }) => event === "roster.accepted");
+
+    const terminal = await openTerminal(cable.hostPath);
+    t.teardown(() => terminal.close());
+    const types = async (line: string, prompt = /> $/u): Promise<string> => {
+      await terminal.type(`${line}\r`);
+      return await terminal.until(prompt);
+    };
+    const answered = async (challenge: string, keyFile: string): Promise<string> =>
+      await types((await rig.hubCommand("answer", challenge, "--key", keyFile)).trim());
+    await types("");
+    t.match(await types("audit tail"), /operation\.denied/, "a guest reads no trail");
+    t.match(await types("reboot"), /operation\.denied|login/, "and reboots nothing");
+    const challenge = challengeIn(await types("login", /answer> $/u));
+    t.match(await answered(challenge, eve.keyFile), /order\.bad-signature/);
+    t.match(await types("anything"), /too early/i);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    t.match(await answered(challenge, ada.keyFile), /Logged in as ada, technician/);
+    t.match(await types("audit tail 5"), /login\.accepted/);
+    t.match(await types("status"), /CONNECTED/);
+    t.equal(await overAgain(terminal, challenge), "unknown", "an old answer is no command");
+
+    const order = challengeIn(await types("reboot", /answer> $/u));
+    t.match(order, /system\.reboot/);
+    await terminal.type(`${(await rig.hubCommand("answer", order, "--key", ada.keyFile)).trim()}\r`);
+    t.match(await launcher.booted(2), { slot: "a", trial: false, after: /ada/ });
+    await machine.statusWhen("the tunnel after the reboot", ({ life }) => life === "connected");
+    for (const wanted of ["login.accepted", "order.accepted"])
+      await told(`${wanted} under her name`, ({ event, principal }) => event === wanted && principal === "ada");
+    t.match(await types(""), /> $/u, "the session is over");
+    t.match(await types("audit tail"), /operation\.denied/);
+  },
+);
+
+async function overAgain(terminal: Terminal, challenge: string): Promise<"unknown" | "known"> {
+  await terminal.type(`${challenge}\r`);
+  return /no command/u.test(await terminal.until(/> $/u)) ? "unknown" : "known";
+}
+
+function challengeIn(screen: string): string {
+  return /sp1\/[a-z.]+\/[A-Za-z0-9._/-]+/u.exec(screen)?.[0] ?? "";
+}

@@ -1,0 +1,87 @@
+// A policy on its whole way: signed at a desk, published by a hub, tried by the warden, confirmed or taken back by a key. Real processes, a kernel's own filter.
+import { test } from "tap";
+import { lockdownShownSchema } from "../../warden/protocol/format.ts";
+import { startWatcher } from "../lab/doors.ts";
+import { connectedMachine } from "../lab/machine.ts";
+import { needs } from "../lab/needs.ts";
+import { startBoardNetwork } from "../lab/netns.ts";
+import { boardPolicy, makePerson } from "../lab/people.ts";
+import { DEFAULT_MAC } from "../lab/rig.ts";
+import { BAD_STICK, STICK } from "../lab/usb-tree.ts";
+
+const [KEPT, SHUT] = [8080, 9090];
+
+function network(...ports: readonly number[]): object {
+  return {
+    inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }],
+    outbound: [{ protocol: "udp", ports: [53], to: "any" }],
+  };
+}
+
+test(
+  "[LCK-13] [LCK-12] [LCK-14] [OTA-42] a signed policy shuts a door, is confirmed by its key through a new connection, and holds over a reboot",
+  { skip: needs("netns", "bundles") },
+  async (t) => {
+    const cable = startBoardNetwork(DEFAULT_MAC);
+    t.teardown(() => cable.stop());
+    const { rig, launcher, id, trail, told, publish, statusWhen } = await connectedMachine(t, {
+      hubAddress: cable.hubAddress,
+      boardPrefix: cable.prefix,
+      basePolicy: () => ({ network: network(KEPT, SHUT) }),
+    });
+    const [board, outside] = [await startWatcher(cable.prefix, "services"), await startWatcher([], "outside")];
+    t.teardown(() => board.stop());
+    t.teardown(() => outside.stop());
+    for (const port of [KEPT, SHUT, 7070]) await board.listen(port);
+    const tried = () => Promise.all([KEPT, SHUT, 7070].map((port) => outside.tcp(cable.boardAddress, port)));
+    t.same(await tried(), ["open", "open", "silent"], "the image's policy");
+    const { usb } = rig.board;
+    usb.plug("1-1", STICK);
+    t.equal(usb.read("1-1/authorized"), "0", "no device is named");
+
+    const foreign = boardPolicy(rig.confirmer, { network: network(KEPT, SHUT, 7070) });
+    await rig.release.target("policy/foreign.json", foreign, { counter: 7, audience: { devices: ["another"] } });
+    const allow = [{ ...STICK, interfaces: [...STICK.interfaces] }];
+    await rig.release.target("policy/own.json", boardPolicy(rig.confirmer, { network: network(KEPT), usb: { allow } }), {
+      counter: 2,
+      audience: { devices: [id] },
+    });
+    await publish();
+    const { connections } = (await rig.status()).tunnel;
+    await statusWhen("the trial", ({ lockdown }) => lockdown?.at === "pending");
+    await statusWhen("a new connection", ({ life, tunnel }) => life === "connected" && tunnel.connections > connections);
+    t.same(await tried(), ["open", "silent", "silent"], "in force while it is tried");
+
+    const stranger = await makePerson(rig.directory, "stranger");
+    await t.rejects(
+      rig.hubCommand("lockdown", "confirm", id, "--key", stranger.keyFile),
+      /order\./,
+      "nobody's key confirms nothing",
+    );
+    t.equal((await rig.status()).lockdown?.at, "pending");
+    await rig.hubCommand("lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
+    const shown = await rig.ask("lockdown.show", lockdownShownSchema);
+    t.match(shown.state, { at: "confirmed", counter: 2 });
+    t.equal(usb.read("1-1/authorized"), "1", "the stick that the policy names");
+
+    await launcher.stop();
+    await launcher.powerOn();
+    await statusWhen("the tunnel after the reboot", ({ life }) => life === "connected");
+    t.same(await tried(), ["open", "silent", "silent"], "the kernel had forgotten it, the warden had not");
+    usb.plug("1-2", BAD_STICK);
+    await told("the second stick is judged", ({ event }) => event === "usb.refused");
+    t.same([usb.read("1-1/authorized"), usb.read("1-2/authorized")], ["1", "0"]);
+
+    await rig.release.target("policy/own-3.json", boardPolicy(rig.confirmer, { network: network(KEPT, 7070) }), { counter: 3 });
+    await publish();
+    await statusWhen("the next trial", ({ lockdown }) => lockdown?.at === "pending");
+    t.same(await tried(), ["open", "silent", "open"]);
+    await rig.hubCommand("lockdown", "revert", id, "--key", rig.confirmer.keyFile);
+    t.match((await rig.ask("lockdown.show", lockdownShownSchema)).state, { at: "confirmed", counter: 2 });
+    t.same(await tried(), ["open", "silent", "silent"], "taken back to what was confirmed");
+    await told("the trail tells the end of it", ({ event }) => event === "lockdown.reverted");
+    const events = new Set((await trail()).map(({ event }) => event));
+    for (const event of ["target.refused", "lockdown.pending", "lockdown.confirmed", "usb.allowed", "usb.refused"] as const)
+      t.ok(events.has(event), event);
+  },
+);
