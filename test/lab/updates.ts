@@ -3,9 +3,9 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
 import * as v from "valibot";
+import { bundleFile } from "../../build/bundle.ts";
 import { chunkImage } from "../../build/release/chunks.ts";
 import { asFault, assert, type Fault } from "../../hal/fault.ts";
 import {
@@ -38,7 +38,6 @@ import { eventually } from "./process.ts";
 import { labCustom, type LabRepository, labRepository, NOW_MS } from "./repository.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
-export const INSTALL_MAIN = fileURLToPath(new URL("../../warden/install/main.ts", import.meta.url));
 export const UPDATED_DEVICE = "GW-4711";
 
 /** What the system that runs has shown, for its health. */
@@ -109,6 +108,8 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
   await writeFile(join(slots, "b.img"), "an older system\n", { mode: 0o600 });
   await writeFile(join(slots, "boot-choice"), "a\n", { mode: 0o600 });
   await powerOn(root);
+  const program = join(directory, "sallyport-install.mjs");
+  await bundleFile("warden/install/main.ts", program); // as it is shipped: its thread has no room for a compiler
   const drop = await linuxCourierDrop(courier);
   const held = await linuxCourier(courier);
   const repository = labRepository();
@@ -124,7 +125,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
   let targets: Targets | undefined;
 
   const installer = async (): Promise<ChildProgram> => {
-    const { args, env } = installerCommand(INSTALL_MAIN, { root, slots, courier });
+    const { args, env } = installerCommand(program, { root, slots, courier });
     const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
     const child = await startChild("/usr/bin/env", ["-i", ...variables, process.execPath, ...args], {
       lineBytesMax: INSTALL_LINE_BYTES_MAX,

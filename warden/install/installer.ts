@@ -4,6 +4,7 @@ import type { Clock, Courier, Slots, SlotWriter } from "../../hal/ports.ts";
 import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
 import { courierName } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
+import type { StretchVerifier } from "../../ota/index/index.ts";
 import type { ImagePart } from "../../ota/install/format.ts";
 import { courierSource, openPartIndex, type PartToInstall, readBack, writeChunks } from "../../ota/install/index.ts";
 import type { InstallNews, InstallOrder } from "./format.ts";
@@ -12,6 +13,8 @@ import { PROGRESS_EVERY_MS } from "./limits.ts";
 export interface InstallerPorts {
   readonly slots: Slots;
   readonly courier: Courier;
+  /** Where chunks are unpacked and hashed. */
+  readonly verifier: StretchVerifier;
   readonly clock: Pick<Clock, "monotonicMs">;
   /** The next order; undefined when the warden is gone. */
   readonly next: () => Promise<InstallOrder | undefined>;
@@ -48,30 +51,37 @@ async function takeIndex(courier: Courier, part: ImagePart): Promise<ChunkIndex>
 /** The slot is opened with the first stretch: a job that gets none leaves it as it was. [OTA-33] */
 async function installPart(ports: InstallerPorts, slotName: SlotName, { part, index }: IndexedPart): Promise<void> {
   let slot: SlotWriter | undefined;
+  /** What is synced is read back while the agent fetches what comes next. */
+  let behind = Promise.resolve();
   try {
     for (let from = 0; from < index.count;) {
       const { to } = await nextStretch(ports, part, from, index.count);
       slot ??= await ports.slots.open(slotName, part, index.imageBytes);
-      await writeChunks(partOf(ports, part, index, slot), from, to);
+      const work = partOf(ports, part, index, slot);
+      await writeChunks(work, from, to);
       await slot.sync();
       ports.say({ said: "written", part, from, to });
+      const stretch = [from, to] as const;
+      behind = behind.then(() => readBack(work, ...stretch));
+      behind.catch(() => undefined); // thrown below
       from = to;
     }
-    slot ??= await ports.slots.open(slotName, part, index.imageBytes);
-    await readBack(partOf(ports, part, index, slot));
+    await behind;
   } finally {
+    await behind.catch(() => undefined); // not to be closed under its hands; the first fault is the one to tell
     await slot?.close();
   }
   ports.say({ said: "proven", part });
 }
 
 function partOf(ports: InstallerPorts, part: SlotPart, index: ChunkIndex, slot: SlotWriter): PartToInstall {
-  const { courier, clock, say, signal } = ports;
+  const { courier, verifier, clock, say, signal } = ports;
   let saidAtMs = clock.monotonicMs();
   return {
     index,
     slot,
     source: courierSource(courier),
+    verifier,
     signal,
     onProgress: ({ phase, chunks }) => {
       if (clock.monotonicMs() - saidAtMs < PROGRESS_EVERY_MS) return;

@@ -1,6 +1,8 @@
 // sallyport-install: started by the warden for one job, which comes over standard input. Writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
 import { fileSlots, journal, linuxClock, linuxCourier } from "../../hal/linux/index.ts";
+import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
+import { stretchesOn, stretchWork } from "../../ota/index/index.ts";
 import { IMAGE_BYTES_MAX } from "../../ota/index/format/index.ts";
 import type { InstallNews } from "./format.ts";
 import { install, installerPlaces, readOrders } from "./index.ts";
@@ -21,14 +23,23 @@ function failed(fault: Fault): void {
   tell({ said: "fault", code: fault.code, message: fault.message.slice(0, 2048).toWellFormed() });
 }
 
-process.stdout.on("error", () => undefined); // nobody listens any more: the end of our input says so too
-try {
+async function main(): Promise<void> {
   const { root, slots: directory, courier: courierDirectory } = installerPlaces(process.argv.slice(2));
   await using courier = await linuxCourier(courierDirectory);
   const orders = readOrders(process.stdin);
   const slots = fileSlots({ directory, root, partBytesMax: IMAGE_BYTES_MAX });
-  await install({ slots, courier, clock: linuxClock(), next: () => orders.next(), say: tell, signal: orders.signal });
-} catch (error) {
-  failed(asFault(error, "assert.broken", "install"));
+  const threads = startThreads({ file: import.meta.url, countMax: 1 });
+  try {
+    const verifier = stretchesOn(threads);
+    await install({ slots, courier, verifier, clock: linuxClock(), next: () => orders.next(), say: tell, signal: orders.signal });
+  } finally {
+    await threads.close();
+  }
 }
-process.stdin.destroy(); // else the open pipe keeps this process alive
+
+if (inThread()) serveThread(stretchWork);
+else {
+  process.stdout.on("error", () => undefined); // nobody listens any more: the end of our input says so too
+  await main().catch((error: unknown) => failed(asFault(error, "assert.broken", "install")));
+  process.stdin.destroy(); // else the open pipe keeps this process alive
+}
