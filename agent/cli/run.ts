@@ -10,7 +10,16 @@ import {
   type OperationRequest,
   type OperationResult,
 } from "../operations/format.ts";
-import { plainJson, plainText, renderLockdown, renderPreview, renderStatus, renderTail, renderUpdate } from "../status/index.ts";
+import {
+  plainJson,
+  plainText,
+  renderChallenge,
+  renderLockdown,
+  renderPreview,
+  renderStatus,
+  renderTail,
+  renderUpdate,
+} from "../status/index.ts";
 import { type Invocation, type OrderedOperation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
 import { USAGE } from "./usage.ts";
@@ -117,12 +126,7 @@ async function order({ operation, socket, json, answered }: OrderInvocation, por
 async function challenged(operation: OrderedOperation, socket: string, ports: CommandPorts) {
   const nonce = await ask(ports, socket, "order.nonce", { verb: operation });
   const challenge = { verb: operation, ...nonce };
-  ports.err(
-    `This needs an order "${operation}" of someone whose role may give it.\n` +
-      `Within 15 minutes, run this where the key is, FILE is the key:\n\n` +
-      `sallyport-hub answer ${challengeText(challenge)} --key FILE\n\n` +
-      `Paste the line it prints here, and press Enter.\nanswer> `,
-  );
+  ports.err(`${renderChallenge(challenge)}Paste the line it prints here, and press Enter.\nanswer> `);
   const answer = await ports.line();
   if (answer === undefined) throw new Fault("usage.invalid", "no answer was given: standard input ended before a line");
   return { challenge, answer };

@@ -1,21 +1,14 @@
-// What the console says about challenges and answers: whoever reads it has a laptop with a key and has never done this before. Pure, ASCII. [CON-1] [CON-4]
+// What the console says about challenges and answers. Pure, ASCII. [CON-1] [CON-4]
 import type { FaultCode } from "../../hal/fault.ts";
-import { type Challenge, challengeText } from "../../warden/orders/format/index.ts";
-import { CHALLENGE_MS_MAX } from "./limits.ts";
+import type { Challenge } from "../../warden/orders/format/index.ts";
+import { renderChallenge } from "../status/index.ts";
 import { seconds } from "./screen.ts";
 
 export const ANSWER_PROMPT = "answer> ";
 
-/** The command stands alone in its line, so that it can be marked and copied as a whole. */
 export function challengeScreen(challenge: Challenge): string {
-  const login = challenge.verb === "console.login";
   return [
-    ...(login ? [] : [`This needs an order "${challenge.verb}" of someone whose role may give it.`]),
-    `Within ${CHALLENGE_MS_MAX / 60_000} minutes, run this on the laptop that has ${login ? "your" : "the"} key, FILE is the key:`,
-    "",
-    `sallyport-hub answer ${challengeText(challenge)} --key FILE`,
-    "",
-    "It prints one line. Paste that line here and press Enter; ^C gives up.",
+    `${renderChallenge(challenge)}It prints one line. Paste that line here and press Enter; ^C gives up.`,
     "(Is the command cut off at the edge? Turn on line wrap: in minicom ^A W.)",
     "",
     "",
@@ -52,8 +45,7 @@ const REFUSALS: Readonly<Partial<Record<FaultCode, { readonly retry: boolean; re
   "order.invalid": { retry: false, text: () => "what it is about has changed since you asked." },
   "order.bad-signature": {
     retry: true,
-    text: () =>
-      "no key that counts here signed this challenge.\nIs it the challenge shown last, and a key in the roster of this device?",
+    text: () => "no key that counts here signed this challenge.\nIs it the challenge shown last, and the right key?",
   },
   "order.denied": { retry: true, text: () => "the key is known here, but its owner may not order this." },
   "order.expired": {

@@ -1,5 +1,6 @@
 // The one snapshot of the device, and how it and what it is made of read.
 export { renderTail } from "./audit-text.ts";
+export { renderChallenge } from "./challenge-text.ts";
 export { type CertificateFacts, composeSnapshot, type SnapshotParts, type Told } from "./compose.ts";
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";

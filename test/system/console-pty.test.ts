@@ -115,11 +115,13 @@ test(
     const cable = await startPtyPair();
     t.teardown(() => cable.stop());
     const { console, entries, alice, orders } = startOn(cable.devicePath);
+    t.teardown(() => console.stop());
     const far = await terminal(cable.hostPath);
     const challenge = async (): Promise<string> => {
       const [, shown = ""] = /\r\nsallyport-hub answer (\S+) --key FILE\r\n/u.exec(await far.sees("answer> ")) ?? [];
       return shown;
     };
+    await far.sees("press Enter\r\n"); // what is typed before the port is open is lost
     await far.type("\rlogin\r");
     const first = await challenge();
     await far.type(`${operator("mallory", "owner").answer(first)}\r\n`);

@@ -2,9 +2,10 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { snapshotForGuest } from "../../../agent/operations/redact.ts";
-import { composeSnapshot, renderLockdown, renderStatus, renderUpdate } from "../../../agent/status/index.ts";
+import { composeSnapshot, renderChallenge, renderLockdown, renderStatus, renderUpdate } from "../../../agent/status/index.ts";
 import type { Snapshot } from "../../../agent/status/format.ts";
 import type { UpdateStatus } from "../../../warden/protocol/format.ts";
+import { deviceId } from "../../lab/operations.ts";
 import { BLANK_PARTS, CONNECTED, WAITING } from "../../lab/snapshot.ts";
 
 const F = "5e".repeat(32);
@@ -162,6 +163,25 @@ test("policy at length: states, what is open and plugged in, cut to so many line
   );
   for (const line of text.split("\n")) t.ok(line.length <= 79, line);
   t.match(renderLockdown({ state: { at: "changing" }, open: [], usb: [] }), "policy  being changed now\nopen    nothing\n");
+});
+
+test("[CON-4] a challenge says who may answer, by when, and with what command, in lines that fit but for the command", async (t) => {
+  const challenge = { deviceId: deviceId("gw-0042"), nonce: "5a".repeat(32) };
+  const trial = renderChallenge({ ...challenge, verb: "lockdown.confirm", planHash: PLAN });
+  t.match(
+    trial,
+    /^This needs an order "lockdown\.confirm" by a confirm key of the policy on trial\.\nBefore the trial ends, run/u,
+  );
+  t.match(trial, `\n\nsallyport-hub answer sp1/lockdown.confirm/gw-0042/${"5a".repeat(32)}/${PLAN} --key FILE\n\n`);
+  t.match(
+    renderChallenge({ ...challenge, verb: "system.reboot" }),
+    /by someone whose role may give it\.\nWithin 15 minutes, run/u,
+  );
+  t.match(
+    renderChallenge({ ...challenge, verb: "console.login" }),
+    /^Within 15 minutes, run this on the laptop that has your key/u,
+  );
+  for (const line of trial.split("\n")) t.ok(line.length < 80 || line.startsWith("sallyport-hub answer"), line);
 });
 
 /** Every text of the snapshot at its worst, and every optional line shown. */
