@@ -1,5 +1,6 @@
 // One look at the repository: the agent's own store first, then the warden's. A broken or foreign mirror costs the agent a refusal and the warden nothing. [OTA-1]
-import { openTrustStore, type Target } from "../../ota/trust/index.ts";
+import { Fault } from "../../hal/fault.ts";
+import { type Catalogue, openTrustStore, type Target } from "../../ota/trust/index.ts";
 import type { Offer } from "../../warden/protocol/format.ts";
 import { runErrand } from "./errand.ts";
 import type { Bench, ReleasePlaces } from "./ports.ts";
@@ -16,13 +17,23 @@ export interface Look {
  * @throws Fault `trust.*` of either store, `config.unreadable` without an image's root, those of {@link runErrand}.
  */
 export async function lookAtRepository(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Look> {
-  const { repository, warden, clock, drop, signal } = bench;
-  const store = await openTrustStore(await places.metadata(), await places.imageRoot());
-  const catalogue = await store.refresh({
-    nowMs: clock.nowMs(),
-    fetch: (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal),
-  });
+  const { warden, drop } = bench;
+  const catalogue = await refreshOwn(bench, places);
   await drop.clear(); // the timestamp of yesterday's look would be taken for today's
   const { offers } = await runErrand(bench, (absent) => warden.call("trust.refresh", { absent: [...absent] }));
   return { offers, find: (target) => catalogue.find(target) };
+}
+
+async function refreshOwn(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Catalogue> {
+  const { repository, clock, signal } = bench;
+  const store = await openTrustStore(await places.metadata(), await places.imageRoot());
+  try {
+    return await store.refresh({
+      nowMs: clock.nowMs(),
+      fetch: (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal),
+    });
+  } catch (error) {
+    if (error instanceof Fault && error.code.startsWith("trust.")) bench.refused(error, "repository");
+    throw error;
+  }
 }

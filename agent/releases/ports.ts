@@ -36,6 +36,8 @@ export interface Bench {
   readonly drop: CourierDrop;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Tells what the agent refuses by itself: of that the warden hears nothing, so it is in nobody else's record. */
+  readonly refused: (fault: Fault, channel: "repository" | "update") => void;
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal;
 }

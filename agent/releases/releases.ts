@@ -33,6 +33,8 @@ export function startReleases(parts: ReleasesParts): Releases {
   const trials = createTrials({ ...parts, warden });
   const update = createUpdate(parts.places);
   const faults = new Map<string, Fault>();
+  /** Code of the last refusal that was told. */
+  let refusedBefore: string | undefined;
   let waking = new AbortController();
   let working: Promise<void> = Promise.resolve();
   const first = start(clock.monotonicMs(), random());
@@ -99,6 +101,7 @@ export function startReleases(parts: ReleasesParts): Releases {
     if (trial === undefined) faults.delete("policy");
     else if (!signal.aborted) failed("policy", trial);
     if (seen instanceof Fault) throw seen;
+    refusedBefore = undefined;
     return { kind: trial !== undefined && mayPass(trial) ? "again" : "done" };
   };
 
@@ -107,7 +110,7 @@ export function startReleases(parts: ReleasesParts): Releases {
     const repository = parts.places.repository();
     try {
       await drop.clear(); // what an earlier step left, or one of an earlier life
-      return await run({ warden, repository, drop, clock, random, signal });
+      return await run({ warden, repository, drop, clock, random, refused, signal });
     } finally {
       repository.close();
       await drop.clear();
@@ -121,13 +124,20 @@ export function startReleases(parts: ReleasesParts): Releases {
     if (known) return;
     const { code, message } = fault;
     log(`${what}: ${code}: ${message}`);
-    if (!code.startsWith("trust.") && code !== "update.refused") return;
-    const detail = { channel: what === "update" ? "update" : "repository", code, message: message.slice(0, TEXT_CHARACTERS_MAX) };
+  };
+
+  /** Of the same kind once, until a look has found all well: the trail is on flash. Hints are paced by the machine. */
+  const refused: Bench["refused"] = ({ code, message }, channel) => {
+    if (channel === "repository" && refusedBefore === code) return;
+    if (channel === "repository") refusedBefore = code;
+    const detail = { channel, code, message: message.slice(0, TEXT_CHARACTERS_MAX) };
     note({ event: "input.refused", result: "refused", detail });
   };
 
+  /** The hub is told and nothing more is tried: no trouble of this machine's any longer. */
   const giveUp = (target: string | undefined): void => {
     const fault = faults.get("update");
+    faults.delete("update");
     if (fault !== undefined) void follower.tellFailed(target, fault);
   };
 

@@ -36,8 +36,11 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
   /** [OTA-42] What the hub named, if both stores vouch for it. The warden is asked only for what the agent's own metadata has. */
   const take = async (bench: Bench, target: string): Promise<UpdateStatus> => {
     const look = await lookAtRepository(bench, places);
-    if ((await look.find(target)) === undefined)
-      throw new Fault("update.refused", `start the update to "${target}": the repository has no such target`);
+    if ((await look.find(target)) === undefined) {
+      const fault = new Fault("update.refused", `start the update to "${target}": the repository has no such target`);
+      bench.refused(fault, "update");
+      throw fault;
+    }
     return begin(bench, target);
   };
 

@@ -207,6 +207,7 @@ test(
     await until("that it is told", () => lastPhase(lab) === "failed");
     t.match(phases(lab).at(-1), { phase: "failed", detail: /^os\/nowhere\.json: update\.refused: / });
     t.notOk(lab.warden.asked.includes("update.begin"));
+    t.same(releases.troubles(), [], "a hint that leads nowhere is no trouble of the device's");
     t.match(lab.notes, [{ event: "input.refused", result: "refused", detail: { channel: "update", code: "update.refused" } }]);
   },
 );
