@@ -43,6 +43,7 @@ export function startJob({ start, clock, slot, parts }: JobOptions): Job {
   let expected = firstOf(parts[0]);
   let asked: { readonly stretch: Stretch; readonly written: PromiseWithResolvers<void> } | undefined;
   let heard = new AbortController();
+  let isReady = false;
   let isDone = false;
   const ready = Promise.withResolvers<void>();
 
@@ -52,6 +53,7 @@ export function startJob({ start, clock, slot, parts }: JobOptions): Job {
   const onNews = (news: InstallNews): void => {
     switch (news.said) {
       case "ready":
+        isReady = true;
         return ready.resolve();
       case "progress":
         return;
@@ -94,7 +96,7 @@ export function startJob({ start, clock, slot, parts }: JobOptions): Job {
     while (!over.signal.aborted) {
       heard = new AbortController();
       await clock.sleep(SILENCE_MS_MAX, AbortSignal.any([heard.signal, over.signal]));
-      const isOwed = asked !== undefined || expected.from === expected.chunks;
+      const isOwed = !isReady || asked !== undefined || expected.from === expected.chunks;
       if (!heard.signal.aborted && isOwed) await child?.kill();
     }
   };

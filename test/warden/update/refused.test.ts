@@ -6,6 +6,10 @@ import { test, type Test } from "tap";
 import * as v from "valibot";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import { decodeBootPlan } from "../../../hal/slots/format.ts";
+import { startChild } from "../../../hal/linux/index.ts";
+import { SILENCE_MS_MAX } from "../../../warden/install/index.ts";
+import { startJob } from "../../../warden/update/job.ts";
+import { fakeClock } from "../../lab/fake-clock.ts";
 import { mountSmallDisk } from "../../lab/small-disk.ts";
 import { needs } from "../../lab/needs.ts";
 import { eventually } from "../../lab/process.ts";
@@ -148,3 +152,15 @@ test(
     await untried(t, board);
   },
 );
+
+test("[OTA-41] an installer that says nothing although something is owed is killed", async (t) => {
+  const clock = fakeClock();
+  const start = () => startChild("sleep", ["60"], { lineBytesMax: 100, complain: () => undefined });
+  const part = { part: "root", bytes: 10, index: { path: "os/root.caibx", bytes: 104, sha256: "0".repeat(64) } } as const;
+  const job = startJob({ start, clock, slot: "b", parts: [{ part, chunks: 1 }] });
+  await eventually("it is waited for", async () => (clock.sleeping > 0 ? true : undefined));
+  await clock.advance(SILENCE_MS_MAX + 1);
+  await t.rejects(job.done, { code: "process.failed", message: /SIGKILL/u });
+  await t.resolves(job.ready, "whoever waits for it goes on");
+  t.ok(job.isOver());
+});
