@@ -154,6 +154,7 @@ function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: 
         host,
         port,
         ...(connectTo !== undefined && { connectTo }),
+        ...(config.tunnel.proxy !== undefined && { proxy: config.tunnel.proxy }),
         context: createSecureContext({ ca: authority, minVersion: config.tunnel.minTls }),
         prefix: REPOSITORY_PREFIX,
       }),

@@ -14,6 +14,8 @@ export interface HttpRepositoryOptions {
   readonly port: number;
   /** Where to connect instead, when that differs. */
   readonly connectTo?: { readonly host: string; readonly port: number };
+  /** HTTP CONNECT proxy; TLS stays end to end with the server. [TUN-12] */
+  readonly proxy?: { readonly host: string; readonly port: number };
   /** Pinned authority, our certificate, least TLS version: one for every connection with that key. */
   readonly context: SecureContext;
   /** In front of every path, `/repository`; no slash at its end. */
@@ -35,6 +37,7 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
     secureContext: context,
     rejectUnauthorized: true,
     ALPNProtocols: ["http/1.1"],
+    ...(options.proxy !== undefined && { proxyEnv: { HTTPS_PROXY: urlOf(options.proxy) } }),
   });
   const get = async (path: string, bytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> => {
     const response = await ask(path, signal);
@@ -79,6 +82,10 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
     },
     close: () => agent.destroy(),
   };
+}
+
+function urlOf({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
 /** A length that is too large is refused before a byte of the body is read; a body that is longer than said, when it is. */

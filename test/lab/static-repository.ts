@@ -27,7 +27,7 @@ export function portOf(address: AddressInfo | string | null): number {
 }
 
 /** Asks for `localhost` at 127.0.0.1. */
-export function clientOf(t: Teardown, pki: Pki, port: number, timeoutMs = 10_000): HttpRepository {
+export function clientOf(t: Teardown, pki: Pki, port: number, timeoutMs = 10_000, proxyPort?: number): HttpRepository {
   const client = httpRepository({
     host: "localhost",
     port,
@@ -35,6 +35,7 @@ export function clientOf(t: Teardown, pki: Pki, port: number, timeoutMs = 10_000
     context: createSecureContext({ ca: pki.authority.cert, cert: pki.client.cert, key: pki.client.key, minVersion: "TLSv1.3" }),
     prefix: "/repository",
     timeoutMs,
+    ...(proxyPort !== undefined && { proxy: { host: "127.0.0.1", port: proxyPort } }),
   });
   t.teardown(() => client.close());
   return client;

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "tap";
 import { makePki, type Credential } from "../../lab/pki.ts";
+import { startProxy } from "../../lab/proxy.ts";
 import { needs } from "../../lab/needs.ts";
 import { clientOf, portOf, serveRepository } from "../../lab/static-repository.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
@@ -33,6 +34,28 @@ test("[OTA-37] files come whole over few connections; what is not there is no fa
   t.equal(await client.get("store/b", 10), undefined);
   await t.rejects(client.get("store/a", 299_999), { code: "fetch.too-large" });
 });
+
+test(
+  "[TUN-12] [OTA-37] through an HTTP CONNECT proxy files come over TLS that ends at the server, whose name is checked all the same",
+  { skip: needs("openssl") },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const pki = makePki(directory);
+    await mkdir(join(directory, "repository"));
+    await writeFile(join(directory, "repository/a"), "aaa");
+    const proxy = await startProxy((act) => t.teardown(act));
+    const port = await serveRepository(t, join(directory, "repository"), pki.server);
+    t.same(await clientOf(t, pki, port, 10_000, proxy.port).get("a", 10), Buffer.from("aaa"));
+    t.same(proxy.asked, [`127.0.0.1:${port}`]);
+    t.equal(proxy.firstBytes[0]?.[0], 0x16, "a TLS handshake, not a request");
+    const other = await serveRepository(t, join(directory, "repository"), pki.wrongName);
+    await t.rejects(clientOf(t, pki, other, 10_000, proxy.port).get("a", 10), { code: "tls.hub-name" });
+    const untrusted = await serveRepository(t, join(directory, "repository"), pki.attackerServer);
+    await t.rejects(clientOf(t, pki, untrusted, 10_000, proxy.port).get("a", 10), { code: "tls.hub-untrusted" });
+    proxy.cut();
+    await t.rejects(clientOf(t, pki, port, 10_000, 9).get("a", 10), { code: "fetch.unreachable" }, "never past the proxy");
+  },
+);
 
 test(
   "[OTA-37] another name, another authority, other dates or another purpose end the connection before a request",
