@@ -5,7 +5,6 @@ export {
   openOrder,
   type Order,
   ORDER_BYTES_MAX,
-  ORDER_PAYLOAD_TYPE,
   ORDER_SIGNATURES_MAX,
   type OrderEnvelope,
   orderKey,
@@ -15,6 +14,5 @@ export {
   type OrderVerb,
   orderVerbSchema,
   planHashSchema,
-  preAuthenticationEncoding,
   signOrder,
 } from "./order.ts";
