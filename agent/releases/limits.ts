@@ -23,6 +23,8 @@ export const UPDATE_FAILURES_MAX = 20;
 export const WANTS_MAX = 320;
 /** Of a single one, whatever the warden says: an index. */
 export const WANTED_FILE_BYTES_MAX = 8_388_608;
+/** Of a file whose content does not matter yet: the store has bounds of its own. */
+export const METADATA_BYTES_MAX = 2_097_152;
 /** Of all of one request together: what the courier's directory may hold. */
 export const WANTED_BYTES_MAX = 67_108_864;
 

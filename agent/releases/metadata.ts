@@ -1,8 +1,10 @@
 // One look at the repository: the agent's own store first, then the warden's. A broken or foreign mirror costs the agent a refusal and the warden nothing. [OTA-1]
 import { Fault } from "../../hal/fault.ts";
-import { type Catalogue, openTrustStore, type Target } from "../../ota/trust/index.ts";
+import { type Catalogue, type Fetch, openTrustStore, type Target } from "../../ota/trust/index.ts";
+import { metadataName } from "../../ota/trust/format/index.ts";
 import type { Offer } from "../../warden/protocol/format.ts";
 import { runErrand } from "./errand.ts";
+import { METADATA_BYTES_MAX } from "./limits.ts";
 import type { Bench, ReleasePlaces } from "./ports.ts";
 
 export interface Look {
@@ -19,19 +21,21 @@ export interface Look {
 export async function lookAtRepository(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Look> {
   const { warden, drop } = bench;
   const catalogue = await refreshOwn(bench, places);
+  if (catalogue === undefined) return { offers: [], find: async () => undefined };
   await drop.clear(); // the timestamp of yesterday's look would be taken for today's
   const { offers } = await runErrand(bench, (absent) => warden.call("trust.refresh", { absent: [...absent] }));
   return { offers, find: (target) => catalogue.find(target) };
 }
 
-async function refreshOwn(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Catalogue> {
+/** @returns undefined when nothing was ever published: a hub that is new, and no trouble. */
+async function refreshOwn(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Catalogue | undefined> {
   const { repository, clock, signal } = bench;
   const store = await openTrustStore(await places.metadata(), await places.imageRoot());
+  const fetch: Fetch = (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal);
+  const isFirst = store.trusted.timestamp === undefined && store.damaged.length === 0;
+  if (isFirst && (await fetch(metadataName("timestamp", undefined), METADATA_BYTES_MAX)) === undefined) return undefined;
   try {
-    return await store.refresh({
-      nowMs: clock.nowMs(),
-      fetch: (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal),
-    });
+    return await store.refresh({ nowMs: clock.nowMs(), fetch });
   } catch (error) {
     if (error instanceof Fault && error.code.startsWith("trust.")) bench.refused(error, "repository");
     throw error;

@@ -63,7 +63,6 @@ test(
 test("a repository that is down is asked again, and the warden is left alone meanwhile", { skip: lacking }, async (t) => {
   const lab = await labReleases(t, pkiOfAll());
   await lab.publish();
-  await rename(join(lab.directory, "metadata"), join(lab.directory, "away"));
   const dead: Repository & { close(): void } = {
     get: async () => {
       throw new Fault("fetch.unreachable", "nobody answers");
@@ -74,13 +73,34 @@ test("a repository that is down is asked again, and the warden is left alone mea
   const releases = lab.start({ repository: () => (isDown ? dead : lab.places.repository()) });
   releases.connected();
   await until("a trouble", () => releases.troubles().some(({ code }) => code === "fetch.unreachable"));
-  isDown = false;
-  await until("no metadata", () => releases.troubles().some(({ code }) => code === "trust.missing"));
   t.notOk(lab.warden.asked.includes("trust.refresh"));
-  await rename(join(lab.directory, "away"), join(lab.directory, "metadata"));
+  isDown = false;
   await until("a look that works", () => releases.troubles().length === 0);
   t.ok(lab.warden.asked.includes("trust.refresh"));
 });
+
+test(
+  "a repository in which nothing was ever published is no trouble; one that loses its timestamp is",
+  { skip: lacking },
+  async (t) => {
+    const lab = await labReleases(t, pkiOfAll());
+    const releases = lab.start();
+    const looks = (): number => lab.warden.asked.filter((verb) => verb === "lockdown.read").length;
+    releases.connected();
+    await until("a look", () => looks() === 1);
+    t.same(releases.troubles(), []);
+    t.notOk(lab.warden.asked.includes("trust.refresh"));
+    releases.pointed("os/early.json");
+    await until("that it is told", () => lastPhase(lab) === "failed");
+    await lab.publish();
+    releases.changed();
+    await until("a look at what is there", () => looks() === 2);
+    t.same(releases.troubles(), []);
+    await rm(join(lab.directory, "metadata/timestamp.json"));
+    releases.changed();
+    await until("a trouble", () => releases.troubles().some(({ code }) => code === "trust.missing"));
+  },
+);
 
 test(
   "[OTA-1] garbage, half a file and metadata that others signed are refused by the agent's own store, told once, and never reach the warden",
