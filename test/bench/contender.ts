@@ -14,11 +14,15 @@ const outcomeSchema = v.looseObject({
   rssBytes: v.number(),
   keptBytes: v.number(),
   tls: v.optional(v.string()),
+  cpuMs: v.optional(v.number()),
+  grownBytes: v.optional(v.number()),
+  planMs: v.optional(v.number()),
 });
 export type RoundOutcome = v.InferOutput<typeof outcomeSchema>;
 
 export interface Contender {
   round(count: number): Promise<RoundOutcome>;
+  end(): Promise<void>;
 }
 
 /** `ours` are bundled as the device's programs are; the others run as anybody would run them, with packages from node_modules. */
@@ -29,6 +33,9 @@ const LOADS = {
   "bare-reconnects": { ours: false, source: new URL("./load/bare-reconnects.ts", import.meta.url) },
   "bare-session": { ours: false, source: new URL("./load/bare-session.ts", import.meta.url) },
   "audit-log": { ours: true, source: new URL("./load/audit-log.ts", import.meta.url) },
+  "install-image": { ours: true, source: new URL("./load/install-image.ts", import.meta.url) },
+  "policy-apply": { ours: true, source: new URL("./load/policy-apply.ts", import.meta.url) },
+  "bare-nft": { ours: false, source: new URL("./load/bare-nft.ts", import.meta.url) },
   "bare-writes": { ours: false, source: new URL("./load/bare-writes.ts", import.meta.url) },
 } as const;
 export type Load = keyof typeof LOADS;
@@ -36,17 +43,27 @@ export type Load = keyof typeof LOADS;
 export interface ContenderOptions {
   readonly program: Load;
   readonly args: readonly string[];
+  /** Node's own. */
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Words before Node's path: a way into a namespace. */
+  readonly inside?: readonly [string, ...string[]];
 }
 
 const ROUND_MS_MAX = 600_000;
 
-export async function startContender(bench: Bench, { program, args }: ContenderOptions): Promise<Contender> {
+export async function startContender(
+  bench: Bench,
+  { program, args, flags = [], env = {}, inside }: ContenderOptions,
+): Promise<Contender> {
   const file = await buildLoad(bench, program);
-  const running = startProgram({ name: program, command: process.execPath, args: ["--expose-gc", file, ...args], input: true });
+  const [command = process.execPath, ...words] = [...(inside ?? []), process.execPath, "--expose-gc", ...flags, file, ...args];
+  const running = startProgram({ name: program, command, args: words, env, input: true });
   bench.teardown(async () => void (await running.stop("SIGKILL")));
   await running.line(/^\{"round":0\}$/u);
   let rounds = 0;
   return {
+    end: async () => void (await running.stop("SIGKILL")),
     async round(count) {
       rounds += 1;
       running.write(`${rounds} ${count}\n`);

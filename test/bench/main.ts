@@ -4,13 +4,15 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { type Measure, openBench } from "./bench.ts";
 import { audit } from "./audit.ts";
 import { bundle } from "./bundle.ts";
+import { install } from "./install.ts";
 import { messages } from "./messages.ts";
+import { policy } from "./policy.ts";
 import { reconnects } from "./reconnects.ts";
 import { start } from "./start.ts";
 import { steady } from "./steady.ts";
 import { type Section, table } from "./table.ts";
 
-const MEASURES: readonly Measure[] = [bundle, start, steady, messages, reconnects, audit];
+const MEASURES: readonly Measure[] = [bundle, start, steady, messages, reconnects, audit, install, policy];
 const NAMES = MEASURES.map(({ name }) => name);
 
 const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json]

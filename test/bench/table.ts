@@ -76,7 +76,11 @@ function amount(value: number, unit: Unit): string {
     case "bytes":
       return value >= 1_048_576 ? `${(value / 1_048_576).toFixed(1)} MiB` : `${(value / 1024).toFixed(0)} KiB`;
     case "ms":
-      return `${value.toFixed(0)} ms`;
+      return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+    case "us":
+      return `${value.toFixed(0)} us`;
+    case "MiB/s":
+      return `${value.toFixed(0)} MiB/s`;
     case "/s":
       return `${value.toFixed(value < 100 ? 1 : 0)}/s`;
     case "bytes/message":

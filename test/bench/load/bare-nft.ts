@@ -1,0 +1,12 @@
+// The peer of policy-apply: nft and the same tables by turns. Arguments: for each policy its document and its table.
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { serveRounds } from "./rounds.ts";
+
+const run = promisify(execFile);
+const tables = process.argv.slice(2).filter((_, n) => n % 2 === 1);
+
+serveRounds(async (count) => {
+  for (let done = 0; done < count; done += 1) await run("nft", ["-f", tables[done % tables.length] ?? ""]);
+  return {};
+});

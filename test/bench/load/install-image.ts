@@ -1,0 +1,36 @@
+// Installs an image as the program that installs does, threads and all. Arguments: the index, the courier's directory, the board.
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { assert } from "../../../hal/fault.ts";
+import { linuxCourier } from "../../../hal/linux/courier/index.ts";
+import { fileSlots } from "../../../hal/linux/slots/index.ts";
+import { inThread, serveThread, startThreads } from "../../../hal/linux/threads/index.ts";
+import { readIndex } from "../../../ota/index/format/index.ts";
+import { stretchesOn, stretchWork } from "../../../ota/index/index.ts";
+import { courierSource, installPart } from "../../../ota/install/index.ts";
+import { serveRounds } from "./rounds.ts";
+
+if (inThread()) serveThread(stretchWork);
+else {
+  const [caibx = "", directory = "", board = ""] = process.argv.slice(2);
+  const index = readIndex(await readFile(caibx));
+  const slots = fileSlots({ directory: `${board}/slots`, root: board, partBytesMax: index.imageBytes });
+  const before = memoryKb("VmRSS") * 1024;
+  const threads = startThreads({ file: import.meta.url, countMax: 1 });
+  const courier = await linuxCourier(directory, { blocking: true });
+  serveRounds(async () => {
+    const cpu = process.cpuUsage();
+    const slot = await slots.open("b", "root", index.imageBytes);
+    await installPart({ index, slot, source: courierSource(courier), verifier: stretchesOn(threads) });
+    await slot.close();
+    const { user, system } = process.cpuUsage(cpu);
+    return { cpuMs: (user + system) / 1000, grownBytes: memoryKb("VmHWM") * 1024 - before };
+  });
+}
+
+/** VmHWM is the most it ever was: proc_pid_status(5). */
+function memoryKb(name: "VmRSS" | "VmHWM"): number {
+  const kilobytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, "mu").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  assert(kilobytes !== undefined, `the kernel tells ${name}`);
+  return Number(kilobytes);
+}

@@ -1,0 +1,54 @@
+// What it costs to put a policy in force, against nft with the same tables. [LCK-5]
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { assert } from "../../hal/fault.ts";
+import { planLockdown } from "../../warden/lockdown/plan/index.ts";
+import { noDoors } from "../lab/doors.ts";
+import { labPolicy, labSnapshot, policyBytes } from "../lab/lockdown.ts";
+import type { Measure } from "./bench.ts";
+import { inTurns, startContender } from "./contender.ts";
+import { finding } from "./finding.ts";
+
+/** Two that differ, so that there is something to replace each time. */
+const POLICIES = [{}, { network: { inbound: [], outbound: [{ protocol: "tcp", ports: [443], to: "any" }] } }] as const;
+
+export const policy: Measure = {
+  name: "policy",
+  how: "a policy judged, planned and put in force (nft checks the table, then replaces ours in one transaction), against nft -f of the same table; each in a network namespace of its own",
+  async run(bench) {
+    const missing = noDoors("user");
+    assert(missing === false, `policies are tried in a namespace: it ${missing}`);
+    const [rounds, count] = bench.quick ? [5, 10] : [15, 20];
+    const snapshot = labSnapshot();
+    const args: string[] = [];
+    for (const [n, change] of POLICIES.entries()) {
+      const [document, table] = [join(bench.directory, `policy-${n}.json`), join(bench.directory, `table-${n}.nft`)];
+      await writeFile(document, policyBytes(change));
+      // as our executor writes it: see hal/linux/firewall
+      const replace = "table inet sallyport {}\ndelete table inet sallyport\n";
+      await writeFile(table, replace + planLockdown(labPolicy(change), snapshot).firewall);
+      args.push(document, table);
+    }
+    const inside = ["unshare", "-rn"] as const;
+    const ours = await startContender(bench, { program: "policy-apply", args, inside });
+    const bare = await startContender(bench, { program: "bare-nft", args, inside });
+    const [mine = [], theirs = []] = await inTurns([ours, bare], rounds, count, bench.progress);
+    const name = "nft -f";
+    const each = ({ ms }: { readonly ms: number }): number => ms / count;
+    const kept = ({ rssBytes }: { readonly rssBytes: number }): number => rssBytes;
+    return [
+      finding({ what: "plan and apply", unit: "ms", ours: mine.map(each), peer: { name, values: theirs.map(each) } }),
+      finding({
+        what: "  of which planning",
+        unit: "us",
+        ours: mine.flatMap(({ planMs }) => (planMs === undefined ? [] : [(planMs * 1000) / count])),
+      }),
+      finding({
+        what: "RSS at the end",
+        unit: "bytes",
+        ours: mine.slice(-1).map(kept),
+        peer: { name: "bare Node", values: theirs.slice(-1).map(kept) },
+      }),
+    ];
+  },
+};
