@@ -1,5 +1,5 @@
 // Taking files from a directory that another user owns. [OTA-32]
-import { constants } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Fault } from "../../fault.ts";
 import type { Courier } from "../../ports.ts";
@@ -8,15 +8,26 @@ import { errnoOf, isName, readFault } from "../files/index.ts";
 /** O_NOFOLLOW: no link; O_NONBLOCK: no waiting for a pipe's writer; O_NOCTTY: a terminal does not become ours. */
 const UNTRUSTED = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 
+export interface CourierOptions {
+  /**
+   * Take files by calls that the calling thread waits for: a third of the processor time, for a program that has nothing else to attend to. What they wait for is
+   * the disk alone: pipes and leases are not waited for (O_NONBLOCK, fcntl(2)).
+   */
+  readonly blocking?: boolean;
+}
+
 /**
  * [OTA-32] The directory is opened once and held, names are looked up in it and in no other, whatever its path is made to lead to meanwhile (Node has no
  * openat(2): `/proc/self/fd/N/name` is the same walk, proc(5)).
  * @throws Fault `file.not-regular` when `directory` is a link or none, `file.read-failed`.
  */
-export async function linuxCourier(directory: string): Promise<Courier & AsyncDisposable> {
+export async function linuxCourier(
+  directory: string,
+  { blocking = false }: CourierOptions = {},
+): Promise<Courier & AsyncDisposable> {
   const held = await openDirectory(directory);
   return {
-    take: (name, bytesMax) => take(held, name, bytesMax),
+    take: (name, bytesMax) => taking(name, () => (blocking ? takeNow : take)(held, name, bytesMax)),
     [Symbol.asyncDispose]: () => held.close(),
   };
 }
@@ -33,35 +44,59 @@ async function openDirectory(directory: string): Promise<FileHandle> {
   }
 }
 
-async function take(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array | undefined> {
+async function taking(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
   if (!isName(name))
     throw new Fault("file.read-failed", `take "${name.slice(0, 80)}": expected a file name of a-z, 0-9, ".", "_" and "-"`);
   try {
-    await using file = await open(`/proc/self/fd/${directory.fd}/${name}`, UNTRUSTED);
-    const facts = await file.stat();
-    if (!facts.isFile()) throw new Fault("file.not-regular", `take "${name}": it is no regular file`);
-    if (facts.size > bytesMax) throw tooLarge(name, bytesMax);
-    return await readOnce(file, name, facts.size, bytesMax);
+    return await work();
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw readFault(error, `take "${name}"`);
   }
 }
 
-/** One byte of room past the size it had tells whether it grew; a file that shrank gives what is left. */
-async function readOnce(file: FileHandle, name: string, size: number, bytesMax: number): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(size + 1);
+async function take(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array> {
+  await using file = await open(pathIn(directory, name), UNTRUSTED);
+  const buffer = roomFor(await file.stat(), name, bytesMax);
   let length = 0;
   while (length < buffer.byteLength) {
     const { bytesRead } = await file.read(buffer, length, buffer.byteLength - length, length);
     if (bytesRead === 0) break;
     length += bytesRead;
   }
-  if (length > size)
-    throw length > bytesMax
-      ? tooLarge(name, bytesMax)
-      : new Fault("file.read-failed", `take "${name}": it grew while it was read`);
-  return buffer.subarray(0, length);
+  return whole(buffer, length, name, bytesMax);
+}
+
+async function takeNow(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array> {
+  const file = openSync(pathIn(directory, name), UNTRUSTED);
+  try {
+    const buffer = roomFor(fstatSync(file), name, bytesMax);
+    let length = 0;
+    while (length < buffer.byteLength) {
+      const bytesRead = readSync(file, buffer, length, buffer.byteLength - length, length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return whole(buffer, length, name, bytesMax);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function pathIn(directory: FileHandle, name: string): string {
+  return `/proc/self/fd/${directory.fd}/${name}`;
+}
+
+/** One byte of room past the size it had tells whether it grew; a file that shrank gives what is left. */
+function roomFor(facts: Stats, name: string, bytesMax: number): Buffer {
+  if (!facts.isFile()) throw new Fault("file.not-regular", `take "${name}": it is no regular file`);
+  if (facts.size > bytesMax) throw tooLarge(name, bytesMax);
+  return Buffer.allocUnsafeSlow(facts.size + 1);
+}
+
+function whole(buffer: Buffer, length: number, name: string, bytesMax: number): Uint8Array {
+  if (length < buffer.byteLength) return buffer.subarray(0, length);
+  throw length > bytesMax ? tooLarge(name, bytesMax) : new Fault("file.read-failed", `take "${name}": it grew while it was read`);
 }
 
 function tooLarge(name: string, bytesMax: number): Fault {

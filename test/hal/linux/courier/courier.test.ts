@@ -33,6 +33,21 @@ test("[OTA-32] clear removes files and leftovers, and leaves what is no file", a
   t.same(await readdir(directory), ["folder"]);
 });
 
+test("[OTA-32] who takes by blocking calls gets the same, and the same refusals", async (t) => {
+  const directory = await temporaryDirectory(t);
+  await using courier = await linuxCourier(directory, { blocking: true });
+  await writeFile(join(directory, "exact"), Buffer.alloc(MAX, 7));
+  await writeFile(join(directory, "above"), Buffer.alloc(MAX + 1));
+  await writeFile(join(directory, "empty"), "");
+  await symlink("exact", join(directory, "link"));
+  t.same(await courier.take("exact", MAX), Buffer.alloc(MAX, 7));
+  t.same(await courier.take("empty", MAX), Buffer.alloc(0));
+  t.equal(await courier.take("missing", MAX), undefined);
+  await t.rejects(courier.take("above", MAX), { code: "file.too-large" });
+  await t.rejects(courier.take("link", MAX), { code: "file.not-regular" });
+  await t.rejects(courier.take("../exact", MAX), { code: "file.read-failed" });
+});
+
 test("[OTA-32] a link is not followed, whatever it leads to", async (t) => {
   const directory = await temporaryDirectory(t);
   await using courier = await linuxCourier(directory);
@@ -55,12 +70,14 @@ test("[OTA-32] a hard link is a file like any other: what it holds must prove it
 test("[OTA-32] a pipe, a socket, a directory and a device are refused, and nobody waits for them", async (t) => {
   const directory = await temporaryDirectory(t);
   await using courier = await linuxCourier(directory);
+  await using blocking = await linuxCourier(directory, { blocking: true });
   execFileSync("mkfifo", [join(directory, "pipe")]);
   await mkdir(join(directory, "folder"));
   const server = createServer().listen(join(directory, "socket"));
   await once(server, "listening");
   t.teardown(() => server.close());
-  for (const name of ["pipe", "folder", "socket"]) await t.rejects(courier.take(name, MAX), { code: "file.not-regular" }, name);
+  for (const name of ["pipe", "folder", "socket"])
+    for (const each of [courier, blocking]) await t.rejects(each.take(name, MAX), { code: "file.not-regular" }, name);
 });
 
 test("[OTA-32] a device is refused", { skip: needs("root") }, async (t) => {
