@@ -30,7 +30,7 @@ export function stretchesHere(): StretchVerifier {
 
 /** On other threads, which {@link stretchWork} serves. While they all have work, stretches are checked on the thread that calls. */
 export function stretchesOn(threads: Threads): StretchVerifier {
-  const there = stretches(threads.count + 2, (job) => threads.run(job));
+  const there = stretches(threads.count + 3, (job) => threads.run(job));
   const here = stretchesHere();
   return {
     ...there,

@@ -52,7 +52,7 @@ export function firstWrong(bytes: Uint8Array, chunks: readonly ChunkClaim[]): nu
 
 /** Memory of its own, that nothing else lies in: such memory can be handed to another thread, or given back at once. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  const bytes = Buffer.allocUnsafeSlow(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

@@ -53,21 +53,22 @@ export async function installPart(part: PartToInstall): Promise<void> {
   const whole = { ...part, verifier: part.verifier ?? stretchesHere() };
   const inPlace = Math.min((await journal?.inPlace()) ?? 0, index.count);
   // What was written is synced and read back while what comes next is being unpacked, and may fall behind: nothing but a range waits there.
-  let behind = inPlace === 0 ? Promise.resolve() : readBack(whole, 0, inPlace);
   const state = { failed: false };
-  const proveBehind = (from: number, to: number): void => {
-    behind = behind.then(async () => {
-      await slot.sync();
-      await journal?.advance(to);
-      await readBack(whole, from, to);
-    });
+  let behind = Promise.resolve();
+  const follow = (work: () => Promise<void>): void => {
+    behind = behind.then(work);
     behind.catch(() => (state.failed = true)); // thrown below
   };
+  if (inPlace > 0) follow(() => readBack(whole, 0, inPlace));
   const writing = async (): Promise<void> => {
     for (let from = inPlace; from < index.count && !state.failed; from += CHUNKS_PER_SYNC) {
       const to = Math.min(from + CHUNKS_PER_SYNC, index.count);
       await writeChunks(whole, from, to);
-      proveBehind(from, to);
+      follow(async () => {
+        await slot.sync();
+        await journal?.advance(to);
+        await readBack(whole, from, to);
+      });
     }
   };
   const [written] = await Promise.allSettled([writing()]);

@@ -12,12 +12,14 @@ export interface ThreadsOptions {
   readonly file: string;
   /** At most so many; never more than the machine has processors. */
   readonly countMax: number;
+  /** V8's heap of each, in MiB. What is run from sources instead of a bundle needs more. */
+  readonly heapMbMax?: number;
 }
 
-/** Each thread costs some 4 MiB. To be closed. */
-export function startThreads({ file, countMax }: ThreadsOptions): Threads {
+/** Each thread costs some 9 MiB. To be closed. */
+export function startThreads({ file, countMax, heapMbMax = THREAD_OLD_MB }: ThreadsOptions): Threads {
   const count = Math.max(1, Math.min(countMax, availableParallelism()));
-  const threads = Array.from({ length: count }, () => startThread(new URL(file)));
+  const threads = Array.from({ length: count }, () => startThread(new URL(file), heapMbMax));
   return {
     count,
     busy: () => threads.every((thread) => thread.waiting() > 0),
@@ -35,9 +37,9 @@ interface Thread {
   close(): Promise<void>;
 }
 
-function startThread(file: URL): Thread {
+function startThread(file: URL, heapMbMax: number): Thread {
   const worker = new Worker(file, {
-    resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_MB, maxOldGenerationSizeMb: THREAD_OLD_MB },
+    resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_MB, maxOldGenerationSizeMb: heapMbMax },
   });
   /** In the order in which the thread answers. */
   const waiting: PromiseWithResolvers<ThreadAnswer>[] = [];

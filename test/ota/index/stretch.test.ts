@@ -19,7 +19,7 @@ function packed(change: Readonly<Record<number, Uint8Array>> = {}): Uint8Array[]
   return contents.map((content, n) => change[n] ?? zstdCompressSync(content));
 }
 
-const threads = startThreads({ file: FILE, countMax: 1 });
+const threads = startThreads({ file: FILE, countMax: 1, heapMbMax: 128 });
 const kinds: readonly (readonly [string, StretchVerifier])[] = [
   ["here", stretchesHere()],
   ["on a thread", stretchesOn(threads)],
@@ -69,7 +69,7 @@ for (const [where, verifier] of kinds) {
 }
 
 test("a thread that ends fails what it was to do, and what comes later", async (t) => {
-  const mortal = startThreads({ file: FILE, countMax: 1 });
+  const mortal = startThreads({ file: FILE, countMax: 1, heapMbMax: 128 });
   const verifier = stretchesOn(mortal);
   const [fatal] = chunks.slice(0, 1).map((ref) => ({ ...ref, id: "die" }));
   t.ok(fatal);

@@ -151,6 +151,11 @@ test("a journal that knows of chunks in place has only the rest written, and all
   t.equal(written, index.imageBytes - index.at(half).offset);
   t.ok(slot.writes.every(([offset]) => offset >= index.at(half).offset));
   t.ok(image.equals(await readFile(b)));
+  const rotten = await slots.open("b", "root", index.imageBytes);
+  await rotten.write(0, Buffer.from("rot"));
+  const journal = { inPlace: async () => half, advance: async () => undefined };
+  await t.rejects(installPart({ index, source, slot: rotten, journal }), { code: "slot.mismatch", message: /chunk at 0/ });
+  await rotten.close();
 });
 
 test("few bytes are held at once, however slow the slot is", async (t) => {
