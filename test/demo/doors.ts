@@ -29,7 +29,10 @@ export async function imageDoors({ rig, network }: World, say: Say): Promise<Doo
   must(usb.read("usb1/authorized_default") === "0", "the kernel is told to let no USB device in by itself");
   must(usb.read(`${STICK_SOCKET}/authorized`) === "0", "a stick that is plugged in is let in by nobody");
   say("USB", `${named(STICK)} plugged into ${STICK_SOCKET}: authorized 0, the image's policy names no device`);
-  if (network === undefined) return { tcp: undefined, held: undefined, stop };
+  if (network === undefined) {
+    say("TCP", "not tried: the board has no network of its own here");
+    return { tcp: undefined, held: undefined, stop };
+  }
 
   const [board, outside] = [await startWatcher(network.prefix, "services"), await startWatcher([], "outside")];
   watchers.push(board, outside);
@@ -120,7 +123,7 @@ export async function foreignPolicy({ rig }: World, { tcp }: Doors, id: string, 
   );
   const shut = await tcp?.(SHUT_PORT);
   must(shut !== "open", "the port stays shut");
-  say("refused", Object.values(record.detail ?? {}).join(", "));
+  say("refused", `${record.event}: ${String(record.detail?.["why"])}`);
   say("in force", `plant 7, counter ${state.counter}${shut === undefined ? "" : `; port ${SHUT_PORT} ${shut}`}`);
 }
 

@@ -1,4 +1,4 @@
-// `npm run demo`: the first power-on of a simulated board against the embedded hub, with real parts where the machine has them.
+// `npm run demo`: a simulated board and the embedded hub, from the first power-on on, with real parts where the machine has them.
 // Every line says what was really done; exit code 0 only if each step really happened.
 import { parseArgs } from "node:util";
 import { buildAll } from "../../build/bundle.ts";
@@ -8,7 +8,8 @@ import { buildWorld, type World } from "./world.ts";
 
 const USAGE = `usage: npm run demo [-- --json | --keep | --verbose | --help]
 
-Plays the first power-on of a simulated gateway: key, certificate request, approval, certificate, tunnel, audit trail.
+Plays the life of a simulated gateway: key, certificate request, approval, certificate, tunnel; a policy that shuts its doors; three
+releases, of which one is good; a technician's login; the audit trail that tells it all.
 
   --json      one event a line; the last is a summary
   --keep      leave everything running and say how to poke at it; Ctrl-C ends it
@@ -49,7 +50,7 @@ async function run({ json, keep, verbose }: Options): Promise<number> {
     process.once("SIGINT", resolve);
     process.once("SIGTERM", resolve);
   });
-  narrator.note("Sallyport: first power-on of a simulated board, on real parts\n");
+  narrator.note("Sallyport: a simulated board from its first power-on on, on real parts\n");
   const tail: string[] = [];
   const heard = (program: string, line: string): void => {
     tail.push(`  ${program}: ${line.slice(0, 240)}`);

@@ -14,7 +14,9 @@ export async function play(world: World, { step, skipped }: Narrator): Promise<v
     const started = await rig.startHub();
     const anchors = await rig.anchors();
     say("listens", `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.ports.est}, MQTT on ${rig.ports.mqtt}`);
-    say("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key`);
+    await rig.hubCommand("release", "publish", rig.release.directory);
+    say("serves", "a signed repository, with nothing in it yet");
+    say("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key; root.json; policy.json`);
     return started;
   });
   await step("The board boots: the warden reads who it is from the hardware", (say) => bootWarden(world, say));

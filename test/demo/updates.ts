@@ -8,7 +8,7 @@ import { targetName } from "../../ota/trust/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../warden/protocol/format.ts";
 import { eventually } from "../lab/process.ts";
 import type { Added } from "../../build/release/add.ts";
-import { hubRecords, hubSays } from "./evidence.ts";
+import { hubSays } from "./evidence.ts";
 import type { Say } from "./narrate.ts";
 import { must } from "./proof.ts";
 import { IMAGE_BYTES } from "./published.ts";
@@ -50,18 +50,18 @@ export async function tamperedRelease(world: World, id: string, say: Say): Promi
   await writeFile(path, evil);
   say("tampered", `${added.target} at the hub names another index; its length is the same, its signature cannot be`);
   await point(world, id, added, say);
-  const { record } = await eventually("the refusal in the trail at the hub", async () =>
-    (await hubRecords(rig, id)).find(
-      ({ record: { event, detail } }) => REFUSALS.includes(event) && JSON.stringify(detail).includes(added.target),
-    ),
+  const { detail } = await updateWhen(
+    world,
+    "the refusal",
+    ({ phase, release }) => phase === "failed" && release?.target === added.target,
   );
-  say("refused", `${record.event}: ${Object.values(record.detail ?? {}).join(", ")}`);
+  must(detail?.startsWith("trust.mismatch") === true, `it is refused for its signature: ${detail ?? "no reason"}`);
+  say("refused", detail);
   must((await digestOfSlot(world, "a")) === slot, "no byte of slot a has changed");
   must(launcher.boots.length === boots && (await bootChoice(world)) === "b", "nothing was booted, nothing was chosen");
   say("slot a", `sha256 ${slot.slice(0, 16)}..., as before; boot choice "b"; no reboot`);
+  say("at the hub", await reported(world, id, "failed"));
 }
-
-const REFUSALS: readonly string[] = ["update.refused", "update.failed", "trust.refused", "target.refused"];
 
 export async function unhealthyRelease(world: World, id: string, say: Say): Promise<void> {
   const { launcher } = world;

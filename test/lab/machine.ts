@@ -1,5 +1,6 @@
 // A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
 import type { Test } from "tap";
+import { OPERATIONS } from "../../agent/operations/format.ts";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
 import { type AuditRecord, auditRecordSchema } from "../../warden/audit/format/index.ts";
 import * as v from "valibot";
@@ -17,7 +18,7 @@ export interface Machine {
   readonly trail: () => Promise<readonly AuditRecord[]>;
   /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
   readonly statusWhen: (what: string, wanted: (status: Snapshot) => boolean, timeoutMs?: number) => Promise<Snapshot>;
-  /** Waits for a record in the trail at the hub. @throws Fault `process.timeout`. */
+  /** Waits for a record among the newest on the device: the hub has it some seconds later. @throws Fault `process.timeout`. */
   readonly told: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
   /** Signs what was added at the desk, and publishes it at the hub. */
   readonly publish: () => Promise<void>;
@@ -57,7 +58,13 @@ export async function connectedMachine(
         timeoutMs,
         LOOK_EVERY_MS,
       ),
-    told: (what, wanted) => eventually(what, async () => (await machine.trail()).find(wanted), 30_000, LOOK_EVERY_MS),
+    told: (what, wanted) =>
+      eventually(
+        what,
+        async () => (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: 50 })).records.find(wanted),
+        30_000,
+        LOOK_EVERY_MS,
+      ),
     publish: async () => {
       await rig.release.sign();
       await rig.hubCommand("release", "publish", rig.release.directory);
