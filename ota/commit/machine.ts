@@ -23,7 +23,9 @@ export type Event =
   | { readonly kind: "tick"; readonly uptimeMs: number }
   | { readonly kind: "revert"; readonly by: string }
   /** The boot choice names the slot for good. */
-  | { readonly kind: "choice-committed" };
+  | { readonly kind: "choice-committed" }
+  /** How it ended was told. */
+  | { readonly kind: "reported" };
 
 export type Effect =
   | { readonly do: "fetch"; readonly release: Release }
@@ -34,7 +36,7 @@ export type Effect =
   | { readonly do: "reboot" }
   | { readonly do: "check-health"; readonly checks: readonly string[] }
   | { readonly do: "raise-floor"; readonly commit: FloorCommit }
-  /** To the hub and into the audit trail: how it ended. */
+  /** To the hub and into the audit trail: how it ended. Done, it is answered by `reported`; else it is told again after the next start. */
   | { readonly do: "report"; readonly phase: Phase }
   | { readonly do: "refuse"; readonly release: Release; readonly why: "busy" | "quarantined" };
 
@@ -79,6 +81,8 @@ export function next(state: State, event: Event): Step {
     case "choice-committed":
       if (phase.at !== "committing") return same(state);
       return committed(state, phase.release, phase.slot);
+    case "reported":
+      return state.untold === true ? to(state, phase) : same(state);
   }
 }
 
@@ -128,8 +132,12 @@ function onStarted(state: State, slot: SlotName, plan: BootPlan): Step {
       return fellBack(state, phase, slot, plan, phase.reason);
     case "committed":
       // told again, because the power may have gone between the choice and the floor
-      if (slot === phase.slot) return { state, effects: [{ do: "raise-floor", commit: commitOf(phase.release) }] };
+      if (slot === phase.slot)
+        return { state, effects: [{ do: "raise-floor", commit: commitOf(phase.release) }, ...untold(state)] };
       return fellBack(state, phase, slot, plan, { why: "fell-back", detail: `the boot loader chose slot "${slot}"` });
+    case "rolled-back":
+    case "failed":
+      return { state, effects: [...agreed(phase, slot, plan), ...untold(state)] };
     default:
       return same(state);
   }
@@ -213,6 +221,17 @@ function rollBack(state: State, { release, slot, health = [] }: Left, reason: Ro
   return to(state, { at: "rolling-back", release, slot, reason, health: [...health] }, [{ do: "reboot" }]);
 }
 
+/** The end was durable before the boot choice followed it: the power may have gone between the two. */
+function agreed({ at }: Phase, slot: SlotName, plan: BootPlan): readonly Effect[] {
+  if (plan.committed === slot) return plan.trial === undefined ? [] : [{ do: "cancel-choice" }];
+  if (plan.trial?.slot === slot) return leave(slot, plan); // called off, and booted all the same
+  return at === "rolled-back" ? [{ do: "commit-choice", slot }] : [];
+}
+
+function untold({ phase, untold: isUntold }: State): readonly Effect[] {
+  return isUntold === true ? [{ do: "report", phase }] : [];
+}
+
 /** It booted again although it was to be left: a commit that failed may have reached the disk after all. */
 function leave(slot: SlotName, plan: BootPlan): readonly Effect[] {
   const back: Effect = plan.committed === slot ? { do: "commit-choice", slot: otherSlot(slot) } : { do: "cancel-choice" };
@@ -263,11 +282,11 @@ function words(text: string): string {
 }
 
 function ended(state: State, phase: Phase, effects: readonly Effect[] = []): Step {
-  return to(state, phase, [...effects, { do: "report", phase }]);
+  return { state: { ...to(state, phase).state, untold: true }, effects: [...effects, { do: "report", phase }] };
 }
 
-function to(state: State, phase: Phase, effects: readonly Effect[] = []): Step {
-  return { state: { ...state, phase }, effects };
+function to({ quarantined }: State, phase: Phase, effects: readonly Effect[] = []): Step {
+  return { state: { phase, quarantined }, effects };
 }
 
 function same(state: State): Step {

@@ -71,27 +71,30 @@ const recordSchema = v.strictObject({
   phase: phaseSchema,
   /** Digests of releases that were rolled back, oldest first. */
   quarantined: v.pipe(v.array(digestSchema), v.maxLength(QUARANTINED_MAX)),
+  /** It is over, and nobody was told yet how it ended. */
+  untold: v.optional(v.literal(true)),
 });
 
 export interface State {
   readonly phase: Phase;
   readonly quarantined: readonly string[];
+  readonly untold?: true | undefined;
 }
 
-export function encodeState({ phase, quarantined }: State): Uint8Array {
-  return Buffer.from(canonicalJson({ v: 1, phase, quarantined }));
+export function encodeState({ phase, quarantined, untold }: State): Uint8Array {
+  return Buffer.from(canonicalJson({ v: 1, phase, quarantined, ...(untold === true ? { untold } : {}) }));
 }
 
 /** @throws Fault `update.record-invalid`. */
 export function decodeState(bytes: Uint8Array): State {
   try {
-    const { phase, quarantined } = check(
+    const { phase, quarantined, untold } = check(
       recordSchema,
       parseCanonicalJson(bytes, RECORD_BYTES_MAX, "update record"),
       "update record",
       "update.record-invalid",
     );
-    return { phase, quarantined };
+    return { phase, quarantined, ...(untold === true ? { untold } : {}) };
   } catch (error) {
     const fault = asFault(error, "update.record-invalid", "read the update record");
     throw fault.code === "update.record-invalid" ? fault : new Fault("update.record-invalid", fault.message, { cause: error });

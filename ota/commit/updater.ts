@@ -35,7 +35,10 @@ export async function openUpdater({ files, run, onChange }: UpdaterPorts): Promi
       state = step.state;
       onChange?.(state, event);
     }
-    for (const effect of step.effects) await run(effect);
+    for (const effect of step.effects) {
+      await run(effect);
+      if (effect.do === "report") await turn({ kind: "reported" });
+    }
   };
   return {
     state: () => state,

@@ -113,7 +113,28 @@ test("[OTA-35] power that went between choice, commit and floor: each is told ag
   t.same(after([...committing, IN_B]).did, ["commit-choice"]);
   t.match(after([...committing, IN_A]).state.phase, { at: "rolled-back", reason: { why: "interrupted" } });
   const done = [...committing, { kind: "choice-committed" } as const];
-  t.same(after([...done, { kind: "started", slot: "b", plan: { committed: "b", trial: undefined } }]).did, ["raise-floor"]);
+  const again: Event = { kind: "started", slot: "b", plan: { committed: "b", trial: undefined } };
+  t.same(after([...done, again]).did, ["raise-floor", "report"], "nobody knows whether it was told");
+  t.same(after([...done, { kind: "reported" }, again]).did, ["raise-floor"]);
+});
+
+test("[OTA-35] power that went between an end and the boot choice: what runs is settled with, and the end told", async (t) => {
+  const done = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed"), { kind: "choice-committed" } as const];
+  const fellBack: Event = { kind: "started", slot: "a", plan: { committed: "b", trial: undefined } };
+  t.same(after([...done, fellBack, fellBack]).did, ["commit-choice", "report"], "else every update would be refused for ever");
+  const settled: Event = { kind: "started", slot: "a", plan: OLD };
+  t.same(after([...done, fellBack, { kind: "reported" }, settled]).did, []);
+  const calledOff = [...TRYING, { kind: "revert", by: "alice" } as const];
+  t.same(after([...calledOff, { kind: "started", slot: "a", plan: TO_TRY }]).did, ["cancel-choice", "report"]);
+  const booted = after([...calledOff, IN_B]);
+  t.same(booted.did, ["cancel-choice", "reboot", "report"], "nobody watches it: it is left");
+  t.equal(booted.state.phase.at, "failed");
+  const elsewhere: Event = { kind: "started", slot: "b", plan: OLD };
+  t.same(
+    after([OFFERED, { kind: "revert", by: "alice" }, { kind: "reported" }, elsewhere]).did,
+    [],
+    "what was not tried is not committed",
+  );
 });
 
 test("[OTA-35] a committed system that the boot loader gave up: said so, and the boot choice follows", async (t) => {
