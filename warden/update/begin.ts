@@ -38,9 +38,10 @@ export function createBegin(
   /** @throws Fault unless the machine could take any release now. */
   const prepared = async (): Promise<Floors> => {
     if (floors instanceof Fault) throw floors;
+    const trouble = engine.trouble();
+    if (trouble !== undefined) throw trouble; // a floor or a boot choice is still to follow what was decided
     const running = engine.running();
-    if (running === undefined)
-      throw engine.trouble() ?? new Fault("slot.unknown", "take up a release: it is not known which slot runs");
+    if (running === undefined) throw new Fault("slot.unknown", "take up a release: it is not known which slot runs");
     const { committed } = await boot.read();
     // the other slot is what this machine falls back to: it is not to be written over
     if (committed !== running)
