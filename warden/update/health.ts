@@ -22,10 +22,11 @@ function waiting(detail: string): { readonly verdict: "waiting"; readonly detail
   return { verdict: "waiting", detail };
 }
 
-/** @returns the checks whose answer is another one than `known`. */
+/** @returns the checks whose answer is another one than `known`. What passes comes last: told before what passes no more, it could be the last that was waited for. */
 export function changed(known: readonly HealthResult[], health: HealthPorts): readonly HealthResult[] {
   return known
     .map((before) => ({ before, now: look(before.name, health) }))
     .filter(({ before, now }) => before.verdict !== now.verdict || before.detail !== now.detail)
-    .map(({ now }) => now);
+    .map(({ now }) => now)
+    .sort((a, b) => Number(a.verdict === "passed") - Number(b.verdict === "passed"));
 }
