@@ -1,4 +1,4 @@
 export { TRIAL_MS_DEFAULT } from "./limits.ts";
-export type { Effect, Event } from "./machine.ts";
+export { type Effect, type Event, whyNotAgain } from "./machine.ts";
 export type { HealthResult, Phase, Release, RollbackReason, State } from "./record.ts";
 export { openUpdater, type Updater, type UpdaterPorts } from "./updater.ts";

@@ -6,7 +6,7 @@ export const TRIES_MAX = 3;
 export const TRIAL_MS_DEFAULT = 600_000;
 /** Named checks of one trial. */
 export const CHECKS_MAX = 16;
-/** Releases that were rolled back and are not taken again without an order; the oldest go first. */
+/** Releases that were rolled back and are not taken again without an order. With so many of them none is: one that was forgotten could be tried for ever. */
 export const QUARANTINED_MAX = 16;
 /** Words kept of a reason. */
 export const DETAIL_CHARACTERS_MAX = 256;

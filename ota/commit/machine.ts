@@ -86,11 +86,19 @@ export function next(state: State, event: Event): Step {
   }
 }
 
+/** [OTA-35] @returns why `release` takes an operator's order; undefined when no roll-back speaks against it. */
+export function whyNotAgain({ quarantined }: State, { digest }: Pick<Release, "digest">): string | undefined {
+  if (quarantined.some((known) => known.digest === digest)) return "it was rolled back before";
+  return quarantined.length < QUARANTINED_MAX
+    ? undefined
+    : `${quarantined.length} releases were rolled back since the last one that stayed`;
+}
+
 function onOffered(state: State, release: Release, ordered: boolean): Step {
   const { at } = state.phase;
   if (at !== "idle" && at !== "committed" && at !== "rolled-back" && at !== "failed")
     return { state, effects: [{ do: "refuse", release, why: "busy" }] };
-  if (!ordered && state.quarantined.includes(release.digest))
+  if (!ordered && whyNotAgain(state, release) !== undefined)
     return { state, effects: [{ do: "refuse", release, why: "quarantined" }] };
   return to(state, { at: "fetching", release }, [{ do: "fetch", release }]);
 }
@@ -246,14 +254,17 @@ function fellBack(state: State, { release, health = [] }: Left, running: SlotNam
       : plan.trial === undefined
         ? []
         : [{ do: "cancel-choice" }];
-  const quarantined = [...state.quarantined.filter((digest) => digest !== release.digest), release.digest].slice(
-    -QUARANTINED_MAX,
-  );
+  const { digest, line, counter } = release;
+  const others = state.quarantined.filter((known) => known.digest !== digest);
+  const quarantined = [...others, { digest, line, counter }].slice(-QUARANTINED_MAX);
   return ended({ ...state, quarantined }, { at: "rolled-back", release, reason, health: [...health] }, settle);
 }
 
+/** Of its line, what is no newer than a committed release takes an order anyway. [OTA-41] */
 function committed(state: State, release: Release, slot: SlotName): Step {
-  const quarantined = state.quarantined.filter((digest) => digest !== release.digest);
+  const quarantined = state.quarantined.filter(
+    ({ digest, line, counter }) => digest !== release.digest && (line !== release.line || counter > release.counter),
+  );
   return ended({ ...state, quarantined }, { at: "committed", release, slot }, [{ do: "raise-floor", commit: commitOf(release) }]);
 }
 

@@ -66,18 +66,20 @@ const phaseSchema = v.variant("at", [
 ]);
 export type Phase = v.InferOutput<typeof phaseSchema>;
 
+const quarantinedSchema = v.strictObject({ digest: digestSchema, line: lineSchema, counter: counterSchema });
+
 const recordSchema = v.strictObject({
   v: v.literal(1),
   phase: phaseSchema,
-  /** Digests of releases that were rolled back, oldest first. */
-  quarantined: v.pipe(v.array(digestSchema), v.maxLength(QUARANTINED_MAX)),
+  /** Releases that were rolled back, oldest first. */
+  quarantined: v.pipe(v.array(quarantinedSchema), v.maxLength(QUARANTINED_MAX)),
   /** It is over, and nobody was told yet how it ended. */
   untold: v.optional(v.literal(true)),
 });
 
 export interface State {
   readonly phase: Phase;
-  readonly quarantined: readonly string[];
+  readonly quarantined: readonly Pick<Release, "digest" | "line" | "counter">[];
   readonly untold?: true | undefined;
 }
 

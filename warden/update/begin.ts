@@ -2,7 +2,7 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import { tokenBucket } from "../../hal/pace/index.ts";
 import { otherSlot } from "../../hal/slots/format.ts";
-import type { Phase, Release } from "../../ota/commit/index.ts";
+import { type Phase, type Release, whyNotAgain } from "../../ota/commit/index.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { Wanted } from "../protocol/format.ts";
 import type { Found } from "../targets/index.ts";
@@ -52,14 +52,13 @@ export function createBegin(
     const { line, counter, digest } = release;
     const isOrdered = admission.isOrdered(release);
     const replaced = replacedOf(line, record.record(), image);
-    const { phase, quarantined } = engine.state();
+    const { phase } = engine.state();
     if (phase.at === "committed" && phase.release.digest === digest)
       throw new Fault("update.refused", `take up "${release.target}": it is what runs`);
-    const why = quarantined.includes(digest)
-      ? "it was rolled back before"
-      : replaced !== undefined && counter <= replaced
-        ? `its counter ${counter} is no higher than ${replaced}, which runs`
-        : undefined;
+    const isNoNewer = replaced !== undefined && counter <= replaced;
+    const why =
+      whyNotAgain(engine.state(), release) ??
+      (isNoNewer ? `its counter ${counter} is no higher than ${replaced}, which runs` : undefined);
     if (why !== undefined && !isOrdered) {
       admission.asked(release);
       throw new Fault(

@@ -2,6 +2,7 @@
 import { test } from "tap";
 import type { BootPlan } from "../../../hal/slots/format.ts";
 import { TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
+import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";
 import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
 
@@ -173,6 +174,32 @@ test("[OTA-35] what was rolled back is not taken again without an order; another
     state,
   );
   t.same(through.state.quarantined, [], "a commit clears it");
+});
+
+test("[OTA-35] [OTA-41] with more rolled back than can be remembered, none is tried again and again: the next takes an order", async (t) => {
+  const nth = (n: number): Release => ({ ...release, digest: n.toString(16).padStart(64, "0"), counter: 7 + n });
+  const rolledBack = (n: number): readonly Event[] => [
+    { kind: "offered", release: nth(n), ordered: false },
+    ...TRYING.slice(1),
+    IN_A,
+    { kind: "reported" },
+  ];
+  let state = START;
+  for (let n = 1; n <= QUARANTINED_MAX; n++) {
+    state = after(rolledBack(n), state).state;
+    t.equal(state.quarantined.length, n);
+  }
+  for (const n of [1, QUARANTINED_MAX + 1]) t.equal(after(rolledBack(n), state).state.phase.at, "rolled-back");
+  t.same(after(rolledBack(QUARANTINED_MAX + 1), state).state, state, "nothing was tried");
+  const ordered: Event = { kind: "offered", release: nth(QUARANTINED_MAX + 1), ordered: true };
+  const well = [
+    ...TRYING.slice(1),
+    IN_B,
+    health("disk", "passed"),
+    health("hub", "passed"),
+    { kind: "choice-committed" } as const,
+  ];
+  t.same(after([ordered, ...well], state).state.quarantined, [], "what is older than a committed one takes an order anyway");
 });
 
 test("[OTA-35] one update at a time", async (t) => {
