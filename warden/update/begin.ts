@@ -10,7 +10,7 @@ import type { Engine } from "./engine.ts";
 import { BEGINNING_PERIOD_MS, BEGINNINGS_BURST_MAX } from "./limits.ts";
 import type { UpdatePorts, UpdateSettings } from "./ports.ts";
 import { planHashOf } from "./status.ts";
-import { isFinal, planParts, releaseOf, replacedOf } from "./take.ts";
+import { isFinal, OS_LINE, planParts, releaseOf, replacedOf } from "./take.ts";
 import type { Writing } from "./writing.ts";
 
 export interface Admission {
@@ -58,7 +58,8 @@ export function createBegin(
     const isNoNewer = replaced !== undefined && counter <= replaced;
     const why =
       whyNotAgain(engine.state(), release) ??
-      (isNoNewer ? `its counter ${counter} is no higher than ${replaced}, which runs` : undefined);
+      (isNoNewer ? `its counter ${counter} is no higher than ${replaced}, which runs` : undefined) ??
+      (replaced === undefined && line !== OS_LINE ? `nothing of the line "${line}" has run here` : undefined);
     if (why !== undefined && !isOrdered) {
       admission.asked(release);
       throw new Fault(

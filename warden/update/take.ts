@@ -11,8 +11,8 @@ import { floorAfterCommit, type Target } from "../../ota/trust/index.ts";
 import type { Wanted } from "../protocol/format.ts";
 import type { Found, Targets } from "../targets/index.ts";
 
-/** The line of the image that runs. */
-const OS_LINE = "os";
+/** The role of systems, and the line of the image that came with the machine. */
+export const OS_LINE = "os";
 
 export interface PartPlan {
   readonly part: ImagePart;
