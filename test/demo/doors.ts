@@ -1,7 +1,7 @@
 // Doors that are tried from the other side: TCP ports on the board's cable, USB sockets on its front. Before the policy, and after it.
 import * as v from "valibot";
 import { lockdownShownSchema } from "../../warden/protocol/format.ts";
-import { type Outcome, startWatcher, type Watcher } from "../lab/doors.ts";
+import type { Outcome } from "../lab/doors.ts";
 import { boardPolicy, rosterOf } from "../lab/people.ts";
 import { eventually } from "../lab/process.ts";
 import { BAD_STICK, type Plugged, STICK } from "../lab/usb-tree.ts";
@@ -18,24 +18,20 @@ export interface Doors {
   readonly tcp: ((port: number) => Promise<Outcome>) | undefined;
   /** A connection to the port that is to be shut, made while it was open: does it still carry anything? */
   readonly held: (() => Promise<Outcome>) | undefined;
-  stop(): Promise<void>;
 }
 
-export async function imageDoors({ rig, network }: World, say: Say): Promise<Doors> {
-  const watchers: (Watcher & { stop(): Promise<void> })[] = [];
-  const stop = async (): Promise<void> => void (await Promise.all(watchers.map((watcher) => watcher.stop())));
+export async function imageDoors({ rig, network, ends }: World, say: Say): Promise<Doors> {
   rig.board.usb.plug(STICK_SOCKET, STICK);
   const { usb } = rig.board;
   must(usb.read("usb1/authorized_default") === "0", "the kernel is told to let no USB device in by itself");
   must(usb.read(`${STICK_SOCKET}/authorized`) === "0", "a stick that is plugged in is let in by nobody");
   say("USB", `${named(STICK)} plugged into ${STICK_SOCKET}: authorized 0, the image's policy names no device`);
-  if (network === undefined) {
+  if (network === undefined || ends === undefined) {
     say("TCP", "not tried: the board has no network of its own here");
-    return { tcp: undefined, held: undefined, stop };
+    return { tcp: undefined, held: undefined };
   }
 
-  const [board, outside] = [await startWatcher(network.prefix, "services"), await startWatcher([], "outside")];
-  watchers.push(board, outside);
+  const { board, outside } = ends;
   await Promise.all([board.listen(KEPT_PORT), board.listen(SHUT_PORT)]);
   const tcp = (port: number): Promise<Outcome> => outside.tcp(network.boardAddress, port);
   const [kept, shut] = [await tcp(KEPT_PORT), await tcp(SHUT_PORT)];
@@ -43,7 +39,7 @@ export async function imageDoors({ rig, network }: World, say: Say): Promise<Doo
   const held = await outside.hold(network.boardAddress, SHUT_PORT);
   must((await held()) === "open", "the connection carries something");
   say("TCP", `${network.boardAddress} port ${KEPT_PORT} open, port ${SHUT_PORT} open; a connection to ${SHUT_PORT} is kept`);
-  return { tcp, held, stop };
+  return { tcp, held };
 }
 
 const publishedSchema = v.looseObject({ timestamp: v.number(), told: v.array(v.string()) });

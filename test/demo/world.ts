@@ -1,4 +1,5 @@
 // The demo's world: which real parts this machine gives the simulated board, and what is left out and why.
+import { startWatcher, type Watcher } from "../lab/doors.ts";
 import { createLauncher, type Launcher } from "../lab/launcher.ts";
 import { needs } from "../lab/needs.ts";
 import { type BoardNetwork, startBoardNetwork } from "../lab/netns.ts";
@@ -24,6 +25,8 @@ export interface World {
   readonly tpm: Swtpm | undefined;
   readonly cable: PtyPair | undefined;
   readonly network: BoardNetwork | undefined;
+  /** Somebody at each end of its cable: the board's services, and who tries them from here. */
+  readonly ends: { readonly board: Watcher; readonly outside: Watcher } | undefined;
   /** What this machine can't show, and why. */
   readonly missing: readonly { readonly what: string; readonly why: string }[];
   stop(): Promise<void>;
@@ -53,6 +56,12 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   );
   const network = lacks("a network namespace for the board", needs("netns")) ? undefined : startBoardNetwork(DEFAULT_MAC);
   undo.defer(() => network?.stop());
+  const watch = async (prefix: readonly string[], name: string): Promise<Watcher> => {
+    const watcher = await startWatcher(prefix, name);
+    undo.defer(() => watcher.stop());
+    return watcher;
+  };
+  const ends = network && { board: await watch(network.prefix, "services"), outside: await watch([], "outside") };
   const noTpm = needs("swtpm", "tpm2-provider", "openssl");
   const tpm = lacks("a TPM (swtpm): the key lies in a file", noTpm)
     ? undefined
@@ -79,5 +88,5 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   const technician = await makePerson(rig.directory, "ada");
   const releases = await makeReleases(rig.release);
   const setTrialS = (trialS: number): Promise<void> => rig.configure({ agentConfig, wardenConfig: { update: { trialS } } });
-  return { rig, launcher, technician, releases, setTrialS, tpm, cable, network, missing, stop: () => undo.disposeAsync() };
+  return { rig, launcher, technician, releases, setTrialS, tpm, cable, network, ends, missing, stop: () => undo.disposeAsync() };
 }
