@@ -9,7 +9,7 @@ import {
   updateStatusSchema,
 } from "../../warden/protocol/format.ts";
 import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
-import { ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../../warden/orders/format/index.ts";
+import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, ROLES, type Role, roleSchema } from "../../warden/roster/format.ts";
 import { deviceIdSchema } from "../../hal/identity/format.ts";
 import { nonceSchema } from "../../ota/time/format.ts";
@@ -63,6 +63,13 @@ interface OperationKind {
 
 /** A DSSE envelope as JSON text. [OPS-7] */
 const orderArgs = v.strictObject({ order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) });
+/** Verbs that an operation carries. The console asks for its login by itself: what comes by the tunnel is not to use up its nonces. */
+const carriedVerbSchema = v.picklist([
+  "lockdown.confirm",
+  "lockdown.revert",
+  "system.reboot",
+  "update.approve",
+] as const satisfies readonly OrderVerb[]);
 /** Who may bring an order: nobody gains anything by it. */
 const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly Role[];
 
@@ -110,7 +117,7 @@ export const OPERATIONS = {
   "system.reboot": { args: orderArgs, result: v.strictObject({ rebooting: v.literal(true) }), roles: CARRIERS, changes: true },
   /** What has to be signed for an order: device, fresh nonce, and the hash of what it is about. */
   "order.nonce": {
-    args: v.strictObject({ verb: orderVerbSchema }),
+    args: v.strictObject({ verb: carriedVerbSchema }),
     result: v.strictObject({ deviceId: deviceIdSchema, nonce: nonceSchema, planHash: v.optional(planHashSchema) }),
     roles: CARRIERS,
     changes: false,

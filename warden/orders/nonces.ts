@@ -1,6 +1,6 @@
 // Nonces for orders: each for one verb, one use, a while by the monotonic clock, a bounded number. They die with the process. [OPS-9]
 import type { OrderVerb } from "./format/index.ts";
-import { NONCE_BYTES, NONCE_LIFE_MS, NONCES_MAX } from "./limits.ts";
+import { NONCE_BYTES, NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "./limits.ts";
 
 export interface Nonces {
   /** 64 hex digits. */
@@ -15,8 +15,9 @@ export function nonces(random: (bytes: number) => Uint8Array): Nonces {
   const issued = new Map<string, { readonly verb: OrderVerb; readonly atMs: number }>(); // in order of issue
   return {
     issue(verb, monotonicMs) {
-      const [oldest] = issued.keys();
-      if (issued.size >= NONCES_MAX && oldest !== undefined) issued.delete(oldest);
+      const same = [...issued].flatMap(([nonce, known]) => (known.verb === verb ? [nonce] : []));
+      const [oldest] = same.length >= NONCES_OF_VERB_MAX ? same : issued.size >= NONCES_MAX ? issued.keys() : [];
+      if (oldest !== undefined) issued.delete(oldest);
       const nonce = Buffer.from(random(NONCE_BYTES)).toString("hex");
       issued.set(nonce, { verb, atMs: monotonicMs });
       return nonce;

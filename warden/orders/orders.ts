@@ -81,7 +81,7 @@ export function openOrders(options: OrdersOptions): Orders {
     return one;
   };
   const obey = async (verb: OrderVerb, encoded: string): Promise<Submitted> => {
-    const executor = executorOf(verb);
+    const executor = await recorded(verb, async () => executorOf(verb));
     const { operator, keyid, order } = await recorded(verb, () => judged(verb, encoded));
     await note(acceptance(verb, { operator, keyid, order })); // before it is done: a reboot leaves no time
     try {

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { authorize } from "../../../agent/operations/interceptors.ts";
 import { bindOperations } from "../../../agent/operations/bind.ts";
 import { operationRequestSchema, OPERATIONS, isOperationName, type Principal } from "../../../agent/operations/format.ts";
+import { orderVerbSchema } from "../../../warden/orders/format/index.ts";
 import { ROLES } from "../../../warden/roster/format.ts";
 import { CLOCK, CONSOLE, HANDLERS } from "../../lab/operations.ts";
 
@@ -29,6 +30,11 @@ test("[OPS-4] every operation with every role is allowed if and only if the tabl
       code: "operation.denied",
     });
   }
+});
+
+test("[OPS-4] [CON-4] nonces of the login at the console are not to be had by the tunnel, nor those that no operation carries", async (t) => {
+  const { args } = OPERATIONS["order.nonce"];
+  for (const verb of orderVerbSchema.options) t.equal(v.is(args, { verb }), isOperationName(verb), `order.nonce of ${verb}`);
 });
 
 test("[OPS-4] one role that is named is enough", async (t) => {

@@ -5,7 +5,7 @@ import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type Order, type OrderEnvelope, orderSchema, type OrderVerb, signOrder } from "../../../warden/orders/format/index.ts";
 import { openOrders, type Orders, type OrdersOptions } from "../../../warden/orders/index.ts";
-import { NONCE_LIFE_MS, NONCES_MAX } from "../../../warden/orders/limits.ts";
+import { NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "../../../warden/orders/limits.ts";
 import { parseRoster, type Roster, type Role } from "../../../warden/roster/format.ts";
 import { type FakeClock, fakeClock } from "../../lab/fake-clock.ts";
 import { faultOf } from "../../lab/faults.ts";
@@ -181,14 +181,14 @@ test("[OPS-9] what is ordered is what waits when the order comes, not when its n
   await refused(t, rig, "update.approve", named, "order.invalid", "signed for the release before");
 });
 
-test("[OPS-9] nonces: 32 at most, 15 minutes each by the monotonic clock, gone with the program", async (t) => {
+test("[OPS-9] nonces: 8 of a verb and 32 at most, 15 minutes each by the monotonic clock, gone with the program", async (t) => {
   const rig = rigOf();
   const first = await nonceFor(rig, "system.reboot");
   const seen = new Set([first]);
-  for (let n = 1; n < NONCES_MAX; n++) seen.add(await nonceFor(rig, "console.login"));
-  t.equal(seen.size, NONCES_MAX, "never one twice");
+  for (let n = 1; n < NONCES_OF_VERB_MAX; n++) seen.add(await nonceFor(rig, "system.reboot"));
+  t.equal(seen.size, NONCES_OF_VERB_MAX, "never one twice");
   const order = (nonce: string): string => write(keyOf("tom"), "system.reboot", nonce);
-  await nonceFor(rig, "console.login");
+  await nonceFor(rig, "system.reboot");
   await refused(t, rig, "system.reboot", order(first), "order.replayed", "the oldest gave way");
   const second = await nonceFor(rig, "system.reboot");
   await rig.clock.set(NOW_MS - 86_400_000); // a wall clock that steps gives nobody more time
@@ -196,6 +196,17 @@ test("[OPS-9] nonces: 32 at most, 15 minutes each by the monotonic clock, gone w
   await refused(t, rig, "system.reboot", order(second), "order.replayed", "older than 15 minutes");
   const third = await nonceFor(rigOf(), "system.reboot");
   await refused(t, rig, "system.reboot", order(third), "order.replayed", "made before a restart");
+});
+
+test("[OPS-9] [CON-4] who asks for nonces of one verb without end, a hub that was taken over, uses up those of no other", async (t) => {
+  const rig = rigOf();
+  const login = await nonceFor(rig, "console.login");
+  for (let n = 0; n < 2 * NONCES_MAX; n++) await nonceFor(rig, "system.reboot");
+  const { by } = await rig.orders.verbs["order.submit"]({
+    verb: "console.login",
+    order: write(keyOf("tom"), "console.login", login),
+  });
+  t.equal(by, "tom");
 });
 
 test("[OPS-9] while the clock is not set the nonce alone bounds an order's life", async (t) => {
@@ -226,11 +237,11 @@ test("[OPS-8] [OPS-9] without a roster nobody gives orders or logs in; with anot
   t.match(await rig.orders.verbs["order.submit"]({ verb: "console.login", order: await login(keyOf("ada")) }), { by: "ada" });
 });
 
-test("[OPS-9] a verb that this program has no part for is refused before a nonce is made", async (t) => {
+test("[OPS-9] a verb that this program has no part for is refused before a nonce is made, and recorded", async (t) => {
   const rig = rigOf();
   for (const verb of ["system.wipe", "role.grant", "lockdown.open", "update.revert"] as const) {
     t.equal((await faultOf(() => nonceFor(rig, verb))).code, "order.unsupported");
-    t.equal((await faultOf(() => rig.orders.verbs["order.submit"]({ verb, order: "" }))).code, "order.unsupported");
+    await refused(t, rig, verb, "", "order.unsupported", verb);
   }
 });
 
