@@ -32,6 +32,12 @@ export function createWriting(
 ): Writing {
   let planned: { readonly digest: string; readonly parts: readonly PartPlan[] } | undefined;
   let current: Current | undefined;
+  /** Resolves when no installer that was called off is left: two of them are not to write one slot. */
+  let gone: Promise<void> = Promise.resolve();
+  const startAlone: typeof installer = async () => {
+    await gone;
+    return await installer();
+  };
 
   const tellEnd = async (job: Job): Promise<void> => {
     const event = await job.done.then(
@@ -51,7 +57,7 @@ export function createWriting(
     },
     start: ({ digest }, slot) => {
       if (planned?.digest !== digest || current !== undefined) return;
-      const job = startJob({ start: installer, clock, slot, parts: planned.parts });
+      const job = startJob({ start: startAlone, clock, slot, parts: planned.parts });
       planned = undefined;
       current = { job, end: tellEnd(job) };
     },
@@ -68,7 +74,10 @@ export function createWriting(
       const aborted = current;
       current = undefined;
       planned = undefined;
-      await aborted?.job.abort();
+      if (aborted === undefined) return;
+      const before = gone;
+      gone = aborted.job.abort().then(() => before);
+      await gone;
     },
   };
 }
