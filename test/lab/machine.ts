@@ -1,11 +1,8 @@
 // A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
 import type { Test } from "tap";
-import { OPERATIONS } from "../../agent/operations/format.ts";
+import { AUDIT_TAIL_RECORDS_MAX, OPERATIONS } from "../../agent/operations/format.ts";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
-import { type AuditRecord, auditRecordSchema } from "../../warden/audit/format/index.ts";
-import * as v from "valibot";
-import { parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import { createLauncher, type Launcher, type LauncherOptions } from "./launcher.ts";
 import { eventually } from "./process.ts";
 import { buildRig, type Rig, type RigOptions } from "./rig.ts";
@@ -14,8 +11,6 @@ export interface Machine {
   readonly rig: Rig;
   readonly launcher: Launcher;
   readonly id: string;
-  /** Everything the hub holds of the device's trail, oldest first. */
-  readonly trail: () => Promise<readonly AuditRecord[]>;
   /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
   readonly statusWhen: (what: string, wanted: (status: Snapshot) => boolean, timeoutMs?: number) => Promise<Snapshot>;
   /** Waits for a record among the newest on the device: the hub has it some seconds later. @throws Fault `process.timeout`. */
@@ -26,7 +21,6 @@ export interface Machine {
 
 /** Each look costs a process or a record. */
 const LOOK_EVERY_MS = 200;
-const shownSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema });
 
 export async function connectedMachine(
   t: Pick<Test, "teardown">,
@@ -44,10 +38,6 @@ export async function connectedMachine(
     rig,
     launcher,
     id,
-    trail: async () => {
-      const lines = (await rig.hubCommand("audit", "show", id, "-n", "1000", "--json")).split("\n").filter((line) => line !== "");
-      return lines.map((line) => check(shownSchema, parseJson(line, 65_536, "record"), "record").record);
-    },
     statusWhen: (what, wanted, timeoutMs = 30_000) =>
       eventually(
         what,
@@ -61,7 +51,8 @@ export async function connectedMachine(
     told: (what, wanted) =>
       eventually(
         what,
-        async () => (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: 50 })).records.find(wanted),
+        async () =>
+          (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: AUDIT_TAIL_RECORDS_MAX })).records.find(wanted),
         30_000,
         LOOK_EVERY_MS,
       ),
