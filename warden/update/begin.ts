@@ -48,7 +48,8 @@ export function createBegin(
       throw new Fault("update.refused", `take up a release: slot ${running} runs and is not committed, slot ${committed} is`);
     return floors;
   };
-  const offer = async (release: Release, record: Floors): Promise<void> => {
+  /** @throws Fault unless `release` may be taken up now. */
+  const expectAdmissible = (release: Release, record: Floors): { readonly ordered: boolean } => {
     const { line, counter, digest } = release;
     const isOrdered = admission.isOrdered(release);
     const replaced = replacedOf(line, record.record(), image);
@@ -67,9 +68,32 @@ export function createBegin(
         `take up "${release.target}": ${why}; it is taken on an operator's order update.approve over ${planHashOf(release)}`,
       );
     }
-    if (!bucket.take())
+    if (bucket.dueMs() > 0)
       throw new Fault("protocol.rate-limited", `releases were taken up too often; again in ${bucket.dueMs()} ms`);
-    await engine.tell({ kind: "offered", release, ordered: isOrdered });
+    return { ordered: isOrdered };
+  };
+  const offer = async (release: Release, record: Floors): Promise<void> => {
+    const { ordered } = expectAdmissible(release, record);
+    bucket.take();
+    await engine.tell({ kind: "offered", release, ordered });
+  };
+  /** A newer one of its line takes the place of a release that is not tried yet: one that can't be had any more is not to block what mends it. */
+  const replace = async (
+    before: Release,
+    target: string,
+    record: Floors,
+    absent: readonly string[],
+  ): Promise<Wanted | undefined> => {
+    const found = await targets.find(target, absent);
+    if (found.state === "wanted") return found;
+    const release = releaseOf(found, record.record(), image);
+    if (release.line !== before.line || release.counter <= before.counter) throw busy(target, before);
+    expectAdmissible(release, record);
+    await writing.abort();
+    const { phase } = engine.state();
+    if (!isReplaceable(phase) || phase.release.digest !== before.digest) throw busy(target, before);
+    await engine.tell({ kind: "failed", code: "update.refused", message: `the newer "${target}" took its place` });
+    return undefined;
   };
   /** @returns undefined when it was ended by what is wrong with it. @throws Fault that may pass, or of a release that was not taken up. */
   const orEnded = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -96,18 +120,20 @@ export function createBegin(
     return "begun";
   };
   return async (target, absent) => {
-    const before = underWay(engine.state().phase);
-    if (before !== undefined && before.target !== target)
-      throw new Fault("update.busy", `take up "${target}": "${before.target}" is under way`);
-    if (before !== undefined && !isWaiting(engine.state().phase, writing)) return "begun";
+    const { phase } = engine.state();
+    const before = underWay(phase);
+    const other = before === undefined || before.target === target ? undefined : before;
+    if (other !== undefined && !isReplaceable(phase)) throw busy(target, other);
+    if (before !== undefined && other === undefined && !isWaiting(phase, writing)) return "begun";
     const record = await prepared();
+    const wanted = other === undefined ? undefined : await replace(other, target, record, absent);
+    if (wanted !== undefined) return wanted;
     const found = await orEnded(() => targets.find(target, absent));
     if (found === undefined) return "begun";
     if (found.state === "wanted") return found;
     const release = await orEnded(async () => releaseOf(found, record.record(), image));
     if (release === undefined) return "begun";
-    const name = engine.state().phase;
-    const current = underWay(name);
+    const current = underWay(engine.state().phase);
     if (current !== undefined && current.digest !== release.digest)
       await engine.tell({ kind: "failed", code: "update.refused", message: "another release was published under its name" });
     if (current?.digest !== release.digest) await offer(release, record);
@@ -128,6 +154,14 @@ export function underWay(phase: Phase): Release | undefined {
     default:
       return undefined;
   }
+}
+
+function isReplaceable(phase: Phase): phase is Extract<Phase, { at: "fetching" | "verified" | "written" }> {
+  return phase.at === "fetching" || phase.at === "verified" || phase.at === "written";
+}
+
+function busy(target: string, { target: other }: Release): Fault {
+  return new Fault("update.busy", `take up "${target}": "${other}" is under way`);
 }
 
 /** For manifest and indexes. */

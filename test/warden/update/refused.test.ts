@@ -80,12 +80,12 @@ test("[OTA-31] [OTA-41] a tampered chunk ends the update; no byte of it is in th
   await eventually("the next release is tried", async () => (updates.status().phase === "trying" ? true : undefined));
 });
 
-test("[OTA-41] a stretch that is not the one expected is answered with what is; another release has to wait", async (t) => {
+test("[OTA-41] a stretch that is not the one expected is answered with what is; an older release has to wait", async (t) => {
   const board = await updatedBoard(t);
   const updates = await board.start();
   await t.rejects(updates.verbs["update.write"]({ part: "root", from: 0, to: 1 }), { code: "update.not-waiting" });
-  const release = await board.release(2);
-  const second = await board.release(3);
+  const second = await board.release(2);
+  const release = await board.release(3);
   const chunks = board.chunks(release);
   const expects = { part: "root", from: 0, chunks };
   t.match(await board.begin(updates, release.target), { phase: "verified", expects });
@@ -163,4 +163,32 @@ test("[OTA-41] an installer that says nothing although something is owed is kill
   await t.rejects(job.done, { code: "process.failed", message: /SIGKILL/u });
   await t.resolves(job.ready, "whoever waits for it goes on");
   t.ok(job.isOver());
+});
+
+test("[OTA-41] a release whose chunks can't be had does not block the one that mends it; what runs or may not be taken does not come in so", async (t) => {
+  const board = await updatedBoard(t);
+  let updates = await board.start();
+  const stuck = await board.release(2);
+  const other = await board.release(9, { custom: { line: "os/rescue", counter: 9 } });
+  const mended = await board.release(3);
+  t.match(await board.begin(updates, stuck.target), { phase: "verified", expects: { from: 0 } });
+  for (const target of ["os/gateway-77", other.target]) await t.rejects(board.begin(updates, target));
+  t.match(updates.status(), { phase: "verified", release: { target: stuck.target } });
+  t.match(await board.begin(updates, mended.target), {
+    phase: "verified",
+    release: { target: mended.target },
+    expects: { from: 0 },
+  });
+  t.match(lastOf(board, "update.failed"), {
+    detail: { target: stuck.target, reason: /the newer "os\/gateway-3" took its place/u },
+  });
+  t.equal(await board.installers[0]?.ended, "SIGKILL", "its installer is gone");
+  await t.rejects(board.begin(updates, stuck.target), { code: "update.busy" }, "there is no way back to the older one");
+  await board.carry(updates, mended.target);
+  await eventually("it is tried", async () => (updates.status().phase === "trying" ? true : undefined));
+  const newest = await board.release(4);
+  await t.rejects(board.begin(updates, newest.target), { code: "update.busy" }, "what is tried is tried to its end");
+  updates = await board.reboot();
+  await t.rejects(board.begin(updates, newest.target), { code: "update.busy" });
+  t.match(updates.status(), { phase: "trying", running: "b", release: { target: mended.target } });
 });
