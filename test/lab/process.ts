@@ -32,11 +32,20 @@ export interface ProgramOptions {
 
 const LINES_KEPT_MAX = 2000;
 
+/**
+ * Words for `env -i`: beside what a test gives, what the runner shares between processes to compile each module once. Not set in the bench, so that what is measured
+ * compiles for itself.
+ */
+export function environment(env: Readonly<Record<string, string>> = {}): readonly string[] {
+  const cache = process.env["NODE_COMPILE_CACHE"];
+  const all = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...(cache !== undefined && { NODE_COMPILE_CACHE: cache }), ...env };
+  return Object.entries(all).map(([key, value]) => `${key}=${value}`);
+}
+
 /** Starts it with an empty environment: tap and npm put things into the environment of what tests spawn. */
 export function startProgram({ name, command, args, env = {}, cwd, uid, input = false, onLine }: ProgramOptions): RunningProgram {
   const privileges = uid === undefined ? [] : ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--"];
-  const variables = Object.entries({ PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env }).map(([key, value]) => `${key}=${value}`);
-  const child = spawn("/usr/bin/env", ["-i", ...variables, ...privileges, command, ...args], {
+  const child = spawn("/usr/bin/env", ["-i", ...environment(env), ...privileges, command, ...args], {
     stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
     ...(cwd === undefined ? {} : { cwd }),
   });

@@ -16,7 +16,7 @@ import type { ImageFacts } from "../../ota/image/format.ts";
 import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "./needs.ts";
 import { boardPolicy, makePerson, type Person } from "./people.ts";
-import { eventually, type RunningProgram, startProgram } from "./process.ts";
+import { environment, eventually, type RunningProgram, startProgram } from "./process.ts";
 import { openReleaseDesk, type ReleaseDesk } from "./release.ts";
 import { PROJECT } from "./sources.ts";
 import { readSystemHeader } from "./system-image.ts";
@@ -146,11 +146,10 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     name: string,
     args: readonly string[],
   ): { readonly code: number | null; readonly stdout: string; readonly stderr: string } => {
-    const { status, stdout, stderr } = spawnSync(
-      "/usr/bin/env",
-      ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", node, program(name), ...args],
-      { encoding: "utf8", timeout: 30_000 },
-    );
+    const { status, stdout, stderr } = spawnSync("/usr/bin/env", ["-i", ...environment(), node, program(name), ...args], {
+      encoding: "utf8",
+      timeout: 30_000,
+    });
     return { code: status, stdout, stderr };
   };
   const hubCommand = async (...args: readonly string[]): Promise<string> => {

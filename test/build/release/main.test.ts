@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { test } from "tap";
 import { temporaryDirectory } from "../../lab/temporary.ts";
+import { environment } from "../../lab/process.ts";
 
 const MAIN = fileURLToPath(new URL("../../../build/release/main.ts", import.meta.url));
 const BIN = fileURLToPath(new URL("../../../node_modules/.bin", import.meta.url));
@@ -12,7 +13,7 @@ const BIN = fileURLToPath(new URL("../../../node_modules/.bin", import.meta.url)
 async function release(
   ...args: readonly string[]
 ): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
-  const command = ["-i", `PATH=${BIN}:/usr/bin:/bin`, "node", MAIN, ...args];
+  const command = ["-i", ...environment({ PATH: `${BIN}:/usr/bin:/bin` }), "node", MAIN, ...args];
   return await promisify(execFile)("/usr/bin/env", command)
     .then(({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }))
     .catch((error: { code: number; stdout: string; stderr: string }) => ({
