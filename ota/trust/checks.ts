@@ -4,6 +4,7 @@ import { Fault } from "../../hal/fault.ts";
 import { type TufKey, verifyingKey } from "./format/keys.ts";
 import type { Metadata, MetaFile, Role, TargetFile } from "./format/metadata.ts";
 import { momentMs } from "./format/moment.ts";
+import { SIGNED_AHEAD_MS_MAX } from "./limits.ts";
 
 /**
  * [OTA-2] TUF 5.3.4, 5.4.2, 5.5.3, 5.6.3: signed by a threshold of the role's keys. Counted are different key ids of different keys: the same key under two ids
@@ -61,4 +62,22 @@ export function checkExpiry(
   const { expires } = metadata.signed;
   if (nowMs !== undefined && !(momentMs(expires) > nowMs))
     throw new Fault("trust.expired", `${what} expired at ${expires}: the repository is stale or frozen (TUF ${clause})`);
+}
+
+/**
+ * [OTA-13] What was not signed yet raises the floor of the clock above every time the hub can tell: neither that clock nor what mends it would ever be believed.
+ * @param nowMs undefined for stored metadata, which was judged when it was accepted.
+ * @throws Fault `trust.invalid`.
+ */
+export function checkSignedAt(
+  metadata: Metadata<{ readonly signedAt?: string | undefined }>,
+  nowMs: number | undefined,
+  what: string,
+): void {
+  const { signedAt } = metadata.signed;
+  if (nowMs === undefined || signedAt === undefined || momentMs(signedAt) - nowMs <= SIGNED_AHEAD_MS_MAX) return;
+  throw new Fault(
+    "trust.invalid",
+    `${what} says that it was signed at ${signedAt}, it is ${new Date(nowMs).toISOString()}: sign it anew by a clock that is right`,
+  );
 }

@@ -10,3 +10,5 @@ export const TARGETS_BYTES_MAX = 2_097_152;
 export const ROOTS_PER_REFRESH_MAX = 256;
 /** Roles visited in a search, targets included (5.6.7.1). */
 export const ROLES_VISITED_MAX = 32;
+/** How far ahead of the device's clock a date of signing may lie: clocks of two machines differ, and time zones are mistaken for one another. */
+export const SIGNED_AHEAD_MS_MAX = 86_400_000;

@@ -29,7 +29,7 @@ async function refreshRoot(session: Session, source: Source): Promise<void> {
     const name = metadataName("root", session.trusted.root.signed.version + 1);
     const bytes = await fetched(source, name, ROOT_BYTES_MAX);
     if (bytes === undefined) break;
-    const next = updateRoot(session.trusted, bytes);
+    const next = updateRoot(session.trusted, bytes, source.nowMs);
     await session.files.put(storedName("root"), bytes); // 5.3.8
     session.trusted = next;
     await settleOnlineKeys(session);

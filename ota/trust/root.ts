@@ -1,7 +1,7 @@
 // TUF 5.2 and 5.3: the root of trust and the line from one to the next.
 import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import { checkExpiry, checkSignatures } from "./checks.ts";
+import { checkExpiry, checkSignatures, checkSignedAt } from "./checks.ts";
 import { canonicalBytes } from "./format/canonical.ts";
 import { type Metadata, parseMetadata, type Role, type Root, rootSchema } from "./format/metadata.ts";
 import { ROOT_BYTES_MAX } from "./limits.ts";
@@ -22,7 +22,7 @@ export function trustRoot(bytes: Uint8Array): TrustedMetadata {
  * {@link onlineKeys}, by whoever keeps them.
  * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`, `trust.rollback`.
  */
-export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array): TrustedMetadata {
+export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number): TrustedMetadata {
   const { signed: old } = trusted.root;
   const what = `root ${old.version + 1}`;
   const root = parseMetadata(rootSchema, bytes, ROOT_BYTES_MAX, what);
@@ -33,6 +33,7 @@ export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array): Trusted
       "trust.rollback",
       `${what} says it is version ${root.signed.version}: expected ${old.version + 1} (TUF 5.3.5)`,
     );
+  checkSignedAt(root, nowMs, what);
   return { ...trusted, root };
 }
 

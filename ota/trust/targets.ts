@@ -1,6 +1,6 @@
 // TUF 5.6: the top-level targets and the roles it delegates to.
 import { Fault } from "../../hal/fault.ts";
-import { checkBytes, checkExpiry, checkSignatures } from "./checks.ts";
+import { checkBytes, checkExpiry, checkSignatures, checkSignedAt } from "./checks.ts";
 import type { TufKey } from "./format/keys.ts";
 import { parseMetadata, type Role, targetsSchema } from "./format/metadata.ts";
 import { TARGETS_BYTES_MAX } from "./limits.ts";
@@ -8,7 +8,7 @@ import { type Chain, chainKey, delegatorOf, metaOf, roleOf, type TrustedMetadata
 
 /**
  * [OTA-6] TUF 5.6.2 to 5.6.5, for the top-level targets or, through delegators that are trusted already, for a delegated role.
- * @param nowMs undefined for stored metadata: its expiry is not judged. [OTA-7]
+ * @param nowMs undefined for stored metadata: its dates are not judged. [OTA-7]
  * @throws Fault `trust.too-large`, `trust.invalid`, `trust.mismatch`, `trust.bad-signature`, `trust.expired`; `trust.missing` when the snapshot does not list it.
  */
 export function updateTargets(
@@ -27,6 +27,7 @@ export function updateTargets(
   if (targets.signed.version !== said.version)
     throw new Fault("trust.mismatch", `${what} ${targets.signed.version} is not the ${said.version} announced (TUF 5.6.4)`);
   checkExpiry(targets, nowMs, `${what} ${said.version}`, "5.6.5");
+  checkSignedAt(targets, nowMs, `${what} ${said.version}`);
   return { ...trusted, targets: new Map([...trusted.targets, [chainKey(chain), targets]]) };
 }
 

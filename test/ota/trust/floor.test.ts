@@ -1,15 +1,17 @@
 import { test } from "tap";
 import { openTrustStore, timeFloor } from "../../../ota/trust/index.ts";
+import { momentText } from "../../../ota/trust/format/index.ts";
+import { SIGNED_AHEAD_MS_MAX } from "../../../ota/trust/limits.ts";
 import { fakeFiles } from "../../lab/fake-files.ts";
 import { labRepository, NOW_MS } from "../../lab/repository.ts";
 
 const BUILD_MS = Date.UTC(2027, 0, 1);
 const CEILING_MS = Date.UTC(2042, 0, 1);
 
-async function floorOf(repository: ReturnType<typeof labRepository>): Promise<number> {
+async function floorOf(repository: ReturnType<typeof labRepository>, ceilingMs = CEILING_MS): Promise<number> {
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
   await (await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS })).list();
-  return timeFloor((await store.stored.list()).trusted, BUILD_MS, CEILING_MS);
+  return timeFloor((await store.stored.list()).trusted, BUILD_MS, ceilingMs);
 }
 
 test("[OTA-13] the time floor is the build date until something newer is signed offline", async (t) => {
@@ -35,10 +37,31 @@ for (const role of ["timestamp", "snapshot"] as const) {
   });
 }
 
-test("[OTA-13] a signedAt beyond the ceiling, or none that is older, does not count", async (t) => {
+test("[OTA-13] a signedAt beyond the ceiling, or one that is older, does not count", async (t) => {
   const repository = labRepository();
-  repository.root.signedAt = "2099-01-01T00:00:00Z";
+  repository.root.signedAt = "2027-02-28T10:00:00Z";
   repository.targets.signedAt = "2020-01-01T00:00:00Z";
   repository.publish("root", "targets");
-  t.equal(await floorOf(repository), BUILD_MS);
+  t.equal(await floorOf(repository, Date.UTC(2027, 1, 28)), BUILD_MS);
 });
+
+for (const role of ["root", "targets", "policy"]) {
+  test(`[OTA-13] ${role} signed in years to come, by a wrong clock or a stolen key, is refused: it would put the clock out of the hub's reach`, async (t) => {
+    const repository = labRepository();
+    const draft = role === "root" ? repository.root : repository.roleOf(role);
+    const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+    const listing = async () => await (await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS })).list();
+    draft.signedAt = momentText(NOW_MS + SIGNED_AHEAD_MS_MAX + 1000);
+    repository.publish(role);
+    const said = await listing().then(
+      ({ faults }) => faults[0],
+      (error: unknown) => error,
+    );
+    t.match(said, { code: "trust.invalid", message: /says that it was signed at 2027-03-02T12:00:01Z/u });
+    t.equal(timeFloor((await store.stored.list()).trusted, BUILD_MS, CEILING_MS), BUILD_MS);
+    draft.signedAt = momentText(NOW_MS + SIGNED_AHEAD_MS_MAX);
+    if (role === "root") repository.serve("root");
+    else repository.publish(role);
+    t.same((await listing()).faults, [], "signed anew it is taken; a day is a mistake of time zones");
+  });
+}
