@@ -445,6 +445,31 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
     t.match(await peer.ask("update.read", {}), { result: { phase: "idle" } });
     t.same(slots(), before, "neither slot nor boot choice has changed");
   },
+
+  "update.abandon": async ({ t, lab, peer, refused }) => {
+    const { a, b, bootChoice } = lab.board.slots;
+    const slots = (): readonly string[] => [a, b, bootChoice].map((file) => readFileSync(file, "latin1"));
+    const before = slots();
+    const words = { code: "chunk.missing", message: "there is none" };
+    for (const args of [
+      {},
+      { code: "chunk.missing" },
+      { message: "there is none" },
+      { ...words, code: "shell.run" },
+      { ...words, code: "__proto__" },
+      { ...words, message: "x".repeat(257) },
+      { ...words, message: ["there is none"] },
+      { ...words, target: "os/gateway-9" },
+      { ...words, slot: "a" },
+      { ...words, phase: "rolled-back" },
+      { ...words, by: "owner" },
+    ])
+      await refused("update.abandon", args, /protocol\.invalid/u);
+    for (const message of ["", words.message, "\u001b[2J\r\n", "\ud800"])
+      await refused("update.abandon", { ...words, message }, /update\.not-waiting/u);
+    t.match(await peer.ask("update.read", {}), { result: { phase: "idle" } });
+    t.same(slots(), before, "neither slot nor boot choice has changed");
+  },
 };
 
 function later(signature: ReturnType<typeof cosign>): ReturnType<typeof cosign> {

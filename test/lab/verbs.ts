@@ -28,4 +28,5 @@ export const VERBS: Handlers = {
   "update.read": unexpected("update.read"),
   "update.begin": unexpected("update.begin"),
   "update.write": unexpected("update.write"),
+  "update.abandon": unexpected("update.abandon"),
 };

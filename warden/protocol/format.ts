@@ -281,6 +281,11 @@ export const WARDEN_VERBS = {
     args: v.strictObject({ part: slotPartSchema, from: safeCount, to: safeCount }),
     result: updateStatusSchema,
   },
+  /** The agent can't bring what is expected, and why. Ends a release that is fetched or written, which an agent that brings nothing keeps from going on anyway. [OTA-41] */
+  "update.abandon": {
+    args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortText }),
+    result: updateStatusSchema,
+  },
 } as const;
 
 export type WardenVerb = keyof typeof WARDEN_VERBS;

@@ -16,7 +16,7 @@ export function unusable(fault: Fault, { floors, power, note }: UpdatePorts, { i
     ...(image === undefined ? {} : { version: image.version }),
   });
   return {
-    verbs: { "update.read": async () => status(), "update.begin": refuse, "update.write": refuse },
+    verbs: { "update.read": async () => status(), "update.begin": refuse, "update.write": refuse, "update.abandon": refuse },
     status,
     settle: async () => undefined,
     awaits: () => undefined,

@@ -26,7 +26,7 @@ export interface Ordered {
 }
 
 export interface Updates {
-  readonly verbs: Pick<Handlers, "update.read" | "update.begin" | "update.write">;
+  readonly verbs: Pick<Handlers, "update.read" | "update.begin" | "update.write" | "update.abandon">;
   status(): UpdateStatus;
   /** [OTA-35] Once, when the program starts: what really booted settles what was left. Never rejects. */
   settle(): Promise<void>;
@@ -135,6 +135,15 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
         await writing.write(stretch);
         return status();
       },
+      "update.abandon": ({ code, message }) =>
+        inTurn(async () => {
+          const { at } = engine.state().phase;
+          if (at !== "fetching" && at !== "verified")
+            throw new Fault("update.not-waiting", `give an update up: nothing is expected of the agent, the update is ${at}`);
+          await engine.tell({ kind: "failed", code: "update.aborted", message: `the agent gave up: ${code}: ${message}` });
+          await writing.abort();
+          return status();
+        }),
     },
     status,
     settle: () => engine.settle(),

@@ -192,3 +192,41 @@ test("[OTA-41] a release whose chunks can't be had does not block the one that m
   await t.rejects(board.begin(updates, newest.target), { code: "update.busy" });
   t.match(updates.status(), { phase: "trying", running: "b", release: { target: mended.target } });
 });
+
+test("[OTA-41] an agent gives up what it can't bring, in its own words; what is written or tried is not its to end", async (t) => {
+  const board = await updatedBoard(t);
+  const updates = await board.start();
+  const older = await board.release(2);
+  const stuck = await board.release(3);
+  const giveUp = () => updates.verbs["update.abandon"]({ code: "chunk.missing", message: "\u001b[2Jchunk 7 \ud800" });
+  await t.rejects(giveUp(), { code: "update.not-waiting" });
+  await board.takeUp(updates, stuck.target);
+  t.match(await giveUp(), { phase: "failed", release: { target: stuck.target } }, "before its manifest is there");
+  await board.begin(updates, stuck.target);
+  await board.bring(stuck, 0, 5);
+  await updates.verbs["update.write"]({ part: "root", from: 0, to: 5 });
+  const { expects, ...given } = await giveUp();
+  t.match(given, { phase: "failed", detail: /^update\.aborted: the agent gave up: chunk\.missing: / });
+  t.equal(expects, undefined);
+  t.equal(await board.installers[0]?.ended, "SIGKILL", "its installer is gone");
+  const { target, reason } = lastOf(board, "update.failed").detail ?? {};
+  t.match({ target, reason }, { target: stuck.target, reason: /the agent gave up: chunk\.missing/u });
+  await untried(t, board);
+  await t.rejects(giveUp(), { code: "update.not-waiting" });
+  t.equal(eventsOf(board).filter((event) => event === "update.failed").length, 2);
+
+  await board.carry(updates, older.target);
+  await eventually("another one is tried", async () => (updates.status().phase === "trying" ? true : undefined));
+  await t.rejects(giveUp(), { code: "update.not-waiting" });
+  t.match((await board.reboot()).status(), { phase: "trying", running: "b", release: { target: older.target } });
+});
+
+test("[OTA-41] what waits, written, for an order is not the agent's to give up", async (t) => {
+  const board = await updatedBoard(t, { approval: "order" });
+  const updates = await board.start();
+  const release = await board.release(2);
+  await board.carry(updates, release.target);
+  await eventually("it waits", async () => updates.awaits());
+  await t.rejects(updates.verbs["update.abandon"]({ code: "chunk.missing", message: "" }), { code: "update.not-waiting" });
+  t.match(updates.status(), { phase: "written", awaitsOrder: release.planHash });
+});
