@@ -3,7 +3,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, CourierDrop } from "../../hal/ports.ts";
 import { verifyChunk } from "../index/index.ts";
 import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex, chunkPath, type ChunkRef } from "../index/format/index.ts";
-import { ATTEMPTS_MAX, FETCHES_IN_FLIGHT, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
+import { ATTEMPTS_MAX, FETCHES_IN_FLIGHT, RETRY_MS_MAX, RETRY_MS_MIN, TAMPERED_MAX } from "./limits.ts";
 import type { Repository } from "./repository.ts";
 import type { Window } from "./windows.ts";
 
@@ -24,8 +24,8 @@ export interface ChunksToFetch {
 
 /**
  * Each different chunk of the window once. When it resolves all of them are in the drop. When it rejects nothing is under way any more.
- * @throws Fault `chunk.missing` when the repository has none, at once; `chunk.tampered` and `fetch.*` after {@link ATTEMPTS_MAX} attempts; `tls.*`, at once;
- *   `update.aborted`; `file.*` of the drop.
+ * @throws Fault `chunk.missing` when the repository has none, at once; `chunk.tampered` when it came wrong {@link TAMPERED_MAX} times, within seconds; `fetch.*` after
+ *   {@link ATTEMPTS_MAX} attempts; `tls.*`, at once; `update.aborted`; `file.*` of the drop.
  */
 export async function fetchChunks(job: ChunksToFetch): Promise<void> {
   const wanted = different(job.index, job.window);
@@ -51,13 +51,16 @@ function different(index: ChunkIndex, { from, to }: Window): readonly ChunkRef[]
 
 async function fetchWithPatience(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
   const { signal, clock, random } = job;
+  let tampered = 0;
   for (let attempt = 1; ; attempt++) {
     if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: called off", { cause: signal.reason });
     try {
       return await fetchOnce(job, ref);
     } catch (error) {
-      if (attempt >= ATTEMPTS_MAX || !mayPass(error)) throw error;
-      const boundMs = Math.min(RETRY_MS_MIN * 2 ** attempt, RETRY_MS_MAX);
+      const isTampered = error instanceof Fault && error.code === "chunk.tampered";
+      if (isTampered) tampered += 1;
+      if (attempt >= ATTEMPTS_MAX || tampered >= TAMPERED_MAX || !mayPass(error)) throw error;
+      const boundMs = Math.min(RETRY_MS_MIN * 2 ** (isTampered ? tampered : attempt), RETRY_MS_MAX);
       await clock.sleep(RETRY_MS_MIN + random() * (boundMs - RETRY_MS_MIN), signal);
     }
   }

@@ -5,7 +5,8 @@ import { zstdCompressSync } from "node:zlib";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxCourier, linuxCourierDrop } from "../../../hal/linux/index.ts";
-import { fetchChunks, type ChunksToFetch, type Repository, windowsOf } from "../../../ota/fetch/index.ts";
+import { fetchChunks, type ChunksToFetch, type Repository, type Window, windowsOf } from "../../../ota/fetch/index.ts";
+import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/limits.ts";
 import { courierSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
 import { createHash } from "node:crypto";
@@ -103,25 +104,33 @@ test("[OTA-31] a bad copy costs another attempt and is never dropped; each chunk
   t.ok(slept.length > 0 && slept.every((delayMs) => delayMs >= 500 && delayMs <= 1000));
 });
 
-test("a chunk that stays bad, or a line that stays dead, ends the fetch after growing delays", async (t) => {
-  for (const [code, get] of [
-    ["chunk.tampered", async () => Buffer.from("no chunk")],
-    [
-      "fetch.unreachable",
-      async () => {
-        throw new Fault("fetch.unreachable", "nobody there");
-      },
-    ],
-  ] as const) {
-    const { work, slept } = await job(t, () => get);
-    await t.rejects(fetchChunks({ ...work, window: { from: 0, to: 1 } }), { code });
-    t.equal(slept.length, 9);
-    t.same(
-      slept,
-      slept.toSorted((a, b) => a - b),
-    );
-    t.ok((slept.at(-1) ?? 0) <= 120_000);
-  }
+test("a line that stays dead ends the fetch after growing delays, some ten minutes in all", async (t) => {
+  const { work, slept } = await job(t, () => async () => {
+    throw new Fault("fetch.unreachable", "nobody there");
+  });
+  await t.rejects(fetchChunks({ ...work, window: { from: 0, to: 1 } }), { code: "fetch.unreachable" });
+  t.equal(slept.length, ATTEMPTS_MAX - 1);
+  t.same(
+    slept,
+    slept.toSorted((a, b) => a - b),
+  );
+  t.ok((slept.at(-1) ?? 0) <= RETRY_MS_MAX);
+});
+
+test("[OTA-31] a chunk that stays tampered ends the fetch within seconds, also on a line that drops in between", async (t) => {
+  const bad = async (): Promise<Buffer> => Buffer.from("no chunk");
+  const only: Window = { from: 0, to: 1 };
+  const steady = await job(t, () => bad);
+  await t.rejects(fetchChunks({ ...steady.work, window: only }), { code: "chunk.tampered" });
+  t.equal(steady.slept.length, TAMPERED_MAX - 1);
+  t.ok(steady.slept.reduce((sum, delayMs) => sum + delayMs, 0) < 5000);
+  let asked = 0;
+  const dropping = await job(t, () => async () => {
+    if (++asked % 2 === 1) throw new Fault("fetch.timeout", "slow");
+    return await bad();
+  });
+  await t.rejects(fetchChunks({ ...dropping.work, window: only }), { code: "chunk.tampered" });
+  t.equal(asked, 2 * TAMPERED_MAX);
 });
 
 test("a chunk the repository does not have, a wrong certificate or a full disk end the fetch at once", async (t) => {
