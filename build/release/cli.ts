@@ -1,10 +1,14 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 not done, 2 typed wrong.
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
-import { addTarget, type Said } from "./add.ts";
+import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
+import { type Added, addTarget, type Said } from "./add.ts";
+import { type AddedImage, addImage, checkManifest, type PartFiles } from "./image.ts";
 import { initialise } from "./init.ts";
 import { publish } from "./publish.ts";
 import { signChanges } from "./sign.ts";
+
+const VERSION = "sallyport-release/0.1.0";
 
 export interface Terminal {
   out(text: string): void;
@@ -23,7 +27,9 @@ interface Command {
   readonly usage: string;
   readonly help: string;
   readonly options: ParseArgsOptionsConfig;
+  /** The last of them may be left out where `optional` says so. */
   readonly args: number;
+  readonly optional?: number;
   run(args: readonly string[], options: ReadonlyMap<string, readonly string[]>, nowMs: number): Promise<Outcome>;
 }
 
@@ -43,9 +49,10 @@ const COMMANDS: readonly Command[] = [
   {
     name: "add",
     usage:
-      "add DIR ROLE/NAME FILE --hardware ID|any ... --audience everyone|tenant=T|device=ID|group=G ... [--line L] [--counter N] [--floor-after-commit N]",
-    help: "Adds a file as a target of the role os, app, policy, operators or hub. Without --audience it is for no device. The line is the role and the counter the next one, unless told otherwise.",
+      "add DIR ROLE/NAME FILE|--part root=IMAGE ... --hardware ID|any ... --audience everyone|tenant=T|device=ID|group=G ... [--line L] [--counter N] [--floor-after-commit N]",
+    help: "Adds a file as a target of the role os, app, policy, operators or hub. Without --audience it is for no device. The line is the role and the counter the next one, unless told otherwise. A release (os/NAME) is made of parts, root, verity and kernel: each image is cut into chunks, of which only new ones take room, and the target is the manifest that names them.",
     options: {
+      part: { type: "string", multiple: true },
       hardware: { type: "string", multiple: true },
       audience: { type: "string", multiple: true },
       line: { type: "string" },
@@ -53,14 +60,17 @@ const COMMANDS: readonly Command[] = [
       "floor-after-commit": { type: "string" },
     },
     args: 3,
-    run: async ([dir = "", target = "", file = ""], options) => {
-      const added = await addTarget(dir, target, file, saidBy(target, options));
+    optional: 1,
+    run: async ([dir = "", target = "", file], options) => {
+      const added = await addedBy(dir, target, file, options);
       const whom = added.custom.audience === undefined ? "for no device: it has no --audience" : "staged";
       const { line, counter } = added.custom;
-      return {
-        value: added,
-        text: `${target} (${line} ${counter}, ${added.length} bytes) ${whom}; next: sallyport-release sign ${dir}`,
-      };
+      const parts = ("parts" in added ? added.parts : []).map(
+        (each) =>
+          `${each.part}: ${each.imageBytes} bytes in ${each.chunks} chunks, ${each.added} of them new (${each.addedBytes} bytes)`,
+      );
+      const text = `${target} (${line} ${counter}, ${added.length} bytes) ${whom}; next: sallyport-release sign ${dir}`;
+      return { value: added, text: [...parts, text].join("\n") };
     },
   },
   {
@@ -91,6 +101,10 @@ const COMMANDS: readonly Command[] = [
 ];
 
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  if (argv[0] === "--version") {
+    terminal.out(VERSION);
+    return 0;
+  }
   const command = COMMANDS.find(({ name }) => name === argv[0]);
   const help = argv.includes("--help") || argv.includes("-h");
   if (command === undefined) {
@@ -122,19 +136,52 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
 }
 
 function parsed(
-  { name, args, options }: Command,
+  { name, args, optional = 0, options }: Command,
   argv: readonly string[],
 ): { readonly args: readonly string[]; readonly options: ReadonlyMap<string, readonly string[]> } {
   try {
     const found = parseArgs({ args: [...argv], options: { ...options, json: { type: "boolean" } }, allowPositionals: true });
-    if (found.positionals.length !== args)
-      throw new Fault("usage.invalid", `${name} takes ${args} arguments, got ${found.positionals.length}`);
+    const count = found.positionals.length;
+    if (count > args || count < args - optional)
+      throw new Fault(
+        "usage.invalid",
+        `${name} takes ${optional > 0 ? `${args - optional} or ` : ""}${args} argument${args === 1 ? "" : "s"}, got ${count}`,
+      );
     const given = Object.entries(found.values).map(([key, value]) => [key, [value].flat().map(String)] as const);
     return { args: found.positionals, options: new Map(given) };
   } catch (error) {
     if (error instanceof Fault) throw error;
     throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
   }
+}
+
+type Options = ReadonlyMap<string, readonly string[]>;
+
+/** A file as it is, or images as chunks. */
+async function addedBy(dir: string, target: string, file: string | undefined, options: Options): Promise<Added | AddedImage> {
+  const said = saidBy(target, options);
+  const parts = partsOf(options.get("part") ?? []);
+  if ((file === undefined) === (parts.size === 0))
+    throw new Fault("usage.invalid", "add takes a FILE, or for a release its images: --part root=IMAGE --part kernel=IMAGE");
+  if (file === undefined) return await addImage(dir, target, parts, said);
+  if (target.startsWith("os/")) await checkManifest(target, file);
+  return await addTarget(dir, target, file, said);
+}
+
+function partsOf(words: readonly string[]): PartFiles {
+  const files = new Map<SlotPart, string>();
+  for (const word of words) {
+    const [, name, file] = /^([a-z]+)=(.+)$/su.exec(word) ?? [];
+    const part = slotPartSchema.options.find((known) => known === name);
+    if (part === undefined || file === undefined)
+      throw new Fault(
+        "usage.invalid",
+        `--part is ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got "${word}"`,
+      );
+    if (files.has(part)) throw new Fault("usage.invalid", `--part ${part} is given twice`);
+    files.set(part, file);
+  }
+  return files;
 }
 
 /** @throws Fault `usage.invalid`. What the words add up to is checked with the rest of the target. */
@@ -179,5 +226,5 @@ function numberOf(options: ReadonlyMap<string, readonly string[]>, name: string)
 
 function overview(): string {
   const lines = COMMANDS.map(({ usage, help }) => `  ${usage}\n      ${help}`);
-  return `sallyport-release: signs what devices accept\n\n${lines.join("\n")}\n\n  --json prints what was done as JSON`;
+  return `sallyport-release: signs what devices accept\n\n${lines.join("\n")}\n\n  --json prints what was done as JSON\n  --help, --version\n\nExit codes: 0 done, 1 not done, 2 usage.`;
 }

@@ -8,7 +8,8 @@ export interface Layout {
   readonly keys: string;
   /** What was added and not signed yet, a file a role. */
   readonly staged: string;
-  /** What is published. */
+  /** What is published: metadata, targets, and the indexes and chunks that targets name. */
+  readonly published: string;
   readonly metadata: string;
   readonly targets: string;
 }
@@ -18,14 +19,13 @@ export function layoutOf(directory: string): Layout {
     directory,
     keys: join(directory, "keys"),
     staged: join(directory, "staged"),
-    metadata: join(directory, "repository", "metadata"),
-    targets: join(directory, "repository", "targets"),
+    ...publishedAt(join(directory, "repository")),
   };
 }
 
 /** The repository at the place it is published to. */
-export function publishedAt(to: string): Pick<Layout, "metadata" | "targets"> {
-  return { metadata: join(to, "metadata"), targets: join(to, "targets") };
+export function publishedAt(to: string): Pick<Layout, "published" | "metadata" | "targets"> {
+  return { published: to, metadata: join(to, "metadata"), targets: join(to, "targets") };
 }
 
 export function metadataPath({ metadata }: Pick<Layout, "metadata">, role: string, version: number | undefined): string {

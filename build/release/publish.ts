@@ -1,6 +1,10 @@
 // `sallyport-release publish`: the repository copied to where it is served from, so that a reader sees the old one or the new, never half. [OTA-14]
+import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
+import { MANIFEST_BYTES_MAX, type OsManifest } from "../../ota/install/format.ts";
+import { chunkPath, INDEX_BYTES_MAX, readIndex } from "../../ota/index/format/index.ts";
 import { copyWhole, digestOf, readWhole } from "./files.ts";
+import { manifestOf } from "./image.ts";
 import { layoutOf, metadataPath, publishedAt, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { isRepository, readRepository, type Repository } from "./repository.ts";
@@ -12,7 +16,7 @@ export interface Published {
 }
 
 /**
- * Copies what the timestamp leads to and is not there yet: targets, then metadata, the timestamp last and by rename. Nothing is removed: readers of the version
+ * Copies what the timestamp leads to and is not there yet: chunks, indexes, targets, then metadata, the timestamp last and by rename. Nothing is removed: readers of the version
  * before may still be on their way.
  * @throws Fault `release.conflict` for a place that holds another repository or a newer state of this one; `release.store-failed`, `release.not-initialised`.
  */
@@ -32,14 +36,47 @@ export async function publish(directory: string, to: string): Promise<Published>
     copied += 1;
   };
   for (const { targets } of repository.targets.values())
-    for (const [path, { hashes }] of Object.entries(targets))
-      await copy(targetPath(from, path, hashes.sha256), targetPath(place, path, hashes.sha256), hashes.sha256);
+    for (const [path, { hashes }] of Object.entries(targets)) {
+      const source = targetPath(from, path, hashes.sha256);
+      for await (const { path: named, sha256 } of namedBy(path, source, from.published))
+        await copy(join(from.published, named), join(place.published, named), sha256);
+      await copy(source, targetPath(place, path, hashes.sha256), hashes.sha256);
+    }
   for (let version = 1; version <= repository.root.version; version += 1)
     await copy(metadataPath(from, "root", version), metadataPath(place, "root", version));
   for (const [role, { version }] of [...repository.targets, ["snapshot", repository.snapshot] as const])
     await copy(metadataPath(from, role, version), metadataPath(place, role, version));
   await copy(metadataPath(from, "timestamp", undefined), metadataPath(place, "timestamp", undefined));
   return { to, copied, timestamp: repository.timestamp.version };
+}
+
+/** The chunks and indexes of a release, each index after the chunks it names. @throws Fault `release.store-failed`, `index.invalid`. */
+async function* namedBy(target: string, file: string, published: string): AsyncGenerator<Named> {
+  const manifest = target.startsWith("os/") ? await manifestIn(file) : undefined;
+  for (const { index } of manifest?.parts ?? []) {
+    const bytes = await readWhole(join(published, index.path), INDEX_BYTES_MAX);
+    if (bytes === undefined)
+      throw new Fault(
+        "release.store-failed",
+        `${join(published, index.path)} is missing; add the parts of "${target}" again, then sign`,
+      );
+    const chunks = readIndex(bytes);
+    for (const id of new Set(Array.from({ length: chunks.count }, (_, n) => chunks.at(n).id)))
+      yield { path: `${manifest?.store}/${chunkPath(id)}`, sha256: undefined };
+    yield { path: index.path, sha256: index.sha256 };
+  }
+}
+
+interface Named {
+  readonly path: string;
+  readonly sha256: string | undefined;
+}
+
+async function manifestIn(file: string): Promise<OsManifest | undefined> {
+  const size = (await digestOf(file))?.length ?? 0;
+  if (size > MANIFEST_BYTES_MAX) return undefined;
+  const bytes = await readWhole(file, MANIFEST_BYTES_MAX);
+  return bytes === undefined ? undefined : manifestOf(bytes);
 }
 
 /** Devices would refuse what these two forbid; better to refuse it here. */

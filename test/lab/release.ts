@@ -1,13 +1,10 @@
 // A signing workshop beside the lab's hub: keys, signed targets, images cut into chunks. What `sallyport-release` does, in one process.
-import { createHash } from "node:crypto";
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chunkImage } from "../../build/release/chunks.ts";
 import { type Added, addTarget, type Said } from "../../build/release/add.ts";
+import { addImage } from "../../build/release/image.ts";
 import { initialise } from "../../build/release/init.ts";
 import { signChanges } from "../../build/release/sign.ts";
-import type { SlotPart } from "../../hal/slots/format.ts";
-import type { OsManifest } from "../../ota/install/format.ts";
 import { HARDWARE } from "./board.ts";
 import { type SystemImage, systemKernel, systemRoot } from "./system-image.ts";
 
@@ -24,27 +21,13 @@ export interface ReleaseDesk {
   sign(): Promise<void>;
 }
 
-const STORE = "chunks";
-const INDEXES = "indexes";
+const FOR_ALL = { hardware: { ids: [HARDWARE] }, audience: { everyone: true } } as const;
 
 /** @param directory made here. */
 export async function openReleaseDesk(directory: string): Promise<ReleaseDesk> {
   const { root } = await initialise(directory, Date.now());
-  const repository = join(directory, "repository");
   const work = join(directory, "work");
-  for (const place of [work, join(repository, STORE), join(repository, INDEXES)]) await mkdir(place, { recursive: true });
-
-  const part = async (kind: SlotPart, version: string, bytes: Uint8Array): Promise<OsManifest["parts"][number]> => {
-    const image = join(work, `${version}.${kind}`);
-    const path = `${INDEXES}/${version}.${kind}.caibx`;
-    const index = join(repository, path);
-    await writeFile(image, bytes);
-    await chunkImage({ image, index, store: join(repository, STORE) });
-    const sha256 = createHash("sha256")
-      .update(await readFile(index))
-      .digest("hex");
-    return { part: kind, bytes: bytes.byteLength, index: { path, bytes: (await stat(index)).size, sha256 } };
-  };
+  await mkdir(work, { recursive: true });
   const desk: ReleaseDesk = {
     directory,
     root,
@@ -54,15 +37,19 @@ export async function openReleaseDesk(directory: string): Promise<ReleaseDesk> {
       const [role = ""] = name.split("/");
       return await addTarget(directory, name, file, {
         line: role,
-        hardware: { ids: [HARDWARE] },
-        audience: { everyone: true },
+        ...FOR_ALL,
         ...said,
       });
     },
     async image(image) {
       const { version, counter } = image;
-      const parts = [await part("root", version, systemRoot(image)), await part("kernel", version, systemKernel(image))];
-      return await desk.target(`os/gateway-${version}.json`, { v: 1, store: STORE, parts } satisfies OsManifest, { counter });
+      const files = new Map([
+        ["root", join(work, `${version}.root`)],
+        ["kernel", join(work, `${version}.kernel`)],
+      ] as const);
+      await writeFile(join(work, `${version}.root`), systemRoot(image));
+      await writeFile(join(work, `${version}.kernel`), systemKernel(image));
+      return await addImage(directory, `os/gateway-${version}.json`, files, { line: "os", counter, ...FOR_ALL });
     },
     sign: async () => void (await signChanges(directory, [], Date.now())),
   };

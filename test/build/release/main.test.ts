@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,12 +24,19 @@ async function release(
     }));
 }
 
-test("[OTA-14] from nothing to a published release by the program itself", async (t) => {
+function filesBelow(directory: string): readonly string[] {
+  const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+  return names.filter((name) => statSync(join(directory, name)).isFile()).sort();
+}
+
+test("[OTA-14] [OTA-30] from nothing to a published release by the program itself", async (t) => {
   const directory = await temporaryDirectory(t);
   const dir = join(directory, "release");
   const to = join(directory, "www");
-  const file = join(directory, "gateway-2.json");
-  writeFileSync(file, "an image");
+  const root = join(directory, "root.img");
+  const kernel = join(directory, "kernel.img");
+  writeFileSync(root, randomBytes(1_000_000));
+  writeFileSync(kernel, randomBytes(20_000));
 
   const made = await release("init", dir, "--json");
   t.equal(made.code, 0, made.err);
@@ -43,7 +51,10 @@ test("[OTA-14] from nothing to a published release by the program itself", async
     "add",
     dir,
     "os/gateway-2.json",
-    file,
+    "--part",
+    `kernel=${kernel}`,
+    "--part",
+    `root=${root}`,
     "--hardware",
     "acme-gw-a",
     "--audience",
@@ -55,7 +66,10 @@ test("[OTA-14] from nothing to a published release by the program itself", async
   t.equal(added.code, 0, added.err);
   t.match(JSON.parse(added.out), {
     target: "os/gateway-2.json",
-    length: 8,
+    parts: [
+      { part: "root", imageBytes: 1_000_000 },
+      { part: "kernel", imageBytes: 20_000, chunks: 1, added: 1 },
+    ],
     custom: { line: "os", counter: 1, audience: { tenant: "acme", groups: ["north"] } },
   });
 
@@ -68,6 +82,8 @@ test("[OTA-14] from nothing to a published release by the program itself", async
   t.equal(published.code, 0, published.err);
   t.match(JSON.parse(published.out), { timestamp: 2 });
   t.same(readdirSync(join(to, "targets/os")).length, 1);
+  t.same(readdirSync(join(to, "indexes")).sort(), readdirSync(join(dir, "repository/indexes")).sort());
+  t.same(filesBelow(join(to, "chunks")), filesBelow(join(dir, "repository/chunks")), "what a device will fetch is there too");
   t.notOk(readdirSync(to).includes("keys"), "no key is published");
   t.ok(readFileSync(join(to, "metadata/timestamp.json")).byteLength > 0);
 });
@@ -79,11 +95,19 @@ test("[OTA-14] what is typed wrong ends with 2 and says what to type, what canno
   for (const [args, code, message] of [
     [[], 2, /no command given[\s\S]*init DIR/u],
     [["bake", dir], 2, /no command "bake"/u],
-    [["init"], 2, /init takes 1 arguments, got 0/u],
+    [["init"], 2, /init takes 1 argument, got 0/u],
     [["init", dir, "--nonsense"], 2, /nonsense/u],
-    [["add", dir, "os/a", "/dev/null"], 2, /needs --hardware/u],
-    [["add", dir, "os/a", "/dev/null", "--hardware", "any", "--audience", "me"], 2, /everyone, tenant=T/u],
-    [["add", dir, "os/a", "/dev/null", "--hardware", "any", "--counter", "-1"], 2, /counter/u],
+    [["add", dir], 2, /add takes 2 or 3 arguments, got 1/u],
+    [["add", dir, "app/a", "/dev/null"], 2, /needs --hardware/u],
+    [["add", dir, "app/a", "/dev/null", "--hardware", "any", "--audience", "me"], 2, /everyone, tenant=T/u],
+    [["add", dir, "app/a", "/dev/null", "--hardware", "any", "--counter", "-1"], 2, /counter/u],
+    [["add", dir, "os/a", "--hardware", "any"], 2, /takes a FILE, or for a release its images/u],
+    [["add", dir, "os/a", "/dev/null", "--part", "root=/dev/null", "--hardware", "any"], 2, /takes a FILE, or for a release/u],
+    [["add", dir, "os/a", "--part", "initrd=/x", "--hardware", "any"], 2, /root=IMAGE, verity=IMAGE, kernel=IMAGE, got "initrd/u],
+    [["add", dir, "os/a", "--part", "root=/x", "--part", "root=/y", "--hardware", "any"], 2, /given twice/u],
+    [["add", dir, "app/a", "--part", "root=/x", "--hardware", "any"], 2, /only targets of role os are made of parts/u],
+    [["add", dir, "os/a", "--part", "root=/x", "--hardware", "any"], 1, /release\.not-initialised/u],
+    [["add", dir, "os/a", MAIN, "--hardware", "any"], 2, /is no manifest of parts.*--part root=IMAGE/u],
     [["sign", dir], 1, /release\.not-initialised: .*sallyport-release init DIR/u],
     [["publish", dir, directory], 1, /release\.not-initialised/u],
   ] as const) {
@@ -95,4 +119,5 @@ test("[OTA-14] what is typed wrong ends with 2 and says what to type, what canno
   t.equal(help.code, 0);
   t.match(help.out, /publish DIR TO/u);
   t.match((await release("add", "--help")).out, /--floor-after-commit/u);
+  t.match((await release("--version")).out, /^sallyport-release\/\d/u);
 });

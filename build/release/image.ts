@@ -1,0 +1,81 @@
+// `sallyport-release add --part`: images cut into chunks, and the manifest that names their indexes. [OTA-30] [OTA-31]
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
+import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
+import { type Added, addTarget, type Said } from "./add.ts";
+import { type Chunked, chunkImage } from "./chunks.ts";
+import { copyWhole, digestOf, readWhole } from "./files.ts";
+import { layoutOf } from "./layout.ts";
+import { readRepository } from "./repository.ts";
+
+const STORE = "chunks";
+const INDEXES = "indexes";
+
+/** A file for each part, in any order. */
+export type PartFiles = ReadonlyMap<SlotPart, string>;
+
+export interface AddedImage extends Added {
+  readonly parts: readonly (Chunked & { readonly part: SlotPart })[];
+}
+
+/**
+ * @param target `os/gateway-2.json`.
+ * @throws Fault `usage.invalid` for another role, no parts, or a part that is empty; `file.*`, `index.*`, and what {@link addTarget} throws.
+ */
+export async function addImage(directory: string, target: string, files: PartFiles, said: Said): Promise<AddedImage> {
+  if (!target.startsWith("os/"))
+    throw new Fault("usage.invalid", `target "${target}": only targets of role os are made of parts`);
+  const layout = layoutOf(directory);
+  await readRepository(layout); // before an hour of cutting, not after
+  const work = await mkdtemp(join(tmpdir(), "sallyport-release-"));
+  try {
+    const cut: { readonly made: AddedImage["parts"][number]; readonly named: OsManifest["parts"][number] }[] = [];
+    for (const part of slotPartSchema.options) {
+      const file = files.get(part);
+      if (file !== undefined) cut.push(await cutPart(layout.published, part, file, join(work, part)));
+    }
+    const manifest = join(work, "manifest");
+    const content = { v: 1, store: STORE, parts: cut.map(({ named }) => named) };
+    await writeFile(manifest, JSON.stringify(check(osManifestSchema, content, `parts of "${target}"`, "usage.invalid")));
+    return { ...(await addTarget(directory, target, manifest, said)), parts: cut.map(({ made }) => made) };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function cutPart(published: string, part: SlotPart, image: string, index: string) {
+  const made = await chunkImage({ image, index, store: join(published, STORE) });
+  const digest = await digestOf(index);
+  if (digest === undefined) throw new Fault("release.store-failed", `cut "${image}": its index "${index}" is gone`);
+  const path = `${INDEXES}/${digest.sha256}.caibx`;
+  await copyWhole(index, join(published, path));
+  const named = { part, bytes: made.imageBytes, index: { path, bytes: digest.length, sha256: digest.sha256 } };
+  return { made: { part, ...made }, named };
+}
+
+/** @throws Fault `usage.invalid` for a file that is no manifest: an image, most likely. One that is not there is {@link addTarget}'s to miss. */
+export async function checkManifest(target: string, file: string): Promise<void> {
+  const digest = await digestOf(file);
+  if (digest === undefined) return;
+  const bytes = digest.length > MANIFEST_BYTES_MAX ? undefined : await readWhole(file, MANIFEST_BYTES_MAX);
+  if (bytes === undefined || manifestOf(bytes) === undefined)
+    throw new Fault(
+      "usage.invalid",
+      `target "${target}": "${file}" is no manifest of parts, and devices take nothing else; for images: --part root=IMAGE --part kernel=IMAGE`,
+    );
+}
+
+/** @returns undefined for bytes that no device would take for a release. */
+export function manifestOf(bytes: Uint8Array): OsManifest | undefined {
+  try {
+    return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest"), "manifest");
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
+}
