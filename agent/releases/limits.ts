@@ -2,9 +2,12 @@
 
 const DAY_MS = 86_400_000;
 
-/** Looks and updates that hints and connections may begin at once, then one more after each period: a captured hub is not to keep a device busy. */
-export const BEGINNINGS_BURST_MAX = 6;
-export const BEGINNING_PERIOD_MS = 60_000;
+/**
+ * Looks and updates that hints and connections may begin at once, then one more after each period: a captured hub is not to keep a device busy, and an operator who
+ * publishes a few times in a row is not to wait.
+ */
+export const BEGINNINGS_BURST_MAX = 12;
+export const BEGINNING_PERIOD_MS = 20_000;
 
 /** A device looks by itself that long after it last did, less a share of {@link LOOK_JITTER_MS}: a fleet is not to come all at once. */
 export const LOOK_EVERY_MS = DAY_MS;

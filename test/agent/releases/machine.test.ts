@@ -86,7 +86,7 @@ test("between two stretches of a long update a look is not forgotten", async (t)
   t.same(jobs(play(step.state, ended("done", 3)).effects), [{ kind: "update", target: "os/a.json" }]);
 });
 
-test("[OTA-42] hints without end begin so many things at once, then one a minute", async (t) => {
+test("[OTA-42] hints without end begin so many things at once, then one a period", async (t) => {
   let state = IDLE;
   let begun = 0;
   for (let nowMs = 0; nowMs < BEGINNING_PERIOD_MS; nowMs += 1000) {
@@ -95,9 +95,14 @@ test("[OTA-42] hints without end begin so many things at once, then one a minute
     state = play(step.state, ended("never", nowMs)).state;
   }
   t.equal(begun, BEGINNINGS_BURST_MAX);
-  const looks = Array.from({ length: 60 }, (_, second) => [changed(second * 1000), ended("done", second * 1000)]).flat();
-  const spent = play(IDLE, ...looks, woken(61_000));
-  t.same(wakes(spent.effects).length + jobs(spent.effects).length, 1);
+  let looks = 0;
+  state = IDLE;
+  for (let nowMs = 0; nowMs < 3 * BEGINNING_PERIOD_MS; nowMs += 1000) {
+    const step = play(state, woken(nowMs), changed(nowMs));
+    looks += step.state.running === undefined ? 0 : 1;
+    state = play(step.state, ended("done", nowMs)).state;
+  }
+  t.equal(looks, BEGINNINGS_BURST_MAX + 2);
 });
 
 test("what failed is tried again later each time, an update so often, and a connection begins anew", async (t) => {
