@@ -18,7 +18,8 @@ const PORTS = {
 
 export const init: Command = {
   name: "init",
-  usage: "init [--state DIR] --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d]",
+  usage:
+    "init [--state DIR] --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d] [--json]",
   help: "Makes a hub: its authority, its keys and hub.json, the anchors that go into the devices' image. Devices check the first HOST.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, name: { type: "string" }, host: { type: "string", multiple: true } },
   args: [],

@@ -35,16 +35,18 @@ const COMMANDS: readonly Command[] = [
   alerts,
 ];
 
+const VERSION = "sallyport-hub/0.1.0";
+
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   const command = COMMANDS.find(({ name }) => name === argv.slice(0, name.split(" ").length).join(" "));
   const help = argv.includes("--help") || argv.includes("-h");
   if (command === undefined) {
-    if (help || argv[0] === "help") {
-      terminal.out(overview());
+    const text = help || argv[0] === "help" ? overview() : argv[0] === "--version" ? VERSION : undefined;
+    if (text !== undefined) {
+      terminal.out(text);
       return 0;
     }
-    const known = argv.length === 0 ? "no command given" : `no command "${argv.slice(0, 2).join(" ")}"`;
-    terminal.err(`sallyport-hub: usage.invalid: ${known}\n\n${overview()}`);
+    terminal.err(`sallyport-hub: usage.invalid: ${unknown(argv)}`);
     return 2;
   }
   if (help) {
@@ -62,8 +64,17 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
   }
 }
 
+/** The words that come nearest, not two screens of help that push the message off the top. */
+function unknown([word, next]: readonly string[]): string {
+  const all = "sallyport-hub --help has all of them";
+  if (word === undefined) return `no command given; ${all}`;
+  const near = COMMANDS.filter(({ name }) => name.split(" ")[0] === word).map(({ name }) => name);
+  if (near.length > 0) return `no command "${[word, next].filter(Boolean).join(" ")}"; there are ${near.join(", ")}; ${all}`;
+  return `no command "${word}"; ${all}`;
+}
+
 function overview(): string {
   const lines = COMMANDS.map(({ usage, help }) => `  ${usage}\n      ${help}`);
   const state = `--state is $${STATE_VARIABLE} unless given, else ${STATE_DEFAULT}`;
-  return `sallyport-hub: the reference hub of Sallyport\n\n${lines.join("\n")}\n\n${state}`;
+  return `sallyport-hub: the reference hub of Sallyport\n\n${lines.join("\n")}\n\n${state}\n\nExit codes: 0 done, 1 not done, 2 usage, 3 no answer in time.`;
 }

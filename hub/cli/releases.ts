@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { updateReportSchema } from "../../agent/tunnel/format.ts";
+import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
@@ -53,6 +54,11 @@ export const updateStart: Command = {
     withState(given, ({ store, journal }) => {
       const deviceId = deviceIdOf(given);
       const target = typed(targetNameSchema, given.arg("TARGET"), "TARGET");
+      if (!target.startsWith("os/"))
+        throw new Fault(
+          "usage.invalid",
+          `TARGET "${target}": expected a release, os/NAME; devices take up policies and rosters by themselves`,
+        );
       const { id, expiresAtMs } = store.transaction(() => {
         journal("update.requested", deviceId, { target, by: operator() });
         return queueHint(
@@ -83,6 +89,11 @@ export const updateStatus: Command = {
       const deviceId = deviceIdOf(given);
       const reported = given.flag("ask") ? undefined : lastReport(opened.store, deviceId);
       if (!given.flag("ask")) {
+        if (reported === undefined && opened.store.devices.approved(deviceId) === undefined)
+          throw new Fault(
+            "hub.device-unknown",
+            `update status "${deviceId}": no key of it is approved; devices list shows what is known`,
+          );
         if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, ...reported }));
         else
           terminal.out(

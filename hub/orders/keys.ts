@@ -26,7 +26,14 @@ export function makeKey(path: string): OrderKey {
       closeSync(file);
     }
   } catch (error) {
-    throw asFault(error, "file.write-failed", `write a new key to "${path}"`);
+    const there = error instanceof Error && "code" in error && error.code === "EEXIST";
+    throw asFault(
+      error,
+      "file.write-failed",
+      there
+        ? `make a key "${path}": there is a file of that name, and no key is overwritten; choose another name`
+        : `write a new key to "${path}"`,
+    );
   }
   return described(privateKey);
 }

@@ -33,7 +33,10 @@ async function operator(t: Parameters<typeof temporaryDirectory>[0]) {
 test("[CON-4] keygen makes a key for its owner alone, and answer signs what a console shows, in one line", async (t) => {
   const { file, keys, keyid } = await operator(t);
   t.equal((await stat(file)).mode & 0o777, 0o600);
-  t.match(await hubCommand(undefined, "keygen", file), { code: 1, err: [/file\.write-failed: .*EEXIST/] });
+  t.match(await hubCommand(undefined, "keygen", file), {
+    code: 1,
+    err: [/file\.write-failed: .*no key is overwritten; choose another name/],
+  });
   const challenge = parseChallenge(`sp1/console.login/GW-4711/${NONCE}`);
   const { code, out, err } = await hubCommand(undefined, "answer", challengeText(challenge), "--key", file, "--hold", "60s");
   t.match({ code, out: out.length, err }, { code: 0, out: 1, err: [/console\.login on "GW-4711", until/] });

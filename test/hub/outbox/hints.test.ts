@@ -87,12 +87,32 @@ test("a revoked device gets nothing that was meant for it, under its id neither"
   t.match(await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json"), { code: 1, err: [/hub\.device-unknown/] });
 });
 
+test("what is typed wrong is answered with what there is", async (t) => {
+  const { state } = await labHub(t);
+  t.match(await hubCommand(state, "update", "start", "gw-1", "policy/site.json"), {
+    code: 2,
+    err: [/expected a release, os\/NAME; devices take up policies and rosters by themselves/, /^usage/],
+  });
+  t.match(await hubCommand(undefined, "update", "begin"), {
+    code: 2,
+    err: [/no command "update begin"; there are update start, update status;/],
+  });
+  t.match(await hubCommand(undefined, "updates"), { code: 2, err: [/no command "updates"; sallyport-hub --help/] });
+  t.match(await hubCommand(undefined), { code: 2, err: [/no command given; sallyport-hub --help/] });
+  t.match(await hubCommand(undefined, "--version"), { code: 0, out: [/^sallyport-hub\/\d/] });
+});
+
 test("[OTA-35] update status shows what was reported last, and asks when told to; rollbacks are alerts", async (t) => {
   const { hub, state } = await labHub(t);
   const { report } = await listening(t, hub, await admitted(hub, "gw-1"), () => ({
     result: { phase: "idle", version: "2.0.0" },
   }));
   t.match(await hubCommand(state, "update", "status", "gw-1"), { code: 0, out: [/no update yet/] });
+  t.match(await hubCommand(state, "update", "status", "gw-l"), {
+    code: 1,
+    out: [],
+    err: [/hub\.device-unknown: .*devices list/],
+  });
   const release = { target: "os/gateway-4.json", counter: 4, digest: "a".repeat(64) };
   await report("update", { kind: "update", update: { phase: "fetching", release } });
   const why = { why: "health", detail: "agent did not greet" };
