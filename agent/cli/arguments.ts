@@ -2,8 +2,8 @@
 import { parseArgs } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "../../warden/audit/format/index.ts";
-import { type Challenge, type OrderVerb, orderVerbSchema, parseChallenge } from "../../warden/orders/format/index.ts";
-import { AUDIT_TAIL_RECORDS_MAX, type OperationName } from "../operations/format.ts";
+import { type Challenge, type OrderVerb, parseChallenge } from "../../warden/orders/format/index.ts";
+import { AUDIT_TAIL_RECORDS_MAX, carriedVerbSchema, type OperationName } from "../operations/format.ts";
 import { DEFAULT_SOCKET, usage } from "./usage.ts";
 
 interface Asking {
@@ -107,9 +107,9 @@ const ORDERED: Readonly<Record<string, OrderedOperation>> = {
 };
 
 function orderVerb(text: string | undefined): OrderVerb {
-  const verb = orderVerbSchema.options.find((known) => known === text);
+  const verb = carriedVerbSchema.options.find((known) => known === text);
   if (verb === undefined)
-    throw usage(`order nonce takes one of ${orderVerbSchema.options.join(", ")}${text === undefined ? "" : `, got "${text}"`}`);
+    throw usage(`order nonce takes one of ${carriedVerbSchema.options.join(", ")}${text === undefined ? "" : `, got "${text}"`}`);
   return verb;
 }
 

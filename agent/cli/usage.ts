@@ -1,6 +1,6 @@
 // How the command is used, and how one says that it was used wrongly. Pure.
 import { Fault } from "../../hal/fault.ts";
-import { orderVerbSchema } from "../../warden/orders/format/index.ts";
+import { carriedVerbSchema } from "../operations/format.ts";
 
 export const DEFAULT_SOCKET = "/run/sallyport-agent/root.sock";
 
@@ -24,7 +24,7 @@ Asks the agent of this machine, or looks at an audit log by itself.
   lockdown confirm  keep the policy that is on trial *
   lockdown revert   take the policy that is on trial back *
   reboot            start this device anew *
-  order nonce       a challenge for VERB (${orderVerbSchema.options.join(", ")})
+  order nonce       a challenge for VERB (${carriedVerbSchema.options.join(", ")})
   audit verify      check an audit log offline; DIR is the warden's state directory or a copy of it,
                     VKEY a verifier key as "sallyport-hub audit verify ID --json" prints it
 

@@ -64,7 +64,7 @@ interface OperationKind {
 /** A DSSE envelope as JSON text. [OPS-7] */
 const orderArgs = v.strictObject({ order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) });
 /** Verbs that an operation carries. The console asks for its login by itself: what comes by the tunnel is not to use up its nonces. */
-const carriedVerbSchema = v.picklist([
+export const carriedVerbSchema = v.picklist([
   "lockdown.confirm",
   "lockdown.revert",
   "system.reboot",

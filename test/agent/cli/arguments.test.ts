@@ -45,7 +45,7 @@ test("[OPS-7] what needs an order names it by its verb, with the answer that was
     operation: "lockdown.revert",
     answered: { challenge: { verb: "lockdown.revert", deviceId: "gw-0042", nonce: NONCE }, answer: "a.b.c" },
   });
-  t.match(parse("order nonce console.login"), { command: "order nonce", verb: "console.login" });
+  t.match(parse("order nonce system.reboot"), { command: "order nonce", verb: "system.reboot" });
   t.match(parse("lockdown plan /tmp/p.json"), { command: "lockdown plan", file: "/tmp/p.json" });
   t.match([parse("update status"), parse("lockdown show")], [{ command: "update status" }, { command: "lockdown show" }]);
 });
@@ -78,6 +78,7 @@ test("what is not understood is usage, with a word on what was expected", async 
     ["lockdown plan", /needs FILE/],
     ["order nonce", /takes one of lockdown.confirm, /],
     ["order nonce toString", /got "toString"/],
+    ["order nonce console.login", /takes one of .*system\.reboot.*, got "console\.login"/],
     ["reboot --answer x", /--challenge and --answer go together/],
     ["reboot --challenge x --answer y", /--challenge: read a challenge: expected sp1/],
     [
