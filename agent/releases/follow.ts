@@ -9,11 +9,21 @@ import { FOLLOW_MOVING_MS, FOLLOW_RETRY_MS, FOLLOW_WAITING_MS } from "./limits.t
 
 const DETAIL_CHARACTERS_MAX = 256;
 
+/** `hint`: what became of a hint for another release; `line`: why the agent rests. */
+export type RemarkKind = "hint" | "line";
+
 export interface Follower {
   /** Something may have changed: look now. */
   poke(): void;
-  /** The agent itself does not go on: nothing that the warden would know. Never rejects. */
-  tellFailed(target: string | undefined, fault: Fault): Promise<void>;
+  /**
+   * Said to the hub beside where the update is, for as long as the release that is under way is: what the warden knows nothing of. Instead of any earlier one. Nothing
+   * is said when nothing is under way.
+   * @param text undefined: what was said of this kind does not hold any more.
+   * @param except nothing is said while this target is what is under way.
+   */
+  remark(kind: RemarkKind, text: string | undefined, except?: string): void;
+  /** A hint came to nothing and nothing else is under way. @throws Fault `tunnel.*`. */
+  tellFailed(target: string, fault: Fault): Promise<void>;
   trouble(): Fault | undefined;
   readonly done: Promise<void>;
 }
@@ -28,6 +38,21 @@ export function followUpdate(parts: {
   let told: string | undefined;
   let trouble: Fault | undefined;
   let poked = new AbortController();
+  let remarked:
+    | { readonly kind: RemarkKind; readonly text: string; readonly except: string | undefined; digest: string | undefined }
+    | undefined;
+
+  /** With what there is to remark about it. */
+  const shown = (update: UpdateStatus): UpdateStatus => {
+    if (remarked === undefined) return update;
+    const { release } = update;
+    remarked.digest ??= release?.digest;
+    if (!isBusy(update) || release?.digest !== remarked.digest || release?.target === remarked.except) {
+      remarked = undefined;
+      return update;
+    }
+    return { ...update, detail: remarked.text };
+  };
 
   const tell = async (update: UpdateStatus): Promise<void> => {
     await tunnel.publish("update", { kind: "update", update } satisfies UpdateReport);
@@ -36,7 +61,7 @@ export function followUpdate(parts: {
   /** @returns how long nothing is expected to change; undefined: until poked. */
   const look = async (): Promise<number | undefined> => {
     try {
-      const update = await warden.call("update.read", {});
+      const update = shown(await warden.call("update.read", {}));
       if (markOf(update) !== told) await tell(update);
       told = markOf(update);
       trouble = undefined;
@@ -59,24 +84,33 @@ export function followUpdate(parts: {
 
   return {
     poke: () => poked.abort(),
-    tellFailed: async (target, fault) => {
-      const detail = `${target === undefined ? "" : `${target}: `}${fault.code}: ${fault.message}`;
-      try {
-        const { version, running, phase, detail: said } = await warden.call("update.read", {});
-        if (phase === "failed" && said !== undefined) return; // the warden gave up too, and tells why
-        await tell({
-          phase: "failed",
-          ...(version !== undefined && { version }),
-          ...(running !== undefined && { running }),
-          detail: detail.slice(0, DETAIL_CHARACTERS_MAX).toWellFormed(),
-        });
-      } catch (error) {
-        trouble = asFault(error, "protocol.closed", "tell that an update failed");
-      }
+    remark: (kind, text, except) => {
+      if (text !== undefined) remarked = { kind, text: worded(text), except, digest: undefined };
+      else if (remarked?.kind === kind) remarked = undefined;
+      else return;
+      poked.abort();
+    },
+    tellFailed: async (target, { code, message }) => {
+      const { version, running } = await warden.call("update.read", {});
+      await tell({
+        phase: "failed",
+        ...(version !== undefined && { version }),
+        ...(running !== undefined && { running }),
+        detail: worded(`${target}: ${code}: ${message}`),
+      });
     },
     trouble: () => trouble,
     done: follow(),
   };
+}
+
+function worded(text: string): string {
+  return text.slice(0, DETAIL_CHARACTERS_MAX).toWellFormed();
+}
+
+/** A release has the machine. */
+export function isBusy({ phase }: UpdateStatus): boolean {
+  return phase !== "idle" && phase !== "committed" && phase !== "rolled-back" && phase !== "failed";
 }
 
 /** What makes a status another one for the hub: not how far the chunks are. */
@@ -84,11 +118,9 @@ function markOf({ phase, release, awaitsOrder, reason, detail }: UpdateStatus): 
   return JSON.stringify([phase, release?.digest, awaitsOrder, reason?.why, detail]);
 }
 
-function restMs({ phase, awaitsOrder }: UpdateStatus): number | undefined {
-  if (awaitsOrder !== undefined) return FOLLOW_WAITING_MS;
-  return phase === "idle" || phase === "committed" || phase === "rolled-back" || phase === "failed"
-    ? undefined
-    : FOLLOW_MOVING_MS;
+function restMs(update: UpdateStatus): number | undefined {
+  if (update.awaitsOrder !== undefined) return FOLLOW_WAITING_MS;
+  return isBusy(update) ? FOLLOW_MOVING_MS : undefined;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

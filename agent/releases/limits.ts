@@ -38,6 +38,9 @@ export const POLL_MS = 1_000;
 /** Answers in a row to `update.write` that bring the part no further. */
 export const STALLS_MAX = 5;
 
+/** Of what the warden is told when the agent gives up. */
+export const ABANDON_CHARACTERS_MAX = 256;
+
 /** While something moves in the update. */
 export const FOLLOW_MOVING_MS = 2_000;
 /** While it waits for an operator. */

@@ -53,8 +53,10 @@ export type Effect =
   | { readonly do: "run"; readonly job: Job }
   /** Instead of any earlier one. */
   | { readonly do: "wake"; readonly inMs: number }
-  /** The update is not gone on with by itself: say so. */
-  | { readonly do: "give-up"; readonly target: string | undefined };
+  /** The update is not gone on with by itself: say so. `instead`: it made way for this one. */
+  | { readonly do: "give-up"; readonly target: string | undefined; readonly instead?: string }
+  /** This target was pointed at and has to wait: say so; undefined: none waits any more. */
+  | { readonly do: "waits"; readonly target: string | undefined };
 
 export interface Step {
   readonly state: State;
@@ -83,7 +85,7 @@ export function next(state: State, event: Event): Step {
     case "changed":
       return goOn(lookSoon(state, event.nowMs), event.nowMs);
     case "pointed":
-      return goOn(pointed(state, event.target, event.nowMs), event.nowMs);
+      return after(pointed(state, event.target, event.nowMs), event.nowMs);
     case "woken":
       return goOn(state, event.nowMs);
     case "ended":
@@ -117,17 +119,29 @@ function resume(state: State, nowMs: number): State {
 }
 
 /** [OTA-42] A second word about the same target only hurries it; another target waits until this one is over or does not get on. */
-function pointed(state: State, target: string, nowMs: number): State {
+function pointed(state: State, target: string, nowMs: number): Step {
   const { update, running } = state;
   const isRunning = running?.kind === "update";
   if (update !== undefined && update.target === target) {
-    if (isRunning) return { ...state, next: undefined };
+    const effects: readonly Effect[] = state.next === undefined ? [] : [{ do: "waits", target: undefined }];
+    if (isRunning) return { state: { ...state, next: undefined }, effects };
     const { atMs, paidUntilMs } = paced(state, nowMs, update.atMs);
-    return { ...state, paidUntilMs, next: undefined, update: { ...update, atMs } };
+    return { state: { ...state, paidUntilMs, next: undefined, update: { ...update, atMs } }, effects };
   }
-  if (isRunning || (update !== undefined && update.failures === 0)) return { ...state, next: target };
   const { atMs, paidUntilMs } = paced(state, nowMs, undefined);
-  return { ...state, paidUntilMs, next: undefined, update: { target, atMs, failures: 0 } };
+  if (isRunning || (update !== undefined && update.failures === 0)) {
+    // said only as often as something could be begun: hints without end are not to be reports without end
+    if (state.next === target || atMs > nowMs) return { state: { ...state, next: target }, effects: [] };
+    return { state: { ...state, next: target, paidUntilMs }, effects: [{ do: "waits", target }] };
+  }
+  const effects: readonly Effect[] = update === undefined ? [] : [{ do: "give-up", target: update.target, instead: target }];
+  return { state: { ...state, paidUntilMs, next: undefined, update: { target, atMs, failures: 0 } }, effects };
+}
+
+/** What is done now, before what that leads to. */
+function after({ state, effects }: Step, nowMs: number): Step {
+  const step = goOn(state, nowMs);
+  return { state: step.state, effects: [...effects, ...step.effects] };
 }
 
 function ended(state: State, event: Extract<Event, { kind: "ended" }>): Step {
@@ -135,9 +149,7 @@ function ended(state: State, event: Extract<Event, { kind: "ended" }>): Step {
   if (running === undefined) return { state, effects: [] };
   const idle: State = { ...state, running: undefined };
   if (running.kind === "look") return goOn(lookEnded(idle, event), event.nowMs);
-  const { state: after, gaveUp } = updateEnded(idle, event);
-  const step = goOn(after, event.nowMs);
-  return gaveUp ? { ...step, effects: [{ do: "give-up", target: running.target }, ...step.effects] } : step;
+  return after(updateEnded(idle, event), event.nowMs);
 }
 
 /** Whatever is wrong with a repository may be put right: it is asked again, later each time. */
@@ -149,22 +161,21 @@ function lookEnded(state: State, { nowMs, random, outcome }: Extract<Event, { ki
   return state.look.again ? lookSoon(after, nowMs) : after;
 }
 
-function updateEnded(
-  state: State,
-  { nowMs, random, outcome }: Extract<Event, { kind: "ended" }>,
-): { readonly state: State; readonly gaveUp: boolean } {
+function updateEnded(state: State, { nowMs, random, outcome }: Extract<Event, { kind: "ended" }>): Step {
   const { update, next: waiting } = state;
   const target = update?.target;
   if (outcome.kind === "more")
-    return { state: { ...state, update: { target, failures: 0, atMs: nowMs + outcome.afterMs } }, gaveUp: false };
+    return { state: { ...state, update: { target, failures: 0, atMs: nowMs + outcome.afterMs } }, effects: [] };
   const failures = (update?.failures ?? 0) + 1;
   const givenUp = outcome.kind === "never" || (outcome.kind === "again" && failures >= UPDATE_FAILURES_MAX);
   if (outcome.kind === "again" && !givenUp && waiting === undefined) {
     const inMs = backOffMs(failures, random, UPDATE_RETRY_MS_MIN, UPDATE_RETRY_MS_MAX);
-    return { state: { ...state, update: { target, failures, atMs: nowMs + inMs } }, gaveUp: false };
+    return { state: { ...state, update: { target, failures, atMs: nowMs + inMs } }, effects: [] };
   }
+  const instead = waiting === undefined ? {} : { instead: waiting };
+  const effects: readonly Effect[] = outcome.kind === "done" ? [] : [{ do: "give-up", target, ...instead }];
   const over: State = { ...state, update: undefined, next: undefined };
-  return { state: waiting === undefined ? over : pointed(over, waiting, nowMs), gaveUp: outcome.kind !== "done" };
+  return { state: waiting === undefined ? over : pointed(over, waiting, nowMs).state, effects };
 }
 
 /** The next thing, if one is due; else when to look again. A look goes first: an update's metadata may be old. */

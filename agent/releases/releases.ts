@@ -2,6 +2,7 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { followUpdate } from "./follow.ts";
+import { giveUp } from "./give-up.ts";
 import { type Effect, type Event, type Job, next, type Outcome, type State, start } from "./machine.ts";
 import { lookAtRepository } from "./metadata.ts";
 import { type Bench, mayPass, type ReleasesParts } from "./ports.ts";
@@ -37,6 +38,8 @@ export function startReleases(parts: ReleasesParts): Releases {
   let refusedBefore: string | undefined;
   let waking = new AbortController();
   let working: Promise<void> = Promise.resolve();
+  /** What was given up last is ended before anything else is begun. */
+  let ending: Promise<void> = Promise.resolve();
   const first = start(clock.monotonicMs(), random());
   let state: State = first.state;
 
@@ -56,7 +59,10 @@ export function startReleases(parts: ReleasesParts): Releases {
         void wake(effect.inMs);
         return;
       case "give-up":
-        giveUp(effect.target);
+        giveUpNow(effect);
+        return;
+      case "waits":
+        follower.remark("hint", effect.target && `${effect.target} waits until this one is over`, effect.target);
         return;
     }
   };
@@ -70,8 +76,10 @@ export function startReleases(parts: ReleasesParts): Releases {
 
   /** Never rejects: what goes wrong decides whether it is tried again. */
   const work = async (job: Job): Promise<void> => {
+    await ending;
     const outcome = await attempt(job);
     if (job.kind === "update" && outcome.kind !== "more") update.forget();
+    if (job.kind === "update" && outcome.kind === "more") follower.remark("line", undefined);
     if (signal.aborted) return;
     follower.poke();
     apply({ kind: "ended", nowMs: clock.monotonicMs(), random: random(), outcome });
@@ -134,24 +142,32 @@ export function startReleases(parts: ReleasesParts): Releases {
     note({ event: "input.refused", result: "refused", detail });
   };
 
-  /** The hub is told and nothing more is tried: no trouble of this machine's any longer. */
-  const giveUp = (target: string | undefined): void => {
+  /** Nothing more is tried and the hub is told: no trouble of this machine's any longer. */
+  const giveUpNow = ({ target, instead }: Extract<Effect, { do: "give-up" }>): void => {
     const fault = faults.get("update");
     faults.delete("update");
-    if (fault !== undefined) void follower.tellFailed(target, fault);
+    if (fault === undefined) return;
+    ending = ending
+      .then(() => giveUp({ warden, follower }, { target, instead, fault }))
+      .catch((error: unknown) => {
+        if (!signal.aborted) failed("update", asFault(error, "protocol.closed", "give an update up"));
+      });
   };
 
   for (const effect of first.effects) perform(effect);
   return {
     connected: () => apply({ kind: "connected", nowMs: clock.monotonicMs() }),
     changed: () => apply({ kind: "changed", nowMs: clock.monotonicMs() }),
-    pointed: (target) => apply({ kind: "pointed", nowMs: clock.monotonicMs(), target }),
+    pointed: (target) => {
+      update.pointed();
+      apply({ kind: "pointed", nowMs: clock.monotonicMs(), target });
+    },
     troubles: () => [...faults.values(), follower.trouble()].filter((fault) => fault !== undefined),
     async stop() {
       apply({ kind: "stop" });
       stopped.abort(new Fault("update.aborted", "the agent stops"));
       waking.abort();
-      await Promise.all([working, follower.done]);
+      await Promise.all([working, ending, follower.done]);
     },
   };
 }

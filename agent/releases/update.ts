@@ -16,18 +16,23 @@ export interface Update {
    * @throws Fault of the warden's refusal, of the agent's own look, of the line.
    */
   step(bench: Bench, target: string | undefined): Promise<Outcome>;
-  /** The last one is over: nothing of it is kept. */
+  /** The last one is over or rests: nothing of its image is kept. */
   forget(): void;
+  /** The hub has pointed again: what is over may be begun once more. */
+  pointed(): void;
 }
 
 export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Update {
   const images = createImageMemory();
   let stalls = 0;
+  /** What the warden was at last: when it is not any more, it was ended there, by an operator or for good, and is not to be begun again by itself. */
+  let seen: string | undefined;
 
   const step = async (bench: Bench, target: string | undefined): Promise<Outcome> => {
     const before = await bench.warden.call("update.read", {});
     const mine = isUnderWay(before) && (target === undefined || before.release?.target === target);
-    if (target === undefined && !mine) return { kind: "done" };
+    if (mine) seen = before.release?.target;
+    if (!mine && (target === undefined || target === seen)) return { kind: "done" };
     if (!mine && target !== undefined) return afterwards(await take(bench, target));
     if (needsPlan(before) && before.release !== undefined) return afterwards(await begin(bench, before.release.target), before);
     return afterwards(await writeStretch(bench, before), before);
@@ -46,6 +51,7 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
 
   const begin = async (bench: Bench, target: string): Promise<UpdateStatus> => {
     const { update } = await runErrand(bench, (absent) => bench.warden.call("update.begin", { target, absent: [...absent] }));
+    seen = target;
     return update;
   };
 
@@ -75,6 +81,9 @@ export function createUpdate(places: Pick<ReleasePlaces, "metadata" | "imageRoot
     forget: () => {
       images.forget();
       stalls = 0;
+    },
+    pointed: () => {
+      seen = undefined;
     },
   };
 }

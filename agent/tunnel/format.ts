@@ -114,7 +114,7 @@ export const lockdownPendingSchema = v.strictObject({
 });
 export type LockdownPending = v.InferOutput<typeof lockdownPendingSchema>;
 
-/** `up/update` of kind `update`: where an update is. */
+/** `up/update` of kind `update`: where an update is. With a `detail` while it is under way: what became of a hint for another release, or why the agent rests. */
 export const updateReportSchema = v.strictObject({ kind: v.literal("update"), update: updateStatusSchema });
 export type UpdateReport = v.InferOutput<typeof updateReportSchema>;
 

@@ -118,6 +118,8 @@ export async function wantingWarden(
     "update.read": async () => says.update,
     "update.begin": ({ target: name, absent }) =>
       onWhatIsThere(absent, async (take) => {
+        const { phase, release } = says.update;
+        if (isTaken(phase) && release?.target !== name) throw new Fault("update.busy", `"${release?.target}" is under way`);
         const target = await (await cycle(take)).find(name);
         if (target === undefined || judgeTarget(target, device).kind === "refused")
           throw new Fault("update.refused", `"${name}" is not for this device`);
@@ -152,6 +154,12 @@ export async function wantingWarden(
       else expect(parts[at + 1]);
       return says.update;
     },
+    "update.abandon": async ({ code, message }) => {
+      if (says.update.phase !== "fetching" && says.update.phase !== "verified") throw new Fault("update.not-waiting", "not now");
+      const { expects: _, ...rest } = says.update;
+      parts = [];
+      return (says.update = { ...rest, phase: "failed", detail: `the agent gave up: ${code}: ${message}` });
+    },
     ...options.over,
   };
   const served = await serveVerbs(handlers);
@@ -179,6 +187,10 @@ export async function wantingWarden(
       says.update = rest;
     },
   };
+}
+
+function isTaken(phase: UpdateStatus["phase"]): boolean {
+  return phase === "fetching" || phase === "verified" || phase === "written" || phase === "trying";
 }
 
 function lengthOf(chunks: readonly Buffer[] = []): number {

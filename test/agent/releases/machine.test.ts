@@ -73,11 +73,28 @@ test("[OTA-42] of two hints at once the second waits for the first, a third take
 test("[OTA-42] an update that does not get on makes way for the target that was pointed at last", async (t) => {
   const stuck = play(IDLE, pointed("os/a.json"), pointed("os/b.json"), ended("again", 1));
   t.same(stuck.effects, [
-    { do: "give-up", target: "os/a.json" },
+    { do: "give-up", target: "os/a.json", instead: "os/b.json" },
     { do: "run", job: { kind: "update", target: "os/b.json" } },
   ]);
   const backedOff = play(IDLE, pointed("os/a.json"), ended("again", 1), pointed("os/b.json", 2));
-  t.same(jobs(backedOff.effects), [{ kind: "update", target: "os/b.json" }]);
+  t.same(backedOff.effects, stuck.effects);
+});
+
+test("[OTA-42] that a target waits is said, and that none does any more; not more often than anything is begun", async (t) => {
+  const first = play(IDLE, pointed("os/a.json"));
+  const waiting = play(first.state, pointed("os/b.json"));
+  t.same(waiting.effects, [{ do: "waits", target: "os/b.json" }]);
+  t.same(play(waiting.state, pointed("os/b.json")).effects, [], "once");
+  t.same(play(waiting.state, pointed("os/a.json")).effects, [{ do: "waits", target: undefined }]);
+  let { state } = first;
+  let said = 0;
+  for (let n = 0; n < 100; n++) {
+    const step = play(state, pointed(`os/${n}.json`));
+    said += step.effects.length;
+    state = step.state;
+  }
+  t.equal(said, BEGINNINGS_BURST_MAX - 1);
+  t.equal(state.next, "os/99.json", "it waits all the same");
 });
 
 test("between two stretches of a long update a look is not forgotten", async (t) => {

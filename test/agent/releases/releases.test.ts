@@ -1,18 +1,21 @@
 // Between a real HTTPS repository with really signed metadata and a warden behind its real protocol that wants files.
 import { mkdtempSync, rmSync } from "node:fs";
-import { rename, rm, truncate, writeFile } from "node:fs/promises";
+import { readdir, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
+import type { Follower } from "../../../agent/releases/follow.ts";
+import { type GivenUp, giveUp } from "../../../agent/releases/give-up.ts";
 import { runErrand } from "../../../agent/releases/errand.ts";
 import { WANTED_BYTES_MAX, WANTS_MAX } from "../../../agent/releases/limits.ts";
-import { Fault } from "../../../hal/fault.ts";
+import { assert, Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { Repository } from "../../../ota/fetch/index.ts";
-import type { Wanted } from "../../../warden/protocol/format.ts";
+import type { UpdateStatus, Wanted } from "../../../warden/protocol/format.ts";
 import { needs } from "../../lab/needs.ts";
 import { makePki, type Pki } from "../../lab/pki.ts";
 import { eventually } from "../../lab/process.ts";
 import { type LabReleases, labReleases } from "../../lab/releases.ts";
+import { clientOf, serveVerbs } from "../../lab/warden-socket.ts";
 import { labCustom, labKey, signed } from "../../lab/repository.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-releases-"));
@@ -29,6 +32,7 @@ const lastPhase = (releases: LabReleases): unknown => {
   const last = phases(releases).at(-1);
   return typeof last === "object" && last !== null && "phase" in last ? last.phase : undefined;
 };
+const isLike = (report: unknown, text: string): boolean => JSON.stringify(report ?? {}).includes(text);
 const until = (what: string, holds: () => boolean): Promise<boolean> =>
   eventually(what, async () => holds() || undefined, 20_000, 5);
 
@@ -231,6 +235,152 @@ test(
     t.match(lab.notes, [{ event: "input.refused", result: "refused", detail: { channel: "update", code: "update.refused" } }]);
   },
 );
+
+/** The first file below `at`. */
+async function someFile(at: string): Promise<string> {
+  const [entry] = await readdir(at, { withFileTypes: true });
+  assert(entry !== undefined, `"${at}" has a file`);
+  return entry.isDirectory() ? someFile(join(at, entry.name)) : join(at, entry.name);
+}
+
+test(
+  "[OTA-41] a release with a chunk that stays tampered is given up within moments, in words that the warden tells; another one is taken up after it",
+  { skip: lacking },
+  async (t) => {
+    const lab = await labReleases(t, pkiOfAll());
+    await lab.release("gateway-3", 3);
+    lab.lab.publish("os");
+    await lab.publish();
+    await writeFile(await someFile(join(lab.directory, "chunks")), "no chunk");
+    const releases = lab.start();
+    releases.pointed("os/gateway-3.json");
+    await until("that it is told", () => lastPhase(lab) === "failed");
+    t.match(phases(lab).at(-1), {
+      release: { target: "os/gateway-3.json" },
+      detail: /^the agent gave up: chunk\.tampered: /u,
+    });
+    t.equal(lab.warden.asked.filter((verb) => verb === "update.abandon").length, 1);
+    t.same(releases.troubles(), [], "nothing is tried any more");
+    const image = await lab.release("gateway-2", 2);
+    lab.lab.publish("os");
+    await lab.publish();
+    lab.warden.written.clear();
+    releases.pointed("os/gateway-2.json");
+    await until("the older one written", () => lab.warden.says.update.phase === "written");
+    t.same(Buffer.concat(lab.warden.written.get("root") ?? []), image.root);
+  },
+);
+
+test(
+  "[OTA-41] [OTA-42] a release without its chunks makes way for the target that waits, and the hub hears of both",
+  { skip: lacking },
+  async (t) => {
+    const lab = await labReleases(t, pkiOfAll());
+    await lab.release("gateway-3", 3);
+    await rm(join(lab.directory, "chunks"), { recursive: true });
+    await lab.release("gateway-2", 2);
+    lab.lab.publish("os");
+    await lab.publish();
+    const gate = Promise.withResolvers<void>();
+    let isAtChunks = false;
+    const releases = lab.start({
+      repository: () => {
+        const inner = lab.places.repository();
+        return {
+          close: () => inner.close(),
+          get: async (path, bytesMax, signal) => {
+            isAtChunks ||= path.startsWith("chunks/");
+            if (isAtChunks) await gate.promise;
+            return inner.get(path, bytesMax, signal);
+          },
+        };
+      },
+    });
+    releases.pointed("os/gateway-3.json");
+    await until("the first is at its chunks", () => isAtChunks);
+    releases.pointed("os/gateway-2.json");
+    const waiting = { phase: "verified", release: { target: "os/gateway-3.json" }, detail: /^os\/gateway-2\.json waits until/u };
+    await until("that it waits", () => isLike(phases(lab).at(-1), "os/gateway-2.json waits"));
+    t.match(phases(lab).at(-1), waiting);
+    gate.resolve();
+    await until("the second written", () => lab.warden.says.update.phase === "written");
+    await until("that it is told", () => lastPhase(lab) === "written");
+    const failed = { phase: "failed", release: { target: "os/gateway-3.json" }, detail: /the agent gave up: chunk\.missing/u };
+    t.match(
+      phases(lab).filter((each) => isLike(each, '"failed"')),
+      [failed],
+    );
+    t.notMatch(JSON.stringify(phases(lab).at(-1)), /waits/u);
+
+    releases.pointed("os/gateway-3.json");
+    await until("that it is refused", () => isLike(phases(lab).at(-1), "update.busy"));
+    t.match(phases(lab).at(-1), {
+      phase: "written",
+      release: { target: "os/gateway-2.json" },
+      detail: /^os\/gateway-3\.json: update\.busy: /u,
+    });
+  },
+);
+
+test(
+  "[OTA-41] what the warden has ended, an operator having said so, is not begun again by the agent, only by another hint",
+  { skip: lacking },
+  async (t) => {
+    const lab = await labReleases(t, pkiOfAll());
+    await lab.release("gateway-2", 2);
+    lab.lab.publish("os");
+    await lab.publish();
+    const chunks = join(lab.directory, "chunks");
+    await rename(chunks, join(lab.directory, "away"));
+    const releases = lab.start();
+    releases.pointed("os/gateway-2.json");
+    await until("a chunk that is missing", () => releases.troubles().some(({ code }) => code === "chunk.missing"));
+    const { expects: _, ...rest } = lab.warden.says.update;
+    lab.warden.says.update = { ...rest, phase: "failed", detail: "cancelled by olga" };
+    await rename(join(lab.directory, "away"), chunks);
+    await until("that nothing is tried any more", () => releases.troubles().length === 0);
+    await until("that it is told", () => lastPhase(lab) === "failed");
+    t.match(phases(lab).at(-1), { phase: "failed", detail: "cancelled by olga" });
+    t.equal(lab.warden.says.update.phase, "failed", "it stays so");
+    releases.pointed("os/gateway-2.json");
+    await until("the update written", () => lab.warden.says.update.phase === "written");
+    t.notOk(lab.warden.asked.includes("update.abandon"));
+  },
+);
+
+test("[OTA-41] where the line is the matter, nothing is ended: the next connection goes on with it", async (t) => {
+  const release = { target: "os/a.json", counter: 2, digest: "ab".repeat(32) };
+  const given = async (phase: UpdateStatus["phase"], code: FaultCode, change: Partial<GivenUp> = {}): Promise<string[]> => {
+    const said: string[] = [];
+    const update: UpdateStatus = phase === "idle" ? { phase } : { phase, release };
+    const served = await serveVerbs({
+      "update.read": async () => update,
+      "update.abandon": async ({ message }) => (said.push(`abandon ${message}`), update),
+    });
+    const warden = clientOf(served.path);
+    const follower: Follower = {
+      poke: () => void said.push("poke"),
+      remark: (kind) => void said.push(kind),
+      tellFailed: async (target) => void said.push(`failed ${target}`),
+      trouble: () => undefined,
+      done: Promise.resolve(),
+    };
+    const fault = new Fault(code, "words");
+    await giveUp({ warden, follower }, { target: "os/a.json", instead: undefined, fault, ...change });
+    warden.close();
+    await served.remove();
+    return said;
+  };
+  for (const code of ["fetch.unreachable", "fetch.timeout", "tls.hub-untrusted", "trust.expired", "file.no-space"] as const)
+    t.same(await given("verified", code), ["line"], code);
+  for (const code of ["chunk.missing", "chunk.tampered", "index.invalid", "fetch.refused", "update.aborted"] as const)
+    t.same(await given("fetching", code, { target: undefined }), ["abandon words", "poke"], code);
+  t.same(await given("verified", "chunk.missing", { target: undefined, instead: "os/a.json" }), [], "the same one, by its name");
+  t.same(await given("trying", "update.busy", { target: "os/b.json" }), ["hint"]);
+  t.same(await given("idle", "update.refused", { target: "os/b.json" }), ["failed os/b.json"]);
+  t.same(await given("failed", "chunk.missing"), [], "ended meanwhile: the warden tells");
+  t.same(await given("failed", "update.refused"), ["failed os/a.json"], "not taken up this time");
+});
 
 test(
   "an agent that is stopped in the middle of an update goes on where the warden is, though that restarted too",
