@@ -27,13 +27,14 @@ export function trialWatch(
   const judge = async (): Promise<void> => {
     const { phase } = engine().state();
     if (phase.at !== "trying" || !isOn()) return;
-    for (const result of changed(phase.trial.health, health)) await engine().told({ kind: "health", result });
+    for (const result of changed(phase.trial.health, health)) if (isOn()) await engine().told({ kind: "health", result });
   };
   const watch = async (): Promise<void> => {
     while (isOn()) {
       await judge(); // first: the reason of a roll-back is to say what had passed
       try {
-        await engine().told({ kind: "tick", uptimeMs: await uptimeMs() });
+        const now = await uptimeMs();
+        if (isOn()) await engine().told({ kind: "tick", uptimeMs: now });
       } catch (error) {
         report(asFault(error, "assert.broken", "read the uptime"));
       }
