@@ -173,7 +173,8 @@ function ordersOf(
     clock,
     clockTrusted,
     roster: () => targets.roster(),
-    planHash: (verb: OrderVerb) => (verb === "update.approve" ? updates.awaits() : undefined),
+    planHash: (verb: OrderVerb) =>
+      verb === "update.approve" ? updates.awaits() : verb === "update.revert" ? updates.revertible() : undefined,
     executors: {
       "system.reboot": ({ by }) => updates.reboot(`ordered by ${by}`),
       "update.approve": (order) => updates.approve(order),

@@ -21,6 +21,7 @@ export function unusable(fault: Fault, { floors, power, note }: UpdatePorts, { i
     settle: async () => undefined,
     awaits: () => undefined,
     approve: refuse,
+    revertible: () => undefined,
     revert: refuse,
     reboot: async (reason) => {
       await note({ event: "system.rebooting", result: "ok", detail: { reason } });

@@ -34,7 +34,9 @@ export interface Updates {
   awaits(): string | undefined;
   /** [OTA-41] @throws Fault `update.not-waiting` when this is not what waits for an order. */
   approve(order: Ordered): Promise<void>;
-  /** Ends what is under way and is not committed. @throws Fault `update.not-waiting` when nothing is. */
+  /** What an order `update.revert` has to be over: one for this release is not to stop the next. Undefined when nothing could be reverted. */
+  revertible(): string | undefined;
+  /** Ends what is under way and is not committed. @throws Fault `update.not-waiting` when nothing is, or another release than the order's. */
   revert(order: Ordered): Promise<void>;
   /** Records the reason, then asks for an orderly reboot. @throws Fault `power.failed`. */
   reboot(reason: string): Promise<void>;
@@ -105,6 +107,11 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
     const release = waiting();
     return release === undefined ? undefined : planHashOf(release);
   };
+  const revertible = (): string | undefined => {
+    const { phase } = engine.state();
+    const isRevertible = phase.at === "fetching" || phase.at === "verified" || phase.at === "written" || phase.at === "trying";
+    return isRevertible ? planHashOf(phase.release) : undefined;
+  };
   const status = (): UpdateStatus =>
     statusOf(engine.state(), {
       version: settings.image?.version,
@@ -156,10 +163,16 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
       if (release === asked) asked = undefined;
       await goOn();
     },
-    revert: async ({ by }) => {
-      const { at } = engine.state().phase;
-      if (at !== "fetching" && at !== "verified" && at !== "written" && at !== "trying")
-        throw new Fault("update.not-waiting", `revert an update: none is under way that could be, it is ${at}`);
+    revertible,
+    revert: async ({ planHash, by }) => {
+      const current = revertible();
+      if (current === undefined)
+        throw new Fault(
+          "update.not-waiting",
+          `revert an update: none is under way that could be, it is ${engine.state().phase.at}`,
+        );
+      if (planHash !== undefined && planHash !== current)
+        throw new Fault("update.not-waiting", `revert ${planHash}: ${current} is under way`);
       await engine.tell({ kind: "revert", by });
       await writing.abort();
     },
