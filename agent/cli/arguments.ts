@@ -101,6 +101,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
 
 const ORDERED: Readonly<Record<string, OrderedOperation>> = {
   "update approve": "update.approve",
+  "update revert": "update.revert",
   "lockdown confirm": "lockdown.confirm",
   "lockdown revert": "lockdown.revert",
   reboot: "system.reboot",

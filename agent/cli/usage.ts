@@ -7,8 +7,8 @@ export const DEFAULT_SOCKET = "/run/sallyport-agent/root.sock";
 export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] audit tail [-n N]
        sallyport [--socket PATH] [--json] update status | lockdown show | lockdown plan FILE
-       sallyport [--socket PATH] [--json] update approve | lockdown confirm | lockdown revert | reboot
-                 [--challenge CHALLENGE --answer ANSWER]
+       sallyport [--socket PATH] [--json] update approve | update revert | reboot |
+                 lockdown confirm | lockdown revert [--challenge CHALLENGE --answer ANSWER]
        sallyport [--socket PATH] [--json] order nonce VERB
        sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]... [--epoch N]
        sallyport --help | --version
@@ -19,6 +19,7 @@ Asks the agent of this machine, or looks at an audit log by itself.
   audit tail        the newest records of the audit trail, 10 unless -n says otherwise
   update status     how far an update is
   update approve    let a written release be tried, or one that was rolled back be taken again *
+  update revert     stop an update that is under way; a system on trial is left, by a reboot *
   lockdown show     what is open, what is plugged in and what became of it
   lockdown plan     what the policy in FILE would do here; nothing is changed, 1 if it would be refused
   lockdown confirm  keep the policy that is on trial *

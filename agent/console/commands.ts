@@ -35,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   },
   { words: "update", help: "how far an update is", does: { kind: "ask", operation: "update.status", show: "text" } },
   { words: "update approve", help: "let it be tried: needs an order", does: { kind: "order", operation: "update.approve" } },
+  { words: "update revert", help: "stop it, or go back: needs an order", does: { kind: "order", operation: "update.revert" } },
   {
     words: "lockdown",
     help: "what is open, what is plugged in",

@@ -16,6 +16,7 @@ export function resultText(deed: Extract<Deed, { operation: OperationName }>, re
       return renderTail(checked("audit.tail"), SCREEN_COLUMNS_MAX);
     case "update.status":
     case "update.approve":
+    case "update.revert":
       return renderUpdate(checked("update.status"));
     case "lockdown.show":
     case "lockdown.confirm":

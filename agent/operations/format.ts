@@ -69,6 +69,7 @@ export const carriedVerbSchema = v.picklist([
   "lockdown.revert",
   "system.reboot",
   "update.approve",
+  "update.revert",
 ] as const satisfies readonly OrderVerb[]);
 /** Who may bring an order: nobody gains anything by it. */
 const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly Role[];
@@ -97,6 +98,8 @@ export const OPERATIONS = {
   },
   /** Lets a written release be tried, or one that was rolled back be taken again. What counts is who signed the order: whoever asks only carries it. [OPS-7] */
   "update.approve": { args: orderArgs, result: updateStatusSchema, roles: CARRIERS, changes: true },
+  /** Stops the update that is under way and not committed yet; a system under trial is left. [OPS-7] */
+  "update.revert": { args: orderArgs, result: updateStatusSchema, roles: CARRIERS, changes: true },
   "lockdown.show": {
     args: v.strictObject({}),
     result: lockdownShownSchema,

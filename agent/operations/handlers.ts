@@ -32,6 +32,10 @@ export function createHandlers(ports: HandlerPorts): Handlers {
       await submit("update.approve", order);
       return await warden.call("update.read", {});
     },
+    "update.revert": async ({ order }) => {
+      await submit("update.revert", order);
+      return await warden.call("update.read", {});
+    },
     "lockdown.show": () => warden.call("lockdown.read", {}),
     "lockdown.plan": ({ policy }) => warden.call("lockdown.preview", { policy }),
     "lockdown.confirm": async ({ order }) => {

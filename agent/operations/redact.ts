@@ -17,6 +17,7 @@ export const REDACTORS: Redactors = {
   "audit.tail": (tail) => tail,
   "update.status": (status) => status,
   "update.approve": (status) => status,
+  "update.revert": (status) => status,
   "lockdown.show": (shown) => shown,
   "lockdown.plan": (preview) => preview,
   "lockdown.confirm": (shown) => shown,

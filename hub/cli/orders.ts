@@ -14,7 +14,7 @@ import { askDevice, awaited, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION, ...KEY_OPTION, ...WAIT_OPTION, reason: { type: "string" } } as const;
 
 /** Verbs that an operation of the same name takes an order for. */
-const verbSchema = v.picklist(["system.reboot", "update.approve", "lockdown.confirm", "lockdown.revert"]);
+const verbSchema = v.picklist(["system.reboot", "update.approve", "update.revert", "lockdown.confirm", "lockdown.revert"]);
 type Verb = v.InferOutput<typeof verbSchema>;
 
 export const order: Command = {

@@ -47,6 +47,7 @@ export const HANDLERS: Handlers = {
   }),
   "update.status": async () => ({ phase: "idle" }),
   "update.approve": unexpected("update.approve"),
+  "update.revert": unexpected("update.revert"),
   "lockdown.show": async () => ({ state: { at: "base" }, open: [], usb: [] }),
   "lockdown.plan": unexpected("lockdown.plan"),
   "lockdown.confirm": unexpected("lockdown.confirm"),

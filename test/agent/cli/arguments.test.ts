@@ -39,7 +39,7 @@ test("[OPS-7] what needs an order names it by its verb, with the answer that was
     json: false,
     answered: undefined,
   });
-  t.match(parse("update approve"), { operation: "update.approve" });
+  t.match([parse("update approve"), parse("update revert")], [{ operation: "update.approve" }, { operation: "update.revert" }]);
   t.match(parse("lockdown confirm --json"), { operation: "lockdown.confirm", json: true });
   t.match(parse(`lockdown revert --challenge sp1/lockdown.revert/gw-0042/${NONCE} --answer a.b.c`), {
     operation: "lockdown.revert",

@@ -138,7 +138,7 @@ function agentWith(result: Record<string, unknown>, planHash?: string) {
 }
 const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key FILE\n/u.exec(text)?.[1] ?? "";
 
-test("[OPS-7] what needs an order shows the challenge, reads its answer, and carries the order: all four", async (t) => {
+test("[OPS-7] what needs an order shows the challenge, reads its answer, and carries the order: all five", async (t) => {
   const shown = { state: { at: "confirmed", counter: 8 }, open: ["tcp 22"], usb: [] };
   const cases: readonly [string, Record<string, unknown>, string, RegExp][] = [
     ["reboot", { rebooting: true }, "system.reboot", /^This device starts anew now\.\n$/u],
@@ -147,6 +147,12 @@ test("[OPS-7] what needs an order shows the challenge, reads its answer, and car
       { phase: "trying", version: "1.2.0", running: "a" },
       "update.approve",
       /^update  1\.2\.0 runs from slot a, TRYING/u,
+    ],
+    [
+      "update revert",
+      { phase: "failed", version: "1.2.0", running: "a", detail: "cancelled by alice" },
+      "update.revert",
+      /FAILED\n +cancelled by alice\n/u,
     ],
     [
       "lockdown confirm",

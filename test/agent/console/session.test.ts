@@ -104,6 +104,7 @@ test("[CON-3] [OPS-5] what takes a login is denied to a guest by the operations,
     ["lockdown", "lockdown.show"],
     ["reboot", "system.reboot"],
     ["lockdown  revert", "lockdown.revert"],
+    ["update revert", "update.revert"],
   ] as const) {
     const { screen, asked } = await type([`${line}\r`]);
     t.match(screen, `operation.denied: "console" with role guest may not ask for "${operation}"`);

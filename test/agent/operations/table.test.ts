@@ -51,6 +51,7 @@ test("[OPS-4] the whole table, pinned: a new operation or a wider right shows up
     "audit.tail reads: technician maintainer security-admin auditor owner",
     "update.status reads: viewer technician maintainer security-admin auditor owner",
     "update.approve changes: viewer technician maintainer security-admin owner",
+    "update.revert changes: viewer technician maintainer security-admin owner",
     "lockdown.show reads: viewer technician maintainer security-admin auditor owner",
     "lockdown.plan reads: technician maintainer security-admin owner",
     "lockdown.confirm changes: viewer technician maintainer security-admin owner",
