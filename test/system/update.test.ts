@@ -1,13 +1,15 @@
 // Releases on their whole way: cut and signed at a desk, pointed at by a hub, brought by the agent, judged and written by the warden's side, booted by a launcher.
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
+import { OPERATIONS } from "../../agent/operations/format.ts";
 import type { SlotName } from "../../hal/slots/format.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { updateStatusSchema, type UpdateStatus } from "../../warden/protocol/format.ts";
 import { connectedMachine, type Machine } from "../lab/machine.ts";
 import { needs } from "../lab/needs.ts";
+import { makePerson, rosterOf } from "../lab/people.ts";
 import { eventually } from "../lab/process.ts";
 import { systemKernel, systemRoot } from "../lab/system-image.ts";
 
@@ -80,5 +82,33 @@ test(
     await refused(tampered.target);
     t.equal(await slotDigest(machine, "a"), before, "not one byte of the slot was touched");
     t.equal(launcher.boots.length, 6);
+  },
+);
+
+test(
+  "[OPS-7] [OPS-9] [OTA-41] an update whose chunks are gone is stopped by an operator's order from the hub, and not begun again",
+  { skip },
+  async (t) => {
+    const machine = await connectedMachine(t);
+    const { rig, launcher, id, told } = machine;
+    const [olga, tom] = [await makePerson(rig.directory, "olga"), await makePerson(rig.directory, "tom")];
+    const roster = rosterOf({ person: olga, roles: ["maintainer"] }, { person: tom, roles: ["technician"] });
+    await rig.release.target("operators/roster.json", roster);
+    const gone = await rig.release.image({ version: "2.0.0", counter: 2, bytes: BYTES });
+    await machine.publish();
+    await rm(join(rig.hubState, "repository/chunks"), { recursive: true });
+    await told("the roster is taken", ({ event }) => event === "roster.accepted");
+    await rig.hubCommand("update", "start", id, gone.target);
+    const lacksChunks = (troubles: readonly string[]): boolean => troubles.some((trouble) => trouble.includes("chunk.missing"));
+    await machine.statusWhen("chunks are missing", ({ troubles }) => lacksChunks(troubles));
+    await t.rejects(rig.hubCommand("order", id, "update.revert", "--key", tom.keyFile), "a technician may not");
+    await rig.hubCommand("order", id, "update.revert", "--key", olga.keyFile);
+    t.match(await updateWhen(machine, "failed"), { detail: /cancelled by olga/, release: { target: gone.target } });
+    t.match((await told("it is recorded", ({ event }) => event === "update.failed")).detail?.["reason"], /olga/);
+    await machine.statusWhen("nothing is tried any more", ({ troubles }) => !lacksChunks(troubles));
+    t.match(await updateWhen(machine, "failed"), { detail: /cancelled by olga/ });
+    const { records } = await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: 100 });
+    t.equal(records.filter(({ event }) => event === "update.begun").length, 1);
+    t.equal(launcher.boots.length, 1);
   },
 );
