@@ -1,10 +1,12 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 not done, 2 typed wrong.
+import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
 import { type Added, addTarget, type Said } from "./add.ts";
-import { type AddedImage, addImage, checkManifest, type PartFiles } from "./image.ts";
+import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { initialise } from "./init.ts";
+import { checkPayload } from "./payload.ts";
 import { publish } from "./publish.ts";
 import { signChanges } from "./sign.ts";
 
@@ -83,7 +85,9 @@ const COMMANDS: readonly Command[] = [
       const signed = await signChanges(dir, options.get("role") ?? [], nowMs);
       const lines = signed.map(({ role, version, expires }) => `${role} ${version}, until ${expires}`);
       const next =
-        signed.length === 0 ? "nothing changed; --role timestamp renews the dates" : `next: sallyport-release publish ${dir} TO`;
+        signed.length === 0
+          ? "nothing changed; --role timestamp renews the dates"
+          : `next: take ${join(dir, "repository")} to the hub, without the keys: sallyport-hub release publish repository`;
       return { value: { signed }, text: [...lines, next].join("\n") };
     },
   },
@@ -164,7 +168,7 @@ async function addedBy(dir: string, target: string, file: string | undefined, op
   if ((file === undefined) === (parts.size === 0))
     throw new Fault("usage.invalid", "add takes a FILE, or for a release its images: --part root=IMAGE --part kernel=IMAGE");
   if (file === undefined) return await addImage(dir, target, parts, said);
-  if (target.startsWith("os/")) await checkManifest(target, file);
+  await checkPayload(target, file);
   return await addTarget(dir, target, file, said);
 }
 

@@ -9,7 +9,7 @@ import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
 import { type Added, addTarget, type Said } from "./add.ts";
 import { type Chunked, chunkImage } from "./chunks.ts";
-import { copyWhole, digestOf, readWhole } from "./files.ts";
+import { copyWhole, digestOf } from "./files.ts";
 import { layoutOf } from "./layout.ts";
 import { readRepository } from "./repository.ts";
 
@@ -58,22 +58,15 @@ async function cutPart(published: string, part: SlotPart, image: string, index: 
   return { made: { part, ...made }, named };
 }
 
-/** @throws Fault `usage.invalid` for a file that is no manifest: an image, most likely. One that is not there is {@link addTarget}'s to miss. */
-export async function checkManifest(target: string, file: string): Promise<void> {
-  const digest = await digestOf(file);
-  if (digest === undefined) return;
-  const bytes = digest.length > MANIFEST_BYTES_MAX ? undefined : await readWhole(file, MANIFEST_BYTES_MAX);
-  if (bytes === undefined || manifestOf(bytes) === undefined)
-    throw new Fault(
-      "usage.invalid",
-      `target "${target}": "${file}" is no manifest of parts, and devices take nothing else; for images: --part root=IMAGE --part kernel=IMAGE`,
-    );
+/** @throws Fault `schema.invalid`, `json.invalid` for bytes that no device would take for a release. */
+export function parseManifest(bytes: Uint8Array): OsManifest {
+  return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest"), "manifest");
 }
 
-/** @returns undefined for bytes that no device would take for a release. */
+/** @returns undefined where {@link parseManifest} would throw. */
 export function manifestOf(bytes: Uint8Array): OsManifest | undefined {
   try {
-    return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest"), "manifest");
+    return parseManifest(bytes);
   } catch (error) {
     if (error instanceof Fault) return undefined;
     throw error;

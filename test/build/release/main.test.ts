@@ -75,7 +75,10 @@ test("[OTA-14] [OTA-30] from nothing to a published release by the program itsel
 
   const signed = await release("sign", dir);
   t.equal(signed.code, 0, signed.err);
-  t.match(signed.out, /^os 2, until .*\nsnapshot 2, .*\ntimestamp 2, .*\nnext: sallyport-release publish/u);
+  t.match(
+    signed.out,
+    /^os 2, until .*\nsnapshot 2, .*\ntimestamp 2, .*\nnext: take .*release\/repository to the hub, without the keys: sallyport-hub release publish repository/u,
+  );
   t.match((await release("sign", dir)).out, /nothing changed/u);
 
   const published = await release("publish", dir, to, "--json");
@@ -92,6 +95,9 @@ test("[OTA-14] what is typed wrong ends with 2 and says what to type, what canno
   const directory = await temporaryDirectory(t);
   const dir = join(directory, "release");
   mkdirSync(dir);
+  const [unread, large] = [join(directory, "unread.json"), join(directory, "large.img")];
+  writeFileSync(unread, '{"v":1}');
+  writeFileSync(large, new Uint8Array(20_000));
   for (const [args, code, message] of [
     [[], 2, /no command given[\s\S]*init DIR/u],
     [["bake", dir], 2, /no command "bake"/u],
@@ -108,6 +114,9 @@ test("[OTA-14] what is typed wrong ends with 2 and says what to type, what canno
     [["add", dir, "app/a", "--part", "root=/x", "--hardware", "any"], 2, /only targets of role os are made of parts/u],
     [["add", dir, "os/a", "--part", "root=/x", "--hardware", "any"], 1, /release\.not-initialised/u],
     [["add", dir, "os/a", MAIN, "--hardware", "any"], 2, /is no manifest of parts.*--part root=IMAGE/u],
+    [["add", dir, "policy/a", unread, "--hardware", "any"], 2, /is no policy that a device takes: .*mode: .*confirmKeys: /su],
+    [["add", dir, "operators/a", unread, "--hardware", "any"], 2, /is no roster that a device takes: .*operators: /su],
+    [["add", dir, "os/a", large, "--hardware", "any"], 2, /has 20000 bytes, a manifest of parts at most 16384; for images/u],
     [["sign", dir], 1, /release\.not-initialised: .*sallyport-release init DIR/u],
     [["publish", dir, directory], 1, /release\.not-initialised/u],
   ] as const) {
