@@ -2,7 +2,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
 import { Fault } from "../../hal/fault.ts";
 import {
@@ -21,8 +20,9 @@ import { type Board, buildBoard } from "./board.ts";
 import { anchorsFile, makeSigner, type Signer } from "./hub-voice.ts";
 import { type RunningProgram, startProgram } from "./process.ts";
 import { clientOf } from "./warden-socket.ts";
+import { programFile } from "./programs.ts";
 
-export const WARDEN_MAIN = fileURLToPath(new URL("../../warden/main.ts", import.meta.url));
+export const WARDEN_MAIN = programFile("sallyport-warden");
 
 export interface LabWarden {
   readonly board: Board;

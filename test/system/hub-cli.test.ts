@@ -1,15 +1,15 @@
 // The hub's command line as the handbook writes it: without --state, and in words when something is typed wrong.
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { test, type Test } from "tap";
 import { labDevice, simpleEnrol } from "../lab/hub.ts";
 import { startProgram } from "../lab/process.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
 import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { programFile } from "../lab/programs.ts";
 
-const MAIN = fileURLToPath(new URL("../../hub/main.ts", import.meta.url));
+const MAIN = programFile("sallyport-hub");
 const PORTS = ["--listen", "127.0.0.1", "--est-port", "0", "--mqtt-port", "0", "--json"] as const;
 const readySchema = v.object({ event: v.literal("ready"), anchors: hubAnchorsSchema });
 

@@ -2,13 +2,13 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { needs } from "../lab/needs.ts";
 import { eventually, startProgram } from "../lab/process.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
+import { programFile } from "../lab/programs.ts";
 
-const MAIN = fileURLToPath(new URL("../../hub/main.ts", import.meta.url));
+const MAIN = programFile("sallyport-hub");
 
 interface Outcome {
   readonly code: number | null;

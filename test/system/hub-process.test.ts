@@ -1,7 +1,6 @@
 // The hub as a process: one owner for its state, decisions of the command line while it serves, a clean end, and a start after a kill.
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { test } from "tap";
 import { openStore } from "../../hub/store/index.ts";
@@ -9,8 +8,9 @@ import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
 import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage, simpleEnrol } from "../lab/hub.ts";
 import { eventually, startProgram } from "../lab/process.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
+import { programFile } from "../lab/programs.ts";
 
-const MAIN = fileURLToPath(new URL("../../hub/main.ts", import.meta.url));
+const MAIN = programFile("sallyport-hub");
 const readySchema = v.object({ event: v.literal("ready"), anchors: hubAnchorsSchema });
 
 type Teardown = Parameters<typeof connect>[0] & Parameters<typeof temporaryDirectory>[0];

@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { serveLocalSocket } from "../../../agent/local/index.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
@@ -12,8 +11,9 @@ import { operator, orderDesk } from "../../lab/order-desk.ts";
 import { startProgram } from "../../lab/process.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
 import { smallTrail } from "../../lab/trail.ts";
+import { programFile } from "../../lab/programs.ts";
 
-const MAIN = fileURLToPath(new URL("../../../agent/cli/main.ts", import.meta.url));
+const MAIN = programFile("sallyport");
 const NOBODY = 65_534;
 
 async function sallyport(args: readonly string[], uid?: number) {

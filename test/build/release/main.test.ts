@@ -7,8 +7,9 @@ import { promisify } from "node:util";
 import { test } from "tap";
 import { temporaryDirectory } from "../../lab/temporary.ts";
 import { environment } from "../../lab/process.ts";
+import { programFile } from "../../lab/programs.ts";
 
-const MAIN = fileURLToPath(new URL("../../../build/release/main.ts", import.meta.url));
+const MAIN = programFile("sallyport-release");
 const BIN = fileURLToPath(new URL("../../../node_modules/.bin", import.meta.url));
 
 async function release(

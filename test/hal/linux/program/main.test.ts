@@ -1,11 +1,11 @@
 // Both programs of a device as a person or systemd starts them: the same words, the same faults, the same exit codes.
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { test, type Test } from "tap";
 import { anchorsFile, makeSigner } from "../../../lab/hub-voice.ts";
 import { startProgram } from "../../../lab/process.ts";
 import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { programFile } from "../../../lab/programs.ts";
 
 const PROGRAMS = ["agent", "warden"] as const;
 type Name = (typeof PROGRAMS)[number];
@@ -15,8 +15,7 @@ interface Outcome {
 }
 
 async function run(t: Test, name: Name, ...args: readonly string[]): Promise<Outcome> {
-  const main = fileURLToPath(new URL(`../../../../${name}/main.ts`, import.meta.url));
-  const program = startProgram({ name, command: process.execPath, args: [main, ...args] });
+  const program = startProgram({ name, command: process.execPath, args: [programFile(`sallyport-${name}`), ...args] });
   t.teardown(() => program.stop("SIGKILL"));
   const { code } = await program.ended;
   return { code, text: program.lines.join("\n") };

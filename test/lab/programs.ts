@@ -1,0 +1,18 @@
+// Where a program of ours lies, for tests that start it.
+import { join } from "node:path";
+import { PROJECT } from "./sources.ts";
+
+const ENTRIES = {
+  "sallyport-agent": "agent/main.ts",
+  "sallyport-warden": "warden/main.ts",
+  "sallyport-hub": "hub/main.ts",
+  "sallyport-release": "build/release/main.ts",
+  sallyport: "agent/cli/main.ts",
+} as const;
+
+/** As it is shipped where the runner has just built it, else from its source: a bundle that somebody built some time ago would test what was. */
+export function programFile(name: keyof typeof ENTRIES): string {
+  return process.env["SALLYPORT_TEST_BUNDLES"] === "fresh"
+    ? join(PROJECT, "dist", name, "main.js")
+    : join(PROJECT, ENTRIES[name]);
+}
