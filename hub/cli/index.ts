@@ -68,6 +68,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
 function unknown([word, next]: readonly string[]): string {
   const all = "sallyport-hub --help has all of them";
   if (word === undefined) return `no command given; ${all}`;
+  if (word.startsWith("-")) return `"${word}" comes before the command; options come after it; ${all}`;
   const near = COMMANDS.filter(({ name }) => name.split(" ")[0] === word).map(({ name }) => name);
   if (near.length > 0) return `no command "${[word, next].filter(Boolean).join(" ")}"; there are ${near.join(", ")}; ${all}`;
   return `no command "${word}"; ${all}`;

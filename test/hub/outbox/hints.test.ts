@@ -98,6 +98,7 @@ test("what is typed wrong is answered with what there is", async (t) => {
     err: [/no command "update begin"; there are update start, update status;/],
   });
   t.match(await hubCommand(undefined, "updates"), { code: 2, err: [/no command "updates"; sallyport-hub --help/] });
+  t.match(await hubCommand(undefined, "--state", "/srv/hub", "alerts"), { code: 2, err: [/"--state" comes before the command/] });
   t.match(await hubCommand(undefined), { code: 2, err: [/no command given; sallyport-hub --help/] });
   t.match(await hubCommand(undefined, "--version"), { code: 0, out: [/^sallyport-hub\/\d/] });
 });
