@@ -114,7 +114,7 @@ test("[OTA-14] what is typed wrong ends with 2 and says what to type, what canno
     [["add", dir, "os/a", "--part", "root=/x", "--part", "root=/y", "--hardware", "any"], 2, /given twice/u],
     [["add", dir, "app/a", "--part", "root=/x", "--hardware", "any"], 2, /only targets of role os are made of parts/u],
     [["add", dir, "os/a", "--part", "root=/x", "--hardware", "any"], 1, /release\.not-initialised/u],
-    [["add", dir, "os/a", MAIN, "--hardware", "any"], 2, /is no manifest of parts.*--part root=IMAGE/u],
+    [["add", dir, "os/a", import.meta.filename, "--hardware", "any"], 2, /is no manifest of parts.*--part root=IMAGE/u],
     [["add", dir, "policy/a", unread, "--hardware", "any"], 2, /is no policy that a device takes: .*mode: .*confirmKeys: /su],
     [["add", dir, "operators/a", unread, "--hardware", "any"], 2, /is no roster that a device takes: .*operators: /su],
     [["add", dir, "os/a", large, "--hardware", "any"], 2, /has 20000 bytes, a manifest of parts at most 16384; for images/u],
