@@ -3,16 +3,13 @@ import { glob, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promis
 import { basename, join } from "node:path";
 import { assert } from "../../hal/fault.ts";
 import { casyncExtract, casyncMake } from "../lab/casync.ts";
+import { INSTALLER_ENVIRONMENT, INSTALLER_OPTIONS } from "../../warden/install/index.ts";
 import { needs } from "../lab/needs.ts";
 import type { Bench, Measure } from "./bench.ts";
 import { startContender } from "./contender.ts";
 import { finding } from "./finding.ts";
 
 const MIB = 1_048_576;
-/** As the warden starts the program that installs. */
-const FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
-const ENV = { MALLOC_ARENA_MAX: "1" };
-
 interface Cost {
   readonly ms: number;
   readonly cpuMs: number;
@@ -99,8 +96,8 @@ async function installOnce(bench: Bench, { caibx, courier, board }: Places): Pro
   const installer = await startContender(bench, {
     program: "install-image",
     args: [caibx, courier, board],
-    flags: FLAGS,
-    env: ENV,
+    flags: INSTALLER_OPTIONS,
+    env: INSTALLER_ENVIRONMENT,
   });
   const { ms, cpuMs, grownBytes } = await installer.round(1);
   await installer.end();

@@ -12,15 +12,18 @@ export interface InstallerPlaces {
 }
 
 /** V8 grows its young generation with every buffer; malloc keeps what threads freed. Measured: docs/decisions/0007-casync-chunks.md. */
-const NODE_OPTIONS = ["--max-semi-space-size=1"];
-const ENVIRONMENT = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
+export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
+export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
 
 /** @param program path of the installer's main file. @returns arguments for Node, and its environment. */
 export function installerCommand(
   program: string,
   { root, slots, courier }: InstallerPlaces,
 ): { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> } {
-  return { args: [...NODE_OPTIONS, program, "--root", root, "--slots", slots, "--courier", courier], env: ENVIRONMENT };
+  return {
+    args: [...INSTALLER_OPTIONS, program, "--root", root, "--slots", slots, "--courier", courier],
+    env: INSTALLER_ENVIRONMENT,
+  };
 }
 
 /** @throws Fault `usage.invalid`. */
