@@ -1,11 +1,12 @@
 // Cuts an image into a store of chunks and writes its index. Who has made a release before adds only what changed. [OTA-30] [OTA-31]
-import { mkdir, open, type FileHandle, rename, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { open, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
-import { constants, zstdCompress } from "node:zlib";
+import { constants, zstdCompress, zstdDecompressSync } from "node:zlib";
 import { asFault, Fault } from "../../hal/fault.ts";
 import {
   CHUNK_BYTES_MAX,
+  CHUNK_FILE_BYTES_MAX,
   type ChunkRef,
   chunkId,
   chunkPath,
@@ -14,6 +15,7 @@ import {
   writeIndex,
 } from "../../ota/index/format/index.ts";
 import { CHUNK_SIZES, firstChunk } from "./chunker.ts";
+import { readWhole, writeWhole } from "./files.ts";
 
 const compress = promisify(zstdCompress);
 
@@ -41,7 +43,7 @@ export interface Chunked {
 
 /**
  * Memory: one chunk at a time, and 40 bytes of index each.
- * @throws Fault `index.invalid` for an image above {@link IMAGE_BYTES_MAX}, `index.too-large`, `file.read-failed`, `file.write-failed`.
+ * @throws Fault `index.invalid` for an image above {@link IMAGE_BYTES_MAX}, `index.too-large`, `file.read-failed`, `release.store-failed`.
  */
 export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: ImageToChunk): Promise<Chunked> {
   await using file = await openImage(image);
@@ -63,7 +65,7 @@ export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: I
     if (imageBytes > IMAGE_BYTES_MAX)
       throw new Fault("index.invalid", `chunk "${image}": it has more than ${IMAGE_BYTES_MAX} bytes`);
   }
-  await replace(index, writeIndex(refs, sizes));
+  await writeWhole(index, writeIndex(refs, sizes));
   return { imageBytes, chunks: refs.length, added, addedBytes };
 }
 
@@ -85,35 +87,27 @@ async function fill(file: FileHandle, window: Buffer, position: number): Promise
   return filled;
 }
 
-/** @returns the bytes it took, 0 when the store had it: a name says its content, so what is there is right or somebody has tampered with it. */
+/** @returns the bytes it took, 0 when the store had it. What a power cut or somebody else has left under its name is replaced. */
 async function addChunk(store: string, id: string, bytes: Uint8Array): Promise<number> {
   const path = join(store, chunkPath(id));
-  if (await exists(path)) return 0;
+  if (await holds(path, id, bytes.byteLength)) return 0;
   const encoded = await compress(bytes, {
     pledgedSrcSize: bytes.byteLength,
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_windowLog]: ZSTD_WINDOW_LOG },
   });
-  await mkdir(dirname(path), { recursive: true });
-  await replace(path, encoded);
+  await writeWhole(path, encoded);
   return encoded.byteLength;
 }
 
-async function exists(path: string): Promise<boolean> {
+async function holds(path: string, id: string, length: number): Promise<boolean> {
+  const there = await readWhole(path, CHUNK_FILE_BYTES_MAX).catch((error: unknown) => {
+    if (error instanceof Fault && error.code === "release.store-failed") return undefined; // whatever it is, writing says why it can't be
+    throw error;
+  });
+  if (there === undefined) return false;
   try {
-    return (await stat(path)).isFile();
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-    throw asFault(error, "file.read-failed", `look for "${path}"`);
-  }
-}
-
-/** Whole or not at all, for whoever serves the directory meanwhile. */
-async function replace(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.new-${process.pid}`;
-  try {
-    await writeFile(temporary, bytes);
-    await rename(temporary, path);
-  } catch (error) {
-    throw asFault(error, "file.write-failed", `write "${path}"`);
+    return chunkId(zstdDecompressSync(there, { maxOutputLength: length })) === id;
+  } catch {
+    return false; // zlib has many words for "this is no chunk"
   }
 }

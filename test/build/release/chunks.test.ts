@@ -1,5 +1,5 @@
 // Cutting images into chunks: everything is found again, and little changes where little changed.
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { CHUNK_SIZES, firstChunk } from "../../../build/release/chunker.ts";
@@ -20,6 +20,10 @@ test("[OTA-30] chunks are within their bounds and make the whole image", async (
   t.equal(made.added, (await readdir(places.store, { recursive: true })).filter((name) => name.endsWith(".cacnk")).length);
   const again = await chunkImage(places);
   t.match(again, { added: 0, addedBytes: 0, imageBytes: image.byteLength });
+  const [one = "", other = ""] = (await readdir(places.store, { recursive: true })).filter((name) => name.endsWith(".cacnk"));
+  await copyFile(join(places.store, other), join(places.store, one));
+  await truncate(join(places.store, other), 0);
+  t.match(await chunkImage(places), { added: 2 }, "a torn chunk and one with another's content are written again");
 });
 
 test("bytes put in at the front change the chunks at the front only", async (t) => {
