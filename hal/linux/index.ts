@@ -13,7 +13,7 @@ export { linuxPower, linuxUptime } from "./power/index.ts";
 export { runProgram } from "./process/index.ts";
 export { journal, reasonOf, requiredConfigFile, runMain } from "./program/index.ts";
 export { listenUnix } from "./socket/index.ts";
-export { fileBootChoice, fileSlots, type FileSlotsOptions } from "./slots/index.ts";
+export { fileBootChoice, fileSlots, type FileSlotsOptions, partitionSlots, systemdBootChoice } from "./slots/index.ts";
 export {
   activateTpmProvider,
   isStartedWith,
