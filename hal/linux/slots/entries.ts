@@ -43,9 +43,15 @@ export function entryName({ generation, slot, tries }: Omit<BootEntry, "name">):
   return `gw_${generation}_${slot}${counters}.efi`;
 }
 
-/** As the boot loader sorts those of which it has a choice: the first first. */
+/** As the boot loader sorts those of which it has a choice: the first first. Of two names that a power cut left of one file, the one that needs no try. */
 export function sorted(entries: readonly BootEntry[]): readonly BootEntry[] {
-  return entries.toSorted((one, other) => other.generation - one.generation || (one.slot < other.slot ? 1 : -1));
+  return entries.toSorted(
+    (one, other) =>
+      other.generation - one.generation ||
+      other.slot.charCodeAt(0) - one.slot.charCodeAt(0) ||
+      Number(one.tries !== undefined) - Number(other.tries !== undefined) ||
+      (other.tries?.left ?? 0) - (one.tries?.left ?? 0),
+  );
 }
 
 /** The entry that stands for a slot: the one the boot loader would take. */
