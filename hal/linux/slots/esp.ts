@@ -3,7 +3,7 @@
 // What is relied on, since FAT promises nothing. vfat_rename (Linux, fs/fat/namei_vfat.c) adds a directory entry that is empty at first, gives it the file's first
 // cluster and length with the file's inode, and takes the old entry away: three changes in memory, written back in any order. So after a rename the file is
 // synced first (fat_write_inode: its inode goes into the new entry), then the directory (fat_file_fsync: its blocks, the allocation table, a flush of the
-// device). Names are short and few, so that the directory lies in one sector, and disks write a sector whole: then the rename is one write.
+// device). Names are short and few, so that what a rename changes mostly lies in one sector, and disks write a sector whole: then the rename is one write.
 // Where that fails (a directory grown beyond a sector, a write-back in between) the renamed file may be there under both names, empty, or not at all. Hence
 //   - the name of the committed entry is not changed while there is no other: at worst the committed system boots, and the other one is written again;
 //   - nothing is renamed over a file that is there: both names may be one file, whose clusters FAT would free twice;
@@ -14,7 +14,8 @@ import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { SlotName } from "../../slots/format.ts";
 import { checkTrustedFile, errnoOf, type FileOps, linuxOps, readFault, SAFE, syncDirectory, writeFault } from "../files/index.ts";
-import { type BootEntry, committedOf, parseEntry } from "./entries.ts";
+import { provideAddon, removeAddons } from "./addons.ts";
+import { type BootEntry, committedOf, entryName, parseEntry } from "./entries.ts";
 import { ENTRIES_MAX } from "./limits.ts";
 
 /** Where systemd-boot looks for unified kernel images. */
@@ -26,7 +27,7 @@ export interface KernelImages {
   /** The kernel of `slot` that was written and not tried yet: its name, if there is one. It is nothing the boot loader looks at. */
   written(slot: SlotName): Promise<string | undefined>;
   /** Durable when it resolves. `to` must not be there. @throws Fault `file.*`. */
-  rename(from: string, to: string): Promise<void>;
+  rename(from: string, to: Omit<BootEntry, "name">): Promise<void>;
   /**
    * Takes from a slot that is to be written what could boot it: the kernel that fits what the slot held so far. Durable when it resolves.
    * @param written also the kernel that was written and not tried yet.
@@ -55,7 +56,11 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
   return {
     entries,
     written: async (slot) => ((await hasBytes(newName(slot))) ? newName(slot) : undefined),
-    rename: (from, to) => changing(`rename "${from}" to "${to}" in "${directory}"`, () => renameSynced(ops, directory, from, to)),
+    rename: async (from, entry) => {
+      const to = entryName(entry);
+      await provideAddon(ops, esp, directory, entry);
+      await changing(`rename "${from}" to "${to}" in "${directory}"`, () => renameSynced(ops, directory, from, to));
+    },
     retire: async (slot, written) => {
       if (committedOf(await entries())?.slot === slot)
         throw new Fault("slot.in-use", `write slot "${slot}": it is the committed one, which the boot loader falls back to`);
@@ -65,6 +70,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
         for (const { name } of old) await ops.unlink(join(directory, name));
         if (written && names.includes(newName(slot))) await ops.unlink(join(directory, newName(slot)));
         await syncDirectory(ops, directory);
+        await removeAddons(directory, names, slot);
       });
     },
     pathFor: (slot) => join(directory, newName(slot)),

@@ -25,14 +25,14 @@ export function systemdBootChoice({ esp, tries, ops }: SystemdBootOptions): Boot
       if (planOf(all).committed === slot) throw new Fault("slot.in-use", `try slot "${slot}": it is the committed one`);
       const from = (await kernels.written(slot)) ?? entryOf(all, slot)?.name;
       if (from === undefined) throw noKernel("try", slot);
-      await kernels.rename(from, entryName({ generation: nextGeneration(all), slot, tries: { left: tries, done: 0 } }));
+      await kernels.rename(from, { generation: nextGeneration(all), slot, tries: { left: tries, done: 0 } });
     },
     commit: async (slot) => {
       const all = await kernels.entries();
       const own = entryOf(all, slot);
       if (own === undefined) throw noKernel("commit", slot);
       if (own.tries === undefined) await callOffAbove(kernels, own);
-      else await kernels.rename(own.name, entryName({ generation: committedGeneration(all, own), slot, tries: undefined }));
+      else await kernels.rename(own.name, { generation: committedGeneration(all, own), slot, tries: undefined });
     },
     cancel: async () => {
       const all = await kernels.entries();
@@ -61,9 +61,9 @@ async function callOffAbove(kernels: KernelImages, own: BootEntry): Promise<void
 /** To where the boot loader takes it only when there is nothing else. */
 async function callOff(kernels: KernelImages, all: readonly BootEntry[], { name, slot }: BootEntry): Promise<void> {
   const taken = new Set(all.map((entry) => entry.name.toLowerCase()));
-  const to = (done: number): string => entryName({ generation: 0, slot, tries: { left: 0, done } });
+  const to = (done: number) => ({ generation: 0, slot, tries: { left: 0, done } });
   let done = 0;
-  while (taken.has(to(done))) done += 1;
+  while (taken.has(entryName(to(done)))) done += 1;
   await kernels.rename(name, to(done));
 }
 
