@@ -1,4 +1,4 @@
-// The words that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power, a serial line, a TPM, USB ports and a watchdog. Emulated in
+// The words that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power, two serial lines, a TPM, USB ports and a watchdog. Emulated in
 // software throughout: a /dev/kvm that exists may still not run a guest, and what passes here must pass everywhere.
 import { FIRMWARE_CODE } from "./parts.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
@@ -25,6 +25,7 @@ export interface Attached {
   readonly disk: string;
   readonly variables: string;
   readonly serial: string;
+  readonly log: string;
   readonly monitor: string;
   readonly tpm: string | undefined;
   readonly plugged: readonly UsbDevice[];
@@ -35,7 +36,7 @@ export const HUB_ADDRESS = "10.0.2.100";
 
 /** @returns the arguments. The machine waits for `cont`, so that no word of it is lost. */
 export function qemuArguments(hardware: Hardware, attached: Attached): readonly string[] {
-  const { disk, variables, serial, monitor, tpm, plugged } = attached;
+  const { disk, variables, serial, log, monitor, tpm, plugged } = attached;
   return [
     ["-nodefaults", "-no-user-config", "-display", "none", "-S"],
     ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"],
@@ -49,6 +50,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
     ["-blockdev", JSON.stringify({ driver: "nbd", "node-name": "disk", server: { type: "unix", path: disk } })],
     ["-device", "virtio-blk-pci,drive=disk,write-cache=on,bootindex=0"],
     ["-chardev", `socket,id=serial,path=${serial}`, "-serial", "chardev:serial"],
+    ["-chardev", `socket,id=log,path=${log}`, "-serial", "chardev:log"],
     ["-chardev", `socket,id=monitor,path=${monitor}`, "-mon", "chardev=monitor,mode=control"],
     ["-netdev", ["user", "id=net", "restrict=on", ...hardware.forwards.map(forward)].join(",")],
     ["-device", `virtio-net-pci,netdev=net,mac=${hardware.mac},romfile=`],

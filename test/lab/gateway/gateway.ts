@@ -12,7 +12,7 @@ import { FIRMWARE_VARIABLES } from "./parts.ts";
 import { openQmp, type Qmp, type QmpEvent } from "./qmp.ts";
 import { startWithUs } from "./start.ts";
 import { powerTpm } from "./tpm.ts";
-import { transcript } from "./transcript.ts";
+import { type Transcript, transcript } from "./transcript.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
 export interface GatewayOptions extends Partial<Hardware> {
@@ -42,6 +42,8 @@ export interface Gateway {
   waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
   /** All that the serial line said, over all power cycles; the newest million characters. */
   transcript(): string;
+  /** The second serial line (ttyS1), where an image for tests lets its kernel write: not a part of a gateway, only for us to see by. */
+  readonly log: Pick<Transcript, "read" | "waitFor" | "all">;
   /** Calls `listener` at each write and flush of the disk, before it is durable, until the returned function is called. It may cut. */
   watchDisk(listener: (event: DiskEvent) => void): () => void;
   /** Writes what is durable on the disk as an image of its own. */
@@ -77,7 +79,10 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
   const disk = powerCutDisk(options.image, directory);
   const nbd = await serveNbd(disk, at("disk"));
   await copyFile(FIRMWARE_VARIABLES, at("variables.fd"));
-  const line = transcript();
+  const [line, log] = [transcript(), transcript()];
+  const ended = (why: string): void => {
+    for (const each of [line, log]) each.end(new Fault("process.failed", why));
+  };
   let running: Running | undefined;
   let cycles = 0;
 
@@ -90,13 +95,13 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
     if (running?.qemu !== qemu) return;
     running = undefined;
     nbd.cut({ kind: "drop" });
-    line.end(new Fault("process.failed", `the gateway is off; QEMU said: ${qemu.lines.join("\n")}`));
+    ended(`the gateway is off; QEMU said: ${qemu.lines.join("\n")}`);
   };
   const off = async ({ qemu, chip }: Running, loss: Loss): Promise<CutReport> => {
     running = undefined;
     const dead = qemu.stop("SIGKILL");
     const report = nbd.cut(loss); // nothing between the two: what QEMU still had to send is never carried out
-    line.end(new Fault("process.failed", "the gateway's power was cut"));
+    ended("the gateway's power was cut");
     await dead;
     await chip?.stop();
     return report;
@@ -107,8 +112,10 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
     async powerOn(plugged = []) {
       assert(running === undefined, "the gateway is off");
       cycles += 1;
-      const sockets = { serial: at(`serial-${cycles}`), monitor: at(`monitor-${cycles}`) };
-      const [serial, monitor] = [await awaitConnection(sockets.serial), await awaitConnection(sockets.monitor)];
+      const sockets = { serial: at(`serial-${cycles}`), log: at(`log-${cycles}`), monitor: at(`monitor-${cycles}`) };
+      const awaited = [sockets.serial, sockets.log, sockets.monitor].map((path) => awaitConnection(path));
+      const [serial, logged, monitor] = await Promise.all(awaited);
+      assert(serial !== undefined && logged !== undefined && monitor !== undefined, "three sockets were asked for");
       const tpm = options.tpm === false ? undefined : at("tpm");
       const chip = tpm === undefined ? undefined : await powerTpm(at("chip"), tpm);
       const qemu = startWithUs(
@@ -116,23 +123,24 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
         qemuArguments(hardware, { ...sockets, disk: nbd.socketPath, variables: at("variables.fd"), tpm, plugged }),
       );
       try {
-        const [console, control] = await withinStart(qemu, Promise.all([serial.socket, monitor.socket]));
+        const connected = Promise.all([serial.socket, logged.socket, monitor.socket]);
+        const [console, kernel, control] = await withinStart(qemu, connected);
         console.on("data", (bytes: Buffer) => line.add(bytes));
+        kernel.on("data", (bytes: Buffer) => log.add(bytes));
         const qmp = await withinStart(qemu, openQmp(control));
         running = { qemu, qmp, chip, type: (text) => void console.write(text) };
         qemu.ended.then(
           () => wentOff(qemu),
           () => wentOff(qemu),
         );
-        line.mark(`power on ${cycles}`);
+        for (const each of [line, log]) each.mark(`power on ${cycles}`);
         await qmp.execute("cont");
       } catch (error) {
         await qemu.stop("SIGKILL");
         await chip?.stop();
         throw error;
       } finally {
-        serial.close();
-        monitor.close();
+        for (const each of [serial, logged, monitor]) each.close();
       }
     },
     cut: (loss = { kind: "drop" }) => off(needed(), loss),
@@ -159,6 +167,7 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
     read: () => line.read(),
     waitFor: (pattern, timeoutMs) => line.waitFor(pattern, timeoutMs),
     transcript: () => line.all(),
+    log,
     watchDisk: (listener) => disk.watch(listener),
     saveDisk: (path) => disk.saveTo(path),
     async stop() {

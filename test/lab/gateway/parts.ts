@@ -8,6 +8,7 @@ const PARTS = {
   "qemu-io": { path: "/usr/bin/qemu-io", why: "needs qemu-io: apt-get install qemu-utils" },
   qemu: { path: "/usr/bin/qemu-system-x86_64", why: "needs QEMU: apt-get install qemu-system-x86" },
   ovmf: { path: FIRMWARE_CODE, why: "needs UEFI firmware: apt-get install ovmf" },
+  mmdebstrap: { path: "/usr/bin/mmdebstrap", why: "needs mmdebstrap: apt-get install mmdebstrap mtools dosfstools fdisk" },
   swtpm: { path: "/usr/bin/swtpm", why: "needs swtpm: apt-get install swtpm" },
 } as const;
 
