@@ -36,6 +36,10 @@ const MASKED: readonly string[] = [
   "systemd-machine-id-commit.service",
   "systemd-update-done.service",
   "systemd-logind.service", // no sessions
+  "systemd-user-sessions.service",
+  "systemd-hostnamed.socket",
+  "systemd-sysext.socket",
+  "systemd-journal-catalog-update.service",
   "getty-static.service",
   "getty.target",
   "systemd-tpm2-setup.service", // the TPM is the agent's
@@ -117,6 +121,7 @@ async function lockUp(root: string): Promise<void> {
     await rm(join(root, "usr/lib/systemd/system-generators", generator), { force: true });
   await run("sed", ["-i", "-E", "s#:[^:]*$#:/usr/sbin/nologin#", join(root, "etc/passwd")]);
   await run("sed", ["-i", "-E", "s#^root:[^:]*:#root:!*:#", join(root, "etc/shadow")]);
+  await symlink("/usr/lib/systemd/system/multi-user.target", join(root, "etc/systemd/system/default.target"));
   await put(join(root, "etc/machine-id"), "", 0o444);
   await rm(join(root, "etc/resolv.conf"), { force: true });
   await symlink("/run/sallyport-names/resolv.conf", join(root, "etc/resolv.conf"));
