@@ -45,11 +45,11 @@ test("a power cut in a whole machine", { skip: lacks("qemu", "ovmf", "mmdebstrap
     const from = (index + 1) * 1000; // above what an earlier case left
     // the good code goes on writing, so that the cut falls into a write; the spoiled ones stop, so that no later fsync makes up for what they left out
     const to = from + (survives ? 900 : WRITES);
-    gateway.type(`put ${from} ${to} ${how}\n`);
+    gateway.type(`durable put ${from} ${to} ${how}\n`);
     await gateway.waitFor(new RegExp(`put ${from + WRITES}\\.`, "u"), STEP_MS_MAX);
     await gateway.cut(loss);
     await boot();
-    gateway.type("get\n");
+    gateway.type("durable get\n");
     const [words, number] = await gateway.waitFor(/got (\d+|none) (?:whole|broken.*)/u, STEP_MS_MAX);
     await gateway.waitFor(/probe ready/u, STEP_MS_MAX);
     const found = Number(number) >= from + WRITES && words.endsWith("whole");

@@ -1,5 +1,6 @@
 // The words that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power, two serial lines, a TPM, USB ports and a watchdog. Emulated in
 // software throughout: a /dev/kvm that exists may still not run a guest, and what passes here must pass everywhere.
+import { HUB_ADDRESS } from "./address.ts";
 import { FIRMWARE_CODE } from "./parts.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
@@ -30,9 +31,6 @@ export interface Attached {
   readonly tpm: string | undefined;
   readonly plugged: readonly UsbDevice[];
 }
-
-/** Where the gateway finds this machine's forwarded ports; it has 10.0.2.15 itself, by DHCP. */
-export const HUB_ADDRESS = "10.0.2.100";
 
 /** @returns the arguments. The machine waits for `cont`, so that no word of it is lost. */
 export function qemuArguments(hardware: Hardware, attached: Attached): readonly string[] {

@@ -1,4 +1,5 @@
-export { type Forward, HUB_ADDRESS } from "./command.ts";
+export { HUB_ADDRESS } from "./address.ts";
+export type { Forward } from "./command.ts";
 export type { CutReport, DiskEvent, Loss } from "./disk.ts";
 export { type Gateway, type GatewayOptions, makeGateway } from "./gateway.ts";
 export { lacks } from "./parts.ts";

@@ -1,4 +1,4 @@
-// A disk that boots straight into one program of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the program.
+// A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the programs.
 // Far smaller than a gateway, so that what a power cut does to a real kernel and file system can be tried often.
 import { copyFile, cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -13,9 +13,20 @@ const HERE = fileURLToPath(new URL("./", import.meta.url));
 const MEBIBYTE = 1024 * 1024;
 const KERNEL_MIB = 64;
 const ROOT_MIB = 256;
-const MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"];
+const MODULES = [
+  "virtio_pci",
+  "virtio_blk",
+  "ext4",
+  "crc32c_generic",
+  "virtio_net",
+  "xhci_pci",
+  "usb_storage",
+  "usbhid",
+  "hid_generic",
+  "tpm_tis",
+];
 const COMMAND_LINE = "console=ttyS0 quiet panic=5";
-const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "mount", "sleep"];
+const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"];
 
 /** @param work a directory for what lies in between. @throws Fault `process.failed`. */
 export async function makeProbeImage(file: string, work: string): Promise<void> {
@@ -40,7 +51,7 @@ async function sized(file: string, mib: number): Promise<void> {
 }
 
 async function makeKernel({ tools, kernel }: { tools: string; kernel: string }, work: string): Promise<string> {
-  const folders = ["bin", "dev", "modules", "proc", "root"];
+  const folders = ["bin", "dev", "modules", "proc", "root", "sys"];
   const entries: Entry[] = folders.map((path) => ({ path, type: "directory" }));
   entries.push({ path: "dev/console", type: "device", major: 5, minor: 1 });
   const put = (path: string, mode: number, bytes: Uint8Array): void => void entries.push({ path, type: "file", mode, bytes });
@@ -79,15 +90,16 @@ async function modulesInOrder(tools: string, kernel: string): Promise<readonly s
 
 async function makeRoot(work: string): Promise<string> {
   const root = join(work, "root");
-  for (const folder of ["bin", "dev", "proc", "state", "tmp"]) await mkdir(join(root, folder), { recursive: true });
+  for (const folder of ["bin", "dev", "proc", "state", "sys", "tmp"]) await mkdir(join(root, folder), { recursive: true });
   await cp(process.execPath, join(root, "bin/node"), { dereference: true });
   for (const [, library = ""] of (await run("ldd", [process.execPath])).matchAll(/(\/\S+) \(0x/gu)) {
     await mkdir(join(root, dirname(library)), { recursive: true });
     await cp(library, join(root, library), { dereference: true });
   }
   await build({
-    entryPoints: [join(HERE, "durable-child.ts")],
-    outfile: join(root, "probe.mjs"),
+    entryPoints: ["durable-child.ts", "look-child.ts"].map((name) => join(HERE, name)),
+    outdir: root,
+    outExtension: { ".js": ".mjs" },
     bundle: true,
     platform: "node",
     format: "esm",
