@@ -84,6 +84,13 @@ test("a torn write keeps whole sectors, the same ones for the same seed, and eac
   const first = lose(1);
   t.ok(lose(1).equals(first));
   t.notOk(lose(2).equals(first));
+  const blocks = Array.from({ length: DISK_BYTES / BLOCK_BYTES }, (_, index) =>
+    first.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES),
+  );
+  t.ok(
+    blocks.some((found) => !found.equals(block(1)) && !found.equals(old)),
+    "a write that arrived in part",
+  );
   const sector = (fill: number): Buffer => Buffer.alloc(SECTOR_BYTES, fill);
   for (let at = 0; at < DISK_BYTES; at += SECTOR_BYTES) {
     const found = first.subarray(at, at + SECTOR_BYTES);
