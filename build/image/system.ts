@@ -110,8 +110,19 @@ async function installUnits(root: string): Promise<void> {
   await run("chroot", [root, "systemctl", "enable", ...enable, "systemd-networkd.service", "sallyport-names.path"]);
 }
 
+/** Programs that ask a terminal who is there. */
+const DOORS: readonly string[] = [
+  "usr/sbin/agetty",
+  "usr/sbin/getty",
+  "usr/sbin/sulogin",
+  "usr/bin/su",
+  "usr/bin/login",
+  "usr/sbin/runuser",
+];
+
 /** No password, no shell, no terminal to ask for one. */
 async function lockUp(root: string): Promise<void> {
+  for (const door of DOORS) await rm(join(root, door), { force: true });
   for (const unit of MASKED) {
     const path = join(root, "etc/systemd/system", unit);
     await rm(path, { force: true });
