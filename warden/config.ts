@@ -89,13 +89,24 @@ const configSchema = v.strictObject({
       checks: v.optional(v.array(v.picklist(["agent", "hub", "lockdown"])), ["agent", "hub", "lockdown"]),
       /** Seconds since its boot in which it must show that. The timer outside has the same. [OTA-35] */
       trialS: v.optional(v.pipe(v.number(), v.integer(), v.minValue(3), v.maxValue(3600)), 600),
-      /** The program that writes a slot. */
+      /** The program that writes a slot, started by the warden with the warden's rights. */
       installer: v.optional(pathSchema, "/usr/lib/sallyport/sallyport-install/main.js"),
+      /** Instead: where systemd listens and starts it for a connection, with rights of its own. */
+      installerSocket: v.optional(pathSchema),
     }),
     {},
   ),
   /** Slot images and boot choice, where slots are files. Left out: `slots` below boardRoot. */
   slots: v.optional(pathSchema),
+  /** Left out: slots are files. Else they are partitions `root-a` and `root-b`, with kernel images that systemd-boot boots. [OTA-34] */
+  systemdBoot: v.optional(
+    v.strictObject({
+      /** Where the EFI system partition is mounted. */
+      esp: v.optional(pathSchema, "/boot"),
+      /** Boots that a trial gets: with 2, one power cut during a trial does not end it. */
+      tries: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3)), 2),
+    }),
+  ),
   /** Where the kernel's view starts: another folder for a simulated board. */
   boardRoot: v.optional(pathSchema, "/"),
   /** An id given at commissioning, one line; from an EEPROM or by the owner. [ID-1] */

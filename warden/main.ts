@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
 import {
+  connectChild,
   fileBootChoice,
   fileSlots,
   journal,
@@ -19,11 +20,13 @@ import {
   linuxVitals,
   listenUnix,
   lockState,
+  partitionSlots,
   reasonOf,
   requiredConfigFile,
   simulatedClock,
   runMain,
   startChild,
+  systemdBootChoice,
 } from "../hal/linux/index.ts";
 import { HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
 import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/image/format.ts";
@@ -102,7 +105,8 @@ async function loadImage(
 }
 
 async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
-  const { boardRoot: root, stateDirectory, slots, courier } = config;
+  const { boardRoot: root, stateDirectory, systemdBoot, update, courier } = config;
+  const lineBytesMax = INSTALL_LINE_BYTES_MAX;
   return {
     files: {
       targets: await linuxFiles(`${stateDirectory}/targets`),
@@ -113,12 +117,21 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
     firewall: config.lockdown.firewall === "nft" ? linuxFirewall() : undefined,
     usb: linuxUsbTree({ root }),
     network: linuxNetwork({ root }),
-    slots: fileSlots({ directory: slots, root, partBytesMax: IMAGE_BYTES_MAX }),
-    boot: fileBootChoice(await linuxFiles(slots)),
+    ...(systemdBoot === undefined
+      ? {
+          slots: fileSlots({ directory: config.slots, root, partBytesMax: IMAGE_BYTES_MAX }),
+          boot: fileBootChoice(await linuxFiles(config.slots)),
+        }
+      : {
+          slots: partitionSlots({ root, esp: systemdBoot.esp, kernelBytesMax: IMAGE_BYTES_MAX }),
+          boot: systemdBootChoice(systemdBoot),
+        }),
     power: linuxPower({ root }),
     installer: () => {
-      const { args, env } = installerCommand(config.update.installer, { root, slots, courier });
-      return startChild(process.execPath, args, { lineBytesMax: INSTALL_LINE_BYTES_MAX, env, complain: say });
+      if (update.installerSocket !== undefined) return connectChild(update.installerSocket, { lineBytesMax });
+      const slots = systemdBoot ?? config.slots;
+      const { args, env } = installerCommand(update.installer, { root, slots, courier });
+      return startChild(process.execPath, args, { lineBytesMax, env, complain: say });
     },
     uptimeMs: () => linuxUptime(root),
   };

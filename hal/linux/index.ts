@@ -1,6 +1,6 @@
 // The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
 // The serial port has a door of its own (serial/index.ts): it brings a native add-on that only the agent carries.
-export { startChild } from "./child/index.ts";
+export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { lateCourier, linuxCourier, linuxCourierDrop } from "./courier/index.ts";
 export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
@@ -13,7 +13,7 @@ export { linuxPower, linuxUptime } from "./power/index.ts";
 export { runProgram } from "./process/index.ts";
 export { journal, reasonOf, requiredConfigFile, runMain } from "./program/index.ts";
 export { listenUnix } from "./socket/index.ts";
-export { fileBootChoice, fileSlots, type FileSlotsOptions } from "./slots/index.ts";
+export { fileBootChoice, fileSlots, type FileSlotsOptions, partitionSlots, systemdBootChoice } from "./slots/index.ts";
 export {
   activateTpmProvider,
   isStartedWith,

@@ -66,3 +66,10 @@ test("a socket path of 107 bytes fits unix(7), one of 108 does not", async (t) =
   t.equal(parse(JSON.stringify({ socket: `/${"s".repeat(106)}` })).socket.length, 107);
   t.equal((await faultOf(() => parse(JSON.stringify({ socket: `/${"s".repeat(107)}` })))).code, "config.invalid");
 });
+
+test("[OTA-34] systemd-boot is chosen by naming it; a trial gets two boots, and never many", async (t) => {
+  t.equal(parse("{}").systemdBoot, undefined);
+  t.same(parse('{"systemdBoot":{}}').systemdBoot, { esp: "/boot", tries: 2 });
+  for (const tries of [0, 4, 1.5])
+    t.equal((await faultOf(() => parse(JSON.stringify({ systemdBoot: { tries } })))).code, "config.invalid");
+});

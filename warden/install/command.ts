@@ -6,8 +6,8 @@ import { asFault, Fault } from "../../hal/fault.ts";
 export interface InstallerPlaces {
   /** What stands for `/`. */
   readonly root: string;
-  /** Of the slots' images. */
-  readonly slots: string;
+  /** Of the slots' images, where slots are files; else where the EFI system partition is mounted. */
+  readonly slots: string | { readonly esp: string };
   readonly courier: string;
 }
 
@@ -21,21 +21,38 @@ export function installerCommand(
   { root, slots, courier }: InstallerPlaces,
 ): { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> } {
   return {
-    args: [...INSTALLER_OPTIONS, program, "--root", root, "--slots", slots, "--courier", courier],
+    args: [...INSTALLER_OPTIONS, program, "--root", root, ...slotsArgs(slots), "--courier", courier],
     env: INSTALLER_ENVIRONMENT,
   };
 }
 
 /** @throws Fault `usage.invalid`. */
 export function installerPlaces(argv: readonly string[]): InstallerPlaces {
-  const { root, slots, courier } = parsed(argv);
-  if (root === undefined || slots === undefined || courier === undefined)
-    throw new Fault("usage.invalid", "read the command line: expected --root DIR --slots DIR --courier DIR");
-  return { root, slots, courier };
+  const { root, slots, esp, courier } = parsed(argv);
+  const place = slots ?? (esp === undefined ? undefined : { esp });
+  if (root === undefined || place === undefined || (slots !== undefined && esp !== undefined) || courier === undefined)
+    throw new Fault("usage.invalid", "read the command line: expected --root DIR, --slots DIR or --esp DIR, and --courier DIR");
+  return { root, slots: place, courier };
 }
 
-function parsed(argv: readonly string[]): Partial<InstallerPlaces> {
-  const options = { root: { type: "string" }, slots: { type: "string" }, courier: { type: "string" } } as const;
+function slotsArgs(slots: InstallerPlaces["slots"]): readonly string[] {
+  return typeof slots === "string" ? ["--slots", slots] : ["--esp", slots.esp];
+}
+
+interface Parsed {
+  readonly root?: string;
+  readonly slots?: string;
+  readonly esp?: string;
+  readonly courier?: string;
+}
+
+function parsed(argv: readonly string[]): Parsed {
+  const options = {
+    root: { type: "string" },
+    slots: { type: "string" },
+    esp: { type: "string" },
+    courier: { type: "string" },
+  } as const;
   try {
     return parseArgs({ args: [...argv], options }).values;
   } catch (error) {

@@ -1,6 +1,6 @@
 // sallyport-install: started by the warden for one job, which comes over standard input. Writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { fileSlots, journal, linuxClock, linuxCourier } from "../../hal/linux/index.ts";
+import { fileSlots, journal, linuxClock, linuxCourier, partitionSlots } from "../../hal/linux/index.ts";
 import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
 import { stretchesOn, stretchWork } from "../../ota/index/index.ts";
 import { IMAGE_BYTES_MAX } from "../../ota/index/format/index.ts";
@@ -24,10 +24,13 @@ function failed(fault: Fault): void {
 }
 
 async function main(): Promise<void> {
-  const { root, slots: directory, courier: courierDirectory } = installerPlaces(process.argv.slice(2));
+  const { root, slots: place, courier: courierDirectory } = installerPlaces(process.argv.slice(2));
   await using courier = await linuxCourier(courierDirectory);
   const orders = readOrders(process.stdin);
-  const slots = fileSlots({ directory, root, partBytesMax: IMAGE_BYTES_MAX });
+  const slots =
+    typeof place === "string"
+      ? fileSlots({ directory: place, root, partBytesMax: IMAGE_BYTES_MAX })
+      : partitionSlots({ root, esp: place.esp, kernelBytesMax: IMAGE_BYTES_MAX });
   const threads = startThreads({ file: import.meta.url, countMax: 1 });
   try {
     const verifier = stretchesOn(threads);

@@ -1,1 +1,2 @@
 export { type ChildOptions, startChild } from "./child.ts";
+export { connectChild } from "./connect.ts";

@@ -1,10 +1,10 @@
 export { linuxAppendFiles } from "./append.ts";
-export { openDirectory } from "./directory.ts";
+export { openDirectory, syncDirectory } from "./directory.ts";
 export { linuxFiles } from "./durable.ts";
 export { errnoOf, readFault, writeFault } from "./faults.ts";
 export { readKernelFile } from "./kernel.ts";
 export { isName, isTemporary, pathOf, temporaryPathOf } from "./names.ts";
-export { linuxOps } from "./ops.ts";
+export { type FileOps, linuxOps, SAFE } from "./ops.ts";
 export { checkTrustedFile } from "./trust.ts";
 export { readConfigFile } from "./config.ts";
 export { inTurns } from "./turns.ts";

@@ -18,17 +18,16 @@ export interface DirectReader {
 export async function openDirect(path: string, file: FileHandle): Promise<DirectReader> {
   const direct = await tryOpen(path);
   const inTurn = inTurns();
-  let memory: Buffer | undefined = direct === undefined ? undefined : await alignedMemory(direct, DIRECT_BYTES_ALIGN);
+  const memory = direct === undefined ? undefined : alignedMemory(direct);
   const read = async (offset: number, into: Uint8Array): Promise<number> => {
-    if (direct === undefined || memory === undefined) return readUpTo(file, into, offset);
+    if (memory === undefined) return readUpTo(file, into, offset);
     // whole sectors around what is asked for, into memory that starts where the device can write to
     const from = Math.floor(offset / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
     const skip = offset - from;
-    const span = Math.ceil((skip + into.byteLength) / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
-    if (memory.byteLength < span) memory = (await alignedMemory(direct, span)) ?? memory;
-    const filled = await readUpTo(direct, memory.subarray(0, span), from);
-    const length = Math.min(Math.max(filled - skip, 0), into.byteLength);
-    into.set(memory.subarray(skip, skip + length));
+    const filled = await memory.read(from, Math.ceil((skip + into.byteLength) / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN);
+    if (filled === undefined) return readUpTo(file, into, offset);
+    const length = Math.min(Math.max(filled.byteLength - skip, 0), into.byteLength);
+    into.set(filled.subarray(skip, skip + length));
     return length;
   };
   return {
@@ -53,21 +52,33 @@ async function tryOpen(path: string): Promise<FileHandle | undefined> {
   }
 }
 
+interface AlignedMemory {
+  /** @returns what there was of `bytes`, until the next call; undefined where no start of the memory will do. */
+  read(from: number, bytes: number): Promise<Uint8Array | undefined>;
+}
+
 /**
- * Node does not say where a buffer lies: a read that the device refuses (EINVAL) was not aligned, so the start moves on until one is taken.
- * @returns undefined where no start will do.
+ * Node does not say where a buffer lies: a read that the device refuses (EINVAL) was not aligned, so the start moves on until one is taken. Any read may be the
+ * first that reaches the device: one of a hole in a file is taken wherever the memory starts.
  */
-async function alignedMemory(direct: FileHandle, bytes: number): Promise<Buffer | undefined> {
-  const memory = Buffer.allocUnsafeSlow(bytes + DIRECT_BYTES_ALIGN);
-  for (let start = 0; start < DIRECT_BYTES_ALIGN; start += ADDRESS_STEP_BYTES) {
-    try {
-      await direct.read(memory, start, DIRECT_BYTES_ALIGN, 0);
-      return memory.subarray(start, start + bytes);
-    } catch (error) {
-      if (errnoOf(error) !== "EINVAL") throw asFault(error, "slot.read-failed", "read back a slot");
-    }
-  }
-  return undefined;
+function alignedMemory(direct: FileHandle): AlignedMemory {
+  let memory = Buffer.alloc(0);
+  let start = 0;
+  return {
+    read: async (from, bytes) => {
+      if (memory.byteLength < bytes + DIRECT_BYTES_ALIGN) memory = Buffer.allocUnsafeSlow(bytes + DIRECT_BYTES_ALIGN);
+      for (let tried = 0; tried < DIRECT_BYTES_ALIGN; tried += ADDRESS_STEP_BYTES) {
+        const into = memory.subarray(start, start + bytes);
+        try {
+          return into.subarray(0, await readUpTo(direct, into, from));
+        } catch (error) {
+          if (errnoOf(error) !== "EINVAL") throw error;
+          start = (start + ADDRESS_STEP_BYTES) % DIRECT_BYTES_ALIGN;
+        }
+      }
+      return undefined;
+    },
+  };
 }
 
 /** read(2) may read less than there is; none at all is the end. @returns how many bytes. */

@@ -1,0 +1,117 @@
+// Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages.
+import { createHash } from "node:crypto";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault } from "../../hal/fault.ts";
+import { isThere } from "./files.ts";
+import { LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
+import { CACHE, IMAGE_FOLDER, PROJECT } from "./paths.ts";
+import { run } from "./run.ts";
+
+export interface Base {
+  /** A whole Debian with the tools of the build: for `chroot`. */
+  readonly tools: string;
+  /** What of it goes onto the device. */
+  readonly device: string;
+  /** Of the kernel: the name of its folder of modules. */
+  readonly kernel: string;
+}
+
+/** @throws Fault `process.failed`, `usage.invalid`. */
+export async function debianBase(say: (line: string) => void): Promise<Base> {
+  const directory = join(CACHE, `base-${await cacheKey()}`);
+  if (!(await isThere(directory))) {
+    say(`making the Debian base, once for this list of packages (about a minute)`);
+    await mkdir(CACHE, { recursive: true });
+    const made = await mkdtemp(join(CACHE, "new-"));
+    try {
+      await makeBase(made);
+      await rename(made, directory);
+    } finally {
+      await rm(made, { recursive: true, force: true });
+    }
+  }
+  const tools = join(directory, "tools");
+  const [kernel, ...others] = await readdir(join(tools, "usr/lib/modules"));
+  if (kernel === undefined || others.length > 0)
+    throw new Fault("assert.broken", `the base "${directory}" should have one kernel; remove the folder and try again`);
+  return { tools, device: join(directory, "device"), kernel };
+}
+
+/** Anything that changes what is made changes the key. */
+async function cacheKey(): Promise<string> {
+  const sources = await Promise.all(["packages.ts", "base.ts"].map((name) => readFile(join(IMAGE_FOLDER, name))));
+  const hash = createHash("sha256");
+  for (const source of sources) hash.update(source);
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function makeBase(directory: string): Promise<void> {
+  const tools = join(directory, "tools");
+  const device = join(directory, "device");
+  const archive = join(directory, "root.tar");
+  await run("mmdebstrap", ["--variant=minbase", `--include=${PACKAGES.join(",")}`, SUITE, archive, ...(await sources())]);
+  await mkdir(tools, { mode: 0o755 });
+  await run("tar", ["-C", tools, "--numeric-owner", "-xf", archive]);
+  await rm(archive);
+  await run("cp", ["-a", "--reflink=auto", tools, device]);
+  await prune(tools, device);
+}
+
+/** The machine's own sources where it runs the same suite; else those that build/parts.sh wrote for it. */
+async function sources(): Promise<readonly string[]> {
+  const release = await readFile("/etc/os-release", "utf8");
+  if (release.includes(`VERSION_CODENAME=${SUITE}`)) return [];
+  const directory = join(PROJECT, ".parts/debian13/sources");
+  const names = (await isThere(directory)) ? await readdir(directory) : [];
+  if (names.length === 0) throw new Fault("usage.invalid", `find Debian ${SUITE}: first run sh build/parts.sh as root`);
+  return names.map((name) => join(directory, name));
+}
+
+async function prune(tools: string, device: string): Promise<void> {
+  const inventory = await run("chroot", [tools, "dpkg-query", "-W", "-f", "${Package} ${Version}\n"]);
+  const installed = new Map(
+    inventory
+      .trimEnd()
+      .split("\n")
+      .map((line) => [line.split(" ", 1)[0] ?? "", line]),
+  );
+  const out = LEFT_OUT.filter((name) => installed.has(name));
+  const listed = (await run("chroot", [tools, "dpkg-query", "-L", ...out])).split("\n");
+  for (const path of new Set(listed)) if (path.startsWith("/")) await unlinkUnlessFolder(join(device, path));
+  for (const path of PATHS_LEFT_OUT) await rm(join(device, path), { recursive: true, force: true });
+  await pruneModules(device);
+  const kept = [...installed].filter(([name]) => !out.includes(name)).map(([, line]) => line);
+  await mkdir(join(device, "usr/share/sallyport"), { recursive: true });
+  await writeFile(join(device, "usr/share/sallyport/packages.txt"), `${kept.join("\n")}\n`);
+  for (const folder of ["var", "boot"]) await mkdir(join(device, folder), { mode: 0o755 });
+  // nothing on a gateway needs to become root by a file's mode
+  await run("find", [device, "-xdev", "-type", "f", "-perm", "/6000", "-exec", "chmod", "ug-s", "{}", "+"]);
+}
+
+async function unlinkUnlessFolder(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory() !== true) await rm(path, { force: true });
+}
+
+async function pruneModules(device: string): Promise<void> {
+  const modules = join(device, "usr/lib/modules");
+  for (const kernel of await readdir(modules)) {
+    const top = join(modules, kernel, "kernel");
+    const kept = join(device, "kept");
+    await mkdir(kept);
+    for (const name of MODULES_KEPT) {
+      const found = (await run("find", [top, "-name", `${name}.ko*`]))
+        .trim()
+        .split("\n")
+        .filter((path) => path !== "");
+      for (const path of found) await cp(path, join(kept, path.slice(top.length + 1)));
+    }
+    for (const folder of MODULES_LEFT_OUT) await rm(join(top, folder), { recursive: true, force: true });
+    await run("cp", ["-a", `${kept}/.`, top]);
+    await rm(kept, { recursive: true });
+    // unpacked: the image is compressed as a whole, and loading one takes a quarter of the time
+    await run("find", [top, "-name", "*.ko.xz", "-exec", "xz", "-d", "{}", "+"]);
+    await run("chroot", [device, "depmod", kernel]);
+  }
+}

@@ -1,0 +1,81 @@
+// One unified kernel image per release: kernel, initrd and command line in one file that the firmware can check as a whole. It names no slot: an add-on beside
+// it on the ESP does, so that the same release fits both (systemd-stub(7), "*.efi.extra.d/*.addon.efi").
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { SlotName } from "../../hal/slots/format.ts";
+import type { Base } from "./base.ts";
+import { makeInitrd } from "./initrd.ts";
+import { run } from "./run.ts";
+import { type VerifiedRoot, verityWord } from "./verity.ts";
+
+export interface KernelOptions {
+  readonly base: Base;
+  readonly verified: VerifiedRoot;
+  /** Of `usbcore.authorized_default`: 0 none, 2 only what is soldered on, where the firmware tells. Any other number would let all in. */
+  readonly usb: 0 | 2;
+  /** Where the kernel writes, such as `ttyS1`; a screen when left out. Never the line of our console. */
+  readonly logTo: string | undefined;
+}
+
+/** The same in every release: systemd-boot sorts by the versions in it before it looks at names, and in those lies the boot choice. */
+const LOADER_RELEASE = 'NAME="Sallyport gateway"\nID=sallyport\nPRETTY_NAME="Sallyport gateway"\nIMAGE_ID=gw\n';
+
+function commandLine({ verified, usb, logTo }: KernelOptions): string {
+  const words = [
+    verityWord(verified),
+    `usbcore.authorized_default=${usb}`,
+    "panic=5",
+    "oops=panic",
+    `console=${logTo ?? "tty0"}`,
+    ...(logTo === undefined ? ["quiet", "loglevel=3"] : ["loglevel=5", "systemd.journald.forward_to_console=1"]),
+    "ro",
+    "rootfstype=squashfs",
+    "init_on_alloc=1",
+    "slab_nomerge",
+    "lockdown=integrity",
+    "systemd.show_status=no",
+    "systemd.gpt_auto=no",
+    "systemd.firstboot=off",
+  ];
+  return words.join(" ");
+}
+
+/** Inside the tools' own Debian, so that the builder's need not have ukify. */
+async function inTools<T>(base: Base, work: (folder: string, inside: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(base.tools, "tmp/image-"));
+  try {
+    return await work(folder, folder.slice(base.tools.length));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export async function makeKernel(options: KernelOptions, file: string): Promise<void> {
+  const { base } = options;
+  await inTools(base, async (folder, inside) => {
+    await writeFile(join(folder, "initrd"), await makeInitrd(base));
+    await writeFile(join(folder, "cmdline"), commandLine(options));
+    await writeFile(join(folder, "os-release"), LOADER_RELEASE);
+    await run("chroot", [
+      base.tools,
+      "ukify",
+      "build",
+      `--linux=/boot/vmlinuz-${base.kernel}`,
+      `--initrd=${inside}/initrd`,
+      `--cmdline=@${inside}/cmdline`,
+      `--os-release=@${inside}/os-release`,
+      `--uname=${base.kernel}`,
+      `--output=${inside}/kernel.efi`,
+    ]);
+    await copyFile(join(folder, "kernel.efi"), file);
+  });
+}
+
+/** The add-on that says to any release in the slot where it is. */
+export async function makeSlotAddon(base: Base, slot: SlotName, file: string): Promise<void> {
+  await inTools(base, async (folder, inside) => {
+    await mkdir(folder, { recursive: true });
+    await run("chroot", [base.tools, "ukify", "build", `--cmdline=sallyport.slot=${slot}`, `--output=${inside}/slot.addon.efi`]);
+    await copyFile(join(folder, "slot.addon.efi"), file);
+  });
+}

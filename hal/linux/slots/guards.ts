@@ -1,0 +1,29 @@
+// Who may write a slot, and that each part has one writer at a time. [OTA-33]
+import { Fault } from "../../fault.ts";
+import type { SlotWriter } from "../../ports.ts";
+import type { SlotName } from "../../slots/format.ts";
+
+/** @returns what opens the part at `path` unless it is being written already; `make` is given what to call when its writer is closed. @throws Fault `slot.busy`. */
+export function oneWriterEach(): (path: string, make: (closed: () => void) => Promise<SlotWriter>) => Promise<SlotWriter> {
+  const busy = new Set<string>();
+  return async (path, make) => {
+    if (busy.has(path)) throw new Fault("slot.busy", `write "${path}": it is being written already`);
+    busy.add(path);
+    try {
+      return await make(() => busy.delete(path));
+    } catch (error) {
+      busy.delete(path);
+      throw error;
+    }
+  };
+}
+
+/** @throws Fault `slot.in-use`. */
+export function refuseRunning(running: SlotName, slot: SlotName): void {
+  if (slot === running) throw new Fault("slot.in-use", `write slot "${slot}": the system runs from it`);
+}
+
+/** @throws Fault `slot.too-small`. */
+export function refuseTooLarge(slot: SlotName, bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax) throw new Fault("slot.too-small", `write slot "${slot}": ${bytes} bytes, it takes at most ${bytesMax}`);
+}

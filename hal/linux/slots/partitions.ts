@@ -1,0 +1,89 @@
+// Slots of a machine with systemd-boot: root file systems on partitions found by their names, kernel images on the EFI system partition. [OTA-33]
+import { constants } from "node:fs";
+import { open, realpath } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Fault } from "../../fault.ts";
+import type { Slots, SlotWriter } from "../../ports.ts";
+import type { SlotName } from "../../slots/format.ts";
+import { errnoOf, type FileOps, readKernelFile } from "../files/index.ts";
+import { runningSlot } from "./cmdline.ts";
+import { kernelImages } from "./esp.ts";
+import { openImage } from "./image.ts";
+import { SECTOR_BYTES, SECTORS_TEXT_BYTES_MAX } from "./limits.ts";
+import { slotWriter, writing } from "./writer.ts";
+import { oneWriterEach, refuseRunning, refuseTooLarge } from "./guards.ts";
+
+export interface PartitionSlotsOptions {
+  /** What stands for `/`: proc/cmdline says which slot runs, dev/disk/by-partlabel/ has the partitions `root-a`, `root-b` and, for images that have it, `verity-a`, `verity-b`. */
+  readonly root: string;
+  /** Where the EFI system partition is mounted. */
+  readonly esp: string;
+  /** What a kernel image may have. */
+  readonly kernelBytesMax: number;
+  /** For tests. */
+  readonly ops?: FileOps;
+}
+
+/**
+ * A kernel is written beside those that the boot loader sees, and becomes one of them when it is tried ({@link systemdBootChoice}). Before a slot is written its old
+ * kernel goes: it would boot what is not there any more. The committed slot is refused as the running one is.
+ */
+export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlotsOptions): Slots {
+  const alone = oneWriterEach();
+  const kernels = kernelImages(esp, ops);
+  return {
+    running: () => runningSlot(root),
+    open: async (slot, part, bytes) => {
+      refuseRunning(await runningSlot(root), slot);
+      if (part === "kernel") {
+        refuseTooLarge(slot, bytes, kernelBytesMax);
+        const path = kernels.pathFor(slot);
+        return alone(path, async (closed) => {
+          await kernels.retire(slot, false);
+          return openImage(path, bytes, closed);
+        });
+      }
+      const path = await partition(root, `${part}-${slot}`);
+      return alone(path, async (closed) => {
+        refuseTooLarge(slot, bytes, await partitionBytes(root, path));
+        await kernels.retire(slot, true);
+        return openPartition(path, slot, bytes, closed);
+      });
+    },
+  };
+}
+
+/** The device behind the link that udev makes. @throws Fault `slot.write-failed` when there is none. */
+async function partition(root: string, name: string): Promise<string> {
+  const link = join(root, "dev/disk/by-partlabel", name);
+  try {
+    return await realpath(link);
+  } catch (error) {
+    const why = errnoOf(error) === "ENOENT" ? "no disk has a partition of this name" : "it can't be followed";
+    throw new Fault("slot.write-failed", `write "${link}": ${why}`, { cause: error });
+  }
+}
+
+/** sysfs counts sectors of 512 bytes, whatever the disk has (kernel: Documentation/ABI/stable/sysfs-block). */
+async function partitionBytes(root: string, path: string): Promise<number> {
+  const size = join(root, "sys/class/block", basename(path), "size");
+  const sectors = /^(\d{1,15})\n$/u.exec((await readKernelFile(size, SECTORS_TEXT_BYTES_MAX)) ?? "")?.[1];
+  if (sectors === undefined) throw new Fault("file.not-regular", `write "${path}": it is no partition, "${size}" gives no size`);
+  return Number(sectors) * SECTOR_BYTES;
+}
+
+/** O_EXCL without O_CREAT: refused while something is mounted from it or maps it, open(2). */
+async function openPartition(path: string, slot: SlotName, bytes: number, closed: () => void): Promise<SlotWriter> {
+  const { O_RDWR, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
+  return writing(path, async () => {
+    const file = await open(path, O_RDWR | O_EXCL | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isBlockDevice())
+        throw new Fault("file.not-regular", `write slot "${slot}": "${path}" is no block device`);
+      return await slotWriter(path, file, bytes, closed);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,48 @@
+// Writing one part of a slot, whatever it lies on. [OTA-33]
+import type { FileHandle } from "node:fs/promises";
+import { asFault, Fault } from "../../fault.ts";
+import type { SlotWriter } from "../../ports.ts";
+import { errnoOf } from "../files/index.ts";
+import { openDirect } from "./direct.ts";
+
+/**
+ * @param path of `file`, to be opened once more for reading back.
+ * @param bytes what the part will have: nothing is written or read beyond.
+ * @param closed called once, with the end of the writer.
+ * @throws Fault `slot.read-failed`; `file` is then still open.
+ */
+export async function slotWriter(path: string, file: FileHandle, bytes: number, closed: () => void): Promise<SlotWriter> {
+  const direct = await openDirect(path, file);
+  return {
+    write: (offset, chunk) => writing(path, () => writeAt(file, offset, chunk, bytes)),
+    read: (offset, into) => direct.read(offset, into.subarray(0, Math.max(0, bytes - offset))),
+    sync: () => writing(path, () => file.sync()),
+    close: async () => {
+      await direct.close();
+      await file.close();
+      closed();
+    },
+  };
+}
+
+/** write(2) may write less than it was given. */
+async function writeAt(file: FileHandle, offset: number, chunk: Uint8Array, bytes: number): Promise<void> {
+  if (offset + chunk.byteLength > bytes) throw new Fault("slot.too-small", `write at ${offset}: past the end, ${bytes}`);
+  let written = 0;
+  while (written < chunk.byteLength) {
+    const { bytesWritten } = await file.write(chunk, written, chunk.byteLength - written, offset + written);
+    written += bytesWritten;
+  }
+}
+
+/** @throws Fault of `work`'s own; `file.not-regular` for a link, `slot.busy` for a device that something else holds (O_EXCL, open(2)), else `slot.write-failed`. */
+export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ELOOP") throw new Fault("file.not-regular", `write "${path}": it is a link`, { cause: error });
+    if (errno === "EBUSY") throw new Fault("slot.busy", `write "${path}": it is in use`, { cause: error });
+    throw asFault(error, "slot.write-failed", `write "${path}"`);
+  }
+}

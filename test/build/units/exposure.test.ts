@@ -1,0 +1,62 @@
+// How exposed the gateway's services are. The numbers are those of systemd 252; another version weighs a little otherwise.
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+import { exposureOf, needsSystemdAnalyze, SERVICES, unitNames } from "../../lab/units.ts";
+
+const skip = needsSystemdAnalyze();
+
+const EXPOSURE_MAX: Readonly<Record<string, number>> = {
+  "sallyport-agent.service": 1.5,
+  "sallyport-warden.service": 2.9,
+  "sallyport-install@.service": 1.5,
+  "sallyport-failed@.service": 2.9,
+  "sallyport-trial.service": 2.9,
+};
+
+for (const [unit, max] of Object.entries(EXPOSURE_MAX))
+  test(`${unit} is exposed at most ${max}`, { skip }, async (t) => {
+    const found = exposureOf(unit);
+    t.ok(found <= max, `it is ${found}`);
+  });
+
+test("every service of ours has a bound, but for the one that is systemd's own", async (t) => {
+  const services = unitNames().filter((name) => name.endsWith(".service") && name !== "emergency.service");
+  t.same(
+    services,
+    Object.keys(EXPOSURE_MAX).sort((a, b) => (a < b ? -1 : 1)),
+  );
+});
+
+const settingsOf = (unit: string): string => readFileSync(`${SERVICES}/${unit}`, "utf8").replaceAll(/^#.*$/gmu, "");
+
+test("what V8 and sysfs can't do with is not set", async (t) => {
+  for (const unit of ["sallyport-agent.service", "sallyport-warden.service", "sallyport-install@.service"])
+    t.notMatch(settingsOf(unit), /^MemoryDenyWriteExecute=yes/mu, `${unit}: V8 writes the code it runs`);
+  t.notMatch(settingsOf("sallyport-warden.service"), /^ProtectKernelTunables=yes/mu, "it shuts USB ports in /sys");
+});
+
+test("the agent has no right and no device but TPM and console; the warden no IP; the installer no network", async (t) => {
+  const agent = settingsOf("sallyport-agent.service");
+  t.match(agent, /^User=sallyport$/mu);
+  t.match(agent, /^CapabilityBoundingSet=$/mu);
+  t.match(agent, /^DevicePolicy=closed$/mu);
+  t.same(
+    [...agent.matchAll(/^DeviceAllow=(.*)$/gmu)].map(([, what]) => what),
+    ["/dev/tpmrm0 rw", "/dev/ttyS0 rw"],
+  );
+  const warden = settingsOf("sallyport-warden.service");
+  t.match(warden, /^RestrictAddressFamilies=AF_UNIX AF_NETLINK$/mu);
+  t.match(warden, /^CapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_TIME$/mu);
+  t.match(warden, /^Before=network-pre\.target$/mu);
+  const install = settingsOf("sallyport-install@.service");
+  t.match(install, /^RestrictAddressFamilies=none$/mu);
+  t.match(install, /^PrivateNetwork=yes$/mu);
+  t.match(install, /^CapabilityBoundingSet=$/mu);
+});
+
+test("programs that fail are started again, and the console is told", async (t) => {
+  for (const unit of ["sallyport-agent.service", "sallyport-warden.service"]) {
+    t.match(settingsOf(unit), /^Restart=always$/mu);
+    t.match(settingsOf(unit), /^OnFailure=sallyport-failed@%n\.service$/mu);
+  }
+});

@@ -1,0 +1,103 @@
+// What must work when nothing of ours runs: plain shell.
+import { spawnSync } from "node:child_process";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { systemdBootChoice } from "../../../hal/linux/index.ts";
+import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+import { UNITS } from "../../lab/units.ts";
+
+type Teardown = { teardown(remove: () => Promise<void>): void };
+
+/** A machine that runs from `slot`. */
+async function machine(t: Teardown, slot: string, images: Readonly<Record<string, "a" | "b">>) {
+  const root = await temporaryDirectory(t);
+  const esp = await makeEsp(root, images);
+  await mkdir(join(root, "proc"), { recursive: true });
+  await writeFile(join(root, "proc/cmdline"), `console=ttyS0 ${slot} quiet\n`);
+  await writeFile(join(root, "console"), "");
+  const reboot = join(root, "reboot");
+  await writeFile(reboot, `#!/bin/sh\n: > "${root}/rebooted"\n`, { mode: 0o755 });
+  const run = (script: string, ...args: string[]) =>
+    spawnSync("/bin/sh", [`${UNITS}/usr/lib/sallyport/${script}`, ...args], {
+      env: { PATH: "/usr/bin:/bin", SALLYPORT_ROOT: root, SALLYPORT_CONSOLE: join(root, "console"), SALLYPORT_REBOOT: reboot },
+      encoding: "utf8",
+    });
+  return {
+    root,
+    esp,
+    run,
+    said: () => readFile(join(root, "console"), "utf8"),
+    rebooted: async () => (await readdir(root)).includes("rebooted"),
+    names: async () => (await readdir(join(esp, "EFI/Linux"))).sort((a, b) => (a < b ? -1 : 1)),
+  };
+}
+
+test("[OTA-35] at the deadline a system on trial has no try left and the machine restarts; the committed one boots", async (t) => {
+  const { root, esp, run, said, rebooted, names } = await machine(t, "sallyport.slot=b", {
+    "gw_1_a.efi": "a",
+    "gw_2_b+1-1.efi": "b",
+  });
+  t.equal(run("end-trial").status, 0);
+  t.same(await names(), ["gw_1_a.efi", "gw_2_b+0.efi"]);
+  t.ok(await rebooted());
+  t.match(await said(), /slot b was not committed in time: restarting into slot a/u);
+  t.equal(await powerOnSystemdBoot(root), "a");
+  t.same(await systemdBootChoice({ esp, tries: 2 }).read(), { committed: "a", trial: { slot: "b", used: true } });
+});
+
+test("[OTA-35] at the deadline a committed system is left alone", async (t) => {
+  for (const images of [
+    { "gw_1_a.efi": "a" },
+    { "gw_1_a.efi": "a", "gw_2_b+2.efi": "b" },
+    { "gw_3_a.efi": "a", "gw_2_b.efi": "b" },
+  ] as const) {
+    const { run, said, rebooted, names } = await machine(t, "sallyport.slot=a", images);
+    const before = await names();
+    t.equal(run("end-trial").status, 0);
+    t.same(await names(), before);
+    t.equal(await said(), "");
+    t.notOk(await rebooted());
+  }
+});
+
+test("[OTA-35] with nothing to go back to, or without a word of the slot, the machine does not restart for ever", async (t) => {
+  const alone = await machine(t, "sallyport.slot=b", { "gw_2_b+0-2.efi": "b" });
+  t.not(alone.run("end-trial").status, 0);
+  t.notOk(await alone.rebooted());
+  t.match(await alone.said(), /nothing to go back to/u);
+  for (const slot of ["", "sallyport.slot=c", "xsallyport.slot=b", "sallyport.slot=bb"]) {
+    const lost = await machine(t, slot, { "gw_1_a.efi": "a", "gw_2_b+1-1.efi": "b" });
+    t.not(lost.run("end-trial").status, 0, slot);
+    t.notOk(await lost.rebooted());
+    t.match(await lost.said(), /did not say its slot/u);
+  }
+});
+
+test("[OTA-35] without the kernel images, what the boot loader counted decides", async (t) => {
+  const { root, run, rebooted } = await machine(t, "sallyport.slot=b", {});
+  await rm(join(root, "boot"), { recursive: true });
+  t.not(run("end-trial").status, 0);
+  t.notOk(await rebooted());
+  await mkdir(join(root, "sys/firmware/efi/efivars"), { recursive: true });
+  await writeFile(join(root, "sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"), "");
+  t.equal(run("end-trial").status, 0);
+  t.ok(await rebooted());
+});
+
+test("a failure is said on the console with device, slot and unit; what is not known is said to be so", async (t) => {
+  const { root, run, said } = await machine(t, "sallyport.slot=b", {});
+  t.equal(run("report-failure", "sallyport-agent.service").status, 0);
+  t.match(await said(), /^\r\nsallyport: device "unknown" slot b: sallyport-agent\.service failed: .*\r\n$/u);
+  await mkdir(join(root, "boot/sallyport"));
+  await writeFile(
+    join(root, "boot/sallyport/birth.json"),
+    '{"id":"GW-0001","keyFingerprint":"x","protection":"tpm","source":"serial","v":1}',
+  );
+  t.equal(run("report-failure", "sallyport-warden.service").status, 0);
+  t.match(await said(), /device "GW-0001" slot b: sallyport-warden\.service failed/u);
+  await writeFile(join(root, "boot/sallyport/birth.json"), '{"id":"\u001b[2Jx"}');
+  run("report-failure", "sallyport-warden.service");
+  t.notMatch(await said(), /\u001b/u, "nothing that moves a terminal's cursor");
+});

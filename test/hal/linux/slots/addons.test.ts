@@ -1,0 +1,52 @@
+// Releases are the same for both slots: what says the slot lies beside the kernel image.
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
+import { makeEsp } from "../../../lab/systemd-boot.ts";
+import { temporaryDirectory } from "../../../lab/temporary.ts";
+
+async function machine(t: { teardown(remove: () => Promise<void>): void }) {
+  const root = await temporaryDirectory(t);
+  const esp = await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" });
+  await mkdir(join(esp, "EFI/sallyport"), { recursive: true });
+  for (const slot of ["a", "b"]) await writeFile(join(esp, `EFI/sallyport/slot-${slot}.addon.efi`), `addon of ${slot}`);
+  const folder = join(esp, "EFI/Linux");
+  const addon = (name: string) => readFile(join(folder, `${name}.extra.d/slot.addon.efi`), "utf8");
+  return { root, esp, addon, names: async () => (await readdir(folder)).sort((a, b) => (a < b ? -1 : 1)) };
+}
+
+test("[OTA-33] what is tried has the add-on of its slot beside it, under a name without tries, and keeps it when it is committed", async (t) => {
+  const { esp, addon, names } = await machine(t);
+  const choice = systemdBootChoice({ esp, tries: 2 });
+  await choice.tryOnce("b");
+  t.equal(await addon("gw_2_b.efi"), "addon of b");
+  await choice.commit("b");
+  t.same(await names(), ["gw_1_a.efi", "gw_2_b.efi", "gw_2_b.efi.extra.d"]);
+  await choice.tryOnce("a");
+  t.equal(await addon("gw_3_a.efi"), "addon of a");
+  await choice.cancel();
+  t.equal(await addon("gw_0_a.efi"), "addon of a", "what is called off may be all that is left");
+});
+
+test("[OTA-33] an add-on that a power cut left torn is written anew", async (t) => {
+  const { esp, addon } = await machine(t);
+  await mkdir(join(esp, "EFI/Linux/gw_2_b.efi.extra.d"));
+  await writeFile(join(esp, "EFI/Linux/gw_2_b.efi.extra.d/slot.addon.efi"), "addon of a, and longer than it should be");
+  await systemdBootChoice({ esp, tries: 2 }).tryOnce("b");
+  t.equal(await addon("gw_2_b.efi"), "addon of b");
+});
+
+test("[OTA-33] with the old kernel its add-on goes; the other slot's stays", async (t) => {
+  const { root, esp, names } = await machine(t);
+  const choice = systemdBootChoice({ esp, tries: 2 });
+  await choice.tryOnce("b");
+  await choice.commit("b");
+  await choice.tryOnce("a");
+  await choice.cancel();
+  await mkdir(join(root, "proc"), { recursive: true });
+  await writeFile(join(root, "proc/cmdline"), "sallyport.slot=b\n");
+  const writer = await partitionSlots({ root, esp, kernelBytesMax: 1000 }).open("a", "kernel", 10);
+  await writer.close();
+  t.same(await names(), ["gw_2_b.efi", "gw_2_b.efi.extra.d", "gw_a.new"]);
+});

@@ -1,0 +1,176 @@
+// What a power cut leaves of a disk: the control for every test that cuts a virtual gateway's power.
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { startProgram } from "../process.ts";
+import { temporaryDirectory } from "../temporary.ts";
+import { type PowerCutDisk, powerCutDisk, SECTOR_BYTES } from "./disk.ts";
+import { type NbdServer, serveNbd } from "./nbd.ts";
+import { connectNbd } from "./nbd-client.ts";
+import { lacks } from "./parts.ts";
+
+const DISK_BYTES = 1024 * 1024;
+const BLOCK_BYTES = 4096;
+
+async function rig(t: {
+  teardown(end: () => Promise<void>): void;
+}): Promise<{ disk: PowerCutDisk; server: NbdServer; base: string; directory: string }> {
+  const directory = await temporaryDirectory(t);
+  const base = join(directory, "base.img");
+  await writeFile(base, Buffer.alloc(DISK_BYTES, "base"));
+  const disk = powerCutDisk(base, directory);
+  const server = await serveNbd(disk, join(directory, "nbd"));
+  t.teardown(async () => {
+    await server.stop();
+    disk.close();
+  });
+  return { disk, server, base, directory };
+}
+
+const block = (fill: number): Buffer => Buffer.alloc(BLOCK_BYTES, fill);
+const old = Buffer.alloc(BLOCK_BYTES, "base");
+
+test("a write that was not flushed is seen until the cut and lost by it", async (t) => {
+  const { server } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  t.equal(client.bytes, DISK_BYTES);
+  await client.write(8192, block(1));
+  t.same(await client.read(8192, BLOCK_BYTES), block(1));
+  t.same(server.cut({ kind: "drop" }), { kept: 0, torn: 0, dropped: 1 });
+  await t.rejects(client.read(0, 512), { code: "protocol.closed" }, "the cut ends the connection");
+  const again = await connectNbd(server.socketPath);
+  t.same(await again.read(8192, BLOCK_BYTES), old);
+});
+
+test("a flush keeps what was written before it, and only that", async (t) => {
+  const { server } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  await client.write(0, block(1));
+  await client.flush();
+  await client.write(0, block(2));
+  await client.write(BLOCK_BYTES, block(3));
+  server.cut({ kind: "drop" });
+  const again = await connectNbd(server.socketPath);
+  t.same(await again.read(0, 2 * BLOCK_BYTES), Buffer.concat([block(1), old]));
+});
+
+test("a forced write is kept, its neighbours and what it overtook are not", async (t) => {
+  const { server, disk } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  await client.write(0, Buffer.concat([block(1), block(1)]));
+  await client.write(0, block(2), true);
+  await client.write(2 * BLOCK_BYTES, block(3));
+  t.same(await client.read(0, 2 * BLOCK_BYTES), Buffer.concat([block(2), block(1)]));
+  server.cut({ kind: "drop" });
+  t.same(disk.read(0, 3 * BLOCK_BYTES), Buffer.concat([block(2), old, old]));
+
+  disk.write(0, Buffer.concat([block(4), block(4)]));
+  disk.write(0, block(5), true);
+  disk.flush();
+  t.same(disk.read(0, 2 * BLOCK_BYTES), Buffer.concat([block(5), block(4)]), "an older write does not come after it");
+});
+
+test("a torn write keeps whole sectors, the same ones for the same seed, and each fate occurs", async (t) => {
+  const { disk } = await rig(t);
+  const lose = (seed: number): Buffer => {
+    disk.write(0, Buffer.alloc(DISK_BYTES, "base"));
+    disk.flush();
+    for (let at = 0; at < DISK_BYTES; at += BLOCK_BYTES) disk.write(at, block(1));
+    const report = disk.cut({ kind: "tear", seed });
+    t.equal(report.kept + report.torn + report.dropped, DISK_BYTES / BLOCK_BYTES);
+    t.ok(report.kept > 0 && report.torn > 0 && report.dropped > 0);
+    return disk.read(0, DISK_BYTES);
+  };
+  const first = lose(1);
+  t.ok(lose(1).equals(first));
+  t.notOk(lose(2).equals(first));
+  const blocks = Array.from({ length: DISK_BYTES / BLOCK_BYTES }, (_, index) =>
+    first.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES),
+  );
+  t.ok(
+    blocks.some((found) => !found.equals(block(1)) && !found.equals(old)),
+    "a write that arrived in part",
+  );
+  const sector = (fill: number): Buffer => Buffer.alloc(SECTOR_BYTES, fill);
+  for (let at = 0; at < DISK_BYTES; at += SECTOR_BYTES) {
+    const found = first.subarray(at, at + SECTOR_BYTES);
+    if (!found.equals(sector(1)) && !found.equals(old.subarray(0, SECTOR_BYTES))) t.fail(`half a sector at ${at}`);
+  }
+});
+
+test("a cut at a flush that was asked for but not answered may lose what it was to keep", async (t) => {
+  const { server, disk } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  disk.watch(({ kind }) => {
+    if (kind === "flush") server.cut({ kind: "drop" });
+  });
+  await client.write(0, block(1));
+  await t.rejects(client.flush(), { code: "protocol.closed" });
+  t.same(disk.read(0, BLOCK_BYTES), old);
+});
+
+test("a cut at a forced write that was not answered may lose it", async (t) => {
+  const { server, disk } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  const unwatch = disk.watch(({ kind }) => {
+    if (kind === "forced-write") server.cut({ kind: "drop" });
+  });
+  await t.rejects(client.write(0, block(1), true), { code: "protocol.closed" });
+  t.same(disk.read(0, BLOCK_BYTES), old);
+  unwatch();
+  const again = await connectNbd(server.socketPath);
+  await again.write(0, block(1), true);
+  server.cut({ kind: "drop" });
+  t.same(disk.read(0, BLOCK_BYTES), block(1));
+});
+
+test("the cache is bounded: above it the oldest writes become durable by themselves", async (t) => {
+  const { disk } = await rig(t);
+  for (let round = 0; round < 65; round += 1) disk.write(0, Buffer.alloc(DISK_BYTES, round));
+  t.same(disk.read(0, BLOCK_BYTES), block(64));
+  disk.cut({ kind: "drop" });
+  t.same(disk.read(0, BLOCK_BYTES), block(0));
+});
+
+test("the base image never changes, and what is durable can be saved as an image of its own", async (t) => {
+  const { disk, base, directory } = await rig(t);
+  disk.write(BLOCK_BYTES, block(7));
+  disk.flush();
+  disk.write(2 * BLOCK_BYTES, block(8));
+  const saved = join(directory, "saved.img");
+  disk.saveTo(saved);
+  t.ok((await readFile(base)).equals(Buffer.alloc(DISK_BYTES, "base")));
+  t.same((await readFile(saved)).subarray(0, 3 * BLOCK_BYTES), Buffer.concat([old, block(7), old]));
+});
+
+test("a request outside the disk or of half a sector is refused and the connection lives", async (t) => {
+  const { server } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  await t.rejects(client.read(DISK_BYTES, 512), { code: "protocol.invalid" });
+  await t.rejects(client.write(100, Buffer.alloc(512)), { code: "protocol.invalid" });
+  await t.rejects(client.write(0, Buffer.alloc(100)), { code: "protocol.invalid" });
+  t.same(await client.read(0, BLOCK_BYTES), old);
+});
+
+test("QEMU's own block layer: what it flushed or forced stays, the rest is lost", { skip: lacks("qemu-io") }, async (t) => {
+  const { server, disk } = await rig(t);
+  const commands = ["write -P 1 0 4096", "flush", "write -P 2 4096 4096", "write -f -P 3 8192 4096", "write -P 4 12288 4096"];
+  disk.watch(({ offset }) => {
+    if (offset === 12_288) server.cut({ kind: "drop" }); // before it ends: it flushes when it closes
+  });
+  const io = startProgram({
+    name: "qemu-io",
+    command: "qemu-io",
+    args: [
+      "-t",
+      "writeback",
+      "-f",
+      "raw",
+      ...commands.flatMap((command) => ["-c", command]),
+      `nbd+unix:///?socket=${server.socketPath}`,
+    ],
+  });
+  await io.ended;
+  t.match(io.lines.join("\n"), /write failed/u);
+  t.same(disk.read(0, 4 * BLOCK_BYTES), Buffer.concat([block(1), old, block(3), old]));
+});

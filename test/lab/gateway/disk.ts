@@ -1,0 +1,269 @@
+// A disk that loses power honestly: what was written stays in its cache until a flush or a forced write, and a cut drops or tears the rest.
+//
+// Killing QEMU alone is no power cut: what the guest never flushed would still be in this machine's page cache. The model is what a write-back cache may do by
+// the NBD protocol and by SCSI and NVMe: after the last flush any subset of the writes may have arrived, each sector whole, in no order between sectors.
+// All calls are synchronous, so that a cut falls between two of them and never into one.
+import { closeSync, copyFileSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { assert, Fault } from "../../../hal/fault.ts";
+
+export const SECTOR_BYTES = 512;
+/** As a disk's own cache: above it the oldest writes go to the medium by themselves. */
+const CACHE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What a cut does to writes that were not flushed. A torn one keeps some of its sectors; the same seed and the same writes give the same loss. */
+export type Loss = { readonly kind: "drop" } | { readonly kind: "tear"; readonly seed: number };
+
+export interface CutReport {
+  /** Writes that were in the cache, and what became of them. */
+  readonly kept: number;
+  readonly torn: number;
+  readonly dropped: number;
+}
+
+/** A request, told when its bytes are in the cache and before they are durable. */
+export interface DiskEvent {
+  readonly kind: "write" | "forced-write" | "flush";
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface PowerCutDisk {
+  readonly bytes: number;
+  /** What the machine sees: the cache over the medium. */
+  read(offset: number, bytes: number): Buffer;
+  /** @param forced until it returns, it is durable (FUA). */
+  write(offset: number, bytes: Uint8Array, forced?: boolean): void;
+  flush(): void;
+  /** The power goes: the cache is lost as `loss` says. The disk works again at once. */
+  cut(loss: Loss): CutReport;
+  /** Calls `listener` at each write and flush, until the returned function is called. It may cut: then the request told of counts among what was not flushed. */
+  watch(listener: (event: DiskEvent) => void): () => void;
+  /** Writes what is durable as an image file of its own, to look at or to start others from. */
+  saveTo(path: string): void;
+  /** Forgets everything that was written; the base image never changed. */
+  close(): void;
+}
+
+interface CachedWrite {
+  readonly number: number;
+  readonly sector: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * @param basePath the image to start from; only read. Its size must be a multiple of {@link SECTOR_BYTES}.
+ * @param directory where what is written is kept, in a sparse file.
+ * @throws Fault `file.read-failed` when the base image isn't there or has no whole number of sectors.
+ */
+export function powerCutDisk(basePath: string, directory: string): PowerCutDisk {
+  const medium = openMedium(basePath, directory);
+  /** The newest bytes of each sector, and the number of the write they came with. */
+  const cache = new Map<number, { readonly number: number; readonly bytes: Buffer }>();
+  const listeners = new Set<(event: DiskEvent) => void>();
+  let log: CachedWrite[] = [];
+  let loggedBytes = 0;
+  let written = 0;
+  let cuts = 0;
+  /** Sectors a forced write has overtaken: older writes of them must not come after it. */
+  const overtaken = new Map<number, number>();
+
+  const tell = (event: DiskEvent): boolean => {
+    const before = cuts;
+    for (const listener of listeners) listener(event);
+    return cuts === before;
+  };
+  /** @param keep which of the write's sectors reach the medium. */
+  const destage = (write: CachedWrite, keep: (sector: number) => boolean): void => {
+    const count = write.bytes.length / SECTOR_BYTES;
+    const wanted = (index: number): boolean =>
+      index < count && (overtaken.get(write.sector + index) ?? 0) <= write.number && keep(write.sector + index);
+    for (let index = 0; index < count; index += 1) {
+      if (!wanted(index)) continue;
+      const first = index;
+      while (wanted(index + 1)) index += 1;
+      medium.write(write.sector + first, write.bytes.subarray(first * SECTOR_BYTES, (index + 1) * SECTOR_BYTES));
+    }
+  };
+  /** It is on the medium: the cache need not keep it any longer. */
+  const settle = (write: CachedWrite): void => {
+    loggedBytes -= write.bytes.length;
+    for (let index = 0; index < write.bytes.length / SECTOR_BYTES; index += 1)
+      if (cache.get(write.sector + index)?.number === write.number) cache.delete(write.sector + index);
+  };
+  const empty = (): void => {
+    log = [];
+    loggedBytes = 0;
+    cache.clear();
+    overtaken.clear();
+  };
+  const shrink = (): void => {
+    let done = 0;
+    for (const oldest of log) {
+      if (loggedBytes <= CACHE_BYTES_MAX) break;
+      destage(oldest, () => true);
+      settle(oldest);
+      done += 1;
+    }
+    if (done > 0) log = log.slice(done);
+  };
+  const flush = (): void => {
+    for (const write of log) destage(write, () => true);
+    empty();
+  };
+
+  const check = (offset: number, length: number): void => {
+    const aligned = offset % SECTOR_BYTES === 0 && length % SECTOR_BYTES === 0;
+    assert(aligned && offset >= 0 && offset + length <= medium.bytes, "the server asks for whole sectors within the disk");
+  };
+
+  return {
+    bytes: medium.bytes,
+    read(offset, length) {
+      check(offset, length);
+      const first = offset / SECTOR_BYTES;
+      const found = medium.read(first, length / SECTOR_BYTES);
+      if (cache.size > 0)
+        for (let index = 0; index < length / SECTOR_BYTES; index += 1)
+          cache.get(first + index)?.bytes.copy(found, index * SECTOR_BYTES);
+      return found;
+    },
+    write(offset, bytes, forced = false) {
+      check(offset, bytes.length);
+      const write: CachedWrite = { number: (written += 1), sector: offset / SECTOR_BYTES, bytes: Buffer.from(bytes) };
+      for (let at = 0; at < bytes.length; at += SECTOR_BYTES)
+        cache.set(write.sector + at / SECTOR_BYTES, { number: write.number, bytes: write.bytes.subarray(at, at + SECTOR_BYTES) });
+      log.push(write);
+      loggedBytes += bytes.length;
+      if (!tell({ kind: forced ? "forced-write" : "write", offset, bytes: bytes.length })) return;
+      if (forced) {
+        destage(write, () => true);
+        for (let at = 0; at < bytes.length / SECTOR_BYTES; at += 1) overtaken.set(write.sector + at, write.number);
+        log.pop();
+        settle(write);
+      }
+      shrink();
+    },
+    flush() {
+      if (tell({ kind: "flush", offset: 0, bytes: 0 })) flush();
+    },
+    cut(loss) {
+      cuts += 1;
+      const report = { kept: 0, torn: 0, dropped: 0 };
+      const random = loss.kind === "tear" ? seeded(loss.seed) : undefined;
+      for (const write of log) {
+        const fate = random === undefined ? "dropped" : fateOf(random());
+        report[fate] += 1;
+        if (fate === "kept") destage(write, () => true);
+        if (fate === "torn" && random !== undefined) destage(write, tornBy(write, random));
+      }
+      empty();
+      return report;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    saveTo: (path) => medium.saveTo(path),
+    close() {
+      empty();
+      medium.close();
+    },
+  };
+}
+
+function fateOf(chance: number): "kept" | "torn" | "dropped" {
+  if (chance < 1 / 3) return "kept";
+  return chance < 2 / 3 ? "torn" : "dropped";
+}
+
+/** @returns whether a sector of `write` survives. Decided once for each, in order, so that the loss depends on the seed alone. */
+function tornBy(write: CachedWrite, random: () => number): (sector: number) => boolean {
+  const survives = Array.from({ length: write.bytes.length / SECTOR_BYTES }, () => random() < 0.5);
+  return (sector) => survives[sector - write.sector] === true;
+}
+
+/** Numbers in [0, 1): mulberry32, public domain. */
+function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d_2b_79_f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+interface Medium {
+  readonly bytes: number;
+  read(sector: number, sectors: number): Buffer;
+  write(sector: number, bytes: Uint8Array): void;
+  saveTo(path: string): void;
+  close(): void;
+}
+
+/** The base image, and over it a sparse file with the sectors that were written since. */
+function openMedium(basePath: string, directory: string): Medium {
+  const overPath = join(directory, "written.img");
+  const base = openSync(basePath, "r");
+  const { size } = fstatSync(base);
+  if (size === 0 || size % SECTOR_BYTES !== 0) {
+    closeSync(base);
+    throw new Fault("file.read-failed", `image "${basePath}" has ${size} bytes, expected a multiple of ${SECTOR_BYTES}`);
+  }
+  const over = openSync(overPath, "wx+", 0o600);
+  ftruncateSync(over, size);
+  const isOver = new Uint8Array(size / SECTOR_BYTES);
+  /** Runs of sectors that lie in the same file. */
+  const runs = function* (sector: number, sectors: number): Generator<{ at: number; count: number; over: boolean }> {
+    for (let at = sector; at < sector + sectors;) {
+      const kind = isOver[at];
+      let count = 1;
+      while (at + count < sector + sectors && isOver[at + count] === kind) count += 1;
+      yield { at, count, over: kind === 1 };
+      at += count;
+    }
+  };
+  return {
+    bytes: size,
+    read(sector, sectors) {
+      const found = Buffer.alloc(sectors * SECTOR_BYTES);
+      for (const run of runs(sector, sectors)) {
+        const length = run.count * SECTOR_BYTES;
+        const got = readSync(run.over ? over : base, found, (run.at - sector) * SECTOR_BYTES, length, run.at * SECTOR_BYTES);
+        assert(got === length, "an image is as long as it was when opened");
+      }
+      return found;
+    },
+    write(sector, bytes) {
+      const put = writeSync(over, bytes, 0, bytes.length, sector * SECTOR_BYTES);
+      if (put !== bytes.length) throw new Fault("file.write-failed", `wrote ${put} of ${bytes.length} bytes to "${overPath}"`);
+      isOver.fill(1, sector, sector + bytes.length / SECTOR_BYTES);
+    },
+    saveTo(path) {
+      copyFileSync(basePath, path);
+      const copy = openSync(path, "r+");
+      try {
+        for (const run of runs(0, isOver.length))
+          if (run.over) copyRun(over, copy, run.at * SECTOR_BYTES, run.count * SECTOR_BYTES);
+      } finally {
+        closeSync(copy);
+      }
+    },
+    close() {
+      closeSync(base);
+      closeSync(over);
+      rmSync(overPath, { force: true });
+    },
+  };
+}
+
+function copyRun(from: number, to: number, offset: number, length: number): void {
+  const piece = Buffer.alloc(Math.min(length, 1024 * 1024));
+  for (let at = offset; at < offset + length;) {
+    const got = readSync(from, piece, 0, Math.min(piece.length, offset + length - at), at);
+    assert(got > 0, "the sparse file is as long as the image");
+    writeSync(to, piece, 0, got, at);
+    at += got;
+  }
+}

@@ -1,0 +1,198 @@
+// A whole gateway to test on: switch it on, cut its power, plug things in, type on its serial line and read what it says.
+import { copyFile, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { assert, Fault } from "../../../hal/fault.ts";
+import type { RunningProgram } from "../process.ts";
+import { type Hardware, qemuArguments } from "./command.ts";
+import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.ts";
+import { awaitConnection } from "./line.ts";
+import { serveNbd } from "./nbd.ts";
+import { FIRMWARE_VARIABLES } from "./parts.ts";
+import { openQmp, type Qmp, type QmpEvent } from "./qmp.ts";
+import { startWithUs } from "./start.ts";
+import { powerTpm } from "./tpm.ts";
+import { type Transcript, transcript } from "./transcript.ts";
+import { type UsbDevice, usbWords } from "./usb.ts";
+
+export interface GatewayOptions extends Partial<Hardware> {
+  /** The bootable disk to start from, raw; only read. */
+  readonly image: string;
+  /** A TPM 2.0 at /dev/tpm0 (default), new and empty. */
+  readonly tpm?: boolean;
+}
+
+export interface Gateway {
+  /** Resolves when the machine begins to run. @param plugged what is in its USB ports at that moment. */
+  powerOn(plugged?: readonly UsbDevice[]): Promise<void>;
+  /** The power goes, now: before the first await. What the disk had not flushed is lost as `loss` says; all of it when left out. */
+  cut(loss?: Loss): Promise<CutReport>;
+  /** Waits until the machine has switched itself off. @throws Fault `process.timeout`. */
+  waitForPowerOff(timeoutMs: number): Promise<void>;
+  /** Waits for an event of QEMU from now on, such as RESET, WATCHDOG or SHUTDOWN. @throws Fault `process.timeout`, `protocol.closed`. */
+  waitForEvent(name: string, timeoutMs: number): Promise<QmpEvent>;
+  plug(device: UsbDevice): Promise<void>;
+  /** Pulls it out and resolves when the machine has let go of it. */
+  unplug(device: UsbDevice): Promise<void>;
+  /** Types on the serial line; "\r" is the Enter key. */
+  type(text: string): void;
+  /** What the serial line said since the last read or wait. */
+  read(): string;
+  /** Waits for `pattern` on the serial line, from where the last read or wait ended; escape sequences and "\r" are left out. @throws Fault `process.timeout`, `process.failed` when the machine ends first. */
+  waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
+  /** All that the serial line said, over all power cycles; the newest million characters. */
+  transcript(): string;
+  /** The second serial line (ttyS1), where an image for tests lets its kernel write: not a part of a gateway, only for us to see by. */
+  readonly log: Pick<Transcript, "read" | "waitFor" | "all">;
+  /** Calls `listener` at each write and flush of the disk, before it is durable, until the returned function is called. It may cut. */
+  watchDisk(listener: (event: DiskEvent) => void): () => void;
+  /** Writes what is durable on the disk as an image of its own. */
+  saveDisk(path: string): void;
+  /** The chip's state, for a gateway that is off: a removed one is a missing or another TPM. */
+  readonly tpmDirectory: string;
+  /** Switches it off for good and removes its files. */
+  stop(): Promise<void>;
+}
+
+const DEFAULTS: Hardware = {
+  serialNumber: "GW-LAB-0001",
+  mac: "52:54:00:5a:11:01",
+  memoryMib: 512,
+  processors: 2,
+  forwards: [],
+};
+const START_MS_MAX = 20_000;
+const UNPLUG_MS_MAX = 60_000;
+
+interface Running {
+  readonly qemu: RunningProgram;
+  readonly qmp: Qmp;
+  readonly chip: RunningProgram | undefined;
+  type(text: string): void;
+}
+
+/** @throws Fault `file.read-failed` when the image is no disk. */
+export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
+  const hardware: Hardware = { ...DEFAULTS, ...options };
+  const directory = await mkdtemp(join(tmpdir(), "gateway-"));
+  const at = (name: string): string => join(directory, name);
+  const disk = powerCutDisk(options.image, directory);
+  const nbd = await serveNbd(disk, at("disk"));
+  await copyFile(FIRMWARE_VARIABLES, at("variables.fd"));
+  const [line, log] = [transcript(), transcript()];
+  const ended = (why: string): void => {
+    for (const each of [line, log]) each.end(new Fault("process.failed", why));
+  };
+  let running: Running | undefined;
+  let cycles = 0;
+
+  const needed = (): Running => {
+    assert(running !== undefined, "the gateway is on: call powerOn first");
+    return running;
+  };
+  /** The machine is off: the disk's cache has lost its power too. */
+  const wentOff = (qemu: RunningProgram): void => {
+    if (running?.qemu !== qemu) return;
+    running = undefined;
+    nbd.cut({ kind: "drop" });
+    ended(`the gateway is off; QEMU said: ${qemu.lines.join("\n")}`);
+  };
+  const off = async ({ qemu, chip }: Running, loss: Loss): Promise<CutReport> => {
+    running = undefined;
+    const dead = qemu.stop("SIGKILL");
+    const report = nbd.cut(loss); // nothing between the two: what QEMU still had to send is never carried out
+    ended("the gateway's power was cut");
+    await dead;
+    await chip?.stop();
+    return report;
+  };
+
+  return {
+    tpmDirectory: at("chip"),
+    async powerOn(plugged = []) {
+      assert(running === undefined, "the gateway is off");
+      cycles += 1;
+      const sockets = { serial: at(`serial-${cycles}`), log: at(`log-${cycles}`), monitor: at(`monitor-${cycles}`) };
+      const awaited = [sockets.serial, sockets.log, sockets.monitor].map((path) => awaitConnection(path));
+      const [serial, logged, monitor] = await Promise.all(awaited);
+      assert(serial !== undefined && logged !== undefined && monitor !== undefined, "three sockets were asked for");
+      const tpm = options.tpm === false ? undefined : at("tpm");
+      const chip = tpm === undefined ? undefined : await powerTpm(at("chip"), tpm);
+      const qemu = startWithUs(
+        "qemu-system-x86_64",
+        qemuArguments(hardware, { ...sockets, disk: nbd.socketPath, variables: at("variables.fd"), tpm, plugged }),
+      );
+      try {
+        const connected = Promise.all([serial.socket, logged.socket, monitor.socket]);
+        const [console, kernel, control] = await withinStart(qemu, connected);
+        console.on("data", (bytes: Buffer) => line.add(bytes));
+        kernel.on("data", (bytes: Buffer) => log.add(bytes));
+        const qmp = await withinStart(qemu, openQmp(control));
+        running = { qemu, qmp, chip, type: (text) => void console.write(text) };
+        qemu.ended.then(
+          () => wentOff(qemu),
+          () => wentOff(qemu),
+        );
+        for (const each of [line, log]) each.mark(`power on ${cycles}`);
+        await qmp.execute("cont");
+      } catch (error) {
+        await qemu.stop("SIGKILL");
+        await chip?.stop();
+        throw error;
+      } finally {
+        for (const each of [serial, logged, monitor]) each.close();
+      }
+    },
+    cut: (loss = { kind: "drop" }) => off(needed(), loss),
+    async waitForPowerOff(timeoutMs) {
+      const { qemu, chip } = needed();
+      await within(timeoutMs, "the gateway switched itself off", qemu.ended);
+      await chip?.stop();
+    },
+    waitForEvent: (name, timeoutMs) => needed().qmp.event(name, timeoutMs),
+    async plug(device) {
+      const { qmp } = needed();
+      const { device: words, drive } = usbWords(device);
+      if (drive !== undefined) await qmp.execute("blockdev-add", drive);
+      await qmp.execute("device_add", words);
+    },
+    async unplug(device) {
+      const { qmp } = needed();
+      const { drive } = usbWords(device);
+      const gone = qmp.event("DEVICE_DELETED", UNPLUG_MS_MAX, ({ data }) => data["device"] === device.id);
+      await Promise.all([gone, qmp.execute("device_del", { id: device.id })]);
+      if (drive !== undefined) await qmp.execute("blockdev-del", { "node-name": drive["node-name"] });
+    },
+    type: (text) => needed().type(text),
+    read: () => line.read(),
+    waitFor: (pattern, timeoutMs) => line.waitFor(pattern, timeoutMs),
+    transcript: () => line.all(),
+    log,
+    watchDisk: (listener) => disk.watch(listener),
+    saveDisk: (path) => disk.saveTo(path),
+    async stop() {
+      if (running !== undefined) await off(running, { kind: "drop" });
+      await nbd.stop();
+      disk.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What QEMU says when it does not start is the reason a person needs. */
+async function withinStart<T>(qemu: RunningProgram, work: Promise<T>): Promise<T> {
+  const ended = qemu.ended.then(() => {
+    throw new Fault("process.failed", `QEMU did not start:\n${qemu.lines.join("\n")}`);
+  });
+  return within(START_MS_MAX, "QEMU started", Promise.race([work, ended]));
+}
+
+async function within<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
+  const timer = Promise.withResolvers<never>();
+  const late = setTimeout(() => timer.reject(new Fault("process.timeout", `not within ${timeoutMs} ms: ${what}`)), timeoutMs);
+  try {
+    return await Promise.race([work, timer.promise]);
+  } finally {
+    clearTimeout(late);
+  }
+}

@@ -1,0 +1,109 @@
+// A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the programs.
+// Far smaller than a gateway, so that what a power cut does to a real kernel and file system can be tried often.
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { debianBase } from "../../../../build/image/base.ts";
+import { cpio, type Entry } from "../../../../build/image/cpio.ts";
+import { copyInto } from "../../../../build/image/files.ts";
+import { run } from "../../../../build/image/run.ts";
+
+const HERE = fileURLToPath(new URL("./", import.meta.url));
+const MEBIBYTE = 1024 * 1024;
+const KERNEL_MIB = 64;
+const ROOT_MIB = 256;
+const MODULES = [
+  "virtio_pci",
+  "virtio_blk",
+  "ext4",
+  "crc32c_generic",
+  "virtio_net",
+  "xhci_pci",
+  "usb_storage",
+  "usbhid",
+  "hid_generic",
+  "tpm_tis",
+];
+const COMMAND_LINE = "console=ttyS0 quiet panic=5";
+const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"];
+
+/** @param work a directory for what lies in between. @throws Fault `process.failed`. */
+export async function makeProbeImage(file: string, work: string): Promise<void> {
+  const base = await debianBase(() => undefined);
+  const [kernel, root] = [join(work, "kernel.img"), join(work, "root.img")];
+  await sized(kernel, KERNEL_MIB);
+  await run("mkfs.vfat", ["-F", "32", kernel]);
+  await run("mmd", ["-i", kernel, "::EFI", "::EFI/BOOT"]);
+  await run("mcopy", ["-i", kernel, await makeKernel(base, work), "::EFI/BOOT/BOOTX64.EFI"]);
+  await sized(root, ROOT_MIB);
+  await run("mkfs.ext4", ["-q", "-E", "lazy_itable_init=0", "-d", await makeRoot(work), root]);
+  await sized(file, KERNEL_MIB + ROOT_MIB + 2);
+  const table = [`size=${KERNEL_MIB}MiB, type=uefi`, `size=${ROOT_MIB}MiB, type=linux`];
+  await run("sfdisk", ["--quiet", file], { input: `label: gpt\nfirst-lba: 2048\n${table.join("\n")}\n` });
+  await copyInto(file, kernel, MEBIBYTE);
+  await copyInto(file, root, (1 + KERNEL_MIB) * MEBIBYTE);
+}
+
+async function sized(file: string, mib: number): Promise<void> {
+  await writeFile(file, "");
+  await truncate(file, mib * MEBIBYTE);
+}
+
+async function makeKernel({ tools, kernel }: { tools: string; kernel: string }, work: string): Promise<string> {
+  const folders = ["bin", "dev", "modules", "proc", "root", "sys"];
+  const entries: Entry[] = folders.map((path) => ({ path, type: "directory" }));
+  entries.push({ path: "dev/console", type: "device", major: 5, minor: 1 });
+  const put = (path: string, mode: number, bytes: Uint8Array): void => void entries.push({ path, type: "file", mode, bytes });
+  put("init", 0o755, await readFile(join(HERE, "init.sh")));
+  put("bin/busybox", 0o755, await readFile(join(tools, "usr/bin/busybox")));
+  for (const applet of APPLETS) entries.push({ path: `bin/${applet}`, type: "link", target: "busybox" });
+  const modules = await modulesInOrder(tools, kernel);
+  for (const module of modules) {
+    const bytes = await run("xz", ["-dc", join(tools, module)], {}, "latin1");
+    put(`modules/${basename(module, ".xz")}`, 0o644, Buffer.from(bytes, "latin1"));
+  }
+  put("modules/order", 0o644, Buffer.from(modules.map((module) => `${basename(module, ".xz")}\n`).join("")));
+
+  const folder = await mkdtemp(join(tools, "tmp/probe-"));
+  const inside = folder.slice(tools.length);
+  try {
+    await writeFile(join(folder, "initrd"), cpio(entries));
+    const [linux, initrd, output] = [`/boot/vmlinuz-${kernel}`, `${inside}/initrd`, `${inside}/kernel.efi`];
+    const words = [`--linux=${linux}`, `--initrd=${initrd}`, `--cmdline=${COMMAND_LINE}`, `--output=${output}`];
+    await run("chroot", [tools, "ukify", "build", ...words]);
+    await copyFile(join(folder, "kernel.efi"), join(work, "kernel.efi"));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return join(work, "kernel.efi");
+}
+
+async function modulesInOrder(tools: string, kernel: string): Promise<readonly string[]> {
+  const found = new Set<string>();
+  for (const module of MODULES) {
+    const lines = await run("chroot", [tools, "modprobe", "-S", kernel, "--show-depends", "-q", module]);
+    for (const [, path = ""] of lines.matchAll(/^insmod (\S+)/gmu)) found.add(path);
+  }
+  return [...found];
+}
+
+async function makeRoot(work: string): Promise<string> {
+  const root = join(work, "root");
+  for (const folder of ["bin", "dev", "proc", "state", "sys", "tmp"]) await mkdir(join(root, folder), { recursive: true });
+  await cp(process.execPath, join(root, "bin/node"), { dereference: true });
+  for (const [, library = ""] of (await run("ldd", [process.execPath])).matchAll(/(\/\S+) \(0x/gu)) {
+    await mkdir(join(root, dirname(library)), { recursive: true });
+    await cp(library, join(root, library), { dereference: true });
+  }
+  await build({
+    entryPoints: ["durable-child.ts", "look-child.ts"].map((name) => join(HERE, name)),
+    outdir: root,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    logLevel: "silent",
+  });
+  return root;
+}

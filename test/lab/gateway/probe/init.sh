@@ -1,0 +1,17 @@
+#!/bin/sh
+# First program of the probe's kernel: the disk's second partition becomes the root of our programs, which are named over the serial line.
+export PATH=/bin
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+mount -t sysfs sys /sys
+for module in $(cat /modules/order); do insmod "/modules/$module"; done
+while [ ! -b /dev/vda2 ]; do sleep 0.1; done
+# noauto_da_alloc: ext4 would otherwise hide a missing fsync before a rename from us, and other file systems do not
+mount -t ext4 -o noauto_da_alloc /dev/vda2 /root || exec sleep 1000
+mount -o move /dev /root/dev
+mount -o move /proc /root/proc
+mount -o move /sys /root/sys
+ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0
+echo "probe log" > /root/dev/ttyS1
+exec < /root/dev/ttyS0 > /root/dev/ttyS0 2>&1
+while echo "probe ready" && read -r program words; do chroot /root /bin/node "/$program-child.mjs" $words; done

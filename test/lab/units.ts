@@ -1,0 +1,31 @@
+// The gateway's units as they go onto the device, and how exposed systemd finds them.
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { Fault } from "../../hal/fault.ts";
+import { PROJECT } from "./sources.ts";
+
+/** Laid over the root of the image. */
+export const UNITS = `${PROJECT}build/units`;
+export const SERVICES = `${UNITS}/usr/lib/systemd/system`;
+
+/** For tap's `skip` option. */
+export function needsSystemdAnalyze(): string | false {
+  const { status, stdout } = spawnSync("systemd-analyze", ["security", "--help"], { encoding: "utf8" });
+  return status === 0 && stdout.includes("--offline")
+    ? false
+    : "needs systemd-analyze security --offline: apt-get install systemd (250 or later)";
+}
+
+export function unitNames(): readonly string[] {
+  return readdirSync(SERVICES).sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** 0 (shut) to 10, systemd-analyze(1). Of the unit alone: needs no systemd that runs. @throws Fault `process.failed`. */
+export function exposureOf(unit: string): number {
+  const { stdout, stderr } = spawnSync("systemd-analyze", ["security", "--offline=true", "--no-pager", `${SERVICES}/${unit}`], {
+    encoding: "utf8",
+  });
+  const found = /Overall exposure level for \S+: (\d+\.\d+)/u.exec(stdout)?.[1];
+  if (found === undefined) throw new Fault("process.failed", `score "${unit}": ${stderr.trim().slice(0, 500)}`);
+  return Number(found);
+}
