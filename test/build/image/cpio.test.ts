@@ -11,14 +11,12 @@ const ENTRIES: readonly Entry[] = [
   { path: "bin/sh", type: "link", target: "tool" },
 ];
 
-test("what goes into an archive is what cpio takes out of it", async (t) => {
+const NO_CPIO = spawnSync("cpio", ["--version"]).error === undefined ? false : "needs cpio: apt-get install cpio";
+
+test("what goes into an archive is what cpio takes out of it", { skip: NO_CPIO }, async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "test-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
-  const { status, error } = spawnSync("cpio", ["-idm", "--quiet"], { cwd: directory, input: cpio(ENTRIES) });
-  if (error !== undefined) {
-    t.pass("there is no cpio here"); // the bytes are looked at below all the same
-    return;
-  }
+  const { status } = spawnSync("cpio", ["-idm", "--quiet"], { cwd: directory, input: cpio(ENTRIES) });
   t.equal(status, 0);
   t.equal(await readFile(join(directory, "bin/tool"), "utf8"), "odd");
   t.equal(await readlink(join(directory, "bin/sh")), "tool");
