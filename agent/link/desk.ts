@@ -1,12 +1,11 @@
 // Operations asked by the hub, so many and no more. [OPS-6] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { pacedLines, tokenBucket } from "../../hal/pace/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { OperationAnswer, OperationRequest } from "../operations/format.ts";
 import type { Operations } from "../operations/index.ts";
 import { OPERATION_REFILL_MS, OPERATIONS_BURST_MAX, REFUSAL_LINE_REFILL_MS, REFUSAL_LINES_BURST_MAX } from "./limits.ts";
-import { pacedLines } from "./paced.ts";
 
 /** After a pause in which the bucket fills, what comes is another flood. */
 const FLOOD_OVER_AFTER_MS = OPERATIONS_BURST_MAX * OPERATION_REFILL_MS;

@@ -1,6 +1,6 @@
 // What happens to the tunnel, for journal and audit trail: every change once. A flapping network must not write the flash full.
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { paced, pacedLines, tokenBucket } from "../../hal/pace/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { Drop, TunnelEvent } from "../tunnel/index.ts";
@@ -10,7 +10,6 @@ import {
   REFUSAL_RECORD_REFILL_MS,
   REFUSAL_RECORDS_BURST_MAX,
 } from "./limits.ts";
-import { paced, pacedLines } from "./paced.ts";
 
 /** Drops are added up and told at doublings: 1, 2, 4, 8 ... messages. */
 const FIRST_DROP_TOLD = 1;

@@ -1,5 +1,6 @@
 // Runs the machine: event in, state made durable, effects out. [OTA-35]
 import type { DurableFiles } from "../../hal/ports.ts";
+import { inTurns } from "../../hal/turns/index.ts";
 import { type Effect, type Event, next, START } from "./machine.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
 import { decodeState, encodeState, type State } from "./record.ts";
@@ -27,7 +28,7 @@ export interface Updater {
 export async function openUpdater({ files, run, onChange }: UpdaterPorts): Promise<Updater> {
   const bytes = await files.get(NAME, RECORD_BYTES_MAX);
   let state = bytes === undefined ? START : decodeState(bytes);
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = inTurns();
   const turn = async (event: Event): Promise<void> => {
     const step = next(state, event);
     if (step.state !== state) {
@@ -42,10 +43,6 @@ export async function openUpdater({ files, run, onChange }: UpdaterPorts): Promi
   };
   return {
     state: () => state,
-    tell: (event) => {
-      const mine = last.then(() => turn(event));
-      last = mine.catch(() => undefined); // its caller gets the fault; the next turn only waits for the end
-      return mine;
-    },
+    tell: (event) => inTurn(() => turn(event)),
   };
 }

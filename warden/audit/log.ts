@@ -1,6 +1,7 @@
 // The audit log: appended to by many, read by few, written by one at a time.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles, Clock, DurableFiles } from "../../hal/ports.ts";
+import { inTurns } from "../../hal/turns/index.ts";
 import type { AuditHead } from "../protocol/format.ts";
 import type { Reported } from "./batch.ts";
 import { type AuditEntry, encodeVerifier, frontierRoot, type Verifier, verifyConsistency } from "./format/index.ts";
@@ -11,7 +12,6 @@ import type { Owed } from "./owed.ts";
 import { readRecords } from "./read.ts";
 import { restore } from "./restore.ts";
 import { readTiles } from "./tiles.ts";
-import { turns } from "./turns.ts";
 import { auditWriter, type Waiting, type Writer } from "./writer.ts";
 
 export interface AuditOptions {
@@ -75,7 +75,7 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   });
   const restored = await restore(options);
   const writer = auditWriter({ ...options, limits, report }, restored);
-  const inTurn = turns();
+  const inTurn = inTurns();
   const waiting: Waiting[] = [];
   let closed = false;
 

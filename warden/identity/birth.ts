@@ -11,6 +11,7 @@ import {
   type Protection,
 } from "../../hal/identity/format.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { inTurns } from "../../hal/turns/index.ts";
 
 const BIRTH_FILE = "birth.json";
 
@@ -63,13 +64,9 @@ export interface BirthBook {
 
 /** The one writer of the record: requests that come at once are taken one after the other, so that two can't both find no record. */
 export function birthBook(files: DurableFiles): BirthBook {
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = inTurns();
   return {
     read: () => readBirth(files),
-    record: (identity, key) => {
-      const mine = last.then(() => recordBirth(files, identity, key));
-      last = mine.catch(() => undefined); // its caller has the fault; the next in line starts afresh
-      return mine;
-    },
+    record: (identity, key) => inTurn(() => recordBirth(files, identity, key)),
   };
 }

@@ -1,6 +1,6 @@
 // Runs lockdown: settles what a start finds, tries what is offered, takes back what nobody confirms. Needs no agent for any of it. [LCK-10] [LCK-11] [LCK-12]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { turns } from "../audit/turns.ts";
+import { inTurns } from "../../hal/turns/index.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
 import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
 import { type Event, next, start, type State, type Step } from "./machine.ts";
@@ -39,7 +39,7 @@ export interface Lockdown {
  * later, and no reason not to open.
  */
 export async function openLockdown(ports: LockdownPorts, settings: LockdownSettings): Promise<Lockdown> {
-  const inTurn = turns();
+  const inTurn = inTurns();
   const effects: Effects = createEffects(ports, settings, (event) => {
     inTurn(() => engine.handle(event)).catch((error: unknown) =>
       ports.report(asFault(error, "assert.broken", "run a lockdown timer")),

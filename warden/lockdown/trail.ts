@@ -1,8 +1,9 @@
 // What lockdown did and saw, as audit records. [LCK-14]
 import type { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { paced, tokenBucket } from "../../hal/pace/index.ts";
 import type { Clock } from "../../hal/ports.ts";
-import type { AuditDetail, AuditEntry } from "../audit/format/index.ts";
+import type { AuditEntry } from "../audit/format/index.ts";
+import { withSuppressed } from "../audit/sparing.ts";
 import type { JudgedDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
 import { WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS } from "./limits.ts";
@@ -23,20 +24,13 @@ export interface Trail {
 
 /** @param unenforced what this machine can't enforce, in words. */
 export function createTrail({ clock, note }: TrailPorts, unenforced: readonly string[]): Trail {
-  const bucket = tokenBucket(clock, WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS);
   const told = new Map<string, boolean>();
-  const held: { unrecorded: number; refused: string; shut: string } = { unrecorded: 0, refused: "", shut: "" };
+  const held = { refused: "", shut: "" };
 
-  /** Of what others can make happen at will. What is left out is counted in the next record. */
-  const world = (entry: AuditEntry & { readonly detail: AuditDetail }): void => {
-    if (!bucket.take()) {
-      held.unrecorded += 1;
-      return;
-    }
-    const { unrecorded } = held;
-    held.unrecorded = 0;
-    note(unrecorded === 0 ? entry : { ...entry, detail: { ...entry.detail, unrecorded } });
-  };
+  /** Of what others can make happen at will. */
+  const world = paced(tokenBucket(clock, WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS), (entry: AuditEntry, suppressed) =>
+    note(withSuppressed(entry, suppressed)),
+  );
 
   return {
     tell: (news, inForce) => {
@@ -101,7 +95,7 @@ function entryOf(
   }
 }
 
-function usbEntry({ port, authorized, why, claims }: JudgedDevice): AuditEntry & { readonly detail: AuditDetail } {
+function usbEntry({ port, authorized, why, claims }: JudgedDevice): AuditEntry {
   return {
     event: authorized ? "usb.allowed" : "usb.refused",
     result: authorized ? "ok" : "refused",

@@ -3,10 +3,10 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import { tokenBucket } from "../../hal/pace/index.ts";
 import type { Clock, Courier, DurableFiles } from "../../hal/ports.ts";
+import { inTurns } from "../../hal/turns/index.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
 import type { JudgedDevice, Listing, Target, TrustedMetadata } from "../../ota/trust/index.ts";
 import type { Note } from "../audit/sparing.ts";
-import { turns } from "../audit/turns.ts";
 import type { Wanted, WardenResult } from "../protocol/format.ts";
 import type { Handlers } from "../protocol/index.ts";
 import type { Roster } from "../roster/format.ts";
@@ -93,7 +93,7 @@ export async function openTargets(options: TargetsOptions): Promise<Targets> {
   known().forEach(report);
   await news.damaged(payloads.faults());
 
-  const inTurn = turns();
+  const inTurn = inTurns();
   const bucket = tokenBucket(clock, REQUESTS_BURST_MAX, REQUEST_PERIOD_MS);
   const request = <T>(absent: readonly string[], work: (take: Take) => Promise<T>): Promise<T | Wanted> =>
     inTurn(() => throughCourier(courier, absent, work));

@@ -1,10 +1,10 @@
 // Updates of this machine: judged and remembered here, brought by the agent, written by the installer, tried, and committed when they are well.
 // [OTA-35] [OTA-41] [OTA-43]
 import { asFault, Fault } from "../../hal/fault.ts";
+import { inTurns } from "../../hal/turns/index.ts";
 import type { Release } from "../../ota/commit/index.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
 import { sparing } from "../audit/sparing.ts";
-import { turns } from "../audit/turns.ts";
 import type { UpdateStatus } from "../protocol/format.ts";
 import type { Handlers } from "../protocol/index.ts";
 import { openApproval } from "./approval.ts";
@@ -64,7 +64,7 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
   const { floors, report } = ports;
   const refused = sparing(ports.note, ports.clock, REFUSALS_BURST_MAX, REFUSAL_PERIOD_MS);
   const approval = await openApproval(ports.files, report);
-  const inTurn = turns();
+  const inTurn = inTurns();
   /** Refused for want of an order, the last one. */
   let asked: Release | undefined;
 

@@ -1,6 +1,7 @@
 // The spool: what must not be lost lies here, on disk, until the broker has acknowledged it. [TUN-6]
 import type { AppendFiles, Clock } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
+import { inTurns } from "../../../hal/turns/index.ts";
 import type { UpChannel } from "../format.ts";
 import { type Lane, type LaneSize, openLane } from "./lane.ts";
 import { type SpoolLimits, UNWRITTEN_BYTES_MAX } from "./limits.ts";
@@ -90,14 +91,8 @@ function createSpool(
   const { limits, clock, clockIsSane } = options;
   let pending: Pending[] = [];
   let pendingBytes = 0;
-  let tail: Promise<unknown> = Promise.resolve();
-
   /** Lanes take one operation at a time. */
-  function exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = tail.then(work);
-    tail = result.catch(() => undefined);
-    return result;
-  }
+  const exclusively = inTurns();
 
   const total = (measure: (size: LaneSize) => number): number =>
     [...lanes.values()].reduce((sum, lane) => sum + measure(lane.size()), 0);

@@ -2,6 +2,7 @@
 import { constants } from "node:fs";
 import { assert, Fault } from "../../fault.ts";
 import type { AppendFiles } from "../../ports.ts";
+import { inTurns } from "../../turns/index.ts";
 import { openDirectory, syncDirectory } from "./directory.ts";
 import { removeFile, writeAll } from "./durable.ts";
 import { errnoOf, readFault, writeFault } from "./faults.ts";
@@ -10,7 +11,6 @@ import { isName, pathOf } from "./names.ts";
 import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
 import { readTrusted } from "./read.ts";
 import { checkTrustedFile } from "./trust.ts";
-import { inTurns } from "./turns.ts";
 
 /**
  * O_DSYNC, open(2): "by the time write(2) returns, the output data and associated file metadata have been transferred to the underlying hardware (i.e., as

@@ -3,13 +3,13 @@ import { constants } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { DurableFiles } from "../../ports.ts";
+import { inTurns } from "../../turns/index.ts";
 import { openDirectory, syncDirectory } from "./directory.ts";
 import { errnoOf, writeFault } from "./faults.ts";
 import { LISTED_NAMES_MAX } from "./limits.ts";
 import { isTemporary, pathOf, temporaryPathOf } from "./names.ts";
 import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
 import { readTrusted } from "./read.ts";
-import { inTurns } from "./turns.ts";
 
 const MODE_PRIVATE = 0o600;
 

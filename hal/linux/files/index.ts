@@ -7,4 +7,3 @@ export { isName, isTemporary, pathOf, temporaryPathOf } from "./names.ts";
 export { type FileOps, linuxOps, SAFE } from "./ops.ts";
 export { checkTrustedFile } from "./trust.ts";
 export { readConfigFile } from "./config.ts";
-export { inTurns } from "./turns.ts";

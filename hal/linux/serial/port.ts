@@ -1,6 +1,7 @@
 // The serial port of hal/ports.ts on an open line.
 import { Fault } from "../../fault.ts";
 import type { SerialConnection, SerialPort } from "../../ports.ts";
+import { inTurns } from "../../turns/index.ts";
 import { WAITING_BYTES_MAX } from "./limits.ts";
 import { type Line, type LineOptions, openLine } from "./line.ts";
 
@@ -16,7 +17,7 @@ export function linuxSerialPort(options: LineOptions): SerialPort {
 }
 
 function connection(line: Line, path: string): SerialConnection {
-  let last: Promise<void> = Promise.resolve();
+  const inTurn = inTurns();
   let waitingBytes = 0;
   return {
     input: received(line),
@@ -27,9 +28,7 @@ function connection(line: Line, path: string): SerialConnection {
           `write to the serial line "${path}": ${waitingBytes} bytes wait already; wait for earlier writes first`,
         );
       waitingBytes += bytes.byteLength;
-      const turn = last.then(() => line.write(bytes)).finally(() => (waitingBytes -= bytes.byteLength));
-      last = turn.catch(() => undefined); // its caller hears of it; the next writer finds out for itself
-      return turn;
+      return await inTurn(() => line.write(bytes)).finally(() => (waitingBytes -= bytes.byteLength));
     },
     close: () => line.close(),
   };

@@ -2,7 +2,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { asFault } from "../../fault.ts";
-import { errnoOf, inTurns } from "../files/index.ts";
+import { inTurns } from "../../turns/index.ts";
+import { errnoOf } from "../files/index.ts";
 import { ADDRESS_STEP_BYTES, DIRECT_BYTES_ALIGN } from "./limits.ts";
 
 export interface DirectReader {

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
+import { inTurns } from "../../turns/index.ts";
 import { runToExit } from "../process/index.ts";
 import { OPENSSL_OUTPUT_BYTES_MAX, OPENSSL_TIMEOUT_MS } from "./limits.ts";
 import { opensslEnvironment, type TpmProvider } from "./provider.ts";
@@ -37,12 +38,8 @@ export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: n
     return stdout;
   };
   // one after another: each takes two of the TPM's three slots for a moment, which matters where no resource manager stands between
-  let last: Promise<unknown> = Promise.resolve();
-  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
-    const turn = last.then(() => run(args, input));
-    last = turn.catch(() => undefined); // its caller hears of it
-    return turn;
-  };
+  const inTurn = inTurns();
+  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => inTurn(() => run(args, input));
   return {
     version: async () => versionIn(await openssl(["list", "-providers", ...tpmOnly])),
     ping: async () => void (await openssl(["rand", ...tpmOnly, "-hex", "8"])),

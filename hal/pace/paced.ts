@@ -1,17 +1,17 @@
 // Telling what happens too often to tell each time.
-import type { Bucket } from "../../hal/pace/index.ts";
+import type { Bucket } from "./bucket.ts";
 
-/** @returns what to call with each; `tell` gets those the bucket has a token for, and how many it did not get since the last. */
-export function paced<T>(bucket: Pick<Bucket, "take">, tell: (what: T, withheld: number) => void): (what: T) => void {
+/** @returns what to call with each; `tell` gets those the bucket has a token for, and how many it did not get since the last. Its answer is passed on. */
+export function paced<T, R>(bucket: Pick<Bucket, "take">, tell: (what: T, withheld: number) => R): (what: T) => R | undefined {
   let withheld = 0;
   return (what) => {
     if (!bucket.take()) {
       withheld += 1;
-      return;
+      return undefined;
     }
     const count = withheld;
     withheld = 0;
-    tell(what, count);
+    return tell(what, count);
   };
 }
 

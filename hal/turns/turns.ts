@@ -1,3 +1,5 @@
+// Work that must not overlap: files, records, chips, doors.
+
 /** @returns a function that runs what it is given one after the other, in the order of the calls; a failure ends its own turn only. */
 export function inTurns(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
