@@ -35,7 +35,7 @@ export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Fire
     check: (table) => load("check", ["-c"], table),
     replace: (table) => load("replace", [], table),
     read: async () => {
-      const listed = await nft(["-j", "list", "table", "inet", "sallyport"]);
+      const listed = await nft(["-j", "-p", "list", "table", "inet", "sallyport"]);
       if (listed.exitCode === 0) return spellTable(listed.stdout);
       const tables = await nft(["list", "tables"]);
       if (tables.exitCode === 0 && !tables.stdout.split("\n").includes("table inet sallyport")) return undefined;

@@ -49,7 +49,7 @@ function chain(direction: Direction, parts: Parts): readonly string[] {
     ...refusals(direction, `${link} != ${quotedSet(names)} `),
     ...(onlyIpv4.length === 0 ? [] : [`${link} ${quotedSet(onlyIpv4)} meta nfproto ipv6 ${refuse}`]),
     "ct state established ct direction reply accept",
-    "ct state related meta l4proto { icmp, ipv6-icmp } accept",
+    `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
     ...(direction === "in" ? echoRules(parts) : []),
     ...doors.filter((door) => door.direction === direction).flatMap((door) => doorRules(door, link, parts.management)),
@@ -57,10 +57,13 @@ function chain(direction: Direction, parts: Parts): readonly string[] {
   return lines.map((line) => `\t${line}`);
 }
 
+/** IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not have. */
+const PROTOCOL = { icmp: 1, tcp: 6, icmpv6: 58 } as const;
+
 /** What comes in is dropped in silence. A local program hears at once that it may not: of a TCP reset, as Linux delivers its own ICMPv6 errors a second late. */
 function refusals(direction: Direction, match: string): readonly string[] {
   if (direction === "in") return [`${match}drop`];
-  return [`${match}meta l4proto tcp reject with tcp reset`, `${match}reject with icmpx admin-prohibited`];
+  return [`${match}meta l4proto ${PROTOCOL.tcp} reject with tcp reset`, `${match}reject with icmpx admin-prohibited`];
 }
 
 function neighbours(direction: Direction, link: string): readonly string[] {

@@ -168,7 +168,7 @@ function holds(left: string, list: readonly string[], packet: Packet): boolean {
     });
   if (left === "iifname" || left === "oifname") return list.includes(`"${packet.link}"`);
   if (left === "meta nfproto") return list.includes(family(packet.address));
-  if (left === "meta l4proto") return list.includes(packet.protocol);
+  if (left === "meta l4proto") return list.includes(packet.protocol === "tcp" ? "6" : "17");
   if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit") return false; // neither an answer nor ICMP
   if (word === "ip" || word === "ip6")
     return family(packet.address) === (word === "ip" ? "ipv4" : "ipv6") && within(list, packet.address);
@@ -276,4 +276,12 @@ test("[LCK-4] ranges that touch become one, a port between two is not opened wit
       ],
     ],
   );
+});
+
+test("[LCK-5] no table needs /etc/protocols, which a small image does not have: protocols are numbers", async (t) => {
+  const property = fc.property(
+    policyDocument,
+    (document) => !/l4proto (?:\{ )?[a-z]/u.test(planLockdown(parsed(document), SNAPSHOT).firewall),
+  );
+  t.doesNotThrow(() => fc.assert(property));
 });
