@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 want=""
-for need in swtpm:swtpm swtpm_setup:swtpm-tools mosquitto:mosquitto socat:socat openssl:openssl curl:curl faketime:faketime casync:casync nft:nftables ip:iproute2 flock:util-linux; do
+for need in swtpm:swtpm swtpm_setup:swtpm-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl curl:curl faketime:faketime casync:casync nft:nftables ip:iproute2 flock:util-linux; do
   program=${need%%:*}
   found=""
   for directory in /usr/bin /usr/sbin /bin /sbin; do [ -x "$directory/$program" ] && found=1; done
