@@ -1,7 +1,7 @@
 // A whole small world for demo, bench and system tests: the hub as a server, a board, its warden and agent, all as processes of their own from the bundles.
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmod, chown, copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, cp, link, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -11,12 +11,13 @@ import { check } from "../../hal/format/schema.ts";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
 import { askLocal } from "../../agent/local/index.ts";
 import { operationAnswerSchema, type OperationName } from "../../agent/operations/format.ts";
-import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import type { HubAnchors } from "../../ota/anchors/format.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
 import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "./needs.ts";
+import { openHubDesk } from "./hub-desk.ts";
 import { boardPolicy, makePerson, type Person } from "./people.ts";
-import { environment, eventually, type RunningProgram, startProgram } from "./process.ts";
+import { environment, type RunningProgram, startProgram } from "./process.ts";
 import { openReleaseDesk, type ReleaseDesk } from "./release.ts";
 import { PROJECT } from "./sources.ts";
 import { readSystemHeader } from "./system-image.ts";
@@ -98,9 +99,6 @@ export interface Rig {
 export const DEFAULT_MAC = "00:1b:21:3a:4f:58";
 /** As docs/operations.md says to start them: V8's young generation otherwise grows with every burst of messages and never shrinks. */
 const NODE_FLAGS = ["--max-semi-space-size=4"];
-const HUB_NAME = "hub.sallyport.test";
-/** Commands of the hub that need no hub. */
-const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
 /** Makes the directories and configurations and initialises the hub; starts nothing yet. */
 export async function buildRig(options: RigOptions = {}): Promise<Rig> {
@@ -121,7 +119,6 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   await layImageFiles(board, release, boardPolicy(confirmer, options.basePolicy?.(confirmer)));
   const namespace = namespaceOf(options.boardPrefix);
   const address = options.hubAddress ?? "127.0.0.1";
-  const hubState = join(directory, "hub");
   const program = (name: string): string => join(directory, "opt", name, "main.js");
   const running = new Set<RunningProgram>();
   const keep = (started: RunningProgram): RunningProgram => {
@@ -129,7 +126,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     return started;
   };
   const prefix = options.boardPrefix ?? [];
-  const start = (name: "hub" | "warden" | "agent", command: readonly string[]): RunningProgram => {
+  const start = (name: "warden" | "agent", command: readonly string[]): RunningProgram => {
     const [first, ...args] = command;
     if (first === undefined) throw new Fault("assert.broken", "a program to start");
     return keep(
@@ -152,22 +149,21 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     });
     return { code: status, stdout, stderr };
   };
-  const hubCommand = async (...args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = run("sallyport-hub", args);
-    if (code !== 0) throw new Fault("process.failed", `sallyport-hub ${args.join(" ")} ended with ${code}: ${stderr}${stdout}`);
-    return stdout;
-  };
-  await hubCommand("init", "--state", hubState, "--name", "Lab hub", "--host", HUB_NAME, "--host", address);
-  const ports = { est: 0, mqtt: 0 };
+  const desk = await openHubDesk({
+    state: join(directory, "hub"),
+    address,
+    args: options.hubArgs ?? [],
+    node,
+    program: program("sallyport-hub"),
+    onLine: (line) => options.onLine?.("hub", line),
+  });
+  const { ports } = desk;
   const courier = join(board.agentState, "courier");
   const settings: { over: Pick<RigOptions, "agentConfig" | "wardenConfig"> } = { over: options };
 
-  const anchors = async (): Promise<HubAnchors> =>
-    check(hubAnchorsSchema, parseJson(await readFile(join(hubState, "hub.json")), 65_536, "anchors"), "anchors");
-
   const writeConfigs = async (): Promise<void> => {
     const anchorsFile = join(board.etc, "hub.json");
-    await writeFile(anchorsFile, JSON.stringify(await anchors()), { mode: 0o644 });
+    await writeFile(anchorsFile, JSON.stringify(await desk.anchors()), { mode: 0o644 });
     const wardenConfig = {
       stateDirectory: board.wardenState,
       birthDirectory: board.birth,
@@ -213,31 +209,12 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     namespace,
     release,
     confirmer,
-    hubName: HUB_NAME,
-    hubState,
+    hubName: desk.name,
+    hubState: desk.state,
     ports,
-    anchors,
+    anchors: () => desk.anchors(),
     async startHub() {
-      const hub = start("hub", [
-        node,
-        program("sallyport-hub"),
-        "serve",
-        "--state",
-        hubState,
-        "--listen",
-        address,
-        "--est-port",
-        String(ports.est),
-        "--mqtt-port",
-        String(ports.mqtt),
-        "--json",
-        "--retry-after",
-        "1",
-        ...(options.hubArgs ?? []),
-      ]);
-      const ready = check(readySchema, parseJson(await hub.line(/"ready"/u), 65_536, "ready line"), "ready line");
-      ports.est = ready.estPort;
-      ports.mqtt = ready.mqttPort;
+      const hub = keep(await desk.start());
       await writeConfigs();
       return hub;
     },
@@ -276,7 +253,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       settings.over = over;
       await writeConfigs();
     },
-    hubCommand: (...args) => hubCommand(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", hubState])),
+    hubCommand: (...args) => desk.command(...args),
     command: (...args) =>
       run("sallyport", args[1] === "verify" ? args : ["--socket", join(board.agentRun, "root.sock"), ...args]),
     check: (name) => run(`sallyport-${name}`, ["--check-config", "--config", join(board.etc, `${name}.json`)]),
@@ -293,17 +270,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       if ("fault" in answer) throw new Fault("process.failed", `${operation}: ${answer.fault.code}: ${answer.fault.message}`);
       return check(schema, answer.result, operation);
     },
-    async approve() {
-      const request = await eventually("an enrolment request at the hub", async () =>
-        (await rig.hubCommand("devices", "list", "--json"))
-          .split("\n")
-          .filter((line) => line !== "")
-          .map((line) => check(deviceSchema, parseJson(line, 65_536, "device"), "device"))
-          .find(({ state }) => state === "pending"),
-      );
-      await rig.hubCommand("devices", "approve", request.id, request.fingerprint);
-      return request;
-    },
+    approve: () => desk.approve(),
     async stop() {
       await Promise.allSettled([...running].reverse().map((one) => one.stop()));
       await rm(directory, { recursive: true, force: true });
@@ -311,9 +278,6 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   };
   return rig;
 }
-
-const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
-const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });
 
 /** Set last, in what becomes the program itself: what a library to preload makes must be its user's. */
 function withEnvironment(env: Readonly<Record<string, string>> = {}): readonly string[] {

@@ -1,0 +1,99 @@
+// The lab's hub as a server of its own, and the commands its operators type.
+import { spawnSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { environment, eventually, type RunningProgram, startProgram } from "./process.ts";
+
+export interface HubDeskOptions {
+  /** Its state directory; made by `init`. */
+  readonly state: string;
+  /** Where it listens; in its certificate's names too. */
+  readonly address: string;
+  /** Further names and addresses under which devices find it. */
+  readonly hosts?: readonly string[];
+  /** More words for `serve`. */
+  readonly args?: readonly string[];
+  readonly node: string;
+  /** `sallyport-hub`'s main.js. */
+  readonly program: string;
+  readonly onLine?: ((line: string) => void) | undefined;
+}
+
+export interface HubDesk {
+  readonly name: string;
+  readonly state: string;
+  /** Where it listens, once it was started; it keeps them. */
+  readonly ports: { readonly est: number; readonly mqtt: number };
+  anchors(): Promise<HubAnchors>;
+  /** Resolves when it listens. */
+  start(): Promise<RunningProgram>;
+  /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
+  command(...args: readonly string[]): Promise<string>;
+  /** Waits until it has a request, approves it, and @returns its id and fingerprint. @throws Fault `process.timeout`. */
+  approve(timeoutMs?: number): Promise<{ readonly id: string; readonly fingerprint: string }>;
+}
+
+const NAME = "hub.sallyport.test";
+/** Commands of the hub that need no hub. */
+const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
+
+/** Initialises a new hub; starts nothing yet. @throws Fault `process.failed`. */
+export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
+  const { state, address, hosts = [], node, program, onLine } = options;
+  const ports = { est: 0, mqtt: 0 };
+  const run = (...args: readonly string[]): string => {
+    const words = ["-i", ...environment(), node, program, ...args];
+    const { status, stdout, stderr } = spawnSync("/usr/bin/env", words, { encoding: "utf8", timeout: 30_000 });
+    if (status === 0) return stdout;
+    throw new Fault("process.failed", `sallyport-hub ${args.join(" ")} ended with ${status}: ${stderr}${stdout}`);
+  };
+  run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
+
+  const desk: HubDesk = {
+    name: NAME,
+    state,
+    ports,
+    anchors: async () =>
+      check(hubAnchorsSchema, parseJson(await readFile(join(state, "hub.json")), 65_536, "anchors"), "anchors"),
+    async start() {
+      const words = ["serve", "--state", state, "--listen", address, "--json", "--retry-after", "1"];
+      const where = ["--est-port", String(ports.est), "--mqtt-port", String(ports.mqtt)];
+      const hub = startProgram({
+        name: "hub",
+        command: node,
+        args: [program, ...words, ...where, ...(options.args ?? [])],
+        ...(onLine !== undefined && { onLine }),
+      });
+      try {
+        const ready = check(readySchema, parseJson(await hub.line(/"ready"/u), 65_536, "ready line"), "ready line");
+        ports.est = ready.estPort;
+        ports.mqtt = ready.mqttPort;
+      } catch (error) {
+        await hub.stop();
+        throw error;
+      }
+      return hub;
+    },
+    command: async (...args) => run(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", state])),
+    async approve(timeoutMs) {
+      const pending = async (): Promise<v.InferOutput<typeof deviceSchema> | undefined> =>
+        (await desk.command("devices", "list", "--json"))
+          .split("\n")
+          .filter((line) => line !== "")
+          .map((line) => check(deviceSchema, parseJson(line, 65_536, "device"), "device"))
+          .find((device) => device.state === "pending");
+      const request = await eventually("an enrolment request at the hub", pending, timeoutMs);
+      await desk.command("devices", "approve", request.id, request.fingerprint);
+      return request;
+    },
+  };
+  return desk;
+}
+
+const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
+const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });
