@@ -1,7 +1,8 @@
 #!/bin/sh
 # Brings the pinned tools beside the project, so that the machine's own Node does not matter. Idempotent; 0.2 s when nothing is to do.
 # Calls no `node`: until the link below exists, that name means the machine's Node.
-# With --parts it then looks for the real counterparts of the tests (swtpm, mosquitto, ...) and says what is missing.
+# With --parts it then looks for the real counterparts of the tests (swtpm, mosquitto, ...) and says what is missing; with --parts --gateway also for
+# what a whole virtual gateway needs (QEMU, mmdebstrap, ...).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,29 +12,57 @@ case "$(uname -m)" in
   *) echo "setup: no pinned Node for $(uname -m); x86_64 or aarch64 is needed" >&2; exit 1 ;;
 esac
 
+node=node_modules/node-linux-$arch/bin/node
 stamp=node_modules/.sallyport-setup
-sum=$(cat package.json package-lock.json | cksum)
-if [ ! -x "node_modules/node-linux-$arch/bin/node" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
+# the lock file names the dependencies too; the number is that of this recipe
+sum="2 $(cksum < package-lock.json)"
+fresh=""
+[ -x "$node" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && fresh=1
+
+install() { npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@" >&2; }
+
+# Native parts that the lock file has for this machine and node_modules has not.
+left_out() {
+  sed -n "s#^ *\"\(node_modules/.*linux-$arch\(-gnu\)\{0,1\}\)\": {#\1#p" package-lock.json |
+    while read -r part; do [ -d "$part" ] || printf ' %s' "${part#node_modules/}"; done
+}
+
+if [ -z "$fresh" ]; then
   command -v npm >/dev/null || { echo "setup: npm is missing; on Debian: apt-get install npm" >&2; exit 1; }
   echo "setup: installing the pinned tools (npm ci, about half a minute)" >&2
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-  ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
-  printf '%s' "$sum" > "$stamp"
+  install
+  [ -x "$node" ] || { echo "setup: npm left out the pinned Node, node-linux-$arch; see what it said above" >&2; exit 1; }
 fi
-[ -L node_modules/.bin/node ] || ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
 
 # The pinned Node is linked against libatomic, which a small Debian lacks (nothing else here needs it).
-if ! node_modules/.bin/node --version >/dev/null 2>&1; then
+if ! "$node" --version >/dev/null 2>&1; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "setup: installing libatomic1, which the pinned Node needs" >&2
     apt-get update -qq >/dev/null 2>&1 || true
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libatomic1 >/dev/null 2>&1 || true
   fi
-  node_modules/.bin/node --version >/dev/null 2>&1 || {
-    node_modules/.bin/node --version >&2 || true
+  "$node" --version >/dev/null 2>&1 || {
+    "$node" --version >&2 || true
     echo "setup: the pinned Node does not run here; on Debian as root: apt-get install libatomic1" >&2
     exit 1
   }
 fi
 
-if [ "${1:-}" = --parts ]; then sh build/parts.sh; fi
+if [ -z "$fresh" ]; then
+  # npm leaves out optional packages that the Node it runs on is too old for, and some of our tools' native parts are such. So it runs once more, on the pinned
+  # Node: kept outside node_modules, which npm removes first.
+  if [ -n "$(left_out)" ]; then
+    echo "setup: on the machine's Node npm left out$(left_out): once more on the pinned one" >&2
+    mkdir -p .parts
+    keep=$(mktemp -d "$PWD/.parts/node-XXXXXX")
+    trap 'rm -rf "$keep"' EXIT
+    trap 'exit 1' HUP INT TERM
+    ln "$node" "$keep/node" 2>/dev/null || cp "$node" "$keep/node"
+    (PATH="$keep:$PATH" && export PATH NODE_NO_WARNINGS=1 && install --prefer-offline)
+    [ -z "$(left_out)" ] || echo "setup: npm still left out$(left_out); what needs them will not run" >&2
+  fi
+  printf '%s' "$sum" > "$stamp"
+fi
+[ -L node_modules/.bin/node ] || ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
+
+if [ "${1:-}" = --parts ]; then sh build/parts.sh ${2:+"$2"}; fi
