@@ -1,5 +1,6 @@
 // The lab's hub as a server of its own, and the commands its operators type.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -10,7 +11,7 @@ import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
 import { environment, eventually, type RunningProgram, startProgram } from "./process.ts";
 
 export interface HubDeskOptions {
-  /** Its state directory; made by `init`. */
+  /** Its state directory. */
   readonly state: string;
   /** Where it listens; in its certificate's names too. */
   readonly address: string;
@@ -42,7 +43,7 @@ const NAME = "hub.sallyport.test";
 /** Commands of the hub that need no hub. */
 const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
-/** Initialises a new hub; starts nothing yet. @throws Fault `process.failed`. */
+/** A hub in `state`, initialised when there is none yet; starts nothing. @throws Fault `process.failed`. */
 export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
   const { state, address, hosts = [], node, program, onLine } = options;
   const ports = { est: 0, mqtt: 0 };
@@ -52,7 +53,8 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
     if (status === 0) return stdout;
     throw new Fault("process.failed", `sallyport-hub ${args.join(" ")} ended with ${status}: ${stderr}${stdout}`);
   };
-  run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
+  if (!existsSync(join(state, "hub.json")))
+    run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
 
   const desk: HubDesk = {
     name: NAME,

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Fault } from "../../hal/fault.ts";
+import { FIRMWARE_CODE } from "./gateway/parts.ts";
 
 const PROJECT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -23,7 +24,12 @@ export type Part =
   | "casync"
   | "netns"
   | "mounts"
-  | "bundles";
+  | "bundles"
+  | "cpio"
+  | "systemd-analyze"
+  | "qemu-io"
+  | "qemu"
+  | "image";
 
 const WHY: Record<Part, string> = {
   root: "needs root: run as root",
@@ -39,7 +45,24 @@ const WHY: Record<Part, string> = {
   netns: "needs network namespaces: run as root with iproute2, outside containers that forbid them",
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
+  cpio: "needs cpio: apt-get install cpio",
+  "systemd-analyze": "needs systemd-analyze security --offline: apt-get install systemd (250 or later)",
+  "qemu-io": "needs qemu-io: apt-get install qemu-utils",
+  qemu: "needs QEMU for x86_64 with UEFI firmware and socat: as root, sh build/setup.sh --parts --gateway",
+  image: "needs what npm run image needs, on x86_64 and as root: sh build/setup.sh --parts --gateway",
 };
+
+/** What build/image and the images of tests run; docs/flashing.md has the packages. */
+const IMAGE_PROGRAMS: readonly string[] = [
+  "mmdebstrap",
+  "mksquashfs",
+  "veritysetup",
+  "xz",
+  "mkfs.ext4",
+  "mkfs.vfat",
+  "mcopy",
+  "sfdisk",
+];
 
 function onPath(program: string): boolean {
   return ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].some((directory) => existsSync(`${directory}/${program}`));
@@ -57,9 +80,20 @@ function has(part: Part): boolean {
       return process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
     case "bundles":
       return existsSync(`${PROJECT}dist/sallyport-agent/main.js`) && existsSync(`${PROJECT}dist/sallyport-warden/main.js`);
+    case "systemd-analyze":
+      return scoresUnits();
+    case "qemu":
+      return onPath("qemu-system-x86_64") && onPath("socat") && existsSync(FIRMWARE_CODE);
+    case "image":
+      return process.getuid?.() === 0 && process.arch === "x64" && IMAGE_PROGRAMS.every(onPath);
     default:
       return onPath(part);
   }
+}
+
+function scoresUnits(): boolean {
+  const { status, stdout } = spawnSync("systemd-analyze", ["security", "--help"], { encoding: "utf8" });
+  return status === 0 && stdout.includes("--offline");
 }
 
 /** By making one: root in a container or a chroot may not be allowed to. */
@@ -88,9 +122,14 @@ export function tpm2Provider(): { readonly module: string; readonly libraryPath:
  * @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything.
  */
 export function needs(...parts: readonly Part[]): string | false {
+  const missing = lacking(...parts);
+  return missing === undefined ? false : missingPart(missing);
+}
+
+/** @returns why, when any part is missing: for who goes on without it, whatever SALLYPORT_PARTS says. */
+export function lacking(...parts: readonly Part[]): string | undefined {
   const missing = parts.filter((part) => !has(part));
-  if (missing.length === 0) return false;
-  return missingPart(missing.map((part) => WHY[part]).join("; "));
+  return missing.length === 0 ? undefined : missing.map((part) => WHY[part]).join("; ");
 }
 
 /** @returns `why`, for a skip. @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything. */

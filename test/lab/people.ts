@@ -1,6 +1,6 @@
 // People with a signing key of their own, as a file that the hub's commands take: operators, and who confirms policies. [OPS-7] [OPS-8]
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { orderKeyId } from "../../warden/orders/format/index.ts";
 import type { Role } from "../../warden/roster/format.ts";
@@ -17,12 +17,21 @@ export interface Person {
 
 /** A new key in `directory`. */
 export async function makePerson(directory: string, id: string): Promise<Person> {
-  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  const keyFile = join(directory, `${id}.pem`);
-  await writeFile(keyFile, privateKey.export({ format: "pem", type: "pkcs8" }), { mode: 0o600 });
+  const { privateKey } = generateKeyPairSync("ed25519");
+  await writeFile(join(directory, `${id}.pem`), privateKey.export({ format: "pem", type: "pkcs8" }), { mode: 0o600 });
+  return personOf(directory, id, privateKey);
+}
+
+/** Whose key {@link makePerson} once wrote there. */
+export async function readPerson(directory: string, id: string): Promise<Person> {
+  return personOf(directory, id, createPrivateKey(await readFile(join(directory, `${id}.pem`))));
+}
+
+function personOf(directory: string, id: string, privateKey: KeyObject): Person {
+  const publicKey = createPublicKey(privateKey);
   return {
     id,
-    keyFile,
+    keyFile: join(directory, `${id}.pem`),
     privateKey,
     publicKey: publicKey.export({ format: "der", type: "spki" }).toString("base64"),
     keyid: orderKeyId(publicKey),

@@ -21,7 +21,8 @@ export interface ReleaseDesk {
   sign(): Promise<void>;
 }
 
-const FOR_ALL = { hardware: { ids: [HARDWARE] }, audience: { everyone: true } } as const;
+/** Whoever has the lab's hardware. */
+export const FOR_ALL = { hardware: { ids: [HARDWARE] }, audience: { everyone: true } } as const;
 
 /** @param directory made here. */
 export async function openReleaseDesk(directory: string): Promise<ReleaseDesk> {

@@ -1,6 +1,6 @@
 // The gateway's units as they go onto the device, and how exposed systemd finds them.
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { Fault } from "../../hal/fault.ts";
 import { PROJECT } from "./sources.ts";
 
@@ -8,16 +8,13 @@ import { PROJECT } from "./sources.ts";
 export const UNITS = `${PROJECT}build/units`;
 export const SERVICES = `${UNITS}/usr/lib/systemd/system`;
 
-/** For tap's `skip` option. */
-export function needsSystemdAnalyze(): string | false {
-  const { status, stdout } = spawnSync("systemd-analyze", ["security", "--help"], { encoding: "utf8" });
-  return status === 0 && stdout.includes("--offline")
-    ? false
-    : "needs systemd-analyze security --offline: apt-get install systemd (250 or later)";
-}
-
 export function unitNames(): readonly string[] {
   return readdirSync(SERVICES).sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** A unit's text without its comments; or a drop-in's. */
+export function settingsOf(unit: string): string {
+  return readFileSync(`${SERVICES}/${unit}`, "utf8").replaceAll(/^#.*$/gmu, "");
 }
 
 /** 0 (shut) to 10, systemd-analyze(1). Of the unit alone: needs no systemd that runs. @throws Fault `process.failed`. */

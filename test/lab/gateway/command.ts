@@ -1,6 +1,6 @@
 // The words that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power, two serial lines, a TPM, USB ports and a watchdog. Emulated in
 // software throughout: a /dev/kvm that exists may still not run a guest, and what passes here must pass everywhere.
-import { HUB_ADDRESS } from "./address.ts";
+import { HUB_ADDRESS, UPLINK_SLOT } from "./address.ts";
 import { FIRMWARE_CODE } from "./parts.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
@@ -51,7 +51,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
     ["-chardev", `socket,id=log,path=${log}`, "-serial", "chardev:log"],
     ["-chardev", `socket,id=monitor,path=${monitor}`, "-mon", "chardev=monitor,mode=control"],
     ["-netdev", ["user", "id=net", "restrict=on", ...hardware.forwards.map(forward)].join(",")],
-    ["-device", `virtio-net-pci,netdev=net,mac=${hardware.mac},romfile=`],
+    ["-device", `virtio-net-pci,netdev=net,mac=${hardware.mac},addr=${UPLINK_SLOT},romfile=`],
     ["-device", "virtio-rng-pci"],
     ["-device", "i6300esb", "-action", "watchdog=reset"],
     ["-device", "qemu-xhci,id=usb"],

@@ -7,7 +7,7 @@ import { temporaryDirectory } from "../temporary.ts";
 import { type PowerCutDisk, powerCutDisk, SECTOR_BYTES } from "./disk.ts";
 import { type NbdServer, serveNbd } from "./nbd.ts";
 import { connectNbd } from "./nbd-client.ts";
-import { lacks } from "./parts.ts";
+import { needs } from "../needs.ts";
 
 const DISK_BYTES = 1024 * 1024;
 const BLOCK_BYTES = 4096;
@@ -152,7 +152,7 @@ test("a request outside the disk or of half a sector is refused and the connecti
   t.same(await client.read(0, BLOCK_BYTES), old);
 });
 
-test("QEMU's own block layer: what it flushed or forced stays, the rest is lost", { skip: lacks("qemu-io") }, async (t) => {
+test("QEMU's own block layer: what it flushed or forced stays, the rest is lost", { skip: needs("qemu-io") }, async (t) => {
   const { server, disk } = await rig(t);
   const commands = ["write -P 1 0 4096", "flush", "write -P 2 4096 4096", "write -f -P 3 8192 4096", "write -P 4 12288 4096"];
   disk.watch(({ offset }) => {

@@ -1,0 +1,88 @@
+// Releases of a gateway's system, as `npm run image` makes them, that differ in what they say of themselves and in what is wrong with them.
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { debianBase } from "../../../build/image/base.ts";
+import { makeDisk } from "../../../build/image/disk.ts";
+import { makeKernel, makeSlotAddon } from "../../../build/image/kernel.ts";
+import { makeSystem } from "../../../build/image/system.ts";
+import { makeRoot } from "../../../build/image/verity.ts";
+import type { PartFiles } from "../../../build/release/image.ts";
+import { HARDWARE } from "../board.ts";
+
+export interface Facts {
+  readonly version: string;
+  readonly counter: number;
+  /** `broken`: ends as soon as it is started. */
+  readonly agent?: "broken";
+  /** Seconds that it is given to show that it is well; the warden's own when left out. */
+  readonly trialS?: number;
+}
+
+export interface ImageFiles extends Facts {
+  readonly parts: PartFiles;
+}
+
+export interface Images {
+  /** Gets `disk.img`. */
+  readonly directory: string;
+  /** Files that every release has. */
+  readonly given: string;
+  readonly first: Facts;
+  readonly later: readonly Facts[];
+  readonly wardenConfig: (facts: Facts) => object;
+  readonly say: (line: string) => void;
+}
+
+const BROKEN_AGENT = 'console.error("this agent was broken on purpose");\nprocess.exit(1);\n';
+/** Of the compression: quick rather than small. */
+const LEVEL = 3;
+/** In MiB. */
+const SIZES = { esp: 128, slot: 160, data: 320 };
+/** Of the kernel's and systemd's words, in an image for tests only. */
+const LOG_LINE = "ttyS1";
+
+/** @returns the later ones; the first is on the disk. @throws Fault `process.failed`, `slot.too-small`. */
+export async function makeImages(images: Images): Promise<readonly ImageFiles[]> {
+  const { directory, first, later, say } = images;
+  const base = await debianBase(say);
+  const work = join(directory, "images");
+  await mkdir(work);
+  const made: ImageFiles[] = [];
+  for (const facts of [first, ...later]) {
+    say(`release ${facts.version}`);
+    made.push(await makeRelease(images, base, work, facts));
+  }
+  const [onDisk, ...others] = made;
+  const addons = { a: join(work, "a.addon.efi"), b: join(work, "b.addon.efi") };
+  await makeSlotAddon(base, "a", addons.a);
+  await makeSlotAddon(base, "b", addons.b);
+  const bootLoader = join(base.tools, "usr/lib/systemd/boot/efi/systemd-bootx64.efi");
+  const { root = "", kernel = "" } = Object.fromEntries(onDisk?.parts ?? []);
+  await makeDisk(join(directory, "disk.img"), work, { bootLoader, kernel, addons, root }, SIZES);
+  return others;
+}
+
+async function makeRelease(
+  { given, wardenConfig }: Images,
+  base: Awaited<ReturnType<typeof debianBase>>,
+  work: string,
+  facts: Facts,
+): Promise<ImageFiles> {
+  const { version, counter } = facts;
+  await writeFile(join(given, "image.json"), JSON.stringify({ v: 1, version, hardware: HARDWARE, counter }));
+  await writeFile(join(given, "warden.json"), JSON.stringify(wardenConfig(facts)));
+  const root = join(work, "root");
+  await makeSystem({ base, given, root, version });
+  if (facts.agent === "broken") await writeFile(join(root, "usr/lib/sallyport/sallyport-agent/main.js"), BROKEN_AGENT);
+  const [image, kernel] = [join(work, `${version}.root`), join(work, `${version}.kernel`)];
+  const verified = await makeRoot(root, image, version, LEVEL);
+  await makeKernel({ base, verified, usb: 0, logTo: LOG_LINE }, kernel);
+  await rm(root, { recursive: true });
+  return {
+    ...facts,
+    parts: new Map([
+      ["root", image],
+      ["kernel", kernel],
+    ] as const),
+  };
+}

@@ -1,0 +1,143 @@
+// What every gateway of a test run is cast from: a hub with its keys, a signing desk, four releases of a whole system, and the disk that the factory would write.
+// Made once for each state of the sources (half a minute), then copied: each test has a hub and a disk of its own.
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { buildAll } from "../../../build/bundle.ts";
+import { addImage } from "../../../build/release/image.ts";
+import { isThere } from "../../../build/image/files.ts";
+import { boardPolicy, makePerson, type Person, readPerson, rosterOf } from "../people.ts";
+import { type HubDesk, openHubDesk } from "../hub-desk.ts";
+import { FOR_ALL, openReleaseDesk } from "../release.ts";
+import { projectFiles, PROJECT } from "../sources.ts";
+import { HUB_ADDRESS, UPLINK } from "./address.ts";
+import { type Facts, makeImages } from "./images.ts";
+
+export interface Mould {
+  readonly directory: string;
+  /** Release 1, committed in slot a. */
+  readonly disk: string;
+  /** A hub's state, to be copied. Everything of {@link RELEASES} is published in it. */
+  readonly hub: string;
+  /** The signing desk. */
+  readonly release: string;
+  /** Whose key confirms the image's lockdown policy. */
+  readonly confirmer: Person;
+  /** Named by the roster: an owner, and a technician. */
+  readonly owner: Person;
+  readonly technician: Person;
+}
+
+/** What the hub can be told to update a gateway to, by `update start ID TARGET`. */
+export const RELEASES = {
+  good: "os/gateway-2.0.0.json",
+  /** Its agent ends as soon as it is started. */
+  broken: "os/gateway-3.0.0.json",
+  next: "os/gateway-4.0.0.json",
+} as const;
+
+/** Where the gateway finds the hub: ports of its own, whichever the hub has on this machine. */
+export const EST_PORT = 8443;
+export const MQTT_PORT = 8883;
+
+const FIRST: Facts = { version: "1.0.0", counter: 1 };
+const LATER: readonly Facts[] = [
+  { version: "2.0.0", counter: 2 },
+  // it can only fail, and need not be given long
+  { version: "3.0.0", counter: 3, agent: "broken", trialS: 90 },
+  { version: "4.0.0", counter: 4 },
+];
+const CACHE = join(PROJECT, ".parts/gateway");
+/** As long as what is signed in it is good for, and then some: what is made today is not what a test of next month wants. */
+const AGE_MS_MAX = 12 * 3_600_000;
+const OWN = /^(?:build\/(?:image|release|units)|test\/lab\/(?:gateway\/(?:address|images|mould)|hub-desk|people|release))\b/u;
+
+/** @throws Fault `process.failed`, `usage.invalid` and what the parts throw. */
+export async function castingMould(say: (line: string) => void = () => undefined): Promise<Mould> {
+  await buildAll();
+  const directory = join(CACHE, `mould-${await stateOfSources()}`);
+  if (!(await isThere(directory))) {
+    say("building a gateway's system in four releases, its disk, and a hub that has them (about a minute)");
+    await mkdir(CACHE, { recursive: true });
+    await removeOld();
+    const made = await mkdtemp(join(CACHE, "new-mould-"));
+    try {
+      await make(made, say);
+      await rename(made, directory).catch(async (error: unknown) => {
+        if (!(await isThere(directory))) throw error; // somebody else was first
+      });
+    } finally {
+      await rm(made, { recursive: true, force: true });
+    }
+  }
+  const person = (id: string): Promise<Person> => readPerson(directory, id);
+  const [confirmer, owner, technician] = await Promise.all([person("confirmer"), person("owner"), person("technician")]);
+  const at = (name: string): string => join(directory, name);
+  return { directory, disk: at("disk.img"), hub: at("hub"), release: at("release"), confirmer, owner, technician };
+}
+
+/** The desk of a hub whose state is in `state`, before it is started. */
+export function hubDesk(state: string, onLine?: (line: string) => void): Promise<HubDesk> {
+  const program = join(PROJECT, "dist/sallyport-hub/main.js");
+  return openHubDesk({ state, address: "127.0.0.1", hosts: [HUB_ADDRESS], node: process.execPath, program, onLine });
+}
+
+async function make(directory: string, say: (line: string) => void): Promise<void> {
+  const hub = await hubDesk(join(directory, "hub"));
+  const [confirmer, owner, technician] = [
+    await makePerson(directory, "confirmer"),
+    await makePerson(directory, "owner"),
+    await makePerson(directory, "technician"),
+  ];
+  const release = await openReleaseDesk(join(directory, "release"));
+  const given = join(directory, "given");
+  await mkdir(given);
+  const put = (name: string, content: object): Promise<void> => writeFile(join(given, name), JSON.stringify(content));
+  await put("hub.json", await hub.anchors());
+  await copyFile(release.root, join(given, "root.json"));
+  await put("policy.json", boardPolicy(confirmer, { name: "image", links: [{ name: UPLINK, dhcp4: true, ipv6: true }] }));
+  await put("agent.json", agentConfig());
+  const images = await makeImages({ directory, given, first: FIRST, later: LATER, wardenConfig, say });
+  for (const { version, counter, parts } of images)
+    await addImage(release.directory, `os/gateway-${version}.json`, parts, { line: "os", counter, ...FOR_ALL });
+  const roster = rosterOf({ person: owner, roles: ["owner"] }, { person: technician, roles: ["technician"] });
+  await release.target("operators/plant.json", roster);
+  await release.sign();
+  await hub.command("release", "publish", release.directory);
+}
+
+const COURIER = "/var/lib/sallyport-courier";
+const at = (port: number): object => ({ connectTo: { host: HUB_ADDRESS, port } });
+
+function agentConfig(): object {
+  return {
+    courier: COURIER,
+    console: { path: "/dev/ttyS0" },
+    key: { protection: "tpm" },
+    tunnel: at(MQTT_PORT),
+    enrolment: at(EST_PORT),
+  };
+}
+
+function wardenConfig({ trialS }: Facts): object {
+  return {
+    courier: COURIER,
+    systemdBoot: {},
+    lockdown: { console: "ttyS0", hubDoors: [EST_PORT, MQTT_PORT].map((port) => ({ address: HUB_ADDRESS, port })) },
+    update: { installerSocket: "/run/sallyport-install.sock", ...(trialS !== undefined && { trialS }) },
+  };
+}
+
+/** Of all that goes into it. */
+async function stateOfSources(): Promise<string> {
+  const hash = createHash("sha256").update(String(Math.floor(Date.now() / AGE_MS_MAX)));
+  const bundles = (await readdir(join(PROJECT, "dist"), { recursive: true })).map((name) => `dist/${name}`);
+  for (const path of [...projectFiles().filter((name) => OWN.test(name)), ...bundles].toSorted())
+    if (/\.\w+$|build\/units/u.test(path)) hash.update(path).update(await readFile(join(PROJECT, path)).catch(() => ""));
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function removeOld(): Promise<void> {
+  for (const name of await readdir(CACHE))
+    if (name.startsWith("mould-")) await rm(join(CACHE, name), { recursive: true, force: true });
+}

@@ -1,0 +1,60 @@
+// A site: a gateway on its cable to a hub that knows its releases, everything new. What tests of whole gateways, `npm run gateway` and the bench start from.
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { HubDesk } from "../hub-desk.ts";
+import type { RunningProgram } from "../process.ts";
+import { type Gateway, type GatewayOptions, makeGateway } from "./gateway.ts";
+import { castingMould, EST_PORT, hubDesk, type Mould, MQTT_PORT } from "./mould.ts";
+
+export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> {
+  readonly onHubLine?: (line: string) => void;
+  /** What takes long, for who waits. */
+  readonly say?: (line: string) => void;
+}
+
+export interface Site {
+  readonly directory: string;
+  readonly mould: Mould;
+  /** Serves; its commands are `sallyport-hub`'s. */
+  readonly hub: HubDesk;
+  /** Off, its disk as the factory wrote it. */
+  readonly gateway: Gateway;
+  /** The hub goes away, as servers do. */
+  stopHub(): Promise<void>;
+  /** And comes back where it was. */
+  startHub(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** @throws Fault of whatever could not be made. What was made is gone then. */
+export async function openSite({ onHubLine, say, ...options }: SiteOptions = {}): Promise<Site> {
+  const mould = await castingMould(say);
+  const undo = new AsyncDisposableStack();
+  try {
+    const directory = await mkdtemp(join(tmpdir(), "sallyport-site-"));
+    undo.defer(() => rm(directory, { recursive: true, force: true }));
+    await cp(mould.hub, join(directory, "hub"), { recursive: true });
+    const hub = await hubDesk(join(directory, "hub"), onHubLine);
+    let running: RunningProgram | undefined;
+    const stopHub = async (): Promise<void> => {
+      await running?.stop();
+      running = undefined;
+    };
+    const startHub = async (): Promise<void> => {
+      running ??= await hub.start();
+    };
+    undo.defer(stopHub);
+    await startHub();
+    const forwards = [
+      { port: EST_PORT, to: hub.ports.est },
+      { port: MQTT_PORT, to: hub.ports.mqtt },
+    ];
+    const gateway = await makeGateway({ ...options, image: mould.disk, forwards });
+    undo.defer(() => gateway.stop());
+    return { directory, mould, hub, gateway, stopHub, startHub, stop: () => undo.disposeAsync() };
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
