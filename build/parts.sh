@@ -2,37 +2,66 @@
 # The real counterparts of demo and tests: Debian packages, installed where we are root, and OpenSSL's tpm2 provider of Debian 13
 # unpacked into .parts/ beside the project (Debian 12's 1.1.1 can't do TLS). Idempotent, quick when nothing is to do; never fails for a part that
 # can't be had: it says which, and what that leaves unproven; the tests then skip with the same reason.
+# With --gateway also what builds the gateway's image and runs it whole: some hundred MB, so only the commands that need them ask for it.
 set -u
 cd "$(dirname "$0")/.."
 
-want=""
-for need in swtpm:swtpm swtpm_setup:swtpm-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl curl:curl faketime:faketime casync:casync nft:nftables ip:iproute2 flock:util-linux; do
-  program=${need%%:*}
-  found=""
-  for directory in /usr/bin /usr/sbin /bin /sbin; do [ -x "$directory/$program" ] && found=1; done
-  [ -n "$found" ] || want="$want ${need##*:}"
-done
+# Each as PROGRAM:PACKAGE, or with the path of a file that is no program.
+board="swtpm:swtpm swtpm_setup:swtpm-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl curl:curl
+  faketime:faketime casync:casync nft:nftables ip:iproute2 flock:util-linux"
+# `systemd` is for systemd-analyze alone: without systemd-sysv nobody's init changes
+gateway="mmdebstrap:mmdebstrap mksquashfs:squashfs-tools veritysetup:cryptsetup-bin xz:xz-utils mkfs.ext4:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools
+  sfdisk:fdisk cpio:cpio qemu-system-x86_64:qemu-system-x86 qemu-io:qemu-utils /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf setpriv:util-linux
+  losetup:mount systemd-analyze:systemd"
+
+missing() {
+  for need in "$@"; do
+    found=""
+    case "$need" in
+      /*) [ -e "${need%%:*}" ] && found=1 ;;
+      *) for directory in /usr/bin /usr/sbin /bin /sbin; do [ -x "$directory/${need%%:*}" ] && found=1; done ;;
+    esac
+    [ -n "$found" ] || printf ' %s' "${need##*:}"
+  done
+}
 
 updated=""
 refresh() { [ -n "$updated" ] || { apt-get update -qq >/dev/null 2>&1; updated=1; }; }
 
-if [ -n "$want" ]; then
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "parts: installing$want" >&2
-    refresh
-    # no service of ours to start: a broker on the default port would be one more listener on the machine
-    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.sallyport && chmod 755 /usr/sbin/policy-rc.d.sallyport
-    placed=""
-    [ -e /usr/sbin/policy-rc.d ] || { ln -s policy-rc.d.sallyport /usr/sbin/policy-rc.d; placed=1; }
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $want >/dev/null 2>&1 ||
-      echo "parts: apt-get could not install$want; what needs them is skipped" >&2
-    [ -n "$placed" ] && rm -f /usr/sbin/policy-rc.d
-    rm -f /usr/sbin/policy-rc.d.sallyport
-  else
-    echo "parts: missing$want, and no root or apt-get to install them; what needs them is skipped" >&2
+# no service of ours to start: a broker on the default port would be one more listener on the machine
+start_nothing() {
+  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.sallyport && chmod 755 /usr/sbin/policy-rc.d.sallyport
+  [ -e /usr/sbin/policy-rc.d ] || ln -sfn policy-rc.d.sallyport /usr/sbin/policy-rc.d
+}
+start_again() {
+  [ "$(readlink /usr/sbin/policy-rc.d)" = policy-rc.d.sallyport ] && rm -f /usr/sbin/policy-rc.d
+  rm -f /usr/sbin/policy-rc.d.sallyport
+}
+
+# install FOR PACKAGE...
+install() {
+  purpose=$1
+  shift
+  [ $# -gt 0 ] || return 0
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "parts: missing for $purpose: $*; no root or no apt-get here to install them, so what needs them is skipped (as root: apt-get install $*)" >&2
+    return 0
   fi
-fi
+  echo "parts: installing for $purpose: $*" >&2
+  refresh
+  trap start_again EXIT
+  trap 'exit 1' HUP INT TERM
+  start_nothing
+  said=$(DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -oDPkg::Lock::Timeout=300 "$@" 2>&1) ||
+    printf '%s\nparts: apt-get could not install %s; what needs them is skipped\n' "$(printf '%s' "$said" | tail -n 3)" "$*" >&2
+  start_again
+  trap - EXIT HUP INT TERM
+}
+
+# shellcheck disable=SC2046,SC2086
+install "the simulated board" $(missing $board)
+# shellcheck disable=SC2046,SC2086
+if [ "${1:-}" = --gateway ]; then install "the virtual gateway, some hundred MB" $(missing $gateway); fi
 
 # --- OpenSSL's tpm2 provider >= 1.2.0, from Debian 13, with the tss2 libraries of the same suite. Nothing of it is installed.
 parts=.parts/debian13

@@ -2,8 +2,9 @@
 // reported done, and it must be there. With one fsync taken out of our code it must not: otherwise the cut proves nothing.
 import { join } from "node:path";
 import { test } from "tap";
-import { lacks, type Loss, makeGateway } from "../lab/gateway/index.ts";
+import { type Loss, makeGateway } from "../lab/gateway/index.ts";
 import { makeProbeImage } from "../lab/gateway/probe/image.ts";
+import { needs } from "../lab/needs.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
 
 const BOOT_MS_MAX = 180_000;
@@ -29,7 +30,7 @@ const CASES: readonly Case[] = [
   { title: "control: lost without the file's fsync", how: "without-file-sync", loss: { kind: "drop" }, survives: false },
 ];
 
-test("a power cut in a whole machine", { skip: lacks("qemu", "ovmf", "mmdebstrap"), timeout: 900_000 }, async (t) => {
+test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 900_000 }, async (t) => {
   const directory = await temporaryDirectory(t);
   const image = join(directory, "probe.img");
   await makeProbeImage(image, directory);

@@ -2,14 +2,15 @@
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { lacks, makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
+import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
+import { needs } from "../lab/needs.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
 
 const SHELL_MS_MAX = 120_000;
 
 test(
   "the firmware comes up, is typed to, plugged into, cut and comes up again",
-  { skip: lacks("qemu", "ovmf", "swtpm"), timeout: 300_000 },
+  { skip: needs("qemu", "swtpm"), timeout: 300_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
     const image = join(directory, "empty.img");

@@ -2,15 +2,16 @@
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { test } from "tap";
-import { lacks, makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
+import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
 import { makeProbeImage } from "../lab/gateway/probe/image.ts";
+import { needs } from "../lab/needs.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
 
 const BOOT_MS_MAX = 180_000;
 const STEP_MS_MAX = 60_000;
 const HUB_PORT = 8080;
 
-test("a kernel sees the machine", { skip: lacks("qemu", "ovmf", "mmdebstrap", "swtpm"), timeout: 600_000 }, async (t) => {
+test("a kernel sees the machine", { skip: needs("qemu", "image", "swtpm"), timeout: 600_000 }, async (t) => {
   const directory = await temporaryDirectory(t);
   const image = join(directory, "probe.img");
   await makeProbeImage(image, directory);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { cpio, type Entry } from "../../../build/image/cpio.ts";
+import { needs } from "../../lab/needs.ts";
 
 const ENTRIES: readonly Entry[] = [
   { path: "bin", type: "directory" },
@@ -11,9 +12,7 @@ const ENTRIES: readonly Entry[] = [
   { path: "bin/sh", type: "link", target: "tool" },
 ];
 
-const NO_CPIO = spawnSync("cpio", ["--version"]).error === undefined ? false : "needs cpio: apt-get install cpio";
-
-test("what goes into an archive is what cpio takes out of it", { skip: NO_CPIO }, async (t) => {
+test("what goes into an archive is what cpio takes out of it", { skip: needs("cpio") }, async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "test-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const { status } = spawnSync("cpio", ["-idm", "--quiet"], { cwd: directory, input: cpio(ENTRIES) });
