@@ -1,9 +1,9 @@
 // How exposed the gateway's services are. The numbers are those of systemd 252; another version weighs a little otherwise.
-import { readFileSync } from "node:fs";
 import { test } from "tap";
-import { exposureOf, needsSystemdAnalyze, SERVICES, unitNames } from "../../lab/units.ts";
+import { needs } from "../../lab/needs.ts";
+import { exposureOf, settingsOf, unitNames } from "../../lab/units.ts";
 
-const skip = needsSystemdAnalyze();
+const skip = needs("systemd-analyze");
 
 const EXPOSURE_MAX: Readonly<Record<string, number>> = {
   "sallyport-agent.service": 1.5,
@@ -26,8 +26,6 @@ test("every service of ours has a bound, but for the one that is systemd's own",
     Object.keys(EXPOSURE_MAX).sort((a, b) => (a < b ? -1 : 1)),
   );
 });
-
-const settingsOf = (unit: string): string => readFileSync(`${SERVICES}/${unit}`, "utf8").replaceAll(/^#.*$/gmu, "");
 
 test("what V8 and sysfs can't do with is not set", async (t) => {
   for (const unit of ["sallyport-agent.service", "sallyport-warden.service", "sallyport-install@.service"])
