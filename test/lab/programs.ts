@@ -12,7 +12,10 @@ const ENTRIES = {
 
 /** As it is shipped where the runner has just built it, else from its source: a bundle that somebody built some time ago would test what was. */
 export function programFile(name: keyof typeof ENTRIES): string {
-  return process.env["SALLYPORT_TEST_BUNDLES"] === "fresh"
-    ? join(PROJECT, "dist", name, "main.js")
-    : join(PROJECT, ENTRIES[name]);
+  return bundlesAreFresh() ? join(PROJECT, "dist", name, "main.js") : join(PROJECT, ENTRIES[name]);
+}
+
+/** Whether the runner has just built them. Then nobody may build them again: other tests run from them. */
+export function bundlesAreFresh(): boolean {
+  return process.env["SALLYPORT_TEST_BUNDLES"] === "fresh";
 }
