@@ -6,6 +6,7 @@ import { assert, Fault } from "../../../hal/fault.ts";
 import type { RunningProgram } from "../process.ts";
 import { type Hardware, qemuArguments } from "./command.ts";
 import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.ts";
+import { keepTranscript } from "./keep.ts";
 import { awaitConnection } from "./line.ts";
 import { serveNbd } from "./nbd.ts";
 import { FIRMWARE_VARIABLES } from "./parts.ts";
@@ -172,6 +173,8 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
     saveDisk: (path) => disk.saveTo(path),
     async stop() {
       if (running !== undefined) await off(running, { kind: "drop" });
+      await keepTranscript("serial", line.all());
+      await keepTranscript("log", log.all());
       await nbd.stop();
       disk.close();
       await rm(directory, { recursive: true, force: true });

@@ -8,6 +8,7 @@ import { addImage } from "../../../build/release/image.ts";
 import { isThere } from "../../../build/image/files.ts";
 import { boardPolicy, makePerson, type Person, readPerson, rosterOf } from "../people.ts";
 import { type HubDesk, openHubDesk } from "../hub-desk.ts";
+import { bundlesAreFresh } from "../programs.ts";
 import { FOR_ALL, openReleaseDesk } from "../release.ts";
 import { projectFiles, PROJECT } from "../sources.ts";
 import { HUB_ADDRESS, UPLINK } from "./address.ts";
@@ -54,7 +55,7 @@ const OWN = /^(?:build\/(?:image|release|units)|test\/lab\/(?:gateway\/(?:addres
 
 /** @throws Fault `process.failed`, `usage.invalid` and what the parts throw. */
 export async function castingMould(say: (line: string) => void = () => undefined): Promise<Mould> {
-  await buildAll();
+  if (!bundlesAreFresh()) await buildAll();
   const directory = join(CACHE, `mould-${await stateOfSources()}`);
   if (!(await isThere(directory))) {
     say("building a gateway's system in four releases, its disk, and a hub that has them (about a minute)");
