@@ -1,5 +1,5 @@
 // The lab's hub as a server of its own, and the commands its operators type.
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,11 +35,13 @@ export interface HubDesk {
   start(): Promise<RunningProgram>;
   /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
   command(...args: readonly string[]): Promise<string>;
-  /** Waits until it has a request, approves it, and @returns its id and fingerprint. @throws Fault `process.timeout`. */
-  approve(timeoutMs?: number): Promise<{ readonly id: string; readonly fingerprint: string }>;
+  /** Waits until it has a request, looking every `everyMs`, approves it, and @returns its id and fingerprint. @throws Fault `process.timeout`. */
+  approve(timeoutMs?: number, everyMs?: number): Promise<{ readonly id: string; readonly fingerprint: string }>;
 }
 
 const NAME = "hub.sallyport.test";
+const COMMAND_MS_MAX = 120_000;
+const OUTPUT_BYTES_MAX = 16_777_216;
 /** Commands of the hub that need no hub. */
 const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
@@ -47,14 +49,24 @@ const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
   const { state, address, hosts = [], node, program, onLine } = options;
   const ports = { est: 0, mqtt: 0 };
-  const run = (...args: readonly string[]): string => {
+  /** Not waiting for it here and now: the process may have a disk to serve. */
+  const run = (...args: readonly string[]): Promise<string> => {
     const words = ["-i", ...environment(), node, program, ...args];
-    const { status, stdout, stderr } = spawnSync("/usr/bin/env", words, { encoding: "utf8", timeout: 30_000 });
-    if (status === 0) return stdout;
-    throw new Fault("process.failed", `sallyport-hub ${args.join(" ")} ended with ${status}: ${stderr}${stdout}`);
+    return new Promise((resolve, reject) => {
+      execFile(
+        "/usr/bin/env",
+        words,
+        { encoding: "utf8", timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX },
+        (error, stdout, stderr) => {
+          if (error === null) resolve(stdout);
+          else
+            reject(new Fault("process.failed", `sallyport-hub ${args.join(" ")} ended with ${error.code}: ${stderr}${stdout}`));
+        },
+      );
+    });
   };
   if (!existsSync(join(state, "hub.json")))
-    run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
+    await run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
 
   const desk: HubDesk = {
     name: NAME,
@@ -81,15 +93,15 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
       }
       return hub;
     },
-    command: async (...args) => run(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", state])),
-    async approve(timeoutMs) {
+    command: (...args) => run(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", state])),
+    async approve(timeoutMs, everyMs) {
       const pending = async (): Promise<v.InferOutput<typeof deviceSchema> | undefined> =>
         (await desk.command("devices", "list", "--json"))
           .split("\n")
           .filter((line) => line !== "")
           .map((line) => check(deviceSchema, parseJson(line, 65_536, "device"), "device"))
           .find((device) => device.state === "pending");
-      const request = await eventually("an enrolment request at the hub", pending, timeoutMs);
+      const request = await eventually("an enrolment request at the hub", pending, timeoutMs, everyMs);
       await desk.command("devices", "approve", request.id, request.fingerprint);
       return request;
     },

@@ -27,6 +27,11 @@ export interface Site {
   stop(): Promise<void>;
 }
 
+/** A first boot, up to the request, on a machine that has others to emulate too. */
+const BOOT_MS_MAX = 420_000;
+/** Each look starts a program beside the emulator, which needs the processors. */
+const LOOK_EVERY_MS = 2000;
+
 /** @throws Fault of whatever could not be made. What was made is gone then. */
 export async function openSite({ onHubLine, say, ...options }: SiteOptions = {}): Promise<Site> {
   const mould = await castingMould(say);
@@ -35,7 +40,11 @@ export async function openSite({ onHubLine, say, ...options }: SiteOptions = {})
     const directory = await mkdtemp(join(tmpdir(), "sallyport-site-"));
     undo.defer(() => rm(directory, { recursive: true, force: true }));
     await cp(mould.hub, join(directory, "hub"), { recursive: true });
-    const hub = await hubDesk(join(directory, "hub"), onHubLine);
+    const desk = await hubDesk(join(directory, "hub"), onHubLine);
+    const hub: HubDesk = {
+      ...desk,
+      approve: (timeoutMs = BOOT_MS_MAX, everyMs = LOOK_EVERY_MS) => desk.approve(timeoutMs, everyMs),
+    };
     let running: RunningProgram | undefined;
     const stopHub = async (): Promise<void> => {
       await running?.stop();
