@@ -21,6 +21,8 @@ export interface GatewayOptions extends Partial<Hardware> {
   readonly image: string;
   /** A TPM 2.0 at /dev/tpm0 (default), new and empty. */
   readonly tpm?: boolean;
+  /** Gets what comes out of both serial lines, as it comes. */
+  readonly heard?: (line: "serial" | "log", bytes: Buffer) => void;
 }
 
 export interface Gateway {
@@ -126,8 +128,14 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
       try {
         const connected = Promise.all([serial.socket, logged.socket, monitor.socket]);
         const [console, kernel, control] = await withinStart(qemu, connected);
-        console.on("data", (bytes: Buffer) => line.add(bytes));
-        kernel.on("data", (bytes: Buffer) => log.add(bytes));
+        console.on("data", (bytes: Buffer) => {
+          line.add(bytes);
+          options.heard?.("serial", bytes);
+        });
+        kernel.on("data", (bytes: Buffer) => {
+          log.add(bytes);
+          options.heard?.("log", bytes);
+        });
         const qmp = await withinStart(qemu, openQmp(control));
         running = { qemu, qmp, chip, type: (text) => void console.write(text) };
         qemu.ended.then(
