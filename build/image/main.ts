@@ -83,7 +83,7 @@ async function build(options: Options): Promise<void> {
     const base = await step("Debian base", () => debianBase((line) => console.log(line)));
     await step("our programs", () => buildAll());
     const root = join(work, "root");
-    await step("the device's root", () => makeSystem({ base, given, root, version: facts.version }));
+    await step("the device's root", () => makeSystem({ base, given, root, version: facts.version, logTo: options["log-to"] }));
     const verified = await step("root image", () => makeRoot(root, join(work, "root.img"), facts.version, options.level));
     const usb = options.usb === "2" ? 2 : 0;
     await step("kernel image", () => makeKernel({ base, verified, usb, logTo: options["log-to"] }, join(work, "kernel.efi")));

@@ -6,6 +6,7 @@ import type { Base } from "./base.ts";
 import { put } from "./files.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
+import { applySettings, deviceSettings } from "./settings.ts";
 
 /** What the caller gives, by where it goes. */
 export const GIVEN = {
@@ -31,6 +32,8 @@ const MASKED: readonly string[] = [
   "ctrl-alt-del.target",
   "systemd-bless-boot.service", // the warden blesses
   "systemd-networkd-wait-online.service",
+  "systemd-networkd.socket", // would start it again and again while the doors are not shut
+  "systemd-networkd-persistent-storage.service",
   "systemd-firstboot.service",
   "systemd-hwdb-update.service",
   "systemd-machine-id-commit.service",
@@ -61,9 +64,12 @@ export interface SystemOptions {
   readonly root: string;
   /** What its os-release calls it. */
   readonly version: string;
+  /** Where kernel and systemd write, such as `ttyS1`; a screen when left out. */
+  readonly logTo?: string | undefined;
 }
 
-export async function makeSystem({ base, given, root, version }: SystemOptions): Promise<void> {
+/** @throws Fault `config.invalid` where what is given does not fit the image; `process.failed`. */
+export async function makeSystem({ base, given, root, version, logTo }: SystemOptions): Promise<void> {
   await run("cp", ["-a", "--reflink=auto", base.device, root]);
   await run("cp", ["-rT", "--preserve=mode", join(IMAGE_FOLDER, "root"), root]);
   await installPrograms(root);
@@ -73,7 +79,9 @@ export async function makeSystem({ base, given, root, version }: SystemOptions):
     await chmod(join(root, folder, name), 0o644);
   }
   await put(join(root, "usr/lib/os-release"), osRelease(version));
+  const settings = await deviceSettings(root, logTo);
   await installUnits(root);
+  await applySettings(root, settings);
   await lockUp(root);
 }
 

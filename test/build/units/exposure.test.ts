@@ -9,6 +9,7 @@ const EXPOSURE_MAX: Readonly<Record<string, number>> = {
   "sallyport-agent.service": 1.5,
   "sallyport-warden.service": 2.9,
   "sallyport-install@.service": 1.5,
+  "sallyport-doors.service": 1.7,
   "sallyport-failed@.service": 2.9,
   "sallyport-trial.service": 2.9,
 };
@@ -40,7 +41,8 @@ test("the agent has no right and no device but TPM and console; the warden no IP
   t.match(agent, /^DevicePolicy=closed$/mu);
   t.same(
     [...agent.matchAll(/^DeviceAllow=(.*)$/gmu)].map(([, what]) => what),
-    ["/dev/tpmrm0 rw", "/dev/ttyS0 rw"],
+    ["/dev/tpmrm0 rw"],
+    "the console's line is added where it is known",
   );
   const warden = settingsOf("sallyport-warden.service");
   t.match(warden, /^RestrictAddressFamilies=AF_UNIX AF_NETLINK$/mu);

