@@ -254,7 +254,7 @@ export interface SlotWriter {
 export interface BootChoice {
   /** @throws Fault `boot.plan-invalid`; `file.*` as for state files. */
   read(): Promise<BootPlan>;
-  /** The next boot is from `slot`, and the one after it from the committed slot again. */
+  /** The next boot is from `slot`: once, or as often as a trial may be cut (two with systemd-boot). Then the committed slot's turn comes again. */
   tryOnce(slot: SlotName): Promise<void>;
   /** Every boot is from `slot`. */
   commit(slot: SlotName): Promise<void>;

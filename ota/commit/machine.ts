@@ -32,6 +32,7 @@ export type Effect =
   | { readonly do: "write"; readonly release: Release; readonly slot: SlotName }
   | { readonly do: "choose-try"; readonly slot: SlotName }
   | { readonly do: "commit-choice"; readonly slot: SlotName }
+  /** Before a reboot it need not succeed: the boot loader takes a try off with each boot. */
   | { readonly do: "cancel-choice" }
   | { readonly do: "reboot" }
   | { readonly do: "check-health"; readonly checks: readonly string[] }
@@ -224,9 +225,12 @@ interface Left {
   readonly health?: readonly HealthResult[];
 }
 
-/** The slot under trial runs: leave it. Its try is used, so any boot leads back, and nothing has to be written first. */
+/** The slot under trial runs: leave it. Where it has a try left, that is taken away first; a driver that can't reboots all the same, and each boot takes one. */
 function rollBack(state: State, { release, slot, health = [] }: Left, reason: RollbackReason): Step {
-  return to(state, { at: "rolling-back", release, slot, reason, health: [...health] }, [{ do: "reboot" }]);
+  return to(state, { at: "rolling-back", release, slot, reason, health: [...health] }, [
+    { do: "cancel-choice" },
+    { do: "reboot" },
+  ]);
 }
 
 /** The end was durable before the boot choice followed it: the power may have gone between the two. */

@@ -58,6 +58,14 @@ export async function openEngine(ports: UpdatePorts, hooks: EngineHooks): Promis
       throw fault;
     }
   };
+  const callOff = async (): Promise<void> => {
+    try {
+      await boot.cancel();
+    } catch (error) {
+      if (updater.state().phase.at !== "rolling-back") throw error;
+      report(asFault(error, "boot.plan-invalid", "call the trial off")); // the reboot comes all the same: it takes a try off
+    }
+  };
   const run = async (effect: Effect): Promise<void> => {
     switch (effect.do) {
       case "fetch": // the agent brings it, request by request
@@ -71,7 +79,7 @@ export async function openEngine(ports: UpdatePorts, hooks: EngineHooks): Promis
         await choosing(boot.commit(effect.slot));
         return later({ kind: "choice-committed" });
       case "cancel-choice":
-        return await boot.cancel();
+        return await callOff();
       case "reboot":
         return await reboot(rebootReason(updater.state().phase));
       case "check-health":

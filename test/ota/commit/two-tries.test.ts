@@ -1,0 +1,102 @@
+// A trial under systemd-boot has two boots: what becomes of it when the power goes in the middle, and when it is not well.
+import { test } from "tap";
+import { systemdBootChoice } from "../../../hal/linux/index.ts";
+import { type Effect, type Event, openUpdater, type Updater } from "../../../ota/commit/index.ts";
+import { fakeFiles } from "../../lab/fake-files.ts";
+import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
+import { temporaryDirectory } from "../../lab/temporary.ts";
+
+const release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
+const DEADLINE_MS = 600_000;
+
+interface Boot {
+  readonly slot: string;
+  readonly updater: Updater;
+  /** What was to be done since this boot. */
+  readonly did: readonly Effect["do"][];
+}
+
+/** A gateway whose release is written into slot b and about to be tried; each call is one boot of it. */
+async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
+  const root = await temporaryDirectory(t);
+  const choice = systemdBootChoice({ esp: await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" }), tries: 2 });
+  const files = fakeFiles();
+  const powerOn = async (): Promise<Boot> => {
+    const slot = await powerOnSystemdBoot(root);
+    const did: Effect["do"][] = [];
+    const updater = await openUpdater({
+      files,
+      run: async (effect) => {
+        did.push(effect.do);
+        if (effect.do === "choose-try") await choice.tryOnce(effect.slot);
+        if (effect.do === "cancel-choice") await choice.cancel();
+        if (effect.do === "commit-choice") await choice.commit(effect.slot);
+      },
+    });
+    await updater.tell({ kind: "started", slot: slot === "b" ? "b" : "a", plan: await choice.read() });
+    return { slot, updater, did };
+  };
+  const { updater } = await powerOn();
+  const events: readonly Event[] = [
+    { kind: "offered", release, ordered: false },
+    { kind: "verified", slot: "b" },
+    { kind: "written" },
+    { kind: "try", checks: ["agent", "hub"], deadlineUptimeMs: DEADLINE_MS },
+  ];
+  for (const event of events) await updater.tell(event);
+  return { powerOn, choice };
+}
+
+const passed = (name: string): Event => ({ kind: "health", result: { name, verdict: "passed", detail: "" } });
+
+test("[OTA-34] [OTA-35] one power cut during a trial: its second boot goes on with it, its deadline counts anew, and it is committed", async (t) => {
+  const { powerOn, choice } = await gateway(t);
+  const first = await powerOn();
+  t.equal(first.slot, "b");
+  await first.updater.tell(passed("agent"));
+  await first.updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS - 1 });
+  // the power goes
+  const { slot, updater, did } = await powerOn();
+  t.equal(slot, "b");
+  t.equal(updater.state().phase.at, "trying");
+  await updater.tell({ kind: "tick", uptimeMs: 5000 });
+  for (const name of ["agent", "hub"]) await updater.tell(passed(name));
+  t.same(did, ["check-health", "commit-choice"]);
+  await updater.tell({ kind: "choice-committed" });
+  t.same(await choice.read(), { committed: "b", trial: undefined });
+  for (let boot = 0; boot < 3; boot += 1) t.equal((await powerOn()).slot, "b");
+});
+
+test("[OTA-34] [OTA-35] two power cuts during a trial: the committed system boots, and says that it was interrupted", async (t) => {
+  const { powerOn, choice } = await gateway(t);
+  t.equal((await powerOn()).slot, "b");
+  t.equal((await powerOn()).slot, "b");
+  const { slot, updater } = await powerOn();
+  t.equal(slot, "a");
+  t.match(updater.state().phase, { at: "rolled-back", reason: { why: "interrupted" } });
+  t.same(await choice.read(), { committed: "a", trial: undefined });
+  t.equal((await powerOn()).slot, "a");
+});
+
+test("[OTA-35] a trial that is not well ends with its first boot: the second one is taken away", async (t) => {
+  const { powerOn } = await gateway(t);
+  const { slot, updater, did } = await powerOn();
+  t.equal(slot, "b");
+  await updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS });
+  t.same(did, ["check-health", "cancel-choice", "reboot"]);
+  const back = await powerOn();
+  t.equal(back.slot, "a");
+  t.match(back.updater.state().phase, { at: "rolled-back", reason: { why: "deadline" } });
+});
+
+test("[OTA-35] tries that could not be taken away are used up by boots: the way back is longer, not lost", async (t) => {
+  const { powerOn, choice } = await gateway(t);
+  const { updater } = await powerOn();
+  await updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS });
+  // as if calling off had failed: it has its second boot again
+  await choice.tryOnce("b");
+  const again = await powerOn();
+  t.equal(again.slot, "b");
+  t.same(again.did, ["cancel-choice", "reboot"]);
+  t.equal((await powerOn()).slot, "a");
+});
