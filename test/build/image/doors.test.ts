@@ -25,7 +25,7 @@ async function gateway(t: { teardown(stop: () => Promise<void>): void }) {
 
 test("[LCK-1] before the warden: nothing comes in, by no interface, and what was open before is shut", { skip }, async (t) => {
   const { device, outside, load } = await gateway(t);
-  const [host = ""] = device.ipv4;
+  const [host] = device.ipv4;
   t.equal(await outside.tcp(host, OTHER), "open", "without the table");
   const held = await outside.hold(host, OTHER);
   t.equal(await held(), "open");
