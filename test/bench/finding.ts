@@ -1,7 +1,7 @@
 // What a measurement says: our numbers, a named peer's from the same run, and the target of the design (section 8) where there is one.
 import { ratios, type Spread, spreadOf } from "./stats.ts";
 
-export type Unit = "bytes" | "ms" | "us" | "/s" | "MiB/s" | "bytes/message";
+export type Unit = "bytes" | "s" | "of 10" | "ms" | "us" | "/s" | "MiB/s" | "bytes/message";
 
 export interface Target {
   /** What is held against the bound: the ratio to the peer, or our own number where a bound in absolute terms makes sense on every machine. */

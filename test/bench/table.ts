@@ -77,6 +77,10 @@ function amount(value: number, unit: Unit): string {
       return value >= 1_048_576 ? `${(value / 1_048_576).toFixed(1)} MiB` : `${(value / 1024).toFixed(0)} KiB`;
     case "ms":
       return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+    case "s":
+      return `${value.toFixed(1)} s`;
+    case "of 10":
+      return `${value.toFixed(1)} of 10`;
     case "us":
       return `${value.toFixed(0)} us`;
     case "MiB/s":

@@ -1,0 +1,118 @@
+// A whole gateway in an emulator: how large its image is, how long it boots until its tunnel is up, what its programs need there, how exposed systemd finds them.
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
+import { operationAnswerSchema } from "../../agent/operations/format.ts";
+import { assert, Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { openSite, type Site } from "../lab/gateway/index.ts";
+import { needs } from "../lab/needs.ts";
+import { eventually, startProgram } from "../lab/process.ts";
+import { exposureOf } from "../lab/units.ts";
+import type { Bench, Measure } from "./bench.ts";
+import { type Finding, finding } from "./finding.ts";
+import { memoryOf } from "./memory.ts";
+
+const BOOT_MS_MAX = 400_000;
+/** Of the guest, from the kernel's start on. */
+const CONNECTED = /\[\s*(\d+\.\d+)\][^\n]*life \w+ -> connected/u;
+const FILE_SYSTEMS = /\[\s*(\d+\.\d+)\][^\n]*Reached target local-fs\.target/u;
+
+export const machine: Measure = {
+  name: "machine",
+  how: "a whole gateway in software emulation: sizes of its image; time of the guest from the kernel's start to the open tunnel, against the same kernel and systemd until the file systems are mounted, when nothing of ours has run; memory there, against an idle Node here; exposure as systemd-analyze scores it",
+  async run(bench) {
+    const missing = needs("image", "qemu", "systemd-analyze");
+    assert(missing === false, `a whole gateway is started: it ${missing}`);
+    const site = await openSite({ say: bench.progress });
+    bench.teardown(() => site.stop());
+    const idle = await idleNode(bench);
+    const boots = await boot(bench, site);
+    const snapshot = await statusOf(site, boots.id);
+    const { agentResidentBytes, wardenResidentBytes = 0 } = snapshot.system;
+    const node = { name: "idle Node", values: [idle] };
+    return [
+      ...(await sizes(site)),
+      finding({
+        what: "kernel to tunnel (guest's clock)",
+        unit: "s",
+        ours: boots.connected,
+        peer: { name: "to file systems", values: boots.mounted },
+      }),
+      finding({ what: "agent in the guest, RSS", unit: "bytes", ours: [agentResidentBytes], peer: node }),
+      finding({ what: "warden in the guest, RSS", unit: "bytes", ours: [wardenResidentBytes], peer: node }),
+      ...exposures(),
+    ];
+  },
+};
+
+/** Enrols it, then cuts its power and times the boots that follow: these are what a gateway does for years. */
+async function boot(bench: Bench, { gateway, hub }: Site) {
+  bench.progress("first power-on");
+  await gateway.powerOn();
+  const { id } = await hub.approve(BOOT_MS_MAX);
+  await gateway.log.waitFor(CONNECTED, BOOT_MS_MAX);
+  const mounted: number[] = [];
+  const connected: number[] = [];
+  for (let round = 1; round <= (bench.quick ? 1 : 3); round += 1) {
+    bench.progress(`power cycle ${round}`);
+    await gateway.cut();
+    await gateway.powerOn();
+    mounted.push(Number((await gateway.log.waitFor(FILE_SYSTEMS, BOOT_MS_MAX))[1]));
+    connected.push(Number((await gateway.log.waitFor(CONNECTED, BOOT_MS_MAX))[1]));
+  }
+  return { id, mounted, connected };
+}
+
+/** Asked for over the tunnel. */
+async function statusOf({ hub }: Site, id: string): Promise<Snapshot> {
+  return await eventually("the gateway tells its status", async () => {
+    const answer = check(
+      operationAnswerSchema,
+      parseJson(await hub.command("ask", id, "status", "--json"), 262_144, "answer"),
+      "answer",
+    );
+    if (!("result" in answer)) throw new Fault("process.failed", `it refuses: ${answer.fault.message}`);
+    return check(snapshotSchema, answer.result, "status");
+  });
+}
+
+async function idleNode(bench: Bench): Promise<number> {
+  const script = "setInterval(() => {}, 1e6); require('tls'); require('https'); console.log('idle')";
+  const idle = startProgram({ name: "idle", command: process.execPath, args: ["-e", script] });
+  bench.teardown(async () => void (await idle.stop()));
+  await idle.line(/^idle$/u);
+  return (await memoryOf(idle.pid)).rssBytes;
+}
+
+async function sizes({ mould }: Site): Promise<readonly Finding[]> {
+  const rows = [
+    ["root image (a release's larger part)", "images/1.0.0.root"],
+    ["kernel image", "images/1.0.0.kernel"],
+  ] as const;
+  return await Promise.all(
+    rows.map(async ([what, name]) => {
+      const { size } = await stat(join(mould.directory, name));
+      return finding({ what, unit: "bytes", ours: [size] });
+    }),
+  );
+}
+
+/** Aims of the bare gateway; 0 is shut, 10 is open. */
+const EXPOSURES = [
+  ["sallyport-agent.service", 1.5],
+  ["sallyport-warden.service", 2.9],
+  ["sallyport-install@.service", undefined],
+] as const;
+
+function exposures(): readonly Finding[] {
+  return EXPOSURES.map(([unit, bound]) =>
+    finding({
+      what: `exposure of ${unit.replace(".service", "")}`,
+      unit: "of 10",
+      ours: [exposureOf(unit)],
+      ...(bound !== undefined && { target: { of: "ours", is: "at most", bound } }),
+    }),
+  );
+}
