@@ -1,0 +1,56 @@
+// Our own words between a serial line's.
+import { test } from "tap";
+import { createTeller } from "./teller.ts";
+
+function told(isTTY: boolean): { readonly teller: ReturnType<typeof createTeller>; readonly text: () => string; atMs: number } {
+  const lab = { atMs: 0, written: "" };
+  const teller = createTeller({ isTTY, write: (text: string) => (lab.written += text) }, () => lab.atMs);
+  return {
+    teller,
+    text: () => lab.written.replaceAll(/\u001B\[\d+m/gu, ""),
+    set atMs(ms: number) {
+      lab.atMs = ms;
+    },
+  };
+}
+
+test("steps come with the seconds since the count began", async (t) => {
+  const lab = told(false);
+  lab.atMs = 12_900;
+  lab.teller.step("reached");
+  lab.teller.restart();
+  lab.teller.step("again");
+  t.equal(lab.text(), "  12 s  reached\r\n   0 s  again\r\n");
+});
+
+test("between what a serial line says, the line that has not ended is written again below", async (t) => {
+  const { teller, text } = told(true);
+  teller.serial("GW-1> sta", "GW-1> sta");
+  teller.plain("-- one\ntwo --");
+  teller.serial("tus\r\n", "");
+  teller.plain("-- three --");
+  t.equal(text(), "GW-1> sta\r\n-- one\r\ntwo --\r\nGW-1> status\r\n-- three --\r\n");
+});
+
+test("a terminal sees what is waited for, below the steps; a pipe does not", async (t) => {
+  const { teller, text } = told(true);
+  teller.waiting("the agent");
+  teller.step("kernel runs");
+  teller.waiting(undefined);
+  t.equal(
+    text(),
+    [
+      "\r\u001B[K",
+      "   0 s  ... the agent",
+      "\r\u001B[K",
+      "   0 s  kernel runs\r\n",
+      "\r\u001B[K",
+      "   0 s  ... the agent",
+      "\r\u001B[K",
+    ].join(""),
+  );
+  const piped = told(false);
+  piped.teller.waiting("the agent");
+  piped.teller.waiting(undefined);
+  t.equal(piped.text(), "");
+});
