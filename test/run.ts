@@ -5,15 +5,18 @@ import { buildAll } from "../build/bundle.ts";
 import { runFiles } from "./lab/runner.ts";
 import { PROJECT } from "./lab/sources.ts";
 
+async function build(): Promise<void> {
+  console.log("building the bundles");
+  await buildAll();
+}
+
 const wanted = process.argv.slice(2);
 if (wanted.includes("--help")) {
   console.log(
     "usage: npm test [-- FILE ...]\nRuns every test, or the files named. Skips say what the machine lacks. Exit code 0 when nothing failed.\nWhole gateways in an emulator: npm run test:gateway.",
   );
 } else {
-  console.log("building the bundles");
-  await buildAll();
   const paths = wanted.length > 0 ? wanted : globSync("test/**/*.test.ts", { cwd: PROJECT }).sort();
   // jobs: most tests wait for processes and clocks, so more than the cores
-  process.exitCode = (await runFiles({ paths, jobs: 4, failureLines: 40 })) === 0 ? 0 : 1;
+  process.exitCode = (await runFiles({ paths, prepare: build, jobs: 4, failureLines: 40 })) === 0 ? 0 : 1;
 }

@@ -41,10 +41,10 @@ function read(argv: readonly string[]): Wanted {
 }
 
 async function run({ paths, jobs }: Wanted): Promise<number> {
-  await prepare();
   const folder = await mkdtemp(join(tmpdir(), "sallyport-transcripts-"));
   const failed = await runFiles({
     paths,
+    prepare,
     jobs,
     fileTimeoutS: FILE_S_MAX,
     inSteps: true,
@@ -56,7 +56,6 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-/** What the files share is made before they start: they may run at the same time. */
 async function prepare(): Promise<void> {
   const missing = lacking("image");
   console.log("building the bundles");

@@ -8,6 +8,8 @@ import { PROJECT } from "./sources.ts";
 export interface Suite {
   /** Of the test files, from the project's folder. */
   readonly paths: readonly string[];
+  /** Builds the bundles, and whatever else the files share: they may run at the same time. */
+  readonly prepare: () => Promise<void>;
   readonly jobs: number;
   /** Above it a file counts as hanging and is ended. tap's own when left out. */
   readonly fileTimeoutS?: number;
@@ -27,7 +29,7 @@ interface Tally {
   readonly failedFiles: string[];
 }
 
-/** @returns how many tests failed, after the last line "N passed, N failed, N skipped". The bundles must have been built. */
+/** @returns how many tests failed, after the last line "N passed, N failed, N skipped". */
 export async function runFiles(suite: Suite): Promise<number> {
   // tap passes over a name that is none
   const none = suite.paths.find((path) => !existsSync(resolve(PROJECT, path)));
@@ -35,6 +37,7 @@ export async function runFiles(suite: Suite): Promise<number> {
     console.log(`FAILED ${none}: there is no such file\n\n0 passed, 1 failed, 0 skipped`);
     return 1;
   }
+  await suite.prepare();
   const tally: Tally = { passed: 0, failed: 0, skipped: 0, failedFiles: [] };
   const progress = follower(suite, tally);
   const failures = failureLog(suite.failureLines);
@@ -69,6 +72,8 @@ export async function runFiles(suite: Suite): Promise<number> {
 }
 
 const RESULT = /^\s*(not )?ok \d+ - (.*?)(?: # (SKIP)\s*(.*?))?(?: # time=([\d.]+)(ms|s|m))?$/u;
+/** tap makes one line of a fault's words, and a fault may carry the end of a transcript. */
+const TITLE_CHARACTERS_MAX = 240;
 const FILE_BEGINS = /^# Subtest: (\S+\.ts)$/u;
 
 /** What tap writes is nested: at the margin the files, then their tests, then what these assert. A file's lines come together, also where several run. */
@@ -101,7 +106,8 @@ function follower({ paths, inSteps = false }: Suite, tally: Tally): (line: strin
     const indent = line.length - line.trimStart().length;
     if (indent === 0 && title.endsWith(".ts")) fileEnded(title, not !== undefined, took);
     else if (indent === 4) testEnded(title, not !== undefined, skip === undefined ? undefined : reason, took);
-    else if (indent === 8 && inSteps) console.log(`          ${not === undefined ? "-" : "FAILED:"} ${title} ${took}`.trimEnd());
+    else if (indent === 8 && inSteps)
+      console.log(`          ${not === undefined ? "-" : "FAILED:"} ${title.slice(0, TITLE_CHARACTERS_MAX)} ${took}`.trimEnd());
   };
 }
 
