@@ -30,6 +30,14 @@ async function rig(t: {
 const block = (fill: number): Buffer => Buffer.alloc(BLOCK_BYTES, fill);
 const old = Buffer.alloc(BLOCK_BYTES, "base");
 
+test("a write that is larger than the pieces in which it arrives is carried out", async (t) => {
+  const { server } = await rig(t);
+  const client = await connectNbd(server.socketPath);
+  const whole = Buffer.alloc(DISK_BYTES, 7);
+  await client.write(0, whole);
+  t.ok((await client.read(0, DISK_BYTES)).equals(whole));
+});
+
 test("a write that was not flushed is seen until the cut and lost by it", async (t) => {
   const { server } = await rig(t);
   const client = await connectNbd(server.socketPath);
