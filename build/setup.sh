@@ -53,6 +53,7 @@ if [ -z "$fresh" ]; then
   # Node: kept outside node_modules, which npm removes first.
   if [ -n "$(left_out)" ]; then
     echo "setup: on the machine's Node npm left out$(left_out): once more on the pinned one" >&2
+    rm -rf .parts/node-*
     mkdir -p .parts
     keep=$(mktemp -d "$PWD/.parts/node-XXXXXX")
     trap 'rm -rf "$keep"' EXIT
