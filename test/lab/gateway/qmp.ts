@@ -42,7 +42,9 @@ export async function openQmp(socket: Socket): Promise<Qmp> {
     else asker?.reject(new Fault("process.failed", `QEMU refused: ${error.desc}`));
   };
   const greeted = new Promise<void>((resolve) => {
-    createInterface({ input: socket }).on("line", (line) => {
+    const lines = createInterface({ input: socket });
+    lines.on("error", () => undefined); // it passes the socket's on: QEMU was killed in the middle of a word, and the close that follows is what counts
+    lines.on("line", (line) => {
       const message = v.parse(messageSchema, JSON.parse(line));
       if (message.QMP !== undefined) resolve();
       else if (message.event !== undefined)
