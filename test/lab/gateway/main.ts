@@ -66,6 +66,7 @@ async function run(options: Options): Promise<number> {
   if (!interactive)
     teller.plain("no terminal: approved by itself; what is piped in goes to the serial line. SIGTERM or SIGINT ends it");
   // only now: what builds images and bundles takes a while to load, and who asks for help shall not wait for it
+  teller.waiting("it is made (Ctrl-C ends it)");
   const { openSite } = await import("./site.ts");
   const opened = openSite({
     serialNumber: options.serial,

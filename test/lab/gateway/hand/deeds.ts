@@ -15,6 +15,8 @@ export interface DeedParts {
   readonly teller: Teller;
   /** What kernel and systemd said so far. */
   readonly log: () => readonly string[];
+  /** Called when the power is gone. */
+  readonly dark: () => void;
   /** Called before the power comes on. */
   readonly switchingOn: () => void;
   /** The gateway went off without our doing. @param why QEMU's last words. */
@@ -55,6 +57,7 @@ export function createDeeds(parts: DeedParts): Deeds {
   function wentOff(): void {
     if (!on) return; // we cut it
     on = false;
+    parts.dark();
     // the line has ended, and who waits for something on it is told why
     gateway.waitFor(/$never/u, 1).catch((why: unknown) => parts.wentOff(asFault(why, "process.failed", "run it").message));
   }
@@ -64,6 +67,7 @@ export function createDeeds(parts: DeedParts): Deeds {
     if (on) {
       on = false;
       const { kept, torn, dropped } = await gateway.cut(loss === "drop" ? { kind: "drop" } : { kind: "tear", seed });
+      parts.dark();
       const became = loss === "drop" ? `${dropped} lost` : `${kept} kept, ${torn} torn, ${dropped} lost (seed ${seed})`;
       const waiting = kept + torn + dropped;
       teller.plain(`-- power cut; writes that the disk had not flushed: ${waiting === 0 ? "none" : became} --`);

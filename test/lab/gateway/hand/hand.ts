@@ -43,7 +43,7 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
     Promise.withResolvers<void>(),
     Promise.withResolvers<void>(),
   ];
-  const { show, unfinished } = screen();
+  const { show, unfinished, forget } = screen();
   const linesOf = lineReader();
   const log: string[] = [];
   let boot = SWITCHED_ON;
@@ -80,6 +80,8 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
   }
 
   async function take(site: Site): Promise<void> {
+    teller.waiting(undefined);
+    teller.step(`a disk, and a hub that serves: ${site.directory}`);
     const files = await layOutDesk(site.directory, site.mould);
     const id = options.serial;
     const deeds = createDeeds({
@@ -88,6 +90,10 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
       id,
       teller,
       log: () => log,
+      dark() {
+        const text = forget();
+        if (early === undefined) teller.serial(text, "");
+      },
       switchingOn() {
         boot = SWITCHED_ON;
         teller.restart();
@@ -123,7 +129,7 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
           teller.plain(`-- it asks for a certificate. To let it in: ${files.hub} devices approve ${id} ${late.fingerprint} --`);
       });
     }
-    handOver(deeds, howToPoke(files, id));
+    handOver(deeds, howToPoke(site.directory, id));
   }
 
   /** The operator compares what the hub shows with what the gateway's console does, in `status`. */

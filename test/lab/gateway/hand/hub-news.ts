@@ -20,7 +20,6 @@ const SAID: Readonly<Record<string, string>> = {
   "enrolment.refused": "hub refuses to enrol it",
   "connection.opened": "hub has its connection",
   "connection.refused": "hub refuses its connection",
-  "update.requested": "hub points it at a release",
   "update.committed": "update committed",
   "update.failed": "update failed",
   "update.rolled-back": "update ROLLED BACK",

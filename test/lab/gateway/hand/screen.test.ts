@@ -38,6 +38,16 @@ test("the line that has not ended is known, with what was rubbed out", async (t)
   t.equal(unfinished(), "");
 });
 
+test("a line left by who is gone is ended, also in the middle of a sequence", async (t) => {
+  const { show, unfinished, forget } = screen();
+  show(Buffer.from(`GW-1> ${ESC}[1`));
+  t.equal(forget(), "\r\n");
+  t.equal(unfinished(), "");
+  t.equal(show(Buffer.from("2J")), "2J");
+  show(Buffer.from("\n"));
+  t.equal(forget(), "");
+});
+
 test("characters that come in pieces are one, and broken ones do no harm", async (t) => {
   const { show } = screen();
   t.equal(show(Buffer.from([0xc3])) + show(Buffer.from([0xa9, 0xff, 0x41])), "é\uFFFDA");

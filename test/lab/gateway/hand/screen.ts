@@ -7,6 +7,8 @@ export interface Screen {
   readonly show: (bytes: Buffer) => string;
   /** The line that has not ended, such as a prompt with what was typed after it. */
   readonly unfinished: () => string;
+  /** Whoever spoke is gone, in the middle of whatever it was. @returns what to print: the end of the line it left. */
+  readonly forget: () => string;
 }
 
 type Inside = "text" | "escape" | "charset" | "control" | "string" | "string-escape";
@@ -61,6 +63,11 @@ export function screen(): Screen {
   return {
     show: (bytes) => Array.from(decoder.write(bytes), take).join(""),
     unfinished: () => line,
+    forget() {
+      inside = "text";
+      decoder.end();
+      return jump();
+    },
   };
 }
 
