@@ -40,7 +40,7 @@ test("a first boot is told step by step, each once", async (t) => {
     "warden: warden listens: device GW-LAB-0001, from the board's serial",
     "network: network: 10.0.2.15/24",
     "agent: agent runs",
-    "life: agent has made its key",
+    "life: agent has its key",
     "life: agent asks the hub for a certificate",
     "life: agent has its certificate",
     "tunnel: tunnel to hub.sallyport.test: TLSv1.3 TLS_AES_256_GCM_SHA384 X25519MLKEM768, MQTT 3.1.1",

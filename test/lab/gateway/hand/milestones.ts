@@ -73,7 +73,7 @@ const STEPS: readonly Step[] = [
 ];
 
 const LIVES: Readonly<Record<string, string>> = {
-  keyed: "agent has made its key",
+  keyed: "agent has its key",
   requested: "agent asks the hub for a certificate",
   enrolled: "agent has its certificate",
   connected: "connected",

@@ -20,7 +20,7 @@ test("steps come with the seconds since the count began", async (t) => {
   lab.teller.step("reached");
   lab.teller.restart();
   lab.teller.step("again");
-  t.equal(lab.text(), "  12 s  reached\r\n   0 s  again\r\n");
+  t.equal(lab.text(), "  12 s  reached\n   0 s  again\n");
 });
 
 test("between what a serial line says, the line that has not ended is written again below", async (t) => {
@@ -30,6 +30,13 @@ test("between what a serial line says, the line that has not ended is written ag
   teller.serial("tus\r\n", "");
   teller.plain("-- three --");
   t.equal(text(), "GW-1> sta\r\n-- one\r\ntwo --\r\nGW-1> status\r\n-- three --\r\n");
+});
+
+test("a pipe gets lines that end as lines of files do", async (t) => {
+  const { teller, text } = told(false);
+  teller.serial("GW-1> status\r\nCONNECTED\r\nGW-1> ", "GW-1> ");
+  teller.plain("-- one --");
+  t.equal(text(), "GW-1> status\nCONNECTED\nGW-1> \n-- one --\nGW-1> ");
 });
 
 test("a terminal sees what is waited for, below the steps; a pipe does not", async (t) => {

@@ -25,6 +25,7 @@ const ERASE_LINE = "\r\u001B[K";
 
 export function createTeller(output: Output, nowMs: () => number = () => performance.now()): Teller {
   const terminal = output.isTTY === true;
+  const lineEnd = terminal ? "\r\n" : "\n"; // keys are taken raw: a newline alone would go on below
   const colour = terminal && process.env["NO_COLOR"] === undefined;
   const paint = (how: string, text: string): string => (colour ? `\u001B[${how}m${text}\u001B[0m` : text);
   let beganMs = nowMs();
@@ -38,8 +39,8 @@ export function createTeller(output: Output, nowMs: () => number = () => perform
   };
   /** Below what stands there, which is written again afterwards. */
   const between = (text: string): void => {
-    const open = awaited !== undefined && terminal ? ERASE_LINE : unfinished === "" ? "" : "\r\n";
-    output.write(`${open}${text.replaceAll("\n", "\r\n")}\r\n${awaited === undefined ? unfinished : ""}`);
+    const open = awaited !== undefined && terminal ? ERASE_LINE : unfinished === "" ? "" : lineEnd;
+    output.write(`${open}${text.replaceAll("\n", lineEnd)}${lineEnd}${awaited === undefined ? unfinished : ""}`);
     drawWait();
   };
   return {
@@ -57,7 +58,7 @@ export function createTeller(output: Output, nowMs: () => number = () => perform
     plain: between,
     ask: (text) => void output.write(text),
     serial(text, line) {
-      output.write(text);
+      output.write(terminal ? text : text.replaceAll("\r", ""));
       unfinished = line;
     },
   };
