@@ -1,11 +1,9 @@
 // The control for every test that cuts a gateway's power: a real kernel, file system and Node write as our programs do, the power goes right after a write was
 // reported done, and it must be there. With one fsync taken out of our code it must not: otherwise the cut proves nothing.
-import { join } from "node:path";
 import { test } from "tap";
 import { type Loss, makeGateway } from "../lab/gateway/index.ts";
-import { makeProbeImage } from "../lab/gateway/probe/image.ts";
+import { probeImage } from "../lab/gateway/probe/image.ts";
 import { needs } from "../lab/needs.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
 
 const BOOT_MS_MAX = 180_000;
 const STEP_MS_MAX = 90_000;
@@ -31,10 +29,7 @@ const CASES: readonly Case[] = [
 ];
 
 test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 900_000 }, async (t) => {
-  const directory = await temporaryDirectory(t);
-  const image = join(directory, "probe.img");
-  await makeProbeImage(image, directory);
-  const gateway = await makeGateway({ image, tpm: false });
+  const gateway = await makeGateway({ image: await probeImage(), tpm: false });
   t.teardown(() => gateway.stop());
   const boot = async (): Promise<void> => {
     await gateway.powerOn();

@@ -1,7 +1,7 @@
 // A USB tree as a folder, with a kernel behind it that does what Linux does on a write: unknown defaults mean "all", authorizing makes interfaces, a disabled
 // port loses its device.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import type { UsbDevice, UsbPort, UsbState, UsbTree } from "../../hal/ports.ts";
 
@@ -36,33 +36,52 @@ export interface FakeKernel {
   readonly onWrite: (path: string, act: () => void) => void;
 }
 
-/** Builds below `root` what /sys/bus/usb/devices shows. */
+/** Where the controllers are, as QEMU's is. */
+const CONTROLLERS = "sys/devices/pci0000:00/0000:00:04.0";
+
+/** Builds below `root` what /sys/bus/usb/devices shows: links to folders that lie within each other. test/contract/usb-kernel.test.ts holds it against a real one. */
 export function fakeKernel(root: string): FakeKernel {
   const devices = join(root, "sys/bus/usb/devices");
-  mkdirSync(devices, { recursive: true });
+  const controllers = join(root, CONTROLLERS);
+  for (const folder of [devices, controllers]) mkdirSync(folder, { recursive: true });
   const hooks = new Map<string, () => void>();
   const hubs = new Map<string, number>();
   let number = 1;
+  const home = (name: string): string => {
+    const owner = ownerOf(name);
+    if (owner !== undefined) return join(home(owner), name);
+    return name.startsWith("usb") ? join(controllers, name) : join(home(hubOf(name)), name);
+  };
+  const appear = (name: string): void => {
+    mkdirSync(home(name), { recursive: true });
+    const link = join(devices, name);
+    if (!existsSync(link)) symlinkSync(relative(devices, home(name)), link);
+  };
   const put = (path: string, content: string | Uint8Array): void => {
-    mkdirSync(dirname(join(devices, path)), { recursive: true });
-    writeFileSync(join(devices, path), typeof content === "string" ? `${content}\n` : content);
+    const [name = "", ...rest] = path.split("/");
+    appear(name);
+    const file = join(home(name), ...rest);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, typeof content === "string" ? `${content}\n` : content);
   };
   const read = (path: string): string => readFileSync(join(devices, path), "utf8").replace(/\n$/u, "");
-  const addPorts = (hub: string, inner: string, name: string, ports: number): void => {
+  const addPorts = (inner: string, name: string, ports: number): void => {
     for (let n = 1; n <= ports; n++) {
-      put(`${hub}/${inner}/${name}-port${n}/disable`, "0");
-      put(`${hub}/${inner}/${name}-port${n}/connect_type`, "hotplug");
+      put(`${inner}/${name}-port${n}/disable`, "0");
+      put(`${inner}/${name}-port${n}/connect_type`, "hotplug");
     }
   };
-  const unplug = (port: string): void => {
-    for (const name of readdirSync(devices))
-      if (name === port || name.startsWith(`${port}.`) || name.startsWith(`${port}:`))
-        rmSync(join(devices, name), { recursive: true });
+  const disappear = (isGone: (name: string) => boolean): void => {
+    for (const name of readdirSync(devices).filter(isGone)) {
+      rmSync(home(name), { recursive: true, force: true });
+      rmSync(join(devices, name));
+    }
   };
+  const unplug = (port: string): void => disappear((name) => name === port || behind(port, name) || ownerOf(name) === port);
   const interfacesOf = (port: string): void => {
     const count = readFileSync(join(devices, port, "descriptors"))[22] ?? 1;
-    for (let n = 0; n < count; n++) mkdirSync(join(devices, port, `${port}:1.${n}`), { recursive: true });
-    addPorts(port, `${port}:1.0`, port, hubs.get(port) ?? 0); // the hub driver makes them
+    for (let n = 0; n < count; n++) appear(`${port}:1.${n}`);
+    addPorts(`${port}:1.0`, port, hubs.get(port) ?? 0); // the hub driver makes them
   };
   const write = async (path: string, value: string): Promise<void> => {
     if (!existsSync(path)) throw Object.assign(new Fault("assert.broken", `ENOENT: ${path}`), { code: "ENOENT" });
@@ -71,8 +90,7 @@ export function fakeKernel(root: string): FakeKernel {
     writeFileSync(path, `${stored}\n`);
     const port = basename(folder);
     if (attribute === "authorized" && value === "1") interfacesOf(port);
-    if (attribute === "authorized" && value === "0")
-      for (const name of readdirSync(folder)) if (name.startsWith(`${port}:`)) rmSync(join(folder, name), { recursive: true });
+    if (attribute === "authorized" && value === "0") disappear((name) => behind(port, name) || ownerOf(name) === port);
     const lost = /^(?:usb(\d+)|(.+))-port(\d+)$/u.exec(port);
     if (attribute === "disable" && value === "1" && lost !== null)
       unplug(lost[1] === undefined ? `${lost[2]}.${lost[3]}` : `${lost[1]}-${lost[3]}`);
@@ -89,7 +107,7 @@ export function fakeKernel(root: string): FakeKernel {
       put(`usb${bus}/authorized_default`, authorizedDefault);
       put(`usb${bus}/authorized`, "1");
       put(`usb${bus}/devnum`, "1");
-      addPorts(`usb${bus}`, `${bus}-0:1.0`, `usb${bus}`, ports);
+      addPorts(`${bus}-0:1.0`, `usb${bus}`, ports);
     },
     plug: (port, device, ports = 0) => {
       const allowed = read(`usb${port.split("-")[0]}/authorized_default`) === "1";
@@ -107,24 +125,35 @@ export function fakeKernel(root: string): FakeKernel {
         put(`${name}/${isController ? "authorized_default" : "authorized"}`, "1");
         if (!isController) interfacesOf(name);
       }
-      for (const path of readdirSync(devices, { recursive: true, encoding: "utf8" }))
-        if (path.endsWith("/disable")) put(path, "0");
+      for (const path of readdirSync(controllers, { recursive: true, encoding: "utf8" }))
+        if (path.endsWith("/disable")) writeFileSync(join(controllers, path), "0\n");
     },
     joinPorts: (one, other) => {
-      for (const [from, to] of [
-        [one, other],
-        [other, one],
-      ])
-        symlinkSync(portFolder(devices, to ?? ""), join(portFolder(devices, from ?? ""), "peer"));
+      const folder = (port: string): string => {
+        const [bus, n] = port.split("-");
+        return join(home(`${bus}-0:1.0`), `usb${bus}-port${n}`);
+      };
+      symlinkSync(relative(folder(one), folder(other)), join(folder(one), "peer"));
+      symlinkSync(relative(folder(other), folder(one)), join(folder(other), "peer"));
     },
     onWrite: (path, act) => void hooks.set(join(devices, path), act),
   };
 }
 
-/** Of a port at a controller. */
-function portFolder(devices: string, port: string): string {
-  const [bus, n] = port.split("-");
-  return join(devices, `usb${bus}/${bus}-0:1.0/usb${bus}-port${n}`);
+/** Whose interface it is: `1-2:1.0` is of `1-2`, `1-0:1.0` of `usb1`. A device is nobody's. */
+function ownerOf(name: string): string | undefined {
+  const [device = "", configuration] = name.split(":");
+  if (configuration === undefined) return undefined;
+  return device.endsWith("-0") ? `usb${device.slice(0, -2)}` : device;
+}
+
+function hubOf(port: string): string {
+  return port.includes(".") ? port.slice(0, port.lastIndexOf(".")) : `usb${port.split("-")[0]}`;
+}
+
+/** Devices of a hub, and their interfaces. */
+function behind(hub: string, name: string): boolean {
+  return name.startsWith(`${hub}.`);
 }
 
 /** USB 2.0 specification, section 9.6: a device descriptor and one configuration. */

@@ -2,11 +2,19 @@
 import { unreachable } from "../../../hal/fault.ts";
 import type { QmpValue } from "./qmp.ts";
 
-/** `id` names it until it is unplugged: letters, digits and dashes. */
+interface Plugged {
+  /** Names it until it is unplugged: letters, digits and dashes. */
+  readonly id: string;
+  /** Where it goes in: `1` to `4` of the machine's sockets, `3.1` behind a hub in the third; the first that is free when left out. */
+  readonly port?: string;
+  /** Gets all that passes between machine and device, to be read by readUsbTap; whole once the device is unplugged. */
+  readonly tap?: string;
+}
+
 export type UsbDevice =
-  | { readonly id: string; readonly kind: "keyboard" | "mouse" }
+  | (Plugged & { readonly kind: "keyboard" | "mouse" | "hub" })
   /** Holds `image`, a raw file that is only read, or 16 MiB of zeros. */
-  | { readonly id: string; readonly kind: "stick"; readonly image?: string };
+  | (Plugged & { readonly kind: "stick"; readonly image?: string });
 
 type Words = Readonly<Record<string, QmpValue>>;
 
@@ -19,20 +27,24 @@ export interface UsbWords {
 const EMPTY_STICK_BYTES = 16 * 1024 * 1024;
 
 export function usbWords(device: UsbDevice): UsbWords {
+  const { id, port, tap } = device;
+  const common: Words = { id, bus: "usb.0", ...(port !== undefined && { port }), ...(tap !== undefined && { pcap: tap }) };
   switch (device.kind) {
     case "keyboard":
-      return { device: { driver: "usb-kbd", id: device.id, bus: "usb.0" } };
+      return { device: { driver: "usb-kbd", ...common } };
     case "mouse":
-      return { device: { driver: "usb-mouse", id: device.id, bus: "usb.0" } };
+      return { device: { driver: "usb-mouse", ...common } };
+    case "hub":
+      return { device: { driver: "usb-hub", ...common } };
     case "stick": {
-      const node = `${device.id}-drive`;
+      const node = `${id}-drive`;
       const content: Words =
         device.image === undefined
           ? { driver: "null-co", size: EMPTY_STICK_BYTES, "read-zeroes": true }
           : { driver: "file", filename: device.image };
       return {
         drive: { ...content, "node-name": node, "read-only": true },
-        device: { driver: "usb-storage", id: device.id, bus: "usb.0", drive: node, serial: device.id },
+        device: { driver: "usb-storage", ...common, drive: node, serial: id },
       };
     }
     default:

@@ -1,12 +1,14 @@
 // A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the programs.
 // Far smaller than a gateway, so that what a power cut does to a real kernel and file system can be tried often.
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { debianBase } from "../../../../build/image/base.ts";
+import { build, type OutputFile } from "esbuild";
+import { type Base, debianBase } from "../../../../build/image/base.ts";
 import { cpio, type Entry } from "../../../../build/image/cpio.ts";
-import { copyInto } from "../../../../build/image/files.ts";
+import { copyInto, isThere } from "../../../../build/image/files.ts";
+import { CACHE } from "../../../../build/image/paths.ts";
 import { run } from "../../../../build/image/run.ts";
 
 const HERE = fileURLToPath(new URL("./", import.meta.url));
@@ -25,19 +27,56 @@ const MODULES = [
   "hid_generic",
   "tpm_tis",
 ];
-const COMMAND_LINE = "console=ttyS0 quiet panic=5";
+/** USB as on a gateway: nothing is let in. */
+const COMMAND_LINE = "console=ttyS0 quiet panic=5 usbcore.authorized_default=0";
 const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"];
 
-/** @param work a directory for what lies in between. @throws Fault `process.failed`. */
-export async function makeProbeImage(file: string, work: string): Promise<void> {
+/** Made once for each state of what goes into it; gateways only read it. @returns the disk. @throws Fault `process.failed`. */
+export async function probeImage(): Promise<string> {
   const base = await debianBase(() => undefined);
+  const programs = await bundle();
+  const file = join(CACHE, `probe-${await keyOf(base, programs)}.img`);
+  if (await isThere(file)) return file;
+  const work = await mkdtemp(join(CACHE, "new-probe-"));
+  try {
+    await make(join(work, "probe.img"), work, base, programs);
+    for (const name of await readdir(CACHE)) if (/^probe-.*\.img$/u.test(name)) await rm(join(CACHE, name), { force: true });
+    await rename(join(work, "probe.img"), file);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  return file;
+}
+
+async function keyOf({ tools }: Base, programs: readonly OutputFile[]): Promise<string> {
+  const { ino, mtimeMs } = await stat(process.execPath);
+  const hash = createHash("sha256").update(`${tools} ${process.execPath} ${ino} ${mtimeMs}`);
+  for (const name of ["image.ts", "init.sh"]) hash.update(await readFile(join(HERE, name)));
+  for (const { contents } of programs) hash.update(contents);
+  return hash.digest("hex").slice(0, 16);
+}
+
+function bundle(): Promise<readonly OutputFile[]> {
+  return build({
+    entryPoints: ["durable", "look", "usb"].map((name) => join(HERE, `${name}-child.ts`)),
+    outdir: "/",
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    logLevel: "silent",
+  }).then(({ outputFiles }) => outputFiles);
+}
+
+async function make(file: string, work: string, base: Base, programs: readonly OutputFile[]): Promise<void> {
   const [kernel, root] = [join(work, "kernel.img"), join(work, "root.img")];
   await sized(kernel, KERNEL_MIB);
   await run("mkfs.vfat", ["-F", "32", kernel]);
   await run("mmd", ["-i", kernel, "::EFI", "::EFI/BOOT"]);
   await run("mcopy", ["-i", kernel, await makeKernel(base, work), "::EFI/BOOT/BOOTX64.EFI"]);
   await sized(root, ROOT_MIB);
-  await run("mkfs.ext4", ["-q", "-E", "lazy_itable_init=0", "-d", await makeRoot(work), root]);
+  await run("mkfs.ext4", ["-q", "-E", "lazy_itable_init=0", "-d", await makeRoot(work, programs), root]);
   await sized(file, KERNEL_MIB + ROOT_MIB + 2);
   const table = [`size=${KERNEL_MIB}MiB, type=uefi`, `size=${ROOT_MIB}MiB, type=linux`];
   await run("sfdisk", ["--quiet", file], { input: `label: gpt\nfirst-lba: 2048\n${table.join("\n")}\n` });
@@ -50,7 +89,7 @@ async function sized(file: string, mib: number): Promise<void> {
   await truncate(file, mib * MEBIBYTE);
 }
 
-async function makeKernel({ tools, kernel }: { tools: string; kernel: string }, work: string): Promise<string> {
+async function makeKernel({ tools, kernel }: Base, work: string): Promise<string> {
   const folders = ["bin", "dev", "modules", "proc", "root", "sys"];
   const entries: Entry[] = folders.map((path) => ({ path, type: "directory" }));
   entries.push({ path: "dev/console", type: "device", major: 5, minor: 1 });
@@ -88,7 +127,7 @@ async function modulesInOrder(tools: string, kernel: string): Promise<readonly s
   return [...found];
 }
 
-async function makeRoot(work: string): Promise<string> {
+async function makeRoot(work: string, programs: readonly OutputFile[]): Promise<string> {
   const root = join(work, "root");
   for (const folder of ["bin", "dev", "proc", "state", "sys", "tmp"]) await mkdir(join(root, folder), { recursive: true });
   await cp(process.execPath, join(root, "bin/node"), { dereference: true });
@@ -96,14 +135,6 @@ async function makeRoot(work: string): Promise<string> {
     await mkdir(join(root, dirname(library)), { recursive: true });
     await cp(library, join(root, library), { dereference: true });
   }
-  await build({
-    entryPoints: ["durable-child.ts", "look-child.ts"].map((name) => join(HERE, name)),
-    outdir: root,
-    outExtension: { ".js": ".mjs" },
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    logLevel: "silent",
-  });
+  for (const { path, contents } of programs) await writeFile(join(root, basename(path)), contents);
   return root;
 }

@@ -4,7 +4,14 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
 mount -t sysfs sys /sys
-for module in $(cat /modules/order); do insmod "/modules/$module"; done
+# insmod, unlike modprobe, takes no option from the kernel's command line
+for module in $(cat /modules/order); do
+  name=${module%.ko} options=""
+  for word in $(cat /proc/cmdline); do
+    case $word in "$name".*) options="$options ${word#*.}" ;; esac
+  done
+  insmod "/modules/$module" $options
+done
 while [ ! -b /dev/vda2 ]; do sleep 0.1; done
 # noauto_da_alloc: ext4 would otherwise hide a missing fsync before a rename from us, and other file systems do not
 mount -t ext4 -o noauto_da_alloc /dev/vda2 /root || exec sleep 1000

@@ -1,0 +1,74 @@
+// Our driver on USB trees that a real kernel showed, and the made-up kernel of other tests held against them: where our code looks it must look the same.
+import { test } from "tap";
+import { linuxUsbTree } from "../../hal/linux/usb/index.ts";
+import type { UsbState } from "../../hal/ports.ts";
+import { layOut, shapeOf, usbEntries } from "../lab/sysfs-tree.ts";
+import { temporaryDirectory } from "../lab/temporary.ts";
+import { readUsbTree, USB_TREES, type UsbTreeName } from "../lab/usb-fixture.ts";
+import { fakeKernel, type FakeKernel, type Plugged } from "../lab/usb-tree.ts";
+
+type Scope = { teardown(remove: () => Promise<void>): void };
+
+const KEYBOARD: Plugged = { vendor: "0627", product: "0001", serial: "68284-0000:00:04.0-1", interfaces: ["03:01:01"] };
+const STICK: Plugged = { vendor: "46f4", product: "0001", serial: "stick", interfaces: ["08:06:50"] };
+const HUB: Plugged = { vendor: "0409", product: "55aa", serial: "314159-0000:00:04.0-3", interfaces: ["09:00:00"] };
+const MOUSE: Plugged = { vendor: "0627", product: "0001", serial: "89126-0000:00:04.0-3.1", interfaces: ["03:01:02"] };
+const HUB_PORTS = 8;
+
+/** What {@link readUsbTree} says, as the made-up kernel would show it. */
+async function madeUp(t: Scope, name: UsbTreeName): Promise<FakeKernel> {
+  const kernel = fakeKernel(await temporaryDirectory(t));
+  for (const bus of [1, 2]) kernel.addController(bus, 4, "0");
+  for (const n of [1, 2, 3, 4]) kernel.joinPorts(`1-${n}`, `2-${n}`);
+  if (name === "empty") return kernel;
+  kernel.plug("1-1", KEYBOARD);
+  kernel.plug("2-2", STICK);
+  kernel.plug("1-3", HUB, HUB_PORTS);
+  if (name === "unauthorized") return kernel;
+  const letIn = (port: string): Promise<void> => kernel.write(`${kernel.root}/sys/bus/usb/devices/${port}/authorized`, "1");
+  for (const port of ["1-1", "2-2", "1-3"]) await letIn(port);
+  kernel.plug("1-3.1", MOUSE);
+  await letIn("1-3.1");
+  return kernel;
+}
+
+/** Descriptors differ in what no rule looks at; numbers in what was plugged before. */
+function told({ controllers, ports, devices }: UsbState): object {
+  return {
+    controllers,
+    ports: ports.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    devices: devices.map(({ port, authorized, claims }) => ({ port, authorized, claims })),
+  };
+}
+
+for (const name of USB_TREES) {
+  test(`[LCK-7] [LCK-8] "${name}": our driver reads a real kernel's tree, and the made-up one the same`, async (t) => {
+    const root = await temporaryDirectory(t);
+    layOut(readUsbTree(name), root);
+    const real = await linuxUsbTree({ root }).read();
+    const made = await linuxUsbTree({ root: (await madeUp(t, name)).root }).read();
+    t.strictSame(told(real), told(made));
+    t.strictSame(
+      real.controllers.map(({ authorizedDefault }) => authorizedDefault),
+      [0, 0],
+    );
+    t.equal(
+      real.devices.some(({ authorized }) => authorized !== (name === "devices")),
+      false,
+    );
+  });
+
+  test(`"${name}": whatever the made-up kernel has, a real one has in the same place and form`, async (t) => {
+    const known = new Set(shapeOf(readUsbTree(name)).map(withoutMode));
+    const made = shapeOf({ entries: usbEntries((await madeUp(t, name)).root) }).map(withoutMode);
+    t.strictSame(
+      made.filter((line) => !known.has(line)),
+      [],
+    );
+  });
+}
+
+/** Who may write what is the kernel's matter; a folder of a test is the test's. */
+function withoutMode(line: string): string {
+  return line.replace(/ [0-7]{3} (\w+)$/u, " $1");
+}
