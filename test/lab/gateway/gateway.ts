@@ -37,8 +37,10 @@ export interface Gateway {
   plug(device: UsbDevice): Promise<void>;
   /** Pulls it out and resolves when the machine has let go of it. */
   unplug(device: UsbDevice): Promise<void>;
-  /** Types on the serial line; "\r" is the Enter key. */
-  type(text: string): void;
+  /** Types on the serial line, or on the second one; "\r" is the Enter key. */
+  type(text: string, line?: "serial" | "log"): void;
+  /** Holds a serial line low for longer than any character: BREAK, after which a kernel may take the next character for a command. */
+  sendBreak(line: "serial" | "log"): Promise<void>;
   /** What the serial line said since the last read or wait. */
   read(): string;
   /** Waits for `pattern` on the serial line, from where the last read or wait ended; escape sequences and "\r" are left out. @throws Fault `process.timeout`, `process.failed` when the machine ends first. */
@@ -71,7 +73,7 @@ interface Running {
   readonly qemu: RunningProgram;
   readonly qmp: Qmp;
   readonly chip: RunningProgram | undefined;
-  type(text: string): void;
+  type(text: string, line: "serial" | "log"): void;
 }
 
 /** @throws Fault `file.read-failed` when the image is no disk. */
@@ -137,7 +139,7 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
           options.heard?.("log", bytes);
         });
         const qmp = await withinStart(qemu, openQmp(control));
-        running = { qemu, qmp, chip, type: (text) => void console.write(text) };
+        running = { qemu, qmp, chip, type: (text, line) => void (line === "serial" ? console : kernel).write(text) };
         qemu.ended.then(
           () => wentOff(qemu),
           () => wentOff(qemu),
@@ -172,7 +174,10 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.all([gone, qmp.execute("device_del", { id: device.id })]);
       if (drive !== undefined) await qmp.execute("blockdev-del", { "node-name": drive["node-name"] });
     },
-    type: (text) => needed().type(text),
+    type: (text, which = "serial") => needed().type(text, which),
+    async sendBreak(which) {
+      await needed().qmp.execute("chardev-send-break", { id: which });
+    },
     read: () => line.read(),
     waitFor: (pattern, timeoutMs) => line.waitFor(pattern, timeoutMs),
     transcript: () => line.all(),
