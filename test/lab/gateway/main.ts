@@ -1,6 +1,6 @@
 // `npm run gateway`: a whole gateway in an emulator beside a hub, its serial console in the user's hands. However it ends, nothing of it is left.
 import { readFileSync, writeFileSync } from "node:fs";
-import { asFault, type Fault } from "../../../hal/fault.ts";
+import { asFault, Fault } from "../../../hal/fault.ts";
 import { lacking } from "../needs.ts";
 import { createHand } from "./hand/hand.ts";
 import { type Options, readOptions, USAGE } from "./hand/options.ts";
@@ -51,7 +51,7 @@ async function run(options: Options): Promise<number> {
   const interactive = process.stdin.isTTY && process.stdout.isTTY;
   const ended = Promise.withResolvers<End>();
   const end = (exitCode: number, why?: string): void => ended.resolve({ exitCode, why });
-  const broken = (error: unknown): void => end(1, told(asFault(error, "assert.broken", "go on")));
+  const broken = (error: unknown): void => end(1, told(error));
   for (const [signal, exitCode] of Object.entries(SIGNALS)) process.on(signal, () => end(exitCode, "interrupted"));
   process.on("uncaughtException", broken);
   process.on("unhandledRejection", broken);
@@ -99,6 +99,8 @@ function endChildren(): void {
   for (const pid of children.split(" ").filter((word) => word !== "")) process.kill(Number(pid), "SIGTERM");
 }
 
-function told(fault: Fault): string {
-  return `${fault.code}: ${fault.message}`;
+/** A defect of ours with where it is. */
+function told(error: unknown): string {
+  if (error instanceof Fault && error.code !== "assert.broken") return `${error.code}: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
