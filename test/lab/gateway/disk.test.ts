@@ -109,8 +109,9 @@ test("a torn write keeps whole sectors, the same ones for the same seed, and eac
 test("a cut at a flush that was asked for but not answered may lose what it was to keep", async (t) => {
   const { server, disk } = await rig(t);
   const client = await connectNbd(server.socketPath);
-  disk.watch(({ kind }) => {
+  disk.watch(({ kind, content }) => {
     if (kind === "flush") server.cut({ kind: "drop" });
+    else t.same(content, block(1));
   });
   await client.write(0, block(1));
   await t.rejects(client.flush(), { code: "protocol.closed" });
@@ -145,6 +146,7 @@ test("the base image never changes, and what is durable can be saved as an image
   disk.write(BLOCK_BYTES, block(7));
   disk.flush();
   disk.write(2 * BLOCK_BYTES, block(8));
+  t.same(disk.durable(0, 3 * BLOCK_BYTES), Buffer.concat([old, block(7), old]));
   const saved = join(directory, "saved.img");
   disk.saveTo(saved);
   t.ok((await readFile(base)).equals(Buffer.alloc(DISK_BYTES, "base")));

@@ -26,6 +26,8 @@ export interface DiskEvent {
   readonly kind: "write" | "forced-write" | "flush";
   readonly offset: number;
   readonly bytes: number;
+  /** Of a write. */
+  readonly content: Buffer;
 }
 
 export interface PowerCutDisk {
@@ -39,6 +41,8 @@ export interface PowerCutDisk {
   cut(loss: Loss): CutReport;
   /** Calls `listener` at each write and flush, until the returned function is called. It may cut: then the request told of counts among what was not flushed. */
   watch(listener: (event: DiskEvent) => void): () => void;
+  /** What a cut that drops all would leave. */
+  durable(offset: number, bytes: number): Buffer;
   /** Writes what is durable as an image file of its own, to look at or to start others from. */
   saveTo(path: string): void;
   /** Forgets everything that was written; the base image never changed. */
@@ -135,7 +139,7 @@ export function powerCutDisk(basePath: string, directory: string): PowerCutDisk 
         cache.set(write.sector + at / SECTOR_BYTES, { number: write.number, bytes: write.bytes.subarray(at, at + SECTOR_BYTES) });
       log.push(write);
       loggedBytes += bytes.length;
-      if (!tell({ kind: forced ? "forced-write" : "write", offset, bytes: bytes.length })) return;
+      if (!tell({ kind: forced ? "forced-write" : "write", offset, bytes: bytes.length, content: write.bytes })) return;
       if (forced) {
         destage(write, () => true);
         for (let at = 0; at < bytes.length / SECTOR_BYTES; at += 1) overtaken.set(write.sector + at, write.number);
@@ -145,7 +149,7 @@ export function powerCutDisk(basePath: string, directory: string): PowerCutDisk 
       shrink();
     },
     flush() {
-      if (tell({ kind: "flush", offset: 0, bytes: 0 })) flush();
+      if (tell({ kind: "flush", offset: 0, bytes: 0, content: Buffer.alloc(0) })) flush();
     },
     cut(loss) {
       cuts += 1;
@@ -163,6 +167,10 @@ export function powerCutDisk(basePath: string, directory: string): PowerCutDisk 
     watch(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
+    },
+    durable(offset, length) {
+      check(offset, length);
+      return medium.read(offset / SECTOR_BYTES, length / SECTOR_BYTES);
     },
     saveTo: (path) => medium.saveTo(path),
     close() {

@@ -51,6 +51,8 @@ export interface Gateway {
   readonly log: Pick<Transcript, "read" | "waitFor" | "all">;
   /** Calls `listener` at each write and flush of the disk, before it is durable, until the returned function is called. It may cut. */
   watchDisk(listener: (event: DiskEvent) => void): () => void;
+  /** What is durable of the disk. */
+  readDisk(offset: number, bytes: number): Buffer;
   /** Writes what is durable on the disk as an image of its own. */
   saveDisk(path: string): void;
   /** The chip's state, for a gateway that is off: a removed one is a missing or another TPM. */
@@ -183,6 +185,7 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
     transcript: () => line.all(),
     log,
     watchDisk: (listener) => disk.watch(listener),
+    readDisk: (offset, bytes) => disk.durable(offset, bytes),
     saveDisk: (path) => disk.saveTo(path),
     async stop() {
       if (running !== undefined) await off(running, { kind: "drop" });
