@@ -5,12 +5,11 @@ import { temporaryDirectory } from "./temporary.ts";
 import { readUsbTree, USB_TREES } from "./usb-fixture.ts";
 
 /** Without permissions, and with nothing where nothing could be read: a folder of a test is the test's. */
-function contents(entries: SysfsTree["entries"]): object {
-  const plain = Object.entries(entries).map(([path, entry]) => {
-    if ("link" in entry) return [path, entry.link];
-    return [path, "error" in entry ? "" : "text" in entry ? entry.text : entry.base64];
+function contents(entries: SysfsTree["entries"]): readonly string[] {
+  return Object.entries(entries).map(([path, entry]) => {
+    if ("link" in entry) return `${path} -> ${entry.link}`;
+    return `${path} ${"error" in entry ? "" : "text" in entry ? entry.text : entry.base64}`;
   });
-  return Object.fromEntries(plain);
 }
 
 test("what a kernel showed can be laid out as a folder, to the last byte", async (t) => {

@@ -19,7 +19,7 @@ function packet(atMs: number, type: "S" | "C", transfer: number, setup: string, 
 }
 
 function file(...packets: readonly Buffer[]): Buffer {
-  const head = Buffer.from("d4c3b2a1020004000000000000000000ffffffff" + "dc000000", "hex");
+  const head = Buffer.from("d4c3b2a1020004000000000000000000ffffffffdc000000", "hex");
   return Buffer.concat([head, ...packets]);
 }
 
