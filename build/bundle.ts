@@ -98,14 +98,14 @@ async function copySerialAddon(directory: string): Promise<void> {
     await copyFile(`${PROJECT}node_modules/@serialport/bindings-cpp/prebuilds/${file}`, `${directory}/serialport.${arch}.node`);
 }
 
-/** Builds all programs, whatever their size. Beside dist/ first, which then is replaced: whoever runs from it meets no half-built one. */
-export async function buildPrograms(): Promise<BundleSizes> {
-  const made = await mkdtemp(`${DIST}-`);
+/** Builds all programs, whatever their size. Beside the directory first, which then is replaced: whoever runs from it meets no half-built one. */
+export async function buildPrograms(directory = DIST): Promise<BundleSizes> {
+  const made = await mkdtemp(`${directory}-`);
   try {
     const sizes = await buildUnder(made);
     const old = `${made}-old`;
-    await rename(DIST, old).catch(ignoreMissing);
-    await rename(made, DIST);
+    await rename(directory, old).catch(ignoreMissing);
+    await rename(made, directory);
     await rm(old, { recursive: true, force: true });
     return sizes;
   } finally {
@@ -130,8 +130,8 @@ async function buildUnder(directory: string): Promise<BundleSizes> {
 }
 
 /** Builds all programs. @throws Fault `assert.broken` when the device's JavaScript is over its budget. */
-export async function buildAll(): Promise<BundleSizes> {
-  const sizes = await buildPrograms();
+export async function buildAll(directory = DIST): Promise<BundleSizes> {
+  const sizes = await buildPrograms(directory);
   const { deviceBytes } = sizes;
   if (deviceBytes > DEVICE_BYTES_MAX)
     throw new Fault("assert.broken", `the device's JavaScript has ${deviceBytes} bytes, the budget is ${DEVICE_BYTES_MAX}`);

@@ -1,12 +1,13 @@
 // Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages.
 import { createHash } from "node:crypto";
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
-import { isThere } from "./files.ts";
+import { hasCode, isThere } from "./files.ts";
 import { LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
 import { CACHE, IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
+import { workFolder } from "./work.ts";
 
 export interface Base {
   /** A whole Debian with the tools of the build: for `chroot`. */
@@ -23,13 +24,11 @@ export async function debianBase(say: (line: string) => void): Promise<Base> {
   if (!(await isThere(directory))) {
     say(`making the Debian base, once for this list of packages (about a minute)`);
     await mkdir(CACHE, { recursive: true });
-    const made = await mkdtemp(join(CACHE, "new-"));
-    try {
-      await makeBase(made);
-      await rename(made, directory);
-    } finally {
-      await rm(made, { recursive: true, force: true });
-    }
+    await using made = await workFolder(CACHE, "new-");
+    await makeBase(made.path);
+    await rename(made.path, directory).catch((error: unknown) => {
+      if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error; // another run was first: its base is as good
+    });
   }
   const tools = join(directory, "tools");
   const [kernel, ...others] = await readdir(join(tools, "usr/lib/modules"));

@@ -8,6 +8,7 @@ import { run } from "./run.ts";
 
 const SLOT_NAMES: readonly SlotName[] = ["a", "b"];
 const MEBIBYTE = 1_048_576;
+const KERNELS = 3;
 
 /** In MiB. */
 export interface DiskSizes {
@@ -40,6 +41,13 @@ const LOADER_CONF =
 
 /** Slot a holds the system, committed: there is nothing to go back to. Slot b is empty. */
 export async function makeDisk(file: string, work: string, parts: DiskParts, sizes: DiskSizes): Promise<void> {
+  // the committed kernel and the one that is being written, and one more for what a power cut may leave
+  const kernel = (await stat(parts.kernel)).size;
+  if (KERNELS * kernel > sizes.esp * MEBIBYTE)
+    throw new Fault(
+      "slot.too-small",
+      `put ${KERNELS} kernels of ${kernel} bytes into an ESP of ${sizes.esp} MiB: give a larger --esp-mib`,
+    );
   const { size } = await stat(parts.root);
   if (size > sizes.slot * MEBIBYTE)
     throw new Fault("slot.too-small", `put the root of ${size} bytes into a slot of ${sizes.slot} MiB: give a larger --slot-mib`);
@@ -64,10 +72,16 @@ export async function makeDisk(file: string, work: string, parts: DiskParts, siz
   }
 }
 
+/** Large ones, for a small table that is checked and read quickly; but FAT32 is told by having at least 65,525 (Microsoft FAT specification, section 3.5). */
+function clusterSectors(mib: number): number {
+  const sectors = (mib * MEBIBYTE) / 512;
+  return [8, 4, 2].find((size) => sectors / size > 70_000) ?? 1;
+}
+
 async function makeEsp(file: string, work: string, { bootLoader, kernel, addons }: DiskParts, mib: number): Promise<void> {
   await writeFile(file, "");
   await truncate(file, mib * MEBIBYTE);
-  await run("mkfs.vfat", ["-F", "32", "-n", "ESP", "-i", "53414c4c", file]);
+  await run("mkfs.vfat", ["-F", "32", "-s", String(clusterSectors(mib)), "-n", "ESP", "-i", "53414c4c", file]);
   const conf = join(work, "loader.conf");
   await writeFile(conf, LOADER_CONF);
   const folders = ["EFI", "EFI/BOOT", "EFI/Linux", `EFI/Linux/${FIRST}.extra.d`, "EFI/sallyport", "loader", "sallyport"];

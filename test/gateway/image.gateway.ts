@@ -1,0 +1,72 @@
+// The image builder as a program: two runs at once, the same bytes from both, and what a script can read of it.
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import * as v from "valibot";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { castingMould } from "../lab/gateway/index.ts";
+import { needs } from "../lab/needs.ts";
+import { startProgram } from "../lab/process.ts";
+import { mountSmallDisk } from "../lab/small-disk.ts";
+import { PROJECT } from "../lab/sources.ts";
+import { temporaryDirectory } from "../lab/temporary.ts";
+
+const BUILD_MS_MAX = 600_000;
+const LINE_BYTES_MAX = 65_536;
+const summarySchema = v.object({
+  version: v.string(),
+  rootHash: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/u)),
+  kernel: v.string(),
+  node: v.string(),
+  files: v.array(v.object({ name: v.string(), bytes: v.number(), sha256: v.optional(v.string()) })),
+});
+
+function image(given: string, out: string, ...more: readonly string[]) {
+  const args = [join(PROJECT, "build/image/main.ts"), "--files", given, "--out", out, "--level", "1", "--json", ...more];
+  return startProgram({ name: "image", command: process.execPath, args });
+}
+
+async function sha256(path: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(path))
+    .digest("hex");
+}
+
+test("two builds at once of the same files make the same bytes, and say what they made", { skip: needs("image") }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const given = join((await castingMould()).directory, "given");
+  const outs = [join(directory, "one"), join(directory, "two")];
+  const runs = outs.map((out) => image(given, out));
+  const summaries = await Promise.all(
+    runs.map(async (run) =>
+      check(summarySchema, parseJson(await run.line(/^\{/u, BUILD_MS_MAX), LINE_BYTES_MAX, "summary"), "summary"),
+    ),
+  );
+  for (const run of runs) t.equal((await run.ended).code, 0);
+  const [one, two] = summaries;
+  t.equal(one?.rootHash, two?.rootHash);
+  for (const [n, out] of outs.entries()) {
+    t.same(
+      (await readdir(out)).sort(),
+      ["disk.img", "kernel.efi", "packages.txt", "root.img"],
+      "and nothing of the work is left",
+    );
+    for (const { name, sha256: said } of summaries[n]?.files ?? [])
+      if (said !== undefined) t.equal(said, await sha256(join(outs[0] ?? "", name)), `${name} of run ${n + 1}`);
+  }
+});
+
+test("a full disk is told as one, with what is needed", { skip: needs("image", "mounts") }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const given = join((await castingMould()).directory, "given");
+  const out = join(directory, "out");
+  await mkdir(out);
+  const disk = mountSmallDisk(out, 16_384);
+  t.teardown(() => disk.unmount());
+  const run = image(given, out);
+  t.match(await run.line(/^file\.no-space: /u, BUILD_MS_MAX), /the disk is full.*--out/u);
+  t.equal((await run.ended).code, 1);
+  t.same(await readdir(out), [], "nothing is left in its place");
+});
