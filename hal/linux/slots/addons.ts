@@ -1,5 +1,15 @@
 // What tells a kernel image in which slot it is: releases are the same for both. systemd-stub(7) adds the command line of every `*.addon.efi` in the folder
 // `NAME.efi.extra.d` beside the image (the boot counter is no part of NAME) to the image's own; ours says `sallyport.slot=`. [OTA-33]
+//
+// Why that is sound when the power goes: the folder's name holds the slot, as the kernel's does, and what is in it says the same slot, so no add-on is ever wrong, only
+// torn or too many. It is synced before the kernel gets the name that it belongs to:
+//   - cut before the rename: a folder without a kernel, which the boot loader does not look at; found torn, it is written anew by the next try;
+//   - cut in the rename, the kernel under both names: where only counters differ (a commit, the loader's own), both have the one folder; else each has its own;
+//   - older generations' folders stay until the slot is written again, kernels gone first: they are still true;
+//   - the committed slot's is never removed, as its kernel is not (esp.ts: retire).
+// A kernel whose add-on were lost all the same does not boot (init.sh), which ends a trial; one with the other slot's finds a root whose hash is not its own.
+// The loader's EFI variable LoaderEntrySelected would say the name too, without a file; but it needs efivarfs and UTF-16 in the initrd and firmware that keeps
+// variables at run time, nothing signs or measures it, and with Secure Boot an add-on is checked and measured as the kernel is.
 import { constants } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
