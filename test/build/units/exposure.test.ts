@@ -1,7 +1,7 @@
 // How exposed the gateway's services are. The numbers are those of systemd 252; another version weighs a little otherwise.
 import { test } from "tap";
 import { needs } from "../../lab/needs.ts";
-import { exposureOf, settingsOf, unitNames } from "../../lab/units.ts";
+import { exposureOf, IMAGE_SERVICES, settingsOf, unitNames } from "../../lab/units.ts";
 
 const skip = needs("systemd-analyze");
 
@@ -19,6 +19,11 @@ for (const [unit, max] of Object.entries(EXPOSURE_MAX))
     const found = exposureOf(unit);
     t.ok(found <= max, `it is ${found}`);
   });
+
+test("what writes the name servers is exposed at most 0.5", { skip }, async (t) => {
+  const found = exposureOf("sallyport-names.service", IMAGE_SERVICES);
+  t.ok(found <= 0.5, `it is ${found}`);
+});
 
 test("every service of ours has a bound, but for the one that is systemd's own", async (t) => {
   const services = unitNames().filter((name) => name.endsWith(".service") && name !== "emergency.service");
