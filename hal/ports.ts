@@ -162,7 +162,7 @@ export interface UsbController {
 export interface UsbPort {
   /** The name that a device plugged in here gets: `1-1.2` is port 2 of the hub at port 1 of bus 1. */
   readonly name: string;
-  /** Undefined where the kernel (before 6.0) has no such switch. */
+  /** Undefined where the kernel (before 6.0) has no such switch, or never said how it is: it may be busy with the port's hub. */
   readonly disabled: boolean | undefined;
   /** The other half of a USB 3 socket. */
   readonly peer: string | undefined;

@@ -10,3 +10,7 @@ export const HUB_ENTRIES_MAX = 1024;
 export const SERIAL_CHARACTERS_MAX = 126;
 /** Per device; more are no device that anyone lists in a policy. */
 export const INTERFACES_MAX = 64;
+/** How long the kernel may be busy with a hub. What is plugged in is set up in less than a second; a device that does not answer holds it for minutes. */
+export const KERNEL_MS_MAX = 5000;
+/** Calls that may wait for the kernel at a time, beyond that; Node has four threads for files. */
+export const STUCK_CALLS_MAX = 2;

@@ -5,13 +5,18 @@ import { Fault } from "../../fault.ts";
 import type { UsbClaims, UsbDevice, UsbPort, UsbState, UsbTree } from "../../ports.ts";
 import { isGone, linkedName, namesIn, readAttribute, readDescriptors, readNumber, writeAttribute } from "./attributes.ts";
 import { parseDescriptors } from "./descriptors.ts";
-import { ENTRIES_MAX, HUB_ENTRIES_MAX, SERIAL_CHARACTERS_MAX } from "./limits.ts";
+import { ENTRIES_MAX, HUB_ENTRIES_MAX, KERNEL_MS_MAX, SERIAL_CHARACTERS_MAX } from "./limits.ts";
+import { createPatience, type Patience } from "./patience.ts";
 
 export interface UsbTreeOptions {
   /** `/`, or a folder that looks like the kernel's view. */
   readonly root: string;
   /** Writes one attribute: another way for a simulated kernel. */
   readonly write?: (path: string, value: string) => Promise<void>;
+  /** Reads one; undefined when it is not there. */
+  readonly read?: (path: string) => Promise<string | undefined>;
+  /** How long one call may take. */
+  readonly waitMs?: number;
 }
 
 /**
@@ -27,17 +32,30 @@ const INTERFACE = /^\d{1,3}-[\d.]+:\d{1,3}\.\d{1,3}$/u;
 /** `usb1-port2`, `1-1.2-port3`. */
 const PORT = /^(?:usb(\d{1,3})|(\d{1,3}-\d{1,3}(?:\.\d{1,3})*))-port(\d{1,3})$/u;
 
-export function linuxUsbTree({ root, write = writeAttribute }: UsbTreeOptions): UsbTree {
+/** What can be asked of the kernel, and what it said the last time, for while it does not answer. */
+interface Kernel {
+  readonly devices: string;
+  readonly read: (path: string) => Promise<string | undefined>;
+  readonly patience: Patience;
+  readonly last: { state: UsbState };
+}
+
+export function linuxUsbTree(options: UsbTreeOptions): UsbTree {
+  const { root, write = writeAttribute, read = readAttribute, waitMs = KERNEL_MS_MAX } = options;
   const devices = join(root, "sys/bus/usb/devices");
+  const patience = createPatience(waitMs);
+  const kernel: Kernel = { devices, read, patience, last: { state: { controllers: [], ports: [], devices: [] } } };
   /** Writes and reads back: a value that is not in force afterwards is a fault, whatever the write said. */
   const put = async (what: string, path: string, wanted: string): Promise<void> => {
-    try {
-      await write(path, wanted);
-    } catch (error) {
-      if (isGone(error)) throw new Fault("usb.gone", `set ${what} to ${wanted}: "${path}" is not there`, { cause: error });
-      throw new Fault("usb.not-in-force", `set ${what} to ${wanted}: ${words(error)}`, { cause: error });
-    }
-    const found = await readAttribute(path);
+    const found = await patience
+      .within(nameBelow(devices, path), async () => {
+        await write(path, wanted);
+        return await read(path);
+      })
+      .catch((error: unknown) => {
+        if (isGone(error)) throw new Fault("usb.gone", `set ${what} to ${wanted}: "${path}" is not there`, { cause: error });
+        throw new Fault("usb.not-in-force", `set ${what} to ${wanted}: ${words(error)}`, { cause: error });
+      });
     if (found !== wanted)
       throw new Fault(
         "usb.not-in-force",
@@ -45,7 +63,7 @@ export function linuxUsbTree({ root, write = writeAttribute }: UsbTreeOptions): 
       );
   };
   return {
-    read: () => readTree(devices),
+    read: () => readTree(kernel),
     plugged: async () => {
       const names = (await namesIn(devices, ENTRIES_MAX)).filter((name) => CONTROLLER.test(name) || DEVICE.test(name));
       const numbers = await Promise.all(names.map((name) => readNumber(join(devices, name, "devnum"))));
@@ -59,11 +77,11 @@ export function linuxUsbTree({ root, write = writeAttribute }: UsbTreeOptions): 
       const folder = join(devices, named(DEVICE, device.port));
       const path = join(folder, "authorized");
       if (!authorized) return await put(`device "${device.port}"`, path, "0");
-      await expectSame(device, await readDevice(devices, device.port), "before it was authorized");
+      await expectSame(device, await readDevice(kernel, device.port), "before it was authorized");
       await put(`device "${device.port}"`, path, "1");
       // authorizing reads its descriptors anew: a device that shows others now was let in for what it is not
       try {
-        await expectSame(device, await readDevice(devices, device.port), "once it was authorized");
+        await expectSame(device, await readDevice(kernel, device.port), "once it was authorized");
       } catch (error) {
         await put(`device "${device.port}"`, path, "0");
         throw error;
@@ -72,14 +90,15 @@ export function linuxUsbTree({ root, write = writeAttribute }: UsbTreeOptions): 
     setPort: async (port, disabled) => {
       const folder = await portFolder(devices, port);
       if (folder === undefined) throw new Fault("usb.gone", `set port "${port}": no hub has it`);
-      if ((await readAttribute(join(folder, "disable"))) === undefined)
+      if (!(await namesIn(folder, HUB_ENTRIES_MAX)).includes("disable"))
         throw new Fault("usb.not-in-force", `set port "${port}": it can't be disabled; the switch needs Linux 6.0`);
       await put(`port "${port}"`, join(folder, "disable"), disabled ? "1" : "0");
     },
   };
 }
 
-async function readTree(devices: string): Promise<UsbState> {
+async function readTree(kernel: Kernel): Promise<UsbState> {
+  const { devices, last } = kernel;
   const names = await namesIn(devices, ENTRIES_MAX);
   const controllers = [];
   const ports: UsbPort[] = [];
@@ -89,29 +108,36 @@ async function readTree(devices: string): Promise<UsbState> {
       const authorizedDefault = await readNumber(join(devices, name, "authorized_default"));
       controllers.push({ name, authorizedDefault });
     } else if (DEVICE.test(name)) {
-      const device = await readDevice(devices, name);
+      const device = await readDevice(kernel, name);
       if (device !== undefined) found.push(device);
     } else continue;
-    for (const folder of await portFolders(devices, name)) ports.push(await readPort(folder));
+    for (const folder of await portFolders(devices, name)) ports.push(await readPort(kernel, folder));
   }
-  return { controllers, ports, devices: found };
+  return (last.state = { controllers, ports, devices: found });
 }
 
 /** @returns undefined when it was unplugged meanwhile. */
-async function readDevice(devices: string, port: string): Promise<UsbDevice | undefined> {
+async function readDevice(kernel: Kernel, port: string): Promise<UsbDevice | undefined> {
+  const { devices, read, patience, last } = kernel;
   const folder = join(devices, port);
   const [number, authorized] = [await readNumber(join(folder, "devnum")), await readAttribute(join(folder, "authorized"))];
   if (number === undefined || authorized === undefined) return undefined;
-  const descriptors = await readDescriptors(join(folder, "descriptors"));
-  return {
-    port,
-    number,
-    authorized: authorized !== "0", // what is neither is taken for the worse
-    descriptors: createHash("sha256")
-      .update(descriptors ?? "none")
-      .digest("hex"),
-    claims: descriptors === undefined ? undefined : claimsOf(descriptors, await readAttribute(join(folder, "serial"))),
-  };
+  const facts = { port, number, authorized: authorized !== "0" }; // what is neither is taken for the worse
+  try {
+    return await patience.within(port, async () => {
+      const bytes = await readDescriptors(join(folder, "descriptors"));
+      const descriptors = createHash("sha256")
+        .update(bytes ?? "none")
+        .digest("hex");
+      const claims = bytes === undefined ? undefined : claimsOf(bytes, await read(join(folder, "serial")));
+      return { ...facts, descriptors, claims };
+    });
+  } catch (error) {
+    // a hub, busy with what is plugged in there: under the same number it is still the same
+    const before = last.state.devices.find((one) => one.port === port && one.number === number);
+    if (before === undefined || !isUnreadable(error)) throw error;
+    return { ...before, ...facts };
+  }
 }
 
 function claimsOf(descriptors: Uint8Array, serial: string | undefined): UsbClaims | undefined {
@@ -150,14 +176,30 @@ async function portFolder(devices: string, port: string): Promise<string | undef
   return (await portFolders(devices, hub)).find((folder) => portNameOf(folder) === port);
 }
 
-async function readPort(folder: string): Promise<UsbPort> {
-  const disabled = await readNumber(join(folder, "disable"));
+async function readPort({ devices, read, patience, last }: Kernel, folder: string): Promise<UsbPort> {
   const peer = await linkedName(join(folder, "peer"));
-  return {
-    name: portNameOf(folder) ?? "",
-    disabled: disabled === undefined ? undefined : disabled === 1,
-    peer: peer === undefined ? undefined : portName(peer),
-  };
+  const name = portNameOf(folder) ?? "";
+  return { name, disabled: await isDisabled(), peer: peer === undefined ? undefined : portName(peer) };
+
+  /** While the kernel is busy with the hub, as it was the last time: nobody but root changes it. */
+  async function isDisabled(): Promise<boolean | undefined> {
+    try {
+      const text = await patience.within(nameBelow(devices, folder), () => read(join(folder, "disable")));
+      return text === undefined ? undefined : text === "1";
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return last.state.ports.find((port) => port.name === name)?.disabled;
+    }
+  }
+}
+
+function isUnreadable(error: unknown): boolean {
+  return error instanceof Fault && error.code === "usb.unreadable";
+}
+
+/** Whose attribute it is: what lies directly below `devices` on the way to `path`. */
+function nameBelow(devices: string, path: string): string {
+  return path.slice(devices.length + 1).split("/")[0] ?? "";
 }
 
 function portNameOf(folder: string): string | undefined {
