@@ -36,6 +36,8 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
     timeout: IDLE_MS_MAX,
     secureContext: context,
     rejectUnauthorized: true,
+    // here and not with each request: Node keeps no connection that was checked by a function of its request's own
+    checkServerIdentity: (_connected, certificate) => checkServerIdentity(host, certificate),
     ALPNProtocols: ["http/1.1"],
     ...(options.proxy !== undefined && { proxyEnv: { HTTPS_PROXY: urlOf(options.proxy) } }),
   });
@@ -54,7 +56,6 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
       host: connectTo.host,
       port: connectTo.port,
       servername: isIP(host) === 0 ? host : "", // RFC 6066 section 3: no addresses in SNI
-      checkServerIdentity: (_connected, certificate) => checkServerIdentity(host, certificate),
       path: `${prefix}/${path}`,
       headers: { host: `${host}:${port}`, "accept-encoding": "identity" },
       maxHeaderSize: HEADER_BYTES_MAX,

@@ -5,6 +5,7 @@ import type { RequestListener } from "node:http";
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "tap";
+import { SOCKETS_MAX } from "../../../ota/http/limits.ts";
 import { makePki, type Credential } from "../../lab/pki.ts";
 import { startProxy } from "../../lab/proxy.ts";
 import { needs } from "../../lab/needs.ts";
@@ -34,6 +35,24 @@ test("[OTA-37] files come whole over few connections; what is not there is no fa
   t.equal(await client.get("store/b", 10), undefined);
   await t.rejects(client.get("store/a", 299_999), { code: "fetch.too-large" });
 });
+
+test(
+  "connections are kept from file to file: each new one costs a signature of the TPM",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(await temporaryDirectory(t));
+    const connections = new Set<unknown>();
+    const port = await listen(t, pki.server, ({ socket }, response) => {
+      connections.add(socket);
+      response.end("aaa");
+    });
+    const client = clientOf(t, pki, port);
+    for (let round = 0; round < 5; round += 1) t.same(await client.get("a", 10), Buffer.from("aaa"));
+    t.equal(connections.size, 1);
+    await Promise.all(Array.from({ length: 60 }, () => client.get("a", 10)));
+    t.ok(connections.size <= SOCKETS_MAX, `${connections.size} connections`);
+  },
+);
 
 test(
   "[TUN-12] [OTA-37] through an HTTP CONNECT proxy files come over TLS that ends at the server, whose name is checked all the same",
