@@ -81,6 +81,7 @@ async function run(options: Options): Promise<number> {
   teller.waiting(undefined);
   teller.plain(why === undefined ? "" : `\n${why}`);
   teller.plain("switching off; what was laid out is removed");
+  teller.mute();
   await close(opened);
   return exitCode;
 }

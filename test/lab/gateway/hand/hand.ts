@@ -99,7 +99,8 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
         teller.restart();
         teller.step("power on");
       },
-      wentOff(why) {
+      wentOff(words) {
+        const why = words.replace(/:\s*$/u, ": nothing");
         if (early !== undefined || !keyboard.interactive) end(1, why);
         else teller.plain(`-- ${why}\nCtrl-] c switches it on again, Ctrl-] q ends it all --`);
       },

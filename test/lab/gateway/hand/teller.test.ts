@@ -39,6 +39,15 @@ test("a pipe gets lines that end as lines of files do", async (t) => {
   t.equal(text(), "GW-1> status\nCONNECTED\nGW-1> \n-- one --\nGW-1> ");
 });
 
+test("muted, it says nothing more", async (t) => {
+  const { teller, text } = told(true);
+  teller.mute();
+  teller.step("kernel runs");
+  teller.plain("off");
+  teller.serial("GW-1> ", "GW-1> ");
+  t.equal(text(), "");
+});
+
 test("a terminal sees what is waited for, below the steps; a pipe does not", async (t) => {
   const { teller, text } = told(true);
   teller.waiting("the agent");

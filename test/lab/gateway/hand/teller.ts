@@ -11,6 +11,8 @@ export interface Teller {
   plain(text: string): void;
   /** A question; its answer is typed behind it. */
   ask(text: string): void;
+  /** Nothing more is told: what ends now would tell of its end. */
+  mute(): void;
   /** From the serial line, as the terminal may show it. @param unfinished the line it leaves the cursor in. */
   serial(text: string, unfinished: string): void;
 }
@@ -32,15 +34,20 @@ export function createTeller(output: Output, nowMs: () => number = () => perform
   let awaited: string | undefined;
   let ticking: NodeJS.Timeout | undefined;
   let unfinished = "";
+  let mute = false;
+
+  const write = (text: string): void => {
+    if (!mute) output.write(text);
+  };
 
   const elapsed = (): string => `${Math.floor((nowMs() - beganMs) / 1000)} s`.padStart(6);
   const drawWait = (): void => {
-    if (terminal && awaited !== undefined) output.write(`${ERASE_LINE}${paint("2", `${elapsed()}  ... ${awaited}`)}`);
+    if (terminal && awaited !== undefined) write(`${ERASE_LINE}${paint("2", `${elapsed()}  ... ${awaited}`)}`);
   };
   /** Below what stands there, which is written again afterwards. */
   const between = (text: string): void => {
     const open = awaited !== undefined && terminal ? ERASE_LINE : unfinished === "" ? "" : lineEnd;
-    output.write(`${open}${text.replaceAll("\n", lineEnd)}${lineEnd}${awaited === undefined ? unfinished : ""}`);
+    write(`${open}${text.replaceAll("\n", lineEnd)}${lineEnd}${awaited === undefined ? unfinished : ""}`);
     drawWait();
   };
   return {
@@ -49,16 +56,19 @@ export function createTeller(output: Output, nowMs: () => number = () => perform
     },
     step: (text) => between(`${paint("36", elapsed())}  ${text}`),
     waiting(text) {
-      if (terminal && awaited !== undefined) output.write(ERASE_LINE);
+      if (terminal && awaited !== undefined) write(ERASE_LINE);
       awaited = text;
       clearInterval(ticking);
       ticking = text === undefined ? undefined : setInterval(drawWait, TICK_MS);
       drawWait();
     },
     plain: between,
-    ask: (text) => void output.write(text),
+    ask: write,
+    mute() {
+      mute = true;
+    },
     serial(text, line) {
-      output.write(terminal ? text : text.replaceAll("\r", ""));
+      write(terminal ? text : text.replaceAll("\r", ""));
       unfinished = line;
     },
   };
