@@ -21,7 +21,12 @@ async function machine(t: Teardown, slot: string, images: Readonly<Record<string
   await writeFile(reboot, `#!/bin/sh\n: > "${root}/rebooted"\n`, { mode: 0o755 });
   const run = (script: string, ...args: string[]) =>
     spawnSync("/bin/sh", [`${UNITS}/usr/lib/sallyport/${script}`, ...args], {
-      env: { PATH: "/usr/bin:/bin", SALLYPORT_ROOT: root, SALLYPORT_CONSOLE: join(root, "console"), SALLYPORT_REBOOT: reboot },
+      env: {
+        PATH: `${root}/bin:/usr/bin:/bin`,
+        SALLYPORT_ROOT: root,
+        SALLYPORT_CONSOLE: join(root, "console"),
+        SALLYPORT_REBOOT: reboot,
+      },
       encoding: "utf8",
     });
   return {
@@ -84,6 +89,17 @@ test("[OTA-35] without the kernel images, what the boot loader counted decides",
   await writeFile(join(root, "sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"), "");
   t.equal(run("end-trial").status, 0);
   t.ok(await rebooted());
+});
+
+test("of a program that failed the last words are said, not systemd's of it", async (t) => {
+  const { root, run, said } = await machine(t, "sallyport.slot=a", {});
+  await mkdir(join(root, "bin"));
+  // journalctl(1): --unit also matches what systemd says of the unit
+  const journalctl =
+    '#!/bin/sh\ncase "$*" in *--unit=*) echo "Failed to start." ;; *_SYSTEMD_UNIT=sallyport-agent.service*) echo "no key" ;; esac\n';
+  await writeFile(join(root, "bin/journalctl"), journalctl, { mode: 0o755 });
+  run("report-failure", "sallyport-agent.service");
+  t.match(await said(), /sallyport-agent\.service failed: .*; it said: no key\r\n$/u);
 });
 
 test("a failure is said on the console with device, slot and unit; what is not known is said to be so", async (t) => {
