@@ -11,7 +11,8 @@ import type { Teller } from "./teller.ts";
 export interface DeedParts {
   readonly site: Site;
   readonly files: DeskFiles;
-  readonly id: string;
+  /** Of the gateway, as far as the hub has heard of it. */
+  readonly id: () => string;
   readonly teller: Teller;
   /** What kernel and systemd said so far. */
   readonly log: () => readonly string[];
@@ -96,14 +97,14 @@ export function createDeeds(parts: DeedParts): Deeds {
   }
 
   async function update(to: "good" | "broken" | "next"): Promise<void> {
-    const said = await hub.command("update", "start", id, RELEASES[to]);
+    const said = await hub.command("update", "start", id(), RELEASES[to]);
     teller.plain(`-- hub: ${said.trim()} --`);
   }
 
   async function overview(): Promise<void> {
     const device = await hub.command("devices", "list");
     // says on stderr and by its exit code where it knows nothing yet
-    const status = await hub.command("update", "status", id).catch(() => "no update was reported yet");
+    const status = await hub.command("update", "status", id()).catch(() => "no update was reported yet");
     teller.plain(`-- the hub ${hubServes ? "" : "is gone; it "}knows:\n${device.trimEnd()}\n${status.trimEnd()}\n--`);
   }
 

@@ -46,6 +46,7 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
   const { show, unfinished, forget } = screen();
   const linesOf = lineReader();
   const log: string[] = [];
+  let id: string = options.serial; // a board's serial that no device may have as its id becomes another one
   let boot = SWITCHED_ON;
   let early: string | undefined = ""; // what the serial line said before it was the user's
 
@@ -75,19 +76,20 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
 
   function hubLine(line: string): void {
     const news = hubNews(line);
-    if (news?.kind === "request") requested.resolve(news);
-    else if (news !== undefined) teller.step(news.text);
+    if (news?.kind === "request") {
+      id = news.id;
+      requested.resolve(news);
+    } else if (news !== undefined) teller.step(news.text);
   }
 
   async function take(site: Site): Promise<void> {
     teller.waiting(undefined);
     teller.step(`a disk, and a hub that serves: ${site.directory}`);
     const files = await layOutDesk(site.directory, site.mould);
-    const id = options.serial;
     const deeds = createDeeds({
       site,
       files,
-      id,
+      id: () => id,
       teller,
       log: () => log,
       dark() {
@@ -148,9 +150,7 @@ export function createHand({ options, teller, keyboard, end }: HandParts): Hand 
   }
 
   function handOver(deeds: Deeds, poke: string): void {
-    teller.plain(
-      `\n${poke}\n\nFrom here on this is ${options.serial}'s serial console: Enter wakes it, then help, status, login.`,
-    );
+    teller.plain(`\n${poke}\n\nFrom here on this is ${id}'s serial console: Enter wakes it, then help, status, login.`);
     teller.plain("Ctrl-] ? lists what you can do to it, Ctrl-] q ends it all.\n");
     const said = early ?? "";
     early = undefined;
