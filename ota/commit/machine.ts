@@ -16,8 +16,8 @@ export type Event =
   | { readonly kind: "try"; readonly checks: readonly string[]; readonly deadlineUptimeMs: number }
   /** Fetching or writing went wrong for good, or the boot choice could not be written. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string }
-  /** The program runs, after a boot or a restart. */
-  | { readonly kind: "started"; readonly slot: SlotName; readonly plan: BootPlan }
+  /** The program runs, after a boot or a restart. `deadlineUptimeMs`: of a trial of the system that runs, where that has its own. */
+  | { readonly kind: "started"; readonly slot: SlotName; readonly plan: BootPlan; readonly deadlineUptimeMs?: number }
   /** `failed` is final; `waiting` may still pass. */
   | { readonly kind: "health"; readonly result: HealthResult }
   | { readonly kind: "tick"; readonly uptimeMs: number }
@@ -72,7 +72,7 @@ export function next(state: State, event: Event): Step {
     case "failed":
       return onFailed(state, event.code, event.message);
     case "started":
-      return onStarted(state, event.slot, event.plan);
+      return onStarted(state, event);
     case "health":
       return onHealth(state, event.result);
     case "tick":
@@ -124,7 +124,7 @@ function onFailed(state: State, code: string, message: string): Step {
 }
 
 /** [OTA-35] After power-on, or a restart of the program: what was left pending is settled by what really boots. */
-function onStarted(state: State, slot: SlotName, plan: BootPlan): Step {
+function onStarted(state: State, { slot, plan, deadlineUptimeMs }: Extract<Event, { kind: "started" }>): Step {
   const { phase } = state;
   switch (phase.at) {
     case "fetching":
@@ -132,7 +132,7 @@ function onStarted(state: State, slot: SlotName, plan: BootPlan): Step {
     case "verified":
       return { state, effects: [{ do: "write", release: phase.release, slot: phase.slot }] };
     case "trying":
-      return slot === phase.slot ? onTrialBooted(state, phase) : onTrialNotBooted(state, phase, slot, plan);
+      return slot === phase.slot ? onTrialBooted(state, phase, deadlineUptimeMs) : onTrialNotBooted(state, phase, slot, plan);
     case "committing":
       if (slot === phase.slot) return { state, effects: [{ do: "commit-choice", slot }] };
       return fellBack(state, phase, slot, plan, { why: "interrupted", detail: "restarted before the commit was durable" });
@@ -154,9 +154,10 @@ function onStarted(state: State, slot: SlotName, plan: BootPlan): Step {
 
 type Trying = Extract<Phase, { at: "trying" }>;
 
-function onTrialBooted(state: State, phase: Trying): Step {
+/** The new system's own deadline, where it has one: its timer, which needs no Node, goes by that too, and is to be the later of the two. */
+function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs = phase.trial.deadlineUptimeMs): Step {
   const checks = phase.trial.health.map(({ name }) => name);
-  const trial = { ...phase.trial, seen: true };
+  const trial = { ...phase.trial, seen: true, deadlineUptimeMs };
   if (checks.length === 0)
     return to(state, { at: "committing", release: phase.release, slot: phase.slot, health: [] }, [
       { do: "commit-choice", slot: phase.slot },

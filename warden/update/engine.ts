@@ -3,7 +3,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { SlotName } from "../../hal/slots/format.ts";
 import { type Effect, type Event, openUpdater, type Release, type State } from "../../ota/commit/index.ts";
 import { SETTLE_AGAIN_MS } from "./limits.ts";
-import type { UpdatePorts } from "./ports.ts";
+import type { UpdatePorts, UpdateSettings } from "./ports.ts";
 import { endOf, rebootReason, stepOf } from "./trail.ts";
 
 export interface Engine {
@@ -36,7 +36,11 @@ export interface EngineHooks {
 }
 
 /** @throws Fault `update.record-invalid`; `file.*` as for state files. */
-export async function openEngine(ports: UpdatePorts, hooks: EngineHooks): Promise<Engine> {
+export async function openEngine(
+  ports: UpdatePorts,
+  { trialMs }: Pick<UpdateSettings, "trialMs">,
+  hooks: EngineHooks,
+): Promise<Engine> {
   const { files, floors, slots, boot, power, clock, note, report } = ports;
   const stopped = new AbortController();
   let running: SlotName | undefined;
@@ -137,7 +141,7 @@ export async function openEngine(ports: UpdatePorts, hooks: EngineHooks): Promis
       try {
         running = await slots.running();
         const plan = await boot.read();
-        await updater.tell({ kind: "started", slot: running, plan });
+        await updater.tell({ kind: "started", slot: running, plan, deadlineUptimeMs: trialMs });
         trouble = undefined;
         hooks.settled();
       } catch (error) {

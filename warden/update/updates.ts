@@ -70,7 +70,7 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
 
   const watch = trialWatch(ports, () => engine);
   const writing = createWriting(ports, (event) => engine.told(event));
-  const engine: Engine = await openEngine(ports, {
+  const engine: Engine = await openEngine(ports, settings, {
     write: (release, slot) => writing.start(release, slot),
     watch: () => watch.start(),
     settled: () => void goOn(),

@@ -78,6 +78,12 @@ test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restar
   t.match(state.phase, { reason: { why: "deadline", detail: "hub waiting (timed out)" } });
 });
 
+test("[OTA-35] the deadline is that of the system under trial, which may know that it needs longer, or shorter", async (t) => {
+  const booted: Event = { ...IN_B, deadlineUptimeMs: 90_000 };
+  t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 89_999 }]).state.phase.at, "trying");
+  t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 90_000 }]).state.phase.at, "rolling-back");
+});
+
 test("[OTA-35] the deadline counts in the slot under trial only", async (t) => {
   t.equal(after([...TRYING, { kind: "tick", uptimeMs: 9_000_000 }]).state.phase.at, "trying");
 });

@@ -46,6 +46,16 @@ test("[OTA-41] [OTA-43] a signed release is brought, written, tried, well, and c
   t.same(board.faults, []);
 });
 
+test("[OTA-35] the new system is given the time that its own configuration says, as its timer is", async (t) => {
+  const settings = { trialMs: 600_000 };
+  const board = await updatedBoard(t, settings);
+  const { target } = await board.release(2);
+  await board.carry(await board.start(), target);
+  settings.trialMs = 1;
+  const updates = await board.reboot();
+  await until(() => phase(updates) === "rolling-back");
+});
+
 test("[OTA-35] [OTA-43] a system that does not get well by its deadline is left, with its reason; not taken again without an order", async (t) => {
   const board = await updatedBoard(t, { trialMs: 1 });
   const { target, planHash } = await board.release(2);
