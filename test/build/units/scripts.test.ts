@@ -19,9 +19,11 @@ async function machine(t: Teardown, slot: string, images: Readonly<Record<string
   await writeFile(join(root, "console"), "");
   const reboot = join(root, "reboot");
   await writeFile(reboot, `#!/bin/sh\n: > "${root}/rebooted"\n`, { mode: 0o755 });
+  const environment: Record<string, string> = {};
   const run = (script: string, ...args: string[]) =>
     spawnSync("/bin/sh", [`${UNITS}/usr/lib/sallyport/${script}`, ...args], {
       env: {
+        ...environment,
         PATH: `${root}/bin:/usr/bin:/bin`,
         SALLYPORT_ROOT: root,
         SALLYPORT_CONSOLE: join(root, "console"),
@@ -32,6 +34,7 @@ async function machine(t: Teardown, slot: string, images: Readonly<Record<string
   return {
     root,
     esp,
+    environment,
     run,
     said: () => readFile(join(root, "console"), "utf8"),
     rebooted: async () => (await readdir(root)).includes("rebooted"),
@@ -91,15 +94,16 @@ test("[OTA-35] without the kernel images, what the boot loader counted decides",
   t.ok(await rebooted());
 });
 
-test("of a program that failed the last words are said, not systemd's of it", async (t) => {
-  const { root, run, said } = await machine(t, "sallyport.slot=a", {});
+test("of a program that failed its own last words are said, and how it ended, although it runs again", async (t) => {
+  const { root, environment, run, said } = await machine(t, "sallyport.slot=a", {});
   await mkdir(join(root, "bin"));
   // journalctl(1): --unit also matches what systemd says of the unit
   const journalctl =
     '#!/bin/sh\ncase "$*" in *--unit=*) echo "Failed to start." ;; *_SYSTEMD_UNIT=sallyport-agent.service*) echo "no key" ;; esac\n';
   await writeFile(join(root, "bin/journalctl"), journalctl, { mode: 0o755 });
+  Object.assign(environment, { MONITOR_SERVICE_RESULT: "exit-code", MONITOR_EXIT_STATUS: "3" });
   run("report-failure", "sallyport-agent.service");
-  t.match(await said(), /sallyport-agent\.service failed: .*; it said: no key\r\n$/u);
+  t.match(await said(), /sallyport-agent\.service failed: exit-code 3; it said: no key\r\n$/u);
 });
 
 test("a failure is said on the console with device, slot and unit; what is not known is said to be so", async (t) => {
