@@ -54,6 +54,7 @@ test("[OTA-35] the new system is given the time that its own configuration says,
   settings.trialMs = 1;
   const updates = await board.reboot();
   await until(() => phase(updates) === "rolling-back");
+  t.equal(phase(updates), "rolling-back");
 });
 
 test("[OTA-35] [OTA-43] a system that does not get well by its deadline is left, with its reason; not taken again without an order", async (t) => {
