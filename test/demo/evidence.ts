@@ -68,7 +68,7 @@ const shownSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema 
 export type HubRecord = v.InferOutput<typeof shownSchema>;
 
 /** The newest records of the device's trail as the hub holds them, oldest first. */
-export async function hubRecords(rig: Rig, id: string, count = 1000): Promise<readonly HubRecord[]> {
+export async function hubRecords(rig: Pick<Rig, "hubCommand">, id: string, count = 1000): Promise<readonly HubRecord[]> {
   const lines = (await rig.hubCommand("audit", "show", id, "-n", String(count), "--json"))
     .split("\n")
     .filter((line) => line !== "");

@@ -37,7 +37,7 @@ const BROKEN_AGENT = 'console.error("this agent was broken on purpose");\nproces
 /** Of the compression: quick rather than small. */
 const LEVEL = 3;
 /** In MiB. */
-const SIZES = { esp: 128, slot: 160, data: 320 };
+export const SIZES = { esp: 128, slot: 160, data: 320 };
 /** Of the kernel's and systemd's words, in an image for tests only. */
 const LOG_LINE = "ttyS1";
 

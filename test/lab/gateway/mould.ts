@@ -44,8 +44,8 @@ export const MQTT_PORT = 8883;
 const FIRST: Facts = { version: "1.0.0", counter: 1 };
 const LATER: readonly Facts[] = [
   { version: "2.0.0", counter: 2 },
-  // it can only fail, and need not be given long
-  { version: "3.0.0", counter: 3, agent: "broken", trialS: 90 },
+  // it can only fail: given as long as it takes to say so
+  { version: "3.0.0", counter: 3, agent: "broken", trialS: 150 },
   { version: "4.0.0", counter: 4 },
 ];
 const CACHE = join(PROJECT, ".parts/gateway");

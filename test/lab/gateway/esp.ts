@@ -1,0 +1,41 @@
+// What stands on a gateway's EFI system partition, as whoever takes the disk out would read it: with mtools, nothing of ours.
+import { execFile } from "node:child_process";
+import { open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { Gateway } from "./gateway.ts";
+import { SIZES } from "./images.ts";
+
+const run = promisify(execFile);
+const MEBIBYTE = 1_048_576;
+/** build/image/disk.ts puts it first, after the partition table. */
+export const ESP = { from: MEBIBYTE, to: (1 + SIZES.esp) * MEBIBYTE };
+const FILE = /\/EFI\/Linux\/([^/]+)$/iu;
+
+/** @returns the names of the files in EFI/Linux, sorted, as they are durable at this moment. @param directory for a copy of the partition, which is removed. */
+export async function kernelNames(gateway: Pick<Gateway, "readDisk">, directory: string): Promise<readonly string[]> {
+  const image = join(directory, "esp.img");
+  await copyEsp(gateway, image);
+  try {
+    const { stdout } = await run("mdir", ["-b", "-i", image, "::/EFI/Linux"]);
+    return stdout
+      .split("\n")
+      .flatMap((line) => FILE.exec(line)?.[1] ?? [])
+      .toSorted();
+  } finally {
+    await rm(image);
+  }
+}
+
+/** All of it before the first await, so that it is of one moment; what is zero stays a hole. */
+async function copyEsp(gateway: Pick<Gateway, "readDisk">, image: string): Promise<void> {
+  const zeroes = Buffer.alloc(MEBIBYTE);
+  const pieces: { readonly at: number; readonly piece: Buffer }[] = [];
+  for (let at = ESP.from; at < ESP.to; at += MEBIBYTE) {
+    const piece = gateway.readDisk(at, MEBIBYTE);
+    if (!piece.equals(zeroes)) pieces.push({ at: at - ESP.from, piece });
+  }
+  await using file = await open(image, "wx");
+  await file.truncate(ESP.to - ESP.from);
+  for (const { at, piece } of pieces) await file.write(piece, 0, piece.length, at);
+}
