@@ -80,6 +80,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
       const hub = startProgram({
         name: "hub",
         command: node,
+        endsWithUs: true,
         args: [program, ...words, ...where, ...(options.args ?? [])],
         ...(onLine !== undefined && { onLine }),
       });

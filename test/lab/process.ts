@@ -25,7 +25,9 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** Runs as this user (and group of the same number) through setpriv; needs root. */
   readonly uid?: number;
-  /** Keeps its standard input open, for {@link RunningProgram.write}; it ends with us, however we end. */
+  /** Ends with us, however we end; a program that outlives its test holds a port and memory for good. */
+  readonly endsWithUs?: boolean;
+  /** Keeps its standard input open, for {@link RunningProgram.write}. */
   readonly input?: boolean;
   readonly onLine?: (line: string) => void;
 }
@@ -43,9 +45,20 @@ export function environment(env: Readonly<Record<string, string>> = {}): readonl
 }
 
 /** Starts it with an empty environment: tap and npm put things into the environment of what tests spawn. */
-export function startProgram({ name, command, args, env = {}, cwd, uid, input = false, onLine }: ProgramOptions): RunningProgram {
+export function startProgram({
+  name,
+  command,
+  args,
+  env = {},
+  cwd,
+  uid,
+  endsWithUs = false,
+  input = false,
+  onLine,
+}: ProgramOptions): RunningProgram {
   const privileges = uid === undefined ? [] : ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--"];
-  const child = spawn("/usr/bin/env", ["-i", ...environment(env), ...privileges, command, ...args], {
+  const leash = endsWithUs ? ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"] : [];
+  const child = spawn("/usr/bin/env", ["-i", ...environment(env), ...leash, ...privileges, command, ...args], {
     stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
     ...(cwd === undefined ? {} : { cwd }),
   });

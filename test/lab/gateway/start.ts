@@ -2,5 +2,5 @@
 import { type RunningProgram, startProgram } from "../process.ts";
 
 export function startWithUs(program: string, args: readonly string[]): RunningProgram {
-  return startProgram({ name: program, command: "/usr/bin/setpriv", args: ["--pdeathsig", "KILL", "--", program, ...args] });
+  return startProgram({ name: program, command: program, args, endsWithUs: true });
 }
