@@ -4,6 +4,7 @@ import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
 import {
   connectChild,
+  fatFiles,
   fileBootChoice,
   fileSlots,
   journal,
@@ -159,7 +160,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const warden = await openWarden(
     {
       state: await linuxFiles(config.stateDirectory),
-      birth: await linuxFiles(config.birthDirectory),
+      birth: await fatFiles(config.birthDirectory),
       auditLog,
       clock,
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),

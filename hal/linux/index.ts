@@ -3,7 +3,7 @@
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { lateCourier, linuxCourier, linuxCourierDrop } from "./courier/index.ts";
-export { linuxAppendFiles, linuxFiles } from "./files/index.ts";
+export { fatFiles, linuxAppendFiles, linuxFiles } from "./files/index.ts";
 export { linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";

@@ -1,6 +1,7 @@
 export { linuxAppendFiles } from "./append.ts";
 export { openDirectory, syncDirectory } from "./directory.ts";
 export { linuxFiles } from "./durable.ts";
+export { fatFiles } from "./fat.ts";
 export { errnoOf, readFault, writeFault } from "./faults.ts";
 export { readKernelFile } from "./kernel.ts";
 export { isName, isTemporary, pathOf, temporaryPathOf } from "./names.ts";
