@@ -95,7 +95,9 @@ function contentOf(entry: Exclude<SysfsEntry, { link: string }>): string | Buffe
 /** What must be the same on every kernel that our code is to run on, a line each: names, links, permissions, and of what form each value is. */
 export function shapeOf({ entries }: Pick<SysfsTree, "entries">): readonly string[] {
   const place = (path: string): string => path.replaceAll(/\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.\d\b/gu, "PCI");
-  return Object.entries(entries).map(([path, entry]) => `${place(path)} ${"link" in entry ? `-> ${place(entry.link)}` : formOf(entry)}`);
+  return Object.entries(entries).map(
+    ([path, entry]) => `${place(path)} ${"link" in entry ? `-> ${place(entry.link)}` : formOf(entry)}`,
+  );
 }
 
 function formOf(entry: Exclude<SysfsEntry, { link: string }>): string {

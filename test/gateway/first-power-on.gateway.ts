@@ -1,0 +1,289 @@
+// A whole gateway, as it leaves the factory, is switched on with things plugged in that it must not take: how it makes its key, waits for its approval, connects,
+// and what somebody gets out of it who has a cable, a stick, a key held down, and in the end its disk. One boot, and another after a power cut.
+import { createPublicKey, randomBytes, verify, X509Certificate } from "node:crypto";
+import { cp, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import * as v from "valibot";
+import { OPERATION_ANSWER_BYTES_MAX, OPERATIONS } from "../../agent/operations/format.ts";
+import type { Snapshot } from "../../agent/status/format.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { linuxFiles } from "../../hal/linux/files/index.ts";
+import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
+import { type AuditRecord, auditRecordSchema } from "../../warden/audit/format/index.ts";
+import { openSite, type Site, type UsbDevice } from "../lab/gateway/index.ts";
+import { privateKeysIn, takePartition, unpackExt4 } from "../lab/gateway/medium.ts";
+import { readUsbTap } from "../lab/gateway/usb-tap.ts";
+import { needs, tpm2Provider } from "../lab/needs.ts";
+import { eventually } from "../lab/process.ts";
+import { startSwtpm } from "../lab/swtpm.ts";
+import { temporaryDirectory } from "../lab/temporary.ts";
+
+const BOOT_MS_MAX = 400_000;
+const STEP_MS_MAX = 150_000;
+const LOOK_EVERY_MS = 500;
+const LINE_BYTES_MAX = 65_536;
+const RECORDS = "1000";
+const ID = "GW-LAB-0001";
+const PROMPT = `\n${ID}> `;
+const HELD_EVERY_MS = 100;
+/** What would be a way in by the cable. */
+const WAY_IN =
+  /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Shell>|grub|BusyBox|sysrq/imu;
+
+test(
+  "[ID-4] [ID-6] [ID-7] [LCK-7] [LCK-14] [CON-3] a bare gateway is switched on for the first time",
+  { skip: needs("qemu", "image", "swtpm", "tpm2-provider"), timeout: 900_000 },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const at = (name: string): string => join(directory, name);
+    const site = await openSite({ say: (line) => t.comment(line) });
+    t.teardown(() => site.stop());
+    const { gateway, hub } = site;
+    const stick: UsbDevice = { id: "stick", kind: "stick", port: "1", tap: at("stick.pcap") };
+    const keyboard: UsbDevice = { id: "keyboard", kind: "keyboard", port: "2", tap: at("keyboard.pcap") };
+    const late: UsbDevice = { id: "late", kind: "stick", port: "3", tap: at("late.pcap") };
+
+    t.comment("first power-on, a stick and a keyboard in its sockets, keys held down on the cable");
+    await gateway.powerOn([stick, keyboard]);
+    const kernelAtMs = await startKernel(site);
+    await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX);
+
+    const asked = await onlyDevice(site, ({ state }) => state === "pending", BOOT_MS_MAX);
+    t.equal(asked.id, ID);
+    gateway.type("\r");
+    await gateway.waitFor(new RegExp(PROMPT, "u"), STEP_MS_MAX);
+    const waiting = await statusOnCable(site, "REQUESTED");
+    t.match(
+      waiting,
+      /^enrol +waiting for the operator to approve this id and key fingerprint$/mu,
+      "[ID-7] it says that it waits",
+    );
+    t.match(waiting, /^key +in the TPM$/mu, "[ID-4] where its key is");
+    t.match(waiting, asked.fingerprint, "[ID-7] and the fingerprint that the hub shows, so that a technician can compare them");
+    await tryTheCable(t, site);
+
+    t.comment("approved");
+    const { id, fingerprint } = await hub.approve(STEP_MS_MAX);
+    t.same([id, fingerprint], [asked.id, asked.fingerprint], "[ID-7] the request waited until somebody approved both");
+    const status = await statusWhen(site, "connected", ({ life }) => life === "connected");
+    t.same(status.key, { protection: "tpm", fingerprint: asked.fingerprint }, "[ID-4] what the agent says of its key");
+    t.equal(status.lockdown?.at, "base", "[LCK-1] the image's own policy is in force");
+    t.same([status.update?.running, status.update?.version], ["a", "1.0.0"]);
+    t.same(status.troubles, []);
+    const up = await statusOnCable(site, "CONNECTED");
+    t.match(up, /^policy +the image's own is in force$/mu);
+    t.match(up, /^update +1\.0\.0 runs from slot a/mu);
+    t.match(up, /^tunnel +up for/mu);
+
+    t.comment("USB");
+    const one = "1-2 shut out: no rule for 0627:0001";
+    await usbBecomes(t, site, [one, "2-1 shut out: no rule for 46f4:0001"]);
+    await gateway.plug(late);
+    await usbBecomes(t, site, [one, "2-1 shut out: no rule for 46f4:0001", "2-3 shut out: no rule for 46f4:0001"]);
+    const refused = async (count: number): Promise<readonly string[]> =>
+      (await records(site, (all) => all.filter(({ event }) => event === "usb.refused").length >= count))
+        .filter(({ event }) => event === "usb.refused")
+        .map(({ detail }) => `${detail?.["port"]} ${detail?.["device"]} ${detail?.["interfaces"]}`);
+    t.strictSame(
+      [...(await refused(3))].sort(),
+      ["1-2 0627:0001 03:01:01", "2-1 46f4:0001 08:06:50", "2-3 46f4:0001 08:06:50"],
+      "[LCK-14] each was recorded once, and the hub has the record",
+    );
+    for (const device of [stick, keyboard, late]) await gateway.unplug(device);
+    await usbBecomes(t, site, []);
+    await neverSetUp(t, [stick, keyboard, late], kernelAtMs);
+    for (const port of ["1-2", "2-1", "2-3"])
+      t.match(gateway.log.all(), `usb ${port}: Device is not authorized for usage`, "[LCK-7] the kernel's own word for it");
+
+    t.comment("the power is cut, and somebody takes the disk");
+    await gateway.cut();
+    gateway.saveDisk(at("disk.img"));
+    await cp(gateway.tpmDirectory, at("chip"), { recursive: true });
+    await onTheDisk(t, at, asked.fingerprint);
+
+    t.comment("second power-on");
+    await gateway.powerOn([stick]);
+    const againAtMs = await startKernel(site);
+    const again = await statusWhen(site, "connected again", ({ life }) => life === "connected");
+    t.equal(again.key?.fingerprint, asked.fingerprint, "[ID-6] the same key");
+    t.equal(again.certificate?.serial, status.certificate?.serial, "and the same certificate");
+    await onlyDevice(site, ({ state }) => state === "approved", STEP_MS_MAX);
+    await usbBecomes(t, site, ["2-1 shut out: no rule for 46f4:0001"]);
+    await gateway.unplug(stick);
+    await neverSetUp(t, [stick], againAtMs);
+    t.strictSame(await journalCounts(site), { "device.requested": 1, "certificate.issued": 1 }, "no second enrolment");
+    t.notMatch(gateway.transcript(), WAY_IN, "nothing on the serial line, in two boots, that is a way in");
+  },
+);
+
+/** From power-on on keys are held down that stop some firmware and some boot loaders. @returns when the kernel was started, by this machine's clock. */
+async function startKernel({ gateway }: Site): Promise<number> {
+  await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX);
+  let typed = 0;
+  const keys = [" ", "e", "\u001B", "d", "w", "\u001B[A", "\r"];
+  const holding = setInterval(() => gateway.type(keys[(typed += 1) % keys.length] ?? " "), HELD_EVERY_MS);
+  try {
+    await gateway.waitFor(/EFI stub: /u, BOOT_MS_MAX);
+    return Date.now();
+  } finally {
+    clearInterval(holding);
+  }
+}
+
+/** What somebody tries who has the cable and no key. */
+async function tryTheCable(t: Test, { gateway }: Site): Promise<void> {
+  const answers = async (typed: string, answer: RegExp): Promise<void> => {
+    gateway.type(typed);
+    t.ok(await gateway.waitFor(answer, STEP_MS_MAX), `to ${JSON.stringify(typed)} it says ${answer}`);
+  };
+  for (const words of ["root", "sh", "`id`", "$(reboot)", "exec /bin/sh"])
+    await answers(`${words}\r`, /There is no command ".*"\./u);
+  // interrupt, end of file, stop, quit, escape: the line stays the console's
+  for (const key of ["\u0003", "\u0004", "\u001A", "\u001C", "\u001B", "\u001Bc"]) gateway.type(key);
+  await answers("\u0015help\r", /audit tail|There are more once you have logged in\./u);
+  // BREAK and a letter, on the console's line and on the kernel's own
+  await gateway.sendBreak("serial");
+  await answers("h\u0015help\r", /There are more once you have logged in\./u);
+  await gateway.sendBreak("log");
+  gateway.type("h", "log");
+  await answers("audit tail\r", /operation\.denied/u);
+  t.notMatch(gateway.log.all(), /sysrq/iu, "no magic key on the kernel's line either");
+}
+
+async function statusOnCable({ gateway }: Site, life: string): Promise<string> {
+  gateway.type("status\r");
+  const [said] = await gateway.waitFor(new RegExp(`: ${life} [\\s\\S]*?${PROMPT}`, "u"), STEP_MS_MAX);
+  return said;
+}
+
+const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });
+type ListedDevice = v.InferOutput<typeof deviceSchema>;
+
+async function onlyDevice(site: Site, wanted: (device: ListedDevice) => boolean, timeoutMs: number): Promise<ListedDevice> {
+  const look = async (): Promise<ListedDevice | undefined> => {
+    const [device, ...others] = await listed(site, deviceSchema, "devices", "list");
+    return device !== undefined && others.length === 0 && wanted(device) ? device : undefined;
+  };
+  return eventually("one device at the hub, as wanted", look, timeoutMs, LOOK_EVERY_MS);
+}
+
+async function listed<const S extends v.GenericSchema>(
+  { hub }: Site,
+  schema: S,
+  ...words: readonly string[]
+): Promise<readonly v.InferOutput<S>[]> {
+  const lines = (await hub.command(...words, "--json")).split("\n").filter((line) => line !== "");
+  return lines.map((line) => check(schema, parseJson(line, LINE_BYTES_MAX, words.join(" ")), words.join(" ")));
+}
+
+/** @returns undefined while the device does not answer. */
+async function ask<const S extends v.GenericSchema>(
+  { hub }: Site,
+  operation: string,
+  schema: S,
+): Promise<v.InferOutput<S> | undefined> {
+  try {
+    const said = await hub.command("ask", ID, operation, "--wait", "10s", "--json");
+    return check(v.looseObject({ result: schema }), parseJson(said, OPERATION_ANSWER_BYTES_MAX, operation), operation).result;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "process.failed") return undefined;
+    throw error;
+  }
+}
+
+function statusWhen(site: Site, what: string, wanted: (status: Snapshot) => boolean): Promise<Snapshot> {
+  const look = async (): Promise<Snapshot | undefined> => {
+    const status = await ask(site, "status", OPERATIONS.status.result);
+    return status !== undefined && wanted(status) ? status : undefined;
+  };
+  return eventually(what, look, BOOT_MS_MAX, LOOK_EVERY_MS);
+}
+
+/** What `lockdown` shows of USB begins like `lines`. */
+async function usbBecomes(t: Test, site: Site, lines: readonly string[]): Promise<void> {
+  const found = await eventually(
+    `USB: ${lines.join("; ")}`,
+    async () => {
+      const shown = await ask(site, "lockdown.show", OPERATIONS["lockdown.show"].result);
+      return shown?.usb.length === lines.length ? shown.usb : undefined;
+    },
+    STEP_MS_MAX,
+    LOOK_EVERY_MS,
+  );
+  const shut = found.map((line, n) => line.slice(0, lines[n]?.length));
+  t.strictSame(shut, lines, "[LCK-8] the hub is told what is plugged in, and that it is shut out");
+}
+
+async function records(site: Site, enough: (records: readonly AuditRecord[]) => boolean): Promise<readonly AuditRecord[]> {
+  const schema = v.looseObject({ record: auditRecordSchema });
+  return eventually(
+    "records at the hub",
+    async () => {
+      const all = (await listed(site, schema, "audit", "show", ID, "-n", RECORDS)).map(({ record }) => record);
+      return enough(all) ? all : undefined;
+    },
+    STEP_MS_MAX,
+    LOOK_EVERY_MS,
+  );
+}
+
+/** What the cable saw, which no program of the gateway can gloss over. Before the kernel the firmware may use whatever is plugged in: that is for its own settings. */
+async function neverSetUp(t: Test, devices: readonly UsbDevice[], kernelAtMs: number): Promise<void> {
+  for (const { id, tap = "" } of devices) {
+    const asked = readUsbTap(await readFile(tap)).filter(({ atMs }) => atMs > kernelAtMs);
+    t.ok(asked.length > 0, `control: the kernel asked "${id}" what it is`);
+    t.strictSame(
+      asked.filter(({ what }) => what.startsWith("configure")),
+      [],
+      `[LCK-7] "${id}" was never set up, so it has no interface`,
+    );
+  }
+}
+
+async function journalCounts(site: Site): Promise<Readonly<Record<string, number>>> {
+  const schema = v.looseObject({ event: v.string(), times: v.number() });
+  const all = await listed(site, schema, "alerts", "--all", "-n", RECORDS);
+  const times = (wanted: string): number =>
+    all.filter(({ event }) => event === wanted).reduce((sum, { times }) => sum + times, 0);
+  return { "device.requested": times("device.requested"), "certificate.issued": times("certificate.issued") };
+}
+
+/** What a thief finds, who can read all of it, and what it is good for. */
+async function onTheDisk(t: Test, at: (name: string) => string, fingerprint: string): Promise<void> {
+  const found = (await privateKeysIn(at("disk.img"))).map(({ kind }) => kind).sort();
+  t.strictSame(
+    [...new Set(found)],
+    ["ed25519", "tss2"],
+    "[ID-4] nowhere on the disk a private key but the warden's for its audit log, and the TPM's blob",
+  );
+  await takePartition(at("disk.img"), "data", at("data.img"));
+  await unpackExt4(at("data.img"), at("data"));
+  const state = join(at("data"), "sallyport");
+  t.same(
+    (await readdir(state)).filter((name) => name.includes("key")),
+    ["device-key.tss2.pem"],
+    "one file of a key, made by a TPM",
+  );
+  const [blob, pem] = await Promise.all(["device-key.tss2.pem", "certificate.pem"].map((name) => readFile(join(state, name))));
+  const certificate = new X509Certificate(pem ?? "");
+
+  const signs = async (chip: string): Promise<void> => {
+    const tpm = await startSwtpm({ directory: chip });
+    try {
+      const files = await linuxFiles(`${chip}-files`);
+      await files.put("device-key.tss2.pem", blob ?? new Uint8Array());
+      const key = await tpmKeyStore({ files, provider: { ...(tpm2Provider() ?? { module: "" }), tcti: tpm.tcti } }).load();
+      const words = randomBytes(32);
+      const signature = (await key?.sign(words)) ?? new Uint8Array();
+      t.equal(key?.fingerprint, fingerprint, "[ID-4] the blob is the key that was approved");
+      const certified = createPublicKey(certificate.publicKey.export({ type: "spki", format: "pem" }));
+      t.ok(verify("sha256", words, certified, signature), "its chip signs with it, and the certificate's public key says so");
+    } finally {
+      await tpm.stop();
+    }
+  };
+  await signs(at("chip"));
+  await t.rejects(signs(at("another-chip")), { code: "key.tpm-unavailable" }, "with another chip the blob is good for nothing");
+}
