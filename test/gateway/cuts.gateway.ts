@@ -1,0 +1,64 @@
+// The power is cut three times during one update, each time honestly: while a slot is being written, while the boot choice is, and while the new system boots. Each
+// time a whole system boots, and the update goes on by itself until it is committed.
+import { test } from "tap";
+import { type DiskEvent, RELEASES } from "../lab/gateway/index.ts";
+import { ESP, ROOT_B } from "../lab/gateway/esp.ts";
+import { AGENT_CONNECTED, beginLife, ID, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
+import { needs } from "../lab/needs.ts";
+
+const MEBIBYTE = 1_048_576;
+/** Of the slot, before the first cut: more than one stretch of chunks. */
+const FIRST_BYTES = 20 * MEBIBYTE;
+
+const isIn = ({ offset }: DiskEvent, { from, to }: { readonly from: number; readonly to: number }): boolean =>
+  offset >= from && offset < to;
+
+test(
+  "[OTA-33] [OTA-34] [OTA-35] three power cuts during an update",
+  { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 },
+  async (t) => {
+    const { gateway, hub, say, logged, until, kernels, events, cutAt } = await beginLife(t);
+    await gateway.powerOn();
+    await hub.approve();
+    await logged(AGENT_CONNECTED);
+
+    let written = 0;
+    gateway.watchDisk((event) => {
+      if (isIn(event, ROOT_B)) written += event.bytes;
+    });
+    const first = cutAt("the slot's bytes", { kind: "drop" }, () => written > FIRST_BYTES);
+    await hub.command("update", "start", ID, RELEASES.next);
+    await first;
+    t.same(await kernels(), ["gw_1_a.efi"], "half a slot has no kernel");
+    await gateway.powerOn();
+    await logged(INSTALLER_STARTED);
+    t.pass("the update goes on by itself");
+
+    // of gw_2_b+2.efi, in a directory of FAT: characters 6 to 11 of a long name, in UTF-16
+    const name = Buffer.from("b+2.ef", "utf16le");
+    await cutAt(
+      "the new kernel's name",
+      { kind: "tear", seed: 3 },
+      (event) => isIn(event, ESP) && event.kind !== "flush" && event.content.includes(name),
+    );
+    say(`the slot was written ${Math.round(written / MEBIBYTE)} MiB in all`);
+    say(`on the disk: ${(await kernels()).join(" ")}`);
+    await gateway.powerOn();
+    // the old system once more, or the new one at once: how much of the name got through decides
+    const tried = ["gw_1_a.efi", "gw_2_b+1-1.efi"];
+    do await logged(WARDEN_STARTED);
+    while ((await kernels()).join(" ") !== tried.join(" "));
+
+    const third = await gateway.cut({ kind: "tear", seed: 5 });
+    say(`power cut (tear) while the new system boots: of what was not flushed ${JSON.stringify(third)}`);
+    await gateway.powerOn();
+    await logged(WARDEN_STARTED);
+    t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+0-2.efi"], "the second try");
+    const status = await until("it is committed", ({ phase }) => phase === "committed");
+    t.match(status, { running: "b", version: "4.0.0", slot: "b", release: { target: RELEASES.next } });
+    t.same(await kernels(), ["gw_1_a.efi", "gw_2_b.efi"]);
+    const told = await events();
+    t.same([told.at(0), told.at(-1)], ["update.begun", "update.committed"]);
+    t.equal(told.filter((event) => event === "update.begun").length, 1, "nobody had to begin it again");
+  },
+);

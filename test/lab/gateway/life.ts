@@ -1,0 +1,98 @@
+// A gateway's life with its hub as the tests of updates follow it: where it is, with the seconds since it began, and what is known of it from outside.
+import type { Test } from "tap";
+import type { UpdateStatus } from "../../../warden/protocol/format.ts";
+import { hubRecords } from "../../demo/evidence.ts";
+import type { HubDesk } from "../hub-desk.ts";
+import type { CutReport, DiskEvent, Loss } from "./disk.ts";
+import { kernelNames } from "./esp.ts";
+import type { Gateway } from "./gateway.ts";
+import { awaitUpdate } from "./progress.ts";
+import { openSite } from "./site.ts";
+
+export const ID = "GW-LAB-0001";
+/** For one step: a boot, an installation, a trial. The machine may have others to emulate too. */
+const STEP_MS_MAX = 1_200_000;
+
+export interface Life {
+  readonly gateway: Gateway;
+  readonly hub: HubDesk;
+  /** What the hub said since it was started, a line each. */
+  readonly journal: readonly string[];
+  readonly say: (line: string) => void;
+  /** For a subtest: who is told from now on. */
+  readonly tell: (part: Test) => void;
+  /** Waits for a line of the kernel's and systemd's, from where the last wait for one ended. */
+  readonly logged: (pattern: RegExp) => Promise<string>;
+  /** The same on the serial line. */
+  readonly said: (pattern: RegExp) => Promise<string>;
+  /** Waits for what the hub is told of the update. */
+  readonly until: (what: string, isIt: (status: UpdateStatus) => boolean) => Promise<UpdateStatus>;
+  /** Names of the kernel images on the disk. */
+  readonly kernels: () => Promise<readonly string[]>;
+  /** What the hub's audit trail says of updates since the last call. */
+  readonly events: () => Promise<readonly string[]>;
+  /** Cuts the power at the first request to the disk of which `isIt` holds. */
+  readonly cutAt: (what: string, loss: Loss, isIt: (event: DiskEvent) => boolean) => Promise<CutReport>;
+}
+
+/** Marks of a boot in the log. */
+export const WARDEN_STARTED = /Started sallyport-warden\.service/u;
+export const AGENT_CONNECTED = /sallyport-agent: life \S+ -> connected/u;
+export const INSTALLER_STARTED = /Started sallyport-install@\S+\.service/u;
+
+/** A gateway that is off, as the factory made it. One processor: the emulator then needs one, and two machines can run side by side. */
+export async function beginLife(t: Test): Promise<Life> {
+  const started = performance.now();
+  let part = t;
+  const say = (line: string): void => part.comment(`${Math.round((performance.now() - started) / 1000)} s: ${line}`);
+  const journal: string[] = [];
+  const site = await openSite({ say, processors: 1, onHubLine: (line) => void journal.push(line) });
+  t.teardown(() => site.stop());
+  const { gateway, hub } = site;
+  let told = 0;
+  const waited = async (line: Pick<Gateway, "waitFor">, pattern: RegExp): Promise<string> => {
+    const [found] = await line.waitFor(pattern, STEP_MS_MAX);
+    say(found);
+    return found;
+  };
+  return {
+    gateway,
+    hub,
+    journal,
+    say,
+    tell: (to) => {
+      part = to;
+    },
+    logged: (pattern) => waited(gateway.log, pattern),
+    said: (pattern) => waited(gateway, pattern),
+    until: (what, isIt) => awaitUpdate({ hub, id: ID, timeoutMs: STEP_MS_MAX, say }, what, isIt),
+    kernels: async () => (await kernelNames(gateway, site.directory)).filter((name) => name.endsWith(".efi")),
+    events: async () => {
+      const all = (await hubRecords({ hubCommand: (...args) => hub.command(...args) }, ID)).map(({ record }) => record.event);
+      const updates = all.filter((event) => event.startsWith("update."));
+      const fresh = updates.slice(told);
+      told = updates.length;
+      return fresh;
+    },
+    cutAt: async (what, loss, isIt) => {
+      const { cut, event } = await cutWhen(gateway, loss, isIt);
+      const where = event.kind === "flush" ? "a flush" : `a ${event.kind} of ${event.bytes} bytes at ${event.offset}`;
+      say(`power cut (${loss.kind}) at ${what}, ${where}: of what was not flushed ${JSON.stringify(cut)}`);
+      return cut;
+    },
+  };
+}
+
+function cutWhen(
+  gateway: Gateway,
+  loss: Loss,
+  isIt: (event: DiskEvent) => boolean,
+): Promise<{ readonly cut: CutReport; readonly event: DiskEvent }> {
+  return new Promise((resolve, reject) => {
+    const unwatch = gateway.watchDisk((event) => {
+      if (!isIt(event)) return;
+      unwatch();
+      gateway.cut(loss).then((cut) => resolve({ cut, event }), reject);
+    });
+  });
+}
