@@ -10,7 +10,14 @@ mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o mode=0755,nosuid dev /dev
 
 # in the order in which they need each other; drivers of hardware that is not there just stay unused
-for module in $(cat /modules/order); do insmod "/modules/$module" 2> /dev/null; done
+# insmod, unlike modprobe, takes no option from the kernel's command line: what is said there of a module loaded here would be lost without a word
+for module in $(cat /modules/order); do
+  name=${module%.ko} options=""
+  for word in $(cat /proc/cmdline); do
+    case $word in "$name".*) options="$options ${word#*.}" ;; esac
+  done
+  insmod "/modules/$module" $options 2> /dev/null
+done
 # opened and left without a word the watchdog runs on: a system that does not take it over in time is restarted
 [ -c /dev/watchdog0 ] && : > /dev/watchdog0
 

@@ -37,6 +37,7 @@ function commandLine({ verified, usb, logTo }: KernelOptions): string {
     ...(logTo === undefined ? ["quiet", "loglevel=3"] : ["loglevel=5", "systemd.journald.forward_to_console=1", NO_TIMER_CHECK]),
     "ro",
     "rootfstype=squashfs",
+    "sysctl.kernel.sysrq=0", // no magic key, also before systemd sets it
     "init_on_alloc=1",
     "slab_nomerge",
     "lockdown=integrity",
