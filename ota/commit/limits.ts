@@ -1,6 +1,9 @@
 // Bounds of a trial.
 
-/** How often the boot choice is told for one trial: more than once only where the power went before it was written, never for a system that did not come up. */
+/**
+ * How often the boot choice is told, or the reboot into it asked for, in one trial: more than once only where the power went before it was done, or the boot loader
+ * does not do it; never for a system that did not come up.
+ */
 export const TRIES_MAX = 3;
 /** After this long since its boot a system under trial has had its chance. The timer that needs no Node has the same. */
 export const TRIAL_MS_DEFAULT = 600_000;

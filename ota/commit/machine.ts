@@ -168,14 +168,24 @@ function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs = phase.tri
 function onTrialNotBooted(state: State, phase: Trying, slot: SlotName, plan: BootPlan): Step {
   const { trial } = phase;
   const planned = plan.trial?.slot === phase.slot ? plan.trial : undefined;
-  if (!trial.seen && planned !== undefined && !planned.used) return { state, effects: [{ do: "reboot" }] };
-  // the power went before the boot choice was written; a boot loader that forgets would look the same, hence the bound
-  if (!trial.seen && planned === undefined && trial.tries < TRIES_MAX)
-    return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1 } }, tryNow(phase.slot));
+  // The power went before the boot choice was written, or before the reboot. A boot loader that forgets, or that does not take the kernel image for one and boots
+  // the other without counting, would look the same: hence the bound.
+  if (!trial.seen && planned?.used !== true && trial.tries < TRIES_MAX)
+    return to(
+      state,
+      { ...phase, trial: { ...trial, tries: trial.tries + 1 } },
+      planned === undefined ? tryNow(phase.slot) : [{ do: "reboot" }],
+    );
   const reason: RollbackReason = trial.seen
     ? { why: "interrupted", detail: words(`it ran and restarted before it was committed; ${summary(trial.health)}`) }
-    : { why: "not-booted", detail: "the boot loader tried it and came back; it never got as far as to say so" };
+    : { why: "not-booted", detail: notBooted(planned) };
   return fellBack(state, { ...phase, health: trial.health }, slot, plan, reason);
+}
+
+function notBooted(planned: BootPlan["trial"]): string {
+  return planned?.used === false
+    ? "the boot loader was told to try it, and never did: is its kernel image one?"
+    : "the boot loader tried it and came back; it never got as far as to say so";
 }
 
 /** [OTA-35] */

@@ -115,6 +115,15 @@ test("[OTA-35] power that went before the boot choice was written: tried again, 
   t.match(after([...TRYING, lost, lost, lost]).state.phase, { at: "rolled-back" });
 });
 
+test("[OTA-35] a boot loader that never takes what it was told to try (no kernel in its eyes): given up, and not rebooted for ever", async (t) => {
+  const passedOver: Event = { kind: "started", slot: "a", plan: TO_TRY };
+  t.same(after([...TRYING, passedOver, passedOver]).did, ["reboot"]);
+  const { state, did } = after([...TRYING, passedOver, passedOver, passedOver]);
+  t.same(did, ["cancel-choice", "report"]);
+  t.match(state.phase, { at: "rolled-back", reason: { why: "not-booted", detail: /never did/ } });
+  t.match(state.quarantined, [{ digest: release.digest }]);
+});
+
 test("[OTA-35] power that went between choice, commit and floor: each is told again", async (t) => {
   const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
   t.same(after([...committing, IN_B]).did, ["commit-choice"]);
