@@ -6,7 +6,7 @@ import { test } from "tap";
 import { systemdBootChoice } from "../../../hal/linux/index.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
-import { UNITS } from "../../lab/units.ts";
+import { settingsOf, UNITS } from "../../lab/units.ts";
 
 type Teardown = { teardown(remove: () => Promise<void>): void };
 
@@ -30,12 +30,14 @@ async function machine(t: Teardown, slot: string, images: Readonly<Record<string
         SALLYPORT_REBOOT: reboot,
       },
       encoding: "utf8",
+      timeout: 20_000,
     });
   return {
     root,
     esp,
     environment,
     run,
+    console: join(root, "console"),
     said: () => readFile(join(root, "console"), "utf8"),
     rebooted: async () => (await readdir(root)).includes("rebooted"),
     names: async () => (await readdir(join(esp, "EFI/Linux"))).sort((a, b) => (a < b ? -1 : 1)),
@@ -92,6 +94,46 @@ test("[OTA-35] without the kernel images, what the boot loader counted decides",
   await writeFile(join(root, "sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"), "");
   t.equal(run("end-trial").status, 0);
   t.ok(await rebooted());
+});
+
+test("[OTA-35] a console's line that takes nothing does not keep a system on trial", async (t) => {
+  const {
+    console: line,
+    environment,
+    run,
+    rebooted,
+    names,
+  } = await machine(t, "sallyport.slot=b", {
+    "gw_1_a.efi": "a",
+    "gw_2_b+1-1.efi": "b",
+  });
+  await rm(line);
+  t.equal(spawnSync("mkfifo", [line]).status, 0, "opened by nobody else, it lets nobody write");
+  environment["SALLYPORT_CONSOLE_S"] = "1";
+  t.equal(run("end-trial").status, 0);
+  t.same(await names(), ["gw_1_a.efi", "gw_2_b+0.efi"]);
+  t.ok(await rebooted());
+});
+
+test("[OTA-35] a kernel image without bytes, which a power cut left, is neither committed nor something to go back to", async (t) => {
+  const cut = await machine(t, "sallyport.slot=b", { "gw_1_a.efi": "a", "gw_2_b+0-2.efi": "b" });
+  await writeFile(join(cut.esp, "EFI/Linux/gw_2_b.efi"), "");
+  t.equal(cut.run("end-trial").status, 0);
+  t.ok(await cut.rebooted());
+  const alone = await machine(t, "sallyport.slot=b", { "gw_2_b+1-1.efi": "b" });
+  await writeFile(join(alone.esp, "EFI/Linux/gw_1_a.efi"), "");
+  t.not(alone.run("end-trial").status, 0);
+  t.notOk(await alone.rebooted());
+});
+
+test("[OTA-35] whatever becomes of the words on the console, in time or not, what failed is tried again", async (t) => {
+  for (const unit of ["emergency.service", "sallyport-failed@.service"]) {
+    const [words, again, ...more] = settingsOf(unit).match(/^ExecStart=.*$/gmu) ?? [];
+    t.match(words, /^ExecStart=-\/usr\/bin\/timeout -k 5 45 \/usr\/lib\/sallyport\/report-failure /u, `${unit}: it may fail`);
+    t.match(again, /^ExecStart=\/bin\/sh -c 'sleep 30; .*systemctl/u);
+    t.same(more, []);
+    t.match(settingsOf(unit), /^TimeoutStartSec=2min$/mu, "room for both");
+  }
 });
 
 test("of a program that failed its own last words are said, and how it ended, although it runs again", async (t) => {
