@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { test } from "tap";
 import { needs } from "../../lab/needs.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
+import { INSTALLER_OPTIONS } from "../../../warden/install/index.ts";
 import { settingsOf } from "../../lab/units.ts";
 
 /** What systemd would run, with another lock, program and patience. */
@@ -30,4 +31,9 @@ test("[OTA-33] a second installer waits for the first to end, and no longer than
 test("[OTA-33] a connection is not refused because of one installer that is still ending", async (t) => {
   const [, most] = /^MaxConnections=(\d+)$/mu.exec(settingsOf("sallyport-install.socket")) ?? [];
   t.ok(Number(most) > 1);
+});
+
+test("an installer has the same bounds of memory as where the warden starts it", async (t) => {
+  const line = /^ExecStart=(.+)$/mu.exec(settingsOf("sallyport-install@.service"))?.[1] ?? "";
+  t.match(line, ` /usr/lib/sallyport/node ${INSTALLER_OPTIONS.join(" ")} /usr/`);
 });
