@@ -2,7 +2,8 @@
 # First program of the gateway's kernel: finds the slot's root, which must be what the kernel's command line says it is, and goes there.
 # Whatever fails ends this program, so the kernel panics and restarts the machine (panic=5); the boot loader then counts one try less.
 export PATH=/bin
-say() { echo "sallyport-initrd: $*" > /dev/kmsg; }
+# critical: a kernel that is to be quiet says it all the same
+say() { echo "<2>sallyport-initrd: $*" > /dev/kmsg; }
 fail() { say "$*"; sleep 1; exit 1; }
 
 mount -t proc -o nosuid,nodev,noexec proc /proc

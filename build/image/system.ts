@@ -133,7 +133,7 @@ async function installNode(base: Base, path: string): Promise<void> {
   await chmod(path, 0o755);
 }
 
-/** IMAGE_VERSION is what the boot loader shows and sorts by. */
+/** What the running system says of itself. The boot loader reads another one: see kernel.ts. */
 function osRelease(version: string): string {
   return `NAME="Sallyport gateway"\nID=sallyport\nID_LIKE=debian\nPRETTY_NAME="Sallyport gateway ${version}"\nIMAGE_ID=gw\nIMAGE_VERSION=${version}\nVERSION_ID=${version}\n`;
 }
