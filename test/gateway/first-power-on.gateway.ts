@@ -1,7 +1,7 @@
 // A whole gateway, as it leaves the factory, is switched on with things plugged in that it must not take: how it makes its key, waits for its approval, connects,
 // and what somebody gets out of it who has a cable, a stick, a key held down, and in the end its disk. One boot, and another after a power cut.
 import { createPublicKey, randomBytes, verify, X509Certificate } from "node:crypto";
-import { cp, readdir, readFile } from "node:fs/promises";
+import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import * as v from "valibot";
@@ -25,12 +25,14 @@ const STEP_MS_MAX = 150_000;
 const LOOK_EVERY_MS = 500;
 const LINE_BYTES_MAX = 65_536;
 const RECORDS = "1000";
+/** In every release: build/units/usr/lib/sysusers.d. */
+const AGENT_UID = 900;
 const ID = "GW-LAB-0001";
 const PROMPT = `\n${ID}> `;
 const HELD_EVERY_MS = 100;
-/** What would be a way in by the cable. */
+/** What would be a way in by the cable; "Sallyport gateway" is what a boot menu would offer. */
 const WAY_IN =
-  /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Shell>|grub|BusyBox|sysrq/imu;
+  /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Sallyport gateway|Shell>|grub|BusyBox|sysrq/imu;
 
 test(
   "[ID-4] [ID-6] [ID-7] [LCK-7] [LCK-14] [CON-3] a bare gateway is switched on for the first time",
@@ -48,6 +50,7 @@ test(
     t.comment("first power-on, a stick and a keyboard in its sockets, keys held down on the cable");
     await gateway.powerOn([stick, keyboard]);
     const kernelAtMs = await startKernel(site);
+    t.ok(await gateway.log.waitFor(/watchdog0: watchdog did not stop!/u, BOOT_MS_MAX), "the initrd has wound the watchdog up");
     await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX);
 
     const asked = await onlyDevice(site, ({ state }) => state === "pending", BOOT_MS_MAX);
@@ -261,6 +264,13 @@ async function onTheDisk(t: Test, at: (name: string) => string, fingerprint: str
   await takePartition(at("disk.img"), "data", at("data.img"));
   await unpackExt4(at("data.img"), at("data"));
   const state = join(at("data"), "sallyport");
+  for (const [name, owner] of [
+    ["sallyport", AGENT_UID],
+    ["sallyport-warden", 0],
+  ] as const) {
+    const { mode, uid } = await stat(join(at("data"), name));
+    t.same([mode & 0o7777, uid], [0o700, owner], `${name} is its owner's alone`);
+  }
   t.same(
     (await readdir(state)).filter((name) => name.includes("key")),
     ["device-key.tss2.pem"],
