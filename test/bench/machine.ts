@@ -1,9 +1,10 @@
 // A whole gateway in an emulator: how large its image is, how long it boots until its tunnel is up, what its programs need there, how exposed systemd finds them.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import * as v from "valibot";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
-import { operationAnswerSchema } from "../../agent/operations/format.ts";
-import { assert, Fault } from "../../hal/fault.ts";
+import { OPERATION_ANSWER_BYTES_MAX } from "../../agent/operations/format.ts";
+import { assert } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { openSite, type Site } from "../lab/gateway/index.ts";
@@ -15,6 +16,7 @@ import { type Finding, finding } from "./finding.ts";
 import { memoryOf } from "./memory.ts";
 
 const BOOT_MS_MAX = 400_000;
+const STATUS_MS_MAX = 120_000;
 /** Of the guest, from the kernel's start on. */
 const CONNECTED = /\[\s*(\d+\.\d+)\][^\n]*life \w+ -> connected/u;
 const FILE_SYSTEMS = /\[\s*(\d+\.\d+)\][^\n]*Reached target local-fs\.target/u;
@@ -67,16 +69,14 @@ async function boot(bench: Bench, { gateway, hub }: Site) {
 
 /** Asked for over the tunnel. */
 async function statusOf({ hub }: Site, id: string): Promise<Snapshot> {
-  return await eventually("the gateway tells its status", async () => {
-    const answer = check(
-      operationAnswerSchema,
-      parseJson(await hub.command("ask", id, "status", "--json"), 262_144, "answer"),
-      "answer",
-    );
-    if (!("result" in answer)) throw new Fault("process.failed", `it refuses: ${answer.fault.message}`);
-    return check(snapshotSchema, answer.result, "status");
-  });
+  const ask = async (): Promise<Snapshot> => {
+    const said = await hub.command("ask", id, "status", "--json");
+    return check(answerSchema, parseJson(said, OPERATION_ANSWER_BYTES_MAX, "answer"), "answer").result;
+  };
+  return await eventually("the gateway tells its status", ask, STATUS_MS_MAX);
 }
+
+const answerSchema = v.looseObject({ result: snapshotSchema });
 
 async function idleNode(bench: Bench): Promise<number> {
   const script = "setInterval(() => {}, 1e6); require('tls'); require('https'); console.log('idle')";
