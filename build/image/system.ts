@@ -22,7 +22,7 @@ export const GIVEN = {
 const UNITS = join(PROJECT, "build/units");
 
 /** What must never run on a gateway: shells on terminals, and programs that decide what the warden decides. */
-const MASKED: readonly string[] = [
+export const MASKED: readonly string[] = [
   "getty@.service",
   "serial-getty@.service",
   "console-getty.service",
@@ -46,6 +46,7 @@ const MASKED: readonly string[] = [
   "systemd-hibernate-clear.service",
   "systemd-hostnamed.socket",
   "systemd-sysext.socket",
+  "systemd-creds.socket", // for anybody: root reads what a captured agent gives it, and asks the TPM
   "systemd-journal-catalog-update.service",
   "getty-static.service",
   "getty.target",
