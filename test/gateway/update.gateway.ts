@@ -6,10 +6,9 @@ import { beginLife, ID, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway
 import { needs } from "../lab/needs.ts";
 
 test("updates through the real boot loader", { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 }, async (t) => {
-  const { gateway, hub, journal, tell, logged, said, until, kernels, events } = await beginLife(t);
+  const { gateway, hub, journal, logged, said, until, kernels, events } = await beginLife(t);
 
   await t.test("[OTA-34] [OTA-35] a good release is written by its own unit, tried, found well and committed", async (part) => {
-    tell(part);
     await gateway.powerOn();
     await hub.approve();
     await hub.command("update", "start", ID, RELEASES.good);
@@ -27,7 +26,6 @@ test("updates through the real boot loader", { skip: needs("qemu", "image", "swt
 
   const title = "[OTA-35] a release whose agent can't start is left again, with its reason on the serial line and at the hub";
   await t.test(title, async (part) => {
-    tell(part);
     await hub.command("update", "start", ID, RELEASES.broken);
     await logged(INSTALLER_STARTED);
     await logged(WARDEN_STARTED);

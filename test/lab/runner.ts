@@ -74,8 +74,6 @@ export async function runFiles(suite: Suite): Promise<number> {
 const RESULT = /^\s*(not )?ok \d+ - (.*?)(?: # (SKIP)\s*(.*?))?(?: # time=([\d.]+)(ms|s|m))?$/u;
 /** tap makes one line of a fault's words, and a fault may carry the end of a transcript. */
 const TITLE_CHARACTERS_MAX = 240;
-/** A remark of a test that takes minutes (`t.comment`): how long it runs, and where it is. */
-const STEP = /^\s+# (\d+ s: .*)$/u;
 const FILE_BEGINS = /^# Subtest: (\S+\.ts)$/u;
 
 /** What tap writes is nested: at the margin the files, then their tests, then what these assert. A file's lines come together, also where several run. */
@@ -102,8 +100,6 @@ function follower({ paths, inSteps = false }: Suite, tally: Tally): (line: strin
   return (line) => {
     const begins = FILE_BEGINS.exec(line)?.[1];
     if (begins !== undefined && inSteps) console.log(`        ${begins}`);
-    const step = STEP.exec(line)?.[1];
-    if (step !== undefined && inSteps) console.log(`            ${step.slice(0, TITLE_CHARACTERS_MAX)}`);
     const [words, not, title = "", skip, reason = "", time = "", unit = ""] = RESULT.exec(line) ?? [];
     if (words === undefined) return;
     const took = time === "" ? "" : `(${Math.round(Number(time))} ${unit})`;

@@ -1,4 +1,5 @@
 // A gateway's life with its hub as the tests of updates follow it: where it is, with the seconds since it began, and what is known of it from outside.
+import { basename } from "node:path";
 import type { Test } from "tap";
 import type { UpdateStatus } from "../../../warden/protocol/format.ts";
 import { hubRecords } from "../../demo/evidence.ts";
@@ -12,6 +13,7 @@ import { openSite } from "./site.ts";
 export const ID = "GW-LAB-0001";
 /** For one step: a boot, an installation, a trial. The machine may have others to emulate too. */
 const STEP_MS_MAX = 1_200_000;
+const SAID_CHARACTERS_MAX = 300;
 
 export interface Life {
   readonly gateway: Gateway;
@@ -19,8 +21,6 @@ export interface Life {
   /** What the hub said since it was started, a line each. */
   readonly journal: readonly string[];
   readonly say: (line: string) => void;
-  /** For a subtest: who is told from now on. */
-  readonly tell: (part: Test) => void;
   /** Waits for a line of the kernel's and systemd's, from where the last wait for one ended. */
   readonly logged: (pattern: RegExp) => Promise<string>;
   /** The same on the serial line. */
@@ -43,8 +43,13 @@ export const INSTALLER_STARTED = /Started sallyport-install@\S+\.service/u;
 /** A gateway that is off, as the factory made it. One processor: the emulator then needs one, and two machines can run side by side. */
 export async function beginLife(t: Test): Promise<Life> {
   const started = performance.now();
-  let part = t;
-  const say = (line: string): void => part.comment(`${Math.round((performance.now() - started) / 1000)} s: ${line}`);
+  const file = basename(process.argv[1] ?? "gateway");
+  // at once: what a test tells tap is shown when its file is over, where others run beside it
+  const say = (line: string): void => {
+    process.stderr.write(
+      `        ${file} ${Math.round((performance.now() - started) / 1000)} s: ${line.slice(0, SAID_CHARACTERS_MAX)}\n`,
+    );
+  };
   const journal: string[] = [];
   const site = await openSite({ say, processors: 1, onHubLine: (line) => void journal.push(line) });
   t.teardown(() => site.stop());
@@ -60,9 +65,6 @@ export async function beginLife(t: Test): Promise<Life> {
     hub,
     journal,
     say,
-    tell: (to) => {
-      part = to;
-    },
     logged: (pattern) => waited(gateway.log, pattern),
     said: (pattern) => waited(gateway, pattern),
     until: (what, isIt) => awaitUpdate({ hub, id: ID, timeoutMs: STEP_MS_MAX, say }, what, isIt),
