@@ -39,6 +39,7 @@ device="" tries=0
 while [ -z "$device" ]; do
   for event in /sys/class/block/*/uevent; do
     grep -qx "PARTNAME=root-$slot" "$event" 2> /dev/null || continue
+    [ -z "$device" ] || fail "two disks have a partition root-$slot: take out the one that was put in"
     device=/dev/$(basename "$(dirname "$event")")
   done
   [ -n "$device" ] && break

@@ -40,11 +40,11 @@ const subjects: Readonly<Record<string, { readonly skip: string | false; readonl
       const root = await temporaryDirectory(t);
       await mkdir(join(root, "proc"), { recursive: true });
       await mkdir(join(root, "sys/class"), { recursive: true });
-      await mkdir(join(root, "dev/disk/by-partlabel"), { recursive: true });
+      await mkdir(join(root, "dev/sallyport"), { recursive: true });
       await symlink("/sys/class/block", join(root, "sys/class/block"));
       await writeFile(join(root, "proc/cmdline"), "console=ttyS0 sallyport.slot=a quiet\n");
       const device = await loopDevice(t, join(root, "disk"), PARTITION_BYTES);
-      await symlink(device, join(root, "dev/disk/by-partlabel/root-b"));
+      await symlink(device, join(root, "dev/sallyport/root-b"));
       const esp = await makeEsp(root, { "gw_2_a.efi": "a", "gw_1_b.efi": "b" });
       const slots = partitionSlots({ root, esp, kernelBytesMax: PARTITION_BYTES });
       return { slots, root, place: (part) => (part === "kernel" ? join(esp, "EFI/Linux/gw_b.new") : device) };

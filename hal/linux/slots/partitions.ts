@@ -14,7 +14,7 @@ import { slotWriter, writing } from "./writer.ts";
 import { oneWriterEach, refuseRunning, refuseTooLarge } from "./guards.ts";
 
 export interface PartitionSlotsOptions {
-  /** What stands for `/`: proc/cmdline says which slot runs, dev/disk/by-partlabel/ has the partitions `root-a`, `root-b` and, for images that have it, `verity-a`, `verity-b`. */
+  /** What stands for `/`: proc/cmdline says which slot runs, dev/sallyport/ has the partitions of its disk `root-a`, `root-b` and, for images that have it, `verity-a`, `verity-b`. */
   readonly root: string;
   /** Where the EFI system partition is mounted. */
   readonly esp: string;
@@ -55,11 +55,12 @@ export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlot
 
 /** The device behind the link that udev makes. @throws Fault `slot.write-failed` when there is none. */
 async function partition(root: string, name: string): Promise<string> {
-  const link = join(root, "dev/disk/by-partlabel", name);
+  const link = join(root, "dev/sallyport", name);
   try {
     return await realpath(link);
   } catch (error) {
-    const why = errnoOf(error) === "ENOENT" ? "no disk has a partition of this name" : "it can't be followed";
+    const why =
+      errnoOf(error) === "ENOENT" ? "the disk of the running system has no partition of this name" : "it can't be followed";
     throw new Fault("slot.write-failed", `write "${link}": ${why}`, { cause: error });
   }
 }

@@ -1,7 +1,7 @@
 // What must work when nothing of ours runs: plain shell.
 import { spawnSync } from "node:child_process";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { test } from "tap";
 import { systemdBootChoice } from "../../../hal/linux/index.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
@@ -162,4 +162,29 @@ test("a failure is said on the console with device, slot and unit; what is not k
   await writeFile(join(root, "boot/sallyport/birth.json"), '{"id":"\u001b[2Jx"}');
   run("report-failure", "sallyport-warden.service");
   t.notMatch(await said(), /\u001b/u, "nothing that moves a terminal's cursor");
+});
+
+test("a partition is ours on the disk of the running root only, whatever it calls itself", async (t) => {
+  const root = await temporaryDirectory(t);
+  const disks = { ours: "/devices/pci0/virtio1/block/vda", card: "/devices/pci0/mmc0/block/mmcblk0" };
+  for (const path of [`${disks.ours}/vda1`, `${disks.ours}/vda2`, `${disks.ours}/vda4`, `${disks.card}/mmcblk0p4`])
+    await mkdir(join(root, "sys", path), { recursive: true });
+  const mapped = async (node: string, name: string, below: string): Promise<void> => {
+    const device = join(root, "sys/devices/virtual/block", node);
+    await mkdir(join(device, "dm"), { recursive: true });
+    await mkdir(join(device, "slaves"));
+    await writeFile(join(device, "dm/name"), `${name}\n`);
+    await symlink(join(root, "sys", below), join(device, "slaves", basename(below)));
+    await mkdir(join(root, "sys/class/block"), { recursive: true });
+    await symlink(device, join(root, "sys/class/block", node));
+  };
+  const isOurs = (path: string): boolean =>
+    spawnSync("/bin/sh", [`${UNITS}/usr/lib/sallyport/own-disk`, path], { env: { PATH: "/usr/bin:/bin", SALLYPORT_ROOT: root } })
+      .status === 0;
+  t.notOk(isOurs(`${disks.ours}/vda4`), "without a verified root nothing is known to be ours");
+  await mapped("dm-0", "somebody's", `${disks.card}/mmcblk0p4`);
+  await mapped("dm-1", "root", `${disks.ours}/vda2`);
+  t.ok(isOurs(`${disks.ours}/vda1`));
+  t.ok(isOurs(`${disks.ours}/vda4`));
+  t.notOk(isOurs(`${disks.card}/mmcblk0p4`), "a card that somebody put in");
 });

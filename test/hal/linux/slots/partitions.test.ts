@@ -11,13 +11,13 @@ const skip = needsLoop();
 
 async function machine(t: { teardown(remove: () => void | Promise<void>): void }, images: Readonly<Record<string, "a" | "b">>) {
   const root = await temporaryDirectory(t);
-  for (const folder of ["proc", "sys/class", "dev/disk/by-partlabel"]) await mkdir(join(root, folder), { recursive: true });
+  for (const folder of ["proc", "sys/class", "dev/sallyport"]) await mkdir(join(root, folder), { recursive: true });
   await symlink("/sys/class/block", join(root, "sys/class/block"));
   await writeFile(join(root, "proc/cmdline"), "sallyport.slot=a\n");
   const esp = await makeEsp(root, images);
   const slots = partitionSlots({ root, esp, kernelBytesMax: 1_048_576 });
   const kernels = async () => (await readdir(join(esp, "EFI/Linux"))).sort();
-  return { root, esp, slots, kernels, link: (name: string) => join(root, "dev/disk/by-partlabel", name) };
+  return { root, esp, slots, kernels, link: (name: string) => join(root, "dev/sallyport", name) };
 }
 
 test(
