@@ -23,7 +23,7 @@ async function laid(file: string, bytes: number, ...things: readonly (readonly [
   for (const [offset, thing] of things) await handle.write(Buffer.from(thing), 0, thing.length, offset);
 }
 
-const pem = (key: KeyObject, type: "pkcs8" | "sec1"): string => key.export({ type, format: "pem" }).toString();
+const pem = (key: KeyObject, type: "pkcs8" | "sec1"): string => key.export({ type, format: "pem" });
 const der = (key: KeyObject, type: "pkcs8" | "sec1"): Uint8Array => key.export({ type, format: "der" });
 
 test("[ID-4] private keys are found in every form, across the edges of what is read at once, and their kind is told", async (t) => {
