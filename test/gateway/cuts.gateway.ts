@@ -2,7 +2,7 @@
 // time a whole system boots, and the update goes on by itself until it is committed.
 import { test } from "tap";
 import { type DiskEvent, RELEASES } from "../lab/gateway/index.ts";
-import { ESP, ROOT_B } from "../lab/gateway/esp.ts";
+import { ESP, ROOT_B } from "../lab/gateway/images.ts";
 import { AGENT_CONNECTED, beginLife, ID, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
 import { needs } from "../lab/needs.ts";
 

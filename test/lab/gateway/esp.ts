@@ -4,14 +4,10 @@ import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Gateway } from "./gateway.ts";
-import { SIZES } from "./images.ts";
+import { ESP } from "./images.ts";
 
 const run = promisify(execFile);
 const MEBIBYTE = 1_048_576;
-/** build/image/disk.ts puts it first, after the partition table. */
-export const ESP = { from: MEBIBYTE, to: (1 + SIZES.esp) * MEBIBYTE };
-/** After the other slot's. */
-export const ROOT_B = { from: ESP.to + SIZES.slot * MEBIBYTE, to: ESP.to + 2 * SIZES.slot * MEBIBYTE };
 const FILE = /\/EFI\/Linux\/([^/]+)$/iu;
 
 /** @returns the names of the files in EFI/Linux, sorted, as they are durable at this moment. @param directory for a copy of the partition, which is removed. */

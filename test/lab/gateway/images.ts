@@ -3,7 +3,9 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { debianBase } from "../../../build/image/base.ts";
 import { makeDisk } from "../../../build/image/disk.ts";
+import { copyInto } from "../../../build/image/files.ts";
 import { makeKernel, makeSlotAddon } from "../../../build/image/kernel.ts";
+import { run } from "../../../build/image/run.ts";
 import { makeSystem } from "../../../build/image/system.ts";
 import { makeRoot } from "../../../build/image/verity.ts";
 import type { PartFiles } from "../../../build/release/image.ts";
@@ -14,6 +16,8 @@ export interface Facts {
   readonly counter: number;
   /** `broken`: ends as soon as it is started. */
   readonly agent?: "broken";
+  /** The same, so that none of our programs starts. */
+  readonly node?: "broken";
   /** Seconds that it is given to show that it is well; the warden's own when left out. */
   readonly trialS?: number;
 }
@@ -34,10 +38,16 @@ export interface Images {
 }
 
 const BROKEN_AGENT = 'console.error("this agent was broken on purpose");\nprocess.exit(1);\n';
+const BROKEN_NODE = '#!/bin/sh\necho "this Node was broken on purpose" >&2\nexit 1\n';
 /** Of the compression: quick rather than small. */
 const LEVEL = 3;
 /** In MiB. */
-export const SIZES = { esp: 128, slot: 160, data: 320 };
+const SIZES = { esp: 128, slot: 160, data: 320 };
+const MEBIBYTE = 1_048_576;
+/** Bytes of the disk. build/image/disk.ts puts it first, after the partition table. */
+export const ESP = { from: MEBIBYTE, to: (1 + SIZES.esp) * MEBIBYTE };
+/** After the other slot's. */
+export const ROOT_B = { from: ESP.to + SIZES.slot * MEBIBYTE, to: ESP.to + 2 * SIZES.slot * MEBIBYTE };
 /** Of the kernel's and systemd's words, in an image for tests only. */
 const LOG_LINE = "ttyS1";
 
@@ -62,6 +72,20 @@ export async function makeImages(images: Images): Promise<readonly ImageFiles[]>
   return others;
 }
 
+/**
+ * The factory's disk with another release in slot b, as an update leaves it: to be tried twice.
+ * @param directory that {@link makeImages} was given.
+ */
+export async function putOnTrial(directory: string, { version }: Facts, disk: string): Promise<void> {
+  const at = (name: string): string => join(directory, "images", name);
+  const esp = ["-i", `${disk}@@${ESP.from}`];
+  await run("cp", ["--sparse=always", join(directory, "disk.img"), disk]);
+  await copyInto(disk, at(`${version}.root`), ROOT_B.from);
+  await run("mcopy", [...esp, at(`${version}.kernel`), "::EFI/Linux/gw_2_b+2.efi"]);
+  await run("mmd", [...esp, "::EFI/Linux/gw_2_b.efi.extra.d"]);
+  await run("mcopy", [...esp, at("b.addon.efi"), "::EFI/Linux/gw_2_b.efi.extra.d/slot.addon.efi"]);
+}
+
 async function makeRelease(
   { given, wardenConfig }: Images,
   base: Awaited<ReturnType<typeof debianBase>>,
@@ -74,6 +98,7 @@ async function makeRelease(
   const root = join(work, "root");
   await makeSystem({ base, given, root, version });
   if (facts.agent === "broken") await writeFile(join(root, "usr/lib/sallyport/sallyport-agent/main.js"), BROKEN_AGENT);
+  if (facts.node === "broken") await writeFile(join(root, "usr/lib/sallyport/node"), BROKEN_NODE);
   const [image, kernel] = [join(work, `${version}.root`), join(work, `${version}.kernel`)];
   const verified = await makeRoot(root, image, version, LEVEL);
   await makeKernel({ base, verified, usb: 0, logTo: LOG_LINE }, kernel);

@@ -1,0 +1,43 @@
+// The day on which nothing of ours starts: a release whose Node is broken is on trial. Kernel, systemd and two shell scripts have to say so and to leave it.
+import { join } from "node:path";
+import { test } from "tap";
+import { kernelNames } from "../lab/gateway/esp.ts";
+import { putOnTrial } from "../lab/gateway/images.ts";
+import { castingMould, makeGateway, STUCK } from "../lab/gateway/index.ts";
+import { needs } from "../lab/needs.ts";
+import { temporaryDirectory } from "../lab/temporary.ts";
+
+const BOOT_MS_MAX = 400_000;
+/** Its deadline is a minute and three seconds after its boot. */
+const TIMER_MS_MAX = 400_000;
+
+test(
+  "[OTA-35] a system in which nothing of ours starts is left at its deadline, and says so",
+  { skip: needs("qemu", "image", "swtpm"), timeout: 1_200_000 },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const image = join(directory, "disk.img");
+    await putOnTrial((await castingMould()).directory, STUCK, image);
+    const gateway = await makeGateway({ image, processors: 1 });
+    t.teardown(() => gateway.stop());
+    const kernels = async (): Promise<readonly string[]> =>
+      (await kernelNames(gateway, directory)).filter((name) => name.endsWith(".efi"));
+
+    await gateway.powerOn();
+    const [failed] = await gateway.waitFor(/sallyport: device .*/u, BOOT_MS_MAX);
+    t.match(
+      failed,
+      /device "unknown" slot b: sallyport-(?:warden|agent)\.service failed: exit-code 1; it said: this Node was broken on purpose/u,
+      "whoever has the cable is told which slot, what and why",
+    );
+    t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+1-1.efi"], "it has a try left");
+    const reset = gateway.waitForEvent("RESET", TIMER_MS_MAX);
+    t.ok(
+      await gateway.waitFor(/sallyport: slot b was not committed in time: restarting into slot a/u, TIMER_MS_MAX),
+      "the timer's own words",
+    );
+    await reset;
+    t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+0.efi"], "which it has not any more");
+    t.ok(await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX), "the committed system is back");
+  },
+);
