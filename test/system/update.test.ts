@@ -59,8 +59,8 @@ test(
     t.match(await updateWhen(machine, "rolled-back"), { running: "a", reason: { why: "not-booted" } });
     await point(ill.target);
     t.match(await launcher.booted(4), { slot: "b", trial: true, system: { version: "3.0.0" } });
-    await rig.configure({ wardenConfig: { update: { trialS: 300 } } }); // for what is tried after this one
     t.match(await launcher.booted(5), { slot: "a", after: /deadline/ });
+    await rig.configure({ wardenConfig: { update: { trialS: 300 } } }); // what is tried from now on says so itself
     t.match((await updateWhen(machine, "rolled-back")).reason, { why: "deadline", detail: /agent/ });
     await point(ill.target);
     t.match((await refused(ill.target)).detail?.["reason"], /rolled back before/, "not without an operator's order");
