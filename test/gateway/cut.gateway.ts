@@ -29,7 +29,7 @@ const CASES: readonly Case[] = [
 ];
 
 test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 900_000 }, async (t) => {
-  const gateway = await makeGateway({ image: await probeImage(), tpm: false });
+  const gateway = await makeGateway({ image: await probeImage(), tpm: false, processors: 1 });
   t.teardown(() => gateway.stop());
   const boot = async (): Promise<void> => {
     await gateway.powerOn();

@@ -40,7 +40,7 @@ test(
   async (t) => {
     const directory = await temporaryDirectory(t);
     const at = (name: string): string => join(directory, name);
-    const site = await openSite({ say: (line) => t.comment(line) });
+    const site = await openSite({ say: (line) => t.comment(line), processors: 1 });
     t.teardown(() => site.stop());
     const { gateway, hub } = site;
     const stick: UsbDevice = { id: "stick", kind: "stick", port: "1", tap: at("stick.pcap") };

@@ -43,6 +43,7 @@ test(
       image: await probeImage(),
       serialNumber: "GW-TEST-8",
       mac: "52:54:00:5a:11:08",
+      processors: 1,
       forwards: [{ port: HUB_PORT, to }],
     });
     t.teardown(() => gateway.stop());

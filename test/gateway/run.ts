@@ -15,15 +15,12 @@ import { PROJECT } from "../lab/sources.ts";
 
 const USAGE = `usage: npm run test:gateway [-- [--jobs N] FILE ...]
   FILE       test/gateway/*.gateway.ts to run; all when left out
-  --jobs N   files at the same time, 1 to 8; 2 when left out. Each is a machine of 512 MiB that keeps one or two processors busy
+  --jobs N   files at the same time, 1 to 8; 2 when left out. Each is a machine of 512 MiB that keeps a processor busy
 Boots whole gateways by software emulation; no KVM. Needs root and, once, some hundred MB of Debian packages: as root it installs them, else the tests are
 skipped, with the reason. Exit code 0 when nothing failed.`;
 
 /** Of one file, on a slow machine. */
 const FILE_S_MAX = 1800;
-/** Begun first, so that the others fit beside them. */
-const LONGEST: readonly string[] = ["update", "cuts"].map((name) => `test/gateway/${name}.gateway.ts`);
-
 interface Wanted {
   readonly paths: readonly string[];
   readonly jobs: number;
@@ -35,8 +32,7 @@ function read(argv: readonly string[]): Wanted {
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
     if (!/^[1-8]$/u.test(values.jobs)) throw new Fault("usage.invalid", `--jobs is "${values.jobs}", expected 1 to 8`);
-    const found = globSync("test/gateway/*.gateway.ts", { cwd: PROJECT }).sort();
-    const all = [...LONGEST.filter((path) => found.includes(path)), ...found.filter((path) => !LONGEST.includes(path))];
+    const all = globSync("test/gateway/*.gateway.ts", { cwd: PROJECT }).sort(); // as tap does: what takes longest is among the first
     return { paths: positionals.length > 0 ? positionals : all, jobs: Number(values.jobs), help: values.help };
   } catch (error) {
     throw asFault(error, "usage.invalid", "read the command line");
