@@ -24,7 +24,7 @@ test(
       (await kernelNames(gateway, directory)).filter((name) => name.endsWith(".efi"));
 
     await gateway.powerOn();
-    const [failed] = await gateway.waitFor(/sallyport: device .*/u, BOOT_MS_MAX);
+    const [failed] = await gateway.waitFor(/sallyport: device .*\n/u, BOOT_MS_MAX);
     t.match(
       failed,
       /device "unknown" slot b: sallyport-(?:warden|agent)\.service failed: exit-code 1; it said: this Node was broken on purpose/u,
