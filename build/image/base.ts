@@ -1,13 +1,13 @@
 // Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages.
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
-import { hasCode, isThere } from "./files.ts";
+import { isThere } from "./files.ts";
+import { keptFolder } from "./kept.ts";
 import { LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
-import { CACHE, IMAGE_FOLDER, PROJECT } from "./paths.ts";
+import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
-import { workFolder } from "./work.ts";
 
 export interface Base {
   /** A whole Debian with the tools of the build: for `chroot`. */
@@ -20,16 +20,10 @@ export interface Base {
 
 /** @throws Fault `process.failed`, `usage.invalid`. */
 export async function debianBase(say: (line: string) => void): Promise<Base> {
-  const directory = join(CACHE, `base-${await cacheKey()}`);
-  if (!(await isThere(directory))) {
+  const directory = await keptFolder("base", await cacheKey(), async (made) => {
     say(`making the Debian base, once for this list of packages (about a minute)`);
-    await mkdir(CACHE, { recursive: true });
-    await using made = await workFolder(CACHE, "new-");
-    await makeBase(made.path);
-    await rename(made.path, directory).catch((error: unknown) => {
-      if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error; // another run was first: its base is as good
-    });
-  }
+    await makeBase(made);
+  });
   const tools = join(directory, "tools");
   const [kernel, ...others] = await readdir(join(tools, "usr/lib/modules"));
   if (kernel === undefined || others.length > 0)

@@ -1,11 +1,11 @@
-// What every gateway of a test run is cast from: a hub with its keys, a signing desk, four releases of a whole system, and the disk that the factory would write.
+// What every gateway of a test run is cast from: a hub with its keys, a signing desk, five releases of a whole system, and the disk that the factory would write.
 // Made once for each state of the sources (half a minute), then copied: each test has a hub and a disk of its own.
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildAll } from "../../../build/bundle.ts";
 import { addImage } from "../../../build/release/image.ts";
-import { isThere } from "../../../build/image/files.ts";
+import { keptFolder } from "../../../build/image/kept.ts";
 import { boardPolicy, makePerson, type Person, readPerson, rosterOf } from "../people.ts";
 import { type HubDesk, openHubDesk } from "../hub-desk.ts";
 import { bundlesAreFresh } from "../programs.ts";
@@ -50,7 +50,6 @@ const LATER: readonly Facts[] = [
 ];
 /** Nothing of ours starts in it. Published nowhere: a test puts it on a disk itself. */
 export const STUCK: Facts = { version: "5.0.0", counter: 5, node: "broken", trialS: 3 };
-const CACHE = join(PROJECT, ".parts/gateway");
 /** As long as what is signed in it is good for, and then some: what is made today is not what a test of next month wants. */
 const AGE_MS_MAX = 12 * 3_600_000;
 const OWN = /^(?:build\/(?:image|release|units)|test\/lab\/(?:gateway\/(?:address|images|mould)|hub-desk|people|release))\b/u;
@@ -58,21 +57,10 @@ const OWN = /^(?:build\/(?:image|release|units)|test\/lab\/(?:gateway\/(?:addres
 /** @throws Fault `process.failed`, `usage.invalid` and what the parts throw. */
 export async function castingMould(say: (line: string) => void = () => undefined): Promise<Mould> {
   if (!bundlesAreFresh()) await buildAll();
-  const directory = join(CACHE, `mould-${await stateOfSources()}`);
-  if (!(await isThere(directory))) {
-    say("building a gateway's system in four releases, its disk, and a hub that has them (about a minute)");
-    await mkdir(CACHE, { recursive: true });
-    await removeOld();
-    const made = await mkdtemp(join(CACHE, "new-mould-"));
-    try {
-      await make(made, say);
-      await rename(made, directory).catch(async (error: unknown) => {
-        if (!(await isThere(directory))) throw error; // somebody else was first
-      });
-    } finally {
-      await rm(made, { recursive: true, force: true });
-    }
-  }
+  const directory = await keptFolder("mould", await stateOfSources(), async (made) => {
+    say("building a gateway's system in five releases, its disk, and a hub that has them (about a minute)");
+    await make(made, say);
+  });
   const person = (id: string): Promise<Person> => readPerson(directory, id);
   const [confirmer, owner, technician] = await Promise.all([person("confirmer"), person("owner"), person("technician")]);
   const at = (name: string): string => join(directory, name);
@@ -138,9 +126,4 @@ async function stateOfSources(): Promise<string> {
   for (const path of [...projectFiles().filter((name) => OWN.test(name)), ...bundles].toSorted())
     if (/\.\w+$|build\/units/u.test(path)) hash.update(path).update(await readFile(join(PROJECT, path)).catch(() => ""));
   return hash.digest("hex").slice(0, 16);
-}
-
-async function removeOld(): Promise<void> {
-  for (const name of await readdir(CACHE))
-    if (name.startsWith("mould-")) await rm(join(CACHE, name), { recursive: true, force: true });
 }

@@ -7,11 +7,13 @@ import { fileURLToPath } from "node:url";
 import { build, type OutputFile } from "esbuild";
 import { type Base, debianBase } from "../../../../build/image/base.ts";
 import { cpio, type Entry } from "../../../../build/image/cpio.ts";
-import { copyInto, isThere } from "../../../../build/image/files.ts";
-import { CACHE } from "../../../../build/image/paths.ts";
+import { copyInto } from "../../../../build/image/files.ts";
+import { keptFolder } from "../../../../build/image/kept.ts";
 import { run } from "../../../../build/image/run.ts";
+import { workFolder } from "../../../../build/image/work.ts";
 
 const HERE = fileURLToPath(new URL("./", import.meta.url));
+const DISK = "probe.img";
 const MEBIBYTE = 1024 * 1024;
 const KERNEL_MIB = 64;
 const ROOT_MIB = 256;
@@ -35,17 +37,11 @@ const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"
 export async function probeImage(): Promise<string> {
   const base = await debianBase(() => undefined);
   const programs = await bundle();
-  const file = join(CACHE, `probe-${await keyOf(base, programs)}.img`);
-  if (await isThere(file)) return file;
-  const work = await mkdtemp(join(CACHE, "new-probe-"));
-  try {
-    await make(join(work, "probe.img"), work, base, programs);
-    for (const name of await readdir(CACHE)) if (/^probe-.*\.img$/u.test(name)) await rm(join(CACHE, name), { force: true });
-    await rename(join(work, "probe.img"), file);
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  return file;
+  const directory = await keptFolder("probe", await keyOf(base, programs), async (made) => {
+    await using work = await workFolder(made, "work-");
+    await make(join(made, DISK), work.path, base, programs);
+  });
+  return join(directory, DISK);
 }
 
 async function keyOf({ tools }: Base, programs: readonly OutputFile[]): Promise<string> {
