@@ -8,9 +8,9 @@ import { ESP } from "./images.ts";
 
 const run = promisify(execFile);
 const MEBIBYTE = 1_048_576;
-const FILE = /\/EFI\/Linux\/([^/]+)$/iu;
+const KERNEL = /\/EFI\/Linux\/([^/]+\.efi)$/iu;
 
-/** @returns the names of the files in EFI/Linux, sorted, as they are durable at this moment. @param directory for a copy of the partition, which is removed. */
+/** @returns the names of the kernel images in EFI/Linux, sorted, as they are durable at this moment; not the folders of add-ons beside them. @param directory for a copy of the partition, which is removed. */
 export async function kernelNames(gateway: Pick<Gateway, "readDisk">, directory: string): Promise<readonly string[]> {
   const image = join(directory, "esp.img");
   await copyEsp(gateway, image);
@@ -18,7 +18,7 @@ export async function kernelNames(gateway: Pick<Gateway, "readDisk">, directory:
     const { stdout } = await run("mdir", ["-b", "-i", image, "::/EFI/Linux"]);
     return stdout
       .split("\n")
-      .flatMap((line) => FILE.exec(line)?.[1] ?? [])
+      .flatMap((line) => KERNEL.exec(line)?.[1] ?? [])
       .toSorted();
   } finally {
     await rm(image);

@@ -68,7 +68,7 @@ export async function beginLife(t: Test): Promise<Life> {
     logged: (pattern) => waited(gateway.log, pattern),
     said: (pattern) => waited(gateway, pattern),
     until: (what, isIt) => awaitUpdate({ hub, id: ID, timeoutMs: STEP_MS_MAX, say }, what, isIt),
-    kernels: async () => (await kernelNames(gateway, site.directory)).filter((name) => name.endsWith(".efi")),
+    kernels: () => kernelNames(gateway, site.directory),
     events: async () => {
       const all = (await hubRecords({ hubCommand: (...args) => hub.command(...args) }, ID)).map(({ record }) => record.event);
       const updates = all.filter((event) => event.startsWith("update."));

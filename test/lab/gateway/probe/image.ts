@@ -1,7 +1,7 @@
 // A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the programs.
 // Far smaller than a gateway, so that what a power cut does to a real kernel and file system can be tried often.
 import { createHash } from "node:crypto";
-import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type OutputFile } from "esbuild";
