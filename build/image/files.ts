@@ -1,6 +1,5 @@
 // Small helpers over the file system.
-import { createHash } from "node:crypto";
-import { access, mkdir, open, readFile, writeFile } from "node:fs/promises";
+import { access, mkdir, open, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
@@ -32,10 +31,4 @@ export async function copyInto(into: string, from: string, offset: number): Prom
     if (!bytes.equals(zeroes.subarray(0, bytesRead))) await target.write(bytes, 0, bytesRead, offset + position);
     position += bytesRead;
   }
-}
-
-export async function sha256Of(path: string): Promise<string> {
-  return createHash("sha256")
-    .update(await readFile(path))
-    .digest("hex");
 }

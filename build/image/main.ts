@@ -8,7 +8,8 @@ import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../../ota/image/format.
 import { buildAll } from "../bundle.ts";
 import { debianBase } from "./base.ts";
 import { makeDisk } from "./disk.ts";
-import { hasCode, isThere, put, sha256Of } from "./files.ts";
+import { digestOf } from "../release/files.ts";
+import { hasCode, isThere, put } from "./files.ts";
 import { makeKernel, makeSlotAddon } from "./kernel.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { CACHE } from "./paths.ts";
@@ -82,8 +83,9 @@ async function build(options: Options, say: Say): Promise<object> {
 async function described(out: string, name: string, say: Say): Promise<object> {
   const path = join(out, name);
   const { size, blocks } = await stat(path);
+  const digest = name === "disk.img" ? undefined : await digestOf(path);
   say(`${name.padEnd(12)} ${mib(size)} MiB, ${mib(blocks * 512)} on disk`);
-  return { name, bytes: size, ...(name === "disk.img" ? {} : { sha256: await sha256Of(path) }) };
+  return { name, bytes: size, ...(digest && { sha256: digest.sha256 }) };
 }
 
 const mib = (bytes: number): string => (bytes / 1_048_576).toFixed(1);
