@@ -8,36 +8,61 @@ import { INITRD_MODULES } from "./packages.ts";
 import { IMAGE_FOLDER } from "./paths.ts";
 import { run } from "./run.ts";
 
-const FOLDERS = ["bin", "dev", "lib", "lib64", "modules", "proc", "root", "sys"];
-const APPLETS = ["sh", "basename", "cat", "dirname", "grep", "insmod", "mount", "sleep", "switch_root"];
+/** What an initrd of a static shell has. */
+export interface ShellInitrd {
+  /** The file that becomes `/init`. */
+  readonly init: string;
+  /** Of busybox. */
+  readonly applets: readonly string[];
+  /** As modprobe knows them; `/init` finds them with what they need in `/modules`, and their order in `/modules/order`. */
+  readonly modules: readonly string[];
+}
 
-export async function makeInitrd({ tools, kernel }: Base): Promise<Buffer> {
-  const order = await modulesInOrder(tools, kernel);
+const FOLDERS = ["bin", "dev", "lib", "lib64", "modules", "proc", "root", "sys"];
+
+/** @throws Fault `process.failed` without such a module. */
+export async function shellInitrd({ tools, kernel }: Base, { init, applets, modules }: ShellInitrd): Promise<Entry[]> {
+  const order = await modulesInOrder(tools, kernel, modules);
   const entries: Entry[] = FOLDERS.map((path) => ({ path, type: "directory" }));
-  entries.push({ path: "dev/console", type: "device", major: 5, minor: 1 });
-  const file = async (path: string, from: string, mode = 0o755): Promise<void> => {
-    entries.push({ path, type: "file", mode, bytes: await readFile(from) });
-  };
-  await file("init", join(IMAGE_FOLDER, "init.sh"));
-  await file("bin/busybox", join(tools, "usr/bin/busybox"));
-  for (const applet of APPLETS) entries.push({ path: `bin/${applet}`, type: "link", target: "busybox" });
-  await file("bin/dmsetup", join(tools, "usr/sbin/dmsetup"));
-  for (const [path, from] of await librariesOf(tools, "/usr/sbin/dmsetup")) await file(path, from);
+  entries.push(
+    { path: "dev/console", type: "device", major: 5, minor: 1 },
+    { path: "init", type: "file", mode: 0o755, bytes: await readFile(init) },
+    { path: "bin/busybox", type: "file", mode: 0o755, bytes: await readFile(join(tools, "usr/bin/busybox")) },
+  );
+  for (const applet of applets) entries.push({ path: `bin/${applet}`, type: "link", target: "busybox" });
   for (const module of order) {
     const text = await run("chroot", [tools, "busybox", "xz", "-dc", module], {}, "latin1");
     entries.push({ path: `modules/${nameOf(module)}`, type: "file", mode: 0o644, bytes: Buffer.from(text, "latin1") });
   }
   const list = order.map((module) => `${nameOf(module)}\n`).join("");
   entries.push({ path: "modules/order", type: "file", mode: 0o644, bytes: Buffer.from(list) });
+  return entries;
+}
+
+const APPLETS = ["sh", "basename", "cat", "dirname", "grep", "insmod", "mount", "sleep", "switch_root"];
+
+/** A gateway's, which opens its verified root. */
+export async function makeInitrd(base: Base): Promise<Buffer> {
+  const entries = await shellInitrd(base, {
+    init: join(IMAGE_FOLDER, "init.sh"),
+    applets: APPLETS,
+    modules: INITRD_MODULES,
+  });
+  const { tools } = base;
+  const programs = new Map([
+    ["bin/dmsetup", join(tools, "usr/sbin/dmsetup")],
+    ...(await librariesOf(tools, "/usr/sbin/dmsetup")),
+  ]);
+  for (const [path, from] of programs) entries.push({ path, type: "file", mode: 0o755, bytes: await readFile(from) });
   return zstdCompressSync(cpio(entries));
 }
 
 const nameOf = (module: string): string => basename(module).replace(/\.xz$/u, "");
 
 /** What modprobe would load, in its order. What is built into the kernel is not named. */
-async function modulesInOrder(tools: string, kernel: string): Promise<readonly string[]> {
+async function modulesInOrder(tools: string, kernel: string, modules: readonly string[]): Promise<readonly string[]> {
   const found = new Set<string>();
-  for (const module of INITRD_MODULES) {
+  for (const module of modules) {
     const lines = await run("chroot", [tools, "modprobe", "-S", kernel, "--show-depends", "-q", module]);
     for (const line of lines.split("\n")) {
       const [, path] = /^insmod (\S+)/u.exec(line) ?? [];

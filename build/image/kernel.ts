@@ -56,12 +56,24 @@ async function inTools<T>(base: Base, work: (folder: string, inside: string) => 
   return await work(folder.path, folder.path.slice(base.tools.length));
 }
 
+/** A gateway's, for any slot. @throws Fault `process.failed`. */
 export async function makeKernel(options: KernelOptions, file: string): Promise<void> {
   const { base } = options;
+  await unify(base, { initrd: await makeInitrd(base), commandLine: commandLine(options), osRelease: LOADER_RELEASE }, file);
+}
+
+export interface Unified {
+  readonly initrd: Uint8Array;
+  readonly commandLine: string;
+  readonly osRelease: string;
+}
+
+/** The base's kernel and these as one file for the firmware. @throws Fault `process.failed`. */
+export async function unify(base: Base, { initrd, commandLine, osRelease }: Unified, file: string): Promise<void> {
   await inTools(base, async (folder, inside) => {
-    await writeFile(join(folder, "initrd"), await makeInitrd(base));
-    await writeFile(join(folder, "cmdline"), commandLine(options));
-    await writeFile(join(folder, "os-release"), LOADER_RELEASE);
+    await writeFile(join(folder, "initrd"), initrd);
+    await writeFile(join(folder, "cmdline"), commandLine);
+    await writeFile(join(folder, "os-release"), osRelease);
     await run("chroot", [
       base.tools,
       "ukify",

@@ -1,14 +1,16 @@
 // A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the programs.
 // Far smaller than a gateway, so that what a power cut does to a real kernel and file system can be tried often.
 import { createHash } from "node:crypto";
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type OutputFile } from "esbuild";
 import { type Base, debianBase } from "../../../../build/image/base.ts";
-import { cpio, type Entry } from "../../../../build/image/cpio.ts";
+import { cpio } from "../../../../build/image/cpio.ts";
 import { copyInto } from "../../../../build/image/files.ts";
+import { shellInitrd } from "../../../../build/image/initrd.ts";
 import { keptFolder } from "../../../../build/image/kept.ts";
+import { unify } from "../../../../build/image/kernel.ts";
 import { run } from "../../../../build/image/run.ts";
 import { workFolder } from "../../../../build/image/work.ts";
 
@@ -85,42 +87,11 @@ async function sized(file: string, mib: number): Promise<void> {
   await truncate(file, mib * MEBIBYTE);
 }
 
-async function makeKernel({ tools, kernel }: Base, work: string): Promise<string> {
-  const folders = ["bin", "dev", "modules", "proc", "root", "sys"];
-  const entries: Entry[] = folders.map((path) => ({ path, type: "directory" }));
-  entries.push({ path: "dev/console", type: "device", major: 5, minor: 1 });
-  const put = (path: string, mode: number, bytes: Uint8Array): void => void entries.push({ path, type: "file", mode, bytes });
-  put("init", 0o755, await readFile(join(HERE, "init.sh")));
-  put("bin/busybox", 0o755, await readFile(join(tools, "usr/bin/busybox")));
-  for (const applet of APPLETS) entries.push({ path: `bin/${applet}`, type: "link", target: "busybox" });
-  const modules = await modulesInOrder(tools, kernel);
-  for (const module of modules) {
-    const bytes = await run("xz", ["-dc", join(tools, module)], {}, "latin1");
-    put(`modules/${basename(module, ".xz")}`, 0o644, Buffer.from(bytes, "latin1"));
-  }
-  put("modules/order", 0o644, Buffer.from(modules.map((module) => `${basename(module, ".xz")}\n`).join("")));
-
-  const folder = await mkdtemp(join(tools, "tmp/probe-"));
-  const inside = folder.slice(tools.length);
-  try {
-    await writeFile(join(folder, "initrd"), cpio(entries));
-    const [linux, initrd, output] = [`/boot/vmlinuz-${kernel}`, `${inside}/initrd`, `${inside}/kernel.efi`];
-    const words = [`--linux=${linux}`, `--initrd=${initrd}`, `--cmdline=${COMMAND_LINE}`, `--output=${output}`];
-    await run("chroot", [tools, "ukify", "build", ...words]);
-    await copyFile(join(folder, "kernel.efi"), join(work, "kernel.efi"));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-  return join(work, "kernel.efi");
-}
-
-async function modulesInOrder(tools: string, kernel: string): Promise<readonly string[]> {
-  const found = new Set<string>();
-  for (const module of MODULES) {
-    const lines = await run("chroot", [tools, "modprobe", "-S", kernel, "--show-depends", "-q", module]);
-    for (const [, path = ""] of lines.matchAll(/^insmod (\S+)/gmu)) found.add(path);
-  }
-  return [...found];
+async function makeKernel(base: Base, work: string): Promise<string> {
+  const file = join(work, "kernel.efi");
+  const initrd = cpio(await shellInitrd(base, { init: join(HERE, "init.sh"), applets: APPLETS, modules: MODULES }));
+  await unify(base, { initrd, commandLine: COMMAND_LINE, osRelease: 'NAME="Sallyport probe"\nID=probe\n' }, file);
+  return file;
 }
 
 async function makeRoot(work: string, programs: readonly OutputFile[]): Promise<string> {
