@@ -127,7 +127,7 @@ async function firstPowerOn(rig: Rig, progress: (text: string) => void): Promise
   progress("a gateway is powered on and enrolled");
   const warden = await rig.startWarden();
   const agent = await rig.startAgent();
-  const { id } = await rig.approve();
+  const { id } = await rig.hub.approve();
   await eventually("the tunnel is up", async () => ((await rig.status()).tunnel.state === "connected" ? true : undefined));
   await agent.stop();
   await warden.stop();
@@ -141,10 +141,10 @@ interface BareCommand {
 
 /** An identity of its own, so that both can be connected at once; and a Node of its own, see above. */
 async function enrolBare(bench: Bench, rig: Rig, ports: v.InferOutput<typeof readySchema>): Promise<BareCommand> {
-  const { authority } = await rig.anchors();
+  const { authority } = await rig.hub.anchors();
   const key = memoryKey();
   const enroller = createEstEnroller({
-    hub: { host: rig.hubName, port: ports.estPort, authority, connectTo: { host: "127.0.0.1", port: ports.estPort } },
+    hub: { host: rig.hub.name, port: ports.estPort, authority, connectTo: { host: "127.0.0.1", port: ports.estPort } },
     signal: new AbortController().signal,
   });
   const request = await buildRequest(
@@ -152,7 +152,7 @@ async function enrolBare(bench: Bench, rig: Rig, ports: v.InferOutput<typeof rea
     key.sign,
   );
   await enroller.enrol(request);
-  await rig.hubCommand("devices", "approve", BARE_ID, key.fingerprint);
+  await rig.hub.command("devices", "approve", BARE_ID, key.fingerprint);
   const answer = await enroller.enrol(request);
   const certificate = answer.kind === "issued" ? answer.certificates[0] : undefined;
   assert(certificate !== undefined, "the hub certifies whom its operator approved");

@@ -3,11 +3,9 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
-import { OPERATION_ANSWER_BYTES_MAX } from "../../agent/operations/format.ts";
 import { assert } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
 import { openSite, type Site } from "../lab/gateway/index.ts";
+import { hubSays } from "../lab/hub-says.ts";
 import { needs } from "../lab/needs.ts";
 import { eventually, startProgram } from "../lab/process.ts";
 import { exposureOf } from "../lab/units.ts";
@@ -69,10 +67,7 @@ async function boot(bench: Bench, { gateway, hub }: Site) {
 
 /** Asked for over the tunnel. */
 async function statusOf({ hub }: Site, id: string): Promise<Snapshot> {
-  const ask = async (): Promise<Snapshot> => {
-    const said = await hub.command("ask", id, "status", "--json");
-    return check(answerSchema, parseJson(said, OPERATION_ANSWER_BYTES_MAX, "answer"), "answer").result;
-  };
+  const ask = async (): Promise<Snapshot> => (await hubSays(hub, answerSchema, "ask", id, "status")).result;
   return await eventually("the gateway tells its status", ask, STATUS_MS_MAX);
 }
 

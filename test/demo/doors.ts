@@ -5,7 +5,7 @@ import type { Outcome } from "../lab/doors.ts";
 import { boardPolicy, rosterOf } from "../lab/people.ts";
 import { eventually } from "../lab/process.ts";
 import { BAD_STICK, type Plugged, STICK } from "../lab/usb-tree.ts";
-import { hubRecords, hubSays } from "./evidence.ts";
+import { hubRecords, hubSays } from "../lab/hub-says.ts";
 import type { Say } from "./narrate.ts";
 import { must, statusWhen } from "./proof.ts";
 import { ANOTHER_DEVICE, BAD_STICK_SOCKET, FOREIGN, imageNetwork, KEPT_PORT, SHUT_PORT } from "./published.ts";
@@ -61,7 +61,7 @@ export async function confirmPolicy(world: World, id: string, say: Say): Promise
     audience: { devices: [ANOTHER_DEVICE] },
   });
   await rig.release.sign();
-  const { timestamp, told } = await hubSays(rig, publishedSchema, "release", "publish", rig.release.directory);
+  const { timestamp, told } = await hubSays(rig.hub, publishedSchema, "release", "publish", rig.release.directory);
   must(told.includes(id), "the hub tells the device that something is new");
   say("published", `sallyport-hub release publish: roster, policies, releases; timestamp ${timestamp}`);
   const pending = await statusWhen(
@@ -70,7 +70,7 @@ export async function confirmPolicy(world: World, id: string, say: Say): Promise
     ({ life, lockdown, tunnel }) => life === "connected" && lockdown?.at === "pending" && tunnel.connections > connections,
   );
   say("on trial", `${pending.lockdown?.trial?.planHash ?? ""}, connection ${pending.tunnel.connections}`);
-  const { result } = await hubSays(rig, answeredSchema, "lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
+  const { result } = await hubSays(rig.hub, answeredSchema, "lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
   must(result.state.at === "confirmed" && result.state.counter === 1, `the policy is confirmed: ${result.state.at}`);
   say("confirmed", `sallyport-hub lockdown confirm ${id} --key confirmer.pem (key ${rig.confirmer.keyid.slice(0, 16)}...)`);
   say("stays open", result.open.join("\n"));
@@ -108,7 +108,7 @@ export async function tryDoors({ rig, network }: World, { tcp, held }: Doors, sa
 export async function foreignPolicy({ rig }: World, { tcp }: Doors, id: string, say: Say): Promise<void> {
   say("published", `${FOREIGN}, counter 2, properly signed, for ${ANOTHER_DEVICE}: it would open port ${SHUT_PORT} again`);
   const { record } = await eventually("the warden's refusal in the trail at the hub", async () =>
-    (await hubRecords(rig, id)).find(
+    (await hubRecords(rig.hub, id)).find(
       ({ record: { event, detail } }) => event === "target.refused" && JSON.stringify(detail).includes(FOREIGN),
     ),
   );

@@ -44,7 +44,7 @@ export async function logIn({ rig, technician }: World, terminal: Terminal, say:
 
 /** What `sallyport-hub answer` prints on a laptop, pasted into the console. */
 async function answer(rig: World["rig"], terminal: Terminal, challenge: string, { keyFile }: Person): Promise<void> {
-  await terminal.type(`${(await rig.hubCommand("answer", challenge, "--key", keyFile)).trim()}\r`);
+  await terminal.type(`${(await rig.hub.command("answer", challenge, "--key", keyFile)).trim()}\r`);
 }
 
 /** What was answered: without the typed line and the prompt. */

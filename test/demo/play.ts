@@ -12,9 +12,9 @@ export async function play(world: World, { step, skipped }: Narrator): Promise<v
   const { rig } = world;
   const hub = await step("The hub starts: authority, enrolment, broker, witness, time", async (say) => {
     const started = await rig.startHub();
-    const anchors = await rig.anchors();
-    say("listens", `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.ports.est}, MQTT on ${rig.ports.mqtt}`);
-    await rig.hubCommand("release", "publish", rig.release.directory);
+    const anchors = await rig.hub.anchors();
+    say("listens", `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.hub.ports.est}, MQTT on ${rig.hub.ports.mqtt}`);
+    await rig.hub.command("release", "publish", rig.release.directory);
     say("serves", "a signed repository, with nothing in it yet");
     say("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key; root.json; policy.json`);
     return started;

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, type RunningProgram } from "../lab/process.ts";
-import { type HubDevice, hubDevices, plainKeyFiles, readCertificate, readRequest } from "./evidence.ts";
+import { type HubDevice, hubDevices } from "../lab/hub-says.ts";
+import { plainKeyFiles, readCertificate, readRequest } from "./evidence.ts";
 import type { Say } from "./narrate.ts";
 import { must, statusWhen } from "./proof.ts";
 import type { Terminal } from "./terminal.ts";
@@ -46,7 +47,7 @@ export async function makeRequest(world: World, say: Say): Promise<void> {
 }
 
 export async function approve({ rig }: World, terminal: Terminal | undefined, say: Say): Promise<HubDevice> {
-  const [pending] = (await hubDevices(rig)).filter(({ state }) => state === "pending");
+  const [pending] = (await hubDevices(rig.hub)).filter(({ state }) => state === "pending");
   must(pending !== undefined, "the hub lists the request");
   let shown: string;
   if (terminal === undefined) shown = (await rig.status()).key?.fingerprint ?? "";
@@ -59,7 +60,7 @@ export async function approve({ rig }: World, terminal: Terminal | undefined, sa
   must(shown === pending.fingerprint, `the device shows ${shown}, the hub has ${pending.fingerprint}`);
   say(terminal === undefined ? "on the device" : "serial line", shown);
   say("at the hub", `${pending.fingerprint}: the same`);
-  await rig.hubCommand("devices", "approve", pending.id, pending.fingerprint);
+  await rig.hub.command("devices", "approve", pending.id, pending.fingerprint);
   say("approved", `sallyport-hub devices approve ${pending.id} ${pending.fingerprint.slice(0, 19)}...`);
   return pending;
 }
@@ -79,11 +80,11 @@ export async function connected(world: World, id: string, say: Say): Promise<voi
     "the tunnel",
     ({ life, audit }) => life === "connected" && (audit?.witnessedSize ?? 0) > 0,
   );
-  must(tunnel.peer === world.rig.hubName, `the device checked the hub's name: ${tunnel.peer ?? "none"}`);
+  must(tunnel.peer === world.rig.hub.name, `the device checked the hub's name: ${tunnel.peer ?? "none"}`);
   say("device sees", `${tunnel.peer}, ${tunnel.tls}, ${tunnel.cipher}, ${tunnel.group}, MQTT ${tunnel.mqtt}`);
   const connection = await eventually(
     "the hub's view of the connection",
-    async () => (await hubDevices(world.rig)).find((device) => device.id === id)?.connection,
+    async () => (await hubDevices(world.rig.hub)).find((device) => device.id === id)?.connection,
   );
   must(connection.group === tunnel.group && connection.protocol === tunnel.tls, "both sides name the same protocol and group");
   say(

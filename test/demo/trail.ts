@@ -7,7 +7,7 @@ import { type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/i
 import { encodeFrame, FRAME_HEAD_BYTES, readFrames } from "../../warden/audit/format/frame.ts";
 import { BAD_STICK_SOCKET } from "./published.ts";
 import { eventually } from "../lab/process.ts";
-import { type HubDevice, hubDevices, hubRecords } from "./evidence.ts";
+import { type HubDevice, hubDevices, hubRecords } from "../lab/hub-says.ts";
 import type { Say } from "./narrate.ts";
 import { must } from "./proof.ts";
 import type { World } from "./world.ts";
@@ -60,17 +60,17 @@ export async function verifyAtHub({ rig, cable }: World, id: string, say: Say): 
   const records = await eventually(
     "the last record at the hub",
     async () => {
-      const held = (await hubRecords(rig, id)).map(({ record }) => record);
+      const held = (await hubRecords(rig.hub, id)).map(({ record }) => record);
       return missing(held, hasCable).length === 0 ? held : undefined;
     },
     TRAIL_MS_MAX,
     LOOK_EVERY_MS,
   ).catch(async (cause: unknown) => {
-    const held = (await hubRecords(rig, id)).map(({ record }) => record);
+    const held = (await hubRecords(rig.hub, id)).map(({ record }) => record);
     const open = missing(held, hasCable);
     throw new Fault("process.failed", `the trail at the hub does not tell of ${open.join(", ")}`, { cause });
   });
-  say("audit verify", (await rig.hubCommand("audit", "verify", id)).trim());
+  say("audit verify", (await rig.hub.command("audit", "verify", id)).trim());
   const first = new Set(CHAPTERS.map(({ told }) => records.find(told)));
   say(
     "it tells",
@@ -83,7 +83,7 @@ export async function verifyAtHub({ rig, cable }: World, id: string, say: Say): 
 
 /** Works on a copy: the device's own log stays whole. */
 export async function flipByte({ rig }: World, device: HubDevice, say: Say): Promise<void> {
-  const key = (await hubDevices(rig)).find(({ id }) => id === device.id)?.auditKey;
+  const key = (await hubDevices(rig.hub)).find(({ id }) => id === device.id)?.auditKey;
   must(key !== undefined, "the hub knows the device's audit key from its certificate request");
   const copy = join(rig.directory, "copy");
   cpSync(rig.board.wardenState, copy, { recursive: true });
@@ -115,7 +115,7 @@ export async function flipByte({ rig }: World, device: HubDevice, say: Say): Pro
 
 /** The first entry of the edited segment that is not what the hub holds. */
 async function differingEntry(rig: World["rig"], id: string, { directory, file }: Target): Promise<number | undefined> {
-  const held = new Map((await hubRecords(rig, id)).map(({ seq, record }) => [seq, canonicalJson(record)]));
+  const held = new Map((await hubRecords(rig.hub, id)).map(({ seq, record }) => [seq, canonicalJson(record)]));
   const bodies = readFrames(readFileSync(join(directory, file))).bodies.slice(1);
   const index = bodies.findIndex((body, seq) => held.has(seq) && held.get(seq) !== Buffer.from(body).toString("utf8"));
   return index < 0 ? undefined : index;

@@ -8,7 +8,7 @@ import { targetName } from "../../ota/trust/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../warden/protocol/format.ts";
 import { eventually } from "../lab/process.ts";
 import type { Added } from "../../build/release/add.ts";
-import { hubSays } from "./evidence.ts";
+import { hubSays } from "../lab/hub-says.ts";
 import type { Say } from "./narrate.ts";
 import { must } from "./proof.ts";
 import { IMAGE_BYTES } from "./published.ts";
@@ -41,7 +41,7 @@ export async function tamperedRelease(world: World, id: string, say: Say): Promi
   const boots = launcher.boots.length;
   const slot = await digestOfSlot(world, "a");
   const [, added] = world.releases;
-  const path = join(rig.hubState, "repository/targets", targetName(added.target, added.sha256));
+  const path = join(rig.hub.state, "repository/targets", targetName(added.target, added.sha256));
   const manifest = await readFile(path, "utf8");
   const evil = manifest.replace(/"sha256":"[0-9a-f]{64}"/u, `"sha256":"${"0".repeat(64)}"`);
   must(evil !== manifest && evil.length === manifest.length, "the copy at the hub is another one");
@@ -82,7 +82,7 @@ export async function unhealthyRelease(world: World, id: string, say: Say): Prom
 }
 
 async function point({ rig }: World, id: string, { target }: Added, say: Say): Promise<void> {
-  await rig.hubCommand("update", "start", id, target);
+  await rig.hub.command("update", "start", id, target);
   say("at the hub", `sallyport-hub update start ${id} ${target}`);
 }
 
@@ -99,7 +99,7 @@ const statusSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
 /** What the device told the hub by itself. */
 async function reported({ rig }: World, id: string, phase: UpdateStatus["phase"]): Promise<string> {
   const update = await eventually(`the hub knows "${phase}"`, async () => {
-    const { update } = await hubSays(rig, statusSchema, "update", "status", id);
+    const { update } = await hubSays(rig.hub, statusSchema, "update", "status", id);
     return update?.phase === phase ? update : undefined;
   });
   return `sallyport-hub update status ${id}: ${phase}, release ${update.release?.counter ?? "?"}, running ${update.version ?? "?"} from slot ${update.running ?? "?"}`;

@@ -5,16 +5,15 @@ import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import * as v from "valibot";
-import { OPERATION_ANSWER_BYTES_MAX, OPERATIONS } from "../../agent/operations/format.ts";
+import { OPERATIONS } from "../../agent/operations/format.ts";
 import type { Snapshot } from "../../agent/status/format.ts";
-import { parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
-import { type AuditRecord, auditRecordSchema } from "../../warden/audit/format/index.ts";
+import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import { openSite, type Site, type UsbDevice } from "../lab/gateway/index.ts";
 import { privateKeysIn, takePartition, unpackExt4 } from "../lab/gateway/medium.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
+import { type HubDevice, hubDevices, hubLists, hubRecords, hubSays } from "../lab/hub-says.ts";
 import { needs, tpm2Provider } from "../lab/needs.ts";
 import { eventually } from "../lab/process.ts";
 import { startSwtpm } from "../lab/swtpm.ts";
@@ -23,8 +22,6 @@ import { temporaryDirectory } from "../lab/temporary.ts";
 const BOOT_MS_MAX = 400_000;
 const STEP_MS_MAX = 150_000;
 const LOOK_EVERY_MS = 500;
-const LINE_BYTES_MAX = 65_536;
-const RECORDS = "1000";
 /** In every release: build/units/usr/lib/sysusers.d. */
 const AGENT_UID = 900;
 const ID = "GW-LAB-0001";
@@ -161,24 +158,12 @@ async function statusOnCable({ gateway }: Site, life: string): Promise<string> {
   return said;
 }
 
-const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });
-type ListedDevice = v.InferOutput<typeof deviceSchema>;
-
-async function onlyDevice(site: Site, wanted: (device: ListedDevice) => boolean, timeoutMs: number): Promise<ListedDevice> {
-  const look = async (): Promise<ListedDevice | undefined> => {
-    const [device, ...others] = await listed(site, deviceSchema, "devices", "list");
+async function onlyDevice(site: Site, wanted: (device: HubDevice) => boolean, timeoutMs: number): Promise<HubDevice> {
+  const look = async (): Promise<HubDevice | undefined> => {
+    const [device, ...others] = await hubDevices(site.hub);
     return device !== undefined && others.length === 0 && wanted(device) ? device : undefined;
   };
   return eventually("one device at the hub, as wanted", look, timeoutMs, LOOK_EVERY_MS);
-}
-
-async function listed<const S extends v.GenericSchema>(
-  { hub }: Site,
-  schema: S,
-  ...words: readonly string[]
-): Promise<readonly v.InferOutput<S>[]> {
-  const lines = (await hub.command(...words, "--json")).split("\n").filter((line) => line !== "");
-  return lines.map((line) => check(schema, parseJson(line, LINE_BYTES_MAX, words.join(" ")), words.join(" ")));
 }
 
 /** @returns undefined while the device does not answer. */
@@ -188,8 +173,7 @@ async function ask<const S extends v.GenericSchema>(
   schema: S,
 ): Promise<v.InferOutput<S> | undefined> {
   try {
-    const said = await hub.command("ask", ID, operation, "--wait", "10s", "--json");
-    return check(v.looseObject({ result: schema }), parseJson(said, OPERATION_ANSWER_BYTES_MAX, operation), operation).result;
+    return (await hubSays(hub, v.looseObject({ result: schema }), "ask", ID, operation, "--wait", "10s")).result;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "process.failed") return undefined;
     throw error;
@@ -220,11 +204,10 @@ async function usbBecomes(t: Test, site: Site, lines: readonly string[]): Promis
 }
 
 async function records(site: Site, enough: (records: readonly AuditRecord[]) => boolean): Promise<readonly AuditRecord[]> {
-  const schema = v.looseObject({ record: auditRecordSchema });
   return eventually(
     "records at the hub",
     async () => {
-      const all = (await listed(site, schema, "audit", "show", ID, "-n", RECORDS)).map(({ record }) => record);
+      const all = (await hubRecords(site.hub, ID)).map(({ record }) => record);
       return enough(all) ? all : undefined;
     },
     STEP_MS_MAX,
@@ -247,7 +230,7 @@ async function neverSetUp(t: Test, devices: readonly UsbDevice[], kernelAtMs: nu
 
 async function journalCounts(site: Site): Promise<Readonly<Record<string, number>>> {
   const schema = v.looseObject({ event: v.string(), times: v.number() });
-  const all = await listed(site, schema, "alerts", "--all", "-n", RECORDS);
+  const all = await hubLists(site.hub, schema, "alerts", "--all", "-n", "1000");
   const times = (wanted: string): number =>
     all.filter(({ event }) => event === wanted).reduce((sum, { times }) => sum + times, 0);
   return { "device.requested": times("device.requested"), "certificate.issued": times("certificate.issued") };

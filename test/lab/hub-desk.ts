@@ -8,6 +8,7 @@ import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { type HubDevice, hubDevices } from "./hub-says.ts";
 import { environment, eventually, type RunningProgram, startProgram } from "./process.ts";
 
 export interface HubDeskOptions {
@@ -96,12 +97,8 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
     },
     command: (...args) => run(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", state])),
     async approve(timeoutMs, everyMs) {
-      const pending = async (): Promise<v.InferOutput<typeof deviceSchema> | undefined> =>
-        (await desk.command("devices", "list", "--json"))
-          .split("\n")
-          .filter((line) => line !== "")
-          .map((line) => check(deviceSchema, parseJson(line, 65_536, "device"), "device"))
-          .find((device) => device.state === "pending");
+      const pending = async (): Promise<HubDevice | undefined> =>
+        (await hubDevices(desk)).find((device) => device.state === "pending");
       const request = await eventually("an enrolment request at the hub", pending, timeoutMs, everyMs);
       await desk.command("devices", "approve", request.id, request.fingerprint);
       return request;
@@ -111,4 +108,3 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
 }
 
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
-const deviceSchema = v.looseObject({ id: v.string(), fingerprint: v.string(), state: v.string() });

@@ -33,7 +33,7 @@ export async function connectedMachine(
   const launcher = createLauncher(rig, launching);
   t.teardown(() => launcher.stop());
   await launcher.powerOn();
-  const { id } = await rig.approve();
+  const { id } = await rig.hub.approve();
   const machine: Machine = {
     rig,
     launcher,
@@ -58,7 +58,7 @@ export async function connectedMachine(
       ),
     publish: async () => {
       await rig.release.sign();
-      await rig.hubCommand("release", "publish", rig.release.directory);
+      await rig.hub.command("release", "publish", rig.release.directory);
     },
   };
   await machine.statusWhen("the tunnel", ({ life }) => life === "connected");

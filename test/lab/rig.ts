@@ -11,11 +11,10 @@ import { check } from "../../hal/format/schema.ts";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
 import { askLocal } from "../../agent/local/index.ts";
 import { operationAnswerSchema, type OperationName } from "../../agent/operations/format.ts";
-import type { HubAnchors } from "../../ota/anchors/format.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
 import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "./needs.ts";
-import { openHubDesk } from "./hub-desk.ts";
+import { type HubDesk, openHubDesk } from "./hub-desk.ts";
 import { boardPolicy, makePerson, type Person } from "./people.ts";
 import { environment, type RunningProgram, startProgram } from "./process.ts";
 import { openReleaseDesk, type ReleaseDesk } from "./release.ts";
@@ -59,12 +58,8 @@ export interface Rig {
   readonly release: ReleaseDesk;
   /** Whose key confirms the image's policy. */
   readonly confirmer: Person;
-  readonly hubName: string;
-  /** The hub's state directory. */
-  readonly hubState: string;
-  /** Where the hub listens, once it was started; it keeps them. */
-  readonly ports: { readonly est: number; readonly mqtt: number };
-  anchors(): Promise<HubAnchors>;
+  /** Started by `startHub`, which lets the board's programs find it. */
+  readonly hub: Omit<HubDesk, "start">;
   startHub(): Promise<RunningProgram>;
   /** Resolves when it listens; the agent's when its life has begun. */
   startWarden(): Promise<RunningProgram>;
@@ -76,8 +71,6 @@ export interface Rig {
   replaceBoard(serial: string): Promise<void>;
   /** Puts other settings over the rig's own than its options did; what starts next has them. */
   configure(settings: Pick<RigOptions, "agentConfig" | "wardenConfig">): Promise<void>;
-  /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
-  hubCommand(...args: readonly string[]): Promise<string>;
   /** Runs `sallyport` against the board's agent. */
   command(...args: readonly string[]): { readonly code: number | null; readonly stdout: string; readonly stderr: string };
   /** Runs one of the board's programs with `--check-config`, as whoever we are. */
@@ -90,8 +83,6 @@ export interface Rig {
     schema: S,
     args?: Readonly<Record<string, unknown>>,
   ): Promise<v.InferOutput<S>>;
-  /** Waits until the hub has a request of this board, approves it, and @returns its id and fingerprint. */
-  approve(): Promise<{ readonly id: string; readonly fingerprint: string }>;
   /** Stops everything and removes the directory. */
   stop(): Promise<void>;
 }
@@ -209,10 +200,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     namespace,
     release,
     confirmer,
-    hubName: desk.name,
-    hubState: desk.state,
-    ports,
-    anchors: () => desk.anchors(),
+    hub: desk,
     async startHub() {
       const hub = keep(await desk.start());
       await writeConfigs();
@@ -253,7 +241,6 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       settings.over = over;
       await writeConfigs();
     },
-    hubCommand: (...args) => desk.command(...args),
     command: (...args) =>
       run("sallyport", args[1] === "verify" ? args : ["--socket", join(board.agentRun, "root.sock"), ...args]),
     check: (name) => run(`sallyport-${name}`, ["--check-config", "--config", join(board.etc, `${name}.json`)]),
@@ -270,7 +257,6 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       if ("fault" in answer) throw new Fault("process.failed", `${operation}: ${answer.fault.code}: ${answer.fault.message}`);
       return check(schema, answer.result, operation);
     },
-    approve: () => desk.approve(),
     async stop() {
       await Promise.allSettled([...running].reverse().map((one) => one.stop()));
       await rm(directory, { recursive: true, force: true });

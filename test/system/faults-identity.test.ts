@@ -74,7 +74,7 @@ test(
     await agent.line(/life .* -> connected/u);
     t.same(await birthOf(rig), birth);
     const trail = await verifiedTrail(rig, ID, ["key.unavailable", "tunnel.connected", "tunnel.connected", "tunnel.connected"]);
-    const codes = (name: string) => trail.filter(({ event }) => event === name).flatMap(({ detail }) => detail["code"] ?? []);
+    const codes = (name: string) => trail.filter(({ event }) => event === name).flatMap(({ detail }) => detail?.["code"] ?? []);
     t.same(codes("identity.read"), ["identity.changed", "birth.unreadable"]);
     t.ok(codes("key.unavailable").includes("key.missing"));
     t.equal(trail.filter(({ event }) => event === "key.created").length, 1);

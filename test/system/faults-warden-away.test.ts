@@ -12,7 +12,7 @@ test(
   async (t) => {
     const rig = await buildRig();
     t.teardown(() => rig.stop());
-    await rig.hubCommand("release", "publish", rig.release.directory); // without a repository no device is well
+    await rig.hub.command("release", "publish", rig.release.directory); // without a repository no device is well
     const hub = await rig.startHub();
     const warden = await rig.startWarden();
     const agent = await rig.startAgent();

@@ -31,7 +31,7 @@ for (const startAt of ["1970-01-01T00:03:00.000Z", "2099-06-01T12:00:00.000Z"])
       const isOff = async (): Promise<boolean> => Math.abs((await clock.nowMs()) - Date.now()) > 86_400_000;
 
       // by its dates alone the impostor's certificate looks like the hub's own
-      est.point(attacker.ports.est);
+      est.point(attacker.hub.ports.est);
       await rig.startWarden();
       const first = await rig.startAgent();
       const fooled = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
@@ -41,7 +41,7 @@ for (const startAt of ["1970-01-01T00:03:00.000Z", "2099-06-01T12:00:00.000Z"])
       t.same(await keysAtHub(attacker, ID), [], "the impostor saw no request");
       await first.stop();
 
-      est.point(rig.ports.est);
+      est.point(rig.hub.ports.est);
       const second = await rig.startAgent();
       const key = await approveOn(rig, hub, ID);
       t.notOk(await isOff(), "the machine's clock was set");

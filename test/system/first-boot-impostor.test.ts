@@ -24,7 +24,7 @@ test(
     await rig.configure({ agentConfig: { enrolment: there(est.port), tunnel: there(mqtt.port) } });
 
     // a server that the right authority certified, for another name
-    const [certFile, keyFile] = [join(rig.hubState, "authority.pem"), join(rig.hubState, "authority.key")];
+    const [certFile, keyFile] = [join(rig.hub.state, "authority.pem"), join(rig.hub.state, "authority.key")];
     const authority = { certFile, keyFile, cert: await readFile(certFile, "utf8"), key: "" };
     const elsewhere = issue(rig.directory, "elsewhere", authority, {
       commonName: "elsewhere.test",
@@ -49,8 +49,8 @@ test(
     await first.stop();
 
     // a whole second hub of the same name, under an authority of its own
-    est.point(attacker.ports.est);
-    mqtt.point(attacker.ports.mqtt);
+    est.point(attacker.hub.ports.est);
+    mqtt.point(attacker.hub.ports.mqtt);
     const second = await rig.startAgent();
     const untrusted = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
     t.match(untrusted, { life: "requested", enrolment: { state: "retrying", lastFault: { code: "tls.hub-untrusted" } } });
@@ -59,16 +59,16 @@ test(
     t.same(await files(), before, "key, request and birth record are as they were");
     await second.stop();
 
-    est.point(rig.ports.est);
-    mqtt.point(rig.ports.mqtt);
+    est.point(rig.hub.ports.est);
+    mqtt.point(rig.hub.ports.mqtt);
     const third = await rig.startAgent();
     t.equal(await approveOn(rig, hub, ID), key, "the same key");
     await third.line(/life .* -> connected/u);
 
     // the attacker takes the tunnel's place later
-    mqtt.point(attacker.ports.mqtt);
+    mqtt.point(attacker.hub.ports.mqtt);
     await third.line(/tunnel: tls\.hub-untrusted/u);
-    mqtt.point(rig.ports.mqtt);
+    mqtt.point(rig.hub.ports.mqtt);
     await third.line(/life disconnected -> connected/u, 30_000);
 
     const trail = await verifiedTrail(rig, ID, [
@@ -78,7 +78,7 @@ test(
       "tunnel.connected",
       "tunnel.connected",
     ]);
-    const codes = trail.filter(({ event }) => event === "hub.untrusted").map(({ detail }) => detail["code"]);
+    const codes = trail.filter(({ event }) => event === "hub.untrusted").map(({ detail }) => detail?.["code"]);
     // met by the question for the time and by enrolment at about the same moment, each told once; then by the tunnel
     t.same([...new Set(codes)], ["tls.hub-name", "tls.hub-untrusted"], "each impostor is in the trail");
     t.ok(codes.length >= 3, "and the one that took the tunnel's place later too");

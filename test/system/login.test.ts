@@ -27,7 +27,7 @@ test(
       return await terminal.until(prompt);
     };
     const answered = async (challenge: string, keyFile: string): Promise<string> =>
-      await types((await rig.hubCommand("answer", challenge, "--key", keyFile)).trim());
+      await types((await rig.hub.command("answer", challenge, "--key", keyFile)).trim());
     await types("");
     t.match(await types("audit tail"), /operation\.denied/, "a guest reads no trail");
     t.match(await types("reboot"), /operation\.denied|login/, "and reboots nothing");
@@ -41,7 +41,7 @@ test(
 
     const order = challengeIn(await types("reboot", /answer> $/u));
     t.match(order, /system\.reboot/);
-    await terminal.type(`${(await rig.hubCommand("answer", order, "--key", ada.keyFile)).trim()}\r`);
+    await terminal.type(`${(await rig.hub.command("answer", order, "--key", ada.keyFile)).trim()}\r`);
     t.match(await launcher.booted(2), { slot: "a", trial: false, after: /ada/ });
     await machine.statusWhen("the tunnel after the reboot", ({ life }) => life === "connected");
     for (const wanted of ["login.accepted", "order.accepted"])

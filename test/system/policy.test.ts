@@ -54,12 +54,12 @@ test(
 
     const stranger = await makePerson(rig.directory, "stranger");
     await t.rejects(
-      rig.hubCommand("lockdown", "confirm", id, "--key", stranger.keyFile),
+      rig.hub.command("lockdown", "confirm", id, "--key", stranger.keyFile),
       /order\./,
       "nobody's key confirms nothing",
     );
     t.equal((await rig.status()).lockdown?.at, "pending");
-    await rig.hubCommand("lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
+    await rig.hub.command("lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
     const shown = await rig.ask("lockdown.show", lockdownShownSchema);
     t.match(shown.state, { at: "confirmed", counter: 2 });
     t.equal(usb.read("1-1/authorized"), "1", "the stick that the policy names");
@@ -76,7 +76,7 @@ test(
     await publish();
     await statusWhen("the next trial", ({ lockdown }) => lockdown?.at === "pending");
     t.same(await tried(), ["open", "silent", "open"]);
-    await rig.hubCommand("lockdown", "revert", id, "--key", rig.confirmer.keyFile);
+    await rig.hub.command("lockdown", "revert", id, "--key", rig.confirmer.keyFile);
     t.match((await rig.ask("lockdown.show", lockdownShownSchema)).state, { at: "confirmed", counter: 2 });
     t.same(await tried(), ["open", "silent", "silent"], "taken back to what was confirmed");
     for (const wanted of ["target.refused", "lockdown.pending", "lockdown.confirmed", "lockdown.reverted", "usb.allowed"])

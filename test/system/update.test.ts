@@ -42,7 +42,7 @@ test(
       { timerS: ({ warden }) => (warden === "broken" ? 1 : 600) },
     );
     const { rig, launcher, id, told } = machine;
-    const point = (target: string) => rig.hubCommand("update", "start", id, target);
+    const point = (target: string) => rig.hub.command("update", "start", id, target);
     const refused = (target: string) =>
       told(`${target} is refused`, ({ event, detail }) => REFUSED.includes(event) && detail?.["target"] === target);
     const dead = await rig.release.image({ version: "2.0.0", counter: 2, bytes: BYTES, agent: "broken", warden: "broken" });
@@ -76,7 +76,7 @@ test(
     const before = await slotDigest(machine, "a");
     await point(older.target);
     await refused(older.target);
-    const manifest = join(rig.hubState, "repository/targets", targetName(tampered.target, tampered.sha256));
+    const manifest = join(rig.hub.state, "repository/targets", targetName(tampered.target, tampered.sha256));
     await writeFile(manifest, (await readFile(manifest, "utf8")).replace(/"sha256":"[0-9a-f]{8}/u, '"sha256":"00000000'));
     await point(tampered.target);
     await refused(tampered.target);
@@ -96,13 +96,13 @@ test(
     await rig.release.target("operators/roster.json", roster);
     const gone = await rig.release.image({ version: "2.0.0", counter: 2, bytes: BYTES });
     await machine.publish();
-    await rm(join(rig.hubState, "repository/chunks"), { recursive: true });
+    await rm(join(rig.hub.state, "repository/chunks"), { recursive: true });
     await told("the roster is taken", ({ event }) => event === "roster.accepted");
-    await rig.hubCommand("update", "start", id, gone.target);
+    await rig.hub.command("update", "start", id, gone.target);
     const lacksChunks = (troubles: readonly string[]): boolean => troubles.some((trouble) => trouble.includes("chunk.missing"));
     await machine.statusWhen("chunks are missing", ({ troubles }) => lacksChunks(troubles));
-    await t.rejects(rig.hubCommand("order", id, "update.revert", "--key", tom.keyFile), "a technician may not");
-    await rig.hubCommand("order", id, "update.revert", "--key", olga.keyFile);
+    await t.rejects(rig.hub.command("order", id, "update.revert", "--key", tom.keyFile), "a technician may not");
+    await rig.hub.command("order", id, "update.revert", "--key", olga.keyFile);
     t.match(await updateWhen(machine, "failed"), { detail: /cancelled by olga/, release: { target: gone.target } });
     t.match((await told("it is recorded", ({ event }) => event === "update.failed")).detail?.["reason"], /olga/);
     await machine.statusWhen("nothing is tried any more", ({ troubles }) => !lacksChunks(troubles));

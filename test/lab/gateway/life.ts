@@ -2,8 +2,8 @@
 import { basename } from "node:path";
 import type { Test } from "tap";
 import type { UpdateStatus } from "../../../warden/protocol/format.ts";
-import { hubRecords } from "../../demo/evidence.ts";
 import type { HubDesk } from "../hub-desk.ts";
+import { hubRecords } from "../hub-says.ts";
 import type { CutReport, DiskEvent, Loss } from "./disk.ts";
 import { kernelNames } from "./esp.ts";
 import type { Gateway } from "./gateway.ts";
@@ -70,7 +70,7 @@ export async function beginLife(t: Test): Promise<Life> {
     until: (what, isIt) => awaitUpdate({ hub, id: ID, timeoutMs: STEP_MS_MAX, say }, what, isIt),
     kernels: () => kernelNames(gateway, site.directory),
     events: async () => {
-      const all = (await hubRecords({ hubCommand: (...args) => hub.command(...args) }, ID)).map(({ record }) => record.event);
+      const all = (await hubRecords(hub, ID)).map(({ record }) => record.event);
       const updates = all.filter((event) => event.startsWith("update."));
       const fresh = updates.slice(told);
       told = updates.length;

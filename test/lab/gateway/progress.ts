@@ -1,10 +1,9 @@
 // How far an update of a gateway is, as its hub was told.
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
-import { parseJson } from "../../../hal/format/json.ts";
-import { check } from "../../../hal/format/schema.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../../warden/protocol/format.ts";
 import type { HubDesk } from "../hub-desk.ts";
+import { hubSays } from "../hub-says.ts";
 
 const LOOK_EVERY_MS = 2000;
 
@@ -12,8 +11,7 @@ const reportSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
 
 /** @returns undefined when it was told nothing yet. */
 export async function updateStatus(hub: HubDesk, id: string): Promise<UpdateStatus | undefined> {
-  const said = await hub.command("update", "status", id, "--json");
-  return check(reportSchema, parseJson(said, 65_536, "update status"), "update status").update;
+  return (await hubSays(hub, reportSchema, "update", "status", id)).update;
 }
 
 export interface Awaited {
