@@ -103,8 +103,19 @@ async function pruneModules(device: string): Promise<void> {
     for (const folder of MODULES_LEFT_OUT) await rm(join(top, folder), { recursive: true, force: true });
     await run("cp", ["-a", `${kept}/.`, top]);
     await rm(kept, { recursive: true });
+    await dropUnloadable(join(modules, kernel));
     // unpacked: the image is compressed as a whole, and loading one takes a quarter of the time
     await run("find", [top, "-name", "*.ko.xz", "-exec", "xz", "-d", "{}", "+"]);
     await run("chroot", [device, "depmod", kernel]);
+  }
+}
+
+/** Without one that it needs, a module can't be loaded. Debian's list of what each needs is from before any was left out (modules.dep(5)). */
+async function dropUnloadable(directory: string): Promise<void> {
+  const there = new Set(await readdir(directory, { recursive: true }));
+  for (const line of (await readFile(join(directory, "modules.dep"), "utf8")).split("\n")) {
+    const [module = "", needs = ""] = line.split(":");
+    if (there.has(module) && !needs.split(" ").every((other) => other === "" || there.has(other)))
+      await rm(join(directory, module));
   }
 }
