@@ -45,7 +45,7 @@ const FIRST: Facts = { version: "1.0.0", counter: 1 };
 const LATER: readonly Facts[] = [
   { version: "2.0.0", counter: 2 },
   // it can only fail: given as long as it takes to say so
-  { version: "3.0.0", counter: 3, agent: "broken", trialS: 120 },
+  { version: "3.0.0", counter: 3, agent: "broken", trialS: 90 },
   { version: "4.0.0", counter: 4 },
 ];
 /** Nothing of ours starts in it. Published nowhere: a test puts it on a disk itself. */
