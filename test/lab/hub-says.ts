@@ -10,7 +10,7 @@ const LINE_BYTES_MAX = 262_144;
 
 type Commands = Pick<HubDesk, "command">;
 
-/** What a command says, one object. @throws Fault `process.failed` unless it exits 0, `format.invalid` when it says something else. */
+/** What a command says, one object. @throws Fault `process.failed` unless it exits 0, `json.invalid` or `schema.invalid` when it says something else. */
 export async function hubSays<const S extends v.GenericSchema>(
   hub: Commands,
   schema: S,
