@@ -2,13 +2,12 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as v from "valibot";
 import type { SlotName } from "../../hal/slots/format.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../warden/protocol/format.ts";
 import { eventually } from "../lab/process.ts";
 import type { Added } from "../../build/release/add.ts";
-import { hubSays } from "../lab/hub-says.ts";
+import { updateStatus } from "../lab/hub-says.ts";
 import type { Say } from "./narrate.ts";
 import { must } from "./proof.ts";
 import { IMAGE_BYTES } from "./published.ts";
@@ -94,12 +93,10 @@ async function updateWhen({ rig }: World, what: string, wanted: (update: UpdateS
   });
 }
 
-const statusSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
-
 /** What the device told the hub by itself. */
 async function reported({ rig }: World, id: string, phase: UpdateStatus["phase"]): Promise<string> {
   const update = await eventually(`the hub knows "${phase}"`, async () => {
-    const { update } = await hubSays(rig.hub, statusSchema, "update", "status", id);
+    const update = await updateStatus(rig.hub, id);
     return update?.phase === phase ? update : undefined;
   });
   return `sallyport-hub update status ${id}: ${phase}, release ${update.release?.counter ?? "?"}, running ${update.version ?? "?"} from slot ${update.running ?? "?"}`;

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { auditRecordSchema } from "../../warden/audit/format/index.ts";
+import { type UpdateStatus, updateStatusSchema } from "../../warden/protocol/format.ts";
 import type { HubDesk } from "./hub-desk.ts";
 
 /** Of one line: the longest is the status of a device, or an audit record. */
@@ -54,4 +55,11 @@ export type HeldRecord = v.InferOutput<typeof heldSchema>;
 /** The newest `count` records of the device's trail as the hub holds them, oldest first. */
 export function hubRecords(hub: Commands, id: string, count = 100_000): Promise<readonly HeldRecord[]> {
   return hubLists(hub, heldSchema, "audit", "show", id, "-n", String(count));
+}
+
+const reportSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
+
+/** How far an update is, as the device told the hub by itself; undefined when it told nothing yet. */
+export async function updateStatus(hub: Commands, id: string): Promise<UpdateStatus | undefined> {
+  return (await hubSays(hub, reportSchema, "update", "status", id)).update;
 }

@@ -1,12 +1,10 @@
 // What stands on a gateway's EFI system partition, as whoever takes the disk out would read it: with mtools, nothing of ours.
-import { execFile } from "node:child_process";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { run } from "../../../build/image/run.ts";
 import type { Gateway } from "./gateway.ts";
 import { ESP } from "./images.ts";
 
-const run = promisify(execFile);
 const MEBIBYTE = 1_048_576;
 const KERNEL = /\/EFI\/Linux\/([^/]+\.efi)$/iu;
 
@@ -15,8 +13,7 @@ export async function kernelNames(gateway: Pick<Gateway, "readDisk">, directory:
   const image = join(directory, "esp.img");
   await copyEsp(gateway, image);
   try {
-    const { stdout } = await run("mdir", ["-b", "-i", image, "::/EFI/Linux"]);
-    return stdout
+    return (await run("mdir", ["-b", "-i", image, "::/EFI/Linux"]))
       .split("\n")
       .flatMap((line) => KERNEL.exec(line)?.[1] ?? [])
       .toSorted();

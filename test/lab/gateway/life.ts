@@ -1,19 +1,22 @@
 // A gateway's life with its hub as the tests of updates follow it: where it is, with the seconds since it began, and what is known of it from outside.
 import { basename } from "node:path";
 import type { Test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
 import type { UpdateStatus } from "../../../warden/protocol/format.ts";
 import type { HubDesk } from "../hub-desk.ts";
-import { hubRecords } from "../hub-says.ts";
+import { hubRecords, updateStatus } from "../hub-says.ts";
+import { eventually } from "../process.ts";
 import type { CutReport, DiskEvent, Loss } from "./disk.ts";
 import { kernelNames } from "./esp.ts";
 import type { Gateway } from "./gateway.ts";
-import { awaitUpdate } from "./progress.ts";
 import { openSite } from "./site.ts";
 
 export const ID = "GW-LAB-0001";
 /** For one step: a boot, an installation, a trial. The machine may have others to emulate too. */
 const STEP_MS_MAX = 1_200_000;
 const SAID_CHARACTERS_MAX = 300;
+/** Each look starts a program beside the emulator, which needs the processors. */
+const LOOK_EVERY_MS = 2000;
 
 export interface Life {
   readonly gateway: Gateway;
@@ -29,8 +32,8 @@ export interface Life {
   readonly until: (what: string, isIt: (status: UpdateStatus) => boolean) => Promise<UpdateStatus>;
   /** Names of the kernel images on the disk. */
   readonly kernels: () => Promise<readonly string[]>;
-  /** What the hub's audit trail says of updates since the last call. */
-  readonly events: () => Promise<readonly string[]>;
+  /** What the hub's audit trail says of updates since the last call, once `last` is the newest: records come after the status does. */
+  readonly events: (last: string) => Promise<readonly string[]>;
   /** Cuts the power at the first request to the disk of which `isIt` holds. */
   readonly cutAt: (what: string, loss: Loss, isIt: (event: DiskEvent) => boolean) => Promise<CutReport>;
 }
@@ -67,14 +70,28 @@ export async function beginLife(t: Test): Promise<Life> {
     say,
     logged: (pattern) => waited(gateway.log, pattern),
     said: (pattern) => waited(gateway, pattern),
-    until: (what, isIt) => awaitUpdate({ hub, id: ID, timeoutMs: STEP_MS_MAX, say }, what, isIt),
+    until: (what, isIt) => {
+      let before = "";
+      const look = async (): Promise<UpdateStatus> => {
+        const status = await updateStatus(hub, ID);
+        const shown = JSON.stringify(status);
+        if (shown !== before) say(`the hub was told: ${shown}`);
+        before = shown;
+        if (status !== undefined && isIt(status)) return status;
+        throw new Fault("process.failed", `the hub was told last: ${shown}`);
+      };
+      return eventually(what, look, STEP_MS_MAX, LOOK_EVERY_MS);
+    },
     kernels: () => kernelNames(gateway, site.directory),
-    events: async () => {
-      const all = (await hubRecords(hub, ID)).map(({ record }) => record.event);
-      const updates = all.filter((event) => event.startsWith("update."));
-      const fresh = updates.slice(told);
-      told = updates.length;
-      return fresh;
+    events: (last) => {
+      const look = async (): Promise<readonly string[] | undefined> => {
+        const all = (await hubRecords(hub, ID)).map(({ record }) => record.event).filter((event) => event.startsWith("update."));
+        const fresh = all.slice(told);
+        if (fresh.at(-1) !== last) return undefined;
+        told = all.length;
+        return fresh;
+      };
+      return eventually(`"${last}" as the newest of updates in the hub's trail`, look, STEP_MS_MAX, LOOK_EVERY_MS);
     },
     cutAt: async (what, loss, isIt) => {
       const { cut, event } = await cutWhen(gateway, loss, isIt);
