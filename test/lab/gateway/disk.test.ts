@@ -153,6 +153,32 @@ test("the base image never changes, and what is durable can be saved as an image
   t.same((await readFile(saved)).subarray(0, 3 * BLOCK_BYTES), Buffer.concat([old, block(7), old]));
 });
 
+test("what goes wrong in the server is kept for who stops it, and of two the first", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const base = join(directory, "base.img");
+  await writeFile(base, Buffer.alloc(DISK_BYTES));
+  const disk = powerCutDisk(base, directory);
+  t.teardown(() => disk.close());
+  const server = await serveNbd(disk, join(directory, "nbd"));
+  const wrong = [new RangeError("no such partition"), new TypeError("only what follows from it")];
+  disk.watch(() => {
+    const next = wrong.shift();
+    if (next !== undefined) throw next;
+  });
+  for (const offset of [0, BLOCK_BYTES]) {
+    const client = await connectNbd(server.socketPath);
+    await t.rejects(client.write(offset, block(1)), { code: "protocol.closed" }, "all that the machine sees");
+  }
+  t.match((await server.broken).message, "no such partition");
+  await t.rejects(server.stop(), { code: "assert.broken", cause: { message: "no such partition" } });
+});
+
+test("a disk that is not there is a fault that names it", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const missing = join(directory, "none.img");
+  t.throws(() => powerCutDisk(missing, directory), { code: "file.read-failed", message: missing });
+});
+
 test("a request outside the disk or of half a sector is refused and the connection lives", async (t) => {
   const { server } = await rig(t);
   const client = await connectNbd(server.socketPath);

@@ -3,9 +3,13 @@
 // Killing QEMU alone is no power cut: what the guest never flushed would still be in this machine's page cache. The model is what a write-back cache may do by
 // the NBD protocol and by SCSI and NVMe: after the last flush any subset of the writes may have arrived, each sector whole, in no order between sectors.
 // All calls are synchronous, so that a cut falls between two of them and never into one.
+//
+// What it does not show: TRIM and discard (there is none); forced writes of a guest, since virtio-blk has none and its driver writes and flushes instead (they are
+// tried through nbd-client.ts and qemu-io only); and any loss outside the disk: TPM and UEFI variables keep all that was written. The same seed repeats a loss only
+// where the same writes wait, which in a running machine is chance.
 import { closeSync, copyFileSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { assert, Fault } from "../../../hal/fault.ts";
+import { asFault, assert, Fault } from "../../../hal/fault.ts";
 
 export const SECTOR_BYTES = 512;
 /** As a disk's own cache: above it the oldest writes go to the medium by themselves. */
@@ -213,7 +217,7 @@ interface Medium {
 /** The base image, and over it a sparse file with the sectors that were written since. */
 function openMedium(basePath: string, directory: string): Medium {
   const overPath = join(directory, "written.img");
-  const base = openSync(basePath, "r");
+  const base = openBase(basePath);
   const { size } = fstatSync(base);
   if (size === 0 || size % SECTOR_BYTES !== 0) {
     closeSync(base);
@@ -264,6 +268,14 @@ function openMedium(basePath: string, directory: string): Medium {
       rmSync(overPath, { force: true });
     },
   };
+}
+
+function openBase(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    throw asFault(error, "file.read-failed", `open image "${path}"`);
+  }
 }
 
 function copyRun(from: number, to: number, offset: number, length: number): void {

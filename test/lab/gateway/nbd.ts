@@ -1,7 +1,7 @@
 // A network block device over a Unix socket: fixed newstyle negotiation, simple replies, flush and forced writes (FUA).
 // After https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md; spoken to by QEMU, qemu-io and nbd.test.ts.
 import { createServer, type Socket } from "node:net";
-import { Fault } from "../../../hal/fault.ts";
+import { asFault, Fault } from "../../../hal/fault.ts";
 import { type CutReport, type Loss, type PowerCutDisk, SECTOR_BYTES } from "./disk.ts";
 import { take } from "./take.ts";
 
@@ -24,14 +24,19 @@ const PAYLOAD_BYTES_MAX = 32 * 1024 * 1024;
 
 export interface NbdServer {
   readonly socketPath: string;
+  /** Resolves with the first thing that went wrong in here, of which the client sees no more than that we hung up: a listener that threw, a full disk, a client that does not speak the protocol. */
+  readonly broken: Promise<Fault>;
   /** Cuts the disk's power: connections end, requests not yet carried out are never, and the cache is lost as `loss` says. */
   cut(loss: Loss): CutReport;
+  /** @throws Fault what {@link NbdServer.broken} has. */
   stop(): Promise<void>;
 }
 
 /** @throws Fault `socket.listen-failed` when the socket can't be made. */
 export async function serveNbd(disk: PowerCutDisk, socketPath: string): Promise<NbdServer> {
   const connections = new Set<Socket>();
+  const broken = Promise.withResolvers<Fault>();
+  let first: Fault | undefined;
   const hangUp = (): void => {
     for (const socket of connections) socket.destroy();
   };
@@ -39,7 +44,11 @@ export async function serveNbd(disk: PowerCutDisk, socketPath: string): Promise<
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));
     socket.on("error", () => socket.destroy()); // a client that was killed
-    void serve(socket, disk).catch((cause: unknown) => socket.destroy(cause instanceof Error ? cause : undefined));
+    serve(socket, disk).catch((error: unknown) => {
+      first ??= asFault(error, "assert.broken", "serve the disk");
+      broken.resolve(first);
+      socket.destroy();
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
@@ -49,6 +58,7 @@ export async function serveNbd(disk: PowerCutDisk, socketPath: string): Promise<
   });
   return {
     socketPath,
+    broken: broken.promise,
     cut(loss) {
       hangUp();
       return disk.cut(loss);
@@ -56,6 +66,7 @@ export async function serveNbd(disk: PowerCutDisk, socketPath: string): Promise<
     async stop() {
       hangUp();
       await new Promise((resolve) => server.close(resolve));
+      if (first !== undefined) throw first;
     },
   };
 }
