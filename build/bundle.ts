@@ -4,6 +4,7 @@ import { chmod, copyFile, mkdir, mkdtemp, rename, rm, stat, writeFile } from "no
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 import { Fault } from "../hal/fault.ts";
+import { hasCode } from "./errno.ts";
 
 const PROJECT = fileURLToPath(new URL("../", import.meta.url));
 const DIST = `${PROJECT}dist`;
@@ -114,7 +115,7 @@ export async function buildPrograms(directory = DIST): Promise<BundleSizes> {
 }
 
 function ignoreMissing(error: unknown): void {
-  if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  if (!hasCode(error, "ENOENT")) throw error;
 }
 
 async function buildUnder(directory: string): Promise<BundleSizes> {

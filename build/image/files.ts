@@ -2,10 +2,6 @@
 import { access, mkdir, open, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
-}
-
 export async function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,

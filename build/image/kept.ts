@@ -1,7 +1,8 @@
 // What takes long to make and is the same for the same sources: made once, kept for whoever needs it next.
 import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode, isThere } from "./files.ts";
+import { hasCode } from "../errno.ts";
+import { isThere } from "./files.ts";
 import { CACHE } from "./paths.ts";
 import { workFolder } from "./work.ts";
 

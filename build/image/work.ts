@@ -1,7 +1,7 @@
 // Folders for the time of one run, which may be killed: the next run removes what is left of it.
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode } from "./files.ts";
+import { hasCode } from "../errno.ts";
 
 export interface WorkFolder extends AsyncDisposable {
   readonly path: string;

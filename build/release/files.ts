@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { copyFile, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { hasCode } from "../errno.ts";
 
 /** @throws Fault `release.store-failed`. */
 export async function writeWhole(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
@@ -53,7 +54,7 @@ export async function readWhole(path: string, bytesMax: number): Promise<Uint8Ar
       throw new Fault("release.store-failed", `read "${path}": it has ${size} bytes, at most ${bytesMax} are expected`);
     return await readFile(path);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw asFault(error, "release.store-failed", `read "${path}"`);
   }
 }
@@ -76,7 +77,7 @@ export async function digestOf(path: string): Promise<Digest | undefined> {
     }
     return { length, sha256: hash.digest("hex") };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw asFault(error, "release.store-failed", `read "${path}"`);
   }
 }

@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpath
 import { dirname, join, relative } from "node:path";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
+import { errnoOf } from "../../hal/linux/files/index.ts";
 
 /** What lies at a path. Folders are not listed: they are where something lies. */
 const entrySchema = v.union([
@@ -71,7 +72,7 @@ function attribute(path: string, bits: number): SysfsEntry {
       ? { mode, text: bytes.toString("latin1") }
       : { mode, base64: bytes.toString("base64") };
   } catch (error) {
-    const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+    const code = errnoOf(error);
     if (code === undefined) throw error;
     return { mode, error: code };
   }
