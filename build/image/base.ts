@@ -1,11 +1,12 @@
 // Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages.
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Fault } from "../../hal/fault.ts";
+import { assert, Fault } from "../../hal/fault.ts";
+import { hasCode } from "../errno.ts";
 import { isThere } from "./files.ts";
 import { keptFolder } from "./kept.ts";
-import { LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
+import { BESIDE_THE_ROOT, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
 
@@ -63,23 +64,45 @@ async function sources(): Promise<readonly string[]> {
 
 async function prune(tools: string, device: string): Promise<void> {
   const inventory = await run("chroot", [tools, "dpkg-query", "-W", "-f", "${Package} ${Version}\n"]);
-  const installed = new Map(
-    inventory
-      .trimEnd()
-      .split("\n")
-      .map((line) => [line.split(" ", 1)[0] ?? "", line]),
+  const installed = inventory
+    .trimEnd()
+    .split("\n")
+    .map((line) => ({ name: line.split(" ", 1)[0] ?? "", line }));
+  const filesOf = await packageFiles(
+    tools,
+    installed.map(({ name }) => name),
   );
-  const out = LEFT_OUT.filter((name) => installed.has(name));
-  const listed = (await run("chroot", [tools, "dpkg-query", "-L", ...out])).split("\n");
-  for (const path of new Set(listed)) if (path.startsWith("/")) await unlinkUnlessFolder(join(device, path));
+  for (const path of new Set(LEFT_OUT.flatMap((name) => filesOf.get(name) ?? []))) await unlinkUnlessFolder(join(device, path));
   for (const path of PATHS_LEFT_OUT) await rm(join(device, path), { recursive: true, force: true });
   await pruneModules(device);
-  const kept = [...installed].filter(([name]) => !out.includes(name)).map(([, line]) => line);
+  const kept: string[] = [];
+  for (const { name, line } of installed)
+    if (BESIDE_THE_ROOT.includes(name) || (await anyIn(device, filesOf.get(name) ?? []))) kept.push(line);
   await mkdir(join(device, "usr/share/sallyport"), { recursive: true });
   await writeFile(join(device, "usr/share/sallyport/packages.txt"), `${kept.join("\n")}\n`);
   for (const folder of ["var", "boot"]) await mkdir(join(device, folder), { mode: 0o755 });
   // nothing on a gateway needs to become root by a file's mode
   await run("find", [device, "-xdev", "-type", "f", "-perm", "/6000", "-exec", "chmod", "ug-s", "{}", "+"]);
+}
+
+/** By the packages' names, in their order: dpkg-query(1) puts an empty line between them. */
+async function packageFiles(tools: string, names: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  const lists = (await run("chroot", [tools, "dpkg-query", "-L", ...names])).split("\n\n");
+  assert(lists.length === names.length, "dpkg-query lists each package's files");
+  return new Map(
+    names.map((name, index) => [name, (lists[index] ?? "").split("\n").filter((path) => path.startsWith("/"))] as const),
+  );
+}
+
+/** Whether one of them is left that is no folder. */
+async function anyIn(device: string, paths: readonly string[]): Promise<boolean> {
+  for (const path of paths) {
+    const found = await lstat(join(device, path)).catch((error: unknown) => {
+      if (!hasCode(error, "ENOENT", "ENOTDIR")) throw error;
+    });
+    if (found?.isDirectory() === false) return true;
+  }
+  return false;
 }
 
 async function unlinkUnlessFolder(path: string): Promise<void> {

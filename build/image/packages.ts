@@ -22,12 +22,17 @@ const ON_THE_DEVICE: readonly string[] = [
   "libstdc++6", // the private Node
 ];
 
-/** Needed while building, out again before the image is made: the builder then needs no newer distribution than this one. */
-export const WHILE_BUILDING: readonly string[] = [
+/** Of these, files are in the kernel image or on the ESP; none is in the root. */
+export const BESIDE_THE_ROOT: readonly string[] = [
   "systemd-boot-efi", // boot loader and the stub that kernel images begin with
-  "systemd-ukify",
-  "busybox-static", // all that the initrd has
+  "busybox-static", // the initrd's programs, with the next one
   "dmsetup",
+];
+
+/** Needed while building, out again before the image is made: the builder then needs no newer distribution than this one. */
+const WHILE_BUILDING: readonly string[] = [
+  ...BESIDE_THE_ROOT,
+  "systemd-ukify",
   "binutils", // strip: a quarter of Node's program is for debuggers
 ];
 
@@ -36,12 +41,14 @@ export const PACKAGES: readonly string[] = [...ON_THE_DEVICE, ...WHILE_BUILDING]
 /** Packages whose files leave the image: tools of the build, and what only a system that installs packages needs. */
 export const LEFT_OUT: readonly string[] = [
   ...WHILE_BUILDING,
+  "adduser",
   "apt",
   "base-passwd",
   "bash",
   "binutils-common",
   "binutils-x86-64-linux-gnu",
   "bsdutils",
+  "cpio",
   "debconf",
   "debian-archive-keyring",
   "debianutils",
@@ -50,16 +57,17 @@ export const LEFT_OUT: readonly string[] = [
   "dracut-install",
   "gzip",
   "hostname",
+  "init-system-helpers",
   "initramfs-tools",
   "initramfs-tools-bin",
   "initramfs-tools-core",
   "klibc-utils",
   "libapt-pkg7.0",
   "libbinutils",
+  "libcap2-bin",
   "libctf-nobfd0",
   "libctf0",
   "libdb5.3t64",
-  "libgdbm6t64",
   "libgprofng0",
   "libgssapi-krb5-2",
   "libhogweed6t64",
@@ -74,7 +82,6 @@ export const LEFT_OUT: readonly string[] = [
   "libpython3.13-minimal",
   "libpython3.13-stdlib",
   "libreadline8t64",
-  "libseccomp-dev",
   "libsemanage-common",
   "libsemanage2",
   "libsepol2",
@@ -82,12 +89,19 @@ export const LEFT_OUT: readonly string[] = [
   "libsqlite3-0",
   "libtirpc-common",
   "libtirpc3t64",
+  "libtss2-tcti-cmd0t64", // would start a command that its setting names; ours is the device
+  "libtss2-tcti-libtpms0t64",
+  "libtss2-tcti-mssim0t64",
+  "libtss2-tcti-spi-helper0t64",
+  "libtss2-tcti-swtpm0t64",
   "linux-base",
   "login",
   "login.defs",
   "mawk",
+  "media-types",
   "ncurses-base",
   "ncurses-bin",
+  "netbase", // names of protocols and ports: nft is given numbers
   "passwd",
   "perl-base",
   "python3",
@@ -96,12 +110,9 @@ export const LEFT_OUT: readonly string[] = [
   "python3.13",
   "python3.13-minimal",
   "sqv",
-  "systemd-boot",
-  "systemd-boot-tools",
   "sysvinit-utils",
   "tar",
   "tzdata",
-  "zstd",
 ];
 
 /** Further paths that go, below the root. */
@@ -121,6 +132,19 @@ export const PATHS_LEFT_OUT: readonly string[] = [
   "usr/share/python3",
   "usr/lib/x86_64-linux-gnu/gconv", // character sets: nothing of ours converts any, and fsck.fat has its own table
   "usr/bin/ss", // would need Kerberos
+  // scripts for Perl, Python and bash, which are not there
+  "usr/bin/c_rehash",
+  "usr/bin/ldd",
+  "usr/bin/routel",
+  "usr/bin/tzselect",
+  "usr/lib/ssl/misc",
+  "usr/libexec/e2fsprogs",
+  "usr/sbin/e2scrub",
+  "usr/sbin/e2scrub_all",
+  "usr/sbin/pam-auth-update",
+  "usr/sbin/pam_getenv",
+  "usr/share/bug",
+  "usr/share/perl5",
   "usr/lib/udev/hwdb.d",
   "usr/lib/udev/hwdb.bin",
   "usr/lib/python3",
@@ -128,6 +152,7 @@ export const PATHS_LEFT_OUT: readonly string[] = [
   "etc/apt",
   "etc/initramfs-tools",
   "etc/kernel",
+  "etc/cron.d",
   "etc/cron.daily",
   "etc/.pwd.lock",
   "var",
@@ -193,7 +218,6 @@ export const MODULES_LEFT_OUT: readonly string[] = [
   "drivers/net/ethernet/fujitsu",
   "drivers/net/ethernet/google",
   "drivers/net/ethernet/huawei",
-  "drivers/net/ethernet/intel/fm10k",
   "drivers/net/ethernet/intel/i40e",
   "drivers/net/ethernet/intel/iavf",
   "drivers/net/ethernet/intel/ice",
@@ -363,7 +387,6 @@ export const MODULES_KEPT: readonly string[] = [
   "llc",
   "slhc",
   "udc-core",
-  "sch_fq_codel",
 ];
 
 /** What the initrd loads, with whatever they need: disks, the root's file system, and watchdogs, so that a boot that hangs ends. */

@@ -1,18 +1,23 @@
 // What is left of Debian on the device: all that it needs, after so much of it was left out.
-import { open, readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, open, readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
+import { INITRD_MODULES, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PATHS_LEFT_OUT } from "../../../build/image/packages.ts";
 import { run } from "../../../build/image/run.ts";
 import { needs } from "../../lab/needs.ts";
 
 const ELF = Buffer.from("\x7fELF", "latin1");
+const SCRIPT = Buffer.from("#!", "latin1");
+/** Longer ones the kernel does not read (execve(2)). */
+const FIRST_LINE_BYTES_MAX = 256;
 /** Several at once: a link to each is asked of the device's own loader. */
 const AT_ONCE = 100;
 
 test("every program and library on the device finds what it is linked to", { skip: needs("image") }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
-  const programs = await elvesIn(device, ["usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/udev", "usr/lib/x86_64-linux-gnu"]);
+  const folders = ["usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/udev", "usr/lib/x86_64-linux-gnu"];
+  const programs = (await filesOf(device, folders, ELF)).map(({ path }) => path);
   t.ok(programs.length > 200, "control: there are programs");
   for (let at = 0; at < programs.length; at += AT_ONCE) {
     const script =
@@ -39,15 +44,97 @@ test("every kernel module on the device finds those it needs", { skip: needs("im
   t.same(missing, []);
 });
 
-async function elvesIn(root: string, folders: readonly string[]): Promise<readonly string[]> {
-  const found: string[] = [];
+test("every script on the device finds the program that reads it", { skip: needs("image") }, async (t) => {
+  const { device } = await debianBase((line) => t.comment(line));
+  const scripts = await filesOf(device, ["usr", "etc"], SCRIPT);
+  t.ok(scripts.length > 5, "control: there are scripts");
+  const there = new Map<string, boolean>();
+  for (const { path, begins } of scripts) {
+    const [program = "", argument = ""] = (begins.slice(SCRIPT.length).split("\n")[0] ?? "").trim().split(/\s+/u);
+    for (const name of program.endsWith("/env") ? [program, argument] : [program]) {
+      if (!there.has(name)) there.set(name, await isProgram(device, name));
+      t.ok(there.get(name), `${path} needs ${name}`);
+    }
+  }
+});
+
+test("what is named as left out or kept was there", { skip: needs("image") }, async (t) => {
+  const { device, tools, kernel } = await debianBase((line) => t.comment(line));
+  const installed = await run("chroot", [tools, "dpkg-query", "-W", "-f", "${Package}\n"]);
+  t.same(
+    LEFT_OUT.filter((name) => !installed.split("\n").includes(name)),
+    [],
+    "packages",
+  );
+  t.same(await missingIn(tools, PATHS_LEFT_OUT), [], "paths");
+  const modules = join("usr/lib/modules", kernel);
+  t.same(await missingIn(join(tools, modules, "kernel"), MODULES_LEFT_OUT), [], "kernel modules");
+  const nameOf = (path: string): string =>
+    basename(path)
+      .replace(/\.ko(?:\.xz)?$/u, "")
+      .replaceAll("-", "_");
+  const loadable = (await readFile(join(tools, modules, "modules.dep"), "utf8"))
+    .split("\n")
+    .map((line) => line.split(":", 1)[0] ?? "");
+  const under = loadable.filter((path) => MODULES_LEFT_OUT.some((folder) => path.startsWith(`kernel/${folder}`))).map(nameOf);
+  t.same(
+    MODULES_KEPT.filter((name) => !under.includes(name.replaceAll("-", "_"))),
+    [],
+    "kept ones are of those left out",
+  );
+  const builtin = (await readFile(join(tools, modules, "modules.builtin"), "utf8")).split("\n");
+  const known = new Set([...loadable, ...builtin].map(nameOf));
+  t.same(
+    INITRD_MODULES.filter((name) => !known.has(name)),
+    [],
+    "the initrd's",
+  );
+  const there = new Set((await readdir(join(device, modules), { recursive: true })).map(nameOf));
+  t.same(
+    MODULES_KEPT.filter((name) => !there.has(name.replaceAll("-", "_"))),
+    [],
+    "and they are kept",
+  );
+});
+
+test("the list of packages has those of which a file is there, and no other", { skip: needs("image") }, async (t) => {
+  const { device } = await debianBase((line) => t.comment(line));
+  const listed = (await readFile(join(device, "usr/share/sallyport/packages.txt"), "utf8")).trimEnd().split("\n");
+  const names = listed.map((line) => line.split(" ", 1)[0] ?? "");
+  for (const name of ["libc6", "tpm2-openssl", "systemd", "busybox-static", "systemd-boot-efi"]) t.ok(names.includes(name), name);
+  for (const name of ["perl-base", "adduser", "netbase", "gcc-14-base", "python3-cffi-backend"])
+    t.notOk(names.includes(name), name);
+});
+
+/** Below `root`, which begin so. */
+async function filesOf(root: string, folders: readonly string[], start: Buffer) {
+  const found: { readonly path: string; readonly begins: string }[] = [];
   for (const folder of folders)
     for (const entry of await readdir(join(root, folder), { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
       const path = join(entry.parentPath, entry.name);
       await using file = await open(path);
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(ELF.length), 0, ELF.length);
-      if (bytesRead === ELF.length && buffer.equals(ELF)) found.push(path.slice(root.length));
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(FIRST_LINE_BYTES_MAX), 0, FIRST_LINE_BYTES_MAX);
+      if (!buffer.subarray(0, start.length).equals(start)) continue;
+      found.push({ path: path.slice(root.length), begins: buffer.toString("latin1", 0, bytesRead) });
     }
   return found;
+}
+
+/** As the device's own shell finds it, through whatever links. */
+async function isProgram(device: string, name: string): Promise<boolean> {
+  const said = await run("chroot", [device, "/bin/sh", "-c", 'command -v "$1" || :', "sh", name]);
+  return said !== "";
+}
+
+async function missingIn(root: string, paths: readonly string[]): Promise<readonly string[]> {
+  const there = await Promise.all(
+    paths.map((path) =>
+      lstat(join(root, path)).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return paths.filter((_, index) => there[index] !== true);
 }
