@@ -65,3 +65,12 @@ test("programs that fail are started again, and the console is told", async (t) 
     t.match(settingsOf(unit), /^OnFailure=sallyport-failed@%n\.service$/mu);
   }
 });
+
+test("what shuts the doors and what says that it failed wait for no partition", async (t) => {
+  for (const unit of ["sallyport-doors.service", "sallyport-failed@.service"]) {
+    const settings = settingsOf(unit);
+    t.match(settings, /^DefaultDependencies=no$/mu, unit);
+    // systemd.exec(5): each of these pulls in mounts, and is ordered behind them
+    t.notMatch(settings, /^(?:After|Requires|RequiresMountsFor|PrivateTmp|\w+Directory)=/mu, unit);
+  }
+});
