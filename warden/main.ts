@@ -135,6 +135,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       return startChild(process.execPath, args, { lineBytesMax, env, complain: say });
     },
     uptimeMs: () => linuxUptime(root),
+    bootId: () => linuxHardware({ root }).bootId(),
   };
 }
 

@@ -41,6 +41,8 @@ export interface MachinePorts {
   readonly installer: () => Promise<ChildProgram>;
   /** Since the kernel's boot, milliseconds. */
   readonly uptimeMs: () => Promise<number>;
+  /** Another one after each boot, the same within one. */
+  readonly bootId: () => Promise<string>;
 }
 
 /** What the image and the configuration say. */
@@ -128,6 +130,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
       targets,
       installer: ports.installer,
       uptimeMs: ports.uptimeMs,
+      bootId: ports.bootId,
       clock,
       health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
       note,

@@ -1,5 +1,5 @@
 // The life of an update, in the warden: idle -> fetching -> verified -> written -> trying -> committed | rolled-back. Pure: the boot's slot, the boot loader's
-// plan and the uptime arrive in events, effects leave as data. The driver makes the state durable before it runs an effect of it. [OTA-35]
+// plan, the boot's id and the uptime arrive in events, effects leave as data. The driver makes the state durable before it runs an effect of it. [OTA-35]
 import { type BootPlan, otherSlot, type SlotName } from "../../hal/slots/format.ts";
 import type { FloorCommit } from "../floor/index.ts";
 import { DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, TRIES_MAX } from "./limits.ts";
@@ -12,12 +12,21 @@ export type Event =
   | { readonly kind: "verified"; readonly slot: SlotName }
   /** Every part is in the slot, synced and read back. */
   | { readonly kind: "written" }
-  /** Now: windows and approvals are behind us. `checks` are all to pass before `deadlineUptimeMs`. */
-  | { readonly kind: "try"; readonly checks: readonly string[]; readonly deadlineUptimeMs: number }
+  /** Now: windows and approvals are behind us. `checks` are all to pass. `bootId`: of the boot that asks. */
+  | { readonly kind: "try"; readonly checks: readonly string[]; readonly bootId: string }
   /** Fetching or writing went wrong for good, or the boot choice could not be written. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string }
-  /** The program runs, after a boot or a restart. `deadlineUptimeMs`: of a trial of the system that runs, where that has its own. */
-  | { readonly kind: "started"; readonly slot: SlotName; readonly plan: BootPlan; readonly deadlineUptimeMs?: number }
+  /**
+   * The program runs, after a boot or a restart, or looks again at what it left undone. `bootId`: another one after each boot, the same within one.
+   * `deadlineUptimeMs`: of a trial of the system that runs.
+   */
+  | {
+      readonly kind: "started";
+      readonly slot: SlotName;
+      readonly plan: BootPlan;
+      readonly bootId: string;
+      readonly deadlineUptimeMs: number;
+    }
   /** `failed` is final; `waiting` may still pass. */
   | { readonly kind: "health"; readonly result: HealthResult }
   | { readonly kind: "tick"; readonly uptimeMs: number }
@@ -65,8 +74,7 @@ export function next(state: State, event: Event): Step {
       return to(state, { at: "written", release: phase.release, slot: phase.slot });
     case "try": {
       if (phase.at !== "written") return same(state);
-      const { checks, deadlineUptimeMs } = event;
-      const trial: Trial = { tries: 1, seen: false, deadlineUptimeMs, health: checks.map(waiting) };
+      const trial: Trial = { tries: 1, bootId: event.bootId, seen: false, health: event.checks.map(waiting) };
       return to(state, { at: "trying", release: phase.release, slot: phase.slot, trial }, tryNow(phase.slot));
     }
     case "failed":
@@ -123,16 +131,19 @@ function onFailed(state: State, code: string, message: string): Step {
   }
 }
 
+type Started = Extract<Event, { kind: "started" }>;
+
 /** [OTA-35] After power-on, or a restart of the program: what was left pending is settled by what really boots. */
-function onStarted(state: State, { slot, plan, deadlineUptimeMs }: Extract<Event, { kind: "started" }>): Step {
+function onStarted(state: State, event: Started): Step {
   const { phase } = state;
+  const { slot, plan } = event;
   switch (phase.at) {
     case "fetching":
       return { state, effects: [{ do: "fetch", release: phase.release }] };
     case "verified":
       return { state, effects: [{ do: "write", release: phase.release, slot: phase.slot }] };
     case "trying":
-      return slot === phase.slot ? onTrialBooted(state, phase, deadlineUptimeMs) : onTrialNotBooted(state, phase, slot, plan);
+      return slot === phase.slot ? onTrialBooted(state, phase, event.deadlineUptimeMs) : onTrialNotBooted(state, phase, event);
     case "committing":
       if (slot === phase.slot) return { state, effects: [{ do: "commit-choice", slot }] };
       return fellBack(state, phase, slot, plan, { why: "interrupted", detail: "restarted before the commit was durable" });
@@ -154,10 +165,13 @@ function onStarted(state: State, { slot, plan, deadlineUptimeMs }: Extract<Event
 
 type Trying = Extract<Phase, { at: "trying" }>;
 
-/** The new system's own deadline, where it has one: its timer, which needs no Node, goes by that too, and is to be the later of the two. */
-function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs = phase.trial.deadlineUptimeMs): Step {
+/**
+ * The deadline is the new system's own: its timer, which needs no Node, goes by that too, and is to be the later of the two. The boot id is kept if it is there, and
+ * never added: a system that wrote none could not read the record any more, if it comes back.
+ */
+function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs: number): Step {
   const checks = phase.trial.health.map(({ name }) => name);
-  const trial = { ...phase.trial, seen: true, deadlineUptimeMs };
+  const trial: Trial = { ...phase.trial, seen: true, deadlineUptimeMs };
   if (checks.length === 0)
     return to(state, { at: "committing", release: phase.release, slot: phase.slot, health: [] }, [
       { do: "commit-choice", slot: phase.slot },
@@ -165,17 +179,16 @@ function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs = phase.tri
   return to(state, { ...phase, trial }, [{ do: "check-health", checks }]);
 }
 
-function onTrialNotBooted(state: State, phase: Trying, slot: SlotName, plan: BootPlan): Step {
+function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId }: Started): Step {
   const { trial } = phase;
   const planned = plan.trial?.slot === phase.slot ? plan.trial : undefined;
+  const again = planned === undefined ? tryNow(phase.slot) : [{ do: "reboot" } as const];
+  // The program was restarted, or the reboot could not be asked for: nothing was tried, and nothing speaks against the release.
+  if (!trial.seen && trial.bootId === bootId) return { state, effects: again };
   // The power went before the boot choice was written, or before the reboot. A boot loader that forgets, or that does not take the kernel image for one and boots
   // the other without counting, would look the same: hence the bound.
   if (!trial.seen && planned?.used !== true && trial.tries < TRIES_MAX)
-    return to(
-      state,
-      { ...phase, trial: { ...trial, tries: trial.tries + 1 } },
-      planned === undefined ? tryNow(phase.slot) : [{ do: "reboot" }],
-    );
+    return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1, bootId } }, again);
   const reason: RollbackReason = trial.seen
     ? { why: "interrupted", detail: words(`it ran and restarted before it was committed; ${summary(trial.health)}`) }
     : { why: "not-booted", detail: notBooted(planned) };

@@ -5,7 +5,14 @@ import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { slotNameSchema } from "../../hal/slots/format.ts";
 import { lineSchema, targetNameSchema } from "../trust/format/index.ts";
-import { CHECKS_MAX, DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, RECORD_BYTES_MAX, TRIES_MAX } from "./limits.ts";
+import {
+  BOOT_ID_CHARACTERS_MAX,
+  CHECKS_MAX,
+  DETAIL_CHARACTERS_MAX,
+  QUARANTINED_MAX,
+  RECORD_BYTES_MAX,
+  TRIES_MAX,
+} from "./limits.ts";
 
 const digestSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits"));
 const detailSchema = v.pipe(v.string(), v.maxLength(DETAIL_CHARACTERS_MAX));
@@ -37,16 +44,22 @@ const reasonSchema = v.strictObject({
 });
 export type RollbackReason = v.InferOutput<typeof reasonSchema>;
 
-const trialSchema = v.strictObject({
-  /** How often the boot choice was told. */
+const uptimeSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
+const trialMembers = {
+  /** Boots of the system before, the one in which the trial began included, that told the boot choice or asked for the reboot into it. */
   tries: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(TRIES_MAX)),
-  /** The slot under trial booted as far as this program. */
-  seen: v.boolean(),
-  /** Since the boot of the slot under trial. */
-  deadlineUptimeMs: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  /** The last of these boots. Not there in records of earlier versions: then every start is taken for a boot. */
+  bootId: v.optional(v.pipe(v.string(), v.maxLength(BOOT_ID_CHARACTERS_MAX))),
   /** One for each check that must pass. */
   health: healthListSchema,
-});
+};
+/** `seen`: the slot under trial booted as far as this program. */
+const trialSchema = v.variant("seen", [
+  /** Earlier versions wrote a deadline here, which nobody went by. */
+  v.strictObject({ ...trialMembers, seen: v.literal(false), deadlineUptimeMs: v.optional(uptimeSchema) }),
+  /** The deadline is of the slot under trial, since its boot. */
+  v.strictObject({ ...trialMembers, seen: v.literal(true), deadlineUptimeMs: uptimeSchema }),
+]);
 export type Trial = v.InferOutput<typeof trialSchema>;
 
 const release = releaseSchema;

@@ -15,6 +15,7 @@ import {
   linuxCourier,
   linuxCourierDrop,
   linuxFiles,
+  linuxHardware,
   linuxPower,
   linuxUptime,
   startChild,
@@ -165,6 +166,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
         targets,
         installer,
         uptimeMs: () => linuxUptime(root),
+        bootId: () => linuxHardware({ root }).bootId(),
         clock,
         health: {
           agentGreeted: () => shown.agent,

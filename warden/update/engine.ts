@@ -3,6 +3,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { SlotName } from "../../hal/slots/format.ts";
 import { type Effect, type Event, openUpdater, type Release, type State } from "../../ota/commit/index.ts";
 import { SETTLE_AGAIN_MS } from "./limits.ts";
+import { rebooting } from "./reboot.ts";
 import type { UpdatePorts, UpdateSettings } from "./ports.ts";
 import { endOf, rebootReason, stepOf } from "./trail.ts";
 
@@ -41,16 +42,13 @@ export async function openEngine(
   { trialMs }: Pick<UpdateSettings, "trialMs">,
   hooks: EngineHooks,
 ): Promise<Engine> {
-  const { files, floors, slots, boot, power, clock, note, report } = ports;
+  const { files, floors, slots, boot, bootId, power, clock, note, report } = ports;
   const stopped = new AbortController();
   let running: SlotName | undefined;
   let trouble: Fault | undefined;
   let isSettlingLater = false;
 
-  const reboot = async (reason: string): Promise<void> => {
-    await note({ event: "system.rebooting", result: "ok", detail: { reason } });
-    await power.reboot(reason);
-  };
+  const reboot = rebooting(power, note);
   /** Events are told later, not from within an effect: they take turns. */
   const later = (event: Event): void => void engine.told(event);
   const choosing = async (work: Promise<void>): Promise<void> => {
@@ -141,7 +139,7 @@ export async function openEngine(
       try {
         running = await slots.running();
         const plan = await boot.read();
-        await updater.tell({ kind: "started", slot: running, plan, deadlineUptimeMs: trialMs });
+        await updater.tell({ kind: "started", slot: running, plan, bootId: await bootId(), deadlineUptimeMs: trialMs });
         trouble = undefined;
         hooks.settled();
       } catch (error) {

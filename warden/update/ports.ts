@@ -37,6 +37,8 @@ export interface UpdatePorts {
   readonly installer: () => Promise<ChildProgram>;
   /** Since the kernel's boot, milliseconds. */
   readonly uptimeMs: () => Promise<number>;
+  /** Another one after each boot, the same within one. */
+  readonly bootId: () => Promise<string>;
   readonly clock: Pick<Clock, "monotonicMs" | "sleep">;
   readonly health: HealthPorts;
   /** For the audit trail. Never throws. */

@@ -3,6 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
 import type { UpdateStatus } from "../protocol/format.ts";
 import type { UpdatePorts, UpdateSettings } from "./ports.ts";
+import { rebooting } from "./reboot.ts";
 import type { Updates } from "./updates.ts";
 
 /** @param fault why. */
@@ -23,10 +24,7 @@ export function unusable(fault: Fault, { floors, power, note }: UpdatePorts, { i
     approve: refuse,
     revertible: () => undefined,
     revert: refuse,
-    reboot: async (reason) => {
-      await note({ event: "system.rebooting", result: "ok", detail: { reason } });
-      await power.reboot(reason);
-    },
+    reboot: rebooting(power, note),
     floors: () => {
       if (floors instanceof Fault) throw floors;
       return floorsOf(floors.record());

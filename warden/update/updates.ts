@@ -92,8 +92,9 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
     const { phase } = engine.state();
     if (phase.at !== "written" || needsOrder(phase.release)) return;
     try {
+      const bootId = await ports.bootId();
       await approval.spend();
-      await engine.tell({ kind: "try", checks: settings.checks, deadlineUptimeMs: settings.trialMs });
+      await engine.tell({ kind: "try", checks: settings.checks, bootId });
     } catch (error) {
       engine.troubled(error);
     }

@@ -1,5 +1,6 @@
 // The life of an update, step by step.
 import { test } from "tap";
+import { canonicalJson } from "../../../hal/format/json.ts";
 import type { BootPlan } from "../../../hal/slots/format.ts";
 import { TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
@@ -26,9 +27,17 @@ function after(events: readonly Event[], from: State = START): { readonly state:
 const OFFERED: Event = { kind: "offered", release, ordered: false };
 const VERIFIED: Event = { kind: "verified", slot: "b" };
 const WRITTEN: Event = { kind: "written" };
-const TRY: Event = { kind: "try", checks: ["hub", "disk"], deadlineUptimeMs: TRIAL_MS_DEFAULT };
-const IN_B: Event = { kind: "started", slot: "b", plan: TRIED };
-const IN_A: Event = { kind: "started", slot: "a", plan: TRIED };
+const TRY: Event = { kind: "try", checks: ["hub", "disk"], bootId: "boot 1" };
+/** The program starts, in a boot of its own unless that is said. */
+const started = (slot: "a" | "b", plan: BootPlan, bootId = `a boot of ${slot}`): Event => ({
+  kind: "started",
+  slot,
+  plan,
+  bootId,
+  deadlineUptimeMs: TRIAL_MS_DEFAULT,
+});
+const IN_B = started("b", TRIED);
+const IN_A = started("a", TRIED);
 const health = (name: string, verdict: "passed" | "failed" | "waiting", detail = ""): Event => ({
   kind: "health",
   result: { name, verdict, detail },
@@ -79,7 +88,7 @@ test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restar
 });
 
 test("[OTA-35] the deadline is that of the system under trial, which may know that it needs longer, or shorter", async (t) => {
-  const booted: Event = { ...IN_B, deadlineUptimeMs: 90_000 };
+  const booted: Event = { kind: "started", slot: "b", plan: TRIED, bootId: "boot 2", deadlineUptimeMs: 90_000 };
   t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 89_999 }]).state.phase.at, "trying");
   t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 90_000 }]).state.phase.at, "rolling-back");
 });
@@ -109,19 +118,50 @@ test("[OTA-35] a system that never came up, and one that restarted before its co
 });
 
 test("[OTA-35] power that went before the boot choice was written: tried again, but not for ever", async (t) => {
-  const lost: Event = { kind: "started", slot: "a", plan: OLD };
-  t.same(after([...TRYING, lost]).did, ["choose-try", "reboot"]);
-  t.same(after([...TRYING, { kind: "started", slot: "a", plan: TO_TRY }]).did, ["reboot"]);
-  t.match(after([...TRYING, lost, lost, lost]).state.phase, { at: "rolled-back" });
+  const lost = (bootId: string): Event => started("a", OLD, bootId);
+  t.same(after([...TRYING, lost("boot 2")]).did, ["choose-try", "reboot"]);
+  t.same(after([...TRYING, started("a", TO_TRY)]).did, ["reboot"]);
+  t.match(after([...TRYING, lost("boot 2"), lost("boot 3")]).state.phase, { at: "trying" });
+  t.match(after([...TRYING, lost("boot 2"), lost("boot 3"), lost("boot 4")]).state.phase, { at: "rolled-back" });
 });
 
 test("[OTA-35] a boot loader that never takes what it was told to try (no kernel in its eyes): given up, and not rebooted for ever", async (t) => {
-  const passedOver: Event = { kind: "started", slot: "a", plan: TO_TRY };
-  t.same(after([...TRYING, passedOver, passedOver]).did, ["reboot"]);
-  const { state, did } = after([...TRYING, passedOver, passedOver, passedOver]);
+  const passedOver = ["boot 2", "boot 3", "boot 4"].map((bootId) => started("a", TO_TRY, bootId));
+  t.same(after([...TRYING, ...passedOver.slice(0, 2)]).did, ["reboot"]);
+  const { state, did } = after([...TRYING, ...passedOver]);
   t.same(did, ["cancel-choice", "report"]);
   t.match(state.phase, { at: "rolled-back", reason: { why: "not-booted", detail: /never did/ } });
   t.match(state.quarantined, [{ digest: release.digest }]);
+});
+
+test("[OTA-35] a reboot that did not come is no boot loader that passed the slot over: within one boot it is asked for again, and nothing counts", async (t) => {
+  const sameBoot = started("a", TO_TRY, "boot 1");
+  const asked = after([...TRYING, ...Array.from({ length: 10 }, () => sameBoot)]);
+  t.same(asked.did, ["reboot"]);
+  t.same(asked.state, after(TRYING).state, "no try was used up");
+  t.same(after([started("a", OLD, "boot 1")], asked.state).did, ["choose-try", "reboot"], "nor where the choice was not written");
+  t.match(after([started("b", TRIED, "boot 2")], asked.state).state.phase, { at: "trying", trial: { seen: true } });
+  const counted = after([started("a", TO_TRY, "boot 2"), started("a", TO_TRY, "boot 2")], asked.state);
+  t.match(counted.state.phase, { at: "trying", trial: { tries: 2 } }, "once for each boot");
+});
+
+test("[OTA-35] a record of an earlier version, with a deadline before its time and no boot, is read: each start counts as a boot", async (t) => {
+  const { phase } = after(TRYING).state;
+  t.equal(phase.at, "trying");
+  if (phase.at !== "trying") return;
+  const { bootId: _, ...trial } = phase.trial;
+  const earlier = (seen: boolean): State =>
+    decodeState(
+      Buffer.from(
+        canonicalJson({ v: 1, phase: { ...phase, trial: { ...trial, seen, deadlineUptimeMs: 5000 } }, quarantined: [] }),
+      ),
+    );
+  const passedOver = started("a", TO_TRY, "boot 1");
+  t.match(after([passedOver], earlier(false)).state.phase, { at: "trying", trial: { tries: 2, bootId: "boot 1" } });
+  const booted = after([IN_B], earlier(false)).state;
+  t.match(booted.phase, { at: "trying", trial: { seen: true, deadlineUptimeMs: TRIAL_MS_DEFAULT } });
+  t.notMatch(booted.phase, { trial: { bootId: String } }, "the system before, if it comes back, knows no such member");
+  t.equal(after([{ kind: "tick", uptimeMs: 5000 }], earlier(true)).state.phase.at, "rolling-back");
 });
 
 test("[OTA-35] power that went between choice, commit and floor: each is told again", async (t) => {
@@ -129,23 +169,23 @@ test("[OTA-35] power that went between choice, commit and floor: each is told ag
   t.same(after([...committing, IN_B]).did, ["commit-choice"]);
   t.match(after([...committing, IN_A]).state.phase, { at: "rolled-back", reason: { why: "interrupted" } });
   const done = [...committing, { kind: "choice-committed" } as const];
-  const again: Event = { kind: "started", slot: "b", plan: { committed: "b", trial: undefined } };
+  const again = started("b", { committed: "b", trial: undefined });
   t.same(after([...done, again]).did, ["raise-floor", "report"], "nobody knows whether it was told");
   t.same(after([...done, { kind: "reported" }, again]).did, ["raise-floor"]);
 });
 
 test("[OTA-35] power that went between an end and the boot choice: what runs is settled with, and the end told", async (t) => {
   const done = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed"), { kind: "choice-committed" } as const];
-  const fellBack: Event = { kind: "started", slot: "a", plan: { committed: "b", trial: undefined } };
+  const fellBack = started("a", { committed: "b", trial: undefined });
   t.same(after([...done, fellBack, fellBack]).did, ["commit-choice", "report"], "else every update would be refused for ever");
-  const settled: Event = { kind: "started", slot: "a", plan: OLD };
+  const settled = started("a", OLD);
   t.same(after([...done, fellBack, { kind: "reported" }, settled]).did, []);
   const calledOff = [...TRYING, { kind: "revert", by: "alice" } as const];
-  t.same(after([...calledOff, { kind: "started", slot: "a", plan: TO_TRY }]).did, ["cancel-choice", "report"]);
+  t.same(after([...calledOff, started("a", TO_TRY)]).did, ["cancel-choice", "report"]);
   const booted = after([...calledOff, IN_B]);
   t.same(booted.did, ["cancel-choice", "reboot", "report"], "nobody watches it: it is left");
   t.equal(booted.state.phase.at, "failed");
-  const elsewhere: Event = { kind: "started", slot: "b", plan: OLD };
+  const elsewhere = started("b", OLD);
   t.same(
     after([OFFERED, { kind: "revert", by: "alice" }, { kind: "reported" }, elsewhere]).did,
     [],
@@ -155,7 +195,7 @@ test("[OTA-35] power that went between an end and the boot choice: what runs is 
 
 test("[OTA-35] a committed system that the boot loader gave up: said so, and the boot choice follows", async (t) => {
   const done = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed"), { kind: "choice-committed" } as const];
-  const { state, did } = after([...done, { kind: "started", slot: "a", plan: { committed: "b", trial: undefined } }]);
+  const { state, did } = after([...done, started("a", { committed: "b", trial: undefined })]);
   t.same(did, ["commit-choice", "report"]);
   t.match(state.phase, { at: "rolled-back", reason: { why: "fell-back" } });
 });
@@ -165,7 +205,7 @@ test("[OTA-35] a commit that could not be written rolls back, even where it reac
   const failed: Event = { kind: "failed", code: "file.no-space", message: "no room" };
   const { state } = after([...committing, failed]);
   t.match(state.phase, { at: "rolling-back", reason: { why: "commit-failed", detail: "file.no-space: no room" } });
-  const again = next(state, { kind: "started", slot: "b", plan: { committed: "b", trial: undefined } });
+  const again = next(state, started("b", { committed: "b", trial: undefined }));
   t.same(again.effects, [{ do: "commit-choice", slot: "a" }, { do: "reboot" }]);
 });
 

@@ -28,6 +28,7 @@ function powerOn(files: FakeFiles): SlotName {
 async function oneBoot(
   files: FakeFiles,
   slot: SlotName,
+  bootId: string,
   isHealthy: boolean,
 ): Promise<{ readonly updater: Updater | undefined; readonly again: boolean }> {
   const choice = fileBootChoice(files);
@@ -62,11 +63,11 @@ async function oneBoot(
     };
     open = await openUpdater({ files, run });
     const updater = open;
-    await updater.tell({ kind: "started", slot, plan: await choice.read() });
+    await updater.tell({ kind: "started", slot, plan: await choice.read(), bootId, deadlineUptimeMs: 1000 });
     if (updater.state().phase.at === "idle") await updater.tell({ kind: "offered", release, ordered: false });
     for (let step = todo.shift(); step !== undefined && !reboot.signal.aborted; step = todo.shift()) await step();
     if (updater.state().phase.at === "written") {
-      await updater.tell({ kind: "try", checks: ["hub"], deadlineUptimeMs: 1000 });
+      await updater.tell({ kind: "try", checks: ["hub"], bootId });
       for (let step = todo.shift(); step !== undefined && !reboot.signal.aborted; step = todo.shift()) await step();
     }
     return { updater, again: reboot.signal.aborted };
@@ -81,7 +82,7 @@ async function life(isHealthy: boolean, cutsAt: readonly number[]): Promise<Outc
   for (const at of cutsAt) files.faults.failAt(at, "file.write-failed");
   for (let boots = 1; boots < BOOTS_MAX; boots++) {
     const slot = powerOn(files);
-    const { updater, again } = await oneBoot(files, slot, isHealthy);
+    const { updater, again } = await oneBoot(files, slot, `boot ${boots}`, isHealthy);
     if (!again) return { at: updater?.state().phase.at ?? "none", slot, files, boots };
   }
   return { at: "never settled", slot: powerOn(files), files, boots: BOOTS_MAX };

@@ -1,6 +1,6 @@
 // A trial under systemd-boot has two boots: what becomes of it when the power goes in the middle, and when it is not well.
 import { test } from "tap";
-import { systemdBootChoice } from "../../../hal/linux/index.ts";
+import { linuxHardware, systemdBootChoice } from "../../../hal/linux/index.ts";
 import { type Effect, type Event, openUpdater, type Updater } from "../../../ota/commit/index.ts";
 import { fakeFiles } from "../../lab/fake-files.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
@@ -21,6 +21,7 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
   const root = await temporaryDirectory(t);
   const choice = systemdBootChoice({ esp: await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" }), tries: 2 });
   const files = fakeFiles();
+  const bootId = () => linuxHardware({ root }).bootId();
   const powerOn = async (): Promise<Boot> => {
     const slot = await powerOnSystemdBoot(root);
     const did: Effect["do"][] = [];
@@ -33,7 +34,13 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
         if (effect.do === "commit-choice") await choice.commit(effect.slot);
       },
     });
-    await updater.tell({ kind: "started", slot: slot === "b" ? "b" : "a", plan: await choice.read() });
+    await updater.tell({
+      kind: "started",
+      slot: slot === "b" ? "b" : "a",
+      plan: await choice.read(),
+      bootId: await bootId(),
+      deadlineUptimeMs: DEADLINE_MS,
+    });
     return { slot, updater, did };
   };
   const { updater } = await powerOn();
@@ -41,7 +48,7 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
     { kind: "offered", release, ordered: false },
     { kind: "verified", slot: "b" },
     { kind: "written" },
-    { kind: "try", checks: ["agent", "hub"], deadlineUptimeMs: DEADLINE_MS },
+    { kind: "try", checks: ["agent", "hub"], bootId: await bootId() },
   ];
   for (const event of events) await updater.tell(event);
   return { powerOn, choice };
