@@ -149,6 +149,55 @@ test("of a program that failed its own last words are said, and how it ended, al
   t.match(await said(), /sallyport-agent\.service failed: exit-code 3; it said: no key\r\n$/u);
 });
 
+test("when the system can't be started, each unit that failed is named with its reason and its last words, a few of them", async (t) => {
+  const { root } = await machine(t, "sallyport.slot=a", {});
+  // a line, unlike a file, keeps what was written to it before: a pipe
+  const said = (): string =>
+    spawnSync("/bin/sh", ["-c", '/bin/sh "$1" emergency.target | cat', "sh", `${UNITS}/usr/lib/sallyport/report-failure`], {
+      env: { PATH: `${root}/bin:/usr/bin:/bin`, SALLYPORT_ROOT: root, SALLYPORT_CONSOLE: "/dev/stdout" },
+      encoding: "utf8",
+    }).stdout;
+  await mkdir(join(root, "bin"));
+  const fake = (name: string, script: string): Promise<void> =>
+    writeFile(join(root, "bin", name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  // systemctl(1) of 257; mount(8) of util-linux 2.41
+  await fake(
+    "systemctl",
+    `case "$*" in
+      "list-units --failed --plain --no-legend --full") cat "${root}/failed" ;;
+      "show --property=Result --value -- systemd-fsck@dev-sallyport-data.service" | "show --property=Result --value -- var-lib.mount") echo exit-code ;;
+      "show --property=Result --value -- boot.mount") echo timeout ;;
+      "show --property=ExecMainStatus --value -- systemd-fsck@"*) echo 8 ;;
+    esac`,
+  );
+  await fake(
+    "journalctl",
+    `case "$*" in
+      *_PID=1*--priority=err*) echo "Timed out waiting for device dev-sallyport-data.device." ;;
+      *_SYSTEMD_UNIT=var-lib.mount) printf 'mount: /var/lib: wrong fs type\n       dmesg(1) may have more information.\n' ;;
+      *_SYSTEMD_UNIT=systemd-fsck@*) echo "fsck failed with exit status 8." ;;
+    esac`,
+  );
+  await writeFile(
+    join(root, "failed"),
+    ["boot.mount", "systemd-fsck@dev-sallyport-data.service", "var-lib.mount", "var.mount"]
+      .map((name) => `${name} loaded failed failed What it is\n`)
+      .join(""),
+  );
+  const lines = said()
+    .split("\r\n")
+    .filter((text) => text !== "");
+  t.same(lines, [
+    'sallyport: device "unknown" slot a: boot.mount failed: timeout',
+    'sallyport: device "unknown" slot a: systemd-fsck@dev-sallyport-data.service failed: exit-code 8; it said: fsck failed with exit status 8.',
+    'sallyport: device "unknown" slot a: var-lib.mount failed: exit-code; it said: mount: /var/lib: wrong fs type',
+  ]);
+  await writeFile(join(root, "failed"), "");
+  t.match(said(), /the system could not be started: Timed out waiting for device dev-sallyport-data\.device\.\r\n$/u);
+  await fake("journalctl", "");
+  t.match(said(), /the system could not be started: unknown\r\n$/u);
+});
+
 test("a failure is said on the console with device, slot and unit; what is not known is said to be so", async (t) => {
   const { root, run, said } = await machine(t, "sallyport.slot=b", {});
   t.equal(run("report-failure", "sallyport-agent.service").status, 0);
