@@ -56,6 +56,7 @@ const agentSchema = v.object({
 const wardenSchema = v.object({
   lockdown: v.object({ console: v.optional(v.string()), hubDoors: v.array(v.object({ port: v.number() })) }),
   update: v.object({ trialS: v.number() }),
+  buildDateMs: v.number(),
 });
 
 export interface DeviceSettings {
@@ -76,10 +77,11 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
   const anchors = check(hubAnchorsSchema, parseJson(anchorsFile, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub.json");
   const policy = parsePolicy(await readFile(join(root, FIXED.warden.basePolicy)));
   const { console, tunnel, enrolment, repository } = check(agentSchema, agent, "agent.json");
-  const { lockdown, update } = check(wardenSchema, warden, "warden.json");
+  const { lockdown, update, buildDateMs } = check(wardenSchema, warden, "warden.json");
   const faults = [
     ...misfits("agent", agent),
     ...misfits("warden", warden),
+    ...buildDateFaults(await given(root, "warden"), buildDateMs),
     ...consoleFaults(console?.path, lockdown.console, policy.serial.console, logTo),
   ];
   if (faults.length > 0) throw new Fault("config.invalid", `the given files do not fit the image: ${faults.join("; ")}`);
@@ -89,6 +91,11 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
     trialS: update.trialS,
     hubPorts: [anchors.estPort, anchors.mqttPort, ...further.flatMap((to) => (to === undefined ? [] : [to.port]))],
   };
+}
+
+/** As the caller wrote it, which the program takes. */
+async function given(root: string, name: ProgramName): Promise<unknown> {
+  return parseJson(await readFile(join(root, `etc/sallyport/${name}.json`)), CONFIG_BYTES_MAX, `${name}.json`);
 }
 
 /** The program's own word for it, defaults included. */
@@ -111,6 +118,14 @@ function misfits(name: ProgramName, config: unknown): readonly string[] {
     const is = found === undefined ? "is not given" : `is ${JSON.stringify(found)}`;
     return found === expected ? [] : [`${name}.json: "${path}" ${is}, expected ${JSON.stringify(expected)}`];
   });
+}
+
+/** It has to be given: the time of the build would make each image another one, and the program's own date is older than the image. [ID-10] */
+function buildDateFaults(warden: unknown, buildDateMs: number): readonly string[] {
+  const expected = 'expected the day of the build, such as "2026-11-30": the device never believes an earlier time';
+  if (member(warden, "buildDate") === undefined) return [`warden.json: "buildDate" is not given, ${expected}`];
+  if (buildDateMs > Date.now()) return [`warden.json: "buildDate" is in the future by this machine's clock, ${expected}`];
+  return [];
 }
 
 function member(value: unknown, name: string): unknown {

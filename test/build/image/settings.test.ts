@@ -18,6 +18,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 const AGENT: Json = { courier: "/var/lib/sallyport-courier", console: { path: "/dev/ttyS0" } };
 const WARDEN: Json = {
+  buildDate: "2026-01-02",
   courier: "/var/lib/sallyport-courier",
   systemdBoot: {},
   lockdown: { console: "ttyS0" },
@@ -87,6 +88,19 @@ test("what a program would not take is refused with its own words", { skip }, as
   await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^agent\.json: .*tunel/u });
   await give(AGENT, { ...WARDEN, update: { trialS: 4000 } });
   await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^warden\.json: .*trialS/u });
+});
+
+test("[ID-10] the day of the build has to be given, and to have come", { skip }, async (t) => {
+  const { root, give } = await device(t);
+  const { buildDate, ...without } = WARDEN;
+  t.equal(buildDate, "2026-01-02", "control");
+  await give(AGENT, without);
+  await t.rejects(deviceSettings(root, undefined), {
+    code: "config.invalid",
+    message: /warden\.json: "buildDate" is not given, expected the day of the build, such as/u,
+  });
+  await give(AGENT, { ...WARDEN, buildDate: new Date(Date.now() + 2 * 86_400_000).toISOString() });
+  await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /"buildDate" is in the future/u });
 });
 
 test("what the image is not made for is refused, all of it at once", { skip }, async (t) => {

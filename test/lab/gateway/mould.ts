@@ -113,6 +113,7 @@ function agentConfig(): object {
 function wardenConfig({ trialS }: Facts): object {
   return {
     courier: COURIER,
+    buildDate: new Date().toISOString().slice(0, "YYYY-MM-DD".length),
     systemdBoot: {},
     lockdown: { console: "ttyS0", hubDoors: [EST_PORT, MQTT_PORT].map((port) => ({ address: HUB_ADDRESS, port })) },
     update: { installerSocket: "/run/sallyport-install.sock", ...(trialS !== undefined && { trialS }) },
