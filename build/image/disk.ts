@@ -2,28 +2,21 @@
 import { mkdir, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { Base } from "./base.ts";
 import { copyInto } from "./files.ts";
+import { makeSlotAddon } from "./kernel.ts";
+import { type DiskSizes, layoutOf, MEBIBYTE } from "./layout.ts";
 import { run } from "./run.ts";
 
-const SLOT_NAMES: readonly SlotName[] = ["a", "b"];
-const MEBIBYTE = 1_048_576;
+const SECTOR_BYTES = 512;
 const KERNELS = 3;
 /** Of the data's blocks, for root alone: an agent that fills the disk does not keep the warden from writing down what happens. */
 const DATA_KEPT_PERCENT = 10;
 
-/** In MiB. */
-export interface DiskSizes {
-  readonly esp: number;
-  /** Of each slot's root. */
-  readonly slot: number;
-  readonly data: number;
-}
-
+/** Of the release in slot a, as files. What else is on the disk is the base's. */
 export interface DiskParts {
-  readonly bootLoader: string;
+  readonly base: Base;
   readonly kernel: string;
-  readonly addons: Readonly<Record<SlotName, string>>;
   readonly root: string;
 }
 
@@ -34,6 +27,9 @@ const TYPES = {
   data: "4D21B016-B534-45C2-A9FB-5C16E091FD2D",
 } as const;
 
+/** Of Debian's package systemd-boot-efi. */
+const BOOT_LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+
 /** As hal/linux/slots/entries.ts names it: generation 1, slot a, needs no try. */
 const FIRST = "gw_1_a.efi";
 
@@ -41,46 +37,56 @@ const FIRST = "gw_1_a.efi";
 const LOADER_CONF =
   "timeout menu-disabled\neditor no\nauto-entries no\nauto-firmware no\nauto-reboot no\nauto-poweroff no\nbeep no\n";
 
-/** Slot a holds the system, committed: there is nothing to go back to. Slot b is empty. */
+/**
+ * Slot a holds the system, committed: there is nothing to go back to. Slot b is empty.
+ * @param work a folder for what is made on the way.
+ * @throws Fault `slot.too-small`, `process.failed`.
+ */
 export async function makeDisk(file: string, work: string, parts: DiskParts, sizes: DiskSizes): Promise<void> {
-  // the committed kernel and the one that is being written, and one more for what a power cut may leave
-  const kernel = (await stat(parts.kernel)).size;
-  if (KERNELS * kernel > sizes.esp * MEBIBYTE)
-    throw new Fault(
-      "slot.too-small",
-      `put ${KERNELS} kernels of ${kernel} bytes into an ESP of ${sizes.esp} MiB: give a larger --esp-mib`,
-    );
-  const { size } = await stat(parts.root);
-  if (size > sizes.slot * MEBIBYTE)
-    throw new Fault("slot.too-small", `put the root of ${size} bytes into a slot of ${sizes.slot} MiB: give a larger --slot-mib`);
-  const esp = join(work, "esp.img");
-  const data = join(work, "data.img");
+  await checkSizes(parts, sizes);
+  const [esp, data] = [join(work, "esp.img"), join(work, "data.img")];
   await makeEsp(esp, work, parts, sizes.esp);
   await makeData(data, work, sizes.data);
+  const { partitions, bytes } = layoutOf(sizes);
   const table = [
-    { name: "esp", type: TYPES.esp, mib: sizes.esp, from: esp },
-    { name: "root-a", type: TYPES.root, mib: sizes.slot, from: parts.root },
-    { name: "root-b", type: TYPES.root, mib: sizes.slot, from: undefined },
-    { name: "data", type: TYPES.data, mib: sizes.data, from: data },
-  ];
+    { name: "esp", type: TYPES.esp, content: esp },
+    { name: "root-a", type: TYPES.root, content: parts.root },
+    { name: "root-b", type: TYPES.root, content: undefined },
+    { name: "data", type: TYPES.data, content: data },
+  ] as const;
+  const lines = table.map(({ name, type }) => {
+    const { from, to } = partitions[name];
+    return `start=${from / SECTOR_BYTES}, size=${(to - from) / SECTOR_BYTES}, type=${type}, name=${name}`;
+  });
   await writeFile(file, "");
-  await truncate(file, (table.reduce((sum, { mib }) => sum + mib, 0) + 2) * MEBIBYTE);
-  const lines = table.map(({ name, type, mib }) => `size=${mib}MiB, type=${type}, name=${name}`);
-  await run("sfdisk", ["--quiet", file], { input: `label: gpt\nfirst-lba: 2048\n${lines.join("\n")}\n` });
-  let offset = MEBIBYTE;
-  for (const { mib, from } of table) {
-    if (from !== undefined) await copyInto(file, from, offset);
-    offset += mib * MEBIBYTE;
-  }
+  await truncate(file, bytes);
+  await run("sfdisk", ["--quiet", file], { input: `label: gpt\n${lines.join("\n")}\n` });
+  for (const { name, content } of table) if (content !== undefined) await copyInto(file, content, partitions[name].from);
+}
+
+async function checkSizes(parts: DiskParts, { esp, slot }: DiskSizes): Promise<void> {
+  // the committed kernel and the one that is being written, and one more for what a power cut may leave
+  const kernel = (await stat(parts.kernel)).size;
+  if (KERNELS * kernel > esp * MEBIBYTE)
+    throw new Fault(
+      "slot.too-small",
+      `put ${KERNELS} kernels of ${kernel} bytes into an ESP of ${esp} MiB: give a larger --esp-mib`,
+    );
+  const { size } = await stat(parts.root);
+  if (size > slot * MEBIBYTE)
+    throw new Fault("slot.too-small", `put the root of ${size} bytes into a slot of ${slot} MiB: give a larger --slot-mib`);
 }
 
 /** Large ones, for a small table that is checked and read quickly; but FAT32 is told by having at least 65,525 (Microsoft FAT specification, section 3.5). */
 function clusterSectors(mib: number): number {
-  const sectors = (mib * MEBIBYTE) / 512;
+  const sectors = (mib * MEBIBYTE) / SECTOR_BYTES;
   return [8, 4, 2].find((size) => sectors / size > 70_000) ?? 1;
 }
 
-async function makeEsp(file: string, work: string, { bootLoader, kernel, addons }: DiskParts, mib: number): Promise<void> {
+async function makeEsp(file: string, work: string, { base, kernel }: DiskParts, mib: number): Promise<void> {
+  const addons = { a: join(work, "slot-a.addon.efi"), b: join(work, "slot-b.addon.efi") };
+  await makeSlotAddon(base, "a", addons.a);
+  await makeSlotAddon(base, "b", addons.b);
   await writeFile(file, "");
   await truncate(file, mib * MEBIBYTE);
   await run("mkfs.vfat", ["-F", "32", "-s", String(clusterSectors(mib)), "-n", "ESP", "-i", "53414c4c", file]);
@@ -89,11 +95,12 @@ async function makeEsp(file: string, work: string, { bootLoader, kernel, addons 
   const folders = ["EFI", "EFI/BOOT", "EFI/Linux", `EFI/Linux/${FIRST}.extra.d`, "EFI/sallyport", "loader", "sallyport"];
   await run("mmd", ["-i", file, ...folders.map((folder) => `::${folder}`)]);
   const copies: readonly (readonly [string, string])[] = [
-    [bootLoader, "EFI/BOOT/BOOTX64.EFI"],
+    [join(base.tools, BOOT_LOADER), "EFI/BOOT/BOOTX64.EFI"],
     [conf, "loader/loader.conf"],
     [kernel, `EFI/Linux/${FIRST}`],
     [addons.a, `EFI/Linux/${FIRST}.extra.d/slot.addon.efi`],
-    ...SLOT_NAMES.map((slot) => [addons[slot], `EFI/sallyport/slot-${slot}.addon.efi`] as const),
+    [addons.a, "EFI/sallyport/slot-a.addon.efi"],
+    [addons.b, "EFI/sallyport/slot-b.addon.efi"],
   ];
   for (const [from, to] of copies) await run("mcopy", ["-i", file, from, `::${to}`]);
 }

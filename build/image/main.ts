@@ -11,72 +11,70 @@ import { digestOf } from "../release/files.ts";
 import { debianBase } from "./base.ts";
 import { makeDisk } from "./disk.ts";
 import { isThere, put } from "./files.ts";
-import { makeKernel, makeSlotAddon } from "./kernel.ts";
+import { makeKernel } from "./kernel.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { CACHE } from "./paths.ts";
 import { GIVEN, makeSystem } from "./system.ts";
 import { makeRoot } from "./verity.ts";
-import { workFolder } from "./work.ts";
+import { workFolder, type WorkFolder } from "./work.ts";
 
 type Say = (line: string) => void;
 
 async function build(options: Options, say: Say): Promise<object> {
   if (process.getuid?.() !== 0)
     throw new Fault("usage.invalid", "build an image: run it as root; files in it belong to several users");
-  const given = resolve(options.files);
+  const { given, facts } = await readGiven(options.files);
+  const out = resolve(options.out);
+  await using folder = await ownFolder(out);
+  const made = await makeFiles(options, given, facts.version, folder.path, say);
+  // of an earlier run, which may have had one: it would not fit these parts
+  if (options["parts-only"]) await rm(join(out, "disk.img"), { force: true });
+  for (const name of [...made.files, "packages.txt"]) await rename(join(folder.path, name), join(out, name));
+  return { ...facts, ...made, files: await Promise.all(made.files.map((name) => described(out, name, say))) };
+}
+
+async function readGiven(files: string) {
+  const given = resolve(files);
   for (const name of Object.keys(GIVEN))
     if (!(await isThere(join(given, name))))
       throw new Fault("usage.invalid", `find "${name}" in "${given}": the device needs it`);
-  const facts = check(
-    imageFactsSchema,
-    parseJson(await readFile(join(given, "image.json"), "utf8"), IMAGE_FACTS_BYTES_MAX, "image facts"),
-    "image.json",
-  );
-  const out = resolve(options.out);
+  const text = await readFile(join(given, "image.json"), "utf8");
+  const facts = check(imageFactsSchema, parseJson(text, IMAGE_FACTS_BYTES_MAX, "image facts"), "image.json");
+  return { given, facts };
+}
+
+/** For what is made before it is whole. */
+async function ownFolder(out: string): Promise<WorkFolder> {
   await mkdir(out, { recursive: true });
-  await using folder = await workFolder(out, ".work-");
+  const folder = await workFolder(out, ".work-");
   const [other] = folder.others;
-  if (other !== undefined)
-    throw new Fault(
-      "usage.invalid",
-      `write to "${out}": process ${other} is making an image there; wait for it, or name another folder`,
-    );
-  const work = folder.path;
+  if (other === undefined) return folder;
+  await folder[Symbol.asyncDispose]();
+  const hint = "wait for it, or name another folder";
+  throw new Fault("usage.invalid", `write to "${out}": process ${other} is making an image there; ${hint}`);
+}
+
+/** @returns which files are in `work` then, beside `packages.txt`, and what is said of them. */
+async function makeFiles(options: Options, given: string, version: string, work: string, say: Say) {
   const step = steps(say);
+  const at = (name: string): string => join(work, name);
   const base = await step("Debian base", () => debianBase(say));
-  const programs = join(work, "programs");
-  await step("our programs", () => buildAll(programs));
-  const root = join(work, "root");
-  const logTo = options["log-to"];
-  await step("the device's root", () => makeSystem({ base, given, root, version: facts.version, programs, logTo }));
-  const verified = await step("root image", () => makeRoot(root, join(work, "root.img"), facts.version, options.level));
-  const usb = options.usb === "2" ? 2 : 0;
-  await step("kernel image", () => makeKernel({ base, verified, usb, logTo }, join(work, "kernel.efi")));
-  const files = ["root.img", "kernel.efi"];
-  if (!options["parts-only"]) {
-    await step("disk", async () => {
-      const addons = { a: join(work, "slot-a.addon.efi"), b: join(work, "slot-b.addon.efi") };
-      await makeSlotAddon(base, "a", addons.a);
-      await makeSlotAddon(base, "b", addons.b);
-      const bootLoader = join(base.tools, "usr/lib/systemd/boot/efi/systemd-bootx64.efi");
-      const parts = { bootLoader, kernel: join(work, "kernel.efi"), addons, root: join(work, "root.img") };
-      const sizes = { esp: options["esp-mib"], slot: options["slot-mib"], data: options["data-mib"] };
-      await makeDisk(join(work, "disk.img"), work, parts, sizes);
-    });
-    files.push("disk.img");
-  }
+  await step("our programs", () => buildAll(at("programs")));
+  const [root, logTo, usb] = [at("root"), options["log-to"], options.usb === "2" ? 2 : 0] as const;
+  await step("the device's root", () => makeSystem({ base, given, root, version, programs: at("programs"), logTo }));
+  const verified = await step("root image", () => makeRoot(root, at("root.img"), version, options.level));
+  await step("kernel image", () => makeKernel({ base, verified, usb, logTo }, at("kernel.efi")));
+  const parts = { base, kernel: at("kernel.efi"), root: at("root.img") };
+  const sizes = { esp: options["esp-mib"], slot: options["slot-mib"], data: options["data-mib"] };
+  if (!options["parts-only"]) await step("disk", () => makeDisk(at("disk.img"), work, parts, sizes));
   const packages = await readFile(join(root, "usr/share/sallyport/packages.txt"), "utf8");
-  await put(join(work, "packages.txt"), packages);
-  // of an earlier run, which may have had one: it would not fit these parts
-  if (options["parts-only"]) await rm(join(out, "disk.img"), { force: true });
-  for (const name of [...files, "packages.txt"]) await rename(join(work, name), join(out, name));
+  await put(at("packages.txt"), packages);
   return {
-    ...facts,
     rootHash: verified.hash,
     kernel: base.kernel,
     node: process.version,
     packages: packages.trimEnd().split("\n").length,
-    files: await Promise.all(files.map((name) => described(out, name, say))),
+    files: ["root.img", "kernel.efi", ...(options["parts-only"] ? [] : ["disk.img"])],
   };
 }
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { debianBase } from "../../../build/image/base.ts";
 import { makeDisk } from "../../../build/image/disk.ts";
 import { copyInto } from "../../../build/image/files.ts";
-import { makeKernel, makeSlotAddon } from "../../../build/image/kernel.ts";
+import { makeKernel } from "../../../build/image/kernel.ts";
+import { layoutOf } from "../../../build/image/layout.ts";
 import { run } from "../../../build/image/run.ts";
 import { makeSystem } from "../../../build/image/system.ts";
 import { makeRoot } from "../../../build/image/verity.ts";
@@ -43,11 +44,8 @@ const BROKEN_NODE = '#!/bin/sh\necho "this Node was broken on purpose" >&2\nexit
 const LEVEL = 3;
 /** In MiB. */
 const SIZES = { esp: 128, slot: 160, data: 320 };
-const MEBIBYTE = 1_048_576;
-/** Bytes of the disk. build/image/disk.ts puts it first, after the partition table. */
-export const ESP = { from: MEBIBYTE, to: (1 + SIZES.esp) * MEBIBYTE };
-/** After the other slot's. */
-export const ROOT_B = { from: ESP.to + SIZES.slot * MEBIBYTE, to: ESP.to + 2 * SIZES.slot * MEBIBYTE };
+/** Bytes of the disk. */
+export const { esp: ESP, "root-b": ROOT_B } = layoutOf(SIZES).partitions;
 /** Of the kernel's and systemd's words, in an image for tests only. */
 const LOG_LINE = "ttyS1";
 
@@ -63,12 +61,8 @@ export async function makeImages(images: Images): Promise<readonly ImageFiles[]>
     made.push(await makeRelease(images, base, work, facts));
   }
   const [onDisk, ...others] = made;
-  const addons = { a: join(work, "a.addon.efi"), b: join(work, "b.addon.efi") };
-  await makeSlotAddon(base, "a", addons.a);
-  await makeSlotAddon(base, "b", addons.b);
-  const bootLoader = join(base.tools, "usr/lib/systemd/boot/efi/systemd-bootx64.efi");
   const { root = "", kernel = "" } = Object.fromEntries(onDisk?.parts ?? []);
-  await makeDisk(join(directory, "disk.img"), work, { bootLoader, kernel, addons, root }, SIZES);
+  await makeDisk(join(directory, "disk.img"), work, { base, kernel, root }, SIZES);
   return others;
 }
 
@@ -83,7 +77,7 @@ export async function putOnTrial(directory: string, { version }: Facts, disk: st
   await copyInto(disk, at(`${version}.root`), ROOT_B.from);
   await run("mcopy", [...esp, at(`${version}.kernel`), "::EFI/Linux/gw_2_b+2.efi"]);
   await run("mmd", [...esp, "::EFI/Linux/gw_2_b.efi.extra.d"]);
-  await run("mcopy", [...esp, at("b.addon.efi"), "::EFI/Linux/gw_2_b.efi.extra.d/slot.addon.efi"]);
+  await run("mcopy", [...esp, "::EFI/sallyport/slot-b.addon.efi", "::EFI/Linux/gw_2_b.efi.extra.d/slot.addon.efi"]);
 }
 
 async function makeRelease(

@@ -1,0 +1,34 @@
+// Where each partition lies on the disk.
+
+/** In MiB. */
+export interface DiskSizes {
+  readonly esp: number;
+  /** Of each slot's root. */
+  readonly slot: number;
+  readonly data: number;
+}
+
+/** Bytes of the disk: the first, and the one behind the last. */
+export interface Extent {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Layout {
+  readonly partitions: Readonly<Record<"esp" | "root-a" | "root-b" | "data", Extent>>;
+  readonly bytes: number;
+}
+
+export const MEBIBYTE = 1_048_576;
+
+/** One behind the other, in this order. The first mebibyte has the partition table, the last one its copy (UEFI specification 2.10, section 5.3.1). */
+export function layoutOf({ esp, slot, data }: DiskSizes): Layout {
+  let end = MEBIBYTE;
+  const next = (mib: number): Extent => {
+    const from = end;
+    end += mib * MEBIBYTE;
+    return { from, to: end };
+  };
+  const partitions = { esp: next(esp), "root-a": next(slot), "root-b": next(slot), data: next(data) };
+  return { partitions, bytes: end + MEBIBYTE };
+}
