@@ -14,6 +14,7 @@ export const USAGE = `usage: npm run image -- --files DIR --out DIR
   --esp-mib N --slot-mib N --data-mib N   sizes; 256, 192 and 128 when left out
   --level N          of the compression, 1 to 22; 15 when left out
   --json             at the end, one line of JSON on standard output, all else on standard error
+  --help             this text
 Exit codes: 0 done, 1 it could not be made, 2 usage.`;
 
 const wholeNumber = (min: number, max: number, left: number) =>
@@ -38,21 +39,10 @@ export type Options = v.InferOutput<typeof optionsSchema>;
 
 /** @throws Fault `usage.invalid`. */
 export function readOptions(argv: readonly string[]): Options | "help" {
-  const text = { type: "string" } as const;
-  const flag = { type: "boolean" } as const;
-  const options = {
-    files: text,
-    out: text,
-    "parts-only": flag,
-    "log-to": text,
-    usb: text,
-    "esp-mib": text,
-    "slot-mib": text,
-    "data-mib": text,
-    level: text,
-    json: flag,
-    help: { ...flag, short: "h" },
-  } as const;
+  const kinds = Object.entries(optionsSchema.entries).map(
+    ([name, { wrapped }]) => [name, { type: wrapped.type === "boolean" ? "boolean" : "string" }] as const,
+  );
+  const options = { ...Object.fromEntries(kinds), help: { type: "boolean", short: "h" } } as const;
   try {
     const { help, ...values } = parseArgs({ args: [...argv], options }).values;
     return help === true ? "help" : check(optionsSchema, values, "command line", "usage.invalid");

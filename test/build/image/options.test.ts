@@ -1,0 +1,68 @@
+// The command line of `npm run image`, and the two places that tell of it.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { readOptions, USAGE } from "../../../build/image/options.ts";
+import { PROJECT } from "../../lab/sources.ts";
+
+const FOLDERS = ["--files", "given", "--out", "made"];
+const DEFAULTS = {
+  files: "given",
+  out: "made",
+  "parts-only": false,
+  usb: "0",
+  "esp-mib": 256,
+  "slot-mib": 192,
+  "data-mib": 128,
+  level: 15,
+  json: false,
+};
+
+test("defaults, and every option", async (t) => {
+  t.same(readOptions(FOLDERS), DEFAULTS);
+  const sizes = ["--esp-mib", "64", "--slot-mib", "100", "--data-mib", "32", "--level", "1"];
+  t.same(readOptions([...FOLDERS, "--parts-only", "--log-to", "ttyS1", "--usb", "2", ...sizes, "--json"]), {
+    files: "given",
+    out: "made",
+    "parts-only": true,
+    "log-to": "ttyS1",
+    usb: "2",
+    "esp-mib": 64,
+    "slot-mib": 100,
+    "data-mib": 32,
+    level: 1,
+    json: true,
+  });
+  for (const words of [["--help"], ["-h"], ["--json", "--help"]]) t.equal(readOptions(words), "help");
+});
+
+test("--help and docs/flashing.md name every option, with its default", async (t) => {
+  const table = (await readFile(join(PROJECT, "docs/flashing.md"), "utf8"))
+    .split("\n")
+    .filter((line) => line.startsWith("| `--"));
+  for (const name of [...Object.keys(DEFAULTS), "log-to", "help"]) {
+    t.ok(USAGE.includes(`  --${name} `) || USAGE.includes(` --${name} `), `--help names ${name}`);
+    t.ok(
+      table.some((line) => line.startsWith(`| \`--${name}`)),
+      `the table has ${name}`,
+    );
+  }
+  for (const name of ["esp-mib", "slot-mib", "data-mib", "level"] as const)
+    t.ok(
+      table.some((line) => line.startsWith(`| \`--${name} N\` | ${DEFAULTS[name]} |`)),
+      `and its default`,
+    );
+});
+
+test("what is no option is refused", async (t) => {
+  for (const words of [
+    ["--quick"],
+    ["more"],
+    ["--files"],
+    ["--json=yes"],
+    ["--usb", "1"],
+    ["--level", "0x3"],
+    ["--log-to", "../x"],
+  ])
+    t.throws(() => readOptions([...FOLDERS, ...words]), { code: "usage.invalid" }, words.join(" "));
+});
