@@ -11,6 +11,7 @@ import { copyInto } from "../../../../build/image/files.ts";
 import { shellInitrd } from "../../../../build/image/initrd.ts";
 import { keptFolder } from "../../../../build/image/kept.ts";
 import { unify } from "../../../../build/image/kernel.ts";
+import { IMAGE_FOLDER } from "../../../../build/image/paths.ts";
 import { run } from "../../../../build/image/run.ts";
 import { workFolder } from "../../../../build/image/work.ts";
 
@@ -30,9 +31,10 @@ const MODULES = [
   "usbhid",
   "hid_generic",
   "tpm_tis",
+  "i6300esb",
 ];
-/** USB as on a gateway: nothing is let in. */
-const COMMAND_LINE = "console=ttyS0 quiet panic=5 usbcore.authorized_default=0";
+/** USB as on a gateway: nothing is let in. A watchdog that need not be waited for; nothing of `sysrq`, which Debian's kernel heeds. */
+const COMMAND_LINE = "console=ttyS0 quiet panic=5 usbcore.authorized_default=0 i6300esb.heartbeat=5";
 const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"];
 
 /** Made once for each state of what goes into it; gateways only read it. @returns the disk. @throws Fault `process.failed`. */
@@ -49,7 +51,9 @@ export async function probeImage(): Promise<string> {
 async function keyOf({ tools }: Base, programs: readonly OutputFile[]): Promise<string> {
   const { ino, mtimeMs } = await stat(process.execPath);
   const hash = createHash("sha256").update(`${tools} ${process.execPath} ${ino} ${mtimeMs}`);
-  for (const name of ["image.ts", "init.sh"]) hash.update(await readFile(join(HERE, name)));
+  const recipe = ["image.ts", "init.sh"].map((name) => join(HERE, name));
+  const initrd = ["cpio.ts", "initrd.ts", "kernel.ts"].map((name) => join(IMAGE_FOLDER, name));
+  for (const path of [...recipe, ...initrd]) hash.update(await readFile(path));
   for (const { contents } of programs) hash.update(contents);
   return hash.digest("hex").slice(0, 16);
 }
