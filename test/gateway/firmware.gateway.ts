@@ -1,9 +1,11 @@
 // The virtual gateway's own verbs, on nothing but firmware: an empty disk ends in the UEFI shell, which can type back.
-import { truncate, writeFile } from "node:fs/promises";
+import { readdir, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
 import { needs } from "../lab/needs.ts";
+import { eventually } from "../lab/process.ts";
 import { temporaryDirectory } from "../lab/temporary.ts";
 
 const SHELL_MS_MAX = 120_000;
@@ -26,6 +28,10 @@ test(
     await gateway.waitFor(/Shell> /u, SHELL_MS_MAX);
     gateway.type("echo it-%lasterror%-types\r");
     await gateway.waitFor(/it-0x0-types/u, 20_000);
+    gateway.type("echo once-%lasterror%\r");
+    let said = "";
+    await eventually("it is read", async () => (said += gateway.read()).includes("once-0x0") || undefined);
+    t.notMatch(said, "types", "what was waited for is not read again");
 
     const stick: UsbDevice = { id: "stick", kind: "stick" };
     await gateway.plug(stick);
@@ -45,3 +51,42 @@ test(
     await gateway.waitForPowerOff(20_000);
   },
 );
+
+test(
+  "a disk that breaks is told at once by whatever waits, and by the end",
+  { skip: needs("qemu"), timeout: 300_000 },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const image = join(directory, "empty.img");
+    await writeFile(image, "");
+    await truncate(image, 64 * 1024 * 1024);
+    const gateway = await makeGateway({ image, tpm: false, processors: 1 });
+    t.teardown(() => gateway.stop());
+    const why = { code: "assert.broken", message: /an image is as long as it was when opened/u };
+    await gateway.powerOn();
+    await truncate(image, 0); // what the firmware reads next is not there
+    const waits: readonly Promise<unknown>[] = [
+      gateway.waitFor(/never said/u, SHELL_MS_MAX),
+      gateway.log.waitFor(/never said/u, SHELL_MS_MAX),
+      gateway.waitForPowerOff(SHELL_MS_MAX),
+      gateway.waitForEvent("SHUTDOWN", SHELL_MS_MAX),
+    ];
+    await Promise.all(waits.map((wait) => t.rejects(async () => void (await wait), why)));
+    t.match(await gateway.broken, why);
+    t.match(gateway.transcript(), /-- the disk is broken: /u);
+    await t.rejects(gateway.cut(), why);
+    await t.rejects(gateway.powerOn(), why);
+    await t.rejects(gateway.stop(), why);
+  },
+);
+
+test("a gateway whose image is missing or no disk is not made, and leaves nothing", { skip: needs("qemu") }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const image = join(directory, "image");
+  const left = async (): Promise<readonly string[]> =>
+    (await readdir(tmpdir())).filter((name) => name.startsWith(`gateway-${process.pid}-`));
+  await t.rejects(makeGateway({ image }), { code: "file.read-failed" }, "missing");
+  await writeFile(image, "half a sector");
+  await t.rejects(makeGateway({ image }), { code: "file.read-failed" }, "no disk");
+  t.same(await left(), []);
+});

@@ -1,13 +1,14 @@
 // A whole gateway to test on: switch it on, cut its power, plug things in, type on its serial line and read what it says.
-import { copyFile, mkdtemp, rm } from "node:fs/promises";
+import { copyFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { workFolder } from "../../../build/image/work.ts";
 import { assert, Fault } from "../../../hal/fault.ts";
 import type { RunningProgram } from "../process.ts";
 import { type Hardware, qemuArguments } from "./command.ts";
 import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.ts";
 import { keepTranscript } from "./keep.ts";
-import { awaitConnection } from "./line.ts";
+import { type Awaited, awaitConnection } from "./line.ts";
 import { serveNbd } from "./nbd.ts";
 import { FIRMWARE_VARIABLES } from "./parts.ts";
 import { openQmp, type Qmp, type QmpEvent } from "./qmp.ts";
@@ -25,6 +26,7 @@ export interface GatewayOptions extends Partial<Hardware> {
   readonly heard?: (line: "serial" | "log", bytes: Buffer) => void;
 }
 
+/** Where a disk that fails us is named, the first thing that went wrong in its server: it throws from every verb that waits, from `powerOn`, `cut` and `stop`. */
 export interface Gateway {
   /** Resolves when the machine begins to run. @param plugged what is in its USB ports at that moment. */
   powerOn(plugged?: readonly UsbDevice[]): Promise<void>;
@@ -48,9 +50,11 @@ export interface Gateway {
   /** All that the serial line said, over all power cycles; the newest million characters. */
   transcript(): string;
   /** The second serial line (ttyS1), where an image for tests lets its kernel write: not a part of a gateway, only for us to see by. */
-  readonly log: Pick<Transcript, "read" | "waitFor" | "all">;
-  /** Calls `listener` at each write and flush of the disk, before it is durable, until the returned function is called. It may cut. */
+  readonly log: Pick<Transcript, "waitFor" | "all">;
+  /** Calls `listener` at each write and flush of the disk, before it is durable, until the returned function is called. It may cut. When it throws the disk is broken. */
   watchDisk(listener: (event: DiskEvent) => void): () => void;
+  /** Resolves with why, once the disk is broken: for who waits for what a listener is to be told. */
+  readonly broken: Promise<Fault>;
   /** What is durable of the disk. */
   readDisk(offset: number, bytes: number): Buffer;
   /** Writes what is durable on the disk as an image of its own. */
@@ -61,8 +65,10 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
+/** What a gateway has as its id, unless its board is given another serial number. */
+export const ID = "GW-LAB-0001";
 const DEFAULTS: Hardware = {
-  serialNumber: "GW-LAB-0001",
+  serialNumber: ID,
   mac: "52:54:00:5a:11:01",
   memoryMib: 512,
   processors: 2,
@@ -81,14 +87,30 @@ interface Running {
 /** @throws Fault `file.read-failed` when the image is no disk. */
 export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
   const hardware: Hardware = { ...DEFAULTS, ...options };
-  const directory = await mkdtemp(join(tmpdir(), "gateway-"));
+  await using undo = new AsyncDisposableStack();
+  const { path: directory } = undo.use(await workFolder(tmpdir(), "gateway-"));
   const at = (name: string): string => join(directory, name);
   const disk = powerCutDisk(options.image, directory);
+  undo.defer(() => disk.close());
   const nbd = await serveNbd(disk, at("disk"));
+  undo.defer(() => nbd.stop());
   await copyFile(FIRMWARE_VARIABLES, at("variables.fd"));
   const [line, log] = [transcript(), transcript()];
+  let broken: Fault | undefined;
+  const whole = (): void => {
+    if (broken !== undefined) throw broken;
+  };
+  const neverWhole = nbd.broken.then((fault) => {
+    broken = fault;
+    for (const each of [line, log]) {
+      each.mark(`the disk is broken: ${fault.message}`);
+      each.end(fault);
+    }
+    throw fault;
+  });
+  neverWhole.catch(() => {}); // whoever waits gets it
   const ended = (why: string): void => {
-    for (const each of [line, log]) each.end(new Fault("process.failed", why));
+    for (const each of [line, log]) each.end(broken ?? new Fault("process.failed", why));
   };
   let running: Running | undefined;
   let cycles = 0;
@@ -107,62 +129,74 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
   const off = async ({ qemu, chip }: Running, loss: Loss): Promise<CutReport> => {
     running = undefined;
     const dead = qemu.stop("SIGKILL");
-    const report = nbd.cut(loss); // nothing between the two: what QEMU still had to send is never carried out
-    ended("the gateway's power was cut");
-    await dead;
-    await chip?.stop();
-    return report;
+    try {
+      return nbd.cut(loss); // nothing between the two: what QEMU still had to send is never carried out
+    } finally {
+      ended("the gateway's power was cut");
+      await dead;
+      await chip?.stop();
+    }
   };
+  undo.defer(async () => {
+    await keepTranscript("serial", line.all());
+    await keepTranscript("log", log.all());
+  });
+  undo.defer(async () => {
+    if (running !== undefined) await off(running, { kind: "drop" });
+  });
+  const made = undo.move();
 
   return {
     tpmDirectory: at("chip"),
     async powerOn(plugged = []) {
       assert(running === undefined, "the gateway is off");
+      whole();
       cycles += 1;
       const sockets = { serial: at(`serial-${cycles}`), log: at(`log-${cycles}`), monitor: at(`monitor-${cycles}`) };
-      const awaited = [sockets.serial, sockets.log, sockets.monitor].map((path) => awaitConnection(path));
-      const [serial, logged, monitor] = await Promise.all(awaited);
-      assert(serial !== undefined && logged !== undefined && monitor !== undefined, "three sockets were asked for");
       const tpm = options.tpm === false ? undefined : at("tpm");
+      using doors = new DisposableStack();
+      await using started = new AsyncDisposableStack();
+      const door = async (path: string): Promise<Awaited> => doors.adopt(await awaitConnection(path), (opened) => opened.close());
+      const [serial, logged, monitor] = [await door(sockets.serial), await door(sockets.log), await door(sockets.monitor)];
       const chip = tpm === undefined ? undefined : await powerTpm(at("chip"), tpm);
+      started.defer(async () => void (await chip?.stop()));
       const qemu = startWithUs(
         "qemu-system-x86_64",
         qemuArguments(hardware, { ...sockets, disk: nbd.socketPath, variables: at("variables.fd"), tpm, plugged }),
       );
-      try {
-        const connected = Promise.all([serial.socket, logged.socket, monitor.socket]);
-        const [console, kernel, control] = await withinStart(qemu, connected);
-        console.on("data", (bytes: Buffer) => {
-          line.add(bytes);
-          options.heard?.("serial", bytes);
-        });
-        kernel.on("data", (bytes: Buffer) => {
-          log.add(bytes);
-          options.heard?.("log", bytes);
-        });
-        const qmp = await withinStart(qemu, openQmp(control));
-        running = { qemu, qmp, chip, type: (text, line) => void (line === "serial" ? console : kernel).write(text) };
-        qemu.ended.then(
-          () => wentOff(qemu),
-          () => wentOff(qemu),
-        );
-        for (const each of [line, log]) each.mark(`power on ${cycles}`);
-        await qmp.execute("cont");
-      } catch (error) {
-        await qemu.stop("SIGKILL");
-        await chip?.stop();
-        throw error;
-      } finally {
-        for (const each of [serial, logged, monitor]) each.close();
-      }
+      started.defer(async () => void (await qemu.stop("SIGKILL")));
+      const connected = Promise.all([serial.socket, logged.socket, monitor.socket]);
+      const [console, kernel, control] = await withinStart(qemu, connected);
+      console.on("data", (bytes: Buffer) => {
+        line.add(bytes);
+        options.heard?.("serial", bytes);
+      });
+      kernel.on("data", (bytes: Buffer) => {
+        log.add(bytes);
+        options.heard?.("log", bytes);
+      });
+      const qmp = await withinStart(qemu, openQmp(control));
+      running = { qemu, qmp, chip, type: (text, line) => void (line === "serial" ? console : kernel).write(text) };
+      qemu.ended.then(
+        () => wentOff(qemu),
+        () => wentOff(qemu),
+      );
+      whole(); // QEMU reads of the disk before the machine does
+      for (const each of [line, log]) each.mark(`power on ${cycles}`);
+      await qmp.execute("cont");
+      started.move(); // it runs: no failure of ours ends it any more
     },
-    cut: (loss = { kind: "drop" }) => off(needed(), loss),
+    async cut(loss = { kind: "drop" }) {
+      const report = await off(needed(), loss);
+      whole();
+      return report;
+    },
     async waitForPowerOff(timeoutMs) {
       const { qemu, chip } = needed();
-      await within(timeoutMs, "the gateway switched itself off", qemu.ended);
+      await within(timeoutMs, "the gateway switched itself off", Promise.race([qemu.ended, neverWhole]));
       await chip?.stop();
     },
-    waitForEvent: (name, timeoutMs) => needed().qmp.event(name, timeoutMs),
+    waitForEvent: (name, timeoutMs) => Promise.race([needed().qmp.event(name, timeoutMs), neverWhole]),
     async plug(device) {
       const { qmp } = needed();
       const { device: words, drive } = usbWords(device);
@@ -185,16 +219,10 @@ export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
     transcript: () => line.all(),
     log,
     watchDisk: (listener) => disk.watch(listener),
+    broken: nbd.broken,
     readDisk: (offset, bytes) => disk.durable(offset, bytes),
     saveDisk: (path) => disk.saveTo(path),
-    async stop() {
-      if (running !== undefined) await off(running, { kind: "drop" });
-      await keepTranscript("serial", line.all());
-      await keepTranscript("log", log.all());
-      await nbd.stop();
-      disk.close();
-      await rm(directory, { recursive: true, force: true });
-    },
+    stop: () => made.disposeAsync(),
   };
 }
 

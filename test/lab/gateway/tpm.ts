@@ -16,6 +16,11 @@ export async function powerTpm(directory: string, socketPath: string): Promise<R
     `type=unixio,path=${socketPath}`,
     "--terminate",
   ]);
-  await eventually("a TPM at its socket", () => access(socketPath).then(() => true));
+  try {
+    await eventually("a TPM at its socket", () => access(socketPath).then(() => true));
+  } catch (error) {
+    await chip.stop();
+    throw error;
+  }
   return chip;
 }
