@@ -131,6 +131,7 @@ export const FAULT_CODES = [
   "lockdown.not-pending",
   "lockdown.unchanged",
   "lockdown.unsafe",
+  "usb.busy",
   "usb.changed",
   "usb.gone",
   "usb.invalid",

@@ -129,17 +129,23 @@ export interface Firewall {
   read(): Promise<string | undefined>;
 }
 
-/** The USB tree as the kernel shows it, and the three things that can be shut in it. Every change is read back. */
+/**
+ * The USB tree as the kernel shows it, and the three things that can be shut in it. Every change is read back. A change that is refused with `usb.not-in-force` may
+ * still happen: where the kernel is busy it does what was written once it can.
+ */
 export interface UsbTree {
-  /** @throws Fault `usb.unreadable`. A device that can't be understood is in it, without claims. */
+  /**
+   * What the kernel is too busy to say is in it as it said the last time. A device that can't be understood is in it, without claims, as one that was never read.
+   * @throws Fault `usb.unreadable`.
+   */
   read(): Promise<UsbState>;
   /** Cheap, for looking often: a text that is another one once a controller or a device came, went, or was enumerated anew. @throws Fault `usb.unreadable`. */
   plugged(): Promise<string>;
   /** What becomes of devices that are plugged in later. Nothing here lets all of them in. @throws Fault `usb.not-in-force`, `usb.gone`. */
   setDefault(controller: string, authorized: "none" | "hardwired"): Promise<void>;
   /**
-   * @param device as {@link read} gave it. Authorized, it is looked at again, and shut out when it is not the same any more.
-   * @throws Fault `usb.changed`, `usb.not-in-force`, `usb.gone`.
+   * @param device as {@link read} gave it. Authorized, be it late, it is looked at again, and shut out when it is not the same any more or does not answer.
+   * @throws Fault `usb.changed`, `usb.not-in-force`, `usb.gone`; `usb.busy`, `usb.unreadable` when it can't be looked at.
    */
   setDevice(device: UsbDevice, authorized: boolean): Promise<void>;
   /** A disabled port detects nothing. @throws Fault `usb.not-in-force` also where the kernel or the hub can't do it; `usb.gone`. */
@@ -162,7 +168,7 @@ export interface UsbController {
 export interface UsbPort {
   /** The name that a device plugged in here gets: `1-1.2` is port 2 of the hub at port 1 of bus 1. */
   readonly name: string;
-  /** Undefined where the kernel (before 6.0) has no such switch, or never said how it is: it may be busy with the port's hub. */
+  /** Undefined where the kernel (before 6.0) has no such switch, does not say how it is, or never did: it may be busy with the port's hub. */
   readonly disabled: boolean | undefined;
   /** The other half of a USB 3 socket. */
   readonly peer: string | undefined;
@@ -176,7 +182,7 @@ export interface UsbDevice {
   readonly authorized: boolean;
   /** SHA-256 of its descriptors, hex. */
   readonly descriptors: string;
-  /** What it says of itself, which anyone can fake; undefined when its descriptors make no sense. */
+  /** What it says of itself, which anyone can fake; undefined when its descriptors make no sense or can't be read. */
   readonly claims: UsbClaims | undefined;
 }
 

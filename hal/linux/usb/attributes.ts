@@ -19,9 +19,12 @@ export async function readAttribute(path: string): Promise<string | undefined> {
   }
 }
 
+/** Reads one attribute, as {@link readAttribute} does. */
+export type ReadAttribute = (path: string) => Promise<string | undefined>;
+
 /** @returns a decimal number; undefined when there is none. */
-export async function readNumber(path: string): Promise<number | undefined> {
-  const text = await readAttribute(path);
+export async function readNumber(read: ReadAttribute, path: string): Promise<number | undefined> {
+  const text = await read(path);
   return text !== undefined && /^\d{1,9}$/u.test(text) ? Number(text) : undefined;
 }
 

@@ -10,7 +10,13 @@ export const HUB_ENTRIES_MAX = 1024;
 export const SERIAL_CHARACTERS_MAX = 126;
 /** Per device; more are no device that anyone lists in a policy. */
 export const INTERFACES_MAX = 64;
-/** How long the kernel may be busy with a hub. What is plugged in is set up in less than a second; a device that does not answer holds it for minutes. */
-export const KERNEL_MS_MAX = 5000;
-/** Calls that may wait for the kernel at a time, beyond that; Node has four threads for files. */
+/**
+ * How long a call may wait for the kernel. What is plugged in is set up in less than a second; a device that does not answer holds the lock for minutes. Letting a
+ * device in configures it and waits for its drivers: a transfer has 5 s (USB_CTRL_SET_TIMEOUT of include/linux/usb.h), so one that is lost and done again is
+ * within this, and a slow but honest device is let in.
+ */
+export const KERNEL_MS_MAX = 12_000;
+/** Calls that may go on after that; with so many no other is made. Node has four threads for files. */
 export const STUCK_CALLS_MAX = 2;
+/** And that shut a device out where one of those hangs, or in spite of them. */
+export const STUCK_SHUTS_MAX = 1;
