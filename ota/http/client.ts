@@ -1,8 +1,8 @@
 // Static files over HTTPS: what a repository is. Bounded in bytes and time; redirects are not followed, nothing is decoded. [OTA-37]
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
-import { isIP } from "node:net";
-import { checkServerIdentity, type SecureContext } from "node:tls";
+import { isIP, type Socket } from "node:net";
+import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
 import type { Repository } from "../fetch/index.ts";
 import { httpFault } from "./faults.ts";
@@ -30,17 +30,19 @@ export interface HttpRepository extends Repository {
 
 export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
   const { host, port, connectTo = { host, port }, context, prefix, timeoutMs = REQUEST_MS_MAX } = options;
-  const agent = new Agent({
-    keepAlive: true,
+  const connecting = {
     maxSockets: SOCKETS_MAX,
     timeout: IDLE_MS_MAX,
     secureContext: context,
     rejectUnauthorized: true,
     // here and not with each request: Node keeps no connection that was checked by a function of its request's own
-    checkServerIdentity: (_connected, certificate) => checkServerIdentity(host, certificate),
+    checkServerIdentity: (_connected: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate),
     ALPNProtocols: ["http/1.1"],
     ...(options.proxy !== undefined && { proxyEnv: { HTTPS_PROXY: urlOf(options.proxy) } }),
-  });
+  };
+  const keeping = new Agent({ ...connecting, keepAlive: true });
+  const unkept = new Agent({ ...connecting, keepAlive: false });
+  const used = new WeakSet<Socket>();
   const get = async (path: string, bytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> => {
     const response = await ask(path, signal);
     const status = response.statusCode ?? 0;
@@ -49,7 +51,20 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
     if (status !== 200) throw new Fault("fetch.refused", `fetch "${path}" from ${host}:${port}: it answered ${status}`);
     return await collect(response, path, bytesMax);
   };
-  const ask = (path: string, signal: AbortSignal): Promise<IncomingMessage> => {
+  /**
+   * A server, or a NAT on the way, may drop a kept connection just when it is used again; Node leaves it to the caller to ask once more (http.ClientRequest, under
+   * `reusedSocket`; which is not set for a request that had to wait for its connection). That one gets a connection of its own: another kept one may be as dead.
+   */
+  const ask = async (path: string, signal: AbortSignal): Promise<IncomingMessage> => {
+    const { answered, isReused } = send(keeping, path, signal);
+    try {
+      return await answered;
+    } catch (error) {
+      if (!isReused() || !isConnectionLost(error)) throw error;
+      return await send(unkept, path, signal).answered;
+    }
+  };
+  const send = (agent: Agent, path: string, signal: AbortSignal): Sent => {
     const answered = Promise.withResolvers<IncomingMessage>();
     const sent = request({
       agent,
@@ -66,8 +81,13 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
       sent.destroy(new Fault("fetch.timeout", `fetch "${path}": nothing came for ${IDLE_MS_MAX / 1000} s`)),
     );
     sent.on("error", answered.reject);
+    let isReused = false;
+    sent.on("socket", (socket) => {
+      isReused = used.has(socket);
+      used.add(socket);
+    });
     sent.end();
-    return answered.promise;
+    return { answered: answered.promise, isReused: () => isReused };
   };
   return {
     get: async (path, bytesMax, signal) => {
@@ -81,8 +101,22 @@ export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
         throw httpFault(error, `fetch "${path}" from ${host}:${port}`);
       }
     },
-    close: () => agent.destroy(),
+    close: () => {
+      keeping.destroy();
+      unkept.destroy();
+    },
   };
+}
+
+interface Sent {
+  readonly answered: Promise<IncomingMessage>;
+  /** It went out on a connection that had carried another before. */
+  readonly isReused: () => boolean;
+}
+
+/** ECONNRESET is "socket hang up" too; EPIPE is a reset that came before the request was written. */
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
 function urlOf({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -4,7 +4,9 @@ import { createServer, type ServerOptions } from "node:https";
 import type { RequestListener } from "node:http";
 import { once } from "node:events";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { test } from "tap";
+import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
 import { SOCKETS_MAX } from "../../../ota/http/limits.ts";
 import { makePki, type Credential } from "../../lab/pki.ts";
 import { startProxy } from "../../lab/proxy.ts";
@@ -55,6 +57,35 @@ test(
 );
 
 test(
+  "a kept connection that is dropped when it is used again: the file is asked for once more, on another one",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(await temporaryDirectory(t));
+    const used = new Map<unknown, number>();
+    let dropped = 0;
+    const port = await listen(t, pki.server, ({ socket, url }, response) => {
+      const requests = (used.get(socket) ?? 0) + 1;
+      used.set(socket, requests);
+      if (requests === 1 && url !== "/repository/never") return void response.end("aaa");
+      dropped += 1;
+      socket.destroy(); // without a word, as a server whose patience ended, or a NAT that forgot
+    });
+    const client = clientOf(t, pki, port);
+    for (let round = 0; round < 6; round += 1) t.same(await client.get("a", 10), Buffer.from("aaa"));
+    t.equal(dropped, 3, "each second one");
+    const all = await Promise.all(Array.from({ length: 4 * SOCKETS_MAX }, () => client.get("a", 10)));
+    t.ok(all.every((bytes) => bytes?.byteLength === 3));
+    const before = dropped;
+    await t.rejects(clientOf(t, pki, port).get("never", 10), { code: "fetch.unreachable" });
+    t.equal(dropped, before + 1, "on a new one it is not asked for again");
+    const kept = clientOf(t, pki, port);
+    await kept.get("a", 10);
+    await t.rejects(kept.get("never", 10), { code: "fetch.unreachable" });
+    t.equal(dropped, before + 3, "and on a kept one once");
+  },
+);
+
+test(
   "[TUN-12] [OTA-37] through an HTTP CONNECT proxy files come over TLS that ends at the server, whose name is checked all the same",
   { skip: needs("openssl") },
   async (t) => {
@@ -97,6 +128,33 @@ test(
       await t.rejects(clientOf(t, pki, port).get("a", 10), { code }, credential.certFile);
     }
     t.equal(asked, 0);
+  },
+);
+
+test(
+  "[OTA-37] a host known by its address only is held to that address, wherever the connection goes",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(await temporaryDirectory(t));
+    let asked = 0;
+    const port = await listen(t, pki.server, (_request, response) => {
+      asked += 1;
+      response.end("x");
+    });
+    const at = (host: string): HttpRepository => {
+      const client = httpRepository({
+        host,
+        port,
+        connectTo: { host: "127.0.0.1", port }, // an address that the certificate has
+        context: createSecureContext({ ca: pki.authority.cert }),
+        prefix: "/repository",
+      });
+      t.teardown(() => client.close());
+      return client;
+    };
+    await t.rejects(at("192.0.2.1").get("a", 10), { code: "tls.hub-name" });
+    t.equal(asked, 0);
+    t.same(await at("127.0.0.1").get("a", 10), Buffer.from("x"));
   },
 );
 
