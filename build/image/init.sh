@@ -11,14 +11,7 @@ mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o mode=0755,nosuid dev /dev
 
 # in the order in which they need each other; drivers of hardware that is not there just stay unused
-# insmod, unlike modprobe, takes no option from the kernel's command line: what is said there of a module loaded here would be lost without a word
-for module in $(cat /modules/order); do
-  name=${module%.ko} options=""
-  for word in $(cat /proc/cmdline); do
-    case $word in "$name".*) options="$options ${word#*.}" ;; esac
-  done
-  insmod "/modules/$module" $options 2> /dev/null
-done
+for module in $(cat /modules/order); do insmod "/modules/$module" 2> /dev/null; done
 # opened and left without a word the watchdog runs on: a system that does not take it over in time is restarted
 [ -c /dev/watchdog0 ] && : > /dev/watchdog0
 
@@ -35,16 +28,29 @@ $verity
 END
 [ -n "$salt" ] || fail "the command line does not say what the root is"
 
+# Whether a partition is on a disk that stays in. Releases are no secret: anybody can put this root onto a card, beside a data partition of their own.
+# .. of a link is that of where it points: the disk. Documentation/driver-api/mmc/mmc-dev-attrs.rst: eMMC's type is MMC
+stays_in() {
+  type="" removable=""
+  read -r type 2> /dev/null < "$1/../device/type"
+  read -r removable 2> /dev/null < "$1/../removable"
+  case $type in SD*) return 1 ;; esac
+  case $(cd -P "$1/.." && pwd) in */usb[0-9]*) return 1 ;; esac
+  [ "$removable" != 1 ]
+}
+
 device="" tries=0
 while [ -z "$device" ]; do
   for event in /sys/class/block/*/uevent; do
     grep -qx "PARTNAME=root-$slot" "$event" 2> /dev/null || continue
+    partition=$(dirname "$event")
+    stays_in "$partition" || continue
     [ -z "$device" ] || fail "two disks have a partition root-$slot: take out the one that was put in"
-    device=/dev/$(basename "$(dirname "$event")")
+    device=/dev/$(basename "$partition")
   done
   [ -n "$device" ] && break
   tries=$((tries + 1))
-  [ "$tries" -lt 300 ] || fail "no disk has a partition root-$slot"
+  [ "$tries" -lt 300 ] || fail "no disk that stays in has a partition root-$slot: cards and USB sticks do not count"
   sleep 0.1
 done
 
