@@ -1,0 +1,33 @@
+// How a gateway asks the network for an address.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { debianBase } from "../../../build/image/base.ts";
+import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
+import { needs } from "../../lab/needs.ts";
+
+/** `Section.Setting` and its value, systemd.syntax(7). */
+async function settings(): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  let section = "";
+  for (const line of (await readFile(join(IMAGE_FOLDER, "root/usr/lib/systemd/network/20-wired.network"), "utf8")).split("\n")) {
+    section = /^\[(\w+)\]$/u.exec(line)?.[1] ?? section;
+    const [, name, value] = /^(\w+)=(.*)$/u.exec(line) ?? [];
+    if (name !== undefined && value !== undefined) found.set(`${section}.${name}`, value);
+  }
+  return found;
+}
+
+test("it is known by its MAC at each boot, since its machine id is another one then", async (t) => {
+  const wired = await settings();
+  t.equal(wired.get("DHCPv4.ClientIdentifier"), "mac");
+  t.equal(wired.get("DHCPv6.DUIDType"), "link-layer");
+});
+
+test("systemd-networkd on the device knows each setting", { skip: needs("image") }, async (t) => {
+  const { device } = await debianBase((line) => t.comment(line));
+  // its table of settings has them in this form; what is not in it is told in its log, and nowhere else
+  const program = await readFile(join(device, "usr/lib/systemd/systemd-networkd"), "latin1");
+  t.notOk(program.includes("\0DHCPv4.ClientIdentity\0"), "control");
+  for (const name of (await settings()).keys()) t.ok(program.includes(`\0${name}\0`), name);
+});
