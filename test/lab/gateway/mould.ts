@@ -1,7 +1,6 @@
 // What every gateway of a test run is cast from: a hub with its keys, a signing desk, five releases of a whole system, and the disk that the factory would write.
 // Made once for each state of the sources (half a minute), then copied: each test has a hub and a disk of its own.
-import { createHash } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildAll } from "../../../build/bundle.ts";
 import { addImage } from "../../../build/release/image.ts";
@@ -10,9 +9,10 @@ import { boardPolicy, makePerson, type Person, readPerson, rosterOf } from "../p
 import { type HubDesk, openHubDesk } from "../hub-desk.ts";
 import { bundlesAreFresh } from "../programs.ts";
 import { FOR_ALL, openReleaseDesk } from "../release.ts";
-import { projectFiles, PROJECT } from "../sources.ts";
+import { PROJECT } from "../sources.ts";
 import { HUB_ADDRESS, UPLINK } from "./address.ts";
 import { type Facts, makeImages } from "./images.ts";
+import { mouldKey } from "./mould-key.ts";
 
 export interface Mould {
   readonly directory: string;
@@ -20,10 +20,6 @@ export interface Mould {
   readonly disk: string;
   /** A hub's state, to be copied. Everything of {@link RELEASES} is published in it. */
   readonly hub: string;
-  /** The signing desk. */
-  readonly release: string;
-  /** Whose key confirms the image's lockdown policy. */
-  readonly confirmer: Person;
   /** Named by the roster: an owner, and a technician. */
   readonly owner: Person;
   readonly technician: Person;
@@ -50,21 +46,20 @@ const LATER: readonly Facts[] = [
 ];
 /** Nothing of ours starts in it. Published nowhere: a test puts it on a disk itself. */
 export const STUCK: Facts = { version: "5.0.0", counter: 5, node: "broken", trialS: 3 };
-/** As long as what is signed in it is good for, and then some: what is made today is not what a test of next month wants. */
-const AGE_MS_MAX = 12 * 3_600_000;
-const OWN = /^(?:build\/(?:image|release|units)|test\/lab\/(?:gateway\/(?:address|images|mould)|hub-desk|people|release))\b/u;
-
-/** @throws Fault `process.failed`, `usage.invalid` and what the parts throw. */
-export async function castingMould(say: (line: string) => void = () => undefined): Promise<Mould> {
+/**
+ * @param spareMs for how long after now it must still do, where it is not made anew: for who makes it for others.
+ * @throws Fault `process.failed`, `usage.invalid` and what the parts throw.
+ */
+export async function castingMould(say: (line: string) => void = () => undefined, spareMs = 0): Promise<Mould> {
   if (!bundlesAreFresh()) await buildAll();
-  const directory = await keptFolder("mould", await stateOfSources(), async (made) => {
+  const directory = await keptFolder("mould", await mouldKey(spareMs), async (made) => {
     say("building a gateway's system in five releases, its disk, and a hub that has them (about a minute)");
     await make(made, say);
   });
   const person = (id: string): Promise<Person> => readPerson(directory, id);
-  const [confirmer, owner, technician] = await Promise.all([person("confirmer"), person("owner"), person("technician")]);
+  const [owner, technician] = await Promise.all([person("owner"), person("technician")]);
   const at = (name: string): string => join(directory, name);
-  return { directory, disk: at("disk.img"), hub: at("hub"), release: at("release"), confirmer, owner, technician };
+  return { directory, disk: at("disk.img"), hub: at("hub"), owner, technician };
 }
 
 /** The desk of a hub whose state is in `state`, before it is started. */
@@ -118,13 +113,4 @@ function wardenConfig({ trialS }: Facts): object {
     lockdown: { console: "ttyS0", hubDoors: [EST_PORT, MQTT_PORT].map((port) => ({ address: HUB_ADDRESS, port })) },
     update: { installerSocket: "/run/sallyport-install.sock", ...(trialS !== undefined && { trialS }) },
   };
-}
-
-/** Of all that goes into it. */
-async function stateOfSources(): Promise<string> {
-  const hash = createHash("sha256").update(String(Math.floor(Date.now() / AGE_MS_MAX)));
-  const bundles = (await readdir(join(PROJECT, "dist"), { recursive: true })).map((name) => `dist/${name}`);
-  for (const path of [...projectFiles().filter((name) => OWN.test(name)), ...bundles].toSorted())
-    if (/\.\w+$|build\/units/u.test(path)) hash.update(path).update(await readFile(join(PROJECT, path)).catch(() => ""));
-  return hash.digest("hex").slice(0, 16);
 }
