@@ -1,12 +1,11 @@
 // `npm run test:gateway`: whole gateways in an emulator, two test files at a time, and what each is doing. Builds the bundles and the gateways' disk first.
 // `npm run test:gateway -- path/to/file.gateway.ts ...` runs only those.
 import { globSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { buildAll } from "../../build/bundle.ts";
+import { workFolder } from "../../build/image/work.ts";
 import { castingMould } from "../lab/gateway/index.ts";
 import { keptTranscripts } from "../lab/gateway/keep.ts";
 import { lacking } from "../lab/needs.ts";
@@ -22,6 +21,9 @@ skipped, with the reason. Exit code 0 when nothing failed.`;
 
 /** Of one file, on a slow machine. */
 const FILE_S_MAX = 1800;
+/** Of what gateways are made of, once it is prepared: no test file shall have to make it anew, beside two emulators; nor the run that comes after `--prepare`. */
+const RUN_MS_MAX = 3_600_000;
+
 interface Wanted {
   readonly paths: readonly string[];
   readonly jobs: number;
@@ -51,10 +53,11 @@ function read(argv: readonly string[]): Wanted {
 }
 
 async function run({ paths, jobs }: Wanted): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), "sallyport-transcripts-"));
+  await using undo = new AsyncDisposableStack();
+  const { path: folder } = undo.use(await workFolder(tmpdir(), "sallyport-transcripts-"));
   const failed = await runFiles({
     paths,
-    prepare,
+    prepare: () => prepare(RUN_MS_MAX),
     jobs,
     fileTimeoutS: FILE_S_MAX,
     inSteps: true,
@@ -62,21 +65,22 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
     env: { SALLYPORT_TRANSCRIPTS: folder },
     explain: (path) => keptTranscripts(folder, path),
   });
-  if (failed === 0) await rm(folder, { recursive: true });
-  return failed === 0 ? 0 : 1;
+  if (failed === 0) return 0;
+  undo.move(); // for who looks into it; the next run takes it away
+  return 1;
 }
 
-async function prepare(): Promise<void> {
+async function prepare(spareMs: number): Promise<void> {
   const missing = lacking("image");
   console.log("building the bundles");
-  if (missing === undefined) await castingMould(console.log);
+  if (missing === undefined) await castingMould(console.log, spareMs);
   else await buildAll();
 }
 
 try {
   const wanted = read(process.argv.slice(2));
   if (wanted.help) console.log(USAGE);
-  else if (wanted.prepareOnly) await prepare();
+  else if (wanted.prepareOnly) await prepare(2 * RUN_MS_MAX);
   else process.exitCode = await run(wanted);
 } catch (error) {
   const fault = asFault(error, "assert.broken", "run the tests of whole gateways");
