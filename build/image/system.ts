@@ -96,7 +96,6 @@ export async function makeSystem({
   logTo,
 }: SystemOptions): Promise<void> {
   await run("cp", ["-a", "--reflink=auto", base.device, root]);
-  await run("cp", ["-rT", "--preserve=mode", join(IMAGE_FOLDER, "root"), root]);
   await installPrograms(base, root, programs);
   for (const [name, folder] of Object.entries(GIVEN)) {
     await mkdir(join(root, folder), { recursive: true });
@@ -139,17 +138,20 @@ function osRelease(version: string): string {
   return `NAME="Sallyport gateway"\nID=sallyport\nID_LIKE=debian\nPRETTY_NAME="Sallyport gateway ${version}"\nIMAGE_ID=gw\nIMAGE_VERSION=${version}\nVERSION_ID=${version}\n`;
 }
 
-const UNIT = /\.(?:service|socket|timer|target|path|mount)$/u;
+/** Both laid out as the root is: what any gateway has, and what is the image's alone. */
+const LAID_OVER: readonly string[] = [UNITS, join(IMAGE_FOLDER, "root")];
+const UNIT = /\.(?:service|socket|timer|path)$/u;
 
-/** The folder of units is laid out as the root is. */
+/** A unit of ours that says by whom it is wanted is enabled, systemd.unit(5). */
 async function installUnits(root: string): Promise<void> {
-  await run("cp", ["-rT", "--preserve=mode", UNITS, root]);
-  const enable: string[] = [];
-  for (const path of await readdir(UNITS, { recursive: true }))
-    if (UNIT.test(path) && /^\[Install\]$/mu.test(await readFile(join(UNITS, path), "utf8")) && !path.includes("@."))
-      enable.push(basename(path));
+  const enable = ["systemd-networkd.service"];
+  for (const folder of LAID_OVER) {
+    await run("cp", ["-rT", "--preserve=mode", folder, root]);
+    for (const path of await readdir(folder, { recursive: true }))
+      if (UNIT.test(path) && /^\[Install\]$/mu.test(await readFile(join(folder, path), "utf8"))) enable.push(basename(path));
+  }
   await run("chroot", [root, "systemd-sysusers"]);
-  await run("chroot", [root, "systemctl", "enable", ...enable, "systemd-networkd.service", "sallyport-names.path"]);
+  await run("chroot", [root, "systemctl", "enable", ...enable]);
 }
 
 /** Programs that ask a terminal who is there. */
