@@ -1,11 +1,10 @@
 // A whole gateway in an emulator: how large its image is, how long it boots until its tunnel is up, what its programs need there, how exposed systemd finds them.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import * as v from "valibot";
 import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
 import { openSite, type Site } from "../lab/gateway/index.ts";
-import { hubSays } from "../lab/hub-says.ts";
+import { hubAsks } from "../lab/hub-says.ts";
 import { needs } from "../lab/needs.ts";
 import { eventually, startProgram } from "../lab/process.ts";
 import { exposureOf } from "../lab/units.ts";
@@ -29,7 +28,8 @@ export const machine: Measure = {
     bench.teardown(() => site.stop());
     const idle = await idleNode(bench);
     const boots = await boot(bench, site);
-    const snapshot = await statusOf(site, boots.id);
+    const askStatus = (): Promise<Snapshot> => hubAsks(site.hub, boots.id, "status", snapshotSchema);
+    const snapshot = await eventually("the gateway tells its status", askStatus, STATUS_MS_MAX);
     const { agentResidentBytes, wardenResidentBytes = 0 } = snapshot.system;
     const node = { name: "idle Node", values: [idle] };
     return [
@@ -64,14 +64,6 @@ async function boot(bench: Bench, { gateway, hub }: Site) {
   }
   return { id, mounted, connected };
 }
-
-/** Asked for over the tunnel. */
-async function statusOf({ hub }: Site, id: string): Promise<Snapshot> {
-  const ask = async (): Promise<Snapshot> => (await hubSays(hub, answerSchema, "ask", id, "status")).result;
-  return await eventually("the gateway tells its status", ask, STATUS_MS_MAX);
-}
-
-const answerSchema = v.looseObject({ result: snapshotSchema });
 
 async function idleNode(bench: Bench): Promise<number> {
   const script = "setInterval(() => {}, 1e6); require('tls'); require('https'); console.log('idle')";

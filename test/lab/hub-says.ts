@@ -30,6 +30,16 @@ export async function hubLists<const S extends v.GenericSchema>(
   return lines.map((line) => judged(schema, line, command));
 }
 
+/** What the device answers over its tunnel, asked once: right after its boot it may not be reached yet. @throws Fault as {@link hubSays}. */
+export async function hubAsks<const S extends v.GenericSchema>(
+  hub: Commands,
+  id: string,
+  operation: string,
+  schema: S,
+): Promise<v.InferOutput<S>> {
+  return (await hubSays(hub, v.looseObject({ result: schema }), "ask", id, operation, "--wait", "10s")).result;
+}
+
 function judged<const S extends v.GenericSchema>(schema: S, said: string, command: readonly string[]): v.InferOutput<S> {
   const what = command.join(" ");
   return check(schema, parseJson(said, LINE_BYTES_MAX, what), what);
