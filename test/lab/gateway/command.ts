@@ -17,8 +17,6 @@ export interface Hardware {
   readonly mac: string;
   readonly memoryMib: number;
   readonly processors: number;
-  /** What the clock shows at power-on, as ISO 8601 in UTC without zone; the right time when left out. */
-  readonly clock?: string;
   readonly forwards: readonly Forward[];
 }
 
@@ -39,7 +37,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
     ["-nodefaults", "-no-user-config", "-display", "none", "-S"],
     ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"],
     ["-m", `${hardware.memoryMib}`, "-smp", `${hardware.processors}`],
-    ["-rtc", `base=${hardware.clock ?? "utc"}`],
+    ["-rtc", "base=utc"],
     ["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${FIRMWARE_CODE}`],
     ["-drive", `if=pflash,unit=1,format=raw,file=${variables}`],
     ["-smbios", `type=1,manufacturer=Sallyport,product=Lab gateway,serial=${hardware.serialNumber}`],

@@ -8,8 +8,6 @@ export interface NbdClient {
   read(offset: number, length: number): Promise<Buffer>;
   write(offset: number, bytes: Uint8Array, forced?: boolean): Promise<void>;
   flush(): Promise<void>;
-  /** Ends at once, like a process that was killed. */
-  kill(): void;
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array();
@@ -67,6 +65,5 @@ export async function connectNbd(socketPath: string): Promise<NbdClient> {
     read: (offset, length) => ask(0, offset, length),
     write: async (offset, payload, forced = false) => void (await ask(1, offset, payload.length, payload, forced ? 1 : 0)),
     flush: async () => void (await ask(3, 0, 0)),
-    kill: () => socket.destroy(),
   };
 }

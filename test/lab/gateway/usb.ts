@@ -2,7 +2,9 @@
 import { unreachable } from "../../../hal/fault.ts";
 import type { QmpValue } from "./qmp.ts";
 
-interface Plugged {
+export interface UsbDevice {
+  /** A stick holds 16 MiB of zeros. */
+  readonly kind: "keyboard" | "mouse" | "hub" | "stick";
   /** Names it until it is unplugged: letters, digits and dashes. */
   readonly id: string;
   /** Where it goes in: `1` to `4` of the machine's sockets, `3.1` behind a hub in the third; the first that is free when left out. */
@@ -10,11 +12,6 @@ interface Plugged {
   /** Gets all that passes between machine and device, to be read by readUsbTap; whole once the device is unplugged. */
   readonly tap?: string;
 }
-
-export type UsbDevice =
-  | (Plugged & { readonly kind: "keyboard" | "mouse" | "hub" })
-  /** Holds `image`, a raw file that is only read, or 16 MiB of zeros. */
-  | (Plugged & { readonly kind: "stick"; readonly image?: string });
 
 type Words = Readonly<Record<string, QmpValue>>;
 
@@ -24,7 +21,7 @@ export interface UsbWords {
   readonly drive?: Words & { readonly "node-name": string };
 }
 
-const EMPTY_STICK_BYTES = 16 * 1024 * 1024;
+const STICK_BYTES = 16 * 1024 * 1024;
 
 export function usbWords(device: UsbDevice): UsbWords {
   const { id, port, tap } = device;
@@ -38,16 +35,12 @@ export function usbWords(device: UsbDevice): UsbWords {
       return { device: { driver: "usb-hub", ...common } };
     case "stick": {
       const node = `${id}-drive`;
-      const content: Words =
-        device.image === undefined
-          ? { driver: "null-co", size: EMPTY_STICK_BYTES, "read-zeroes": true }
-          : { driver: "file", filename: device.image };
       return {
-        drive: { ...content, "node-name": node, "read-only": true },
+        drive: { driver: "null-co", size: STICK_BYTES, "read-zeroes": true, "node-name": node, "read-only": true },
         device: { driver: "usb-storage", ...common, drive: node, serial: id },
       };
     }
     default:
-      return unreachable(device);
+      return unreachable(device.kind);
   }
 }

@@ -1,5 +1,5 @@
-// Runs inside the virtual gateway: tells what its kernel sees of the machine. Words: `board`, `fetch PORT`, `off`.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+// Runs inside the virtual gateway: tells what its kernel sees of the machine. Words: `board`, `fetch PORT`.
+import { existsSync, readFileSync } from "node:fs";
 import { HUB_ADDRESS } from "../address.ts";
 
 const [what, port = ""] = process.argv.slice(2);
@@ -12,6 +12,4 @@ if (what === "board") {
     const response = await fetch(`http://${HUB_ADDRESS}:${port}/${path}`);
     console.log(`fetched ${await response.text()}.`);
   }
-} else if (what === "off") {
-  writeFileSync("/proc/sysrq-trigger", "o");
 }
