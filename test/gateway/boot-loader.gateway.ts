@@ -1,8 +1,8 @@
 // A gateway's updates through its real boot loader, in one life. What counts is what the hub was told, the audit trail, the names on the EFI system partition, and
 // the serial line.
 import { test } from "tap";
-import { RELEASES } from "../lab/gateway/index.ts";
-import { beginLife, ID, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
+import { ID, RELEASES } from "../lab/gateway/index.ts";
+import { beginLife, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
 import { needs } from "../lab/needs.ts";
 
 test("updates through the real boot loader", { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 }, async (t) => {

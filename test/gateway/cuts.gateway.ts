@@ -1,9 +1,9 @@
 // The power is cut three times during one update, each time honestly: while a slot is being written, while the boot choice is, and while the new system boots. Each
 // time a whole system boots, and the update goes on by itself until it is committed.
 import { test } from "tap";
-import { type DiskEvent, RELEASES } from "../lab/gateway/index.ts";
+import { type DiskEvent, ID, RELEASES } from "../lab/gateway/index.ts";
 import { ESP, ROOT_B } from "../lab/gateway/images.ts";
-import { AGENT_CONNECTED, beginLife, ID, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
+import { AGENT_CONNECTED, beginLife, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
 import { needs } from "../lab/needs.ts";
 
 const MEBIBYTE = 1_048_576;

@@ -10,7 +10,7 @@ import type { Snapshot } from "../../agent/status/format.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import { openSite, type Site, type UsbDevice } from "../lab/gateway/index.ts";
+import { ID, openSite, type Site, type UsbDevice } from "../lab/gateway/index.ts";
 import { privateKeysIn, takePartition, unpackExt4 } from "../lab/gateway/medium.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
 import { type HubDevice, hubDevices, hubLists, hubRecords, hubSays } from "../lab/hub-says.ts";
@@ -24,7 +24,6 @@ const STEP_MS_MAX = 150_000;
 const LOOK_EVERY_MS = 500;
 /** In every release: build/units/usr/lib/sysusers.d. */
 const AGENT_UID = 900;
-const ID = "GW-LAB-0001";
 const PROMPT = `\n${ID}> `;
 const HELD_EVERY_MS = 100;
 /** What would be a way in by the cable; "Sallyport gateway" is what a boot menu would offer. */

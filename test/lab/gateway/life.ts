@@ -8,10 +8,9 @@ import { hubRecords, updateStatus } from "../hub-says.ts";
 import { eventually } from "../process.ts";
 import type { CutReport, DiskEvent, Loss } from "./disk.ts";
 import { kernelNames } from "./esp.ts";
-import type { Gateway } from "./gateway.ts";
+import { type Gateway, ID } from "./gateway.ts";
 import { openSite } from "./site.ts";
 
-export const ID = "GW-LAB-0001";
 /** For one step: a boot, an installation, a trial. The machine may have others to emulate too. */
 const STEP_MS_MAX = 1_200_000;
 const SAID_CHARACTERS_MAX = 300;

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import * as v from "valibot";
 import { asFault } from "../../../../hal/fault.ts";
 import { check } from "../../../../hal/format/schema.ts";
+import { ID } from "../gateway.ts";
 
 export const USAGE = `usage: npm run gateway [-- --approve | --no-tpm | --serial ID | --log FILE | --help]
 
@@ -11,7 +12,7 @@ start and gone at its end. No KVM; a boot takes one to two minutes. Needs root, 
 
   --approve      approve the gateway's request without asking
   --no-tpm       a gateway whose TPM is missing
-  --serial ID    the board's serial number, which the gateway takes as its id; GW-LAB-0001 when left out
+  --serial ID    the board's serial number, which the gateway takes as its id; ${ID} when left out
   --log FILE     write what kernel and systemd say into FILE (Ctrl-] l shows it too)
   --help         this text
 
@@ -24,7 +25,7 @@ const optionsSchema = v.strictObject({
   "no-tpm": v.optional(v.boolean(), false),
   serial: v.optional(
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u, "expected 1 to 64 letters, digits, dots, dashes")),
-    "GW-LAB-0001",
+    ID,
   ),
   log: v.optional(v.pipe(v.string(), v.minLength(1, "expected the name of a file"))),
   help: v.optional(v.boolean(), false),
