@@ -84,7 +84,7 @@ test("a gateway whose image is missing or no disk is not made, and leaves nothin
   const directory = await temporaryDirectory(t);
   const image = join(directory, "image");
   const left = async (): Promise<readonly string[]> =>
-    (await readdir(tmpdir())).filter((name) => name.startsWith(`gateway-${process.pid}-`));
+    (await readdir(tmpdir())).filter((name) => name.includes(`-${process.pid}-`) && name.startsWith("gateway-"));
   await t.rejects(makeGateway({ image }), { code: "file.read-failed" }, "missing");
   await writeFile(image, "half a sector");
   await t.rejects(makeGateway({ image }), { code: "file.read-failed" }, "no disk");

@@ -1,13 +1,12 @@
 // `npm run test:gateway`: whole gateways in an emulator, two test files at a time, and what each is doing. Builds the bundles and the gateways' disk first.
 // `npm run test:gateway -- path/to/file.gateway.ts ...` runs only those.
 import { globSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { buildAll } from "../../build/bundle.ts";
-import { workFolder } from "../../build/image/work.ts";
 import { castingMould } from "../lab/gateway/index.ts";
 import { keptTranscripts } from "../lab/gateway/keep.ts";
+import { ownFolder } from "../lab/gateway/own-folder.ts";
 import { lacking } from "../lab/needs.ts";
 import { runFiles } from "../lab/runner.ts";
 import { PROJECT } from "../lab/sources.ts";
@@ -54,7 +53,7 @@ function read(argv: readonly string[]): Wanted {
 
 async function run({ paths, jobs }: Wanted): Promise<number> {
   await using undo = new AsyncDisposableStack();
-  const { path: folder } = undo.use(await workFolder(tmpdir(), "sallyport-transcripts-"));
+  const { path: folder } = undo.use(await ownFolder("sallyport-transcripts"));
   const failed = await runFiles({
     paths,
     prepare: () => prepare(RUN_MS_MAX),

@@ -1,8 +1,6 @@
 // A whole gateway to test on: switch it on, cut its power, plug things in, type on its serial line and read what it says.
 import { copyFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { workFolder } from "../../../build/image/work.ts";
 import { assert, Fault } from "../../../hal/fault.ts";
 import type { RunningProgram } from "../process.ts";
 import { type Hardware, qemuArguments } from "./command.ts";
@@ -10,6 +8,7 @@ import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.
 import { keepTranscript } from "./keep.ts";
 import { type Awaited, awaitConnection } from "./line.ts";
 import { serveNbd } from "./nbd.ts";
+import { ownFolder } from "./own-folder.ts";
 import { FIRMWARE_VARIABLES } from "./parts.ts";
 import { openQmp, type Qmp, type QmpEvent } from "./qmp.ts";
 import { startWithUs } from "./start.ts";
@@ -88,7 +87,7 @@ interface Running {
 export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
   const hardware: Hardware = { ...DEFAULTS, ...options };
   await using undo = new AsyncDisposableStack();
-  const { path: directory } = undo.use(await workFolder(tmpdir(), "gateway-"));
+  const { path: directory } = undo.use(await ownFolder("gateway"));
   const at = (name: string): string => join(directory, name);
   const disk = powerCutDisk(options.image, directory);
   undo.defer(() => disk.close());

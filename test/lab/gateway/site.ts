@@ -1,12 +1,11 @@
 // A site: a gateway on its cable to a hub that knows its releases, everything new. What tests of whole gateways, `npm run gateway` and the bench start from.
 import { cp } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { workFolder } from "../../../build/image/work.ts";
 import type { HubDesk } from "../hub-desk.ts";
 import type { RunningProgram } from "../process.ts";
 import { type Gateway, type GatewayOptions, makeGateway } from "./gateway.ts";
 import { castingMould, EST_PORT, hubDesk, type Mould, MQTT_PORT } from "./mould.ts";
+import { ownFolder } from "./own-folder.ts";
 
 export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> {
   readonly onHubLine?: (line: string) => void;
@@ -38,7 +37,7 @@ export async function openSite({ onHubLine, say, ...options }: SiteOptions = {})
   const mould = await castingMould(say);
   const undo = new AsyncDisposableStack();
   try {
-    const { path: directory } = undo.use(await workFolder(tmpdir(), "sallyport-site-"));
+    const { path: directory } = undo.use(await ownFolder("sallyport-site"));
     await cp(mould.hub, join(directory, "hub"), { recursive: true });
     const desk = await hubDesk(join(directory, "hub"), onHubLine);
     const hub: HubDesk = {
