@@ -1,13 +1,19 @@
-// The control for every test that cuts a gateway's power: a real kernel, file system and Node write as our programs do, the power goes right after a write was
-// reported done, and it must be there. With one fsync taken out of our code it must not: otherwise the cut proves nothing.
+// The control for every test that cuts a gateway's power: a real kernel, file system and Node write as our programs do, the power goes after a write was
+// reported done, while the next ones wait in the disk's cache, and it must be there. With one fsync taken out of our durable-file helper it must not: otherwise the cut proves nothing.
+//
+// Its ext4 is mounted with noauto_da_alloc, a gateway's is not: by itself ext4 writes a file's bytes before a rename that replaces another file (ext4(5),
+// auto_da_alloc), which would hide a missing fsync. Our code must not need that: not every file system does it.
 import { test } from "tap";
-import { type Loss, makeGateway } from "../lab/gateway/index.ts";
+import { type CutReport, type Gateway, type Loss, makeGateway } from "../lab/gateway/index.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
 import { needs } from "../lab/needs.ts";
 
 const BOOT_MS_MAX = 180_000;
 const STEP_MS_MAX = 90_000;
 const WRITES = 25;
+
+/** In the disk's cache when the power goes. */
+const PENDING_WRITES_MIN = 2;
 
 interface Case {
   readonly title: string;
@@ -18,7 +24,8 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { title: "[STA-1] what was reported written is there after a cut", how: "", loss: { kind: "drop" }, survives: true },
-  { title: "[STA-1] and after one that tears what was not flushed", how: "", loss: { kind: "tear", seed: 1 }, survives: true },
+  // of the first two writes this seed drops one and tears one
+  { title: "[STA-1] and after one that tears what was not flushed", how: "", loss: { kind: "tear", seed: 20 }, survives: true },
   {
     title: "control: lost without the directory's fsync",
     how: "without-directory-sync",
@@ -43,12 +50,41 @@ test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 
     const to = from + (survives ? 900 : WRITES);
     gateway.type(`durable put ${from} ${to} ${how}\n`);
     await gateway.waitFor(new RegExp(`put ${from + WRITES}\\.`, "u"), STEP_MS_MAX);
-    await gateway.cut(loss);
+    const report = await (survives ? cutAtFlush(gateway, loss) : gateway.cut(loss));
     await boot();
+    const reported = Number(/[\s\S]*put (\d+)\./u.exec(gateway.transcript())?.[1]);
     gateway.type("durable get\n");
     const [words, number] = await gateway.waitFor(/got (\d+|none) (?:whole|broken.*)/u, STEP_MS_MAX);
     await gateway.waitFor(/probe ready/u, STEP_MS_MAX);
-    const found = Number(number) >= from + WRITES && words.endsWith("whole");
-    t.equal(found, survives, `${title}: wrote up to ${from + WRITES}, ${words}`);
+    const found = Number(number) >= reported && words.endsWith("whole");
+    const lost = `of what was not flushed ${JSON.stringify(report)}`;
+    t.equal(found, survives, `${title}: wrote up to ${reported}, ${words}; ${lost}`);
+    // what the spoiled ones lose was never sent to the disk
+    if (survives) t.ok(report.dropped > 0, `control: a write was lost: ${lost}`);
+    if (loss.kind === "tear") t.ok(report.torn > 0, `control: and one torn: ${lost}`);
   }
+
+  // the machine is there already, so here too: what a gateway's initrd does to its watchdog, and then nobody does anything
+  const events = Promise.all([gateway.waitForEvent("WATCHDOG", STEP_MS_MAX), gateway.waitForEvent("RESET", STEP_MS_MAX)]);
+  gateway.type("watchdog\n");
+  const [barked] = await events;
+  t.match(barked, { data: { action: "reset" } }, "a watchdog that was opened and left runs out");
+  t.ok(await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX), "and the machine starts anew");
 });
+
+/** Cuts when the machine wants several writes flushed, none of which is yet. */
+function cutAtFlush(gateway: Gateway, loss: Loss): Promise<CutReport> {
+  let pending = 0;
+  return new Promise((resolve, reject) => {
+    const unwatch = gateway.watchDisk(({ kind }) => {
+      if (kind !== "flush") {
+        pending += 1;
+      } else if (pending < PENDING_WRITES_MIN) {
+        pending = 0;
+      } else {
+        unwatch();
+        gateway.cut(loss).then(resolve, reject);
+      }
+    });
+  });
+}

@@ -31,9 +31,10 @@ const MODULES = [
   "usbhid",
   "hid_generic",
   "tpm_tis",
+  "i6300esb",
 ];
-/** USB as on a gateway: nothing is let in. */
-const COMMAND_LINE = "console=ttyS0 quiet panic=5 usbcore.authorized_default=0";
+/** USB as on a gateway: nothing is let in. A watchdog that need not be waited for; nothing of `sysrq`, which Debian's kernel heeds. */
+const COMMAND_LINE = "console=ttyS0 quiet panic=5 usbcore.authorized_default=0 i6300esb.heartbeat=5";
 const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"];
 
 /** Made once for each state of what goes into it; gateways only read it. @returns the disk. @throws Fault `process.failed`. */

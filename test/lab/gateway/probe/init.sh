@@ -21,4 +21,9 @@ mount -o move /sys /root/sys
 ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0
 echo "probe log" > /root/dev/ttyS1
 exec < /root/dev/ttyS0 > /root/dev/ttyS0 2>&1
-while echo "probe ready" && read -r program words; do chroot /root /bin/node "/$program-child.mjs" $words; done
+while echo "probe ready" && read -r program words; do
+  case $program in
+    watchdog) : > /root/dev/watchdog0 ;; # as the gateway's initrd starts it
+    *) chroot /root /bin/node "/$program-child.mjs" $words ;;
+  esac
+done
