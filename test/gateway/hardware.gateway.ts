@@ -64,6 +64,12 @@ test(
     await gateway.powerOn();
     await gateway.waitFor(/probe ready/u, BOOT_MS_MAX);
     t.match(gateway.log.all(), /probe log/u);
+    await gateway.sendBreak("serial");
+    gateway.type("h");
+    t.ok(
+      await gateway.waitFor(/sysrq: HELP/u, STEP_MS_MAX),
+      "control: BREAK reaches a kernel, and one whose console this is takes the letter after it for a command",
+    );
     t.match(await look("look board"), "board GW-TEST-8 mac 52:54:00:5a:11:08 tpm true.");
     t.match(await look(`look fetch ${HUB_PORT}`), /fetched page \/one\.\nfetched page \/two\./u);
 
