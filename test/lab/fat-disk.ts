@@ -1,7 +1,9 @@
 // A FAT directory that can lose its power: what Linux's vfat may leave of renames and removals that were not synced.
 //
-// The model is weaker than what test/lab/crash-disk.ts has for other file systems. A rename adds an empty entry, gives it the file's clusters with the file's inode,
-// and removes the old entry: until the file and then the directory were synced, any of the three may have reached the disk without the others.
+// The model is weaker than what test/lab/crash-disk.ts has for other file systems. A new file's entry is there once the file was synced; before that it may be, without
+// bytes. A rename adds an empty entry, gives it the file's clusters with the file's inode, and removes the old entry: until the file and then the directory were
+// synced, any of the three may have reached the disk without the others. Where both names have the bytes they are one chain of clusters: in a state of this model, two
+// files with the same bytes. Tests are to give each file its own.
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { basename, join } from "node:path";
@@ -12,6 +14,7 @@ import { type FileOps, linuxOps } from "../../hal/linux/files/index.ts";
 export type FatState = ReadonlyMap<string, string>;
 
 type Pending =
+  | { readonly kind: "create"; readonly name: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string; synced: boolean }
   | { readonly kind: "unlink"; readonly name: string };
 
@@ -32,9 +35,24 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
     if (calls >= stopAt) throw new Fault("file.write-failed", "the power is gone");
     calls += 1;
   };
+  /** Its inode, into the entry that it has on the disk: of a file that was renamed since, that is the new one. */
+  const syncFile = async (name: string): Promise<void> => {
+    let now = name;
+    for (const one of pending)
+      if (one.kind === "rename" && one.from === now) {
+        one.synced = true;
+        now = one.to;
+      }
+    if (now !== name) return;
+    pending = pending.filter((one) => one.kind !== "create" || one.name !== name);
+    durable = new Map([...durable, [name, (await readState(directory)).get(name) ?? ""]]);
+  };
   const ops: FileOps = {
     open: async (path, flags, mode) => {
+      const isNew = (flags & constants.O_CREAT) !== 0 && !(await readState(directory)).has(basename(path));
+      if (isNew) call();
       const file = await linuxOps.open(path, flags, mode);
+      if (isNew) pending.push({ kind: "create", name: basename(path) });
       const isDirectory = (flags & constants.O_DIRECTORY) !== 0;
       return {
         read: (...args) => file.read(...args),
@@ -46,8 +64,9 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
           call();
           if (isDirectory) {
             durable = await readState(directory);
-            pending = pending.filter((one) => one.kind === "rename" && !one.synced); // its entry is there, and still empty
-          } else for (const one of pending) if (one.kind === "rename" && one.from === basename(path)) one.synced = true;
+            // its entry is there, and still empty
+            pending = pending.filter((one) => one.kind === "create" || (one.kind === "rename" && !one.synced));
+          } else await syncFile(basename(path));
         },
       };
     },
@@ -62,7 +81,12 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
       pending.push({ kind: "rename", from: basename(from), to: basename(to), synced: false });
     },
     unlink: async (path) => {
+      const state = await readState(directory);
+      if (!state.has(basename(path))) return await linuxOps.unlink(path); // says so
       call();
+      const other = sharing(state).find((names) => names.includes(basename(path)));
+      if (other !== undefined)
+        throw new Fault("assert.broken", `removed one of ${other.join(" and ")}: they are one file, whose clusters are free now`);
       await linuxOps.unlink(path);
       pending.push({ kind: "unlink", name: basename(path) });
     },
@@ -78,6 +102,7 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
 }
 
 function outcomes(state: FatState, change: Pending): readonly FatState[] {
+  if (change.kind === "create") return [state, new Map([...state, [change.name, ""]])];
   if (change.kind === "unlink") return [state, without(state, change.name)];
   const { from, to, synced } = change;
   const bytes = state.get(from) ?? state.get(to) ?? "";
@@ -86,6 +111,20 @@ function outcomes(state: FatState, change: Pending): readonly FatState[] {
   // its inode is written into the entry that the same block holds: nothing of it is lost any more
   if (synced) return [added, without(added, from)];
   return [state, added, empty, without(state, from), without(added, from), without(empty, from)];
+}
+
+/** Names that are one chain of clusters. */
+function sharing(state: FatState): readonly (readonly string[])[] {
+  const names = [...state.keys()];
+  return names.flatMap((one, n) =>
+    names.slice(n + 1).flatMap((other) => (state.get(one) !== "" && state.get(one) === state.get(other) ? [[one, other]] : [])),
+  );
+}
+
+/** What fsck.vfat -a may make of `state` before it is mounted: of two files that share clusters it empties the one that stands second, which either may be. */
+export function afterFsck(state: FatState): readonly FatState[] {
+  const [first] = sharing(state);
+  return first === undefined ? [state] : first.flatMap((name) => afterFsck(new Map([...state, [name, ""]])));
 }
 
 function without(state: FatState, name: string): FatState {

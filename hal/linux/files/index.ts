@@ -2,6 +2,7 @@ export { linuxAppendFiles } from "./append.ts";
 export { openDirectory, syncDirectory } from "./directory.ts";
 export { linuxFiles } from "./durable.ts";
 export { fatFiles } from "./fat.ts";
+export { hasBytes, renameOnFat } from "./fat-rename.ts";
 export { errnoOf, readFault, writeFault } from "./faults.ts";
 export { readKernelFile } from "./kernel.ts";
 export { isName, isTemporary, pathOf, temporaryPathOf } from "./names.ts";

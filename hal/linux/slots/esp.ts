@@ -1,19 +1,12 @@
 // The kernel images on the EFI system partition, as files.
 //
-// What is relied on, since FAT promises nothing. vfat_rename (Linux, fs/fat/namei_vfat.c) adds a directory entry that is empty at first, gives it the file's first
-// cluster and length with the file's inode, and takes the old entry away: three changes in memory, written back in any order. So after a rename the file is
-// synced first (fat_write_inode: its inode goes into the new entry), then the directory (fat_file_fsync: its blocks, the allocation table, a flush of the
-// device). Names are short and few, so that what a rename changes mostly lies in one sector, and disks write a sector whole: then the rename is one write.
-// Where that fails (a directory grown beyond a sector, a write-back in between) the renamed file may be there under both names, empty, or not at all. Hence
-//   - the name of the committed entry is not changed while there is no other: at worst the committed system boots, and the other one is written again;
-//   - nothing is renamed over a file that is there: both names may be one file, whose clusters FAT would free twice;
-//   - files without bytes count as not there.
-// fsck.vfat before the partition is mounted (fstab, pass 1) frees what such a cut left behind.
-import { constants } from "node:fs";
+// What is relied on, and what of FAT is not, is told in files/fat-rename.ts. Names are short and few, so that what a rename changes mostly lies in one sector, and disks
+// write a sector whole: then the rename is one write. Where that fails (a directory grown beyond a sector, a write-back in between) the name of the committed entry is
+// not changed while there is no other: at worst the committed system boots, and the other one is written again.
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { SlotName } from "../../slots/format.ts";
-import { checkTrustedFile, errnoOf, type FileOps, linuxOps, readFault, SAFE, syncDirectory, writeFault } from "../files/index.ts";
+import { type FileOps, hasBytes, linuxOps, readFault, renameOnFat, syncDirectory, writeFault } from "../files/index.ts";
 import { provideAddon, removeAddons } from "./addons.ts";
 import { type BootEntry, committedOf, entryName, parseEntry } from "./entries.ts";
 import { ENTRIES_MAX } from "./limits.ts";
@@ -47,19 +40,22 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
       throw new Fault("boot.plan-invalid", `read the boot choice: more than ${ENTRIES_MAX} files are in "${directory}"`);
     return names;
   };
-  const hasBytes = (name: string): Promise<boolean> => reading(join(directory, name), () => isThere(ops, join(directory, name)));
+  const isThere = (name: string): Promise<boolean> => reading(join(directory, name), () => hasBytes(ops, join(directory, name)));
   const entries = async (): Promise<readonly BootEntry[]> => {
     const found: BootEntry[] = [];
-    for (const entry of entriesIn(await list())) if (await hasBytes(entry.name)) found.push(entry);
+    for (const entry of entriesIn(await list())) if (await isThere(entry.name)) found.push(entry);
     return found;
   };
   return {
     entries,
-    written: async (slot) => ((await hasBytes(newName(slot))) ? newName(slot) : undefined),
+    written: async (slot) => ((await isThere(newName(slot))) ? newName(slot) : undefined),
     rename: async (from, entry) => {
       const to = entryName(entry);
       await provideAddon(ops, esp, directory, entry);
-      await changing(`rename "${from}" to "${to}" in "${directory}"`, () => renameSynced(ops, directory, from, to));
+      await changing(`rename "${from}" to "${to}" in "${directory}"`, async () => {
+        await renameOnFat(ops, join(directory, from), join(directory, to));
+        await syncDirectory(ops, directory);
+      });
     },
     retire: async (slot, written) => {
       if (committedOf(await entries())?.slot === slot)
@@ -84,35 +80,6 @@ function newName(slot: SlotName): string {
 
 function entriesIn(names: readonly string[]): readonly BootEntry[] {
   return names.map(parseEntry).filter((entry) => entry !== undefined);
-}
-
-async function isThere(ops: FileOps, path: string): Promise<boolean> {
-  try {
-    const file = await ops.open(path, constants.O_RDONLY | SAFE);
-    try {
-      const facts = await file.stat();
-      checkTrustedFile(facts, path);
-      return facts.size > 0;
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
-  }
-}
-
-/** See the head of this file for the order. */
-async function renameSynced(ops: FileOps, directory: string, from: string, to: string): Promise<void> {
-  const file = await ops.open(join(directory, from), constants.O_RDONLY | SAFE);
-  try {
-    await file.sync(); // bytes before the name
-    await ops.rename(join(directory, from), join(directory, to));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await syncDirectory(ops, directory);
 }
 
 async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {

@@ -1,23 +1,27 @@
 // The power goes at every call of a write to a state file on FAT.
 import { join } from "node:path";
 import { test } from "tap";
-import { fatFiles, linuxFiles } from "../../../../hal/linux/files/index.ts";
+import { fatFiles, type FileOps, linuxFiles } from "../../../../hal/linux/files/index.ts";
 import type { DurableFiles } from "../../../../hal/ports.ts";
-import { fatDisk, restoreFat } from "../../../lab/fat-disk.ts";
+import { afterFsck, fatDisk, type FatState, restoreFat } from "../../../lab/fat-disk.ts";
+import { faultOf } from "../../../lab/faults.ts";
 import { temporaryDirectory } from "../../../lab/temporary.ts";
-import type { FileOps } from "../../../../hal/linux/files/index.ts";
 
 type Make = (directory: string, ops?: FileOps) => Promise<DurableFiles>;
+const onFat: Make = (directory, ops) => fatFiles(directory, ops === undefined ? {} : { ops });
 const NAME = "birth.json";
+const TEMPORARY = ".new-birth.json";
 const TEXT = "what the device was born as";
-const CALLS_MAX = 12;
+const CALLS_MAX = 14;
 
-/** @returns what a reader may find afterwards, for a cut before each call and for one after the last. */
-async function cuts(
-  directory: string,
-  make: Make,
-): Promise<readonly { readonly acknowledged: boolean; readonly found: string }[]> {
-  const all: { acknowledged: boolean; found: string }[] = [];
+interface Cut {
+  readonly acknowledged: boolean;
+  readonly state: FatState;
+}
+
+/** @returns every state of the disk after a cut before each call, and after the last. */
+async function cuts(directory: string, make: Make): Promise<readonly Cut[]> {
+  const all: Cut[] = [];
   for (let stopAt = 0; stopAt <= CALLS_MAX; stopAt += 1) {
     const work = join(directory, `${stopAt}`);
     await restoreFat(new Map(), work);
@@ -29,24 +33,71 @@ async function cuts(
     } catch {
       // the cut
     }
-    for (const state of disk.states()) {
-      await restoreFat(state, work);
-      const bytes = await (await make(work)).get(NAME, 1000);
-      all.push({ acknowledged, found: bytes === undefined ? "none" : Buffer.from(bytes).toString() });
-    }
+    all.push(...disk.states().map((state) => ({ acknowledged, state })));
   }
   return all;
 }
 
+/** @returns what a reader finds in `state` on the next start. */
+async function foundIn(state: FatState, directory: string, make: Make): Promise<string> {
+  await restoreFat(state, directory);
+  const bytes = await (await make(directory, (await fatDisk(directory)).ops)).get(NAME, 1000);
+  return bytes === undefined ? "none" : Buffer.from(bytes).toString();
+}
+
+const isBoth = ({ state }: Cut): boolean => state.get(NAME) === TEXT && state.get(TEMPORARY) === TEXT;
+
 test("[STA-1] [ID-6] on FAT a state file is there, whole, once it was reported written, and before that whole or not there", async (t) => {
-  const all = await cuts(await temporaryDirectory(t), fatFiles);
-  t.ok(all.some(({ acknowledged }) => acknowledged));
-  t.ok(all.some(({ acknowledged }) => !acknowledged));
-  t.strictSame([...new Set(all.filter(({ acknowledged }) => acknowledged).map(({ found }) => found))], [TEXT]);
-  t.strictSame([...new Set(all.map(({ found }) => found))].sort(), ["none", TEXT]);
+  const directory = await temporaryDirectory(t);
+  const all = await cuts(directory, onFat);
+  t.ok(all.some(isBoth), "both names, one chain of clusters, is among the states");
+  const found = { acknowledged: new Set<string>(), cut: new Set<string>() };
+  for (const { acknowledged, state } of all)
+    for (const checked of afterFsck(state))
+      found[acknowledged ? "acknowledged" : "cut"].add(await foundIn(checked, join(directory, "again"), onFat));
+  t.strictSame([...found.acknowledged], [TEXT]);
+  t.strictSame([...found.cut].sort(), ["none", TEXT]);
+});
+
+test("[STA-1] what a cut left on FAT can be written again", async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (const { acknowledged, state } of await cuts(directory, onFat))
+    for (const checked of acknowledged ? [] : afterFsck(state)) {
+      const work = join(directory, "again");
+      await restoreFat(checked, work);
+      const files = await onFat(work, (await fatDisk(work)).ops);
+      if ((await files.get(NAME, 1000)) === undefined) await files.put(NAME, Buffer.from(TEXT));
+      t.equal(Buffer.from((await files.get(NAME, 1000)) ?? []).toString(), TEXT);
+    }
+});
+
+test("control: without fsck before the mount, tidying up takes the clusters of a file that is there", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const both = (await cuts(directory, onFat)).find(isBoth);
+  const fault = await faultOf(() => foundIn(both?.state ?? new Map(), join(directory, "again"), onFat));
+  t.match(fault, { message: /they are one file/u });
 });
 
 test("control: as on other file systems, it can be lost", async (t) => {
-  const all = await cuts(await temporaryDirectory(t), linuxFiles);
-  t.ok(all.some(({ acknowledged, found }) => acknowledged && found === ""));
+  const directory = await temporaryDirectory(t);
+  const all = await cuts(directory, linuxFiles);
+  const lost = all.find(({ acknowledged, state }) => acknowledged && state.get(NAME) === "");
+  t.equal(await foundIn(lost?.state ?? new Map(), join(directory, "again"), linuxFiles), "");
+});
+
+test("[STA-1] a file that has bytes is not put again on FAT: old and new could share clusters", async (t) => {
+  const files = await fatFiles(await temporaryDirectory(t));
+  await files.put(NAME, Buffer.from(TEXT));
+  t.match(await faultOf(() => files.put(NAME, Buffer.from("another"))), { code: "file.write-failed", message: /not replaced/u });
+  t.equal(Buffer.from((await files.get(NAME, 1000)) ?? []).toString(), TEXT);
+});
+
+test("[ID-6] a file without bytes that is known to have been whole is no cut, but damage", async (t) => {
+  const directory = await temporaryDirectory(t);
+  await restoreFat(new Map([[NAME, ""]]), directory);
+  t.equal(await (await fatFiles(directory)).get(NAME, 1000), undefined);
+  const asked: string[] = [];
+  const files = await fatFiles(directory, { wasThere: async (name) => asked.push(name) > 0 });
+  t.equal((await files.get(NAME, 1000))?.byteLength, 0);
+  t.same(asked, [NAME]);
 });
