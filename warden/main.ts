@@ -35,6 +35,7 @@ import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
+import { wasBirthTold } from "./identity/index.ts";
 import { INSTALL_LINE_BYTES_MAX } from "./install/format.ts";
 import { installerCommand } from "./install/index.ts";
 import { hubDoors } from "./lockdown/index.ts";
@@ -158,10 +159,11 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : simulatedClock();
   await using auditLog = await linuxAppendFiles(`${config.stateDirectory}/audit`);
+  const state = await linuxFiles(config.stateDirectory);
   const warden = await openWarden(
     {
-      state: await linuxFiles(config.stateDirectory),
-      birth: await fatFiles(config.birthDirectory),
+      state,
+      birth: await fatFiles(config.birthDirectory, { wasThere: () => wasBirthTold(state) }),
       auditLog,
       clock,
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),

@@ -1,6 +1,6 @@
 // Who the machine is, as the started program settles it: boards without a name, with new parts, with a broken record.
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { faultOf } from "../lab/faults.ts";
@@ -45,4 +45,24 @@ test("[ID-6] a birth record that can't be read is neither replaced nor ignored; 
   t.equal((await faultOf(() => client.call("identity.read", {}))).code, "birth.unreadable");
   t.equal((await faultOf(() => client.call("birth.record", BORN))).code, "birth.unreadable");
   t.equal(readFileSync(broken, "utf8"), '{"v":1}');
+});
+
+test("[ID-6] a birth record without bytes is a cut of its first writing: it is written again; once it was whole, it is damage and no birth is recorded", async (t) => {
+  const lab = await labWarden(t);
+  const record = join(lab.board.birth, "birth.json");
+  await writeFile(record, "", { mode: 0o600 });
+  const first = await lab.start();
+  const client = lab.client();
+  const { troubles } = await client.call("status.read", {});
+  t.notOk(troubles.some(({ code }) => code === "birth.unreadable"));
+  t.match(await client.call("birth.record", BORN), { id: "GW-4711" });
+  t.match(JSON.parse(readFileSync(record, "utf8")), BORN);
+  await first.stop();
+  await truncate(record);
+  await lab.start();
+  t.match(await client.call("status.read", {}), { troubles: [{ code: "birth.unreadable" }] });
+  t.equal((await faultOf(() => client.call("identity.read", {}))).code, "birth.unreadable");
+  const other = { protection: "file", keyFingerprint: `sha256:${"cd".repeat(32)}` } as const;
+  t.equal((await faultOf(() => client.call("birth.record", other))).code, "birth.unreadable");
+  t.equal(readFileSync(record, "utf8"), "", "kept as it is");
 });

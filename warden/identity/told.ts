@@ -25,3 +25,12 @@ export async function tellBirth(
   });
   await state.put(MARK, Buffer.from(keyFingerprint));
 }
+
+/**
+ * [ID-6] Whether there was a birth record, whole: one without bytes is damaged then, and no second identity is made. The mark outlives the owner's reset: where the
+ * power cuts the record that is made after it, that one has to be removed once more.
+ * @throws Fault `file.*`.
+ */
+export async function wasBirthTold(state: DurableFiles): Promise<boolean> {
+  return (await state.get(MARK, MARK_BYTES_MAX)) !== undefined;
+}
