@@ -60,21 +60,21 @@ export function linuxUsbTree(options: UsbTreeOptions): UsbTree {
 
   const authorizedOf = (port: string): string => join(devices, named(DEVICE, port), "authorized");
 
-  /** What hangs at the device does not keep this from being tried: the kernel does it next. */
+  /** What hangs there or elsewhere does not keep this from being tried: the kernel does it once it can. */
   const shutOut = async ({ port }: UsbDevice): Promise<void> => {
     const calls = patience.isFree(port) ? patience : reserve;
     await put(`device "${port}"`, authorizedOf(port), "0", (set) => calls.within(port, set));
   };
 
-  /** @throws Fault `error`, once the device is shut out for it. What was known of it is not, as it may show another face now. */
+  /** Throws `error`, once the device is shut out for it. What was known of it is not, as it may show another face now. */
   const shutOutFor = async (device: UsbDevice, error: unknown): Promise<never> => {
     memories.faces.forget(deviceKey(device));
-    const fault = asFault(error, "usb.unreadable", `look at "${device.port}"`);
     await shutOut(device).catch((failed: unknown) => {
       if (failed instanceof Fault && failed.code === "usb.gone") return;
-      throw new Fault(fault.code, `${fault.message}; and it may still be let in: ${words(failed)}`, { cause: failed });
+      const { code, message } = asFault(error, "assert.broken", `authorize "${device.port}"`);
+      throw new Fault(code, `${message}; and it may still be let in: ${words(failed)}`, { cause: failed });
     });
-    throw fault;
+    throw error;
   };
 
   /** [LCK-8] Authorizing reads descriptors anew: a device that shows others now, or no answer, was let in for what it is not. */

@@ -135,10 +135,10 @@ test("[LCK-9] a switch that we set is what a busy hub's port is told to be, also
 });
 
 test("[LCK-9] another hub in the place of one has no switch that was set at that one", async (t) => {
-  const { tree, kernel, held, device } = await board(t);
+  const { tree, kernel, held } = await board(t);
   const plugHub = async (): Promise<void> => {
     kernel.plug("1-1", HUB, 2);
-    await tree.setDevice(await device("1-1"), true);
+    await kernel.write(join(kernel.root, "sys/bus/usb/devices/1-1/authorized"), "1");
   };
   await plugHub();
   await tree.setPort("1-1.2", true);
@@ -150,11 +150,14 @@ test("[LCK-9] another hub in the place of one has no switch that was set at that
 });
 
 test("[LCK-9] a switch that can't be read is not known, whatever it was: only a busy kernel is told from memory", async (t) => {
-  const { tree, failing } = await board(t);
+  const { tree, failing, held } = await board(t);
   await tree.setPort("1-2", true);
   t.match(await switches(tree), { "1-2": true });
   failing.add("/usb1-port2/disable");
   t.strictSame(await switches(tree), { "1-1": false, "1-2": undefined, "1-3": false, "2-1": false });
+  failing.clear();
+  held.add("/usb1-port2/disable");
+  t.match(await switches(tree), { "1-2": undefined }, "nor from before it could not be read");
 });
 
 test("[LCK-8] a device of a busy kernel is as it was under its number, but for what needs no answer", async (t) => {
@@ -169,6 +172,11 @@ test("[LCK-8] a device of a busy kernel is as it was under its number, but for w
   const other = await device("2-1");
   t.strictSame([other.number > before.number, other.claims], [true, undefined], "another device is not taken for it");
   t.equal((await tree.read()).ports.length, 4);
+  kernel.unplug("2-1");
+  t.strictSame((await tree.read()).devices, []);
+  kernel.plug("2-1", STICK);
+  writeFileSync(join(kernel.root, "sys/bus/usb/devices/2-1/devnum"), `${before.number}\n`); // a controller that came anew counts from the start
+  t.equal((await device("2-1")).claims, undefined, "what was seen to go is forgotten");
 });
 
 test("[LCK-8] a device that never answered, or can't be read, has no claims and keeps no other from being looked at", async (t) => {
