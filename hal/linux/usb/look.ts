@@ -1,4 +1,4 @@
-// What sysfs shows of the USB tree. Only `serial`, `disable` and, on an old kernel, `descriptors` wait for anything: all else is there at once. [LCK-8] [LCK-9]
+// What sysfs shows of the USB tree. Only `serial`, `disable` and, on some kernels, `descriptors` wait for anything: all else is there at once. [LCK-8] [LCK-9]
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { Fault } from "../../fault.ts";

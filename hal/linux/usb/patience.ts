@@ -1,5 +1,5 @@
 // Waiting for the kernel, but not for ever. Some attributes wait for the lock of a device or hub (`disable` in drivers/usb/core/port.c, `serial`, `authorized` when
-// it is written, and before Linux 6.3 `descriptors`, in sysfs.c of the same folder), which the kernel holds while it sets up what is plugged in there: with a device
+// it is written, and on some kernels `descriptors`, in sysfs.c of the same folder), which the kernel holds while it sets up what is plugged in there: with a device
 // that never answers for minutes, and nothing interrupts it. Each such call takes one of the few threads that Node has for files: only so many may be lost to it at a
 // time, or a bad stick would stop the whole program.
 import { Fault } from "../../fault.ts";
