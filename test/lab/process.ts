@@ -56,9 +56,11 @@ export function startProgram({
   input = false,
   onLine,
 }: ProgramOptions): RunningProgram {
-  const privileges = uid === undefined ? [] : ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--"];
-  const leash = endsWithUs ? ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"] : [];
-  const child = spawn("/usr/bin/env", ["-i", ...environment(env), ...leash, ...privileges, command, ...args], {
+  const privileges = uid === undefined ? [] : [`--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
+  // in the one setpriv that changes the user, which sets it after that: another user's process has lost it, PR_SET_PDEATHSIG(2const)
+  const changes = [...privileges, ...(endsWithUs ? ["--pdeathsig", "KILL"] : [])];
+  const changed = changes.length === 0 ? [] : ["/usr/bin/setpriv", ...changes, "--"];
+  const child = spawn("/usr/bin/env", ["-i", ...environment(env), ...changed, command, ...args], {
     stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
     ...(cwd === undefined ? {} : { cwd }),
   });
