@@ -63,25 +63,23 @@ install "the simulated board" $(missing $board)
 # shellcheck disable=SC2046,SC2086
 if [ "${1:-}" = --gateway ]; then install "the virtual gateway, some hundred MB" $(missing $gateway); fi
 
-# --- OpenSSL's tpm2 provider >= 1.2.0, from Debian 13, with the tss2 libraries of the same suite. Nothing of it is installed.
-parts=.parts/debian13
-# "usable" is set last, once every piece was seen to load on this machine; test/lab/needs.ts asks for it.
-[ -f "$parts/usable" ] && exit 0
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "parts: no apt-get, so no tpm2 provider; keys lie in files here" >&2; exit 0; }
 . /etc/os-release
 [ "${VERSION_CODENAME:-}" != "" ] || exit 0
-
 top=$PWD
-rm -rf "$parts/sources"
-mkdir -p "$parts/sources" "$parts/lists/partial" "$parts/archives/partial" "$parts/root"
-# the machine's own mirrors with the suite's name replaced
-for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/*.list; do
-  [ -f "$file" ] || continue
-  case "$file" in *.sources) target=debian13.sources ;; *) target=debian13.list ;; esac
-  grep -v 'security' "$file" | sed "s/$VERSION_CODENAME-updates//g; s/$VERSION_CODENAME/trixie/g" |
-    if [ "$target" = debian13.list ]; then grep -E '^deb .*debian[^-].* trixie ' || true; else sed '/^$/q'; fi >> "$parts/sources/$target"
-done
-find "$parts/sources" -empty -delete
+parts=.parts/debian13
+
+# --- Where Debian 13 comes from, for what follows and for the gateway's image: the machine's own mirrors. At every run: they may be others by now.
+mkdir -p "$parts/sources" 2>/dev/null
+if [ -w "$parts/sources" ]; then
+  sh build/sources.sh "$VERSION_CODENAME" /etc/apt trixie > "$parts/sources/new.$$"
+  mv "$parts/sources/new.$$" "$parts/sources/debian13.sources"
+fi
+
+# --- OpenSSL's tpm2 provider >= 1.2.0, from Debian 13, with the tss2 libraries of the same suite. Nothing of it is installed.
+# "usable" is set last, once every piece was seen to load on this machine; test/lab/needs.ts asks for it.
+[ -f "$parts/usable" ] && exit 0
+mkdir -p "$parts/lists/partial" "$parts/archives/partial" "$parts/root"
 
 apt13() {
   apt-get -qq -oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts="$top/$parts/sources" -oDir::State::Lists="$top/$parts/lists" \
@@ -89,8 +87,9 @@ apt13() {
 }
 if [ ! -f "$parts/complete" ]; then
   echo "parts: fetching OpenSSL's tpm2 provider from Debian 13 (unpacked beside the project, not installed)" >&2
-  if apt13 update >"$parts/log" 2>&1 &&
-    (cd "$parts/archives" && apt13 download tpm2-openssl libtss2-esys-3.0.2-0t64 libtss2-sys1t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
+  # a suite that the mirror lacks is told in the log, and the provider needs one of them only
+  apt13 update >"$parts/log" 2>&1
+  if (cd "$parts/archives" && apt13 download tpm2-openssl libtss2-esys-3.0.2-0t64 libtss2-sys1t64 libtss2-mu-4.0.1-0t64 libtss2-tctildr0t64 \
       libtss2-rc0t64 libtss2-tcti-device0t64 libtss2-tcti-swtpm0t64 >>../log 2>&1); then
     for package in "$parts"/archives/*.deb; do dpkg -x "$package" "$parts/root" || exit 0; done
     touch "$parts/complete"

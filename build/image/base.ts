@@ -1,14 +1,19 @@
-// Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages.
+// Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages, and again each week, for Debian's
+// security updates.
 import { createHash } from "node:crypto";
 import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert, Fault } from "../../hal/fault.ts";
 import { hasCode } from "../errno.ts";
-import { isThere } from "./files.ts";
 import { keptFolder } from "./kept.ts";
 import { BESIDE_THE_ROOT, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
-import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
+import { IMAGE_FOLDER } from "./paths.ts";
 import { run } from "./run.ts";
+import { readSources, SOURCES } from "./sources.ts";
+
+const POLICY = "policy.txt";
+/** An older base is not used any more: it would lack the updates since. */
+const AGE_MS_MAX = 7 * 24 * 3_600_000;
 
 export interface Base {
   /** A whole Debian with the tools of the build: for `chroot`. */
@@ -17,26 +22,31 @@ export interface Base {
   readonly device: string;
   /** Of the kernel: the name of its folder of modules. */
   readonly kernel: string;
+  /** What apt had to choose from, and what it chose: `apt-cache policy`. */
+  readonly policy: string;
 }
 
-/** @throws Fault `process.failed`, `usage.invalid`. */
+/** At most a week old. @throws Fault `process.failed`, `usage.invalid`. */
 export async function debianBase(say: (line: string) => void): Promise<Base> {
-  const directory = await keptFolder("base", await cacheKey(), async (made) => {
-    say(`making the Debian base, once for this list of packages (about a minute)`);
+  const sources = await readSources();
+  const directory = await keptFolder("base", await cacheKey(sources), async (made) => {
+    say(`making the Debian base, once a week for this list of packages (about a minute)`);
     await makeBase(made);
   });
   const tools = join(directory, "tools");
   const [kernel, ...others] = await readdir(join(tools, "usr/lib/modules"));
   if (kernel === undefined || others.length > 0)
     throw new Fault("assert.broken", `the base "${directory}" should have one kernel; remove the folder and try again`);
-  return { tools, device: join(directory, "device"), kernel };
+  return { tools, device: join(directory, "device"), kernel, policy: join(directory, POLICY) };
 }
 
-/** Anything that changes what is made changes the key. */
-async function cacheKey(): Promise<string> {
-  const sources = await Promise.all(["packages.ts", "base.ts"].map((name) => readFile(join(IMAGE_FOLDER, name))));
-  const hash = createHash("sha256");
-  for (const source of sources) hash.update(source);
+/** Anything that changes what is made changes the key; so does each week, by which others use the same one until then. */
+async function cacheKey(sources: string): Promise<string> {
+  const recipe = await Promise.all(["packages.ts", "base.ts"].map((name) => readFile(join(IMAGE_FOLDER, name))));
+  const hash = createHash("sha256")
+    .update(String(Math.floor(Date.now() / AGE_MS_MAX)))
+    .update(sources);
+  for (const part of recipe) hash.update(part);
   return hash.digest("hex").slice(0, 16);
 }
 
@@ -44,22 +54,25 @@ async function makeBase(directory: string): Promise<void> {
   const tools = join(directory, "tools");
   const device = join(directory, "device");
   const archive = join(directory, "root.tar");
-  await run("mmdebstrap", ["--variant=minbase", `--include=${PACKAGES.join(",")}`, SUITE, archive, ...(await sources())]);
+  await run(
+    "mmdebstrap",
+    [
+      "--variant=minbase",
+      `--include=${PACKAGES.join(",")}`,
+      // the last moment at which it is known what was to be had where (mmdebstrap(1), HOOKS)
+      '--customize-hook=chroot "$1" apt-cache policy > "$SALLYPORT_POLICY"',
+      '--customize-hook=chroot "$1" sh -c "apt-cache policy \\$(dpkg-query -W -f \'\\${Package} \')" >> "$SALLYPORT_POLICY"',
+      SUITE,
+      archive,
+      SOURCES,
+    ],
+    { env: { SALLYPORT_POLICY: join(directory, POLICY) } },
+  );
   await mkdir(tools, { mode: 0o755 });
   await run("tar", ["-C", tools, "--numeric-owner", "-xf", archive]);
   await rm(archive);
   await run("cp", ["-a", "--reflink=auto", tools, device]);
   await prune(tools, device);
-}
-
-/** The machine's own sources where it runs the same suite; else those that build/parts.sh wrote for it. */
-async function sources(): Promise<readonly string[]> {
-  const release = await readFile("/etc/os-release", "utf8");
-  if (release.includes(`VERSION_CODENAME=${SUITE}`)) return [];
-  const directory = join(PROJECT, ".parts/debian13/sources");
-  const names = (await isThere(directory)) ? await readdir(directory) : [];
-  if (names.length === 0) throw new Fault("usage.invalid", `find Debian ${SUITE}: first run sh build/parts.sh as root`);
-  return names.map((name) => join(directory, name));
 }
 
 async function prune(tools: string, device: string): Promise<void> {

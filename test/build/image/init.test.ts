@@ -47,7 +47,7 @@ async function boot(t: Teardown, disks: readonly Disk[], cmdline = CMDLINE): Pro
   await put("proc/cmdline", cmdline);
   await mkdir(join(root, "sys/class/block"), { recursive: true });
   for (const disk of disks) await plugIn(root, disk, put);
-  spawnSync("chroot", [root, "/init"], { env: { PATH: "/usr/sbin:/usr/bin" }, timeout: 60_000 });
+  spawnSync("/usr/sbin/chroot", [root, "/init"], { env: {}, timeout: 60_000 });
   const opened = / (\/dev\/\S+) /u.exec(await readFile(join(root, "log"), "utf8"))?.[1];
   return opened ?? (await readFile(join(root, "dev/kmsg"), "utf8"));
 }
