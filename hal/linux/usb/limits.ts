@@ -12,8 +12,8 @@ export const SERIAL_CHARACTERS_MAX = 126;
 export const INTERFACES_MAX = 64;
 /**
  * How long a call may wait for the kernel. What is plugged in is set up in less than a second; a device that does not answer holds the lock for minutes. Letting a
- * device in configures it and waits for its drivers: a transfer has 5 s (USB_CTRL_SET_TIMEOUT of include/linux/usb.h, which "a few slow devices actually push"), so one that is lost and done again is
- * within this, and a slow but honest device is let in.
+ * device in configures it and waits for its drivers: a transfer has 5 s (USB_CTRL_SET_TIMEOUT of include/linux/usb.h, which knows of slow devices that need it), so
+ * one that is lost and done again is within this, and a slow but honest device is let in.
  */
 export const KERNEL_MS_MAX = 12_000;
 /** Calls that may go on after that; with so many no other is made. Node has four threads for files. */
