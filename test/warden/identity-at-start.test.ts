@@ -54,7 +54,7 @@ test("[ID-6] a birth record without bytes is a cut of its first writing: it is w
   const first = await lab.start();
   const client = lab.client();
   const { troubles } = await client.call("status.read", {});
-  t.notOk(troubles.some(({ code }) => code === "birth.unreadable"));
+  t.notOk(troubles?.some(({ code }) => code === "birth.unreadable"));
   t.match(await client.call("birth.record", BORN), { id: "GW-4711" });
   t.match(JSON.parse(readFileSync(record, "utf8")), BORN);
   await first.stop();
