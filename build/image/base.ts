@@ -5,9 +5,10 @@ import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from "node:f
 import { join } from "node:path";
 import { assert, Fault } from "../../hal/fault.ts";
 import { hasCode } from "../errno.ts";
+import { isThere } from "./files.ts";
 import { keptFolder } from "./kept.ts";
 import { BESIDE_THE_ROOT, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
-import { IMAGE_FOLDER } from "./paths.ts";
+import { CACHE, IMAGE_FOLDER } from "./paths.ts";
 import { run } from "./run.ts";
 import { readSources, SOURCES } from "./sources.ts";
 
@@ -38,6 +39,11 @@ export async function debianBase(say: (line: string) => void): Promise<Base> {
   if (kernel === undefined || others.length > 0)
     throw new Fault("assert.broken", `the base "${directory}" should have one kernel; remove the folder and try again`);
   return { tools, device: join(directory, "device"), kernel, policy: join(directory, POLICY) };
+}
+
+/** Whether the next call of {@link debianBase} finds one. @throws Fault `usage.invalid`. */
+export async function isBaseMade(): Promise<boolean> {
+  return isThere(join(CACHE, `base-${await cacheKey(await readSources())}`));
 }
 
 /** Anything that changes what is made changes the key; so does each week, by which others use the same one until then. */

@@ -5,7 +5,9 @@ import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { INITRD_MODULES, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PATHS_LEFT_OUT } from "../../../build/image/packages.ts";
 import { run } from "../../../build/image/run.ts";
-import { needs } from "../../lab/needs.ts";
+import { needsBase } from "../../lab/base.ts";
+
+const skip = await needsBase();
 
 const ELF = Buffer.from("\x7fELF", "latin1");
 const SCRIPT = Buffer.from("#!", "latin1");
@@ -14,7 +16,7 @@ const FIRST_LINE_BYTES_MAX = 256;
 /** Several at once: a link to each is asked of the device's own loader. */
 const AT_ONCE = 100;
 
-test("every program and library on the device finds what it is linked to", { skip: needs("image") }, async (t) => {
+test("every program and library on the device finds what it is linked to", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const folders = ["usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/udev", "usr/lib/x86_64-linux-gnu"];
   const programs = (await filesOf(device, folders, ELF)).map(({ path }) => path);
@@ -27,7 +29,7 @@ test("every program and library on the device finds what it is linked to", { ski
   }
 });
 
-test("every kernel module on the device finds those it needs", { skip: needs("image") }, async (t) => {
+test("every kernel module on the device finds those it needs", { skip }, async (t) => {
   const { device, tools, kernel } = await debianBase((line) => t.comment(line));
   const modules = join("usr/lib/modules", kernel);
   const there = new Set((await readdir(join(device, modules), { recursive: true })).filter((path) => path.endsWith(".ko")));
@@ -44,7 +46,7 @@ test("every kernel module on the device finds those it needs", { skip: needs("im
   t.same(missing, []);
 });
 
-test("every script on the device finds the program that reads it", { skip: needs("image") }, async (t) => {
+test("every script on the device finds the program that reads it", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const scripts = await filesOf(device, ["usr", "etc"], SCRIPT);
   t.ok(scripts.length > 5, "control: there are scripts");
@@ -58,7 +60,7 @@ test("every script on the device finds the program that reads it", { skip: needs
   }
 });
 
-test("what is named as left out or kept was there", { skip: needs("image") }, async (t) => {
+test("what is named as left out or kept was there", { skip }, async (t) => {
   const { device, tools, kernel } = await debianBase((line) => t.comment(line));
   const installed = await run("chroot", [tools, "dpkg-query", "-W", "-f", "${Package}\n"]);
   t.same(
@@ -97,7 +99,7 @@ test("what is named as left out or kept was there", { skip: needs("image") }, as
   );
 });
 
-test("the list of packages has those of which a file is there, and no other", { skip: needs("image") }, async (t) => {
+test("the list of packages has those of which a file is there, and no other", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const listed = (await readFile(join(device, "usr/share/sallyport/packages.txt"), "utf8")).trimEnd().split("\n");
   const names = listed.map((line) => line.split(" ", 1)[0] ?? "");

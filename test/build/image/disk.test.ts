@@ -6,10 +6,10 @@ import { debianBase } from "../../../build/image/base.ts";
 import { makeDisk } from "../../../build/image/disk.ts";
 import { layoutOf } from "../../../build/image/layout.ts";
 import { run } from "../../../build/image/run.ts";
-import { needs } from "../../lab/needs.ts";
+import { needsBase } from "../../lab/base.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
 
-const skip = needs("image");
+const skip = await needsBase();
 const MEBIBYTE = 1_048_576;
 const SIZES = { esp: 64, slot: 1, data: 32 };
 

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
-import { needs } from "../../lab/needs.ts";
+import { needsBase } from "../../lab/base.ts";
 import { temporaryDirectory } from "../../lab/temporary.ts";
 
 type Teardown = { teardown(remove: () => Promise<void>): void };
@@ -75,7 +75,7 @@ async function plugIn(
   }
 }
 
-const skip = needs("image");
+const skip = await needsBase();
 
 test("the slot's root is opened on any disk that stays in", { skip }, async (t) => {
   t.equal(await boot(t, [VIRTIO]), "/dev/vda2");

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
-import { needs } from "../../lab/needs.ts";
+import { needsBase } from "../../lab/base.ts";
+
+const skip = await needsBase();
 
 /** `Section.Setting` and its value, systemd.syntax(7). */
 async function settings(): Promise<ReadonlyMap<string, string>> {
@@ -24,7 +26,7 @@ test("it is known by its MAC at each boot, since its machine id is another one t
   t.equal(wired.get("DHCPv6.DUIDType"), "link-layer");
 });
 
-test("systemd-networkd on the device knows each setting", { skip: needs("image") }, async (t) => {
+test("systemd-networkd on the device knows each setting", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   // its table of settings has them in this form; what is not in it is told in its log, and nowhere else
   const program = await readFile(join(device, "usr/lib/systemd/systemd-networkd"), "latin1");

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { MASKED } from "../../../build/image/system.ts";
-import { needs } from "../../lab/needs.ts";
+import { needsBase } from "../../lab/base.ts";
+
+const skip = await needsBase();
 
 /** Everybody may write to the journal. */
 const FOR_ALL = ["systemd-journald-dev-log.socket", "systemd-journald.socket"];
 
-test("no socket that systemd opens for everybody leads to a service of root's", { skip: needs("image") }, async (t) => {
+test("no socket that systemd opens for everybody leads to a service of root's", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const units = join(device, "usr/lib/systemd/system");
   for (const name of await readdir(join(units, "sockets.target.wants"))) {
