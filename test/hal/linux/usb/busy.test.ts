@@ -36,7 +36,8 @@ async function board(t: { teardown(remove: () => Promise<void>): void }): Promis
   kernel.addController(1, 3, "0");
   kernel.addController(2, 1, "0");
   kernel.plug("2-1", STICK);
-  const [held, failing, waiting] = [new Set<string>(), new Set<string>(), [] as { path: string; go: () => void }[]];
+  const [held, failing] = [new Set<string>(), new Set<string>()];
+  const waiting: { readonly path: string; readonly go: () => void }[] = [];
   const asked: string[] = [];
   const is = (path: string, ends: Set<string>): boolean => [...ends].some((end) => path.endsWith(end));
   const lock = async (path: string): Promise<void> => {
