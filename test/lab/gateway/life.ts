@@ -107,6 +107,7 @@ function cutWhen(
   isIt: (event: DiskEvent) => boolean,
 ): Promise<{ readonly cut: CutReport; readonly event: DiskEvent }> {
   return new Promise((resolve, reject) => {
+    void gateway.broken.then(reject); // by what a listener throws, or a full disk of ours
     const unwatch = gateway.watchDisk((event) => {
       if (!isIt(event)) return;
       unwatch();
