@@ -175,7 +175,9 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
       if (!again.signal.aborted) return;
     }
     await lock.release();
-    await setImmediate(); // a signal that has come is heard now: the process that replaces this one knows nothing of it
+    // a signal that has come is heard now: the process that replaces this one knows nothing of it. Twice: the first ends the loop's turn, in the second it asks for events
+    await setImmediate();
+    await setImmediate();
     if (!stop.aborted) restartWith(environment);
   } finally {
     await lock.release();
