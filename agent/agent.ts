@@ -1,22 +1,22 @@
 // The agent, wired: who am I, one way out to the hub, what can be asked and by whom. Decides when; the parts know how.
-import { createCourier, type Courier } from "./audit/index.ts";
+import { createAuditUploader, type AuditUploader } from "./audit/index.ts";
 import { startConsole, type Console } from "./console/index.ts";
-import { createIdentityKeeper } from "./identity/index.ts";
+import { createIdentityManager } from "./identity/index.ts";
 import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
 import { type LocalSocket, serveLocalSocket } from "./local/index.ts";
 import { createHandlers, createOperations } from "./operations/index.ts";
-import type { AgentParts } from "./ports.ts";
+import type { AgentPorts } from "./ports.ts";
 import { type Releases, startReleases } from "./releases/index.ts";
-import { createReporter } from "./report/index.ts";
-import { composeSnapshot } from "./status/index.ts";
-import type { Snapshot } from "./status/format.ts";
+import { createAuditBuffer } from "./audit/index.ts";
+import { composeDeviceStatus } from "./status/index.ts";
+import type { DeviceStatus } from "./status/format.ts";
 import { createTimeSync, createTimeWatch, type TimeSync, type TimeWatch } from "./time/index.ts";
-import { createLink, type Hint, type Link } from "./link/index.ts";
+import { openHubSession, type UpdateHint, type HubSession } from "./hub-session/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { DeviceIdentity } from "../hal/identity/format.ts";
 import { createCertificateStore } from "../provisioning/certificate/index.ts";
-import { createEstEnroller, type Hub } from "../provisioning/enrollers/index.ts";
-import { type WardenClient, wardenClient } from "../warden/client/index.ts";
+import { createEstEnroller, type HubServer } from "../provisioning/enrollers/index.ts";
+import { type WardenClient, createWardenClient } from "../warden/client/index.ts";
 
 /** A stopping agent says goodbye, but not for ever. */
 const LAST_ENTRIES_MS_MAX = 2_000;
@@ -26,7 +26,7 @@ export interface Agent {
   start(): Promise<void>;
   /** Never resolves; rejects when a defect of ours has ended the life. */
   readonly failed: Promise<never>;
-  snapshot(): Promise<Snapshot>;
+  snapshot(): Promise<DeviceStatus>;
   /** Goodbye to the hub, last entries to the trail, everything closed. */
   stop(): Promise<void>;
 }
@@ -34,7 +34,7 @@ export interface Agent {
 interface Held {
   life: LifeState;
   identity: DeviceIdentity | undefined;
-  link: Link | undefined;
+  link: HubSession | undefined;
   releases: Releases | undefined;
   time: TimeSync | undefined;
   console: Console | undefined;
@@ -42,7 +42,7 @@ interface Held {
   living: Promise<void>;
 }
 
-export function createAgent(parts: AgentParts): Agent {
+export function createAgent(parts: AgentPorts): Agent {
   const { config, anchors, clock, log } = parts;
   const stopped = new AbortController();
   const failure = Promise.withResolvers<never>();
@@ -56,8 +56,8 @@ export function createAgent(parts: AgentParts): Agent {
     local: undefined,
     living: Promise.resolve(),
   };
-  const warden: WardenClient = wardenClient({ connect: parts.connectWarden, program: parts.program, clock });
-  const courier: Courier = createCourier({
+  const warden: WardenClient = createWardenClient({ connect: parts.connectWarden, program: parts.program, clock });
+  const uploader: AuditUploader = createAuditUploader({
     warden,
     clock,
     random: parts.random,
@@ -66,8 +66,8 @@ export function createAgent(parts: AgentParts): Agent {
       await held.link.tunnel.deliver("audit", body);
     },
   });
-  const reporter = createReporter({ warden, clock, onAppended: () => courier.poke() });
-  const hub: Hub = {
+  const reporter = createAuditBuffer({ warden, clock, onAppended: () => uploader.poke() });
+  const hub: HubServer = {
     host: anchors.host,
     port: anchors.estPort,
     authority: anchors.authority,
@@ -94,7 +94,7 @@ export function createAgent(parts: AgentParts): Agent {
     onSynced: () => keeper.wake(),
   });
 
-  const keeper = createIdentityKeeper({
+  const keeper = createIdentityManager({
     warden,
     enroller: createEstEnroller({ hub, signal: stopped.signal }),
     files: parts.files,
@@ -110,10 +110,10 @@ export function createAgent(parts: AgentParts): Agent {
       held.identity = identity;
       log(`device ${identity.id} (from ${identity.source})`);
       held.time = createTimeSync({ warden, hub, deviceId: identity.id, clock, signal: stopped.signal });
-      held.link = await createLink({
+      held.link = await openHubSession({
         parts,
         identity,
-        courier,
+        uploader,
         operations,
         credentials: () => keeper.credentials(),
         clockState: () => time.clock(),
@@ -148,17 +148,17 @@ export function createAgent(parts: AgentParts): Agent {
     onCertificateLost: () => live({ kind: "certificate-lost" }),
   });
 
-  function onTunnel(event: Parameters<Parameters<typeof createLink>[0]["onEvent"]>[0]): void {
+  function onTunnel(event: Parameters<Parameters<typeof openHubSession>[0]["onEvent"]>[0]): void {
     switch (event.kind) {
       case "connected":
         live({ kind: "connected" });
         keeper.connected();
-        courier.connected();
+        uploader.connected();
         held.releases?.connected();
         void time.sync("believed");
         return;
       case "disconnected":
-        courier.disconnected();
+        uploader.disconnected();
         live({ kind: "disconnected" });
         return;
       case "refused":
@@ -171,7 +171,7 @@ export function createAgent(parts: AgentParts): Agent {
     }
   }
 
-  function onHint(hint: Hint): void {
+  function onHint(hint: UpdateHint): void {
     if (hint.kind === "update.start") held.releases?.pointed(hint.target);
     else held.releases?.changed();
   }
@@ -181,14 +181,14 @@ export function createAgent(parts: AgentParts): Agent {
     if (await time.sync("in-doubt")) held.link?.tunnel.reconnectNow();
   }
 
-  const snapshot = async (): Promise<Snapshot> => {
+  const snapshot = async (): Promise<DeviceStatus> => {
     const [wardenTold, vitals] = await Promise.all([
       told(warden.call("status.read", {}), "protocol.closed"),
       told(parts.vitals.read(), "file.read-failed"),
     ]);
     if ("value" in wardenTold) time.saw(wardenTold.value.clock);
     const identity = keeper.status();
-    return composeSnapshot({
+    return composeDeviceStatus({
       program: parts.program,
       nowMs: clock.nowMs(),
       life: held.life,
@@ -204,7 +204,7 @@ export function createAgent(parts: AgentParts): Agent {
           reporter.trouble(),
           time.fault(),
           held.link?.fault(),
-          courier.trouble(),
+          uploader.trouble(),
           ...(held.releases?.troubles() ?? []),
         ].flatMap((fault) => (fault === undefined ? [] : [{ code: fault.code, message: fault.message }])),
       ],
@@ -256,7 +256,7 @@ export function createAgent(parts: AgentParts): Agent {
       await held.releases?.stop();
       await held.living; // nobody opens the tunnel again that is closed next
       await held.link?.stop();
-      await courier.stop();
+      await uploader.stop();
       await reporter.close(LAST_ENTRIES_MS_MAX);
       warden.close();
     },

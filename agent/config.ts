@@ -22,7 +22,7 @@ export const agentConfigSchema = v.strictObject({
   /** TUF root of the image; without it nothing new is taken, and the status says so. [OTA-8] */
   trustRoot: v.optional(absolutePath, "/usr/share/sallyport/root.json"),
   /** Where files are left for the warden, which has the same setting; `courier` in the state directory when left out. [OTA-32] */
-  courier: v.optional(absolutePath),
+  handover: v.optional(absolutePath),
   /** The serial console; none when left out. */
   console: v.optional(
     v.strictObject({

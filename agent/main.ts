@@ -19,7 +19,7 @@ import {
   journal,
   linuxAppendFiles,
   linuxClock,
-  linuxCourierDrop,
+  linuxHandoverWriter,
   linuxFiles,
   linuxVitals,
   listenUnix,
@@ -148,7 +148,7 @@ function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: 
     metadata: () => linuxFiles(join(config.stateDirectory, "trust")),
     imageRoot: () =>
       requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the image's root nothing new is taken"),
-    drop: () => linuxCourierDrop(config.courier ?? join(config.stateDirectory, "courier")),
+    drop: () => linuxHandoverWriter(config.handover ?? join(config.stateDirectory, "handover")),
     repository: () =>
       httpRepository({
         host,

@@ -7,7 +7,7 @@ import type { AgentConfig } from "./config.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
 
-export interface AgentParts {
+export interface AgentPorts {
   readonly config: AgentConfig;
   readonly anchors: HubAnchors;
   /** Name and version. */

@@ -77,7 +77,7 @@ if [ -w "$parts/sources" ]; then
 fi
 
 # --- OpenSSL's tpm2 provider >= 1.2.0, from Debian 13, with the tss2 libraries of the same suite. Nothing of it is installed.
-# "usable" is set last, once every piece was seen to load on this machine; test/lab/needs.ts asks for it.
+# "usable" is set last, once every piece was seen to load on this machine; test/lab/runner/needs.ts asks for it.
 [ -f "$parts/usable" ] && exit 0
 mkdir -p "$parts/lists/partial" "$parts/archives/partial" "$parts/root"
 

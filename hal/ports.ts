@@ -269,7 +269,7 @@ export interface BootChoice {
 }
 
 /** A directory in which another user leaves files for us. Nothing in it is trusted: not the names, not the kinds, not that a file stays as it is. [OTA-32] */
-export interface Courier {
+export interface HandoverReader {
   /**
    * Opens once, judges what was opened, reads it once.
    * @param name one path component, `[a-z0-9][a-z0-9._-]*`.
@@ -279,8 +279,8 @@ export interface Courier {
   take(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
 }
 
-/** The other end of a {@link Courier}. */
-export interface CourierDrop {
+/** The other end of a {@link HandoverReader}. */
+export interface HandoverWriter {
   /** There whole or not at all for who takes it; need not survive a power cut. @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`. */
   put(name: string, bytes: Uint8Array): Promise<void>;
   /** No fault when there is no such file. */

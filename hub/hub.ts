@@ -7,15 +7,15 @@ import type { HubAnchors } from "../ota/anchors/format.ts";
 import { type Api, startApi } from "./api/index.ts";
 import { type Authority, openAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
-import { admit, approve, type Desk } from "./devices/index.ts";
+import { admit, approve, type DeviceContext } from "./devices/index.ts";
 import { openInbox, type Received } from "./inbox/index.ts";
-import { journalOf, type Note } from "./journal.ts";
+import { journalOf, type JournalWriter } from "./journal.ts";
 import { WATCH_INTERVAL_MS } from "./limits.ts";
-import { type Delivery, startDelivery } from "./outbox/index.ts";
+import { type OutboxDelivery, startDelivery } from "./outbox/index.ts";
 import { privateFile, REPOSITORY_DIRECTORY, STATE_FILES } from "./state/files.ts";
 import { lockState } from "./state/lock.ts";
 import { type Device, type JournalEntry, openStore, type Store } from "./store/index.ts";
-import { MIN_TLS_DEFAULT, type TlsVersion } from "./tls.ts";
+import { MIN_TLS_DEFAULT, type ServerTlsVersion } from "./tls.ts";
 import { openWitness } from "./witness/index.ts";
 
 export interface HubOptions {
@@ -31,7 +31,7 @@ export interface HubOptions {
   /** Of device certificates; what `init` was told unless told. */
   readonly certificateLifeMs?: number;
   /** TLS 1.3 unless told. [TUN-2] */
-  readonly minTls?: TlsVersion;
+  readonly minTls?: ServerTlsVersion;
 }
 
 export interface HubEvents {
@@ -113,17 +113,17 @@ async function startServers(
   options: HubOptions,
   authority: Authority,
   store: Store,
-  journal: Note,
+  journal: JournalWriter,
   events: EventEmitter<HubEvents>,
   opened: (() => void | Promise<void>)[],
-): Promise<{ readonly api: Api; readonly broker: Broker; readonly delivery: Delivery }> {
+): Promise<{ readonly api: Api; readonly broker: Broker; readonly delivery: OutboxDelivery }> {
   const { anchors, issuer, settings, server } = authority;
   const { listen = "0.0.0.0", certificateLifeMs = settings.certificateLifeMs, retryAfterS = RETRY_AFTER_S_DEFAULT } = options;
   const { minTls = MIN_TLS_DEFAULT } = options;
-  const desk: Desk = { store, journal, issuer, certificateLifeMs };
+  const desk: DeviceContext = { store, journal, issuer, certificateLifeMs };
   const judge = (certificate: Parameters<typeof admit>[0]) => admit(certificate, issuer.certificate, store, Date.now());
   const onFault = (fault: Fault): void => void events.emit("fault", fault);
-  const link: { broker?: Broker; delivery?: Delivery } = {};
+  const link: { broker?: Broker; delivery?: OutboxDelivery } = {};
   const inbox = openInbox({
     store,
     journal,
@@ -164,10 +164,10 @@ async function startServers(
 interface Watched {
   readonly authority: Authority;
   readonly store: Store;
-  readonly journal: Note;
+  readonly journal: JournalWriter;
   readonly api: Api;
   readonly broker: Broker;
-  readonly delivery: Delivery;
+  readonly delivery: OutboxDelivery;
   readonly onFault: (fault: Fault) => void;
 }
 

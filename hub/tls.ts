@@ -5,15 +5,15 @@ import type { KeyAndCertificate } from "./authority/index.ts";
 import { TLS_HANDSHAKE_MS_MAX } from "./limits.ts";
 
 export const TLS_VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
-export type TlsVersion = (typeof TLS_VERSIONS)[number];
+export type ServerTlsVersion = (typeof TLS_VERSIONS)[number];
 /** What devices demand too, unless they are told otherwise. [TUN-2] */
-export const MIN_TLS_DEFAULT: TlsVersion = "TLSv1.3";
+export const MIN_TLS_DEFAULT: ServerTlsVersion = "TLSv1.3";
 
 /** Hybrid post-quantum key exchange first [TUN-2]; certificates asked for and judged by our own code, so that a refusal can be said in words [TUN-3]. */
 export function tlsOptions(
   { keyPem, certificatePem }: KeyAndCertificate,
   authorityPem: string,
-  minVersion: TlsVersion,
+  minVersion: ServerTlsVersion,
 ): TlsOptions {
   return {
     key: keyPem,

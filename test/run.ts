@@ -2,8 +2,8 @@
 // `npm test -- path/to/file.test.ts ...` runs only those.
 import { globSync } from "node:fs";
 import { buildAll } from "../build/bundle.ts";
-import { runFiles } from "./lab/runner.ts";
-import { PROJECT } from "./lab/sources.ts";
+import { runFiles } from "./lab/runner/runner.ts";
+import { PROJECT } from "./lab/runner/sources.ts";
 
 async function build(): Promise<void> {
   console.log("building the bundles");

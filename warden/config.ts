@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseConfigFile } from "../hal/format/config.ts";
 import { portSchema } from "../ota/anchors/format.ts";
 import { parsePrefix } from "./lockdown/format/index.ts";
-import type { HubDoor } from "./lockdown/index.ts";
+import type { HubEndpoint } from "./lockdown/index.ts";
 import { SOCKET_PATH_BYTES_MAX } from "./socket/index.ts";
 import { BUILD_DATE_MS_MIN } from "./time/index.ts";
 
@@ -51,7 +51,7 @@ const configSchema = v.strictObject({
   /** The image's lockdown policy: holds until another one is confirmed. [LCK-1] */
   basePolicy: v.optional(pathSchema, "/usr/share/sallyport/policy.json"),
   /** Where the agent leaves files for us. Nothing in it is believed. [OTA-32] */
-  courier: v.optional(pathSchema, "/var/lib/sallyport/courier"),
+  handover: v.optional(pathSchema, "/var/lib/sallyport/handover"),
   lockdown: v.optional(
     v.strictObject({
       /** `nft`: the kernel's packet filter. `none`: nothing is filtered, and the status says so; a board that is only a folder has no network of its own. Left out: `nft` on a machine, `none` where boardRoot is another folder. */
@@ -59,7 +59,7 @@ const configSchema = v.strictObject({
       /** tty of the maintenance console, without /dev/: no plan may cut it. */
       console: v.optional(v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS0"))),
       /** Further ways to the hub that no plan may cut, besides those of the anchors: a proxy, another port. [LCK-3] */
-      hubDoors: v.optional(
+      hubEndpoints: v.optional(
         v.pipe(
           v.array(
             v.strictObject({
@@ -132,7 +132,7 @@ export interface WardenConfig extends Omit<Given, "buildDate" | "lockdown" | "co
   readonly lockdown: {
     readonly firewall: "nft" | "none";
     readonly console: string | undefined;
-    readonly hubDoors: readonly HubDoor[];
+    readonly hubEndpoints: readonly HubEndpoint[];
   };
 }
 
@@ -152,7 +152,7 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
     lockdown: Object.freeze({
       firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"),
       console: lockdown.console,
-      hubDoors: Object.freeze(lockdown.hubDoors.map(({ address, port }) => Object.freeze({ address, port }))),
+      hubEndpoints: Object.freeze(lockdown.hubEndpoints.map(({ address, port }) => Object.freeze({ address, port }))),
     }),
   });
 }

@@ -8,7 +8,7 @@ import {
   fileBootChoice,
   fileSlots,
   journal,
-  lateCourier,
+  optionalHandoverReader,
   linuxAppendFiles,
   linuxClock,
   linuxFiles,
@@ -35,12 +35,12 @@ import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
-import { wasBirthTold } from "./identity/index.ts";
+import { isBirthRecorded } from "./identity/index.ts";
 import { INSTALL_LINE_BYTES_MAX } from "./install/format.ts";
 import { installerCommand } from "./install/index.ts";
-import { hubDoors } from "./lockdown/index.ts";
+import { hubEndpoints } from "./lockdown/index.ts";
 import { POLICY_BYTES_MAX } from "./lockdown/format/index.ts";
-import type { MachinePorts, MachineSettings } from "./parts.ts";
+import type { MachinePorts, MachineSettings } from "./services.ts";
 import { serveSocket } from "./socket/index.ts";
 import { clockBounds } from "./time/index.ts";
 import { openWarden } from "./warden.ts";
@@ -107,7 +107,7 @@ async function loadImage(
 }
 
 async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
-  const { boardRoot: root, stateDirectory, systemdBoot, update, courier } = config;
+  const { boardRoot: root, stateDirectory, systemdBoot, update, handover } = config;
   const lineBytesMax = INSTALL_LINE_BYTES_MAX;
   return {
     files: {
@@ -115,7 +115,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       lockdown: await linuxFiles(`${stateDirectory}/lockdown`),
       update: await linuxFiles(`${stateDirectory}/update`),
     },
-    courier: lateCourier(courier),
+    handover: optionalHandoverReader(handover),
     firewall: config.lockdown.firewall === "nft" ? linuxFirewall() : undefined,
     usb: linuxUsbTree({ root }),
     network: linuxNetwork({ root }),
@@ -132,7 +132,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
     installer: () => {
       if (update.installerSocket !== undefined) return connectChild(update.installerSocket, { lineBytesMax });
       const slots = systemdBoot ?? config.slots;
-      const { args, env } = installerCommand(update.installer, { root, slots, courier });
+      const { args, env } = installerCommand(update.installer, { root, slots, handover });
       return startChild(process.execPath, args, { lineBytesMax, env, complain: say });
     },
     uptimeMs: () => linuxUptime(root),
@@ -163,7 +163,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const warden = await openWarden(
     {
       state,
-      birth: await fatFiles(config.birthDirectory, { wasThere: () => wasBirthTold(state) }),
+      birth: await fatFiles(config.birthDirectory, { wasThere: () => isBirthRecorded(state) }),
       auditLog,
       clock,
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),
@@ -180,7 +180,8 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       configHash,
       machine: {
         ...image,
-        hubDoors: hubKeys instanceof Fault ? config.lockdown.hubDoors : hubDoors(hubKeys.place, config.lockdown.hubDoors),
+        hubEndpoints:
+          hubKeys instanceof Fault ? config.lockdown.hubEndpoints : hubEndpoints(hubKeys.place, config.lockdown.hubEndpoints),
         console: config.lockdown.console,
         approval: config.update.approval,
         checks: config.update.checks,

@@ -4,13 +4,13 @@ import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
-import type { Parts } from "./parts.ts";
+import type { Services } from "./services.ts";
 import type { BirthBook } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, type WardenResult } from "./protocol/format.ts";
-import { type Allowance, ANSWER_ENVELOPE_BYTES, type Handlers } from "./protocol/index.ts";
-import type { TimeKeeper } from "./time/index.ts";
+import { type Allowance, ANSWER_ENVELOPE_BYTES, type VerbHandlers } from "./protocol/index.ts";
+import type { TrustedClock } from "./time/index.ts";
 
-export interface VerbParts {
+export interface VerbPorts {
   readonly program: string;
   readonly bootId: string;
   readonly identity: DeviceIdentity;
@@ -18,7 +18,7 @@ export interface VerbParts {
   readonly log: AuditLog;
   /** What the agent may still append. */
   readonly allowance: Allowance;
-  readonly time: TimeKeeper;
+  readonly time: TrustedClock;
   readonly clock: Clock;
   readonly vitals: Vitals;
   readonly startedMonotonicMs: number;
@@ -26,7 +26,7 @@ export interface VerbParts {
   readonly troubles: () => readonly Fault[];
   /** Records what the warden did; what the log can't take goes to the journal, the deed stands. */
   readonly note: (entry: AuditEntry) => Promise<void>;
-  readonly machine: Pick<Parts, "verbs" | "lockdown" | "update" | "saw">;
+  readonly machine: Pick<Services, "verbs" | "lockdown" | "update" | "saw">;
   /** Of the log, when this warden opened it. */
   readonly sizeAtStart: number;
   /** Sees to it that the trail has the birth. Never throws. */
@@ -36,7 +36,7 @@ export interface VerbParts {
 }
 
 /** Verbs of parts that bring them themselves, each from the `verbs.ts` of its folder. */
-export type PartVerbs = Omit<Handlers, OwnVerb>;
+export type ServiceVerbs = Omit<VerbHandlers, OwnVerb>;
 type OwnVerb =
   | "hello"
   | "identity.read"
@@ -49,7 +49,7 @@ type OwnVerb =
   | "time.nonce"
   | "time.set";
 
-export function wardenHandlers(parts: VerbParts): Handlers {
+export function wardenHandlers(parts: VerbPorts): VerbHandlers {
   const { program, bootId, identity, births, log, allowance, time, note, report, machine } = parts;
   return {
     hello: async () => {
@@ -113,7 +113,7 @@ async function status({
   startedMonotonicMs,
   troubles,
   machine,
-}: VerbParts): Promise<WardenResult<"status.read">> {
+}: VerbPorts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
   const broken = troubles().map(({ code, message }) => ({ code, message }));
   return {

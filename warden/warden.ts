@@ -1,17 +1,17 @@
 // The warden: settles who the machine is, opens the log, then answers the agent. Everything it touches comes in as ports.
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
-import { tokenBucket } from "../hal/pace/index.ts";
+import { tokenBucket } from "../hal/rate-limit/index.ts";
 import type { AppendFiles, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
-import { type BirthBook, birthBook, settleIdentity, tellBirth } from "./identity/index.ts";
-import { type MachinePorts, type MachineSettings, openParts } from "./parts.ts";
+import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
+import { type MachinePorts, type MachineSettings, openServices } from "./services.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
-import { appendAllowance, openSession, refusals, type Session } from "./protocol/index.ts";
-import { type ClockBounds, openTimeKeeper, type TimeKeeper } from "./time/index.ts";
+import { appendAllowance, openProtocolSession, refusals, type ProtocolSession } from "./protocol/index.ts";
+import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
 import { wardenHandlers } from "./verbs.ts";
 
 export interface WardenPorts {
@@ -46,7 +46,7 @@ export interface WardenSettings {
 export interface Warden {
   readonly identity: DeviceIdentity;
   /** A conversation for one connection. */
-  openSession(send: (line: string) => Promise<void>, signal: AbortSignal): Session;
+  openSession(send: (line: string) => Promise<void>, signal: AbortSignal): ProtocolSession;
   /** A peer that was not even heard. */
   refused(fault: Fault): void;
   /** A failure of ours that stops nothing. */
@@ -78,7 +78,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   };
   const tell = async (record: BirthRecord): Promise<void> => {
     try {
-      await tellBirth(ports.state, record, (entry) => log.append(entry));
+      await recordBirth(ports.state, record, (entry) => log.append(entry));
     } catch (error) {
       report(asFault(error, "audit.write-failed", "record the birth; it will be tried again"));
     }
@@ -88,7 +88,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   known.forEach(report);
   await noteStart(note, settings, identity, troubles);
   if (birth !== undefined) await tell(birth); // a crash may have come between the birth and its record
-  const machine = await openParts({
+  const machine = await openServices({
     ports: ports.machine,
     settings: settings.machine,
     deviceId: identity.id,
@@ -122,7 +122,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   return {
     identity,
     report,
-    openSession: (send, signal) => openSession({ handlers, bucket, refusals: recorded, report, send, signal }),
+    openSession: (send, signal) => openProtocolSession({ handlers, bucket, refusals: recorded, report, send, signal }),
     refused: (fault) => void recorded.record("connect", fault),
     async stop(reason) {
       await machine.stop();
@@ -157,8 +157,8 @@ async function openTime(
   settings: WardenSettings,
   identity: DeviceIdentity,
   bootId: string,
-): Promise<TimeKeeper> {
-  return await openTimeKeeper({
+): Promise<TrustedClock> {
+  return await openTrustedClock({
     clock: ports.clock,
     bounds: settings.bounds,
     deviceId: identity.id,
@@ -171,7 +171,7 @@ async function openTime(
 async function openLog(
   ports: WardenPorts,
   settings: WardenSettings,
-  who: { readonly identity: DeviceIdentity; readonly bootId: string; readonly time: TimeKeeper },
+  who: { readonly identity: DeviceIdentity; readonly bootId: string; readonly time: TrustedClock },
 ): Promise<AuditLog> {
   return await openAuditLog({
     files: ports.auditLog,

@@ -35,7 +35,7 @@ export interface Evidence {
   readonly checkpoints: readonly string[];
 }
 
-export interface Verdict {
+export interface VerifyResult {
   readonly verified: boolean;
   readonly text: string;
   readonly json: string;
@@ -46,7 +46,7 @@ export interface Verdict {
  * past is not called good: whoever rewrote it would have left the checkpoints out.
  * @throws Fault `note.invalid`, `note.bad-signature` for checkpoints that are none of this log's; `file.*`.
  */
-export function verify(question: VerifyInvocation, evidence: Evidence): Verdict {
+export function verify(question: VerifyInvocation, evidence: Evidence): VerifyResult {
   const { key: auditKey, witness } = question;
   const names = evidence.log.names();
   const epoch = question.epoch ?? lastEpoch(names);
@@ -85,7 +85,7 @@ function bytesMaxOf(name: string): number {
   return parseAuditFile(name)?.kind === "tile" ? SEGMENT_RECORDS * HASH_BYTES : SEGMENT_BYTES_MAX;
 }
 
-function verdictOn(trail: TrailReport, witnessed: number | undefined): Verdict {
+function verdictOn(trail: TrailReport, witnessed: number | undefined): VerifyResult {
   const vouched = trail.vouched > 0 && witnessed !== 0;
   const lines = [describeTrail(trail)];
   if (trail.finding === undefined && witnessed !== undefined)

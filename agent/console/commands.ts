@@ -1,28 +1,28 @@
 // The console's commands, as data: there is no shell, and no other way from here to the device than an operation. [CON-3] [CON-4] [OPS-5]
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
-import type { Role } from "../../warden/roster/format.ts";
+import type { OperatorRole } from "../../warden/roster/format.ts";
 import { type OperationName, OPERATIONS } from "../operations/format.ts";
 
 /** What takes an order: an operation and the verb of the order, by the same name. */
 export type OrderedOperation = OperationName & OrderVerb;
 
-export type Deed =
+export type ConsoleAction =
   | { readonly kind: "help" }
   | { readonly kind: "login" }
   | { readonly kind: "logout" }
   | { readonly kind: "ask"; readonly operation: Exclude<OperationName, OrderedOperation>; readonly show: "text" | "json" }
   | { readonly kind: "order"; readonly operation: OrderedOperation };
 
-export interface Command {
+export interface ConsoleCommand {
   /** As typed, words parted by one space. */
   readonly words: string;
   /** A whole number may follow. */
   readonly takes?: "count";
   readonly help: string;
-  readonly does: Deed;
+  readonly does: ConsoleAction;
 }
 
-export const COMMANDS: readonly Command[] = [
+export const COMMANDS: readonly ConsoleCommand[] = [
   { words: "help", help: "this list", does: { kind: "help" } },
   { words: "login", help: "log in with your key: the device asks, your laptop answers", does: { kind: "login" } },
   { words: "status", help: "the state of this device", does: { kind: "ask", operation: "status", show: "text" } },
@@ -56,7 +56,7 @@ export const COMMANDS: readonly Command[] = [
 ];
 
 export interface Typed {
-  readonly command: Command;
+  readonly command: ConsoleCommand;
   readonly args: Readonly<Record<string, unknown>>;
 }
 
@@ -72,10 +72,10 @@ export function commandOf(line: string): Typed | "nothing" | "unknown" {
 }
 
 /** Whether the table of operations lets one of `roles` use it; undefined before login. For what is shown: who asks all the same is judged by the table itself. [OPS-4] */
-export function mayUse({ does }: Command, roles: readonly Role[] | undefined): boolean {
+export function mayUse({ does }: ConsoleCommand, roles: readonly OperatorRole[] | undefined): boolean {
   if (does.kind === "help") return true;
   if (does.kind === "login") return roles === undefined;
   if (does.kind === "logout") return roles !== undefined;
-  const allowed: readonly Role[] = OPERATIONS[does.operation].roles;
+  const allowed: readonly OperatorRole[] = OPERATIONS[does.operation].roles;
   return (roles ?? ["guest"]).some((role) => allowed.includes(role));
 }

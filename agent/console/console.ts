@@ -2,20 +2,20 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, SerialConnection, SerialPort } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import type { FaultReport } from "../../warden/protocol/format.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
 import type { Operations } from "../operations/index.ts";
-import { chunksOf } from "./chunks.ts";
-import { createGate, type Gate } from "./gate.ts";
+import { createTimedReader } from "./timed-reader.ts";
+import { createLoginThrottle, type LoginThrottle } from "./login-throttle.ts";
 import { REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
-import type { Orders } from "./ordering.ts";
+import type { OrderPorts } from "./challenge.ts";
 import { hintText, type Host } from "./screen.ts";
 import { serveSession } from "./session.ts";
 
-export interface ConsoleParts {
+export interface ConsoleOptions {
   readonly port: SerialPort;
   readonly operations: Operations;
   /** The warden's judge of orders, for the login. [CON-4] */
-  readonly orders: Orders;
+  readonly orders: OrderPorts;
   readonly audit: (entry: AuditEntry) => Promise<void>;
   readonly clock: Clock;
   readonly host: () => Host;
@@ -29,7 +29,7 @@ export interface Console {
 }
 
 /** Starts at once, in the background. A defect of ours is an unhandled rejection, unless `stop` was called: never a console that is silently gone. */
-export function startConsole(parts: ConsoleParts): Console {
+export function startConsole(parts: ConsoleOptions): Console {
   const stopped = new AbortController();
   const troubles = new Map<"port" | "audit", Fault>();
   const ended = keepOpen(parts, troubles, stopped.signal);
@@ -47,9 +47,9 @@ export function reopenDelayMs(previousMs: number, heldMs: number): number {
   return heldMs >= STABLE_MS ? REOPEN_DELAY_MS_MIN : Math.min(previousMs * 2, REOPEN_DELAY_MS_MAX);
 }
 
-async function keepOpen(parts: ConsoleParts, troubles: Map<"port" | "audit", Fault>, stopped: AbortSignal): Promise<void> {
+async function keepOpen(parts: ConsoleOptions, troubles: Map<"port" | "audit", Fault>, stopped: AbortSignal): Promise<void> {
   const { port, clock } = parts;
-  const gate = createGate(clock); // one for all sessions: it outlives them [CON-5]
+  const gate = createLoginThrottle(clock); // one for all sessions: it outlives them [CON-5]
   let delayMs = REOPEN_DELAY_MS_MIN / 2;
   while (!stopped.aborted) {
     const openedMs = clock.monotonicMs();
@@ -68,13 +68,13 @@ async function keepOpen(parts: ConsoleParts, troubles: Map<"port" | "audit", Fau
 
 /** Nobody is there before the first key: no session, no record, however often a loose cable hangs up. */
 async function serveConnection(
-  { operations, orders, audit, clock, host }: ConsoleParts,
-  gate: Gate,
+  { operations, orders, audit, clock, host }: ConsoleOptions,
+  gate: LoginThrottle,
   connection: SerialConnection,
   troubles: Map<"port" | "audit", Fault>,
   stopped: AbortSignal,
 ): Promise<void> {
-  const chunks = chunksOf(connection.input, clock);
+  const chunks = createTimedReader(connection.input, clock);
   const print = (text: string): Promise<void> => connection.write(Buffer.from(text.replaceAll("\n", "\r\n")));
   const record = async (entry: AuditEntry): Promise<void> => {
     try {

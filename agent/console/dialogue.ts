@@ -1,14 +1,14 @@
 // What is said in answer to each line of a session: as a guest, then as whoever logged in. [CON-3] [CON-4] [OPS-5]
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import type { FaultReport } from "../../warden/protocol/format.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
 import type { OperationAnswer, OperationName } from "../operations/format.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
 import { ANSWER_PROMPT, gaveUpText } from "./challenge-screen.ts";
-import { commandOf, type Deed, mayUse, type Typed } from "./commands.ts";
+import { commandOf, type ConsoleAction, mayUse, type Typed } from "./commands.ts";
 import { CHALLENGE_MS_MAX, COMMAND_REFILL_MS, COMMANDS_BURST_MAX, IDLE_MS_MAX, LOGGED_IN_IDLE_MS_MAX } from "./limits.ts";
 import type { LineEvent } from "./line.ts";
-import { createOrdering } from "./ordering.ts";
+import { createChallengeDialog } from "./challenge.ts";
 import { resultText } from "./results.ts";
 import {
   alreadyText,
@@ -22,7 +22,7 @@ import {
   unknownText,
   welcomeText,
 } from "./screen.ts";
-import type { SessionParts } from "./session.ts";
+import type { ConsoleSessionOptions } from "./session.ts";
 
 export interface Dialogue {
   /** Answers one thing the line reader found. @returns "over" when the session is, by `logout`. */
@@ -34,10 +34,10 @@ export interface Dialogue {
 }
 
 /** Remembers who logged in, the challenge that waits for its answer, how fast commands come and how many there were. */
-export function createDialogue(parts: SessionParts, session: string): Dialogue {
+export function createDialogue(parts: ConsoleSessionOptions, session: string): Dialogue {
   const { print, operations, orders, gate, clock, host } = parts;
   const bucket = tokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
-  const ordering = createOrdering({ orders, gate, clock, host, print, printFault, perform, record });
+  const ordering = createChallengeDialog({ orders, gate, clock, host, print, printFault, perform, record });
   let login: ConsoleLogin | undefined;
   let flooding = false;
   let asked = 0;
@@ -95,7 +95,7 @@ export function createDialogue(parts: SessionParts, session: string): Dialogue {
   }
 
   /** Asks, and shows the result or the refusal: who may not is told so by the operations, and recorded there. [OPS-5] */
-  async function askFor(deed: Extract<Deed, { operation: OperationName }>, args: Typed["args"]): Promise<"goes-on"> {
+  async function askFor(deed: Extract<ConsoleAction, { operation: OperationName }>, args: Typed["args"]): Promise<"goes-on"> {
     const answer = await perform(deed.operation, args);
     await ("fault" in answer ? printFault(answer.fault) : print(resultText(deed, answer.result)));
     return "goes-on";

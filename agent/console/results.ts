@@ -2,11 +2,11 @@
 import { check } from "../../hal/format/schema.ts";
 import { type OperationName, type OperationResult, OPERATIONS } from "../operations/format.ts";
 import { plainJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
-import type { Deed } from "./commands.ts";
+import type { ConsoleAction } from "./commands.ts";
 import { LIST_LINES_MAX } from "./limits.ts";
 
 /** @param result what came of `deed`, checked once more by the table. */
-export function resultText(deed: Extract<Deed, { operation: OperationName }>, result: unknown): string {
+export function resultText(deed: Extract<ConsoleAction, { operation: OperationName }>, result: unknown): string {
   const checked = <N extends OperationName>(name: N): OperationResult<N> => check(OPERATIONS[name].result, result, name);
   if (deed.kind === "ask" && deed.show === "json") return `${plainJson(result)}\n`;
   switch (deed.operation) {

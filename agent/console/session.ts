@@ -3,21 +3,21 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { Operations } from "../operations/index.ts";
-import type { Chunk, Chunks } from "./chunks.ts";
+import type { TimedRead, TimedReader } from "./timed-reader.ts";
 import { createDialogue, type Dialogue } from "./dialogue.ts";
-import type { Gate } from "./gate.ts";
+import type { LoginThrottle } from "./login-throttle.ts";
 import { EMPTY_LINE, readBytes } from "./line.ts";
-import type { Orders } from "./ordering.ts";
+import type { OrderPorts } from "./challenge.ts";
 import { bannerText, type Host, idleText } from "./screen.ts";
 
-export interface SessionParts {
-  readonly chunks: Chunks;
+export interface ConsoleSessionOptions {
+  readonly chunks: TimedReader;
   /** Prints; a newline becomes CR LF on its way. @throws Fault `serial.closed`. */
   readonly print: (text: string) => Promise<void>;
   readonly operations: Operations;
-  readonly orders: Orders;
+  readonly orders: OrderPorts;
   /** Of the whole console: what it remembers of refused answers outlives this session. [CON-5] */
-  readonly gate: Gate;
+  readonly gate: LoginThrottle;
   /** Never throws: what can't be recorded is a trouble of whoever gave this. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   readonly clock: Clock;
@@ -31,7 +31,7 @@ export type SessionEnd = "hang-up" | "idle" | "logout";
  * forgotten with it, however it ends.
  * @returns why it ended. @throws Fault `serial.closed` when the line hangs up while we print.
  */
-export async function serveSession(parts: SessionParts, first: Uint8Array): Promise<SessionEnd> {
+export async function serveSession(parts: ConsoleSessionOptions, first: Uint8Array): Promise<SessionEnd> {
   const session = `console-${randomBytes(4).toString("hex")}`;
   const dialogue = createDialogue(parts, session);
   await parts.record({ event: "console.opened", result: "ok", principal: "console", correlation: session });
@@ -47,9 +47,9 @@ export async function serveSession(parts: SessionParts, first: Uint8Array): Prom
   }
 }
 
-async function converse({ chunks, clock }: SessionParts, dialogue: Dialogue, first: Uint8Array): Promise<SessionEnd> {
+async function converse({ chunks, clock }: ConsoleSessionOptions, dialogue: Dialogue, first: Uint8Array): Promise<SessionEnd> {
   let line = EMPTY_LINE;
-  let chunk: Chunk = { kind: "bytes", bytes: first };
+  let chunk: TimedRead = { kind: "bytes", bytes: first };
   let keyAtMs = clock.monotonicMs();
   for (;;) {
     if (chunk.kind === "end") return "hang-up";

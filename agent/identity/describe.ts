@@ -4,11 +4,11 @@ import type { Fault } from "../../hal/fault.ts";
 import type { DeviceIdentity } from "../../hal/identity/format.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
-import type { FaultReport } from "../../warden/protocol/format.ts";
-import type { Snapshot } from "../status/format.ts";
-import type { CertificateFacts, SnapshotParts } from "../status/index.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
+import type { DeviceStatus } from "../status/format.ts";
+import type { CertificateFacts, DeviceStatusInputs } from "../status/index.ts";
 
-export type IdentityStatus = Pick<SnapshotParts, "identity" | "key" | "certificate" | "enrolment"> & {
+export type IdentityStatus = Pick<DeviceStatusInputs, "identity" | "key" | "certificate" | "enrolment"> & {
   readonly faults: readonly FaultReport[];
 };
 
@@ -46,7 +46,7 @@ function certificateOf(current: DeviceCertificate, renewal: Renewal | undefined)
   return { serial, issuer, notBeforeMs, notAfterMs, renewAtMs: state?.at === "fresh" ? state.renewAtMs : undefined, state: life };
 }
 
-function enrolmentOf({ enrolmentFault, requested, current, renewal }: IdentityFacts): Snapshot["enrolment"] {
+function enrolmentOf({ enrolmentFault, requested, current, renewal }: IdentityFacts): DeviceStatus["enrolment"] {
   if (current !== undefined && renewal !== undefined) return { state: "done" };
   if (enrolmentFault === undefined) return requested ? { state: "retrying" } : undefined;
   const lastFault = reportOf(enrolmentFault);

@@ -1,3 +1,3 @@
 // The device's identity, kept.
-export { createIdentityKeeper, type IdentityKeeper } from "./keeper.ts";
-export type { KeeperParts, SettledKey } from "./ports.ts";
+export { createIdentityManager, type IdentityManager } from "./manager.ts";
+export type { IdentityManagerOptions, SettledKey } from "./ports.ts";

@@ -3,7 +3,7 @@ import type { BirthRecord, DeviceIdentity } from "../../hal/identity/format.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateStore } from "../../provisioning/certificate/index.ts";
 import type { Enroller } from "../../provisioning/enrollers/index.ts";
-import type { Progress } from "../../provisioning/enrolment/index.ts";
+import type { EnrolmentProgress } from "../../provisioning/enrolment/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 
@@ -15,7 +15,7 @@ export interface SettledKey {
   readonly note: string | undefined;
 }
 
-export interface KeeperParts {
+export interface IdentityManagerOptions {
   readonly warden: WardenClient;
   readonly enroller: Enroller;
   readonly files: DurableFiles;
@@ -33,7 +33,7 @@ export interface KeeperParts {
   readonly note: (entry: AuditEntry) => void;
   /** The device has a name: awaited before anything is asked of the hub. */
   readonly onIdentity: (identity: DeviceIdentity) => Promise<void>;
-  readonly onProgress: (progress: Progress) => void;
+  readonly onProgress: (progress: EnrolmentProgress) => void;
   /** There is a certificate to connect with, or another one than before. */
   readonly onCertificate: () => void;
   readonly onCertificateLost: () => void;

@@ -1,19 +1,19 @@
 // Enrolment's progress for the audit trail: every change once, however often it is tried.
 import type { Fault, FaultCode } from "../../hal/fault.ts";
-import type { Progress } from "../../provisioning/enrolment/index.ts";
+import type { EnrolmentProgress } from "../../provisioning/enrolment/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
-import type { KeeperParts } from "./ports.ts";
+import type { IdentityManagerOptions } from "./ports.ts";
 
 export interface ProgressReporter {
-  progress(progress: Progress): void;
+  progress(progress: EnrolmentProgress): void;
   /** Why enrolment waits; undefined while it does not. */
   fault(): Fault | undefined;
   requested(): boolean;
 }
 
-export function progressReporter(
-  { note }: Pick<KeeperParts, "note">,
+export function createProgressReporter(
+  { note }: Pick<IdentityManagerOptions, "note">,
   identity: () => WardenResult<"identity.read"> | undefined,
 ): ProgressReporter {
   const state: { fault: Fault | undefined; requested: boolean } = { fault: undefined, requested: false };

@@ -8,7 +8,7 @@ import {
   OPERATIONS,
   type Principal,
 } from "./format.ts";
-import type { Role } from "../../warden/roster/format.ts";
+import type { OperatorRole } from "../../warden/roster/format.ts";
 import { REDACTORS, type Redactors } from "./redact.ts";
 
 export interface RunContext {
@@ -18,14 +18,14 @@ export interface RunContext {
 }
 
 /** A handler for every operation of the table: one missing is a compile error. Handlers get checked arguments and judge no rights. */
-export type Handlers = {
+export type OperationHandlers = {
   readonly [N in OperationName]: (args: OperationArgs<N>, context: RunContext) => Promise<OperationResult<N>>;
 };
 
 /** One operation, its types folded away: what was checked is what runs, and what ran is only seen redacted. */
 export interface BoundOperation {
   readonly name: string;
-  readonly roles: readonly Role[];
+  readonly roles: readonly OperatorRole[];
   readonly changes: boolean;
   /** @throws Fault `operation.invalid` for arguments other than the table's, unknown ones included. */
   prepare(args: unknown): PreparedOperation;
@@ -43,12 +43,12 @@ export interface CompletedOperation {
 export type BoundOperations = ReadonlyMap<string, BoundOperation>;
 
 /** A Map, so that no name an object inherits ("constructor", "__proto__") can be asked for. */
-export function bindOperations(handlers: Handlers): BoundOperations {
+export function bindOperations(handlers: OperationHandlers): BoundOperations {
   const names = Object.keys(OPERATIONS).filter((name) => isOperationName(name));
   return new Map(names.map((name) => [name, bindOperation(name, handlers[name], REDACTORS[name])]));
 }
 
-function bindOperation<N extends OperationName>(name: N, handler: Handlers[N], redactor: Redactors[N]): BoundOperation {
+function bindOperation<N extends OperationName>(name: N, handler: OperationHandlers[N], redactor: Redactors[N]): BoundOperation {
   const { args: schema, roles, changes } = OPERATIONS[name];
   return {
     name,

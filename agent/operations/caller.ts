@@ -1,13 +1,13 @@
 // From how a caller came in to who it is. [OPS-3]
 import { Fault } from "../../hal/fault.ts";
-import type { Role } from "../../warden/roster/format.ts";
+import type { OperatorRole } from "../../warden/roster/format.ts";
 import { plainText } from "../status/text.ts";
 import type { Principal } from "./format.ts";
 
 /** A person at the serial line whose answer to a challenge the warden took. [CON-4] */
 export interface ConsoleLogin {
   readonly id: string;
-  readonly roles: readonly Role[];
+  readonly roles: readonly OperatorRole[];
   /** Of the key that signed the answer. */
   readonly keyid: string;
 }
@@ -31,7 +31,7 @@ export type Caller =
     };
 
 /** One socket a caller class: owner and mode of the socket decide who can connect. */
-const LOCAL_SOCKETS: Readonly<Record<string, { readonly id: string; readonly role: Role }>> = {
+const LOCAL_SOCKETS: Readonly<Record<string, { readonly id: string; readonly role: OperatorRole }>> = {
   root: { id: "local-root", role: "owner" },
 };
 
@@ -69,7 +69,7 @@ export function principalOf(caller: Caller): Principal {
 
 function principal(
   id: string,
-  roles: readonly Role[],
+  roles: readonly OperatorRole[],
   channel: Caller["channel"],
   credential: Principal["credentials"][number],
 ): Principal {

@@ -1,19 +1,16 @@
 // Operations: who asks, what can be asked, how it is asked and answered, the same by tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
 import * as v from "valibot";
 import { auditRecordSchema } from "../../warden/audit/format/index.ts";
-import {
-  auditHeadSchema,
-  faultSchema,
-  lockdownPreviewSchema,
-  lockdownShownSchema,
-  updateStatusSchema,
-} from "../../warden/protocol/format.ts";
+import { auditHeadSchema } from "../../warden/audit/format/index.ts";
+import { faultSchema } from "../../hal/format/fault.ts";
+import { lockdownPreviewSchema, lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
+import { updateStatusSchema } from "../../warden/update/format.ts";
 import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
-import { principalIdSchema, ROLES, type Role, roleSchema } from "../../warden/roster/format.ts";
+import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
 import { deviceIdSchema } from "../../hal/identity/format.ts";
 import { nonceSchema } from "../../ota/time/format.ts";
-import { snapshotSchema } from "../status/format.ts";
+import { deviceStatusSchema } from "../status/format.ts";
 
 /** The way a principal came in. One socket per caller class: Node sees no peer credentials, the file system judges. */
 export const channelSchema = v.picklist(["tunnel", "console", "local"]);
@@ -23,7 +20,7 @@ export type Channel = v.InferOutput<typeof channelSchema>;
 export const principalSchema = v.strictObject({
   /** `local-root`, `console`, `hub`, or an operator's id from the roster. */
   id: principalIdSchema,
-  roles: v.pipe(v.array(roleSchema), v.maxLength(ROLES.length)),
+  roles: v.pipe(v.array(operatorRoleSchema), v.maxLength(OPERATOR_ROLES.length)),
   attributes: v.strictObject({
     channel: channelSchema,
     tenant: v.optional(v.pipe(v.string(), v.maxLength(64))),
@@ -56,7 +53,7 @@ export type AuditTail = v.InferOutput<typeof auditTailSchema>;
 interface OperationKind {
   readonly args: v.GenericSchema;
   readonly result: v.GenericSchema;
-  readonly roles: readonly Role[];
+  readonly roles: readonly OperatorRole[];
   /** True when it alters the device: such an operation does not begin before the audit trail holds it. [OPS-5] */
   readonly changes: boolean;
 }
@@ -72,13 +69,13 @@ export const carriedVerbSchema = v.picklist([
   "update.revert",
 ] as const satisfies readonly OrderVerb[]);
 /** Who may bring an order: nobody gains anything by it. */
-const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly Role[];
+const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly OperatorRole[];
 
 /** [OPS-4] The table: every operation with its arguments and the roles that may ask for it. The device's whole attack surface for a principal is this list. */
 export const OPERATIONS = {
   status: {
     args: v.strictObject({}),
-    result: snapshotSchema,
+    result: deviceStatusSchema,
     roles: ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
@@ -102,7 +99,7 @@ export const OPERATIONS = {
   "update.revert": { args: orderArgs, result: updateStatusSchema, roles: CARRIERS, changes: true },
   "lockdown.show": {
     args: v.strictObject({}),
-    result: lockdownShownSchema,
+    result: lockdownViewSchema,
     roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
@@ -115,8 +112,8 @@ export const OPERATIONS = {
     roles: ["technician", "maintainer", "security-admin", "owner"],
     changes: false,
   },
-  "lockdown.confirm": { args: orderArgs, result: lockdownShownSchema, roles: CARRIERS, changes: true },
-  "lockdown.revert": { args: orderArgs, result: lockdownShownSchema, roles: CARRIERS, changes: true },
+  "lockdown.confirm": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },
+  "lockdown.revert": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },
   "system.reboot": { args: orderArgs, result: v.strictObject({ rebooting: v.literal(true) }), roles: CARRIERS, changes: true },
   /** What has to be signed for an order: device, fresh nonce, and the hash of what it is about. */
   "order.nonce": {

@@ -3,15 +3,16 @@ import { Fault } from "../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
-import { AUDIT_READ_RECORDS_MAX, type AuditHead } from "../../warden/protocol/format.ts";
-import type { Snapshot } from "../status/format.ts";
+import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
+import { type AuditHead } from "../../warden/audit/format/index.ts";
+import type { DeviceStatus } from "../status/format.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import type { Handlers } from "./bind.ts";
+import type { OperationHandlers } from "./bind.ts";
 import { type AuditTail, OPERATION_ANSWER_BYTES_MAX } from "./format.ts";
 import { ANSWER_MARGIN_BYTES } from "./limits.ts";
 
 export interface HandlerPorts {
-  readonly snapshot: () => Promise<Snapshot>;
+  readonly snapshot: () => Promise<DeviceStatus>;
   readonly auditHead: () => Promise<AuditHead>;
   /** Encoded records from number `from` on, at most `count`; fewer when the trail ends or the answer is full. At most {@link AUDIT_READ_RECORDS_MAX}. */
   readonly readAudit: (from: number, count: number) => Promise<readonly Uint8Array[]>;
@@ -20,7 +21,7 @@ export interface HandlerPorts {
   readonly deviceId: () => DeviceId;
 }
 
-export function createHandlers(ports: HandlerPorts): Handlers {
+export function createHandlers(ports: HandlerPorts): OperationHandlers {
   const { warden } = ports;
   const submit = async (verb: OrderVerb, order: string): Promise<void> =>
     void (await warden.call("order.submit", { verb, order }));

@@ -5,10 +5,10 @@ import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { plainText } from "../status/text.ts";
 import type { BoundOperations } from "./bind.ts";
 import { principalOf } from "./caller.ts";
-import { auditEntryOf } from "./entry.ts";
+import { auditEntryOf } from "./audit-entry.ts";
 import { AUDIT_MS_MAX, RUN_MS_MAX } from "./limits.ts";
-import type { Passage } from "./passage.ts";
-import { within } from "./within.ts";
+import type { RequestContext } from "./request-context.ts";
+import { withTimeout } from "./timeout.ts";
 
 export interface InterceptorPorts {
   readonly operations: BoundOperations;
@@ -17,15 +17,15 @@ export interface InterceptorPorts {
   readonly clock: Clock;
 }
 
-export type Interceptor = (passage: Passage, ports: InterceptorPorts) => Passage | Promise<Passage>;
+export type Interceptor = (passage: RequestContext, ports: InterceptorPorts) => RequestContext | Promise<RequestContext>;
 
 /** [OPS-3] @throws Fault `operation.unauthenticated`. */
-export function authenticate(passage: Passage): Passage {
+export function authenticate(passage: RequestContext): RequestContext {
   return { ...passage, principal: principalOf(passage.caller) };
 }
 
 /** [OPS-4] @throws Fault `operation.unknown` for what is not in the table, `operation.denied` for a role it does not name, `operation.invalid` for no request. */
-export function authorize(passage: Passage, { operations }: InterceptorPorts): Passage {
+export function authorize(passage: RequestContext, { operations }: InterceptorPorts): RequestContext {
   const { principal, request } = passage;
   assert(principal !== undefined, "authenticate comes before authorize");
   if (request instanceof Fault) throw request;
@@ -46,7 +46,7 @@ export function authorize(passage: Passage, { operations }: InterceptorPorts): P
 }
 
 /** @throws Fault `operation.invalid`. */
-export function validate(passage: Passage): Passage {
+export function validate(passage: RequestContext): RequestContext {
   const { operation, request } = passage;
   assert(operation !== undefined && !(request instanceof Fault), "authorize comes before validate");
   return { ...passage, prepared: operation.prepare(request.args) };
@@ -57,13 +57,13 @@ export function validate(passage: Passage): Passage {
  * reading one goes on without, because a device whose trail is broken must still be able to say so.
  * @throws Fault `audit.write-failed` when a changing operation can't be recorded; what the handler throws, `operation.failed` for what is no Fault.
  */
-export async function run(passage: Passage, { audit, clock }: InterceptorPorts): Promise<Passage> {
+export async function run(passage: RequestContext, { audit, clock }: InterceptorPorts): Promise<RequestContext> {
   const { operation, prepared, principal, request } = passage;
   assert(operation !== undefined && prepared !== undefined, "authorize and validate come before run");
   assert(principal !== undefined && !(request instanceof Fault), "authenticate comes before run");
   if (operation.changes) await recordBeginning(passage, audit, clock);
   try {
-    const completed = await within(clock, RUN_MS_MAX, `operation "${operation.name}"`, () =>
+    const completed = await withTimeout(clock, RUN_MS_MAX, `operation "${operation.name}"`, () =>
       prepared.run({ principal, correlation: request.id }),
     );
     return { ...passage, completed };
@@ -72,9 +72,9 @@ export async function run(passage: Passage, { audit, clock }: InterceptorPorts):
   }
 }
 
-async function recordBeginning(passage: Passage, audit: InterceptorPorts["audit"], clock: Clock): Promise<void> {
+async function recordBeginning(passage: RequestContext, audit: InterceptorPorts["audit"], clock: Clock): Promise<void> {
   try {
-    await within(clock, AUDIT_MS_MAX, "the audit trail", () => audit(auditEntryOf(passage, "begins")));
+    await withTimeout(clock, AUDIT_MS_MAX, "the audit trail", () => audit(auditEntryOf(passage, "begins")));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Fault("audit.write-failed", `nothing was changed, because the audit trail could not record it: ${why}`, {
@@ -84,7 +84,7 @@ async function recordBeginning(passage: Passage, audit: InterceptorPorts["audit"
 }
 
 /** Takes out what the principal may not see. */
-export function redact(passage: Passage): Passage {
+export function redact(passage: RequestContext): RequestContext {
   const { completed, principal } = passage;
   assert(completed !== undefined && principal !== undefined, "run comes before redact");
   return { ...passage, result: completed.resultFor(principal) };

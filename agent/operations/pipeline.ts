@@ -1,16 +1,16 @@
 // The one way in: whoever asks for whatever passes here, in this order. [OPS-5]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { FaultReport } from "../../warden/protocol/format.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
 import { plainText } from "../status/text.ts";
 import type { Caller } from "./caller.ts";
-import { auditEntryOf } from "./entry.ts";
+import { auditEntryOf } from "./audit-entry.ts";
 import type { OperationAnswer } from "./format.ts";
 import { authenticate, authorize, type Interceptor, type InterceptorPorts, redact, run, validate } from "./interceptors.ts";
 import { AUDIT_MS_MAX, FAULT_MESSAGE_CHARACTERS_MAX } from "./limits.ts";
-import type { Passage } from "./passage.ts";
+import type { RequestContext } from "./request-context.ts";
 import { faultFor } from "./redact.ts";
 import { answerId, readRequest } from "./request.ts";
-import { within } from "./within.ts";
+import { withTimeout } from "./timeout.ts";
 
 /** [OPS-5] Each once, in this order; the first that throws ends the row. After it comes `audit`, whatever the end was. */
 export const INTERCEPTORS: readonly Interceptor[] = [authenticate, authorize, validate, run, redact];
@@ -29,10 +29,10 @@ export function createPipeline(ports: InterceptorPorts): Operations {
   let auditFault: Fault | undefined;
 
   /** The record is made before the answer leaves. Not being able to is a trouble, not a reason to withhold what was done or refused. */
-  async function audit(passage: Passage, fault: Fault | undefined, durationMs: number): Promise<void> {
+  async function audit(passage: RequestContext, fault: Fault | undefined, durationMs: number): Promise<void> {
     try {
       const entry = auditEntryOf(passage, { fault, durationMs });
-      await within(ports.clock, AUDIT_MS_MAX, "the audit trail", () => ports.audit(entry));
+      await withTimeout(ports.clock, AUDIT_MS_MAX, "the audit trail", () => ports.audit(entry));
       auditFault = undefined;
     } catch (error) {
       auditFault = asFault(error, "audit.write-failed", "record an operation");
@@ -53,9 +53,9 @@ export function createPipeline(ports: InterceptorPorts): Operations {
 
 /** @returns how far it came, and the fault that stopped it, if one did. */
 async function pass(
-  start: Passage,
+  start: RequestContext,
   ports: InterceptorPorts,
-): Promise<{ readonly passage: Passage; readonly fault: Fault | undefined }> {
+): Promise<{ readonly passage: RequestContext; readonly fault: Fault | undefined }> {
   let passage = start;
   try {
     for (const interceptor of INTERCEPTORS) passage = await interceptor(passage, ports);
@@ -65,7 +65,7 @@ async function pass(
   }
 }
 
-function answerOf(id: string, { principal, result }: Passage, fault: Fault | undefined): OperationAnswer {
+function answerOf(id: string, { principal, result }: RequestContext, fault: Fault | undefined): OperationAnswer {
   if (fault === undefined && result !== undefined) return { v: 1, id, result };
   const { code, message } = faultFor(principal, fault ?? new Fault("operation.failed", "no result"));
   return { v: 1, id, fault: { code, message: plainText(message, FAULT_MESSAGE_CHARACTERS_MAX) } };

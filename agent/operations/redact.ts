@@ -1,7 +1,9 @@
 // What a principal may see of a result. Pure. Rights to ask are in the table; this is about what is in the answer. [OPS-5]
 import type { Fault, FaultCode } from "../../hal/fault.ts";
-import type { FaultReport, LockdownState, UpdateStatus } from "../../warden/protocol/format.ts";
-import type { Snapshot } from "../status/format.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
+import type { LockdownState } from "../../warden/lockdown/format/index.ts";
+import type { UpdateStatus } from "../../warden/update/format.ts";
+import type { DeviceStatus } from "../status/format.ts";
 import type { OperationName, OperationResult, Principal } from "./format.ts";
 
 /** Stands where something is, but not for this reader: "none" would be a lie. */
@@ -13,7 +15,7 @@ export type Redactors = {
 
 /** One for every operation: that nothing has to be taken out is a decision too. */
 export const REDACTORS: Redactors = {
-  status: (snapshot, principal) => (isGuest(principal) ? snapshotForGuest(snapshot) : snapshot),
+  status: (snapshot, principal) => (isGuest(principal) ? statusForGuest(snapshot) : snapshot),
   "audit.tail": (tail) => tail,
   "update.status": (status) => status,
   "update.approve": (status) => status,
@@ -36,7 +38,7 @@ export function isGuest(principal: Principal): boolean {
  * codes. Not where the hub is, who issued the certificate, and not the words of faults, which quote hosts, proxies and paths. Of policy and update: how far, not what
  * is open, what is on its way or what an order would have to be about.
  */
-export function snapshotForGuest(snapshot: Snapshot): Snapshot {
+export function statusForGuest(snapshot: DeviceStatus): DeviceStatus {
   const { certificate, enrolment, tunnel, lockdown, update } = snapshot;
   return {
     ...snapshot,

@@ -2,7 +2,7 @@
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import type { UpdateStatus } from "../../warden/protocol/format.ts";
+import type { UpdateStatus } from "../../warden/update/format.ts";
 import type { UpdateReport } from "../tunnel/format.ts";
 import type { Tunnel } from "../tunnel/index.ts";
 import { FOLLOW_MOVING_MS, FOLLOW_RETRY_MS, FOLLOW_WAITING_MS } from "./limits.ts";

@@ -4,13 +4,13 @@ import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { SlotPart } from "../../hal/slots/format.ts";
-import { type Window, windowsOf } from "../../ota/fetch/index.ts";
+import { type FetchRange, windowsOf } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
 import { openPartIndex } from "../../ota/install/index.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { STRETCH_CHUNKS_MAX } from "./limits.ts";
-import type { Bench } from "./ports.ts";
+import type { StepContext } from "./ports.ts";
 
 /** As the warden says which one it has taken up. */
 export interface NamedRelease {
@@ -27,7 +27,7 @@ export interface Part {
 
 export interface ImageMemory {
   /** @throws Fault `image.invalid` for a part or a manifest that is not the release's, `index.*`, `fetch.*`, `tls.*`, `update.aborted`. */
-  part(bench: Pick<Bench, "repository" | "signal">, release: NamedRelease, part: SlotPart): Promise<Part>;
+  part(bench: Pick<StepContext, "repository" | "signal">, release: NamedRelease, part: SlotPart): Promise<Part>;
   forget(): void;
 }
 
@@ -52,7 +52,7 @@ export function createImageMemory(): ImageMemory {
 }
 
 async function fetchManifest(
-  { repository, signal }: Pick<Bench, "repository" | "signal">,
+  { repository, signal }: Pick<StepContext, "repository" | "signal">,
   release: NamedRelease,
 ): Promise<OsManifest> {
   const { target, digest } = release;
@@ -65,7 +65,7 @@ async function fetchManifest(
 }
 
 async function fetchPart(
-  { repository, signal }: Pick<Bench, "repository" | "signal">,
+  { repository, signal }: Pick<StepContext, "repository" | "signal">,
   { target }: NamedRelease,
   { parts, store }: OsManifest,
   part: SlotPart,
@@ -83,7 +83,7 @@ function missing(what: string): Fault {
 }
 
 /** The next stretch from chunk `from` on that fits into the courier's directory; at least one chunk. */
-export function stretchFrom(index: ChunkIndex, from: number): Window {
+export function rangeFrom(index: ChunkIndex, from: number): FetchRange {
   const rest: ChunkIndex = { ...index, count: index.count - from, at: (n) => index.at(from + n) };
   for (const { to } of windowsOf(rest)) return { from, to: from + Math.min(to, STRETCH_CHUNKS_MAX) };
   return { from, to: index.count };

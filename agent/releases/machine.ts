@@ -12,7 +12,7 @@ import {
 } from "./limits.ts";
 
 /** An update goes on step by step, so that between two stretches of a long one the policy is not forgotten. Without a target: what the warden is at. */
-export type Job = { readonly kind: "look" } | { readonly kind: "update"; readonly target: string | undefined };
+export type ReleaseJob = { readonly kind: "look" } | { readonly kind: "update"; readonly target: string | undefined };
 
 interface PlannedUpdate {
   readonly target: string | undefined;
@@ -22,7 +22,7 @@ interface PlannedUpdate {
 }
 
 export interface State {
-  readonly running: Job | undefined;
+  readonly running: ReleaseJob | undefined;
   readonly look: { readonly atMs: number; readonly failures: number; /** Asked for while one ran. */ readonly again: boolean };
   readonly update: PlannedUpdate | undefined;
   /** The newest target that was pointed at meanwhile: one waits, not a queue. */
@@ -33,7 +33,7 @@ export interface State {
 }
 
 /** How a step ended: `more` goes on after `afterMs`; `again` may pass by itself; `never` will not. */
-export type Outcome =
+export type JobOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "more"; readonly afterMs: number }
   | { readonly kind: "again" }
@@ -46,11 +46,11 @@ export type Event =
   /** `update.start`. */
   | { readonly kind: "pointed"; readonly nowMs: number; readonly target: string }
   | { readonly kind: "woken"; readonly nowMs: number }
-  | { readonly kind: "ended"; readonly nowMs: number; readonly random: number; readonly outcome: Outcome }
+  | { readonly kind: "ended"; readonly nowMs: number; readonly random: number; readonly outcome: JobOutcome }
   | { readonly kind: "stop" };
 
 export type Effect =
-  | { readonly do: "run"; readonly job: Job }
+  | { readonly do: "run"; readonly job: ReleaseJob }
   /** Instead of any earlier one. */
   | { readonly do: "wake"; readonly inMs: number }
   /** The update is not gone on with by itself: say so. `instead`: it made way for this one. */
@@ -187,7 +187,7 @@ function goOn(state: State, nowMs: number): Step {
   return { state, effects: [{ do: "wake", inMs: Math.min(look.atMs, update?.atMs ?? look.atMs) - nowMs }] };
 }
 
-function run(state: State, job: Job): Step {
+function run(state: State, job: ReleaseJob): Step {
   return { state: { ...state, running: job }, effects: [{ do: "run", job }] };
 }
 

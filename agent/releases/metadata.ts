@@ -2,33 +2,39 @@
 import { Fault } from "../../hal/fault.ts";
 import { type Catalogue, type Fetch, openTrustStore, type Target } from "../../ota/trust/index.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
-import type { Offer } from "../../warden/protocol/format.ts";
-import { runErrand } from "./errand.ts";
+import type { TargetOffer } from "../../warden/targets/format.ts";
+import { fetchWanted } from "./fetch-wanted.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
-import type { Bench, ReleasePlaces } from "./ports.ts";
+import type { StepContext, ReleasePlaces } from "./ports.ts";
 
-export interface Look {
+export interface RepositoryCheck {
   /** What the warden finds to be for this device. */
-  readonly offers: readonly Offer[];
+  readonly offers: readonly TargetOffer[];
   /** By the agent's own metadata. Good until the next look. @returns undefined for a name nobody vouches for. @throws Fault `trust.*`, `fetch.*`. */
   find(target: string): Promise<Target | undefined>;
 }
 
 /**
  * The top level of the agent's store is refreshed; roles are asked for one by one when a target of theirs is, so that no look holds all of them.
- * @throws Fault `trust.*` of either store, `config.unreadable` without an image's root, those of {@link runErrand}.
+ * @throws Fault `trust.*` of either store, `config.unreadable` without an image's root, those of {@link fetchWanted}.
  */
-export async function lookAtRepository(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Look> {
+export async function checkRepository(
+  bench: StepContext,
+  places: Pick<ReleasePlaces, "metadata" | "imageRoot">,
+): Promise<RepositoryCheck> {
   const { warden, drop } = bench;
   const catalogue = await refreshOwn(bench, places);
   if (catalogue === undefined) return { offers: [], find: async () => undefined };
   await drop.clear(); // the timestamp of yesterday's look would be taken for today's
-  const { offers } = await runErrand(bench, (absent) => warden.call("trust.refresh", { absent: [...absent] }));
+  const { offers } = await fetchWanted(bench, (absent) => warden.call("trust.refresh", { absent: [...absent] }));
   return { offers, find: (target) => catalogue.find(target) };
 }
 
 /** @returns undefined when nothing was ever published: a hub that is new, and no trouble. */
-async function refreshOwn(bench: Bench, places: Pick<ReleasePlaces, "metadata" | "imageRoot">): Promise<Catalogue | undefined> {
+async function refreshOwn(
+  bench: StepContext,
+  places: Pick<ReleasePlaces, "metadata" | "imageRoot">,
+): Promise<Catalogue | undefined> {
   const { repository, clock, signal } = bench;
   const store = await openTrustStore(await places.metadata(), await places.imageRoot());
   const fetch: Fetch = (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal);

@@ -1,6 +1,6 @@
 // What the work on releases is made with.
 import type { Fault } from "../../hal/fault.ts";
-import type { Clock, CourierDrop, DurableFiles } from "../../hal/ports.ts";
+import type { Clock, HandoverWriter, DurableFiles } from "../../hal/ports.ts";
 import type { Repository } from "../../ota/fetch/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
@@ -13,11 +13,11 @@ export interface ReleasePlaces {
   /** TUF root of the image. @throws Fault `config.unreadable` where the image has none. */
   imageRoot(): Promise<Uint8Array>;
   /** Where the warden takes files from. [OTA-32] */
-  drop(): Promise<CourierDrop>;
+  drop(): Promise<HandoverWriter>;
   repository(): Repository & { close(): void };
 }
 
-export interface ReleasesParts {
+export interface ReleasesOptions {
   readonly places: ReleasePlaces;
   readonly warden: Pick<WardenClient, "call">;
   readonly tunnel: Pick<Tunnel, "publish" | "renew">;
@@ -30,10 +30,10 @@ export interface ReleasesParts {
 }
 
 /** What a step of work holds while it lasts. */
-export interface Bench {
+export interface StepContext {
   readonly warden: Pick<WardenClient, "call">;
   readonly repository: Repository;
-  readonly drop: CourierDrop;
+  readonly drop: HandoverWriter;
   readonly clock: Clock;
   readonly random: () => number;
   /** Tells what the agent refuses by itself: of that the warden hears nothing, so it is in nobody else's record. */

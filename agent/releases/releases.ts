@@ -3,10 +3,10 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { followUpdate } from "./follow.ts";
 import { giveUp } from "./give-up.ts";
-import { type Effect, type Event, type Job, next, type Outcome, type State, start } from "./machine.ts";
-import { lookAtRepository } from "./metadata.ts";
-import { type Bench, mayPass, type ReleasesParts } from "./ports.ts";
-import { createTrials } from "./trial.ts";
+import { type Effect, type Event, type ReleaseJob, next, type JobOutcome, type State, start } from "./machine.ts";
+import { checkRepository } from "./metadata.ts";
+import { type StepContext, mayPass, type ReleasesOptions } from "./ports.ts";
+import { createPolicyTrials } from "./policy-trial.ts";
 import { createUpdate } from "./update.ts";
 
 const TEXT_CHARACTERS_MAX = 512;
@@ -25,13 +25,13 @@ export interface Releases {
 }
 
 /** Begins by going on with what an earlier life of the agent left. */
-export function startReleases(parts: ReleasesParts): Releases {
+export function startReleases(parts: ReleasesOptions): Releases {
   const { clock, random, log, note } = parts;
   const stopped = new AbortController();
   const { signal } = stopped;
   const warden = untilAborted(parts.warden, signal);
   const follower = followUpdate({ ...parts, warden, signal });
-  const trials = createTrials({ ...parts, warden });
+  const trials = createPolicyTrials({ ...parts, warden });
   const update = createUpdate(parts.places);
   const faults = new Map<string, Fault>();
   /** Code of the last refusal that was told. */
@@ -75,7 +75,7 @@ export function startReleases(parts: ReleasesParts): Releases {
   };
 
   /** Never rejects: what goes wrong decides whether it is tried again. */
-  const work = async (job: Job): Promise<void> => {
+  const work = async (job: ReleaseJob): Promise<void> => {
     await ending;
     const outcome = await attempt(job);
     if (job.kind === "update" && outcome.kind !== "more") update.forget();
@@ -85,7 +85,7 @@ export function startReleases(parts: ReleasesParts): Releases {
     apply({ kind: "ended", nowMs: clock.monotonicMs(), random: random(), outcome });
   };
 
-  const attempt = async (job: Job): Promise<Outcome> => {
+  const attempt = async (job: ReleaseJob): Promise<JobOutcome> => {
     try {
       const outcome = job.kind === "look" ? await look() : await withBench((bench) => update.step(bench, job.target));
       faults.delete(job.kind);
@@ -98,8 +98,8 @@ export function startReleases(parts: ReleasesParts): Releases {
   };
 
   /** A trial that is pending is brought to the hub whatever is wrong with the repository. */
-  const look = async (): Promise<Outcome> => {
-    const seen = await withBench((bench) => lookAtRepository(bench, parts.places)).catch((error: unknown) =>
+  const look = async (): Promise<JobOutcome> => {
+    const seen = await withBench((bench) => checkRepository(bench, parts.places)).catch((error: unknown) =>
       asFault(error, "fetch.unreachable", "look at the repository"),
     );
     const trial = await trials.settle(seen instanceof Fault ? [] : seen.offers, signal).then(
@@ -113,7 +113,7 @@ export function startReleases(parts: ReleasesParts): Releases {
     return { kind: trial !== undefined && mayPass(trial) ? "again" : "done" };
   };
 
-  const withBench = async <T>(run: (bench: Bench) => Promise<T>): Promise<T> => {
+  const withBench = async <T>(run: (bench: StepContext) => Promise<T>): Promise<T> => {
     const drop = await parts.places.drop();
     const repository = parts.places.repository();
     try {
@@ -135,7 +135,7 @@ export function startReleases(parts: ReleasesParts): Releases {
   };
 
   /** Of the same kind once, until a look has found all well: the trail is on flash. Hints are paced by the machine. */
-  const refused: Bench["refused"] = ({ code, message }, channel) => {
+  const refused: StepContext["refused"] = ({ code, message }, channel) => {
     if (channel === "repository" && refusedBefore === code) return;
     if (channel === "repository") refusedBefore = code;
     const detail = { channel, code, message: message.slice(0, TEXT_CHARACTERS_MAX) };

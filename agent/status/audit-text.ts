@@ -1,8 +1,8 @@
 // Audit records as a table for people. Pure; texts in records come from anywhere, so only plain ones are printed. [CON-1]
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import type { AuditHead } from "../../warden/protocol/format.ts";
+import type { AuditHead } from "../../warden/audit/format/index.ts";
 import { plainText, wrapped } from "./text.ts";
-import { counted } from "./words.ts";
+import { counted } from "./units.ts";
 
 interface Tail {
   readonly head: AuditHead;

@@ -1,13 +1,14 @@
 // The snapshot, put together from what the parts know. Pure.
 import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/identity/format.ts";
 import type { VitalSigns } from "../../hal/ports.ts";
-import type { FaultReport, WardenResult } from "../../warden/protocol/format.ts";
-import type { Snapshot, TunnelStatus } from "./format.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
+import type { WardenResult } from "../../warden/protocol/format.ts";
+import type { DeviceStatus, TunnelStatus } from "./format.ts";
 import { plainText } from "./text.ts";
 import { troublesOf } from "./troubles.ts";
 
 /** What a part said, or why it could not. */
-export type Told<T> = { readonly value: T } | { readonly fault: FaultReport };
+export type ReadResult<T> = { readonly value: T } | { readonly fault: FaultReport };
 
 export interface CertificateFacts {
   readonly serial: string;
@@ -16,23 +17,23 @@ export interface CertificateFacts {
   readonly notAfterMs: number;
   /** When renewal starts, Unix milliseconds. */
   readonly renewAtMs: number | undefined;
-  readonly state: NonNullable<Snapshot["certificate"]>["state"];
+  readonly state: NonNullable<DeviceStatus["certificate"]>["state"];
 }
 
-export interface SnapshotParts {
+export interface DeviceStatusInputs {
   /** Name and version, such as `sallyport-agent/0.1.0`. */
   readonly program: string;
   /** Wall clock, Unix milliseconds. */
   readonly nowMs: number;
-  readonly life: Snapshot["life"];
+  readonly life: DeviceStatus["life"];
   /** Undefined until the warden has said who the device is. */
   readonly identity: DeviceIdentity | undefined;
   readonly key: { readonly protection: Protection; readonly fingerprint: Fingerprint; readonly note?: string } | undefined;
   readonly certificate: CertificateFacts | undefined;
-  readonly enrolment: Snapshot["enrolment"];
+  readonly enrolment: DeviceStatus["enrolment"];
   readonly tunnel: TunnelStatus;
-  readonly warden: Told<WardenResult<"status.read">>;
-  readonly vitals: Told<VitalSigns>;
+  readonly warden: ReadResult<WardenResult<"status.read">>;
+  readonly vitals: ReadResult<VitalSigns>;
   /** What else does not work: birth record conflict, console without its port, operations without an audit trail. */
   readonly faults: readonly FaultReport[];
 }
@@ -42,7 +43,7 @@ const TEXT_CHARACTERS_MAX = 256;
 const YEAR_9999_MS = Date.UTC(9999, 11, 31);
 
 /** @returns a snapshot that its own schema accepts, whatever the parts held: texts cut and cleaned, numbers whole and not below zero. */
-export function composeSnapshot(parts: SnapshotParts): Snapshot {
+export function composeDeviceStatus(parts: DeviceStatusInputs): DeviceStatus {
   const { identity, key, certificate, enrolment } = parts;
   const warden = "value" in parts.warden ? parts.warden.value : undefined;
   return {
@@ -71,7 +72,7 @@ export function composeSnapshot(parts: SnapshotParts): Snapshot {
   };
 }
 
-function certificateOf(facts: CertificateFacts): NonNullable<Snapshot["certificate"]> {
+function certificateOf(facts: CertificateFacts): NonNullable<DeviceStatus["certificate"]> {
   return {
     serial: text(facts.serial),
     issuer: text(facts.issuer),
@@ -83,7 +84,7 @@ function certificateOf(facts: CertificateFacts): NonNullable<Snapshot["certifica
 }
 
 /** Zeros where the machine does not say: a total of 0 bytes is no machine, and the trouble beside it says why. */
-function systemOf(vitals: Told<VitalSigns>, wardenResidentBytes: number | undefined): Snapshot["system"] {
+function systemOf(vitals: ReadResult<VitalSigns>, wardenResidentBytes: number | undefined): DeviceStatus["system"] {
   const known = "value" in vitals ? vitals.value : undefined;
   return {
     uptimeS: count(known?.uptimeS ?? 0),

@@ -1,13 +1,11 @@
 // The one snapshot of the device that console, tunnel and local socket all show.
 import * as v from "valibot";
 import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
-import {
-  auditHeadSchema,
-  clockStateSchema,
-  faultSchema,
-  lockdownStateSchema,
-  updateStatusSchema,
-} from "../../warden/protocol/format.ts";
+import { auditHeadSchema } from "../../warden/audit/format/index.ts";
+import { clockStateSchema } from "../../warden/time/format.ts";
+import { faultSchema } from "../../hal/format/fault.ts";
+import { lockdownStateSchema } from "../../warden/lockdown/format/index.ts";
+import { updateStatusSchema } from "../../warden/update/format.ts";
 
 const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const shortText = v.pipe(v.string(), v.maxLength(256));
@@ -33,7 +31,7 @@ export const tunnelStatusSchema = v.strictObject({
 });
 export type TunnelStatus = v.InferOutput<typeof tunnelStatusSchema>;
 
-export const snapshotSchema = v.strictObject({
+export const deviceStatusSchema = v.strictObject({
   v: v.literal(1),
   program: shortText,
   at: v.pipe(v.string(), v.isoTimestamp()),
@@ -80,4 +78,4 @@ export const snapshotSchema = v.strictObject({
   /** What does not work, for people; empty when all is well. */
   troubles: v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(32)),
 });
-export type Snapshot = v.InferOutput<typeof snapshotSchema>;
+export type DeviceStatus = v.InferOutput<typeof deviceStatusSchema>;

@@ -1,7 +1,7 @@
 // What the device may use, for people. Pure, ASCII. [CON-1]
-import type { LockdownPreview, LockdownShown, LockdownState } from "../../warden/protocol/format.ts";
+import type { LockdownPreview, LockdownView, LockdownState } from "../../warden/lockdown/format/index.ts";
 import { list, printed, row } from "./rows.ts";
-import { duration } from "./words.ts";
+import { duration } from "./units.ts";
 
 /** One line, or two where something of it can't be enforced or was taken back. */
 export function lockdownRows(state: LockdownState): string[] {
@@ -14,7 +14,7 @@ export function lockdownRows(state: LockdownState): string[] {
 }
 
 /** All of it, at most `linesMax` lines of each list. */
-export function renderLockdown({ state, open, usb }: LockdownShown, linesMax = Number.POSITIVE_INFINITY): string {
+export function renderLockdown({ state, open, usb }: LockdownView, linesMax = Number.POSITIVE_INFINITY): string {
   return printed([
     ...lockdownRows(state),
     ...(state.planHash === undefined ? [] : [row("plan", state.planHash)]),

@@ -1,16 +1,16 @@
 // The snapshot for people: one screen of a serial terminal. Pure, ASCII, for console and command line alike. [CON-1]
-import type { Snapshot } from "./format.ts";
+import type { DeviceStatus } from "./format.ts";
 import { lockdownRows } from "./lockdown-text.ts";
 import { row, SCREEN_COLUMNS_MAX } from "./rows.ts";
 import { plainText } from "./text.ts";
 import { updateRows } from "./update-text.ts";
-import { counted, distance, duration, minute, size } from "./words.ts";
+import { counted, distance, duration, minute, size } from "./units.ts";
 
 /** One less than a terminal has, the last line is the prompt's. */
 export const STATUS_LINES_MAX = 22;
 
 /** At most 22 lines of 79 columns, each ended by a newline: 1,760 bytes, 0.15 s at 115,200 baud. What does not fit is counted, `status --json` has it all. */
-export function renderStatus(snapshot: Snapshot): string {
+export function renderStatus(snapshot: DeviceStatus): string {
   const facts = [
     heading(snapshot),
     ...device(snapshot),
@@ -26,13 +26,13 @@ export function renderStatus(snapshot: Snapshot): string {
   return [...facts, ...troubles].map((line) => `${plainText(line, SCREEN_COLUMNS_MAX).trimEnd()}\n`).join("");
 }
 
-function heading({ program, at, life }: Snapshot): string {
+function heading({ program, at, life }: DeviceStatus): string {
   const left = `${plainText(program, 32)}: ${life.toUpperCase()}`;
   const right = `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`;
   return left + right.padStart(SCREEN_COLUMNS_MAX - left.length);
 }
 
-function device({ device, enrolment }: Snapshot): string[] {
+function device({ device, enrolment }: DeviceStatus): string[] {
   const rows = [
     device === undefined
       ? row("device", "not known yet")
@@ -58,13 +58,13 @@ const ENROLMENTS = {
   denied: "DENIED by the hub",
 } as const;
 
-function key({ key }: Snapshot): string[] {
+function key({ key }: DeviceStatus): string[] {
   if (key === undefined) return [row("key", "none yet")];
   const where = key.protection === "tpm" ? "in the TPM" : "in a file, NOT in a TPM";
   return [row("key", key.note === undefined ? where : `${where}: ${key.note}`), row("", key.fingerprint)];
 }
 
-function certificate({ certificate, at }: Snapshot): string[] {
+function certificate({ certificate, at }: DeviceStatus): string[] {
   if (certificate === undefined) return [row("cert", "none yet")];
   const { state, notAfter, renewAt, serial, issuer } = certificate;
   const nowMs = Date.parse(at);
@@ -76,7 +76,7 @@ function certificate({ certificate, at }: Snapshot): string[] {
   ];
 }
 
-function tunnel({ tunnel }: Snapshot): string[] {
+function tunnel({ tunnel }: DeviceStatus): string[] {
   const { hub, peer, tls, cipher, group, mqtt, lastFault } = tunnel;
   const rows = [row("tunnel", tunnelState(tunnel), counted(tunnel.connections, "connection"))];
   if (hub !== undefined) rows.push(row("", `hub ${hub}`, peer === undefined ? undefined : `peer ${peer}`));
@@ -86,7 +86,7 @@ function tunnel({ tunnel }: Snapshot): string[] {
   return rows;
 }
 
-function tunnelState({ state, connectedForS, retryInS }: Snapshot["tunnel"]): string {
+function tunnelState({ state, connectedForS, retryInS }: DeviceStatus["tunnel"]): string {
   switch (state) {
     case "connected":
       return connectedForS === undefined ? "up" : `up for ${duration(connectedForS)}`;
@@ -99,7 +99,7 @@ function tunnelState({ state, connectedForS, retryInS }: Snapshot["tunnel"]): st
   }
 }
 
-function stores({ tunnel: { spool }, audit }: Snapshot): string[] {
+function stores({ tunnel: { spool }, audit }: DeviceStatus): string[] {
   return [
     row("spool", `${counted(spool.messages, "message")} waiting`, size(spool.bytes), `${spool.dropped} dropped`),
     audit === undefined
@@ -114,7 +114,7 @@ const CLOCKS = {
   synced: "set from the hub's signed time",
 } as const;
 
-function system({ clock, system }: Snapshot): string[] {
+function system({ clock, system }: DeviceStatus): string[] {
   const memory =
     system.memoryTotalBytes === 0 ? "not known" : `${size(system.memoryAvailableBytes)} of ${size(system.memoryTotalBytes)} free`;
   const warden = system.wardenResidentBytes === undefined ? undefined : `warden ${size(system.wardenResidentBytes)}`;
@@ -125,7 +125,7 @@ function system({ clock, system }: Snapshot): string[] {
   ];
 }
 
-function trouble({ troubles }: Snapshot, linesMax: number): string[] {
+function trouble({ troubles }: DeviceStatus, linesMax: number): string[] {
   if (troubles.length === 0) return [row("trouble", "none")];
   const shown = troubles.length <= linesMax ? troubles : troubles.slice(0, linesMax - 1);
   const rest = troubles.length - shown.length;

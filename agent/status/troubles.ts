@@ -1,6 +1,6 @@
 // What does not work, in words for people. Each begins with a fault code, so that a script (and the redaction for guests) can tell them apart. Pure.
-import type { FaultReport } from "../../warden/protocol/format.ts";
-import type { SnapshotParts } from "./compose.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
+import type { DeviceStatusInputs } from "./compose.ts";
 import { plainText } from "./text.ts";
 
 /** The bounds of the snapshot's schema. */
@@ -8,14 +8,14 @@ const TROUBLES_MAX = 32;
 const TROUBLE_CHARACTERS_MAX = 512;
 
 /** Faults the parts report, then what their states add up to; the first come first, what is too many is counted in the last. */
-export function troublesOf(parts: SnapshotParts): string[] {
+export function troublesOf(parts: DeviceStatusInputs): string[] {
   const faults = [...parts.faults, ...heard(parts), ...judged(parts)];
   const lines = faults.map(({ code, message }) => plainText(`${code}: ${message}`, TROUBLE_CHARACTERS_MAX));
   if (lines.length <= TROUBLES_MAX) return lines;
   return [...lines.slice(0, TROUBLES_MAX - 1), `and ${lines.length - TROUBLES_MAX + 1} more`];
 }
 
-function heard({ warden, vitals }: SnapshotParts): FaultReport[] {
+function heard({ warden, vitals }: DeviceStatusInputs): FaultReport[] {
   const faults: FaultReport[] = [];
   if ("fault" in warden) faults.push(told(warden.fault, "the warden does not answer"));
   else faults.push(...(warden.value.troubles ?? []));
@@ -27,7 +27,7 @@ function told(fault: FaultReport, what: string): FaultReport {
   return { code: fault.code, message: `${what}: ${fault.message}` };
 }
 
-function judged({ warden, certificate, tunnel, enrolment }: SnapshotParts): FaultReport[] {
+function judged({ warden, certificate, tunnel, enrolment }: DeviceStatusInputs): FaultReport[] {
   const faults: FaultReport[] = [];
   if (certificate?.state === "expired")
     faults.push({ code: "x509.invalid", message: "the device certificate has expired; the device enrols again by itself" });

@@ -1,5 +1,5 @@
 // How far an update is, for people. Pure, ASCII. [CON-1]
-import type { UpdateStatus } from "../../warden/protocol/format.ts";
+import type { UpdateStatus } from "../../warden/update/format.ts";
 import { printed, row } from "./rows.ts";
 
 /** One line, or two where there is a reason or a health to tell. */

@@ -1,11 +1,11 @@
 // Hub time for the warden: the agent fetches, the warden judges and sets. [ID-10] [ID-11]
 import { Fault } from "../../hal/fault.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/time/format.ts";
-import { askHubTime, type Hub } from "../../provisioning/enrollers/index.ts";
+import { askHubTime, type HubServer } from "../../provisioning/enrollers/index.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import type { ClockState } from "../../warden/protocol/format.ts";
+import type { ClockState } from "../../warden/time/format.ts";
 import { ASK_AGAIN_AFTER_MS, MOVED_MS_MIN, SYNCED_ASK_AGAIN_AFTER_MS } from "./limits.ts";
 
 export interface TimeAnswer {
@@ -25,7 +25,7 @@ export interface TimeSync {
 
 export function createTimeSync(parts: {
   readonly warden: WardenClient;
-  readonly hub: Hub;
+  readonly hub: HubServer;
   readonly deviceId: DeviceId;
   readonly clock: Clock;
   readonly signal: AbortSignal;

@@ -3,7 +3,7 @@ import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import type { ClockState } from "../../warden/protocol/format.ts";
+import type { ClockState } from "../../warden/time/format.ts";
 import { RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 import type { TimeSync } from "./sync.ts";
 

@@ -10,7 +10,7 @@ import { MESSAGE_BYTES_MAX } from "./format.ts";
 import type { Failure, Mqtt } from "./machine.ts";
 import type { Stream } from "./stream.ts";
 
-export interface ConnectionOptions {
+export interface BrokerConnectionOptions {
   readonly stream: Stream;
   readonly mqtt: Mqtt;
   readonly clientId: string;
@@ -28,12 +28,12 @@ export interface Retained {
   readonly payload: Uint8Array;
 }
 
-export interface Ending {
+export interface ConnectionEnd {
   readonly by: "peer" | "fault" | "us";
   readonly fault: Fault;
 }
 
-export interface Connection {
+export interface BrokerConnection {
   /** Whether another message fits into what may be on the way. [TUN-7] */
   hasRoom(): boolean;
   /**
@@ -47,11 +47,11 @@ export interface Connection {
   close(farewell?: Retained): Promise<void>;
   destroy(fault: Fault): void;
   /** Never rejects. */
-  readonly ended: Promise<Ending>;
+  readonly ended: Promise<ConnectionEnd>;
 }
 
-export type Outcome =
-  | { readonly connection: Connection }
+export type ConnectOutcome =
+  | { readonly connection: BrokerConnection }
   | { readonly connection: undefined; readonly failure: Failure; readonly fault: Fault };
 
 type Client = InstanceType<typeof mqttClient.default>;
@@ -65,12 +65,12 @@ interface Flight {
 const VERSION_REFUSED: ReadonlySet<number> = new Set([1, 132]);
 
 /** Resolves once CONNACK has come, or will not come. Never rejects. [TUN-3] */
-export function openConnection(options: ConnectionOptions): Promise<Outcome> {
+export function openBrokerConnection(options: BrokerConnectionOptions): Promise<ConnectOutcome> {
   const { socket } = options.stream;
   return new Promise((resolve) => {
     const client = newClient(options);
     const session = createSession(client, options);
-    const early = (ending: Ending): void => {
+    const early = (ending: ConnectionEnd): void => {
       const failure = session.failure();
       resolve({ connection: undefined, failure, fault: ending.fault });
     };
@@ -87,7 +87,7 @@ export function openConnection(options: ConnectionOptions): Promise<Outcome> {
   });
 }
 
-function newClient(options: ConnectionOptions): Client {
+function newClient(options: BrokerConnectionOptions): Client {
   const guard = createFramingGuard();
   const { socket } = options.stream;
   // Before the client's own listener: what the guard refuses ends the stream before it is parsed any further.
@@ -130,7 +130,7 @@ const PROPERTIES = {
 } as const;
 
 interface Session {
-  readonly connection: Connection;
+  readonly connection: BrokerConnection;
   begun(receiveMaximum: number | undefined, maximumPacketSize: number | undefined): void;
   said(reason: number): void;
   broke(error: unknown): void;
@@ -138,9 +138,9 @@ interface Session {
   failure(): Failure;
 }
 
-function createSession(client: Client, options: ConnectionOptions): Session {
+function createSession(client: Client, options: BrokerConnectionOptions): Session {
   const { socket } = options.stream;
-  const { promise: ended, resolve: end } = Promise.withResolvers<Ending>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<ConnectionEnd>();
   const flights = new Set<Flight>();
   const waiting: (() => void)[] = [];
   let flightBytes = 0;
@@ -148,10 +148,10 @@ function createSession(client: Client, options: ConnectionOptions): Session {
   let payloadBytesMax = MESSAGE_BYTES_MAX;
   let up = false;
   let failure: Failure = "silent";
-  let ending: Ending | undefined;
+  let ending: ConnectionEnd | undefined;
 
   /** The first reason counts: what follows from it says less. Once {@link close} has begun nothing that follows from it may cut DISCONNECT off. [TUN-9] */
-  function because(by: Ending["by"], fault: Fault): void {
+  function because(by: ConnectionEnd["by"], fault: Fault): void {
     if (ending !== undefined) return;
     ending = { by, fault };
     socket.destroy();
@@ -243,7 +243,7 @@ function createSession(client: Client, options: ConnectionOptions): Session {
     clearTimeout(late);
   }
 
-  const connection: Connection = {
+  const connection: BrokerConnection = {
     hasRoom: () => flights.size + waiting.length < windowMax && flightBytes + MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX,
     send(topic, payload, retain) {
       if (payload.byteLength > payloadBytesMax) {

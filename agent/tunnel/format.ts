@@ -5,7 +5,7 @@ import { nonceSchema } from "../../ota/time/format.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
 import { planHashSchema } from "../../warden/orders/format/index.ts";
-import { updateStatusSchema } from "../../warden/protocol/format.ts";
+import { updateStatusSchema } from "../../warden/update/format.ts";
 import { AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../../warden/audit/format/index.ts";
 
 export const TOPIC_ROOT = "sallyport/1";
@@ -72,7 +72,7 @@ const base64 = (bytesMax: number) => v.pipe(v.string(), v.maxLength(Math.ceil(by
  * `up/audit`: c2sp.org/tlog-witness's add-checkpoint over the tunnel, with the leaves: records `oldSize` to the checkpoint's size (excluded), as they lie in the
  * log. [AUD-9]
  */
-export const auditDeliverySchema = envelope(
+export const auditUploadSchema = envelope(
   v.strictObject({
     oldSize: safeCount,
     checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)),
@@ -80,7 +80,7 @@ export const auditDeliverySchema = envelope(
     records: v.pipe(v.array(base64(AUDIT_RECORD_BYTES_MAX)), v.maxLength(AUDIT_DELIVERY_RECORDS_MAX)),
   }),
 );
-export type AuditDelivery = v.InferOutput<typeof auditDeliverySchema>;
+export type AuditUpload = v.InferOutput<typeof auditUploadSchema>;
 
 /** `down/audit`: the witness's answer. `cosigned`: the checkpoint with the hub's cosignature; `conflict`: the hub has another size, resume from there; `refused`: why. [AUD-9] */
 export const auditAnswerSchema = envelope(

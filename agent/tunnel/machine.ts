@@ -12,7 +12,7 @@ import {
 
 export type Mqtt = "5" | "3.1.1";
 
-export type Phase =
+export type TunnelPhase =
   | { readonly at: "idle" }
   /** `anew`: this attempt is being given up for another, see `hurry`. */
   | { readonly at: "connecting"; readonly mqtt: Mqtt; readonly anew?: true }
@@ -20,7 +20,7 @@ export type Phase =
   | { readonly at: "waiting"; readonly untilMs: number };
 
 export interface State {
-  readonly phase: Phase;
+  readonly phase: TunnelPhase;
   /** Upper bound of the next wait. [TUN-4] */
   readonly boundMs: number;
   /** Connections in a row that the peer ended at once. [TUN-5] */

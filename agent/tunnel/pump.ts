@@ -1,6 +1,6 @@
 // From the spool to the connection: as much as may be on the way, no more. [TUN-6] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
-import type { Connection } from "./connection.ts";
+import type { BrokerConnection } from "./connection.ts";
 import type { UpChannel } from "./format.ts";
 import type { Spool, Spooled } from "./spool/index.ts";
 
@@ -8,7 +8,7 @@ export interface PumpOptions {
   readonly spool: Spool;
   readonly topic: (channel: UpChannel) => string;
   /** The connection that is up, if one is. */
-  readonly connection: () => Connection | undefined;
+  readonly connection: () => BrokerConnection | undefined;
 }
 
 /** @returns what to call whenever there may be something to send or room to send it. One pump runs at a time; a call meanwhile makes it look again. */
@@ -16,7 +16,7 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
   let running = false;
   let again = false;
 
-  async function send(message: Spooled, through: Connection): Promise<void> {
+  async function send(message: Spooled, through: BrokerConnection): Promise<void> {
     try {
       await through.send(topic(message.channel), message.payload, false);
       message.acked();

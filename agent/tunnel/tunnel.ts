@@ -3,7 +3,7 @@ import type { SecureContext } from "node:tls";
 import type * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { TunnelStatus } from "../status/format.ts";
-import { type Connection, type Ending, openConnection, type Outcome } from "./connection.ts";
+import { type BrokerConnection, type ConnectionEnd, openBrokerConnection, type ConnectOutcome } from "./connection.ts";
 import { DOWN_CHANNELS, type DownChannel, downTopic, upTopic } from "./format.ts";
 import { createInbox, type MessageSchema } from "./inbox.ts";
 import { DELIVERIES_MAX } from "./limits.ts";
@@ -11,7 +11,7 @@ import { type Effect, type Event, initial, type Mqtt, next, type State } from ".
 import { encodeMessage } from "./messages.ts";
 import type { ConnectedFacts, TunnelOptions } from "./options.ts";
 import { createPump } from "./pump.ts";
-import { createRenewals } from "./renewals.ts";
+import { createReconnectWaiters } from "./reconnect-waiters.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "./record.ts";
 import type { SpoolClass } from "./spool/index.ts";
 import { createContext, openStream } from "./stream.ts";
@@ -58,7 +58,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   const inbox = createInbox(deviceId, (channel, fault) => onEvent({ kind: "input-refused", channel, fault }));
   let state: State = initial(undefined);
   let context: { readonly cert: string; readonly key: string; readonly tls: SecureContext } | undefined;
-  let connection: Connection | undefined;
+  let connection: BrokerConnection | undefined;
   let facts: ConnectedFacts | undefined;
   let attempt = new AbortController();
   let waiting = new AbortController();
@@ -68,7 +68,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   let connections = 0;
   let deliveries = 0;
   let telemetryLost = 0;
-  const renewals = createRenewals();
+  const renewals = createReconnectWaiters();
   let lastFault: Fault | undefined;
 
   const pump = createPump({
@@ -154,7 +154,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
     apply({ kind: "ended", by: ending.by, nowMs, wallMs: clock.nowMs(), random: options.random() });
   }
 
-  async function open(mqtt: Mqtt, signal: AbortSignal): Promise<Outcome> {
+  async function open(mqtt: Mqtt, signal: AbortSignal): Promise<ConnectOutcome> {
     try {
       const stream = await openStream({
         host: options.anchors.host,
@@ -169,7 +169,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
       const stopEarly = (): void => void stream.socket.destroy();
       signal.addEventListener("abort", stopEarly, { once: true });
       if (signal.aborted) stopEarly();
-      const outcome = await openConnection({
+      const outcome = await openBrokerConnection({
         stream,
         mqtt,
         clientId: deviceId,
@@ -197,7 +197,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   }
 
   /** From CONNACK to the end. [TUN-3] [TUN-9] */
-  async function serve(opened: Connection, signal: AbortSignal, began: number): Promise<Ending> {
+  async function serve(opened: BrokerConnection, signal: AbortSignal, began: number): Promise<ConnectionEnd> {
     connections += 1;
     apply({ kind: "connack", nowMs: clock.monotonicMs(), wallMs: clock.nowMs() });
     if (facts !== undefined) onEvent({ kind: "connected", facts });
@@ -222,7 +222,7 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   }
 
   /** Waits until we are told to close, or the connection ends; then leaves politely. Never rejects. */
-  async function goodbye(opened: Connection, signal: AbortSignal): Promise<void> {
+  async function goodbye(opened: BrokerConnection, signal: AbortSignal): Promise<void> {
     await aborted(signal);
     connection = undefined;
     if (state.phase.at !== "idle") return opened.close();

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { assert, Fault } from "../../hal/fault.ts";
 import { hasCode } from "../errno.ts";
 import { isThere } from "./files.ts";
-import { keptFolder } from "./kept.ts";
+import { cacheDirectory } from "./cache.ts";
 import { BESIDE_THE_ROOT, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PACKAGES, PATHS_LEFT_OUT, SUITE } from "./packages.ts";
 import { CACHE, IMAGE_FOLDER } from "./paths.ts";
 import { run } from "./run.ts";
@@ -30,7 +30,7 @@ export interface Base {
 /** At most a week old. @throws Fault `process.failed`, `usage.invalid`. */
 export async function debianBase(say: (line: string) => void): Promise<Base> {
   const sources = await readSources();
-  const directory = await keptFolder("base", await cacheKey(sources), async (made) => {
+  const directory = await cacheDirectory("base", await cacheKey(sources), async (made) => {
     say(`making the Debian base, once a week for this list of packages (about a minute)`);
     await makeBase(made);
   });

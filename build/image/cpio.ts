@@ -1,6 +1,6 @@
 // An archive in cpio's "newc" format, which the kernel unpacks into its first file system (kernel: Documentation/driver-api/early-userspace/buffer-format.rst).
 
-export type Entry =
+export type CpioEntry =
   | { readonly path: string; readonly type: "directory" }
   | { readonly path: string; readonly type: "link"; readonly target: string }
   | { readonly path: string; readonly type: "file"; readonly mode: number; readonly bytes: Uint8Array }
@@ -12,12 +12,12 @@ const S_IFLNK = 0o120_000;
 const S_IFCHR = 0o020_000;
 
 /** @param entries a folder before what is in it. @returns the same bytes for the same entries: all is root's and of the year 1970. */
-export function cpio(entries: readonly Entry[]): Buffer {
+export function cpio(entries: readonly CpioEntry[]): Buffer {
   const parts = entries.map((entry, index) => member(entry, index + 1));
   return Buffer.concat([...parts, record("TRAILER!!!", 0, 0, 1, Buffer.alloc(0))]);
 }
 
-function member(entry: Entry, inode: number): Buffer {
+function member(entry: CpioEntry, inode: number): Buffer {
   switch (entry.type) {
     case "directory":
       return record(entry.path, inode, S_IFDIR | 0o755, 2, Buffer.alloc(0));

@@ -9,7 +9,7 @@ export async function isThere(path: string): Promise<boolean> {
   );
 }
 
-export async function put(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+export async function writeFileIn(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, content, { mode });
 }

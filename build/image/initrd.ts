@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import type { Base } from "./base.ts";
-import { cpio, type Entry } from "./cpio.ts";
+import { cpio, type CpioEntry } from "./cpio.ts";
 import { INITRD_MODULES } from "./packages.ts";
 import { IMAGE_FOLDER } from "./paths.ts";
 import { run } from "./run.ts";
@@ -21,9 +21,9 @@ export interface ShellInitrd {
 const FOLDERS = ["bin", "dev", "lib", "lib64", "modules", "proc", "root", "sys"];
 
 /** @throws Fault `process.failed` without such a module. */
-export async function shellInitrd({ tools, kernel }: Base, { init, applets, modules }: ShellInitrd): Promise<Entry[]> {
+export async function shellInitrd({ tools, kernel }: Base, { init, applets, modules }: ShellInitrd): Promise<CpioEntry[]> {
   const order = await modulesInOrder(tools, kernel, modules);
-  const entries: Entry[] = FOLDERS.map((path) => ({ path, type: "directory" }));
+  const entries: CpioEntry[] = FOLDERS.map((path) => ({ path, type: "directory" }));
   entries.push(
     { path: "dev/console", type: "device", major: 5, minor: 1 },
     { path: "init", type: "file", mode: 0o755, bytes: await readFile(init) },

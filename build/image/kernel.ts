@@ -7,7 +7,7 @@ import type { Base } from "./base.ts";
 import { makeInitrd } from "./initrd.ts";
 import { run } from "./run.ts";
 import { type VerifiedRoot, verityWord } from "./verity.ts";
-import { workFolder } from "./work.ts";
+import { makeWorkDirectory } from "./workdir.ts";
 
 export interface KernelOptions {
   readonly base: Base;
@@ -52,7 +52,7 @@ function commandLine({ verified, usb, logTo }: KernelOptions): string {
 
 /** Inside the tools' own Debian, so that the builder's need not have ukify. */
 async function inTools<T>(base: Base, work: (folder: string, inside: string) => Promise<T>): Promise<T> {
-  await using folder = await workFolder(join(base.tools, "tmp"), "image-");
+  await using folder = await makeWorkDirectory(join(base.tools, "tmp"), "image-");
   return await work(folder.path, folder.path.slice(base.tools.length));
 }
 

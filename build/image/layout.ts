@@ -14,7 +14,7 @@ export interface Extent {
   readonly to: number;
 }
 
-export interface Layout {
+export interface DiskLayout {
   readonly partitions: Readonly<Record<"esp" | "root-a" | "root-b" | "data", Extent>>;
   readonly bytes: number;
 }
@@ -22,7 +22,7 @@ export interface Layout {
 export const MEBIBYTE = 1_048_576;
 
 /** One behind the other, in this order. The first mebibyte has the partition table, the last one its copy (UEFI specification 2.10, section 5.3.1). */
-export function layoutOf({ esp, slot, data }: DiskSizes): Layout {
+export function layoutOf({ esp, slot, data }: DiskSizes): DiskLayout {
   let end = MEBIBYTE;
   const next = (mib: number): Extent => {
     const from = end;

@@ -10,13 +10,13 @@ import { hasCode } from "../errno.ts";
 import { digestOf } from "../release/files.ts";
 import { debianBase } from "./base.ts";
 import { makeDisk } from "./disk.ts";
-import { isThere, put } from "./files.ts";
+import { isThere, writeFileIn } from "./files.ts";
 import { makeKernel } from "./kernel.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { CACHE } from "./paths.ts";
 import { GIVEN, makeSystem } from "./system.ts";
 import { makeRoot } from "./verity.ts";
-import { workFolder, type WorkFolder } from "./work.ts";
+import { makeWorkDirectory, type WorkDirectory } from "./workdir.ts";
 
 type Say = (line: string) => void;
 
@@ -44,9 +44,9 @@ async function readGiven(files: string) {
 }
 
 /** For what is made before it is whole. */
-async function ownFolder(out: string): Promise<WorkFolder> {
+async function ownFolder(out: string): Promise<WorkDirectory> {
   await mkdir(out, { recursive: true });
-  const folder = await workFolder(out, ".work-");
+  const folder = await makeWorkDirectory(out, ".work-");
   const [other] = folder.others;
   if (other === undefined) return folder;
   await folder[Symbol.asyncDispose]();
@@ -68,7 +68,7 @@ async function makeFiles(options: Options, given: string, version: string, work:
   const sizes = { esp: options["esp-mib"], slot: options["slot-mib"], data: options["data-mib"] };
   if (!options["parts-only"]) await step("disk", () => makeDisk(at("disk.img"), work, parts, sizes));
   const packages = await readFile(join(root, "usr/share/sallyport/packages.txt"), "utf8");
-  await put(at("packages.txt"), packages);
+  await writeFileIn(at("packages.txt"), packages);
   return {
     rootHash: verified.hash,
     kernel: base.kernel,

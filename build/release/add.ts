@@ -5,7 +5,7 @@ import { check } from "../../hal/format/schema.ts";
 import { type TargetCustom, targetCustomSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
 import { type Entries, entriesSchema } from "./drafts.ts";
 import { copyWhole, digestOf, readWhole, writeWhole } from "./files.ts";
-import { type Layout, layoutOf, stagedPath, targetPath } from "./layout.ts";
+import { type WorkshopLayout, layoutOf, stagedPath, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { readRepository } from "./repository.ts";
 
@@ -62,7 +62,7 @@ export async function addTarget(directory: string, target: string, file: string,
 }
 
 /** What was added for a role and is not signed yet. @throws Fault `release.store-failed`, `trust.invalid`. */
-export async function stagedEntries(layout: Layout, role: string): Promise<Entries> {
+export async function stagedEntries(layout: WorkshopLayout, role: string): Promise<Entries> {
   const path = stagedPath(layout, role);
   const bytes = await readWhole(path, METADATA_BYTES_MAX);
   return bytes === undefined ? {} : check(entriesSchema, parseJson(bytes, METADATA_BYTES_MAX, path), path, "trust.invalid");

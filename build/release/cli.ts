@@ -12,7 +12,7 @@ import { signChanges } from "./sign.ts";
 
 const VERSION = "sallyport-release/0.1.0";
 
-export interface Terminal {
+export interface ReleaseTerminal {
   out(text: string): void;
   err(text: string): void;
   nowMs(): number;
@@ -104,7 +104,7 @@ const COMMANDS: readonly Command[] = [
   },
 ];
 
-export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+export async function run(argv: readonly string[], terminal: ReleaseTerminal): Promise<number> {
   if (argv[0] === "--version") {
     terminal.out(VERSION);
     return 0;

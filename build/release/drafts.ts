@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { canonicalBytes, signatureOf } from "../../ota/trust/format/index.ts";
-import type { Signer } from "./keys.ts";
+import type { ReleaseSigner } from "./keys.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 
 const common = { version: v.number(), expires: v.string(), signedAt: v.optional(v.string()) };
@@ -55,7 +55,7 @@ export function draftOf<const S extends v.GenericSchema>(schema: S, bytes: Uint8
 }
 
 /** A file of `draft`, signed by `signers`. */
-export function signed(draft: unknown, signers: readonly Signer[]): Uint8Array {
+export function signed(draft: unknown, signers: readonly ReleaseSigner[]): Uint8Array {
   const message = canonicalBytes(draft);
   const signatures = signers.map(({ id, privateKey }) => ({ keyid: id, sig: signatureOf(message, privateKey) }));
   return Buffer.from(`${JSON.stringify({ signatures, signed: draft }, undefined, 1)}\n`);

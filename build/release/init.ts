@@ -3,7 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
 import { signed } from "./drafts.ts";
 import { writeWhole } from "./files.ts";
-import { makeSigner, type Signer } from "./keys.ts";
+import { makeSigner, type ReleaseSigner } from "./keys.ts";
 import { layoutOf, metadataPath } from "./layout.ts";
 import { OFFLINE_EXPIRY_DAYS, ONLINE_EXPIRY_DAYS, ROOT_EXPIRY_DAYS } from "./limits.ts";
 import { isRepository } from "./repository.ts";
@@ -24,7 +24,7 @@ export async function initialise(directory: string, nowMs: number): Promise<{ re
       `there is a repository in ${directory} already; add to it, or choose another directory`,
     );
 
-  const signers = new Map<string, Signer>();
+  const signers = new Map<string, ReleaseSigner>();
   for (const role of [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES]) signers.set(role, await makeSigner(layout, role));
   const write = async (role: string, draft: object): Promise<void> => {
     const signer = signers.get(role);

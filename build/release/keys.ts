@@ -4,17 +4,17 @@ import { stat } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
 import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
 import { readWhole, writeWhole } from "./files.ts";
-import { keyPath, type Layout } from "./layout.ts";
+import { keyPath, type WorkshopLayout } from "./layout.ts";
 import { KEY_BYTES_MAX } from "./limits.ts";
 
-export interface Signer {
+export interface ReleaseSigner {
   readonly id: string;
   readonly key: TufKey;
   readonly privateKey: KeyObject;
 }
 
 /** The key of `role`, made (ed25519) when there is none: an init that was cut goes on with the keys it has. @throws Fault `release.key-unusable`, `release.store-failed`. */
-export async function makeSigner(layout: Layout, role: string): Promise<Signer> {
+export async function makeSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
   if ((await readWhole(path, KEY_BYTES_MAX)) === undefined) {
     const { privateKey } = generateKeyPairSync("ed25519");
@@ -24,7 +24,7 @@ export async function makeSigner(layout: Layout, role: string): Promise<Signer> 
 }
 
 /** @throws Fault `release.key-unusable`, `release.store-failed`. */
-export async function readSigner(layout: Layout, role: string): Promise<Signer> {
+export async function readSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
   const pem = await readWhole(path, KEY_BYTES_MAX);
   if (pem === undefined)

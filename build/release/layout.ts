@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { metadataName, targetName } from "../../ota/trust/format/index.ts";
 
-export interface Layout {
+export interface WorkshopLayout {
   readonly directory: string;
   /** Private keys, PKCS#8, 0600: `root.pem`, `os.pem`, ... */
   readonly keys: string;
@@ -14,7 +14,7 @@ export interface Layout {
   readonly targets: string;
 }
 
-export function layoutOf(directory: string): Layout {
+export function layoutOf(directory: string): WorkshopLayout {
   return {
     directory,
     keys: join(directory, "keys"),
@@ -24,22 +24,22 @@ export function layoutOf(directory: string): Layout {
 }
 
 /** The repository at the place it is published to. */
-export function publishedAt(to: string): Pick<Layout, "published" | "metadata" | "targets"> {
+export function publishedAt(to: string): Pick<WorkshopLayout, "published" | "metadata" | "targets"> {
   return { published: to, metadata: join(to, "metadata"), targets: join(to, "targets") };
 }
 
-export function metadataPath({ metadata }: Pick<Layout, "metadata">, role: string, version: number | undefined): string {
+export function metadataPath({ metadata }: Pick<WorkshopLayout, "metadata">, role: string, version: number | undefined): string {
   return join(metadata, metadataName(role, version));
 }
 
-export function targetPath({ targets }: Pick<Layout, "targets">, path: string, sha256: string): string {
+export function targetPath({ targets }: Pick<WorkshopLayout, "targets">, path: string, sha256: string): string {
   return join(targets, targetName(path, sha256));
 }
 
-export function keyPath({ keys }: Layout, role: string): string {
+export function keyPath({ keys }: WorkshopLayout, role: string): string {
   return join(keys, `${role}.pem`);
 }
 
-export function stagedPath({ staged }: Layout, role: string): string {
+export function stagedPath({ staged }: WorkshopLayout, role: string): string {
   return join(staged, `${role}.json`);
 }

@@ -7,9 +7,9 @@ import { copyWhole, digestOf, readWhole } from "./files.ts";
 import { manifestOf } from "./image.ts";
 import { layoutOf, metadataPath, publishedAt, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
-import { isRepository, readRepository, type Repository } from "./repository.ts";
+import { isRepository, readRepository, type ReleaseRepository } from "./repository.ts";
 
-export interface Published {
+export interface PublishedRelease {
   readonly to: string;
   readonly copied: number;
   readonly timestamp: number;
@@ -20,7 +20,7 @@ export interface Published {
  * before may still be on their way.
  * @throws Fault `release.conflict` for a place that holds another repository or a newer state of this one; `release.store-failed`, `release.not-initialised`.
  */
-export async function publish(directory: string, to: string): Promise<Published> {
+export async function publish(directory: string, to: string): Promise<PublishedRelease> {
   const from = layoutOf(directory);
   const repository = await readRepository(from);
   const place = publishedAt(to);
@@ -80,7 +80,7 @@ async function manifestIn(file: string): Promise<OsManifest | undefined> {
 }
 
 /** Devices would refuse what these two forbid; better to refuse it here. */
-async function checkPlace(directory: string, to: string, { timestamp }: Repository): Promise<void> {
+async function checkPlace(directory: string, to: string, { timestamp }: ReleaseRepository): Promise<void> {
   const place = publishedAt(to);
   const theirs = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
   const ours = await readWhole(metadataPath(layoutOf(directory), "root", 1), METADATA_BYTES_MAX);

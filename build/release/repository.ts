@@ -2,10 +2,10 @@
 import { Fault } from "../../hal/fault.ts";
 import { draftOf, type MetaDraft, metaDraft, rootDraft, type TargetsDraft, targetsDraft } from "./drafts.ts";
 import { readWhole } from "./files.ts";
-import { type Layout, metadataPath } from "./layout.ts";
+import { type WorkshopLayout, metadataPath } from "./layout.ts";
 import { METADATA_BYTES_MAX, ROOTS_MAX } from "./limits.ts";
 
-export interface Repository {
+export interface ReleaseRepository {
   /** The newest root. */
   readonly root: ReturnType<typeof readRoot> extends Promise<infer R> ? R : never;
   readonly timestamp: MetaDraft;
@@ -15,7 +15,7 @@ export interface Repository {
 }
 
 /** @throws Fault `release.not-initialised`, `release.store-failed`, `trust.invalid`. */
-export async function readRepository(place: Pick<Layout, "metadata">): Promise<Repository> {
+export async function readRepository(place: Pick<WorkshopLayout, "metadata">): Promise<ReleaseRepository> {
   const root = await readRoot(place);
   const timestamp = await readMetadata(place, metaDraft, "timestamp", undefined);
   const snapshot = await readMetadata(place, metaDraft, "snapshot", timestamp.meta["snapshot.json"]?.version ?? 0);
@@ -28,11 +28,11 @@ export async function readRepository(place: Pick<Layout, "metadata">): Promise<R
 }
 
 /** True when a repository was made here and came as far as its timestamp. */
-export async function isRepository(place: Pick<Layout, "metadata">): Promise<boolean> {
+export async function isRepository(place: Pick<WorkshopLayout, "metadata">): Promise<boolean> {
   return (await readWhole(metadataPath(place, "timestamp", undefined), METADATA_BYTES_MAX)) !== undefined;
 }
 
-async function readRoot(place: Pick<Layout, "metadata">) {
+async function readRoot(place: Pick<WorkshopLayout, "metadata">) {
   let bytes = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
   for (let version = 2; bytes !== undefined && version <= ROOTS_MAX; version += 1) {
     const next = await readWhole(metadataPath(place, "root", version), METADATA_BYTES_MAX);
@@ -48,7 +48,7 @@ async function readRoot(place: Pick<Layout, "metadata">) {
 }
 
 async function readMetadata<const S extends typeof metaDraft | typeof targetsDraft>(
-  place: Pick<Layout, "metadata">,
+  place: Pick<WorkshopLayout, "metadata">,
   schema: S,
   role: string,
   version: number | undefined,

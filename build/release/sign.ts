@@ -9,9 +9,9 @@ import { type Entries, signed } from "./drafts.ts";
 import { writeWhole } from "./files.ts";
 import { expiryFrom } from "./init.ts";
 import { readSigner } from "./keys.ts";
-import { type Layout, layoutOf, metadataPath, stagedPath } from "./layout.ts";
+import { type WorkshopLayout, layoutOf, metadataPath, stagedPath } from "./layout.ts";
 import { OFFLINE_EXPIRY_DAYS, ONLINE_EXPIRY_DAYS, ROOT_EXPIRY_DAYS } from "./limits.ts";
-import { readRepository, type Repository } from "./repository.ts";
+import { readRepository, type ReleaseRepository } from "./repository.ts";
 
 export interface Signed {
   readonly role: string;
@@ -58,8 +58,8 @@ export async function signChanges(directory: string, renew: readonly string[], n
 
 /** Roles with new targets, and those to be renewed. An addition that is signed already, because the last `sign` was cut at its very end, is none. */
 async function changedTargets(
-  layout: Layout,
-  { targets }: Repository,
+  layout: WorkshopLayout,
+  { targets }: ReleaseRepository,
   renew: readonly string[],
 ): Promise<readonly { readonly role: string; readonly targets: Entries }[]> {
   const changed: { role: string; targets: Entries }[] = [];
@@ -72,7 +72,7 @@ async function changedTargets(
 }
 
 async function writeOnline(
-  { snapshot, timestamp }: Repository,
+  { snapshot, timestamp }: ReleaseRepository,
   done: readonly Signed[],
   renew: readonly string[],
   expires: string,
@@ -87,7 +87,7 @@ async function writeOnline(
     await write("timestamp", { ...timestamp, version: timestamp.version + 1, expires, meta: { "snapshot.json": { version } } });
 }
 
-async function unstage(layout: Layout, role: string): Promise<void> {
+async function unstage(layout: WorkshopLayout, role: string): Promise<void> {
   try {
     await rm(stagedPath(layout, role), { force: true });
   } catch (error) {

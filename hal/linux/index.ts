@@ -2,7 +2,7 @@
 // The serial port has a door of its own (serial/index.ts): it brings a native add-on that only the agent carries.
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
-export { lateCourier, linuxCourier, linuxCourierDrop } from "./courier/index.ts";
+export { optionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";
 export { fatFiles, linuxAppendFiles, linuxFiles } from "./files/index.ts";
 export { linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";

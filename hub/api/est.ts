@@ -5,13 +5,21 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Fault } from "../../hal/fault.ts";
 import { der, encodeCertsOnly } from "../../provisioning/x509/format/index.ts";
 import { OID } from "../authority/oids.ts";
-import { type Admission, type Desk, enrol, type Outcome, readRequest, reenrol, REFUSALS } from "../devices/index.ts";
+import {
+  type DeviceAdmission,
+  type DeviceContext,
+  enrol,
+  type EnrolOutcome,
+  readRequest,
+  reenrol,
+  REFUSALS,
+} from "../devices/index.ts";
 import { decodeBody, encodeBody } from "./base64.ts";
-import { refuseInWords, words } from "./words.ts";
+import { sendTextErrors, textError } from "./text-errors.ts";
 
-export interface EstOptions {
-  readonly desk: Desk;
-  readonly judge: (certificate: X509Certificate | undefined) => Admission;
+export interface EstRouteOptions {
+  readonly desk: DeviceContext;
+  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
   /** Seconds a device is asked to wait for its operator. */
   readonly retryAfterS: number;
 }
@@ -22,7 +30,7 @@ const BUSY_RETRY_S = 300;
 /** RFC 7030 section 4.5.2, as RFC 8951 writes it: a P-256 key, ecdsa-with-SHA256. */
 const CSR_ATTRIBUTES = der.encode(der.sequence(der.sequence(OID.ecPublicKey, der.setOf(OID.prime256v1)), OID.ecdsaWithSha256));
 
-export function estRoutes(server: FastifyInstance, { desk, judge, retryAfterS }: EstOptions): void {
+export function estRoutes(server: FastifyInstance, { desk, judge, retryAfterS }: EstRouteOptions): void {
   server.get(`${BASE}/cacerts`, (_request, reply) =>
     send(reply, "application/pkcs7-mime", encodeCertsOnly([desk.issuer.certificate.raw])),
   );
@@ -38,7 +46,7 @@ export function estRoutes(server: FastifyInstance, { desk, judge, retryAfterS }:
     if (!admission.admitted) {
       desk.journal("enrolment.refused", undefined, { reason: admission.reason, claimed: admission.claimed, address: request.ip });
       const hint = "renewal shows the current certificate in TLS; without a valid one ask at /simpleenroll";
-      return words(reply, 401, `enrol.unauthorized: ${REFUSALS[admission.reason]}; ${hint}`);
+      return textError(reply, 401, `enrol.unauthorized: ${REFUSALS[admission.reason]}; ${hint}`);
     }
     const asked = readRequest(decodeBody(request.body));
     if (asked.id !== admission.deviceId)
@@ -47,14 +55,14 @@ export function estRoutes(server: FastifyInstance, { desk, judge, retryAfterS }:
   });
 }
 
-function answer(reply: FastifyReply, outcome: Outcome, retryAfterS: number): FastifyReply {
+function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number): FastifyReply {
   switch (outcome.kind) {
     case "issued":
       return send(reply, "application/pkcs7-mime; smime-type=certs-only", encodeCertsOnly([outcome.certificate.der]));
     case "pending": {
       const { id, fingerprint } = outcome.device;
       reply.header("retry-after", String(retryAfterS));
-      return words(
+      return textError(
         reply,
         202,
         `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then on the hub: sallyport-hub devices approve ${id} ${fingerprint}`,
@@ -62,9 +70,9 @@ function answer(reply: FastifyReply, outcome: Outcome, retryAfterS: number): Fas
     }
     case "busy":
       reply.header("retry-after", String(BUSY_RETRY_S));
-      return words(reply, 503, "too many certificates are valid for this id; ask again later");
+      return textError(reply, 503, "too many certificates are valid for this id; ask again later");
     case "refused":
-      if (!refuseInWords(reply, outcome.fault)) throw outcome.fault;
+      if (!sendTextErrors(reply, outcome.fault)) throw outcome.fault;
       return reply;
   }
 }

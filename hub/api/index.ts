@@ -3,24 +3,24 @@ import { createServer } from "node:https";
 import type { X509Certificate } from "node:crypto";
 import fastify, { type FastifyInstance } from "fastify";
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { KeyAndCertificate, Signer } from "../authority/index.ts";
-import type { Admission, Desk } from "../devices/index.ts";
+import type { KeyAndCertificate, NoteSigner } from "../authority/index.ts";
+import type { DeviceAdmission, DeviceContext } from "../devices/index.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_MS_MAX } from "../limits.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
-import { portOf, tlsOptions, type TlsVersion } from "../tls.ts";
+import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { timeRoute } from "./time.ts";
-import { refuseInWords, words } from "./words.ts";
+import { sendTextErrors, textError } from "./text-errors.ts";
 
 export interface ApiOptions {
   readonly listen: string;
   /** 0 takes a free one. */
   readonly port: number;
   readonly server: KeyAndCertificate;
-  readonly minTls: TlsVersion;
-  readonly desk: Desk;
-  readonly time: Signer;
-  readonly judge: (certificate: X509Certificate | undefined) => Admission;
+  readonly minTls: ServerTlsVersion;
+  readonly desk: DeviceContext;
+  readonly time: NoteSigner;
+  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
   readonly retryAfterS: number;
   /** The update repository's directory. */
   readonly repository: string;
@@ -52,7 +52,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   });
   bodies(server);
   errors(server, onFault);
-  server.get("/healthz", (_request, reply) => words(reply, 200, "ok"));
+  server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
   estRoutes(server, options);
   timeRoute(server, options.time);
   repositoryRoutes(server, { directory: options.repository, prefix: REPOSITORY_PREFIX });
@@ -73,16 +73,17 @@ function bodies(server: FastifyInstance): void {
 
 function errors(server: FastifyInstance, onFault: (fault: Fault) => void): void {
   server.setNotFoundHandler((request, reply) =>
-    words(reply, 404, `no ${request.method} ${request.url.slice(0, 128)} here; EST is below /.well-known/est/`),
+    textError(reply, 404, `no ${request.method} ${request.url.slice(0, 128)} here; EST is below /.well-known/est/`),
   );
   server.setErrorHandler((error: unknown, _request, reply) => {
-    if (error instanceof Fault && refuseInWords(reply, error)) return reply;
+    if (error instanceof Fault && sendTextErrors(reply, error)) return reply;
     const status = statusOf(error);
-    if (status === 413) return words(reply, 413, `the body has more than ${HTTP_BODY_BYTES_MAX} bytes`);
-    if (status === 415) return words(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
-    if (status !== undefined && status >= 400 && status < 500) return words(reply, status, "the request could not be read");
+    if (status === 413) return textError(reply, 413, `the body has more than ${HTTP_BODY_BYTES_MAX} bytes`);
+    if (status === 415)
+      return textError(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
+    if (status !== undefined && status >= 400 && status < 500) return textError(reply, status, "the request could not be read");
     onFault(asFault(error, "hub.store-failed", "answer a request"));
-    return words(reply, 500, "the hub failed; its operator finds the reason on the hub");
+    return textError(reply, 500, "the hub failed; its operator finds the reason on the hub");
   });
 }
 

@@ -5,9 +5,9 @@ import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeRequestSchema, hubTimeSignedText } from "../../ota/time/format.ts";
-import type { Signer } from "../authority/index.ts";
+import type { NoteSigner } from "../authority/index.ts";
 
-export function timeRoute(server: FastifyInstance, signer: Signer): void {
+export function timeRoute(server: FastifyInstance, signer: NoteSigner): void {
   server.post(HUB_TIME_PATH, (request, reply) => {
     const { body } = request;
     if (!(body instanceof Uint8Array)) throw new Fault("schema.invalid", "the body is empty: expected {deviceId, nonce} as JSON");

@@ -6,20 +6,20 @@ import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../
 import { requireStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
 import { parseSettings, type Settings } from "../state/settings.ts";
 import { isServerDue, type Issuer, type KeyAndCertificate, openIssuer } from "./issuer.ts";
-import { type Signer, timeSigner, witnessSigner } from "./signers.ts";
+import { type NoteSigner, timeSigner, witnessSigner } from "./signers.ts";
 
 export { initHub } from "./init.ts";
 export { pem } from "./certificate.ts";
 export { CLIENT_AUTH_DOTTED } from "./oids.ts";
 export type { Issuer, KeyAndCertificate } from "./issuer.ts";
-export type { Signer } from "./signers.ts";
+export type { NoteSigner } from "./signers.ts";
 
 export interface Authority {
   readonly anchors: HubAnchors;
   readonly settings: Settings;
   readonly issuer: Issuer;
-  readonly time: Signer;
-  readonly witness: Signer;
+  readonly time: NoteSigner;
+  readonly witness: NoteSigner;
   /** What the hub's servers show. */
   readonly server: KeyAndCertificate;
   /** Makes the server certificate anew when it is due: for the hub that serves, and nobody else. @returns it, or undefined when the old one will do. */

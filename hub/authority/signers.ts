@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { ed25519Raw, encodeVerifier, type NoteKeyKind, type Verifier, verifierOf } from "../../warden/audit/format/index.ts";
 
-export interface Signer {
+export interface NoteSigner {
   readonly verifier: Verifier;
   readonly privateKey: KeyObject;
 }
@@ -11,19 +11,19 @@ export function makeNoteKey(): string {
   return generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" });
 }
 
-export function timeSigner(host: string, keyPem: string): Signer {
+export function timeSigner(host: string, keyPem: string): NoteSigner {
   return signer(`${host}/sallyport-time`, "ed25519", keyPem);
 }
 
-export function witnessSigner(host: string, keyPem: string): Signer {
+export function witnessSigner(host: string, keyPem: string): NoteSigner {
   return signer(`${host}/sallyport-witness`, "cosignature/v1", keyPem);
 }
 
-export function verifierKey({ verifier }: Signer): string {
+export function verifierKey({ verifier }: NoteSigner): string {
   return encodeVerifier(verifier);
 }
 
-function signer(name: string, kind: NoteKeyKind, keyPem: string): Signer {
+function signer(name: string, kind: NoteKeyKind, keyPem: string): NoteSigner {
   const privateKey = createPrivateKey(keyPem);
   return { privateKey, verifier: verifierOf(name, kind, ed25519Raw(createPublicKey(privateKey))) };
 }

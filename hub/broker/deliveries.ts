@@ -1,7 +1,7 @@
 // Which PUBACK is for which message. The broker keeps nothing for sessions that end with the connection, so packet identifiers are given and heard here.
 import type { AedesPublishPacket } from "aedes";
 import { ON_THE_WAY_PER_LINK_MAX } from "../limits.ts";
-import type { Link } from "./link.ts";
+import type { ClientConnection } from "./client-connection.ts";
 
 export interface Watch {
   /** It goes to the device now. */
@@ -14,8 +14,8 @@ export interface Deliveries {
   /** @param payload the very bytes that are published: the broker copies packets, not these. */
   watch(payload: Uint8Array, watch: Watch): void;
   /** The packet as it goes to the device behind `link`. */
-  forward(link: Link, packet: AedesPublishPacket): AedesPublishPacket;
-  acknowledged(link: Link, messageId: number): void;
+  forward(link: ClientConnection, packet: AedesPublishPacket): AedesPublishPacket;
+  acknowledged(link: ClientConnection, messageId: number): void;
 }
 
 interface Sent {
@@ -27,7 +27,7 @@ const MESSAGE_ID_MAX = 65_535;
 
 export function openDeliveries(): Deliveries {
   const watched = new WeakMap<object, Watch>();
-  const links = new WeakMap<Link, Sent>();
+  const links = new WeakMap<ClientConnection, Sent>();
   return {
     watch: (payload, watch) => void watched.set(payload, watch),
     forward: (link, packet) => {

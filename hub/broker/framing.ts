@@ -15,7 +15,7 @@ export interface FramingLimits {
   readonly packetBytesMax: number;
 }
 
-export type Step =
+export type FramingStep =
   | {
       readonly framing: Framing;
       /** Packet identifiers of the PUBACKs that ended in this chunk. */ readonly acknowledged: readonly number[];
@@ -28,7 +28,7 @@ const PUBACK = 4;
 const PUBACK_BYTES = 2;
 
 /** Reads on through `chunk`. */
-export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits): Step {
+export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits): FramingStep {
   let state = framing;
   const acknowledged: number[] = [];
   let at = 0;

@@ -3,18 +3,18 @@ import { randomUUID } from "node:crypto";
 import type { AedesOptions, AuthenticateError, Client, Connection, ConnectPacket } from "aedes";
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
-import { type RefusalReason, REFUSALS } from "../devices/index.ts";
-import type { Inbox } from "../inbox/index.ts";
-import type { Note } from "../journal.ts";
+import { type AdmissionRefusal, REFUSALS } from "../devices/index.ts";
+import type { HubInbox } from "../inbox/index.ts";
+import type { JournalWriter } from "../journal.ts";
 import type { Deliveries } from "./deliveries.ts";
-import type { Link } from "./link.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { mayPublish, mayReceive, maySubscribe } from "./rights.ts";
 
 export interface HookOptions {
-  readonly linkOf: (connection: Connection) => Link | undefined;
+  readonly linkOf: (connection: Connection) => ClientConnection | undefined;
   readonly deliveries: Deliveries;
-  readonly inbox: Inbox;
-  readonly journal: Note;
+  readonly inbox: HubInbox;
+  readonly journal: JournalWriter;
   /** A client whose certificate and id were accepted, before its CONNACK. */
   readonly admitted: (client: Client) => void;
   /** Undefined, or why nobody is let in now. */
@@ -25,7 +25,7 @@ export interface HookOptions {
 type ReturnCode = 2 | 3 | 5;
 interface Refusal {
   readonly code: ReturnCode;
-  readonly reason: RefusalReason | "client-id" | "will" | "mqtt-version" | "hub-stopping";
+  readonly reason: AdmissionRefusal | "client-id" | "will" | "mqtt-version" | "hub-stopping";
   readonly words: string;
 }
 
@@ -101,7 +101,7 @@ export function brokerHooks({ linkOf, deliveries, inbox, journal, admitted, clos
   };
 }
 
-function judge(link: Link, packet: ConnectPacket, closed: string | undefined): Refusal | undefined {
+function judge(link: ClientConnection, packet: ConnectPacket, closed: string | undefined): Refusal | undefined {
   const { admission } = link;
   if (closed !== undefined) return { code: 3, reason: "hub-stopping", words: closed };
   if (!admission.admitted) return { code: 5, reason: admission.reason, words: REFUSALS[admission.reason] };
@@ -117,7 +117,7 @@ function judge(link: Link, packet: ConnectPacket, closed: string | undefined): R
   return right.channel === "status" ? undefined : { code: 5, reason: "will", words: "its will is not its status" };
 }
 
-function refuse(journal: Note, link: Link, packet: ConnectPacket, refusal: Refusal): void {
+function refuse(journal: JournalWriter, link: ClientConnection, packet: ConnectPacket, refusal: Refusal): void {
   const { admission, address, protocol, group } = link;
   const { reason, words } = refusal;
   const proven = admission.admitted ? admission.deviceId : undefined;

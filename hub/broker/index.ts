@@ -7,9 +7,9 @@ import { asFault, type Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import { type DeviceId } from "../../hal/identity/format.ts";
 import type { KeyAndCertificate } from "../authority/index.ts";
-import type { Admission } from "../devices/index.ts";
-import { encodeMessage, type Inbox } from "../inbox/index.ts";
-import type { Note } from "../journal.ts";
+import type { DeviceAdmission } from "../devices/index.ts";
+import { encodeMessage, type HubInbox } from "../inbox/index.ts";
+import type { JournalWriter } from "../journal.ts";
 import {
   MQTT_CONNECT_BYTES_MAX,
   MQTT_CONNECT_MS_MAX,
@@ -18,10 +18,10 @@ import {
   MQTT_PACKET_OVERHEAD_BYTES_MAX,
 } from "../limits.ts";
 import type { Store } from "../store/index.ts";
-import { portOf, tlsOptions, type TlsVersion } from "../tls.ts";
+import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { openDeliveries } from "./deliveries.ts";
 import { brokerHooks } from "./hooks.ts";
-import { type Link, linkOf } from "./link.ts";
+import { type ClientConnection, clientConnectionOf } from "./client-connection.ts";
 import { boundedStream } from "./stream.ts";
 import { openSessions } from "./sessions.ts";
 
@@ -31,11 +31,11 @@ export interface BrokerOptions {
   readonly port: number;
   readonly server: KeyAndCertificate;
   readonly authorityPem: string;
-  readonly minTls: TlsVersion;
-  readonly judge: (certificate: X509Certificate | undefined) => Admission;
+  readonly minTls: ServerTlsVersion;
+  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
   readonly store: Store;
-  readonly inbox: Inbox;
-  readonly journal: Note;
+  readonly inbox: HubInbox;
+  readonly journal: JournalWriter;
   /** A device hears now what is sent to it, on some topic at least. */
   readonly onSubscribed: (deviceId: DeviceId) => void;
   readonly onClosed: (deviceId: DeviceId) => void;
@@ -65,11 +65,11 @@ const FRAMING = { firstBytesMax: MQTT_CONNECT_BYTES_MAX, packetBytesMax: MESSAGE
 /** @throws Fault `hub.listen-failed`. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { store, inbox, journal, judge, onFault } = options;
-  const links = new WeakMap<Connection, Link>();
+  const links = new WeakMap<Connection, ClientConnection>();
   const sockets = new Set<TLSSocket>();
   const life = { stopping: false };
   const tls = (server: KeyAndCertificate) => tlsOptions(server, options.authorityPem, options.minTls);
-  const linkFor = (connection: Connection): Link | undefined => links.get(connection);
+  const linkFor = (connection: Connection): ClientConnection | undefined => links.get(connection);
   const sessions = openSessions({ store, journal, linkOf: linkFor, onClosed: options.onClosed });
   const deliveries = openDeliveries();
   const hooks = brokerHooks({
@@ -106,7 +106,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     socket.once("close", () => sockets.delete(socket));
     socket.setKeepAlive(true, 60_000);
     socket.setNoDelay(true);
-    const link = linkOf(socket, judge);
+    const link = clientConnectionOf(socket, judge);
     const stream = boundedStream(socket, FRAMING, {
       refused: (length) => {
         link.ended ??= "packet too large";

@@ -2,14 +2,14 @@
 import type { Client, Connection } from "aedes";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import { standing } from "../devices/index.ts";
-import type { Note } from "../journal.ts";
+import type { JournalWriter } from "../journal.ts";
 import type { Store } from "../store/index.ts";
-import type { Link } from "./link.ts";
+import type { ClientConnection } from "./client-connection.ts";
 
-export interface SessionOptions {
+export interface SessionStoreOptions {
   readonly store: Store;
-  readonly journal: Note;
-  readonly linkOf: (connection: Connection) => Link | undefined;
+  readonly journal: JournalWriter;
+  readonly linkOf: (connection: Connection) => ClientConnection | undefined;
   readonly onClosed: (deviceId: DeviceId) => void;
 }
 
@@ -23,12 +23,12 @@ export interface Sessions {
   ending(reason: string): void;
 }
 
-export function openSessions({ store, journal, linkOf, onClosed }: SessionOptions): Sessions {
+export function openSessions({ store, journal, linkOf, onClosed }: SessionStoreOptions): Sessions {
   const clients = new Map<DeviceId, Client>();
 
   const deviceOf = (
     client: Client,
-  ): { readonly link: Link; readonly deviceId: DeviceId; readonly serial: string } | undefined => {
+  ): { readonly link: ClientConnection; readonly deviceId: DeviceId; readonly serial: string } | undefined => {
     const link = linkOf(client.conn);
     if (link === undefined || !link.admission.admitted) return undefined;
     return { link, deviceId: link.admission.deviceId, serial: link.admission.serial };

@@ -2,13 +2,13 @@
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type JsonValue, parseJson } from "../../hal/format/json.ts";
-import { type Command, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { deviceIdOf, withState } from "./state.ts";
-import { askDevice, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting.ts";
+import { askDevice, tellAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
 
 const ARGS_BYTES_MAX = 49_152;
 
-export const askOperation: Command = {
+export const askOperation: HubCommand = {
   name: "ask",
   usage: "ask ID OPERATION [--args JSON] [--wait 30s] [--state DIR] [--json]",
   help: `Asks a device over its tunnel and prints what it answers. Operations: ${Object.keys(OPERATIONS).join(", ")}. Exit code 3: no answer in time.`,

@@ -2,16 +2,16 @@
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import { decodeAuditRecord, encodeVerifier } from "../../warden/audit/format/index.ts";
-import type { AuditLog, Store, StoredRecord } from "../store/index.ts";
+import type { WitnessedLog, Store, StoredRecord } from "../store/index.ts";
 import { type Verification, verifyLog } from "../witness/index.ts";
-import { type Command, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { iso, printable, recordLine } from "./render.ts";
 import { deviceIdOf, withState } from "./state.ts";
 
 const SHOWN_MAX = 100_000;
 const SHOWN_DEFAULT = 20;
 
-export const auditShow: Command = {
+export const auditShow: HubCommand = {
   name: "audit show",
   usage: "audit show ID [--state DIR] [-n COUNT] [--json]",
   help: "The newest records of a device's audit trail, as the device's warden wrote them.",
@@ -28,7 +28,7 @@ export const auditShow: Command = {
     }),
 };
 
-export const auditVerify: Command = {
+export const auditVerify: HubCommand = {
   name: "audit verify",
   usage: "audit verify ID [--state DIR] [--json]",
   help: "Checks everything stored again, from each record up to the cosigned checkpoint. Exit code 1 names the first bad record.",
@@ -52,14 +52,14 @@ export const auditVerify: Command = {
     }),
 };
 
-function logsOf(store: Store, id: DeviceId): readonly [AuditLog, ...AuditLog[]] {
+function logsOf(store: Store, id: DeviceId): readonly [WitnessedLog, ...WitnessedLog[]] {
   const [first, ...others] = store.audit.logs(id);
   if (first === undefined)
     throw new Fault("hub.device-unknown", `no audit trail of "${id}" has been witnessed; devices list shows what is known`);
   return [first, ...others];
 }
 
-function verdict(id: DeviceId, log: AuditLog, { ok, size, faults, cosignedAtMs }: Verification): string {
+function verdict(id: DeviceId, log: WitnessedLog, { ok, size, faults, cosignedAtMs }: Verification): string {
   const when = cosignedAtMs === undefined ? "never" : iso(cosignedAtMs);
   if (ok) return `${id}: ${size} records, all as witnessed; cosigned ${when}; key ${log.auditKey}`;
   return printable(

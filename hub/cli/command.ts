@@ -2,14 +2,14 @@
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 
-export interface Terminal {
+export interface HubTerminal {
   out(text: string): void;
   err(text: string): void;
   /** Aborts on SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
 }
 
-export interface Command {
+export interface HubCommand {
   /** `devices approve`. */
   readonly name: string;
   readonly usage: string;
@@ -18,7 +18,7 @@ export interface Command {
   /** Names of the arguments; those ending in `?` may be left out. */
   readonly args: readonly string[];
   /** @returns the exit code. */
-  run(given: Given, terminal: Terminal): number | Promise<number>;
+  run(given: Given, terminal: HubTerminal): number | Promise<number>;
 }
 
 /** What was typed. Each reader throws Fault `usage.invalid` for what is not what it reads. */
@@ -41,7 +41,7 @@ export const JSON_OPTION = { json: { type: "boolean" } } as const;
 export const COUNT_OPTION = { count: { type: "string", short: "n" } } as const;
 
 /** @throws Fault `usage.invalid`. */
-export function parse(command: Command, argv: readonly string[]): Given {
+export function parse(command: HubCommand, argv: readonly string[]): Given {
   const { values, positionals } = typed(command, argv);
   const required = command.args.filter((name) => !name.endsWith("?")).length;
   if (positionals.length < required || positionals.length > command.args.length)
@@ -82,7 +82,7 @@ export function parse(command: Command, argv: readonly string[]): Given {
   };
 }
 
-function typed({ options }: Command, argv: readonly string[]) {
+function typed({ options }: HubCommand, argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {

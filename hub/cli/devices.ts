@@ -1,14 +1,14 @@
 // `sallyport-hub devices ...`: what operators decide. [ID-7]
 import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
-import { type Command, JSON_OPTION, STATE_OPTION, type Terminal } from "./command.ts";
+import { type HubCommand, JSON_OPTION, STATE_OPTION, type HubTerminal } from "./command.ts";
 import { deviceLines } from "./render.ts";
 import { deviceIdOf, fingerprintOf, operator, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 
-export const devicesList: Command = {
+export const devicesList: HubCommand = {
   name: "devices list",
   usage: "devices list [--state DIR] [--json]",
   help: "Every id with every key that asked, what was decided, and who is connected.",
@@ -26,7 +26,7 @@ export const devicesList: Command = {
     }),
 };
 
-export const devicesApprove: Command = {
+export const devicesApprove: HubCommand = {
   name: "devices approve",
   usage: "devices approve ID FINGERPRINT [--state DIR] [--changed] [--json]",
   help: "Lets this id in with this key. Compare both with what the device shows on its console first. --changed takes what an approved device says of itself now.",
@@ -40,7 +40,7 @@ export const devicesApprove: Command = {
     }),
 };
 
-export const devicesDeny: Command = {
+export const devicesDeny: HubCommand = {
   name: "devices deny",
   usage: "devices deny ID [FINGERPRINT] [--state DIR] [--json]",
   help: "Refuses a request; without FINGERPRINT every request of this id that waits.",
@@ -59,7 +59,7 @@ export const devicesDeny: Command = {
     }),
 };
 
-export const devicesRevoke: Command = {
+export const devicesRevoke: HubCommand = {
   name: "devices revoke",
   usage: "devices revoke ID [--state DIR] [--json]",
   help: "Takes the approval and all certificates of a device back, for good, and ends its connection.",
@@ -72,7 +72,7 @@ export const devicesRevoke: Command = {
     }),
 };
 
-export const devicesForget: Command = {
+export const devicesForget: HubCommand = {
   name: "devices forget",
   usage: "devices forget ID [FINGERPRINT] [--state DIR] [--json]",
   help: "Takes what was asked, denied or revoked out of the books; without FINGERPRINT all of this id that is not approved. A revoked key stays while a certificate of it is in date.",
@@ -87,7 +87,7 @@ export const devicesForget: Command = {
     }),
 };
 
-function tell(json: boolean, terminal: Terminal, devices: readonly Device[], then: string): number {
+function tell(json: boolean, terminal: HubTerminal, devices: readonly Device[], then: string): number {
   for (const device of devices)
     terminal.out(json ? JSON.stringify(shown(device)) : `${device.id} ${device.fingerprint} ${device.state}: ${then}`);
   return 0;

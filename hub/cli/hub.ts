@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { Fault } from "../../hal/fault.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
-import { TLS_VERSIONS, type TlsVersion } from "../tls.ts";
-import { type Command, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
+import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { journalLine } from "./render.ts";
 import { stateOf, withState } from "./state.ts";
 
@@ -16,7 +16,7 @@ const PORTS = {
   "certificate-life": { type: "string" },
 } as const;
 
-export const init: Command = {
+export const init: HubCommand = {
   name: "init",
   usage:
     "init [--state DIR] --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d] [--json]",
@@ -47,7 +47,7 @@ export const init: Command = {
   },
 };
 
-export const serve: Command = {
+export const serve: HubCommand = {
   name: "serve",
   usage:
     "serve [--state DIR] [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--min-tls TLSv1.2] [--json]",
@@ -96,7 +96,7 @@ export const serve: Command = {
   },
 };
 
-export const anchors: Command = {
+export const anchors: HubCommand = {
   name: "anchors",
   usage: "anchors [--state DIR]",
   help: "Prints hub.json: address, authority and keys, as they go into the devices' image.",
@@ -108,7 +108,7 @@ export const anchors: Command = {
   },
 };
 
-export const alerts: Command = {
+export const alerts: HubCommand = {
   name: "alerts",
   usage: "alerts [--state DIR] [--all] [-n COUNT] [--json]",
   help: "What the hub found alarming, oldest first; --all shows its whole journal: approvals, connections, refusals with their reasons.",
@@ -126,7 +126,7 @@ export const alerts: Command = {
     }),
 };
 
-function tlsVersion(text: string | undefined): TlsVersion | undefined {
+function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);
   if (version === undefined && text !== undefined)
     throw new Fault("usage.invalid", `--min-tls is ${TLS_VERSIONS.join(" or ")}, got "${text}"`);

@@ -2,7 +2,7 @@
 import { Fault } from "../../hal/fault.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { askOperation } from "./ask.ts";
-import { type Command, parse, type Terminal } from "./command.ts";
+import { type HubCommand, parse, type HubTerminal } from "./command.ts";
 import { devicesApprove, devicesDeny, devicesForget, devicesList, devicesRevoke } from "./devices.ts";
 import { alerts, anchors, init, serve } from "./hub.ts";
 import { answer, keygen } from "./keys.ts";
@@ -10,9 +10,9 @@ import { lockdownConfirm, lockdownRevert, order } from "./orders.ts";
 import { releasePublish, updateStart, updateStatus } from "./releases.ts";
 import { STATE_DEFAULT, STATE_VARIABLE } from "./state.ts";
 
-export type { Terminal } from "./command.ts";
+export type { HubTerminal } from "./command.ts";
 
-const COMMANDS: readonly Command[] = [
+const COMMANDS: readonly HubCommand[] = [
   init,
   serve,
   devicesList,
@@ -37,7 +37,7 @@ const COMMANDS: readonly Command[] = [
 
 const VERSION = "sallyport-hub/0.1.0";
 
-export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+export async function run(argv: readonly string[], terminal: HubTerminal): Promise<number> {
   const command = COMMANDS.find(({ name }) => name === argv.slice(0, name.split(" ").length).join(" "));
   const help = argv.includes("--help") || argv.includes("-h");
   if (command === undefined) {

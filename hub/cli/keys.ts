@@ -1,11 +1,11 @@
 // `sallyport-hub keygen`, `answer`: keys of operators, and what they answer to a device that has no other way to ask than its screen. [CON-4]
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
 import { makeKey, ORDER_HOLD_MS, readKey } from "../orders/index.ts";
-import { type Command, JSON_OPTION } from "./command.ts";
+import { type HubCommand, JSON_OPTION } from "./command.ts";
 
 export const KEY_OPTION = { key: { type: "string" } } as const;
 
-export const keygen: Command = {
+export const keygen: HubCommand = {
   name: "keygen",
   usage: "keygen FILE [--json]",
   help: "Makes an operator's key, Ed25519, for their eyes only. What it prints goes into a roster's keys or a policy's confirmKeys. No file is overwritten.",
@@ -23,7 +23,7 @@ export const keygen: Command = {
   },
 };
 
-export const answer: Command = {
+export const answer: HubCommand = {
   name: "answer",
   usage: "answer CHALLENGE --key FILE [--hold 300s] [--json]",
   help: "Signs what a device shows on its console, and prints the one line to type there. It holds for 5 minutes unless --hold says otherwise. Needs no hub.",

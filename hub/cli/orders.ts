@@ -6,10 +6,10 @@ import { check } from "../../hal/format/schema.ts";
 import { type Challenge, planHashSchema } from "../../warden/orders/format/index.ts";
 import { type OrderKey, pendingTrial, readKey, signedOrder } from "../orders/index.ts";
 import type { Answered } from "../outbox/index.ts";
-import { type Command, type Given, JSON_OPTION, STATE_OPTION, type Terminal } from "./command.ts";
+import { type HubCommand, type Given, JSON_OPTION, STATE_OPTION, type HubTerminal } from "./command.ts";
 import { KEY_OPTION } from "./keys.ts";
 import { deviceIdOf, type Opened, typed, withState } from "./state.ts";
-import { askDevice, awaited, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting.ts";
+import { askDevice, awaited, tellAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
 
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION, ...KEY_OPTION, ...WAIT_OPTION, reason: { type: "string" } } as const;
 
@@ -17,7 +17,7 @@ const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION, ...KEY_OPTION, ...WAIT_OPTION
 const verbSchema = v.picklist(["system.reboot", "update.approve", "update.revert", "lockdown.confirm", "lockdown.revert"]);
 type Verb = v.InferOutput<typeof verbSchema>;
 
-export const order: Command = {
+export const order: HubCommand = {
   name: "order",
   usage: "order ID VERB --key FILE [--reason TEXT] [--wait 30s] [--state DIR] [--json]",
   help: `Gives a device an order: asks it for a nonce, signs with the key, sends. VERB: ${verbSchema.options.join(", ")}. The device judges by its roster; the reason goes into its audit trail.`,
@@ -46,7 +46,7 @@ export const lockdownRevert = overTrial(
   "Takes the policy that a device is trying back before its time is over. The key is one of the policy's confirmKeys.",
 );
 
-function overTrial(verb: Verb, help: string): Command {
+function overTrial(verb: Verb, help: string): HubCommand {
   const name = verb.replace(".", " ");
   return {
     name,
@@ -81,7 +81,7 @@ function overTrial(verb: Verb, help: string): Command {
 async function give(
   opened: Opened,
   given: Given,
-  terminal: Terminal,
+  terminal: HubTerminal,
   challenge: Challenge,
   verb: Verb,
   key: OrderKey,

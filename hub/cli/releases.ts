@@ -13,14 +13,14 @@ import { queueHint } from "../outbox/index.ts";
 import { publishRepository } from "../repository/index.ts";
 import { REPOSITORY_DIRECTORY } from "../state/files.ts";
 import type { Store } from "../store/index.ts";
-import { type Command, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { iso, printable } from "./render.ts";
 import { deviceIdOf, operator, stateOf, typed, withState } from "./state.ts";
-import { askDevice, lines, tellAnswer, WAIT_OPTION, waitMsOf } from "./waiting.ts";
+import { askDevice, lines, tellAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
 
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 
-export const releasePublish: Command = {
+export const releasePublish: HubCommand = {
   name: "release publish",
   usage: "release publish DIR [--state DIR] [--json]",
   help: "Takes over what sallyport-release signed in DIR (its keys are not read), serves it below /repository/ on the EST port, and tells every approved device that something is new.",
@@ -44,7 +44,7 @@ export const releasePublish: Command = {
     }),
 };
 
-export const updateStart: Command = {
+export const updateStart: HubCommand = {
   name: "update start",
   usage: "update start ID TARGET [--hold 24h] [--state DIR] [--json]",
   help: "Points a device at a release, such as os/gateway-2.json. The device takes it if it is signed for it; update status shows how far it is. A device that is away is told when it is back, within --hold.",
@@ -78,7 +78,7 @@ export const updateStart: Command = {
     }),
 };
 
-export const updateStatus: Command = {
+export const updateStatus: HubCommand = {
   name: "update status",
   usage: "update status ID [--ask] [--wait 30s] [--state DIR] [--json]",
   help: "Where an update is, as the device reported it last; --ask asks it now.",

@@ -1,6 +1,6 @@
 // What is printed. Devices are strangers until approved, and liars when captured: nothing they said reaches a terminal with control characters in it.
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import type { Connection, Device, JournalEntry } from "../store/index.ts";
+import type { ConnectionRecord, Device, JournalEntry } from "../store/index.ts";
 
 /** Printable text; what would move a cursor or hide a line becomes `?`. */
 export function printable(text: string): string {
@@ -13,7 +13,7 @@ export function journalLine({ event, severity, deviceId, detail, lastAtMs, times
   return printable([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
 }
 
-export function deviceLines(device: Device, connection: Connection | undefined): string {
+export function deviceLines(device: Device, connection: ConnectionRecord | undefined): string {
   const { id, fingerprint, state, serialNumber, uris, address, requestedAtMs, decidedAtMs, decidedBy, auditKey } = device;
   const decided = decidedAtMs === undefined ? "" : `, ${state} ${iso(decidedAtMs)} by ${decidedBy ?? "?"}`;
   const lines = [

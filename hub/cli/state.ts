@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
 import { type Authority, openAuthority } from "../authority/index.ts";
-import { journalOf, type Note } from "../journal.ts";
+import { journalOf, type JournalWriter } from "../journal.ts";
 import { privateFile, STATE_FILES } from "../state/files.ts";
 import { openStore, type Store } from "../store/index.ts";
 import type { Given } from "./command.ts";
@@ -16,7 +16,7 @@ export const STATE_VARIABLE = "SALLYPORT_HUB_STATE";
 export interface Opened {
   readonly authority: Authority;
   readonly store: Store;
-  readonly journal: Note;
+  readonly journal: JournalWriter;
 }
 
 /** --state, else the environment's, else the usual place. @throws Fault `usage.invalid` for an empty --state. */

@@ -16,11 +16,11 @@ export const REFUSALS = {
   unknown: "no operator has approved this id with this key",
   revoked: "its certificate or its key was revoked",
 } as const;
-export type RefusalReason = keyof typeof REFUSALS;
+export type AdmissionRefusal = keyof typeof REFUSALS;
 
-export type Admission =
+export type DeviceAdmission =
   | { readonly admitted: true; readonly deviceId: DeviceId; readonly serial: string }
-  | { readonly admitted: false; readonly reason: RefusalReason; readonly claimed: string | undefined };
+  | { readonly admitted: false; readonly reason: AdmissionRefusal; readonly claimed: string | undefined };
 
 /**
  * Signature, issuer, usage, dates, name, approval, revocation. All of it each time: a resumed TLS session brings a certificate that was checked long ago.
@@ -31,10 +31,10 @@ export function admit(
   authority: X509Certificate,
   store: Store,
   nowMs: number,
-): Admission {
+): DeviceAdmission {
   if (certificate === undefined) return { admitted: false, reason: "no-certificate", claimed: undefined };
   const claimed = commonName(certificate);
-  const refuse = (reason: RefusalReason): Admission => ({ admitted: false, reason, claimed });
+  const refuse = (reason: AdmissionRefusal): DeviceAdmission => ({ admitted: false, reason, claimed });
   if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return refuse("untrusted");
   if (certificate.ca || !certificate.keyUsage.includes(CLIENT_AUTH_DOTTED)) return refuse("wrong-usage");
   const id = v.safeParse(deviceIdSchema, claimed);
@@ -45,7 +45,7 @@ export function admit(
 }
 
 /** What may change while a connection lasts: dates, approval, revocation. @returns why this device may no longer be connected, if so. */
-export function standing(certificate: X509Certificate, id: DeviceId, store: Store, nowMs: number): RefusalReason | undefined {
+export function standing(certificate: X509Certificate, id: DeviceId, store: Store, nowMs: number): AdmissionRefusal | undefined {
   if (nowMs < certificate.validFromDate.getTime()) return "not-yet-valid";
   if (nowMs > certificate.validToDate.getTime()) return "expired";
   const fingerprint = keyFingerprint(certificate.publicKey.export({ format: "der", type: "spki" }));

@@ -3,11 +3,11 @@ import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import type { Device } from "../store/index.ts";
-import type { Desk } from "./desk.ts";
+import type { DeviceContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
 import { revoked } from "./refusal.ts";
 
-type Books = Pick<Desk, "store" | "journal">;
+type Books = Pick<DeviceContext, "store" | "journal">;
 
 /**
  * [ID-7] Id and fingerprint together: the operator has compared both with what the device shows.

@@ -6,14 +6,14 @@ import { type CertificateRequest, keyFingerprint, parseRequest } from "../../pro
 import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";
 import { CERTIFICATES_KEPT_MS, CERTIFICATES_PER_DEVICE_MAX } from "../limits.ts";
 import type { Device, IssuedCertificate } from "../store/index.ts";
-import { makeRoom } from "./crowd.ts";
-import type { Desk } from "./desk.ts";
+import { makeRoom } from "./pending-quota.ts";
+import type { DeviceContext } from "./context.ts";
 import { denied, revoked } from "./refusal.ts";
 
 /** A certificate with less than this share of its life left is not handed out a second time. */
 const REUSE_LEFT_RATIO = 1 / 2;
 
-export type Outcome =
+export type EnrolOutcome =
   | { readonly kind: "issued"; readonly certificate: Omit<IssuedCertificate, "revokedAtMs"> }
   | { readonly kind: "pending"; readonly device: Device }
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
@@ -62,7 +62,7 @@ function auditVerifier(key: string): ReturnType<typeof decodeVerifier> {
  * life: an answer that got lost costs nothing.
  * @param address where it came from, for the operator.
  */
-export function enrol(desk: Desk, asked: Asked, address: string, nowMs: number): Outcome {
+export function enrol(desk: DeviceContext, asked: Asked, address: string, nowMs: number): EnrolOutcome {
   return desk.store.transaction(() => {
     const known = desk.store.devices.find(asked.id, asked.fingerprint);
     switch (known?.state) {
@@ -84,7 +84,7 @@ export function enrol(desk: Desk, asked: Asked, address: string, nowMs: number):
  * shown, its answer got lost: it is handed out again.
  * @param shownSerial of the certificate the request came in with, which the caller has verified.
  */
-export function reenrol(desk: Desk, asked: Asked, shownSerial: string, address: string, nowMs: number): Outcome {
+export function reenrol(desk: DeviceContext, asked: Asked, shownSerial: string, address: string, nowMs: number): EnrolOutcome {
   return desk.store.transaction(() => {
     const known = desk.store.devices.find(asked.id, asked.fingerprint);
     if (known?.state === "approved") return serve(desk, asked, known, address, nowMs, shownSerial);
@@ -94,13 +94,13 @@ export function reenrol(desk: Desk, asked: Asked, shownSerial: string, address: 
 }
 
 function serve(
-  desk: Desk,
+  desk: DeviceContext,
   asked: Asked,
   known: Device,
   address: string,
   nowMs: number,
   shownSerial: string | undefined,
-): Outcome {
+): EnrolOutcome {
   const { store, journal } = desk;
   const { id, fingerprint } = asked;
   const refusal = changed(desk, asked, known, address);
@@ -118,7 +118,7 @@ function serve(
   return { kind: "issued", certificate };
 }
 
-function wait(desk: Desk, asked: Asked, known: Device | undefined, address: string, nowMs: number): Outcome {
+function wait(desk: DeviceContext, asked: Asked, known: Device | undefined, address: string, nowMs: number): EnrolOutcome {
   const { devices } = desk.store;
   const { id, fingerprint, csr, request } = asked;
   if (known === undefined) arrive(desk, asked, address);
@@ -130,7 +130,7 @@ function wait(desk: Desk, asked: Asked, known: Device | undefined, address: stri
 }
 
 /** A pair that was not seen before, or not lately. In a crowd the alert stands for its requests one by one: the journal must not grow with them. */
-function arrive({ store, journal }: Desk, { id, fingerprint }: Asked, address: string): void {
+function arrive({ store, journal }: DeviceContext, { id, fingerprint }: Asked, address: string): void {
   const { devices } = store;
   const displaced = makeRoom(devices.waiting(), { id, address });
   for (const { waiting, over, from } of displaced) {
@@ -143,7 +143,7 @@ function arrive({ store, journal }: Desk, { id, fingerprint }: Asked, address: s
   if (displaced.length === 0) journal("device.requested", undefined, { id, fingerprint, address });
 }
 
-function refused(desk: Desk, { id, fingerprint }: Asked, fault: Fault, address: string): Outcome {
+function refused(desk: DeviceContext, { id, fingerprint }: Asked, fault: Fault, address: string): EnrolOutcome {
   desk.journal("enrolment.refused", undefined, { id, fingerprint, code: fault.code, address });
   return { kind: "refused", fault };
 }
@@ -154,7 +154,7 @@ function refused(desk: Desk, { id, fingerprint }: Asked, fault: Fault, address: 
  * in the certificate, so the device keeps its tunnel and only its log goes unwitnessed.
  */
 function changed(
-  { store, journal }: Desk,
+  { store, journal }: DeviceContext,
   { id, fingerprint, csr, request }: Asked,
   known: Device,
   address: string,

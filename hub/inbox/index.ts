@@ -1,7 +1,7 @@
 // What devices send, on its way into the store: validated, de-duplicated, durable before the broker acknowledges it. [TUN-8]
 import type { GenericSchema } from "valibot";
 import {
-  auditDeliverySchema,
+  auditUploadSchema,
   MESSAGE_BYTES_MAX,
   type ReportMessage,
   reportMessageSchema,
@@ -13,10 +13,10 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { canonicalJson, type JsonValue, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
-import type { Note } from "../journal.ts";
+import type { JournalWriter } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
 import type { Store } from "../store/index.ts";
-import type { Answer, Witness } from "../witness/index.ts";
+import type { WitnessAnswer, Witness } from "../witness/index.ts";
 import { readReport } from "./reports.ts";
 
 export interface Received {
@@ -28,7 +28,7 @@ export interface Received {
   readonly fresh: boolean;
 }
 
-export interface Inbox {
+export interface HubInbox {
   /**
    * Takes one message. `done` is called when it is on the disk (then the broker may acknowledge), or with a fault when it could not be stored (then it must
    * not). What is no message of ours is dropped, noted and acknowledged: sending it again would not mend it.
@@ -41,11 +41,11 @@ export interface Inbox {
 export interface InboxOptions {
   readonly store: Store;
   readonly witness: Witness;
-  readonly journal: Note;
+  readonly journal: JournalWriter;
   /** After the commit. */
   readonly onReceived: (received: Received) => void;
   /** After the commit: the witness's answer, for `down/audit`. */
-  readonly onAnswer: (deviceId: DeviceId, answer: Answer) => void;
+  readonly onAnswer: (deviceId: DeviceId, answer: WitnessAnswer) => void;
 }
 
 interface Waiting {
@@ -63,7 +63,7 @@ type Message =
       readonly body: StatusMessage["body"] | ReportMessage["body"];
     };
 
-export function openInbox(options: InboxOptions): Inbox {
+export function openInbox(options: InboxOptions): HubInbox {
   const { journal } = options;
   let waiting: Waiting[] = [];
 
@@ -127,7 +127,7 @@ function kept(message: Message): string | undefined {
 function read(channel: UpChannel, payload: Uint8Array): Message {
   const value = parseJson(payload, MESSAGE_BYTES_MAX, `message on up/${channel}`);
   if (channel === "audit") {
-    const { id, at, body } = checked(auditDeliverySchema, value);
+    const { id, at, body } = checked(auditUploadSchema, value);
     return { channel, id, at, delivery: body };
   }
   const { id, at, body } = checked(channel === "status" ? statusMessageSchema : reportMessageSchema, value);

@@ -8,7 +8,7 @@ import {
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
-import type { Note } from "../journal.ts";
+import type { JournalWriter } from "../journal.ts";
 import type { JournalEvent, Store } from "../store/index.ts";
 
 type Report = ReportMessage["body"];
@@ -21,7 +21,7 @@ const PHASES: Readonly<Record<string, JournalEvent>> = {
 
 /** Call once for each report, in the transaction that stores it. What has the kind but not the form says nothing to us: it stays a message like any other. */
 export function readReport(
-  { store, journal }: { readonly store: Store; readonly journal: Note },
+  { store, journal }: { readonly store: Store; readonly journal: JournalWriter },
   deviceId: DeviceId,
   channel: UpChannel,
   body: Report,
@@ -48,7 +48,7 @@ export function readReport(
 }
 
 /** Kept only for what was asked: no device fills the store with answers. */
-function takeAnswer(store: Store, journal: Note, deviceId: DeviceId, body: Report): void {
+function takeAnswer(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): void {
   const result = v.safeParse(operationResultSchema, body);
   if (!result.success) return;
   const { answer } = result.output;

@@ -5,12 +5,12 @@ import { type JsonValue, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { JournalDetail } from "../store/index.ts";
-import type { Note } from "../journal.ts";
+import type { JournalWriter } from "../journal.ts";
 import { ANSWER_LOOK_MS } from "../limits.ts";
 import type { Store } from "../store/index.ts";
 import { queueOperation } from "./queue.ts";
 
-export interface Question {
+export interface OperationQuestion {
   readonly deviceId: DeviceId;
   readonly operation: string;
   readonly args: JsonValue;
@@ -33,8 +33,8 @@ export type Answered = {
 
 /** @throws Fault `hub.device-unknown`, `hub.outbox-full`, `hub.store-failed`; `schema.invalid` for an answer that is none. */
 export async function ask(
-  { store, journal }: { readonly store: Store; readonly journal: Note },
-  { deviceId, operation, args, waitMs, detail }: Question,
+  { store, journal }: { readonly store: Store; readonly journal: JournalWriter },
+  { deviceId, operation, args, waitMs, detail }: OperationQuestion,
   stop: AbortSignal,
 ): Promise<Answered> {
   const {

@@ -2,18 +2,18 @@
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Broker } from "../broker/index.ts";
-import type { Note } from "../journal.ts";
+import type { JournalWriter } from "../journal.ts";
 import { OUTBOX_AGAIN_MS, OUTBOX_NEXT_MS, OUTBOX_ON_THE_WAY_MAX } from "../limits.ts";
 import type { Queued, Store } from "../store/index.ts";
 
 export interface DeliveryOptions {
   readonly store: Store;
-  readonly journal: Note;
+  readonly journal: JournalWriter;
   readonly deliver: Broker["deliver"];
   readonly onFault: (fault: Fault) => void;
 }
 
-export interface Delivery {
+export interface OutboxDelivery {
   /** Sends what is due, lets go what is over. What fails is told to `onFault`: nobody waits for it. */
   look(): void;
   /** Its connection ended: what was on the way to it goes again when it is back. */
@@ -21,7 +21,7 @@ export interface Delivery {
   stop(): void;
 }
 
-export function startDelivery({ store, journal, deliver, onFault }: DeliveryOptions): Delivery {
+export function startDelivery({ store, journal, deliver, onFault }: DeliveryOptions): OutboxDelivery {
   /** By message id. */
   const onTheWay = new Map<string, { readonly deviceId: DeviceId; readonly sinceMs: number }>();
   let next: NodeJS.Timeout | undefined;

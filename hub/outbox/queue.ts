@@ -7,12 +7,12 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import { encodeMessage } from "../inbox/index.ts";
 import type { Outgoing, Store } from "../store/index.ts";
 
-export type Hint =
+export type RepositoryHint =
   | { readonly channel: "update"; readonly body: { readonly kind: "update.start"; readonly target: string } }
   | { readonly channel: "policy"; readonly body: { readonly kind: "repository.changed" } };
 
 /** [OTA-42] @param lifeMs how long it is kept for a device that is away. @throws Fault `hub.device-unknown`, `hub.outbox-full`. */
-export function queueHint(store: Store, deviceId: DeviceId, hint: Hint, lifeMs: number): Outgoing {
+export function queueHint(store: Store, deviceId: DeviceId, hint: RepositoryHint, lifeMs: number): Outgoing {
   return put(store, deviceId, { channel: hint.channel, kind: hint.body.kind, body: hint.body, correlation: undefined }, lifeMs);
 }
 

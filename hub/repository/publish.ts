@@ -4,9 +4,9 @@ import { Fault } from "../../hal/fault.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
 import { copyWhole, digestOf, isSame, readWhole, treeOf } from "./copy.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
-import { checkWhole, timestampOf } from "./whole.ts";
+import { checkComplete, timestampOf } from "./completeness.ts";
 
-export interface Published {
+export interface PublishedRepository {
   /** Where it is served from. */
   readonly directory: string;
   /** Files that were not there yet. */
@@ -25,9 +25,9 @@ const FIRST_ROOT = `metadata/${metadataName("root", 1)}`;
  * @throws Fault `release.not-initialised` when there is no repository, `release.store-failed` when files of it are missing or damaged, `release.conflict` for
  *   another repository than the one served, or an older state of it.
  */
-export async function publishRepository(from: string, to: string): Promise<Published> {
+export async function publishRepository(from: string, to: string): Promise<PublishedRepository> {
   const source = await repositoryIn(from);
-  const { version } = await checkWhole(source);
+  const { version } = await checkComplete(source);
   const paths = await treeOf(source);
   await checkFollows(source, to, version);
   await checkHistory(source, to, paths);

@@ -4,7 +4,7 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import { EMPTY_FRONTIER, type Frontier, HASH_BYTES, leafHash } from "../../warden/audit/format/index.ts";
 import { blob, integer, type Row, text } from "./row.ts";
 
-export interface AuditHead {
+export interface WitnessedHead {
   readonly size: number;
   /** Of all records together. */
   readonly bytes: number;
@@ -16,20 +16,20 @@ export interface AuditHead {
 }
 
 /** A log with the key that signs it. */
-export interface AuditLog extends AuditHead {
+export interface WitnessedLog extends WitnessedHead {
   readonly auditKey: string;
 }
 
 export interface AuditStore {
-  head(deviceId: DeviceId, auditKey: string): AuditHead | undefined;
+  head(deviceId: DeviceId, auditKey: string): WitnessedHead | undefined;
   /** The logs of one id, the one witnessed last first. */
-  logs(deviceId: DeviceId): readonly AuditLog[];
+  logs(deviceId: DeviceId): readonly WitnessedLog[];
   /** Adds `records` from the old head's size on and puts the new head; call in a transaction. @param passed frontiers to remember. */
   extend(
     deviceId: DeviceId,
     auditKey: string,
     records: readonly Uint8Array[],
-    head: AuditHead,
+    head: WitnessedHead,
     passed: readonly Frontier[],
   ): void;
   /** The largest frontier remembered of at most `size` records; the empty one when there is none. */
@@ -94,7 +94,7 @@ export function openAudit(database: DatabaseSync): AuditStore {
   };
 }
 
-function auditHead(row: Row): AuditHead {
+function auditHead(row: Row): WitnessedHead {
   return {
     size: integer(row, "size"),
     bytes: integer(row, "bytes"),

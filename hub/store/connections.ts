@@ -4,7 +4,7 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import { integer, type Row, text } from "./row.ts";
 
 /** One admitted connection, as this side of the TLS session sees it. */
-export interface Connection {
+export interface ConnectionRecord {
   readonly deviceId: DeviceId;
   readonly sinceMs: number;
   readonly address: string;
@@ -18,9 +18,9 @@ export interface Connection {
 }
 
 export interface Connections {
-  put(connection: Connection): void;
+  put(connection: ConnectionRecord): void;
   remove(deviceId: DeviceId): void;
-  find(deviceId: DeviceId): Connection | undefined;
+  find(deviceId: DeviceId): ConnectionRecord | undefined;
   clear(): void;
 }
 
@@ -49,7 +49,7 @@ export function openConnections(database: DatabaseSync): Connections {
   };
 }
 
-function connection(row: Row, deviceId: DeviceId): Connection {
+function connection(row: Row, deviceId: DeviceId): ConnectionRecord {
   return {
     deviceId,
     sinceMs: integer(row, "since"),

@@ -9,9 +9,9 @@ import { type Journal, openJournal } from "./journal.ts";
 import { type Messages, openMessages } from "./messages.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
 
-export type { AuditLog, AuditStore, StoredRecord } from "./audit.ts";
+export type { WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
-export type { Connection } from "./connections.ts";
+export type { ConnectionRecord } from "./connections.ts";
 export type { Device } from "./devices.ts";
 export type { JournalDetail, JournalEntry } from "./journal.ts";
 export type { JournalEvent } from "./catalogue.ts";

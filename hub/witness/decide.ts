@@ -26,14 +26,14 @@ export interface Head {
 
 export const EMPTY_HEAD: Head = { size: 0, root: frontierRoot(EMPTY_FRONTIER), frontier: EMPTY_FRONTIER };
 
-export interface Delivery {
+export interface WitnessRequest {
   readonly oldSize: number;
   readonly checkpoint: string;
   readonly proof: readonly Uint8Array[];
   readonly records: readonly Uint8Array[];
 }
 
-export type Verdict =
+export type WitnessVerdict =
   /** The tree goes on: store `records` and `head`, then cosign `note`. `passed`: the tree at the sizes that are remembered. */
   | {
       readonly verdict: "extends";
@@ -53,7 +53,7 @@ export type Verdict =
   | { readonly verdict: "refused"; readonly reason: string };
 
 /** @param verifier the device's audit key, from its approved request [AUD-7]. Never throws: what is wrong with the delivery is a verdict. */
-export function decide(deviceId: string, verifier: Verifier, head: Head, delivery: Delivery): Verdict {
+export function decide(deviceId: string, verifier: Verifier, head: Head, delivery: WitnessRequest): WitnessVerdict {
   const opened = open(deviceId, verifier, delivery.checkpoint);
   if ("reason" in opened) return { verdict: "refused", reason: opened.reason };
   const { note, checkpoint } = opened;
@@ -83,8 +83,8 @@ function open(
 }
 
 /** [AUD-8] All leaves at hand, and both ways to see that the tree goes on: by the proof, and by hashing the records onto what we have. */
-function extend(head: Head, checkpoint: Checkpoint, note: Note, { proof, records }: Delivery): Verdict {
-  const refuse = (reason: string): Verdict => ({ verdict: "refused", reason });
+function extend(head: Head, checkpoint: Checkpoint, note: Note, { proof, records }: WitnessRequest): WitnessVerdict {
+  const refuse = (reason: string): WitnessVerdict => ({ verdict: "refused", reason });
   const missing = checkpoint.size - head.size;
   if (records.length !== missing)
     return refuse(

@@ -1,5 +1,5 @@
 // The audit witness: takes deliveries, keeps every record, cosigns what continues the tree, and raises an alert for a log that went back. [AUD-8] [AUD-9]
-import type { AuditAnswer, AuditDelivery } from "../../agent/tunnel/format.ts";
+import type { AuditAnswer, AuditUpload } from "../../agent/tunnel/format.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import {
   appendLeaf,
@@ -10,25 +10,25 @@ import {
   type Note,
   type Verifier,
 } from "../../warden/audit/format/index.ts";
-import type { Signer } from "../authority/index.ts";
-import type { Note as JournalNote } from "../journal.ts";
+import type { NoteSigner } from "../authority/index.ts";
+import type { JournalWriter as JournalNote } from "../journal.ts";
 import { AUDIT_LOG_BYTES_MAX, AUDIT_REHASH_RECORDS_MAX } from "../limits.ts";
 import type { Store } from "../store/index.ts";
-import { decide, type Delivery, EMPTY_HEAD, type Verdict } from "./decide.ts";
+import { decide, type WitnessRequest, EMPTY_HEAD, type WitnessVerdict } from "./decide.ts";
 
 export { type Verification, verifyLog } from "./verify.ts";
 
-export type Answer = AuditAnswer["body"];
+export type WitnessAnswer = AuditAnswer["body"];
 
 export interface Witness {
   /**
    * Judges one delivery and stores what it brings; call in a transaction, and send the answer when that is committed.
    * @param again the message's id was seen before: sent again by the transport, so an older size is no sign of a rolled-back log.
    */
-  receive(deviceId: DeviceId, body: AuditDelivery["body"], again: boolean): Answer;
+  receive(deviceId: DeviceId, body: AuditUpload["body"], again: boolean): WitnessAnswer;
 }
 
-export function openWitness(store: Store, signer: Signer, journal: JournalNote): Witness {
+export function openWitness(store: Store, signer: NoteSigner, journal: JournalNote): Witness {
   /** The device's signature and ours; what others may have signed is left out. */
   const cosigned = ({ text, signatures }: Note, verifier: Verifier): string => {
     const own = signatures.filter(({ name, id }) => name === verifier.name && Buffer.from(id).equals(verifier.id)).slice(0, 1);
@@ -89,7 +89,7 @@ export function openWitness(store: Store, signer: Signer, journal: JournalNote):
   function alertShorter(
     deviceId: DeviceId,
     auditKey: string,
-    verdict: Extract<Verdict, { verdict: "shorter" }>,
+    verdict: Extract<WitnessVerdict, { verdict: "shorter" }>,
     note: string,
   ): void {
     const { size, root } = verdict.checkpoint;
@@ -116,7 +116,7 @@ export function openWitness(store: Store, signer: Signer, journal: JournalNote):
   }
 }
 
-function parsed(body: AuditDelivery["body"]): Delivery {
+function parsed(body: AuditUpload["body"]): WitnessRequest {
   const bytes = (text: string): Uint8Array => Buffer.from(text, "base64");
   const { oldSize, checkpoint, proof, records } = body;
   return { oldSize, checkpoint, proof: proof.map((hash) => bytes(hash)), records: records.map((record) => bytes(record)) };

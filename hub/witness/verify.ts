@@ -15,7 +15,7 @@ import {
   type Verifier,
   verifyNote,
 } from "../../warden/audit/format/index.ts";
-import type { AuditLog, AuditStore, StoredRecord } from "../store/index.ts";
+import type { WitnessedLog, AuditStore, StoredRecord } from "../store/index.ts";
 
 export interface Verification {
   readonly ok: boolean;
@@ -32,7 +32,7 @@ export interface Verification {
 const RECORDS_AT_ONCE = 1024;
 
 /** @param witness our own public key: a store that was replaced as a whole shows by its cosignature. */
-export function verifyLog(audit: AuditStore, deviceId: DeviceId, log: AuditLog, witness: Verifier): Verification {
+export function verifyLog(audit: AuditStore, deviceId: DeviceId, log: WitnessedLog, witness: Verifier): Verification {
   const records = verifyRecords(audit, deviceId, log);
   const faults = [...records.faults];
   const cosignedAtMs = verifyHead(deviceId, log, records.frontier, witness, faults);
@@ -42,7 +42,7 @@ export function verifyLog(audit: AuditStore, deviceId: DeviceId, log: AuditLog, 
 function verifyRecords(
   audit: AuditStore,
   deviceId: DeviceId,
-  log: AuditLog,
+  log: WitnessedLog,
 ): { readonly frontier: Frontier; readonly firstBad: number | undefined; readonly faults: readonly string[] } {
   let frontier: Frontier = EMPTY_FRONTIER;
   for (let from = 0; from < log.size; from += RECORDS_AT_ONCE) {
@@ -76,7 +76,7 @@ function wrongWith(record: StoredRecord | undefined, seq: number): string | unde
 
 function verifyHead(
   deviceId: DeviceId,
-  log: AuditLog,
+  log: WitnessedLog,
   frontier: Frontier,
   witness: Verifier,
   faults: string[],
@@ -100,7 +100,7 @@ function verifyHead(
 }
 
 /** The frontier holds the roots of full subtrees: the first that differs bounds where the damage is. */
-function damagedRange(log: AuditLog, frontier: Frontier): string {
+function damagedRange(log: WitnessedLog, frontier: Frontier): string {
   let start = 0;
   let left = log.size;
   for (const [index, root] of frontier.roots.entries()) {

@@ -1,6 +1,6 @@
 // Runs the machine: event in, state made durable, effects out. [OTA-35]
 import type { DurableFiles } from "../../hal/ports.ts";
-import { inTurns } from "../../hal/turns/index.ts";
+import { createMutex } from "../../hal/mutex.ts";
 import { type Effect, type Event, next, START } from "./machine.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
 import { decodeState, encodeState, type State } from "./record.ts";
@@ -28,7 +28,7 @@ export interface Updater {
 export async function openUpdater({ files, run, onChange }: UpdaterPorts): Promise<Updater> {
   const bytes = await files.get(NAME, RECORD_BYTES_MAX);
   let state = bytes === undefined ? START : decodeState(bytes);
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   const turn = async (event: Event): Promise<void> => {
     const step = next(state, event);
     if (step.state !== state) {

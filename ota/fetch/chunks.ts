@@ -1,19 +1,19 @@
 // Chunks from the repository into the courier's directory. Verified here too, so that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Clock, CourierDrop } from "../../hal/ports.ts";
+import type { Clock, HandoverWriter } from "../../hal/ports.ts";
 import { verifyChunk } from "../index/index.ts";
 import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex, chunkPath, type ChunkRef } from "../index/format/index.ts";
 import { ATTEMPTS_MAX, FETCHES_IN_FLIGHT, RETRY_MS_MAX, RETRY_MS_MIN, TAMPERED_MAX } from "./limits.ts";
 import type { Repository } from "./repository.ts";
-import type { Window } from "./windows.ts";
+import type { FetchRange } from "./ranges.ts";
 
 export interface ChunksToFetch {
   readonly index: ChunkIndex;
-  readonly window: Window;
+  readonly window: FetchRange;
   readonly repository: Repository;
   /** Directory of chunks in the repository. */
   readonly store: string;
-  readonly drop: CourierDrop;
+  readonly drop: HandoverWriter;
   readonly clock: Pick<Clock, "sleep">;
   /** In [0, 1): spreads the attempts of a fleet. */
   readonly random: () => number;
@@ -43,7 +43,7 @@ export async function fetchChunks(job: ChunksToFetch): Promise<void> {
   if (faults[0] !== undefined) throw faults[0];
 }
 
-function different(index: ChunkIndex, { from, to }: Window): readonly ChunkRef[] {
+function different(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkRef[] {
   const refs = new Map<string, ChunkRef>();
   for (let n = from; n < to; n++) refs.set(index.at(n).id, index.at(n));
   return [...refs.values()];

@@ -1,4 +1,4 @@
 export { type ChunksToFetch, fetchChunks } from "./chunks.ts";
-export { courierName } from "./courier.ts";
+export { handoverName } from "./handover-name.ts";
 export type { Repository } from "./repository.ts";
-export { type Window, windowsOf } from "./windows.ts";
+export { type FetchRange, windowsOf } from "./ranges.ts";

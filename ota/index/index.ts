@@ -1,2 +1,2 @@
-export { release, releaseOwn, type StretchVerifier, stretchesHere, stretchesOn, stretchWork } from "./stretch.ts";
+export { release, releaseOwn, type RangeVerifier, verifyRangesHere, verifyRangesOn, rangeWork } from "./range.ts";
 export { verifyChunk } from "./verify.ts";

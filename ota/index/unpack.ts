@@ -35,7 +35,7 @@ export function unpackChunk(packed: Uint8Array, claim: ChunkClaim): Uint8Array {
  * @returns memory of its own, that nothing else lies in.
  * @throws Fault `chunk.tampered`, which names the chunk.
  */
-export function unpackStretch(packed: Uint8Array, chunks: readonly PackedChunk[]): Uint8Array {
+export function unpackRange(packed: Uint8Array, chunks: readonly PackedChunk[]): Uint8Array {
   const bytes = decompressTogether(packed, chunks);
   if (bytes !== undefined && firstWrong(bytes, chunks) === undefined) return bytes;
   let at = 0;

@@ -1,10 +1,10 @@
 // From chunks to a slot. Nothing is written that was not verified, from the very memory that was verified. [OTA-31] [OTA-33]
 import { Fault } from "../../hal/fault.ts";
 import type { SlotWriter } from "../../hal/ports.ts";
-import { release, releaseOwn, stretchesHere, type StretchVerifier } from "../index/index.ts";
+import { release, releaseOwn, verifyRangesHere, type RangeVerifier } from "../index/index.ts";
 import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
 import { CHUNKS_PER_SYNC, STRETCH_BYTES } from "./limits.ts";
-import { inStretches } from "./stretches.ts";
+import { inRanges } from "./ranges.ts";
 
 /**
  * Where encoded chunks come from: a courier's directory, a network, an installed image. What it returns is given away: the memory goes back as soon as it was
@@ -21,7 +21,7 @@ export interface InstallJournal {
 }
 
 /** Written and read back at the same time: the phases alternate, and the last is of the reading back. */
-export interface Progress {
+export interface InstallProgress {
   readonly phase: "writing" | "reading-back";
   readonly chunks: number;
   readonly bytes: number;
@@ -34,13 +34,13 @@ export interface PartToInstall {
   /** Of at least `index.imageBytes`. The caller closes it. */
   readonly slot: SlotWriter;
   readonly journal?: InstallJournal;
-  readonly onProgress?: (progress: Progress) => void;
+  readonly onProgress?: (progress: InstallProgress) => void;
   readonly signal?: AbortSignal;
   /**
    * Where chunks are decompressed and hashed: without it on the calling thread. A program that installs has its main.ts do, before anything else,
    * `if (inThread()) serveThread(stretchWork)`, and gives `stretchesOn(startThreads({ file: import.meta.url, countMax: 1 }))` here.
    */
-  readonly verifier?: StretchVerifier;
+  readonly verifier?: RangeVerifier;
 }
 
 /**
@@ -50,7 +50,7 @@ export interface PartToInstall {
  */
 export async function installPart(part: PartToInstall): Promise<void> {
   const { index, slot, journal } = part;
-  const whole = { ...part, verifier: part.verifier ?? stretchesHere() };
+  const whole = { ...part, verifier: part.verifier ?? verifyRangesHere() };
   const inPlace = Math.min((await journal?.inPlace()) ?? 0, index.count);
   // What was written is synced and read back while what comes next is being unpacked, and may fall behind: nothing but a range waits there.
   const state = { failed: false };
@@ -78,12 +78,12 @@ export async function installPart(part: PartToInstall): Promise<void> {
 
 /** [OTA-31] Writes the chunks from `from` up to but not including `to`, in any order, not synced. @throws as {@link installPart}. */
 export async function writeChunks(
-  { index, source, slot, onProgress, signal, verifier = stretchesHere() }: PartToInstall,
+  { index, source, slot, onProgress, signal, verifier = verifyRangesHere() }: PartToInstall,
   from: number,
   to: number,
 ): Promise<void> {
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
-  await inStretches({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
+  await inRanges({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
     const packed: Uint8Array[] = [];
     for (const ref of refs) packed.push(await source(ref));
@@ -104,14 +104,14 @@ export async function writeChunks(
  * @throws Fault `slot.mismatch`, `slot.read-failed`, `update.aborted`.
  */
 export async function readBack(
-  { index, slot, onProgress, signal, verifier = stretchesHere() }: Omit<PartToInstall, "source">,
+  { index, slot, onProgress, signal, verifier = verifyRangesHere() }: Omit<PartToInstall, "source">,
   from = 0,
   to = index.count,
 ): Promise<void> {
   const { imageBytes } = index;
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
   const spare: Uint8Array[] = [];
-  await inStretches({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
+  await inRanges({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
     const memory = memoryOf(spare, bytes);
     const length = await slot.read(offset, memory.subarray(0, bytes));

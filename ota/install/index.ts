@@ -3,9 +3,9 @@ export {
   type InstallJournal,
   installPart,
   type PartToInstall,
-  type Progress,
+  type InstallProgress,
   readBack,
   writeChunks,
 } from "./chunks.ts";
-export { courierSource } from "./courier.ts";
+export { handoverSource } from "./handover-source.ts";
 export { openPartIndex } from "./part-index.ts";

@@ -1,7 +1,7 @@
 // The one verifier of everything that may change a device: TUF 1.0.34. Pure but for its store, which gets files, a fetch and the time as arguments.
 export type { Catalogue, Listing } from "./catalogue.ts";
 export { timeFloor } from "./floor.ts";
-export { floorAfterCommit, type JudgedDevice, judgeTarget, type RefusalReason, type Verdict } from "./judge.ts";
+export { floorAfterCommit, type DeviceFacts, judgeTarget, type TargetRefusal, type TargetVerdict } from "./judge.ts";
 export { checkTarget, targetFileName } from "./payload.ts";
 export type { Target } from "./search.ts";
 export type { Fetch, Source } from "./session.ts";

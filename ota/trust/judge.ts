@@ -6,7 +6,7 @@ import { type Audience, type TargetCustom, targetCustomSchema, targetNameSchema 
 import type { Target } from "./search.ts";
 
 /** What a target is compared with. The warden takes the id from hardware and the rest from its own records, never from the agent. */
-export interface JudgedDevice {
+export interface DeviceFacts {
   readonly id: DeviceId;
   readonly hardware: string;
   readonly tenant: string | undefined;
@@ -16,17 +16,17 @@ export interface JudgedDevice {
   readonly floors: ReadonlyMap<string, number>;
 }
 
-export type RefusalReason = "custom" | "line" | "audience" | "hardware" | "floor";
+export type TargetRefusal = "custom" | "line" | "audience" | "hardware" | "floor";
 
-export type Verdict =
+export type TargetVerdict =
   | { readonly kind: "accepted"; readonly custom: TargetCustom }
-  | { readonly kind: "refused"; readonly reason: RefusalReason; readonly message: string };
+  | { readonly kind: "refused"; readonly reason: TargetRefusal; readonly message: string };
 
 /**
  * [OTA-11] Deny is the default: a target that says nothing, or something unknown, about its audience or hardware is for no device. [OTA-12] Its line belongs to the
  * role that its name begins with, and its counter is not below the line's floor.
  */
-export function judgeTarget({ path, file }: Target, device: JudgedDevice): Verdict {
+export function judgeTarget({ path, file }: Target, device: DeviceFacts): TargetVerdict {
   const custom = customOf(path, file.custom);
   if (custom instanceof Fault) return refused("custom", custom.message);
   const [role] = path.split("/");
@@ -50,7 +50,7 @@ export function floorAfterCommit(custom: TargetCustom, replaced: number | undefi
   return Math.max(floor, Math.min(custom.counter, custom.floorAfterCommit ?? replaced ?? floor));
 }
 
-function refused(reason: RefusalReason, message: string): Verdict {
+function refused(reason: TargetRefusal, message: string): TargetVerdict {
   return { kind: "refused", reason, message };
 }
 
@@ -66,7 +66,7 @@ function customOf(path: string, custom: unknown): TargetCustom | Fault {
 }
 
 /** @returns undefined when the device is meant. */
-function whyNotFor({ everyone, tenant, devices, groups }: Audience, device: JudgedDevice): string | undefined {
+function whyNotFor({ everyone, tenant, devices, groups }: Audience, device: DeviceFacts): string | undefined {
   if (tenant !== undefined && tenant !== device.tenant)
     return `it is for tenant "${tenant}", this device is ${device.tenant === undefined ? "assigned to none" : `of "${device.tenant}"`}`;
   if (everyone === true || devices?.includes(device.id) === true) return undefined;

@@ -3,7 +3,7 @@ import { checkExpiry } from "./checks.ts";
 import { metadataName } from "./format/names.ts";
 import { ROOT_BYTES_MAX, ROOTS_PER_REFRESH_MAX, SNAPSHOT_BYTES_MAX, TIMESTAMP_BYTES_MAX } from "./limits.ts";
 import { checkRootExpiry, onlineKeys, updateRoot } from "./root.ts";
-import { fetched, nameOf, obtain, required, type Session, type Source } from "./session.ts";
+import { fetched, nameOf, obtain, required, type RefreshSession, type Source } from "./session.ts";
 import { updateSnapshot } from "./snapshot.ts";
 import { ONLINE_KEYS_BYTES_MAX, ONLINE_KEYS_FILE, restored, storedName } from "./stored.ts";
 import { updateTimestamp } from "./timestamp.ts";
@@ -13,7 +13,7 @@ import { currentSnapshot, TARGETS, type TrustedMetadata } from "./trusted.ts";
  * Brings root, timestamp, snapshot and targets up to date. What was accepted before a fault stays accepted and stored; what was refused leaves no trace.
  * @throws Fault of every check, `trust.missing`, those of files and source.
  */
-export async function refreshTopLevel(session: Session, source: Source): Promise<TrustedMetadata> {
+export async function refreshTopLevel(session: RefreshSession, source: Source): Promise<TrustedMetadata> {
   await refreshRoot(session, source);
   await refreshTimestamp(session, source);
   await refreshSnapshot(session, source);
@@ -21,7 +21,7 @@ export async function refreshTopLevel(session: Session, source: Source): Promise
 }
 
 /** [OTA-3] TUF 5.3. */
-async function refreshRoot(session: Session, source: Source): Promise<void> {
+async function refreshRoot(session: RefreshSession, source: Source): Promise<void> {
   if (session.rootToStore !== undefined) await session.files.put(storedName("root"), session.rootToStore);
   session.rootToStore = undefined;
   await settleOnlineKeys(session);
@@ -41,7 +41,7 @@ async function refreshRoot(session: Session, source: Source): Promise<void> {
  * [OTA-4] TUF 5.3.11. The specification compares the keys before with the keys after; a power cut between the new root and the removal would forget that. So the keys
  * under which timestamp and snapshot were accepted are written down, last, and compared with the root's whenever a cycle or a program starts.
  */
-async function settleOnlineKeys(session: Session): Promise<void> {
+async function settleOnlineKeys(session: RefreshSession): Promise<void> {
   const { files, trusted } = session;
   const keys = onlineKeys(trusted.root);
   const settled = await restored(files, ONLINE_KEYS_FILE, ONLINE_KEYS_BYTES_MAX, (bytes) => Buffer.from(bytes).toString());
@@ -53,7 +53,7 @@ async function settleOnlineKeys(session: Session): Promise<void> {
 }
 
 /** [OTA-5] TUF 5.4. */
-async function refreshTimestamp(session: Session, source: Source): Promise<void> {
+async function refreshTimestamp(session: RefreshSession, source: Source): Promise<void> {
   const bytes = await required(source, metadataName("timestamp", undefined), TIMESTAMP_BYTES_MAX);
   const next = updateTimestamp(session.trusted, bytes, source.nowMs);
   if (next === session.trusted) return; // 5.4.3.1: nothing new
@@ -62,7 +62,7 @@ async function refreshTimestamp(session: Session, source: Source): Promise<void>
 }
 
 /** [OTA-6] TUF 5.5. */
-async function refreshSnapshot(session: Session, source: Source): Promise<void> {
+async function refreshSnapshot(session: RefreshSession, source: Source): Promise<void> {
   const current = currentSnapshot(session.trusted);
   if (current !== undefined) {
     checkExpiry(current, source.nowMs, `snapshot ${current.signed.version}`, "5.5.6");

@@ -7,7 +7,7 @@ import { type Damage, damage, isDamage, ONLINE_KEYS_BYTES_MAX, ONLINE_KEYS_FILE,
 import { updateTimestamp } from "./timestamp.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
-export interface Restored {
+export interface RestoredTrust {
   readonly trusted: TrustedMetadata;
   /** The image's root, when it is newer than the stored one or that is missing: to be stored by the next refresh. */
   readonly rootToStore: Uint8Array | undefined;
@@ -19,7 +19,7 @@ export interface Restored {
  * store leads back.
  * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature` when neither root can be used; those of `files` that are not damage.
  */
-export async function restore(files: DurableFiles, imageRoot: Uint8Array): Promise<Restored> {
+export async function restore(files: DurableFiles, imageRoot: Uint8Array): Promise<RestoredTrust> {
   const damaged: Damage[] = [];
   const intact = <T>(value: T | Damage | undefined): T | undefined => {
     if (!isDamage(value)) return value;

@@ -13,7 +13,7 @@ export interface Target {
   readonly file: TargetFile;
 }
 
-export type Found =
+export type FoundTarget =
   | { readonly kind: "found"; readonly target: Target }
   /** Goes on once the role at the end of this chain is trusted. */
   | { readonly kind: "needs"; readonly chain: Chain }
@@ -23,7 +23,7 @@ export type Found =
  * [OTA-10] Pre-order, depth first, in order of appearance; a terminating delegation ends the search after it (5.6.7.2.1); a role is visited once, and at most
  * {@link ROLES_VISITED_MAX} of them (5.6.7.1).
  */
-export function search(trusted: TrustedMetadata, path: string): Found {
+export function search(trusted: TrustedMetadata, path: string): FoundTarget {
   return walk(trusted, path, (delegation) => covers(delegation, path));
 }
 
@@ -46,7 +46,7 @@ function walk(
   path: string | undefined,
   follows: (delegation: Delegation) => boolean,
   without: ReadonlySet<string> = new Set(),
-): Found {
+): FoundTarget {
   const visited = new Set<string>();
   let waiting: Chain[] = [TARGETS]; // the next one last
   for (let chain = waiting.pop(); chain !== undefined; chain = waiting.pop()) {

@@ -20,7 +20,7 @@ export interface Source {
   readonly nowMs: number;
 }
 
-export interface Session {
+export interface RefreshSession {
   readonly files: DurableFiles;
   trusted: TrustedMetadata;
   rootToStore: Uint8Array | undefined;
@@ -52,7 +52,12 @@ export function nameOf({ root }: TrustedMetadata, role: string, version: number)
  * TUF 5.6.1 to 5.6.6: makes a role trusted, from the store where that has the version wanted, else from `source`.
  * @throws Fault of every check, `trust.missing`, those of files and source.
  */
-export async function obtain(session: Session, trusted: TrustedMetadata, chain: Chain, source: Source): Promise<TrustedMetadata> {
+export async function obtain(
+  session: RefreshSession,
+  trusted: TrustedMetadata,
+  chain: Chain,
+  source: Source,
+): Promise<TrustedMetadata> {
   const role = roleOf(chain);
   const said = metaOf(trusted, role);
   if (said === undefined) throw new Fault("trust.missing", `"${role}" is not listed by the snapshot (TUF 5.6.1)`);
@@ -70,7 +75,11 @@ export async function obtain(session: Session, trusted: TrustedMetadata, chain: 
 }
 
 /** A role as it was accepted before, whatever version the snapshot names by now. @returns undefined when there is none. */
-export async function recall(session: Session, trusted: TrustedMetadata, chain: Chain): Promise<TrustedMetadata | undefined> {
+export async function recall(
+  session: RefreshSession,
+  trusted: TrustedMetadata,
+  chain: Chain,
+): Promise<TrustedMetadata | undefined> {
   return await storedTargets(session, chain, (bytes) => restoreTargets(trusted, chain, bytes));
 }
 
@@ -78,7 +87,7 @@ export async function recall(session: Session, trusted: TrustedMetadata, chain: 
 const OUT_OF_DATE = ["trust.mismatch", "trust.bad-signature"];
 
 async function storedTargets(
-  session: Session,
+  session: RefreshSession,
   chain: Chain,
   accept: (bytes: Uint8Array) => TrustedMetadata,
 ): Promise<TrustedMetadata | undefined> {

@@ -4,7 +4,7 @@ import type { DurableFiles } from "../../hal/ports.ts";
 import { type Catalogue, catalogue } from "./catalogue.ts";
 import { refreshTopLevel } from "./refresh.ts";
 import { restore } from "./restore.ts";
-import { type Fetch, obtain, recall, type Session, type Source } from "./session.ts";
+import { type Fetch, obtain, recall, type RefreshSession, type Source } from "./session.ts";
 import type { Damage } from "./stored.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
@@ -30,7 +30,7 @@ export interface TrustStore {
  */
 export async function openTrustStore(files: DurableFiles, imageRoot: Uint8Array): Promise<TrustStore> {
   const { trusted, rootToStore, damaged } = await restore(files, imageRoot);
-  const session: Session = { files, trusted, rootToStore, damaged: new Map(damaged.map((each) => [each.name, each])) };
+  const session: RefreshSession = { files, trusted, rootToStore, damaged: new Map(damaged.map((each) => [each.name, each])) };
   const cycle = { number: 0, running: false };
   return {
     get trusted() {

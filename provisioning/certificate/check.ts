@@ -4,7 +4,7 @@ import { Fault } from "../../hal/fault.ts";
 import { CLIENT_AUTH, isFor } from "../x509/usage.ts";
 import { CLOCK_SKEW_MS, INTERMEDIATES_MAX } from "./limits.ts";
 
-export interface Expected {
+export interface ExpectedCertificate {
   readonly deviceId: string;
   /** DER SubjectPublicKeyInfo of our key. */
   readonly publicKey: Uint8Array;
@@ -30,7 +30,7 @@ export interface DeviceCertificate {
  * Finds ours by its key among `certificates` (DER each, any order) and checks it.
  * @throws Fault `enrol.mismatch` naming every fault at once, `x509.invalid` for bytes that are no certificate.
  */
-export function checkIssued(certificates: readonly Uint8Array[], expected: Expected): DeviceCertificate {
+export function checkIssued(certificates: readonly Uint8Array[], expected: ExpectedCertificate): DeviceCertificate {
   const all = certificates.map((bytes) => parse(bytes));
   const leaf = all.find((one) => one.publicKey.export({ format: "der", type: "spki" }).equals(expected.publicKey));
   if (leaf === undefined)
@@ -53,7 +53,7 @@ export function checkIssued(certificates: readonly Uint8Array[], expected: Expec
 }
 
 /** The same for what lies on disk. @throws Fault `enrol.mismatch`, `x509.invalid`. */
-export function checkStored(pem: string, expected: Expected): DeviceCertificate {
+export function checkStored(pem: string, expected: ExpectedCertificate): DeviceCertificate {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   return checkIssued(
     blocks.map((block) => Buffer.from(block.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64")),
@@ -69,7 +69,7 @@ function parse(bytes: Uint8Array): X509Certificate {
   }
 }
 
-function faultsOf(leaf: X509Certificate, expected: Expected): readonly string[] {
+function faultsOf(leaf: X509Certificate, expected: ExpectedCertificate): readonly string[] {
   const { deviceId, nowMs } = expected;
   const faults: string[] = [];
   const commonName: unknown = leaf.toLegacyObject().subject.CN; // a list when there are several

@@ -2,7 +2,7 @@
 import { Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { ClientCredential, EnrolAnswer } from "../enrollers/index.ts";
-import { checkIssued, checkStored, type DeviceCertificate, type Expected } from "./check.ts";
+import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "./check.ts";
 import { type Effect, type Event, next, start, type State } from "./machine.ts";
 import type { CertificateStore } from "./store.ts";
 
@@ -12,7 +12,7 @@ export interface RenewalPorts {
   /** In [0, 1). */
   readonly random: () => number;
   /** What a certificate must be; `nowMs` of it is taken from the clock while that can be trusted. */
-  readonly expected: Omit<Expected, "nowMs">;
+  readonly expected: Omit<ExpectedCertificate, "nowMs">;
   /** Whether wall-clock decisions may be made now. */
   readonly clockTrusted: () => boolean;
   /** One attempt at /simplereenroll with a fresh request. */
@@ -54,7 +54,7 @@ export function createRenewal(current: DeviceCertificate, ports: RenewalPorts): 
   const { store, clock, random } = ports;
   const held: Held = { state: start(current, undefined, random()).state, fault: undefined, current, next: undefined };
 
-  const expected = (): Expected => ({ ...ports.expected, nowMs: ports.clockTrusted() ? clock.nowMs() : undefined });
+  const expected = (): ExpectedCertificate => ({ ...ports.expected, nowMs: ports.clockTrusted() ? clock.nowMs() : undefined });
 
   async function apply(event: Event): Promise<RenewalNeed> {
     const step = next(held.state, event);

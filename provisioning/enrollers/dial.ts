@@ -3,14 +3,14 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { once } from "node:events";
 import { asFault } from "../../hal/fault.ts";
-import { addressOf, type Endpoint, type Hub } from "./hub.ts";
+import { addressOf, type Endpoint, type HubServer } from "./hub.ts";
 import { connectThroughProxy } from "./proxy.ts";
 
 /**
  * @param signal ends the attempt; afterwards the stream too.
  * @throws Fault `enrol.unreachable`; when `signal` has aborted, whatever error that made: the caller knows why.
  */
-export async function dial(hub: Hub, signal: AbortSignal): Promise<Duplex> {
+export async function dial(hub: HubServer, signal: AbortSignal): Promise<Duplex> {
   const target = hub.connectTo ?? hub;
   try {
     signal.throwIfAborted(); // net.connect() with a signal that has aborted connects all the same, and nobody ends that

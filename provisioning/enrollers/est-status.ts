@@ -2,11 +2,11 @@
 import { Fault, type FaultCode } from "../../hal/fault.ts";
 import type { EnrolAnswer } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
-import type { Answer } from "./exchange.ts";
+import type { HttpsResponse } from "./exchange.ts";
 import { QUOTED_CHARACTERS_MAX, RETRY_AFTER_MS_DEFAULT, RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN } from "./limits.ts";
 
 /** @throws Fault `enrol.bad-response`, `enrol.unauthorized`, `enrol.denied`, `enrol.refused`, `enrol.server-error`. */
-export function readEnrolAnswer(answer: Answer): EnrolAnswer {
+export function readEnrolAnswer(answer: HttpsResponse): EnrolAnswer {
   const { status, headers } = answer;
   if (status === 200) return { kind: "issued", certificates: readCertificates(answer.body) };
   if (status === 202)
@@ -18,7 +18,7 @@ export function readEnrolAnswer(answer: Answer): EnrolAnswer {
 }
 
 /** @returns the Fault for a status that gives no certificate and no hope that waiting alone helps. */
-export function refusal(answer: Answer, what: string): Fault {
+export function refusal(answer: HttpsResponse, what: string): Fault {
   const words = quoted(answer.body);
   const said = words === "" ? "" : `, saying "${words}"`;
   return new Fault(codeOf(answer.status), `${what}: the authority answered ${answer.status}${said}`);

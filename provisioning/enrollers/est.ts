@@ -6,13 +6,13 @@ import { der } from "../x509/format/index.ts";
 import type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import { readEnrolAnswer, refusal } from "./est-status.ts";
-import { type Answer, exchange, type Patience, type Question, within } from "./exchange.ts";
-import type { Hub } from "./hub.ts";
+import { type HttpsResponse, exchange, type TimeoutOptions, type HttpsRequest, withTimeout } from "./exchange.ts";
+import type { HubServer } from "./hub.ts";
 import { RESPONSE_BYTES_MAX } from "./limits.ts";
 import { openStrict, secureContextFor } from "./tls.ts";
 
-export interface EstOptions extends Patience {
-  readonly hub: Hub;
+export interface EstEnrollerOptions extends TimeoutOptions {
+  readonly hub: HubServer;
   /** Authorities with several roles tell them apart by it: `/.well-known/est/{label}/...`. */
   readonly label?: string | undefined;
 }
@@ -22,12 +22,12 @@ type Operation = "cacerts" | "csrattrs" | "simpleenroll" | "simplereenroll";
 const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
 
 /** @returns an enroller that holds nothing open between calls. */
-export function createEstEnroller(options: EstOptions): Enroller {
+export function createEstEnroller(options: EstEnrollerOptions): Enroller {
   const { hub, label } = options;
   const contexts = keepLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
 
-  async function ask(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<Answer> {
-    return within(`EST /${operation}`, options, async (signal) =>
+  async function ask(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
+    return withTimeout(`EST /${operation}`, options, async (signal) =>
       exchange(await openStrict(hub, contexts(client), signal), questionOf(hub, label, operation, request)),
     );
   }
@@ -47,7 +47,12 @@ export function createEstEnroller(options: EstOptions): Enroller {
   };
 }
 
-function questionOf(hub: Hub, label: string | undefined, operation: Operation, request: Uint8Array | undefined): Question {
+function questionOf(
+  hub: HubServer,
+  label: string | undefined,
+  operation: Operation,
+  request: Uint8Array | undefined,
+): HttpsRequest {
   const path = `/.well-known/est/${label === undefined ? "" : `${label}/`}${operation}`;
   const where = { path, host: `${hub.host}:${hub.port}`, bytesMax: RESPONSE_BYTES_MAX };
   if (request === undefined) return { ...where, method: "GET" };
@@ -61,7 +66,7 @@ function questionOf(hub: Hub, label: string | undefined, operation: Operation, r
 }
 
 /** [ID-7] What it calls its authorities must hold the one we were given with the image: else this is another authority behind a name of ours. */
-function checkAuthority(answer: Answer, hub: Hub): void {
+function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
   if (answer.status !== 200) throw refusal(answer, "EST /cacerts");
   const pin = new X509Certificate(hub.authority).raw;
   if (!readCertificates(answer.body).some((certificate) => pin.equals(certificate)))
@@ -72,7 +77,7 @@ function checkAuthority(answer: Answer, hub: Hub): void {
 }
 
 /** RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request, which TLS 1.3 does not have. The rest is advice. */
-function checkAttributes(answer: Answer): void {
+function checkAttributes(answer: HttpsResponse): void {
   if (answer.status === 204 || answer.status === 404 || answer.body.byteLength === 0) return;
   if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
   const text = Buffer.from(answer.body).toString("latin1").replaceAll(/\s+/g, "");

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { EXCHANGE_TIMEOUT_MS } from "./limits.ts";
 
-export interface Question {
+export interface HttpsRequest {
   readonly method: "GET" | "POST";
   readonly path: string;
   /** `Host`: the hub's name and port. */
@@ -14,14 +14,14 @@ export interface Question {
   readonly bytesMax: number;
 }
 
-export interface Answer {
+export interface HttpsResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Uint8Array;
 }
 
 /** @throws Fault `enrol.too-large` above `bytesMax`, `enrol.bad-response` for what is no HTTP, `enrol.unreachable` when the stream breaks. */
-export async function exchange(stream: Duplex, question: Question): Promise<Answer> {
+export async function exchange(stream: Duplex, question: HttpsRequest): Promise<HttpsResponse> {
   const what = `${question.method} ${question.path}`;
   try {
     const response = await send(stream, question);
@@ -34,7 +34,7 @@ export async function exchange(stream: Duplex, question: Question): Promise<Answ
   }
 }
 
-export interface Patience {
+export interface TimeoutOptions {
   /** At most 2^31 - 1. */
   readonly timeoutMs?: number | undefined;
   /** The program is ending: no answer is waited for any more. */
@@ -42,7 +42,11 @@ export interface Patience {
 }
 
 /** Runs an attempt under one deadline, whichever step it hangs in. @throws Fault `enrol.timeout`, or `enrol.unreachable` when it was called off. */
-export async function within<T>(what: string, patience: Patience, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withTimeout<T>(
+  what: string,
+  patience: TimeoutOptions,
+  attempt: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const { timeoutMs = EXCHANGE_TIMEOUT_MS, signal } = patience;
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), timeoutMs);
@@ -58,7 +62,7 @@ export async function within<T>(what: string, patience: Patience, attempt: (sign
   }
 }
 
-function send(stream: Duplex, question: Question): Promise<IncomingMessage> {
+function send(stream: Duplex, question: HttpsRequest): Promise<IncomingMessage> {
   const answered = Promise.withResolvers<IncomingMessage>();
   const body = question.body === undefined ? undefined : Buffer.from(question.body);
   const sent = request({

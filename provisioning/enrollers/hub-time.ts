@@ -8,8 +8,8 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { isFor, maySign, SERVER_AUTH } from "../x509/usage.ts";
 import { refusal } from "./est-status.ts";
-import { exchange, type Patience, within } from "./exchange.ts";
-import { addressOf, type Hub } from "./hub.ts";
+import { exchange, type TimeoutOptions, withTimeout } from "./exchange.ts";
+import { addressOf, type HubServer } from "./hub.ts";
 import { open, openStrict, secureContextFor } from "./tls.ts";
 
 /** What is asked and what may come back: ota/time/format says, the caller hands it in. */
@@ -27,14 +27,14 @@ export interface HubTimeQuestion<S extends v.GenericSchema> {
  * @throws Fault as {@link openStrict}, `enrol.timeout`, `enrol.too-large`, `enrol.bad-response`, or by status as enrolment does.
  */
 export async function askHubTime<const S extends v.GenericSchema>(
-  hub: Hub,
+  hub: HubServer,
   dates: "strict" | "waived",
   question: HubTimeQuestion<S>,
-  patience: Patience = {},
+  patience: TimeoutOptions = {},
 ): Promise<v.InferOutput<S>> {
   const what = `POST ${question.path}`;
   const { path, body, bytesMax } = question;
-  const answer = await within(what, patience, async (signal) => {
+  const answer = await withTimeout(what, patience, async (signal) => {
     const socket =
       dates === "strict" ? await openStrict(hub, secureContextFor(hub, undefined), signal) : await openDatesWaived(hub, signal);
     const headers = { "content-type": "application/json" };
@@ -53,7 +53,7 @@ function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
 }
 
 /** [ID-11] Nothing is written to the connection before everything but the dates has been checked. */
-async function openDatesWaived(hub: Hub, signal: AbortSignal): Promise<TLSSocket> {
+async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLSSocket> {
   const socket = await open(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
   try {
     checkAllButDates(socket.getPeerX509Certificate(), hub);
@@ -68,7 +68,7 @@ async function openDatesWaived(hub: Hub, signal: AbortSignal): Promise<TLSSocket
  * Chain, signature, name and usage, by our own code: OpenSSL stops at the first thing it finds, so that "not yet valid" is all it says of a certificate by an
  * attacker's authority too (seen). That the peer has the certificate's key was proven by the handshake.
  */
-function checkAllButDates(leaf: X509Certificate | undefined, hub: Hub): void {
+function checkAllButDates(leaf: X509Certificate | undefined, hub: HubServer): void {
   const at = `the hub at ${addressOf(hub)}`;
   const pin = new X509Certificate(hub.authority);
   if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it showed no certificate`);

@@ -5,7 +5,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-export interface Hub extends Endpoint {
+export interface HubServer extends Endpoint {
   /** PEM of the pinned authority. Nothing in the system's trust store counts. [ID-7] */
   readonly authority: string;
   /** TLSv1.3 unless told otherwise. */
@@ -19,7 +19,7 @@ export interface Hub extends Endpoint {
 /** Offered in this order: hybrid post-quantum first. [TUN-2] */
 export const TLS_GROUPS = "X25519MLKEM768:X25519:P-256:P-384";
 
-export function addressOf(hub: Hub): string {
+export function addressOf(hub: HubServer): string {
   const { host, port } = hub.connectTo ?? hub;
   const via = hub.proxy === undefined ? "" : ` through proxy ${hub.proxy.host}:${hub.proxy.port}`;
   return `${host}:${port}${via}`;

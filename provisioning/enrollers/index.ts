@@ -2,6 +2,6 @@
 export type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
 export { createEstEnroller } from "./est.ts";
 export { askHubTime, type HubTimeQuestion } from "./hub-time.ts";
-export type { Endpoint, Hub } from "./hub.ts";
+export type { Endpoint, HubServer } from "./hub.ts";
 export { connectThroughProxy } from "./proxy.ts";
 export { certificateVerdict, errorCode } from "./tls-faults.ts";

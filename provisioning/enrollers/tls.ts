@@ -4,14 +4,14 @@ import { isIP } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { dial } from "./dial.ts";
 import type { ClientCredential } from "./enroller.ts";
-import { addressOf, type Hub, TLS_GROUPS } from "./hub.ts";
+import { addressOf, type HubServer, TLS_GROUPS } from "./hub.ts";
 import { tlsFault } from "./tls-faults.ts";
 
 /**
  * What may be kept for many connections. With the key in a TPM it must be: each context holds the key in one of the TPM's three slots until it is
  * collected, so the third fails (0x902).
  */
-export function secureContextFor(hub: Hub, client: ClientCredential | undefined): SecureContext {
+export function secureContextFor(hub: HubServer, client: ClientCredential | undefined): SecureContext {
   return createSecureContext({
     ca: hub.authority,
     minVersion: hub.minTls ?? "TLSv1.3",
@@ -21,13 +21,13 @@ export function secureContextFor(hub: Hub, client: ClientCredential | undefined)
 }
 
 /** @throws Fault `tls.hub-untrusted`, `tls.hub-name`, `tls.hub-dates` for what is wrong with the hub's certificate, `enrol.unreachable` else. */
-export async function openStrict(hub: Hub, secureContext: SecureContext, signal: AbortSignal): Promise<TLSSocket> {
+export async function openStrict(hub: HubServer, secureContext: SecureContext, signal: AbortSignal): Promise<TLSSocket> {
   return open(hub, { secureContext, rejectUnauthorized: true }, signal);
 }
 
 /** The handshake alone; what the options leave unchecked is the caller's to check before it writes a byte. */
 export async function open(
-  hub: Hub,
+  hub: HubServer,
   options: { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean },
   signal: AbortSignal,
 ): Promise<TLSSocket> {

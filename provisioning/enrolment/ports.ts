@@ -23,10 +23,10 @@ export interface EnrolmentPorts {
   readonly clockTrusted: () => boolean;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly report: (progress: Progress) => void;
+  readonly report: (progress: EnrolmentProgress) => void;
 }
 
-export type Progress =
+export type EnrolmentProgress =
   | { readonly kind: "key-ready"; readonly key: DeviceKey }
   | { readonly kind: "requested" }
   /** An operator has yet to approve id and fingerprint, or something failed: asked again after `forMs`. */

@@ -1,7 +1,7 @@
 // The steps of enrolment as deeds: each finds what an earlier run left before it makes anything.
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
-import { checkIssued, checkStored, type DeviceCertificate, type Expected } from "../certificate/index.ts";
+import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "../certificate/index.ts";
 import { describeRequest, signRequest } from "../csr.ts";
 import type { Effect, Event } from "./machine.ts";
 import type { Enrolled, EnrolmentPorts } from "./ports.ts";
@@ -36,7 +36,7 @@ export function createWork(ports: EnrolmentPorts): Work {
   const held: Held = { prepared: false };
 
   /** [ID-8] */
-  const expected = (key: DeviceKey): Expected => ({
+  const expected = (key: DeviceKey): ExpectedCertificate => ({
     deviceId: identity.id,
     publicKey: key.publicKey,
     authority: ports.authority,
@@ -102,7 +102,7 @@ export function createWork(ports: EnrolmentPorts): Work {
 }
 
 /** @returns undefined for a certificate that has expired or is not ours: enrolment goes on, with the same key. [ID-9] */
-function stillGood(pem: string, expected: Expected): DeviceCertificate | undefined {
+function stillGood(pem: string, expected: ExpectedCertificate): DeviceCertificate | undefined {
   try {
     return checkStored(pem, expected);
   } catch (error) {

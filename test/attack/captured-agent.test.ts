@@ -24,10 +24,10 @@ import { orderKeyId, orderSchema, type OrderVerb, orderVerbSchema, signOrder } f
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
 import { APPENDED_BYTES_BURST_MAX, REFUSALS_RECORDED_BURST_MAX } from "../../warden/protocol/limits.ts";
 import { CONNECTIONS_MAX } from "../../warden/socket/limits.ts";
-import { hubTime, makeSigner } from "../lab/hub-voice.ts";
-import { policyBytes } from "../lab/lockdown.ts";
-import { type LabWarden, labWarden, verifiedLog } from "../lab/warden.ts";
-import { type HostilePeer, hostilePeer } from "../lab/warden-socket.ts";
+import { hubTime, makeSigner } from "../lab/counterparts/hub-signer.ts";
+import { policyBytes } from "../lab/worlds/lockdown.ts";
+import { type LabWarden, labWarden, verifiedLog } from "../lab/worlds/warden.ts";
+import { type HostilePeer, hostilePeer } from "../lab/worlds/warden-socket.ts";
 
 const DEVICE = "GW-4711";
 const HOUR_MS = 3_600_000;
@@ -436,7 +436,7 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
       { ...stretch, to: 0.5 },
       { ...stretch, from: "0" },
       { ...stretch, slot: "a" },
-      { ...stretch, courier: "/etc" },
+      { ...stretch, handover: "/etc" },
       { ...stretch, bytes: "AAAA" },
     ])
       await refused("update.write", args, /protocol\.invalid/u);

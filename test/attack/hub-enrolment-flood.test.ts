@@ -6,7 +6,7 @@ import { deny, forget } from "../../hub/devices/index.ts";
 import type { Hub } from "../../hub/index.ts";
 import { journalOf } from "../../hub/journal.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../hub/limits.ts";
-import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/hub.ts";
+import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/worlds/hub.ts";
 
 /** One stranger with an address of its own, who keeps its connection. @returns sends a request, resolves with the answer's status. */
 function stranger(t: Test, hub: Hub, address: string): (csr: Uint8Array) => Promise<number> {

@@ -2,10 +2,10 @@
 // and neither its alerts nor its store grow with them.
 import * as v from "valibot";
 import { test, type Test } from "tap";
-import { type AuditAnswer, auditAnswerSchema, type AuditDelivery } from "../../agent/tunnel/format.ts";
+import { type AuditAnswer, auditAnswerSchema, type AuditUpload } from "../../agent/tunnel/format.ts";
 import type { Hub } from "../../hub/index.ts";
 import { JOURNAL_DIFFERENT_MAX } from "../../hub/limits.ts";
-import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../lab/hub.ts";
+import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../lab/worlds/hub.ts";
 
 /** A connected device that sends without waiting, and the answers as they come. */
 async function attacker(t: Test, hub: Hub, device: LabDevice) {
@@ -15,7 +15,7 @@ async function attacker(t: Test, hub: Hub, device: LabDevice) {
   await client.subscribeAsync(`sallyport/1/${device.id}/down/audit`, { qos: 1 });
   return {
     /** Every one under an id of its own; resolves when the last is answered. */
-    send: async (bodies: readonly AuditDelivery["body"][]): Promise<readonly AuditAnswer["body"][]> => {
+    send: async (bodies: readonly AuditUpload["body"][]): Promise<readonly AuditAnswer["body"][]> => {
       const [before, wanted] = [answers.length, answers.length + bodies.length];
       const answered = new Promise<void>((resolve) =>
         client.on("message", () => {

@@ -1,8 +1,8 @@
 // The broker of the tunnel's measures: a real Mosquitto with mutual TLS in its own process, and certificates for ours and for the peer.
 import { assert } from "../../hal/fault.ts";
-import { startMosquitto } from "../lab/mosquitto.ts";
-import { needs } from "../lab/needs.ts";
-import { type Credential, issue, makeAuthority } from "../lab/pki.ts";
+import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { type Credential, issue, makeAuthority } from "../lab/counterparts/pki.ts";
 import type { Bench } from "./bench.ts";
 
 export interface BenchBroker {

@@ -5,7 +5,7 @@ import { build } from "esbuild";
 import * as v from "valibot";
 import { bundleFile } from "../../build/bundle.ts";
 import { assert } from "../../hal/fault.ts";
-import { startProgram } from "../lab/process.ts";
+import { startProgram } from "../lab/runner/process.ts";
 import { type Bench, PROJECT } from "./bench.ts";
 
 const outcomeSchema = v.looseObject({

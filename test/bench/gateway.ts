@@ -7,12 +7,12 @@ import { assert, Fault } from "../../hal/fault.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import { createEstEnroller } from "../../provisioning/enrollers/index.ts";
 import { buildRequest } from "../../provisioning/x509/format/index.ts";
-import { toPem } from "../lab/hub.ts";
-import { memoryKey } from "../lab/keys.ts";
-import { needs } from "../lab/needs.ts";
-import { eventually, type RunningProgram, startProgram } from "../lab/process.ts";
-import { startPtyPair } from "../lab/pty.ts";
-import { AGENT_UID, buildRig, type Rig } from "../lab/rig.ts";
+import { toPem } from "../lab/worlds/hub.ts";
+import { memoryKey } from "../lab/fakes/keys.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { eventually, type RunningProgram, startProgram } from "../lab/runner/process.ts";
+import { startPtyPair } from "../lab/counterparts/pty.ts";
+import { AGENT_UID, buildRig, type Rig } from "../lab/worlds/rig.ts";
 import type { Bench } from "./bench.ts";
 import { buildLoad } from "./contender.ts";
 

@@ -2,9 +2,9 @@
 import { glob, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { assert } from "../../hal/fault.ts";
-import { casyncExtract, casyncMake } from "../lab/casync.ts";
+import { casyncExtract, casyncMake } from "../lab/counterparts/casync.ts";
 import { INSTALLER_ENVIRONMENT, INSTALLER_OPTIONS } from "../../warden/install/index.ts";
-import { needs } from "../lab/needs.ts";
+import { needs } from "../lab/runner/needs.ts";
 import type { Bench, Measure } from "./bench.ts";
 import { startContender } from "./contender.ts";
 import { finding } from "./finding.ts";
@@ -17,7 +17,7 @@ interface Cost {
 
 export const install: Measure = {
   name: "install",
-  how: "an image (Node's own binary) from a courier's directory into a slot: every chunk verified, written, synced, read back from the disk and hashed again, in a process of its own each time; against casync extract, which verifies and writes, and neither syncs nor reads back; both from memory, by turns",
+  how: "an image (Node's own binary) from a hand-over directory into a slot: every chunk verified, written, synced, read back from the disk and hashed again, in a process of its own each time; against casync extract, which verifies and writes, and neither syncs nor reads back; both from memory, by turns",
   async run(bench) {
     const missing = needs("casync");
     assert(missing === false, `the peer is casync's own tool: it ${missing}`);
@@ -68,7 +68,7 @@ export const install: Measure = {
 interface Places {
   readonly caibx: string;
   readonly store: string;
-  readonly courier: string;
+  readonly handover: string;
   readonly board: string;
   readonly extracted: string;
 }
@@ -78,24 +78,24 @@ async function prepare({ directory, progress }: Bench, image: string): Promise<P
   const places = {
     caibx: at("image.caibx"),
     store: at("store"),
-    courier: at("courier"),
+    handover: at("handover"),
     board: at("board"),
     extracted: at("out"),
   };
   progress("casync cuts the image");
   await casyncMake(places.caibx, places.store, image);
-  await mkdir(places.courier);
-  for await (const chunk of glob(join(places.store, "*/*.cacnk"))) await link(chunk, join(places.courier, basename(chunk)));
+  await mkdir(places.handover);
+  for await (const chunk of glob(join(places.store, "*/*.cacnk"))) await link(chunk, join(places.handover, basename(chunk)));
   await mkdir(join(places.board, "proc"), { recursive: true });
   await mkdir(join(places.board, "slots"));
   await writeFile(join(places.board, "proc/cmdline"), "sallyport.slot=a\n");
   return places;
 }
 
-async function installOnce(bench: Bench, { caibx, courier, board }: Places): Promise<Cost & { readonly grownBytes: number }> {
+async function installOnce(bench: Bench, { caibx, handover, board }: Places): Promise<Cost & { readonly grownBytes: number }> {
   const installer = await startContender(bench, {
     program: "install-image",
-    args: [caibx, courier, board],
+    args: [caibx, handover, board],
     flags: INSTALLER_OPTIONS,
     env: INSTALLER_ENVIRONMENT,
   });

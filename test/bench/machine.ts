@@ -1,13 +1,13 @@
 // A whole gateway in an emulator: how large its image is, how long it boots until its tunnel is up, what its programs need there, how exposed systemd finds them.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Snapshot, snapshotSchema } from "../../agent/status/format.ts";
+import { type DeviceStatus, deviceStatusSchema } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
 import { openSite, type Site } from "../lab/gateway/index.ts";
-import { hubAsks } from "../lab/hub-says.ts";
-import { needs } from "../lab/needs.ts";
-import { eventually, startProgram } from "../lab/process.ts";
-import { exposureOf } from "../lab/units.ts";
+import { hubAsks } from "../lab/worlds/hub-cli-json.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { eventually, startProgram } from "../lab/runner/process.ts";
+import { exposureOf } from "../lab/runner/units.ts";
 import type { Bench, Measure } from "./bench.ts";
 import { type Finding, finding } from "./finding.ts";
 import { memoryOf } from "./memory.ts";
@@ -28,7 +28,7 @@ export const machine: Measure = {
     bench.teardown(() => site.stop());
     const idle = await idleNode(bench);
     const boots = await boot(bench, site);
-    const askStatus = (): Promise<Snapshot> => hubAsks(site.hub, boots.id, "status", snapshotSchema);
+    const askStatus = (): Promise<DeviceStatus> => hubAsks(site.hub, boots.id, "status", deviceStatusSchema);
     const snapshot = await eventually("the gateway tells its status", askStatus, STATUS_MS_MAX);
     const { agentResidentBytes, wardenResidentBytes = 0 } = snapshot.system;
     const node = { name: "idle Node", values: [idle] };

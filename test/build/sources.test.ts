@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { PROJECT } from "../lab/sources.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { PROJECT } from "../lab/runner/sources.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 type Teardown = { teardown(remove: () => Promise<void>): void };
 

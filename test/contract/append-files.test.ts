@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { linuxAppendFiles } from "../../hal/linux/files/index.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
-import { fakeAppendFiles } from "../lab/fake-files.ts";
+import { fakeAppendFiles } from "../lab/fakes/files.ts";
 
 const implementations: Record<string, (directory: string) => Promise<AppendFiles & AsyncDisposable>> = {
   fakeAppendFiles: async () => fakeAppendFiles(),

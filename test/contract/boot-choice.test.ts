@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { test } from "tap";
 import { fileBootChoice, linuxFiles, systemdBootChoice } from "../../hal/linux/index.ts";
 import type { BootChoice } from "../../hal/ports.ts";
-import { powerOn } from "../lab/bootloader.ts";
-import { makeEsp, powerOnSystemdBoot } from "../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { powerOn } from "../lab/fakes/bootloader.ts";
+import { makeEsp, powerOnSystemdBoot } from "../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 /** A machine whose slot a is committed and whose slot b may be tried. */
 interface Subject {

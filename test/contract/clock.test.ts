@@ -3,7 +3,7 @@ import { getEventListeners } from "node:events";
 import { test } from "tap";
 import { linuxClock, simulatedClock } from "../../hal/linux/clock/index.ts";
 import type { Clock, SettableClock } from "../../hal/ports.ts";
-import { fakeClock } from "../lab/fake-clock.ts";
+import { fakeClock } from "../lab/fakes/clock.ts";
 
 /** A fake clock needs somebody to move it; the others move by themselves. */
 interface Subject {

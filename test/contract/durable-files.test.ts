@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
-import { fakeFiles } from "../lab/fake-files.ts";
+import { fakeFiles } from "../lab/fakes/files.ts";
 
 const implementations: Record<string, (directory: string) => Promise<DurableFiles>> = {
   fakeFiles: async () => fakeFiles(),

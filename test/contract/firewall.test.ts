@@ -3,9 +3,9 @@ import { test } from "tap";
 import { linuxFirewall } from "../../hal/linux/firewall/index.ts";
 import type { Firewall } from "../../hal/ports.ts";
 import { renderTable } from "../../warden/lockdown/plan/table.ts";
-import { fakeFirewall, noDoors, openDoors } from "../lab/doors.ts";
+import { fakeFirewall, noDoors, openDoors } from "../lab/counterparts/network-probe.ts";
 
-const SHUT = renderTable({ links: [], management: [], echo: "none", doors: [] });
+const SHUT = renderTable({ links: [], management: [], echo: "none", networkRules: [] });
 const FULL = renderTable({
   links: [
     { name: "eth0", dhcp4: true, dhcp6: true, ipv6: true },
@@ -13,7 +13,7 @@ const FULL = renderTable({
   ],
   management: ["198.18.7.0/24", "198.18.9.1", "2001:db8:0:1::/64"],
   echo: "management",
-  doors: [
+  networkRules: [
     {
       direction: "in",
       link: "eth0",

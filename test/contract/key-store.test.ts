@@ -9,8 +9,8 @@ import { fileKeyStore } from "../../hal/linux/keys/index.ts";
 import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles, KeyStore } from "../../hal/ports.ts";
-import { needs, tpm2Provider } from "../lab/needs.ts";
-import { startSwtpm } from "../lab/swtpm.ts";
+import { needs, tpm2Provider } from "../lab/runner/needs.ts";
+import { startSwtpm } from "../lab/counterparts/swtpm.ts";
 
 interface Setting {
   readonly directory: string;

@@ -1,6 +1,6 @@
 // The faults that the fakes plan look like the real ones of test/hal/linux/files/full-disk.test.ts.
 import { test } from "tap";
-import { fakeAppendFiles, fakeFiles } from "../lab/fake-files.ts";
+import { fakeAppendFiles, fakeFiles } from "../lab/fakes/files.ts";
 
 test("a put whose turn it is fails once, keeps the old bytes, and reads go on", async (t) => {
   const files = fakeFiles();

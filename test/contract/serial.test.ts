@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { test } from "tap";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import type { SerialConnection, SerialPort } from "../../hal/ports.ts";
-import { fakeSerialCable } from "../lab/fake-serial.ts";
-import { needs } from "../lab/needs.ts";
-import { startPtyPair } from "../lab/pty.ts";
+import { fakeSerialCable } from "../lab/fakes/serial.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { startPtyPair } from "../lab/counterparts/pty.ts";
 
 interface Cable {
   readonly device: SerialPort;

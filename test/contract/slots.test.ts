@@ -5,11 +5,11 @@ import { test } from "tap";
 import { partitionSlots } from "../../hal/linux/index.ts";
 import type { Slots } from "../../hal/ports.ts";
 import type { SlotPart } from "../../hal/slots/format.ts";
-import { twoSlots } from "../lab/chunked.ts";
-import { imageOf } from "../lab/images.ts";
-import { loopDevice, needsLoop } from "../lab/loop.ts";
-import { makeEsp } from "../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { twoSlots } from "../lab/worlds/chunked.ts";
+import { imageOf } from "../lab/worlds/images.ts";
+import { loopDevice, needsLoop } from "../lab/counterparts/loop.ts";
+import { makeEsp } from "../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 /** A machine that runs from slot a, with something older in slot b. */
 interface Subject {

@@ -2,10 +2,10 @@
 import { test } from "tap";
 import { linuxUsbTree } from "../../hal/linux/usb/index.ts";
 import type { UsbPort, UsbState } from "../../hal/ports.ts";
-import { layOut, shapeOf, usbEntries } from "../lab/sysfs-tree.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
-import { readUsbTree, USB_TREES, type UsbTreeName } from "../lab/usb-fixture.ts";
-import { fakeKernel, type FakeKernel, type Plugged } from "../lab/usb-tree.ts";
+import { layOut, shapeOf, usbEntries } from "../lab/fakes/sysfs-tree.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { readUsbTree, USB_TREES, type UsbTreeName } from "../lab/fakes/usb-fixture.ts";
+import { fakeKernel, type FakeKernel, type Plugged } from "../lab/fakes/usb-tree.ts";
 
 type Scope = { teardown(remove: () => Promise<void>): void };
 

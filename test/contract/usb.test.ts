@@ -2,9 +2,9 @@
 import { test } from "tap";
 import { linuxUsbTree } from "../../hal/linux/usb/index.ts";
 import type { UsbTree } from "../../hal/ports.ts";
-import { seen } from "../lab/lockdown.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
-import { fakeKernel, fakeUsbTree, HUB, KEYBOARD, STICK } from "../lab/usb-tree.ts";
+import { seen } from "../lab/worlds/lockdown.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { fakeKernel, fakeUsbTree, HUB, KEYBOARD, STICK } from "../lab/fakes/usb-tree.ts";
 
 /** One controller of three ports that lets all in; a stick at the first, a hub with a keyboard at the second. */
 interface Subject {

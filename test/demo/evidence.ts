@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runProgram } from "../../hal/linux/index.ts";
-import type { Rig } from "../lab/rig.ts";
+import type { Rig } from "../lab/worlds/rig.ts";
 
 /** What openssl reads in the stored certificate request. */
 export async function readRequest(

@@ -1,5 +1,5 @@
 // A person at the serial line shows who they are by a signature that is made elsewhere: no password on the device, no network between device and laptop.
-import type { Person } from "../lab/people.ts";
+import type { Person } from "../lab/counterparts/operator-keys.ts";
 import type { Say } from "./narrate.ts";
 import { must } from "./proof.ts";
 import type { Terminal } from "./terminal.ts";

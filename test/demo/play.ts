@@ -1,5 +1,5 @@
 // The steps in order. Each looks for its own proof and throws when it is not there.
-import { confirmPolicy, foreignPolicy, imageDoors, tryDoors } from "./doors.ts";
+import { confirmPolicy, foreignPolicy, imageDoors, tryDoors } from "./network.ts";
 import { logIn } from "./login.ts";
 import type { Narrator } from "./narrate.ts";
 import { approve, bootWarden, certified, connected, killHub, makeRequest, serialStatus } from "./power-on.ts";

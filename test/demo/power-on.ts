@@ -1,8 +1,8 @@
 // The first power-on: from a board that was never switched on to a tunnel that outlives its hub.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, type RunningProgram } from "../lab/process.ts";
-import { type HubDevice, hubDevices } from "../lab/hub-says.ts";
+import { eventually, type RunningProgram } from "../lab/runner/process.ts";
+import { type HubDevice, hubDevices } from "../lab/worlds/hub-cli-json.ts";
 import { plainKeyFiles, readCertificate, readRequest } from "./evidence.ts";
 import type { Say } from "./narrate.ts";
 import { must, statusWhen } from "./proof.ts";

@@ -1,7 +1,7 @@
 // How a step proves itself: by looking, and by waiting for what it waits for.
 import { Fault } from "../../hal/fault.ts";
-import type { Snapshot } from "../../agent/status/format.ts";
-import { eventually } from "../lab/process.ts";
+import type { DeviceStatus } from "../../agent/status/format.ts";
+import { eventually } from "../lab/runner/process.ts";
 import type { World } from "./world.ts";
 
 /** @throws Fault `process.failed`: the step did not happen. */
@@ -12,9 +12,9 @@ export function must(condition: boolean, what: string): asserts condition {
 export async function statusWhen(
   { rig }: Pick<World, "rig">,
   what: string,
-  wanted: (status: Snapshot) => boolean,
+  wanted: (status: DeviceStatus) => boolean,
   timeoutMs = 40_000,
-): Promise<Snapshot> {
+): Promise<DeviceStatus> {
   return eventually(
     what,
     async () => {

@@ -1,6 +1,6 @@
 // What the demo's board is offered: policies by what they open, releases by what is wrong with them.
 import type { Added } from "../../build/release/add.ts";
-import type { ReleaseDesk } from "../lab/release.ts";
+import type { ReleaseDesk } from "../lab/worlds/release.ts";
 
 /** The plant's own service: stays. */
 export const KEPT_PORT = 8080;

@@ -1,12 +1,12 @@
 // The demo's world: which real parts this machine gives the simulated board, and what is left out and why.
-import { startWatcher, type Watcher } from "../lab/doors.ts";
-import { createLauncher, type Launcher } from "../lab/launcher.ts";
-import { needs } from "../lab/needs.ts";
-import { type BoardNetwork, startBoardNetwork } from "../lab/netns.ts";
-import { makePerson, type Person } from "../lab/people.ts";
-import { type PtyPair, startPtyPair } from "../lab/pty.ts";
-import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/rig.ts";
-import { startSwtpm, type Swtpm } from "../lab/swtpm.ts";
+import { startWatcher, type Watcher } from "../lab/counterparts/network-probe.ts";
+import { createLauncher, type Launcher } from "../lab/worlds/launcher.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { type BoardNetwork, startBoardNetwork } from "../lab/counterparts/netns.ts";
+import { makePerson, type Person } from "../lab/counterparts/operator-keys.ts";
+import { type PtyPair, startPtyPair } from "../lab/counterparts/pty.ts";
+import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/worlds/rig.ts";
+import { startSwtpm, type Swtpm } from "../lab/counterparts/swtpm.ts";
 import { imageNetwork, makeReleases, type Releases } from "./published.ts";
 
 /** Seconds after which the timer outside leaves a system on trial: the warden is to be first. */

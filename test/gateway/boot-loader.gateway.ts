@@ -3,7 +3,7 @@
 import { test } from "tap";
 import { ID, RELEASES } from "../lab/gateway/index.ts";
 import { beginLife, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
-import { needs } from "../lab/needs.ts";
+import { needs } from "../lab/runner/needs.ts";
 
 test("updates through the real boot loader", { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 }, async (t) => {
   const { gateway, hub, journal, logged, said, until, kernels, events } = await beginLife(t);

@@ -6,7 +6,7 @@
 import { test } from "tap";
 import { type CutReport, type Gateway, type Loss, makeGateway } from "../lab/gateway/index.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
-import { needs } from "../lab/needs.ts";
+import { needs } from "../lab/runner/needs.ts";
 
 const BOOT_MS_MAX = 180_000;
 const STEP_MS_MAX = 90_000;

@@ -4,7 +4,7 @@ import { test } from "tap";
 import { type DiskEvent, ID, RELEASES } from "../lab/gateway/index.ts";
 import { ESP, ROOT_B } from "../lab/gateway/images.ts";
 import { AGENT_CONNECTED, beginLife, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
-import { needs } from "../lab/needs.ts";
+import { needs } from "../lab/runner/needs.ts";
 
 const MEBIBYTE = 1_048_576;
 /** Of the slot, before the first cut: more than one stretch of chunks. */

@@ -4,8 +4,8 @@ import { test } from "tap";
 import { kernelNames } from "../lab/gateway/esp.ts";
 import { putOnTrial } from "../lab/gateway/images.ts";
 import { castingMould, makeGateway, STUCK } from "../lab/gateway/index.ts";
-import { needs } from "../lab/needs.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const BOOT_MS_MAX = 400_000;
 /** Its deadline is a minute and three seconds after its boot. */

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
-import { needs } from "../lab/needs.ts";
-import { eventually } from "../lab/process.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const SHELL_MS_MAX = 120_000;
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Test, test } from "tap";
 import * as v from "valibot";
 import { OPERATIONS } from "../../agent/operations/format.ts";
-import type { Snapshot } from "../../agent/status/format.ts";
+import type { DeviceStatus } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
@@ -16,11 +16,11 @@ import { type Gateway, ID, openSite, type Site, type UsbDevice } from "../lab/ga
 import { takePartition, unpackExt4 } from "../lab/gateway/medium.ts";
 import { privateKeysIn } from "../lab/gateway/private-keys.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
-import { type HubDevice, hubAsks, hubDevices, hubLists, hubRecords } from "../lab/hub-says.ts";
-import { needs, tpm2Provider } from "../lab/needs.ts";
-import { eventually } from "../lab/process.ts";
-import { startSwtpm } from "../lab/swtpm.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { type HubDevice, hubAsks, hubDevices, hubLists, hubRecords } from "../lab/worlds/hub-cli-json.ts";
+import { needs, tpm2Provider } from "../lab/runner/needs.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { startSwtpm } from "../lab/counterparts/swtpm.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const BOOT_MS_MAX = 400_000;
 const STEP_MS_MAX = 150_000;
@@ -186,8 +186,8 @@ async function onlyDevice(site: Site, wanted: (device: HubDevice) => boolean, ti
   return eventually("one device at the hub, as wanted", look, timeoutMs, LOOK_EVERY_MS);
 }
 
-async function statusWhen({ hub }: Site, what: string, wanted: (status: Snapshot) => boolean): Promise<Snapshot> {
-  const look = async (): Promise<Snapshot | undefined> => {
+async function statusWhen({ hub }: Site, what: string, wanted: (status: DeviceStatus) => boolean): Promise<DeviceStatus> {
+  const look = async (): Promise<DeviceStatus | undefined> => {
     const status = await hubAsks(hub, ID, "status", OPERATIONS.status.result);
     return wanted(status) ? status : undefined;
   };

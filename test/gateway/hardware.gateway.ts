@@ -11,10 +11,10 @@ import { check } from "../../hal/format/schema.ts";
 import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
-import { needs } from "../lab/needs.ts";
-import { shapeOf, type SysfsTree } from "../lab/sysfs-tree.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
-import { parseUsbTree, readUsbTree, usbTreePath, type UsbTreeName } from "../lab/usb-fixture.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { shapeOf, type SysfsTree } from "../lab/fakes/sysfs-tree.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { parseUsbTree, readUsbTree, usbTreePath, type UsbTreeName } from "../lab/fakes/usb-fixture.ts";
 
 const BOOT_MS_MAX = 180_000;
 const STEP_MS_MAX = 120_000;

@@ -7,11 +7,11 @@ import { digestOf } from "../../build/release/files.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { castingMould } from "../lab/gateway/index.ts";
-import { needs } from "../lab/needs.ts";
-import { startProgram } from "../lab/process.ts";
-import { mountSmallDisk } from "../lab/small-disk.ts";
-import { PROJECT } from "../lab/sources.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { startProgram } from "../lab/runner/process.ts";
+import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
+import { PROJECT } from "../lab/runner/sources.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const BUILD_MS_MAX = 600_000;
 const LINE_BYTES_MAX = 65_536;

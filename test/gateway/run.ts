@@ -7,9 +7,9 @@ import { buildAll } from "../../build/bundle.ts";
 import { castingMould } from "../lab/gateway/index.ts";
 import { keptTranscripts } from "../lab/gateway/keep.ts";
 import { ownFolder } from "../lab/gateway/own-folder.ts";
-import { lacking } from "../lab/needs.ts";
-import { runFiles } from "../lab/runner.ts";
-import { PROJECT } from "../lab/sources.ts";
+import { lacking } from "../lab/runner/needs.ts";
+import { runFiles } from "../lab/runner/runner.ts";
+import { PROJECT } from "../lab/runner/sources.ts";
 
 const USAGE = `usage: npm run test:gateway [-- [--jobs N] FILE ... | --prepare]
   FILE       test/gateway/*.gateway.ts to run; all when left out

@@ -16,7 +16,7 @@ import {
   verifyConsistency,
   verifyTrail,
 } from "../../warden/audit/format/index.ts";
-import { appendMany, auditDisk, copyDisk, openOn, testWitness, trailOf } from "../lab/audit.ts";
+import { appendMany, auditDisk, copyDisk, openOn, testWitness, trailOf } from "../lab/worlds/audit.ts";
 
 test("[AUD-10] flipping any bit of any segment is seen and names the entry, or the segment whose header it is", async (t) => {
   const witness = testWitness();

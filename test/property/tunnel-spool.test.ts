@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { openSpool, type Spool, SPOOL_CLASSES, type Spooled } from "../../agent/tunnel/spool/index.ts";
-import { type FakeAppendFiles, fakeAppendFiles } from "../lab/fake-files.ts";
+import { type FakeAppendFiles, fakeAppendFiles } from "../lab/fakes/files.ts";
 
 type Step =
   | { readonly do: "append"; readonly cls: (typeof SPOOL_CLASSES)[number]; readonly bytes: number }

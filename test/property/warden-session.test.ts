@@ -2,12 +2,12 @@
 import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { tokenBucket } from "../../hal/rate-limit/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, wardenAnswerSchema } from "../../warden/protocol/format.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
-import { openSession, refusals } from "../../warden/protocol/index.ts";
-import { fakeClock } from "../lab/fake-clock.ts";
-import { VERBS } from "../lab/verbs.ts";
+import { openProtocolSession, refusals } from "../../warden/protocol/index.ts";
+import { fakeClock } from "../lab/fakes/clock.ts";
+import { VERBS } from "../lab/worlds/verbs.ts";
 
 const HELLO = '{"id":1,"verb":"hello","args":{"protocol":1,"program":"x"}}\n';
 
@@ -30,7 +30,7 @@ test("[OPS-1] [OPS-2] no bytes make a session throw or send anything but an answ
       const clock = fakeClock();
       const sent: string[] = [];
       const report = (): void => undefined;
-      const session = openSession({
+      const session = openProtocolSession({
         handlers: VERBS,
         bucket: tokenBucket(clock, 1000, 1),
         refusals: refusals(async () => 0, clock, report),

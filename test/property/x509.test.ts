@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { test } from "tap";
 import { Fault } from "../../hal/fault.ts";
 import { buildRequest, decodeCertsOnly, der, encodeCertsOnly, parseRequest } from "../../provisioning/x509/format/index.ts";
-import { memoryKey } from "../lab/keys.ts";
+import { memoryKey } from "../lab/fakes/keys.ts";
 
 /** One change of some bytes: octets overwritten, put in or taken out. */
 const change = fc.record({ at: fc.nat(), remove: fc.nat({ max: 4 }), insert: fc.uint8Array({ maxLength: 6 }) });

@@ -3,7 +3,7 @@ import { test } from "tap";
 import { deviceIdentitySchema } from "../../hal/identity/format.ts";
 import { describeRequest, signRequest } from "../../provisioning/index.ts";
 import { parseRequest } from "../../provisioning/x509/format/index.ts";
-import { memoryKey } from "../lab/keys.ts";
+import { memoryKey } from "../lab/fakes/keys.ts";
 
 const IDENTITY = v.parse(deviceIdentitySchema, {
   id: "gw-1",

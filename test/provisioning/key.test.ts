@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { test } from "tap";
 import { birthRecordSchema } from "../../hal/identity/format.ts";
 import { settleKey } from "../../provisioning/index.ts";
-import { memoryKey } from "../lab/keys.ts";
+import { memoryKey } from "../lab/fakes/keys.ts";
 
 test("[ID-4] [ID-6] the key is made once; a key found after a crash is used; a recorded key is never replaced", async (t) => {
   const key = memoryKey();

@@ -13,15 +13,15 @@ import {
   createEstEnroller,
   createRenewal,
   type EnrolmentPorts,
-  type Hub,
-  type Progress,
+  type HubServer,
+  type EnrolmentProgress,
   signRequest,
   startEnrolment,
 } from "../../provisioning/index.ts";
 import { decodeVerifier, ed25519KeyObject, encodeVerifier } from "../../warden/audit/format/index.ts";
-import { fakeFiles } from "../lab/fake-files.ts";
-import { labAuditKey, labHub } from "../lab/hub.ts";
-import { memoryKey } from "../lab/keys.ts";
+import { fakeFiles } from "../lab/fakes/files.ts";
+import { labAuditKey, labHub } from "../lab/worlds/hub.ts";
+import { memoryKey } from "../lab/fakes/keys.ts";
 
 const IDENTITY = v.parse(deviceIdentitySchema, {
   id: "gw-77",
@@ -34,7 +34,7 @@ const IDENTITY = v.parse(deviceIdentitySchema, {
 test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the device and the hub understand each other", async (t) => {
   const { hub } = await labHub(t, { certificateLifeMs: 60_000 });
   const { anchors } = hub;
-  const where: Hub = {
+  const where: HubServer = {
     host: anchors.host,
     port: hub.estPort,
     authority: anchors.authority,
@@ -46,7 +46,7 @@ test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the
   const enroller = createEstEnroller({ hub: where });
   const request = { auditKey: encodeVerifier(labAuditKey(IDENTITY.id).verifier), enterpriseNumber: 32473 };
   const clock = linuxClock();
-  const progress: Progress[] = [];
+  const progress: EnrolmentProgress[] = [];
   const ports: EnrolmentPorts = {
     enroller,
     identity: IDENTITY,
@@ -97,7 +97,7 @@ test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the
 test("[ID-10] [ID-11] the hub's time is signed for our nonce, strictly and with dates waived", async (t) => {
   const { hub } = await labHub(t);
   const { anchors } = hub;
-  const where: Hub = {
+  const where: HubServer = {
     host: anchors.host,
     port: hub.estPort,
     authority: anchors.authority,

@@ -6,10 +6,10 @@ import { startConsole } from "../../agent/console/index.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import { needs } from "../lab/needs.ts";
-import { deviceId, HANDLERS, watchedOperations } from "../lab/operations.ts";
-import { operator, orderDesk } from "../lab/order-desk.ts";
-import { startPtyPair } from "../lab/pty.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { deviceId, HANDLERS, watchedOperations } from "../lab/worlds/operations.ts";
+import { operator, orderDesk } from "../lab/worlds/orders.ts";
+import { startPtyPair } from "../lab/counterparts/pty.ts";
 
 const WAIT_MS_MAX = 20_000;
 

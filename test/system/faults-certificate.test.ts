@@ -1,9 +1,9 @@
 // The device certificate runs out: in time while connected, and behind the back of a device that was off. [ID-9]
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 const LIFE_S = 8;

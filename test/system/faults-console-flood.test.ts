@@ -4,11 +4,11 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { eventually } from "../lab/process.ts";
-import { startPtyPair } from "../lab/pty.ts";
-import { AGENT_UID, buildRig } from "../lab/rig.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { startPtyPair } from "../lab/counterparts/pty.ts";
+import { AGENT_UID, buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 const RECORDS_OF_A_FLOOD_MAX = 100;

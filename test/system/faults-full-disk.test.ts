@@ -1,9 +1,9 @@
 // The disks fill up while the device is connected: it goes on, says so, and is well again when there is room. [AUD-11] [TUN-6]
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
-import { mountSmallDisk } from "../lab/small-disk.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
+import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
 
 const ID = "SPG2-0A1B2C3D";
 

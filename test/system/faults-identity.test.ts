@@ -2,9 +2,9 @@
 import { chown, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { AGENT_UID, buildRig } from "../lab/rig.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { AGENT_UID, buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 const OTHER = "SPG2-FFFFFFF1";

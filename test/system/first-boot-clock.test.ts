@@ -1,10 +1,10 @@
 // First power-on with a clock that is decades off: hub time sets it, and nobody else's. [ID-10] [ID-11]
 import { test } from "tap";
-import { openCrossing } from "../lab/crossing.ts";
-import { fakeMachineClock } from "../lab/fake-machine-clock.ts";
-import { needs } from "../lab/needs.ts";
-import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
+import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { fakeMachineClock } from "../lab/counterparts/machine-clock.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 const SKIP = needs("bundles", "mounts", "faketime");

@@ -1,9 +1,9 @@
 // First power-on with disks that are read-only, or full at any step of it. [STA-1] [ID-6]
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
-import { mountSmallDisk } from "../lab/small-disk.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
+import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
 
 const ID = "SPG2-0A1B2C3D";
 const SKIP = needs("bundles", "mounts");

@@ -4,11 +4,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { openCrossing } from "../lab/crossing.ts";
-import { type Asked, serveHttps } from "../lab/est-server.ts";
-import { needs } from "../lab/needs.ts";
-import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
+import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { type Asked, serveHttps } from "../lab/counterparts/est-server.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 

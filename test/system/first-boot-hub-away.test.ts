@@ -1,8 +1,8 @@
 // First power-on while the hub is not there: the device says why it waits, and goes all the way when the hub comes. [ID-7] [AUD-9]
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 

@@ -2,12 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { openCrossing } from "../lab/crossing.ts";
-import { serveHttps } from "../lab/est-server.ts";
-import { needs } from "../lab/needs.ts";
-import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { issue } from "../lab/pki.ts";
-import { buildRig } from "../lab/rig.ts";
+import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { serveHttps } from "../lab/counterparts/est-server.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { issue } from "../lab/counterparts/pki.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 

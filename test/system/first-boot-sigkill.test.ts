@@ -2,10 +2,10 @@
 import { watch } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, birthOf, keysAtHub, verifiedTrail } from "../lab/observe.ts";
-import type { RunningProgram } from "../lab/process.ts";
-import { buildRig } from "../lab/rig.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, birthOf, keysAtHub, verifiedTrail } from "../lab/worlds/probes.ts";
+import type { RunningProgram } from "../lab/runner/process.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const SKIP = needs("bundles");
 

@@ -1,10 +1,10 @@
 // Told to stop at any step of the first boot: the end comes in order, the next start goes on from there. [ID-6] [AUD-10]
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, birthOf, keysAtHub, verifiedTrail } from "../lab/observe.ts";
-import type { RunningProgram } from "../lab/process.ts";
-import { buildRig } from "../lab/rig.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, birthOf, keysAtHub, verifiedTrail } from "../lab/worlds/probes.ts";
+import type { RunningProgram } from "../lab/runner/process.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
 /** Of the time both programs need to be up. */

@@ -3,11 +3,11 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/observe.ts";
-import { buildRig } from "../lab/rig.ts";
-import { startSwtpm } from "../lab/swtpm.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
+import { buildRig } from "../lab/worlds/rig.ts";
+import { startSwtpm } from "../lab/counterparts/swtpm.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const ID = "SPG2-0A1B2C3D";
 /** Of the time to the first line: the process replaces itself somewhere in it. */

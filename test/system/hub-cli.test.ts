@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import * as v from "valibot";
 import { test, type Test } from "tap";
-import { labDevice, simpleEnrol } from "../lab/hub.ts";
-import { startProgram } from "../lab/process.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
+import { labDevice, simpleEnrol } from "../lab/worlds/hub.ts";
+import { startProgram } from "../lab/runner/process.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
-import { programFile } from "../lab/programs.ts";
+import { programFile } from "../lab/runner/programs.ts";
 
 const MAIN = programFile("sallyport-hub");
 const PORTS = ["--listen", "127.0.0.1", "--est-port", "0", "--mqtt-port", "0", "--json"] as const;

@@ -3,10 +3,10 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { eventually, startProgram } from "../lab/process.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
-import { programFile } from "../lab/programs.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { eventually, startProgram } from "../lab/runner/process.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { programFile } from "../lab/runner/programs.ts";
 
 const MAIN = programFile("sallyport-hub");
 

@@ -5,10 +5,10 @@ import * as v from "valibot";
 import { test } from "tap";
 import { openStore } from "../../hub/store/index.ts";
 import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
-import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage, simpleEnrol } from "../lab/hub.ts";
-import { eventually, startProgram } from "../lab/process.ts";
-import { temporaryDirectory } from "../lab/temporary.ts";
-import { programFile } from "../lab/programs.ts";
+import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage, simpleEnrol } from "../lab/worlds/hub.ts";
+import { eventually, startProgram } from "../lab/runner/process.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { programFile } from "../lab/runner/programs.ts";
 
 const MAIN = programFile("sallyport-hub");
 const readySchema = v.object({ event: v.literal("ready"), anchors: hubAnchorsSchema });

@@ -1,11 +1,11 @@
 // A technician at the serial line of a board that is let in: login and an order by challenge, on real processes and a real pty.
 import { test } from "tap";
 import { openTerminal, type Terminal } from "../demo/terminal.ts";
-import { connectedMachine } from "../lab/machine.ts";
-import { needs } from "../lab/needs.ts";
-import { makePerson, rosterOf } from "../lab/people.ts";
-import { startPtyPair } from "../lab/pty.ts";
-import { AGENT_UID } from "../lab/rig.ts";
+import { connectedMachine } from "../lab/worlds/connected-board.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { makePerson, rosterOf } from "../lab/counterparts/operator-keys.ts";
+import { startPtyPair } from "../lab/counterparts/pty.ts";
+import { AGENT_UID } from "../lab/worlds/rig.ts";
 
 test(
   "[CON-4] [CON-5] [OPS-8] [OPS-9] who the roster names logs in by a signature and reboots the board by another; nobody else does",

@@ -1,13 +1,13 @@
 // A policy on its whole way: signed at a desk, published by a hub, tried by the warden, confirmed or taken back by a key. Real processes, a kernel's own filter.
 import { test } from "tap";
-import { lockdownShownSchema } from "../../warden/protocol/format.ts";
-import { startWatcher } from "../lab/doors.ts";
-import { connectedMachine } from "../lab/machine.ts";
-import { needs } from "../lab/needs.ts";
-import { startBoardNetwork } from "../lab/netns.ts";
-import { boardPolicy, makePerson } from "../lab/people.ts";
-import { DEFAULT_MAC } from "../lab/rig.ts";
-import { BAD_STICK, STICK } from "../lab/usb-tree.ts";
+import { lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
+import { startWatcher } from "../lab/counterparts/network-probe.ts";
+import { connectedMachine } from "../lab/worlds/connected-board.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { startBoardNetwork } from "../lab/counterparts/netns.ts";
+import { boardPolicy, makePerson } from "../lab/counterparts/operator-keys.ts";
+import { DEFAULT_MAC } from "../lab/worlds/rig.ts";
+import { BAD_STICK, STICK } from "../lab/fakes/usb-tree.ts";
 
 const [KEPT, SHUT] = [8080, 9090];
 
@@ -60,7 +60,7 @@ test(
     );
     t.equal((await rig.status()).lockdown?.at, "pending");
     await rig.hub.command("lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
-    const shown = await rig.ask("lockdown.show", lockdownShownSchema);
+    const shown = await rig.ask("lockdown.show", lockdownViewSchema);
     t.match(shown.state, { at: "confirmed", counter: 2 });
     t.equal(usb.read("1-1/authorized"), "1", "the stick that the policy names");
 
@@ -77,7 +77,7 @@ test(
     await statusWhen("the next trial", ({ lockdown }) => lockdown?.at === "pending");
     t.same(await tried(), ["open", "silent", "open"]);
     await rig.hub.command("lockdown", "revert", id, "--key", rig.confirmer.keyFile);
-    t.match((await rig.ask("lockdown.show", lockdownShownSchema)).state, { at: "confirmed", counter: 2 });
+    t.match((await rig.ask("lockdown.show", lockdownViewSchema)).state, { at: "confirmed", counter: 2 });
     t.same(await tried(), ["open", "silent", "silent"], "taken back to what was confirmed");
     for (const wanted of ["target.refused", "lockdown.pending", "lockdown.confirmed", "lockdown.reverted", "usb.allowed"])
       await told(wanted, ({ event }) => event === wanted);

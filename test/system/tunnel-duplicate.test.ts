@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { test } from "tap";
 import * as v from "valibot";
 import { deviceIdSchema } from "../../hal/identity/format.ts";
-import { startMosquitto } from "../lab/mosquitto.ts";
-import { needs } from "../lab/needs.ts";
-import { makePki } from "../lab/pki.ts";
-import { eventually } from "../lab/process.ts";
-import { labTunnel } from "../lab/tunnel.ts";
+import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { makePki } from "../lab/counterparts/pki.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { labTunnel } from "../lab/worlds/tunnel.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-duplicate-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));

@@ -6,12 +6,12 @@ import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { test } from "tap";
 import { TIMEOUTS_DEFAULT } from "../../agent/tunnel/index.ts";
-import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "../lab/mqtt-peer.ts";
-import { needs } from "../lab/needs.ts";
-import { makePki, type Pki } from "../lab/pki.ts";
-import { eventually } from "../lab/process.ts";
-import { startTcpPeer } from "../lab/tls-peer.ts";
-import { labTunnel } from "../lab/tunnel.ts";
+import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { makePki, type Pki } from "../lab/counterparts/pki.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { startTcpPeer } from "../lab/counterparts/tls-peer.ts";
+import { labTunnel } from "../lab/worlds/tunnel.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-goodbye-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));

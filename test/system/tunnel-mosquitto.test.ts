@@ -12,14 +12,14 @@ import { test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";
 import { linuxAppendFiles } from "../../hal/linux/index.ts";
-import { openCrossing } from "../lab/crossing.ts";
-import { startMosquitto } from "../lab/mosquitto.ts";
-import { needs } from "../lab/needs.ts";
-import { issue, makePki } from "../lab/pki.ts";
-import { eventually } from "../lab/process.ts";
-import { startProxy } from "../lab/proxy.ts";
-import { durableSubscriber } from "../lab/subscriber.ts";
-import { labTunnel } from "../lab/tunnel.ts";
+import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { issue, makePki } from "../lab/counterparts/pki.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { startProxy } from "../lab/counterparts/proxy.ts";
+import { durableSubscriber } from "../lab/counterparts/subscriber.ts";
+import { labTunnel } from "../lab/worlds/tunnel.ts";
 
 const KILLS = 4;
 

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { test } from "tap";
-import { startMosquitto } from "../lab/mosquitto.ts";
-import { needs } from "../lab/needs.ts";
-import { makePki } from "../lab/pki.ts";
-import { eventually } from "../lab/process.ts";
-import { startPeer } from "../lab/tls-peer.ts";
-import { labTunnel } from "../lab/tunnel.ts";
+import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { makePki } from "../lab/counterparts/pki.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { startPeer } from "../lab/counterparts/tls-peer.ts";
+import { labTunnel } from "../lab/worlds/tunnel.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-trust-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));

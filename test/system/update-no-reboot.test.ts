@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "tap";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import { updateStatusSchema, type UpdateStatus } from "../../warden/protocol/format.ts";
-import { connectedMachine, type Machine } from "../lab/machine.ts";
-import { needs } from "../lab/needs.ts";
-import { eventually } from "../lab/process.ts";
+import { updateStatusSchema, type UpdateStatus } from "../../warden/update/format.ts";
+import { connectedMachine, type Machine } from "../lab/worlds/connected-board.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { eventually } from "../lab/runner/process.ts";
 
 /** One more than boots are tried: each start of the warden looks at what was left. */
 const RESTARTS = 4;

@@ -6,12 +6,12 @@ import { test } from "tap";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import type { SlotName } from "../../hal/slots/format.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
-import { updateStatusSchema, type UpdateStatus } from "../../warden/protocol/format.ts";
-import { connectedMachine, type Machine } from "../lab/machine.ts";
-import { needs } from "../lab/needs.ts";
-import { makePerson, rosterOf } from "../lab/people.ts";
-import { eventually } from "../lab/process.ts";
-import { systemKernel, systemRoot } from "../lab/system-image.ts";
+import { updateStatusSchema, type UpdateStatus } from "../../warden/update/format.ts";
+import { connectedMachine, type Machine } from "../lab/worlds/connected-board.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { makePerson, rosterOf } from "../lab/counterparts/operator-keys.ts";
+import { eventually } from "../lab/runner/process.ts";
+import { systemKernel, systemRoot } from "../lab/worlds/system-image.ts";
 
 const BYTES = 1_048_576;
 const REFUSED: readonly string[] = ["update.refused", "update.failed"];

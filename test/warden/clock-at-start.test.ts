@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { faultOf } from "../lab/faults.ts";
-import { hubTime } from "../lab/hub-voice.ts";
-import { needs } from "../lab/needs.ts";
-import { labWarden, verifiedLog } from "../lab/warden.ts";
+import { faultOf } from "../lab/runner/faults.ts";
+import { hubTime } from "../lab/counterparts/hub-signer.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { labWarden, verifiedLog } from "../lab/worlds/warden.ts";
 
 // The library itself: the faketime command stays between as a parent and would take the signals.
 const LIBRARY = ["x86_64", "aarch64"]

@@ -1,7 +1,7 @@
 // The warden's configuration file as an input from outside.
 import { test } from "tap";
 import { CONFIG_BYTES_MAX, parseConfig } from "../../warden/config.ts";
-import { faultOf } from "../lab/faults.ts";
+import { faultOf } from "../lab/runner/faults.ts";
 
 const parse = (text: string): ReturnType<typeof parseConfig> => parseConfig(Buffer.from(text), "warden.json");
 

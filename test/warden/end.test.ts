@@ -1,6 +1,6 @@
 // How the program ends: told to, and killed at any moment.
 import { test } from "tap";
-import { labWarden, verifiedLog } from "../lab/warden.ts";
+import { labWarden, verifiedLog } from "../lab/worlds/warden.ts";
 
 const BORN = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
 

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { faultOf } from "../lab/faults.ts";
-import { labWarden, outcomeOf, verifiedLog } from "../lab/warden.ts";
+import { faultOf } from "../lab/runner/faults.ts";
+import { labWarden, outcomeOf, verifiedLog } from "../lab/worlds/warden.ts";
 
 const BORN = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
 

@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { test, type Test } from "tap";
-import { startProgram } from "../lab/process.ts";
-import { labWarden, outcomeOf, WARDEN_MAIN } from "../lab/warden.ts";
+import { startProgram } from "../lab/runner/process.ts";
+import { labWarden, outcomeOf, WARDEN_MAIN } from "../lab/worlds/warden.ts";
 
 async function run(t: Test, ...args: readonly string[]): Promise<{ readonly code: number | null; readonly text: string }> {
   const program = startProgram({ name: "warden", command: process.execPath, args: [WARDEN_MAIN, ...args] });

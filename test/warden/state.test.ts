@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { needs } from "../lab/needs.ts";
-import { type LabWarden, labWarden, outcomeOf, verifiedLog } from "../lab/warden.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { type LabWarden, labWarden, outcomeOf, verifiedLog } from "../lab/worlds/warden.ts";
 
 test("[STA-3] a second warden on the same state is refused and told by whom; the first serves on", async (t) => {
   const lab = await labWarden(t);

@@ -15,7 +15,7 @@ import {
   SEGMENT_RECORDS,
 } from "./format/index.ts";
 import type { AuditLimits } from "./limits.ts";
-import { admits, type LiveLog, openSegmentOf, usedBytes } from "./live.ts";
+import { admits, type LogState, openSegmentOf, usedBytes } from "./state.ts";
 
 /** An entry with the moment it was reported, which is not the moment it is written. */
 export interface Reported {
@@ -46,7 +46,7 @@ export function atLeast(entry: AuditEntry, lowest: AuditSeverity): boolean {
 
 /** @param items no more than the open segment has room for. */
 export function composeBatch<T extends Reported>(
-  log: LiveLog,
+  log: LogState,
   limits: AuditLimits,
   bootId: string,
   items: readonly T[],
@@ -87,11 +87,11 @@ export function composeBatch<T extends Reported>(
   return { bytes: Buffer.concat(frames), leaves, tree, taken, dropped, refused };
 }
 
-export function roomIn(log: LiveLog): number {
+export function roomIn(log: LogState): number {
   return SEGMENT_RECORDS - log.open.length;
 }
 
-function headerPlace(log: LiveLog): Parameters<typeof encodeSegmentHeader>[0] {
+function headerPlace(log: LogState): Parameters<typeof encodeSegmentHeader>[0] {
   const { name, id } = log.signer.verifier;
   return {
     epoch: log.epoch,

@@ -1,6 +1,6 @@
 // An epoch of the log: one tree, one key, its own files. Names of what lies there, and what a sound one consists of.
 import { type Frontier, parseAuditFile } from "./format/index.ts";
-import type { StoredNotes } from "./notes.ts";
+import type { StoredCheckpoints } from "./checkpoints.ts";
 
 /** What lies there of an epoch, by number. */
 export interface EpochListing {
@@ -18,7 +18,7 @@ export interface SoundEpoch {
   readonly segments: ReadonlyMap<number, number>;
   /** The lowest segment whose leaf hashes are stored. */
   readonly tilesFrom: number;
-  readonly notes: StoredNotes;
+  readonly notes: StoredCheckpoints;
   /** An unfinished write at the end. `validBytes` 0: not even the header was whole. */
   readonly torn: { readonly segment: number; readonly validBytes: number; readonly lostBytes: number } | undefined;
   /** Leaf hashes of the last segment, when it is full: a crash may have come before they were stored. */

@@ -16,7 +16,7 @@ import {
   walkSegment,
 } from "./format/index.ts";
 import type { EpochListing, SoundEpoch } from "./epoch.ts";
-import type { StoredNotes } from "./notes.ts";
+import type { StoredCheckpoints } from "./checkpoints.ts";
 import { canStoreTiles, readTiles, TILE_BYTES } from "./tiles.ts";
 
 type Found = { readonly finding: AuditFinding };
@@ -26,7 +26,7 @@ export async function followSegments(
   files: AppendFiles,
   identity: WalkIdentity,
   listing: EpochListing,
-  notes: StoredNotes,
+  notes: StoredCheckpoints,
 ): Promise<Omit<SoundEpoch, "notes"> | Found> {
   const { epoch } = identity;
   const first = (listing.segments[0] ?? 0) * SEGMENT_RECORDS;

@@ -13,7 +13,7 @@ import {
 import { type EpochListing, listEpoch, type SoundEpoch } from "./epoch.ts";
 import { followSegments } from "./follow.ts";
 import type { AuditSigner } from "./key.ts";
-import { loadNotes, type StoredNotes } from "./notes.ts";
+import { loadCheckpoints, type StoredCheckpoints } from "./checkpoints.ts";
 
 export type Inspection =
   | { readonly verdict: "sound"; readonly epoch: SoundEpoch }
@@ -71,9 +71,9 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
 }
 
 /** @returns why they are not this log's, as a text. */
-async function ownNotes(options: InspectOptions, signer: AuditSigner): Promise<StoredNotes | string> {
+async function ownNotes(options: InspectOptions, signer: AuditSigner): Promise<StoredCheckpoints | string> {
   try {
-    return await loadNotes(options.state, options.epoch, signer.verifier);
+    return await loadCheckpoints(options.state, options.epoch, signer.verifier);
   } catch (error) {
     if (error instanceof Fault && error.code.startsWith("note."))
       return `a stored checkpoint is not this log's: ${error.message}`;

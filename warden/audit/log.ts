@@ -1,18 +1,18 @@
 // The audit log: appended to by many, read by few, written by one at a time.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles, Clock, DurableFiles } from "../../hal/ports.ts";
-import { inTurns } from "../../hal/turns/index.ts";
-import type { AuditHead } from "../protocol/format.ts";
+import { createMutex } from "../../hal/mutex.ts";
+import type { AuditHead } from "./format/index.ts";
 import type { Reported } from "./batch.ts";
 import { type AuditEntry, encodeVerifier, frontierRoot, type Verifier, verifyConsistency } from "./format/index.ts";
 import { AUDIT_LIMITS, type AuditLimits } from "./limits.ts";
-import { type LiveLog, unstoredOf } from "./live.ts";
-import { openCheckpoint, saveClosed, saveWitnessed, signCheckpoint } from "./notes.ts";
-import type { Owed } from "./owed.ts";
+import { type LogState, unstoredOf } from "./state.ts";
+import { openCheckpoint, saveClosed, saveWitnessed, signCheckpoint } from "./checkpoints.ts";
+import type { PendingEvents } from "./pending-events.ts";
 import { readRecords } from "./read.ts";
 import { restore } from "./restore.ts";
 import { readTiles } from "./tiles.ts";
-import { auditWriter, type Waiting, type Writer } from "./writer.ts";
+import { createAuditWriter, type QueuedEntry, type Writer } from "./writer.ts";
 
 export interface AuditOptions {
   /** The log's own directory. */
@@ -74,9 +74,9 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
     clockSynced: options.clockSynced(),
   });
   const restored = await restore(options);
-  const writer = auditWriter({ ...options, limits, report }, restored);
-  const inTurn = inTurns();
-  const waiting: Waiting[] = [];
+  const writer = createAuditWriter({ ...options, limits, report }, restored);
+  const inTurn = createMutex();
+  const waiting: QueuedEntry[] = [];
   let closed = false;
 
   let scheduled = false;
@@ -96,7 +96,7 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   const append = async (entry: AuditEntry): Promise<number> => {
     if (closed) throw new Fault("audit.write-failed", `record "${entry.event}": the audit log is closed`);
     return await new Promise((done, failed) => {
-      const item: Waiting = { ...report(entry), done, failed };
+      const item: QueuedEntry = { ...report(entry), done, failed };
       if (waiting.length >= limits.waitingRecordsMax) {
         void inTurn(() => writer.drop([item], "too many records wait to be written")).catch(failed);
         return;
@@ -171,7 +171,7 @@ async function start(log: AuditLog, writer: Writer): Promise<void> {
   }
 }
 
-function sealedFault({ sealed }: Owed): Fault | undefined {
+function sealedFault({ sealed }: PendingEvents): Fault | undefined {
   if (sealed === undefined) return undefined;
   return new Fault(
     "audit.tampered",
@@ -182,7 +182,7 @@ function sealedFault({ sealed }: Owed): Fault | undefined {
 /** @returns the fault when the stored hashes don't prove what the tree in memory says: then somebody changed them. */
 async function makeCheckpoint(
   files: AppendFiles,
-  log: LiveLog,
+  log: LogState,
   oldSize: number,
   asked?: number,
 ): Promise<AuditCheckpoint | Fault> {
@@ -210,7 +210,7 @@ async function makeCheckpoint(
 async function takeCosigned(
   files: AppendFiles,
   state: DurableFiles,
-  log: LiveLog,
+  log: LogState,
   witness: Verifier | undefined,
   note: string,
 ): Promise<void> {
@@ -228,7 +228,7 @@ async function takeCosigned(
   log.witnessed = size;
 }
 
-async function signEnd(state: DurableFiles, log: LiveLog): Promise<void> {
+async function signEnd(state: DurableFiles, log: LogState): Promise<void> {
   const { size } = log.tree;
   if (size === log.closedAt) return;
   try {

@@ -3,7 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
 import { leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
 import { READ_RECORDS_MAX } from "./limits.ts";
-import { type LiveLog, unstoredOf } from "./live.ts";
+import { type LogState, unstoredOf } from "./state.ts";
 import { readTiles } from "./tiles.ts";
 
 /** A record that is not the one that was written. */
@@ -19,7 +19,7 @@ export interface ReadFailure {
  */
 export async function readRecords(
   files: AppendFiles,
-  log: LiveLog,
+  log: LogState,
   from: number,
   count: number,
 ): Promise<readonly Uint8Array[] | ReadFailure> {
@@ -45,12 +45,12 @@ export async function readRecords(
   return records;
 }
 
-function damaged(log: LiveLog, entry: number, how: string): ReadFailure {
+function damaged(log: LogState, entry: number, how: string): ReadFailure {
   const name = segmentName(log.epoch, Math.floor(entry / SEGMENT_RECORDS));
   return { entry, fault: new Fault("audit.tampered", `read the audit log: entry ${entry} ("${name}") ${how}`) };
 }
 
-function removed(log: LiveLog, entry: number): Fault {
+function removed(log: LogState, entry: number): Fault {
   const first = Math.min(...log.segments.keys()) * SEGMENT_RECORDS;
   return new Fault(
     "audit.removed",

@@ -18,8 +18,8 @@ import {
 import { inspectEpoch, type Inspection } from "./inspect.ts";
 import { type AuditSigner, loadAuditKey, makeAuditKey } from "./key.ts";
 import { SEALED_EPOCHS_KEPT_MAX } from "./limits.ts";
-import { type LiveLog, liveLog } from "./live.ts";
-import { loadOwed, type Owed, saveOwed } from "./owed.ts";
+import { type LogState, createLogState } from "./state.ts";
+import { loadPendingEvents, type PendingEvents, savePendingEvents } from "./pending-events.ts";
 
 export interface RestoreOptions {
   readonly files: AppendFiles;
@@ -27,9 +27,9 @@ export interface RestoreOptions {
   readonly deviceId: string;
 }
 
-export interface Restored {
-  readonly log: LiveLog;
-  readonly owed: Owed;
+export interface RestoredLog {
+  readonly log: LogState;
+  readonly owed: PendingEvents;
 }
 
 /** Epochs that may turn out bad in one start, one after the other: files for epochs to come may have been planted. */
@@ -37,23 +37,23 @@ const EPOCHS_TRIED_MAX = 8;
 const WHY_CHARACTERS_MAX = 512;
 
 /** @throws Fault of the ports; `audit.tampered` only where epoch after epoch is bad. */
-export async function restore(options: RestoreOptions): Promise<Restored> {
+export async function restore(options: RestoreOptions): Promise<RestoredLog> {
   const { files, state } = options;
-  const owed = await loadOwed(state);
+  const owed = await loadPendingEvents(state);
   const epoch = lastEpoch(await files.list());
   return await restoreFrom(options, epoch, owed);
 }
 
 /** Leaves `log` as it lies, for what was found while it was open, and begins the next epoch. */
-export async function abandon(options: RestoreOptions, log: LiveLog, owed: Owed, why: string): Promise<Restored> {
+export async function abandon(options: RestoreOptions, log: LogState, owed: PendingEvents, why: string): Promise<RestoredLog> {
   const entry = log.tree.size - log.open.length;
   const sealed = { epoch: log.epoch, entry, until: log.tree.size, witnessed: log.witnessed, tampered: true, why: short(why) };
   const next = sealing(owed, sealed);
-  await saveOwed(options.state, next);
+  await savePendingEvents(options.state, next);
   return await restoreFrom(options, log.epoch + 1, next);
 }
 
-async function restoreFrom(options: RestoreOptions, first: number, before: Owed): Promise<Restored> {
+async function restoreFrom(options: RestoreOptions, first: number, before: PendingEvents): Promise<RestoredLog> {
   const { state, deviceId } = options;
   let owed = before;
   for (let epoch = first; epoch < first + EPOCHS_TRIED_MAX; epoch++) {
@@ -62,7 +62,7 @@ async function restoreFrom(options: RestoreOptions, first: number, before: Owed)
     const found = await inspectEpoch({ ...options, epoch, signer });
     if (found.verdict === "sound" && signer !== undefined) return await takeUp(options, signer, epoch, found.epoch, owed);
     owed = sealing(owed, sealedBy(found, epoch));
-    await saveOwed(state, owed);
+    await savePendingEvents(state, owed);
   }
   throw new Fault(
     "audit.tampered",
@@ -78,11 +78,11 @@ async function firstKey({ files, state, deviceId }: RestoreOptions, epoch: numbe
 }
 
 /** What was cut of the epoch that ends is no news for the one that begins. */
-function sealing({ v, droppedTotal, dropped }: Owed, sealed: NonNullable<Owed["sealed"]>): Owed {
+function sealing({ v, droppedTotal, dropped }: PendingEvents, sealed: NonNullable<PendingEvents["sealed"]>): PendingEvents {
   return { v, droppedTotal, dropped, sealed };
 }
 
-function sealedBy(found: Inspection, epoch: number): NonNullable<Owed["sealed"]> {
+function sealedBy(found: Inspection, epoch: number): NonNullable<PendingEvents["sealed"]> {
   switch (found.verdict) {
     case "tampered": {
       const { entry, until } = found.finding;
@@ -108,15 +108,15 @@ async function takeUp(
   signer: AuditSigner,
   epoch: number,
   sound: SoundEpoch,
-  before: Owed,
-): Promise<Restored> {
+  before: PendingEvents,
+): Promise<RestoredLog> {
   const { files, state } = options;
   const { torn, segments, tree } = sound;
   let owed = before;
   if (torn !== undefined) {
     if (torn.lostBytes > 0) {
       owed = { ...owed, recovered: { lostBytes: torn.lostBytes, lastSeq: tree.size - 1 } };
-      await saveOwed(state, owed);
+      await savePendingEvents(state, owed);
     }
     const name = segmentName(epoch, torn.segment);
     if (torn.validBytes === 0) await files.remove(name);
@@ -126,7 +126,7 @@ async function takeUp(
     const last = Math.max(...segments.keys());
     if (segments.size > 0) await files.truncate(segmentName(epoch, last), segments.get(last) ?? 0);
   }
-  return { log: liveLog(epoch, signer, sound), owed };
+  return { log: createLogState(epoch, signer, sound), owed };
 }
 
 /** Tampering again and again must not fill the disk: the first sealed epoch and the latest are kept. */

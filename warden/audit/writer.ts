@@ -3,48 +3,48 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { atLeast, type Batch, composeBatch, type Reported, roomIn } from "./batch.ts";
 import { AUDIT_SEVERITIES, leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
 import type { AuditLimits } from "./limits.ts";
-import { admitsAll, type LiveLog, nextToGo, openSegmentOf, usedBytes } from "./live.ts";
-import { type Owed, owedEntries, saveOwed, settled } from "./owed.ts";
-import { abandon, type Restored, type RestoreOptions } from "./restore.ts";
+import { admitsAll, type LogState, nextToGo, openSegmentOf, usedBytes } from "./state.ts";
+import { type PendingEvents, pendingEntries, savePendingEvents, withoutRecorded } from "./pending-events.ts";
+import { abandon, type RestoredLog, type RestoreOptions } from "./restore.ts";
 import { storeTiles } from "./tiles.ts";
 
-export interface Waiting extends Reported {
+export interface QueuedEntry extends Reported {
   /** The first call of either answers, later ones do nothing: they settle a promise. */
   readonly done: (seq: number) => void;
   readonly failed: (fault: Fault) => void;
 }
 
 export interface Writer {
-  readonly log: LiveLog;
-  readonly owed: Owed;
+  readonly log: LogState;
+  readonly owed: PendingEvents;
   /** Writes what it can of `items`, answers each it has dealt with, and returns the others. The caller has the turn. Never rejects for a fault of the disk. */
-  write(items: readonly Waiting[]): Promise<readonly Waiting[]>;
+  write(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]>;
   /** Counts `items` as dropped and tells them so. */
-  drop(items: readonly Waiting[], why: string): Promise<void>;
+  drop(items: readonly QueuedEntry[], why: string): Promise<void>;
 }
 
 /** Room that must be free before drops are told: what tells of them is not to be dropped in turn. */
 const DROPS_TOLD_BYTES = 1024;
 
-export function auditWriter(
+export function createAuditWriter(
   options: RestoreOptions & {
     readonly bootId: string;
     readonly limits: AuditLimits;
     readonly report: (entry: Reported["entry"]) => Reported;
   },
-  restored: Restored,
+  restored: RestoredLog,
 ): Writer {
   const { files, state, limits, bootId } = options;
   let { log, owed } = restored;
   /** A write failed: what is in the file now is not known. `noSpace`: what was lost is counted elsewhere. */
   let suspect: { readonly noSpace: boolean } | undefined;
 
-  const owe = async (next: Owed): Promise<void> => {
+  const owe = async (next: PendingEvents): Promise<void> => {
     owed = next;
-    await saveOwed(state, owed);
+    await savePendingEvents(state, owed);
   };
 
-  const drop = async (items: readonly Waiting[], why: string): Promise<void> => {
+  const drop = async (items: readonly QueuedEntry[], why: string): Promise<void> => {
     if (items.length === 0) return;
     const total = owed.droppedTotal + items.length;
     // under a flood of drops the count goes to the disk each time it has doubled
@@ -107,7 +107,7 @@ export function auditWriter(
     }
   };
 
-  const taken = (batch: Batch<Waiting>): void => {
+  const taken = (batch: Batch<QueuedEntry>): void => {
     const segment = openSegmentOf(log);
     log.openBytes += batch.bytes.byteLength;
     log.segments.set(segment, log.openBytes);
@@ -122,7 +122,7 @@ export function auditWriter(
   };
 
   /** @returns false when the disk had no space for it. */
-  const append = async (batch: Batch<Waiting>): Promise<boolean> => {
+  const append = async (batch: Batch<QueuedEntry>): Promise<boolean> => {
     try {
       await files.append(segmentName(log.epoch, openSegmentOf(log)), batch.bytes);
     } catch (error) {
@@ -135,7 +135,7 @@ export function auditWriter(
     return true;
   };
 
-  const compose = async (items: readonly Waiting[]): Promise<Batch<Waiting>> => {
+  const compose = async (items: readonly QueuedEntry[]): Promise<Batch<QueuedEntry>> => {
     let batch = composeBatch(log, limits, bootId, items);
     while (batch.dropped.length > 0 && (await reclaim())) batch = composeBatch(log, limits, bootId, items);
     return batch;
@@ -149,16 +149,16 @@ export function auditWriter(
   };
 
   /** The records owed, to go before `items`; none when the segment has no room for them all, then they come with the next. */
-  const due = (room: number, withDrops: boolean): readonly Waiting[] => {
-    const entries = owedEntries(owed, withDrops);
+  const due = (room: number, withDrops: boolean): readonly QueuedEntry[] => {
+    const entries = pendingEntries(owed, withDrops);
     const nothing = (): void => undefined;
     return entries.length < room ? entries.map((entry) => ({ ...options.report(entry), done: nothing, failed: nothing })) : [];
   };
 
   const writeOnce = async (
-    items: readonly Waiting[],
+    items: readonly QueuedEntry[],
     lowest: (typeof AUDIT_SEVERITIES)[number],
-  ): Promise<readonly Waiting[] | undefined> => {
+  ): Promise<readonly QueuedEntry[] | undefined> => {
     const withDrops = lowest === "info" && owed.dropped > 0 && (await roomToTell());
     const owing = due(roomIn(log), withDrops);
     const now = items.slice(0, Math.min(limits.batchRecordsMax, roomIn(log) - owing.length));
@@ -171,7 +171,7 @@ export function auditWriter(
       batch.taken.length + batch.refused.length >= owing.length &&
       owing.every((item) => !batch.dropped.includes(item))
     )
-      await owe(settled(owed, withDrops));
+      await owe(withoutRecorded(owed, withDrops));
     await drop(
       [...missed, ...now.filter(({ entry }) => !atLeast(entry, lowest))],
       `the log has no room for its source and severity`,
@@ -179,7 +179,7 @@ export function auditWriter(
     return items.slice(now.length);
   };
 
-  const write = async (items: readonly Waiting[]): Promise<readonly Waiting[]> => {
+  const write = async (items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> => {
     for (const lowest of AUDIT_SEVERITIES) {
       for (;;) {
         if (!(await ready())) break;
@@ -212,7 +212,7 @@ export function auditWriter(
   };
 }
 
-function failure({ entry }: Waiting, cause: Fault): Fault {
+function failure({ entry }: QueuedEntry, cause: Fault): Fault {
   if (cause.code === "audit.tampered") return cause;
   return new Fault("audit.write-failed", `record "${entry.event}": ${cause.message}`, { cause });
 }

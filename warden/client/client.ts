@@ -11,9 +11,9 @@ import {
   type WardenResult,
   type WardenVerb,
 } from "../protocol/format.ts";
-import { type Connection, openConnection } from "./connection.ts";
+import { type WardenConnection, openWardenConnection } from "./connection.ts";
 import { ANSWER_WITHIN_MS, CALLS_WAITING_MAX } from "./limits.ts";
-import { type Slots, slots } from "./slots.ts";
+import { type Semaphore, createSemaphore } from "./semaphore.ts";
 
 /** Every verb but the greeting, which the client says by itself. */
 type CallableVerb = Exclude<WardenVerb, "hello">;
@@ -38,12 +38,12 @@ interface WardenClientOptions {
   readonly answerWithinMs?: number;
 }
 
-export function wardenClient(options: WardenClientOptions): WardenClient {
-  const turns: Slots = slots(PROTOCOL_PENDING_MAX, CALLS_WAITING_MAX);
-  let current: Promise<Connection> | undefined; // one for all calls; the first call after its end makes the next
+export function createWardenClient(options: WardenClientOptions): WardenClient {
+  const turns: Semaphore = createSemaphore(PROTOCOL_PENDING_MAX, CALLS_WAITING_MAX);
+  let current: Promise<WardenConnection> | undefined; // one for all calls; the first call after its end makes the next
   let closed = false;
 
-  const connected = async (): Promise<Connection> => {
+  const connected = async (): Promise<WardenConnection> => {
     if (closed) throw new Fault("protocol.closed", "this client of the warden was closed");
     const mine = (current ??= greet(options, () => {
       current = undefined;
@@ -69,10 +69,10 @@ export function wardenClient(options: WardenClientOptions): WardenClient {
 }
 
 /** Connects and says hello. @throws Fault `protocol.closed` when nobody listens, `protocol.invalid` when the warden speaks another protocol. */
-async function greet(options: WardenClientOptions, onEnd: () => void): Promise<Connection> {
+async function greet(options: WardenClientOptions, onEnd: () => void): Promise<WardenConnection> {
   const { program, clock, answerWithinMs } = options;
   const stream = await connect(options);
-  const connection = openConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
+  const connection = openWardenConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
   try {
     resultOf("hello", await connection.ask("hello", { protocol: PROTOCOL_VERSION, program }));
     return connection;

@@ -13,7 +13,7 @@ interface Waiting {
   readonly answered: AbortController;
 }
 
-export interface Connection {
+export interface WardenConnection {
   /**
    * The answer's result, unjudged.
    * @throws Fault as the warden gave it; `protocol.closed` when the connection ended first, the caller then can't know whether the warden did it.
@@ -22,7 +22,7 @@ export interface Connection {
   end(): void;
 }
 
-export interface ConnectionOptions {
+export interface WardenConnectionOptions {
   readonly clock: Clock;
   /** A call unanswered for so long ends the connection: the warden hangs. */
   readonly answerWithinMs: number;
@@ -30,7 +30,7 @@ export interface ConnectionOptions {
   readonly onEnd: () => void;
 }
 
-export function openConnection(stream: Duplex, options: ConnectionOptions): Connection {
+export function openWardenConnection(stream: Duplex, options: WardenConnectionOptions): WardenConnection {
   const { clock, answerWithinMs, onEnd } = options;
   const waiting = new Map<number, Waiting>();
   const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);

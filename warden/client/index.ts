@@ -1,2 +1,2 @@
 // How the agent reaches the warden. [OPS-1] [OPS-2]
-export { type WardenClient, wardenClient } from "./client.ts";
+export { type WardenClient, createWardenClient } from "./client.ts";

@@ -11,7 +11,7 @@ import {
   type Protection,
 } from "../../hal/identity/format.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
-import { inTurns } from "../../hal/turns/index.ts";
+import { createMutex } from "../../hal/mutex.ts";
 
 const BIRTH_FILE = "birth.json";
 
@@ -64,7 +64,7 @@ export interface BirthBook {
 
 /** The one writer of the record: requests that come at once are taken one after the other, so that two can't both find no record. */
 export function birthBook(files: DurableFiles): BirthBook {
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   return {
     read: () => readBirth(files),
     record: (identity, key) => inTurn(() => recordBirth(files, identity, key)),

@@ -2,4 +2,4 @@
 export { birthBook, type BirthBook } from "./birth.ts";
 export { chooseIdentity } from "./choose.ts";
 export { settleIdentity } from "./settle.ts";
-export { tellBirth, wasBirthTold } from "./told.ts";
+export { recordBirth, isBirthRecorded } from "./birth-marker.ts";

@@ -8,7 +8,7 @@ export interface InstallerPlaces {
   readonly root: string;
   /** Of the slots' images, where slots are files; else where the EFI system partition is mounted. */
   readonly slots: string | { readonly esp: string };
-  readonly courier: string;
+  readonly handover: string;
 }
 
 /** V8 grows its young generation with every buffer; malloc keeps what threads freed. Measured: docs/decisions/0007-casync-chunks.md. */
@@ -18,21 +18,21 @@ export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
 /** @param program path of the installer's main file. @returns arguments for Node, and its environment. */
 export function installerCommand(
   program: string,
-  { root, slots, courier }: InstallerPlaces,
+  { root, slots, handover }: InstallerPlaces,
 ): { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> } {
   return {
-    args: [...INSTALLER_OPTIONS, program, "--root", root, ...slotsArgs(slots), "--courier", courier],
+    args: [...INSTALLER_OPTIONS, program, "--root", root, ...slotsArgs(slots), "--handover", handover],
     env: INSTALLER_ENVIRONMENT,
   };
 }
 
 /** @throws Fault `usage.invalid`. */
 export function installerPlaces(argv: readonly string[]): InstallerPlaces {
-  const { root, slots, esp, courier } = parsed(argv);
+  const { root, slots, esp, handover } = parsed(argv);
   const place = slots ?? (esp === undefined ? undefined : { esp });
-  if (root === undefined || place === undefined || (slots !== undefined && esp !== undefined) || courier === undefined)
-    throw new Fault("usage.invalid", "read the command line: expected --root DIR, --slots DIR or --esp DIR, and --courier DIR");
-  return { root, slots: place, courier };
+  if (root === undefined || place === undefined || (slots !== undefined && esp !== undefined) || handover === undefined)
+    throw new Fault("usage.invalid", "read the command line: expected --root DIR, --slots DIR or --esp DIR, and --handover DIR");
+  return { root, slots: place, handover };
 }
 
 function slotsArgs(slots: InstallerPlaces["slots"]): readonly string[] {
@@ -43,7 +43,7 @@ interface Parsed {
   readonly root?: string;
   readonly slots?: string;
   readonly esp?: string;
-  readonly courier?: string;
+  readonly handover?: string;
 }
 
 function parsed(argv: readonly string[]): Parsed {
@@ -51,7 +51,7 @@ function parsed(argv: readonly string[]): Parsed {
     root: { type: "string" },
     slots: { type: "string" },
     esp: { type: "string" },
-    courier: { type: "string" },
+    handover: { type: "string" },
   } as const;
   try {
     return parseArgs({ args: [...argv], options }).values;

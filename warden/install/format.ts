@@ -11,16 +11,16 @@ const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const stretch = { part: slotPartSchema, from: count, to: count };
 
 /** To the installer. */
-export const installOrderSchema = v.variant("do", [
+export const installJobSchema = v.variant("do", [
   /** First, and once. The indexes of all parts lie with the courier. */
   v.strictObject({ do: v.literal("install"), v: v.literal(1), slot: slotNameSchema, parts: osManifestSchema.entries.parts }),
   /** Chunks `from` up to but not including `to` lie with the courier. In order, without gaps, part by part. */
   v.strictObject({ do: v.literal("write"), ...stretch }),
 ]);
-export type InstallOrder = v.InferOutput<typeof installOrderSchema>;
+export type InstallJob = v.InferOutput<typeof installJobSchema>;
 
 /** From the installer. */
-export const installNewsSchema = v.variant("said", [
+export const installEventSchema = v.variant("said", [
   /** Every index is the manifest's: chunks may come. */
   v.strictObject({ said: v.literal("ready") }),
   /** It lives. */
@@ -39,4 +39,4 @@ export const installNewsSchema = v.variant("said", [
   /** It can't go on. The installer ends with code 1. */
   v.strictObject({ said: v.literal("fault"), code: v.picklist(FAULT_CODES), message: v.pipe(v.string(), v.maxLength(2048)) }),
 ]);
-export type InstallNews = v.InferOutput<typeof installNewsSchema>;
+export type InstallEvent = v.InferOutput<typeof installEventSchema>;

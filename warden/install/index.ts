@@ -2,4 +2,4 @@
 export { INSTALLER_ENVIRONMENT, INSTALLER_OPTIONS, installerCommand, type InstallerPlaces, installerPlaces } from "./command.ts";
 export { install } from "./installer.ts";
 export { SILENCE_MS_MAX } from "./limits.ts";
-export { readOrders } from "./orders.ts";
+export { readJobs } from "./jobs.ts";

@@ -1,24 +1,24 @@
 // The installer's one job: indexes first, then each part stretch by stretch, synced, read back. Whatever goes wrong ends it. [OTA-33] [OTA-41]
 import { Fault } from "../../hal/fault.ts";
-import type { Clock, Courier, Slots, SlotWriter } from "../../hal/ports.ts";
+import type { Clock, HandoverReader, Slots, SlotWriter } from "../../hal/ports.ts";
 import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
-import { courierName } from "../../ota/fetch/index.ts";
+import { handoverName } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
-import type { StretchVerifier } from "../../ota/index/index.ts";
+import type { RangeVerifier } from "../../ota/index/index.ts";
 import type { ImagePart } from "../../ota/install/format.ts";
-import { courierSource, openPartIndex, type PartToInstall, readBack, writeChunks } from "../../ota/install/index.ts";
-import type { InstallNews, InstallOrder } from "./format.ts";
+import { handoverSource, openPartIndex, type PartToInstall, readBack, writeChunks } from "../../ota/install/index.ts";
+import type { InstallEvent, InstallJob } from "./format.ts";
 import { PROGRESS_EVERY_MS } from "./limits.ts";
 
 export interface InstallerPorts {
   readonly slots: Slots;
-  readonly courier: Courier;
+  readonly handover: HandoverReader;
   /** Where chunks are unpacked and hashed. */
-  readonly verifier: StretchVerifier;
+  readonly verifier: RangeVerifier;
   readonly clock: Pick<Clock, "monotonicMs">;
   /** The next order; undefined when the warden is gone. */
-  readonly next: () => Promise<InstallOrder | undefined>;
-  readonly say: (news: InstallNews) => void;
+  readonly next: () => Promise<InstallJob | undefined>;
+  readonly say: (news: InstallEvent) => void;
   /** Aborts when the warden is gone. */
   readonly signal: AbortSignal;
 }
@@ -33,18 +33,18 @@ export async function install(ports: InstallerPorts): Promise<void> {
   const order = await nextOrder(ports);
   if (order.do !== "install") throw new Fault("protocol.invalid", `expected the order "install" first, got "${order.do}"`);
   const parts: IndexedPart[] = [];
-  for (const part of order.parts) parts.push({ part: part.part, index: await takeIndex(ports.courier, part) });
+  for (const part of order.parts) parts.push({ part: part.part, index: await takeIndex(ports.handover, part) });
   ports.say({ said: "ready" });
   for (const part of parts) await installPart(ports, order.slot, part);
   ports.say({ said: "done" });
 }
 
 /** [OTA-41] The warden has seen it already; whoever changed it since has to hit the hash of the signed manifest. */
-async function takeIndex(courier: Courier, part: ImagePart): Promise<ChunkIndex> {
+async function takeIndex(handover: HandoverReader, part: ImagePart): Promise<ChunkIndex> {
   const { path, bytes } = part.index;
-  const taken = await courier.take(courierName(path), bytes);
+  const taken = await handover.take(handoverName(path), bytes);
   if (taken === undefined)
-    throw new Fault("index.invalid", `take the index of ${part.part}, "${path}": it is not with the courier`);
+    throw new Fault("index.invalid", `take the index of ${part.part}, "${path}": it is not in the hand-over directory`);
   return openPartIndex(taken, part);
 }
 
@@ -75,12 +75,12 @@ async function installPart(ports: InstallerPorts, slotName: SlotName, { part, in
 }
 
 function partOf(ports: InstallerPorts, part: SlotPart, index: ChunkIndex, slot: SlotWriter): PartToInstall {
-  const { courier, verifier, clock, say, signal } = ports;
+  const { handover, verifier, clock, say, signal } = ports;
   let saidAtMs = clock.monotonicMs();
   return {
     index,
     slot,
-    source: courierSource(courier),
+    source: handoverSource(handover),
     verifier,
     signal,
     onProgress: ({ phase, chunks }) => {
@@ -101,7 +101,7 @@ async function nextStretch(ports: InstallerPorts, part: SlotPart, from: number, 
   return order;
 }
 
-async function nextOrder({ next }: InstallerPorts): Promise<InstallOrder> {
+async function nextOrder({ next }: InstallerPorts): Promise<InstallJob> {
   const order = await next();
   if (order === undefined) throw new Fault("update.aborted", "install: the warden is gone");
   return order;

@@ -1,11 +1,11 @@
 // sallyport-install: started by the warden for one job, which comes over standard input. Writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { fileSlots, journal, linuxClock, linuxCourier, partitionSlots } from "../../hal/linux/index.ts";
+import { fileSlots, journal, linuxClock, linuxHandoverReader, partitionSlots } from "../../hal/linux/index.ts";
 import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
-import { stretchesOn, stretchWork } from "../../ota/index/index.ts";
+import { verifyRangesOn, rangeWork } from "../../ota/index/index.ts";
 import { IMAGE_BYTES_MAX } from "../../ota/index/format/index.ts";
-import type { InstallNews } from "./format.ts";
-import { install, installerPlaces, readOrders } from "./index.ts";
+import type { InstallEvent } from "./format.ts";
+import { install, installerPlaces, readJobs } from "./index.ts";
 
 const NAME = "sallyport-install";
 const EXIT_FAULT = 1;
@@ -13,7 +13,7 @@ const EXIT_USAGE = 2;
 
 const say = journal(NAME);
 
-function tell(news: InstallNews): void {
+function tell(news: InstallEvent): void {
   process.stdout.write(`${JSON.stringify(news)}\n`);
 }
 
@@ -24,23 +24,31 @@ function failed(fault: Fault): void {
 }
 
 async function main(): Promise<void> {
-  const { root, slots: place, courier: courierDirectory } = installerPlaces(process.argv.slice(2));
-  await using courier = await linuxCourier(courierDirectory);
-  const orders = readOrders(process.stdin);
+  const { root, slots: place, handover: handoverDirectory } = installerPlaces(process.argv.slice(2));
+  await using handover = await linuxHandoverReader(handoverDirectory);
+  const orders = readJobs(process.stdin);
   const slots =
     typeof place === "string"
       ? fileSlots({ directory: place, root, partBytesMax: IMAGE_BYTES_MAX })
       : partitionSlots({ root, esp: place.esp, kernelBytesMax: IMAGE_BYTES_MAX });
   const threads = startThreads({ file: import.meta.url, countMax: 1 });
   try {
-    const verifier = stretchesOn(threads);
-    await install({ slots, courier, verifier, clock: linuxClock(), next: () => orders.next(), say: tell, signal: orders.signal });
+    const verifier = verifyRangesOn(threads);
+    await install({
+      slots,
+      handover,
+      verifier,
+      clock: linuxClock(),
+      next: () => orders.next(),
+      say: tell,
+      signal: orders.signal,
+    });
   } finally {
     await threads.close();
   }
 }
 
-if (inThread()) serveThread(stretchWork);
+if (inThread()) serveThread(rangeWork);
 else {
   process.stdout.on("error", () => undefined); // nobody listens any more: the end of our input says so too
   await main().catch((error: unknown) => failed(asFault(error, "assert.broken", "install")));

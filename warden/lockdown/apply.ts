@@ -35,7 +35,7 @@ export async function shutBy(plan: Plan, { firewall, usb }: Executors): Promise<
 }
 
 /** What the machine was, or is, as far as a plan has a say in it. */
-export interface Found {
+export interface AppliedState {
   readonly table: string | undefined;
   readonly usb: UsbState;
 }
@@ -44,7 +44,7 @@ export interface Found {
  * [LCK-14] What somebody else did to a machine that `plan` was in force on: what is not as it was then, though it was as planned. What is new since, and what
  * could not be opened then, is nobody's doing.
  */
-export function undoneBy(plan: Plan, then: UsbState, now: Found): readonly string[] {
+export function undoneBy(plan: Plan, then: UsbState, now: AppliedState): readonly string[] {
   const table = now.table === plan.firewall ? [] : [`packet filter: ${firstDifference(plan.firewall, now.table ?? "")}`];
   return [...table, ...usbSteps(plan.usb, now.usb).flatMap((step) => (wasDone(step, then) ? [stepText(step)] : []))];
 }

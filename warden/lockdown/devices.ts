@@ -3,7 +3,7 @@ import type { UsbState } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
 import { judgeDevices } from "./plan/usb.ts";
 
-export interface JudgedDevice {
+export interface JudgedUsbDevice {
   readonly port: string;
   /** Another one whenever a device is plugged in, even the same again. */
   readonly key: string;
@@ -15,7 +15,7 @@ export interface JudgedDevice {
 }
 
 /** @param plan undefined: nothing was planned yet, so nothing was let in. */
-export function judgedDevices(plan: Plan | undefined, { devices }: UsbState): readonly JudgedDevice[] {
+export function judgedDevices(plan: Plan | undefined, { devices }: UsbState): readonly JudgedUsbDevice[] {
   const rules = plan?.usb ?? { allow: [], disable: [] };
   const verdicts = new Map(judgeDevices(rules, devices).map((verdict) => [verdict.port, verdict]));
   return devices.map(({ port, number, descriptors, authorized, claims }) => {

@@ -9,7 +9,7 @@ import { type Difference, differenceOf, planLockdown, risksOf, usbSteps } from "
 import type { UsbState } from "../../hal/ports.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
 import { type Accepted, writeRecord } from "./record.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { MachineFacts } from "./machine-facts.ts";
 
 export interface Preview {
   readonly plan: Plan;
@@ -45,7 +45,7 @@ export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, 
   const deadline = timer(ports, onTimer);
   const retry = timer(ports, onTimer);
 
-  const snapshot = async (): Promise<Snapshot> => ({ ...(await ports.look()), usb: await ports.usb.read() });
+  const snapshot = async (): Promise<MachineFacts> => ({ ...(await ports.look()), usb: await ports.usb.read() });
   const planOf = async (accepted: Accepted | undefined): Promise<Plan> =>
     planLockdown(accepted === undefined ? base : accepted.policy, await snapshot());
   const put = async (plan: Plan, apply: () => Promise<readonly Fault[]>): Promise<void> => {
@@ -141,7 +141,7 @@ export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, 
 }
 
 /** [LCK-1] A machine that can't be looked at: nothing at all passes. */
-const BLIND: Snapshot = {
+const BLIND: MachineFacts = {
   links: [],
   hub: [],
   nameServers: [],

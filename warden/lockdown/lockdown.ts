@@ -1,21 +1,21 @@
 // Runs lockdown: settles what a start finds, tries what is offered, takes back what nobody confirms. Needs no agent for any of it. [LCK-10] [LCK-11] [LCK-12]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { inTurns } from "../../hal/turns/index.ts";
+import { createMutex } from "../../hal/mutex.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
 import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
 import { type Event, next, start, type State, type Step } from "./machine.ts";
-import { type Expected, judgeOrder } from "./order.ts";
+import { type ExpectedTrialOrder, judgeTrialOrder } from "./order.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
-import { type JudgedDevice, judgedDevices } from "./devices.ts";
+import { type JudgedUsbDevice, judgedDevices } from "./devices.ts";
 import { type Accepted, type LockdownRecord, readRecord, type Reverted } from "./record.ts";
-import { type LockdownStatus, statusOf, type Trial } from "./status.ts";
+import { type LockdownStatus, statusOf, type PolicyTrial } from "./status.ts";
 
 export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
   /** What became of each USB device, as the machine was last seen. */
-  devices(): readonly JudgedDevice[];
+  devices(): readonly JudgedUsbDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
   preview(policy: Uint8Array): Promise<Preview>;
   /**
@@ -23,7 +23,7 @@ export interface Lockdown {
    * @param counter of the TUF target that carries it.
    * @throws Fault `lockdown.invalid`, `lockdown.unsafe`, `lockdown.busy`, `lockdown.unchanged`; what failed when it can't be put in force, and then what was confirmed before is.
    */
-  propose(policy: Uint8Array, counter: number): Promise<Trial>;
+  propose(policy: Uint8Array, counter: number): Promise<PolicyTrial>;
   /** @returns the id of the key that signed. @throws Fault `lockdown.not-pending`, also when it came too late; `order.*`, and then it is still being tried. */
   confirm(order: Uint8Array | string): Promise<string>;
   /** Takes the policy on trial back at once. @returns and throws as {@link confirm}. */
@@ -39,7 +39,7 @@ export interface Lockdown {
  * later, and no reason not to open.
  */
 export async function openLockdown(ports: LockdownPorts, settings: LockdownSettings): Promise<Lockdown> {
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   const effects: Effects = createEffects(ports, settings, (event) => {
     inTurn(() => engine.handle(event)).catch((error: unknown) =>
       ports.report(asFault(error, "assert.broken", "run a lockdown timer")),
@@ -105,7 +105,7 @@ async function propose(
   { clock }: LockdownPorts,
   bytes: Uint8Array,
   counter: number,
-): Promise<Trial> {
+): Promise<PolicyTrial> {
   const policy = parsePolicy(bytes);
   const state = engine.state();
   if (state.at !== "settled" && state.at !== "shut")
@@ -144,13 +144,13 @@ async function obey(
   { clock, clockTrusted }: LockdownPorts,
   { deviceId }: LockdownSettings,
   order: Uint8Array | string,
-  verb: Expected["verb"],
+  verb: ExpectedTrialOrder["verb"],
 ): Promise<string> {
   const state = engine.state();
   if (state.at !== "pending") throw new Fault("lockdown.not-pending", "order refused: no policy is being tried");
   const { policy, planHash } = state.offer.accepted;
   const nowMs = clockTrusted() ? clock.nowMs() : undefined;
-  const keyid = judgeOrder(order, policy, { verb, deviceId, nonce: state.nonce, planHash, nowMs });
+  const keyid = judgeTrialOrder(order, policy, { verb, deviceId, nonce: state.nonce, planHash, nowMs });
   if (verb === "lockdown.revert") {
     await engine.handle({ kind: "withdrawn", reason: "ordered" });
     return keyid;

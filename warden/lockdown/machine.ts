@@ -5,7 +5,7 @@ import type { Plan } from "./format/index.ts";
 import { RETRY_MS } from "./limits.ts";
 import type { Accepted, LockdownRecord, Reverted } from "./record.ts";
 
-export interface Offer {
+export interface PolicyOffer {
   readonly accepted: Accepted;
   /** As its hash was told to whoever confirms: it is applied as it is, and not planned anew. */
   readonly plan: Plan;
@@ -15,16 +15,16 @@ export interface Offer {
 export type State =
   /** `previous` is in force; undefined: the base policy. */
   | { readonly at: "settled"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
-  | { readonly at: "intending"; readonly previous: Accepted | undefined; readonly offer: Offer }
-  | { readonly at: "applying"; readonly previous: Accepted | undefined; readonly offer: Offer }
+  | { readonly at: "intending"; readonly previous: Accepted | undefined; readonly offer: PolicyOffer }
+  | { readonly at: "applying"; readonly previous: Accepted | undefined; readonly offer: PolicyOffer }
   | {
       readonly at: "pending";
       readonly previous: Accepted | undefined;
-      readonly offer: Offer;
+      readonly offer: PolicyOffer;
       readonly nonce: string;
       readonly confirmByMs: number;
     }
-  | { readonly at: "confirming"; readonly previous: Accepted | undefined; readonly offer: Offer; readonly keyid: string }
+  | { readonly at: "confirming"; readonly previous: Accepted | undefined; readonly offer: PolicyOffer; readonly keyid: string }
   | {
       readonly at: "reverting";
       readonly previous: Accepted | undefined;
@@ -43,7 +43,7 @@ export type State =
 
 /** Times are monotonic milliseconds. */
 export type Event =
-  | { readonly kind: "offered"; readonly offer: Offer }
+  | { readonly kind: "offered"; readonly offer: PolicyOffer }
   | { readonly kind: "recorded" }
   | { readonly kind: "record-failed"; readonly code: FaultCode }
   | { readonly kind: "applied"; readonly monotonicMs: number; readonly nonce: string }
@@ -63,10 +63,10 @@ export type Effect =
   | { readonly do: "arm"; readonly forMs: number }
   | { readonly do: "disarm" }
   | { readonly do: "try-again"; readonly afterMs: number }
-  | { readonly do: "tell"; readonly news: News };
+  | { readonly do: "tell"; readonly news: LockdownReport };
 
 /** For the audit trail. [LCK-14] */
-export type News =
+export type LockdownReport =
   /** `counter` undefined: the base policy. */
   | { readonly kind: "enforced"; readonly counter: number | undefined }
   /** Others had changed it. */
@@ -118,7 +118,7 @@ export function next(state: State, event: Event): Step {
 }
 
 /** [LCK-10] Intent first. One at a time; what is shut can be mended by an offer. */
-function onOffered(state: State, offer: Offer): Step {
+function onOffered(state: State, offer: PolicyOffer): Step {
   if (state.at !== "settled" && state.at !== "shut") return same(state);
   const { previous } = state;
   const { counter, planHash } = offer.accepted;
@@ -136,7 +136,12 @@ function onRecorded(state: State): Step {
     }
     case "confirming": {
       const { accepted } = state.offer;
-      const news: News = { kind: "confirmed", planHash: accepted.planHash, counter: accepted.counter, keyid: state.keyid };
+      const news: LockdownReport = {
+        kind: "confirmed",
+        planHash: accepted.planHash,
+        counter: accepted.counter,
+        keyid: state.keyid,
+      };
       return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "tell", news }] };
     }
     case "forgetting":
@@ -178,7 +183,7 @@ function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
 }
 
 /** [LCK-11] Out of force first, then out of the record: cut between the two, the next start does both again. */
-function failed(previous: Accepted | undefined, offer: Offer, reason: Reverted["reason"]): Step {
+function failed(previous: Accepted | undefined, offer: PolicyOffer, reason: Reverted["reason"]): Step {
   const { counter, planHash } = offer.accepted;
   return revert(previous, { counter, planHash, reason }, true);
 }

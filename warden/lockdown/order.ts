@@ -3,7 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import { type Order, openOrder, orderKey, orderKeyId } from "../orders/format/index.ts";
 import type { Policy } from "./format/index.ts";
 
-export interface Expected {
+export interface ExpectedTrialOrder {
   readonly verb: "lockdown.confirm" | "lockdown.revert";
   readonly deviceId: string;
   readonly nonce: string;
@@ -16,7 +16,7 @@ export interface Expected {
  * @returns the id of the key that signed.
  * @throws Fault `order.invalid`, `order.bad-signature`, `order.replayed` for another try's nonce, `order.expired`.
  */
-export function judgeOrder(encoded: Uint8Array | string, policy: Policy, expected: Expected): string {
+export function judgeTrialOrder(encoded: Uint8Array | string, policy: Policy, expected: ExpectedTrialOrder): string {
   const keys = new Map(
     policy.confirmKeys.flatMap((text) => {
       const key = orderKey(text);
@@ -34,7 +34,7 @@ export function judgeOrder(encoded: Uint8Array | string, policy: Policy, expecte
   return keyid;
 }
 
-function otherThan(order: Order, wanted: Pick<Expected, "verb" | "deviceId" | "planHash">): string | undefined {
+function otherThan(order: Order, wanted: Pick<ExpectedTrialOrder, "verb" | "deviceId" | "planHash">): string | undefined {
   for (const member of ["verb", "deviceId", "planHash"] as const)
     if (order[member] !== wanted[member]) return `its ${member} is "${order[member] ?? "none"}", expected "${wanted[member]}"`;
   return undefined;

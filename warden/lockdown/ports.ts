@@ -4,18 +4,18 @@ import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Executors } from "./apply.ts";
 import type { Plan, Policy } from "./format/index.ts";
-import type { News } from "./machine.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { LockdownReport } from "./machine.ts";
+import type { MachineFacts } from "./machine-facts.ts";
 
 export interface LockdownPorts extends Executors {
   readonly files: DurableFiles;
   readonly clock: Clock;
   /** The machine but its USB tree. */
-  readonly look: () => Promise<Omit<Snapshot, "usb">>;
+  readonly look: () => Promise<Omit<MachineFacts, "usb">>;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
   /** For the audit trail; with the plan in force then. */
-  readonly tell: (news: News, inForce: Plan | undefined) => void;
+  readonly tell: (news: LockdownReport, inForce: Plan | undefined) => void;
   /** Failures, also those that stop nothing. */
   readonly report: (fault: Fault) => void;
 }

@@ -3,20 +3,21 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
-import type { LockdownState, UpdateStatus } from "../protocol/format.ts";
+import type { LockdownState } from "./format/index.ts";
+import type { UpdateStatus } from "../update/format.ts";
 import { parsePolicy, type Policy } from "./format/index.ts";
 import { REPORT_AGAIN_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
 import { type Lockdown, openLockdown } from "./lockdown.ts";
-import { look } from "./look.ts";
-import { shownState } from "./shown.ts";
-import type { HubDoor } from "./snapshot.ts";
-import type { Trial } from "./status.ts";
+import { readProtected } from "./protected.ts";
+import { stateView } from "./view.ts";
+import type { HubEndpoint } from "./machine-facts.ts";
+import type { PolicyTrial } from "./status.ts";
 import { createTrail } from "./trail.ts";
-import { noFirewall, UNFILTERED } from "./unfiltered.ts";
+import { noFirewall, UNFILTERED } from "./no-firewall.ts";
 import { type LockdownVerbs, lockdownVerbs, type SignedPolicy } from "./verbs.ts";
 import { watch } from "./watch.ts";
 
-export interface LockdownParts {
+export interface LockdownOptions {
   /** undefined: there is none, as the configuration says. */
   readonly firewall: Firewall | undefined;
   readonly usb: UsbTree;
@@ -28,7 +29,7 @@ export interface LockdownParts {
   /** tty of the maintenance console, without /dev/. */
   readonly console: string | undefined;
   /** Every way to the hub that must stay open. */
-  readonly hubDoors: readonly HubDoor[];
+  readonly hubEndpoints: readonly HubEndpoint[];
   /** The image's policy; undefined when it can't be read. */
   readonly base: Uint8Array | undefined;
   /** Whether the wall clock may judge an order's time. */
@@ -44,7 +45,7 @@ export interface LockdownService {
   state(this: void): LockdownState;
   /** Of the policy that is being tried: what an order has to name. */
   planHash(this: void): string | undefined;
-  trial(this: void): Trial | undefined;
+  trial(this: void): PolicyTrial | undefined;
   /** @returns the id of the key that signed. @throws as {@link Lockdown.confirm}. */
   confirm(this: void, order: Uint8Array | string): Promise<string>;
   /** @returns and throws as {@link Lockdown.revert}. */
@@ -57,7 +58,7 @@ export interface LockdownService {
 }
 
 /** Resolves when the doors are shut that should be: to be awaited before the network comes up. */
-export async function startLockdown(parts: LockdownParts): Promise<LockdownService> {
+export async function startLockdown(parts: LockdownOptions): Promise<LockdownService> {
   const { clock, usb, policy } = parts;
   const unenforced = parts.firewall === undefined ? [UNFILTERED] : [];
   const base = basePolicy(parts.base);
@@ -70,7 +71,7 @@ export async function startLockdown(parts: LockdownParts): Promise<LockdownServi
       usb,
       files: parts.files,
       clock,
-      look: () => look(parts),
+      look: () => readProtected(parts),
       clockTrusted: parts.clockTrusted,
       tell: trail.tell,
       report: reports.report,
@@ -78,7 +79,7 @@ export async function startLockdown(parts: LockdownParts): Promise<LockdownServi
     { deviceId: parts.deviceId, base: base instanceof Fault ? undefined : base },
   );
   const lost = reports.seen().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
-  const state = (): LockdownState => shownState(lockdown.status(), unenforced);
+  const state = (): LockdownState => stateView(lockdown.status(), unenforced);
   const ending = new AbortController();
   const watching = watch({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
   return {
@@ -136,7 +137,7 @@ interface Reports {
 }
 
 /** What lasts is met again at every check: told once an hour is enough. */
-function createReports({ clock, report }: Pick<LockdownParts, "clock" | "report">): Reports {
+function createReports({ clock, report }: Pick<LockdownOptions, "clock" | "report">): Reports {
   const told = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
   return {
     report: (fault) => {
@@ -154,7 +155,7 @@ function createReports({ clock, report }: Pick<LockdownParts, "clock" | "report"
 }
 
 /** The deed stands, recorded or not. */
-function noteBy({ note, report }: Pick<LockdownParts, "note" | "report">): (entry: AuditEntry) => void {
+function noteBy({ note, report }: Pick<LockdownOptions, "note" | "report">): (entry: AuditEntry) => void {
   return (entry) => {
     note(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));
   };

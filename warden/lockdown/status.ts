@@ -3,7 +3,7 @@ import { type Plan, planHash } from "./format/index.ts";
 import type { State } from "./machine.ts";
 import type { Reverted } from "./record.ts";
 
-export interface Trial {
+export interface PolicyTrial {
   readonly planHash: string;
   /** For the order that confirms it; made once it was in force. */
   readonly nonce: string;
@@ -16,7 +16,7 @@ export interface LockdownStatus {
   readonly counter: number | undefined;
   /** Of the plan in force. */
   readonly planHash: string | undefined;
-  readonly trial: Trial | undefined;
+  readonly trial: PolicyTrial | undefined;
   /** What became of the last one that was tried and not kept. */
   readonly reverted: Reverted | undefined;
 }
@@ -36,6 +36,6 @@ export function statusOf(state: State, plan: Plan | undefined, monotonicMs: numb
   }
 }
 
-function trialOf({ offer, nonce, confirmByMs }: State & { readonly at: "pending" }, monotonicMs: number): Trial {
+function trialOf({ offer, nonce, confirmByMs }: State & { readonly at: "pending" }, monotonicMs: number): PolicyTrial {
   return { planHash: offer.accepted.planHash, nonce, confirmWithinMs: Math.max(0, confirmByMs - monotonicMs) };
 }

@@ -1,13 +1,13 @@
 // What lockdown did and saw, as audit records. [LCK-14]
 import type { Fault } from "../../hal/fault.ts";
-import { paced, tokenBucket } from "../../hal/pace/index.ts";
+import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
-import { withSuppressed } from "../audit/sparing.ts";
-import type { JudgedDevice } from "./devices.ts";
+import { withSuppressed } from "../audit/rate-limited-recorder.ts";
+import type { JudgedUsbDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
 import { WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS } from "./limits.ts";
-import type { News } from "./machine.ts";
+import type { LockdownReport } from "./machine.ts";
 
 export interface TrailPorts {
   readonly clock: Clock;
@@ -15,9 +15,9 @@ export interface TrailPorts {
 }
 
 export interface Trail {
-  tell(this: void, news: News, inForce: Plan | undefined): void;
+  tell(this: void, news: LockdownReport, inForce: Plan | undefined): void;
   /** [LCK-14] Each that is plugged in once, and again when its fate changes. */
-  devices(devices: readonly JudgedDevice[]): void;
+  devices(devices: readonly JudgedUsbDevice[]): void;
   /** A signed policy that is not even tried; the same for the same reason once. */
   refused(policy: { readonly target: string; readonly counter: number; readonly digest: string }, fault: Fault): void;
 }
@@ -58,7 +58,7 @@ export function createTrail({ clock, note }: TrailPorts, unenforced: readonly st
 }
 
 function entryOf(
-  news: Exclude<News, { readonly kind: "restored" }>,
+  news: Exclude<LockdownReport, { readonly kind: "restored" }>,
   inForce: Plan | undefined,
   unenforced: readonly string[],
 ): AuditEntry {
@@ -95,7 +95,7 @@ function entryOf(
   }
 }
 
-function usbEntry({ port, authorized, why, claims }: JudgedDevice): AuditEntry {
+function usbEntry({ port, authorized, why, claims }: JudgedUsbDevice): AuditEntry {
   return {
     event: authorized ? "usb.allowed" : "usb.refused",
     result: authorized ? "ok" : "refused",

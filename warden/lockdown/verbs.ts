@@ -1,12 +1,12 @@
 // What the agent may ask of lockdown: to see it, to have a policy planned, to have the newest signed one tried. Nothing here opens a door that nobody signed for. [OPS-2] [LCK-13]
 import { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { Clock } from "../../hal/ports.ts";
-import type { LockdownState } from "../protocol/format.ts";
-import type { Handlers } from "../protocol/index.ts";
+import type { LockdownState } from "./format/index.ts";
+import type { VerbHandlers } from "../protocol/index.ts";
 import { PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS } from "./limits.ts";
 import type { Lockdown } from "./lockdown.ts";
-import { shown, shownPreview, shownTrial } from "./shown.ts";
+import { lockdownView, previewView, trialView } from "./view.ts";
 import type { Trail } from "./trail.ts";
 
 /** The newest policy that was signed for this device, its signature checked by the warden itself. */
@@ -26,7 +26,7 @@ export interface VerbPorts {
   readonly policy: () => SignedPolicy | undefined;
 }
 
-export type LockdownVerbs = Pick<Handlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
+export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
 
 export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPorts): LockdownVerbs {
   const bucket = tokenBucket(clock, PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS);
@@ -36,10 +36,10 @@ export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPor
       throw new Fault("protocol.rate-limited", `plan a policy: too often; wait ${Math.ceil(bucket.dueMs() / 1000)} s`);
   };
   return {
-    "lockdown.read": async () => shown(state(), lockdown.inForce(), lockdown.devices()),
+    "lockdown.read": async () => lockdownView(state(), lockdown.inForce(), lockdown.devices()),
     "lockdown.preview": async ({ policy: encoded }) => {
       spend();
-      return shownPreview(await lockdown.preview(Buffer.from(encoded, "base64")));
+      return previewView(await lockdown.preview(Buffer.from(encoded, "base64")));
     },
     "lockdown.propose": async () => {
       const signed = policy();
@@ -51,7 +51,7 @@ export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPor
       spend();
       const { bytes, counter } = signed;
       try {
-        return { counter, trial: shownTrial(await lockdown.propose(bytes, counter)) };
+        return { counter, trial: trialView(await lockdown.propose(bytes, counter)) };
       } catch (error) {
         if (error instanceof Fault && (error.code === "lockdown.invalid" || error.code === "lockdown.unsafe"))
           trail.refused(signed, error);

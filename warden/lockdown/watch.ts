@@ -5,7 +5,7 @@ import { RECHECK_MS, USB_POLL_MS } from "./limits.ts";
 import type { Lockdown } from "./lockdown.ts";
 import type { Trail } from "./trail.ts";
 
-export interface Watched {
+export interface WatchOptions {
   readonly lockdown: Pick<Lockdown, "recheck" | "status" | "devices">;
   readonly usb: Pick<UsbTree, "plugged">;
   readonly clock: Clock;
@@ -17,7 +17,7 @@ export interface Watched {
  * Until `signal` aborts. What is plugged in works only once it was judged [LCK-7], so a second more or less costs comfort, not safety. Where everything is shut
  * lockdown tries again by a timer of its own.
  */
-export async function watch({ lockdown, usb, clock, trail, report }: Watched, signal: AbortSignal): Promise<void> {
+export async function watch({ lockdown, usb, clock, trail, report }: WatchOptions, signal: AbortSignal): Promise<void> {
   let known: string | undefined;
   let checkedAtMs = Number.NEGATIVE_INFINITY;
   const plugged = async (): Promise<string | undefined> => {

@@ -7,7 +7,7 @@ import { keysOf, type Operator } from "../roster/index.ts";
 import { openOrder, type Order, type OrderVerb } from "./format/index.ts";
 import { mayOrder, rolesFor } from "./rights.ts";
 
-export interface Expected {
+export interface ExpectedOrder {
   readonly verb: OrderVerb;
   readonly deviceId: DeviceId;
   /** Of what the order would do now; undefined where there is no such thing, and then the order names none either. */
@@ -34,7 +34,7 @@ export function signersOf(roster: Roster | undefined): Signers {
  * [OPS-9] @throws Fault `order.invalid` for another form, device, verb or plan; `order.bad-signature`; `order.denied` for a role that may not give it;
  *   `order.replayed` for a nonce that does not wait for this verb; `order.expired`.
  */
-export function judgeOrder(encoded: string, signers: Signers, expected: Expected): Judged {
+export function judgeOrder(encoded: string, signers: Signers, expected: ExpectedOrder): Judged {
   const { verb, deviceId, planHash, nowMs, nonceWaits } = expected;
   const { order, keyid, operator } = signed(encoded, signers, verb);
   const other = otherThan(order, { verb, deviceId, planHash });
@@ -72,7 +72,7 @@ function keysAmong(signers: Signers, allowed: (operator: Operator) => boolean): 
   return new Map([...signers].flatMap(([keyid, { key, operator }]) => (allowed(operator) ? [[keyid, key] as const] : [])));
 }
 
-function otherThan(order: Order, wanted: Pick<Expected, "verb" | "deviceId" | "planHash">): string | undefined {
+function otherThan(order: Order, wanted: Pick<ExpectedOrder, "verb" | "deviceId" | "planHash">): string | undefined {
   for (const member of ["verb", "deviceId", "planHash"] as const)
     if (order[member] !== wanted[member])
       return `its ${member} is "${order[member] ?? "none"}", expected "${wanted[member] ?? "none"}"`;

@@ -2,7 +2,7 @@
 import type { OrderVerb } from "./format/index.ts";
 import { NONCE_BYTES, NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "./limits.ts";
 
-export interface Nonces {
+export interface OrderNonces {
   /** 64 hex digits. */
   issue(verb: OrderVerb, monotonicMs: number): string;
   /** True while `nonce` waits for an order of `verb`. Costs it nothing. */
@@ -11,7 +11,7 @@ export interface Nonces {
   spend(nonce: string): void;
 }
 
-export function nonces(random: (bytes: number) => Uint8Array): Nonces {
+export function createOrderNonces(random: (bytes: number) => Uint8Array): OrderNonces {
   const issued = new Map<string, { readonly verb: OrderVerb; readonly atMs: number }>(); // in order of issue
   return {
     issue(verb, monotonicMs) {

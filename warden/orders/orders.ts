@@ -3,14 +3,14 @@ import { randomBytes } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock } from "../../hal/ports.ts";
-import { type Note, sparing } from "../audit/sparing.ts";
+import { type AuditRecorder, createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
 import type { WardenResult } from "../protocol/format.ts";
-import type { Handlers } from "../protocol/index.ts";
+import type { VerbHandlers } from "../protocol/index.ts";
 import type { Roster } from "../roster/format.ts";
 import type { OrderVerb } from "./format/index.ts";
 import { judgeOrder, type Judged, type Signers, signersOf } from "./judge.ts";
 import { REFUSAL_NOTED_PERIOD_MS, REFUSALS_NOTED_BURST_MAX } from "./limits.ts";
-import { nonces } from "./nonces.ts";
+import { createOrderNonces } from "./nonces.ts";
 
 /** Does what was ordered. `planHash`: of what the order was about, which the executor compares with what it is about to do. @throws Fault why it can't. */
 export type Executor = (order: { readonly planHash?: string; readonly by: string }) => Promise<void>;
@@ -36,12 +36,12 @@ export interface OrdersOptions {
   readonly executors: Readonly<Partial<Record<OrderVerb, Executor>>>;
   readonly lockdown: TrialOrders;
   /** Never throws. */
-  readonly note: Note;
+  readonly note: AuditRecorder;
   readonly random?: (bytes: number) => Uint8Array;
 }
 
 export interface Orders {
-  readonly verbs: Pick<Handlers, "order.nonce" | "order.submit">;
+  readonly verbs: Pick<VerbHandlers, "order.nonce" | "order.submit">;
 }
 
 type Submitted = WardenResult<"order.submit">;
@@ -49,9 +49,9 @@ type Submitted = WardenResult<"order.submit">;
 export function openOrders(options: OrdersOptions): Orders {
   const { deviceId, clock, clockTrusted, planHash, lockdown, note } = options;
   const executors: OrdersOptions["executors"] = { "console.login": async () => undefined, ...options.executors };
-  const issued = nonces(options.random ?? randomBytes);
+  const issued = createOrderNonces(options.random ?? randomBytes);
   const signers = rememberingSigners(options.roster);
-  const refusal = sparing(note, clock, REFUSALS_NOTED_BURST_MAX, REFUSAL_NOTED_PERIOD_MS);
+  const refusal = createRateLimitedRecorder(note, clock, REFUSALS_NOTED_BURST_MAX, REFUSAL_NOTED_PERIOD_MS);
 
   const executorOf = (verb: OrderVerb): Executor => {
     const executor = executors[verb];
@@ -129,7 +129,7 @@ function isTrialVerb(verb: OrderVerb): verb is TrialVerb {
   return verb === "lockdown.confirm" || verb === "lockdown.revert";
 }
 
-function acceptance(verb: OrderVerb, { operator, keyid, order }: Judged): Parameters<Note>[0] {
+function acceptance(verb: OrderVerb, { operator, keyid, order }: Judged): Parameters<AuditRecorder>[0] {
   const { planHash, reason } = order;
   return {
     event: eventOf(verb, true),

@@ -1,8 +1,8 @@
 // Which role may give which order. Data: what a role is allowed is read here, not found out from code. [OPS-9]
-import type { Role } from "../roster/format.ts";
+import type { OperatorRole } from "../roster/format.ts";
 import type { OrderVerb } from "./format/index.ts";
 
-const RIGHTS: Readonly<Record<OrderVerb, readonly Role[]>> = {
+const RIGHTS: Readonly<Record<OrderVerb, readonly OperatorRole[]>> = {
   "system.reboot": ["technician", "maintainer", "owner"],
   "update.approve": ["maintainer", "owner"],
   "update.revert": ["maintainer", "owner"],
@@ -14,10 +14,10 @@ const RIGHTS: Readonly<Record<OrderVerb, readonly Role[]>> = {
   "console.login": ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
 };
 
-export function mayOrder(roles: readonly Role[], verb: OrderVerb): boolean {
+export function mayOrder(roles: readonly OperatorRole[], verb: OrderVerb): boolean {
   return RIGHTS[verb].some((role) => roles.includes(role));
 }
 
-export function rolesFor(verb: OrderVerb): readonly Role[] {
+export function rolesFor(verb: OrderVerb): readonly OperatorRole[] {
   return RIGHTS[verb];
 }

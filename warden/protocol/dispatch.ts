@@ -5,10 +5,10 @@ import { isWardenVerb, WARDEN_VERBS, type WardenArgs, type WardenResult, type Wa
 import type { Request } from "./codec.ts";
 
 /** One handler a verb: a verb without one, or a handler without a verb, does not compile. */
-export type Handlers = { readonly [V in WardenVerb]: (args: WardenArgs<V>) => Promise<WardenResult<V>> };
+export type VerbHandlers = { readonly [V in WardenVerb]: (args: WardenArgs<V>) => Promise<WardenResult<V>> };
 
 /** @throws Fault `protocol.unknown-verb`, `protocol.invalid` for arguments that are not the verb's, and whatever its handler throws. */
-export async function dispatch(handlers: Handlers, request: Request): Promise<object> {
+export async function dispatch(handlers: VerbHandlers, request: Request): Promise<object> {
   if (!isWardenVerb(request.verb))
     throw new Fault(
       "protocol.unknown-verb",
@@ -17,7 +17,7 @@ export async function dispatch(handlers: Handlers, request: Request): Promise<ob
   return await run(handlers, request.verb, request.args);
 }
 
-async function run<V extends WardenVerb>(handlers: Handlers, verb: V, args: unknown): Promise<WardenResult<V>> {
+async function run<V extends WardenVerb>(handlers: VerbHandlers, verb: V, args: unknown): Promise<WardenResult<V>> {
   return await handlers[verb](check(WARDEN_VERBS[verb].args, args, `arguments of "${verb}"`, "protocol.invalid"));
 }
 

@@ -2,15 +2,31 @@
 // The agent is taken to be captured: no verb hands it a path, a command or a secret, and no verb weakens the machine.
 import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
+import { faultSchema } from "../../hal/format/fault.ts";
+import { base64Schema, countSchema, shortTextSchema } from "../../hal/format/fields.ts";
 import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
-import { slotNameSchema, slotPartSchema } from "../../hal/slots/format.ts";
-import { repositoryPathSchema } from "../../ota/install/format.ts";
+import { slotPartSchema } from "../../hal/slots/format.ts";
 import { hubTimeResponseSchema, nonceSchema } from "../../ota/time/format.ts";
-import { lineSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
-import { auditEntrySchema, AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../audit/format/index.ts";
-import { POLICY_BYTES_MAX } from "../lockdown/format/index.ts";
+import { targetNameSchema } from "../../ota/trust/format/index.ts";
+import {
+  auditEntrySchema,
+  auditHeadSchema,
+  AUDIT_RECORD_BYTES_MAX,
+  NOTE_BYTES_MAX,
+  PROOF_HASHES_MAX,
+} from "../audit/format/index.ts";
+import {
+  lockdownPreviewSchema,
+  lockdownStateSchema,
+  lockdownTrialSchema,
+  lockdownViewSchema,
+  POLICY_BYTES_MAX,
+} from "../lockdown/format/index.ts";
 import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../orders/format/index.ts";
-import { principalIdSchema, roleSchema } from "../roster/format.ts";
+import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
+import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
+import { clockStateSchema } from "../time/format.ts";
+import { updateStatusSchema } from "../update/format.ts";
 
 export const PROTOCOL_VERSION = 1;
 /** A line with its newline, either way. */
@@ -24,144 +40,8 @@ export const PROTOCOL_REQUESTS_PER_SECOND_MAX = 200;
 
 export const WARDEN_TROUBLES_MAX = 16;
 
-const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const base64Schema = (bytesMax: number) =>
-  v.pipe(v.string(), v.maxLength(Math.ceil(bytesMax / 3) * 4), v.base64("expected base64"));
 const noteSchema = v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX));
 const nothing = v.strictObject({});
-
-export const faultSchema = v.strictObject({ code: v.picklist(FAULT_CODES), message: v.pipe(v.string(), v.maxLength(2048)) });
-export type FaultReport = v.InferOutput<typeof faultSchema>;
-
-/** How far the log is, and how far the hub has witnessed it. */
-export const auditHeadSchema = v.strictObject({
-  size: safeCount,
-  /** Size of the last checkpoint the hub cosigned; 0 before the first. */
-  witnessedSize: safeCount,
-  /** Records dropped for want of space, ever. */
-  dropped: safeCount,
-});
-export type AuditHead = v.InferOutput<typeof auditHeadSchema>;
-
-export const clockStateSchema = v.strictObject({
-  /** `unset`: below the floor or beyond build date + 15 years; `unverified`: plausible, not from the hub; `synced`: set from signed hub time in this boot. */
-  state: v.picklist(["unset", "unverified", "synced"]),
-  nowMs: v.pipe(v.number(), v.safeInteger()),
-  floorMs: safeCount,
-});
-export type ClockState = v.InferOutput<typeof clockStateSchema>;
-
-/** Files that the agent says the repository has not, in one request. */
-export const ABSENT_PATHS_MAX = 16;
-const absentSchema = v.pipe(v.array(repositoryPathSchema), v.maxLength(ABSENT_PATHS_MAX));
-
-/** The warden needs this file of the repository before it can go on: to be left with the courier, or called absent, and the request made again. [OTA-40] */
-const wantedSchema = v.strictObject({
-  state: v.literal("wanted"),
-  path: repositoryPathSchema,
-  bytesMax: v.pipe(safeCount, v.minValue(1)),
-  /** Under which it is to be left. */
-  courierName: v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,127}$/)),
-});
-export type Wanted = v.InferOutput<typeof wantedSchema>;
-
-const counterSchema = safeCount;
-const digestSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits"));
-const shortText = v.pipe(v.string(), v.maxLength(256));
-
-/** A target that is for this device, in a line of which nothing newer is. */
-export const offerSchema = v.strictObject({
-  line: lineSchema,
-  target: targetNameSchema,
-  counter: counterSchema,
-  /** SHA-256 of its payload. */
-  digest: digestSchema,
-});
-export type Offer = v.InferOutput<typeof offerSchema>;
-
-export const LOCKDOWN_LINES_MAX = 256;
-const linesSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(LOCKDOWN_LINES_MAX));
-
-export const lockdownTrialSchema = v.strictObject({
-  planHash: planHashSchema,
-  /** For the order that confirms or reverts it. */
-  nonce: nonceSchema,
-  confirmWithinMs: safeCount,
-});
-export type LockdownTrial = v.InferOutput<typeof lockdownTrialSchema>;
-
-/** What the device may use now. */
-export const lockdownStateSchema = v.strictObject({
-  at: v.picklist(["base", "confirmed", "pending", "shut", "changing"]),
-  /** Of the policy in force; absent: the image's base policy. */
-  counter: v.optional(counterSchema),
-  planHash: v.optional(planHashSchema),
-  trial: v.optional(lockdownTrialSchema),
-  /** What became of the last policy that was tried and not kept. */
-  reverted: v.optional(v.strictObject({ planHash: planHashSchema, reason: shortText })),
-  /** What of it this machine can't enforce, in words. */
-  unenforced: v.optional(v.pipe(v.array(shortText), v.maxLength(8))),
-});
-export type LockdownState = v.InferOutput<typeof lockdownStateSchema>;
-
-export const lockdownShownSchema = v.strictObject({
-  state: lockdownStateSchema,
-  /** One line for everything that stays open. */
-  open: linesSchema,
-  /** The USB devices that are plugged in, one line each, with what became of them and why. */
-  usb: linesSchema,
-});
-export type LockdownShown = v.InferOutput<typeof lockdownShownSchema>;
-
-export const lockdownPreviewSchema = v.strictObject({
-  planHash: planHashSchema,
-  /** With any of these the policy is refused. */
-  risks: linesSchema,
-  opens: linesSchema,
-  closes: linesSchema,
-  /** What would be open then. */
-  open: linesSchema,
-});
-export type LockdownPreview = v.InferOutput<typeof lockdownPreviewSchema>;
-
-const releaseSchema = v.strictObject({ target: targetNameSchema, counter: counterSchema, digest: digestSchema });
-const healthSchema = v.strictObject({
-  name: v.pipe(v.string(), v.maxLength(32)),
-  verdict: v.picklist(["waiting", "passed", "failed"]),
-  detail: shortText,
-});
-
-/** Where an update is, and what the warden needs for it to go on. */
-export const updateStatusSchema = v.strictObject({
-  phase: v.picklist([
-    "idle",
-    "fetching",
-    "verified",
-    "written",
-    "trying",
-    "committing",
-    "rolling-back",
-    "committed",
-    "rolled-back",
-    "failed",
-  ]),
-  /** Of the image that runs. */
-  version: v.optional(v.pipe(v.string(), v.maxLength(64))),
-  running: v.optional(slotNameSchema),
-  release: v.optional(releaseSchema),
-  /** That the release is for. */
-  slot: v.optional(slotNameSchema),
-  /** Chunks `from` on, of `chunks` in all, are to be left with the courier, then `update.write` called. `from` = `chunks`: being read back. */
-  expects: v.optional(v.strictObject({ part: slotPartSchema, from: safeCount, chunks: safeCount })),
-  /** It is written and waits for an order `update.approve` over this. */
-  awaitsOrder: v.optional(planHashSchema),
-  health: v.optional(v.pipe(v.array(healthSchema), v.maxLength(16))),
-  /** Why it was rolled back. */
-  reason: v.optional(v.strictObject({ why: v.pipe(v.string(), v.maxLength(32)), detail: shortText })),
-  /** Why it failed before it was tried. */
-  detail: v.optional(shortText),
-});
-export type UpdateStatus = v.InferOutput<typeof updateStatusSchema>;
 
 /** Each verb with what it takes and what it answers. The whole list: [OPS-2]. */
 export const WARDEN_VERBS = {
@@ -190,21 +70,21 @@ export const WARDEN_VERBS = {
     result: birthRecordSchema,
   },
   /** Appends what the agent saw, marked as said by the agent. Answers when it is durable. */
-  "audit.append": { args: auditEntrySchema, result: v.strictObject({ seq: safeCount }) },
+  "audit.append": { args: auditEntrySchema, result: v.strictObject({ seq: countSchema }) },
   /** Whole encoded records from `from`, base64, as many as fit. */
   "audit.read": {
-    args: v.strictObject({ from: safeCount, count: v.pipe(safeCount, v.minValue(1), v.maxValue(AUDIT_READ_RECORDS_MAX)) }),
+    args: v.strictObject({ from: countSchema, count: v.pipe(countSchema, v.minValue(1), v.maxValue(AUDIT_READ_RECORDS_MAX)) }),
     result: v.strictObject({
-      from: safeCount,
+      from: countSchema,
       records: v.pipe(v.array(base64Schema(AUDIT_RECORD_BYTES_MAX)), v.maxLength(AUDIT_READ_RECORDS_MAX)),
     }),
   },
   /** A checkpoint of the log at `size` (undefined: as it stands), signed, with the proof that it continues the tree of `oldSize`. */
   "audit.checkpoint": {
-    args: v.strictObject({ oldSize: safeCount, size: v.optional(safeCount) }),
+    args: v.strictObject({ oldSize: countSchema, size: v.optional(countSchema) }),
     result: v.strictObject({
-      oldSize: safeCount,
-      size: safeCount,
+      oldSize: countSchema,
+      size: countSchema,
       checkpoint: noteSchema,
       proof: v.pipe(v.array(base64Schema(32)), v.maxLength(PROOF_HASHES_MAX)),
     }),
@@ -215,11 +95,11 @@ export const WARDEN_VERBS = {
   "status.read": {
     args: nothing,
     result: v.strictObject({
-      startedMonotonicMs: safeCount,
-      uptimeS: safeCount,
+      startedMonotonicMs: countSchema,
+      uptimeS: countSchema,
       audit: auditHeadSchema,
       clock: clockStateSchema,
-      residentBytes: safeCount,
+      residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
       /** What of the warden does not work; absent when all is well. */
@@ -240,20 +120,20 @@ export const WARDEN_VERBS = {
       wantedSchema,
       v.strictObject({
         state: v.literal("current"),
-        root: safeCount,
-        timestamp: safeCount,
-        snapshot: safeCount,
+        root: countSchema,
+        timestamp: countSchema,
+        snapshot: countSchema,
         offers: v.pipe(v.array(offerSchema), v.maxLength(16)),
       }),
     ]),
   },
-  "lockdown.read": { args: nothing, result: lockdownShownSchema },
+  "lockdown.read": { args: nothing, result: lockdownViewSchema },
   /** What a policy would do here; changes nothing, and its signature does not matter. */
   "lockdown.preview": { args: v.strictObject({ policy: base64Schema(POLICY_BYTES_MAX) }), result: lockdownPreviewSchema },
   /** Tries the newest signed policy for this device: in force when it answers, taken back unless an order confirms it in time. [LCK-10] */
   "lockdown.propose": {
     args: nothing,
-    result: v.strictObject({ counter: counterSchema, trial: lockdownTrialSchema }),
+    result: v.strictObject({ counter: countSchema, trial: lockdownTrialSchema }),
   },
   /** A nonce for one order, good once and for a while; with the hash of what the order is about, where there is such a thing. */
   "order.nonce": {
@@ -266,7 +146,7 @@ export const WARDEN_VERBS = {
     args: v.strictObject({ verb: orderVerbSchema, order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) }),
     result: v.strictObject({
       by: principalIdSchema,
-      roles: v.array(roleSchema),
+      roles: v.array(operatorRoleSchema),
       keyid: keyIdSchema,
     }),
   },
@@ -278,12 +158,12 @@ export const WARDEN_VERBS = {
   },
   /** Chunks `from` up to but not including `to` lie with the courier. Answers when they are in the slot, or with what is expected instead. [OTA-41] */
   "update.write": {
-    args: v.strictObject({ part: slotPartSchema, from: safeCount, to: safeCount }),
+    args: v.strictObject({ part: slotPartSchema, from: countSchema, to: countSchema }),
     result: updateStatusSchema,
   },
   /** The agent can't bring what is expected, and why. Ends a release that is fetched or written, which an agent that brings nothing keeps from going on anyway. [OTA-41] */
   "update.abandon": {
-    args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortText }),
+    args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortTextSchema }),
     result: updateStatusSchema,
   },
 } as const;

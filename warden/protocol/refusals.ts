@@ -1,6 +1,6 @@
 // Refusals go into the audit log, but a flood of them must not become the log. [OPS-2]
 import { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/pace/index.ts";
+import { tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "./limits.ts";

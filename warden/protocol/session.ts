@@ -1,13 +1,13 @@
 // One connection's conversation: hello first, paced, bounded, refusals answered and recorded. Knows no socket. [OPS-1] [OPS-2]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Bucket } from "../../hal/pace/index.ts";
+import type { Bucket } from "../../hal/rate-limit/index.ts";
 import { decodeRequest, encodeFault, encodeResult, type Request } from "./codec.ts";
-import { dispatch, type Handlers, printable } from "./dispatch.ts";
+import { dispatch, type VerbHandlers, printable } from "./dispatch.ts";
 import { PROTOCOL_PENDING_MAX } from "./format.ts";
 import type { Refusals } from "./refusals.ts";
 
-export interface SessionOptions {
-  readonly handlers: Handlers;
+export interface ProtocolSessionOptions {
+  readonly handlers: VerbHandlers;
   /** Shared by all connections of a socket: connecting again gives no new allowance. */
   readonly bucket: Bucket;
   readonly refusals: Refusals;
@@ -19,7 +19,7 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
-export interface Session {
+export interface ProtocolSession {
   /** Takes one line. Resolves when the next may come: waiting is how a peer is slowed. False ends the connection. Never rejects. */
   receive(line: Uint8Array): Promise<boolean>;
   /** A line that could not be read to its end. The connection ends. */
@@ -39,7 +39,7 @@ const FAILURES: ReadonlySet<string> = new Set([
   "birth.unreadable",
 ]);
 
-export function openSession(options: SessionOptions): Session {
+export function openProtocolSession(options: ProtocolSessionOptions): ProtocolSession {
   const { handlers, bucket, refusals, report, send, signal } = options;
   const begun = new Set<Promise<void>>();
   let greeted = false;

@@ -14,9 +14,9 @@ const GROUPS_MAX = 64;
 const GROUP_DEVICES_MAX = 4096;
 
 /** Least to most. What each may ask for is in the table of operations, what each may order in warden/orders: roles are data there, not code. */
-export const ROLES = ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"] as const;
-export const roleSchema = v.picklist(ROLES);
-export type Role = v.InferOutput<typeof roleSchema>;
+export const OPERATOR_ROLES = ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"] as const;
+export const operatorRoleSchema = v.picklist(OPERATOR_ROLES);
+export type OperatorRole = v.InferOutput<typeof operatorRoleSchema>;
 
 /** Of a person, or of `local-root`, `console`, `hub`. */
 export const principalIdSchema = v.pipe(
@@ -28,7 +28,7 @@ const operatorSchema = v.strictObject({
   id: principalIdSchema,
   /** For people. */
   name: v.optional(v.pipe(v.string(), v.maxLength(64))),
-  roles: v.pipe(v.array(roleSchema), v.minLength(1), v.maxLength(ROLES.length)),
+  roles: v.pipe(v.array(operatorRoleSchema), v.minLength(1), v.maxLength(OPERATOR_ROLES.length)),
   keys: v.pipe(v.array(orderKeySchema), v.minLength(1), v.maxLength(KEYS_MAX)),
 });
 

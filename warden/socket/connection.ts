@@ -5,19 +5,19 @@ import { Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { PROTOCOL_LINE_BYTES_MAX } from "../protocol/format.ts";
 import { lineSplitter } from "../protocol/framing/format.ts";
-import type { Session } from "../protocol/index.ts";
+import type { ProtocolSession } from "../protocol/index.ts";
 import { DRAIN_WITHIN_MS, HELLO_WITHIN_MS } from "./limits.ts";
 
-export interface ConnectionOptions {
+export interface ServeConnectionOptions {
   readonly socket: Socket;
   readonly clock: Clock;
-  readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => Session;
+  readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => ProtocolSession;
   /** Aborts when the warden stops: nothing more is read, what was begun is answered. */
   readonly stopping: AbortSignal;
 }
 
 /** Serves until either side ends it. A peer's broken pipe is the peer's affair and no fault of ours. */
-export async function serveConnection({ socket, clock, open, stopping }: ConnectionOptions): Promise<void> {
+export async function serveConnection({ socket, clock, open, stopping }: ServeConnectionOptions): Promise<void> {
   const over = new AbortController();
   socket.once("close", () => over.abort());
   socket.on("error", () => over.abort()); // EPIPE, ECONNRESET; without a listener Node would end the process
@@ -35,7 +35,7 @@ export async function serveConnection({ socket, clock, open, stopping }: Connect
 }
 
 /** Reading waits for each line's turn, so a peer that sends faster than it may is held back by the kernel's socket buffer. */
-async function readLines(socket: Socket, session: Session, greeted: AbortController, signal: AbortSignal): Promise<void> {
+async function readLines(socket: Socket, session: ProtocolSession, greeted: AbortController, signal: AbortSignal): Promise<void> {
   const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
   const chunks = socket.iterator({ destroyOnReturn: false });
   const aborted = once(signal, "abort").then(() => undefined);

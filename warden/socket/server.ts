@@ -2,7 +2,7 @@
 import { createServer, type Socket } from "node:net";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, ListenUnix } from "../../hal/ports.ts";
-import type { Session } from "../protocol/index.ts";
+import type { ProtocolSession } from "../protocol/index.ts";
 import { serveConnection } from "./connection.ts";
 import { CONNECTIONS_MAX, STOP_WITHIN_MS } from "./limits.ts";
 
@@ -13,7 +13,7 @@ export interface SocketOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly listen: ListenUnix;
-  readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => Session;
+  readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => ProtocolSession;
   /** A connection above {@link CONNECTIONS_MAX}: it is closed unheard. */
   readonly refused: (fault: Fault) => void;
   /** A defect of ours in serving a connection. */

@@ -2,10 +2,10 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import { type Catalogue, type Listing, openTrustStore, type TrustedMetadata, type TrustStore } from "../../ota/trust/index.ts";
-import type { Take } from "./courier.ts";
+import type { Take } from "./handover.ts";
 import { CYCLE_LIFE_MS } from "./limits.ts";
-import { createNews, type News, type Versions } from "./news.ts";
-import type { Note } from "../audit/sparing.ts";
+import { createTargetTrail, type TargetTrail, type Versions } from "./trail.ts";
+import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
 
 export interface CyclesOptions {
   readonly files: DurableFiles;
@@ -14,12 +14,12 @@ export interface CyclesOptions {
   readonly clockTrusted: () => boolean;
   /** What is believed, at the start and after each whole cycle: its dates raise the clock's floor. [OTA-13] */
   readonly onTrusted?: (trusted: TrustedMetadata) => void;
-  readonly note: Note;
+  readonly note: AuditRecorder;
 }
 
 /** Calls are not to overlap. */
 export interface Cycles {
-  readonly news: News;
+  readonly news: TargetTrail;
   versions(): Versions;
   /** @throws Fault why no store could be opened. */
   trusted(): TrustedMetadata;
@@ -45,7 +45,7 @@ export async function openCycles(options: CyclesOptions): Promise<Cycles> {
   const held: Held = { listed: [] };
   await open(held, files, imageRoot);
   if (held.store !== undefined) onTrusted?.((await held.store.stored.list()).trusted);
-  const news = createNews(note, clock, versionsOf(held.store));
+  const news = createTargetTrail(note, clock, versionsOf(held.store));
   /** Where the store's fetch leads now: a catalogue outlives the request it was made in. */
   const way: { take: Take } = { take: async () => undefined };
 
@@ -129,6 +129,6 @@ function isVerdict({ code }: Fault): boolean {
 }
 
 /** What is missing was not refused: the repository may have none yet. It is a trouble all the same. */
-async function tell(news: News, fault: Fault): Promise<void> {
+async function tell(news: TargetTrail, fault: Fault): Promise<void> {
   if (fault.code !== "trust.missing") await news.metadataRefused(fault);
 }

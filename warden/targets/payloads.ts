@@ -4,9 +4,9 @@ import type { DurableFiles } from "../../hal/ports.ts";
 import { checkTarget, type Damage, targetFileName, type TrustedMetadata } from "../../ota/trust/index.ts";
 import { POLICY_BYTES_MAX } from "../lockdown/format/index.ts";
 import { parseRoster, type Roster, ROSTER_BYTES_MAX } from "../roster/format.ts";
-import type { Take } from "./courier.ts";
-import type { Candidate } from "./judged.ts";
-import { type Kept, keptName, readKept, writeKept } from "./kept.ts";
+import type { Take } from "./handover.ts";
+import type { Candidate } from "./selection.ts";
+import { type StoredPayload, storedName, readStored, writeStored } from "./stored-payload.ts";
 
 /** The roster first: it says of which tenant and groups the device is. */
 export const PAYLOAD_LINES = ["operators", "policy"] as const;
@@ -14,7 +14,7 @@ export type PayloadLine = (typeof PAYLOAD_LINES)[number];
 const BYTES_MAX = { operators: ROSTER_BYTES_MAX, policy: POLICY_BYTES_MAX } as const;
 
 export interface Payloads {
-  kept(line: PayloadLine): Kept | undefined;
+  kept(line: PayloadLine): StoredPayload | undefined;
   roster(): Roster | undefined;
   /** What can't be taken now, or was found damaged at the start and was not taken anew. */
   faults(): readonly Damage[];
@@ -29,20 +29,20 @@ export interface Payloads {
 
 /** What was kept and can't be read any more counts as none, and is taken anew; until then nobody is believed by it. */
 export async function openPayloads(files: DurableFiles): Promise<Payloads> {
-  const kept = new Map<PayloadLine, Kept>();
+  const kept = new Map<PayloadLine, StoredPayload>();
   const faults = new Map<PayloadLine, Fault>();
   /** Digests of signed payloads that are no roster. */
   const useless = new Set<string>();
   let roster: Roster | undefined;
 
-  const believe = (line: PayloadLine, one: Kept): void => {
+  const believe = (line: PayloadLine, one: StoredPayload): void => {
     if (line === "operators") roster = parseRoster(one.bytes);
     kept.set(line, one);
     faults.delete(line);
   };
   for (const line of PAYLOAD_LINES) {
     try {
-      const one = await readKept(files, line, BYTES_MAX[line]);
+      const one = await readStored(files, line, BYTES_MAX[line]);
       if (one !== undefined) believe(line, one);
     } catch (error) {
       faults.set(line, asFault(error, "assert.broken", `read "${line}" that was taken`));
@@ -52,7 +52,7 @@ export async function openPayloads(files: DurableFiles): Promise<Payloads> {
   return {
     kept: (line) => kept.get(line),
     roster: () => roster,
-    faults: () => [...faults].map(([line, fault]) => ({ name: keptName(line), fault })),
+    faults: () => [...faults].map(([line, fault]) => ({ name: storedName(line), fault })),
     async take(line, candidate, trusted, take) {
       const before = kept.get(line);
       if (candidate === undefined || candidate.custom.counter <= (before?.counter ?? 0)) {
@@ -65,7 +65,7 @@ export async function openPayloads(files: DurableFiles): Promise<Payloads> {
         const { digest, target, custom } = candidate;
         if (line === "operators") refuseUseless(bytes, digest, useless);
         const one = { target: target.path, counter: custom.counter, digest, bytes };
-        await writeKept(files, line, one);
+        await writeStored(files, line, one);
         believe(line, one);
         return true;
       } catch (error) {

@@ -1,30 +1,31 @@
 // The warden's trust in the repository: what it believes itself, fed by the agent as by any courier, and what follows from it for this device. [OTA-1] [OTA-40]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
-import { tokenBucket } from "../../hal/pace/index.ts";
-import type { Clock, Courier, DurableFiles } from "../../hal/ports.ts";
-import { inTurns } from "../../hal/turns/index.ts";
+import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import type { Clock, HandoverReader, DurableFiles } from "../../hal/ports.ts";
+import { createMutex } from "../../hal/mutex.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
-import type { JudgedDevice, Listing, Target, TrustedMetadata } from "../../ota/trust/index.ts";
-import type { Note } from "../audit/sparing.ts";
-import type { Wanted, WardenResult } from "../protocol/format.ts";
-import type { Handlers } from "../protocol/index.ts";
+import type { DeviceFacts, Listing, Target, TrustedMetadata } from "../../ota/trust/index.ts";
+import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { WantedFile } from "./format.ts";
+import type { WardenResult } from "../protocol/format.ts";
+import type { VerbHandlers } from "../protocol/index.ts";
 import type { Roster } from "../roster/format.ts";
 import { groupsOf } from "../roster/index.ts";
-import { type Take, throughCourier } from "./courier.ts";
+import { type Take, throughHandover } from "./handover.ts";
 import { type Cycles, openCycles } from "./cycles.ts";
-import { choose, type Choice, judge } from "./judged.ts";
-import type { Kept } from "./kept.ts";
+import { choose, type Choice, judge } from "./selection.ts";
+import type { StoredPayload } from "./stored-payload.ts";
 import { REQUEST_PERIOD_MS, REQUESTS_BURST_MAX, TROUBLES_MAX } from "./limits.ts";
 import { offersOf } from "./offers.ts";
 import { openPayloads, PAYLOAD_LINES, type PayloadLine, payloadOf, payloadPath, type Payloads } from "./payloads.ts";
 
-export interface TargetsOptions {
+export interface TargetServiceOptions {
   /** A directory of its own: metadata store, policy and roster that were taken. */
   readonly files: DurableFiles;
   /** Undefined without one in the image: then nothing new is ever believed, and what was taken before holds. */
   readonly imageRoot: Uint8Array | undefined;
-  readonly courier: Courier;
+  readonly handover: HandoverReader;
   readonly clock: Clock;
   /** Whether the wall clock may judge what has expired. */
   readonly clockTrusted: () => boolean;
@@ -35,12 +36,12 @@ export interface TargetsOptions {
   /** What is believed of the repository, at the start and after each cycle. */
   readonly onTrusted?: (trusted: TrustedMetadata) => void;
   /** Never throws. */
-  readonly note: Note;
+  readonly note: AuditRecorder;
   /** For the journal. */
   readonly report: (fault: Fault) => void;
 }
 
-export interface Found {
+export interface JudgedTarget {
   readonly state: "found";
   readonly target: Target;
   readonly custom: TargetCustom;
@@ -56,7 +57,7 @@ export interface Taken {
 }
 
 /** One request after the other. `absent`: paths that the agent says the repository has not. [OTA-40] */
-export interface Targets {
+export interface TargetService {
   /**
    * One update cycle; asked again until nothing is wanted any more. A newer policy and roster for this device are taken on the way.
    * @throws Fault `trust.*` for what is refused, recorded, and then all that was believed before still is; `file.*` for what the courier's directory holds in a
@@ -64,28 +65,28 @@ export interface Targets {
    */
   refresh(absent: readonly string[]): Promise<WardenResult<"trust.refresh">>;
   /** What targets are compared with: id and hardware as the machine has them, tenant and groups as the roster says. @throws Fault of the floors. */
-  device(): JudgedDevice;
+  device(): DeviceFacts;
   /** The newest signed policy for this device. Its signature was checked, its words were not. */
-  policy(): Kept | undefined;
+  policy(): StoredPayload | undefined;
   /** [OPS-8] */
   roster(): Roster | undefined;
   /**
    * A target by its name, judged for this device by metadata that was within its dates at most an hour ago; else there is a cycle first.
    * @throws Fault as {@link refresh}; `trust.missing` when there is no such target; `floor.below`, `update.refused` when it is not for this device, recorded.
    */
-  find(target: string, absent: readonly string[]): Promise<Wanted | Found>;
+  find(target: string, absent: readonly string[]): Promise<WantedFile | JudgedTarget>;
   /** The payload of a target that was found, verified. @throws Fault `trust.missing`, `trust.mismatch`, `trust.too-large`; `file.*` of the courier. */
-  payload(target: Target, bytesMax: number, absent: readonly string[]): Promise<Wanted | Taken>;
+  payload(target: Target, bytesMax: number, absent: readonly string[]): Promise<WantedFile | Taken>;
   /** A file by its path in the repository, as the courier has it: whoever takes it verifies it. @throws Fault `trust.missing`; `file.*` of the courier. */
-  take(path: string, bytesMax: number, absent: readonly string[]): Promise<Wanted | Taken>;
-  readonly verbs: Pick<Handlers, "trust.refresh">;
+  take(path: string, bytesMax: number, absent: readonly string[]): Promise<WantedFile | Taken>;
+  readonly verbs: Pick<VerbHandlers, "trust.refresh">;
   /** What does not work now. */
   troubles(): readonly Fault[];
 }
 
 /** Never fails: what can't be opened is a trouble, and what was taken before holds. */
-export async function openTargets(options: TargetsOptions): Promise<Targets> {
-  const { files, courier, clock, report } = options;
+export async function openTargetService(options: TargetServiceOptions): Promise<TargetService> {
+  const { files, handover, clock, report } = options;
   const cycles = await openCycles(options);
   const payloads = await openPayloads(files);
   const { news } = cycles;
@@ -93,18 +94,18 @@ export async function openTargets(options: TargetsOptions): Promise<Targets> {
   known().forEach(report);
   await news.damaged(payloads.faults());
 
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   const bucket = tokenBucket(clock, REQUESTS_BURST_MAX, REQUEST_PERIOD_MS);
-  const request = <T>(absent: readonly string[], work: (take: Take) => Promise<T>): Promise<T | Wanted> =>
-    inTurn(() => throughCourier(courier, absent, work));
+  const request = <T>(absent: readonly string[], work: (take: Take) => Promise<T>): Promise<T | WantedFile> =>
+    inTurn(() => throughHandover(handover, absent, work));
   /** For what verifies metadata. */
-  const paced = <T>(absent: readonly string[], work: (take: Take) => Promise<T>): Promise<T | Wanted> =>
+  const paced = <T>(absent: readonly string[], work: (take: Take) => Promise<T>): Promise<T | WantedFile> =>
     request(absent, (take) => {
       if (bucket.take()) return work(take);
       throw new Fault("protocol.rate-limited", `metadata was asked about too often; ask again in ${bucket.dueMs()} ms`);
     });
 
-  const targets: Targets = {
+  const targets: TargetService = {
     refresh: (absent) => paced(absent, (take) => refresh(options, cycles, payloads, take)),
     device: () => deviceOf(options, payloads, options.floors()),
     policy: () => payloads.kept("policy"),
@@ -131,7 +132,7 @@ export async function openTargets(options: TargetsOptions): Promise<Targets> {
 }
 
 async function refresh(
-  options: TargetsOptions,
+  options: TargetServiceOptions,
   cycles: Cycles,
   payloads: Payloads,
   take: Take,
@@ -163,14 +164,20 @@ async function taken(line: PayloadLine, cycles: Cycles, payloads: Payloads, { ne
 }
 
 /** [OTA-36] Without floors no release is taken up; what a policy or a roster replaces is known without them. */
-function chosen(options: TargetsOptions, payloads: Payloads, { targets }: Listing): Choice {
+function chosen(options: TargetServiceOptions, payloads: Payloads, { targets }: Listing): Choice {
   const floors = floorsOf(options);
   if (!(floors instanceof Fault)) return choose(targets, deviceOf(options, payloads, floors));
   const unhindered = targets.filter(({ path }) => PAYLOAD_LINES.some((line) => path.startsWith(`${line}/`)));
   return choose(unhindered, deviceOf(options, payloads, new Map()));
 }
 
-async function find(options: TargetsOptions, cycles: Cycles, payloads: Payloads, name: string, take: Take): Promise<Found> {
+async function find(
+  options: TargetServiceOptions,
+  cycles: Cycles,
+  payloads: Payloads,
+  name: string,
+  take: Take,
+): Promise<JudgedTarget> {
   const device = deviceOf(options, payloads, options.floors());
   const target = await (await cycles.catalogue(take)).find(name);
   if (target === undefined)
@@ -185,7 +192,11 @@ async function find(options: TargetsOptions, cycles: Cycles, payloads: Payloads,
 }
 
 /** [OTA-11] What was taken of a line is its floor: nothing older is for this device any more. */
-function deviceOf({ deviceId, hardware }: TargetsOptions, payloads: Payloads, floors: ReadonlyMap<string, number>): JudgedDevice {
+function deviceOf(
+  { deviceId, hardware }: TargetServiceOptions,
+  payloads: Payloads,
+  floors: ReadonlyMap<string, number>,
+): DeviceFacts {
   const roster = payloads.roster();
   const own = PAYLOAD_LINES.map((line) => [line, payloads.kept(line)?.counter ?? 0] as const);
   return {
@@ -197,7 +208,7 @@ function deviceOf({ deviceId, hardware }: TargetsOptions, payloads: Payloads, fl
   };
 }
 
-function floorsOf({ floors }: TargetsOptions): ReadonlyMap<string, number> | Fault {
+function floorsOf({ floors }: TargetServiceOptions): ReadonlyMap<string, number> | Fault {
   try {
     return floors();
   } catch (error) {

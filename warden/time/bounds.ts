@@ -1,5 +1,5 @@
 // What times this device can be in. Pure. [ID-10]
-import type { ClockState } from "../protocol/format.ts";
+import type { ClockState } from "./format.ts";
 import { CLOCK_LIFE_YEARS } from "./limits.ts";
 
 export interface ClockBounds {

@@ -3,14 +3,14 @@ import { randomBytes } from "node:crypto";
 import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/time/format.ts";
 import { NONCE_BYTES, NONCES_MAX } from "./limits.ts";
 
-export interface Nonces {
+export interface TimeNonces {
   /** A fresh one, 64 hex digits. Above {@link NONCES_MAX} the oldest is forgotten: whoever asks in a flood only spoils their own. */
   issue(monotonicMs: number): string;
   /** True once for a nonce that was issued and is not older than its life; it is forgotten either way. */
   consume(nonce: string, monotonicMs: number): boolean;
 }
 
-export function nonces(): Nonces {
+export function createTimeNonces(): TimeNonces {
   const issuedAtMs = new Map<string, number>(); // in order of issue
   return {
     issue(monotonicMs) {

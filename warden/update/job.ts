@@ -4,10 +4,10 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { ChildProgram, Clock } from "../../hal/ports.ts";
 import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
-import { INSTALL_LINE_BYTES_MAX, type InstallNews, installNewsSchema, type InstallOrder } from "../install/format.ts";
+import { INSTALL_LINE_BYTES_MAX, type InstallEvent, installEventSchema, type InstallJob } from "../install/format.ts";
 import { SILENCE_MS_MAX } from "../install/index.ts";
-import type { UpdateStatus } from "../protocol/format.ts";
-import type { PartPlan } from "./take.ts";
+import type { UpdateStatus } from "./format.ts";
+import type { PartPlan } from "./release-plan.ts";
 
 export interface JobOptions {
   readonly start: () => Promise<ChildProgram>;
@@ -16,41 +16,41 @@ export interface JobOptions {
   readonly parts: readonly PartPlan[];
 }
 
-export type Expected = NonNullable<UpdateStatus["expects"]>;
+export type ExpectedChunks = NonNullable<UpdateStatus["expects"]>;
 
-export interface Stretch {
+export interface WriteRequest {
   readonly part: SlotPart;
   readonly from: number;
   readonly to: number;
 }
 
-export interface Job {
+export interface InstallerJob {
   /** The installer has all indexes, or it is over. Never rejects. */
   readonly ready: Promise<void>;
   /** Resolves when every part is proven and the installer is gone. @throws Fault: the slot is not to be tried. */
   readonly done: Promise<void>;
-  expects(): Expected;
+  expects(): ExpectedChunks;
   isOver(): boolean;
   /** [OTA-41] Writes it if it is what is expected, which nothing else changes. Resolves when it is in the slot, when it is not expected, or when the job is over. */
-  write(stretch: Stretch): Promise<void>;
+  write(stretch: WriteRequest): Promise<void>;
   /** Resolves when the installer is gone. */
   abort(): Promise<void>;
 }
 
-export function startJob({ start, clock, slot, parts }: JobOptions): Job {
+export function startJob({ start, clock, slot, parts }: JobOptions): InstallerJob {
   const over = new AbortController();
   let child: ChildProgram | undefined;
   let expected = firstOf(parts[0]);
-  let asked: { readonly stretch: Stretch; readonly written: PromiseWithResolvers<void> } | undefined;
+  let asked: { readonly stretch: WriteRequest; readonly written: PromiseWithResolvers<void> } | undefined;
   let heard = new AbortController();
   let isReady = false;
   let isDone = false;
   const ready = Promise.withResolvers<void>();
 
-  const tell = async (order: InstallOrder): Promise<void> => {
+  const tell = async (order: InstallJob): Promise<void> => {
     await child?.tell(JSON.stringify(order));
   };
-  const onNews = (news: InstallNews): void => {
+  const onNews = (news: InstallEvent): void => {
     switch (news.said) {
       case "ready":
         isReady = true;
@@ -139,25 +139,25 @@ export function startJob({ start, clock, slot, parts }: JobOptions): Job {
   };
 }
 
-function firstOf(plan: PartPlan | undefined): Expected {
+function firstOf(plan: PartPlan | undefined): ExpectedChunks {
   if (plan === undefined) throw new Fault("assert.broken", "a manifest has a part");
   return { part: plan.part.part, from: 0, chunks: plan.chunks };
 }
 
-function isSame(a: Stretch, b: Stretch): boolean {
+function isSame(a: WriteRequest, b: WriteRequest): boolean {
   return a.part === b.part && a.from === b.from && a.to === b.to;
 }
 
-function newsOf(line: string): InstallNews {
+function newsOf(line: string): InstallEvent {
   return check(
-    installNewsSchema,
+    installEventSchema,
     parseJson(line, INSTALL_LINE_BYTES_MAX, "installer's line"),
     "installer's line",
     "protocol.invalid",
   );
 }
 
-function outOfTurn(news: InstallNews): Fault {
+function outOfTurn(news: InstallEvent): Fault {
   return new Fault("protocol.invalid", `listen to the installer: "${news.said}" out of turn`);
 }
 

@@ -3,8 +3,8 @@ import type { Fault } from "../../hal/fault.ts";
 import type { BootChoice, ChildProgram, Clock, DurableFiles, Power, Slots } from "../../hal/ports.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
-import type { Note } from "../audit/sparing.ts";
-import type { Targets } from "../targets/index.ts";
+import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { TargetService } from "../targets/index.ts";
 
 /** What a new system can be asked to show before it is committed. [OTA-43] */
 export type CheckName = "agent" | "hub" | "lockdown";
@@ -32,7 +32,7 @@ export interface UpdatePorts {
   readonly slots: Pick<Slots, "running">;
   readonly boot: BootChoice;
   readonly power: Power;
-  readonly targets: Pick<Targets, "find" | "payload" | "take">;
+  readonly targets: Pick<TargetService, "find" | "payload" | "take">;
   /** Starts the program that writes a slot. @throws Fault `process.failed`. */
   readonly installer: () => Promise<ChildProgram>;
   /** Since the kernel's boot, milliseconds. */
@@ -42,7 +42,7 @@ export interface UpdatePorts {
   readonly clock: Pick<Clock, "monotonicMs" | "sleep">;
   readonly health: HealthPorts;
   /** For the audit trail. Never throws. */
-  readonly note: Note;
+  readonly note: AuditRecorder;
   /** For the journal. */
   readonly report: (fault: Fault) => void;
 }

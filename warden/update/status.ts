@@ -1,7 +1,7 @@
 // Where an update is, for whoever asks. Pure.
 import type { SlotName } from "../../hal/slots/format.ts";
 import type { Release, State } from "../../ota/commit/index.ts";
-import type { UpdateStatus } from "../protocol/format.ts";
+import type { UpdateStatus } from "./format.ts";
 
 export interface Known {
   readonly version: string | undefined;

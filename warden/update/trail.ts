@@ -25,11 +25,11 @@ export function endOf(phase: Phase): AuditEntry | undefined {
       return {
         event: "update.rolled-back",
         result: "failed",
-        detail: { ...named(phase.release), why, reason: noted(detail), health: noted(health) },
+        detail: { ...named(phase.release), why, reason: clipReason(detail), health: clipReason(health) },
       };
     }
     case "failed":
-      return { event: "update.failed", result: "failed", detail: { ...named(phase.release), reason: noted(phase.detail) } };
+      return { event: "update.failed", result: "failed", detail: { ...named(phase.release), reason: clipReason(phase.detail) } };
     default:
       return undefined;
   }
@@ -46,6 +46,6 @@ function named({ target, counter, digest }: Release): AuditDetail {
   return { target, counter, digest };
 }
 
-export function noted(text: string): string {
+export function clipReason(text: string): string {
   return text.slice(0, NOTED_CHARACTERS_MAX).toWellFormed();
 }

@@ -1,22 +1,22 @@
 // Updates of this machine: judged and remembered here, brought by the agent, written by the installer, tried, and committed when they are well.
 // [OTA-35] [OTA-41] [OTA-43]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { inTurns } from "../../hal/turns/index.ts";
+import { createMutex } from "../../hal/mutex.ts";
 import type { Release } from "../../ota/commit/index.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
-import { sparing } from "../audit/sparing.ts";
-import type { UpdateStatus } from "../protocol/format.ts";
-import type { Handlers } from "../protocol/index.ts";
+import { createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
+import type { UpdateStatus } from "./format.ts";
+import type { VerbHandlers } from "../protocol/index.ts";
 import { openApproval } from "./approval.ts";
-import { createBegin, underWay } from "./begin.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import { createAdmission, underWay } from "./admission.ts";
+import { type UpdateDriver, openUpdateDriver } from "./driver.ts";
 import { REFUSAL_PERIOD_MS, REFUSALS_BURST_MAX, TROUBLES_MAX } from "./limits.ts";
 import type { UpdatePorts, UpdateSettings } from "./ports.ts";
 import { planHashOf, statusOf } from "./status.ts";
-import { noted } from "./trail.ts";
-import { trialWatch } from "./trial.ts";
-import { unusable } from "./unusable.ts";
-import { createWriting } from "./writing.ts";
+import { clipReason } from "./trail.ts";
+import { createTrialWatch } from "./trial-watch.ts";
+import { createDisabledUpdates } from "./disabled.ts";
+import { createInstallation } from "./installation.ts";
 
 /** What an order says, once its signature was checked. */
 export interface Ordered {
@@ -26,7 +26,7 @@ export interface Ordered {
 }
 
 export interface Updates {
-  readonly verbs: Pick<Handlers, "update.read" | "update.begin" | "update.write" | "update.abandon">;
+  readonly verbs: Pick<VerbHandlers, "update.read" | "update.begin" | "update.write" | "update.abandon">;
   status(): UpdateStatus;
   /** [OTA-35] Once, when the program starts: what really booted settles what was left. Never rejects. */
   settle(): Promise<void>;
@@ -56,21 +56,21 @@ export async function startUpdates(ports: UpdatePorts, settings: UpdateSettings)
   } catch (error) {
     const fault = asFault(error, "assert.broken", "open the update record");
     ports.report(fault);
-    return unusable(fault, ports, settings);
+    return createDisabledUpdates(fault, ports, settings);
   }
 }
 
 async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promise<Updates> {
   const { floors, report } = ports;
-  const refused = sparing(ports.note, ports.clock, REFUSALS_BURST_MAX, REFUSAL_PERIOD_MS);
+  const refused = createRateLimitedRecorder(ports.note, ports.clock, REFUSALS_BURST_MAX, REFUSAL_PERIOD_MS);
   const approval = await openApproval(ports.files, report);
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   /** Refused for want of an order, the last one. */
   let asked: Release | undefined;
 
-  const watch = trialWatch(ports, () => engine);
-  const writing = createWriting(ports, (event) => engine.told(event));
-  const engine: Engine = await openEngine(ports, settings, {
+  const watch = createTrialWatch(ports, () => engine);
+  const writing = createInstallation(ports, (event) => engine.told(event));
+  const engine: UpdateDriver = await openUpdateDriver(ports, settings, {
     write: (release, slot) => writing.start(release, slot),
     watch: () => watch.start(),
     settled: () => void goOn(),
@@ -79,7 +79,7 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
       if (phase.at === "fetching") asked = undefined;
     },
   });
-  const begin = createBegin(ports, settings, engine, writing, {
+  const begin = createAdmission(ports, settings, engine, writing, {
     isOrdered: ({ digest }) => approval.has(digest),
     asked: (release) => {
       asked = release;
@@ -131,7 +131,7 @@ async function openUpdates(ports: UpdatePorts, settings: UpdateSettings): Promis
             return outcome === "begun" ? { state: "begun", update: status() } : outcome;
           } catch (error) {
             const fault = asFault(error, "assert.broken", "take up a release");
-            const detail = { target, code: fault.code, reason: noted(fault.message) };
+            const detail = { target, code: fault.code, reason: clipReason(fault.message) };
             if (!fault.code.startsWith("file.")) await refused({ event: "update.refused", result: "refused", detail });
             throw fault;
           }

@@ -1,11 +1,11 @@
 // The spool: what must not be lost lies here, on disk, until the broker has acknowledged it. [TUN-6]
 import type { AppendFiles, Clock } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
-import { inTurns } from "../../../hal/turns/index.ts";
+import { createMutex } from "../../../hal/mutex.ts";
 import type { UpChannel } from "../format.ts";
-import { type Lane, type LaneSize, openLane } from "./lane.ts";
+import { type SpoolQueue, type SpoolQueueSize, openSpoolQueue } from "./queue.ts";
 import { type SpoolLimits, UNWRITTEN_BYTES_MAX } from "./limits.ts";
-import { type Entry, messageBytes } from "./record.ts";
+import { type SpoolEntry, messageBytes } from "./record.ts";
 
 export { SPOOL_LIMITS_DEFAULT, type SpoolLimits } from "./limits.ts";
 
@@ -64,7 +64,7 @@ const OLDEST_GIVES_WAY: ReadonlySet<SpoolClass> = new Set(["event", "telemetry"]
 
 interface Pending {
   readonly cls: SpoolClass;
-  readonly entry: Entry;
+  readonly entry: SpoolEntry;
   readonly settle: (fault: unknown) => void;
 }
 
@@ -76,15 +76,15 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
     counts.dropped += messages;
     options.onDrop({ class: cls, reason, messages });
   };
-  const lanes = new Map<SpoolClass, Lane>();
+  const lanes = new Map<SpoolClass, SpoolQueue>();
   for (const cls of SPOOL_CLASSES)
-    lanes.set(cls, await openLane(options.files, cls, (messages) => drop(cls, "damaged", messages)));
+    lanes.set(cls, await openSpoolQueue(options.files, cls, (messages) => drop(cls, "damaged", messages)));
   return createSpool(options, lanes, drop, () => counts.dropped);
 }
 
 function createSpool(
   options: SpoolOptions,
-  lanes: ReadonlyMap<SpoolClass, Lane>,
+  lanes: ReadonlyMap<SpoolClass, SpoolQueue>,
   drop: (cls: SpoolClass, reason: DropReason, messages: number) => void,
   dropped: () => number,
 ): Spool {
@@ -92,9 +92,9 @@ function createSpool(
   let pending: Pending[] = [];
   let pendingBytes = 0;
   /** Lanes take one operation at a time. */
-  const exclusively = inTurns();
+  const exclusively = createMutex();
 
-  const total = (measure: (size: LaneSize) => number): number =>
+  const total = (measure: (size: SpoolQueueSize) => number): number =>
     [...lanes.values()].reduce((sum, lane) => sum + measure(lane.size()), 0);
 
   /** Makes room for `bytes` of class `cls`: first what is acknowledged goes, then the least precious. @returns whether there is room. */
@@ -107,7 +107,7 @@ function createSpool(
     return true;
   }
 
-  function victimFor(cls: SpoolClass): readonly [SpoolClass, Lane] | undefined {
+  function victimFor(cls: SpoolClass): readonly [SpoolClass, SpoolQueue] | undefined {
     const leastPreciousFirst = [...lanes].reverse();
     const idle = leastPreciousFirst.find(([, lane]) => lane.size().idleBytes > 0);
     if (idle !== undefined) return idle;
@@ -128,7 +128,7 @@ function createSpool(
     }
   }
 
-  async function flushLane(cls: SpoolClass, lane: Lane, batch: readonly Pending[]): Promise<void> {
+  async function flushLane(cls: SpoolClass, lane: SpoolQueue, batch: readonly Pending[]): Promise<void> {
     const fitting: Pending[] = [];
     let bytes = 0;
     let outcome: unknown;
@@ -156,7 +156,7 @@ function createSpool(
     );
   }
 
-  function expired(entry: Entry): boolean {
+  function expired(entry: SpoolEntry): boolean {
     return entry.timed && clockIsSane() && clock.nowMs() - entry.atMs > limits.ageMsMax;
   }
 
@@ -172,7 +172,7 @@ function createSpool(
     return undefined;
   }
 
-  function handOut(cls: SpoolClass, lane: Lane, number: number, entry: Entry): Spooled {
+  function handOut(cls: SpoolClass, lane: SpoolQueue, number: number, entry: SpoolEntry): Spooled {
     const acked = (): void => {
       lane.acked(number);
       exclusively(() => lane.settle(false)).catch(options.onFault);
@@ -191,7 +191,7 @@ function createSpool(
 
   return {
     append(cls, channel, payload) {
-      const entry: Entry = { channel, atMs: clock.nowMs(), timed: clockIsSane(), payload };
+      const entry: SpoolEntry = { channel, atMs: clock.nowMs(), timed: clockIsSane(), payload };
       const bytes = messageBytes(entry);
       if (bytes > limits.bytesMax) {
         const told = `spool a message of ${payload.byteLength} bytes: the spool takes ${limits.bytesMax} bytes in all`;

@@ -5,7 +5,7 @@ import { UP_CHANNELS, type UpChannel } from "../format.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
 
 /** A message as it waits: its payload is complete, so that it goes out the same however often it is sent. [TUN-8] */
-export interface Entry {
+export interface SpoolEntry {
   readonly channel: UpChannel;
   /** Wall clock at `append`, Unix milliseconds. */
   readonly atMs: number;
@@ -15,7 +15,7 @@ export interface Entry {
 }
 
 export type Item =
-  | { readonly kind: "message"; readonly entry: Entry }
+  | { readonly kind: "message"; readonly entry: SpoolEntry }
   | { readonly kind: "mark"; /** Number of the first message that is not acknowledged. */ readonly before: number };
 
 const FRAME_BYTES = 8;
@@ -25,12 +25,12 @@ const KIND_MESSAGE = 1;
 const KIND_MARK = 2;
 
 /** Bytes that {@link encodeMessage} makes of `entry`. */
-export function messageBytes(entry: Entry): number {
+export function messageBytes(entry: SpoolEntry): number {
   return FRAME_BYTES + MESSAGE_HEADER_BYTES + entry.payload.byteLength;
 }
 
 /** Little endian: u32 length of the body, u32 CRC-32 of it; body: u8 kind, u8 channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload. */
-export function encodeMessage(entry: Entry): Uint8Array {
+export function encodeMessage(entry: SpoolEntry): Uint8Array {
   const frame = Buffer.alloc(messageBytes(entry));
   frame.writeUInt8(KIND_MESSAGE, FRAME_BYTES);
   frame.writeUInt8(UP_CHANNELS.indexOf(entry.channel), FRAME_BYTES + 1);

@@ -2,7 +2,7 @@
 import type { AppendFiles } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
-import { type Entry, messageBytes, scan } from "./record.ts";
+import { type SpoolEntry, messageBytes, scan } from "./record.ts";
 
 /** Messages are numbered without gaps in a segment; its name carries the number of its first one. */
 export interface Segment {
@@ -29,7 +29,7 @@ export function newSegment(prefix: string, first: number): Segment {
 }
 
 /** At least one, however large: a record that is larger than a segment should be gets one of its own. */
-export function takeFitting(entries: readonly Entry[], bytesMax: number): readonly Entry[] {
+export function takeFitting(entries: readonly SpoolEntry[], bytesMax: number): readonly SpoolEntry[] {
   let bytes = 0;
   let count = 0;
   for (const entry of entries) {

@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { assert, Fault } from "../../fault.ts";
 import type { AppendFiles } from "../../ports.ts";
-import { inTurns } from "../../turns/index.ts";
+import { createMutex } from "../../mutex.ts";
 import { openDirectory, syncDirectory } from "./directory.ts";
 import { removeFile, writeAll } from "./durable.ts";
 import { errnoOf, readFault, writeFault } from "./faults.ts";
@@ -31,7 +31,7 @@ const MODE_PRIVATE = 0o600;
 export async function linuxAppendFiles(directory: string, ops: FileOps = linuxOps): Promise<AppendFiles & AsyncDisposable> {
   await openDirectory(ops, directory);
   await settle(ops, directory);
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   const files = openFiles(ops, directory);
   return {
     list: () => listNames(ops, directory),

@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { DurableFiles } from "../../ports.ts";
-import { inTurns } from "../../turns/index.ts";
+import { createMutex } from "../../mutex.ts";
 import { openDirectory, syncDirectory } from "./directory.ts";
 import { errnoOf, writeFault } from "./faults.ts";
 import { LISTED_NAMES_MAX } from "./limits.ts";
@@ -24,7 +24,7 @@ const MODE_PRIVATE = 0o600;
 export async function linuxFiles(directory: string, ops: FileOps = linuxOps): Promise<DurableFiles> {
   await openDirectory(ops, directory);
   await settle(ops, directory);
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   return {
     get: async (name, bytesMax) => readTrusted(ops, pathOf(directory, name), bytesMax),
     put: (name, bytes) => inTurn(() => putFile(ops, directory, name, bytes)),

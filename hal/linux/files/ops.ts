@@ -1,4 +1,4 @@
-// Every call through which state reaches the disk. The drivers go through this port only, so that test/lab/crash-disk.ts can record the calls and cut the
+// Every call through which state reaches the disk. The drivers go through this port only, so that test/lab/fakes/crash-disk.ts can record the calls and cut the
 // power after each of them.
 import { constants } from "node:fs";
 import { mkdir, open, opendir, rename, unlink } from "node:fs/promises";

@@ -3,7 +3,7 @@ import { assert, Fault } from "../../fault.ts";
 import type { Firewall } from "../../ports.ts";
 import { type Ended, runToExit } from "../process/index.ts";
 import { LISTING_BYTES_MAX, NFT_TIMEOUT_MS } from "./limits.ts";
-import { spellTable } from "./spell.ts";
+import { canonicalTable } from "./canonical.ts";
 
 export interface FirewallOptions {
   /** Words before nft's arguments: `["nft"]`, or a way into another network namespace that ends in `nft`. */
@@ -36,7 +36,7 @@ export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Fire
     replace: (table) => load("replace", [], table),
     read: async () => {
       const listed = await nft(["-j", "-p", "list", "table", "inet", "sallyport"]);
-      if (listed.exitCode === 0) return spellTable(listed.stdout);
+      if (listed.exitCode === 0) return canonicalTable(listed.stdout);
       const tables = await nft(["list", "tables"]);
       if (tables.exitCode === 0 && !tables.stdout.split("\n").includes("table inet sallyport")) return undefined;
       throw new Fault(

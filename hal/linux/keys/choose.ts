@@ -7,7 +7,7 @@ import type { Protection } from "../../identity/format.ts";
 export type WantedStore = "auto" | Protection;
 
 /** What was found on the machine. */
-export interface Found {
+export interface FoundKeyStores {
   readonly wanted: WantedStore;
   readonly tpmKeyExists: boolean;
   readonly fileKeyExists: boolean;
@@ -26,7 +26,7 @@ export interface Decision {
  * is said; the birth record then shows whether that is the one the device was born with.
  * @throws Fault `key.tpm-unavailable` when a TPM is asked for by name, no key exists, and there is none to use.
  */
-export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: Found): Decision {
+export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): Decision {
   if (tpmKeyExists && fileKeyExists)
     return { protection: wanted === "file" ? "file" : "tpm", note: "a device key lies in the TPM and another in a file" };
   if (tpmKeyExists)

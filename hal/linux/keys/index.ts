@@ -1,5 +1,12 @@
 // Where the device key lies: the store in a file, and the choice between it and the TPM.
-export { type ChosenStore, chooseKeyStore, type Decision, decideKeyStore, type Found, type WantedStore } from "./choose.ts";
+export {
+  type ChosenStore,
+  chooseKeyStore,
+  type Decision,
+  decideKeyStore,
+  type FoundKeyStores,
+  type WantedStore,
+} from "./choose.ts";
 export { fileKeyStore } from "./file.ts";
 export { KEY_BYTES_MAX } from "./limits.ts";
 export { type PublicHalf, publicHalf } from "./public.ts";

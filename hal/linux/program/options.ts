@@ -2,10 +2,10 @@
 import { parseArgs } from "node:util";
 import { asFault } from "../../fault.ts";
 
-export type Wanted = "help" | "version" | { readonly file: string; readonly checkOnly: boolean };
+export type OptionTable = "help" | "version" | { readonly file: string; readonly checkOnly: boolean };
 
 /** @param configFile where the configuration is when nobody says otherwise. @throws Fault `usage.invalid`. */
-export function wanted(argv: readonly string[], configFile: string): Wanted {
+export function parseOptions(argv: readonly string[], configFile: string): OptionTable {
   try {
     const { values } = parseArgs({
       args: [...argv],

@@ -1,7 +1,7 @@
 // A program from its command line to its exit code: 0 done, 1 fault while running, 2 usage, 78 configuration (sysexits.h EX_CONFIG).
 import { asFault, type Fault } from "../../fault.ts";
 import { journal } from "./journal.ts";
-import { usageText, wanted } from "./options.ts";
+import { usageText, parseOptions } from "./options.ts";
 import { toldToStop } from "./stop.ts";
 
 const EXIT_FAULT = 1;
@@ -35,7 +35,7 @@ export async function runMain(program: Program): Promise<void> {
 }
 
 async function carryOut({ name, version, purpose, configFile, check, live }: Program): Promise<void> {
-  const chosen = wanted(process.argv.slice(2), configFile);
+  const chosen = parseOptions(process.argv.slice(2), configFile);
   if (chosen === "help") process.stdout.write(usageText(name, purpose, configFile));
   else if (chosen === "version") process.stdout.write(`${name}/${version}\n`);
   else if (chosen.checkOnly) process.stdout.write(`"${chosen.file}" is right: ${JSON.stringify(await check(chosen.file))}\n`);

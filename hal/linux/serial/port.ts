@@ -1,7 +1,7 @@
 // The serial port of hal/ports.ts on an open line.
 import { Fault } from "../../fault.ts";
 import type { SerialConnection, SerialPort } from "../../ports.ts";
-import { inTurns } from "../../turns/index.ts";
+import { createMutex } from "../../mutex.ts";
 import { WAITING_BYTES_MAX } from "./limits.ts";
 import { type Line, type LineOptions, openLine } from "./line.ts";
 
@@ -17,7 +17,7 @@ export function linuxSerialPort(options: LineOptions): SerialPort {
 }
 
 function connection(line: Line, path: string): SerialConnection {
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   let waitingBytes = 0;
   return {
     input: received(line),

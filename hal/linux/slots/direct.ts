@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { asFault } from "../../fault.ts";
-import { inTurns } from "../../turns/index.ts";
+import { createMutex } from "../../mutex.ts";
 import { errnoOf } from "../files/index.ts";
 import { ADDRESS_STEP_BYTES, DIRECT_BYTES_ALIGN } from "./limits.ts";
 
@@ -18,7 +18,7 @@ export interface DirectReader {
  */
 export async function openDirect(path: string, file: FileHandle): Promise<DirectReader> {
   const direct = await tryOpen(path);
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   const memory = direct === undefined ? undefined : alignedMemory(direct);
   const read = async (offset: number, into: Uint8Array): Promise<number> => {
     if (memory === undefined) return readUpTo(file, into, offset);

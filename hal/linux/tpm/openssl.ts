@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
-import { inTurns } from "../../turns/index.ts";
+import { createMutex } from "../../mutex.ts";
 import { runToExit } from "../process/index.ts";
 import { OPENSSL_OUTPUT_BYTES_MAX, OPENSSL_TIMEOUT_MS } from "./limits.ts";
 import { opensslEnvironment, type TpmProvider } from "./provider.ts";
@@ -38,7 +38,7 @@ export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: n
     return stdout;
   };
   // one after another: each takes two of the TPM's three slots for a moment, which matters where no resource manager stands between
-  const inTurn = inTurns();
+  const inTurn = createMutex();
   const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => inTurn(() => run(args, input));
   return {
     version: async () => versionIn(await openssl(["list", "-providers", ...tpmOnly])),

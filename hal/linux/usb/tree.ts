@@ -4,10 +4,20 @@ import { asFault, Fault } from "../../fault.ts";
 import type { UsbDevice, UsbTree } from "../../ports.ts";
 import { isGone, namesIn, type ReadAttribute, readAttribute, writeAttribute } from "./attributes.ts";
 import { ENTRIES_MAX, HUB_ENTRIES_MAX, KERNEL_MS_MAX, STUCK_CALLS_MAX, STUCK_SHUTS_MAX } from "./limits.ts";
-import { deviceKey, isDisabled, type Kernel, lookAt, type Memories, numberOf, portFolders, portKey, readTree } from "./look.ts";
+import {
+  deviceKey,
+  isDisabled,
+  type Kernel,
+  inspectDevice,
+  type Memories,
+  numberOf,
+  portFolders,
+  portKey,
+  readTree,
+} from "./inspect.ts";
 import { createMemory } from "./memory.ts";
 import { CONTROLLER, DEVICE, hubOf, named, portName } from "./names.ts";
-import { createPatience } from "./patience.ts";
+import { createBoundedAccess } from "./bounded-access.ts";
 
 export interface UsbTreeOptions {
   /** `/`, or a folder that looks like the kernel's view. */
@@ -32,8 +42,8 @@ type Setting = () => Promise<string | undefined>;
 export function linuxUsbTree(options: UsbTreeOptions): UsbTree {
   const { root, write = writeAttribute, read = readAttribute, waitMs = KERNEL_MS_MAX } = options;
   const devices = join(root, "sys/bus/usb/devices");
-  const patience = createPatience(waitMs, STUCK_CALLS_MAX);
-  const reserve = createPatience(waitMs, STUCK_SHUTS_MAX);
+  const patience = createBoundedAccess(waitMs, STUCK_CALLS_MAX);
+  const reserve = createBoundedAccess(waitMs, STUCK_SHUTS_MAX);
   const kernel: Kernel = { devices, read, patience };
   const memories: Memories = { faces: createMemory(), switches: createMemory() };
 
@@ -80,7 +90,7 @@ export function linuxUsbTree(options: UsbTreeOptions): UsbTree {
   /** [LCK-8] Authorizing reads descriptors anew: a device that shows others now, or no answer, was let in for what it is not. */
   const lookAgain = async (device: UsbDevice): Promise<void> => {
     try {
-      expectSame(device, await lookAt(kernel, device.port), "once it was authorized");
+      expectSame(device, await inspectDevice(kernel, device.port), "once it was authorized");
     } catch (error) {
       await shutOutFor(device, error);
     }
@@ -88,7 +98,7 @@ export function linuxUsbTree(options: UsbTreeOptions): UsbTree {
 
   const letIn = async (device: UsbDevice): Promise<void> => {
     const path = authorizedOf(device.port);
-    expectSame(device, await lookAt(kernel, device.port), "before it was authorized");
+    expectSame(device, await inspectDevice(kernel, device.port), "before it was authorized");
     try {
       const late = (): Promise<void> => lookAgain(device);
       await put(`device "${device.port}"`, path, "1", (set) => patience.within(device.port, set, late));

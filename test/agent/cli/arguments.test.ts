@@ -2,7 +2,7 @@ import { test } from "tap";
 import { parseInvocation } from "../../../agent/cli/arguments.ts";
 import { DEFAULT_SOCKET } from "../../../agent/cli/usage.ts";
 import { parseAgentConfig } from "../../../agent/config.ts";
-import { smallTrail } from "../../lab/trail.ts";
+import { smallTrail } from "../../lab/worlds/trail.ts";
 
 const { vkey: KEY, witnessVkey: WITNESS, key, witness } = smallTrail("gw-0042", 1);
 

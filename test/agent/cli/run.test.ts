@@ -4,10 +4,10 @@ import { runCommand } from "../../../agent/cli/run.ts";
 import type { OperationAnswer, OperationRequest } from "../../../agent/operations/format.ts";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import { openOrder } from "../../../warden/orders/format/index.ts";
-import { recordOf } from "../../lab/operations.ts";
-import { operator } from "../../lab/order-desk.ts";
-import { CONNECTED } from "../../lab/snapshot.ts";
-import { smallTrail } from "../../lab/trail.ts";
+import { recordOf } from "../../lab/worlds/operations.ts";
+import { operator } from "../../lab/worlds/orders.ts";
+import { CONNECTED } from "../../lab/worlds/device-status.ts";
+import { smallTrail } from "../../lab/worlds/trail.ts";
 
 async function run(
   line: string,

@@ -3,7 +3,7 @@ import { test } from "tap";
 import { parseInvocation } from "../../../agent/cli/arguments.ts";
 import { type Directory, verify } from "../../../agent/cli/verify.ts";
 import { Fault } from "../../../hal/fault.ts";
-import { noteKey, type SmallTrail, smallTrail } from "../../lab/trail.ts";
+import { noteKey, type SmallTrail, smallTrail } from "../../lab/worlds/trail.ts";
 
 const trail = smallTrail("gw-0042", 20);
 

@@ -4,10 +4,10 @@ import { startConsole } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { SerialConnection, SerialPort } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { type FakeCable, fakeSerialCable } from "../../lab/fake-serial.ts";
-import { deviceId, watchedOperations } from "../../lab/operations.ts";
-import { NO_ORDERS } from "../../lab/order-desk.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { type FakeCable, fakeSerialCable } from "../../lab/fakes/serial.ts";
+import { deviceId, watchedOperations } from "../../lab/worlds/operations.ts";
+import { NO_ORDERS } from "../../lab/worlds/orders.ts";
 
 /** A port whose every opening takes the next cable; undefined is an opening that fails. */
 function portOver(cables: readonly (FakeCable | undefined)[]): { readonly port: SerialPort; readonly openings: () => number } {

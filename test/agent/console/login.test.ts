@@ -4,10 +4,10 @@ import { startConsole } from "../../../agent/console/index.ts";
 import type { SerialPort } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { fakeSerialCable } from "../../lab/fake-serial.ts";
-import { deviceId, HANDLERS, watchedOperations } from "../../lab/operations.ts";
-import { operator, orderDesk } from "../../lab/order-desk.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { fakeSerialCable } from "../../lab/fakes/serial.ts";
+import { deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
+import { operator, orderDesk } from "../../lab/worlds/orders.ts";
 
 const ID = deviceId("gw-0042");
 const MINUTE_MS = 60_000;

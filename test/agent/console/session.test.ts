@@ -1,17 +1,17 @@
 // A session, typed in as bytes and read as what the terminal gets.
 import { test } from "tap";
-import { chunksOf } from "../../../agent/console/chunks.ts";
+import { createTimedReader } from "../../../agent/console/timed-reader.ts";
 import { serveSession } from "../../../agent/console/session.ts";
 import { IDLE_MS_MAX } from "../../../agent/console/limits.ts";
 import { promptText } from "../../../agent/console/screen.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { createGate } from "../../../agent/console/gate.ts";
-import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/operations.ts";
-import { NO_ORDERS } from "../../lab/order-desk.ts";
-import { CONNECTED } from "../../lab/snapshot.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { createLoginThrottle } from "../../../agent/console/login-throttle.ts";
+import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
+import { NO_ORDERS } from "../../lab/worlds/orders.ts";
+import { CONNECTED } from "../../lab/worlds/device-status.ts";
 
 const HOST = { program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") };
 
@@ -27,11 +27,11 @@ async function type(typed: readonly string[], options: { handlers?: typeof HANDL
   let screen = "";
   const end = await serveSession(
     {
-      chunks: chunksOf(input(), clock),
+      chunks: createTimedReader(input(), clock),
       print: async (text) => void (screen += text),
       operations,
       orders: NO_ORDERS,
-      gate: createGate(clock),
+      gate: createLoginThrottle(clock),
       record: async (entry) => void entries.push(entry),
       clock,
       host: () => HOST,

@@ -8,8 +8,8 @@ import { askLocal, serveLocalSocket } from "../../../agent/local/index.ts";
 import { CONNECTIONS_MAX } from "../../../agent/local/limits.ts";
 import { OPERATION_REQUEST_BYTES_MAX } from "../../../agent/operations/format.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
-import { HANDLERS, watchedOperations } from "../../lab/operations.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const REQUEST = { v: 1, id: "q-1", operation: "status", args: {} } as const;
 

@@ -7,8 +7,8 @@ import { createPipeline } from "../../../agent/operations/pipeline.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { type AuditEntry, auditEntrySchema } from "../../../warden/audit/format/index.ts";
 import * as v from "valibot";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { CLOCK, CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/operations.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { CLOCK, CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/worlds/operations.ts";
 
 const full = async (): Promise<void> => {
   throw new Fault("audit.full", "the trail is full");

@@ -2,7 +2,7 @@ import { test } from "tap";
 import * as v from "valibot";
 import { principalOf } from "../../../agent/operations/caller.ts";
 import { principalSchema } from "../../../agent/operations/format.ts";
-import { CONSOLE, HUB, ROOT } from "../../lab/operations.ts";
+import { CONSOLE, HUB, ROOT } from "../../lab/worlds/operations.ts";
 
 test("[OPS-3] [CON-3] each way in has its principal: the root socket, the console before login, the hub's online voice", async (t) => {
   t.match(principalOf(ROOT), {

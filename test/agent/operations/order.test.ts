@@ -5,14 +5,17 @@ import { bindOperations } from "../../../agent/operations/bind.ts";
 import type { RunContext } from "../../../agent/operations/index.ts";
 import { operationRequestSchema } from "../../../agent/operations/format.ts";
 import { INTERCEPTORS } from "../../../agent/operations/pipeline.ts";
-import type { Passage } from "../../../agent/operations/passage.ts";
-import { CLOCK, CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/operations.ts";
+import type { RequestContext } from "../../../agent/operations/request-context.ts";
+import { CLOCK, CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/worlds/operations.ts";
 
 const CONTEXT: RunContext = {
   principal: { id: "someone", roles: [], attributes: { channel: "local" }, credentials: [] },
   correlation: "1",
 };
-const start = (): Passage => ({ caller: ROOT, request: v.parse(operationRequestSchema, { v: 1, id: "1", operation: "status" }) });
+const start = (): RequestContext => ({
+  caller: ROOT,
+  request: v.parse(operationRequestSchema, { v: 1, id: "1", operation: "status" }),
+});
 
 test("[OPS-5] the order is authenticate, authorize, validate, run, redact", async (t) => {
   t.same(

@@ -1,9 +1,9 @@
 import { test } from "tap";
 import * as v from "valibot";
-import { snapshotForGuest } from "../../../agent/operations/redact.ts";
-import { snapshotSchema } from "../../../agent/status/format.ts";
-import { CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/operations.ts";
-import { CONNECTED, WAITING } from "../../lab/snapshot.ts";
+import { statusForGuest } from "../../../agent/operations/redact.ts";
+import { deviceStatusSchema } from "../../../agent/status/format.ts";
+import { CONSOLE, HANDLERS, ROOT, watchedOperations } from "../../lab/worlds/operations.ts";
+import { CONNECTED, WAITING } from "../../lab/worlds/device-status.ts";
 
 const troubled = {
   ...WAITING,
@@ -15,7 +15,7 @@ const troubled = {
 } as const;
 
 test("[OPS-5] a guest sees state, protection, fingerprint and codes; not where the hub is, who issued, or the words of faults", async (t) => {
-  const seen = snapshotForGuest({ ...troubled, certificate: CONNECTED.certificate, troubles: [...troubled.troubles] });
+  const seen = statusForGuest({ ...troubled, certificate: CONNECTED.certificate, troubles: [...troubled.troubles] });
   t.notMatch(JSON.stringify(seen), /example|10\.1\.2\.3|\/var\/lib|Device CA|4f1d2c3b/u);
   t.match(seen, {
     life: "requested",
@@ -25,12 +25,12 @@ test("[OPS-5] a guest sees state, protection, fingerprint and codes; not where t
     tunnel: { state: "connected", hub: "(withheld)", lastFault: { code: "tunnel.unreachable" } },
     troubles: ["file.read-only: (withheld)", "(withheld)", "(withheld)"],
   });
-  t.ok(v.is(snapshotSchema, seen), "still a snapshot");
+  t.ok(v.is(deviceStatusSchema, seen), "still a snapshot");
 });
 
 test("[OPS-5] of policy and update a guest sees how far, not what is open, on its way or waits for an order", async (t) => {
   const PLAN = `sha256:${"ab".repeat(32)}` as const;
-  const seen = snapshotForGuest({
+  const seen = statusForGuest({
     ...CONNECTED,
     lockdown: {
       at: "pending",
@@ -56,12 +56,12 @@ test("[OPS-5] of policy and update a guest sees how far, not what is open, on it
   t.notMatch(JSON.stringify(seen.lockdown), /10\.1\.2|5a5a/u);
   t.same(seen.update, { phase: "rolled-back", version: "1.2.0", running: "a", reason: { why: "health", detail: "(withheld)" } });
   t.match(seen.lockdown, { at: "pending", counter: 8, unenforced: ["(withheld)"] });
-  t.ok(v.is(snapshotSchema, seen), "still a snapshot");
+  t.ok(v.is(deviceStatusSchema, seen), "still a snapshot");
 });
 
 test("what a snapshot does not have is not made up for a guest", async (t) => {
   const { certificate: _, enrolment: __, ...bare } = WAITING;
-  const seen = snapshotForGuest({
+  const seen = statusForGuest({
     ...bare,
     tunnel: { state: "idle", connections: 0, spool: { messages: 0, bytes: 0, dropped: 0 } },
   });

@@ -1,6 +1,6 @@
 // Requests that are refused, and what the trail says of them.
 import { test } from "tap";
-import { CONSOLE, HUB, ROOT, watchedOperations } from "../../lab/operations.ts";
+import { CONSOLE, HUB, ROOT, watchedOperations } from "../../lab/worlds/operations.ts";
 
 test("[OPS-5] a denied request is answered with operation.denied and audited with principal and correlation", async (t) => {
   const { operations, entries } = watchedOperations();

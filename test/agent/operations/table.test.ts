@@ -5,8 +5,8 @@ import { authorize } from "../../../agent/operations/interceptors.ts";
 import { bindOperations } from "../../../agent/operations/bind.ts";
 import { operationRequestSchema, OPERATIONS, isOperationName, type Principal } from "../../../agent/operations/format.ts";
 import { orderVerbSchema } from "../../../warden/orders/format/index.ts";
-import { ROLES } from "../../../warden/roster/format.ts";
-import { CLOCK, CONSOLE, HANDLERS } from "../../lab/operations.ts";
+import { OPERATOR_ROLES } from "../../../warden/roster/format.ts";
+import { CLOCK, CONSOLE, HANDLERS } from "../../lab/worlds/operations.ts";
 
 const ports = { operations: bindOperations(HANDLERS), audit: async () => {}, clock: CLOCK };
 const principal = (roles: Principal["roles"]): Principal => ({
@@ -21,7 +21,7 @@ test("[OPS-4] every operation with every role is allowed if and only if the tabl
   for (const name of Object.keys(OPERATIONS)) {
     if (!isOperationName(name)) throw t.fail(`"${name}" is not a name of the table`);
     const named: readonly string[] = OPERATIONS[name].roles;
-    for (const role of ROLES) {
+    for (const role of OPERATOR_ROLES) {
       const attempt = () => authorize({ caller: CONSOLE, principal: principal([role]), request: ask(name) }, ports);
       if (named.includes(role)) t.equal(attempt().operation?.name, name, `${role} may ask for ${name}`);
       else t.throws(attempt, { code: "operation.denied" }, `${role} may not ask for ${name}`);

@@ -1,10 +1,10 @@
 import { test } from "tap";
-import { NO_WARDEN } from "../../lab/operations.ts";
+import { NO_WARDEN } from "../../lab/worlds/operations.ts";
 import { createHandlers, createOperations } from "../../../agent/operations/index.ts";
 import { OPERATION_ANSWER_BYTES_MAX } from "../../../agent/operations/format.ts";
 import { type AuditRecord, encodeAuditRecord } from "../../../warden/audit/format/index.ts";
-import { CLOCK, recordOf, ROOT } from "../../lab/operations.ts";
-import { CONNECTED } from "../../lab/snapshot.ts";
+import { CLOCK, recordOf, ROOT } from "../../lab/worlds/operations.ts";
+import { CONNECTED } from "../../lab/worlds/device-status.ts";
 
 function operationsOver(log: readonly AuditRecord[], read?: (from: number, count: number) => readonly Uint8Array[]) {
   const asked: [number, number][] = [];

@@ -7,7 +7,15 @@ import {
   LOOK_RETRY_MS_MAX,
   UPDATE_FAILURES_MAX,
 } from "../../../agent/releases/limits.ts";
-import { type Effect, type Event, type Job, next, type Outcome, start, type State } from "../../../agent/releases/machine.ts";
+import {
+  type Effect,
+  type Event,
+  type ReleaseJob,
+  next,
+  type JobOutcome,
+  start,
+  type State,
+} from "../../../agent/releases/machine.ts";
 
 /** Applies events in turn. @returns the last state, and the effects of the last event alone. */
 function play(state: State, ...events: readonly Event[]): { readonly state: State; readonly effects: readonly Effect[] } {
@@ -16,7 +24,7 @@ function play(state: State, ...events: readonly Event[]): { readonly state: Stat
   return step;
 }
 
-const ended = (outcome: Outcome | Outcome["kind"], nowMs = 0, random = 0): Event => ({
+const ended = (outcome: JobOutcome | JobOutcome["kind"], nowMs = 0, random = 0): Event => ({
   kind: "ended",
   nowMs,
   random,
@@ -26,7 +34,7 @@ const connected = (nowMs = 0): Event => ({ kind: "connected", nowMs });
 const changed = (nowMs = 0): Event => ({ kind: "changed", nowMs });
 const pointed = (target: string, nowMs = 0): Event => ({ kind: "pointed", target, nowMs });
 const woken = (nowMs: number): Event => ({ kind: "woken", nowMs });
-const jobs = (effects: readonly Effect[]): readonly Job[] =>
+const jobs = (effects: readonly Effect[]): readonly ReleaseJob[] =>
   effects.flatMap((effect) => (effect.do === "run" ? [effect.job] : []));
 const wakes = (effects: readonly Effect[]): readonly number[] =>
   effects.flatMap((effect) => (effect.do === "wake" ? [effect.inMs] : []));

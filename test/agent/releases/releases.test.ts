@@ -6,17 +6,18 @@ import { join } from "node:path";
 import { test } from "tap";
 import type { Follower } from "../../../agent/releases/follow.ts";
 import { type GivenUp, giveUp } from "../../../agent/releases/give-up.ts";
-import { runErrand } from "../../../agent/releases/errand.ts";
+import { fetchWanted } from "../../../agent/releases/fetch-wanted.ts";
 import { WANTED_BYTES_MAX, WANTS_MAX } from "../../../agent/releases/limits.ts";
 import { assert, Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { Repository } from "../../../ota/fetch/index.ts";
-import type { UpdateStatus, Wanted } from "../../../warden/protocol/format.ts";
-import { needs } from "../../lab/needs.ts";
-import { makePki, type Pki } from "../../lab/pki.ts";
-import { eventually } from "../../lab/process.ts";
-import { type LabReleases, labReleases } from "../../lab/releases.ts";
-import { clientOf, serveVerbs } from "../../lab/warden-socket.ts";
-import { labCustom, labKey, signed } from "../../lab/repository.ts";
+import type { UpdateStatus } from "../../../warden/update/format.ts";
+import type { WantedFile } from "../../../warden/targets/format.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { makePki, type Pki } from "../../lab/counterparts/pki.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { type LabReleases, labReleases } from "../../lab/worlds/releases.ts";
+import { clientOf, serveVerbs } from "../../lab/worlds/warden-socket.ts";
+import { labCustom, labKey, signed } from "../../lab/counterparts/repository.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-releases-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -152,19 +153,24 @@ test("[OTA-40] wants without end are ended: the same file again, too many that a
   const bench = (get: Repository["get"]) => ({ repository: { get }, drop, signal: new AbortController().signal });
   const wanting = (path: (n: number) => string) => {
     let asked = 0;
-    return async (): Promise<Wanted> => ({ state: "wanted", path: path(asked++), bytesMax: 1e12, courierName: `f-${asked}` });
+    return async (): Promise<WantedFile> => ({
+      state: "wanted",
+      path: path(asked++),
+      bytesMax: 1e12,
+      handoverName: `f-${asked}`,
+    });
   };
   const byte = async (): Promise<Uint8Array> => Buffer.from("x");
   const refused = { code: "protocol.invalid" };
   await t.rejects(
-    runErrand(
+    fetchWanted(
       bench(byte),
       wanting(() => "metadata/same.json"),
     ),
     refused,
   );
   await t.rejects(
-    runErrand(
+    fetchWanted(
       bench(async () => undefined),
       wanting((n) => `metadata/${n}.json`),
     ),
@@ -172,7 +178,7 @@ test("[OTA-40] wants without end are ended: the same file again, too many that a
   );
   brought.length = 0;
   await t.rejects(
-    runErrand(
+    fetchWanted(
       bench(byte),
       wanting((n) => `metadata/${n}.json`),
     ),
@@ -186,7 +192,7 @@ test("[OTA-40] wants without end are ended: the same file again, too many that a
     return Buffer.alloc(bytesMax);
   };
   await t.rejects(
-    runErrand(
+    fetchWanted(
       bench(large),
       wanting((n) => `indexes/${n}`),
     ),

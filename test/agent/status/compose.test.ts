@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { test } from "tap";
 import * as v from "valibot";
-import { composeSnapshot, type SnapshotParts } from "../../../agent/status/index.ts";
-import { snapshotSchema } from "../../../agent/status/format.ts";
-import { BLANK_PARTS, CONNECTED } from "../../lab/snapshot.ts";
+import { composeDeviceStatus, type DeviceStatusInputs } from "../../../agent/status/index.ts";
+import { deviceStatusSchema } from "../../../agent/status/format.ts";
+import { BLANK_PARTS, CONNECTED } from "../../lab/worlds/device-status.ts";
 
 const WARDEN = {
   value: {
@@ -13,17 +13,17 @@ const WARDEN = {
     clock: { state: "synced", nowMs: 1, floorMs: 0 },
     residentBytes: 44_000_000,
   },
-} as const satisfies SnapshotParts["warden"];
+} as const satisfies DeviceStatusInputs["warden"];
 
 test("a blank device with a silent warden makes a snapshot, with the silence as a trouble", async (t) => {
-  const snapshot = composeSnapshot(BLANK_PARTS);
-  t.ok(v.is(snapshotSchema, snapshot));
+  const snapshot = composeDeviceStatus(BLANK_PARTS);
+  t.ok(v.is(deviceStatusSchema, snapshot));
   t.notOk("audit" in snapshot || "clock" in snapshot || "device" in snapshot || "key" in snapshot);
   t.same(snapshot.troubles, ["protocol.closed: the warden does not answer: no warden at its socket"]);
 });
 
 test("what the warden says is shown", async (t) => {
-  const snapshot = composeSnapshot({ ...BLANK_PARTS, warden: WARDEN });
+  const snapshot = composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN });
   t.match(snapshot, {
     audit: { size: 9, witnessedSize: 4 },
     clock: { state: "synced" },
@@ -33,13 +33,13 @@ test("what the warden says is shown", async (t) => {
   t.notOk("lockdown" in snapshot || "update" in snapshot, "what it has no part for is not made up");
   const lockdown = { at: "confirmed", counter: 8 } as const;
   const update = { phase: "idle", running: "a" } as const;
-  const whole = composeSnapshot({ ...BLANK_PARTS, warden: { value: { ...WARDEN.value, lockdown, update } } });
+  const whole = composeDeviceStatus({ ...BLANK_PARTS, warden: { value: { ...WARDEN.value, lockdown, update } } });
   t.same([whole.lockdown, whole.update], [lockdown, update]);
-  t.ok(v.is(snapshotSchema, whole));
+  t.ok(v.is(deviceStatusSchema, whole));
 });
 
 test("states that call for someone become troubles: clock, dropped records and messages, expiry, denial", async (t) => {
-  const { troubles } = composeSnapshot({
+  const { troubles } = composeDeviceStatus({
     ...BLANK_PARTS,
     warden: {
       value: {
@@ -75,7 +75,7 @@ test("whatever the parts hold, the snapshot's own schema takes it", async () => 
   const number = fc.double({ noNaN: true, min: -1e18, max: 1e18 });
   fc.assert(
     fc.property(text, number, fc.array(text, { maxLength: 40 }), (text, number, messages) => {
-      const snapshot = composeSnapshot({
+      const snapshot = composeDeviceStatus({
         ...BLANK_PARTS,
         program: text,
         nowMs: number,
@@ -92,7 +92,7 @@ test("whatever the parts hold, the snapshot's own schema takes it", async () => 
         },
         faults: messages.map((message) => ({ code: "tunnel.closed", message })),
       });
-      return v.is(snapshotSchema, snapshot);
+      return v.is(deviceStatusSchema, snapshot);
     }),
     { numRuns: 200 },
   );

@@ -1,12 +1,12 @@
 // What a technician reads: pinned as a whole, so that a change of the look is seen as one.
 import fc from "fast-check";
 import { test } from "tap";
-import { snapshotForGuest } from "../../../agent/operations/redact.ts";
-import { composeSnapshot, renderChallenge, renderLockdown, renderStatus, renderUpdate } from "../../../agent/status/index.ts";
-import type { Snapshot } from "../../../agent/status/format.ts";
-import type { UpdateStatus } from "../../../warden/protocol/format.ts";
-import { deviceId } from "../../lab/operations.ts";
-import { BLANK_PARTS, CONNECTED, WAITING } from "../../lab/snapshot.ts";
+import { statusForGuest } from "../../../agent/operations/redact.ts";
+import { composeDeviceStatus, renderChallenge, renderLockdown, renderStatus, renderUpdate } from "../../../agent/status/index.ts";
+import type { DeviceStatus } from "../../../agent/status/format.ts";
+import type { UpdateStatus } from "../../../warden/update/format.ts";
+import { deviceId } from "../../lab/worlds/operations.ts";
+import { BLANK_PARTS, CONNECTED, WAITING } from "../../lab/worlds/device-status.ts";
 
 const F = "5e".repeat(32);
 
@@ -41,7 +41,7 @@ test("a device that waits for approval shows the whole fingerprint to compare, a
 });
 
 test("a device that knows nothing yet says so instead of showing zeros", async (t) => {
-  const text = renderStatus(composeSnapshot(BLANK_PARTS));
+  const text = renderStatus(composeDeviceStatus(BLANK_PARTS));
   t.match(text, "device  not known yet\nkey     none yet\ncert    none yet\n");
   t.match(text, "audit   not known: the warden does not answer\n");
   t.match(text, "trouble protocol.closed: the warden does not answer: no warden at its socket\n");
@@ -67,14 +67,14 @@ test("a lost tunnel shows why and when it is tried again; an expired certificate
 });
 
 test("a guest reads that something is withheld, not that it is missing", async (t) => {
-  t.match(renderStatus(snapshotForGuest(CONNECTED)), "hub (withheld), peer (withheld)\n");
+  t.match(renderStatus(statusForGuest(CONNECTED)), "hub (withheld), peer (withheld)\n");
 });
 
 const PLAN = `sha256:${"ab".repeat(32)}` as const;
 const RELEASE = { target: "os/gateway-100-1.3.0", counter: 3, digest: "cd".repeat(32) };
 
 test("policy and update: a line each, another where something is to be told", async (t) => {
-  const shown = (state: Pick<Snapshot, "lockdown" | "update">): string[] =>
+  const shown = (state: Pick<DeviceStatus, "lockdown" | "update">): string[] =>
     renderStatus({ ...CONNECTED, ...state })
       .split("\n")
       .slice(11, -5);
@@ -185,7 +185,7 @@ test("[CON-4] a challenge says who may answer, by when, and with what command, i
 });
 
 /** Every text of the snapshot at its worst, and every optional line shown. */
-function hostileSnapshot(text: string, troubles: string[]): Snapshot {
+function hostileSnapshot(text: string, troubles: string[]): DeviceStatus {
   const { device, key, certificate, tunnel } = CONNECTED;
   const lastFault = { code: "tunnel.refused", message: text } as const;
   return {

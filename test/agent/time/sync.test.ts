@@ -8,12 +8,12 @@ import { createTimeSync, type TimeSync } from "../../../agent/time/index.ts";
 import { ASK_AGAIN_AFTER_MS, SYNCED_ASK_AGAIN_AFTER_MS } from "../../../agent/time/limits.ts";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import { hubTimeRequestSchema } from "../../../ota/time/format.ts";
-import { serveHttps } from "../../lab/est-server.ts";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { hubTime } from "../../lab/hub-voice.ts";
-import { needs } from "../../lab/needs.ts";
-import { makePki } from "../../lab/pki.ts";
-import { labWarden } from "../../lab/warden.ts";
+import { serveHttps } from "../../lab/counterparts/est-server.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { hubTime } from "../../lab/counterparts/hub-signer.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { makePki } from "../../lab/counterparts/pki.ts";
+import { labWarden } from "../../lab/worlds/warden.ts";
 
 const YEAR_MS = 365 * 86_400_000;
 

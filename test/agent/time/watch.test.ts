@@ -4,9 +4,9 @@ import { createTimeWatch, type TimeSync } from "../../../agent/time/index.ts";
 import { RETRY_MS_MAX, RETRY_MS_MIN } from "../../../agent/time/limits.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { eventually } from "../../lab/process.ts";
-import { labWarden } from "../../lab/warden.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { labWarden } from "../../lab/worlds/warden.ts";
 
 type Answer = Awaited<ReturnType<TimeSync["sync"]>>;
 

@@ -1,5 +1,5 @@
 import { test } from "tap";
-import type { Connection } from "../../../agent/tunnel/connection.ts";
+import type { BrokerConnection } from "../../../agent/tunnel/connection.ts";
 import { createPump } from "../../../agent/tunnel/pump.ts";
 import type { Spool, Spooled } from "../../../agent/tunnel/spool/index.ts";
 import { Fault } from "../../../hal/fault.ts";
@@ -24,7 +24,7 @@ function lab(next?: () => Promise<Spooled | undefined>): Lab {
     status: () => ({ messages: queue.length, bytes: 0, dropped: 0 }),
     close: async () => undefined,
   };
-  const connection: Connection = {
+  const connection: BrokerConnection = {
     hasRoom: () => true,
     send: async (_topic, payload) => void sent.push(Buffer.from(payload).toString()),
     subscribe: async () => undefined,

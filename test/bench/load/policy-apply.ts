@@ -5,7 +5,7 @@ import type { UsbTree } from "../../../hal/ports.ts";
 import { applyPlan } from "../../../warden/lockdown/apply.ts";
 import { parsePolicy } from "../../../warden/lockdown/format/index.ts";
 import { planLockdown } from "../../../warden/lockdown/plan/index.ts";
-import { labSnapshot } from "../../lab/lockdown.ts";
+import { labSnapshot } from "../../lab/worlds/lockdown.ts";
 import { serveRounds } from "./rounds.ts";
 
 const files = process.argv.slice(2);

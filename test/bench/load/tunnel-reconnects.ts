@@ -1,6 +1,6 @@
 // Rounds of connections as our tunnel makes them: its stream, its MQTT session, a DISCONNECT.
 import { assert } from "../../../hal/fault.ts";
-import { openConnection } from "../../../agent/tunnel/connection.ts";
+import { openBrokerConnection } from "../../../agent/tunnel/connection.ts";
 import { TIMEOUTS_DEFAULT } from "../../../agent/tunnel/limits.ts";
 import { createContext, openStream } from "../../../agent/tunnel/stream.ts";
 import { serveRounds } from "./rounds.ts";
@@ -14,7 +14,7 @@ async function connectOnce(): Promise<string> {
   const address = { host: "127.0.0.1", port };
   const base = { host: "localhost", address, proxy: undefined, alpn: undefined, context, timeoutMs: TIMEOUTS_DEFAULT.streamMs };
   const stream = await openStream({ ...base, signal });
-  const outcome = await openConnection({
+  const outcome = await openBrokerConnection({
     stream,
     mqtt: "5",
     clientId: id,

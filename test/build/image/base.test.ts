@@ -5,7 +5,7 @@ import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { INITRD_MODULES, LEFT_OUT, MODULES_KEPT, MODULES_LEFT_OUT, PATHS_LEFT_OUT } from "../../../build/image/packages.ts";
 import { run } from "../../../build/image/run.ts";
-import { needsBase } from "../../lab/base.ts";
+import { needsBase } from "../../lab/runner/debian-base.ts";
 
 const skip = await needsBase();
 

@@ -3,10 +3,10 @@ import { mkdtemp, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import { cpio, type Entry } from "../../../build/image/cpio.ts";
-import { needs } from "../../lab/needs.ts";
+import { cpio, type CpioEntry } from "../../../build/image/cpio.ts";
+import { needs } from "../../lab/runner/needs.ts";
 
-const ENTRIES: readonly Entry[] = [
+const ENTRIES: readonly CpioEntry[] = [
   { path: "bin", type: "directory" },
   { path: "bin/tool", type: "file", mode: 0o755, bytes: Buffer.from("odd") },
   { path: "bin/sh", type: "link", target: "tool" },

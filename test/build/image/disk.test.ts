@@ -6,8 +6,8 @@ import { debianBase } from "../../../build/image/base.ts";
 import { makeDisk } from "../../../build/image/disk.ts";
 import { layoutOf } from "../../../build/image/layout.ts";
 import { run } from "../../../build/image/run.ts";
-import { needsBase } from "../../lab/base.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { needsBase } from "../../lab/runner/debian-base.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const skip = await needsBase();
 const MEBIBYTE = 1_048_576;

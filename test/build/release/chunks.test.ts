@@ -5,8 +5,8 @@ import { test } from "tap";
 import { CHUNK_SIZES, firstChunk } from "../../../build/release/chunker.ts";
 import { chunkImage } from "../../../build/release/chunks.ts";
 import { readIndex } from "../../../ota/index/format/index.ts";
-import { imageOf } from "../../lab/images.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { imageOf } from "../../lab/worlds/images.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 test("[OTA-30] chunks are within their bounds and make the whole image", async (t) => {
   const directory = await temporaryDirectory(t);

@@ -9,8 +9,8 @@ import { signChanges } from "../../../build/release/sign.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { osManifestSchema } from "../../../ota/install/format.ts";
-import { NOW_MS } from "../../lab/repository.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { NOW_MS } from "../../lab/counterparts/repository.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const FOR_ALL = { line: "os", hardware: { any: true }, audience: { everyone: true } } as const;
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { test } from "tap";
-import { temporaryDirectory } from "../../lab/temporary.ts";
-import { environment } from "../../lab/process.ts";
-import { programFile } from "../../lab/programs.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { environment } from "../../lab/runner/process.ts";
+import { programFile } from "../../lab/runner/programs.ts";
 
 const MAIN = programFile("sallyport-release");
 const BIN = fileURLToPath(new URL("../../../node_modules/.bin", import.meta.url));

@@ -9,9 +9,9 @@ import { publish } from "../../../build/release/publish.ts";
 import { signChanges } from "../../../build/release/sign.ts";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import { checkTarget, type Fetch, judgeTarget, openTrustStore, targetFileName, timeFloor } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { NOW_MS } from "../../lab/repository.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { NOW_MS } from "../../lab/counterparts/repository.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const EVERYONE = { line: "os", hardware: { any: true }, audience: { everyone: true } } as const;
 

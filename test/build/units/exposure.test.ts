@@ -1,7 +1,7 @@
 // How exposed the gateway's services are. The numbers are those of systemd 252; another version weighs a little otherwise.
 import { test } from "tap";
-import { needs } from "../../lab/needs.ts";
-import { exposureOf, IMAGE_SERVICES, settingsOf, unitNames } from "../../lab/units.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { exposureOf, IMAGE_SERVICES, settingsOf, unitNames } from "../../lab/runner/units.ts";
 
 const skip = needs("systemd-analyze");
 
@@ -9,7 +9,7 @@ const EXPOSURE_MAX: Readonly<Record<string, number>> = {
   "sallyport-agent.service": 1.5,
   "sallyport-warden.service": 2.9,
   "sallyport-install@.service": 1.5,
-  "sallyport-doors.service": 1.7,
+  "sallyport-firewall.service": 1.7,
   "sallyport-failed@.service": 2.9,
   "sallyport-trial.service": 2.9,
 };
@@ -67,7 +67,7 @@ test("programs that fail are started again, and the console is told", async (t) 
 });
 
 test("what shuts the doors and what says that it failed wait for no partition", async (t) => {
-  for (const unit of ["sallyport-doors.service", "sallyport-failed@.service"]) {
+  for (const unit of ["sallyport-firewall.service", "sallyport-failed@.service"]) {
     const settings = settingsOf(unit);
     t.match(settings, /^DefaultDependencies=no$/mu, unit);
     // systemd.exec(5): each of these pulls in mounts, and is ordered behind them

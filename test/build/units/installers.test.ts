@@ -2,10 +2,10 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { test } from "tap";
-import { needs } from "../../lab/needs.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { INSTALLER_OPTIONS } from "../../../warden/install/index.ts";
-import { settingsOf } from "../../lab/units.ts";
+import { settingsOf } from "../../lab/runner/units.ts";
 
 /** What systemd would run, with another lock, program and patience. */
 function command(lock: string, patience: string, ...program: readonly string[]): readonly [string, readonly string[]] {

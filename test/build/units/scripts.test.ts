@@ -4,9 +4,9 @@ import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { basename, join } from "node:path";
 import { test } from "tap";
 import { systemdBootChoice } from "../../../hal/linux/index.ts";
-import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
-import { settingsOf, UNITS } from "../../lab/units.ts";
+import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { settingsOf, UNITS } from "../../lab/runner/units.ts";
 
 type Teardown = { teardown(remove: () => Promise<void>): void };
 

@@ -1,6 +1,6 @@
 // What comes over HTTPS besides good requests: other encodings, other types, garbage, too much.
 import { test } from "tap";
-import { ask, EST, labDevice, labHub, simpleEnrol } from "../../lab/hub.ts";
+import { ask, EST, labDevice, labHub, simpleEnrol } from "../../lab/worlds/hub.ts";
 import { decodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
 
 test("[ID-7] base64 with line breaks and blanks is read (RFC 8951 section 3.1)", async (t) => {

@@ -10,7 +10,7 @@ import {
   labHub,
   simpleEnrol,
   simpleReenrol,
-} from "../../lab/hub.ts";
+} from "../../lab/worlds/hub.ts";
 import { adopt, deny, revoke } from "../../../hub/devices/index.ts";
 import { journalOf } from "../../../hub/journal.ts";
 

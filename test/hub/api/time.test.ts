@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { test } from "tap";
 import { HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/time/format.ts";
 import { decodeVerifier, ed25519KeyObject } from "../../../warden/audit/format/index.ts";
-import { ask, labHub } from "../../lab/hub.ts";
+import { ask, labHub } from "../../lab/worlds/hub.ts";
 
 test("[ID-10] the hub signs its time for a device's nonce, before that device is known", async (t) => {
   const { hub } = await labHub(t);

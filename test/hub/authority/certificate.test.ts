@@ -7,9 +7,9 @@ import { test } from "tap";
 import { isServerDue, makeAuthority, openIssuer } from "../../../hub/authority/issuer.ts";
 import { pem } from "../../../hub/authority/index.ts";
 import { parseRequest } from "../../../provisioning/x509/format/index.ts";
-import { labDevice } from "../../lab/hub.ts";
-import { needs } from "../../lab/needs.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { labDevice } from "../../lab/worlds/hub.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const NOW = Date.parse("2026-11-22T10:00:00Z");
 const DAY_MS = 86_400_000;

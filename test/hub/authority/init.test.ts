@@ -6,7 +6,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { openAuthority, readAnchors } from "../../../hub/authority/index.ts";
 import { initHub } from "../../../hub/index.ts";
 import { decodeVerifier } from "../../../warden/audit/format/index.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 test("init writes keys of mode 0600 into a directory of mode 0700, and anchors that name each key for its use", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");

@@ -15,8 +15,8 @@ import { journalOf } from "../../../hub/journal.ts";
 import { openStore } from "../../../hub/store/index.ts";
 import type { Hub } from "../../../hub/index.ts";
 import { der, parseRequest } from "../../../provisioning/x509/format/index.ts";
-import { connect, enrolled, labDevice, labHub, labMessage, simpleEnrol } from "../../lab/hub.ts";
-import { eventually } from "../../lab/process.ts";
+import { connect, enrolled, labDevice, labHub, labMessage, simpleEnrol } from "../../lab/worlds/hub.ts";
+import { eventually } from "../../lab/runner/process.ts";
 
 function refusals(hub: Hub): readonly unknown[] {
   return hub.store.journal.tail(20, "warning").filter(({ event }) => event === "connection.refused");

@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import type { MqttClient } from "mqtt";
 import { test } from "tap";
-import { connect, enrolled, labDevice, labHub, labMessage, type LabClient } from "../../lab/hub.ts";
+import { connect, enrolled, labDevice, labHub, labMessage, type LabClient } from "../../lab/worlds/hub.ts";
 import type { Hub } from "../../../hub/index.ts";
-import { eventually } from "../../lab/process.ts";
+import { eventually } from "../../lab/runner/process.ts";
 
 test("[TUN-11] a device subscribes to its own down/ topics, and to nothing else", async (t) => {
   const { hub } = await labHub(t);

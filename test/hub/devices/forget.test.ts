@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { deny, forget, revoke } from "../../../hub/devices/index.ts";
 import { journalOf } from "../../../hub/journal.ts";
-import { certificateIn, enrolled, enrolledBefore, labDevice, labHub, simpleEnrol } from "../../lab/hub.ts";
+import { certificateIn, enrolled, enrolledBefore, labDevice, labHub, simpleEnrol } from "../../lab/worlds/hub.ts";
 
 async function desk(t: Parameters<typeof labHub>[0]) {
   const { hub, state } = await labHub(t);

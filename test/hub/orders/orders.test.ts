@@ -14,9 +14,9 @@ import {
   orderOfAnswer,
   parseChallenge,
 } from "../../../warden/orders/format/index.ts";
-import { labHub } from "../../lab/hub.ts";
-import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { labHub } from "../../lab/worlds/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const madeSchema = v.object({ file: v.string(), keyid: v.string(), publicKey: v.string() });
 const PLAN = `sha256:${"ab".repeat(32)}`;

@@ -1,7 +1,7 @@
 // Asking devices from the command line beside a hub that serves: over mutual TLS, to a real MQTT client.
 import { test } from "tap";
-import { labHub } from "../../lab/hub.ts";
-import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
+import { labHub } from "../../lab/worlds/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
 
 test("[OPS-6] an operation reaches a connected device, and what comes of it is told, once, whole", async (t) => {
   const { hub, state } = await labHub(t);

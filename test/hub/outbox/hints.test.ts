@@ -4,9 +4,9 @@ import { OUTBOX_PER_DEVICE_MAX } from "../../../hub/limits.ts";
 import { queueHint } from "../../../hub/outbox/index.ts";
 import { openStore } from "../../../hub/store/index.ts";
 import { privateFile, STATE_FILES } from "../../../hub/state/files.ts";
-import { connect, labHub } from "../../lab/hub.ts";
-import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
-import { eventually } from "../../lab/process.ts";
+import { connect, labHub } from "../../lab/worlds/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
+import { eventually } from "../../lab/runner/process.ts";
 
 /** Sooner than what is not acknowledged is sent again on the same connection. */
 const SOON_MS = 10_000;

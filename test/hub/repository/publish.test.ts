@@ -5,10 +5,10 @@ import { test, type Test } from "tap";
 import { addTarget } from "../../../build/release/add.ts";
 import { initialise } from "../../../build/release/init.ts";
 import { signChanges } from "../../../build/release/sign.ts";
-import { ask, labHub } from "../../lab/hub.ts";
-import { admitted, hubCommand, listening } from "../../lab/hub-cli.ts";
-import { eventually } from "../../lab/process.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { ask, labHub } from "../../lab/worlds/hub.ts";
+import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const SAID = { line: "os", hardware: { any: true }, audience: { everyone: true } } as const;
 const CHUNK = `chunks/ab12/${"ab12".repeat(16)}.cacnk`;

@@ -7,8 +7,8 @@ import { text } from "node:stream/consumers";
 import { test } from "tap";
 import fastify from "fastify";
 import { repositoryRoutes } from "../../../hub/repository/index.ts";
-import { portOf } from "../../lab/static-repository.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { portOf } from "../../lab/counterparts/static-repository.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const BODY = "0123456789";
 

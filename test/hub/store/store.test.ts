@@ -9,7 +9,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import { JOURNAL_DIFFERENT_MAX, JOURNAL_ROWS_MAX, MESSAGES_KEPT_PER_DEVICE } from "../../../hub/limits.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const ID = v.parse(deviceIdSchema, "gw-1");
 const OTHER = v.parse(deviceIdSchema, "gw-2");

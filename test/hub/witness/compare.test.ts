@@ -8,8 +8,8 @@ import { journalOf } from "../../../hub/journal.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
 import { openWitness, type Witness } from "../../../hub/witness/index.ts";
 import { ed25519Raw, encodeVerifier, verifierOf } from "../../../warden/audit/format/index.ts";
-import { labDevice, type LabDevice, type LabLog, labLog } from "../../lab/hub.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { labDevice, type LabDevice, type LabLog, labLog } from "../../lab/worlds/hub.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const SIZE = 1500;
 

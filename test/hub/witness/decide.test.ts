@@ -1,11 +1,11 @@
 // Verdicts on deliveries: real logs, really signed; forged, cut, replayed and forked ones.
 import { test } from "tap";
-import type { AuditDelivery } from "../../../agent/tunnel/format.ts";
-import { decide, EMPTY_HEAD, type Head, type Verdict } from "../../../hub/witness/decide.ts";
+import type { AuditUpload } from "../../../agent/tunnel/format.ts";
+import { decide, EMPTY_HEAD, type Head, type WitnessVerdict } from "../../../hub/witness/decide.ts";
 import { encodeNote, decodeNote, signNote } from "../../../warden/audit/format/index.ts";
-import { type LabDevice, labAuditKey, labDevice, labLog } from "../../lab/hub.ts";
+import { type LabDevice, labAuditKey, labDevice, labLog } from "../../lab/worlds/hub.ts";
 
-function judge(device: LabDevice, head: Head, body: AuditDelivery["body"]): Verdict {
+function judge(device: LabDevice, head: Head, body: AuditUpload["body"]): WitnessVerdict {
   const bytes = (text: string) => Buffer.from(text, "base64");
   const delivery = {
     ...body,
@@ -15,7 +15,7 @@ function judge(device: LabDevice, head: Head, body: AuditDelivery["body"]): Verd
   return decide(device.id, device.audit.verifier, head, delivery);
 }
 
-function extended(verdict: Verdict): Head {
+function extended(verdict: WitnessVerdict): Head {
   if (verdict.verdict !== "extends") throw new RangeError(JSON.stringify(verdict));
   return verdict.head;
 }

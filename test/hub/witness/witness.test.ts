@@ -3,19 +3,19 @@ import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import * as v from "valibot";
 import { test } from "tap";
-import { type AuditAnswer, auditAnswerSchema, type AuditDelivery } from "../../../agent/tunnel/format.ts";
+import { type AuditAnswer, auditAnswerSchema, type AuditUpload } from "../../../agent/tunnel/format.ts";
 import type { Hub } from "../../../hub/index.ts";
 import { verifyLog } from "../../../hub/witness/index.ts";
 import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
-import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/hub.ts";
+import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/worlds/hub.ts";
 
 type Teardown = Parameters<typeof connect>[0];
 
 /** A connected device that delivers and waits for the answer. */
-async function courier(t: Teardown, hub: Hub, device: LabDevice) {
+async function openDelivery(t: Teardown, hub: Hub, device: LabDevice) {
   const { client } = await connect(t, hub, device, await enrolled(hub, device));
   await client.subscribeAsync(`sallyport/1/${device.id}/down/audit`, { qos: 1 });
-  return async (body: AuditDelivery["body"], id?: string): Promise<AuditAnswer["body"]> => {
+  return async (body: AuditUpload["body"], id?: string): Promise<AuditAnswer["body"]> => {
     const answer = new Promise<Buffer>((resolve) => client.once("message", (_topic, payload) => resolve(payload)));
     await client.publishAsync(`sallyport/1/${device.id}/up/audit`, labMessage(body, id), { qos: 1 });
     return v.parse(auditAnswerSchema, JSON.parse((await answer).toString())).body;
@@ -31,7 +31,7 @@ function verified(hub: Hub, device: LabDevice) {
 test("[AUD-8] what continues the log is stored whole and cosigned, checkably by the witness key of the anchors", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   const log = labLog(device, 100);
   for (const [from, to] of [
     [0, 1],
@@ -57,7 +57,7 @@ test("[AUD-8] what continues the log is stored whole and cosigned, checkably by 
 test("[AUD-9] the device resumes from the hub's size; the same delivery again is answered again", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   const log = labLog(device, 30);
   const id = "3d3f2c46-6b3c-4c57-9d0b-3c1f0a5f8a11";
   t.equal((await deliver(log.delivery(0, 10), id)).answer, "cosigned");
@@ -72,7 +72,7 @@ test("[AUD-9] the device resumes from the hub's size; the same delivery again is
 test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   const log = labLog(device, 30);
   await deliver(log.delivery(0, 30));
   t.same(await deliver(log.delivery(0, 12)), { answer: "conflict", size: 30 });
@@ -87,7 +87,7 @@ test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignatu
 test("[AUD-9] a second history of the same length is refused, and the alert keeps the proof", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   await deliver(labLog(device, 8).delivery(0, 8));
   t.match(await deliver(labLog(device, 8, "two").delivery(0, 8)), { answer: "refused", reason: /another tree of size 8/ });
   t.match(hub.store.journal.tail(100, "alert"), [{ event: "audit.forked", deviceId: "gw-1", detail: { size: 8 } }]);
@@ -96,7 +96,7 @@ test("[AUD-9] a second history of the same length is refused, and the alert keep
 test("[AUD-8] forged and cut deliveries are refused with a reason and change nothing", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   const log = labLog(device, 20);
   await deliver(log.delivery(0, 10));
   const good = log.delivery(10, 20);
@@ -110,14 +110,14 @@ test("[AUD-8] forged and cut deliveries are refused with a reason and change not
 test("[AUD-7] a device whose approved request names no audit key is told so", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1", { withoutAuditKey: true });
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   t.match(await deliver(labLog(device, 1).delivery(0, 1)), { answer: "refused", reason: /names no audit key/ });
 });
 
 test("[AUD-8] every change of what is stored is found, and the first bad record named", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
-  const deliver = await courier(t, hub, device);
+  const deliver = await openDelivery(t, hub, device);
   await deliver(labLog(device, 20).delivery(0, 20));
   const database = new DatabaseSync(join(state, "hub.db"));
   t.teardown(() => database.close());

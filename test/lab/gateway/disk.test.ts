@@ -2,12 +2,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { startProgram } from "../process.ts";
-import { temporaryDirectory } from "../temporary.ts";
+import { startProgram } from "../runner/process.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
 import { type PowerCutDisk, powerCutDisk, SECTOR_BYTES } from "./disk.ts";
 import { type NbdServer, serveNbd } from "./nbd.ts";
 import { connectNbd } from "./nbd-client.ts";
-import { needs } from "../needs.ts";
+import { needs } from "../runner/needs.ts";
 
 const DISK_BYTES = 1024 * 1024;
 const BLOCK_BYTES = 4096;

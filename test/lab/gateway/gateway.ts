@@ -2,7 +2,7 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert, Fault } from "../../../hal/fault.ts";
-import type { RunningProgram } from "../process.ts";
+import type { RunningProgram } from "../runner/process.ts";
 import { type Hardware, qemuArguments } from "./command.ts";
 import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.ts";
 import { keepTranscript } from "./keep.ts";

@@ -10,7 +10,7 @@ import { run } from "../../../build/image/run.ts";
 import { makeSystem } from "../../../build/image/system.ts";
 import { makeRoot } from "../../../build/image/verity.ts";
 import type { PartFiles } from "../../../build/release/image.ts";
-import { HARDWARE } from "../board.ts";
+import { HARDWARE } from "../worlds/board.ts";
 
 export interface Facts {
   readonly version: string;

@@ -2,10 +2,10 @@
 import { basename } from "node:path";
 import type { Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import type { UpdateStatus } from "../../../warden/protocol/format.ts";
-import type { HubDesk } from "../hub-desk.ts";
-import { hubRecords, updateStatus } from "../hub-says.ts";
-import { eventually } from "../process.ts";
+import type { UpdateStatus } from "../../../warden/update/format.ts";
+import type { HubDesk } from "../worlds/hub-operator.ts";
+import { hubRecords, updateStatus } from "../worlds/hub-cli-json.ts";
+import { eventually } from "../runner/process.ts";
 import type { CutReport, DiskEvent, Loss } from "./disk.ts";
 import { kernelNames } from "./esp.ts";
 import { type Gateway, ID } from "./gateway.ts";

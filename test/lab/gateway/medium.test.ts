@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { takePartition, unpackExt4 } from "./medium.ts";
-import { needs } from "../needs.ts";
+import { needs } from "../runner/needs.ts";
 import { run } from "../../../build/image/run.ts";
 
 const MEBIBYTE = 1024 * 1024;

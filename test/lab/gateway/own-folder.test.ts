@@ -3,9 +3,9 @@ import { spawnSync } from "node:child_process";
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { needs } from "../needs.ts";
-import { PROJECT } from "../sources.ts";
-import { temporaryDirectory } from "../temporary.ts";
+import { needs } from "../runner/needs.ts";
+import { PROJECT } from "../runner/sources.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
 
 const SOME_USER = 65_534;
 

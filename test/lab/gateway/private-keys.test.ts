@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { privateKeysIn } from "./private-keys.ts";
-import { temporaryDirectory } from "../temporary.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;

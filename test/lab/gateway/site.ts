@@ -1,10 +1,10 @@
 // A site: a gateway on its cable to a hub that knows its releases, everything new. What tests of whole gateways, `npm run gateway` and the bench start from.
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import type { HubDesk } from "../hub-desk.ts";
-import type { RunningProgram } from "../process.ts";
+import type { HubDesk } from "../worlds/hub-operator.ts";
+import type { RunningProgram } from "../runner/process.ts";
 import { type Gateway, type GatewayOptions, makeGateway } from "./gateway.ts";
-import { castingMould, EST_PORT, hubDesk, type Mould, MQTT_PORT } from "./mould.ts";
+import { castingMould, EST_PORT, hubDesk, type Mould, MQTT_PORT } from "./golden-image.ts";
 import { ownFolder } from "./own-folder.ts";
 
 export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> {

@@ -1,6 +1,6 @@
 // The TPM of a virtual gateway: swtpm on a Unix socket, over which QEMU hands it the channel for commands. Its state outlives power cycles.
 import { access, mkdir, rm } from "node:fs/promises";
-import { eventually, type RunningProgram } from "../process.ts";
+import { eventually, type RunningProgram } from "../runner/process.ts";
 import { startWithUs } from "./start.ts";
 
 /** @param directory of the chip. @throws Fault `process.timeout` when it does not come up. */

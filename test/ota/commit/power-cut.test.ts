@@ -4,7 +4,7 @@ import { fileBootChoice } from "../../../hal/linux/index.ts";
 import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
 import { type Effect, openUpdater, type Updater } from "../../../ota/commit/index.ts";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
-import { type FakeFiles, fakeFiles } from "../../lab/fake-files.ts";
+import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 
 const release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
 const BOOTS_MAX = 12;

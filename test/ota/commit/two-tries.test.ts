@@ -2,9 +2,9 @@
 import { test } from "tap";
 import { linuxHardware, systemdBootChoice } from "../../../hal/linux/index.ts";
 import { type Effect, type Event, openUpdater, type Updater } from "../../../ota/commit/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { makeEsp, powerOnSystemdBoot } from "../../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
 const DEADLINE_MS = 600_000;

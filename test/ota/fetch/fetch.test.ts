@@ -4,23 +4,23 @@ import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { linuxCourier, linuxCourierDrop } from "../../../hal/linux/index.ts";
-import { fetchChunks, type ChunksToFetch, type Repository, type Window, windowsOf } from "../../../ota/fetch/index.ts";
+import { linuxHandoverReader, linuxHandoverWriter } from "../../../hal/linux/index.ts";
+import { fetchChunks, type ChunksToFetch, type Repository, type FetchRange, windowsOf } from "../../../ota/fetch/index.ts";
 import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/limits.ts";
-import { courierSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
+import { handoverSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
 import { createHash } from "node:crypto";
-import { chunkedImage, twoSlots } from "../../lab/chunked.ts";
-import { imageOf } from "../../lab/images.ts";
-import { makePki } from "../../lab/pki.ts";
-import { needs } from "../../lab/needs.ts";
-import { clientOf, serveRepository } from "../../lab/static-repository.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
+import { imageOf } from "../../lab/worlds/images.ts";
+import { makePki } from "../../lab/counterparts/pki.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { clientOf, serveRepository } from "../../lab/counterparts/static-repository.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 async function job(t: Parameters<typeof temporaryDirectory>[0], change: (get: Repository["get"]) => Repository["get"]) {
   const directory = await temporaryDirectory(t);
   const chunked = await chunkedImage(directory, imageOf(200_000));
-  const drop = await linuxCourierDrop(join(directory, "drop"));
+  const drop = await linuxHandoverWriter(join(directory, "drop"));
   const get: Repository["get"] = (path) => readFile(join(directory, path));
   const slept: number[] = [];
   const clock = { sleep: async (delayMs: number) => void slept.push(delayMs) };
@@ -38,7 +38,7 @@ async function job(t: Parameters<typeof temporaryDirectory>[0], change: (get: Re
 }
 
 test(
-  "[OTA-32] an image goes window by window from the hub over TLS through the courier's directory into the slot",
+  "[OTA-32] an image goes window by window from the hub over TLS through the hand-over directory into the slot",
   { skip: needs("openssl") },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -46,8 +46,8 @@ test(
     const { index, image } = await chunkedImage(directory, imageOf(600_000));
     const repository = clientOf(t, pki, await serveRepository(t, directory, pki.server));
     const { slots, b } = await twoSlots(directory);
-    const drop = await linuxCourierDrop(join(directory, "drop"));
-    await using courier = await linuxCourier(join(directory, "drop"));
+    const drop = await linuxHandoverWriter(join(directory, "drop"));
+    await using handover = await linuxHandoverReader(join(directory, "drop"));
     const slot = await slots.open("b", "root", index.imageBytes);
     let windows = 0;
     for (const window of windowsOf(index, 100_000)) {
@@ -62,7 +62,7 @@ test(
         random: Math.random,
       });
       t.ok((await readdir(join(directory, "drop"))).length <= window.to - window.from, "no more than a window lies there");
-      await writeChunks({ index, source: courierSource(courier), slot }, window.from, window.to);
+      await writeChunks({ index, source: handoverSource(handover), slot }, window.from, window.to);
       await drop.clear();
     }
     await slot.sync();
@@ -119,7 +119,7 @@ test("a line that stays dead ends the fetch after growing delays, some ten minut
 
 test("[OTA-31] a chunk that stays tampered ends the fetch within seconds, also on a line that drops in between", async (t) => {
   const bad = async (): Promise<Buffer> => Buffer.from("no chunk");
-  const only: Window = { from: 0, to: 1 };
+  const only: FetchRange = { from: 0, to: 1 };
   const steady = await job(t, () => bad);
   await t.rejects(fetchChunks({ ...steady.work, window: only }), { code: "chunk.tampered" });
   t.equal(steady.slept.length, TAMPERED_MAX - 1);

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
 
 test("[OTA-36] floors rise at commit, line by line, and are there after a restart", async (t) => {
   const files = fakeFiles();

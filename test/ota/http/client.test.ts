@@ -8,11 +8,11 @@ import { createSecureContext } from "node:tls";
 import { test } from "tap";
 import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
 import { SOCKETS_MAX } from "../../../ota/http/limits.ts";
-import { makePki, type Credential } from "../../lab/pki.ts";
-import { startProxy } from "../../lab/proxy.ts";
-import { needs } from "../../lab/needs.ts";
-import { clientOf, portOf, serveRepository } from "../../lab/static-repository.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { makePki, type Credential } from "../../lab/counterparts/pki.ts";
+import { startProxy } from "../../lab/counterparts/proxy.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { clientOf, portOf, serveRepository } from "../../lab/counterparts/static-repository.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 type Teardown = Parameters<typeof temporaryDirectory>[0];
 

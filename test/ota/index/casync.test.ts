@@ -5,10 +5,10 @@ import { test } from "tap";
 import { chunkImage } from "../../../build/release/chunks.ts";
 import { verifyChunk } from "../../../ota/index/index.ts";
 import { type ChunkIndex, chunkPath, readIndex } from "../../../ota/index/format/index.ts";
-import { casyncExtract, casyncMake } from "../../lab/casync.ts";
-import { imageOf } from "../../lab/images.ts";
-import { needs } from "../../lab/needs.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { casyncExtract, casyncMake } from "../../lab/counterparts/casync.ts";
+import { imageOf } from "../../lab/worlds/images.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const SIZES: readonly number[] = [1, 16_383, 262_145, 3_000_001];
 

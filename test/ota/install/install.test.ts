@@ -4,12 +4,12 @@ import { zstdCompressSync } from "node:zlib";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import type { SlotWriter } from "../../../hal/ports.ts";
-import { installPart, type Progress, readBack, writeChunks } from "../../../ota/install/index.ts";
+import { installPart, type InstallProgress, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { STRETCH_BYTES } from "../../../ota/install/limits.ts";
 import { type ChunkRef } from "../../../ota/index/format/index.ts";
-import { chunkedImage, twoSlots } from "../../lab/chunked.ts";
-import { imageOf } from "../../lab/images.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
+import { imageOf } from "../../lab/worlds/images.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 /** The real writer, with what was asked of it. */
 function watched(slot: SlotWriter): SlotWriter & { readonly writes: (readonly [number, number])[]; syncs: number } {
@@ -38,7 +38,7 @@ test("[OTA-33] a whole image is written, synced and read back; what was in the s
   const { index, source, image } = await chunkedImage(directory, imageOf(2_000_003));
   const { slots, b } = await twoSlots(directory);
   const slot = watched(await slots.open("b", "root", index.imageBytes));
-  const progress: Progress[] = [];
+  const progress: InstallProgress[] = [];
   const advanced: number[] = [];
   const journal = { inPlace: async () => 0, advance: async (count: number) => void advanced.push(count) };
   await installPart({ index, source, slot, journal, onProgress: (step) => progress.push(step) });
@@ -115,7 +115,7 @@ test("[OTA-33] an installation that is stopped says so, and writes nothing more"
   const { slots } = await twoSlots(directory);
   const slot = watched(await slots.open("b", "root", index.imageBytes));
   const stop = new AbortController();
-  const onProgress = ({ chunks }: Progress): void => {
+  const onProgress = ({ chunks }: InstallProgress): void => {
     if (chunks >= 20) stop.abort();
   };
   await t.rejects(installPart({ index, source, slot, signal: stop.signal, onProgress }), { code: "update.aborted" });

@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { offered, openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labRepository, NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 const NAMES = ["2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json", "2.os.json"];
 
@@ -96,7 +96,7 @@ for (const [what, text] of [
   });
 }
 
-test("[OTA-1] the warden refreshes from what a courier brought; what is missing is said by name", async (t) => {
+test("[OTA-1] the warden refreshes from what a handover brought; what is missing is said by name", async (t) => {
   const repository = labRepository();
   repository.addTarget("policy", "policy/a", "a");
   repository.publish("policy");

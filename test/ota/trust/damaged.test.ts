@@ -1,8 +1,8 @@
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { type FakeFiles, fakeFiles } from "../../lab/fake-files.ts";
-import { labCustom, labRepository, NOW_MS } from "../../lab/repository.ts";
+import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
+import { labCustom, labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 async function device() {
   const repository = labRepository();

@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labKey, labRepository, type LabRepository, NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labKey, labRepository, type LabRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 async function catalogueOf(repository: LabRepository) {
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);

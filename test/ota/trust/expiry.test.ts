@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { daysFromNow, labRepository, NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { daysFromNow, labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 for (const role of ["timestamp", "snapshot", "targets"] as const) {
   test(`[OTA-7] a new ${role} that has expired is refused, what was stored of it stays`, async (t) => {

@@ -2,8 +2,8 @@ import { test } from "tap";
 import { openTrustStore, timeFloor } from "../../../ota/trust/index.ts";
 import { momentText } from "../../../ota/trust/format/index.ts";
 import { SIGNED_AHEAD_MS_MAX } from "../../../ota/trust/limits.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labRepository, NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 const BUILD_MS = Date.UTC(2027, 0, 1);
 const CEILING_MS = Date.UTC(2042, 0, 1);

@@ -1,10 +1,10 @@
 import { test } from "tap";
 import * as v from "valibot";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { floorAfterCommit, judgeTarget, type JudgedDevice, type Target } from "../../../ota/trust/index.ts";
-import { labCustom } from "../../lab/repository.ts";
+import { floorAfterCommit, judgeTarget, type DeviceFacts, type Target } from "../../../ota/trust/index.ts";
+import { labCustom } from "../../lab/counterparts/repository.ts";
 
-const device: JudgedDevice = {
+const device: DeviceFacts = {
   id: v.parse(deviceIdSchema, "gw-1"),
   hardware: "acme-gw-a",
   tenant: "acme",
@@ -16,7 +16,7 @@ function target(custom: unknown, path = "os/gateway-7.json"): Target {
   return { path, role: "os", file: { length: 1, hashes: new Map([["sha256", "0".repeat(64)]]), custom } };
 }
 
-function verdict(custom: unknown, path?: string, change: Partial<JudgedDevice> = {}): string {
+function verdict(custom: unknown, path?: string, change: Partial<DeviceFacts> = {}): string {
   const judged = judgeTarget(target(custom, path), { ...device, ...change });
   return judged.kind === "accepted" ? "accepted" : judged.reason;
 }

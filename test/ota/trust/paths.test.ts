@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { covers, matchesPattern } from "../../../ota/trust/paths.ts";
-import { sha256 } from "../../lab/repository.ts";
+import { sha256 } from "../../lab/counterparts/repository.ts";
 
 test("[OTA-10] the patterns of TUF 4.5", async (t) => {
   for (const [pattern, path, matches] of [

@@ -1,8 +1,8 @@
 import { test } from "tap";
 import { assert } from "../../../hal/fault.ts";
 import { checkTarget, openTrustStore, targetFileName } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labRepository, NOW_MS, sha256 } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labRepository, NOW_MS, sha256 } from "../../lab/counterparts/repository.ts";
 
 async function found(consistent: boolean) {
   const repository = labRepository();

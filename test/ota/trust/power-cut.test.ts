@@ -1,9 +1,9 @@
 import { test } from "tap";
 import { linuxFiles } from "../../../hal/linux/index.ts";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { crashDisk, crashStates, restore } from "../../lab/crash-disk.ts";
-import { labRepository, NOW_MS } from "../../lab/repository.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
+import { labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 test("[OTA-8] [OTA-4] power cut at every durable operation of a refresh with new root, rotated keys and new roles", async (t) => {
   const directory = await temporaryDirectory(t);

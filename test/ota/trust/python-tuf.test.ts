@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { test } from "tap";
 import * as v from "valibot";
 import { checkTarget, openTrustStore, timeFloor } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { NOW_MS } from "../../lab/counterparts/repository.ts";
 
 const vectors = v.parse(
   v.object({ files: v.record(v.string(), v.string()) }),

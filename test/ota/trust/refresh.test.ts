@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labCustom, labRepository, NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labCustom, labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 test("[OTA-1] [OTA-8] a refresh follows the order of TUF 5 and stores the exact bytes under unversioned names", async (t) => {
   const repository = labRepository();

@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labRepository, type LabRepository, NOW_MS, signed } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labRepository, type LabRepository, NOW_MS, signed } from "../../lab/counterparts/repository.ts";
 
 /** A device that has seen version 3 of everything, and what it stored then. */
 async function updated() {

@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { labKey, labRepository, NOW_MS, signed } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { labKey, labRepository, NOW_MS, signed } from "../../lab/counterparts/repository.ts";
 
 test("[OTA-3] roots are followed one by one, each signed by the keys before and by its own", async (t) => {
   const repository = labRepository();

@@ -1,8 +1,8 @@
 import { test } from "tap";
 import * as v from "valibot";
 import { openTrustStore } from "../../../ota/trust/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
-import { type LabKey, labKey, labRepository, type LabRepository, NOW_MS } from "../../lab/repository.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { type LabKey, labKey, labRepository, type LabRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 const file = v.object({ signatures: v.array(v.object({ keyid: v.string(), sig: v.string() })), signed: v.unknown() });
 

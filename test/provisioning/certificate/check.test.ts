@@ -1,15 +1,15 @@
 import { X509Certificate } from "node:crypto";
 import { test } from "tap";
-import { checkIssued, checkStored, type Expected } from "../../../provisioning/certificate/index.ts";
-import { needs } from "../../lab/needs.ts";
-import { type Credential, issue, makeAuthority, type LeafOptions } from "../../lab/pki.ts";
+import { checkIssued, checkStored, type ExpectedCertificate } from "../../../provisioning/certificate/index.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { type Credential, issue, makeAuthority, type LeafOptions } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 const DAY_MS = 86_400_000;
 const DEVICE: LeafOptions = { commonName: "gw-1", names: [], usages: ["clientAuth"] };
 const raw = (credential: Credential): Buffer => new X509Certificate(credential.cert).raw;
 
-function expecting(credential: Credential, authority: Credential, nowMs: number | undefined = Date.now()): Expected {
+function expecting(credential: Credential, authority: Credential, nowMs: number | undefined = Date.now()): ExpectedCertificate {
   const publicKey = new X509Certificate(credential.cert).publicKey.export({ format: "der", type: "spki" });
   return { deviceId: "gw-1", publicKey, authority: authority.cert, nowMs };
 }

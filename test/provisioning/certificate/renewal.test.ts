@@ -3,12 +3,12 @@ import { test, type Test } from "tap";
 import { checkIssued, createCertificateStore, createRenewal, type Renewal } from "../../../provisioning/certificate/index.ts";
 import { createEstEnroller } from "../../../provisioning/enrollers/index.ts";
 import { buildRequest, encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
-import { type EstServer, serveHttps } from "../../lab/est-server.ts";
-import { type FakeClock, fakeClock } from "../../lab/fake-clock.ts";
-import { fakeFiles, type FakeFiles } from "../../lab/fake-files.ts";
-import { memoryKey } from "../../lab/keys.ts";
-import { needs } from "../../lab/needs.ts";
-import { type Credential, issueFor, makePki } from "../../lab/pki.ts";
+import { type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
+import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
+import { fakeFiles, type FakeFiles } from "../../lab/fakes/files.ts";
+import { memoryKey } from "../../lab/fakes/keys.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { type Credential, issueFor, makePki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 const DAY_MS = 86_400_000;

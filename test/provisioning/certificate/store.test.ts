@@ -1,6 +1,6 @@
 import { test } from "tap";
 import { createCertificateStore } from "../../../provisioning/certificate/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
 
 test("[ID-9] a new certificate lies beside the old until it is swapped in", async (t) => {
   const store = createCertificateStore(fakeFiles());

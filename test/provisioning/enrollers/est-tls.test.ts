@@ -3,9 +3,9 @@ import { createServer as createHttpServer } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { test } from "tap";
 import { createEstEnroller } from "../../../provisioning/enrollers/index.ts";
-import { addressOf, serveHttps } from "../../lab/est-server.ts";
-import { needs } from "../../lab/needs.ts";
-import { issue, makePki, type Pki } from "../../lab/pki.ts";
+import { addressOf, serveHttps } from "../../lab/counterparts/est-server.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { issue, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 const REQUEST = Buffer.from("3000", "hex");

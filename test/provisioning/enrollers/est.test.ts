@@ -3,10 +3,10 @@ import type { ServerResponse } from "node:http";
 import { test } from "tap";
 import { createEstEnroller, type EnrolAnswer } from "../../../provisioning/enrollers/index.ts";
 import { buildRequest, decodeCertsOnly, encodeCertsOnly, parseRequest } from "../../../provisioning/x509/format/index.ts";
-import { serveHttps } from "../../lab/est-server.ts";
-import { memoryKey } from "../../lab/keys.ts";
-import { needs } from "../../lab/needs.ts";
-import { issueFor, makePki, openssl, type Pki } from "../../lab/pki.ts";
+import { serveHttps } from "../../lab/counterparts/est-server.ts";
+import { memoryKey } from "../../lab/fakes/keys.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { issueFor, makePki, openssl, type Pki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 

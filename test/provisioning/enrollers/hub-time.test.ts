@@ -4,10 +4,10 @@ import type { ServerResponse } from "node:http";
 import { connect } from "node:tls";
 import { test } from "tap";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, type HubTimeResponse, hubTimeResponseSchema } from "../../../ota/time/format.ts";
-import { askHubTime, type Hub, type HubTimeQuestion } from "../../../provisioning/enrollers/index.ts";
-import { type Asked, type EstServer, serveHttps } from "../../lab/est-server.ts";
-import { needs } from "../../lab/needs.ts";
-import { type Credential, issue, type LeafOptions, makeAuthority, makePki, type Pki } from "../../lab/pki.ts";
+import { askHubTime, type HubServer, type HubTimeQuestion } from "../../../provisioning/enrollers/index.ts";
+import { type Asked, type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { type Credential, issue, type LeafOptions, makeAuthority, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 const NONCE = "ab".repeat(32);
@@ -25,7 +25,7 @@ function answerTime(_asked: Asked, response: ServerResponse): void {
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(GOOD));
 }
 
-const ask = async (hub: Hub, dates: "strict" | "waived"): Promise<HubTimeResponse> =>
+const ask = async (hub: HubServer, dates: "strict" | "waived"): Promise<HubTimeResponse> =>
   askHubTime(hub, dates, QUESTION, { timeoutMs: 5000 });
 
 async function serve(credential: Credential, pki: Pki): Promise<EstServer> {

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import { test } from "tap";
 import { createEstEnroller } from "../../../provisioning/enrollers/index.ts";
-import { NO_PIPE } from "../../lab/proxy-answers.ts";
-import { startTcpPeer } from "../../lab/tls-peer.ts";
+import { NO_PIPE } from "../../lab/counterparts/proxy-answers.ts";
+import { startTcpPeer } from "../../lab/counterparts/tls-peer.ts";
 
 const REQUEST = Buffer.from("3000", "hex");
 

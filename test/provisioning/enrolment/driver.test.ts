@@ -8,17 +8,17 @@ import {
   createCertificateStore,
   createEstEnroller,
   type EnrolmentPorts,
-  type Progress,
+  type EnrolmentProgress,
   settleKey,
   startEnrolment,
 } from "../../../provisioning/index.ts";
 import { encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
-import { type EstServer, serveHttps } from "../../lab/est-server.ts";
-import { type FakeClock, fakeClock } from "../../lab/fake-clock.ts";
-import { fakeFiles, type FakeFiles } from "../../lab/fake-files.ts";
-import { type MemoryKey, memoryKey } from "../../lab/keys.ts";
-import { needs } from "../../lab/needs.ts";
-import { issueFor, makePki, type Pki } from "../../lab/pki.ts";
+import { type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
+import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
+import { fakeFiles, type FakeFiles } from "../../lab/fakes/files.ts";
+import { type MemoryKey, memoryKey } from "../../lab/fakes/keys.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { issueFor, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 const NEVER = new AbortController().signal;
@@ -36,7 +36,7 @@ interface Bench {
   readonly pki: Pki;
   /** Status of the next answers to /simpleenroll, in order; 200 when there is none left. */
   readonly answers: number[];
-  readonly progress: Progress[];
+  readonly progress: EnrolmentProgress[];
   /** Keys made. */
   readonly made: string[];
   /** What a process of the device starts with: the same machine each time. */
@@ -61,7 +61,7 @@ async function bench(t: Test): Promise<Bench> {
   t.teardown(() => server.close());
   const files = fakeFiles();
   const clock = fakeClock(Date.now());
-  const progress: Progress[] = [];
+  const progress: EnrolmentProgress[] = [];
   const made: string[] = [];
   const disk: { key?: MemoryKey } = {};
   const create = async (): Promise<MemoryKey> => {

@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { test } from "tap";
 import { decodeCertsOnly, encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
-import { needs } from "../../lab/needs.ts";
-import { makeAuthority, openssl } from "../../lab/pki.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { makeAuthority, openssl } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 

@@ -7,9 +7,9 @@ import {
   keyFingerprint,
   parseRequest,
 } from "../../../provisioning/x509/format/index.ts";
-import { memoryKey } from "../../lab/keys.ts";
-import { needs } from "../../lab/needs.ts";
-import { openssl, opensslWords } from "../../lab/pki.ts";
+import { memoryKey } from "../../lab/fakes/keys.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { openssl, opensslWords } from "../../lab/counterparts/pki.ts";
 
 const AUDIT_KEY = "sallyport/1/gw-1+0a1b2c3d+AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 

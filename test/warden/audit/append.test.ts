@@ -13,7 +13,7 @@ import {
   verifyConsistency,
   verifyNote,
 } from "../../../warden/audit/format/index.ts";
-import { appendMany, auditDisk, entryOf, eventsOf, openOn, testWitness } from "../../lab/audit.ts";
+import { appendMany, auditDisk, entryOf, eventsOf, openOn, testWitness } from "../../lab/worlds/audit.ts";
 
 test("[AUD-1] [AUD-2] [AUD-3] the first record tells of the log itself; records are numbered without gaps", async (t) => {
   const log = await openOn(auditDisk());

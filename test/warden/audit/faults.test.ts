@@ -20,7 +20,7 @@ import {
   openOn,
   testWitness,
   trailOf,
-} from "../../lab/audit.ts";
+} from "../../lab/worlds/audit.ts";
 
 const BY_SEVERITY: Record<AuditSource, Record<AuditSeverity, AuditEntry>> = {
   agent: {

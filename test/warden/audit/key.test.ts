@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, verify } from "node:crypto";
 import { test } from "tap";
 import { decodeNote, decodeVerifier, ed25519Raw, verifyNote } from "../../../warden/audit/format/index.ts";
-import { auditDisk, openOn } from "../../lab/audit.ts";
+import { auditDisk, openOn } from "../../lab/worlds/audit.ts";
 
 test("[AUD-7] the audit key is made once, durably, before anything is signed; what is told is its public half, named after the log", async (t) => {
   const disk = auditDisk();

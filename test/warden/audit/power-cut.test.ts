@@ -3,9 +3,9 @@ import { test } from "tap";
 import { linuxAppendFiles } from "../../../hal/linux/index.ts";
 import { linuxAppendFiles as filesOn } from "../../../hal/linux/files/index.ts";
 import { SEGMENT_RECORDS } from "../../../warden/audit/format/index.ts";
-import { appendMany, entryOf, eventsOf, openOn } from "../../lab/audit.ts";
-import { crashDisk, crashStates, restore } from "../../lab/crash-disk.ts";
-import { type FakeFiles, fakeFiles } from "../../lab/fake-files.ts";
+import { appendMany, entryOf, eventsOf, openOn } from "../../lab/worlds/audit.ts";
+import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
+import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 
 /** Fills the segment, in one write of very many sectors. */
 const BULK = SEGMENT_RECORDS - 13;

@@ -21,7 +21,7 @@ import {
   openOn,
   testWitness,
   trailOf,
-} from "../../lab/audit.ts";
+} from "../../lab/worlds/audit.ts";
 
 const SEGMENT_0 = segmentName(0, 0);
 

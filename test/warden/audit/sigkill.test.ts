@@ -4,10 +4,10 @@ import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { linuxAppendFiles, linuxFiles } from "../../../hal/linux/index.ts";
 import { decodeVerifier, verifyTrail } from "../../../warden/audit/format/index.ts";
-import { eventsOf, openOn } from "../../lab/audit.ts";
-import { startProgram } from "../../lab/process.ts";
+import { eventsOf, openOn } from "../../lab/worlds/audit.ts";
+import { startProgram } from "../../lab/runner/process.ts";
 
-const CHILD = fileURLToPath(new URL("../../lab/audit-child.ts", import.meta.url));
+const CHILD = fileURLToPath(new URL("../../lab/runner/audit-child.ts", import.meta.url));
 const ROUNDS = 8;
 
 test("[AUD-10] killed at any moment, start after start: no answered record is lost, every start is in the log, nothing is called tampering", async (t) => {

@@ -19,7 +19,7 @@ import {
   verifyTrail,
 } from "../../../warden/audit/format/index.ts";
 import type { AuditLog } from "../../../warden/audit/index.ts";
-import { appendMany, auditDisk, copyDisk, entryOf, openOn, testWitness, trailOf } from "../../lab/audit.ts";
+import { appendMany, auditDisk, copyDisk, entryOf, openOn, testWitness, trailOf } from "../../lab/worlds/audit.ts";
 
 function witnessKey(name = "hub.example/witness") {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { test, type Test } from "tap";
 import { PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { CALLS_WAITING_MAX } from "../../../warden/client/limits.ts";
-import { faultOf } from "../../lab/faults.ts";
-import { NONCE } from "../../lab/verbs.ts";
-import { clientOf, serveVerbs } from "../../lab/warden-socket.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
+import { NONCE } from "../../lab/worlds/verbs.ts";
+import { clientOf, serveVerbs } from "../../lab/worlds/warden-socket.ts";
 
 const EVENT = { event: "agent.started", result: "ok" } as const;
 

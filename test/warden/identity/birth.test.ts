@@ -1,11 +1,11 @@
 // The record that is written once.
 import { test } from "tap";
 import type { Fingerprint } from "../../../hal/identity/format.ts";
-import { birthBook, chooseIdentity, tellBirth } from "../../../warden/identity/index.ts";
-import { fakeFiles } from "../../lab/fake-files.ts";
+import { birthBook, chooseIdentity, recordBirth } from "../../../warden/identity/index.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { faultOf } from "../../lab/faults.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
 
 const IDENTITY = chooseIdentity({ commissionedId: undefined, serials: ["GW-4711"], interfaces: [], model: undefined });
 const key = (hex: string): { readonly protection: "tpm"; readonly keyFingerprint: Fingerprint } => ({
@@ -64,11 +64,11 @@ test("[ID-6] [AUD-10] the birth gets into the trail whatever happens between the
   const append = async ({ event }: AuditEntry): Promise<void> => void trail.push(event);
   const state = fakeFiles();
   const refuse = (): Promise<never> => Promise.reject(new Fault("audit.write-failed", "the disk is full"));
-  t.equal((await faultOf(() => tellBirth(state, born, refuse))).code, "audit.write-failed");
+  t.equal((await faultOf(() => recordBirth(state, born, refuse))).code, "audit.write-failed");
   t.equal(state.contents.size, 0, "it stays to be told");
   state.faults.failAt(1, "file.write-failed"); // as a kill between record and mark
-  t.equal((await faultOf(() => tellBirth(state, born, append))).code, "file.write-failed");
-  await tellBirth(state, born, append);
-  await tellBirth(state, born, append);
+  t.equal((await faultOf(() => recordBirth(state, born, append))).code, "file.write-failed");
+  await recordBirth(state, born, append);
+  await recordBirth(state, born, append);
   t.same(trail, ["birth.recorded", "birth.recorded"], "twice for the crash between, and then never again");
 });

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "tap";
 import type { HardwareFacts } from "../../../hal/identity/format.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
-import { faultOf } from "../../lab/faults.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
 
 const NIC = { name: "eth0", mac: "00:1b:21:0a:00:10" };
 const BOARD: HardwareFacts = { commissionedId: undefined, serials: [], interfaces: [], model: undefined };

@@ -3,7 +3,7 @@ import { test } from "tap";
 import * as v from "valibot";
 import { birthRecordSchema, type HardwareFacts } from "../../../hal/identity/format.ts";
 import { settleIdentity } from "../../../warden/identity/index.ts";
-import { faultOf } from "../../lab/faults.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
 
 const BORN = v.parse(birthRecordSchema, {
   v: 1,

@@ -1,11 +1,11 @@
 // How the installer is told where slots are.
 import { test } from "tap";
 import { installerCommand, installerPlaces } from "../../../warden/install/index.ts";
-import { faultOf } from "../../lab/faults.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
 
 test("[OTA-41] the installer reads the places that the warden gives it, of slots that are files and of partitions", async (t) => {
   for (const slots of ["/slots", { esp: "/boot" }]) {
-    const places = { root: "/", slots, courier: "/var/lib/sallyport-courier" };
+    const places = { root: "/", slots, handover: "/var/lib/sallyport-handover" };
     const { args } = installerCommand("/main.js", places);
     t.same(installerPlaces(args.slice(args.indexOf("/main.js") + 1)), places);
   }
@@ -14,10 +14,10 @@ test("[OTA-41] the installer reads the places that the warden gives it, of slots
 test("[OTA-41] it takes one kind of place, and all of it", async (t) => {
   for (const args of [
     [],
-    ["--root", "/", "--courier", "/c"],
+    ["--root", "/", "--handover", "/c"],
     ["--root", "/", "--slots", "/s"],
-    ["--root", "/", "--slots", "/s", "--esp", "/e", "--courier", "/c"],
-    ["--root", "/", "--esp", "/e", "--courier", "/c", "--shell", "/bin/sh"],
+    ["--root", "/", "--slots", "/s", "--esp", "/e", "--handover", "/c"],
+    ["--root", "/", "--esp", "/e", "--handover", "/c", "--shell", "/bin/sh"],
   ])
     t.equal((await faultOf(() => installerPlaces(args))).code, "usage.invalid", args.join(" "));
 });

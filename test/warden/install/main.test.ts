@@ -7,8 +7,8 @@ import { text } from "node:stream/consumers";
 import { test, type Test } from "tap";
 import { bundleFile } from "../../../build/bundle.ts";
 import { installerCommand } from "../../../warden/install/index.ts";
-import { twoSlots } from "../../lab/chunked.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { twoSlots } from "../../lab/worlds/chunked.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 interface Ended {
   readonly code: unknown;
@@ -23,10 +23,10 @@ async function lab(
   const program = join(directory, "main.mjs");
   await bundleFile("warden/install/main.ts", program);
   await twoSlots(directory);
-  const courier = join(directory, "courier");
-  await mkdir(courier);
-  await writeFile(join(courier, "garbage"), "x");
-  const command = installerCommand(program, { root: directory, slots: join(directory, "slots"), courier });
+  const handover = join(directory, "handover");
+  await mkdir(handover);
+  await writeFile(join(handover, "garbage"), "x");
+  const command = installerCommand(program, { root: directory, slots: join(directory, "slots"), handover });
   return {
     program,
     run: async (input, args = command.args) => {
@@ -50,7 +50,7 @@ test("[OTA-41] the installer ends when the warden is gone, and takes no order th
     ["half a line", '{"do":"install"', /update\.aborted/u],
     ["no JSON", "write slot a please\n", /json\.invalid/u],
     ["another first order", line({ do: "write", part: "root", from: 0, to: 1 }), /expected the order \\"install\\" first/u],
-    ["a path of its own", line({ ...install, courier: "/etc" }), /protocol\.invalid/u],
+    ["a path of its own", line({ ...install, handover: "/etc" }), /protocol\.invalid/u],
     [
       "a path that climbs",
       line({ ...install, parts: [{ ...part, index: { ...part.index, path: "../x" } }] }),
@@ -69,6 +69,6 @@ test("[OTA-41] the installer ends when the warden is gone, and takes no order th
 
 test("the installer without its places says what it needs", async (t) => {
   const { run, program } = await lab(t);
-  for (const args of [[], ["--root", "/"], ["--slots", "a", "--courier", "b", "--root", "c", "--device", "/dev/sda"]])
+  for (const args of [[], ["--root", "/"], ["--slots", "a", "--handover", "b", "--root", "c", "--device", "/dev/sda"]])
     t.match(await run("", [program, ...args]), { code: 2, complained: /usage\.invalid/u }, args.join(" "));
 });

@@ -5,9 +5,9 @@ import { linuxFiles } from "../../../hal/linux/files/index.ts";
 import type { Fault } from "../../../hal/fault.ts";
 import type { LockdownPorts } from "../../../warden/lockdown/index.ts";
 import { planLockdown } from "../../../warden/lockdown/plan/index.ts";
-import { crashDisk, crashStates, restore } from "../../lab/crash-disk.ts";
-import { labPolicy, labSnapshot, lockdownOrder, type LockdownRig, lockdownRig, policyBytes } from "../../lab/lockdown.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
+import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
+import { labPolicy, labSnapshot, lockdownOrder, type LockdownRig, lockdownRig, policyBytes } from "../../lab/worlds/lockdown.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const NEW_TABLE = planLockdown(labPolicy(), labSnapshot()).firewall;
 

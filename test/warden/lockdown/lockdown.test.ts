@@ -3,8 +3,8 @@ import { test } from "tap";
 import { planHash } from "../../../warden/lockdown/format/index.ts";
 import type { Lockdown } from "../../../warden/lockdown/index.ts";
 import { planLockdown } from "../../../warden/lockdown/plan/index.ts";
-import { labPolicy, labSnapshot, lockdownOrder, lockdownRig, policyBytes, seen } from "../../lab/lockdown.ts";
-import { BAD_STICK, STICK } from "../../lab/usb-tree.ts";
+import { labPolicy, labSnapshot, lockdownOrder, lockdownRig, policyBytes, seen } from "../../lab/worlds/lockdown.ts";
+import { BAD_STICK, STICK } from "../../lab/fakes/usb-tree.ts";
 
 const at = (lockdown: Lockdown): string => lockdown.status().at;
 const authorized = (rig: ReturnType<typeof lockdownRig>): readonly string[] =>

@@ -2,13 +2,13 @@
 import * as fc from "fast-check";
 import { test } from "tap";
 import { planHash } from "../../../warden/lockdown/format/index.ts";
-import { type Event, next, type Offer, start, type State } from "../../../warden/lockdown/machine.ts";
+import { type Event, next, type PolicyOffer, start, type State } from "../../../warden/lockdown/machine.ts";
 import { planLockdown } from "../../../warden/lockdown/plan/index.ts";
-import { labPolicy, labSnapshot } from "../../lab/lockdown.ts";
+import { labPolicy, labSnapshot } from "../../lab/worlds/lockdown.ts";
 
 const policy = labPolicy();
 const plan = planLockdown(policy, labSnapshot());
-const offer = (counter: number): Offer => ({ accepted: { counter, planHash: planHash(plan), policy }, plan });
+const offer = (counter: number): PolicyOffer => ({ accepted: { counter, planHash: planHash(plan), policy }, plan });
 
 const event: fc.Arbitrary<Event> = fc.oneof(
   fc.integer({ min: 1, max: 9 }).map((counter): Event => ({ kind: "offered", offer: offer(counter) })),

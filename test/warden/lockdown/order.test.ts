@@ -1,16 +1,16 @@
 // Orders that must not confirm, each really signed.
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "tap";
-import type { Lockdown, Trial } from "../../../warden/lockdown/index.ts";
-import { confirmer, lockdownOrder, type LockdownRig, lockdownRig, policyBytes } from "../../lab/lockdown.ts";
+import type { Lockdown, PolicyTrial } from "../../../warden/lockdown/index.ts";
+import { confirmer, lockdownOrder, type LockdownRig, lockdownRig, policyBytes } from "../../lab/worlds/lockdown.ts";
 
-async function onTrial(): Promise<{ rig: LockdownRig; lockdown: Lockdown; trial: Trial }> {
+async function onTrial(): Promise<{ rig: LockdownRig; lockdown: Lockdown; trial: PolicyTrial }> {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   return { rig, lockdown, trial: await lockdown.propose(policyBytes(), 7) };
 }
 
-const REFUSED: Readonly<Record<string, readonly [(trial: Trial) => Uint8Array, string]>> = {
+const REFUSED: Readonly<Record<string, readonly [(trial: PolicyTrial) => Uint8Array, string]>> = {
   "another device": [(trial) => lockdownOrder(trial, { deviceId: "GW-4712" }), "order.invalid"],
   "another verb": [(trial) => lockdownOrder(trial, { verb: "lockdown.revert" }), "order.invalid"],
   "another plan": [(trial) => lockdownOrder({ ...trial, planHash: `sha256:${"0".repeat(64)}` }), "order.invalid"],

@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
-import { policyBytes } from "../../lab/lockdown.ts";
-import { until } from "../../lab/lockdown-service.ts";
-import { BAD_STICK, fakeKernel, STICK } from "../../lab/usb-tree.ts";
-import { labWarden, verifiedLog } from "../../lab/warden.ts";
+import { policyBytes } from "../../lab/worlds/lockdown.ts";
+import { until } from "../../lab/worlds/lockdown-service.ts";
+import { BAD_STICK, fakeKernel, STICK } from "../../lab/fakes/usb-tree.ts";
+import { labWarden, verifiedLog } from "../../lab/worlds/warden.ts";
 
 test("[LCK-7] [LCK-8] [LCK-14] a running warden judges what is plugged in: refused it gets 0, allowed 1, and each one record", async (t) => {
   const lab = await labWarden(t);

@@ -7,11 +7,11 @@ import { linuxFiles } from "../../../hal/linux/files/index.ts";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { linuxNetwork } from "../../../hal/linux/network/index.ts";
 import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
-import { noDoors, openDoors } from "../../lab/doors.ts";
-import { lockdownOrder, policyBytes } from "../../lab/lockdown.ts";
-import { serviceRig, signed, until } from "../../lab/lockdown-service.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
-import { BAD_STICK, fakeKernel, STICK } from "../../lab/usb-tree.ts";
+import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lockdownOrder, policyBytes } from "../../lab/worlds/lockdown.ts";
+import { serviceRig, signed, until } from "../../lab/worlds/lockdown-service.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { BAD_STICK, fakeKernel, STICK } from "../../lab/fakes/usb-tree.ts";
 
 const OPEN = { inbound: [{ link: "eth0", protocol: "tcp", ports: [8080], from: "any" }] };
 

@@ -3,11 +3,11 @@ import * as v from "valibot";
 import { test } from "tap";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS } from "../../../warden/protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES } from "../../../warden/protocol/limits.ts";
-import { look } from "../../../warden/lockdown/look.ts";
+import { readProtected } from "../../../warden/lockdown/protected.ts";
 import { WORLD_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
-import { lockdownOrder, policyBytes, seen } from "../../lab/lockdown.ts";
-import { NETWORK, serviceRig, signed } from "../../lab/lockdown-service.ts";
-import { KEYBOARD, STICK } from "../../lab/usb-tree.ts";
+import { lockdownOrder, policyBytes, seen } from "../../lab/worlds/lockdown.ts";
+import { NETWORK, serviceRig, signed } from "../../lab/worlds/lockdown-service.ts";
+import { KEYBOARD, STICK } from "../../lab/fakes/usb-tree.ts";
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
@@ -188,7 +188,7 @@ test("[LCK-3] an uplink is what the longest route to the hub goes by; to a hub t
   const links = ["eth0", "eth1", "wwan0"].map((name) => ({ name, usb: undefined, dhcp4: false, dhcp6: false }));
   const network = { read: async () => ({ links, routes, nameServers: [] }) };
   const uplinks = async (address: string | undefined): Promise<readonly string[]> => {
-    const found = await look({ network, console: undefined, hubDoors: [{ address, port: 443 }] });
+    const found = await readProtected({ network, console: undefined, hubEndpoints: [{ address, port: 443 }] });
     return found.links.filter(({ uplink }) => uplink).map(({ name }) => name);
   };
   t.same(await uplinks(undefined), ["eth0", "wwan0"]);

@@ -2,10 +2,10 @@
 import { test } from "tap";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
-import { noDoors, openDoors } from "../../lab/doors.ts";
-import { lockdownOrder, lockdownRig, policyBytes } from "../../lab/lockdown.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
-import { BAD_STICK, fakeKernel, STICK } from "../../lab/usb-tree.ts";
+import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lockdownOrder, lockdownRig, policyBytes } from "../../lab/worlds/lockdown.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { BAD_STICK, fakeKernel, STICK } from "../../lab/fakes/usb-tree.ts";
 
 test(
   "[LCK-11] [LCK-12] a door opens with the policy on trial, shuts when nobody confirms, stays when an order does",

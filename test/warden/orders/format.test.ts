@@ -12,7 +12,7 @@ import {
   orderSchema,
   signOrder,
 } from "../../../warden/orders/format/index.ts";
-import { faultOf } from "../../lab/faults.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
 
 const FOLDER = new URL("../../vectors/orders/", import.meta.url);
 const vectorSchema = v.strictObject({

@@ -6,17 +6,17 @@ import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type Order, type OrderEnvelope, orderSchema, type OrderVerb, signOrder } from "../../../warden/orders/format/index.ts";
 import { openOrders, type Orders, type OrdersOptions } from "../../../warden/orders/index.ts";
 import { NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "../../../warden/orders/limits.ts";
-import { parseRoster, type Roster, type Role } from "../../../warden/roster/format.ts";
-import { type FakeClock, fakeClock } from "../../lab/fake-clock.ts";
-import { faultOf } from "../../lab/faults.ts";
-import { NOW_MS } from "../../lab/repository.ts";
-import { DEVICE, operatorKey, type OperatorKey, rosterText } from "../../lab/targets.ts";
+import { parseRoster, type Roster, type OperatorRole } from "../../../warden/roster/format.ts";
+import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
+import { NOW_MS } from "../../lab/counterparts/repository.ts";
+import { DEVICE, operatorKey, type OperatorKey, rosterText } from "../../lab/worlds/targets.ts";
 
 const PLAN = `sha256:${"ab".repeat(32)}`;
 const OTHER_PLAN = `sha256:${"cd".repeat(32)}`;
 const TRIAL = { nonce: "7e".repeat(32), planHash: PLAN };
 
-const PEOPLE: Readonly<Record<string, { readonly key: OperatorKey; readonly roles: readonly Role[] }>> = {
+const PEOPLE: Readonly<Record<string, { readonly key: OperatorKey; readonly roles: readonly OperatorRole[] }>> = {
   ada: { key: operatorKey(), roles: ["owner"] },
   tom: { key: operatorKey(), roles: ["technician"] },
   vera: { key: operatorKey(), roles: ["viewer"] },

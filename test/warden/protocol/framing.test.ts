@@ -2,7 +2,7 @@
 import { test } from "tap";
 import fc from "fast-check";
 import { lineSplitter } from "../../../warden/protocol/framing/format.ts";
-import { faultOf } from "../../lab/faults.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
 
 const texts = (lines: Iterable<Uint8Array>): string[] => [...lines].map((line) => Buffer.from(line).toString());
 

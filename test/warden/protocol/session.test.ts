@@ -1,16 +1,16 @@
 // A conversation, line by line, against handlers that a test holds.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { tokenBucket } from "../../../hal/pace/index.ts";
+import { tokenBucket } from "../../../hal/rate-limit/index.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
-import { type Handlers, openSession, refusals, type Session } from "../../../warden/protocol/index.ts";
+import { type VerbHandlers, openProtocolSession, refusals, type ProtocolSession } from "../../../warden/protocol/index.ts";
 import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "../../../warden/protocol/limits.ts";
-import { type FakeClock, fakeClock } from "../../lab/fake-clock.ts";
-import { NONCE, VERBS } from "../../lab/verbs.ts";
+import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
+import { NONCE, VERBS } from "../../lab/worlds/verbs.ts";
 
 interface Talk {
-  readonly session: Session;
+  readonly session: ProtocolSession;
   readonly clock: FakeClock;
   readonly sent: readonly string[];
   readonly recorded: readonly AuditEntry[];
@@ -18,13 +18,13 @@ interface Talk {
   say(line: string): Promise<boolean>;
 }
 
-function talk(over: Partial<Handlers> = {}, append: (entry: AuditEntry) => Promise<number> = async () => 0): Talk {
+function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => Promise<number> = async () => 0): Talk {
   const clock = fakeClock();
   const sent: string[] = [];
   const recorded: AuditEntry[] = [];
   const reported: Fault[] = [];
   const report = (fault: Fault): void => void reported.push(fault);
-  const session = openSession({
+  const session = openProtocolSession({
     handlers: { ...VERBS, ...over },
     bucket: tokenBucket(clock, 1000, 1),
     refusals: refusals(
@@ -46,7 +46,7 @@ function talk(over: Partial<Handlers> = {}, append: (entry: AuditEntry) => Promi
 const request = (id: number, verb: string, args: object = {}): string => JSON.stringify({ id, verb, args });
 const HELLO = request(1, "hello", { protocol: 1, program: "test" });
 
-async function greeted(over: Partial<Handlers> = {}): Promise<Talk> {
+async function greeted(over: Partial<VerbHandlers> = {}): Promise<Talk> {
   const it = talk(over);
   await it.say(HELLO);
   return it;

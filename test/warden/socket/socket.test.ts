@@ -3,14 +3,14 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
-import { tokenBucket } from "../../../hal/pace/index.ts";
+import { tokenBucket } from "../../../hal/rate-limit/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { serveSocket } from "../../../warden/socket/index.ts";
 import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
-import { faultOf } from "../../lab/faults.ts";
-import { VERBS } from "../../lab/verbs.ts";
-import { connectTo, hostilePeer, serveVerbs } from "../../lab/warden-socket.ts";
-import { openSession, refusals } from "../../../warden/protocol/index.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
+import { VERBS } from "../../lab/worlds/verbs.ts";
+import { connectTo, hostilePeer, serveVerbs } from "../../lab/worlds/warden-socket.ts";
+import { openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
 
 const REQUEST = '{"id":2,"verb":"time.nonce","args":{}}\n';
 const clock = linuxClock();
@@ -21,7 +21,7 @@ const options = (path: string): Parameters<typeof serveSocket>[0] => ({
   refused: () => undefined,
   report: () => undefined,
   open: (send, signal) =>
-    openSession({
+    openProtocolSession({
       handlers: VERBS,
       bucket: tokenBucket(clock, 1000, 1),
       refusals: refusals(

@@ -4,20 +4,20 @@ import { mkdir, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { linuxCourier, linuxCourierDrop, linuxFiles } from "../../../hal/linux/index.ts";
-import { courierName } from "../../../ota/fetch/index.ts";
-import { crashDisk, crashStates, restore } from "../../lab/crash-disk.ts";
-import { faultOf } from "../../lab/faults.ts";
-import { policyBytes } from "../../lab/lockdown.ts";
-import { daysFromNow, labCustom, labKey, NOW_MS, signed } from "../../lab/repository.ts";
-import { brought, OTHER_DEVICE, refreshed, rosterText, type TargetsRig, targetsRig } from "../../lab/targets.ts";
-import { temporaryDirectory } from "../../lab/temporary.ts";
-import type { Targets } from "../../../warden/targets/index.ts";
+import { linuxHandoverReader, linuxHandoverWriter, linuxFiles } from "../../../hal/linux/index.ts";
+import { handoverName } from "../../../ota/fetch/index.ts";
+import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
+import { policyBytes } from "../../lab/worlds/lockdown.ts";
+import { daysFromNow, labCustom, labKey, NOW_MS, signed } from "../../lab/counterparts/repository.ts";
+import { brought, OTHER_DEVICE, refreshed, rosterText, type TargetsRig, targetsRig } from "../../lab/worlds/targets.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import type { TargetService } from "../../../warden/targets/index.ts";
 
 const POLICY = Buffer.from(policyBytes()).toString();
 
 /** A device that believes version 2 of everything, a policy and a roster among it. */
-async function settled(): Promise<{ readonly rig: TargetsRig; readonly targets: Targets }> {
+async function settled(): Promise<{ readonly rig: TargetsRig; readonly targets: TargetService }> {
   const rig = targetsRig();
   rig.repository.addTarget("os", "os/gateway-4", "four", labCustom({ line: "os", counter: 4 }));
   rig.repository.addTarget("policy", "policy/one", POLICY, labCustom({ line: "policy", counter: 5 }));
@@ -35,7 +35,7 @@ function stored({ files }: TargetsRig): ReadonlyMap<string, Uint8Array> {
 }
 
 /** Runs a cycle that must be refused for `code`, twice: one record, and the store holds what it held. */
-async function refusedFor(t: Test, rig: TargetsRig, targets: Targets, code: string, what: string): Promise<void> {
+async function refusedFor(t: Test, rig: TargetsRig, targets: TargetService, code: string, what: string): Promise<void> {
   const before = stored(rig);
   for (let n = 0; n < 2; n++) {
     const fault = await faultOf(() => refreshed(rig, targets));
@@ -207,7 +207,7 @@ test("[OTA-40] a flood of requests is slowed, and fills no log", async (t) => {
   const { rig, targets } = await settled();
   let asked = 0;
   for (let code = ""; code !== "protocol.rate-limited"; asked += 1) {
-    rig.dropped.set(courierName("metadata/timestamp.json"), Buffer.from(`{"lie": ${asked}`.padEnd(40 + asked)));
+    rig.dropped.set(handoverName("metadata/timestamp.json"), Buffer.from(`{"lie": ${asked}`.padEnd(40 + asked)));
     code = (await faultOf(() => targets.refresh(["metadata/2.root.json"]))).code;
   }
   t.ok(asked < 400, `${asked} requests`);
@@ -216,14 +216,14 @@ test("[OTA-40] a flood of requests is slowed, and fills no log", async (t) => {
 
 test("[OTA-40] [OTA-32] a link, a pipe, a directory or too much in a file's place is refused, and no file outside is read", async (t) => {
   const directory = await temporaryDirectory(t);
-  const place = join(directory, "courier");
-  const drop = await linuxCourierDrop(place);
-  await using courier = await linuxCourier(place);
+  const place = join(directory, "handover");
+  const drop = await linuxHandoverWriter(place);
+  await using handover = await linuxHandoverReader(place);
   const rig = targetsRig();
-  const targets = await rig.open({ courier });
+  const targets = await rig.open({ handover });
   const asked = await targets.refresh(["metadata/2.root.json"]);
-  t.match(asked, { state: "wanted", path: "metadata/timestamp.json", courierName: courierName("metadata/timestamp.json") });
-  const name = join(place, courierName("metadata/timestamp.json"));
+  t.match(asked, { state: "wanted", path: "metadata/timestamp.json", handoverName: handoverName("metadata/timestamp.json") });
+  const name = join(place, handoverName("metadata/timestamp.json"));
   const timestamp = rig.served("metadata/timestamp.json") ?? new Uint8Array();
   await writeFile(join(directory, "right"), timestamp);
   const hostile: readonly [string, string, () => Promise<unknown>][] = [
@@ -242,7 +242,7 @@ test("[OTA-40] [OTA-32] a link, a pipe, a directory or too much in a file's plac
     ["file.not-regular", "file.not-regular", "file.too-large"],
     "each cause once",
   );
-  await drop.put(courierName("metadata/timestamp.json"), timestamp);
+  await drop.put(handoverName("metadata/timestamp.json"), timestamp);
   t.match(await targets.refresh(["metadata/2.root.json"]), { state: "wanted", path: "metadata/1.snapshot.json" });
 });
 

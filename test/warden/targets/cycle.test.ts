@@ -1,11 +1,11 @@
 // The warden follows the repository by what the agent brings it: which files it asks for, what it takes for itself, what it keeps.
 import { test } from "tap";
-import { courierName } from "../../../ota/fetch/index.ts";
+import { handoverName } from "../../../ota/fetch/index.ts";
 import { timeFloor, type TrustedMetadata } from "../../../ota/trust/index.ts";
-import { faultOf } from "../../lab/faults.ts";
-import { daysFromNow, labCustom, sha256 } from "../../lab/repository.ts";
-import { brought, DEVICE, operatorKey, refreshed, rosterText, targetsRig } from "../../lab/targets.ts";
-import { policyBytes } from "../../lab/lockdown.ts";
+import { faultOf } from "../../lab/runner/faults.ts";
+import { daysFromNow, labCustom, sha256 } from "../../lab/counterparts/repository.ts";
+import { brought, DEVICE, operatorKey, refreshed, rosterText, targetsRig } from "../../lab/worlds/targets.ts";
+import { policyBytes } from "../../lab/worlds/lockdown.ts";
 
 const POLICY = Buffer.from(policyBytes()).toString();
 const ONE = operatorKey();
@@ -81,15 +81,15 @@ test("[OTA-40] a request goes on where the one before it ended, whatever was cle
     }
     rig.dropped.clear(); // only ever the one file that was asked for, and the timestamp
     const timestamp = rig.served("metadata/timestamp.json");
-    if (timestamp !== undefined) rig.dropped.set(courierName("metadata/timestamp.json"), timestamp);
+    if (timestamp !== undefined) rig.dropped.set(handoverName("metadata/timestamp.json"), timestamp);
     const bytes = rig.served(answer.path);
     if (bytes === undefined) absent.push(answer.path);
-    else rig.dropped.set(answer.courierName, bytes);
+    else rig.dropped.set(answer.handoverName, bytes);
   }
   t.fail("no end");
 });
 
-test("[OPS-8] roster and policy hold across a restart, without a root, without a courier, and with an expired repository", async (t) => {
+test("[OPS-8] roster and policy hold across a restart, without a root, without a handover, and with an expired repository", async (t) => {
   const rig = publishing();
   await refreshed(rig, await rig.open());
   await rig.clock.advance(90 * 86_400_000);
@@ -199,7 +199,7 @@ test("[OTA-40] a release is found by its name, judged here, and its payload veri
   t.same(payload.wanted, [answer.path]);
   t.equal(Buffer.from(payload.answer.bytes).toString(), "a manifest");
   t.equal((await faultOf(() => targets.payload(answer.target, 5, []))).code, "trust.too-large");
-  rig.dropped.set(courierName(answer.path), Buffer.from("a manifesto"));
+  rig.dropped.set(handoverName(answer.path), Buffer.from("a manifesto"));
   t.equal((await faultOf(() => targets.payload(answer.target, 1000, []))).code, "trust.mismatch");
 
   const found = await targets.find("os/gateway-2.json", []);

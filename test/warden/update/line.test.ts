@@ -1,6 +1,6 @@
 // A release of another line than the one that runs: its counters and floors are its own, so they hold nothing back.
 import { test } from "tap";
-import { updatedBoard } from "../../lab/updates.ts";
+import { updatedBoard } from "../../lab/worlds/updates.ts";
 
 test("[OTA-12] [OTA-41] an older system under another line is no way round the counter of the line that runs", async (t) => {
   const board = await updatedBoard(t);

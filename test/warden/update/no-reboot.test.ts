@@ -3,8 +3,8 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import type { Updates } from "../../../warden/update/index.ts";
-import { eventually } from "../../lab/process.ts";
-import { eventsOf, lastOf, type UpdatedBoard, updatedBoard } from "../../lab/updates.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { eventsOf, lastOf, type UpdatedBoard, updatedBoard } from "../../lab/worlds/updates.ts";
 
 async function until(what: string, isSo: () => boolean): Promise<void> {
   await eventually(what, async () => (isSo() ? true : undefined));

@@ -9,11 +9,11 @@ import { decodeBootPlan } from "../../../hal/slots/format.ts";
 import { startChild } from "../../../hal/linux/index.ts";
 import { SILENCE_MS_MAX } from "../../../warden/install/index.ts";
 import { startJob } from "../../../warden/update/job.ts";
-import { fakeClock } from "../../lab/fake-clock.ts";
-import { mountSmallDisk } from "../../lab/small-disk.ts";
-import { needs } from "../../lab/needs.ts";
-import { eventually } from "../../lab/process.ts";
-import { eventsOf, lastOf, type UpdatedBoard, updatedBoard } from "../../lab/updates.ts";
+import { fakeClock } from "../../lab/fakes/clock.ts";
+import { mountSmallDisk } from "../../lab/counterparts/small-disk.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { eventsOf, lastOf, type UpdatedBoard, updatedBoard } from "../../lab/worlds/updates.ts";
 
 const OLD = "an older system\n";
 

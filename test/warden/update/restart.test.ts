@@ -2,8 +2,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { eventually } from "../../lab/process.ts";
-import { updatedBoard } from "../../lab/updates.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { updatedBoard } from "../../lab/worlds/updates.ts";
 import type { Updates } from "../../../warden/update/index.ts";
 
 async function comesTo(updates: Updates, phase: string): Promise<void> {

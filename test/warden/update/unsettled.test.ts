@@ -2,8 +2,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { eventually } from "../../lab/process.ts";
-import { eventsOf, updatedBoard } from "../../lab/updates.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { eventsOf, updatedBoard } from "../../lab/worlds/updates.ts";
 
 test("[OTA-35] [OTA-36] a floor that could not be raised holds up the next release; how it ended is told once it was", async (t) => {
   const board = await updatedBoard(t);

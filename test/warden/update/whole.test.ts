@@ -1,7 +1,7 @@
 // A release from the repository to a committed system, and back where it is not well.
 import { readFile, stat } from "node:fs/promises";
 import { test } from "tap";
-import { eventsOf, lastOf, updatedBoard } from "../../lab/updates.ts";
+import { eventsOf, lastOf, updatedBoard } from "../../lab/worlds/updates.ts";
 
 const phase = (updates: { status(): { phase: string } }): string => updates.status().phase;
 

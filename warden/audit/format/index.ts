@@ -9,3 +9,4 @@ export * from "./segment.ts";
 export * from "./walk.ts";
 export * from "./trail.ts";
 export * from "./delivery.ts";
+export * from "./head.ts";

@@ -1,5 +1,6 @@
 // The lockdown policy and its plan, for whoever writes, shows or signs them. [LCK-1] [LCK-4]
 export { contains, parsePrefix, type Prefix } from "./address.ts";
 export { PLAN_BYTES_MAX, POLICY_BYTES_MAX } from "./limits.ts";
-export { type Door, type Plan, planHash, planSchema } from "./plan.ts";
+export { type NetworkRule, type Plan, planHash, planSchema } from "./plan.ts";
 export { parsePolicy, type Policy, policySchema, type UsbRule } from "./policy.ts";
+export * from "./state.ts";

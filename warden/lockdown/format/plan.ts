@@ -7,7 +7,7 @@ import { linkNameSchema, prefixSchema, usbPortSchema, usbRuleSchema } from "./po
 const portNumberSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
 /** One thing that may pass the packet filter. */
-export const doorSchema = v.strictObject({
+export const networkRuleSchema = v.strictObject({
   direction: v.picklist(["in", "out"]),
   /** null: any link of the plan. */
   link: v.nullable(linkNameSchema),
@@ -20,7 +20,7 @@ export const doorSchema = v.strictObject({
   peers: v.nullable(v.union([v.literal("management"), v.array(prefixSchema)])),
   why: v.picklist(["hub", "name-service", "dhcp", "policy"]),
 });
-export type Door = v.InferOutput<typeof doorSchema>;
+export type NetworkRule = v.InferOutput<typeof networkRuleSchema>;
 
 export const planSchema = v.strictObject({
   v: v.literal(1),
@@ -29,7 +29,7 @@ export const planSchema = v.strictObject({
   links: v.array(v.strictObject({ name: linkNameSchema, dhcp4: v.boolean(), dhcp6: v.boolean(), ipv6: v.boolean() })),
   management: v.array(prefixSchema),
   echo: v.picklist(["none", "management", "any"]),
-  doors: v.array(doorSchema),
+  networkRules: v.array(networkRuleSchema),
   /** The table as it is loaded: follows from links, management, echo and doors. */
   firewall: v.string(),
   usb: v.strictObject({

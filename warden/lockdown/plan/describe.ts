@@ -1,5 +1,5 @@
 // Plans for people: what stays open and why, and what changes from one plan to the next. [LCK-4]
-import type { Door, Plan } from "../format/index.ts";
+import type { NetworkRule, Plan } from "../format/index.ts";
 
 export interface Difference {
   readonly opens: readonly string[];
@@ -12,7 +12,7 @@ export function staysOpen(plan: Plan): readonly string[] {
     ...plan.links.map(
       ({ name, dhcp4, dhcp6, ipv6 }) => `link ${name}${dhcp4 ? ", DHCP" : ""}${dhcp6 ? ", DHCPv6" : ""}${ipv6 ? ", IPv6" : ""}`,
     ),
-    ...plan.doors.map((door) => doorText(door, plan)),
+    ...plan.networkRules.map((door) => doorText(door, plan)),
     ...(plan.echo === "none" ? [] : [`in: ping from ${plan.echo === "any" ? "anybody" : plan.management.join(" ")}`]),
     ...plan.usb.allow.map(
       ({ vendor, product, serial, port, interfaces }) =>
@@ -39,7 +39,7 @@ export function differenceOf(before: Plan | undefined, after: Plan): Difference 
   };
 }
 
-function doorText({ direction, link, protocol, ports, peers, why }: Door, plan: Plan): string {
+function doorText({ direction, link, protocol, ports, peers, why }: NetworkRule, plan: Plan): string {
   const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(" ");
   const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
   return `${direction}: ${protocol} ${range} ${direction === "in" ? "from" : "to"} ${far}${link === null ? "" : ` on ${link}`} (${why})`;

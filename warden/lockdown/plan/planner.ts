@@ -1,8 +1,8 @@
 // From a policy and a machine to a plan. Pure, and the same whatever order things are listed in. [LCK-2] [LCK-4]
 import type { Plan, Policy } from "../format/index.ts";
 import { orderKey, orderKeyId } from "../../orders/format/index.ts";
-import type { Snapshot } from "../snapshot.ts";
-import { dhcpDoors, mergeDoors, necessaryDoors, policyDoors, uniquePrefixes } from "./doors.ts";
+import type { MachineFacts } from "../machine-facts.ts";
+import { dhcpRules, mergeRules, necessaryRules, policyRules, uniquePrefixes } from "./network-rules.ts";
 import { renderTable } from "./table.ts";
 import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
 
@@ -10,12 +10,12 @@ import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
  * @param policy undefined: there is none that can be trusted. Then everything is shut but the way to the hub, by every interface the machine has: what is shut can
  *   always be mended from there. [LCK-1]
  */
-export function planLockdown(policy: Policy | undefined, snapshot: Snapshot): Plan {
+export function planLockdown(policy: Policy | undefined, snapshot: MachineFacts): Plan {
   const shut = policy === undefined || policy.mode === "shut";
   const links = sortedLinks(policy, snapshot);
   const management = shut ? [] : uniquePrefixes(policy.network.management);
   const echo = shut ? "none" : policy.network.echo;
-  const doors = [...mergeDoors([...necessaryDoors(snapshot, shut), ...dhcpDoors(links), ...(shut ? [] : policyDoors(policy))])];
+  const doors = [...mergeRules([...necessaryRules(snapshot, shut), ...dhcpRules(links), ...(shut ? [] : policyRules(policy))])];
   const usb = {
     allow: sortedRules((policy?.usb.allow ?? []).filter(({ uplink }) => uplink || !shut)),
     disable: withPeers(policy?.usb.disable ?? [], snapshot.usb.ports),
@@ -26,8 +26,8 @@ export function planLockdown(policy: Policy | undefined, snapshot: Snapshot): Pl
     links,
     management,
     echo,
-    doors,
-    firewall: renderTable({ links, management, echo, doors }),
+    networkRules: doors,
+    firewall: renderTable({ links, management, echo, networkRules: doors }),
     usb: { ...usb, devices: judgeDevices(usb, snapshot.usb.devices) },
     serial: {
       console: policy === undefined ? (snapshot.console ?? null) : (policy.serial.console ?? null),
@@ -37,7 +37,7 @@ export function planLockdown(policy: Policy | undefined, snapshot: Snapshot): Pl
   };
 }
 
-function sortedLinks(policy: Policy | undefined, snapshot: Snapshot): Plan["links"] {
+function sortedLinks(policy: Policy | undefined, snapshot: MachineFacts): Plan["links"] {
   const links = policy?.links ?? snapshot.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true }));
   return [...links].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -1,24 +1,24 @@
 // What a plan would cut that must not be cut: told before it is applied, not by silence afterwards. [LCK-3]
-import { contains, type Door, parsePrefix, type Plan } from "../format/index.ts";
-import type { LinkFacts, Snapshot } from "../snapshot.ts";
+import { contains, type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
+import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
 
 /** One packet that asks to pass. */
 export interface Packet {
-  readonly direction: Door["direction"];
+  readonly direction: NetworkRule["direction"];
   readonly link: string;
-  readonly protocol: Door["protocol"];
+  readonly protocol: NetworkRule["protocol"];
   /** undefined: an address not known yet. Only a door for anybody lets it pass. */
   readonly address: string | undefined;
   readonly port: number;
   readonly sourcePort: number;
 }
 
-/** What the packet filter says to the first packet of a connection: the meaning of {@link Plan.doors}, apart from their text. */
+/** What the packet filter says to the first packet of a connection: the meaning of {@link Plan.networkRules}, apart from their text. */
 export function passes(plan: Plan, packet: Packet): boolean {
   const link = plan.links.find(({ name }) => name === packet.link);
   const address = packet.address === undefined ? undefined : parsePrefix(packet.address);
   if (link === undefined || (address?.family === 6 && !link.ipv6)) return false;
-  return plan.doors.some((door) => {
+  return plan.networkRules.some((door) => {
     if (door.direction !== packet.direction || door.protocol !== packet.protocol) return false;
     if (door.link !== null && door.link !== packet.link) return false;
     if (door.sourcePort !== null && door.sourcePort !== packet.sourcePort) return false;
@@ -35,7 +35,7 @@ function isWithin(text: string, address: NonNullable<ReturnType<typeof parsePref
 }
 
 /** [LCK-3] @returns what would be lost, in words for whoever wrote the policy; empty when the device stays reachable and mendable. */
-export function risksOf(plan: Plan, snapshot: Snapshot): readonly string[] {
+export function risksOf(plan: Plan, snapshot: MachineFacts): readonly string[] {
   const uplinks = snapshot.links.filter(({ uplink }) => uplink);
   const ways = uplinks.filter(({ name }) => plan.links.some((link) => link.name === name));
   const cut = uplinks.length > 0 && ways.length === 0;
@@ -48,9 +48,9 @@ export function risksOf(plan: Plan, snapshot: Snapshot): readonly string[] {
 }
 
 /** By at least one way each: the hub, and the name servers where it has a name. */
-function routeRisks(plan: Plan, snapshot: Snapshot, ways: readonly LinkFacts[]): readonly string[] {
+function routeRisks(plan: Plan, snapshot: MachineFacts, ways: readonly LinkFacts[]): readonly string[] {
   const links = ways.length > 0 ? ways.map(({ name }) => name) : plan.links.map(({ name }) => name);
-  const reaches = (protocol: Door["protocol"], address: string | undefined, port: number): boolean =>
+  const reaches = (protocol: NetworkRule["protocol"], address: string | undefined, port: number): boolean =>
     links.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
   const hub = snapshot.hub
     .filter(({ address, port }) => !reaches("tcp", address, port))
@@ -80,7 +80,7 @@ function usbRisks(plan: Plan, { name, usb }: LinkFacts): readonly string[] {
     .map(({ port, why }) => `"${name}" is the USB device at "${usb}", and "${port}" is refused: ${why}`);
 }
 
-function consoleRisks(plan: Plan, { console }: Snapshot): readonly string[] {
+function consoleRisks(plan: Plan, { console }: MachineFacts): readonly string[] {
   const kept = console === undefined || plan.serial.console === console || plan.serial.lines.includes(console);
   return kept ? [] : [`the console is on "${console}", and "serial" names ${plan.serial.console ?? "no line"}`];
 }

@@ -1,8 +1,8 @@
 // The packet filter's table as text, in the spelling that hal/linux/firewall reads back. [LCK-2] [LCK-5] [LCK-6]
-import { type Door, parsePrefix, type Plan } from "../format/index.ts";
+import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 
-type Parts = Pick<Plan, "links" | "management" | "echo" | "doors">;
-type Direction = Door["direction"];
+type Parts = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
+type Direction = NetworkRule["direction"];
 
 /** RFC 4861: only from the link itself, which a hop limit of 255 shows. Router advertisements come in, solicitations go out. */
 const NEIGHBOURS = {
@@ -35,7 +35,7 @@ function managementSets(management: readonly string[]): readonly string[][] {
 }
 
 function chain(direction: Direction, parts: Parts): readonly string[] {
-  const { links, doors } = parts;
+  const { links, networkRules } = parts;
   const link = direction === "in" ? "iifname" : "oifname";
   const hook = direction === "in" ? "input" : "output";
   const names = links.map(({ name }) => name);
@@ -52,7 +52,7 @@ function chain(direction: Direction, parts: Parts): readonly string[] {
     `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
     ...(direction === "in" ? echoRules(parts) : []),
-    ...doors.filter((door) => door.direction === direction).flatMap((door) => doorRules(door, link, parts.management)),
+    ...networkRules.filter((door) => door.direction === direction).flatMap((door) => doorRules(door, link, parts.management)),
   ];
   return lines.map((line) => `\t${line}`);
 }
@@ -83,7 +83,7 @@ function echoRules({ echo, management }: Parts): readonly string[] {
 
 /** One rule a family where the far side is named, else one for both. */
 function doorRules(
-  { direction, link, protocol, ports, sourcePort, peers }: Door,
+  { direction, link, protocol, ports, sourcePort, peers }: NetworkRule,
   linkWord: string,
   management: readonly string[],
 ): readonly string[] {

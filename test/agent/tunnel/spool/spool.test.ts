@@ -1,6 +1,6 @@
 import { test } from "tap";
 import { type Drop, openSpool, type Spool, SPOOL_CLASSES, type SpoolOptions } from "../../../../agent/tunnel/spool/index.ts";
-import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fake-files.ts";
+import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fakes/files.ts";
 
 const DAY_MS = 86_400_000;
 const LIMITS = { bytesMax: 400_000, ageMsMax: 30 * DAY_MS };

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { test } from "tap";
 import { startChild } from "../../../../hal/linux/index.ts";
-import { eventually } from "../../../lab/process.ts";
+import { eventually } from "../../../lab/runner/process.ts";
 import type { ChildProgram } from "../../../../hal/ports.ts";
 
 const OPTIONS = { lineBytesMax: 100, complain: () => undefined };

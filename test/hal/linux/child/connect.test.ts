@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { test } from "tap";
 import { connectChild } from "../../../../hal/linux/index.ts";
 import type { ChildProgram } from "../../../../hal/ports.ts";
-import { needs } from "../../../lab/needs.ts";
-import { eventually } from "../../../lab/process.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { needs } from "../../../lab/runner/needs.ts";
+import { eventually } from "../../../lab/runner/process.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 const skip = needs("socat");
 

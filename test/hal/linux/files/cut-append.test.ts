@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import { linuxAppendFiles } from "../../../../hal/linux/files/index.ts";
 import type { AppendFiles } from "../../../../hal/ports.ts";
-import { type Change, crashDisk, crashStates, type DiskState, restore } from "../../../lab/crash-disk.ts";
+import { type Change, crashDisk, crashStates, type DiskState, restore } from "../../../lab/fakes/crash-disk.ts";
 
 const BYTES_MAX = 10_000;
 

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { test } from "tap";
 import { fatFiles, type FileOps, linuxFiles } from "../../../../hal/linux/files/index.ts";
 import type { DurableFiles } from "../../../../hal/ports.ts";
-import { afterFsck, fatDisk, type FatState, restoreFat } from "../../../lab/fat-disk.ts";
-import { faultOf } from "../../../lab/faults.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { afterFsck, fatDisk, type FatState, restoreFat } from "../../../lab/fakes/fat-disk.ts";
+import { faultOf } from "../../../lab/runner/faults.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 type Make = (directory: string, ops?: FileOps) => Promise<DurableFiles>;
 const onFat: Make = (directory, ops) => fatFiles(directory, ops === undefined ? {} : { ops });

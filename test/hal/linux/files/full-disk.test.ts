@@ -7,7 +7,7 @@ import { type Test, test } from "tap";
 import type { FaultCode } from "../../../../hal/fault.ts";
 import { linuxAppendFiles, linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { type FileOps, linuxOps } from "../../../../hal/linux/files/ops.ts";
-import { needs } from "../../../lab/needs.ts";
+import { needs } from "../../../lab/runner/needs.ts";
 
 /** A file system of 64 KiB of its own, gone after the test. */
 function smallDisk(t: Test): string {

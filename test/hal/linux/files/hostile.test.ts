@@ -8,7 +8,7 @@ import { type Test, test } from "tap";
 import { linuxAppendFiles, linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { type FileOps, linuxOps } from "../../../../hal/linux/files/ops.ts";
 import type { FaultCode } from "../../../../hal/fault.ts";
-import { needs } from "../../../lab/needs.ts";
+import { needs } from "../../../lab/runner/needs.ts";
 
 const NOBODY = 65534;
 

@@ -3,9 +3,9 @@ import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Test, test } from "tap";
 import { linuxAppendFiles, linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { type RunningProgram, startProgram } from "../../../lab/process.ts";
+import { type RunningProgram, startProgram } from "../../../lab/runner/process.ts";
 
-const CHILD = fileURLToPath(new URL("../../../lab/state-child.ts", import.meta.url));
+const CHILD = fileURLToPath(new URL("../../../lab/runner/state-child.ts", import.meta.url));
 const ROUNDS = 8;
 
 /** Lets it write for a while (another while each round), kills it, and gives the last number it reported as durable. */

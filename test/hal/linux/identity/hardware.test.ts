@@ -3,8 +3,8 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:f
 import { dirname, join } from "node:path";
 import { type Test, test } from "tap";
 import { linuxHardware } from "../../../../hal/linux/identity/index.ts";
-import { buildBoard, boot } from "../../../lab/board.ts";
-import { needs } from "../../../lab/needs.ts";
+import { buildBoard, boot } from "../../../lab/worlds/board.ts";
+import { needs } from "../../../lab/runner/needs.ts";
 
 const MAC = "00:00:5e:00:53:01";
 

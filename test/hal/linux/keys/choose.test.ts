@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { chooseKeyStore, decideKeyStore, fileKeyStore, type Found } from "../../../../hal/linux/keys/index.ts";
+import { chooseKeyStore, decideKeyStore, fileKeyStore, type FoundKeyStores } from "../../../../hal/linux/keys/index.ts";
 import { tpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
-import { needs, tpm2Provider } from "../../../lab/needs.ts";
-import { startSwtpm } from "../../../lab/swtpm.ts";
+import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
+import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
-const nothing: Found = { wanted: "auto", tpmKeyExists: false, fileKeyExists: false, tpmUnavailable: undefined };
+const nothing: FoundKeyStores = { wanted: "auto", tpmKeyExists: false, fileKeyExists: false, tpmUnavailable: undefined };
 
 test("[ID-4] with no key yet the TPM is taken where one is usable, else a file, and the note says why", async (t) => {
   t.same(decideKeyStore(nothing), { protection: "tpm" });

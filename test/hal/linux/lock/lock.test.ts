@@ -3,10 +3,10 @@ import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { test } from "tap";
 import { lockState } from "../../../../hal/linux/lock/index.ts";
-import { needs } from "../../../lab/needs.ts";
-import { type RunningProgram, startProgram } from "../../../lab/process.ts";
+import { needs } from "../../../lab/runner/needs.ts";
+import { type RunningProgram, startProgram } from "../../../lab/runner/process.ts";
 
-const CHILD = fileURLToPath(new URL("../../../lab/state-child.ts", import.meta.url));
+const CHILD = fileURLToPath(new URL("../../../lab/runner/state-child.ts", import.meta.url));
 
 function holder(directory: string): RunningProgram {
   return startProgram({ name: "holder", command: process.execPath, args: [CHILD, "hold", directory] });

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxNetwork } from "../../../../hal/linux/network/index.ts";
 import { LINKS_MAX } from "../../../../hal/linux/network/limits.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 function put(root: string, files: Readonly<Record<string, string>>): void {
   for (const [path, text] of Object.entries(files)) {

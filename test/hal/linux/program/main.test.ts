@@ -2,10 +2,10 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type Test } from "tap";
-import { anchorsFile, makeSigner } from "../../../lab/hub-voice.ts";
-import { startProgram } from "../../../lab/process.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
-import { programFile } from "../../../lab/programs.ts";
+import { anchorsFile, makeSigner } from "../../../lab/counterparts/hub-signer.ts";
+import { startProgram } from "../../../lab/runner/process.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import { programFile } from "../../../lab/runner/programs.ts";
 
 const PROGRAMS = ["agent", "warden"] as const;
 type Name = (typeof PROGRAMS)[number];

@@ -2,9 +2,9 @@
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { linuxSerialPort } from "../../../../hal/linux/serial/index.ts";
-import { needs } from "../../../lab/needs.ts";
-import { startProgram } from "../../../lab/process.ts";
-import { startPtyPair } from "../../../lab/pty.ts";
+import { needs } from "../../../lab/runner/needs.ts";
+import { startProgram } from "../../../lab/runner/process.ts";
+import { startPtyPair } from "../../../lab/counterparts/pty.ts";
 
 const skip = needs("socat");
 const CHILD = fileURLToPath(new URL("echo-child.ts", import.meta.url));

@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
-import { makeEsp } from "../../../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { makeEsp } from "../../../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 async function machine(t: { teardown(remove: () => Promise<void>): void }) {
   const root = await temporaryDirectory(t);

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { test } from "tap";
 import { fileBootChoice, linuxFiles } from "../../../../hal/linux/index.ts";
 import { decodeBootPlan, encodeBootPlan } from "../../../../hal/slots/format.ts";
-import { powerOn } from "../../../lab/bootloader.ts";
-import { fakeFiles } from "../../../lab/fake-files.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { powerOn } from "../../../lab/fakes/bootloader.ts";
+import { fakeFiles } from "../../../lab/fakes/files.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 async function machine(t: { teardown(remove: () => Promise<void>): void }) {
   const root = await temporaryDirectory(t);

@@ -2,9 +2,9 @@
 import { chmod, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { twoSlots } from "../../../lab/chunked.ts";
-import { imageOf } from "../../../lab/images.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { twoSlots } from "../../../lab/worlds/chunked.ts";
+import { imageOf } from "../../../lab/worlds/images.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 test("[OTA-33] the slot that runs is not written, whoever asks", async (t) => {
   const directory = await temporaryDirectory(t);

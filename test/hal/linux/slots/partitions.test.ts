@@ -3,9 +3,9 @@ import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
-import { loopDevice, needsLoop } from "../../../lab/loop.ts";
-import { makeEsp, powerOnSystemdBoot } from "../../../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { loopDevice, needsLoop } from "../../../lab/counterparts/loop.ts";
+import { makeEsp, powerOnSystemdBoot } from "../../../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 const skip = needsLoop();
 

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { test } from "tap";
 import { systemdBootChoice } from "../../../../hal/linux/index.ts";
 import type { BootChoice } from "../../../../hal/ports.ts";
-import { afterFsck, fatDisk, type FatState, restoreFat } from "../../../lab/fat-disk.ts";
-import { makeEsp, powerOnSystemdBoot } from "../../../lab/systemd-boot.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
+import { afterFsck, fatDisk, type FatState, restoreFat } from "../../../lab/fakes/fat-disk.ts";
+import { makeEsp, powerOnSystemdBoot } from "../../../lab/fakes/systemd-boot.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 const A = "sallyport.slot=a";
 const B = "sallyport.slot=b";

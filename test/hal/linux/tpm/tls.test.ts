@@ -20,9 +20,9 @@ import {
   type TpmProvider,
 } from "../../../../hal/linux/tpm/index.ts";
 import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
-import { needs, tpm2Provider } from "../../../lab/needs.ts";
-import { issue, makeAuthority, openssl } from "../../../lab/pki.ts";
-import { startSwtpm } from "../../../lab/swtpm.ts";
+import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
+import { issue, makeAuthority, openssl } from "../../../lab/counterparts/pki.ts";
+import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
 const skip = needs("swtpm", "tpm2-provider", "openssl");
 const CHILD = fileURLToPath(new URL("tls-child.ts", import.meta.url));

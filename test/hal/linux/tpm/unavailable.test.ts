@@ -6,8 +6,8 @@ import { type Test, test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { isNewEnough, tpmKeyStore, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
 import type { KeyStore } from "../../../../hal/ports.ts";
-import { needs, tpm2Provider } from "../../../lab/needs.ts";
-import { startSwtpm } from "../../../lab/swtpm.ts";
+import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
+import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
 const skip = needs("swtpm", "tpm2-provider", "openssl");
 const installed = tpm2Provider() ?? { module: "/nowhere/tpm2.so" };

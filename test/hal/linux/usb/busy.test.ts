@@ -5,11 +5,11 @@ import { test } from "tap";
 import { Fault } from "../../../../hal/fault.ts";
 import { readAttribute } from "../../../../hal/linux/usb/attributes.ts";
 import { linuxUsbTree } from "../../../../hal/linux/usb/index.ts";
-import { createPatience } from "../../../../hal/linux/usb/patience.ts";
+import { createBoundedAccess } from "../../../../hal/linux/usb/bounded-access.ts";
 import type { UsbDevice, UsbTree } from "../../../../hal/ports.ts";
-import { eventually } from "../../../lab/process.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
-import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, HUB, KEYBOARD, STICK } from "../../../lab/usb-tree.ts";
+import { eventually } from "../../../lab/runner/process.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, HUB, KEYBOARD, STICK } from "../../../lab/fakes/usb-tree.ts";
 
 const WAIT_MS = 200;
 
@@ -285,7 +285,7 @@ test("[LCK-7] with as much waiting as may, a device can be shut out, and what is
 });
 
 test("[LCK-7] two calls may wait at a time, a third is not made; what fails fails as it did", async (t) => {
-  const patience = createPatience(WAIT_MS, 2);
+  const patience = createBoundedAccess(WAIT_MS, 2);
   const never = (): Promise<never> => new Promise(() => undefined);
   for (const hub of ["usb1", "usb2"]) await t.rejects(patience.within(hub, never), { code: "usb.busy" });
   let called = false;
@@ -296,8 +296,8 @@ test("[LCK-7] two calls may wait at a time, a third is not made; what fails fail
   await t.rejects(patience.within("usb3", call), { code: "usb.busy", message: /not asked/u });
   t.equal(called, false);
   await t.rejects(
-    createPatience(WAIT_MS, 2).within("usb1", () => Promise.reject(new RangeError("no"))),
+    createBoundedAccess(WAIT_MS, 2).within("usb1", () => Promise.reject(new RangeError("no"))),
     new RangeError("no"),
   );
-  t.equal(await createPatience(WAIT_MS, 2).within("usb1", async () => 7), 7);
+  t.equal(await createBoundedAccess(WAIT_MS, 2).within("usb1", async () => 7), 7);
 });

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { test } from "tap";
 import { Fault } from "../../../../hal/fault.ts";
 import { parseDescriptors } from "../../../../hal/linux/usb/index.ts";
-import { BAD_STICK, descriptorsOf, KEYBOARD, STICK } from "../../../lab/usb-tree.ts";
+import { BAD_STICK, descriptorsOf, KEYBOARD, STICK } from "../../../lab/fakes/usb-tree.ts";
 
 const byte = fc.integer({ min: 0, max: 255 });
 const hex = (value: number): string => value.toString(16).padStart(2, "0");

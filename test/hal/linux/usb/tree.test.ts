@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "tap";
 import { linuxUsbTree } from "../../../../hal/linux/usb/index.ts";
 import type { UsbDevice, UsbTree } from "../../../../hal/ports.ts";
-import { temporaryDirectory } from "../../../lab/temporary.ts";
-import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, STICK } from "../../../lab/usb-tree.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, STICK } from "../../../lab/fakes/usb-tree.ts";
 
 type Scope = { teardown(remove: () => Promise<void>): void };
 

@@ -9,11 +9,11 @@ import { type Base, debianBase } from "../../../../build/image/base.ts";
 import { cpio } from "../../../../build/image/cpio.ts";
 import { copyInto } from "../../../../build/image/files.ts";
 import { shellInitrd } from "../../../../build/image/initrd.ts";
-import { keptFolder } from "../../../../build/image/kept.ts";
+import { cacheDirectory } from "../../../../build/image/cache.ts";
 import { unify } from "../../../../build/image/kernel.ts";
 import { IMAGE_FOLDER } from "../../../../build/image/paths.ts";
 import { run } from "../../../../build/image/run.ts";
-import { workFolder } from "../../../../build/image/work.ts";
+import { makeWorkDirectory } from "../../../../build/image/workdir.ts";
 
 const HERE = fileURLToPath(new URL("./", import.meta.url));
 const DISK = "probe.img";
@@ -41,8 +41,8 @@ const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"
 export async function probeImage(): Promise<string> {
   const base = await debianBase(() => undefined);
   const programs = await bundle();
-  const directory = await keptFolder("probe", await keyOf(base, programs), async (made) => {
-    await using work = await workFolder(made, "work-");
+  const directory = await cacheDirectory("probe", await keyOf(base, programs), async (made) => {
+    await using work = await makeWorkDirectory(made, "work-");
     await make(join(made, DISK), work.path, base, programs);
   });
   return join(directory, DISK);

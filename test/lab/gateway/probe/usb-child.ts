@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { assert, Fault } from "../../../../hal/fault.ts";
 import { linuxUsbTree } from "../../../../hal/linux/usb/index.ts";
-import { recordUsb, type SysfsTree } from "../../sysfs-tree.ts";
+import { recordUsb, type SysfsTree } from "../../fakes/sysfs-tree.ts";
 
 const DEVICES = "/sys/bus/usb/devices";
 const LINE_CHARACTERS = 1000;

@@ -21,8 +21,8 @@ import {
   verifierOf,
   verifyNote,
 } from "../../../../warden/audit/format/index.ts";
-import { needs } from "../../../lab/needs.ts";
-import { checkpointVectors, noteVectors } from "../../../lab/audit-vectors.ts";
+import { needs } from "../../../lab/runner/needs.ts";
+import { checkpointVectors, noteVectors } from "../../../lab/runner/audit-vectors.ts";
 
 const vectorFile = (name: string): string => readFileSync(new URL(`../../../vectors/audit/${name}`, import.meta.url), "utf8");
 const c2sp = noteVectors(vectorFile("c2sp-notes.json"));

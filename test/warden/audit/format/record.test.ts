@@ -14,7 +14,7 @@ import {
   encodeAuditRecord,
   isAuditEventName,
 } from "../../../../warden/audit/format/index.ts";
-import { checkpointVectors } from "../../../lab/audit-vectors.ts";
+import { checkpointVectors } from "../../../lab/runner/audit-vectors.ts";
 
 const vectors = checkpointVectors(readFileSync(new URL("../../../vectors/audit/checkpoint.json", import.meta.url), "utf8"));
 

@@ -15,7 +15,7 @@ import {
   splitPoint,
   verifyConsistency,
 } from "../../../../warden/audit/format/index.ts";
-import { treeVectors } from "../../../lab/audit-vectors.ts";
+import { treeVectors } from "../../../lab/runner/audit-vectors.ts";
 
 const vectors = treeVectors(readFileSync(new URL("../../../vectors/audit/rfc6962-tree.json", import.meta.url), "utf8"));
 const known = vectors.leaves.map((leaf) => leafHash(Buffer.from(leaf, "hex")));

@@ -2,8 +2,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "tap";
 import { parsePolicy, POLICY_BYTES_MAX } from "../../../../warden/lockdown/format/index.ts";
-import { faultOf } from "../../../lab/faults.ts";
-import { CONFIRM_KEY, labPolicy, policyBytes } from "../../../lab/lockdown.ts";
+import { faultOf } from "../../../lab/runner/faults.ts";
+import { CONFIRM_KEY, labPolicy, policyBytes } from "../../../lab/worlds/lockdown.ts";
 
 const inbound = (entry: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => ({
   network: { inbound: [{ link: "eth0", protocol: "tcp", ports: [80], from: "any", ...entry }] },

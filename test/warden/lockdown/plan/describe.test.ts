@@ -1,7 +1,7 @@
 // Plans in words.
 import { test } from "tap";
 import { differenceOf, planLockdown, staysOpen } from "../../../../warden/lockdown/plan/index.ts";
-import { labPolicy, labSnapshot } from "../../../lab/lockdown.ts";
+import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
 const before = planLockdown(labPolicy(), labSnapshot());
 

@@ -5,7 +5,7 @@ import { test } from "tap";
 import * as v from "valibot";
 import { parsePolicy, PLAN_BYTES_MAX, type Policy, planHash, planSchema } from "../../../../warden/lockdown/format/index.ts";
 import { passes, planLockdown } from "../../../../warden/lockdown/plan/index.ts";
-import { CONFIRM_KEY, labPolicy, labSnapshot } from "../../../lab/lockdown.ts";
+import { CONFIRM_KEY, labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
 interface Packet {
   readonly direction: "in" | "out";
@@ -266,7 +266,7 @@ test("[LCK-4] ranges that touch become one, a port between two is not opened wit
     SNAPSHOT,
   );
   t.same(
-    plan.doors.filter(({ why }) => why === "policy").map(({ ports }) => ports),
+    plan.networkRules.filter(({ why }) => why === "policy").map(({ ports }) => ports),
     [
       [
         [80, 82],

@@ -1,16 +1,16 @@
 // Plans that would cut what must not be cut.
 import { test } from "tap";
 import { planLockdown, risksOf } from "../../../../warden/lockdown/plan/index.ts";
-import { hubDoors, type Snapshot } from "../../../../warden/lockdown/index.ts";
-import { labPolicy, labSnapshot, seen } from "../../../lab/lockdown.ts";
-import { HUB } from "../../../lab/usb-tree.ts";
+import { hubEndpoints, type MachineFacts } from "../../../../warden/lockdown/index.ts";
+import { labPolicy, labSnapshot, seen } from "../../../lab/worlds/lockdown.ts";
+import { HUB } from "../../../lab/fakes/usb-tree.ts";
 
-const risks = (change: Readonly<Record<string, unknown>>, machine: Partial<Snapshot> = {}): readonly string[] => {
+const risks = (change: Readonly<Record<string, unknown>>, machine: Partial<MachineFacts> = {}): readonly string[] => {
   const snapshot = labSnapshot(machine);
   return risksOf(planLockdown(labPolicy(change), snapshot), snapshot);
 };
 const MODEM = { vendor: "2c7c", product: "0125", interfaces: ["ff:ff:ff"] };
-const modemAt = (usb: string): Snapshot["links"] => [{ name: "wwan0", uplink: true, dhcp4: false, dhcp6: false, usb }];
+const modemAt = (usb: string): MachineFacts["links"] => [{ name: "wwan0", uplink: true, dhcp4: false, dhcp6: false, usb }];
 
 test("[LCK-3] a policy that fits the machine cuts nothing", async (t) => {
   t.same(risks({}), []);
@@ -18,7 +18,7 @@ test("[LCK-3] a policy that fits the machine cuts nothing", async (t) => {
   t.same(risksOf(planLockdown(undefined, labSnapshot()), labSnapshot()), [], "nor no policy at all");
 });
 
-const CUTS: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>, RegExp, Partial<Snapshot>?]>> = {
+const CUTS: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>, RegExp, Partial<MachineFacts>?]>> = {
   "the interface that leads to the hub": [{ links: [{ name: "eth1" }] }, /"links": eth0/u],
   "every interface": [{ links: [] }, /"links": eth0/u],
   "the name servers": [{ network: {} }, /UDP port 53 to 198\.18\.7\.1/u],
@@ -46,11 +46,11 @@ for (const [what, [change, words, machine]] of Object.entries(CUTS))
   });
 
 test("[LCK-3] the hub's doors: two ports, an address only where the anchors give one, and what the agent's configuration adds", async (t) => {
-  t.same(hubDoors({ host: "hub.example", estPort: 8443, mqttPort: 8883 }), [
+  t.same(hubEndpoints({ host: "hub.example", estPort: 8443, mqttPort: 8883 }), [
     { address: undefined, port: 8443 },
     { address: undefined, port: 8883 },
   ]);
-  t.same(hubDoors({ host: "198.51.100.7", estPort: 443, mqttPort: 443 }, [{ address: undefined, port: 3128 }]), [
+  t.same(hubEndpoints({ host: "198.51.100.7", estPort: 443, mqttPort: 443 }, [{ address: undefined, port: 3128 }]), [
     { address: "198.51.100.7", port: 443 },
     { address: undefined, port: 3128 },
   ]);

@@ -3,8 +3,8 @@ import * as fc from "fast-check";
 import { test } from "tap";
 import type { UsbDevice, UsbPort, UsbState } from "../../../../hal/ports.ts";
 import { planLockdown, usbSteps } from "../../../../warden/lockdown/plan/index.ts";
-import { labPolicy, labSnapshot, seen } from "../../../lab/lockdown.ts";
-import { BAD_STICK, fakeUsbTree, HUB, KEYBOARD, STICK } from "../../../lab/usb-tree.ts";
+import { labPolicy, labSnapshot, seen } from "../../../lab/worlds/lockdown.ts";
+import { BAD_STICK, fakeUsbTree, HUB, KEYBOARD, STICK } from "../../../lab/fakes/usb-tree.ts";
 
 const RULE = { vendor: "0951", product: "1666", interfaces: ["08:06:50"] };
 const port = (name: string, peer?: string, disabled: boolean | undefined = false): UsbPort => ({ name, disabled, peer });

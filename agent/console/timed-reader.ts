@@ -1,0 +1,40 @@
+// An input one can wait for with an end to the waiting, without losing what comes later.
+import type { Clock } from "../../hal/ports.ts";
+
+export type TimedRead =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "end" }
+  | { readonly kind: "idle" };
+
+export interface TimedReader {
+  /** The next bytes, the end of the input, or `idle` when nothing came for `msMax`. Not to be called again before it has answered. */
+  next(msMax?: number): Promise<TimedRead>;
+}
+
+export function createTimedReader(input: AsyncIterable<Uint8Array>, clock: Clock): TimedReader {
+  const iterator = input[Symbol.asyncIterator]();
+  let pending: Promise<TimedRead> | undefined;
+
+  async function read(): Promise<TimedRead> {
+    const result = await iterator.next();
+    return result.done === true ? { kind: "end" } : { kind: "bytes", bytes: result.value };
+  }
+
+  return {
+    async next(msMax) {
+      pending ??= read();
+      const arrived = new AbortController();
+      const idle = async (): Promise<TimedRead> => {
+        await clock.sleep(msMax ?? 0, arrived.signal);
+        return { kind: "idle" };
+      };
+      try {
+        const chunk = await (msMax === undefined ? pending : Promise.race([pending, idle()]));
+        if (chunk.kind !== "idle") pending = undefined;
+        return chunk;
+      } finally {
+        arrived.abort();
+      }
+    },
+  };
+}

@@ -1,0 +1,1 @@
+export { openHubSession, type UpdateHint, type HubSession } from "./hub-session.ts";

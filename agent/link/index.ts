@@ -1,1 +1,0 @@
-export { createLink, type Hint, type Link } from "./link.ts";

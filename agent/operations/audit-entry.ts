@@ -1,0 +1,42 @@
+// What the audit trail says of an operation, as data. [OPS-5] [AUD-2]
+import { Fault } from "../../hal/fault.ts";
+import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import { plainText } from "../status/text.ts";
+import { DETAIL_CHARACTERS_MAX } from "./limits.ts";
+import type { RequestContext } from "./request-context.ts";
+
+/** How a passage ended, or that a changing operation is about to begin. */
+export type OperationEnd = { readonly fault: Fault | undefined; readonly durationMs: number } | "begins";
+
+/** The record of `passage`. Every end has one: allowed and well, allowed and failed, denied, not understood. */
+export function auditEntryOf(passage: RequestContext, ending: OperationEnd): AuditEntry {
+  const { caller, principal, request } = passage;
+  const known = request instanceof Fault ? undefined : request;
+  const fault = ending === "begins" ? undefined : ending.fault;
+  return {
+    ...verdict(fault),
+    ...(principal && { principal: principal.id }),
+    ...(known && { correlation: known.id }),
+    detail: {
+      channel: caller.channel,
+      ...(known && { operation: plainText(known.operation, 64) }),
+      ...(ending === "begins" ? { stage: "begins" } : { durationMs: Math.max(0, Math.round(ending.durationMs)) }),
+      ...(fault && { code: fault.code, message: plainText(fault.message, DETAIL_CHARACTERS_MAX) }),
+    },
+  };
+}
+
+function verdict(fault: Fault | undefined): Pick<AuditEntry, "event" | "result"> {
+  switch (fault?.code) {
+    case undefined:
+      return { event: "operation.allowed", result: "ok" };
+    case "operation.unauthenticated":
+    case "operation.denied":
+      return { event: "operation.denied", result: "refused" };
+    case "operation.invalid":
+    case "operation.unknown":
+      return { event: "input.refused", result: "refused" };
+    default:
+      return { event: "operation.allowed", result: "failed" };
+  }
+}

@@ -1,1 +1,0 @@
-export { createReporter, type Reporter } from "./reporter.ts";

@@ -1,3 +1,0 @@
-export { linuxCourier } from "./courier.ts";
-export { linuxCourierDrop } from "./drop.ts";
-export { lateCourier } from "./late.ts";

@@ -1,0 +1,121 @@
+// The kernel's listing of our table, written in the one spelling in which tables are planned: equal text is an equal table. [LCK-5]
+// Only the forms that a plan uses have a spelling (libnftables-json(5)); everything else is spelled so that no plan ever equals it.
+import * as v from "valibot";
+import { Fault } from "../../fault.ts";
+import { parseJson } from "../../format/json.ts";
+import { LISTING_BYTES_MAX } from "./limits.ts";
+
+const listingSchema = v.object({ nftables: v.array(v.record(v.string(), v.unknown())) });
+const setSchema = v.object({
+  name: v.string(),
+  type: v.string(),
+  flags: v.optional(v.unknown()),
+  elem: v.optional(v.array(v.unknown())),
+});
+const chainSchema = v.object({ name: v.string(), type: v.string(), hook: v.string(), prio: v.number(), policy: v.string() });
+const ruleSchema = v.object({ chain: v.string(), expr: v.array(v.record(v.string(), v.unknown())) });
+const matchSchema = v.object({ op: v.string(), left: v.record(v.string(), v.unknown()), right: v.unknown() });
+const metaSchema = v.strictObject({ key: v.string() });
+const payloadSchema = v.strictObject({ protocol: v.string(), field: v.string() });
+const rejectSchema = v.strictObject({ type: v.string(), expr: v.optional(v.string()) });
+const prefixSchema = v.strictObject({ prefix: v.strictObject({ addr: v.string(), len: v.number() }) });
+const rangeSchema = v.strictObject({ range: v.strictTuple([v.number(), v.number()]) });
+const anonymousSetSchema = v.strictObject({ set: v.array(v.unknown()) });
+
+/** What the kernel adds to its listing and nobody planned. */
+const NOT_PLANNED = new Set(["metainfo", "table"]);
+
+/**
+ * @param listing of `nft -j list table inet sallyport`.
+ * @throws Fault `firewall.unreadable` for what is no such listing.
+ */
+export function canonicalTable(listing: string): string {
+  const objects = read(listingSchema, parse(listing)).nftables.filter(
+    (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
+  );
+  const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
+  // nft 1.0 lists sets before chains, 1.1 after them
+  const sets = objects
+    .flatMap((object) => ("set" in object ? [spellSet(object["set"])] : []))
+    .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
+  const blocks = objects.flatMap((object) => {
+    if ("rule" in object || "set" in object) return [];
+    return ["chain" in object ? spellChain(object["chain"], rules) : [unspelled(object)]];
+  });
+  return `table inet sallyport {\n${[...sets, ...blocks].map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
+}
+
+function spellSet(object: unknown): readonly string[] {
+  const { name, type, flags, elem = [] } = read(setSchema, object);
+  const flag = JSON.stringify(flags) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
+  const elements = elem.length === 0 ? [] : [`\telements = { ${sorted(elem.map((one) => value(one)))} }`];
+  return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
+}
+
+function spellChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
+  const { name, type, hook, prio, policy } = read(chainSchema, object);
+  const priority = prio === 0 ? "filter" : String(prio);
+  const own = rules.filter(({ chain }) => chain === name).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
+  return [`chain ${name} {`, `\ttype ${type} hook ${hook} priority ${priority}; policy ${policy};`, ...own, "}"];
+}
+
+function statement(object: Readonly<Record<string, unknown>>): string {
+  if ("accept" in object) return "accept";
+  if ("drop" in object) return "drop";
+  if (v.is(rejectSchema, object["reject"]))
+    return ["reject with", object["reject"].type, object["reject"].expr ?? []].flat().join(" ");
+  const match = object["match"];
+  if (!v.is(matchSchema, match)) return unspelled(object);
+  const left = leftSide(match.left);
+  if (left === undefined || !["==", "!=", "in"].includes(match.op)) return unspelled(object);
+  const quoted = left === "iifname" || left === "oifname";
+  return `${left} ${match.op === "!=" ? "!= " : ""}${value(match.right, quoted)}`;
+}
+
+function leftSide(left: Readonly<Record<string, unknown>>): string | undefined {
+  if (v.is(metaSchema, left["meta"])) {
+    const { key } = left["meta"];
+    return key === "iifname" || key === "oifname" ? key : `meta ${key}`;
+  }
+  if (v.is(metaSchema, left["ct"])) return `ct ${left["ct"].key}`;
+  return v.is(payloadSchema, left["payload"]) ? `${left["payload"].protocol} ${left["payload"].field}` : undefined;
+}
+
+function value(right: unknown, quoted = false): string {
+  if (typeof right === "number") return String(right);
+  if (typeof right === "string") return quoted ? `"${right}"` : right;
+  if (v.is(prefixSchema, right)) return `${right.prefix.addr}/${right.prefix.len}`;
+  if (v.is(rangeSchema, right)) return `${right.range[0]}-${right.range[1]}`;
+  if (v.is(anonymousSetSchema, right)) return braces(right.set.map((one) => value(one, quoted)));
+  return unspelled(right);
+}
+
+function braces(elements: readonly string[]): string {
+  const [only, ...more] = elements;
+  return only !== undefined && more.length === 0 ? only : `{ ${sorted(elements)} }`;
+}
+
+/** As text: the kernel keeps elements in an order of its own. */
+function sorted(elements: readonly string[]): string {
+  return [...elements].sort().join(", ");
+}
+
+/** A comment in nft's language: no plan has one. */
+function unspelled(object: unknown): string {
+  return `# ${JSON.stringify(object)}`;
+}
+
+function parse(listing: string): unknown {
+  try {
+    return parseJson(listing, LISTING_BYTES_MAX, "nft's listing");
+  } catch (error) {
+    if (error instanceof Fault) throw new Fault("firewall.unreadable", error.message, { cause: error });
+    throw error;
+  }
+}
+
+function read<const S extends v.GenericSchema>(schema: S, object: unknown): v.InferOutput<S> {
+  const outcome = v.safeParse(schema, object);
+  if (outcome.success) return outcome.output;
+  throw new Fault("firewall.unreadable", `read the firewall: its listing has an unexpected form: ${outcome.issues[0].message}`);
+}

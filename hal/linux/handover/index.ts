@@ -1,0 +1,3 @@
+export { linuxHandoverReader } from "./reader.ts";
+export { linuxHandoverWriter } from "./writer.ts";
+export { optionalHandoverReader } from "./optional.ts";

@@ -1,0 +1,26 @@
+// Answers that a person at a terminal understands: plain text, one line, and what to do next.
+import type { FastifyReply } from "fastify";
+import type { Fault, FaultCode } from "../../hal/fault.ts";
+
+const STATUS: Partial<Record<FaultCode, number>> = {
+  "csr.invalid": 400,
+  "json.invalid": 400,
+  "schema.invalid": 400,
+  "json.too-large": 413,
+  "enrol.unauthorized": 401,
+  "enrol.mismatch": 403,
+  "hub.device-denied": 403,
+  "hub.device-revoked": 403,
+};
+
+export function textError(reply: FastifyReply, status: number, text: string): FastifyReply {
+  return reply.code(status).type("text/plain; charset=utf-8").send(`${text}\n`);
+}
+
+/** @returns false for a fault that is not the client's doing. */
+export function sendTextErrors(reply: FastifyReply, fault: Fault): boolean {
+  const status = STATUS[fault.code];
+  if (status === undefined) return false;
+  textError(reply, status, `${fault.code}: ${fault.message}`);
+  return true;
+}

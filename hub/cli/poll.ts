@@ -1,0 +1,69 @@
+// What commands that ask a device have in common: how long they wait, and how they tell what came of it.
+import { setTimeout as delay } from "node:timers/promises";
+import type { JsonValue } from "../../hal/format/json.ts";
+import type { DeviceId } from "../../hal/identity/format.ts";
+import { ANSWER_LOOK_MS } from "../limits.ts";
+import { type Answered, ask } from "../outbox/index.ts";
+import type { JournalDetail } from "../store/index.ts";
+import type { Given, HubTerminal } from "./command.ts";
+import { printable } from "./render.ts";
+import { type Opened, operator } from "./state.ts";
+
+export const WAIT_OPTION = { wait: { type: "string" } } as const;
+const WAIT_MS_DEFAULT = 30_000;
+
+export function waitMsOf(given: Given): number {
+  return given.duration("wait") ?? WAIT_MS_DEFAULT;
+}
+
+export async function askDevice(
+  opened: Opened,
+  terminal: HubTerminal,
+  deviceId: DeviceId,
+  operation: string,
+  args: JsonValue,
+  waitMs: number,
+  detail: JournalDetail = {},
+): Promise<Answered> {
+  return ask(opened, { deviceId, operation, args, waitMs, detail: { ...detail, by: operator() } }, terminal.stop);
+}
+
+/** @returns the exit code: 0 answered, 1 refused, 3 no answer in time. */
+export function tellAnswer(given: Given, terminal: HubTerminal, { store }: Opened, answered: Answered): number {
+  if (given.flag("json")) terminal.out(JSON.stringify(answered));
+  switch (answered.state) {
+    case "answered":
+      if (!given.flag("json")) terminal.out(lines(answered.result));
+      return 0;
+    case "refused":
+      terminal.err(printable(`sallyport-hub: ${answered.fault.code}: "${answered.deviceId}" says: ${answered.fault.message}`));
+      return 1;
+    case "no-answer": {
+      const { deviceId, operation, delivered } = answered;
+      const away = store.connections.find(deviceId) === undefined;
+      const why = delivered
+        ? "the device has the question, so what it asks for may still happen"
+        : `the question is withdrawn; ${away ? "the device is not connected, or no hub serves from this state: see devices list" : "the device is connected and did not take it"}`;
+      terminal.err(`sallyport-hub: hub.no-answer: ask "${deviceId}" for ${operation}: no answer in time; ${why}`);
+      return 3;
+    }
+  }
+}
+
+/** JSON for people; what a device says steers no terminal. */
+export function lines(value: unknown): string {
+  return JSON.stringify(value, undefined, 2)
+    .split("\n")
+    .map((line) => printable(line))
+    .join("\n");
+}
+
+/** What `find` finds, as soon as it does; undefined when it has not within `waitMs`. */
+export async function awaited<T>(find: () => T | undefined, waitMs: number, stop: AbortSignal): Promise<T | undefined> {
+  const untilMs = Date.now() + waitMs;
+  for (;;) {
+    const found = find();
+    if (found !== undefined || stop.aborted || Date.now() >= untilMs) return found;
+    await delay(ANSWER_LOOK_MS);
+  }
+}

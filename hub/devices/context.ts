@@ -1,0 +1,11 @@
+// What the decisions about devices work with.
+import type { Issuer } from "../authority/index.ts";
+import type { Store } from "../store/index.ts";
+import type { JournalWriter } from "../journal.ts";
+
+export interface DeviceContext {
+  readonly store: Store;
+  readonly journal: JournalWriter;
+  readonly issuer: Issuer;
+  readonly certificateLifeMs: number;
+}

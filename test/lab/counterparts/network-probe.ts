@@ -1,0 +1,260 @@
+// A device and the world outside it: two network namespaces joined by two cables, with somebody on each side who tries the doors with real packets.
+// As root by `ip netns`; without root in a user namespace of its own, where nft works too.
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { Fault } from "../../../hal/fault.ts";
+import type { Firewall } from "../../../hal/ports.ts";
+import { missingPart } from "../runner/needs.ts";
+import { type RunningProgram, startProgram } from "../runner/process.ts";
+
+type Words = readonly [string, ...string[]];
+
+/** `open`, `silent` (nothing came back), or the errno's name: ECONNREFUSED, EHOSTUNREACH, ... */
+export type Outcome = string;
+
+export interface Doors {
+  /** Words before nft's arguments, to the device's namespace. */
+  readonly nft: Words;
+  /** The cable `eth0` is the one that policies name, `eth1` the other. */
+  readonly device: Side;
+  readonly outside: Side;
+  stop(): Promise<void>;
+}
+
+export interface Side extends Watcher {
+  /** On the cables eth0 and eth1. */
+  readonly ipv4: readonly [string, string];
+  readonly ipv6: readonly [string, string];
+  /** A second address outside on eth0. */
+  readonly alias4: string;
+  /** One ping (RFC 792, RFC 4443), by socat: it needs no program that a small machine lacks. */
+  ping(host: string): boolean;
+}
+
+export interface Watcher {
+  /** Echoes TCP and UDP on every address. */
+  listen(port: number): Promise<void>;
+  tcp(host: string, port: number): Promise<Outcome>;
+  udp(host: string, port: number): Promise<Outcome>;
+  /** A connection that is kept. @returns whether it still carries something, asked again and again. */
+  hold(host: string, port: number): Promise<() => Promise<Outcome>>;
+}
+
+const CHILD = fileURLToPath(new URL("network-probe-child.ts", import.meta.url));
+const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const ADDRESSES = {
+  device: { ipv4: ["198.18.7.2", "198.18.8.2"], ipv6: ["fd5a:7::2", "fd5a:8::2"], alias4: "198.18.7.4" },
+  outside: { ipv4: ["198.18.7.1", "198.18.8.1"], ipv6: ["fd5a:7::1", "fd5a:8::1"], alias4: "198.18.7.3" },
+} as const;
+
+/** @returns why there can be no doors of this kind here; false when there can, as tap's `skip` wants it. */
+export function noDoors(kind: "netns" | "user"): string | false {
+  const command = kind === "netns" ? ["unshare", "-n"] : [...asNobody(), "unshare", "-Urn"];
+  const [program, ...args] = [...command, "nft", "list", "tables"];
+  if (spawnSync(program, args).status === 0) return false;
+  return missingPart(kind === "netns" ? "needs root, iproute2 and nftables" : "needs user namespaces and nftables");
+}
+
+/** A root that gives its rights up, so that the unprivileged way is really that. */
+function asNobody(): readonly string[] {
+  return process.getuid?.() === 0 ? NOBODY : [];
+}
+
+export async function openDoors(kind: "netns" | "user"): Promise<Doors> {
+  const world = kind === "netns" ? namedNamespaces() : await userNamespaces();
+  try {
+    plug(world);
+    const [device, outside] = [watch(world.enter.device, "device"), watch(world.enter.outside, "outside")];
+    await Promise.all([device.line(/^ready here$/u), outside.line(/^ready here$/u)]);
+    const sides = { device: side(device, world.run.device, "device"), outside: side(outside, world.run.outside, "outside") };
+    await carries(sides);
+    return {
+      nft: [...world.run.device, "nft"],
+      ...sides,
+      stop: async () => {
+        await Promise.all([device.stop(), outside.stop()]);
+        await world.stop();
+      },
+    };
+  } catch (error) {
+    await world.stop();
+    throw error;
+  }
+}
+
+interface World {
+  /** Before a command that runs on a side: with rights over its network only. */
+  readonly run: { readonly device: Words; readonly outside: Words };
+  /** The same as whoever runs the test, who can read the project's files. */
+  readonly enter: { readonly device: Words; readonly outside: Words };
+  /** How `ip link` names the device's namespace. */
+  readonly deviceNamespace: string;
+  stop(): Promise<void>;
+}
+
+function namedNamespaces(): World {
+  const id = randomBytes(3).toString("hex");
+  const [device, outside] = [`sp-device-${id}`, `sp-outside-${id}`];
+  run(["ip", "netns", "add", device]);
+  run(["ip", "netns", "add", outside]);
+  const into = { device: ["ip", "netns", "exec", device], outside: ["ip", "netns", "exec", outside] } as const;
+  return {
+    run: into,
+    enter: into,
+    deviceNamespace: device,
+    stop: async () => {
+      for (const name of [device, outside]) spawnSync("ip", ["netns", "delete", name]);
+    },
+  };
+}
+
+/** Both in one user namespace, each held open by a program that ends with us. */
+async function userNamespaces(): Promise<World> {
+  const hold = async (name: string, words: readonly string[]): Promise<RunningProgram> => {
+    const [command, ...args] = [...words, "sh", "-c", "echo held; exec cat"];
+    const program = startProgram({ name, command, args, input: true });
+    await program.line(/^held$/u);
+    return program;
+  };
+  const into = (pid: number): Words => ["nsenter", `--target=${pid}`, "--user", "--net", "--preserve-credentials", "--"];
+  const outside = await hold("outside", [...asNobody(), "unshare", "-Urn"]);
+  const device = await hold("device", [...asNobody(), ...into(outside.pid), "unshare", "-n"]);
+  const asOwner = (pid: number): Words => {
+    const [program, ...rest] = [...asNobody(), ...into(pid)];
+    return [program ?? "nsenter", ...rest];
+  };
+  return {
+    run: { device: asOwner(device.pid), outside: asOwner(outside.pid) },
+    enter: { device: into(device.pid), outside: into(outside.pid) },
+    deviceNamespace: String(device.pid),
+    stop: async () => {
+      await Promise.all([device.stop(), outside.stop()]);
+    },
+  };
+}
+
+function plug({ run: prefix, deviceNamespace }: World): void {
+  run([...prefix.outside, "ip", "link", "set", "lo", "up"]);
+  run([...prefix.device, "ip", "link", "set", "lo", "up"]);
+  for (const n of [0, 1] as const) {
+    run([...prefix.outside, "ip", "link", "add", `out${n}`, "type", "veth", "peer", "name", `eth${n}`, "netns", deviceNamespace]);
+    for (const [name, words, link] of [
+      ["outside", prefix.outside, `out${n}`],
+      ["device", prefix.device, `eth${n}`],
+    ] as const) {
+      const { ipv4, ipv6, alias4 } = ADDRESSES[name];
+      run([...words, "ip", "address", "add", `${ipv4[n]}/24`, "dev", link]);
+      if (n === 0) run([...words, "ip", "address", "add", `${alias4}/24`, "dev", link]);
+      run([...words, "ip", "address", "add", `${ipv6[n]}/64`, "dev", link, "nodad"]);
+      run([...words, "ip", "link", "set", link, "up"]);
+    }
+  }
+}
+
+/** A cable takes a moment to come up for IPv6. */
+async function carries({ device, outside }: Pick<Doors, "device" | "outside">): Promise<void> {
+  for (const host of [...device.ipv6, ...device.ipv4])
+    for (let patience = 20; (await outside.tcp(host, 9)) !== "ECONNREFUSED"; patience--)
+      if (patience === 0) throw new Fault("process.timeout", `the cable to ${host} does not come up`);
+}
+
+function watch([command, ...before]: Words, name: string): RunningProgram {
+  return startProgram({ name, command, args: [...before, process.execPath, CHILD], input: true });
+}
+
+/** Somebody on one side of a wall that was built elsewhere. @param prefix words before a command on that side; none: this machine. */
+export async function startWatcher(prefix: readonly string[], name: string): Promise<Watcher & { stop(): Promise<void> }> {
+  const program = startProgram({ name, command: "/usr/bin/env", args: [...prefix, process.execPath, CHILD], input: true });
+  await program.line(/^ready here$/u);
+  return { ...watcher(program), stop: async () => void (await program.stop()) };
+}
+
+function watcher(program: RunningProgram): Watcher {
+  let asked = 0;
+  const ask = async (words: string): Promise<{ readonly id: string; readonly outcome: Outcome }> => {
+    const id = `q${(asked += 1)}`;
+    program.write(`${id} ${words}\n`);
+    const line = await program.line(new RegExp(`^${id} `, "u"));
+    return { id, outcome: line.slice(id.length + 1) };
+  };
+  return {
+    listen: async (port) => void (await ask(`listen ${port}`)),
+    tcp: async (host, port) => (await ask(`tcp ${host} ${port}`)).outcome,
+    udp: async (host, port) => (await ask(`udp ${host} ${port}`)).outcome,
+    hold: async (host, port) => {
+      const { id, outcome } = await ask(`hold ${host} ${port}`);
+      if (outcome !== "open") throw new Fault("assert.broken", `hold a connection to ${host} port ${port}: ${outcome}`);
+      return async () => (await ask(`poke ${id}`)).outcome;
+    },
+  };
+}
+
+function side(program: RunningProgram, prefix: Words, name: "device" | "outside"): Side {
+  return {
+    ...ADDRESSES[name],
+    ...watcher(program),
+    ping: (host) => {
+      const ipv6 = host.includes(":");
+      const [program, ...args] = [
+        ...prefix,
+        "socat",
+        "-t0.5",
+        "-T0.7",
+        "-",
+        ipv6 ? `IP6-SENDTO:[${host}]:58` : `IP4-SENDTO:${host}:1`,
+      ];
+      // type, code, checksum (the kernel fills in that of ICMPv6), id 1, number 1
+      const input = Buffer.from(ipv6 ? "8000000000010001" : "0800f7fd00010001", "hex");
+      const { stdout } = spawnSync(program, args, { input });
+      return stdout[0] === (ipv6 ? 129 : 0); // the answer's type; socat takes the header off
+    },
+  };
+}
+
+function run(words: readonly string[]): void {
+  const [program = "", ...args] = words;
+  const { status, stderr } = spawnSync(program, args, { encoding: "utf8" });
+  if (status !== 0) throw new Fault("process.failed", `${words.join(" ")}: ${stderr.trim()}`);
+}
+
+export interface FakeFirewall extends Firewall {
+  replace: (table: string) => Promise<void>;
+  read: () => Promise<string | undefined>;
+  /** In force now. */
+  table: string | undefined;
+  /** Every table that was put in force. */
+  readonly history: readonly string[];
+  /** What refuses: the next call, or every call from now on. */
+  refuse(what: "check" | "replace", times?: number): void;
+}
+
+/** A packet filter in memory; test/contract runs one suite on it and on nft. */
+export function fakeFirewall(): FakeFirewall {
+  const refusals = { check: 0, replace: 0 };
+  const history: string[] = [];
+  const meet = (what: "check" | "replace", table: string): void => {
+    if (!/^table inet sallyport \{\n(?:\t[^\n]*\n|\n)*\}\n$/u.test(table)) throw new Fault("assert.broken", "not our table");
+    if (refusals[what] > 0) {
+      refusals[what] -= 1;
+      throw new Fault("firewall.refused", `${what}: as planned`);
+    }
+    // nft's own complaint about what is no statement
+    if (/^\t\tnonsense$/mu.test(table)) throw new Fault("firewall.refused", `${what}: syntax error`);
+  };
+  const fake: FakeFirewall = {
+    table: undefined,
+    history,
+    refuse: (what, times = 1) => {
+      refusals[what] = times;
+    },
+    check: async (table) => meet("check", table),
+    replace: async (table) => {
+      meet("replace", table);
+      history.push(table);
+      fake.table = table;
+    },
+    read: async () => fake.table,
+  };
+  return fake;
+}

@@ -1,0 +1,61 @@
+// People with a signing key of their own, as a file that the hub's commands take: operators, and who confirms policies. [OPS-7] [OPS-8]
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { orderKeyId } from "../../../warden/orders/format/index.ts";
+import type { OperatorRole } from "../../../warden/roster/format.ts";
+
+export interface Person {
+  readonly id: string;
+  /** PKCS#8, PEM, 0600. */
+  readonly keyFile: string;
+  readonly privateKey: KeyObject;
+  /** As rosters and policies name it: DER SubjectPublicKeyInfo in base64. */
+  readonly publicKey: string;
+  readonly keyid: string;
+}
+
+/** A new key in `directory`. */
+export async function makePerson(directory: string, id: string): Promise<Person> {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  await writeFile(join(directory, `${id}.pem`), privateKey.export({ format: "pem", type: "pkcs8" }), { mode: 0o600 });
+  return personOf(directory, id, privateKey);
+}
+
+/** Whose key {@link makePerson} once wrote there. */
+export async function readPerson(directory: string, id: string): Promise<Person> {
+  return personOf(directory, id, createPrivateKey(await readFile(join(directory, `${id}.pem`))));
+}
+
+function personOf(directory: string, id: string, privateKey: KeyObject): Person {
+  const publicKey = createPublicKey(privateKey);
+  return {
+    id,
+    keyFile: join(directory, `${id}.pem`),
+    privateKey,
+    publicKey: publicKey.export({ format: "der", type: "spki" }).toString("base64"),
+    keyid: orderKeyId(publicKey),
+  };
+}
+
+/** The payload of an `operators/` target. */
+export function rosterOf(...operators: readonly { readonly person: Person; readonly roles: readonly OperatorRole[] }[]): object {
+  return { v: 1, operators: operators.map(({ person: { id, publicKey }, roles }) => ({ id, roles, keys: [publicKey] })) };
+}
+
+/**
+ * A policy for the lab's board: eth0 in use, names looked up, nothing else open.
+ * @param change replaces members.
+ */
+export function boardPolicy(confirmer: Person, change: Readonly<Record<string, unknown>> = {}): object {
+  return {
+    v: 1,
+    name: "lab base",
+    mode: "enforce",
+    links: [{ name: "eth0", dhcp4: true, ipv6: true }],
+    network: { outbound: [{ protocol: "udp", ports: [53], to: "any" }] },
+    confirmKeys: [confirmer.publicKey],
+    confirmWithinS: 30,
+    ...change,
+  };
+}

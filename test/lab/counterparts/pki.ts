@@ -1,0 +1,221 @@
+// A throw-away PKI by the real `openssl` program: an authority, a second one that is an attacker's, and certificates good and bad in one way each.
+// Everything lies in the directory given; nothing here outlives a test.
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../../../hal/fault.ts";
+
+/** Paths and the PEM texts in them. */
+export interface Credential {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface LeafOptions {
+  /** Subject CN; also the first name in the SAN of a server certificate unless `names` says otherwise. */
+  readonly commonName: string;
+  /** SAN entries as openssl writes them: `DNS:localhost`, `IP:127.0.0.1`, `URI:...`. */
+  readonly names?: readonly string[];
+  /** Extended key usages as openssl names them, `serverAuth` unless told otherwise; an empty list leaves the extension out. */
+  readonly usages?: readonly string[];
+  /** keyUsage as openssl names it, `digitalSignature` unless told otherwise. */
+  readonly keyUsage?: string;
+  /** An authority of its own below the issuer. */
+  readonly authority?: boolean;
+  /** False leaves out the authorityKeyIdentifier: only the signature then tells the issuer from one of the same name. */
+  readonly issuerKeyId?: boolean;
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/**
+ * Runs the `openssl` program.
+ * @returns what it wrote to its standard output.
+ * @throws Fault `process.failed` with its own words.
+ */
+export function openssl(args: readonly string[], input?: Uint8Array | string): Buffer {
+  const run = spawnSync("openssl", args, { input, maxBuffer: 1 << 22 });
+  if (run.status !== 0) throw new Fault("process.failed", `openssl ${args.join(" ")}: ${run.stderr.toString()}`);
+  return run.stdout;
+}
+
+/** What `openssl` printed on both its outputs, however it ended: `req -verify` of OpenSSL 3.0 says that a signature is wrong and exits with 0. */
+export function opensslWords(args: readonly string[], input?: Uint8Array | string): string {
+  const run = spawnSync("openssl", args, { input, maxBuffer: 1 << 22 });
+  return `${run.stdout.toString()}\n${run.stderr.toString()}`;
+}
+
+/** A self-signed authority, P-256, as `NAME.crt` and `NAME.key` in `directory`. Two with the same common name differ in their keys only: an attacker's. */
+export function makeAuthority(directory: string, name: string, commonName = "Test Hub Authority"): Credential {
+  const { certFile, keyFile } = files(directory, name);
+  newKey(keyFile);
+  openssl(
+    [
+      ["req", "-x509", "-new", "-key", keyFile, "-out", certFile, "-days", "3650", "-subj", `/CN=${commonName}`],
+      ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
+    ].flat(),
+  );
+  return credential(certFile, keyFile);
+}
+
+/** A certificate by `issuer`, with a new P-256 key, as `NAME.crt` and `NAME.key` in `directory`. */
+export function issue(directory: string, name: string, issuer: Credential, options: LeafOptions): Credential {
+  const { certFile, keyFile } = files(directory, name);
+  newKey(keyFile);
+  const requestFile = join(directory, `${name}.csr`);
+  openssl(["req", "-new", "-key", keyFile, "-out", requestFile, "-subj", `/CN=${options.commonName}`]);
+  certify(directory, name, issuer, requestFile, options);
+  return credential(certFile, keyFile);
+}
+
+/** A certificate by `issuer` for the key of a PKCS#10 request (DER), as an EST authority would make it. @returns PEM. */
+export function issueFor(directory: string, name: string, issuer: Credential, request: Uint8Array, options: LeafOptions): string {
+  const requestFile = join(directory, `${name}.csr`);
+  writeFileSync(requestFile, openssl(["req", "-inform", "DER", "-outform", "PEM"], request));
+  certify(directory, name, issuer, requestFile, options);
+  return readFileSync(files(directory, name).certFile, "utf8");
+}
+
+/** A certificate that nobody but itself vouches for. */
+export function selfSigned(directory: string, name: string, options: LeafOptions): Credential {
+  const { certFile, keyFile } = files(directory, name);
+  newKey(keyFile);
+  openssl(
+    [
+      ["req", "-x509", "-new", "-key", keyFile, "-out", certFile, "-days", "30", "-subj", `/CN=${options.commonName}`],
+      ["-addext", `subjectAltName=${namesOf(options)}`, "-addext", "extendedKeyUsage=serverAuth"],
+    ].flat(),
+  );
+  return credential(certFile, keyFile);
+}
+
+/** What most tests of TLS need, all for `localhost` and 127.0.0.1. */
+export interface Pki {
+  readonly authority: Credential;
+  /** Same names, other keys. */
+  readonly attacker: Credential;
+  readonly server: Credential;
+  /** For `elsewhere.example`. */
+  readonly wrongName: Credential;
+  readonly expired: Credential;
+  readonly notYetValid: Credential;
+  /** The attacker's authority, all else as `server`. */
+  readonly attackerServer: Credential;
+  /** The attacker's, and not valid before next year: by its error code alone it looks like `notYetValid`. */
+  readonly attackerNotYetValid: Credential;
+  readonly selfSigned: Credential;
+  /** By the authority, but for clients only. */
+  readonly clientAuthOnly: Credential;
+  /** Client certificate by the authority, CN `gw-1`. */
+  readonly client: Credential;
+  readonly attackerClient: Credential;
+}
+
+/** Some 35 runs of openssl, well below a second. */
+export function makePki(directory: string): Pki {
+  const authority = makeAuthority(directory, "authority");
+  const attacker = makeAuthority(directory, "attacker");
+  const now = Date.now();
+  const here: LeafOptions = { commonName: "localhost", names: ["DNS:localhost", "IP:127.0.0.1"] };
+  const future = { notBefore: new Date(now + 365 * DAY_MS), notAfter: new Date(now + 730 * DAY_MS) };
+  const past = { notBefore: new Date(now - 730 * DAY_MS), notAfter: new Date(now - 365 * DAY_MS) };
+  const device: LeafOptions = { commonName: "gw-1", names: [], usages: ["clientAuth"] };
+  return {
+    authority,
+    attacker,
+    server: issue(directory, "server", authority, here),
+    wrongName: issue(directory, "wrong-name", authority, { commonName: "elsewhere.example", names: ["DNS:elsewhere.example"] }),
+    expired: issue(directory, "expired", authority, { ...here, ...past }),
+    notYetValid: issue(directory, "not-yet-valid", authority, { ...here, ...future }),
+    attackerServer: issue(directory, "attacker-server", attacker, here),
+    attackerNotYetValid: issue(directory, "attacker-not-yet-valid", attacker, { ...here, ...future }),
+    selfSigned: selfSigned(directory, "self-signed", here),
+    clientAuthOnly: issue(directory, "client-auth-only", authority, { ...here, usages: ["clientAuth"] }),
+    client: issue(directory, "client", authority, device),
+    attackerClient: issue(directory, "attacker-client", attacker, device),
+  };
+}
+
+function certify(directory: string, name: string, issuer: Credential, requestFile: string, options: LeafOptions): void {
+  const extensionsFile = join(directory, `${name}.ext`);
+  const usages = options.usages ?? ["serverAuth"];
+  const names = namesOf(options);
+  const authority = options.authority === true;
+  const lines = [
+    `basicConstraints=critical,CA:${authority ? "TRUE" : "FALSE"}`,
+    `keyUsage=critical,${options.keyUsage ?? (authority ? "keyCertSign" : "digitalSignature")}`,
+    ...(usages.length > 0 ? [`extendedKeyUsage=${usages.join(",")}`] : []),
+    ...(names === "" ? [] : [`subjectAltName=${names}`]),
+    "subjectKeyIdentifier=hash",
+    `authorityKeyIdentifier=${options.issuerKeyId === false ? "none" : "keyid"}`,
+  ];
+  writeFileSync(extensionsFile, `${lines.join("\n")}\n`);
+  const notBefore = options.notBefore ?? new Date(Date.now() - HOUR_MS);
+  const notAfter = options.notAfter ?? new Date(notBefore.getTime() + 90 * DAY_MS);
+  certifyBetween(directory, name, issuer, requestFile, extensionsFile, notBefore, notAfter);
+}
+
+/** `openssl x509 -req` takes dates only since 3.4, so the older `openssl ca` signs: it always did. */
+function certifyBetween(
+  directory: string,
+  name: string,
+  issuer: Credential,
+  requestFile: string,
+  extensionsFile: string,
+  notBefore: Date,
+  notAfter: Date,
+): void {
+  const configFile = join(directory, `${name}.cnf`);
+  const databaseFile = join(directory, `${name}.index`);
+  writeFileSync(databaseFile, "");
+  writeFileSync(
+    configFile,
+    [
+      "[ca]",
+      "default_ca=lab",
+      "[lab]",
+      `database=${databaseFile}`,
+      `new_certs_dir=${directory}`,
+      "rand_serial=yes",
+      "unique_subject=no",
+      "default_md=sha256",
+      "policy=any",
+      "[any]",
+      "commonName=supplied",
+      "serialNumber=optional",
+      "",
+    ].join("\n"),
+  );
+  openssl(
+    [
+      ["ca", "-batch", "-notext", "-preserveDN", "-config", configFile, "-cert", issuer.certFile, "-keyfile", issuer.keyFile],
+      ["-in", requestFile, "-out", files(directory, name).certFile, "-extfile", extensionsFile],
+      ["-startdate", asn1Time(notBefore), "-enddate", asn1Time(notAfter)],
+    ].flat(),
+  );
+}
+
+function namesOf(options: LeafOptions): string {
+  return (options.names ?? [`DNS:${options.commonName}`]).join(",");
+}
+
+function asn1Time(date: Date): string {
+  return `${date.toISOString().replaceAll(/[-:T]|\.\d{3}Z$/g, "")}Z`;
+}
+
+function newKey(keyFile: string): void {
+  openssl(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", keyFile]);
+}
+
+function files(directory: string, name: string): { readonly certFile: string; readonly keyFile: string } {
+  return { certFile: join(directory, `${name}.crt`), keyFile: join(directory, `${name}.key`) };
+}
+
+function credential(certFile: string, keyFile: string): Credential {
+  return { certFile, keyFile, cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
+}

@@ -1,0 +1,61 @@
+// A null-modem cable: two pseudo-terminals joined by socat. What is written to one end comes out of the other.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { constants } from "node:fs";
+import { access, chmod, type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { assert } from "../../../hal/fault.ts";
+
+export interface PtyPair {
+  /** The end for the device under test. */
+  readonly devicePath: string;
+  /** The end for the technician. */
+  readonly hostPath: string;
+  /** Pulls the cable: both ends hang up. Calling it twice does no harm. */
+  readonly stop: () => Promise<void>;
+}
+
+const WAIT_MS_MAX = 10_000;
+
+/**
+ * Lays a cable and returns when both ends are there.
+ * @param options.deviceUser who may open the device's end, by number; we ourselves when left out.
+ * @throws Fault `assert.broken` when socat ends or does not come up.
+ */
+export async function startPtyPair(options: { readonly deviceUser?: number } = {}): Promise<PtyPair> {
+  const directory = await mkdtemp(join(tmpdir(), "pty-"));
+  await chmod(directory, 0o711);
+  const [devicePath, hostPath] = [join(directory, "device"), join(directory, "host")];
+  const end = (link: string): string => `pty,raw,echo=0,link=${link}`;
+  const owner = options.deviceUser === undefined ? "" : `,user=${options.deviceUser},mode=600`;
+  const socat = spawn("socat", [`${end(devicePath)}${owner}`, end(hostPath)], { stdio: "ignore" });
+  const ended = once(socat, "exit");
+  let held: FileHandle | undefined;
+  const stop = async (): Promise<void> => {
+    await held?.close();
+    held = undefined;
+    if (isRunning(socat)) socat.kill("SIGKILL");
+    await ended;
+    await rm(directory, { recursive: true, force: true });
+  };
+  for (let waitedMs = 0; !((await exists(devicePath)) && (await exists(hostPath))); waitedMs += 10) {
+    assert(isRunning(socat) && waitedMs < WAIT_MS_MAX, "socat makes two pseudo-terminals");
+    await sleep(10);
+  }
+  // a line is there whether somebody has it open or not: socat would end with its last user
+  held = await open(devicePath, constants.O_RDWR | constants.O_NOCTTY);
+  return { devicePath, hostPath, stop };
+}
+
+function isRunning(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

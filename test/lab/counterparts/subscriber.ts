@@ -1,0 +1,67 @@
+// The hub's side of a foreign broker: a subscriber with a session that outlives its connections. mqtt.js as it comes, none of our code.
+import mqtt from "mqtt";
+import type { Credential } from "./pki.ts";
+import { eventually } from "../runner/process.ts";
+
+export interface Received {
+  readonly topic: string;
+  readonly payload: string;
+  readonly retain: boolean;
+}
+
+export interface Subscriber {
+  readonly received: readonly Received[];
+  readonly client: mqtt.MqttClient;
+  /** Connected, and what is published from now on comes: the broker has said so. */
+  listening(): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** Subscribed to all that devices say, as client `lab` with the certificate `credential`. Ends with the test. */
+export async function durableSubscriber(
+  options: {
+    readonly port: number;
+    readonly authority: Credential;
+    readonly credential: Credential;
+    readonly protocolVersion: 4 | 5;
+    /** 0: it says nothing back. What a broker that is killed had not read yet would make the kernel reset the connection, and with it what is on its way to us. */
+    readonly qos?: 0 | 1;
+  },
+  teardown: (act: () => Promise<void>) => void,
+): Promise<Subscriber> {
+  const received: Received[] = [];
+  const client = mqtt.connect({
+    host: "localhost",
+    port: options.port,
+    protocol: "mqtts",
+    ca: options.authority.cert,
+    cert: options.credential.cert,
+    key: options.credential.key,
+    clientId: "lab",
+    clean: false,
+    protocolVersion: options.protocolVersion,
+    reconnectPeriod: 50,
+    ...(options.protocolVersion === 5 ? { properties: { sessionExpiryInterval: 3600 } } : {}),
+  });
+  // Refused connections while the broker is down are what the test is about.
+  client.on("error", () => undefined);
+  client.on("message", (topic, payload, packet) => received.push({ topic, payload: payload.toString(), retain: packet.retain }));
+  const end = async (): Promise<void> => {
+    if (!client.disconnected) await client.endAsync(true);
+  };
+  teardown(end);
+  const subscriber: Subscriber = {
+    received,
+    client,
+    async listening() {
+      await eventually("the subscriber is listening", async () => {
+        if (!client.connected) return undefined;
+        await client.subscribeAsync("sallyport/1/+/up/#", { qos: options.qos ?? 1 });
+        return true;
+      });
+    },
+    end,
+  };
+  await subscriber.listening();
+  return subscriber;
+}

@@ -1,0 +1,115 @@
+// A throw-away TPM 2.0: swtpm on the loopback, its state in a directory. For tests and for the demo's board.
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { assert, Fault } from "../../../hal/fault.ts";
+import { runProgram } from "../../../hal/linux/process/index.ts";
+
+export interface Swtpm {
+  /** For `TPM2OPENSSL_TCTI`, `TPM2TOOLS_TCTI` and tpmKeyStore's provider. */
+  readonly tcti: string;
+  readonly port: number;
+  readonly processId: number;
+  /** The chip: start again on it, and the same TPM is back after a power cycle. */
+  readonly directory: string;
+  /** Power off. Removes the state unless the caller gave the directory. Calling it twice does no harm. */
+  readonly stop: () => Promise<void>;
+}
+
+const ATTEMPTS = 10;
+
+/**
+ * Starts a TPM and returns when it answers.
+ * @param options.directory where its state lies or is to lie; a new TPM in a temporary directory when left out.
+ * @param options.port where an earlier one was, for a chip that comes back; a free one when left out.
+ * @param options.prefix words before the command, such as `ip netns exec NAME`.
+ * @throws Fault `process.failed` when swtpm can't be started.
+ */
+export async function startSwtpm(
+  options: { readonly directory?: string; readonly port?: number; readonly prefix?: readonly [string, ...string[]] } = {},
+): Promise<Swtpm> {
+  // absolute: with --daemon a relative one puts the TPM in failure mode
+  const directory = options.directory === undefined ? await mkdtemp(join(tmpdir(), "swtpm-")) : resolve(options.directory);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (let attempt = 1; ; attempt += 1) {
+    const port = options.port ?? (await freePortPair());
+    try {
+      const processId = await start(directory, port, options.prefix);
+      let stopped: Promise<void> | undefined;
+      const stop = (): Promise<void> => (stopped ??= off()); // once: the number may be another process's afterwards
+      const off = async (): Promise<void> => {
+        await end(processId);
+        if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
+      };
+      return { tcti: `swtpm:host=127.0.0.1,port=${port}`, port, processId, directory, stop };
+    } catch (error) {
+      // another process may have taken a port between our look and swtpm's bind
+      if (attempt === ATTEMPTS || !(error instanceof Fault)) throw error;
+    }
+  }
+}
+
+async function start(directory: string, port: number, prefix?: readonly [string, ...string[]]): Promise<number> {
+  const pidFile = join(directory, "pid");
+  const args = ["socket", "--tpm2", "--tpmstate", `dir=${directory}`, "--server", `type=tcp,port=${port}`];
+  args.push(
+    "--ctrl",
+    `type=tcp,port=${port + 1}`,
+    "--flags",
+    "not-need-init,startup-clear",
+    "--daemon",
+    "--pid",
+    `file=${pidFile}`,
+  );
+  const [program, ...words] = prefix === undefined ? ["swtpm", ...args] : [...prefix, "swtpm", ...args];
+  assert(program !== undefined, "a command has a first word");
+  await runProgram(program, words, { timeoutMs: 10_000, outputBytesMax: 65_536 });
+  const processId = Number((await readFile(pidFile, "utf8")).trim());
+  assert(Number.isSafeInteger(processId) && processId > 1, "swtpm writes its process id");
+  return processId;
+}
+
+/** The provider's transport expects the control channel at the data port + 1. */
+async function freePortPair(): Promise<number> {
+  for (;;) {
+    const first = await listen(0);
+    const address = first.address();
+    assert(address !== null && typeof address === "object", "a TCP server has a port");
+    const second = address.port < 65_535 ? await listen(address.port + 1).catch(() => undefined) : undefined;
+    for (const server of [first, second]) if (server !== undefined) await close(server);
+    if (second !== undefined) return address.port;
+  }
+}
+
+function listen(port: number): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+/** It is no child of ours once it is a daemon, so its end is seen by asking. */
+async function end(processId: number): Promise<void> {
+  for (let signal: NodeJS.Signals | 0 = "SIGTERM"; ; signal = 0) {
+    try {
+      process.kill(processId, signal);
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ESRCH") return;
+      throw error;
+    }
+    if (await isZombie(processId)) return; // in a container without an init nobody reaps it
+    await sleep(10);
+  }
+}
+
+async function isZombie(processId: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${processId}/stat`, "utf8").catch(() => "");
+  return /\) Z /u.test(stat);
+}

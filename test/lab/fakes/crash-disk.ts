@@ -1,0 +1,261 @@
+// A disk that can lose its power: records every change that the file drivers make, and works out what a crash after each of them may leave.
+//
+// The model is the weakest that POSIX and Linux's file systems allow. Bytes that were not synced may be there, missing, torn at a sector, or zeros. Names that
+// were not synced may be there or not, each for itself. What was synced stays.
+import { constants } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { Fault } from "../../../hal/fault.ts";
+import { type FileOps, linuxOps, type OpenFile } from "../../../hal/linux/files/ops.ts";
+
+const SECTOR_BYTES = 512;
+
+/** One change, in the order in which the kernel was asked. Files are numbered, because names move. */
+export type Change =
+  | { readonly kind: "create"; readonly name: string; readonly file: number }
+  | { readonly kind: "write"; readonly file: number; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly kind: "truncate"; readonly file: number; readonly length: number }
+  /** fsync of a file. */
+  | { readonly kind: "sync"; readonly file: number }
+  /** The end of an O_DSYNC write: its own bytes are on the device, earlier ones need not be. */
+  | { readonly kind: "sync-write"; readonly file: number; readonly offset: number; readonly length: number }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string; readonly file: number }
+  | { readonly kind: "unlink"; readonly name: string }
+  | { readonly kind: "sync-directory" };
+
+export type DiskState = ReadonlyMap<string, Uint8Array>;
+
+export interface CrashDisk {
+  readonly ops: FileOps;
+  readonly changes: readonly Change[];
+  /** From the n-th change from now on nothing reaches the disk any more and every call fails: the process was killed. */
+  killAt(n: number): void;
+  /** A new process on the same machine: calls work again, what was not synced is still only in memory. */
+  revive(): void;
+}
+
+/** Records what is done in `directory` (a real one, empty at first) while doing it. */
+export function crashDisk(directory: string): CrashDisk {
+  const changes: Change[] = [];
+  const files = new Map<string, number>();
+  let made = 0;
+  let killAt = Number.POSITIVE_INFINITY;
+
+  const record = (change: Change): void => {
+    changes.push(change);
+  };
+  /** In front of every call that changes something. */
+  const alive = (): void => {
+    if (changes.length >= killAt) throw new Fault("assert.broken", "the process was killed here");
+  };
+
+  const watched = (file: OpenFile, number: number, flags: number): OpenFile => ({
+    read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
+    stat: () => file.stat(),
+    close: () => file.close(),
+    write: async (buffer, offset, length) => {
+      alive();
+      const { size } = await file.stat();
+      // Short writes are allowed by write(2), so callers must cope with them: the first of several sectors goes alone.
+      const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
+      const { bytesWritten } = await file.write(buffer, offset, part);
+      const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
+      record({ kind: "write", file: number, offset: size, bytes }); // our drivers write at the end only
+      if ((flags & constants.O_DSYNC) !== 0) {
+        alive();
+        record({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
+      }
+      return { bytesWritten };
+    },
+    truncate: async (length) => {
+      alive();
+      await file.truncate(length);
+      record({ kind: "truncate", file: number, length });
+    },
+    sync: async () => {
+      alive();
+      record({ kind: "sync", file: number });
+    },
+  });
+
+  const ops: FileOps = {
+    open: async (path, flags, mode) => {
+      if ((flags & constants.O_DIRECTORY) !== 0)
+        return watchedDirectory(await linuxOps.open(path, flags), () => {
+          alive();
+          if (path === directory) record({ kind: "sync-directory" });
+        });
+      const creates = (flags & constants.O_CREAT) !== 0;
+      if (creates) alive();
+      const file = await linuxOps.open(path, flags, mode);
+      const name = basename(path);
+      const number = files.get(name) ?? (made += 1);
+      if (creates && !files.has(name)) record({ kind: "create", name, file: number });
+      files.set(name, number);
+      return watched(file, number, flags);
+    },
+    rename: async (from, to) => {
+      alive();
+      await linuxOps.rename(from, to);
+      const number = files.get(basename(from)) ?? -1;
+      files.set(basename(to), number);
+      files.delete(basename(from));
+      record({ kind: "rename", from: basename(from), to: basename(to), file: number });
+    },
+    unlink: async (path) => {
+      alive();
+      await linuxOps.unlink(path);
+      files.delete(basename(path));
+      record({ kind: "unlink", name: basename(path) });
+    },
+    mkdir: (path, mode) => linuxOps.mkdir(path, mode),
+    names: (path, namesMax) => linuxOps.names(path, namesMax),
+  };
+  return {
+    ops,
+    changes,
+    killAt: (n) => {
+      killAt = changes.length + n;
+    },
+    revive: () => {
+      killAt = Number.POSITIVE_INFINITY;
+    },
+  };
+}
+
+function watchedDirectory(directory: OpenFile, sync: () => void): OpenFile {
+  return {
+    read: (buffer, offset, length, position) => directory.read(buffer, offset, length, position),
+    write: (buffer, offset, length) => directory.write(buffer, offset, length),
+    truncate: (length) => directory.truncate(length),
+    stat: () => directory.stat(),
+    close: () => directory.close(),
+    sync: async () => sync(),
+  };
+}
+
+interface File {
+  readonly durable: Uint8Array;
+  readonly pending: readonly (Change & { readonly kind: "write" | "truncate" })[];
+}
+
+type NameChange = Change & { readonly kind: "create" | "rename" | "unlink" };
+
+/** @returns every different state that a power cut after `changes`, or during the last of them, may leave. */
+export function crashStates(changes: readonly Change[]): readonly DiskState[] {
+  const files = new Map<number, File>();
+  let names = new Map<string, number>();
+  let pendingNames: NameChange[] = [];
+  for (const change of changes) {
+    switch (change.kind) {
+      case "create":
+      case "rename":
+      case "unlink":
+        pendingNames.push(change);
+        break;
+      case "sync-directory":
+        names = pendingNames.reduce(applyName, names);
+        pendingNames = [];
+        break;
+      default:
+        files.set(change.file, applyToFile(files.get(change.file) ?? { durable: new Uint8Array(), pending: [] }, change));
+    }
+  }
+  const states = new Map<string, DiskState>();
+  for (const kept of subsets(pendingNames)) {
+    for (const state of contentStates([...kept.reduce(applyName, names)], files)) states.set(stateKey(state), state);
+  }
+  return [...states.values()];
+}
+
+function applyToFile(file: File, change: Exclude<Change, NameChange | { kind: "sync-directory" }>): File {
+  switch (change.kind) {
+    case "write":
+    case "truncate":
+      return { durable: file.durable, pending: [...file.pending, change] };
+    case "sync":
+      return { durable: file.pending.reduce(applyBytes, file.durable), pending: [] };
+    case "sync-write": {
+      const own = file.pending.filter((one) => one.kind === "write" && one.offset === change.offset);
+      return { durable: own.reduce(applyBytes, file.durable), pending: file.pending.filter((one) => !own.includes(one)) };
+    }
+  }
+}
+
+function applyName(names: Map<string, number>, change: NameChange): Map<string, number> {
+  const next = new Map(names);
+  switch (change.kind) {
+    case "create":
+      next.set(change.name, change.file);
+      break;
+    case "unlink":
+      next.delete(change.name);
+      break;
+    case "rename": // whether or not the name it had before ever reached the device
+      next.delete(change.from);
+      next.set(change.to, change.file);
+      break;
+  }
+  return next;
+}
+
+function applyBytes(bytes: Uint8Array, change: Change & { readonly kind: "write" | "truncate" }): Uint8Array {
+  if (change.kind === "truncate") return bytes.slice(0, change.length);
+  const next = new Uint8Array(Math.max(bytes.byteLength, change.offset + change.bytes.byteLength));
+  next.set(bytes);
+  next.set(change.bytes, change.offset);
+  return next;
+}
+
+/** What one file may hold: each prefix of its pending changes, the next one torn. */
+function fileStates({ durable, pending }: File): readonly Uint8Array[] {
+  const states = [durable];
+  let whole = durable;
+  for (const change of pending) {
+    if (change.kind === "write") for (const torn of tornWrites(change)) states.push(applyBytes(whole, torn));
+    // Written back before the earlier ones: those are holes, which read as zeros.
+    states.push(applyBytes(durable, change));
+    whole = applyBytes(whole, change);
+    states.push(whole);
+  }
+  return states;
+}
+
+/** Parts of a write that may reach the device: half a sector, all but the last byte, the size without the bytes, and the end without the start. */
+function tornWrites(change: Change & { readonly kind: "write" }): readonly (Change & { readonly kind: "write" })[] {
+  const { bytes } = change;
+  const half = Math.ceil(bytes.byteLength / 2);
+  const holed = Uint8Array.from(bytes).fill(0, 0, half);
+  return [bytes.slice(0, half), bytes.slice(0, -1), new Uint8Array(bytes.byteLength), holed].map((torn) => ({
+    ...change,
+    bytes: torn,
+  }));
+}
+
+function contentStates(names: readonly (readonly [string, number])[], files: ReadonlyMap<number, File>): readonly DiskState[] {
+  const [first, ...rest] = names;
+  if (first === undefined) return [new Map()];
+  const [name, number] = first;
+  const others = contentStates(rest, files);
+  return fileStates(files.get(number) ?? { durable: new Uint8Array(), pending: [] }).flatMap((bytes) =>
+    others.map((state) => new Map([...state, [name, bytes]])),
+  );
+}
+
+function subsets<T>(items: readonly T[]): readonly (readonly T[])[] {
+  return items.reduce<readonly (readonly T[])[]>((all, item) => [...all, ...all.map((subset) => [...subset, item])], [[]]);
+}
+
+function stateKey(state: DiskState): string {
+  return [...state]
+    .map(([name, bytes]) => `${name} ${Buffer.from(bytes).toString("base64")}`)
+    .sort((a, b) => (a < b ? -1 : 1))
+    .join("\n");
+}
+
+/** Makes `directory` hold `state` and nothing else: the machine after its power came back. */
+export function restore(state: DiskState, directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  for (const [name, bytes] of state) writeFileSync(join(directory, name), bytes, { mode: 0o600 });
+}

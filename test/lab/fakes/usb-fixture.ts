@@ -1,0 +1,28 @@
+// USB trees of a real kernel (test/gateway/hardware.gateway.ts records them and holds them against a kernel), for tests on machines without USB.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseJson } from "../../../hal/format/json.ts";
+import { check } from "../../../hal/format/schema.ts";
+import { PROJECT } from "../runner/sources.ts";
+import { type SysfsTree, sysfsTreeSchema } from "./sysfs-tree.ts";
+
+/**
+ * All of one controller, which has four sockets of USB 2 and USB 3, on a kernel that lets nothing in. `unauthorized`: a keyboard in the first, a USB 3 stick in
+ * the second, a hub with a mouse in the third. `devices`: the same once they were let in.
+ */
+export const USB_TREES = ["empty", "unauthorized", "devices"] as const;
+export type UsbTreeName = (typeof USB_TREES)[number];
+
+const TREE_BYTES_MAX = 262_144;
+
+export function usbTreePath(name: UsbTreeName): string {
+  return join(PROJECT, "test/fixtures/usb-tree", `${name}.json`);
+}
+
+export function readUsbTree(name: UsbTreeName): SysfsTree {
+  return parseUsbTree(readFileSync(usbTreePath(name)));
+}
+
+export function parseUsbTree(text: Uint8Array): SysfsTree {
+  return check(sysfsTreeSchema, parseJson(text, TREE_BYTES_MAX, "USB tree"), "USB tree");
+}

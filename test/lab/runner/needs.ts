@@ -1,0 +1,140 @@
+// What a test needs of the machine, and why it is skipped where that is missing.
+// SALLYPORT_PARTS=all (set by .ci/run) turns a missing part into a failure: CI must not pass by skipping.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Fault } from "../../../hal/fault.ts";
+import { FIRMWARE_CODE } from "../gateway/parts.ts";
+
+const PROJECT = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** Root of the unpacked Debian 13 packages beside the project; see build/parts.sh. */
+export const PARTS_DIRECTORY = `${PROJECT}.parts/debian13/root`;
+
+export type Part =
+  | "root"
+  | "swtpm"
+  | "tpm2-provider"
+  | "mosquitto"
+  | "openssl"
+  | "curl"
+  | "socat"
+  | "flock"
+  | "faketime"
+  | "casync"
+  | "netns"
+  | "mounts"
+  | "bundles"
+  | "cpio"
+  | "systemd-analyze"
+  | "qemu-io"
+  | "qemu"
+  | "image";
+
+const WHY: Record<Part, string> = {
+  root: "needs root: run as root",
+  swtpm: "needs swtpm: apt-get install swtpm swtpm-tools",
+  "tpm2-provider": "needs OpenSSL's tpm2 provider >= 1.2.0: sh build/parts.sh unpacks it from Debian 13",
+  mosquitto: "needs Mosquitto 2: apt-get install mosquitto",
+  openssl: "needs openssl: apt-get install openssl",
+  curl: "needs curl: apt-get install curl",
+  socat: "needs socat: apt-get install socat",
+  flock: "needs flock: apt-get install util-linux",
+  faketime: "needs faketime: apt-get install faketime",
+  casync: "needs casync: apt-get install casync",
+  netns: "needs network namespaces: run as root with iproute2, outside containers that forbid them",
+  mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
+  bundles: "needs the bundles: npm run build",
+  cpio: "needs cpio: apt-get install cpio",
+  "systemd-analyze": "needs systemd-analyze security --offline: apt-get install systemd (250 or later)",
+  "qemu-io": "needs qemu-io: apt-get install qemu-utils",
+  qemu: "needs QEMU for x86_64 with UEFI firmware and socat: as root, sh build/setup.sh --parts --gateway",
+  image: "needs what npm run image needs, on x86_64 and as root: sh build/setup.sh --parts --gateway",
+};
+
+/** What build/image and the images of tests run; docs/flashing.md has the packages. */
+const IMAGE_PROGRAMS: readonly string[] = [
+  "mmdebstrap",
+  "mksquashfs",
+  "veritysetup",
+  "xz",
+  "mkfs.ext4",
+  "mkfs.vfat",
+  "mcopy",
+  "sfdisk",
+];
+
+function onPath(program: string): boolean {
+  return ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].some((directory) => existsSync(`${directory}/${program}`));
+}
+
+function has(part: Part): boolean {
+  switch (part) {
+    case "root":
+      return process.getuid?.() === 0;
+    case "tpm2-provider":
+      return tpm2Provider() !== undefined;
+    case "netns":
+      return process.getuid?.() === 0 && onPath("ip") && canMakeNamespaces();
+    case "mounts":
+      return process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
+    case "bundles":
+      return existsSync(`${PROJECT}dist/sallyport-agent/main.js`) && existsSync(`${PROJECT}dist/sallyport-warden/main.js`);
+    case "systemd-analyze":
+      return scoresUnits();
+    case "qemu":
+      return onPath("qemu-system-x86_64") && onPath("socat") && existsSync(FIRMWARE_CODE);
+    case "image":
+      return process.getuid?.() === 0 && process.arch === "x64" && IMAGE_PROGRAMS.every(onPath);
+    default:
+      return onPath(part);
+  }
+}
+
+function scoresUnits(): boolean {
+  const { status, stdout } = spawnSync("systemd-analyze", ["security", "--help"], { encoding: "utf8" });
+  return status === 0 && stdout.includes("--offline");
+}
+
+/** By making one: root in a container or a chroot may not be allowed to. */
+function canMakeNamespaces(): boolean {
+  const name = `sallyport-probe-${process.pid}`;
+  const made =
+    spawnSync("ip", ["netns", "add", name]).status === 0 && spawnSync("ip", ["netns", "exec", name, "true"]).status === 0;
+  spawnSync("ip", ["netns", "delete", name]);
+  return made;
+}
+
+/** The tpm2 provider's module and the library path it needs, when build/parts.sh has unpacked one and seen that it loads here. */
+export function tpm2Provider(): { readonly module: string; readonly libraryPath: string } | undefined {
+  if (!existsSync(`${PROJECT}.parts/debian13/usable`)) return undefined;
+  for (const triplet of ["x86_64-linux-gnu", "aarch64-linux-gnu"]) {
+    const libraryPath = `${PARTS_DIRECTORY}/usr/lib/${triplet}`;
+    const module = `${libraryPath}/ossl-modules/tpm2.so`;
+    if (existsSync(module)) return { module, libraryPath };
+  }
+  return undefined;
+}
+
+/**
+ * For tap's `skip` option.
+ * @returns false when every part is here, else the reason.
+ * @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything.
+ */
+export function needs(...parts: readonly Part[]): string | false {
+  const missing = lacking(...parts);
+  return missing === undefined ? false : missingPart(missing);
+}
+
+/** @returns why, when any part is missing: for who goes on without it, whatever SALLYPORT_PARTS says. */
+export function lacking(...parts: readonly Part[]): string | undefined {
+  const missing = parts.filter((part) => !has(part));
+  return missing.length === 0 ? undefined : missing.map((part) => WHY[part]).join("; ");
+}
+
+/** @returns `why`, for a skip. @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything. */
+export function missingPart(why: string): string {
+  if (process.env["SALLYPORT_PARTS"] === "all")
+    throw new Fault("assert.broken", `a part that this machine should have is missing: ${why}`);
+  return why;
+}

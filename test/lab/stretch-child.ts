@@ -1,8 +1,0 @@
-// A thread of a program that installs. Text "die" as a chunk's id makes it end, as a thread does that runs out of memory.
-import { serveThread } from "../../hal/linux/threads/index.ts";
-import { stretchWork } from "../../ota/index/index.ts";
-
-serveThread((job) => {
-  if (job.texts.includes("die")) process.exit(7);
-  return stretchWork(job);
-});

@@ -1,0 +1,66 @@
+// A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
+import type { Test } from "tap";
+import { AUDIT_TAIL_RECORDS_MAX, OPERATIONS } from "../../../agent/operations/format.ts";
+import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
+import type { AuditRecord } from "../../../warden/audit/format/index.ts";
+import { createLauncher, type Launcher, type LauncherOptions } from "./launcher.ts";
+import { eventually } from "../runner/process.ts";
+import { buildRig, type Rig, type RigOptions } from "./rig.ts";
+
+export interface Machine {
+  readonly rig: Rig;
+  readonly launcher: Launcher;
+  readonly id: string;
+  /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
+  readonly statusWhen: (what: string, wanted: (status: DeviceStatus) => boolean, timeoutMs?: number) => Promise<DeviceStatus>;
+  /** Waits for a record among the newest on the device: the hub has it some seconds later. @throws Fault `process.timeout`. */
+  readonly told: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
+  /** Signs what was added at the desk, and publishes it at the hub. */
+  readonly publish: () => Promise<void>;
+}
+
+/** Each look costs a process or a record. */
+const LOOK_EVERY_MS = 200;
+
+export async function connectedMachine(
+  t: Pick<Test, "teardown">,
+  options: RigOptions = {},
+  launching: LauncherOptions = {},
+): Promise<Machine> {
+  const rig = await buildRig(options);
+  t.teardown(() => rig.stop());
+  await rig.startHub();
+  const launcher = createLauncher(rig, launching);
+  t.teardown(() => launcher.stop());
+  await launcher.powerOn();
+  const { id } = await rig.hub.approve();
+  const machine: Machine = {
+    rig,
+    launcher,
+    id,
+    statusWhen: (what, wanted, timeoutMs = 30_000) =>
+      eventually(
+        what,
+        async () => {
+          const status = await rig.ask("status", deviceStatusSchema);
+          return wanted(status) ? status : undefined;
+        },
+        timeoutMs,
+        LOOK_EVERY_MS,
+      ),
+    told: (what, wanted) =>
+      eventually(
+        what,
+        async () =>
+          (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: AUDIT_TAIL_RECORDS_MAX })).records.find(wanted),
+        30_000,
+        LOOK_EVERY_MS,
+      ),
+    publish: async () => {
+      await rig.release.sign();
+      await rig.hub.command("release", "publish", rig.release.directory);
+    },
+  };
+  await machine.statusWhen("the tunnel", ({ life }) => life === "connected");
+  return machine;
+}

@@ -1,0 +1,75 @@
+// What the hub's command line says with --json: of the lab's own hub, a rig's or a gateway's.
+import * as v from "valibot";
+import { parseJson } from "../../../hal/format/json.ts";
+import { check } from "../../../hal/format/schema.ts";
+import { auditRecordSchema } from "../../../warden/audit/format/index.ts";
+import { type UpdateStatus, updateStatusSchema } from "../../../warden/update/format.ts";
+import type { HubDesk } from "./hub-operator.ts";
+
+/** Of one line: the longest is the status of a device, or an audit record. */
+const LINE_BYTES_MAX = 262_144;
+
+type Commands = Pick<HubDesk, "command">;
+
+/** What a command says, one object. @throws Fault `process.failed` unless it exits 0, `json.invalid` or `schema.invalid` when it says something else. */
+export async function hubSays<const S extends v.GenericSchema>(
+  hub: Commands,
+  schema: S,
+  ...command: readonly string[]
+): Promise<v.InferOutput<S>> {
+  return judged(schema, await hub.command(...command, "--json"), command);
+}
+
+/** What a command lists, one object a line. @throws Fault as {@link hubSays}. */
+export async function hubLists<const S extends v.GenericSchema>(
+  hub: Commands,
+  schema: S,
+  ...command: readonly string[]
+): Promise<readonly v.InferOutput<S>[]> {
+  const lines = (await hub.command(...command, "--json")).split("\n").filter((line) => line !== "");
+  return lines.map((line) => judged(schema, line, command));
+}
+
+/** What the device answers over its tunnel, asked once: right after its boot it may not be reached yet. @throws Fault as {@link hubSays}. */
+export async function hubAsks<const S extends v.GenericSchema>(
+  hub: Commands,
+  id: string,
+  operation: string,
+  schema: S,
+): Promise<v.InferOutput<S>> {
+  return (await hubSays(hub, v.looseObject({ result: schema }), "ask", id, operation, "--wait", "10s")).result;
+}
+
+function judged<const S extends v.GenericSchema>(schema: S, said: string, command: readonly string[]): v.InferOutput<S> {
+  const what = command.join(" ");
+  return check(schema, parseJson(said, LINE_BYTES_MAX, what), what);
+}
+
+const deviceSchema = v.looseObject({
+  id: v.string(),
+  fingerprint: v.string(),
+  state: v.string(),
+  auditKey: v.optional(v.string()),
+  connection: v.optional(v.looseObject({ protocol: v.string(), cipher: v.string(), group: v.string(), serial: v.string() })),
+});
+export type HubDevice = v.InferOutput<typeof deviceSchema>;
+
+/** The devices as the hub's operator sees them. */
+export function hubDevices(hub: Commands): Promise<readonly HubDevice[]> {
+  return hubLists(hub, deviceSchema, "devices", "list");
+}
+
+const heldSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema });
+export type HeldRecord = v.InferOutput<typeof heldSchema>;
+
+/** The newest `count` records of the device's trail as the hub holds them, oldest first. */
+export function hubRecords(hub: Commands, id: string, count = 100_000): Promise<readonly HeldRecord[]> {
+  return hubLists(hub, heldSchema, "audit", "show", id, "-n", String(count));
+}
+
+const reportSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
+
+/** How far an update is, as the device told the hub by itself; undefined when it told nothing yet. */
+export async function updateStatus(hub: Commands, id: string): Promise<UpdateStatus | undefined> {
+  return (await hubSays(hub, reportSchema, "update", "status", id)).update;
+}

@@ -1,0 +1,272 @@
+// A real hub for tests, embedded on free ports, and devices that enrol and connect with our formats and a real MQTT client.
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from "node:crypto";
+import { once } from "node:events";
+import { request } from "node:https";
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
+import { type IClientOptions, MqttClient } from "mqtt";
+import * as v from "valibot";
+import type { AuditUpload } from "../../../agent/tunnel/format.ts";
+import { Fault } from "../../../hal/fault.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/identity/format.ts";
+import { openAuthority } from "../../../hub/authority/index.ts";
+import { enrol, readRequest } from "../../../hub/devices/index.ts";
+import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";
+import { journalOf } from "../../../hub/journal.ts";
+import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../../provisioning/x509/format/index.ts";
+import {
+  auditRecord,
+  checkpointOrigin,
+  consistencyRanges,
+  ed25519Raw,
+  encodeAuditRecord,
+  encodeCheckpoint,
+  encodeNote,
+  encodeVerifier,
+  leafHash,
+  rootOf,
+  signNote,
+  type Verifier,
+  verifierOf,
+} from "../../../warden/audit/format/index.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
+
+interface Teardown {
+  teardown(work: () => unknown): void;
+}
+
+/** A fresh hub on free ports of 127.0.0.1, stopped when the test ends. With `state` a hub that `init` made before. */
+export async function labHub(
+  t: Teardown,
+  options: Partial<HubOptions> = {},
+): Promise<{ readonly hub: Hub; readonly state: string }> {
+  const state = options.state ?? (await temporaryDirectory(t));
+  if (options.state === undefined) initHub({ state, name: "lab hub", hosts: ["localhost", "127.0.0.1"] });
+  const hub = await startHub({ listen: "127.0.0.1", estPort: 0, mqttPort: 0, retryAfterS: 1, ...options, state });
+  t.teardown(async () => hub.stop());
+  return { hub, state };
+}
+
+export interface LabDevice {
+  readonly id: DeviceId;
+  readonly fingerprint: Fingerprint;
+  readonly key: KeyObject;
+  readonly keyPem: string;
+  readonly audit: { readonly privateKey: KeyObject; readonly verifier: Verifier };
+  /** PKCS#10 DER. */
+  readonly csr: Uint8Array;
+}
+
+export interface LabDeviceOptions {
+  readonly key?: KeyObject;
+  readonly audit?: LabDevice["audit"];
+  readonly serialNumber?: string;
+  readonly uris?: readonly string[];
+  /** Leaves the audit key out of the request. */
+  readonly withoutAuditKey?: boolean;
+}
+
+export async function labDevice(id: string, options: LabDeviceOptions = {}): Promise<LabDevice> {
+  const key = options.key ?? generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  const audit = options.audit ?? labAuditKey(id);
+  const publicKey = createPublicKey(key.export({ format: "pem", type: "pkcs8" })).export({ format: "der", type: "spki" });
+  const { serialNumber = "SN-1", uris = ["urn:dev:mac:02005efffe100001"] } = options;
+  const auditKey = options.withoutAuditKey === true ? undefined : encodeVerifier(audit.verifier);
+  const csr = await buildRequest({ commonName: id, serialNumber, uris, publicKey, auditKey }, async (bytes) =>
+    sign("sha256", bytes, { key, dsaEncoding: "der" }),
+  );
+  return {
+    id: v.parse(deviceIdSchema, id),
+    fingerprint: keyFingerprint(publicKey),
+    key,
+    keyPem: key.export({ format: "pem", type: "pkcs8" }),
+    audit,
+    csr,
+  };
+}
+
+export function labAuditKey(id: string): LabDevice["audit"] {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  return { privateKey, verifier: verifierOf(checkpointOrigin(id), "ed25519", ed25519Raw(publicKey)) };
+}
+
+/** Where a hub is, embedded or a process. */
+export type HubAddress = Pick<Hub, "anchors" | "estPort" | "mqttPort">;
+
+export interface Answered {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+export interface Asking {
+  readonly method?: string;
+  readonly type?: string;
+  readonly body?: string | Uint8Array;
+  /** PEM. */
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** One HTTPS request to the hub's API, its certificate checked against the anchors. */
+export async function ask(hub: HubAddress, path: string, asking: Asking = {}): Promise<Answered> {
+  const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key } = asking;
+  const outgoing = request({
+    host: "127.0.0.1",
+    servername: "localhost",
+    port: hub.estPort,
+    path,
+    method,
+    agent: false,
+    ca: hub.anchors.authority,
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    headers: type === undefined ? {} : { "content-type": type },
+  });
+  return new Promise((resolve, reject) => {
+    outgoing.on("error", reject);
+    outgoing.on("response", (response) => {
+      const chunks: Uint8Array[] = [];
+      response.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) }),
+      );
+    });
+    outgoing.end(body);
+  });
+}
+
+export const EST = "/.well-known/est";
+
+export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<Answered> {
+  return ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64") });
+}
+
+export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<Answered> {
+  return ask(hub, `${EST}/simplereenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64"), cert, key });
+}
+
+/** The certificate in an answer of the hub, PEM. */
+export function certificateIn({ status, body }: Answered): string {
+  if (status !== 200) throw new Fault("enrol.bad-response", `expected 200, got ${status}: ${body.toString()}`);
+  const [certificate] = decodeCertsOnly(Buffer.from(body.toString("latin1"), "base64"));
+  if (certificate === undefined) throw new Fault("enrol.bad-response", "no certificate in the answer");
+  return toPem(certificate);
+}
+
+export function toPem(certificate: Uint8Array): string {
+  return `-----BEGIN CERTIFICATE-----\n${Buffer.from(certificate).toString("base64")}\n-----END CERTIFICATE-----\n`;
+}
+
+/** Asked, approved, certified. @returns the certificate, PEM. */
+export async function enrolled(hub: Hub, device: LabDevice): Promise<string> {
+  await simpleEnrol(hub, device.csr);
+  hub.approve(device.id, device.fingerprint);
+  return certificateIn(await simpleEnrol(hub, device.csr));
+}
+
+/** Asked and approved, with a certificate that was issued some time ago. @returns it, PEM. */
+export async function enrolledBefore(
+  hub: Hub,
+  state: string,
+  device: LabDevice,
+  { agoMs, lifeMs }: { readonly agoMs: number; readonly lifeMs: number },
+): Promise<string> {
+  await simpleEnrol(hub, device.csr);
+  hub.approve(device.id, device.fingerprint);
+  const desk = {
+    store: hub.store,
+    journal: journalOf(hub.store),
+    issuer: openAuthority(state).issuer,
+    certificateLifeMs: lifeMs,
+  };
+  const outcome = enrol(desk, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
+  if (outcome.kind !== "issued") throw new Fault("enrol.bad-response", `expected a certificate, got "${outcome.kind}"`);
+  return toPem(outcome.certificate.der);
+}
+
+export interface Connecting extends Partial<IClientOptions> {
+  readonly tls?: ConnectionOptions;
+}
+
+export interface LabClient {
+  readonly client: MqttClient;
+  /** 0: accepted; else the CONNACK's return code; `closed` when the connection ended without one. */
+  readonly connack: number | "closed";
+  readonly socket: TLSSocket;
+}
+
+/** A real MQTT client over real TLS; resolves when the broker has answered. */
+export async function connect(
+  t: Teardown,
+  hub: HubAddress,
+  device: LabDevice,
+  cert: string | undefined,
+  options: Connecting = {},
+): Promise<LabClient> {
+  const { tls = {}, ...mqtt } = options;
+  const socket = connectTls({
+    host: "127.0.0.1",
+    servername: "localhost",
+    port: hub.mqttPort,
+    ca: hub.anchors.authority,
+    ALPNProtocols: ["mqtt"],
+    ...(cert === undefined ? {} : { cert, key: device.keyPem }),
+    ...tls,
+  });
+  await once(socket, "secureConnect");
+  const client = new MqttClient(() => socket, {
+    clientId: device.id,
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+    connectTimeout: 5000,
+    ...mqtt,
+  });
+  t.teardown(() => client.end(true));
+  const connack = await new Promise<number | "closed">((resolve) => {
+    client.on("packetreceive", (packet) => {
+      if (packet.cmd === "connack") resolve(packet.returnCode ?? packet.reasonCode ?? 0);
+    });
+    client.on("error", () => undefined); // a refusal comes as an error too
+    client.on("close", () => resolve("closed"));
+  });
+  return { client, connack, socket };
+}
+
+/** A device's log as its warden would keep it: records, and signed checkpoints of any size with their proofs. */
+export interface LabLog {
+  readonly records: readonly Uint8Array[];
+  /** As on `up/audit`: from `oldSize` to `size`. */
+  delivery(oldSize: number, size: number): AuditUpload["body"];
+}
+
+/** @param mark goes into every record, so that logs of different marks have different histories. */
+export function labLog(device: LabDevice, size: number, mark = "one"): LabLog {
+  const records = Array.from({ length: size }, (_, seq) =>
+    encodeAuditRecord(
+      auditRecord(
+        { event: "agent.started", result: "ok", detail: { mark } },
+        { seq, atMs: 1_800_000_000_000 + seq, monotonicMs: seq, bootId: "b0", clockSynced: false },
+      ),
+    ),
+  );
+  const leaves = records.map((record) => leafHash(record));
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+  return {
+    records,
+    delivery: (oldSize, to) => {
+      const text = encodeCheckpoint({ origin: checkpointOrigin(device.id), size: to, root: rootOf(leaves, 0, to) });
+      return {
+        oldSize,
+        checkpoint: encodeNote({ text, signatures: [signNote(text, device.audit)] }),
+        proof: consistencyRanges(oldSize, to).map(({ start, end }) => base64(rootOf(leaves, start, end))),
+        records: records.slice(oldSize, to).map((record) => base64(record)),
+      };
+    },
+  };
+}
+
+/** A message as the agent sends it. */
+export function labMessage(body: unknown, id: string = randomUUID()): string {
+  return JSON.stringify({ v: 1, id, at: new Date().toISOString(), body });
+}

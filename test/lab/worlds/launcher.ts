@@ -1,0 +1,192 @@
+// What starts programs on a simulated board: boot loader, kernel and systemd. Reads which system the booted slot holds, starts the warden and, as another user,
+// the agent (neither starts the other), starts them again when they end, and reboots when it is asked to. Beside them runs the timer that leaves a system on trial
+// which nobody committed: a shell, because it must work where Node does not. [OTA-34] [OTA-35]
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault } from "../../../hal/fault.ts";
+import { decodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
+import type { ImageFacts } from "../../../ota/image/format.ts";
+import { HARDWARE } from "./board.ts";
+import { powerOn } from "../fakes/bootloader.ts";
+import { eventually, type RunningProgram } from "../runner/process.ts";
+import type { Rig } from "./rig.ts";
+import { readSystemHeader, type SystemHeader } from "./system-image.ts";
+
+export interface Boot {
+  readonly slot: SlotName;
+  readonly system: SystemHeader;
+  /** The slot is tried. */
+  readonly trial: boolean;
+  /** What ended the boot before; undefined: the power came. */
+  readonly after: string | undefined;
+}
+
+export interface Launcher {
+  /** Every boot so far; the last one runs. */
+  readonly boots: readonly Boot[];
+  /** Boots the board and starts the warden; the agent too, unless it is to be started later. */
+  powerOn(programs?: "all" | "warden"): Promise<void>;
+  startAgent(): void;
+  /** As this boot started it first. @throws Fault `process.failed` while the board is off. */
+  warden(): RunningProgram;
+  /** Waits for boot number `count`, from 1. @throws Fault `process.timeout`. */
+  booted(count: number, timeoutMs?: number): Promise<Boot>;
+  stop(): Promise<void>;
+}
+
+export interface LauncherOptions {
+  /** Seconds the timer outside gives a system on trial. */
+  readonly timerS?: (system: SystemHeader) => number;
+}
+
+const RESTART_MS = 500;
+const LOOK_EVERY_MS = 50;
+/** As `sallyport-trial.timer` does on a machine. */
+const TIMER = `sleep "$2"
+read -r plan < "$1/slots/boot-choice"
+case $plan in *" tried "*) echo "the trial's timer" > "$1/run/timer" && mv "$1/run/timer" "$1/run/reboot-request" ;; esac`;
+
+export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions = {}): Launcher {
+  const { root } = rig.board;
+  const request = join(root, "run/reboot-request");
+  const boots: Boot[] = [];
+  let running: Running | undefined;
+  let rebooting: Promise<void> = Promise.resolve();
+  let failure: unknown;
+
+  const bootUp = async (programs: "all" | "warden", after: string | undefined): Promise<void> => {
+    await rm(request, { force: true });
+    forgetKernelState(rig);
+    const slot = await powerOn(root);
+    const system = await readSystemHeader(rig.board.slots[slot]);
+    const trial = decodeBootPlan(await readFile(rig.board.slots.bootChoice, "latin1")).trial?.slot === slot;
+    const facts: ImageFacts = { v: 1, version: system.version, hardware: HARDWARE, counter: system.counter };
+    await writeFile(join(rig.board.etc, "image.json"), JSON.stringify(facts), { mode: 0o644 });
+    boots.push({ slot, system, trial, after });
+    const started = runSystem(rig, system, trial ? timerS(system) : undefined);
+    running = started;
+    await started.wardenSettled;
+    if (programs === "all") started.startAgent();
+  };
+  const look = setInterval(() => {
+    if (running === undefined || !existsSync(request)) return;
+    const stopping = running;
+    running = undefined;
+    rebooting = (async () => {
+      const after = (await readFile(request, "utf8")).trim();
+      await stopping.stop();
+      await bootUp("all", after);
+    })().catch((error: unknown) => {
+      failure = error;
+    });
+  }, LOOK_EVERY_MS);
+  look.unref();
+  return {
+    boots,
+    powerOn: (programs = "all") => bootUp(programs, undefined),
+    startAgent: () => running?.startAgent(),
+    warden: () => {
+      if (running === undefined) throw new Fault("process.failed", "ask for the warden: the board is off");
+      return running.warden;
+    },
+    booted: (count, timeoutMs = 30_000) =>
+      eventually(
+        `boot ${count} of the board`,
+        async () => {
+          if (failure !== undefined) throw failure;
+          return running === undefined ? undefined : boots[count - 1];
+        },
+        timeoutMs,
+      ),
+    async stop() {
+      clearInterval(look);
+      await rebooting;
+      await running?.stop();
+      running = undefined;
+    },
+  };
+}
+
+interface Running {
+  readonly warden: RunningProgram;
+  /** The warden listens, or has ended. */
+  readonly wardenSettled: Promise<unknown>;
+  startAgent(): void;
+  stop(): Promise<void>;
+}
+
+function runSystem(rig: Rig, system: SystemHeader, timerS: number | undefined): Running {
+  const timer = timerS === undefined ? undefined : startTimer(rig.board.root, timerS);
+  const broken = ["/bin/false"];
+  const warden = keepRunning(() => rig.launchWarden(system.warden === "broken" ? broken : undefined));
+  let agent: Kept | undefined;
+  return {
+    warden: warden.first,
+    wardenSettled: warden.first.line(/listening|serving|ready/iu).catch(() => undefined),
+    startAgent: () => {
+      agent ??= keepRunning(() => rig.launchAgent(system.agent === "broken" ? broken : undefined));
+    },
+    // as systemd does it: what was started last ends first
+    stop: async () => {
+      killGroup(timer);
+      await agent?.stop();
+      await warden.stop();
+    },
+  };
+}
+
+interface Kept {
+  readonly first: RunningProgram;
+  stop(): Promise<void>;
+}
+
+/** Restart=always. */
+function keepRunning(launch: () => RunningProgram): Kept {
+  const wanted = new AbortController();
+  const first = launch();
+  let program = first;
+  const kept = (async () => {
+    while (!wanted.signal.aborted) {
+      await program.ended.catch(() => undefined); // what did not start is tried again as well
+      await pause(RESTART_MS, wanted.signal);
+      if (!wanted.signal.aborted) program = launch();
+    }
+  })();
+  return {
+    first,
+    stop: async () => {
+      wanted.abort();
+      await program.stop();
+      await kept;
+    },
+  };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** A kernel that starts knows no packet filter and lets every USB device in. */
+function forgetKernelState({ board, namespace }: Rig): void {
+  board.usb.powerOn();
+  if (namespace !== undefined) spawnSync("ip", ["netns", "exec", namespace, "nft", "delete", "table", "inet", "sallyport"]);
+}
+
+function startTimer(root: string, seconds: number): ChildProcess {
+  return spawn("sh", ["-c", TIMER, "trial-timer", root, String(seconds)], { stdio: "ignore", detached: true });
+}
+
+/** With the `sleep` that it waits for. */
+function killGroup(leader: ChildProcess | undefined): void {
+  if (leader?.pid === undefined || leader.exitCode !== null) return;
+  process.kill(-leader.pid, "SIGKILL");
+}

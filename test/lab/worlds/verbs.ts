@@ -1,0 +1,32 @@
+// Handlers for tests of what lies around them: a few that answer, the others say that no test expected them.
+import { Fault } from "../../../hal/fault.ts";
+import type { VerbHandlers } from "../../../warden/protocol/index.ts";
+
+export const NONCE = "5a".repeat(32);
+
+const unexpected = (verb: string) => async (): Promise<never> => {
+  throw new Fault("assert.broken", `no test asks "${verb}"`);
+};
+
+export const VERBS: VerbHandlers = {
+  hello: async () => ({ protocol: 1, program: "warden", bootId: "b" }),
+  "identity.read": unexpected("identity.read"),
+  "birth.record": unexpected("birth.record"),
+  "audit.append": async () => ({ seq: 7 }),
+  "audit.read": unexpected("audit.read"),
+  "audit.checkpoint": unexpected("audit.checkpoint"),
+  "audit.cosigned": unexpected("audit.cosigned"),
+  "status.read": unexpected("status.read"),
+  "time.nonce": async () => ({ nonce: NONCE }),
+  "time.set": unexpected("time.set"),
+  "trust.refresh": unexpected("trust.refresh"),
+  "lockdown.read": unexpected("lockdown.read"),
+  "lockdown.preview": unexpected("lockdown.preview"),
+  "lockdown.propose": unexpected("lockdown.propose"),
+  "order.nonce": unexpected("order.nonce"),
+  "order.submit": unexpected("order.submit"),
+  "update.read": unexpected("update.read"),
+  "update.begin": unexpected("update.begin"),
+  "update.write": unexpected("update.write"),
+  "update.abandon": unexpected("update.abandon"),
+};

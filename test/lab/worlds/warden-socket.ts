@@ -1,0 +1,118 @@
+// The warden's real socket with handlers that a test holds, and both kinds of peer: our client, and a hostile one that writes what it likes.
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+import { Fault } from "../../../hal/fault.ts";
+import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
+import { tokenBucket } from "../../../hal/rate-limit/index.ts";
+import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { type WardenClient, createWardenClient } from "../../../warden/client/index.ts";
+import { type VerbHandlers, openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
+import { serveSocket, type SocketServer } from "../../../warden/socket/index.ts";
+import { VERBS } from "./verbs.ts";
+
+export interface ServedSocket {
+  readonly path: string;
+  readonly recorded: readonly AuditEntry[];
+  readonly reported: readonly Fault[];
+  readonly server: SocketServer;
+  /** As after a restart: the same path, served anew. */
+  serveAgain(): Promise<SocketServer>;
+  /** Closes everything and removes the folder. */
+  remove(): Promise<void>;
+}
+
+export async function serveVerbs(over: Partial<VerbHandlers> = {}, requestsPerSecond = 100_000): Promise<ServedSocket> {
+  const directory = await mkdtemp(join(tmpdir(), "sallyport-socket-"));
+  const path = join(directory, "warden.sock");
+  const clock = linuxClock();
+  const recorded: AuditEntry[] = [];
+  const reported: Fault[] = [];
+  const report = (fault: Fault): void => void reported.push(fault);
+  const append = async (entry: AuditEntry): Promise<number> => recorded.push(entry);
+  const recording = refusals(append, clock, report);
+  const bucket = tokenBucket(clock, requestsPerSecond, 1000 / requestsPerSecond);
+  const serve = (): Promise<SocketServer> =>
+    serveSocket({
+      path,
+      clock,
+      listen: listenUnix,
+      report,
+      refused: (fault) => void recording.record("connect", fault),
+      open: (send, signal) =>
+        openProtocolSession({ handlers: { ...VERBS, ...over }, bucket, refusals: recording, report, send, signal }),
+    });
+  const servers = [await serve()];
+  const [server] = servers;
+  if (server === undefined) throw new Fault("assert.broken", "a server was started");
+  return {
+    path,
+    recorded,
+    reported,
+    server,
+    serveAgain: async () => {
+      const again = await serve();
+      servers.push(again);
+      return again;
+    },
+    remove: async () => {
+      for (const each of servers) await each.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export function connectTo(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path, allowHalfOpen: true }, () => resolve(socket));
+    socket.once("error", reject);
+  });
+}
+
+export function clientOf(path: string, answerWithinMs?: number): WardenClient {
+  return createWardenClient({
+    connect: () => connectTo(path),
+    program: "test",
+    clock: linuxClock(),
+    ...(answerWithinMs === undefined ? {} : { answerWithinMs }),
+  });
+}
+
+/** Writes bytes of its choice, reads lines when it is asked to. */
+export interface HostilePeer {
+  readonly socket: Socket;
+  write(bytes: string | Uint8Array): void;
+  /** The next line, parsed; undefined when the warden ended the connection. */
+  next(): Promise<unknown>;
+  /** Asks and reads one line. */
+  ask(verb: string, args: unknown): Promise<unknown>;
+  /** Says hello first, as the warden wants it. */
+  hello(): Promise<unknown>;
+  end(): void;
+}
+
+export async function hostilePeer(path: string): Promise<HostilePeer> {
+  const socket = await connectTo(path);
+  socket.on("error", () => undefined); // the warden may cut us off in the middle of a write: that is what is tested
+  const lines: Interface = createInterface({ input: socket });
+  const iterator = lines[Symbol.asyncIterator]();
+  let id = 0;
+  const next = async (): Promise<unknown> => {
+    const line = await iterator.next().catch(() => undefined); // reset while we wrote: cut off, too
+    return line === undefined || line.done === true ? undefined : JSON.parse(line.value);
+  };
+  const ask = async (verb: string, args: unknown): Promise<unknown> => {
+    socket.write(`${JSON.stringify({ id: ++id, verb, args })}\n`);
+    return await next();
+  };
+  return {
+    socket,
+    next,
+    ask,
+    write: (bytes) => void socket.write(bytes),
+    hello: () => ask("hello", { protocol: 1, program: "captured" }),
+    end: () => void socket.destroy(),
+  };
+}

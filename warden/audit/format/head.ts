@@ -1,0 +1,13 @@
+// The head of the audit log: its size, and how much of it the hub has witnessed.
+import * as v from "valibot";
+import { countSchema } from "../../../hal/format/fields.ts";
+
+/** How far the log is, and how far the hub has witnessed it. */
+export const auditHeadSchema = v.strictObject({
+  size: countSchema,
+  /** Size of the last checkpoint the hub cosigned; 0 before the first. */
+  witnessedSize: countSchema,
+  /** Records dropped for want of space, ever. */
+  dropped: countSchema,
+});
+export type AuditHead = v.InferOutput<typeof auditHeadSchema>;

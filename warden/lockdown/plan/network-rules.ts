@@ -1,0 +1,120 @@
+// Which packets may pass, as data: from the policy and the machine to doors in one order, each once. [LCK-2] [LCK-3] [LCK-4]
+import { canonicalJson } from "../../../hal/format/json.ts";
+import { contains, type NetworkRule, parsePrefix, type Plan, type Policy, type Prefix } from "../format/index.ts";
+import type { MachineFacts } from "../machine-facts.ts";
+
+type Link = Plan["links"][number];
+type Range = readonly [number, number];
+type Ports = Policy["network"]["inbound"][number]["ports"];
+
+const DNS_PORT = 53;
+
+/** [LCK-3] The way to the hub, whatever the policy says; and where names are needed for it and the policy is shut, the machine's name servers. */
+export function necessaryRules(snapshot: MachineFacts, withNameService: boolean): readonly NetworkRule[] {
+  const hub = snapshot.hub.map(({ address, port }) =>
+    out("tcp", [[port, port]], address === undefined ? null : [address], "hub"),
+  );
+  if (!withNameService || snapshot.hub.every(({ address }) => address !== undefined)) return hub;
+  const servers = snapshot.nameServers.filter((server) => parsePrefix(server) !== undefined);
+  if (servers.length === 0) return hub;
+  const dns = (["udp", "tcp"] as const).map((protocol) => out(protocol, [[DNS_PORT, DNS_PORT]], servers, "name-service"));
+  return [...hub, ...dns];
+}
+
+/** RFC 2131 section 4.1 (67, 68) and RFC 8415 section 7.2 (546, 547): answers to a broadcast or multicast belong to no connection the kernel knows. */
+export function dhcpRules(links: readonly Link[]): readonly NetworkRule[] {
+  return links.flatMap(({ name, dhcp4, dhcp6 }) => [
+    ...(dhcp4 ? dhcp(name, 68, 67, null) : []),
+    ...(dhcp6 ? dhcp(name, 546, 547, ["fe80::/10"]) : []),
+  ]);
+}
+
+function dhcp(link: string, client: number, server: number, peers: string[] | null): readonly NetworkRule[] {
+  const both = { link, protocol: "udp", why: "dhcp" } as const;
+  return [
+    { ...both, direction: "in", ports: [[client, client]], sourcePort: server, peers },
+    // asked for by broadcast or multicast, renewed by unicast
+    { ...both, direction: "out", ports: [[server, server]], sourcePort: null, peers: null },
+  ];
+}
+
+/** [LCK-2] What the policy names, on links that it names. An entry for another link opens nothing. */
+export function policyRules(policy: Policy): readonly NetworkRule[] {
+  const known = new Set(policy.links.map(({ name }) => name));
+  const inbound = policy.network.inbound.map(({ link, protocol, ports, from }): NetworkRule => ({
+    direction: "in",
+    link,
+    protocol,
+    ports: ranges(ports),
+    sourcePort: null,
+    peers: from === "any" ? null : "management",
+    why: "policy",
+  }));
+  const outbound = policy.network.outbound.map(({ link, protocol, ports, to }): NetworkRule => ({
+    ...out(protocol, ranges(ports), to === "any" ? null : to, "policy"),
+    link: link ?? null,
+  }));
+  return [...inbound, ...outbound].filter(
+    ({ link, peers }) => (link === null || known.has(link)) && (peers !== "management" || policy.network.management.length > 0),
+  );
+}
+
+function out(
+  protocol: NetworkRule["protocol"],
+  ports: readonly Range[],
+  peers: readonly string[] | null,
+  why: NetworkRule["why"],
+): NetworkRule {
+  return {
+    direction: "out",
+    link: null,
+    protocol,
+    ports: mergeRanges(ports),
+    sourcePort: null,
+    peers: peers === null ? null : uniquePrefixes(peers),
+    why,
+  };
+}
+
+/** [LCK-4] Doors that differ in their ports only become one, in one order whatever the order they came in. */
+export function mergeRules(doors: readonly NetworkRule[]): readonly NetworkRule[] {
+  const merged = new Map<string, NetworkRule>();
+  for (const door of doors) {
+    const key = canonicalJson({ ...door, ports: [] });
+    merged.set(key, { ...door, ports: mergeRanges([...(merged.get(key)?.ports ?? []), ...door.ports]) });
+  }
+  return [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, door]) => door);
+}
+
+/** Sorted, without those that lie in another one: the kernel refuses sets whose elements overlap. */
+export function uniquePrefixes(texts: readonly string[]): string[] {
+  const prefixes = [...new Set(texts)].flatMap((text): { text: string; prefix: Prefix }[] => {
+    const prefix = parsePrefix(text);
+    return prefix === undefined ? [] : [{ text, prefix }];
+  });
+  return prefixes
+    .filter((one) => !prefixes.some((other) => other !== one && contains(other.prefix, one.prefix)))
+    .map(({ text }) => text)
+    .sort();
+}
+
+function ranges(ports: Ports): [number, number][] {
+  return mergeRanges(
+    ports.map((port): Range => {
+      if (typeof port === "number") return [port, port];
+      const [from = 0, to = 0] = port.split("-").map(Number);
+      return [from, to];
+    }),
+  );
+}
+
+/** Ascending, with those that touch made one. */
+export function mergeRanges(list: readonly Range[]): [number, number][] {
+  const merged: [number, number][] = [];
+  for (const [from, to] of [...list].sort((a, b) => a[0] - b[0])) {
+    const last = merged.at(-1);
+    if (last !== undefined && from <= last[1] + 1) last[1] = Math.max(last[1], to);
+    else merged.push([from, to]);
+  }
+  return merged;
+}

@@ -1,0 +1,60 @@
+// Lockdown in the words of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
+import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownView, type LockdownState } from "./format/index.ts";
+import type { JudgedUsbDevice } from "./devices.ts";
+import type { Preview } from "./effects.ts";
+import type { Plan } from "./format/index.ts";
+import { PREVIEW_LIST_BYTES_MAX, SHOWN_LIST_BYTES_MAX } from "./limits.ts";
+import { staysOpen } from "./plan/index.ts";
+import type { LockdownStatus, PolicyTrial } from "./status.ts";
+
+const LINE_CHARACTERS_MAX = 512;
+
+/** @param unenforced what this machine can't enforce, in words. */
+export function stateView(status: LockdownStatus, unenforced: readonly string[]): LockdownState {
+  const { at, counter, planHash, trial, reverted } = status;
+  return {
+    at,
+    ...(counter === undefined ? {} : { counter }),
+    ...(planHash === undefined ? {} : { planHash }),
+    ...(trial === undefined ? {} : { trial: trialView(trial) }),
+    ...(reverted === undefined ? {} : { reverted: { planHash: reverted.planHash, reason: reverted.reason } }),
+    ...(unenforced.length === 0 ? {} : { unenforced: [...unenforced] }),
+  };
+}
+
+export function trialView({ planHash, nonce, confirmWithinMs }: PolicyTrial): NonNullable<LockdownState["trial"]> {
+  return { planHash, nonce, confirmWithinMs: Math.floor(confirmWithinMs) };
+}
+
+export function lockdownView(state: LockdownState, plan: Plan | undefined, devices: readonly JudgedUsbDevice[]): LockdownView {
+  const usb = devices.map(({ port, authorized, why }) => `${port} ${authorized ? "works" : "shut out"}: ${why}`);
+  return {
+    state,
+    open: lines(plan === undefined ? [] : staysOpen(plan), SHOWN_LIST_BYTES_MAX),
+    usb: lines(usb, SHOWN_LIST_BYTES_MAX),
+  };
+}
+
+export function previewView({ plan, planHash, risks, difference }: Preview): LockdownPreview {
+  const list = (all: readonly string[]): string[] => lines(all, PREVIEW_LIST_BYTES_MAX);
+  return {
+    planHash,
+    risks: list(risks),
+    opens: list(difference.opens),
+    closes: list(difference.closes),
+    open: list(staysOpen(plan)),
+  };
+}
+
+/** What does not fit is counted, never left out in silence. */
+function lines(all: readonly string[], bytesMax: number): string[] {
+  const fit: string[] = [];
+  let room = bytesMax;
+  for (const line of all) {
+    const short = line.length > LINE_CHARACTERS_MAX ? `${line.slice(0, LINE_CHARACTERS_MAX - 4)} ...` : line;
+    room -= Buffer.byteLength(JSON.stringify(short)) + 1;
+    if (room < 0 || fit.length === LOCKDOWN_LINES_MAX - 1) return [...fit, `... and ${all.length - fit.length} more`];
+    fit.push(short);
+  }
+  return fit;
+}
