@@ -1,4 +1,4 @@
-// The technician's end of the serial cable: types, and reads what comes back.
+// The technician's end of the serial cable: types, and reads the answer.
 import type { SerialConnection } from "../../hal/ports.ts";
 import { Fault } from "../../hal/fault.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
