@@ -1,4 +1,5 @@
-// The demo's evidence that a step happened: the programs' own commands and standard tools, never inner state.
+// The demo's evidence that a step happened: the programs' own commands and standard tools, never
+// inner state.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// A login on the serial line by challenge and signature: no password on the device, no network between device and laptop.
+// A login on the serial line by challenge and signature: no password on the device, no network
+// between device and laptop.
 import type { Person } from "../lab/counterparts/operator-keys.ts";
 import type { StepReport } from "./narrate.ts";
 import { must } from "./proof.ts";

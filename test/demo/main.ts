@@ -1,5 +1,6 @@
-// `npm run demo`: a simulated board and a hub from the first power-on, with real parts where the machine has them.
-// Every line reports what was really done; the exit code is 0 only if every step happened.
+// `npm run demo`: a simulated board and a hub from the first power-on, with real parts where the
+// machine has them. Every line reports what was really done; the exit code is 0 only if every step
+// happened.
 import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { buildAll } from "../../build/bundle.ts";
@@ -72,7 +73,8 @@ async function run({ json, keep, verbose, log }: Options): Promise<number> {
     for (const { what, why } of world.missing) narrator.skipped(what, why);
     await play(world, narrator);
     if (!keep) return undefined;
-    const code = narrator.summary(); // before the wait: the time that somebody looks around does not count
+    // before the wait: the time that somebody looks around does not count
+    const code = narrator.summary();
     narrator.note(howToPoke(world));
     return code;
   })();
@@ -93,7 +95,8 @@ async function run({ json, keep, verbose, log }: Options): Promise<number> {
     (world) => world.stop(),
     () => undefined,
   );
-  if (how === "interrupted") process.exit(EXIT_INTERRUPTED); // the steps wait for events that will not come
+  // the steps wait for events that will not come
+  if (how === "interrupted") process.exit(EXIT_INTERRUPTED);
   return typeof how === "number" ? how : narrator.summary();
 }
 

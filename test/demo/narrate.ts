@@ -1,4 +1,5 @@
-// The demo's narrator: one verdict a step for people, all evidence with --verbose, one JSON event a line with --json.
+// The demo's narrator: one verdict a step for people, all evidence with --verbose, one JSON event a
+// line with --json.
 import { COLUMNS, wrap } from "./wrap.ts";
 
 /** What was attacked. Each has one line at the end of the demo. */
@@ -11,7 +12,9 @@ export interface StepReport {
   evidence(label: string, value: string): void;
   /** One sentence on what happened, shown always. */
   result(text: string): void;
-  /** An attack that was really made and failed: shown always; `short` is its part of the last lines. */
+  /**
+   * An attack that was really made and failed: shown always; `short` is its part of the last lines.
+   */
   held(attacked: Attacked, text: string, short: string): void;
 }
 
@@ -138,7 +141,9 @@ class DemoNarrator implements Narrator {
     return ok ? 0 : 1;
   }
 
-  /** Behind the title, which is on the screen already: the time, then the verdicts and the evidence. */
+  /**
+   * Behind the title, which is on the screen already: the time, then the verdicts and the evidence.
+   */
   #show(title: string, ms: number, verdicts: readonly Verdict[], evidence: Readonly<Record<string, string>>): void {
     const time = duration(ms);
     this.#lines(" ".repeat(Math.max(1, COLUMNS - INDENT - title.length - time.length)) + this.#paint("dim", time));

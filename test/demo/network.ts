@@ -1,4 +1,5 @@
-// Attacks from outside: TCP ports tried over the board's cable, sticks plugged into its USB sockets, before and after the policy.
+// Attacks from outside: TCP ports tried over the board's cable, sticks plugged into its USB
+// sockets, before and after the policy.
 import * as v from "valibot";
 import { lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
 import type { Outcome } from "../lab/counterparts/network-probe.ts";
@@ -14,7 +15,10 @@ import type { World } from "./world.ts";
 const STICK_SOCKET = "1-1";
 
 export interface Ports {
-  /** Tries a TCP port from the hub's end of the cable; undefined where the board has no network of its own. */
+  /**
+   * Tries a TCP port from the hub's end of the cable; undefined where the board has no network of
+   * its own.
+   */
   readonly tcp: ((port: number) => Promise<Outcome>) | undefined;
   /** Whether the connection made while the port was open still carries data. */
   readonly held: (() => Promise<Outcome>) | undefined;

@@ -1,4 +1,5 @@
-// The steps of the demo in order. Each looks for its own proof and throws when the proof is missing.
+// The steps of the demo in order. Each looks for its own proof and throws when the proof is
+// missing.
 import { confirmPolicy, foreignPolicy, imagePorts, tryPorts } from "./network.ts";
 import { logIn } from "./login.ts";
 import type { Narrator } from "./narrate.ts";

@@ -5,7 +5,10 @@ import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 
 export interface Terminal {
   type(text: string): Promise<void>;
-  /** Everything received since the last call, once `pattern` is in it. @throws Fault `process.timeout` after `timeoutMs`. */
+  /**
+   * Everything received since the last call, once `pattern` is in it. @throws Fault
+   * `process.timeout` after `timeoutMs`.
+   */
   until(pattern: RegExp, timeoutMs?: number): Promise<string>;
   close(): Promise<void>;
 }

@@ -155,7 +155,10 @@ function findRecord(directory: string, event: string): Target {
   throw new Fault("process.failed", `no record of ${event} in the log`);
 }
 
-/** Flips the lowest bit of the byte in the original file; `with-checksum` also writes the frame's checksum anew. */
+/**
+ * Flips the lowest bit of the byte in the original file; `with-checksum` also writes the frame's
+ * checksum anew.
+ */
 function edit({ directory, file, offset, frame, original }: Target, how: "as-is" | "with-checksum"): void {
   const bytes = Buffer.from(original);
   bytes.writeUInt8(bytes.readUInt8(offset) ^ 0x01, offset);

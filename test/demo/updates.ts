@@ -1,4 +1,5 @@
-// Three releases: a good one, one that was changed after it was signed, and a signed one that does not work.
+// Three releases: a good one, one that was changed after it was signed, and a signed one that does
+// not work.
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

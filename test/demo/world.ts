@@ -1,4 +1,5 @@
-// The demo's world: the real parts that this machine offers the simulated board, and what is missing and why.
+// The demo's world: the real parts that this machine offers the simulated board, and what is
+// missing and why.
 import { startWatcher, type Watcher } from "../lab/counterparts/network-probe.ts";
 import { createLauncher, type Launcher } from "../lab/worlds/launcher.ts";
 import { needs } from "../lab/runner/needs.ts";

@@ -4,8 +4,8 @@
 export const COLUMNS = 100;
 
 /**
- * Breaks each line of `text` at spaces so that it fits `columns`. A continued line keeps the indentation of its first
- * line. A word longer than a line, such as a hash with its path, is cut.
+ * Breaks each line of `text` at spaces so that it fits `columns`. A continued line keeps the
+ * indentation of its first line. A word longer than a line, such as a hash with its path, is cut.
  */
 export function wrap(text: string, columns: number): readonly string[] {
   return text.split("\n").flatMap((line) => wrapLine(line, columns));
