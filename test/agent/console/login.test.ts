@@ -252,7 +252,7 @@ test("[CON-4] [OPS-4] who is logged in may do what the role may; an order counts
   t.match(challenge, "sp1/system.reboot/gw-0042/");
   t.match(await at.type(`${audra.answer(challenge)}\r`), "order.denied");
   await at.clock.advance(1000);
-  t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device starts anew now\.\nalice on gw-0042> $/u);
+  t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device restarts now\.\nalice on gw-0042> $/u);
   t.same(at.desk.taken(), ["console.login", "console.login", "system.reboot"]);
   t.match(at.asked.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
 });

@@ -27,11 +27,11 @@ async function type(typed: readonly string[], options: { handlers?: typeof HANDL
   let screen = "";
   const end = await serveSession(
     {
-      chunks: createTimedReader(input(), clock),
+      reader: createTimedReader(input(), clock),
       print: async (text) => void (screen += text),
       operations,
       orders: NO_ORDERS,
-      gate: createLoginThrottle(clock),
+      throttle: createLoginThrottle(clock),
       record: async (entry) => void entries.push(entry),
       clock,
       host: () => HOST,
