@@ -1,7 +1,7 @@
 // The results of operations as text for the console. Pure.
 import { check } from "../../hal/format/schema.ts";
 import { type OperationName, type OperationResult, OPERATIONS } from "../operations/format.ts";
-import { plainJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
+import { serialJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
 import type { OperationAction } from "./commands.ts";
 import { LIST_LINES_MAX } from "./limits.ts";
 
@@ -11,7 +11,7 @@ import { LIST_LINES_MAX } from "./limits.ts";
  */
 export function resultText(action: OperationAction, result: unknown): string {
   const checked = <N extends OperationName>(name: N): OperationResult<N> => check(OPERATIONS[name].result, result, name);
-  if (action.kind === "ask" && action.show === "json") return `${plainJson(result)}\n`;
+  if (action.kind === "ask" && action.show === "json") return `${serialJson(result)}\n`;
   switch (action.operation) {
     case "status":
       return renderStatus(checked("status"));
@@ -29,6 +29,6 @@ export function resultText(action: OperationAction, result: unknown): string {
       return "This device restarts now.\n";
     case "lockdown.plan":
     case "order.nonce":
-      return `${plainJson(result)}\n`;
+      return `${serialJson(result)}\n`;
   }
 }

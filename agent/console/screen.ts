@@ -2,7 +2,7 @@
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
-import { plainText, SCREEN_COLUMNS_MAX, wrapped } from "../status/index.ts";
+import { serialText, SCREEN_COLUMNS_MAX, wrapText } from "../status/index.ts";
 import { COMMANDS, mayUse } from "./commands.ts";
 import { LINE_BYTES_MAX } from "./limits.ts";
 
@@ -22,7 +22,7 @@ export function hintText(host: Host): string {
 export function bannerText(host: Host): string {
   return [
     "",
-    `${plainText(host.program, 40)} on ${nameOf(host)}`,
+    `${serialText(host.program, 40)} on ${nameOf(host)}`,
     "Authorised use only. What is done here is recorded.",
     'Type "help" for the commands.',
     "",
@@ -31,7 +31,7 @@ export function bannerText(host: Host): string {
 }
 
 export function promptText(host: Host, login?: ConsoleLogin): string {
-  return `${login === undefined ? "" : `${plainText(login.id, 40)} on `}${nameOf(host)}> `;
+  return `${login === undefined ? "" : `${serialText(login.id, 40)} on `}${nameOf(host)}> `;
 }
 
 export function helpText(login: ConsoleLogin | undefined): string {
@@ -54,11 +54,11 @@ export function alreadyText(login: ConsoleLogin): string {
 }
 
 function loggedInAs({ id, roles }: ConsoleLogin): string {
-  return `Logged in as ${plainText(id, 64)}, ${roles.join(", ") || "without a role"}.`;
+  return `Logged in as ${serialText(id, 64)}, ${roles.join(", ") || "without a role"}.`;
 }
 
 export function unknownText(line: string): string {
-  return `There is no command "${plainText(line.trim(), 40)}". Type "help" for the commands.\n`;
+  return `There is no command "${serialText(line.trim(), 40)}". Type "help" for the commands.\n`;
 }
 
 export function tooLongText(): string {
@@ -70,18 +70,18 @@ export function tooManyText(waitMs: number): string {
 }
 
 export function idleText(idleMs: number, login: ConsoleLogin | undefined): string {
-  const what = login === undefined ? "session closed" : `${plainText(login.id, 64)} is logged out`;
+  const what = login === undefined ? "session closed" : `${serialText(login.id, 64)} is logged out`;
   return `\nNobody typed for ${idleMs / 60_000} minutes: ${what}. Press Enter for a new session.\n`;
 }
 
 export function logoutText(login: ConsoleLogin | undefined): string {
   return login === undefined
     ? "Nobody is logged in: session closed. Press Enter for a new one.\n"
-    : `${plainText(login.id, 64)} is logged out. Press Enter for a new session.\n`;
+    : `${serialText(login.id, 64)} is logged out. Press Enter for a new session.\n`;
 }
 
 export function faultText({ code, message }: FaultReport): string {
-  return `${wrapped(`${code}: ${plainText(message, 512)}`, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
+  return `${wrapText(`${code}: ${serialText(message, 512)}`, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
 }
 
 /** Under a refusal that a login would turn. */
@@ -94,5 +94,5 @@ export function seconds(ms: number): string {
 }
 
 function nameOf({ deviceId }: Host): string {
-  return deviceId === undefined ? "sallyport" : plainText(deviceId, 64);
+  return deviceId === undefined ? "sallyport" : serialText(deviceId, 64);
 }

@@ -1,7 +1,7 @@
 // What the audit trail says of an operation, as data. [OPS-5] [AUD-2]
 import { Fault } from "../../hal/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import { plainText } from "../status/text.ts";
 import { DETAIL_CHARACTERS_MAX } from "./limits.ts";
 import type { RequestContext } from "./request-context.ts";
 
@@ -19,9 +19,9 @@ export function auditEntryOf(passage: RequestContext, ending: OperationEnd): Aud
     ...(known && { correlation: known.id }),
     detail: {
       channel: caller.channel,
-      ...(known && { operation: plainText(known.operation, 64) }),
+      ...(known && { operation: printable(known.operation, 64) }),
       ...(ending === "begins" ? { stage: "begins" } : { durationMs: Math.max(0, Math.round(ending.durationMs)) }),
-      ...(fault && { code: fault.code, message: plainText(fault.message, DETAIL_CHARACTERS_MAX) }),
+      ...(fault && { code: fault.code, message: printable(fault.message, DETAIL_CHARACTERS_MAX) }),
     },
   };
 }

@@ -1,7 +1,7 @@
 // From how a caller came in to who it is. [OPS-3]
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import type { OperatorRole } from "../../warden/roster/format.ts";
-import { plainText } from "../status/text.ts";
 import type { Principal } from "./format.ts";
 
 /** A person at the serial line whose answer to a challenge the warden took. [CON-4] */
@@ -44,17 +44,14 @@ export function principalOf(caller: Caller): Principal {
     case "local": {
       const known = Object.hasOwn(LOCAL_SOCKETS, caller.socket) ? LOCAL_SOCKETS[caller.socket] : undefined;
       if (known === undefined)
-        throw new Fault(
-          "operation.unauthenticated",
-          `no caller class is known for the local socket "${plainText(caller.socket, 64)}"`,
-        );
+        throw new Fault("operation.unauthenticated", `no caller class is known for the local socket ${quoted(caller.socket)}`);
       return principal(known.id, [known.role], caller.channel, { kind: "socket", reference: caller.socket });
     }
     case "console": {
       const { login } = caller;
       if (login === undefined) return principal("console", ["guest"], caller.channel, { kind: "none" }); // [CON-3]
       if (!/^[0-9a-f]{64}$/u.test(login.keyid))
-        throw new Fault("operation.unauthenticated", `no key is known that "${plainText(login.id, 64)}" logged in with`);
+        throw new Fault("operation.unauthenticated", `no key is known that ${quoted(login.id)} logged in with`);
       return principal(login.id, login.roles, caller.channel, { kind: "challenge", reference: login.keyid }); // [CON-4]
     }
     case "tunnel":

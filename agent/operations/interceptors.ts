@@ -1,8 +1,8 @@
 // The interceptors around every operation. Each does one thing and asserts what it builds on, so that a wrong order stops instead of opening. [OPS-5]
 import { assert, asFault, Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import { plainText } from "../status/text.ts";
 import type { BoundOperations } from "./bind.ts";
 import { principalOf } from "./caller.ts";
 import { auditEntryOf } from "./audit-entry.ts";
@@ -33,7 +33,7 @@ export function authorize(passage: RequestContext, { operations }: InterceptorPo
   if (operation === undefined) {
     throw new Fault(
       "operation.unknown",
-      `there is no operation "${plainText(request.operation, 64)}"; there are ${[...operations.keys()].join(", ")}`,
+      `there is no operation ${quoted(request.operation)}; there are ${[...operations.keys()].join(", ")}`,
     );
   }
   if (!principal.roles.some((role) => operation.roles.includes(role))) {

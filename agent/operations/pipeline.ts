@@ -1,7 +1,7 @@
 // The one way in: whoever asks for whatever passes here, in this order. [OPS-5]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
-import { plainText } from "../status/text.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { Caller } from "./caller.ts";
 import { auditEntryOf } from "./audit-entry.ts";
 import type { OperationAnswer } from "./format.ts";
@@ -68,5 +68,5 @@ async function pass(
 function answerOf(id: string, { principal, result }: RequestContext, fault: Fault | undefined): OperationAnswer {
   if (fault === undefined && result !== undefined) return { v: 1, id, result };
   const { code, message } = faultFor(principal, fault ?? new Fault("operation.failed", "no result"));
-  return { v: 1, id, fault: { code, message: plainText(message, FAULT_MESSAGE_CHARACTERS_MAX) } };
+  return { v: 1, id, fault: { code, message: printable(message, FAULT_MESSAGE_CHARACTERS_MAX) } };
 }

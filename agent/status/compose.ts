@@ -2,9 +2,9 @@
 import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/identity/format.ts";
 import type { VitalSigns } from "../../hal/ports.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import type { DeviceStatus, TunnelStatus } from "./format.ts";
-import { plainText } from "./text.ts";
 import { troublesOf } from "./troubles.ts";
 
 /** What a part said, or why it could not. */
@@ -97,7 +97,7 @@ function systemOf(vitals: ReadResult<VitalSigns>, wardenResidentBytes: number | 
 }
 
 function text(value: string): string {
-  return plainText(value, TEXT_CHARACTERS_MAX);
+  return printable(value, TEXT_CHARACTERS_MAX);
 }
 
 function count(value: number): number {

@@ -5,6 +5,6 @@ export { type CertificateFacts, composeDeviceStatus, type DeviceStatusInputs, ty
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";
-export { plainJson, plainText, wrapped } from "./text.ts";
+export { serialJson, serialText, wrapText } from "./serial-text.ts";
 export { renderUpdate } from "./update-text.ts";
 export { counted } from "./units.ts";

@@ -2,7 +2,7 @@
 import type { DeviceStatus } from "./format.ts";
 import { lockdownRows } from "./lockdown-text.ts";
 import { row, SCREEN_COLUMNS_MAX } from "./rows.ts";
-import { plainText } from "./text.ts";
+import { serialText } from "./serial-text.ts";
 import { updateRows } from "./update-text.ts";
 import { counted, distance, duration, minute, size } from "./units.ts";
 
@@ -23,11 +23,11 @@ export function renderStatus(snapshot: DeviceStatus): string {
     ...system(snapshot),
   ];
   const troubles = trouble(snapshot, STATUS_LINES_MAX - facts.length);
-  return [...facts, ...troubles].map((line) => `${plainText(line, SCREEN_COLUMNS_MAX).trimEnd()}\n`).join("");
+  return [...facts, ...troubles].map((line) => `${serialText(line, SCREEN_COLUMNS_MAX).trimEnd()}\n`).join("");
 }
 
 function heading({ program, at, life }: DeviceStatus): string {
-  const left = `${plainText(program, 32)}: ${life.toUpperCase()}`;
+  const left = `${serialText(program, 32)}: ${life.toUpperCase()}`;
   const right = `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`;
   return left + right.padStart(SCREEN_COLUMNS_MAX - left.length);
 }
@@ -72,7 +72,7 @@ function certificate({ certificate, at }: DeviceStatus): string[] {
   const renewal = state === "fresh" && renewAt !== undefined ? `renewed ${distance(Date.parse(renewAt), nowMs)}` : state;
   return [
     row("cert", end, state === "expired" ? undefined : renewal),
-    row("", `serial ${plainText(serial, 40)}`, `issuer ${issuer}`),
+    row("", `serial ${serialText(serial, 40)}`, `issuer ${issuer}`),
   ];
 }
 

@@ -1,5 +1,5 @@
 // A line of a screen: what it is about, then what there is to say. Pure, ASCII. [CON-1]
-import { plainText, wrapped } from "./text.ts";
+import { serialText, wrapText } from "./serial-text.ts";
 
 /** One less than a terminal has: the last column would wrap. */
 export const SCREEN_COLUMNS_MAX = 79;
@@ -20,6 +20,6 @@ export function list(label: string, lines: readonly string[], none: string, line
 
 /** Rows as text, each ended by a newline; what is too long for a line goes on below its label. */
 export function printed(rows: readonly string[]): string {
-  const lines = rows.flatMap((line) => wrapped(plainText(line), SCREEN_COLUMNS_MAX, LABEL_COLUMNS));
+  const lines = rows.flatMap((line) => wrapText(serialText(line), SCREEN_COLUMNS_MAX, LABEL_COLUMNS));
   return lines.map((line) => `${line}\n`).join("");
 }

@@ -1,7 +1,7 @@
 // What does not work, in words for people. Each begins with a fault code, so that a script (and the redaction for guests) can tell them apart. Pure.
 import type { FaultReport } from "../../hal/format/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { DeviceStatusInputs } from "./compose.ts";
-import { plainText } from "./text.ts";
 
 /** The bounds of the snapshot's schema. */
 const TROUBLES_MAX = 32;
@@ -10,7 +10,7 @@ const TROUBLE_CHARACTERS_MAX = 512;
 /** Faults the parts report, then what their states add up to; the first come first, what is too many is counted in the last. */
 export function troublesOf(parts: DeviceStatusInputs): string[] {
   const faults = [...parts.faults, ...heard(parts), ...judged(parts)];
-  const lines = faults.map(({ code, message }) => plainText(`${code}: ${message}`, TROUBLE_CHARACTERS_MAX));
+  const lines = faults.map(({ code, message }) => printable(`${code}: ${message}`, TROUBLE_CHARACTERS_MAX));
   if (lines.length <= TROUBLES_MAX) return lines;
   return [...lines.slice(0, TROUBLES_MAX - 1), `and ${lines.length - TROUBLES_MAX + 1} more`];
 }

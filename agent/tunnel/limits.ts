@@ -25,6 +25,8 @@ export const SEEN_IDS_MAX = 256;
 /** Packets from the hub: topic and properties beside the message. */
 export const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 4096;
 
+/** Of the hub's name in status and records, in UTF-16 code units; the bound of `tunnelStatusSchema`. */
+export const PEER_CHARACTERS_MAX = 256;
 /** Of the last fault's message in the status, in UTF-16 code units; the bound of `faultSchema`. */
 export const LAST_FAULT_CHARACTERS_MAX = 2048;
 

@@ -3,8 +3,10 @@ import { createHash } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { Fault } from "../../hal/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import { connectThroughProxy, type Endpoint } from "../../provisioning/enrollers/index.ts";
 import { connectFault } from "./classify.ts";
+import { PEER_CHARACTERS_MAX } from "./limits.ts";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
@@ -142,7 +144,7 @@ function factsOf(socket: tls.TLSSocket): StreamFacts {
   const { CN } = subject;
   return {
     fingerprint: `sha256:${createHash("sha256").update(raw).digest("hex")}`,
-    peer: (Array.isArray(CN) ? CN.join(",") : (CN ?? "")).slice(0, 256),
+    peer: printable(Array.isArray(CN) ? CN.join(",") : (CN ?? ""), PEER_CHARACTERS_MAX),
     protocol: socket.getProtocol() ?? "",
     cipher: socket.getCipher().name,
     group: named && typeof group.name === "string" ? group.name : "",

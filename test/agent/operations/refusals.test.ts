@@ -101,6 +101,6 @@ test("[OPS-4] an operation that is not in the table is refused input", async (t)
 
 test("control characters of a request reach neither answer nor trail", async (t) => {
   const { operations, entries } = watchedOperations();
-  const answer = await operations.perform(ROOT, { v: 1, id: "1", operation: "\u001b[2J\ud800é" });
-  t.notMatch(JSON.stringify([answer, entries]), /\\u001b|\\ud800|é/u);
+  const answer = await operations.perform(ROOT, { v: 1, id: "1", operation: "\u001b[2J\ud800\u202e" });
+  t.notMatch(JSON.stringify([answer, entries]), /\\u001b|\\ud800|\u202e/u);
 });
