@@ -1,11 +1,14 @@
-// A bounded buffer of the agent's audit entries. They wait here, in order, while the warden restarts or
-// refuses for the moment. [OPS-2]
+// A bounded buffer of the agent's audit entries. They wait here, in order, while the warden
+// restarts or refuses for the moment. [OPS-2]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 
-/** Entries that wait in memory for the warden: at most 4 KiB each, so a quarter of a mebibyte in all. */
+/**
+ * Entries that wait in memory for the warden: at most 4 KiB each, so a quarter of a mebibyte in
+ * all.
+ */
 export const ENTRIES_WAITING_MAX = 64;
 /** The wait after a passing fault: doubled from the first to the second. */
 const RETRY_MS_MIN = 250;
@@ -18,8 +21,8 @@ export interface AuditBuffer {
    */
   append(entry: AuditEntry): Promise<void>;
   /**
-   * Appends as soon as the warden accepts it. Never throws. Entries above the bound are counted, and
-   * a later entry states their number.
+   * Appends as soon as the warden accepts it. Never throws. Entries above the bound are counted,
+   * and a later entry states their number.
    */
   note(entry: AuditEntry): void;
   /** The last fault, until an entry is accepted; for the status. */
@@ -86,14 +89,14 @@ class WardenAuditBuffer implements AuditBuffer {
       if (delayMs > 0 && signal.aborted) break;
       if (delayMs > 0) await this.#options.clock.sleep(delayMs, signal);
     }
-    // With no await since the last check of the queue, so that an entry noted from now on starts the
-    // next round.
+    // With no await since the last check of the queue, so that an entry noted from now on starts
+    // the next round.
     this.#draining = undefined;
   }
 
   /**
-   * Appends the oldest entry. An entry that the warden refuses for its content is dropped and counted,
-   * so that it does not hold up the others.
+   * Appends the oldest entry. An entry that the warden refuses for its content is dropped and
+   * counted, so that it does not hold up the others.
    * @returns how long to wait before the next attempt, milliseconds.
    */
   async #deliver(entry: AuditEntry, delayMs: number): Promise<number> {
@@ -118,7 +121,10 @@ function lostEntry(count: number): AuditEntry {
   return { event: "spool.dropped", result: "failed", detail: { what: "audit entries of the agent", count } };
 }
 
-/** The warden has dropped and counted the entry itself. A more severe one behind it may be accepted. [AUD-11] */
+/**
+ * The warden has dropped and counted the entry itself. A more severe one behind it may be accepted.
+ * [AUD-11]
+ */
 const COUNTED_BY_WARDEN = "audit.full";
 
 /** Faults that may pass by themselves. */

@@ -1,7 +1,7 @@
 // The uploader of the audit log: it sends records and checkpoints to the hub, and brings the hub's
-// cosignatures back to the warden. [AUD-9]
-// It is trusted with nothing: the warden signs the checkpoints, the hub verifies them, and the warden
-// verifies the hub's answer, so a change in between does not go unnoticed.
+// cosignatures back to the warden. [AUD-9] It is trusted with nothing: the warden signs the
+// checkpoints, the hub verifies them, and the warden verifies the hub's answer, so a change in
+// between does not go unnoticed.
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
@@ -10,7 +10,9 @@ import type { AuditAnswer, AuditUpload } from "../tunnel/format.ts";
 
 /** How long the hub may take to answer a delivery before it is made again. */
 export const ANSWER_WAIT_MS_MAX = 30_000;
-/** While connected, how often to check for records that nobody announced, such as the warden's own. */
+/**
+ * While connected, how often to check for records that nobody announced, such as the warden's own.
+ */
 const CHECK_INTERVAL_MS = 5_000;
 /** The wait after a refusal or a timeout: doubled from the first to the second. */
 const RETRY_MS_MIN = 1_000;
@@ -89,9 +91,15 @@ class UploadSession {
   readonly #onOutcome: (fault: Fault | undefined) => void;
   readonly #ended = new AbortController();
   readonly #done: Promise<void>;
-  /** Aborted when there is reason to check; a new one for each check, so that no poke is lost during a delivery. */
+  /**
+   * Aborted when there is reason to check; a new one for each check, so that no poke is lost during
+   * a delivery.
+   */
   #poked = new AbortController();
-  /** Size of the hub's log; undefined until the warden's witnessed size is read or the hub reports its size. */
+  /**
+   * Size of the hub's log; undefined until the warden's witnessed size is read or the hub reports
+   * its size.
+   */
   #hubSize: number | undefined;
   #onAnswer: ((body: AuditAnswer["body"]) => void) | undefined;
 

@@ -1,6 +1,6 @@
-// Challenge and response on the console: for the login, and for every operation that needs an order.
-// The warden judges the answer. This file keeps what was asked, so that an order contains nothing that
-// only the answer claims. [CON-4] [CON-5]
+// Challenge and response on the console: for the login, and for every operation that needs an
+// order. The warden judges the answer. This file keeps what was asked, so that an order contains
+// nothing that only the answer claims. [CON-4] [CON-5]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { Clock } from "../../hal/ports.ts";
@@ -28,11 +28,17 @@ import type { LoginThrottle } from "./login-throttle.ts";
 import { resultText } from "./results.ts";
 import type { Host } from "./screen.ts";
 
-/** The warden's verification of orders, used for the login only; all else goes through the operations. */
+/**
+ * The warden's verification of orders, used for the login only; all else goes through the
+ * operations.
+ */
 export interface OrderPorts {
   /** @throws Fault `protocol.closed` while the warden is away, and the faults of its refusals. */
   nonce(verb: OrderVerb): Promise<WardenResult<"order.nonce">>;
-  /** @throws Fault `order.*` for an answer that is refused, `protocol.closed` while the warden is away. */
+  /**
+   * @throws Fault `order.*` for an answer that is refused, `protocol.closed` while the warden is
+   *   away.
+   */
   submit(verb: OrderVerb, order: string): Promise<WardenResult<"order.submit">>;
 }
 
@@ -62,7 +68,10 @@ export interface ChallengeResponse {
   isPending(): boolean;
   /** Asks for a nonce and prints the challenge, or prints why there is none. */
   ask(command: ConsoleCommand, purpose: Purpose): Promise<void>;
-  /** Takes a line as the answer to the pending challenge. @returns the login that it completed, if any. */
+  /**
+   * Takes a line as the answer to the pending challenge.
+   * @returns the login that it completed, if any.
+   */
   answer(line: string): Promise<ConsoleLogin | undefined>;
   cancel(): void;
 }
@@ -99,7 +108,8 @@ class ConsoleChallenge implements ChallengeResponse {
     const pending = this.#pending;
     if (pending === undefined) return undefined;
     const waitMs = throttle.waitMs();
-    // People who are lost press Enter or type a command. Neither is an answer that could be refused.
+    // People who are lost press Enter or type a command. Neither is an answer that could be
+    // refused.
     const isAnswer = commandOf(line) === "unknown";
     if (isAnswer && waitMs === 0) return this.#judge(pending, line);
     await print(isAnswer ? tooEarlyText(waitMs) : noAnswerYetText());
@@ -157,8 +167,8 @@ class ConsoleChallenge implements ChallengeResponse {
   }
 
   /**
-   * A fault that is no verdict on the answer causes no wait. It ends the challenge all the same, because
-   * the warden may have used up the nonce.
+   * A fault that is no verdict on the answer causes no wait. It ends the challenge all the same,
+   * because the warden may have used up the nonce.
    */
   #failed(pending: Pending, fault: FaultReport): Promise<void> {
     const refusal = refusalOf(fault.code, this.#options.clock.nowMs());
@@ -175,7 +185,10 @@ class ConsoleChallenge implements ChallengeResponse {
     await print(refusal.text + (refusal.retry ? nextAnswerText(throttle.waitMs()) : newChallengeText(command.words)));
   }
 
-  /** For a fault that is no verdict, such as an absent warden. Its message is not shown before login. */
+  /**
+   * For a fault that is no verdict, such as an absent warden. Its message is not shown before
+   * login.
+   */
   #printUnjudged(purpose: Purpose, fault: FaultReport): Promise<void> {
     const { print, printFault } = this.#options;
     return purpose.kind === "login" ? print(unjudgedText(fault.code)) : printFault(fault);

@@ -1,5 +1,5 @@
-// The table of console commands. There is no shell: the only way from the console to the device is an
-// operation. [CON-3] [CON-4] [OPS-5]
+// The table of console commands. There is no shell: the only way from the console to the device is
+// an operation. [CON-3] [CON-4] [OPS-5]
 import type { OperatorRole } from "../../warden/roster/format.ts";
 import { type OperationName, OPERATIONS, type OrderedOperation } from "../operations/format.ts";
 

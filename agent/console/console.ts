@@ -23,9 +23,14 @@ export interface ConsoleOptions {
 }
 
 export interface Console {
-  /** The console's faults for the status: a port that does not open, a trail that takes no records. */
+  /**
+   * The console's faults for the status: a port that does not open, a trail that takes no records.
+   */
   troubles(): readonly FaultReport[];
-  /** Closes the line. Resolves when the console has ended; rejects when a programming error ended it. */
+  /**
+   * Closes the line. Resolves when the console has ended; rejects when a programming error ended
+   * it.
+   */
   stop(): Promise<void>;
 }
 
@@ -49,8 +54,8 @@ export function startConsole(options: ConsoleOptions): Console {
 }
 
 /**
- * [CON-2] The wait before the port is opened again, milliseconds. It doubles each time, and is short
- * again after a connection that lasted {@link STABLE_MS}.
+ * [CON-2] The wait before the port is opened again, milliseconds. It doubles each time, and is
+ * short again after a connection that lasted {@link STABLE_MS}.
  */
 export function reopenDelayMs(previousMs: number, lastedMs: number): number {
   return lastedMs >= STABLE_MS ? REOPEN_DELAY_MS_MIN : Math.min(previousMs * 2, REOPEN_DELAY_MS_MAX);
@@ -76,7 +81,10 @@ async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: Ab
   }
 }
 
-/** A session begins with the first key. A loose cable that hangs up often makes no sessions and no records. */
+/**
+ * A session begins with the first key. A loose cable that hangs up often makes no sessions and no
+ * records.
+ */
 async function serveConnection(
   { operations, orders, audit, clock, host }: ConsoleOptions,
   throttle: LoginThrottle,

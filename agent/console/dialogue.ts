@@ -26,7 +26,9 @@ import {
 } from "./screen.ts";
 
 export interface Dialogue {
-  /** Answers one event of the line reader, and prints the next prompt unless the session is over. */
+  /**
+   * Answers one event of the line reader, and prints the next prompt unless the session is over.
+   */
   take(event: LineEvent): Promise<void>;
   /** True after `logout`. */
   isOver(): boolean;
@@ -136,8 +138,8 @@ class SessionDialogue implements Dialogue {
   }
 
   /**
-   * Takes a token for one line, or prints that there were too many. A flood makes one record only, so
-   * that it does not flood the audit trail.
+   * Takes a token for one line, or prints that there were too many. A flood makes one record only,
+   * so that it does not flood the audit trail.
    */
   async #takeToken(): Promise<boolean> {
     if (this.#commands.take()) {
@@ -170,8 +172,8 @@ class SessionDialogue implements Dialogue {
   }
 
   /**
-   * Performs the operation and prints its result or the refusal. The operations refuse what the login
-   * has no right to, and record that. [OPS-5]
+   * Performs the operation and prints its result or the refusal. The operations refuse what the
+   * login has no right to, and record that. [OPS-5]
    */
   async #show(action: OperationAction, args: Typed["args"]): Promise<void> {
     const answer = await this.#perform(action.operation, args);

@@ -1,24 +1,24 @@
-// What the console says. Pure, ASCII. [CON-1]
+// The console's texts. Pure, ASCII. [CON-1]
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
-import { serialText, SCREEN_COLUMNS_MAX, wrapText } from "../status/index.ts";
+import { counted, SCREEN_COLUMNS_MAX, serialText, wrapText } from "../status/index.ts";
 import { COMMANDS, mayUse } from "./commands.ts";
-import { LINE_BYTES_MAX } from "./limits.ts";
+import { LINE_BYTES_MAX, LOGGED_IN_IDLE_MS_MAX } from "./limits.ts";
 
 export interface Host {
   /** Name and version, such as `sallyport-agent/0.1.0`. */
   readonly program: string;
-  /** Undefined until the warden has said it. */
+  /** Undefined until the warden has reported it. */
   readonly deviceId: DeviceId | undefined;
 }
 
-/** Shown while nobody has typed yet. */
+/** Shown before the first key. */
 export function hintText(host: Host): string {
   return `\n${nameOf(host)}: serial console, press Enter\n`;
 }
 
-/** Shown before anything can be asked: the notice of IEC 62443-4-2 CR 1.12. */
+/** Shown before the first prompt: the use notification of IEC 62443-4-2 CR 1.12. */
 export function bannerText(host: Host): string {
   return [
     "",
@@ -39,14 +39,14 @@ export function helpText(login: ConsoleLogin | undefined): string {
     ...COMMANDS.filter((command) => mayUse(command, login?.roles)).map(
       ({ words, takes, help }) => `  ${(takes === undefined ? words : `${words} [N]`).padEnd(18)}${help}`,
     ),
-    "  ^C drops a line, ^U clears it, ^L shows it again",
+    "  ^C drops a line, ^U clears it, ^L prints it again",
     ...(login === undefined ? ["There are more once you have logged in."] : [loggedInAs(login)]),
     "",
   ].join("\n");
 }
 
 export function welcomeText(login: ConsoleLogin): string {
-  return `${loggedInAs(login)}\nThis ends with "logout", a hang-up, or 5 minutes without a key.\n`;
+  return `${loggedInAs(login)}\nThis ends with "logout", a hang-up, or ${minutes(LOGGED_IN_IDLE_MS_MAX)} without a key.\n`;
 }
 
 export function alreadyText(login: ConsoleLogin): string {
@@ -71,7 +71,7 @@ export function tooManyText(waitMs: number): string {
 
 export function idleText(idleMs: number, login: ConsoleLogin | undefined): string {
   const what = login === undefined ? "session closed" : `${serialText(login.id, 64)} is logged out`;
-  return `\nNobody typed for ${idleMs / 60_000} minutes: ${what}. Press Enter for a new session.\n`;
+  return `\nNobody typed for ${minutes(idleMs)}: ${what}. Press Enter for a new session.\n`;
 }
 
 export function logoutText(login: ConsoleLogin | undefined): string {
@@ -84,13 +84,17 @@ export function faultText({ code, message }: FaultReport): string {
   return `${wrapText(`${code}: ${serialText(message, 512)}`, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
 }
 
-/** Under a refusal that a login would turn. */
+/** Shown after a refusal that a login may change. */
 export function logInFirstText(): string {
   return 'Type "login" first.\n';
 }
 
 export function seconds(ms: number): string {
   return `${Math.ceil(ms / 1000)} s`;
+}
+
+function minutes(ms: number): string {
+  return counted(ms / 60_000, "minute");
 }
 
 function nameOf({ deviceId }: Host): string {

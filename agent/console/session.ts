@@ -10,10 +10,11 @@ import type { TimedRead } from "./timed-reader.ts";
 export type SessionEnd = "hang-up" | "idle" | "logout";
 
 /**
- * Serves the session that begins with the bytes `first`. Commands run one after the other; bytes that
- * arrive meanwhile wait in the bounded buffer of the line. The login ends with the session, however
- * the session ends.
- * @returns why it ended. @throws Fault `serial.closed` when the line hangs up during output.
+ * Serves the session that begins with the bytes `first`. Commands run one after the other; bytes
+ * that arrive meanwhile wait in the bounded buffer of the line. The login ends with the session,
+ * however the session ends.
+ * @returns why it ended.
+ * @throws Fault `serial.closed` when the line hangs up during output.
  */
 export async function serveSession(options: ConsoleSessionOptions, first: Uint8Array): Promise<SessionEnd> {
   const session = `console-${randomBytes(4).toString("hex")}`;

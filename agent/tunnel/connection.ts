@@ -1,5 +1,5 @@
-// One MQTT connection over one stream, from CONNECT to the end of the stream. It bounds the messages in
-// flight, and turns everything that ends it into one Fault. [TUN-3] [TUN-7]
+// One MQTT connection over one stream, from CONNECT to the end of the stream. It bounds the
+// messages in flight, and turns everything that ends it into one Fault. [TUN-3] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
 import { errorCode } from "../../provisioning/enrollers/index.ts";
 import { MESSAGE_BYTES_MAX } from "./format.ts";
@@ -32,8 +32,8 @@ export interface BrokerConnection {
   hasRoom(): boolean;
   /**
    * Resolves with the PUBACK. Waits in line while the window is full.
-   * @throws Fault `spool.too-large` when the broker accepts no message of that size; `tunnel.closed`
-   *   when the connection ends first.
+   * @throws Fault `spool.too-large` when the broker accepts no message of that size;
+   *   `tunnel.closed` when the connection ends first.
    */
   send(topic: string, payload: Uint8Array, retain: boolean): Promise<void>;
   /** At QoS 1. @throws Fault `tunnel.refused`, `tunnel.timeout`, `tunnel.closed`. */
@@ -70,7 +70,10 @@ const SESSION_TAKEN_OVER = 142;
 /** A generous bound of a PUBLISH packet beside its payload: our topics have at most 90 bytes. */
 const PUBLISH_OVERHEAD_BYTES = 128;
 
-/** Resolves with the connection after CONNACK, or with the reason why there will be none. Never rejects. [TUN-3] */
+/**
+ * Resolves with the connection after CONNACK, or with the reason why there will be none. Never
+ * rejects. [TUN-3]
+ */
 export function openBrokerConnection(options: BrokerConnectionOptions): Promise<ConnectOutcome> {
   const { socket } = options.stream;
   return new Promise((resolve) => {
@@ -140,8 +143,8 @@ class MqttConnection implements BrokerConnection {
     const timer = setTimeout(() => this.#options.stream.socket.destroy(), this.#options.timeouts.stopMs);
     this.#ending ??= { by: "us", fault: new Fault("tunnel.closed", "the connection was closed by this device") };
     this.#failFlights(this.#ending.fault);
-    // DISCONNECT would otherwise wait for acknowledgements that nothing here waits for any more. The
-    // messages stay in the spool.
+    // DISCONNECT would otherwise wait for acknowledgements that nothing here waits for any more.
+    // The messages stay in the spool.
     for (const id of Object.keys(client.outgoing)) client.removeOutgoingMessage(Number(id));
     if (farewell !== undefined) client.publish(farewell.topic, bufferOf(farewell.payload), { qos: 0, retain: true });
     client.end(false);
@@ -196,8 +199,8 @@ class MqttConnection implements BrokerConnection {
   }
 
   /**
-   * Ends the stream for `fault`. Only the first reason counts, because the later ones follow from it.
-   * After {@link close} has begun, nothing cuts off its DISCONNECT. [TUN-9]
+   * Ends the stream for `fault`. Only the first reason counts, because the later ones follow from
+   * it. After {@link close} has begun, nothing cuts off its DISCONNECT. [TUN-9]
    */
   #end(by: ConnectionEnd["by"], fault: Fault): void {
     if (this.#ending !== undefined) return;

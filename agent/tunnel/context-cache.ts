@@ -1,5 +1,5 @@
-// The TLS context of the device's credentials, kept from one connection to the next. A context opens
-// the key, and a TPM has few places for loaded keys.
+// The TLS context of the device's credentials, kept from one connection to the next. A context
+// opens the key, and a TPM has room for few loaded keys.
 import type { SecureContext } from "node:tls";
 import type { TunnelOptions } from "./options.ts";
 import { createContext } from "./stream.ts";

@@ -51,7 +51,9 @@ export type Event =
       readonly random: number;
     }
   | { readonly kind: "waited"; readonly wallMs: number }
-  /** Connect now instead of waiting. A connection that is up or being made is closed and made again. */
+  /**
+   * Connect now instead of waiting. A connection that is up or being made is closed and made again.
+   */
   | { readonly kind: "reconnect"; readonly wallMs: number }
   | { readonly kind: "stop" };
 
@@ -117,8 +119,8 @@ function mqttFor(state: State, wallMs: number): Mqtt {
 }
 
 /**
- * [TUN-10] A refusal of MQTT 5 is remembered only here, once 3.1.1 has worked. Before that, a broker
- * that is merely out of order looks the same.
+ * [TUN-10] A refusal of MQTT 5 is remembered only here, once 3.1.1 has worked. Before that, a
+ * broker that is merely out of order looks the same.
  */
 function connected(state: State, mqtt: Mqtt, event: { readonly nowMs: number; readonly wallMs: number }): Step {
   const known = mqtt === "3.1.1" && mqttFor(state, event.wallMs) === "3.1.1";
@@ -177,7 +179,7 @@ function waitOutKicks(state: State, nowMs: number): Step {
   };
 }
 
-/** [TUN-4] Full jitter as in AWS's "Exponential Backoff And Jitter", but never less than a second. */
+/** [TUN-4] Full jitter as in AWS's "Exponential Backoff And Jitter", with a minimum of a second. */
 function backOff(state: State, event: { readonly nowMs: number; readonly random: number }): Step {
   const delayMs = Math.round(BACKOFF_MS_MIN + event.random * (state.boundMs - BACKOFF_MS_MIN));
   return {

@@ -1,5 +1,5 @@
-// The mqtt.js client for one connection. mqtt.js does the protocol only: when to connect, what to send
-// again and what to bound is decided here, so its own reconnecting, queueing, stores and
+// The mqtt.js client for one connection. mqtt.js does the protocol only: when to connect, what to
+// send again and what to bound is decided here, so its own reconnecting, queueing, stores and
 // re-subscribing are off. [TUN-3] [TUN-7]
 import mqttClient from "mqtt/lib/client";
 import { asFault, Fault } from "../../hal/fault.ts";
@@ -17,7 +17,9 @@ export interface MqttClientOptions {
   readonly clientId: string;
   readonly keepaliveS: number;
   readonly timeouts: Timeouts;
-  /** What the broker publishes for this device when the connection ends without DISCONNECT. [TUN-9] */
+  /**
+   * What the broker publishes for this device when the connection ends without DISCONNECT. [TUN-9]
+   */
   readonly will: Retained;
 }
 
@@ -27,7 +29,10 @@ export interface Retained {
   readonly payload: Uint8Array;
 }
 
-/** MQTT 5.0 section 3.1.2.11. No MQTT session outlives its connection, because the spool has that role. */
+/**
+ * MQTT 5.0 section 3.1.2.11. No MQTT session outlives its connection, because the spool has that
+ * role.
+ */
 const PROPERTIES = {
   sessionExpiryInterval: 0,
   receiveMaximum: INBOX_RUNNING_MAX,
@@ -70,7 +75,10 @@ export function createMqttClient(options: MqttClientOptions): MqttClient {
   });
 }
 
-/** Subscribes at QoS 1. @throws Fault `tunnel.refused`; `tunnel.timeout` without SUBACK within `timeoutMs`. */
+/**
+ * Subscribes at QoS 1.
+ * @throws Fault `tunnel.refused`; `tunnel.timeout` without SUBACK within `timeoutMs`.
+ */
 export function subscribe(client: MqttClient, topics: readonly string[], timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const timedOut = (): void => reject(new Fault("tunnel.timeout", `subscribe: no SUBACK within ${timeoutMs} ms`));
@@ -88,12 +96,18 @@ export function bufferOf(payload: Uint8Array): Buffer {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }
 
-/** @returns the reason code of a refusing CONNACK. mqtt.js gives it as a number; other errors have strings. */
+/**
+ * @returns the reason code of a refusing CONNACK. mqtt.js gives it as a number; other errors have
+ *   strings.
+ */
 export function connackCode(error: unknown): number | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
 }
 
-/** mqtt.js has no codes for its two timeouts, only the messages "connack timeout" and "Keepalive timeout". */
+/**
+ * mqtt.js has no codes for its two timeouts, only the messages "connack timeout" and "Keepalive
+ * timeout".
+ */
 export function clientFault(error: unknown): Fault {
   if (error instanceof Error && /^(?:connack|keepalive) timeout$/iu.test(error.message))
     return new Fault("tunnel.timeout", `wait for the hub: ${error.message}`, { cause: error });

@@ -48,8 +48,8 @@ export interface Tunnel {
    */
   deliver(channel: "audit", body: object): Promise<void>;
   /**
-   * Sets the one handler of a channel. A message that does not fit `schema`, is a duplicate, or comes
-   * too fast is not handled; all but duplicates are reported as the event `input-refused`.
+   * Sets the one handler of a channel. A message that does not fit `schema`, is a duplicate, or
+   * comes too fast is not handled; all but duplicates are reported as the event `input-refused`.
    */
   onMessage<S extends MessageSchema>(
     channel: DownChannel,
@@ -58,8 +58,8 @@ export interface Tunnel {
   ): void;
   status(): TunnelStatus;
   /**
-   * Connects now instead of waiting. A connection that is up or being made is closed and made again,
-   * as is needed after the credentials have changed.
+   * Connects now instead of waiting. A connection that is up or being made is closed and made
+   * again, as is needed after the credentials have changed.
    */
   reconnectNow(): void;
   /**
@@ -233,7 +233,9 @@ class MqttTunnel implements Tunnel {
     if (!signal.aborted) this.#apply({ kind: "waited", wallMs: clock.nowMs() });
   }
 
-  /** From TCP to the end of the connection. Never rejects: a failure is an event for the machine. */
+  /**
+   * From TCP to the end of the connection. Never rejects: a failure is an event for the machine.
+   */
   async #connectOnce(mqtt: Mqtt): Promise<void> {
     this.#attempt = new AbortController();
     const { signal } = this.#attempt;
@@ -327,7 +329,9 @@ class MqttTunnel implements Tunnel {
     this.#pump();
   }
 
-  /** Waits until the attempt is aborted or the connection ends; then closes in order. Never rejects. */
+  /**
+   * Waits until the attempt is aborted or the connection ends; then closes in order. Never rejects.
+   */
   async #closeWhenAborted(connection: BrokerConnection, signal: AbortSignal): Promise<void> {
     await aborted(signal);
     this.#connection = undefined;

@@ -1,5 +1,5 @@
-// The queue of one message class: a log on disk that grows at one end, and is acknowledged and removed
-// at the other. It takes one operation at a time; the spool ensures that.
+// The queue of one message class: a log on disk that grows at one end, and is acknowledged and
+// removed at the other. It takes one operation at a time; the spool ensures that.
 import type { AppendFiles } from "../../../hal/ports.ts";
 import { ACKS_UNMARKED_MAX, READY_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
 import { encodeMark, encodeMessage, type SpoolEntry, messageBytes, scan } from "./record.ts";
@@ -45,7 +45,8 @@ export interface SpoolQueue {
 }
 
 /**
- * @param onDamage is called with the number of messages that were given up because the disk lost them.
+ * @param onDamage is called with the number of messages that were given up because the disk lost
+ *   them.
  * @throws Fault of `files`.
  */
 export async function openSpoolQueue(
@@ -117,8 +118,8 @@ class SegmentQueue implements SpoolQueue {
         if (message.number >= this.#cursor && !this.#ackedAhead.has(message.number)) return message;
         continue;
       }
-      // A segment whose first append failed is empty. It may begin beyond `reading` once the segments
-      // before it are gone, but there is nothing to read in it.
+      // A segment whose first append failed is empty. It may begin beyond `reading` once the
+      // segments before it are gone, but there is nothing to read in it.
       const segment = this.#segments.find((each) => each.count > 0 && endOf(each) > this.#reading);
       if (segment === undefined) return undefined;
       await this.#load(segment);
@@ -175,7 +176,10 @@ class SegmentQueue implements SpoolQueue {
     return { messages, bytes, idleBytes };
   }
 
-  /** Moves the cursor. Numbers between two segments were lost to damage, so nobody acknowledges them. */
+  /**
+   * Moves the cursor. Numbers between two segments were lost to damage, so nobody acknowledges
+   * them.
+   */
   #advance(): void {
     for (;;) {
       while (this.#ackedAhead.delete(this.#cursor)) this.#cursor += 1;
@@ -211,7 +215,9 @@ class SegmentQueue implements SpoolQueue {
     segment.count += count;
   }
 
-  /** @returns the segment that takes `entry`. The last one is repaired first: no other may be torn. */
+  /**
+   * @returns the segment that takes `entry`. The last one is repaired first: no other may be torn.
+   */
   async #segmentFor(entry: SpoolEntry): Promise<Segment> {
     const last = this.#segments.at(-1);
     if (last !== undefined) {
@@ -249,7 +255,9 @@ class SegmentQueue implements SpoolQueue {
     if (this.#ready.length === 0) this.#giveUpUnread(segment);
   }
 
-  /** Messages that were written and cannot be read any more must not hold up the ones behind them. */
+  /**
+   * Messages that were written and cannot be read any more must not hold up the ones behind them.
+   */
   #giveUpUnread(segment: Segment): void {
     const readable = Math.max(this.#reading, segment.first);
     this.#onDamage(endOf(segment) - readable);

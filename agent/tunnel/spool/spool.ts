@@ -40,8 +40,8 @@ export interface Spooled {
 export interface Spool {
   /**
    * Resolves when the message is durable. Calls that arrive together are written together.
-   * @throws Fault `spool.too-large` when the message alone exceeds the bound of the spool; `spool.full`
-   *   when nothing less precious is left to drop; the faults of the files.
+   * @throws Fault `spool.too-large` when the message alone exceeds the bound of the spool;
+   *   `spool.full` when nothing less precious is left to drop; the faults of the files.
    */
   append(cls: SpoolClass, channel: UpChannel, payload: Uint8Array): Promise<void>;
   /**
@@ -49,7 +49,7 @@ export interface Spool {
    *   undefined when all were handed out.
    */
   next(): Promise<Spooled | undefined>;
-  /** For a new connection: messages that were handed out and not acknowledged are handed out again. */
+  /** For a new connection: hands out once more what was handed out and not acknowledged. */
   rewind(): Promise<void>;
   status(): { readonly messages: number; readonly bytes: number; readonly dropped: number };
   /** Writes the acknowledgements to disk. The spool must not be used afterwards. */
