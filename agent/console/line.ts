@@ -2,10 +2,10 @@
 import { LINE_BYTES_MAX } from "./limits.ts";
 
 export interface LineState {
-  /** The text typed so far, printable ASCII; empty while the rest of an overlong line is skipped. */
+  /** The text typed so far, printable ASCII; empty while the rest of a long line is skipped. */
   readonly text: string;
   readonly tooLong: boolean;
-  /** The place in an escape sequence, such as that of an arrow key. It is neither text nor echoed. */
+  /** The place in an escape sequence, such as an arrow key. It is neither text nor echoed. */
   readonly escape: "none" | "begun" | "sequence";
   /** The last byte was CR. An LF after it belongs to it: CR, LF and CR LF each end one line. */
   readonly afterReturn: boolean;

@@ -1,4 +1,5 @@
-// Audit records as a table for people. Pure; texts in records come from anywhere, so only plain ones are printed. [CON-1]
+// Audit records as a table for people. Texts in records may come from anywhere, so the table is
+// ASCII. Pure. [CON-1]
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import type { AuditHead } from "../../warden/audit/format/index.ts";
 import { serialText, wrapText } from "./serial-text.ts";
@@ -9,9 +10,13 @@ interface Tail {
   readonly records: readonly AuditRecord[];
 }
 
-const INDENT = 7; // under the time
+/** Continuation lines begin below the time. */
+const INDENT = 7;
 
-/** A head line, then a line a record, more where it has more than `columnsMax`. A time with "?" was not yet checked against the hub. */
+/**
+ * @returns a summary line, then one line for each record, wrapped at `columnsMax`. A "?" after a
+ *   time means that the clock was not verified against the hub.
+ */
 export function renderTail({ head, records }: Tail, columnsMax = Number.POSITIVE_INFINITY): string {
   const summary = `${counted(head.size, "record")}, ${head.witnessedSize} witnessed by the hub, ${head.dropped} dropped`;
   return [summary, ...records.flatMap((record) => wrapText(recordLine(record), columnsMax, INDENT)), ""].join("\n");

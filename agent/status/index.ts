@@ -1,4 +1,4 @@
-// The one snapshot of the device, and how it and what it is made of read.
+// The device status, and the texts that show it and its details to people.
 export { renderTail } from "./audit-text.ts";
 export { renderChallenge } from "./challenge-text.ts";
 export { type CertificateFacts, composeDeviceStatus, type DeviceStatusInputs, type ReadResult } from "./compose.ts";

@@ -1,10 +1,10 @@
-// The serial line's rule for text: printable ASCII only, since nobody knows what a terminal at the cable
-// does with other bytes. The command line follows it too. Text for records and messages follows
-// hal/format/text.ts instead. [CON-1]
+// The serial line's rule for text: printable ASCII only, since nobody knows what a terminal at the
+// cable does with other bytes. The command line follows it too. Text for records and messages
+// follows hal/format/text.ts instead. [CON-1]
 
 /**
- * `text` as the serial line may get it: every other character becomes "?", so that no escape sequence
- * reaches a terminal. At most `charactersMax` characters; ".." at the end marks a cut.
+ * `text` as the serial line may get it: every other character becomes "?", so that no escape
+ * sequence reaches a terminal. At most `charactersMax` characters; ".." at the end marks a cut.
  */
 export function serialText(text: string, charactersMax = Number.POSITIVE_INFINITY): string {
   const ascii = text.slice(0, charactersMax + 1).replaceAll(/[^\x20-\x7e]/gu, "?");
@@ -16,7 +16,10 @@ export function serialJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** `line` in pieces of at most `columnsMax`, cut at spaces where possible, each but the first indented. */
+/**
+ * `line` in pieces of at most `columnsMax`, cut at spaces where possible, each but the first
+ * indented.
+ */
 export function wrapText(line: string, columnsMax: number, indent: number): string[] {
   const pieces: string[] = [];
   let rest = line;

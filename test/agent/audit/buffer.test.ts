@@ -1,4 +1,5 @@
-// The buffer of the agent's audit entries, over a real socket: order, bound, and a warden that refuses.
+// The buffer of the agent's audit entries, over a real socket: order, bound, and a warden that
+// refuses.
 import { type Test, test } from "tap";
 import { ENTRIES_WAITING_MAX } from "../../../agent/audit/buffer.ts";
 import { createAuditBuffer, type AuditBuffer } from "../../../agent/audit/index.ts";

@@ -26,7 +26,9 @@ interface Fixture {
   witnessed(): Frontier;
 }
 
-/** @param answer the hub's answer to delivery number n instead of its verdict; `silent`: no answer. */
+/**
+ * @param answer the hub's answer to delivery number n instead of its verdict; `silent`: no answer.
+ */
 async function fixture(
   t: Test,
   lab: LabWarden,

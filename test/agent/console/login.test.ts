@@ -19,12 +19,12 @@ const PLAN = `sha256:${"ab".repeat(32)}`;
 const stranger = operator("mallory", "owner");
 
 /**
- * A console and a person at the cable. `plug` replaces the cable; `type` returns what is printed until
- * nothing more comes.
+ * A console and a person at the cable. `plug` replaces the cable; `type` returns what is printed
+ * until nothing more comes.
  */
 function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
   const clock = fakeClock();
-  const desk = orderDesk(ID, clock, [alice, maria, audra, guest]);
+  const orders = orderDesk(ID, clock, [alice, maria, audra, guest]);
   let cable = fakeSerialCable();
   let far = cable.host.open();
   let screen = "";
@@ -33,9 +33,9 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
   const { operations, entries: asked } = watchedOperations(
     {
       ...HANDLERS,
-      "order.nonce": async ({ verb }) => ({ deviceId: ID, ...(await desk.nonce(verb)) }),
+      "order.nonce": async ({ verb }) => ({ deviceId: ID, ...(await orders.nonce(verb)) }),
       "system.reboot": async ({ order }) => {
-        await desk.submit("system.reboot", order);
+        await orders.submit("system.reboot", order);
         return { rebooting: true };
       },
     },
@@ -44,7 +44,7 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
   const console = startConsole({
     port,
     operations,
-    orders: desk,
+    orders,
     audit: async (entry) => void entries.push(entry),
     clock,
     host: () => ({ program: "sallyport-agent/0.1.0", deviceId: ID }),
@@ -68,7 +68,7 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
 
   return {
     clock,
-    desk,
+    orders,
     entries,
     asked,
     type,
@@ -114,7 +114,7 @@ test("[CON-4] login shows a challenge with the command to run; after its answer 
   );
   t.match(await at.type("login\r"), "Logged in as alice, technician. Type");
   t.match(at.asked.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
-  t.same(at.desk.taken(), ["console.login"]);
+  t.same(at.orders.taken(), ["console.login"]);
   t.equal(await at.type("logout\r"), "logout\nalice is logged out. Press Enter for a new session.\n");
   t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "logout" } });
   await at.type("\r");
@@ -149,15 +149,15 @@ test("[CON-4] [CON-5] wrong, foreign, replayed, misused and expired answers are 
     t.match(refused, message, what);
     t.match(refused, `\nThe next answer is accepted in ${waitS} s; ^C gives up.\nanswer> `, what);
     await at.clock.advance(waitS * 1000 - 1);
-    const submitted = at.desk.refused().length;
+    const submitted = at.orders.refused().length;
     t.match(await at.type(`${alice.answer(now)}\r`), "Not checked: it is too early", `${what}: a correct one, too early`);
-    t.equal(at.desk.refused().length, submitted);
+    t.equal(at.orders.refused().length, submitted);
     await at.clock.advance(1);
     waitS = Math.min(waitS * 2, 60);
   }
   t.equal(waitS, 60);
-  t.same(at.desk.taken(), ["console.login"], "only the first");
-  t.equal(at.desk.refused().length, 8, "the warden recorded what it refused");
+  t.same(at.orders.taken(), ["console.login"], "only the first");
+  t.equal(at.orders.refused().length, 8, "the warden recorded what it refused");
   const records = at.entries.filter(({ event }) => event === "input.refused");
   t.match(records, [{ principal: "console", detail: { reason: "no answer to the challenge", verb: "console.login" } }, {}]);
   t.equal(records.length, 2, "lines that the warden never saw are recorded here");
@@ -191,7 +191,7 @@ test("[CON-4] an answer after 15 minutes is refused, and needs a new challenge",
   await at.clock.advance(8 * MINUTE_MS);
   const refused = await at.type(`${alice.answer(challenge)}\r`);
   t.match(refused, /order\.replayed: .*too old\.\nType "login" for a new challenge\.\ngw-0042> $/u);
-  t.match(at.desk.taken(), []);
+  t.match(at.orders.taken(), []);
 });
 
 test("[CON-1] [CON-4] the answer prompt takes CR LF, bracketed paste, spaces, 10,000 characters, garbage, empty lines and ^C", async (t) => {
@@ -223,7 +223,7 @@ test("[CON-4] a hang-up during a login ends it: the next session is a guest's an
   const challenge = await at.challenge("login");
   await at.plug();
   t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "');
-  t.same(at.desk.taken(), []);
+  t.same(at.orders.taken(), []);
   t.match(await at.login(), "Logged in as alice");
   await at.plug();
   t.match(at.entries.at(-2), { event: "console.closed", principal: "alice", detail: { reason: "hang-up" } });
@@ -233,18 +233,18 @@ test("[CON-4] a hang-up during a login ends it: the next session is a guest's an
 test("[CON-4] [CON-5] while the warden is away nobody logs in, no answer counts as refused, and the screen says what to do", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
-  at.desk.away(true);
+  at.orders.away(true);
   const asked = await at.type("login\r");
   t.match(
     asked,
     /protocol\.closed: this device cannot check a login now\.\nThis was not counted as a refused answer\..*\n.*\ngw-0042> $/u,
   );
   t.notMatch(asked, "/run/", "a guest sees no paths");
-  at.desk.away(false);
+  at.orders.away(false);
   const challenge = await at.challenge("login");
-  at.desk.away(true);
+  at.orders.away(true);
   t.match(await at.type(`${alice.answer(challenge)}\r`), "protocol.closed: this device cannot check a login now");
-  at.desk.away(false);
+  at.orders.away(false);
   t.match(await at.login(), "Logged in as alice", "at once");
 });
 
@@ -263,17 +263,17 @@ test("[CON-4] [OPS-4] a login has the rights of its role; for an order the signe
   t.match(await at.type(`${audra.answer(challenge)}\r`), "order.denied");
   await at.clock.advance(1000);
   t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device restarts now\.\nalice on gw-0042> $/u);
-  t.same(at.desk.taken(), ["console.login", "console.login", "system.reboot"]);
+  t.same(at.orders.taken(), ["console.login", "console.login", "system.reboot"]);
   t.match(at.asked.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
 });
 
 test("[CON-4] [OPS-9] an order whose subject has changed is refused, and its challenge ends", async (t) => {
   const at = atTheCable(t);
   await at.login();
-  at.desk.plan(PLAN);
+  at.orders.plan(PLAN);
   const challenge = await at.challenge("reboot");
   t.match(challenge, new RegExp(`/${PLAN}$`, "u"));
-  at.desk.plan(PLAN.replaceAll("ab", "cd"));
+  at.orders.plan(PLAN.replaceAll("ab", "cd"));
   t.match(
     await at.type(`${alice.answer(challenge)}\r`),
     /order\.invalid: .* has changed.*\nType "reboot" for a new challenge\.\nalice on/u,
