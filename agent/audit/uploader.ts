@@ -160,7 +160,7 @@ class UploadSession {
     if (from > head.size)
       throw new Fault(
         "witness.conflict",
-        `the hub has ${from} audit records of this device, its log ${head.size}: it was rolled back or wiped; the hub's operator must decide`,
+        `the hub has ${from} audit records of this device, but its log has ${head.size}: the log was rolled back or wiped, and the hub's operator must decide`,
       );
     if (from === head.size && head.witnessedSize === head.size) return false;
     const count = Math.min(AUDIT_READ_RECORDS_MAX, head.size - from);
@@ -175,7 +175,7 @@ class UploadSession {
       }
       case "conflict":
         if (answer.size === from)
-          throw new Fault("witness.conflict", `the hub refuses a delivery from ${from} and asks for the same`);
+          throw new Fault("witness.conflict", `the hub refuses a delivery from ${from} and asks for the same one`);
         this.#hubSize = answer.size;
         return true;
       case "refused":

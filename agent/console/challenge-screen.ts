@@ -45,7 +45,7 @@ const REFUSALS: Readonly<Partial<Record<FaultCode, { readonly retry: boolean; re
   "order.invalid": { retry: false, text: () => "the subject of the order has changed since you asked." },
   "order.bad-signature": {
     retry: true,
-    text: () => "no key that counts here signed this challenge.\nIs it the challenge shown last, and the right key?",
+    text: () => "no key that this device accepts signed this challenge.\nIs it the challenge shown last, and the right key?",
   },
   "order.denied": { retry: true, text: () => "the key is known here, but its owner may not order this." },
   "order.expired": {

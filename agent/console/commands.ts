@@ -49,12 +49,12 @@ export const COMMANDS: readonly ConsoleCommand[] = [
   },
   {
     words: "lockdown confirm",
-    help: "keep the policy on trial: needs an order",
+    help: "confirm the policy on trial: needs an order",
     does: { kind: "order", operation: "lockdown.confirm" },
   },
   {
     words: "lockdown revert",
-    help: "take the policy on trial back: needs an order",
+    help: "revert the policy on trial: needs an order",
     does: { kind: "order", operation: "lockdown.revert" },
   },
   { words: "reboot", help: "restart this device: needs an order", does: { kind: "order", operation: "system.reboot" } },

@@ -59,11 +59,11 @@ export function readBytes(
 
 function readByte(state: LineState, byte: number): Step {
   if (byte === LINE_FEED && state.afterReturn) return { state: { ...state, afterReturn: false } };
-  const now = { ...state, afterReturn: byte === RETURN };
+  const next = { ...state, afterReturn: byte === RETURN };
   // A control byte ends an escape sequence, so that no sequence can hide a line end.
-  if (byte < 0x20 || byte === DELETE) return control({ ...now, escape: "none" }, byte);
-  if (now.escape !== "none") return { state: { ...now, escape: inEscape(now.escape, byte) } };
-  return typed(now, byte);
+  if (byte < 0x20 || byte === DELETE) return control({ ...next, escape: "none" }, byte);
+  if (next.escape !== "none") return { state: { ...next, escape: inEscape(next.escape, byte) } };
+  return typed(next, byte);
 }
 
 function control(state: LineState, byte: number): Step {

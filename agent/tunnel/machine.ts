@@ -139,13 +139,13 @@ function failed(
 ): Step {
   const silences = mqtt === "5" && event.failure === "silent" ? state.silences + 1 : 0;
   // A refusal ends a series of kicks: a client that is kicked gets a CONNACK every time.
-  const now: State = { ...state, kicks: 0, silences };
+  const counted: State = { ...state, kicks: 0, silences };
   if (mqtt === "5" && (event.failure === "mqtt-version" || silences >= SILENT_REFUSALS_MAX)) {
     // At once: both versions count as one attempt, and the wait follows when 3.1.1 fails too.
-    return connect({ ...now, silences: 0 }, "3.1.1");
+    return connect({ ...counted, silences: 0 }, "3.1.1");
   }
   const forget = mqtt === "3.1.1" && event.failure === "mqtt-version" && state.mqtt5RefusedAtMs !== undefined;
-  const step = backOff(forget ? { ...now, mqtt5RefusedAtMs: undefined } : now, event);
+  const step = backOff(forget ? { ...counted, mqtt5RefusedAtMs: undefined } : counted, event);
   return forget ? { ...step, effects: [...step.effects, { do: "remember", mqtt5RefusedAtMs: undefined }] } : step;
 }
 

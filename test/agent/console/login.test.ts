@@ -30,7 +30,7 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
   let screen = "";
   const port: SerialPort = { open: () => cable.device.open() };
   const entries: AuditEntry[] = [];
-  const { operations, entries: asked } = watchedOperations(
+  const { operations, entries: performed } = watchedOperations(
     {
       ...HANDLERS,
       "order.nonce": async ({ verb }) => ({ deviceId: ID, ...(await orders.nonce(verb)) }),
@@ -70,7 +70,7 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
     clock,
     orders,
     entries,
-    asked,
+    performed,
     type,
     async plug(): Promise<void> {
       cable.hangUp();
@@ -113,7 +113,7 @@ test("[CON-4] login shows a challenge with the command to run; after its answer 
     /\n  audit tail \[N\].*\n.*\n  update approve .*\n  update revert .*\n  lockdown .*\n.*\n.*\n  reboot .*\n  logout /u,
   );
   t.match(await at.type("login\r"), "Logged in as alice, technician. Type");
-  t.match(at.asked.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
+  t.match(at.performed.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
   t.same(at.orders.taken(), ["console.login"]);
   t.equal(await at.type("logout\r"), "logout\nalice is logged out. Press Enter for a new session.\n");
   t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "logout" } });
@@ -132,7 +132,7 @@ test("[CON-4] [CON-5] wrong, foreign, replayed, misused and expired answers are 
   await at.type("\r");
   const now = await at.challenge("login");
   const cases: readonly [string, string, RegExp][] = [
-    ["signed by a stranger", stranger.answer(now), /order\.bad-signature: no key that counts here/],
+    ["signed by a stranger", stranger.answer(now), /order\.bad-signature: no key that this device accepts/],
     ["to another challenge", alice.answer(`${now.slice(0, -2)}00`), /order\.bad-signature/],
     ["replayed", used, /order\.bad-signature/],
     ["for another verb", alice.answer(reboot), /order\.bad-signature/],
@@ -234,12 +234,12 @@ test("[CON-4] [CON-5] while the warden is away nobody logs in, no answer counts 
   const at = atTheCable(t);
   await at.type("\r");
   at.orders.away(true);
-  const asked = await at.type("login\r");
+  const refused = await at.type("login\r");
   t.match(
-    asked,
+    refused,
     /protocol\.closed: this device cannot check a login now\.\nThis was not counted as a refused answer\..*\n.*\ngw-0042> $/u,
   );
-  t.notMatch(asked, "/run/", "a guest sees no paths");
+  t.notMatch(refused, "/run/", "a guest sees no paths");
   at.orders.away(false);
   const challenge = await at.challenge("login");
   at.orders.away(true);
@@ -255,7 +255,7 @@ test("[CON-4] [OPS-4] a login has the rights of its role; for an order the signe
   const denied = await at.type("reboot\r");
   t.match(denied, 'operation.denied: "audra" with role auditor may not ask for "system.reboot"');
   t.notMatch(denied, "login");
-  t.match(at.asked.at(-1), { event: "operation.denied", principal: "audra", detail: { operation: "system.reboot" } });
+  t.match(at.performed.at(-1), { event: "operation.denied", principal: "audra", detail: { operation: "system.reboot" } });
   await at.type("logout\r");
   await at.login();
   const challenge = await at.challenge("reboot");
@@ -264,7 +264,7 @@ test("[CON-4] [OPS-4] a login has the rights of its role; for an order the signe
   await at.clock.advance(1000);
   t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device restarts now\.\nalice on gw-0042> $/u);
   t.same(at.orders.taken(), ["console.login", "console.login", "system.reboot"]);
-  t.match(at.asked.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
+  t.match(at.performed.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
 });
 
 test("[CON-4] [OPS-9] an order whose subject has changed is refused, and its challenge ends", async (t) => {

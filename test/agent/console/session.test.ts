@@ -16,7 +16,7 @@ import { CONNECTED } from "../../lab/worlds/device-status.ts";
 const HOST = { program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") };
 
 async function type(typed: readonly string[], options: { handlers?: typeof HANDLERS; clock?: Clock; open?: boolean } = {}) {
-  const { operations, entries: asked } = watchedOperations(options.handlers ?? HANDLERS);
+  const { operations, entries: performed } = watchedOperations(options.handlers ?? HANDLERS);
   const [first = "", ...rest] = typed;
   const clock = options.clock ?? CLOCK;
   async function* input(): AsyncGenerator<Uint8Array> {
@@ -38,7 +38,7 @@ async function type(typed: readonly string[], options: { handlers?: typeof HANDL
     },
     Buffer.from(first),
   );
-  return { screen, end, entries, asked };
+  return { screen, end, entries, performed };
 }
 
 test("[CON-3] the banner states device and terms before the first prompt, and Enter shows one prompt", async (t) => {
@@ -50,23 +50,23 @@ test("[CON-3] the banner states device and terms before the first prompt, and En
 });
 
 test("[CON-3] [CON-4] help lists what a guest may do: help, login and status", async (t) => {
-  const { screen, asked } = await type(["help\r"]);
+  const { screen, performed } = await type(["help\r"]);
   t.match(
     screen,
     /gw-0042> help\n  help +this list\n  login +log in .*\n  status +the state of this device\n  status --json .*\n  \^C/u,
   );
-  t.same(asked, [], "and performs no operation");
+  t.same(performed, [], "and performs no operation");
 });
 
 test("[OPS-5] [CON-3] status is performed as an operation of the guest, with the session in its id", async (t) => {
-  const { screen, asked, entries } = await type(["sta", "tus\r"]);
+  const { screen, performed, entries } = await type(["sta", "tus\r"]);
   t.match(screen, "gw-0042> status\nsallyport-agent/0.1.0: CONNECTED");
   t.match(screen, "hub (withheld)");
-  t.match(asked, [{ event: "operation.allowed", principal: "console", correlation: `${entries[0]?.correlation ?? "?"}-1` }]);
-  t.equal(asked.length, 1);
+  t.match(performed, [{ event: "operation.allowed", principal: "console", correlation: `${entries[0]?.correlation ?? "?"}-1` }]);
+  t.equal(performed.length, 1);
 });
 
-test("[CON-1] status --json is one line of ASCII with the reduced snapshot", async (t) => {
+test("[CON-1] status --json is one line of ASCII with the redacted status", async (t) => {
   const model = "Gateway \u001b[2J \u00e9";
   const handlers = {
     ...HANDLERS,
@@ -91,9 +91,9 @@ test("[CON-3] there is no shell: every line that is not a command is refused as 
     "__proto__",
     "constructor",
   ]) {
-    const { screen, asked } = await type([`${line}\r`]);
+    const { screen, performed } = await type([`${line}\r`]);
     t.match(screen, `There is no command "${line}".`);
-    t.same(asked, []);
+    t.same(performed, []);
   }
 });
 
@@ -106,10 +106,10 @@ test("[CON-3] [OPS-5] the operations deny a guest what needs a login, and record
     ["lockdown  revert", "lockdown.revert"],
     ["update revert", "update.revert"],
   ] as const) {
-    const { screen, asked } = await type([`${line}\r`]);
+    const { screen, performed } = await type([`${line}\r`]);
     t.match(screen, `operation.denied: "console" with role guest may not ask for "${operation}"`);
     t.match(screen, '\nType "login" first.\n');
-    t.match(asked, [{ event: "operation.denied", principal: "console", detail: { operation } }]);
+    t.match(performed, [{ event: "operation.denied", principal: "console", detail: { operation } }]);
   }
 });
 
@@ -126,8 +126,8 @@ test("[CON-1] a line that is too long is refused with a message and recorded", a
 });
 
 test("a flood of commands is refused, and recorded once", async (t) => {
-  const { screen, asked, entries } = await type(["status\r".repeat(60)]);
-  t.ok(asked.length >= 10 && asked.length < 30, `${asked.length} were performed`);
+  const { screen, performed, entries } = await type(["status\r".repeat(60)]);
+  t.ok(performed.length >= 10 && performed.length < 30, `${performed.length} were performed`);
   t.match(screen, "Too many commands at once. Try again in 1 s.\n");
   t.equal(entries.filter(({ event }) => event === "input.refused").length, 1);
 });

@@ -64,15 +64,15 @@ test("[OPS-5] a refusal stays a refusal when the trail takes no records", async 
 
 test("[OPS-5] a changing operation is recorded before it begins and after it has ended", async (t) => {
   const ran: string[] = [];
-  const seen: [AuditEntry, number][] = [];
-  const audit = async (entry: AuditEntry): Promise<void> => void seen.push([entry, ran.length]);
+  const recorded: [AuditEntry, number][] = [];
+  const audit = async (entry: AuditEntry): Promise<void> => void recorded.push([entry, ran.length]);
   const operations = createPipeline({ operations: changing(ran), audit, clock: CLOCK });
   t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "change" }), { result: { done: true } });
-  t.match(seen, [
+  t.match(recorded, [
     [{ event: "operation.allowed", detail: { stage: "begins" } }, 0],
     [{ event: "operation.allowed", result: "ok", detail: { durationMs: Number } }, 1],
   ]);
-  t.equal(seen.length, 2);
+  t.equal(recorded.length, 2);
 });
 
 test("[OPS-5] a changing operation that cannot be recorded does not begin", async (t) => {

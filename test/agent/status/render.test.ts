@@ -147,9 +147,9 @@ test("every phase of an update has its text; the long form cuts nothing and has 
     [{ ...base, phase: "committed" }, `${R} committed`],
     [{ ...base, phase: "failed", detail: "chunk.tampered: chunk 7" }, `${R} FAILED chunk.tampered: chunk 7`],
   ];
-  for (const [update, words] of cases) {
+  for (const [update, expected] of cases) {
     const text = renderUpdate(update);
-    t.ok(text.replaceAll(/\s+/gu, " ").includes(words), `${text} has ${words}`);
+    t.ok(text.replaceAll(/\s+/gu, " ").includes(expected), `${text} has ${expected}`);
     for (const line of text.split("\n")) t.ok(line.length <= 79, line);
   }
 });

@@ -14,7 +14,7 @@ test("durations have at most two units and are rounded down", async (t) => {
     [86_400, "1 d"],
     [800_000, "9 d 6 h"],
   ];
-  for (const [seconds, words] of cases) t.equal(duration(seconds), words);
+  for (const [seconds, text] of cases) t.equal(duration(seconds), text);
 });
 
 test("distances are in the future or in the past", async (t) => {
@@ -34,7 +34,7 @@ test("sizes are decimal and never show 1000 of a smaller unit", async (t) => {
     [999_500, "1.0 MB"],
     [2 ** 53, "9.0 PB"],
   ];
-  for (const [bytes, words] of cases) t.equal(size(bytes), words);
+  for (const [bytes, text] of cases) t.equal(size(bytes), text);
 });
 
 test("counts have a plural, and times have minutes", async (t) => {

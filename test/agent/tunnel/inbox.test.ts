@@ -9,7 +9,7 @@ import { deviceIdSchema } from "../../../hal/identity/format.ts";
 
 const TOPIC = "sallyport/1/gw-1/down/update";
 const hint = (id: string): Buffer =>
-  Buffer.from(JSON.stringify({ v: 1, id, at: "2026-01-01T00:00:00.000Z", body: { kind: "look" } }));
+  Buffer.from(JSON.stringify({ v: 1, id, at: "2026-01-01T00:00:00.000Z", body: { kind: "check" } }));
 
 function open() {
   const refused: Fault[] = [];

@@ -6,13 +6,13 @@ const WEEK_MS = 7 * 86_400_000;
 /** Applies the events in order. @returns the last state, and all effects. */
 function play(state: State, ...events: readonly Event[]): { readonly state: State; readonly effects: readonly Effect[] } {
   const effects: Effect[] = [];
-  let now = state;
+  let current = state;
   for (const event of events) {
-    const step = next(now, event);
-    now = step.state;
+    const step = next(current, event);
+    current = step.state;
     effects.push(...step.effects);
   }
-  return { state: now, effects };
+  return { state: current, effects };
 }
 
 const START: Event = { kind: "start", wallMs: 0 };
@@ -101,12 +101,12 @@ test("[TUN-10] a broker that refuses MQTT 5 is asked with 3.1.1 at once, and rem
 });
 
 test("[TUN-10] after a week MQTT 5 is offered again; the outcome clears or renews the remembered refusal", async (t) => {
-  const again = play(initial(1000), { kind: "start", wallMs: 1000 + WEEK_MS });
-  t.same(connects(again.effects), ["5"]);
+  const offered = play(initial(1000), { kind: "start", wallMs: 1000 + WEEK_MS });
+  t.same(connects(offered.effects), ["5"]);
   t.same(connects(play(initial(1000), { kind: "start", wallMs: 999 + WEEK_MS }).effects), ["3.1.1"], "not a millisecond earlier");
-  const accepted = play(again.state, connack(0, 2000 + WEEK_MS));
+  const accepted = play(offered.state, connack(0, 2000 + WEEK_MS));
   t.same(accepted.effects, [{ do: "remember", mqtt5RefusedAtMs: undefined }], "the broker speaks MQTT 5 now");
-  const refused = play(again.state, failed(0, "mqtt-version"), connack(0, 3000 + WEEK_MS));
+  const refused = play(offered.state, failed(0, "mqtt-version"), connack(0, 3000 + WEEK_MS));
   t.same(refused.effects.at(-1), { do: "remember", mqtt5RefusedAtMs: 3000 + WEEK_MS });
 });
 
@@ -165,9 +165,9 @@ test("[TUN-4] reconnect while connecting replaces the attempt once, and does not
   const second = play(restarted.state, failed(0, "silent"));
   t.same(second.effects, [{ do: "connect", mqtt: "5" }], "at once, and a closed attempt does not count as a silent broker");
   t.same(play(second.state, failed(0)).effects, [{ do: "wait", delayMs: 1000 }], "the next failure counts again");
-  const late = play(restarted.state, connack(0));
+  const connected = play(restarted.state, connack(0));
   t.same(
-    play(late.state, ended(1, 0, "us")).effects,
+    play(connected.state, ended(1, 0, "us")).effects,
     [{ do: "connect", mqtt: "5" }],
     "when CONNACK came first, the connection is closed and made again",
   );

@@ -49,9 +49,9 @@ test("[TUN-6] a message stays in the spool until it is acknowledged, across conn
   await spool.rewind();
   t.same(await drain(spool), ["two"], "only unacknowledged messages are handed out once more");
   await spool.close();
-  const { spool: again } = await open(files);
-  t.same(await drain(again), ["two"]);
-  t.same(again.status().messages, 1);
+  const { spool: reopened } = await open(files);
+  t.same(await drain(reopened), ["two"]);
+  t.same(reopened.status().messages, 1);
 });
 
 test("[TUN-6] the most precious class is sent first, and in a class the oldest message", async (t) => {
@@ -152,8 +152,8 @@ test("[TUN-6] after a crash a bounded number of acknowledged messages is sent tw
   for (let number = 0; number < 100; number += 1) await spool.append("event", "event", text(String(number)));
   for (let number = 0; number < 70; number += 1) (await spool.next())?.acked();
   await spool.next(); // waits until the work in the background is done
-  const { spool: again } = await open(files); // without close, as after a kill of the process
-  const rest = await drain(again);
+  const { spool: reopened } = await open(files); // without close, as after a kill of the process
+  const rest = await drain(reopened);
   t.ok(rest.length >= 30 && rest.length < 30 + 33, `${rest.length} are sent, 30 were not acknowledged`);
   t.equal(rest.at(-1), "99");
   t.equal(rest.length, 100 - Number(rest[0]), "without a gap");
@@ -167,12 +167,12 @@ test("[TUN-6] a torn end is cut off, and the messages before it are sent", async
   const [[name, bytes] = ["", new Uint8Array()]] = files.contents;
   for (let cut = 1; cut < 20; cut += 1) {
     files.contents.set(name, bytes.subarray(0, bytes.byteLength - cut));
-    const { spool: again, drops } = await open(files);
-    t.same(await drain(again), ["whole"]);
+    const { spool: reopened, drops } = await open(files);
+    t.same(await drain(reopened), ["whole"]);
     t.same(drops, [], "a torn end is no loss, because its append never resolved");
   }
-  const { spool: again } = await open(files);
-  await again.append("event", "event", text("after"));
+  const { spool: reopened } = await open(files);
+  await reopened.append("event", "event", text("after"));
   const { spool: last } = await open(files);
   t.same(await drain(last), ["whole", "after"], "messages appended after the cut are sound");
 });
@@ -186,15 +186,15 @@ test("[TUN-6] the rest of a damaged segment is lost and counted, and does not ho
   const bytes = files.contents.get(name)?.slice() ?? new Uint8Array();
   bytes[40_000] = 0xff; // in the middle of the second record
   files.contents.set(name, bytes);
-  const { spool: again, drops } = await open(files);
+  const { spool: reopened, drops } = await open(files);
   t.same(
-    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    (await drain(reopened)).map((payload) => payload.slice(0, 2)),
     ["m0", "m2", "m3", "m4"],
   );
   t.same(drops, [{ class: "result", reason: "damaged", messages: 1 }]);
-  await again.append("result", "result", big("m5"));
+  await reopened.append("result", "result", big("m5"));
   t.same(
-    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    (await drain(reopened)).map((payload) => payload.slice(0, 2)),
     ["m5"],
   );
 });
