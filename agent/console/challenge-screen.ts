@@ -32,7 +32,7 @@ export function tooManyChallengesText(waitMs: number): string {
 }
 
 export function namelessText(): string {
-  return 'This device does not know its id yet, so nobody can log in. Look at "status" and try again.\n';
+  return 'This device does not know its id yet, so nobody can log in.\nLook at "status" and try again.\n';
 }
 
 /** For a fault of the warden that is no verdict on the answer. */

@@ -15,19 +15,17 @@ export interface Host {
 
 /** Shown before the first key. */
 export function hintText(host: Host): string {
-  return `\n${nameOf(host)}: serial console, press Enter\n`;
+  return `\n${fit(`${nameOf(host)}: serial console, press Enter`)}`;
 }
 
 /** Shown before the first prompt: the use notification of IEC 62443-4-2 CR 1.12. */
 export function bannerText(host: Host): string {
   return [
-    "",
-    `${serialText(host.program, 40)} on ${nameOf(host)}`,
-    "Authorised use only. What is done here is recorded.",
-    'Type "help" for the commands.',
-    "",
-    "",
-  ].join("\n");
+    "\n",
+    fit(`${serialText(host.program, 40)} on ${nameOf(host)}`),
+    "Authorised use only. What is done here is recorded.\n",
+    'Type "help" for the commands.\n\n',
+  ].join("");
 }
 
 export function promptText(host: Host, login?: ConsoleLogin): string {
@@ -40,17 +38,17 @@ export function helpText(login: ConsoleLogin | undefined): string {
       ({ words, takes, help }) => `  ${(takes === undefined ? words : `${words} [N]`).padEnd(18)}${help}`,
     ),
     "  ^C drops a line, ^U clears it, ^L prints it again",
-    ...(login === undefined ? ["There are more once you have logged in."] : [loggedInAs(login)]),
-    "",
+    login === undefined ? "There are more once you have logged in.\n" : fit(loggedInAs(login)),
   ].join("\n");
 }
 
 export function welcomeText(login: ConsoleLogin): string {
-  return `${loggedInAs(login)}\nThis ends with "logout", a hang-up, or ${minutes(LOGGED_IN_IDLE_MS_MAX)} without a key.\n`;
+  const end = `This ends with "logout", a hang-up, or ${minutes(LOGGED_IN_IDLE_MS_MAX)} without a key.`;
+  return fit(loggedInAs(login)) + fit(end);
 }
 
 export function alreadyText(login: ConsoleLogin): string {
-  return `${loggedInAs(login)} Type "logout" first.\n`;
+  return fit(`${loggedInAs(login)} Type "logout" first.`);
 }
 
 function loggedInAs({ id, roles }: ConsoleLogin): string {
@@ -58,7 +56,7 @@ function loggedInAs({ id, roles }: ConsoleLogin): string {
 }
 
 export function unknownText(line: string): string {
-  return `There is no command "${serialText(line.trim(), 40)}". Type "help" for the commands.\n`;
+  return fit(`There is no command "${serialText(line.trim(), 40)}". Type "help" for the commands.`);
 }
 
 export function tooLongText(): string {
@@ -71,17 +69,17 @@ export function tooManyText(waitMs: number): string {
 
 export function idleText(idleMs: number, login: ConsoleLogin | undefined): string {
   const what = login === undefined ? "session closed" : `${serialText(login.id, 64)} is logged out`;
-  return `\nNobody typed for ${minutes(idleMs)}: ${what}. Press Enter for a new session.\n`;
+  return `\n${fit(`Nobody typed for ${minutes(idleMs)}: ${what}. Press Enter for a new session.`)}`;
 }
 
 export function logoutText(login: ConsoleLogin | undefined): string {
   return login === undefined
     ? "Nobody is logged in: session closed. Press Enter for a new one.\n"
-    : `${serialText(login.id, 64)} is logged out. Press Enter for a new session.\n`;
+    : fit(`${serialText(login.id, 64)} is logged out. Press Enter for a new session.`);
 }
 
 export function faultText({ code, message }: FaultReport): string {
-  return `${wrapText(`${code}: ${serialText(message, 512)}`, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
+  return fit(`${code}: ${serialText(message, 512)}`);
 }
 
 /** Shown after a refusal that a login may change. */
@@ -91,6 +89,11 @@ export function logInFirstText(): string {
 
 export function seconds(ms: number): string {
   return `${Math.ceil(ms / 1000)} s`;
+}
+
+/** The text as lines that fit the screen, each with a newline. */
+function fit(text: string): string {
+  return `${wrapText(text, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
 }
 
 function minutes(ms: number): string {
