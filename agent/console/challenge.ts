@@ -148,7 +148,7 @@ class ConsoleChallenge implements ChallengeResponse {
       return undefined;
     }
     this.#pending = undefined;
-    if (outcome !== undefined) this.#options.throttle.loggedIn();
+    if (outcome !== undefined) this.#options.throttle.reset();
     return outcome;
   }
 
@@ -180,7 +180,7 @@ class ConsoleChallenge implements ChallengeResponse {
   /** [CON-5] The next answer has to wait. */
   async #refuse({ command }: Pending, refusal: Refusal): Promise<void> {
     const { print, throttle } = this.#options;
-    throttle.refused();
+    throttle.recordRefusal();
     if (!refusal.retry) this.#pending = undefined;
     await print(refusal.text + (refusal.retry ? nextAnswerText(throttle.waitMs()) : newChallengeText(command.words)));
   }

@@ -8,9 +8,9 @@ export interface LoginThrottle {
   /** The time until the next answer is accepted, milliseconds; 0 when it is accepted now. */
   waitMs(): number;
   /** An answer was refused: the next one waits twice as long as the last one did. */
-  refused(): void;
+  recordRefusal(): void;
   /** Somebody has logged in: the next wait is the shortest one. */
-  loggedIn(): void;
+  reset(): void;
   /**
    * Takes one of the login challenges that are allowed.
    * @returns 0 if there was one; otherwise the time until the next one, milliseconds.
@@ -25,11 +25,11 @@ export function createLoginThrottle(clock: Pick<Clock, "monotonicMs" | "sleep">)
   let openAtMs = Number.NEGATIVE_INFINITY;
   return {
     waitMs: () => Math.max(0, openAtMs - clock.monotonicMs()),
-    refused() {
+    recordRefusal() {
       delayMs = delayMs === 0 ? REFUSED_DELAY_MS_MIN : Math.min(delayMs * 2, REFUSED_DELAY_MS_MAX);
       openAtMs = clock.monotonicMs() + delayMs;
     },
-    loggedIn() {
+    reset() {
       delayMs = 0;
     },
     takeChallenge: () => (challenges.take() ? 0 : challenges.dueMs()),

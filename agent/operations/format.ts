@@ -1,12 +1,10 @@
 // The operations: principals, the table of operations, and the format of requests and answers. It
 // is the same on tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
 import * as v from "valibot";
-import { auditRecordSchema } from "../../warden/audit/format/index.ts";
-import { auditHeadSchema } from "../../warden/audit/format/index.ts";
+import { auditHeadSchema, auditRecordSchema } from "../../warden/audit/format/index.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
-import { lockdownPreviewSchema, lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
+import { lockdownPreviewSchema, lockdownViewSchema, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
-import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
 import { deviceIdSchema } from "../../hal/identity/format.ts";

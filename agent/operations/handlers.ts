@@ -1,11 +1,10 @@
 // The handlers of the operations. They read from the agent and the warden, and submit orders to the
 // warden, which alone verifies and executes them.
 import { Fault } from "../../hal/fault.ts";
-import { AUDIT_RECORD_BYTES_MAX, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
+import { AUDIT_RECORD_BYTES_MAX, type AuditHead, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
 import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
-import { type AuditHead } from "../../warden/audit/format/index.ts";
 import type { DeviceStatus } from "../status/format.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { OperationHandlers } from "./bind.ts";

@@ -23,7 +23,7 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
   async function send(message: Spooled, through: BrokerConnection): Promise<void> {
     try {
       await through.send(topic(message.channel), message.payload, false);
-      message.acked();
+      message.acknowledge();
     } catch (error) {
       // The message was not acknowledged, so it stays in the spool, and the next connection hands
       // it out once more. The exception is a message that this hub can never accept.

@@ -3,10 +3,10 @@
 import { Fault } from "../../hal/fault.ts";
 
 export interface ReconnectWaiters {
-  /** To be called when an attempt to connect begins. @returns its number. */
-  began(): number;
-  /** To be called when the attempt of that number has its session. */
-  serving(attempt: number): void;
+  /** Counts an attempt to connect that begins now. @returns its number. */
+  beginAttempt(): number;
+  /** Resolves the callers that waited before `attempt` began, which now has its session. */
+  resolveWaiters(attempt: number): void;
   /**
    * Resolves at the first session of an attempt that begins after this call.
    * @throws Fault `tunnel.closed` when `signal` aborts first.
@@ -18,8 +18,8 @@ export function createReconnectWaiters(): ReconnectWaiters {
   let attempts = 0;
   const waiting = new Set<{ readonly after: number; readonly resolve: () => void }>();
   return {
-    began: () => (attempts += 1),
-    serving: (attempt) => {
+    beginAttempt: () => (attempts += 1),
+    resolveWaiters: (attempt) => {
       for (const waiter of waiting) if (attempt > waiter.after) waiter.resolve();
     },
     wait: async (signal) => {

@@ -239,7 +239,7 @@ class MqttTunnel implements Tunnel {
   async #connectOnce(mqtt: Mqtt): Promise<void> {
     this.#attempt = new AbortController();
     const { signal } = this.#attempt;
-    const number = this.#waiters.began();
+    const number = this.#waiters.beginAttempt();
     const outcome = await this.#open(mqtt, signal);
     if (outcome.connection === undefined) this.#failed(mqtt, outcome, signal);
     else this.#ended(await this.#serve(outcome.connection, signal, number));
@@ -324,7 +324,7 @@ class MqttTunnel implements Tunnel {
     await spool.rewind();
     if (!signal.aborted) {
       this.#connection = connection;
-      this.#waiters.serving(attempt);
+      this.#waiters.resolveWaiters(attempt);
     }
     this.#pump();
   }

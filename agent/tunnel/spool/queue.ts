@@ -28,7 +28,7 @@ export interface SpoolQueue {
   /** @returns the oldest message that was not handed out since the start or the last rewind. */
   next(): Promise<Numbered | undefined>;
   /** Acknowledges in memory; {@link settle} makes it durable. */
-  acked(number: number): void;
+  acknowledge(number: number): void;
   /** Messages that were handed out and not acknowledged will be handed out again. */
   rewind(): void;
   /**
@@ -126,7 +126,7 @@ class SegmentQueue implements SpoolQueue {
     }
   }
 
-  acked(number: number): void {
+  acknowledge(number: number): void {
     if (number < this.#cursor || this.#ackedAhead.has(number)) return;
     this.#ackedAhead.add(number);
     this.#acksUnmarked += 1;

@@ -31,9 +31,9 @@ export interface Spooled {
   readonly class: SpoolClass;
   readonly channel: UpChannel;
   readonly payload: Uint8Array;
-  /** To be called when the broker has acknowledged the message. */
-  acked(): void;
-  /** To be called when the message can never be sent. It counts as a loss. */
+  /** Must be called when the broker has acknowledged the message. */
+  acknowledge(): void;
+  /** Must be called when the message can never be sent. It counts as a loss. */
   drop(): void;
 }
 
@@ -245,7 +245,7 @@ class DiskSpool implements Spool {
       for (let message = await queue.next(); message !== undefined; message = await queue.next()) {
         const { number, entry } = message;
         if (!this.#isExpired(entry)) return this.#handOut(cls, queue, number, entry);
-        queue.acked(number);
+        queue.acknowledge(number);
         this.#losses.count(cls, "expired", 1);
       }
     }
@@ -258,17 +258,17 @@ class DiskSpool implements Spool {
   }
 
   #handOut(cls: SpoolClass, queue: SpoolQueue, number: number, entry: SpoolEntry): Spooled {
-    const acked = (): void => {
-      queue.acked(number);
+    const acknowledge = (): void => {
+      queue.acknowledge(number);
       this.#exclusively(() => queue.settle(false)).catch(this.#options.onFault);
     };
     return {
       class: cls,
       channel: entry.channel,
       payload: entry.payload,
-      acked,
+      acknowledge,
       drop: () => {
-        acked();
+        acknowledge();
         this.#losses.count(cls, "refused", 1);
       },
     };

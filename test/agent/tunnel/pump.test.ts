@@ -36,7 +36,7 @@ function fixture(next?: () => Promise<Spooled | undefined>): Fixture {
     class: "event",
     channel: "event",
     payload: Buffer.from(name),
-    acked: () => undefined,
+    acknowledge: () => undefined,
     drop: () => undefined,
   });
   return { pump: createPump({ spool, topic: String, connection: () => connection }), queue, sent, destroyed, message };

@@ -45,7 +45,7 @@ test("[TUN-6] a message stays in the spool until it is acknowledged, across conn
   t.same(await drain(spool), [], "handed out once");
   await spool.rewind();
   const first = await spool.next();
-  first?.acked();
+  first?.acknowledge();
   await spool.rewind();
   t.same(await drain(spool), ["two"], "only unacknowledged messages are handed out once more");
   await spool.close();
@@ -105,7 +105,7 @@ test("[TUN-6] acknowledged messages make room before any other is dropped", asyn
   for (let round = 0; round < 20; round += 1) {
     await spool.append("result", "result", big(`r${round}`));
     const message = await spool.next();
-    message?.acked();
+    message?.acknowledge();
   }
   t.same(drops, []);
   t.equal(spool.status().messages, 0);
@@ -150,7 +150,7 @@ test("[TUN-6] after a crash a bounded number of acknowledged messages is sent tw
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   for (let number = 0; number < 100; number += 1) await spool.append("event", "event", text(String(number)));
-  for (let number = 0; number < 70; number += 1) (await spool.next())?.acked();
+  for (let number = 0; number < 70; number += 1) (await spool.next())?.acknowledge();
   await spool.next(); // waits until the work in the background is done
   const { spool: reopened } = await open(files); // without close, as after a kill of the process
   const rest = await drain(reopened);
@@ -257,11 +257,11 @@ test("[TUN-6] a segment whose first write failed does not hold up later messages
   await spool.append("event", "event", large);
   await spool.append("event", "event", text("two"));
   await spool.next();
-  (await spool.next())?.acked();
+  (await spool.next())?.acknowledge();
   await spool.rewind();
   files.faults.failAt(1, "file.write-failed", 12);
   await t.rejects(spool.append("event", "event", large), { code: "file.write-failed" });
-  (await spool.next())?.acked();
+  (await spool.next())?.acknowledge();
   // Only the empty segment is left now, and it begins beyond the last message that was handed out.
   t.equal(await spool.next(), undefined);
   await spool.append("event", "event", text("three"));
