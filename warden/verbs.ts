@@ -35,20 +35,6 @@ export interface VerbPorts {
   readonly report: (fault: Fault) => void;
 }
 
-/** Verbs of parts that bring them themselves, each from the `verbs.ts` of its folder. */
-export type ServiceVerbs = Omit<VerbHandlers, OwnVerb>;
-type OwnVerb =
-  | "hello"
-  | "identity.read"
-  | "birth.record"
-  | "audit.append"
-  | "audit.read"
-  | "audit.checkpoint"
-  | "audit.cosigned"
-  | "status.read"
-  | "time.nonce"
-  | "time.set";
-
 export function wardenHandlers(parts: VerbPorts): VerbHandlers {
   const { program, bootId, identity, births, log, allowance, time, note, report, machine } = parts;
   return {

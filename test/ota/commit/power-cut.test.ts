@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { fileBootChoice } from "../../../hal/linux/index.ts";
 import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
-import { type Effect, openUpdater, type Updater } from "../../../ota/commit/index.ts";
+import { createUpdater, type Effect, readUpdateState, type Updater } from "../../../ota/commit/index.ts";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 
@@ -38,36 +38,36 @@ async function oneBoot(
   try {
     const floors = await openFloors(files);
     const run = async (effect: Effect): Promise<void> => {
-      const tell = (event: Parameters<Updater["tell"]>[0]) => void todo.push(async () => open?.tell(event));
+      const post = (event: Parameters<Updater["apply"]>[0]) => void todo.push(async () => open?.apply(event));
       switch (effect.do) {
         case "fetch":
-          return tell({ kind: "verified", slot: "b" });
+          return post({ kind: "verified", slot: "b" });
         case "write":
-          return tell({ kind: "written" });
+          return post({ kind: "written" });
         case "choose-try":
           return choice.tryOnce(effect.slot);
         case "cancel-choice":
           return choice.cancel();
         case "commit-choice":
           await choice.commit(effect.slot);
-          return tell({ kind: "choice-committed" });
+          return post({ kind: "choice-committed" });
         case "raise-floor":
           await floors.commit(effect.commit);
           return;
         case "reboot":
           return reboot.abort();
         case "check-health":
-          return tell({ kind: "health", result: { name: "hub", verdict: isHealthy ? "passed" : "failed", detail: "" } });
+          return post({ kind: "health", result: { name: "hub", verdict: isHealthy ? "passed" : "failed", detail: "" } });
         default:
       }
     };
-    open = await openUpdater({ files, run });
+    open = createUpdater({ files, state: await readUpdateState(files), run });
     const updater = open;
-    await updater.tell({ kind: "started", slot, plan: await choice.read(), bootId, deadlineUptimeMs: 1000 });
-    if (updater.state().phase.at === "idle") await updater.tell({ kind: "offered", release, ordered: false });
+    await updater.apply({ kind: "started", slot, plan: await choice.read(), bootId, deadlineUptimeMs: 1000 });
+    if (updater.state().phase.at === "idle") await updater.apply({ kind: "offered", release, ordered: false });
     for (let step = todo.shift(); step !== undefined && !reboot.signal.aborted; step = todo.shift()) await step();
     if (updater.state().phase.at === "written") {
-      await updater.tell({ kind: "try", checks: ["hub"], bootId });
+      await updater.apply({ kind: "try", checks: ["hub"], bootId });
       for (let step = todo.shift(); step !== undefined && !reboot.signal.aborted; step = todo.shift()) await step();
     }
     return { updater, again: reboot.signal.aborted };

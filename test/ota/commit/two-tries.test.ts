@@ -1,7 +1,7 @@
 // A trial under systemd-boot has two boots: what becomes of it when the power goes in the middle, and when it is not well.
 import { test } from "tap";
 import { linuxHardware, systemdBootChoice } from "../../../hal/linux/index.ts";
-import { type Effect, type Event, openUpdater, type Updater } from "../../../ota/commit/index.ts";
+import { createUpdater, type Effect, type Event, readUpdateState, type Updater } from "../../../ota/commit/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -25,8 +25,9 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
   const powerOn = async (): Promise<Boot> => {
     const slot = await powerOnSystemdBoot(root);
     const did: Effect["do"][] = [];
-    const updater = await openUpdater({
+    const updater = createUpdater({
       files,
+      state: await readUpdateState(files),
       run: async (effect) => {
         did.push(effect.do);
         if (effect.do === "choose-try") await choice.tryOnce(effect.slot);
@@ -34,7 +35,7 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
         if (effect.do === "commit-choice") await choice.commit(effect.slot);
       },
     });
-    await updater.tell({
+    await updater.apply({
       kind: "started",
       slot: slot === "b" ? "b" : "a",
       plan: await choice.read(),
@@ -50,7 +51,7 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
     { kind: "written" },
     { kind: "try", checks: ["agent", "hub"], bootId: await bootId() },
   ];
-  for (const event of events) await updater.tell(event);
+  for (const event of events) await updater.apply(event);
   return { powerOn, choice };
 }
 
@@ -60,16 +61,16 @@ test("[OTA-34] [OTA-35] one power cut during a trial: its second boot goes on wi
   const { powerOn, choice } = await gateway(t);
   const first = await powerOn();
   t.equal(first.slot, "b");
-  await first.updater.tell(passed("agent"));
-  await first.updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS - 1 });
+  await first.updater.apply(passed("agent"));
+  await first.updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS - 1 });
   // the power goes
   const { slot, updater, did } = await powerOn();
   t.equal(slot, "b");
   t.equal(updater.state().phase.at, "trying");
-  await updater.tell({ kind: "tick", uptimeMs: 5000 });
-  for (const name of ["agent", "hub"]) await updater.tell(passed(name));
+  await updater.apply({ kind: "tick", uptimeMs: 5000 });
+  for (const name of ["agent", "hub"]) await updater.apply(passed(name));
   t.same(did, ["check-health", "commit-choice"]);
-  await updater.tell({ kind: "choice-committed" });
+  await updater.apply({ kind: "choice-committed" });
   t.same(await choice.read(), { committed: "b", trial: undefined });
   for (let boot = 0; boot < 3; boot += 1) t.equal((await powerOn()).slot, "b");
 });
@@ -89,7 +90,7 @@ test("[OTA-35] a trial that is not well ends with its first boot: the second one
   const { powerOn } = await gateway(t);
   const { slot, updater, did } = await powerOn();
   t.equal(slot, "b");
-  await updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS });
+  await updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS });
   t.same(did, ["check-health", "cancel-choice", "reboot"]);
   const back = await powerOn();
   t.equal(back.slot, "a");
@@ -99,7 +100,7 @@ test("[OTA-35] a trial that is not well ends with its first boot: the second one
 test("[OTA-35] tries that could not be taken away are used up by boots: the way back is longer, not lost", async (t) => {
   const { powerOn, choice } = await gateway(t);
   const { updater } = await powerOn();
-  await updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS });
+  await updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS });
   // as if calling off had failed: it has its second boot again
   await choice.tryOnce("b");
   const again = await powerOn();

@@ -44,9 +44,9 @@ test("[OTA-41] a release for another device, other hardware or another role is n
   for (const target of [foreign.target, hardware.target, "app/agent-9"])
     await t.rejects(board.begin(updates, target), { code: "update.refused" }, target);
   await t.rejects(board.begin(updates, "os/not-there"), { code: "trust.missing" });
-  t.equal(updates.awaits(), undefined);
+  t.equal(updates.orders["update.approve"].planHash(), undefined);
   await t.rejects(board.begin(updates, running.target), { code: "update.refused", message: /no higher than 1/u });
-  t.equal(updates.awaits(), running.planHash, "that an operator may order");
+  t.equal(updates.orders["update.approve"].planHash(), running.planHash, "that an operator may order");
   t.match(updates.status(), { phase: "idle" });
   t.equal(board.installers.length, 0);
   await untouched(t, board);
@@ -91,7 +91,9 @@ test("[OTA-41] a stretch that is not the one expected is answered with what is; 
   t.match(await board.begin(updates, release.target), { phase: "verified", expects });
   t.match(await board.begin(updates, release.target), { phase: "verified", expects }, "asked again, it is the same");
   await t.rejects(board.begin(updates, second.target), { code: "update.busy" });
-  await t.rejects(updates.approve({ planHash: release.planHash, by: "olga" }), { code: "update.not-waiting" });
+  await t.rejects(updates.orders["update.approve"].execute({ planHash: release.planHash, by: "olga" }), {
+    code: "update.not-waiting",
+  });
   for (const wrong of [
     { part: "root", from: 1, to: 2 },
     { part: "kernel", from: 0, to: 1 },
@@ -103,11 +105,15 @@ test("[OTA-41] a stretch that is not the one expected is answered with what is; 
   const stretch = { part: "root", from: 0, to: 5 } as const;
   const [once, twice] = await Promise.all([updates.verbs["update.write"](stretch), updates.verbs["update.write"](stretch)]);
   t.match([once, twice], [{ expects: { from: 5 } }, { expects: { from: 5 } }], "said twice, it is written once");
-  t.equal(updates.revertible(), release.planHash, "what an order to stop it has to be over");
-  await t.rejects(updates.revert({ planHash: second.planHash, by: "olga" }), { code: "update.not-waiting" }, "another one");
-  await updates.revert({ planHash: release.planHash, by: "olga" });
-  t.equal(updates.revertible(), undefined);
-  await t.rejects(updates.revert({ by: "olga" }), { code: "update.not-waiting" });
+  t.equal(updates.orders["update.revert"].planHash(), release.planHash, "what an order to stop it has to be over");
+  await t.rejects(
+    updates.orders["update.revert"].execute({ planHash: second.planHash, by: "olga" }),
+    { code: "update.not-waiting" },
+    "another one",
+  );
+  await updates.orders["update.revert"].execute({ planHash: release.planHash, by: "olga" });
+  t.equal(updates.orders["update.revert"].planHash(), undefined);
+  await t.rejects(updates.orders["update.revert"].execute({ by: "olga" }), { code: "update.not-waiting" });
   t.match(updates.status(), { phase: "failed", detail: /cancelled by olga/u });
   t.match(await board.installers[0]?.ended, "SIGKILL", "its installer is gone");
   await untried(t, board);
@@ -230,7 +236,7 @@ test("[OTA-41] what waits, written, for an order is not the agent's to give up",
   const updates = await board.start();
   const release = await board.release(2);
   await board.carry(updates, release.target);
-  await eventually("it waits", async () => updates.awaits());
+  await eventually("it waits", async () => updates.orders["update.approve"].planHash());
   await t.rejects(updates.verbs["update.abandon"]({ code: "chunk.missing", message: "" }), { code: "update.not-waiting" });
   t.match(updates.status(), { phase: "written", awaitsOrder: release.planHash });
 });
