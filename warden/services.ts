@@ -77,7 +77,10 @@ export interface Services {
   readonly verbs: TargetService["verbs"] & LockdownService["verbs"] & Updates["verbs"] & Orders["verbs"];
   lockdown(): LockdownState;
   update(): UpdateStatus;
-  /** [OTA-43] Notes a sign of health: the agent has greeted the warden, or the hub has signed something fresh. */
+  /**
+   * [OTA-43] Notes a sign of health: the agent has greeted the warden, or the hub has signed
+   * something fresh.
+   */
   saw(what: "agent" | "hub"): void;
   troubles(): readonly Fault[];
   stop(): Promise<void>;
@@ -86,7 +89,10 @@ export interface Services {
 /** No hardware has this name: a release lists the hardware that it is for. [OTA-11] */
 const UNKNOWN_HARDWARE = "unknown";
 
-/** Resolves when the firewall is in force and a pending update is settled: the agent is served after that. */
+/**
+ * Resolves when the firewall is in force and a pending update is settled: the agent is served after
+ * that.
+ */
 export async function openServices(options: ServicesOptions): Promise<Services> {
   const seen = { agent: false, hub: false };
   const floors = await floorsOrFault(options.ports.files.update);

@@ -50,7 +50,7 @@ export interface Admitted {
   readonly beginning: { readonly ordered: boolean; readonly replaces: Replaced | undefined } | undefined;
 }
 
-export interface Refusal {
+export interface AdmissionRefusal {
   readonly state: "refused";
   readonly fault: Fault;
   /** The refused release, where an operator's order would overrule the refusal. */
@@ -59,14 +59,14 @@ export interface Refusal {
   readonly ends: Replaced | undefined;
 }
 
-export type Decision =
+export type AdmissionDecision =
   /** The agent must bring this file first. */
   | WantedFile
   /** The release is under way and needs nothing of the agent now. */
   | { readonly state: "under-way" }
   | Ends
   | Admitted
-  | Refusal;
+  | AdmissionRefusal;
 
 export class Admission {
   readonly #ports: Pick<UpdatePorts, "floors" | "boot" | "targets">;
@@ -85,7 +85,7 @@ export class Admission {
    * @throws Fault `update.busy`, `update.refused`, `slot.unknown`, `floor.*` when no release can be
    *   taken up now; what `TargetService.find` throws; `file.*` of the hand-over directory.
    */
-  async decide(target: string, absent: readonly string[], view: UpdateView): Promise<Decision> {
+  async decide(target: string, absent: readonly string[], view: UpdateView): Promise<AdmissionDecision> {
     const { phase } = view.state();
     const current = activeRelease(phase);
     if (current !== undefined && current.target !== target) {
@@ -115,7 +115,7 @@ export class Admission {
     }
   }
 
-  #decideFound(found: JudgedTarget, release: Release, floors: Floors, view: UpdateView): Admitted | Refusal {
+  #decideFound(found: JudgedTarget, release: Release, floors: Floors, view: UpdateView): Admitted | AdmissionRefusal {
     const current = activeRelease(view.state().phase);
     if (current?.digest === release.digest) return { state: "admitted", release, found, beginning: undefined };
     const replaces =
@@ -135,7 +135,7 @@ export class Admission {
     current: Release,
     absent: readonly string[],
     view: UpdateView,
-  ): Promise<WantedFile | Admitted | Refusal> {
+  ): Promise<WantedFile | Admitted | AdmissionRefusal> {
     const floors = await this.#expectReady(view);
     const found = await this.#ports.targets.find(target, absent);
     if (found.state === "wanted") return found;
@@ -152,7 +152,8 @@ export class Admission {
     const { floors, boot } = this.#ports;
     if (floors instanceof Fault) throw floors;
     const trouble = view.trouble();
-    if (trouble !== undefined) throw trouble; // a floor or a boot choice must still follow what was decided
+    // a floor or a boot choice must still follow what was decided
+    if (trouble !== undefined) throw trouble;
     const running = view.running();
     if (running === undefined) throw new Fault("slot.unknown", "take up a release: the running slot is not known");
     const { committed } = await boot.read();
@@ -167,7 +168,7 @@ export class Admission {
     release: Release,
     floors: Floors,
     view: UpdateView,
-  ): { readonly ordered: boolean } | Pick<Refusal, "fault" | "orderable"> {
+  ): { readonly ordered: boolean } | Pick<AdmissionRefusal, "fault" | "orderable"> {
     const { target } = release;
     const { phase } = view.state();
     if (phase.at === "committed" && phase.release.digest === release.digest)

@@ -263,7 +263,8 @@ export class UpdateDriver implements UpdateView {
     const plan = await this.#admission.plan(admitted, absent, this);
     if (plan.state === "wanted") return plan;
     if (plan.state === "ends") return await this.#endWith(plan.fault);
-    if ((await boot.read()).trial !== undefined) await boot.cancel(); // of the slot that is about to be written
+    // of the slot that is about to be written
+    if ((await boot.read()).trial !== undefined) await boot.cancel();
     this.#installation.plan(admitted.release, plan.parts);
     const { phase } = this.state();
     if (phase.at === "fetching" && this.#running !== undefined)
@@ -320,7 +321,8 @@ export class UpdateDriver implements UpdateView {
         return await this.#choose(boot.tryOnce(effect.slot));
       case "commit-choice":
         await this.#choose(boot.commit(effect.slot));
-        void this.post({ kind: "choice-committed" }); // not awaited: it waits for the turn of this event to end
+        // not awaited: it waits for the turn of this event to end
+        void this.post({ kind: "choice-committed" });
         return;
       case "cancel-choice":
         return await this.#cancelChoice();

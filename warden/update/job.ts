@@ -89,7 +89,8 @@ class Job implements InstallerJob {
     if (!isExpected || this.isOver()) return;
     const written = Promise.withResolvers<void>();
     this.#writing = { range, written };
-    await this.#send({ do: "write", ...range }).catch(() => undefined); // an installer that is gone ends the job, and this wait
+    // an installer that is gone ends the job, and this wait
+    await this.#send({ do: "write", ...range }).catch(() => undefined);
     await written.promise;
   }
 

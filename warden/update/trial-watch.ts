@@ -43,7 +43,8 @@ export class TrialWatch {
   async #watch(): Promise<void> {
     const { uptimeMs, clock, report } = this.#ports;
     while (this.#isTrialOn()) {
-      await this.#reportHealth(); // before the deadline: the reason of a rollback must say what had passed
+      // before the deadline: the reason of a rollback must say what had passed
+      await this.#reportHealth();
       try {
         const now = await uptimeMs();
         if (this.#isTrialOn()) await this.#driver.post({ kind: "tick", uptimeMs: now });
