@@ -68,7 +68,7 @@ export interface ServicesOptions {
   /** Gets the trusted metadata at the start and after each update cycle. */
   readonly onTrusted: (trusted: TrustedMetadata) => void;
   /** Records in the audit trail. Never throws. */
-  readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
   readonly report: (fault: Fault) => void;
 }
@@ -120,7 +120,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
 }
 
 async function openTargets(options: ServicesOptions, floors: Floors | Fault): Promise<TargetService> {
-  const { ports, settings, deviceId, clock, clockTrusted, onTrusted, note, report } = options;
+  const { ports, settings, deviceId, clock, clockTrusted, onTrusted, record, report } = options;
   return await openTargetService({
     files: ports.files.targets,
     imageRoot: settings.trustRoot,
@@ -134,13 +134,13 @@ async function openTargets(options: ServicesOptions, floors: Floors | Fault): Pr
       return floorsOf(floors.record());
     },
     onTrusted,
-    note,
+    record,
     report,
   });
 }
 
 async function openLockdown(options: ServicesOptions, targets: TargetService): Promise<LockdownService> {
-  const { ports, settings, deviceId, clock, clockTrusted, note, report } = options;
+  const { ports, settings, deviceId, clock, clockTrusted, record, report } = options;
   return await startLockdown({
     firewall: ports.firewall,
     usb: ports.usb,
@@ -153,19 +153,33 @@ async function openLockdown(options: ServicesOptions, targets: TargetService): P
     base: settings.basePolicy,
     clockTrusted,
     policy: () => targets.policy(),
-    note,
+    note: record,
     report,
   });
 }
 
 async function openUpdates(
-  { ports, settings, clock, note, report }: ServicesOptions,
+  { ports, settings, clock, record, report }: ServicesOptions,
   floors: Floors | Fault,
   { targets, health }: { readonly targets: TargetService; readonly health: HealthPorts },
 ): Promise<Updates> {
   const { slots, boot, power, installer, uptimeMs, bootId } = ports;
   const updates = await startUpdates(
-    { files: ports.files.update, floors, slots, boot, power, targets, installer, uptimeMs, bootId, clock, health, note, report },
+    {
+      files: ports.files.update,
+      floors,
+      slots,
+      boot,
+      power,
+      targets,
+      installer,
+      uptimeMs,
+      bootId,
+      clock,
+      health,
+      record,
+      report,
+    },
     settings,
   );
   await updates.settle();
@@ -183,7 +197,7 @@ async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
 }
 
 function createOrders(
-  { deviceId, clock, clockTrusted, note }: ServicesOptions,
+  { deviceId, clock, clockTrusted, record }: ServicesOptions,
   targets: TargetService,
   lockdown: LockdownService,
   updates: Updates,
@@ -197,6 +211,6 @@ function createOrders(
     planHash: (verb) => executors[verb]?.planHash(),
     executors: Object.fromEntries(Object.entries(updates.orders).map(([verb, { execute }]) => [verb, execute])),
     lockdown,
-    note,
+    note: record,
   });
 }

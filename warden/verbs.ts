@@ -29,7 +29,7 @@ export interface WardenVerbPorts {
    * Records what the warden did. A record that the log cannot take goes to the journal, and the
    * action stands. Never throws.
    */
-  readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly record: (entry: AuditEntry) => Promise<void>;
   readonly services: Pick<Services, "verbs" | "lockdown" | "update" | "saw">;
   /** Records in the log when this warden opened it. */
   readonly sizeAtStart: number;
@@ -40,7 +40,7 @@ export interface WardenVerbPorts {
 }
 
 export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
-  const { program, bootId, identity, births, log, allowance, time, note, report, services } = ports;
+  const { program, bootId, identity, births, log, allowance, time, record, report, services } = ports;
   return {
     hello: async () => {
       services.saw("agent");
@@ -74,7 +74,7 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
       if (head.witnessedSize > ports.sizeAtStart) services.saw("hub");
       // only the first is recorded: a record of every cosignature would need a cosignature itself
       if (before === 0 && head.witnessedSize > 0)
-        await note({ event: "audit.witnessed", result: "ok", detail: { size: head.witnessedSize } });
+        await record({ event: "audit.witnessed", result: "ok", detail: { size: head.witnessedSize } });
       return log.head;
     },
     "status.read": async () => await readStatus(ports),
@@ -84,7 +84,7 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
       const { stepMs, forgetful } = await time.set(response);
       services.saw("hub");
       if (forgetful !== undefined) report(forgetful);
-      await note({
+      await record({
         event: "time.set",
         result: "ok",
         principal: "agent",

@@ -83,11 +83,11 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const log = await openLog(ports, settings, { identity, bootId, time });
   const sizeAtStart = log.head.size;
   const recorder = createRecorder(log, ports);
-  const { note, report } = recorder;
+  const { record, report } = recorder;
 
   const atStart = [log.tampered, ...troubles, ...settings.troubles].filter((fault) => fault !== undefined);
   atStart.slice(0, WARDEN_TROUBLES_MAX).forEach(report);
-  await noteStart(note, settings, identity, troubles);
+  await recordStart(record, settings, identity, troubles);
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   const services = await openServices({
@@ -97,7 +97,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     clock,
     clockTrusted: () => time.state().state !== "unset",
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
-    note,
+    record,
     report,
   });
   const handlers = createWardenHandlers({
@@ -129,7 +129,7 @@ interface OpenedWarden {
 }
 
 function wardenOf({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
-  const { note, report } = recorder;
+  const { record, report } = recorder;
   const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
@@ -139,7 +139,7 @@ function wardenOf({ identity, clock, handlers, log, recorder, services }: Opened
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
       await services.stop();
-      await note({ event: "warden.stopped", result: "ok", detail: { reason } });
+      await record({ event: "warden.stopped", result: "ok", detail: { reason } });
       await log.close();
     },
   };
@@ -150,7 +150,7 @@ interface Recorder {
    * Records an entry. One that the log cannot take is counted and goes to the journal. Never
    * throws.
    */
-  readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly record: (entry: AuditEntry) => Promise<void>;
   readonly report: (fault: Fault) => void;
   /** Records the birth unless that was done before. Never throws. */
   readonly recordBirth: (record: BirthRecord) => Promise<void>;
@@ -161,7 +161,7 @@ function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" |
   const report = (fault: Fault): void => say(`trouble: ${fault.code}: ${fault.message}`);
   return {
     report,
-    note: async (entry) => {
+    record: async (entry) => {
       try {
         await log.append(entry);
       } catch (error) {
@@ -236,8 +236,8 @@ async function openLog(
   });
 }
 
-async function noteStart(
-  note: (entry: AuditEntry) => Promise<void>,
+async function recordStart(
+  record: (entry: AuditEntry) => Promise<void>,
   settings: WardenSettings,
   identity: DeviceIdentity,
   troubles: readonly Fault[],
@@ -245,11 +245,11 @@ async function noteStart(
   const detail: AuditDetail = { id: identity.id, source: identity.source };
   const [trouble] = troubles;
   await Promise.all([
-    note({ event: "warden.started", result: "ok", detail: { program: settings.program, pid: process.pid } }),
-    note({ event: "config.loaded", result: "ok", detail: { sha256: settings.configHash } }),
+    record({ event: "warden.started", result: "ok", detail: { program: settings.program, pid: process.pid } }),
+    record({ event: "config.loaded", result: "ok", detail: { sha256: settings.configHash } }),
     trouble === undefined
-      ? note({ event: "identity.read", result: "ok", detail })
-      : note({
+      ? record({ event: "identity.read", result: "ok", detail })
+      : record({
           event: "identity.read",
           result: "failed",
           detail: { ...detail, code: trouble.code, why: clip(trouble.message, WHY_CHARACTERS_MAX) },

@@ -3,7 +3,7 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import { type Catalogue, type Listing, openTrustStore, type TrustedMetadata, type TrustStore } from "../../ota/trust/index.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import type { Take } from "./handover.ts";
 import { CYCLE_LIFE_MS } from "./limits.ts";
 import { createTargetTrail, type TargetTrail, type Versions } from "./trail.ts";
@@ -18,7 +18,7 @@ export interface CyclesOptions {
    * of the clock. [OTA-13]
    */
   readonly onTrusted?: (trusted: TrustedMetadata) => void;
-  readonly note: AuditRecorder;
+  readonly record: AuditRecorder;
 }
 
 interface CompleteCycle {
@@ -50,7 +50,7 @@ export class Cycles {
   constructor(options: CyclesOptions, store: TrustStore | Fault) {
     this.#options = options;
     this.#store = store;
-    this.trail = createTargetTrail(options.note, options.clock, this.versions());
+    this.trail = createTargetTrail(options.record, options.clock, this.versions());
   }
 
   versions(): Versions {

@@ -14,8 +14,8 @@ export const REQUEST_PERIOD_MS = 200;
 /** Offers in an answer, as the protocol bounds them. */
 export const OFFERS_MAX = 16;
 /** Refusals that are recorded at once, then one a period. [AUD-11] */
-export const REFUSALS_NOTED_BURST_MAX = 16;
-export const REFUSAL_NOTED_PERIOD_MS = 60_000;
+export const REFUSALS_RECORDED_BURST_MAX = 16;
+export const REFUSAL_RECORDED_PERIOD_MS = 60_000;
 /**
  * Causes of each kind that are remembered, so that none is recorded twice. A further one displaces
  * the oldest.

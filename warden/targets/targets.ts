@@ -8,7 +8,7 @@ import type { Clock, DurableFiles, HandoverReader } from "../../hal/ports.ts";
 import { type Bucket, tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
 import type { DeviceFacts, Listing, Target, TrustedMetadata } from "../../ota/trust/index.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import type { WardenResult } from "../protocol/format.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import type { Roster } from "../roster/format.ts";
@@ -44,7 +44,7 @@ export interface TargetServiceOptions {
   /** Gets the trusted metadata at the start and after each cycle. */
   readonly onTrusted?: (trusted: TrustedMetadata) => void;
   /** Records in the audit trail. Never throws. */
-  readonly note: AuditRecorder;
+  readonly record: AuditRecorder;
   /** Reports to the journal. */
   readonly report: (fault: Fault) => void;
 }

@@ -3,14 +3,14 @@ import type { Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { Damage } from "../../ota/trust/index.ts";
-import { type AuditRecorder, createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
+import { type AuditRecorder, createRateLimitedRecorder } from "../audit/index.ts";
 import type { Refused } from "./selection.ts";
 import {
   CAUSE_CHARACTERS_MAX,
   CAUSES_REMEMBERED_MAX,
   FILE_NAME_CHARACTERS_MAX,
-  REFUSAL_NOTED_PERIOD_MS,
-  REFUSALS_NOTED_BURST_MAX,
+  REFUSAL_RECORDED_PERIOD_MS,
+  REFUSALS_RECORDED_BURST_MAX,
   WHY_CHARACTERS_MAX,
 } from "./limits.ts";
 
@@ -39,18 +39,18 @@ export interface TargetTrail {
 }
 
 /** @param known the versions at the start of the program. */
-export function createTargetTrail(note: AuditRecorder, clock: Clock, known: Versions): TargetTrail {
-  const refusal = createRateLimitedRecorder(note, clock, REFUSALS_NOTED_BURST_MAX, REFUSAL_NOTED_PERIOD_MS);
+export function createTargetTrail(record: AuditRecorder, clock: Clock, known: Versions): TargetTrail {
+  const recordRefusal = createRateLimitedRecorder(record, clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
   const firstOf = { metadata: rememberFirst(), target: rememberFirst(), other: rememberFirst(), damage: rememberFirst() };
   let before = known;
   return {
     async metadataRefused({ code, message }) {
       if (firstOf.metadata(`${code} ${message}`))
-        await refusal({ event: "trust.refused", result: "refused", detail: { code, why: clipWhy(message) } });
+        await recordRefusal({ event: "trust.refused", result: "refused", detail: { code, why: clipWhy(message) } });
     },
     async targetRefused(target, code, why) {
       if (firstOf.target(`${code} ${target} ${why}`))
-        await refusal({ event: "target.refused", result: "refused", detail: { target, code, why: clipWhy(why) } });
+        await recordRefusal({ event: "target.refused", result: "refused", detail: { target, code, why: clipWhy(why) } });
     },
     async othersRefused(refused) {
       const reasons = Map.groupBy(
@@ -61,26 +61,26 @@ export function createTargetTrail(note: AuditRecorder, clock: Clock, known: Vers
       for (const [reason, [one, ...more]] of reasons)
         if (one !== undefined) {
           const detail = { target: clipWhy(one.path), reason, more: more.length, why: clipWhy(one.message) };
-          await refusal({ event: "target.refused", result: "refused", detail });
+          await recordRefusal({ event: "target.refused", result: "refused", detail });
         }
     },
     async refreshed(now) {
       const { root, timestamp, snapshot } = before;
       if (now.root === root && now.timestamp === timestamp && now.snapshot === snapshot) return;
       before = now;
-      await note({ event: "trust.refreshed", result: "ok", detail: { ...now } });
+      await record({ event: "trust.refreshed", result: "ok", detail: { ...now } });
     },
     async damaged(damage) {
       for (const { name, fault } of damage)
         if (firstOf.damage(`${fault.code} ${name}`))
-          await refusal({
+          await recordRefusal({
             event: "trust.damaged",
             result: "failed",
             detail: { file: clip(name, FILE_NAME_CHARACTERS_MAX), code: fault.code, why: clipWhy(fault.message) },
           });
     },
     rosterAccepted: (target, counter, operators, tenant) =>
-      note({
+      record({
         event: "roster.accepted",
         result: "ok",
         detail: { target, counter, operators, ...(tenant === undefined ? {} : { tenant }) },

@@ -9,12 +9,12 @@ import type { UpdatePorts, Updates, UpdateSettings } from "./ports.ts";
 import { createReboot } from "./reboot.ts";
 
 /** @param fault why updates are refused. */
-export function createDisabledUpdates(fault: Fault, { floors, power, note }: UpdatePorts, { image }: UpdateSettings): Updates {
+export function createDisabledUpdates(fault: Fault, { floors, power, record }: UpdatePorts, { image }: UpdateSettings): Updates {
   const refuse = async (): Promise<never> => {
     throw fault;
   };
   const refused = { planHash: () => undefined, execute: refuse };
-  const reboot = createReboot(power, note);
+  const reboot = createReboot(power, record);
   const status = (): UpdateStatus => ({
     phase: "failed",
     detail: clip(fault.message, STATUS_CHARACTERS_MAX),

@@ -56,7 +56,7 @@ export class UpdateDriver implements UpdateView {
     this.#admission = new Admission(ports, settings);
     this.#installation = new Installation(ports, (event) => this.post(event));
     this.#watch = new TrialWatch(ports, this);
-    this.#requestReboot = createReboot(ports.power, ports.note);
+    this.#requestReboot = createReboot(ports.power, ports.record);
     this.#updater = createUpdater({
       files: ports.files,
       state,
@@ -304,13 +304,13 @@ export class UpdateDriver implements UpdateView {
 
   #onChange({ phase }: State, event: Event): void {
     const entry = stepOf(phase, event);
-    if (entry !== undefined) void this.#ports.note(entry);
+    if (entry !== undefined) void this.#ports.record(entry);
     if (phase.at === "written") void this.#tryWritten();
     if (phase.at === "fetching") this.#orderable = undefined;
   }
 
   async #run(effect: Effect): Promise<void> {
-    const { boot, floors, note } = this.#ports;
+    const { boot, floors, record } = this.#ports;
     switch (effect.do) {
       case "fetch": // the agent brings the files, request by request
       case "refuse": // admission has refused it before
@@ -336,7 +336,7 @@ export class UpdateDriver implements UpdateView {
         return;
       case "report": {
         const entry = endOf(effect.phase);
-        if (entry !== undefined) await note(entry);
+        if (entry !== undefined) await record(entry);
       }
     }
   }

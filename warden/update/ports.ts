@@ -3,7 +3,7 @@ import type { Fault } from "../../hal/fault.ts";
 import type { BootChoice, ChildProgram, Clock, DurableFiles, Power, Slots } from "../../hal/ports.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import type { TargetService } from "../targets/index.ts";
 import type { UpdateStatus } from "./format.ts";
@@ -96,7 +96,7 @@ export interface UpdatePorts {
   readonly clock: Pick<Clock, "monotonicMs" | "sleep">;
   readonly health: HealthPorts;
   /** Records in the audit trail. Never throws. */
-  readonly note: AuditRecorder;
+  readonly record: AuditRecorder;
   /** Reports to the journal. */
   readonly report: (fault: Fault) => void;
 }

@@ -1,7 +1,7 @@
 // A request for a reboot, with its outcome in the audit trail. [OTA-35]
 import { asFault } from "../../hal/fault.ts";
 import type { Power } from "../../hal/ports.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import { clipReason } from "./trail.ts";
 
 /**
@@ -10,11 +10,11 @@ import { clipReason } from "./trail.ts";
  *   request for the same reason records only what changed: another failure, or that it succeeded.
  *   It throws Fault `power.failed`.
  */
-export function createReboot(power: Power, note: AuditRecorder): (reason: string) => Promise<void> {
+export function createReboot(power: Power, record: AuditRecorder): (reason: string) => Promise<void> {
   let failed: { readonly reason: string; readonly why: string } | undefined;
   return async (reason) => {
     const before = failed?.reason === reason ? failed : undefined;
-    const recordRequest = (): Promise<void> => note({ event: "system.rebooting", result: "ok", detail: { reason } });
+    const recordRequest = (): Promise<void> => record({ event: "system.rebooting", result: "ok", detail: { reason } });
     if (before === undefined) await recordRequest();
     try {
       await power.reboot(reason);
@@ -23,7 +23,7 @@ export function createReboot(power: Power, note: AuditRecorder): (reason: string
       const why = clipReason(fault.message);
       failed = { reason, why };
       if (before?.why !== why)
-        await note({ event: "system.rebooting", result: "failed", detail: { reason, code: fault.code, why } });
+        await record({ event: "system.rebooting", result: "failed", detail: { reason, code: fault.code, why } });
       throw fault;
     }
     failed = undefined;

@@ -2,7 +2,7 @@
 // [OTA-35] [OTA-41] [OTA-43]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
-import { createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
+import { createRateLimitedRecorder } from "../audit/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import { createDisabledUpdates } from "./disabled.ts";
 import { openUpdateDriver, type UpdateDriver } from "./driver.ts";
@@ -54,8 +54,8 @@ function updatesOf(driver: UpdateDriver, ports: UpdatePorts, { image }: UpdateSe
   };
 }
 
-function verbsOf(driver: UpdateDriver, status: () => UpdateStatus, { note, clock }: UpdatePorts): Updates["verbs"] {
-  const recordRefusal = createRateLimitedRecorder(note, clock, REFUSALS_BURST_MAX, REFUSAL_PERIOD_MS);
+function verbsOf(driver: UpdateDriver, status: () => UpdateStatus, { record, clock }: UpdatePorts): Updates["verbs"] {
+  const recordRefusal = createRateLimitedRecorder(record, clock, REFUSALS_BURST_MAX, REFUSAL_PERIOD_MS);
   const begin: VerbHandlers["update.begin"] = async ({ target, absent }) => {
     try {
       const outcome = await driver.begin(target, absent);
