@@ -50,7 +50,7 @@ export interface Admitted {
   readonly beginning: { readonly ordered: boolean; readonly replaces: Replaced | undefined } | undefined;
 }
 
-export interface AdmissionRefusal {
+export interface RefusedRelease {
   readonly state: "refused";
   readonly fault: Fault;
   /** The refused release, where an operator's order would overrule the refusal. */
@@ -66,7 +66,7 @@ export type AdmissionDecision =
   | { readonly state: "under-way" }
   | Ends
   | Admitted
-  | AdmissionRefusal;
+  | RefusedRelease;
 
 export class Admission {
   readonly #ports: Pick<UpdatePorts, "floors" | "boot" | "targets">;
@@ -115,7 +115,7 @@ export class Admission {
     }
   }
 
-  #decideFound(found: JudgedTarget, release: Release, floors: Floors, view: UpdateView): Admitted | AdmissionRefusal {
+  #decideFound(found: JudgedTarget, release: Release, floors: Floors, view: UpdateView): Admitted | RefusedRelease {
     const current = activeRelease(view.state().phase);
     if (current?.digest === release.digest) return { state: "admitted", release, found, beginning: undefined };
     const replaces =
@@ -135,7 +135,7 @@ export class Admission {
     current: Release,
     absent: readonly string[],
     view: UpdateView,
-  ): Promise<WantedFile | Admitted | AdmissionRefusal> {
+  ): Promise<WantedFile | Admitted | RefusedRelease> {
     const floors = await this.#expectReady(view);
     const found = await this.#ports.targets.find(target, absent);
     if (found.state === "wanted") return found;
@@ -168,7 +168,7 @@ export class Admission {
     release: Release,
     floors: Floors,
     view: UpdateView,
-  ): { readonly ordered: boolean } | Pick<AdmissionRefusal, "fault" | "orderable"> {
+  ): { readonly ordered: boolean } | Pick<RefusedRelease, "fault" | "orderable"> {
     const { target } = release;
     const { phase } = view.state();
     if (phase.at === "committed" && phase.release.digest === release.digest)

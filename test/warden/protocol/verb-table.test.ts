@@ -1,4 +1,5 @@
-// The table of verbs against a running warden: what a row says about changes and limiters must be true.
+// The table of verbs against a running warden: what a row says about changes and limiters must be
+// true.
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,7 +18,9 @@ type ReadingVerb = {
   [V in WardenVerb]: (typeof WARDEN_VERBS)[V]["changes"] extends "nothing" ? V : never;
 }[WardenVerb];
 
-/** Arguments that are served. A new row with `changes: "nothing"` does not compile until it is here. */
+/**
+ * Arguments that are served. A new row with `changes: "nothing"` does not compile until it is here.
+ */
 const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "identity.read": {},
   "audit.read": { from: 0, count: 1 },
@@ -92,13 +95,19 @@ test("[OPS-2] a verb whose row says that it changes nothing leaves every file of
 interface Flood {
   readonly limiter: VerbLimiter;
   readonly args: unknown;
-  /** Calls that the limiter lets pass at once, at most. A slow machine lets a few more become due meanwhile. */
+  /**
+   * Calls that the limiter lets pass at once, at most. A slow machine lets a few more become due
+   * meanwhile.
+   */
   readonly callsMax: number;
 }
 
 const ENTRY = { event: "agent.started", result: "ok", detail: { text: "x".repeat(512) } } as const;
 
-/** The limiters that answer with a fault. The others displace, or refuse what is not signed: their own tests show that. */
+/**
+ * The limiters that answer with a fault. The others displace, or refuse what is not signed: their
+ * own tests show that.
+ */
 const FLOODS: { readonly [V in WardenVerb]?: Flood } = {
   "audit.append": {
     limiter: "appended-bytes",

@@ -1,4 +1,4 @@
-// Checks that turn at the same moment, one for the better and one for the worse.
+// Two checks that change at the same moment, one to passed and one away from it.
 import { test } from "tap";
 import { next, START } from "../../../ota/commit/machine.ts";
 import type { State } from "../../../ota/commit/index.ts";
@@ -6,7 +6,7 @@ import { changedResults } from "../../../warden/update/health.ts";
 
 const release = { target: "os/gateway-2", digest: "2".repeat(64), line: "os", counter: 2, floorAfterCommit: 1 };
 
-test("[OTA-35] [OTA-43] the last check passes while one that had passed does no more: that is no healthy system", async (t) => {
+test("[OTA-35] [OTA-43] a system whose last check passes while another one stops passing is not healthy", async (t) => {
   const health = [
     { name: "agent", verdict: "passed", detail: "" },
     { name: "hub", verdict: "waiting", detail: "" },

@@ -1,8 +1,9 @@
-// A release of another line than the one that runs: its counters and floors are its own, so they hold nothing back.
+// A release of another line than the running one: it has counters and floors of its own, so they do
+// not restrict it.
 import { test } from "tap";
 import { updatedBoard } from "../../lab/worlds/updates.ts";
 
-test("[OTA-12] [OTA-41] an older system under another line is no way round the counter of the line that runs", async (t) => {
+test("[OTA-12] [OTA-41] an older system under another line cannot bypass the counter of the running line", async (t) => {
   const board = await updatedBoard(t);
   const { target, planHash } = await board.release(1, { custom: { line: "os/rescue", counter: 1 } });
   const updates = await board.start();
