@@ -116,7 +116,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     services,
     sizeAtStart,
   });
-  return wardenOf({ identity, clock, handlers, log, recorder, services });
+  return createWarden({ identity, clock, handlers, log, recorder, services });
 }
 
 interface OpenedWarden {
@@ -128,7 +128,7 @@ interface OpenedWarden {
   readonly services: Services;
 }
 
-function wardenOf({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
+function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
   const { record, report } = recorder;
   const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);

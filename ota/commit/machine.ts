@@ -135,8 +135,8 @@ export function next(state: State, event: Event): Step {
 }
 
 /**
- * [OTA-35] @returns why `release` needs an operator's order; undefined when no rollback counts
- * against it.
+ * [OTA-35]
+ * @returns why `release` needs an operator's order; undefined when no rollback counts against it.
  */
 export function whyNotAgain({ quarantined }: State, { digest }: Pick<Release, "digest">): string | undefined {
   if (quarantined.some((known) => known.digest === digest)) return "it was rolled back before";

@@ -9,8 +9,8 @@ import { APPENDED_BYTES_BURST_MAX, APPENDED_BYTES_PER_MINUTE_MAX, APPENDED_RECOR
 
 export interface AppendAllowance {
   /**
-   * Charges `entry`, whether or not the log takes it. @throws Fault `protocol.rate-limited` when
-   * the allowance is used up for now.
+   * Charges `entry`, whether or not the log takes it.
+   * @throws Fault `protocol.rate-limited` when the allowance is used up for now.
    */
   spend(entry: AuditEntry): void;
 }

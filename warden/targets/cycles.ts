@@ -78,8 +78,8 @@ export class Cycles {
   }
 
   /**
-   * The catalogue of the last complete cycle, or of a new one when that is too old. @throws as
-   * {@link run}.
+   * The catalogue of the last complete cycle, or of a new one when that is too old.
+   * @throws as {@link run}.
    */
   async catalogue(take: Take): Promise<Catalogue> {
     this.#expectTrustedClock(); // [OTA-7] also where the clock was lost since the cycle

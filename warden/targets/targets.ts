@@ -37,8 +37,9 @@ export interface TargetServiceOptions {
   readonly deviceId: DeviceId;
   readonly hardware: string;
   /**
-   * The floors by line. @throws Fault `floor.invalid`: no release is for this device then, while
-   * policies and rosters are.
+   * The floors by line.
+   * @throws Fault `floor.invalid`: no release is for this device then, while policies and rosters
+   *   are.
    */
   readonly floors: () => ReadonlyMap<string, number>;
   /** Gets the trusted metadata at the start and after each cycle. */
@@ -79,7 +80,8 @@ export interface TargetService {
   refresh(absent: readonly string[]): Promise<WardenResult<"trust.refresh">>;
   /**
    * The facts that targets are compared with: id and hardware of the machine, tenant and groups of
-   * the roster. @throws Fault of the floors.
+   * the roster.
+   * @throws Fault of the floors.
    */
   device(): DeviceFacts;
   /** The newest signed policy for this device. Its signature was checked, its content was not. */
@@ -94,13 +96,14 @@ export interface TargetService {
    */
   find(target: string, absent: readonly string[]): Promise<WantedFile | JudgedTarget>;
   /**
-   * Reads and verifies the payload of a target that was found. @throws Fault `trust.missing`,
-   * `trust.mismatch`, `trust.too-large`; `file.*` of the hand-over directory.
+   * Reads and verifies the payload of a target that was found.
+   * @throws Fault `trust.missing`, `trust.mismatch`, `trust.too-large`; `file.*` of the hand-over
+   *   directory.
    */
   payload(target: Target, bytesMax: number, absent: readonly string[]): Promise<WantedFile | Taken>;
   /**
-   * Reads a file by its path in the repository. The caller must verify it. @throws Fault
-   * `trust.missing`; `file.*` of the hand-over directory.
+   * Reads a file by its path in the repository. The caller must verify it.
+   * @throws Fault `trust.missing`; `file.*` of the hand-over directory.
    */
   take(path: string, bytesMax: number, absent: readonly string[]): Promise<WantedFile | Taken>;
   readonly verbs: Pick<VerbHandlers, "trust.refresh">;

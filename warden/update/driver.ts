@@ -111,8 +111,8 @@ export class UpdateDriver implements UpdateView {
    * Takes up the release that is published as `target`, or goes on with it. A fault of the release
    * itself ends it and is not thrown. [OTA-41]
    * @returns the file that the agent must bring first, or that the release is under way.
-   * @throws Fault as {@link Admission.decide}; `update.refused`, `protocol.rate-limited`; as {@link
-   *   apply}.
+   * @throws Fault as {@link Admission.decide}; `update.refused`, `protocol.rate-limited`; as
+   *   {@link apply}.
    */
   async begin(target: string, absent: readonly string[]): Promise<WantedFile | "begun"> {
     return await this.#inTurn(async () => {
@@ -136,7 +136,8 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * [OTA-41] Writes chunks that lie in the hand-over directory. @throws Fault `update.not-waiting`.
+   * [OTA-41] Writes chunks that lie in the hand-over directory.
+   * @throws Fault `update.not-waiting`.
    */
   async write(range: WriteRequest): Promise<void> {
     const { at } = this.state().phase;
@@ -156,8 +157,9 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * [OTA-41] @throws Fault `update.not-waiting` when the order names another release than the one
-   * that waits.
+   * [OTA-41]
+   * @throws Fault `update.not-waiting` when the order names another release than the one that
+   *   waits.
    */
   async approve({ planHash }: VerifiedOrder): Promise<void> {
     const release = this.#awaitingOrder();
@@ -172,8 +174,8 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * Ends the release under way. @throws Fault `update.not-waiting` when there is none, or another
-   * than the order names.
+   * Ends the release under way.
+   * @throws Fault `update.not-waiting` when there is none, or another than the order names.
    */
   async revert({ planHash, by }: VerifiedOrder): Promise<void> {
     const current = this.revertible();

@@ -30,8 +30,8 @@ export interface InstallerJob {
   /** Resolves when the installer has all indexes, or when the job is over. Never rejects. */
   readonly ready: Promise<void>;
   /**
-   * Resolves when every part is proven and the installer is gone. @throws Fault: the slot must not
-   * be tried.
+   * Resolves when every part is proven and the installer is gone.
+   * @throws Fault: the slot must not be tried.
    */
   readonly done: Promise<void>;
   expects(): ExpectedChunks;

@@ -46,8 +46,8 @@ export interface Updates {
    */
   settle(): Promise<void>;
   /**
-   * The lowest counters that may still be installed, by line. @throws Fault `floor.*`: no release
-   * may be installed then. [OTA-36]
+   * The lowest counters that may still be installed, by line.
+   * @throws Fault `floor.*`: no release may be installed then. [OTA-36]
    */
   floors(): ReadonlyMap<string, number>;
   /**

@@ -5,8 +5,8 @@ import type { AuditDetail, AuditEntry } from "../audit/format/index.ts";
 import { REASON_CHARACTERS_MAX } from "./limits.ts";
 
 /**
- * @returns undefined for a step that is not recorded. The end of an update is recorded by {@link
- *   endOf}.
+ * @returns undefined for a step that is not recorded. The end of an update is recorded by
+ *   {@link endOf}.
  */
 export function stepOf(phase: Phase, event: Event): AuditEntry | undefined {
   if (event.kind === "offered" && phase.at === "fetching")

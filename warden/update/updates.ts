@@ -18,7 +18,7 @@ import { clipReason } from "./trail.ts";
  */
 export async function startUpdates(ports: UpdatePorts, settings: UpdateSettings): Promise<Updates> {
   try {
-    return updatesOf(await openUpdateDriver(ports, settings), ports, settings);
+    return createUpdates(await openUpdateDriver(ports, settings), ports, settings);
   } catch (error) {
     const fault = asFault(error, "assert.broken", "open the update record");
     ports.report(fault);
@@ -26,7 +26,7 @@ export async function startUpdates(ports: UpdatePorts, settings: UpdateSettings)
   }
 }
 
-function updatesOf(driver: UpdateDriver, ports: UpdatePorts, { image }: UpdateSettings): Updates {
+function createUpdates(driver: UpdateDriver, ports: UpdatePorts, { image }: UpdateSettings): Updates {
   const { floors } = ports;
   const status = (): UpdateStatus =>
     statusOf(driver.state(), {
@@ -36,7 +36,7 @@ function updatesOf(driver: UpdateDriver, ports: UpdatePorts, { image }: UpdateSe
       awaitsOrder: driver.awaits(),
     });
   return {
-    verbs: verbsOf(driver, status, ports),
+    verbs: createVerbs(driver, status, ports),
     orders: {
       "update.approve": { planHash: () => driver.awaits(), execute: (order) => driver.approve(order) },
       "update.revert": { planHash: () => driver.revertible(), execute: (order) => driver.revert(order) },
@@ -54,7 +54,7 @@ function updatesOf(driver: UpdateDriver, ports: UpdatePorts, { image }: UpdateSe
   };
 }
 
-function verbsOf(driver: UpdateDriver, status: () => UpdateStatus, { record, clock }: UpdatePorts): Updates["verbs"] {
+function createVerbs(driver: UpdateDriver, status: () => UpdateStatus, { record, clock }: UpdatePorts): Updates["verbs"] {
   const recordRefusal = createRateLimitedRecorder(record, clock, REFUSALS_BURST_MAX, REFUSAL_PERIOD_MS);
   const begin: VerbHandlers["update.begin"] = async ({ target, absent }) => {
     try {

@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { canonicalJson } from "../../../hal/format/json.ts";
 import type { BootPlan } from "../../../hal/slots/format.ts";
-import { TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
+import { isUpdateActive, TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";
 import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
@@ -275,6 +275,25 @@ test("[OTA-35] only one update is under way at a time", async (t) => {
     const step = next(state, { ...OFFERED, ordered: true });
     t.equal(step.state, state);
     t.same(step.effects, [{ do: "refuse", release, why: "busy" }]);
+  }
+});
+
+test("[OTA-35] [OTA-41] an update is active in exactly the phases in which another release is refused as busy", async (t) => {
+  const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
+  const histories: readonly (readonly Event[])[] = [
+    [],
+    ...TRYING.map((_, n) => TRYING.slice(0, n + 1)),
+    committing,
+    [...committing, { kind: "choice-committed" }],
+    [...TRYING, IN_B, health("hub", "failed")],
+    [...TRYING, IN_A],
+    [OFFERED, { kind: "revert", by: "alice" }],
+  ];
+  const phases = histories.map((events) => after(events).state);
+  t.equal(new Set(phases.map(({ phase }) => phase.at)).size, 10, "every phase is reached");
+  for (const state of phases) {
+    const [effect] = next(state, { ...OFFERED, ordered: true }).effects;
+    t.equal(effect?.do === "refuse", isUpdateActive(state.phase.at), state.phase.at);
   }
 });
 
