@@ -77,7 +77,7 @@ export type VerbLimiter =
   /** Requests that verify metadata: `warden/targets`. */
   | "target-requests"
   /** Plans of a lockdown policy: `warden/lockdown/verbs.ts`. */
-  | "plannings"
+  | "plans"
   /** Releases that are taken up, and what each of them allows: `warden/update/admission.ts`. */
   | "beginnings";
 
@@ -251,7 +251,7 @@ export const WARDEN_VERBS = {
     args: v.strictObject({ policy: base64Schema(POLICY_BYTES_MAX) }),
     result: lockdownPreviewSchema,
     changes: "nothing",
-    limiter: "plannings",
+    limiter: "plans",
     refusals: "session",
   },
   /**
@@ -262,7 +262,7 @@ export const WARDEN_VERBS = {
     args: nothing,
     result: v.strictObject({ counter: countSchema, trial: lockdownTrialSchema }),
     changes: "machine",
-    limiter: "plannings",
+    limiter: "plans",
     refusals: "service",
   },
   /**

@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { PLANNINGS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
 import { WARDEN_VERBS, type VerbLimiter, type WardenArgs, type WardenVerb } from "../../../warden/protocol/format.ts";
 import { APPENDED_BYTES_BURST_MAX, APPENDED_RECORD_BYTES } from "../../../warden/protocol/limits.ts";
 import { REQUESTS_BURST_MAX } from "../../../warden/targets/limits.ts";
@@ -114,7 +113,7 @@ const FLOODS: { readonly [V in WardenVerb]?: Flood } = {
     args: ENTRY,
     callsMax: (1.5 * APPENDED_BYTES_BURST_MAX) / (APPENDED_RECORD_BYTES + JSON.stringify(ENTRY).length),
   },
-  "lockdown.preview": { limiter: "plannings", args: { policy: POLICY }, callsMax: 4 * PLANNINGS_BURST_MAX },
+  "lockdown.preview": { limiter: "plans", args: { policy: POLICY }, callsMax: 32 },
   "trust.refresh": { limiter: "target-requests", args: { absent: [] }, callsMax: 1.5 * REQUESTS_BURST_MAX },
 };
 
