@@ -105,7 +105,7 @@ export class Admission {
 
   /**
    * Plans the parts of a release that was admitted.
-   * @throws Fault of what may pass, or where the release is no longer under way.
+   * @throws Fault when a later attempt may succeed, or when the release is no longer under way.
    */
   async plan({ found }: Admitted, absent: readonly string[], view: UpdateView): Promise<WantedFile | Planned | Ends> {
     try {
@@ -152,7 +152,7 @@ export class Admission {
     const { floors, boot } = this.#ports;
     if (floors instanceof Fault) throw floors;
     const trouble = view.trouble();
-    // a floor or a boot choice must still follow what was decided
+    // an earlier decision is not carried out yet: a floor, a boot choice or a reboot
     if (trouble !== undefined) throw trouble;
     const running = view.running();
     if (running === undefined) throw new Fault("slot.unknown", "take up a release: the running slot is not known");
@@ -212,7 +212,7 @@ function needsManifest({ at }: Phase, view: UpdateView): boolean {
   return at === "fetching" || (at === "verified" && !view.isInstalling());
 }
 
-/** @throws Fault of what may pass, or where no release is under way. */
+/** @throws Fault when a later attempt may succeed, or when no release is under way. */
 function endedBy(error: unknown, view: UpdateView): Ends {
   const fault = asFault(error, "assert.broken", "take up a release");
   if (!isFinal(fault) || !isUpdateActive(view.state().phase.at)) throw fault;

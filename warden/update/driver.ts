@@ -188,8 +188,8 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * [OTA-35] Settles what was left pending by the slot that really booted. A machine that does not
-   * say which slot that is has a trouble, and updates are refused. Never rejects.
+   * [OTA-35] Settles what is pending according to the slot that really booted. A machine that does
+   * not say which slot that is has a trouble, and updates are refused. Never rejects.
    */
   async settle(): Promise<void> {
     const { slots, boot, bootId } = this.#ports;
@@ -265,7 +265,7 @@ export class UpdateDriver implements UpdateView {
     const plan = await this.#admission.plan(admitted, absent, this);
     if (plan.state === "wanted") return plan;
     if (plan.state === "ends") return await this.#endWith(plan.fault);
-    // of the slot that is about to be written
+    // a trial that is left over would boot the slot that is about to be written
     if ((await boot.read()).trial !== undefined) await boot.cancel();
     this.#installation.plan(admitted.release, plan.parts);
     const { phase } = this.state();
@@ -323,7 +323,7 @@ export class UpdateDriver implements UpdateView {
         return await this.#choose(boot.tryOnce(effect.slot));
       case "commit-choice":
         await this.#choose(boot.commit(effect.slot));
-        // not awaited: it waits for the turn of this event to end
+        // not awaited: that event gets its turn when this one has ended
         void this.post({ kind: "choice-committed" });
         return;
       case "cancel-choice":
@@ -364,8 +364,8 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * Keeps the fault as the trouble, reports it to the journal when it is new, and schedules a
-   * settle.
+   * Keeps the fault as the trouble, reports it to the journal when it is new, and schedules the
+   * next settling.
    */
   #retryLater(error: unknown): Fault {
     const fault = asFault(error, "assert.broken", "run an update");

@@ -6,8 +6,9 @@ import type { CheckResult, HealthPorts } from "./ports.ts";
 const PASSED: CheckResult = { verdict: "passed", detail: "" };
 
 /**
- * [OTA-43] Only results that differ from `known`. Results that passed come last: reported before
- * one that no longer passes, the last missing check would commit the system.
+ * [OTA-43]
+ * @returns the results that differ from `known`, those that passed last. Otherwise the last missing
+ *   check could commit a system before the driver hears that another check no longer passes.
  */
 export function changedResults(known: readonly HealthResult[], health: HealthPorts): readonly HealthResult[] {
   return known

@@ -132,7 +132,7 @@ class Job implements InstallerJob {
 
   /**
    * Kills an installer that stays silent while it owes an answer. While chunks are expected it
-   * waits for us.
+   * waits for the agent.
    */
   async #killIfSilent(child: ChildProgram): Promise<void> {
     while (!this.isOver()) {
