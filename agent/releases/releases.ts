@@ -15,11 +15,11 @@ export interface Releases {
   /** The tunnel is up: look, and go on with what is pending. */
   connected(): void;
   /** `repository.changed`: something may be new. */
-  changed(): void;
+  repositoryChanged(): void;
   /** `update.start`: only points, what it points at is judged by its signatures. */
-  pointed(target: string): void;
+  updateHinted(target: string): void;
   /** What does not work, until it does again. */
-  troubles(): readonly Fault[];
+  faults(): readonly Fault[];
   /** Ends what is under way, at once; an update goes on from there when the agent runs again. */
   stop(): Promise<void>;
 }
@@ -157,12 +157,12 @@ export function startReleases(parts: ReleasesOptions): Releases {
   for (const effect of first.effects) perform(effect);
   return {
     connected: () => apply({ kind: "connected", nowMs: clock.monotonicMs() }),
-    changed: () => apply({ kind: "changed", nowMs: clock.monotonicMs() }),
-    pointed: (target) => {
+    repositoryChanged: () => apply({ kind: "changed", nowMs: clock.monotonicMs() }),
+    updateHinted: (target) => {
       update.pointed();
       apply({ kind: "pointed", nowMs: clock.monotonicMs(), target });
     },
-    troubles: () => [...faults.values(), follower.trouble()].filter((fault) => fault !== undefined),
+    faults: () => [...faults.values(), follower.trouble()].filter((fault) => fault !== undefined),
     async stop() {
       apply({ kind: "stop" });
       stopped.abort(new Fault("update.aborted", "the agent stops"));

@@ -14,7 +14,7 @@ function lab() {
     clock,
   );
   const refuse = (code: FaultCode): void =>
-    events.tunnel({ kind: "input-refused", channel: "policy", fault: new Fault(code, `refused as ${code}`) });
+    events.tunnelEvent({ kind: "input-refused", channel: "policy", fault: new Fault(code, `refused as ${code}`) });
   return { clock, notes, lines, refuse };
 }
 

@@ -9,7 +9,8 @@ import * as v from "valibot";
 import { parseAgentConfig, parseAnchors } from "../../../agent/config.ts";
 import { openHubSession } from "../../../agent/hub-session/index.ts";
 import { reportMessageSchema } from "../../../agent/tunnel/format.ts";
-import { deviceIdentitySchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeAppendFiles, fakeFiles } from "../../lab/fakes/files.ts";
 import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";
@@ -53,9 +54,13 @@ test(
     const notes: AuditEntry[] = [];
     const lines: string[] = [];
     const anchors = parseAnchors(anchorsFile(makeSigner("hub", "ed25519"), makeSigner("hub", "cosignature/v1")), "hub.json");
+    const stopped = new AbortController();
     const clock = { ...realClock, ms: 0, monotonicMs: () => clock.ms };
-    const link = await openHubSession({
-      parts: {
+    const unused = async (): Promise<never> => {
+      throw new Fault("protocol.closed", "this test needs no warden and no repository");
+    };
+    const session = await openHubSession({
+      ports: {
         config: parseAgentConfig(JSON.stringify({ tunnel: { connectTo: { host: "127.0.0.1", port: peer.port } } }), "agent.json"),
         anchors: { ...anchors, host: "localhost", authority: pki.authority.cert },
         program: "lab",
@@ -64,26 +69,29 @@ test(
         clock,
         random: () => 0,
         log: (line) => lines.push(line),
+        releases: {
+          metadata: unused,
+          imageRoot: unused,
+          drop: unused,
+          repository: () => ({ get: unused, close: () => undefined }),
+        },
       },
-      identity: v.parse(deviceIdentitySchema, { id: "gw-1", source: "commissioned", macs: [] }),
-      uploader: {
-        connected: () => undefined,
-        disconnected: () => undefined,
-        poke: () => undefined,
-        answer: () => undefined,
-        trouble: () => undefined,
-        stop: async () => undefined,
-      },
+      deviceId: v.parse(deviceIdSchema, "gw-1"),
+      hub: { ...anchors, port: 9, authority: pki.authority.cert },
+      warden: { call: unused, close: () => undefined },
       operations,
       credentials: async () => ({ cert: pki.client.cert, key: pki.client.key }),
-      clockState: () => undefined,
       protection: () => undefined,
       note: (entry) => notes.push(entry),
       onEvent: () => undefined,
-      onHint: () => undefined,
+      onClockSynced: () => undefined,
+      signal: stopped.signal,
     });
-    t.teardown(() => link.stop());
-    await link.connect();
+    t.teardown(async () => {
+      stopped.abort();
+      await session.stop();
+    });
+    await session.connect();
     const hub = await eventually("the birth", async () => peers[0]);
     const ask = async (count: number): Promise<void> => {
       for (let asked = 0; asked < count; asked += 1) {

@@ -60,7 +60,7 @@ test(
     t.equal(state, "wanted", "the drop is empty again: a warden that is asked now has to want the next root");
     t.ok(lab.warden.asked.filter((verb) => verb === "trust.refresh").length > 8, "one file a question");
     t.same(await lab.dropped(), []);
-    t.same(releases.troubles(), []);
+    t.same(releases.faults(), []);
     t.same(phases(lab), [{ phase: "idle" }], "where the update is, is told once");
   },
 );
@@ -77,10 +77,10 @@ test("a repository that is down is asked again, and the warden is left alone mea
   let isDown = true;
   const releases = lab.start({ repository: () => (isDown ? dead : lab.places.repository()) });
   releases.connected();
-  await until("a trouble", () => releases.troubles().some(({ code }) => code === "fetch.unreachable"));
+  await until("a trouble", () => releases.faults().some(({ code }) => code === "fetch.unreachable"));
   t.notOk(lab.warden.asked.includes("trust.refresh"));
   isDown = false;
-  await until("a look that works", () => releases.troubles().length === 0);
+  await until("a look that works", () => releases.faults().length === 0);
   t.ok(lab.warden.asked.includes("trust.refresh"));
 });
 
@@ -93,17 +93,17 @@ test(
     const looks = (): number => lab.warden.asked.filter((verb) => verb === "lockdown.read").length;
     releases.connected();
     await until("a look", () => looks() === 1);
-    t.same(releases.troubles(), []);
+    t.same(releases.faults(), []);
     t.notOk(lab.warden.asked.includes("trust.refresh"));
-    releases.pointed("os/early.json");
+    releases.updateHinted("os/early.json");
     await until("that it is told", () => lastPhase(lab) === "failed");
     await lab.publish();
-    releases.changed();
+    releases.repositoryChanged();
     await until("a look at what is there", () => looks() === 2);
-    t.same(releases.troubles(), []);
+    t.same(releases.faults(), []);
     await rm(join(lab.directory, "metadata/timestamp.json"));
-    releases.changed();
-    await until("a trouble", () => releases.troubles().some(({ code }) => code === "trust.missing"));
+    releases.repositoryChanged();
+    await until("a trouble", () => releases.faults().some(({ code }) => code === "trust.missing"));
   },
 );
 
@@ -123,9 +123,9 @@ test(
     ];
     for (const [code, attack] of attacks) {
       await attack();
-      releases.changed();
+      releases.repositoryChanged();
       const expected = code === "trust.too-large" ? "fetch.too-large" : code;
-      await until(expected, () => releases.troubles().some((fault) => fault.code === expected));
+      await until(expected, () => releases.faults().some((fault) => fault.code === expected));
     }
     t.notOk(lab.warden.asked.includes("trust.refresh"));
     t.same(
@@ -138,7 +138,7 @@ test(
       "each change of the cause once, however often it was looked",
     );
     await lab.publish();
-    releases.changed();
+    releases.repositoryChanged();
     await until("a look that works", () => lab.warden.asked.includes("trust.refresh"));
   },
 );
@@ -213,8 +213,8 @@ test(
     lab.lab.publish("os");
     await lab.publish();
     const releases = lab.start();
-    releases.pointed("os/gateway-2.json");
-    releases.pointed("os/gateway-2.json");
+    releases.updateHinted("os/gateway-2.json");
+    releases.updateHinted("os/gateway-2.json");
     await until("the update written", () => lab.warden.says.update.phase === "written");
     await until("that it is told", () => lastPhase(lab) === "written");
     await releases.stop();
@@ -233,11 +233,11 @@ test(
     const lab = await labReleases(t, pkiOfAll());
     await lab.publish();
     const releases = lab.start();
-    releases.pointed("os/nowhere.json");
+    releases.updateHinted("os/nowhere.json");
     await until("that it is told", () => lastPhase(lab) === "failed");
     t.match(phases(lab).at(-1), { phase: "failed", detail: /^os\/nowhere\.json: update\.refused: / });
     t.notOk(lab.warden.asked.includes("update.begin"));
-    t.same(releases.troubles(), [], "a hint that leads nowhere is no trouble of the device's");
+    t.same(releases.faults(), [], "a hint that leads nowhere is no trouble of the device's");
     t.match(lab.notes, [{ event: "input.refused", result: "refused", detail: { channel: "update", code: "update.refused" } }]);
   },
 );
@@ -259,19 +259,19 @@ test(
     await lab.publish();
     await writeFile(await someFile(join(lab.directory, "chunks")), "no chunk");
     const releases = lab.start();
-    releases.pointed("os/gateway-3.json");
+    releases.updateHinted("os/gateway-3.json");
     await until("that it is told", () => lastPhase(lab) === "failed");
     t.match(phases(lab).at(-1), {
       release: { target: "os/gateway-3.json" },
       detail: /^the agent gave up: chunk\.tampered: /u,
     });
     t.equal(lab.warden.asked.filter((verb) => verb === "update.abandon").length, 1);
-    t.same(releases.troubles(), [], "nothing is tried any more");
+    t.same(releases.faults(), [], "nothing is tried any more");
     const image = await lab.release("gateway-2", 2);
     lab.lab.publish("os");
     await lab.publish();
     lab.warden.written.clear();
-    releases.pointed("os/gateway-2.json");
+    releases.updateHinted("os/gateway-2.json");
     await until("the older one written", () => lab.warden.says.update.phase === "written");
     t.same(Buffer.concat(lab.warden.written.get("root") ?? []), image.root);
   },
@@ -302,9 +302,9 @@ test(
         };
       },
     });
-    releases.pointed("os/gateway-3.json");
+    releases.updateHinted("os/gateway-3.json");
     await until("the first is at its chunks", () => isAtChunks);
-    releases.pointed("os/gateway-2.json");
+    releases.updateHinted("os/gateway-2.json");
     const waiting = { phase: "verified", release: { target: "os/gateway-3.json" }, detail: /^os\/gateway-2\.json waits until/u };
     await until("that it waits", () => isLike(phases(lab).at(-1), "os/gateway-2.json waits"));
     t.match(phases(lab).at(-1), waiting);
@@ -318,7 +318,7 @@ test(
     );
     t.notMatch(JSON.stringify(phases(lab).at(-1)), /waits/u);
 
-    releases.pointed("os/gateway-3.json");
+    releases.updateHinted("os/gateway-3.json");
     await until("that it is refused", () => isLike(phases(lab).at(-1), "update.busy"));
     t.match(phases(lab).at(-1), {
       phase: "written",
@@ -339,16 +339,16 @@ test(
     const chunks = join(lab.directory, "chunks");
     await rename(chunks, join(lab.directory, "away"));
     const releases = lab.start();
-    releases.pointed("os/gateway-2.json");
-    await until("a chunk that is missing", () => releases.troubles().some(({ code }) => code === "chunk.missing"));
+    releases.updateHinted("os/gateway-2.json");
+    await until("a chunk that is missing", () => releases.faults().some(({ code }) => code === "chunk.missing"));
     const { expects: _, ...rest } = lab.warden.says.update;
     lab.warden.says.update = { ...rest, phase: "failed", detail: "cancelled by olga" };
     await rename(join(lab.directory, "away"), chunks);
-    await until("that nothing is tried any more", () => releases.troubles().length === 0);
+    await until("that nothing is tried any more", () => releases.faults().length === 0);
     await until("that it is told", () => lastPhase(lab) === "failed");
     t.match(phases(lab).at(-1), { phase: "failed", detail: "cancelled by olga" });
     t.equal(lab.warden.says.update.phase, "failed", "it stays so");
-    releases.pointed("os/gateway-2.json");
+    releases.updateHinted("os/gateway-2.json");
     await until("the update written", () => lab.warden.says.update.phase === "written");
     t.notOk(lab.warden.asked.includes("update.abandon"));
   },
@@ -413,7 +413,7 @@ test(
         };
       },
     });
-    first.pointed("os/gateway-2.json");
+    first.updateHinted("os/gateway-2.json");
     await until("the kernel's turn", () => isHeld);
     await first.stop();
     t.equal(lab.warden.says.update.phase, "verified");
@@ -422,13 +422,13 @@ test(
     const already = lab.warden.asked.length;
     await rename(chunks, away);
     const second = lab.start();
-    await until("a chunk that is missing", () => second.troubles().some(({ code }) => code === "chunk.missing"));
+    await until("a chunk that is missing", () => second.faults().some(({ code }) => code === "chunk.missing"));
     t.same(lab.warden.asked.slice(already).includes("update.begin"), true, "manifest and indexes once more");
     await rename(away, chunks);
     await until("the update written", () => lab.warden.says.update.phase === "written");
     t.same(Buffer.concat(lab.warden.written.get("root") ?? []), image.root, "what was in place was not written again");
     t.same(Buffer.concat(lab.warden.written.get("kernel") ?? []), image.kernel);
-    await until("no trouble", () => second.troubles().length === 0);
+    await until("no trouble", () => second.faults().length === 0);
   },
 );
 
@@ -465,7 +465,7 @@ test(
       isStopped = true;
     });
     await until("the stop, though the warden has not answered", () => isStopped);
-    t.same([...first.troubles(), ...second.troubles()], []);
+    t.same([...first.faults(), ...second.faults()], []);
     never.reject(new Fault("protocol.closed", "the test is over")); // the server waits for its handlers
   },
 );
@@ -478,8 +478,8 @@ test("without a root in the image nothing new is taken, and the status says so",
       throw new Fault("config.unreadable", "there is no such file");
     },
   });
-  releases.changed();
-  await until("a trouble", () => releases.troubles().some(({ code }) => code === "config.unreadable"));
+  releases.repositoryChanged();
+  await until("a trouble", () => releases.faults().some(({ code }) => code === "config.unreadable"));
   t.notOk(lab.warden.asked.includes("trust.refresh"));
 });
 
@@ -508,7 +508,7 @@ test(
       const reads = (): number => lab.warden.asked.slice(before).filter((verb) => verb === "lockdown.read").length;
       releases.connected();
       await until("another look", () => reads() > 0);
-      releases.changed();
+      releases.repositoryChanged();
       await until("and one after it", () => reads() > 1);
     };
     const releases = lab.start();
@@ -550,7 +550,7 @@ test(
     await until("a refusal", () => asked === 1);
     const looks = (): number => lab.warden.asked.filter((verb) => verb === "lockdown.read").length;
     const before = looks();
-    releases.changed();
+    releases.repositoryChanged();
     await until("another look", () => looks() > before);
     t.equal(asked, 1);
   },

@@ -4,8 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import * as v from "valibot";
-import { createTimeSync, type TimeSync } from "../../../agent/time/index.ts";
-import { ASK_AGAIN_AFTER_MS, SYNCED_ASK_AGAIN_AFTER_MS } from "../../../agent/time/limits.ts";
+import { ASK_INTERVAL_MS_MIN, createTimeSync, SYNCED_ASK_INTERVAL_MS_MIN, type TimeSync } from "../../../agent/time/sync.ts";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import { hubTimeRequestSchema } from "../../../ota/time/format.ts";
 import { serveHttps } from "../../lab/counterparts/est-server.ts";
@@ -50,16 +49,16 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const { sync, asked } = await desk(t, 0);
-    t.match(await sync.sync("believed"), { clock: { state: "synced" }, moved: false });
-    t.match(await sync.sync("believed"), { clock: { state: "synced" }, moved: false });
+    t.match(await sync.sync("trusted"), { clock: { state: "synced" }, moved: false });
+    t.match(await sync.sync("trusted"), { clock: { state: "synced" }, moved: false });
     t.equal(asked(), 1);
   },
 );
 
 test("[ID-10] a clock that was wrong has moved, once", { skip: needs("openssl") }, async (t) => {
   const { sync, clock } = await desk(t, YEAR_MS);
-  t.match(await sync.sync("believed"), { clock: { state: "synced" }, moved: true });
-  await clock.advance(SYNCED_ASK_AGAIN_AFTER_MS);
+  t.match(await sync.sync("trusted"), { clock: { state: "synced" }, moved: true });
+  await clock.advance(SYNCED_ASK_INTERVAL_MS_MIN);
   t.match(await sync.sync("in-doubt"), { moved: false }, "asked again, it is right");
 });
 
@@ -68,13 +67,13 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const { sync, clock, asked } = await desk(t, 0);
-    await sync.sync("believed");
+    await sync.sync("trusted");
     for (let n = 0; n < 20; n += 1) {
-      await clock.advance(ASK_AGAIN_AFTER_MS);
+      await clock.advance(ASK_INTERVAL_MS_MIN);
       await sync.sync("in-doubt");
     }
     t.equal(asked(), 1, "20 doubts within 200 s, no question");
-    await clock.advance(SYNCED_ASK_AGAIN_AFTER_MS);
+    await clock.advance(SYNCED_ASK_INTERVAL_MS_MIN);
     t.match(await sync.sync("in-doubt"), { clock: { state: "synced" } });
     t.equal(asked(), 2);
   },

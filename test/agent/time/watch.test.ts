@@ -1,7 +1,7 @@
 // Hub time is asked for until it is had. A real warden; what the hub does is scripted here, sync.test.ts asks a real one. [ID-10]
 import { type Test, test } from "tap";
-import { createTimeWatch, type TimeSync } from "../../../agent/time/index.ts";
-import { RETRY_MS_MAX, RETRY_MS_MIN } from "../../../agent/time/limits.ts";
+import type { TimeSync } from "../../../agent/time/index.ts";
+import { createTimeWatch, RETRY_MS_MAX, RETRY_MS_MIN } from "../../../agent/time/watch.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
@@ -26,14 +26,14 @@ async function watching(t: Test, ...answers: readonly (Answer | Fault)[]) {
   const told = { asked: 0, synced: 0 };
   const watch = createTimeWatch({
     warden: lab.client(),
-    source: () => ({
+    source: {
       async sync() {
         const answer = answers[Math.min(told.asked, answers.length - 1)];
         told.asked += 1;
         if (answer instanceof Fault) throw answer;
         return answer;
       },
-    }),
+    },
     clock,
     signal: stopped.signal,
     log: () => undefined,
@@ -52,7 +52,7 @@ async function watching(t: Test, ...answers: readonly (Answer | Fault)[]) {
 test("[ID-10] a question that failed is asked again, and what it met stands until one succeeds", async (t) => {
   const { watch, told, later, clock } = await watching(t, UNREACHABLE, NOT_ASKED, SYNCED);
   t.equal(watch.clock(), undefined);
-  t.equal(await watch.sync("believed"), false);
+  t.equal(await watch.sync("trusted"), false);
   t.match([watch.fault(), watch.clock()], [{ code: "enrol.unreachable" }, { state: "unverified" }]);
   await later(RETRY_MS_MIN);
   t.match(watch.fault(), { code: "enrol.unreachable" }, "a question that was not asked proves nothing");
@@ -75,7 +75,7 @@ test("[ID-10] an impostor is audited once, however often it is met", async (t) =
 test("[ID-10] a warden that is away is a question that failed; told to stop, nothing is asked any more", async (t) => {
   const { watch, warden, told, clock, stopped } = await watching(t, SYNCED);
   await warden.stop("SIGKILL");
-  t.equal(await watch.sync("believed"), false);
+  t.equal(await watch.sync("trusted"), false);
   t.match(watch.fault(), { code: "protocol.closed" });
   t.equal(clock.sleeping, 1);
   stopped.abort();
