@@ -1,5 +1,5 @@
-// The agent as a whole. It makes the services, connects them, and drives the device through its life.
-// Once the identity is known there is one complete session with the hub, and before that none.
+// The agent as a whole: it makes the services, connects them, and drives the device's life. Once
+// the identity is known there is one complete session with the hub, and before that none.
 import { type AuditBuffer, createAuditBuffer } from "./audit/index.ts";
 import { type Console, startConsole } from "./console/index.ts";
 import { readDeviceStatus } from "./device-status.ts";
@@ -22,7 +22,10 @@ import { createWardenClient, type WardenClient } from "../warden/client/index.ts
 const LAST_ENTRIES_MS_MAX = 2_000;
 
 export interface Agent {
-  /** Resolves when the local socket is open and the life has begun. @throws Fault `socket.listen-failed`. */
+  /**
+   * Resolves when the local socket is open and the life has begun.
+   * @throws Fault `socket.listen-failed`.
+   */
   start(): Promise<void>;
   /** Never resolves. Rejects when a defect in our code has ended the life. */
   readonly failed: Promise<never>;

@@ -1,5 +1,6 @@
-// The status of the device at one moment, gathered from the warden, the kernel and the agent itself.
-// A status must come out whatever is broken, so a source that fails is shown with its fault.
+// The status of the device at one moment, gathered from the warden, the kernel and the agent
+// itself. A status is needed most when something is broken, so a source that fails is shown with
+// its fault.
 import type { AgentPorts } from "./ports.ts";
 import type { LifeState } from "./lifecycle.ts";
 import type { HubSession } from "./hub-session/index.ts";

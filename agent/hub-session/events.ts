@@ -1,5 +1,6 @@
-// The events of the tunnel and its spool, written to the journal and the audit trail. Each change is
-// recorded once, and what the network can repeat is rate-limited: it must not write the flash full.
+// The events of the tunnel and its spool, written to the journal and the audit trail. Each change
+// is recorded once, and what the network can repeat is rate-limited: it must not write the flash
+// full.
 import { asFault, type Fault } from "../../hal/fault.ts";
 import { paced, pacedLines, tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { Clock } from "../../hal/ports.ts";

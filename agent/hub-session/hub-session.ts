@@ -1,5 +1,6 @@
-// The session with the hub: the tunnel and everything that needs it, which is hub time, releases, the
-// upload of the audit log and the operations that the hub asks for. It is complete or does not exist.
+// The session with the hub: the tunnel and everything that needs it, which is hub time, releases,
+// the upload of the audit log and the operations that the hub asks for. It is complete or does not
+// exist.
 import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Protection } from "../../hal/identity/format.ts";
 import type { HubServer } from "../../provisioning/enrollers/index.ts";
@@ -55,7 +56,10 @@ export interface HubSessionOptions {
 
 export interface HubSession {
   readonly time: TimeWatch;
-  /** Connects with the device certificate. A connection that exists is made again, with the certificate of now. */
+  /**
+   * Connects with the device certificate. A connection that exists is made again, with the
+   * certificate of now.
+   */
   connect(): Promise<void>;
   /** Reports a change in the device's life to the hub, through the spool. Never rejects. */
   announce(life: LifeState): Promise<void>;

@@ -1,6 +1,10 @@
-// Bounds of what the hub can make the agent do and write. A captured hub is a caller too. [TUN-7] [OPS-6]
+// Bounds of what the hub can make the agent do and write. A captured hub is a caller too. [TUN-7]
+// [OPS-6]
 
-/** Operations through the tunnel that may come at once: enough for an operator's tool that reads everything. */
+/**
+ * Operations through the tunnel that may come at once: enough for an operator's tool that reads
+ * everything.
+ */
 export const OPERATIONS_BURST_MAX = 30;
 /**
  * One more operation is accepted after each period. Every operation costs a record in the audit

@@ -16,13 +16,19 @@ import { CHECK_MS_MAX, nextCheckInMs } from "./renewal-schedule.ts";
 /** The warden starts beside the agent: it is asked at once, then less and less often. */
 const WARDEN_RETRY_MS_MIN = 100;
 const WARDEN_RETRY_MS_MAX = 5_000;
-/** What waiting cannot repair is tried this often: the owner may have put the TPM or the record back. */
+/**
+ * What waiting cannot repair is tried this often: the owner may have put the TPM or the record
+ * back.
+ */
 const KEY_RETRY_MS = 60_000;
 
 export interface IdentityManager {
   /** Runs until `signal` aborts. Rejects only for a defect in our code. */
   run(signal: AbortSignal): Promise<void>;
-  /** Certificate and key for the next connection. @throws Fault `enrol.pending` before there is a certificate. */
+  /**
+   * Certificate and key for the next connection.
+   * @throws Fault `enrol.pending` before there is a certificate.
+   */
   credentials(): Promise<{ readonly cert: string; readonly key: string }>;
   /** The hub accepted a connection with what `credentials` returned last. */
   connected(): void;
@@ -33,7 +39,10 @@ export interface IdentityManager {
   status(): IdentityStatus;
 }
 
-/** What happens to the certificate: the hub accepted or refused the next one, or it is time to check its dates. */
+/**
+ * What happens to the certificate: the hub accepted or refused the next one, or it is time to check
+ * its dates.
+ */
 type CertificateEvent = "accepted" | "rejected" | "check";
 
 type IdentityAnswer = WardenResult<"identity.read">;
@@ -131,7 +140,9 @@ class DeviceIdentityManager implements IdentityManager {
     return undefined;
   }
 
-  /** Finds or makes the key, and has its birth recorded before it is used for any request. [ID-6] */
+  /**
+   * Finds or makes the key, and has its birth recorded before it is used for any request. [ID-6]
+   */
   async #settleKey(): Promise<DeviceKey> {
     if (this.#key !== undefined) return this.#key.key;
     const { warden } = this.#options;
@@ -243,7 +254,9 @@ class DeviceIdentityManager implements IdentityManager {
     return clockTrusted() ? nextCheckInMs(renewal.state(), clock.nowMs()) : CHECK_MS_MAX;
   }
 
-  /** A disk that takes no more bytes is reported and survived: the certificate in use stays in use. */
+  /**
+   * A disk that takes no more bytes is reported and survived: the certificate in use stays in use.
+   */
   async #attempt(step: () => Promise<RenewalNeed>): Promise<RenewalNeed> {
     try {
       const need = await step();
@@ -292,7 +305,10 @@ class DeviceIdentityManager implements IdentityManager {
   }
 }
 
-/** @returns the fault of something outside the agent, which is shown and tried again. @throws any defect in our code. */
+/**
+ * @returns the fault of something outside the agent, which is shown and tried again.
+ * @throws any defect in our code.
+ */
 function faultOrThrow(error: unknown): Fault {
   if (!(error instanceof Fault) || error.code === "assert.broken") throw error;
   return error;

@@ -1,4 +1,5 @@
-// One request for hub time: the agent fetches it, the warden judges it and sets the clock. [ID-10] [ID-11]
+// One request for hub time: the agent fetches it, the warden judges it and sets the clock. [ID-10]
+// [ID-11]
 import { Fault } from "../../hal/fault.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/time/format.ts";
 import { askHubTime, type HubServer } from "../../provisioning/enrollers/index.ts";
@@ -22,7 +23,10 @@ export type CertificateDates = "in-doubt" | "trusted";
 
 export interface TimeAnswer {
   readonly clock: ClockState;
-  /** The clock was wrong enough to fail a TLS handshake: what failed for that reason may be tried at once. */
+  /**
+   * The clock was wrong enough to fail a TLS handshake: what failed for that reason may be tried at
+   * once.
+   */
   readonly moved: boolean;
 }
 

@@ -1,4 +1,5 @@
-// The state of the warden's clock, and the attempts to set it from the hub until one succeeds. [ID-10]
+// The state of the warden's clock, and the attempts to set it from the hub until one succeeds.
+// [ID-10]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
@@ -13,8 +14,8 @@ export const RETRY_MS_MAX = 300_000;
 
 export interface TimeWatch {
   /**
-   * Has the clock set now, and tries again later if that fails. Never rejects: a hub without time is
-   * no reason to stop.
+   * Has the clock set now, and tries again later if that fails. Never rejects: a hub without time
+   * is no reason to stop.
    * @returns whether the clock was wrong and is right now.
    */
   sync(dates: CertificateDates): Promise<boolean>;
