@@ -125,6 +125,8 @@ export const OPERATIONS = {
 } as const satisfies Readonly<Record<string, OperationKind>>;
 
 export type OperationName = keyof typeof OPERATIONS;
+/** An operation that takes an order; the verb of the order has the same name. */
+export type OrderedOperation = OperationName & OrderVerb;
 export type OperationArgs<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["args"]>;
 export type OperationResult<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["result"]>;
 

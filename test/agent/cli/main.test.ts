@@ -93,7 +93,7 @@ test("[OPS-7] reboot as a program: the challenge on stderr, the answer on stdin,
       if (challenge !== undefined) child.stdin.end(`${alice.answer(challenge)}${ending}`);
     }
     const out = (await child.stdout.toArray()).join("");
-    t.equal(out, "This device starts anew now.\n");
+    t.equal(out, "This device restarts now.\n");
   }
   t.same(desk.taken(), ["system.reboot", "system.reboot"]);
 });

@@ -141,7 +141,7 @@ const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key 
 test("[OPS-7] what needs an order shows the challenge, reads its answer, and carries the order: all five", async (t) => {
   const shown = { state: { at: "confirmed", counter: 8 }, open: ["tcp 22"], usb: [] };
   const cases: readonly [string, Record<string, unknown>, string, RegExp][] = [
-    ["reboot", { rebooting: true }, "system.reboot", /^This device starts anew now\.\n$/u],
+    ["reboot", { rebooting: true }, "system.reboot", /^This device restarts now\.\n$/u],
     [
       "update approve",
       { phase: "trying", version: "1.2.0", running: "a" },

@@ -147,7 +147,7 @@ test("the caller is told who is missing: nobody there, nobody any more, nobody w
 test("an agent that answers nonsense is not believed: the caller judges what comes", async (t) => {
   const answers: readonly [string, { code: string; message?: RegExp }][] = [
     ["what?\n", { code: "json.invalid" }],
-    ['{"v":1,"id":"q-2","result":{}}\n', { code: "protocol.invalid", message: /asked was "q-1"/ }],
+    ['{"v":1,"id":"q-2","result":{}}\n', { code: "protocol.invalid", message: /request "q-2", but this is "q-1"/ }],
     ['{"v":1,"id":"q-1"}\n', { code: "protocol.invalid" }],
     ['{"v":1,"id":"q-1","fault":{"code":"nonsense","message":""}}\n', { code: "protocol.invalid" }],
     ["x".repeat(300_000), { code: "protocol.too-large" }],
