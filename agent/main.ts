@@ -119,7 +119,7 @@ async function settle({ config, files, tpm, restart }: LockedState, birth: Birth
   if (key.protection === "tpm" && !isTpmProviderActive(key.tlsKey()))
     throw new Fault(
       "key.tpm-unavailable",
-      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProvider(config).module}"; install a provider that fits it`,
+      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProvider(config).module}"; install a module that fits this OpenSSL`,
     );
   return { key, made: found.key === undefined, note: found.note };
 }

@@ -10,7 +10,8 @@ export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] update approve | update revert | reboot |
                  lockdown confirm | lockdown revert [--challenge CHALLENGE --answer ANSWER]
        sallyport [--socket PATH] [--json] order nonce VERB
-       sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]... [--epoch N]
+       sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]...
+                 [--epoch N]
        sallyport --help | --version
 
 Queries the agent of this machine, or verifies an audit log without it.
@@ -25,7 +26,8 @@ Queries the agent of this machine, or verifies an audit log without it.
   lockdown confirm  keep the policy that is on trial *
   lockdown revert   withdraw the policy that is on trial *
   reboot            restart this device *
-  order nonce       a challenge for VERB (${carriedVerbSchema.options.join(", ")})
+  order nonce       a challenge for VERB, which is one of
+                    ${carriedVerbSchema.options.join(", ")}
   audit verify      check an audit log offline; DIR is the warden's state directory or a copy of it,
                     VKEY a verifier key as "sallyport-hub audit verify ID --json" prints it
 

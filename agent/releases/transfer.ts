@@ -17,7 +17,7 @@ export interface Transfer {
    * @throws Fault of the warden's refusal, of the agent's own check, of the network.
    */
   step(context: StepContext, target: string | undefined): Promise<JobOutcome>;
-  /** The transfer is over or pauses: drops what is held of the image. */
+  /** The transfer is over or pauses: forgets the manifest and the index. */
   reset(): void;
   /** The hub has sent another hint: a release that has ended may be taken up once more. */
   allowRestart(): void;
@@ -103,7 +103,7 @@ class ReleaseTransfer implements Transfer {
     const isStalled = before !== undefined && positionOf(after) === positionOf(before);
     this.#stalls = isStalled ? this.#stalls + 1 : 0;
     if (this.#stalls > STALLS_MAX)
-      throw new Fault("update.aborted", `write the update: the warden stays at ${positionOf(after)} whatever it is given`);
+      throw new Fault("update.aborted", `write the update: the warden makes no progress at ${positionOf(after)}`);
     return { kind: "continue", afterMs: isStalled ? POLL_MS : 0 };
   }
 }

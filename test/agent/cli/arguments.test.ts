@@ -1,3 +1,4 @@
+// The command line: what is understood, and what is refused with which message.
 import { test } from "tap";
 import { parseInvocation } from "../../../agent/cli/arguments.ts";
 import { DEFAULT_SOCKET } from "../../../agent/cli/usage.ts";
@@ -31,7 +32,7 @@ test("commands and options, in any order", async (t) => {
 
 const NONCE = "5a".repeat(32);
 
-test("[OPS-7] what needs an order names it by its verb, with the answer that was given or none yet", async (t) => {
+test("[OPS-7] a command that needs an order names its verb, with or without an answer", async (t) => {
   t.same(parse("reboot --socket /run/x"), {
     command: "order",
     operation: "system.reboot",
@@ -50,7 +51,7 @@ test("[OPS-7] what needs an order names it by its verb, with the answer that was
   t.match([parse("update status"), parse("lockdown show")], [{ command: "update status" }, { command: "lockdown show" }]);
 });
 
-test("what is not understood is usage, with a word on what was expected", async (t) => {
+test("a wrong command line is a usage fault that says what was expected", async (t) => {
   const cases: readonly [string, RegExp][] = [
     ["", /no command was given; see sallyport --help/],
     ["stauts", /no command "stauts"/],
@@ -92,6 +93,6 @@ test("what is not understood is usage, with a word on what was expected", async 
   for (const [line, message] of cases) t.throws(() => parse(line), { code: "usage.invalid", message }, line);
 });
 
-test("the command looks for the agent where the agent listens when nobody says otherwise", async (t) => {
+test("the default socket is the one on which the agent listens by default", async (t) => {
   t.equal(parseAgentConfig("{}", "agent.json").localSocket, DEFAULT_SOCKET);
 });
