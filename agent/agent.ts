@@ -1,5 +1,5 @@
-// The agent as a whole: it makes the services, connects them, and drives the device's life. Once
-// the identity is known there is one complete session with the hub, and before that none.
+// The agent as a whole: it makes the services, connects them, and drives the device's lifecycle.
+// Once the identity is known there is one complete session with the hub, and before that none.
 import { type AuditBuffer, createAuditBuffer } from "./audit/index.ts";
 import { type Console, startConsole } from "./console/index.ts";
 import { readDeviceStatus } from "./device-status.ts";
@@ -23,15 +23,15 @@ const LAST_ENTRIES_MS_MAX = 2_000;
 
 export interface Agent {
   /**
-   * Resolves when the local socket is open and the life has begun.
+   * Resolves when the local socket is open and the lifecycle has begun.
    * @throws Fault `socket.listen-failed`.
    */
   start(): Promise<void>;
-  /** Never resolves. Rejects when a defect in our code has ended the life. */
+  /** Never resolves. Rejects when a defect in our code has ended the agent. */
   readonly failed: Promise<never>;
   /** The status of the device now; see {@link readDeviceStatus}. */
   snapshot(): Promise<DeviceStatus>;
-  /** Takes leave of the hub, records the last entries, and closes everything. */
+  /** Disconnects cleanly from the hub, records the last entries, and closes everything. */
   stop(): Promise<void>;
 }
 
@@ -105,7 +105,8 @@ class DeviceAgent implements Agent {
     this.#audit.note({ event: "agent.stopped", result: "ok" });
     await this.#console?.stop();
     await this.#local?.close();
-    await this.#identityDone; // afterwards nothing opens a session or connects one
+    // Afterwards nothing opens a session or connects one.
+    await this.#identityDone;
     await this.#session?.stop();
     await this.#audit.close(LAST_ENTRIES_MS_MAX);
     this.#warden.close();

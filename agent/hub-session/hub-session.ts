@@ -58,7 +58,7 @@ export interface HubSession {
   readonly time: TimeWatch;
   /**
    * Connects with the device certificate. A connection that exists is made again, with the
-   * certificate of now.
+   * current certificate.
    */
   connect(): Promise<void>;
   /** Reports a change in the device's life to the hub, through the spool. Never rejects. */

@@ -17,8 +17,8 @@ import { CHECK_MS_MAX, nextCheckInMs } from "./renewal-schedule.ts";
 const WARDEN_RETRY_MS_MIN = 100;
 const WARDEN_RETRY_MS_MAX = 5_000;
 /**
- * What waiting cannot repair is tried this often: the owner may have put the TPM or the record
- * back.
+ * Wait after a fault of the key, which time alone does not repair: the owner may have put the TPM
+ * or the record back.
  */
 const KEY_RETRY_MS = 60_000;
 
@@ -162,7 +162,7 @@ class DeviceIdentityManager implements IdentityManager {
 
   /**
    * Enrols until there is a certificate.
-   * @param isRepeated the device had one in this life of the agent and lost it.
+   * @param isRepeated the device had one in this run of the agent and lost it.
    * @returns undefined when `signal` aborted.
    */
   async #enrol(answer: IdentityAnswer, isRepeated: boolean, signal: AbortSignal): Promise<DeviceCertificate | undefined> {

@@ -79,7 +79,9 @@ async function fetchPart(
   return { index: openPartIndex(bytes, entry), store };
 }
 
-/** Not final: a repository that is being filled or a mirror that is behind also lacks files. */
+/**
+ * A transient fault: a repository that is being filled and a mirror that is behind lack files too.
+ */
 function missing(what: string): Fault {
   return new Fault("fetch.refused", `fetch ${what}: the repository has no such file`);
 }

@@ -58,5 +58,8 @@ export const REPORT_ACTIVE_MS = 2_000;
 export const REPORT_WAITING_MS = 30_000;
 export const REPORT_RETRY_MS = 10_000;
 
-/** A policy that the warden refused is proposed again after this time: links and clocks change. */
+/**
+ * A policy that the warden refused is proposed again after this time: network links and the clock
+ * change.
+ */
 export const REFUSED_POLICY_RETRY_MS = 3_600_000;
