@@ -6,7 +6,7 @@ import { readDeviceStatus } from "./device-status.ts";
 import { type HubSession, openHubSession } from "./hub-session/index.ts";
 import { createIdentityManager, type IdentityManager, type IdentityManagerOptions } from "./identity/index.ts";
 import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
-import { type LocalSocket, serveLocalSocket } from "./local/index.ts";
+import { type LocalSocket, openLocalSocket } from "./local/index.ts";
 import { createHandlers, createOperations, type OperationHandlers, type Operations } from "./operations/index.ts";
 import type { AgentPorts } from "./ports.ts";
 import type { DeviceStatus } from "./status/format.ts";
@@ -77,7 +77,7 @@ class DeviceAgent implements Agent {
 
   async start(): Promise<void> {
     const { config, program, listen } = this.#ports;
-    this.#local = await serveLocalSocket({ path: config.localSocket, socket: "root", operations: this.#operations, listen });
+    this.#local = await openLocalSocket({ path: config.localSocket, socket: "root", operations: this.#operations, listen });
     this.#audit.note({ event: "agent.started", result: "ok", detail: { program } });
     this.#console = this.#startConsole();
     this.#identityDone = this.#identity.run(this.#stopped.signal).catch(this.#failure.reject);

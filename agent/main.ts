@@ -47,7 +47,7 @@ const WARDEN_CONNECT_MS_MAX = 5_000;
 
 const log = journal(NAME);
 
-async function load(file: string): Promise<{ readonly config: AgentConfig; readonly anchors: HubAnchors }> {
+async function loadConfig(file: string): Promise<{ readonly config: AgentConfig; readonly anchors: HubAnchors }> {
   const bytes = await requiredConfigFile(file, CONFIG_BYTES_MAX, "configuration", "name it with --config");
   const config = parseAgentConfig(bytes, file);
   const hint = `put there what "sallyport-hub anchors" prints`;
@@ -57,7 +57,7 @@ async function load(file: string): Promise<{ readonly config: AgentConfig; reado
 
 type Environment = Readonly<Record<string, string>>;
 
-function tpmProvider({ key: { tpm } }: AgentConfig): TpmProvider {
+function tpmProviderOf({ key: { tpm } }: AgentConfig): TpmProvider {
   return {
     module: tpm.module ?? systemTpmProvider().module,
     tcti: tpm.tcti,
@@ -73,7 +73,7 @@ type TpmAtStart = "present" | "absent" | "unused";
 
 async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<TpmAtStart> {
   try {
-    return (await chooseKeyStore(stores(config, files))).store.protection === "tpm" ? "present" : "unused";
+    return (await chooseKeyStore(keyStoresOf(config, files))).store.protection === "tpm" ? "present" : "unused";
   } catch (error) {
     if (error instanceof Fault && error.code === "key.tpm-unavailable") return "absent";
     // No key can be used. The agent reports that when it needs one.
@@ -85,13 +85,13 @@ async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<Tpm
 /** The variables that this process must have been started with, so that TLS can use the key. */
 async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: DurableFiles): Promise<Environment> {
   if (tpm === "unused") return {};
-  return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProvider(config) });
+  return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProviderOf(config) });
 }
 
-function stores(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
+function keyStoresOf(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
   return {
     wanted: config.key.protection,
-    tpm: tpmKeyStore({ files, provider: tpmProvider(config) }),
+    tpm: tpmKeyStore({ files, provider: tpmProviderOf(config) }),
     file: fileKeyStore({ files }),
   };
 }
@@ -107,7 +107,7 @@ interface LockedState {
 
 /** [ID-6] The key of the birth record, or a new one where no birth was recorded. */
 async function settle({ config, files, tpm, restart }: LockedState, birth: BirthRecord | undefined): Promise<SettledKey> {
-  const found = await chooseKeyStore(stores(config, files));
+  const found = await chooseKeyStore(keyStoresOf(config, files));
   if (found.store.protection === "tpm" && tpm !== "present") {
     restart.abort("the TPM answers now, so the program restarts");
     throw new Fault(
@@ -119,12 +119,12 @@ async function settle({ config, files, tpm, restart }: LockedState, birth: Birth
   if (key.protection === "tpm" && !isTpmProviderActive(key.tlsKey()))
     throw new Fault(
       "key.tpm-unavailable",
-      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProvider(config).module}"; install a module that fits this OpenSSL`,
+      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProviderOf(config).module}"; install a module that fits this OpenSSL`,
     );
   return { key, made: found.key === undefined, note: found.note };
 }
 
-function connectTo(path: string): Promise<Duplex> {
+function connectToWarden(path: string): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     const timer = setTimeout(
@@ -150,7 +150,7 @@ const REPOSITORY_PREFIX = "/repository";
  * No client certificate is sent: what is published is signed and no secret, and a TPM has few
  * places for keys.
  */
-function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: HubAnchors): ReleasePlaces {
+function releasePlacesOf(config: AgentConfig, { host, estPort: port, authority }: HubAnchors): ReleasePlaces {
   const connectTo = config.repository.connectTo ?? config.enrolment.connectTo;
   return {
     metadata: () => linuxFiles(join(config.stateDirectory, "trust")),
@@ -171,7 +171,7 @@ function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: 
 
 /** Takes the lock first: a process that does not hold it must not even tidy up. [STA-3] */
 async function run(file: string, stop: AbortSignal): Promise<void> {
-  const { config, anchors } = await load(file);
+  const { config, anchors } = await loadConfig(file);
   const lock = await lockState(config.stateDirectory);
   try {
     const files = await linuxFiles(config.stateDirectory);
@@ -207,9 +207,9 @@ async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
     random: Math.random,
     vitals: linuxVitals(),
     listen: listenUnix,
-    connectWarden: () => connectTo(config.wardenSocket),
+    connectWarden: () => connectToWarden(config.wardenSocket),
     settleKey: (birth) => settle(state, birth),
-    releases: releasePlaces(config, anchors),
+    releases: releasePlacesOf(config, anchors),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
     log,
   });
@@ -229,6 +229,6 @@ await runMain({
   purpose:
     "The network-facing program: makes the device's key and certificate request, enrols at the hub, maintains the tunnel, and serves the serial console.",
   configFile: "/etc/sallyport/agent.json",
-  check: async (file) => (await load(file)).config,
+  check: async (file) => (await loadConfig(file)).config,
   live: run,
 });

@@ -29,7 +29,7 @@ export interface LocalSocket {
  * @throws Fault `socket.listen-failed` when something else exists there or the path cannot be
  *   bound.
  */
-export async function serveLocalSocket({ path, socket: name, operations, listen }: LocalSocketOptions): Promise<LocalSocket> {
+export async function openLocalSocket({ path, socket: name, operations, listen }: LocalSocketOptions): Promise<LocalSocket> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     open.add(socket);

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { serveLocalSocket } from "../../../agent/local/index.ts";
+import { openLocalSocket } from "../../../agent/local/index.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
@@ -30,7 +30,7 @@ async function sallyport(args: readonly string[], uid?: number) {
 test("[OPS-3] the status through the root socket is for local root, and complete", async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
   const { operations, entries } = watchedOperations();
-  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.teardown(() => server.close());
   t.match(await sallyport(["--socket", path, "status"]), {
     code: 0,
@@ -55,7 +55,7 @@ function closedToOthers(): string | false {
 
 test("another user may not ask the agent", { skip: needs("root") || closedToOthers() }, async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
-  const server = await serveLocalSocket({ path, socket: "root", operations: watchedOperations().operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations: watchedOperations().operations, listen: listenUnix });
   t.teardown(() => server.close());
   t.match(await sallyport(["--socket", path, "status"], NOBODY), {
     code: 4,
@@ -76,7 +76,7 @@ test("[OPS-7] reboot as a process: the challenge on stderr, the answer on stdin,
       return { rebooting: true };
     },
   });
-  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.teardown(() => server.close());
   for (const ending of ["\r\n", ""]) {
     const child = spawn("/usr/bin/env", [

@@ -4,7 +4,7 @@ import { chmod, stat, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { test, type Test } from "tap";
-import { askLocal, serveLocalSocket } from "../../../agent/local/index.ts";
+import { askLocal, openLocalSocket } from "../../../agent/local/index.ts";
 import { CONNECTIONS_MAX } from "../../../agent/local/limits.ts";
 import { OPERATION_REQUEST_BYTES_MAX } from "../../../agent/operations/format.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
@@ -16,7 +16,7 @@ const REQUEST = { v: 1, id: "q-1", operation: "status", args: {} } as const;
 async function serve(t: Test, handlers = HANDLERS) {
   const path = join(await temporaryDirectory(t), "root.sock");
   const { operations, entries } = watchedOperations(handlers);
-  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.teardown(() => server.close());
   return { path, server, entries };
 }
@@ -102,19 +102,19 @@ test("the socket of a dead agent is replaced, but a file that is no socket is no
   const directory = await temporaryDirectory(t);
   const { operations } = watchedOperations();
   const path = join(directory, "root.sock");
-  const dead = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
-  const alive = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const dead = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const alive = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.match(await askLocal(path, REQUEST), { id: "q-1" });
   await alive.close();
   await dead.close();
   const file = join(directory, "file");
   await writeFile(file, "precious");
-  await t.rejects(serveLocalSocket({ path: file, socket: "root", operations, listen: listenUnix }), {
+  await t.rejects(openLocalSocket({ path: file, socket: "root", operations, listen: listenUnix }), {
     code: "socket.listen-failed",
     message: /no socket/,
   });
   t.equal((await stat(file)).size, 8);
-  await t.rejects(serveLocalSocket({ path: join(directory, "none", "x"), socket: "root", operations, listen: listenUnix }), {
+  await t.rejects(openLocalSocket({ path: join(directory, "none", "x"), socket: "root", operations, listen: listenUnix }), {
     code: "socket.listen-failed",
     message: /directory must exist/,
   });
