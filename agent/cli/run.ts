@@ -12,8 +12,8 @@ import {
   type OrderedOperation,
 } from "../operations/format.ts";
 import {
-  plainJson,
-  plainText,
+  serialJson,
+  serialText,
   renderChallenge,
   renderLockdown,
   renderPreview,
@@ -56,7 +56,7 @@ export async function runCommand(argv: readonly string[], ports: CommandPorts): 
     return await execute(parseInvocation(argv), ports);
   } catch (error) {
     const { code, message } = asFault(error, "assert.broken", "run the command");
-    ports.err(`sallyport: ${code}: ${plainText(message)}\n`);
+    ports.err(`sallyport: ${code}: ${serialText(message)}\n`);
     return exitCodeOf(code);
   }
 }
@@ -85,7 +85,7 @@ async function execute(invocation: Invocation, ports: CommandPorts): Promise<Exi
 async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> {
   const { socket, json } = invocation;
   const show = (result: object, text: string): ExitCode => {
-    ports.out(json ? `${plainJson(result)}\n` : text);
+    ports.out(json ? `${serialJson(result)}\n` : text);
     return EXIT.ok;
   };
   switch (invocation.command) {
@@ -129,7 +129,7 @@ async function order({ operation, socket, json, answered }: OrderInvocation, por
   const result = await ask(ports, socket, operation, { order: JSON.stringify(orderOfAnswer(challenge, answer)) });
   const text =
     "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device restarts now.\n";
-  ports.out(json ? `${plainJson(result)}\n` : text);
+  ports.out(json ? `${serialJson(result)}\n` : text);
   return EXIT.ok;
 }
 

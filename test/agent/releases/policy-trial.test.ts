@@ -116,13 +116,13 @@ test("[LCK-13] without a new connection the wait ends with the trial or with the
 
 test("[LCK-13] only a connection that began after the call counts, whichever connection is accepted first", async (t) => {
   const waiters = createReconnectWaiters();
-  const before = waiters.began();
+  const before = waiters.beginAttempt();
   const order: string[] = [];
   const renewed = waiters.wait(new AbortController().signal).then(() => order.push("renewed"));
-  waiters.serving(before);
+  waiters.resolveWaiters(before);
   await new Promise((resolve) => setImmediate(resolve));
   order.push("the old connection serves");
-  waiters.serving(waiters.began());
+  waiters.resolveWaiters(waiters.beginAttempt());
   await renewed;
   t.same(order, ["the old connection serves", "renewed"]);
 });
