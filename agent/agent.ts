@@ -13,7 +13,7 @@ import type { DeviceStatus } from "./status/format.ts";
 import { createTimeSync, createTimeWatch, type TimeSync, type TimeWatch } from "./time/index.ts";
 import { openHubSession, type UpdateHint, type HubSession } from "./hub-session/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
-import type { DeviceIdentity } from "../hal/identity/format.ts";
+import type { DeviceIdentity } from "../hal/format/identity.ts";
 import { createCertificateStore } from "../provisioning/certificate/index.ts";
 import { createEstEnroller, type HubServer } from "../provisioning/enrollers/index.ts";
 import { type WardenClient, createWardenClient } from "../warden/client/index.ts";

@@ -1,8 +1,8 @@
 // The machine, as the rest of the program sees it: few verbs each, the contract is in the words.
 // hal/linux implements them; test/contract runs one suite on each implementation.
 import type { Server } from "node:net";
-import type { Fingerprint, HardwareFacts, Protection } from "./identity/format.ts";
-import type { BootPlan, SlotName, SlotPart } from "./slots/format.ts";
+import type { Fingerprint, HardwareFacts, Protection } from "./format/identity.ts";
+import type { BootPlan, SlotName, SlotPart } from "./format/slots.ts";
 
 /** A directory of small files that survive a power cut whole. Names are one path component, `[a-z0-9][a-z0-9._-]*`. */
 export interface DurableFiles {

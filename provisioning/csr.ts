@@ -1,5 +1,5 @@
 // The request for this device: what the machine is, in X.509's words. [ID-5]
-import type { DeviceIdentity } from "../hal/identity/format.ts";
+import type { DeviceIdentity } from "../hal/format/identity.ts";
 import type { DeviceKey } from "../hal/ports.ts";
 import { buildRequest, type CertificateRequest, der, macUrn, opsUrn } from "./x509/format/index.ts";
 

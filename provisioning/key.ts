@@ -1,6 +1,6 @@
 // The device key: made once, found again ever after. [ID-4] [ID-6]
 import { Fault } from "../hal/fault.ts";
-import type { BirthRecord } from "../hal/identity/format.ts";
+import type { BirthRecord } from "../hal/format/identity.ts";
 import type { DeviceKey, KeyStore } from "../hal/ports.ts";
 
 /** The store a key is or would be in, and the key that was found there. */

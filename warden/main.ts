@@ -29,8 +29,8 @@ import {
   startChild,
   systemdBootChoice,
 } from "../hal/linux/index.ts";
-import { HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
-import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/image/format.ts";
+import { HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
+import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/format/image.ts";
 import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";

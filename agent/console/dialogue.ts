@@ -1,5 +1,5 @@
 // What is said in answer to each line of a session: as a guest, then as whoever logged in. [CON-3] [CON-4] [OPS-5]
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { OperationAnswer, OperationName } from "../operations/format.ts";
@@ -36,7 +36,7 @@ export interface Dialogue {
 /** Remembers who logged in, the challenge that waits for its answer, how fast commands come and how many there were. */
 export function createDialogue(parts: ConsoleSessionOptions, session: string): Dialogue {
   const { print, operations, orders, gate, clock, host } = parts;
-  const bucket = tokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
+  const bucket = createTokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
   const ordering = createChallengeDialog({ orders, gate, clock, host, print, printFault, perform, record });
   let login: ConsoleLogin | undefined;
   let flooding = false;

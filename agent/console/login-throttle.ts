@@ -1,5 +1,5 @@
 // How fast answers are taken and challenges given, whoever sits at the cable: hanging up and coming back changes nothing. [CON-5]
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { CHALLENGE_REFILL_MS, CHALLENGES_BURST_MAX, REFUSED_DELAY_MS_MAX, REFUSED_DELAY_MS_MIN } from "./limits.ts";
 
@@ -16,7 +16,7 @@ export interface LoginThrottle {
 
 /** By the monotonic clock: a wall clock that is set shortens no wait. */
 export function createLoginThrottle(clock: Pick<Clock, "monotonicMs" | "sleep">): LoginThrottle {
-  const challenges = tokenBucket(clock, CHALLENGES_BURST_MAX, CHALLENGE_REFILL_MS);
+  const challenges = createTokenBucket(clock, CHALLENGES_BURST_MAX, CHALLENGE_REFILL_MS);
   let delayMs = 0;
   let openAtMs = Number.NEGATIVE_INFINITY;
   return {

@@ -1,6 +1,6 @@
 // What happens to the tunnel, for journal and audit trail: every change once. A flapping network must not write the flash full.
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { paced, pacedLines, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { limitRate, limitLineRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { Drop, TunnelEvent } from "../tunnel/index.ts";
@@ -48,9 +48,9 @@ export function createEventLog(
   };
 
   // What is refused comes from outside, as often as it likes.
-  const logInput = pacedLines(tokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
-  const noteInput = paced(
-    tokenBucket(clock, REFUSAL_RECORDS_BURST_MAX, REFUSAL_RECORD_REFILL_MS),
+  const logInput = limitLineRate(createTokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
+  const noteInput = limitRate(
+    createTokenBucket(clock, REFUSAL_RECORDS_BURST_MAX, REFUSAL_RECORD_REFILL_MS),
     ({ code, message }: Fault, withheld) =>
       note({
         event: "input.refused",

@@ -1,6 +1,6 @@
 // The tunnel with what flows in it: spool, birth, audit answers, operations asked by the hub; and what happens to it, for the audit trail.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity, Protection } from "../../hal/identity/format.ts";
+import type { DeviceIdentity, Protection } from "../../hal/format/identity.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { ClockState } from "../../warden/time/format.ts";
 import type { AuditUploader } from "../audit/index.ts";

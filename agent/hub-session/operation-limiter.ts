@@ -1,6 +1,6 @@
 // Operations asked by the hub, so many and no more. [OPS-6] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
-import { pacedLines, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { limitLineRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { OperationAnswer, OperationRequest } from "../operations/format.ts";
@@ -27,9 +27,9 @@ export function createOperationLimiter(parts: {
   readonly log: (line: string) => void;
 }): OperationLimiter {
   const { operations, clock, note } = parts;
-  const askings = tokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-  const refusals = tokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-  const log = pacedLines(tokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), parts.log);
+  const askings = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
+  const refusals = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
+  const log = limitLineRate(createTokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), parts.log);
   let askedAtMs = clock.monotonicMs();
   let flooded = false;
 

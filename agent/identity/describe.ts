@@ -1,7 +1,7 @@
 // The identity as the status shows it. Pure.
 import { X509Certificate } from "node:crypto";
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";

@@ -1,6 +1,6 @@
 // Keeps the device's identity: the key of its birth, a certificate that is good, and the next one in time. [ID-6] [ID-9]
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
 import { type Enrolment, startEnrolment } from "../../provisioning/enrolment/index.ts";

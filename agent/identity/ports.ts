@@ -1,5 +1,5 @@
 // What keeping an identity needs of the rest of the agent, and what it tells.
-import type { BirthRecord, DeviceIdentity } from "../../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateStore } from "../../provisioning/certificate/index.ts";
 import type { Enroller } from "../../provisioning/enrollers/index.ts";

@@ -8,8 +8,8 @@ import { updateStatusSchema } from "../../warden/update/format.ts";
 import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
-import { nonceSchema } from "../../ota/time/format.ts";
+import { deviceIdSchema } from "../../hal/format/identity.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
 import { deviceStatusSchema } from "../status/format.ts";
 
 /** The way a principal came in. One socket per caller class: Node sees no peer credentials, the file system judges. */

@@ -1,7 +1,7 @@
 // What the operations do: they ask the parts that know, and carry orders to the warden, which alone judges and obeys them.
 import { Fault } from "../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
 import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
 import { type AuditHead } from "../../warden/audit/format/index.ts";

@@ -1,5 +1,5 @@
 // The snapshot, put together from what the parts know. Pure.
-import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/identity/format.ts";
+import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/format/identity.ts";
 import type { VitalSigns } from "../../hal/ports.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";

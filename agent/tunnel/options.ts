@@ -1,8 +1,8 @@
 // What the tunnel is given, and what it tells.
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
-import type { HubAnchors } from "../../ota/anchors/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
+import type { HubAnchors } from "../../ota/format/anchors.ts";
 import type { Endpoint } from "../../provisioning/enrollers/index.ts";
 import type { DownChannel, StatusMessage } from "./format.ts";
 import type { Timeouts } from "./limits.ts";

@@ -3,9 +3,20 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverWriter } from "../../hal/ports.ts";
 import { verifyChunk } from "../index/index.ts";
 import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex, chunkPath, type ChunkRef } from "../index/format/index.ts";
-import { ATTEMPTS_MAX, FETCHES_IN_FLIGHT, RETRY_MS_MAX, RETRY_MS_MIN, TAMPERED_MAX } from "./limits.ts";
 import type { Repository } from "./repository.ts";
 import type { FetchRange } from "./ranges.ts";
+
+/** Chunks requested at the same time: the line stays busy although each takes a round trip. */
+const FETCHES_IN_FLIGHT = 6;
+/** Attempts for one chunk, including the first: they cover about ten minutes of a dead line. */
+export const ATTEMPTS_MAX = 10;
+/**
+ * Attempts for one chunk that arrives with the wrong content. A mirror with a bad copy, or a proxy
+ * that changes data, will still do so a minute later.
+ */
+export const TAMPERED_MAX = 3;
+const RETRY_MS_MIN = 500;
+export const RETRY_MS_MAX = 120_000;
 
 export interface ChunksToFetch {
   readonly index: ChunkIndex;

@@ -1,6 +1,8 @@
 // An image in stretches that fit into the courier's directory. Pure.
 import type { ChunkIndex } from "../index/format/index.ts";
-import { WINDOW_BYTES_MAX } from "./limits.ts";
+
+/** Uncompressed bytes in the handover directory at the same time. */
+const RANGE_BYTES_MAX = 16_777_216;
 
 /** Chunks from `from` up to but not including `to`. */
 export interface FetchRange {
@@ -9,7 +11,7 @@ export interface FetchRange {
 }
 
 /** In order, without gaps, each of at least one chunk and else of at most `bytesMax` bytes, uncompressed. */
-export function* windowsOf(index: ChunkIndex, bytesMax = WINDOW_BYTES_MAX): Generator<FetchRange> {
+export function* windowsOf(index: ChunkIndex, bytesMax = RANGE_BYTES_MAX): Generator<FetchRange> {
   let from = 0;
   let bytes = 0;
   for (let n = 0; n < index.count; n++) {

@@ -1,6 +1,6 @@
 // The payload of an `os/` target: which parts make the system, each by its chunk index. [OTA-30] [OTA-33]
 import * as v from "valibot";
-import { slotPartSchema } from "../../hal/slots/format.ts";
+import { slotPartSchema } from "../../hal/format/slots.ts";
 import { IMAGE_BYTES_MAX, INDEX_BYTES_MAX } from "../index/format/index.ts";
 
 /** Three parts and some names. */

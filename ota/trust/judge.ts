@@ -1,7 +1,7 @@
 // Whether a target is for this device. Agent and warden both ask, each with what it knows itself. Pure. [OTA-11] [OTA-12]
 import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { type Audience, type TargetCustom, targetCustomSchema, targetNameSchema } from "./format/target.ts";
 import type { Target } from "./search.ts";
 

@@ -12,7 +12,7 @@ import { exchange, type TimeoutOptions, withTimeout } from "./exchange.ts";
 import { addressOf, type HubServer } from "./hub.ts";
 import { open, openStrict, secureContextFor } from "./tls.ts";
 
-/** What is asked and what may come back: ota/time/format says, the caller hands it in. */
+/** What is asked and what may come back: ota/format/time.ts says, the caller hands it in. */
 export interface HubTimeQuestion<S extends v.GenericSchema> {
   readonly path: string;
   /** Device id and the warden's nonce, as JSON. */

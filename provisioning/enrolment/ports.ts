@@ -1,6 +1,6 @@
 // What enrolment needs of the rest of the agent, and what it tells.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateStore, DeviceCertificate } from "../certificate/index.ts";
 import type { RequestOptions } from "../csr.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { test } from "tap";
-import { deviceIdentitySchema } from "../../hal/identity/format.ts";
+import { deviceIdentitySchema } from "../../hal/format/identity.ts";
 import { describeRequest, signRequest } from "../../provisioning/index.ts";
 import { parseRequest } from "../../provisioning/x509/format/index.ts";
 import { memoryKey } from "../lab/fakes/keys.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { test } from "tap";
-import { birthRecordSchema } from "../../hal/identity/format.ts";
+import { birthRecordSchema } from "../../hal/format/identity.ts";
 import { settleKey } from "../../provisioning/index.ts";
 import { memoryKey } from "../lab/fakes/keys.ts";
 

@@ -4,8 +4,8 @@ import * as v from "valibot";
 import { test } from "tap";
 import { Fault } from "../../hal/fault.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
-import { deviceIdentitySchema } from "../../hal/identity/format.ts";
-import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../ota/time/format.ts";
+import { deviceIdentitySchema } from "../../hal/format/identity.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../ota/format/time.ts";
 import {
   askHubTime,
   checkStored,

@@ -1,7 +1,7 @@
 // Which store holds the device key. [ID-4] [ID-6]
 import type { DeviceKey, KeyStore } from "../../ports.ts";
 import { Fault, unreachable } from "../../fault.ts";
-import type { Protection } from "../../identity/format.ts";
+import type { Protection } from "../../format/identity.ts";
 
 /** What the owner configured: "auto" takes the TPM where one is usable. */
 export type WantedStore = "auto" | Protection;

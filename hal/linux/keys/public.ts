@@ -1,6 +1,6 @@
 // The public half: what is known of a key outside its store.
 import { createHash, createPublicKey } from "node:crypto";
-import type { Fingerprint } from "../../identity/format.ts";
+import type { Fingerprint } from "../../format/identity.ts";
 import { Fault } from "../../fault.ts";
 
 export interface PublicHalf {

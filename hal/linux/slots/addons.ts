@@ -13,7 +13,7 @@
 import { constants } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { errnoOf, type FileOps, readFault, SAFE, syncDirectory, writeFault } from "../files/index.ts";
 import { type BootEntry, entryName, parseEntry } from "./entries.ts";
 

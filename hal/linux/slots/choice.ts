@@ -1,7 +1,7 @@
 // The boot choice as a file of one line. [OTA-34]
 import { Fault } from "../../fault.ts";
 import type { BootChoice, DurableFiles } from "../../ports.ts";
-import { BOOT_PLAN_BYTES_MAX, type BootPlan, decodeBootPlan, encodeBootPlan, type SlotName } from "../../slots/format.ts";
+import { BOOT_PLAN_BYTES_MAX, type BootPlan, decodeBootPlan, encodeBootPlan, type SlotName } from "../../format/slots.ts";
 
 const NAME = "boot-choice";
 

@@ -1,7 +1,7 @@
 // Which slot runs: the boot loader says it to the kernel, the kernel to us. [OTA-33]
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { readKernelFile } from "../files/index.ts";
 import { COMMAND_LINE_BYTES_MAX } from "./limits.ts";
 

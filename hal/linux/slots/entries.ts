@@ -9,7 +9,7 @@
 // Required of the image: the `.osrel` of every kernel image is the same, without IMAGE_VERSION, VERSION and VERSION_ID (else versions come before
 // generations, and a release of a lower version would never be tried), and neither loader.conf nor an EFI variable names a default entry.
 import { Fault } from "../../fault.ts";
-import { type BootPlan, otherSlot, type SlotName } from "../../slots/format.ts";
+import { type BootPlan, otherSlot, type SlotName } from "../../format/slots.ts";
 
 export interface BootEntry {
   /** Of the file. */

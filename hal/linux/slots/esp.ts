@@ -5,7 +5,7 @@
 // not changed while there is no other: at worst the committed system boots, and the other one is written again.
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { type FileOps, hasBytes, linuxOps, readFault, renameOnFat, syncDirectory, writeFault } from "../files/index.ts";
 import { provideAddon, removeAddons } from "./addons.ts";
 import { type BootEntry, committedOf, entryName, parseEntry } from "./entries.ts";

@@ -1,7 +1,7 @@
 // Slots that are files: for simulated boards, and for machines whose boot loader mounts images from a file system. [OTA-33]
 import { join } from "node:path";
 import type { Slots } from "../../ports.ts";
-import type { SlotPart } from "../../slots/format.ts";
+import type { SlotPart } from "../../format/slots.ts";
 import { runningSlot } from "./cmdline.ts";
 import { openImage } from "./image.ts";
 import { oneWriterEach, refuseRunning, refuseTooLarge } from "./guards.ts";

@@ -4,7 +4,7 @@ import { open, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { Slots, SlotWriter } from "../../ports.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { errnoOf, type FileOps, readKernelFile } from "../files/index.ts";
 import { runningSlot } from "./cmdline.ts";
 import { kernelImages } from "./esp.ts";

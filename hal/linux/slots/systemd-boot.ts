@@ -1,7 +1,7 @@
 // The boot choice that systemd-boot follows: each change is the rename of one kernel image. [OTA-34]
 import { Fault } from "../../fault.ts";
 import type { BootChoice } from "../../ports.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import type { FileOps } from "../files/index.ts";
 import { type BootEntry, entryName, entryOf, nextGeneration, planOf, sorted, trialOf } from "./entries.ts";
 import { type KernelImages, kernelImages } from "./esp.ts";

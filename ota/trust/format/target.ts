@@ -1,6 +1,6 @@
 // What a target says of itself beside length and hashes: for whom it is, which line it continues and how far back one may go. [OTA-11] [OTA-12]
 import * as v from "valibot";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 
 const LIST_MAX = 10_000;
 const COUNTER_MAX = 4_294_967_295;

@@ -6,7 +6,7 @@ export const REQUEST_URIS_MAX = 20;
 export const REQUEST_URI_BYTES_MAX = 256;
 /** X.520 upper bounds ub-common-name and ub-serial-number. */
 export const NAME_CHARACTERS_MAX = 64;
-/** A C2SP verifier key of Ed25519 has about 100 characters; ota/anchors has the same bound. */
+/** A C2SP verifier key of Ed25519 has about 100 characters; ota/format/anchors.ts has the same bound. */
 export const AUDIT_KEY_CHARACTERS_MAX = 256;
 
 /** A chain of a few certificates; more has no use for a device. */

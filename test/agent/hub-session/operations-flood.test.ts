@@ -9,7 +9,7 @@ import * as v from "valibot";
 import { parseAgentConfig, parseAnchors } from "../../../agent/config.ts";
 import { openHubSession } from "../../../agent/hub-session/index.ts";
 import { reportMessageSchema } from "../../../agent/tunnel/format.ts";
-import { deviceIdentitySchema } from "../../../hal/identity/format.ts";
+import { deviceIdentitySchema } from "../../../hal/format/identity.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeAppendFiles, fakeFiles } from "../../lab/fakes/files.ts";
 import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";

@@ -6,7 +6,7 @@ import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxHandoverReader, linuxHandoverWriter } from "../../../hal/linux/index.ts";
 import { fetchChunks, type ChunksToFetch, type Repository, type FetchRange, windowsOf } from "../../../ota/fetch/index.ts";
-import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/limits.ts";
+import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/chunks.ts";
 import { handoverSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
 import { createHash } from "node:crypto";

@@ -1,6 +1,6 @@
 import { test } from "tap";
 import * as v from "valibot";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { floorAfterCommit, judgeTarget, type DeviceFacts, type Target } from "../../../ota/trust/index.ts";
 import { labCustom } from "../../lab/counterparts/repository.ts";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:tls";
 import { test } from "tap";
-import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, type HubTimeResponse, hubTimeResponseSchema } from "../../../ota/time/format.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, type HubTimeResponse, hubTimeResponseSchema } from "../../../ota/format/time.ts";
 import { askHubTime, type HubServer, type HubTimeQuestion } from "../../../provisioning/enrollers/index.ts";
 import { type Asked, type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
 import { needs } from "../../lab/runner/needs.ts";

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import * as v from "valibot";
 import { test, type Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { deviceIdentitySchema } from "../../../hal/identity/format.ts";
+import { deviceIdentitySchema } from "../../../hal/format/identity.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
 import {
   createCertificateStore,

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { fileBootChoice, linuxFiles } from "../../../../hal/linux/index.ts";
-import { decodeBootPlan, encodeBootPlan } from "../../../../hal/slots/format.ts";
+import { decodeBootPlan, encodeBootPlan } from "../../../../hal/format/slots.ts";
 import { powerOn } from "../../../lab/fakes/bootloader.ts";
 import { fakeFiles } from "../../../lab/fakes/files.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";

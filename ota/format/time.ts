@@ -1,6 +1,6 @@
 // Hub time: what is asked, what is answered, what is signed. [ID-10]
 import * as v from "valibot";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../hal/format/identity.ts";
 
 export const HUB_TIME_PATH = "/.well-known/sallyport/time";
 export const HUB_TIME_BYTES_MAX = 2048;

@@ -2,10 +2,10 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type Test } from "tap";
-import { anchorsFile, makeSigner } from "../../../lab/counterparts/hub-signer.ts";
-import { startProgram } from "../../../lab/runner/process.ts";
-import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
-import { programFile } from "../../../lab/runner/programs.ts";
+import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";
+import { startProgram } from "../../lab/runner/process.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { programFile } from "../../lab/runner/programs.ts";
 
 const PROGRAMS = ["agent", "warden"] as const;
 type Name = (typeof PROGRAMS)[number];
@@ -47,7 +47,7 @@ for (const name of PROGRAMS) {
     const { config, stateDirectory } = await files(t);
     const { code, text } = await run(t, name, "--check-config", "--config", config);
     t.equal(code, 0);
-    const [, file, settings] = /^"(.+)" is right: (\{.*\})$/u.exec(text) ?? [];
+    const [, file, settings] = /^"(.+)" is valid: (\{.*\})$/u.exec(text) ?? [];
     t.equal(file, config);
     t.match(JSON.parse(settings ?? ""), { stateDirectory });
     await t.rejects(rm(stateDirectory), { code: "ENOENT" }, "no state was made");

@@ -2,9 +2,9 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { linuxPower, linuxUptime } from "../../../../hal/linux/index.ts";
-import { boot } from "../../../lab/worlds/board.ts";
-import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import { linuxPower, linuxUptime } from "../../../hal/linux/index.ts";
+import { boot } from "../../lab/worlds/board.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 test("a simulated board's reboot is a request in a file, one printable line with the reason", async (t) => {
   const root = await temporaryDirectory(t);

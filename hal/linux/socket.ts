@@ -1,7 +1,7 @@
 // Binding a Unix socket: who may open it is the file system's word, Node sees no peer credentials. [OPS-1] [OPS-3]
 import { lstat, unlink } from "node:fs/promises";
 import type { Server } from "node:net";
-import { asFault, Fault } from "../../fault.ts";
+import { asFault, Fault } from "../fault.ts";
 
 /**
  * Call only with the state lock held: a socket that lies there is then a dead process's and is removed.

@@ -1,10 +1,16 @@
 // An orderly reboot.
 import { join } from "node:path";
-import { asFault, Fault } from "../../fault.ts";
-import type { Power } from "../../ports.ts";
-import { linuxFiles } from "../files/index.ts";
-import { runProgram } from "../process/index.ts";
-import { ANSWER_BYTES_MAX, ASK_WITHIN_MS } from "./limits.ts";
+import { asFault, Fault } from "../fault.ts";
+import { printable } from "../format/text.ts";
+import type { Power } from "../ports.ts";
+import { linuxFiles } from "./files/index.ts";
+import { runProgram } from "./process/index.ts";
+
+/** systemctl only leaves the request with systemd. If this takes longer, systemd does not answer. */
+const REQUEST_MS_MAX = 30_000;
+const OUTPUT_BYTES_MAX = 65_536;
+
+const REASON_UNITS_MAX = 1024;
 
 /** What whoever plays systemd and boot loader for a simulated board looks for, below `run/`: one line, the reason. */
 const REQUEST = "reboot-request";
@@ -13,7 +19,7 @@ const REQUEST = "reboot-request";
 export function linuxPower({ root }: { readonly root: string }): Power {
   return {
     reboot: async (reason) => {
-      const line = reason.replaceAll(/[\u0000-\u001f\u007f-\u009f]/gu, "?");
+      const line = printable(reason, REASON_UNITS_MAX);
       try {
         await (root === "/" ? askSystemd(line) : leaveRequest(root, line));
       } catch (error) {
@@ -26,7 +32,7 @@ export function linuxPower({ root }: { readonly root: string }): Power {
 
 /** systemctl(1): leaves word with systemd, which stops every service in order. `--message` goes into the journal. */
 async function askSystemd(reason: string): Promise<void> {
-  const options = { timeoutMs: ASK_WITHIN_MS, outputBytesMax: ANSWER_BYTES_MAX };
+  const options = { timeoutMs: REQUEST_MS_MAX, outputBytesMax: OUTPUT_BYTES_MAX };
   await runProgram("systemctl", ["reboot", "--no-wall", `--message=sallyport: ${reason}`], options);
 }
 

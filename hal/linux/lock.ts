@@ -3,14 +3,28 @@ import { constants } from "node:fs";
 import { access, type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { Fault } from "../../fault.ts";
-import type { StateLock } from "../../ports.ts";
-import { checkTrustedFile, linuxOps, openDirectory, writeFault } from "../files/index.ts";
-import { runToExit } from "../process/index.ts";
-import { LOCK_FILE_BYTES_MAX, LOCK_MS_MAX, OWNER_LOOK_EVERY_MS, OWNER_LOOKS_MAX } from "./limits.ts";
+import { Fault } from "../fault.ts";
+import type { StateLock } from "../ports.ts";
+import { checkTrustedFile, linuxOps, openDirectory, writeFault } from "./files/index.ts";
+import { runToExit } from "./process/index.ts";
 
-/** Starts with a dot: no state file is ever called so. Never removed: two processes could then hold locks on two files of one name. */
+/**
+ * Starts with a dot, so that no state file has this name. It is never removed: otherwise two
+ * processes could hold locks on two files of the same name.
+ */
 const LOCK_FILE = ".lock";
+/** A pid and a newline. */
+const LOCK_FILE_BYTES_MAX = 32;
+
+/** flock(1) answers in milliseconds: it does not wait (-n). */
+const LOCK_MS_MAX = 10_000;
+
+/**
+ * The owner writes its pid right after it has the lock. Until then the file may be empty or may
+ * name a previous owner.
+ */
+const OWNER_READS_MAX = 10;
+const OWNER_READ_EVERY_MS = 20;
 
 /** flock(1) -E: told apart from its own 1 for every other failure. */
 const EXIT_HELD = 75;
@@ -73,11 +87,11 @@ async function writeOwner(file: FileHandle, path: string): Promise<void> {
 }
 
 async function owner(file: FileHandle): Promise<string> {
-  for (let look = 0; look < OWNER_LOOKS_MAX; look++) {
+  for (let read = 0; read < OWNER_READS_MAX; read++) {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(LOCK_FILE_BYTES_MAX), 0, LOCK_FILE_BYTES_MAX, 0);
     const pid = /^([1-9][0-9]{0,9})\n$/.exec(buffer.toString("latin1", 0, bytesRead))?.[1];
     if (pid !== undefined && (await isAlive(pid))) return `pid ${pid}`;
-    await setTimeout(OWNER_LOOK_EVERY_MS);
+    await setTimeout(OWNER_READ_EVERY_MS);
   }
   return "a process that did not say its pid";
 }

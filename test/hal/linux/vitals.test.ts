@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { linuxVitals } from "../../../../hal/linux/vitals/index.ts";
+import { linuxVitals } from "../../../hal/linux/vitals.ts";
 
 const MEMINFO = "MemTotal:         512000 kB\nMemFree:          300000 kB\nMemAvailable:     400000 kB\n";
 

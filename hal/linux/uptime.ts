@@ -1,9 +1,11 @@
 // How long ago the machine booted.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { asFault, Fault } from "../../fault.ts";
-import { readKernelFile } from "../files/index.ts";
-import { UPTIME_BYTES_MAX } from "./limits.ts";
+import { asFault, Fault } from "../fault.ts";
+import { readKernelFile } from "./files/index.ts";
+
+/** /proc/uptime holds two numbers, proc(5). */
+const UPTIME_BYTES_MAX = 256;
 
 /**
  * Milliseconds since the kernel's boot, /proc/uptime, proc(5): no clock that is set, and no restart of a program, changes it. A simulated board, `root` other than

@@ -1,8 +1,8 @@
 // What the machine says of its state, cheaply.
 import { join } from "node:path";
-import { Fault } from "../../fault.ts";
-import type { VitalSigns, Vitals } from "../../ports.ts";
-import { readKernelFile } from "../files/index.ts";
+import { Fault } from "../fault.ts";
+import type { VitalSigns, Vitals } from "../ports.ts";
+import { readKernelFile } from "./files/index.ts";
 
 const PROC_FILE_BYTES_MAX = 8192;
 

@@ -2,11 +2,11 @@ import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSyn
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { test } from "tap";
-import { lockState } from "../../../../hal/linux/lock/index.ts";
-import { needs } from "../../../lab/runner/needs.ts";
-import { type RunningProgram, startProgram } from "../../../lab/runner/process.ts";
+import { lockState } from "../../../hal/linux/lock.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { type RunningProgram, startProgram } from "../../lab/runner/process.ts";
 
-const CHILD = fileURLToPath(new URL("../../../lab/runner/state-child.ts", import.meta.url));
+const CHILD = fileURLToPath(new URL("../../lab/runner/state-child.ts", import.meta.url));
 
 function holder(directory: string): RunningProgram {
   return startProgram({ name: "holder", command: process.execPath, args: [CHILD, "hold", directory] });

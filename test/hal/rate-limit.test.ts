@@ -1,11 +1,11 @@
 // How often somebody may.
 import { test } from "tap";
-import { tokenBucket } from "../../../hal/rate-limit/index.ts";
-import { fakeClock } from "../../lab/fakes/clock.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
+import { fakeClock } from "../lab/fakes/clock.ts";
 
 test("[OPS-2] a burst, then one a period, never more than the burst saved up", async (t) => {
   const clock = fakeClock();
-  const bucket = tokenBucket(clock, 3, 100);
+  const bucket = createTokenBucket(clock, 3, 100);
   t.same([bucket.take(), bucket.take(), bucket.take(), bucket.take()], [true, true, true, false]);
   await clock.advance(99);
   t.notOk(bucket.take());
@@ -17,7 +17,7 @@ test("[OPS-2] a burst, then one a period, never more than the burst saved up", a
 
 test("[OPS-2] a wall clock that steps gives nobody more", async (t) => {
   const clock = fakeClock();
-  const bucket = tokenBucket(clock, 1, 100);
+  const bucket = createTokenBucket(clock, 1, 100);
   bucket.take();
   await clock.set(Date.UTC(2040, 0, 1));
   t.notOk(bucket.take());
@@ -25,7 +25,7 @@ test("[OPS-2] a wall clock that steps gives nobody more", async (t) => {
 
 test("[OPS-2] who waits is served in turn at the bucket's pace, and let go when it is over", async (t) => {
   const clock = fakeClock();
-  const bucket = tokenBucket(clock, 1, 100);
+  const bucket = createTokenBucket(clock, 1, 100);
   const order: string[] = [];
   const never = new AbortController();
   for (const name of ["a", "b", "c"]) void bucket.wait(never.signal).then(() => order.push(name));
@@ -43,7 +43,7 @@ test("[OPS-2] who waits is served in turn at the bucket's pace, and let go when 
 
 test("the wait that is told is the wait, to the millisecond", async (t) => {
   const clock = fakeClock();
-  const bucket = tokenBucket(clock, 3, 1000);
+  const bucket = createTokenBucket(clock, 3, 1000);
   t.equal(bucket.dueMs(), 0);
   for (let n = 0; n < 3; n++) bucket.take();
   t.equal(bucket.dueMs(), 1000);
@@ -57,7 +57,7 @@ test("the wait that is told is the wait, to the millisecond", async (t) => {
 
 test("several at once: all of them or none, and never more than the bucket holds", async (t) => {
   const clock = fakeClock();
-  const bucket = tokenBucket(clock, 10, 100);
+  const bucket = createTokenBucket(clock, 10, 100);
   t.same([bucket.take(11), bucket.take(8), bucket.take(3), bucket.take(2)], [false, true, false, true]);
   await clock.advance(100);
   t.same([bucket.take(2), bucket.take(1)], [false, true]);
