@@ -1,11 +1,13 @@
-// The two places of a machine's system, and what the boot loader of `files` slots reads. [OTA-33] [OTA-34]
+// The two slots of a machine's system, and the boot plan that the boot loader of `files` slots
+// reads. [OTA-33] [OTA-34]
 import * as v from "valibot";
 import { Fault } from "../fault.ts";
+import { clip } from "./text.ts";
 
 export const slotNameSchema = v.picklist(["a", "b"], 'expected slot "a" or "b"');
 export type SlotName = v.InferOutput<typeof slotNameSchema>;
 
-/** What a slot is made of. The kernel is written last: without it the slot does not boot. */
+/** The parts of a slot. The kernel is written last: without it the slot does not boot. */
 export const slotPartSchema = v.picklist(["root", "verity", "kernel"], "expected a part: root, verity or kernel");
 export type SlotPart = v.InferOutput<typeof slotPartSchema>;
 
@@ -15,13 +17,16 @@ export function otherSlot(slot: SlotName): SlotName {
 
 /** What the boot loader does next. */
 export interface BootPlan {
-  /** Booted when there is nothing to try. */
+  /** The slot that boots when there is no trial. */
   readonly committed: SlotName;
-  /** Booted once; `used` from then on, until it is committed, cancelled or replaced. */
+  /**
+   * A slot to boot once. It is `used` after that boot, until it is committed, cancelled or
+   * replaced.
+   */
   readonly trial: { readonly slot: SlotName; readonly used: boolean } | undefined;
 }
 
-/** One line: `a`, `a try b`, `a tried b`. */
+/** The plan is one line: `a`, `a try b`, `a tried b`. */
 export const BOOT_PLAN_BYTES_MAX = 16;
 const PLAN_PATTERN = /^([ab])(?: (try|tried) ([ab]))?\n$/;
 
@@ -35,7 +40,7 @@ export function decodeBootPlan(text: string): BootPlan {
   if (!isSlot(committed) || committed === trial)
     throw new Fault(
       "boot.plan-invalid",
-      `read the boot choice: ${JSON.stringify(text.slice(0, 40))}, expected a line such as "a", "a try b" or "a tried b"`,
+      `read the boot choice: ${JSON.stringify(clip(text, 40))}, expected a line such as "a", "a try b" or "a tried b"`,
     );
   return { committed, trial: isSlot(trial) ? { slot: trial, used: word === "tried" } : undefined };
 }
