@@ -1,5 +1,6 @@
 // What the kernel calls controllers, devices and ports, and where it puts them.
 import { Fault } from "../../fault.ts";
+import { quoted } from "../../format/text.ts";
 
 export const CONTROLLER = /^usb(\d{1,3})$/u;
 export const DEVICE = /^\d{1,3}-\d{1,3}(?:\.\d{1,3})*$/u;
@@ -23,5 +24,5 @@ export function hubOf(port: string): string {
 /** A name becomes a path: only ever one of the kernel's own form. @throws Fault `usb.gone`. */
 export function named(pattern: RegExp, name: string): string {
   if (pattern.test(name)) return name;
-  throw new Fault("usb.gone", `find "${name.slice(0, 40)}" in the USB tree: no name of the kernel's form`);
+  throw new Fault("usb.gone", `find ${quoted(name, 40)} in the USB tree: it is not a name as the kernel gives it`);
 }

@@ -278,26 +278,26 @@ test("[LCK-7] with as much waiting as may, a device can be shut out, and what is
   t.equal(kernel.read("3-1/authorized"), "0");
   await t.rejects(tree.setDevice(stick, true), {
     code: "usb.busy",
-    message: /"3-1": not asked, as it is busy at "usb1", "usb2"/u,
+    message: /"3-1": not asked, because it is busy at "usb1", "usb2"/u,
   });
   release();
   await obeys(() => tree.setDevice(stick, true));
 });
 
 test("[LCK-7] two calls may wait at a time, a third is not made; what fails fails as it did", async (t) => {
-  const patience = createBoundedAccess(WAIT_MS, 2);
+  const bounded = createBoundedAccess(WAIT_MS, 2);
   const never = (): Promise<never> => new Promise(() => undefined);
-  for (const hub of ["usb1", "usb2"]) await t.rejects(patience.within(hub, never), { code: "usb.busy" });
+  for (const hub of ["usb1", "usb2"]) await t.rejects(bounded.run(hub, never), { code: "usb.busy" });
   let called = false;
   const call = async (): Promise<void> => {
     called = true;
   };
-  await t.rejects(patience.within("usb1", call), { code: "usb.busy", message: /it is busy there/u });
-  await t.rejects(patience.within("usb3", call), { code: "usb.busy", message: /not asked/u });
+  await t.rejects(bounded.run("usb1", call), { code: "usb.busy", message: /it is busy there/u });
+  await t.rejects(bounded.run("usb3", call), { code: "usb.busy", message: /not asked/u });
   t.equal(called, false);
   await t.rejects(
-    createBoundedAccess(WAIT_MS, 2).within("usb1", () => Promise.reject(new RangeError("no"))),
+    createBoundedAccess(WAIT_MS, 2).run("usb1", () => Promise.reject(new RangeError("no"))),
     new RangeError("no"),
   );
-  t.equal(await createBoundedAccess(WAIT_MS, 2).within("usb1", async () => 7), 7);
+  t.equal(await createBoundedAccess(WAIT_MS, 2).run("usb1", async () => 7), 7);
 });
