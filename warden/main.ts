@@ -133,7 +133,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       if (update.installerSocket !== undefined) return connectChild(update.installerSocket, { lineBytesMax });
       const slots = systemdBoot ?? config.slots;
       const { args, env } = installerCommand(update.installer, { root, slots, handover });
-      return startChild(process.execPath, args, { lineBytesMax, env, complain: say });
+      return startChild(process.execPath, args, { lineBytesMax, env, onErrorLine: say });
     },
     uptimeMs: () => linuxUptime(root),
     bootId: () => linuxHardware({ root }).bootId(),

@@ -30,6 +30,14 @@ export function printable(text: string, unitsMax: number): string {
 }
 
 /**
+ * `text` as one printable line: every run of white space and controls becomes one space, the ends are
+ * trimmed, and the result is clipped to `unitsMax`.
+ */
+export function singleLine(text: string, unitsMax: number): string {
+  return printable(text.replaceAll(/[\s\p{Cc}]+/gu, " ").trim(), unitsMax);
+}
+
+/**
  * An input as a message quotes it: printable, at most `unitsMax` code units between double quotes,
  * with `...` at the end when the input was longer. A double quote in it becomes a single one.
  */

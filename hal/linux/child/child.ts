@@ -2,10 +2,14 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { Fault } from "../../fault.ts";
+import { printable } from "../../format/text.ts";
 import type { ChildProgram } from "../../ports.ts";
 import { CHILD_PATH, findProgram } from "../process/index.ts";
-import { COMPLAINT_CHARACTERS_MAX, COMPLAINTS_MAX } from "./limits.ts";
 import { textLines } from "./lines.ts";
+
+/** Lines of a child's stderr that are passed on. The rest is read and dropped. */
+const ERROR_LINES_MAX = 64;
+const ERROR_LINE_UNITS_MAX = 512;
 
 export interface ChildOptions {
   /** Of a line it says, with the newline. */
@@ -13,14 +17,14 @@ export interface ChildOptions {
   /** Beside PATH and LC_ALL=C, which is all of our environment that it gets. */
   readonly env?: Readonly<Record<string, string>>;
   /** A line of its stderr, for the journal. */
-  readonly complain: (line: string) => void;
+  readonly onErrorLine: (line: string) => void;
 }
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 /** It ends by itself when we are gone: its standard input is then over. @throws Fault `process.failed` when it can't be started. */
 export async function startChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildProgram> {
-  const { lineBytesMax, env = {}, complain } = options;
+  const { lineBytesMax, env = {}, onErrorLine } = options;
   const child = spawn(await findProgram(program), [...args], {
     cwd: "/",
     env: { PATH: CHILD_PATH, LC_ALL: "C", ...env },
@@ -29,7 +33,7 @@ export async function startChild(program: string, args: readonly string[], optio
   });
   const ended = endOf(child);
   child.stdin.on("error", () => undefined); // EPIPE: told to whoever writes
-  passOn(child.stderr, complain);
+  forwardErrorLines(child.stderr, onErrorLine);
   await started(child, program);
   const kill = async (): Promise<void> => {
     killGroup(child);
@@ -38,7 +42,7 @@ export async function startChild(program: string, args: readonly string[], optio
   return {
     lines: linesOf(child, program, lineBytesMax, kill),
     ended,
-    tell: (line) => tell(child, program, line),
+    tell: (line) => writeLine(child, program, line),
     kill,
   };
 }
@@ -67,7 +71,7 @@ async function* linesOf(child: Child, program: string, lineBytesMax: number, kil
   }
 }
 
-function tell(child: Child, program: string, line: string): Promise<void> {
+function writeLine(child: Child, program: string, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.stdin.write(`${line}\n`, (cause) => {
       if (cause === null || cause === undefined) resolve();
@@ -77,13 +81,13 @@ function tell(child: Child, program: string, line: string): Promise<void> {
 }
 
 /** Reads to the end, whatever is passed on: a full pipe would hold the program up. */
-function passOn(stderr: Readable, complain: (line: string) => void): void {
-  let left = COMPLAINTS_MAX;
+function forwardErrorLines(stderr: Readable, onErrorLine: (line: string) => void): void {
+  let left = ERROR_LINES_MAX;
   stderr.setEncoding("utf8");
   stderr.on("error", () => undefined);
   stderr.on("data", (text: string) => {
     for (const line of text.split("\n").filter((part) => part !== ""))
-      if (left-- > 0) complain(line.slice(0, COMPLAINT_CHARACTERS_MAX));
+      if (left-- > 0) onErrorLine(printable(line, ERROR_LINE_UNITS_MAX));
   });
 }
 

@@ -3,8 +3,12 @@
 import { connect, type Socket } from "node:net";
 import { asFault, Fault } from "../../fault.ts";
 import type { ChildProgram } from "../../ports.ts";
-import { CONNECT_MS_MAX, GONE_MS_MAX } from "./limits.ts";
 import { textLines } from "./lines.ts";
+
+/** Time to reach a program that systemd starts. */
+const CONNECT_MS_MAX = 10_000;
+/** Time for the program to end after its input has ended. */
+const END_MS_MAX = 10_000;
 
 /**
  * How it ended is not told over a connection: closed in order is `code 0`, and whether its job was done is in what it said.
@@ -18,9 +22,9 @@ export async function connectChild(path: string, { lineBytesMax }: { readonly li
   const ended = new Promise<string>((resolve) => socket.once("close", () => resolve(failure ?? "code 0")));
   const kill = async (): Promise<void> => {
     socket.resume().end(); // with the end of its input it ends itself
-    const late = setTimeout(() => socket.destroy(), GONE_MS_MAX);
+    const timer = setTimeout(() => socket.destroy(), END_MS_MAX);
     await ended;
-    clearTimeout(late);
+    clearTimeout(timer);
   };
   return {
     lines: linesOf(socket, path, lineBytesMax, kill),
@@ -43,14 +47,14 @@ function connected(path: string): Promise<Socket> {
       socket.destroy();
       reject(asFault(cause, "process.failed", `connect to "${path}"`));
     };
-    const late = setTimeout(() => failed(new Fault("process.failed", `connect to "${path}": no answer`)), CONNECT_MS_MAX);
+    const timer = setTimeout(() => failed(new Fault("process.failed", `connect to "${path}": no answer`)), CONNECT_MS_MAX);
     socket.once("error", failed);
     socket.once("connect", () => {
-      clearTimeout(late);
+      clearTimeout(timer);
       socket.off("error", failed);
       resolve(socket);
     });
-    socket.once("close", () => clearTimeout(late));
+    socket.once("close", () => clearTimeout(timer));
   });
 }
 

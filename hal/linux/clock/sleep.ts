@@ -1,5 +1,10 @@
 // Waiting, by the clock that never steps.
-import { TIMER_MS_MAX } from "./limits.ts";
+
+/**
+ * Node's timers hold at most 2^31 - 1 ms and fire at once above that. Longer sleeps consist of
+ * several.
+ */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** CLOCK_MONOTONIC, clock_gettime(2): on Linux milliseconds since boot without time in suspend; never set, never goes back. The same for all processes. */
 export function monotonicMs(): number {

@@ -2,6 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Fault } from "../../fault.ts";
+import { quoted } from "../../format/text.ts";
 import type { HandoverReader } from "../../ports.ts";
 import { errnoOf, isName, readFault } from "../files/index.ts";
 
@@ -46,7 +47,7 @@ async function openDirectory(directory: string): Promise<FileHandle> {
 
 async function taking(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
   if (!isName(name))
-    throw new Fault("file.read-failed", `take "${name.slice(0, 80)}": expected a file name of a-z, 0-9, ".", "_" and "-"`);
+    throw new Fault("file.read-failed", `take ${quoted(name, 80)}: expected a file name of a-z, 0-9, ".", "_" and "-"`);
   try {
     return await work();
   } catch (error) {

@@ -4,7 +4,11 @@ import { chmod, mkdir, open, opendir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HandoverWriter } from "../../ports.ts";
 import { isTemporary, pathOf, temporaryPathOf, writeFault } from "../files/index.ts";
-import { DROPPED_NAMES_MAX } from "./limits.ts";
+
+/**
+ * The directory holds what is on its way and is no archive. Names beyond this number are not ours.
+ */
+const NAMES_MAX = 10_000;
 
 /** For all to read: what is dropped is checked by who takes it and is no secret. */
 const MODE_FILE = 0o644;
@@ -45,7 +49,7 @@ async function clear(directory: string): Promise<void> {
   let seen = 0;
   for await (const entry of await opendir(directory)) {
     seen += 1;
-    if (seen > DROPPED_NAMES_MAX) break;
+    if (seen > NAMES_MAX) break;
     if (entry.isFile() || isTemporary(entry.name)) await rm(join(directory, entry.name), { force: true });
   }
 }

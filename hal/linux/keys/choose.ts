@@ -1,6 +1,7 @@
 // Which store holds the device key. [ID-4] [ID-6]
 import type { DeviceKey, KeyStore } from "../../ports.ts";
 import { Fault, unreachable } from "../../fault.ts";
+import { defined } from "../../format/defined.ts";
 import type { Protection } from "../../format/identity.ts";
 
 /** What the owner configured: "auto" takes the TPM where one is usable. */
@@ -74,5 +75,5 @@ export async function chooseKeyStore(stores: {
   const askTpm = !found.tpmKeyExists && !found.fileKeyExists && wanted !== "file";
   const { protection, note } = decideKeyStore({ ...found, tpmUnavailable: askTpm ? await tpm.unavailable() : undefined });
   const key = keys[protection];
-  return { store: stores[protection], ...(key === undefined ? {} : { key }), ...(note === undefined ? {} : { note }) };
+  return { store: stores[protection], ...defined({ key, note }) };
 }

@@ -2,8 +2,13 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import type { DeviceKey, DurableFiles, KeyStore } from "../../ports.ts";
 import { asFault, Fault } from "../../fault.ts";
-import { KEY_BYTES_MAX } from "./limits.ts";
 import { publicHalf } from "./public.ts";
+
+/**
+ * A P-256 key has 241 bytes as PKCS#8 PEM and about 400 as TSS2 PEM. Anything larger is no key of
+ * ours.
+ */
+export const KEY_BYTES_MAX = 4096;
 
 const KEY_FILE = "device-key.pem";
 const WHAT = `the device key "${KEY_FILE}"`;

@@ -7,6 +7,5 @@ export {
   type FoundKeyStores,
   type WantedStore,
 } from "./choose.ts";
-export { fileKeyStore } from "./file.ts";
-export { KEY_BYTES_MAX } from "./limits.ts";
+export { fileKeyStore, KEY_BYTES_MAX } from "./file.ts";
 export { type PublicHalf, publicHalf } from "./public.ts";

@@ -2,8 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { Fault } from "../../fault.ts";
+import { singleLine } from "../../format/text.ts";
 import { CHILD_PATH, findProgram } from "./find.ts";
-import { COMPLAINT_CHARACTERS_MAX } from "./limits.ts";
+
+/** The part of a program's error output that goes into a fault's message. */
+const ERROR_TEXT_UNITS_MAX = 300;
 
 export interface RunOptions {
   /** After this the program and what it started (its process group) are killed. */
@@ -45,7 +48,7 @@ export async function runProgram(
 ): Promise<{ stdout: string; stderr: string }> {
   const { exitCode, stdout, stderr } = await runToExit(program, args, options);
   if (exitCode !== 0)
-    throw new Fault("process.failed", `run "${program}": it ended with code ${exitCode}${complaint(stderr, stdout)}`);
+    throw new Fault("process.failed", `run "${program}": it ended with code ${exitCode}${errorText(stderr, stdout)}`);
   return { stdout, stderr };
 }
 
@@ -116,8 +119,8 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-/** The program's own words, on one line and printable: they end in logs and on terminals. */
-function complaint(stderr: string, stdout: string): string {
-  const words = (stderr.trim() === "" ? stdout : stderr).trim().replaceAll(/[\s\x00-\x1f\x7f-\x9f]+/g, " ");
-  return words === "" ? "" : `: ${words.slice(0, COMPLAINT_CHARACTERS_MAX)}`;
+/** The program's own error text on one line, printable: it ends in logs and on terminals. */
+function errorText(stderr: string, stdout: string): string {
+  const text = singleLine(stderr.trim() === "" ? stdout : stderr, ERROR_TEXT_UNITS_MAX);
+  return text === "" ? "" : `: ${text}`;
 }

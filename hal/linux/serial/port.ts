@@ -2,8 +2,13 @@
 import { Fault } from "../../fault.ts";
 import type { SerialConnection, SerialPort } from "../../ports.ts";
 import { createMutex } from "../../mutex.ts";
-import { WAITING_BYTES_MAX } from "./limits.ts";
 import { type Line, type LineOptions, openLine } from "./line.ts";
+
+/**
+ * Bytes of all writes that wait behind another. At 115,200 baud 64 KiB take six seconds: a caller that
+ * is further ahead does not wait for its writes.
+ */
+const WAITING_BYTES_MAX = 65_536;
 
 /**
  * A tty. What was received waits in the kernel until `input` is asked for it, so a slow reader costs no memory; `input` can be gone through once. Writes go out
@@ -17,7 +22,7 @@ export function linuxSerialPort(options: LineOptions): SerialPort {
 }
 
 function connection(line: Line, path: string): SerialConnection {
-  const inTurn = createMutex();
+  const exclusively = createMutex();
   let waitingBytes = 0;
   return {
     input: received(line),
@@ -28,7 +33,7 @@ function connection(line: Line, path: string): SerialConnection {
           `write to the serial line "${path}": ${waitingBytes} bytes wait already; wait for earlier writes first`,
         );
       waitingBytes += bytes.byteLength;
-      return await inTurn(() => line.write(bytes)).finally(() => (waitingBytes -= bytes.byteLength));
+      return await exclusively(() => line.write(bytes)).finally(() => (waitingBytes -= bytes.byteLength));
     },
     close: () => line.close(),
   };

@@ -4,8 +4,14 @@ import { Worker } from "node:worker_threads";
 import * as v from "valibot";
 import { asFault, assert, Fault } from "../../fault.ts";
 import type { ThreadAnswer, ThreadJob, Threads } from "../../ports.ts";
-import { THREAD_OLD_MB, THREAD_YOUNG_MB } from "./limits.ts";
 import { answerMessage, ownBuffer } from "./message.ts";
+
+/**
+ * V8's own heap of a thread; the memory it works on lies outside. Young objects are few, and a bundle
+ * and its garbage fit into the rest three times over.
+ */
+const THREAD_YOUNG_MB = 1;
+const THREAD_OLD_MB = 16;
 
 export interface ThreadsOptions {
   /** The file that is run in each thread, and calls {@link serveThread} there: that of the program itself, `import.meta.url` of its main.ts. */

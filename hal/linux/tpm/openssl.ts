@@ -4,10 +4,18 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
+import { defined } from "../../format/defined.ts";
+import { clip } from "../../format/text.ts";
 import { createMutex } from "../../mutex.ts";
 import { runToExit } from "../process/index.ts";
-import { OPENSSL_OUTPUT_BYTES_MAX, OPENSSL_TIMEOUT_MS } from "./limits.ts";
 import { opensslEnvironment, type TpmProvider } from "./provider.ts";
+
+/**
+ * One TPM command through openssl takes 10 ms on swtpm, and up to a second or two on a slow chip that
+ * derives its primary key. A hung one never ends.
+ */
+const OPENSSL_TIMEOUT_MS = 20_000;
+const OPENSSL_OUTPUT_BYTES_MAX = 16_384;
 
 const ERROR_LINE = /^[0-9A-F]+:error:[0-9A-F]+:/u;
 const REASON_CHARACTERS_MAX = 300;
@@ -27,19 +35,20 @@ export interface TpmCommands {
 }
 
 /** @param program openssl 3, by bare name from the system's folders or by absolute path. */
-export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: number = OPENSSL_TIMEOUT_MS): TpmCommands {
+export function createTpmCommands(provider: TpmProvider, program: string, timeoutMs: number = OPENSSL_TIMEOUT_MS): TpmCommands {
   const tpmOnly = ["-provider-path", dirname(provider.module), "-provider", "tpm2"];
   // default first: it reads files and PEM, and takes no TSS2 key from the other
   const both = ["-provider-path", dirname(provider.module), "-provider", "default", "-provider", "tpm2"];
   const run = async (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
     const bounds = { timeoutMs, outputBytesMax: OPENSSL_OUTPUT_BYTES_MAX, env: opensslEnvironment(provider) };
-    const { exitCode, stdout, stderr } = await runToExit(program, args, input === undefined ? bounds : { ...bounds, input });
+    const { exitCode, stdout, stderr } = await runToExit(program, args, { ...bounds, ...defined({ input }) });
     if (exitCode !== 0) throw new Fault("process.failed", `openssl ${args[0] ?? ""} failed: ${reasonIn(stderr)}`);
     return stdout;
   };
-  // one after another: each takes two of the TPM's three slots for a moment, which matters where no resource manager stands between
-  const inTurn = createMutex();
-  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => inTurn(() => run(args, input));
+  // One at a time: each command takes two of the TPM's three slots for a moment, which matters where
+  // no resource manager stands in between.
+  const exclusively = createMutex();
+  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => exclusively(() => run(args, input));
   return {
     version: async () => versionIn(await openssl(["list", "-providers", ...tpmOnly])),
     ping: async () => void (await openssl(["rand", ...tpmOnly, "-hex", "8"])),
@@ -79,11 +88,11 @@ async function inScratch<T>(work: (directory: string) => Promise<T>): Promise<T>
 export function reasonIn(stderr: string): string {
   const lines = stderr.trim().split("\n");
   const line = lines.find((line) => ERROR_LINE.test(line)) ?? lines[0] ?? "";
-  const words = line
+  const reason = line
     .replace(ERROR_LINE, "")
     .replaceAll(/[^\x20-\x7e]+/gu, " ")
     .trim();
-  return words === "" ? "without a word" : words.slice(0, REASON_CHARACTERS_MAX);
+  return reason === "" ? "it gave no reason" : clip(reason, REASON_CHARACTERS_MAX);
 }
 
 function versionIn(listing: string): string {

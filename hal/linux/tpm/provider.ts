@@ -1,4 +1,5 @@
 // OpenSSL's tpm2 provider: where it is, where the TPM is, and how a child process is told.
+import { defined } from "../../format/defined.ts";
 import { CHILD_PATH } from "../process/index.ts";
 
 export interface TpmProvider {
@@ -27,7 +28,7 @@ export function providerEnvironment({ libraryPath, tcti }: TpmProvider): Readonl
   return {
     TPM2OPENSSL_TCTI: tcti,
     TSS2_LOG: "all+NONE",
-    ...(libraryPath === undefined ? {} : { LD_LIBRARY_PATH: libraryPath }),
+    ...defined({ LD_LIBRARY_PATH: libraryPath }),
   };
 }
 

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { canonicalJson } from "../../../hal/format/json.ts";
-import { clip, printable, quoted } from "../../../hal/format/text.ts";
+import { clip, printable, quoted, singleLine } from "../../../hal/format/text.ts";
 
 const HIGH = "\ud83d";
 const LOW = "\ude00";
@@ -61,6 +61,12 @@ test("an emoji that is joined from several reads as its parts: the joiner can al
 
 test("an escape sequence for a terminal is text that it can no longer act on", async (t) => {
   t.equal(printable("\u001b[2J\u001b]0;title\u0007", 100), "?[2J?]0;title?");
+});
+
+test("a program's output becomes one line", async (t) => {
+  t.equal(singleLine("\n Error:\u001b[31m no\tsuch\r\nfile \n", 100), "Error: [31m no such file");
+  t.equal(singleLine("a\u202eb c", 3), "a?b");
+  t.equal(singleLine(" \n\t", 10), "");
 });
 
 test("a quotation has its own double quotes only, and says when there was more", async (t) => {

@@ -131,7 +131,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
     const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
     const child = await startChild("/usr/bin/env", ["-i", ...variables, process.execPath, ...args], {
       lineBytesMax: INSTALL_LINE_BYTES_MAX,
-      complain: () => undefined,
+      onErrorLine: () => undefined,
     });
     installers.push(child);
     return child;

@@ -159,7 +159,7 @@ test(
 
 test("[OTA-41] an installer that says nothing although something is owed is killed", async (t) => {
   const clock = fakeClock();
-  const start = () => startChild("sleep", ["60"], { lineBytesMax: 100, complain: () => undefined });
+  const start = () => startChild("sleep", ["60"], { lineBytesMax: 100, onErrorLine: () => undefined });
   const part = { part: "root", bytes: 10, index: { path: "os/root.caibx", bytes: 104, sha256: "0".repeat(64) } } as const;
   const job = startJob({ start, clock, slot: "b", parts: [{ part, chunks: 1 }] });
   await eventually("it is waited for", async () => (clock.sleeping > 0 ? true : undefined));

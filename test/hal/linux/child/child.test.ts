@@ -5,7 +5,7 @@ import { startChild } from "../../../../hal/linux/index.ts";
 import { eventually } from "../../../lab/runner/process.ts";
 import type { ChildProgram } from "../../../../hal/ports.ts";
 
-const OPTIONS = { lineBytesMax: 100, complain: () => undefined };
+const OPTIONS = { lineBytesMax: 100, onErrorLine: () => undefined };
 
 async function linesOf({ lines }: ChildProgram): Promise<readonly string[]> {
   const all: string[] = [];
@@ -14,15 +14,15 @@ async function linesOf({ lines }: ChildProgram): Promise<readonly string[]> {
 }
 
 test("what is told comes back line by line; its complaints go to the journal; its end is told in words", async (t) => {
-  const complaints: string[] = [];
+  const errorLines: string[] = [];
   const child = await startChild("sh", ["-c", "read one; echo \"got $one\"; echo 'a word' >&2; printf 'half a line'; exit 3"], {
     ...OPTIONS,
-    complain: (line) => complaints.push(line),
+    onErrorLine: (line) => errorLines.push(line),
   });
   await child.tell("hello");
   t.same(await linesOf(child), ["got hello"]);
   t.equal(await child.ended, "code 3");
-  t.same(complaints, ["a word"]);
+  t.same(errorLines, ["a word"]);
   await t.rejects(child.tell("anyone?"), { code: "process.failed" });
   await t.resolves(child.kill(), "it is gone already");
 });
