@@ -232,8 +232,8 @@ export interface Slots {
 /** One part of a slot, open for writing. */
 export interface SlotWriter {
   /**
-   * Writes all of `bytes` or throws. Durable only after {@link sync}. @throws Fault
-   * `slot.write-failed`.
+   * Writes all of `bytes` or throws. Durable only after {@link sync}.
+   * @throws Fault `slot.write-failed`.
    */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /**

@@ -1,6 +1,8 @@
 // Optional members from values that may be undefined.
 
-/** The members of `T`: those that may be undefined are optional, and never undefined when present. */
+/**
+ * The members of `T`: those that may be undefined are optional, and never undefined when present.
+ */
 type Defined<T extends object> = {
   [K in keyof T as undefined extends T[K] ? never : K]: T[K];
 } & {

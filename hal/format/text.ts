@@ -30,8 +30,8 @@ export function printable(text: string, unitsMax: number): string {
 }
 
 /**
- * `text` as one printable line: every run of white space and controls becomes one space, the ends are
- * trimmed, and the result is clipped to `unitsMax`.
+ * `text` as one printable line: every run of white space and controls becomes one space, the ends
+ * are trimmed, and the result is clipped to `unitsMax`.
  */
 export function singleLine(text: string, unitsMax: number): string {
   return printable(text.replaceAll(/[\s\p{Cc}]+/gu, " ").trim(), unitsMax);

@@ -1,5 +1,5 @@
-// The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
-// The serial port has a door of its own (serial/index.ts): it brings a native add-on that only the agent carries.
+// The drivers of a Linux machine. Only main.ts files and tests import this. The serial port has a
+// door of its own (serial/index.ts), because it brings a native add-on that only the agent carries.
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { optionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";

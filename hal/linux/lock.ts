@@ -1,4 +1,4 @@
-// One owner for a state directory. [STA-3]
+// The lock that gives a state directory one owner. [STA-3]
 import { constants } from "node:fs";
 import { access, type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -26,16 +26,21 @@ const LOCK_MS_MAX = 10_000;
 const OWNER_READS_MAX = 10;
 const OWNER_READ_EVERY_MS = 20;
 
-/** flock(1) -E: told apart from its own 1 for every other failure. */
+/**
+ * The exit code of flock(1) for a held lock (-E), distinct from its own 1 for every other failure.
+ */
 const EXIT_HELD = 75;
 
 /**
  * [STA-3] Takes the lock of `directory`, which is made (0700) when it is missing.
  *
- * What the kernel guarantees, flock(2): the lock belongs to the open file description, which flock(1) shares with us as its descriptor 3; it stays when that
- * child ends, and goes when our last descriptor is closed, which the kernel does however we end. Node opens with O_CLOEXEC, so no other child keeps it.
- * @param flock for tests: the program.
- * @throws Fault `lock.held` naming the owner's pid; `process.failed` when there is no flock(1); `file.*` as for state files.
+ * The kernel guarantees (flock(2)) that the lock belongs to the open file description, which
+ * flock(1) shares with us as its descriptor 3. It stays when that child ends, and goes when our
+ * last descriptor is closed, which the kernel does however we end. Node opens with O_CLOEXEC, so no
+ * other child keeps the lock.
+ * @param flock the program; for tests.
+ * @throws Fault `lock.held` with the owner's pid; `process.failed` when there is no flock(1);
+ *   `file.*` as for state files.
  */
 export async function lockState(directory: string, flock = "flock"): Promise<StateLock> {
   await openDirectory(linuxOps, directory);

@@ -48,8 +48,9 @@ export async function runMain(program: Program): Promise<void> {
 }
 
 /**
- * @returns a function that writes one line an event to stderr. The journal adds the time. Characters
- *   that a terminal could act on are replaced, because parts of a line may come from outside.
+ * @returns a function that writes one line an event to stderr. The journal adds the time.
+ *   Characters that a terminal could act on are replaced, because parts of a line may come from
+ *   outside.
  */
 export function journal(name: string): (line: string) => void {
   return (line) => void process.stderr.write(`${name}: ${printable(line, JOURNAL_LINE_UNITS_MAX)}\n`);

@@ -1,13 +1,16 @@
-// Binding a Unix socket: who may open it is the file system's word, Node sees no peer credentials. [OPS-1] [OPS-3]
+// Binding a Unix socket. The file system decides who may open it, because Node does not expose peer
+// credentials. [OPS-1] [OPS-3]
 import { lstat, unlink } from "node:fs/promises";
 import type { Server } from "node:net";
 import { asFault, Fault } from "../fault.ts";
 
 /**
- * Call only with the state lock held: a socket that lies there is then a dead process's and is removed.
- * @param path at most 107 bytes, unix(7); its directory must exist, with the owner and group that suit.
- * @param mode permission bits of the socket: who may write to it may connect.
- * @throws Fault `socket.listen-failed` when something else lies there, or the path can't be bound.
+ * Call this only with the state lock held: an existing socket then belongs to a dead process and is
+ * removed.
+ * @param path at most 107 bytes, unix(7). Its directory must exist with the right owner and group.
+ * @param mode permission bits of the socket. A user who may write to it may connect.
+ * @throws Fault `socket.listen-failed` when the path is taken by anything but a socket, or cannot
+ *   be bound.
  */
 export async function listenUnix(server: Server, path: string, mode: number): Promise<void> {
   await removeStale(path);
@@ -28,7 +31,10 @@ async function removeStale(path: string): Promise<void> {
   }
 }
 
-/** Bound under our umask: there is no moment at which others could connect. Node binds before `listen` returns. */
+/**
+ * Binds under a umask of ours, so that there is no moment at which others could connect. Node binds
+ * before `listen` returns.
+ */
 async function bind(server: Server, path: string, mode: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const before = process.umask(0o777 & ~mode);

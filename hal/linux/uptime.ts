@@ -1,4 +1,4 @@
-// How long ago the machine booted.
+// The time since the machine booted.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { asFault, Fault } from "../fault.ts";
@@ -8,8 +8,9 @@ import { readKernelFile } from "./files/index.ts";
 const UPTIME_BYTES_MAX = 256;
 
 /**
- * Milliseconds since the kernel's boot, /proc/uptime, proc(5): no clock that is set, and no restart of a program, changes it. A simulated board, `root` other than
- * `/`, boots when its boot id is written.
+ * Milliseconds since the kernel's boot, /proc/uptime, proc(5). Neither setting a clock nor
+ * restarting a program changes it. A simulated board, with a `root` other than `/`, boots when its
+ * boot id is written.
  * @throws Fault `file.read-failed`.
  */
 export async function linuxUptime(root: string): Promise<number> {

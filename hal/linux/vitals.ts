@@ -1,4 +1,4 @@
-// What the machine says of its state, cheaply.
+// Load, memory and uptime of the machine, which are cheap to read.
 import { join } from "node:path";
 import { Fault } from "../fault.ts";
 import type { VitalSigns, Vitals } from "../ports.ts";
@@ -7,8 +7,9 @@ import { readKernelFile } from "./files/index.ts";
 const PROC_FILE_BYTES_MAX = 8192;
 
 /**
- * From /proc/uptime, /proc/loadavg and /proc/meminfo under `root`, proc(5): each is a snapshot the kernel makes at the read. MemAvailable (Linux 3.14 and later)
- * is the kernel's estimate of what can be had without swapping.
+ * Reads /proc/uptime, /proc/loadavg and /proc/meminfo under `root`, proc(5). Each is a snapshot
+ * that the kernel makes when it is read. MemAvailable (Linux 3.14 and later) is the kernel's
+ * estimate of the memory available without swapping.
  */
 export function linuxVitals(root = "/"): Vitals {
   return {

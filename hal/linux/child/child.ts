@@ -1,4 +1,5 @@
-// A program of ours as a child process: lines in, lines out, both bounded; killed with all that it started. No shell.
+// A program of ours as a child process: lines in and lines out, both bounded. It is killed together
+// with everything it started. No shell is involved.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { Fault } from "../../fault.ts";
@@ -12,27 +13,32 @@ const ERROR_LINES_MAX = 64;
 const ERROR_LINE_UNITS_MAX = 512;
 
 export interface ChildOptions {
-  /** Of a line it says, with the newline. */
+  /** Bytes of one line of its output, including the newline. */
   readonly lineBytesMax: number;
-  /** Beside PATH and LC_ALL=C, which is all of our environment that it gets. */
+  /** Added to PATH and LC_ALL=C, which are all it gets of our environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A line of its stderr, for the journal. */
+  /** Called for each line of its stderr, for the journal. */
   readonly onErrorLine: (line: string) => void;
 }
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** It ends by itself when we are gone: its standard input is then over. @throws Fault `process.failed` when it can't be started. */
+/**
+ * Starts `program`. It ends by itself when this process is gone, because its standard input ends
+ * then.
+ * @throws Fault `process.failed` when it cannot be started.
+ */
 export async function startChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildProgram> {
   const { lineBytesMax, env = {}, onErrorLine } = options;
   const child = spawn(await findProgram(program), [...args], {
     cwd: "/",
     env: { PATH: CHILD_PATH, LC_ALL: "C", ...env },
-    detached: true, // a process group of its own, setsid(2), so that the kill reaches what it started
+    // a process group of its own, setsid(2), so that the kill reaches what it started
+    detached: true,
     stdio: ["pipe", "pipe", "pipe"],
   });
   const ended = endOf(child);
-  child.stdin.on("error", () => undefined); // EPIPE: told to whoever writes
+  child.stdin.on("error", () => undefined); // EPIPE: the writer gets it too
   forwardErrorLines(child.stderr, onErrorLine);
   await started(child, program);
   const kill = async (): Promise<void> => {
@@ -67,7 +73,7 @@ async function* linesOf(child: Child, program: string, lineBytesMax: number, kil
   } catch (error) {
     await kill();
     if (error instanceof Fault) throw new Fault("process.failed", `listen to "${program}": ${error.message}`, { cause: error });
-    // else the pipe broke, with the program
+    // Otherwise the pipe broke because the program ended.
   }
 }
 
@@ -80,7 +86,10 @@ function writeLine(child: Child, program: string, line: string): Promise<void> {
   });
 }
 
-/** Reads to the end, whatever is passed on: a full pipe would hold the program up. */
+/**
+ * Reads stderr to its end even when no more lines are forwarded: a full pipe would block the
+ * program.
+ */
 function forwardErrorLines(stderr: Readable, onErrorLine: (line: string) => void): void {
   let left = ERROR_LINES_MAX;
   stderr.setEncoding("utf8");
@@ -91,9 +100,10 @@ function forwardErrorLines(stderr: Readable, onErrorLine: (line: string) => void
   });
 }
 
-/** kill(2) with a negative pid: the whole group. ESRCH means it is gone already. */
+/** kill(2) with a negative pid reaches the whole group. ESRCH means that it is already gone. */
 function killGroup(child: Child): void {
-  const hasEnded = child.exitCode !== null || child.signalCode !== null; // then its number may be somebody else's
+  // its pid may then belong to another process
+  const hasEnded = child.exitCode !== null || child.signalCode !== null;
   if (child.pid === undefined || hasEnded) return;
   try {
     process.kill(-child.pid, "SIGKILL");

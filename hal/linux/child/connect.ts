@@ -1,5 +1,6 @@
-// A program of ours that systemd starts for a connection (systemd.socket(5), Accept=yes): its standard input and output are the other end. It has rights of its own,
-// not ours; its complaints go to the journal.
+// A program of ours that systemd starts for a connection (systemd.socket(5), Accept=yes). The
+// connection is its standard input and output. It has its own rights and not ours, and its error
+// output goes to the journal.
 import { connect, type Socket } from "node:net";
 import { asFault, Fault } from "../../fault.ts";
 import type { ChildProgram } from "../../ports.ts";
@@ -11,9 +12,10 @@ const CONNECT_MS_MAX = 10_000;
 const END_MS_MAX = 10_000;
 
 /**
- * How it ended is not told over a connection: closed in order is `code 0`, and whether its job was done is in what it said.
- * @param lineBytesMax of a line it says, with the newline.
- * @throws Fault `process.failed` when nobody listens.
+ * Connects to the program. A connection does not tell how the program ended: an orderly close is
+ * `code 0`, and the program's output says whether its job was done.
+ * @param lineBytesMax bytes of one line of its output, including the newline.
+ * @throws Fault `process.failed` when nothing listens.
  */
 export async function connectChild(path: string, { lineBytesMax }: { readonly lineBytesMax: number }): Promise<ChildProgram> {
   const socket = await connected(path);
@@ -21,7 +23,7 @@ export async function connectChild(path: string, { lineBytesMax }: { readonly li
   socket.on("error", (error) => (failure = error.message));
   const ended = new Promise<string>((resolve) => socket.once("close", () => resolve(failure ?? "code 0")));
   const kill = async (): Promise<void> => {
-    socket.resume().end(); // with the end of its input it ends itself
+    socket.resume().end(); // the program ends with its input
     const timer = setTimeout(() => socket.destroy(), END_MS_MAX);
     await ended;
     clearTimeout(timer);
@@ -64,6 +66,6 @@ async function* linesOf(socket: Socket, path: string, lineBytesMax: number, kill
   } catch (error) {
     await kill();
     if (error instanceof Fault) throw new Fault("process.failed", `listen at "${path}": ${error.message}`, { cause: error });
-    // else the connection broke, with the program
+    // Otherwise the connection broke because the program ended.
   }
 }

@@ -1,9 +1,12 @@
-// Bytes of a pipe as lines, with the bound kept while they arrive.
+// Splits the bytes of a pipe into lines and enforces the bound while they arrive.
 import { Fault } from "../../fault.ts";
 
 const NEWLINE = 0x0a;
 
-/** Lines of UTF-8, without their newline; what is left at the end is no line. @throws Fault `process.failed` for a line above the bound. */
+/**
+ * Lines of UTF-8 without their newline. An unfinished line at the end is dropped.
+ * @throws Fault `process.failed` for a line above the bound.
+ */
 export async function* textLines(stream: AsyncIterable<Buffer>, lineBytesMax: number): AsyncGenerator<string> {
   let held = Buffer.alloc(0);
   for await (const chunk of stream) {

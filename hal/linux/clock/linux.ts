@@ -1,4 +1,4 @@
-// The machine's clock.
+// The machine's clock: reading it, and setting it through date(1).
 import { asFault, Fault } from "../../fault.ts";
 import type { SettableClock } from "../../ports.ts";
 import { runProgram } from "../process/index.ts";
@@ -8,16 +8,18 @@ import { monotonicMs, sleep } from "./sleep.ts";
 const SET_CLOCK_MS_MAX = 10_000;
 
 /**
- * How far the clock may be from the requested time when it is read back at once: the duration of the
- * program, and no more.
+ * How far the clock may be from the requested time when it is read back at once: the duration of
+ * the program, and no more.
  */
 const SET_CLOCK_ERROR_MS_MAX = 2_000;
 
 /**
- * The machine's clock. Setting it needs CAP_SYS_TIME (the warden has it) and goes through date(1), because Node has no clock_settime(2).
+ * Setting the clock needs CAP_SYS_TIME, which the warden has. It goes through date(1), because Node
+ * has no clock_settime(2).
  *
- * What the kernel guarantees: CLOCK_REALTIME may step either way at any moment, also by others; CLOCK_MONOTONIC never does.
- * @param run for tests: what runs date(1).
+ * The kernel guarantees that CLOCK_MONOTONIC never steps. CLOCK_REALTIME may step in either
+ * direction at any moment, also because of other programs.
+ * @param run runs date(1); for tests.
  */
 export function linuxClock(run: typeof runProgram = runProgram): SettableClock {
   return {
@@ -28,7 +30,10 @@ export function linuxClock(run: typeof runProgram = runProgram): SettableClock {
   };
 }
 
-/** @throws Fault `clock.set-failed`, also when the clock reads otherwise right after: somebody else sets it too. */
+/**
+ * @throws Fault `clock.set-failed`, also when the clock reads differently right afterwards, because
+ *   another program sets it too.
+ */
 async function setSystemClock(unixMs: number, run: typeof runProgram): Promise<void> {
   const action = `set the clock to ${isoTime(unixMs)}`;
   if (!Number.isSafeInteger(unixMs) || unixMs < 0)

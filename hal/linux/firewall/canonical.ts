@@ -1,5 +1,6 @@
-// The kernel's listing of our table, written in the one spelling in which tables are planned: equal text is an equal table. [LCK-5]
-// Only the forms that a plan uses have a spelling (libnftables-json(5)); everything else is spelled so that no plan ever equals it.
+// The canonical form of our table, made from the kernel's listing. Plans are written in the same
+// form, so that equal text means an equal table. [LCK-5] Only the forms that a plan uses have a
+// canonical form (libnftables-json(5)). Anything else is rendered so that no plan ever equals it.
 import * as v from "valibot";
 import { Fault } from "../../fault.ts";
 import { parseJson } from "../../format/json.ts";
@@ -22,19 +23,19 @@ const prefixSchema = v.strictObject({ prefix: v.strictObject({ addr: v.string(),
 const rangeSchema = v.strictObject({ range: v.strictTuple([v.number(), v.number()]) });
 const anonymousSetSchema = v.strictObject({ set: v.array(v.unknown()) });
 
-/** What the kernel adds to its listing and nobody planned. */
+/** Objects that the kernel adds to its listing and no plan contains. */
 const NOT_PLANNED = new Set(["metainfo", "table"]);
 
 /**
- * @param listing of `nft -j list table inet sallyport`.
- * @throws Fault `firewall.unreadable` for what is no such listing.
+ * @param listing the output of `nft -j list table inet sallyport`.
+ * @throws Fault `firewall.unreadable` when it is not such a listing.
  */
 export function canonicalTable(listing: string): string {
   const objects = read(listingSchema, parse(listing)).nftables.filter(
     (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
   );
   const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
-  // nft 1.0 lists sets before chains, 1.1 after them
+  // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
     .flatMap((object) => ("set" in object ? [spellSet(object["set"])] : []))
     .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
@@ -95,12 +96,12 @@ function braces(elements: readonly string[]): string {
   return only !== undefined && more.length === 0 ? only : `{ ${sorted(elements)} }`;
 }
 
-/** As text: the kernel keeps elements in an order of its own. */
+/** Sorted as text, because the kernel keeps the elements in an order of its own. */
 function sorted(elements: readonly string[]): string {
   return [...elements].sort().join(", ");
 }
 
-/** A comment in nft's language: no plan has one. */
+/** A comment in nft's language, which no plan has. */
 function unspelled(object: unknown): string {
   return `# ${JSON.stringify(object)}`;
 }

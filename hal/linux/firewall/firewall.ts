@@ -1,4 +1,4 @@
-// nftables through its own program, one table of ours. [LCK-5]
+// nftables through the nft program, limited to one table of ours. [LCK-5]
 import { assert, Fault } from "../../fault.ts";
 import { singleLine } from "../../format/text.ts";
 import { defined } from "../../format/defined.ts";
@@ -8,22 +8,27 @@ import { LISTING_BYTES_MAX, NFT_TIMEOUT_MS } from "./limits.ts";
 import { canonicalTable } from "./canonical.ts";
 
 export interface FirewallOptions {
-  /** Words before nft's arguments: `["nft"]`, or a way into another network namespace that ends in `nft`. */
+  /**
+   * The command before nft's arguments: `["nft"]`, or a command that enters another network
+   * namespace and ends in `nft`.
+   */
   readonly command?: readonly [string, ...string[]];
 }
 
 /**
- * [LCK-5] What replaces the table in one transaction. `flush table` would leave the elements of sets that the new table has too, so an address taken out of the
- * policy would stay in force; deleting a table that is not there fails, so it is made first. `destroy table` needs nft 1.0.7.
+ * [LCK-5] The beginning of the transaction that replaces the table. `flush table` would leave the
+ * elements of sets that the new table has too, so an address that the policy no longer names would
+ * stay in force. Deleting a table that does not exist fails, so the table is created first.
+ * `destroy table` needs nft 1.0.7.
  */
 const REPLACE = "table inet sallyport {}\ndelete table inet sallyport\n";
-/** One table from the first line to the last; what it holds is indented, so nothing can follow it. */
+/** One table from the first line to the last. Its content is indented, so nothing can follow it. */
 const OWN_TABLE = /^table inet sallyport \{\n(?:\t[^\n]*\n|\n)*\}\n$/u;
 
 /** The part of nft's error output that goes into a fault's message. */
 const ERROR_TEXT_UNITS_MAX = 500;
 
-/** Needs nft and CAP_NET_ADMIN in the network namespace that `command` leads to. */
+/** Needs nft, and CAP_NET_ADMIN in the network namespace that `command` enters. */
 export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Firewall {
   const nft = async (args: readonly string[], input?: string): Promise<Ended> => {
     const [program, ...before] = command;

@@ -6,21 +6,27 @@ import { quoted } from "../../format/text.ts";
 import type { HandoverReader } from "../../ports.ts";
 import { errnoOf, isName, readFault } from "../files/index.ts";
 
-/** O_NOFOLLOW: no link; O_NONBLOCK: no waiting for a pipe's writer; O_NOCTTY: a terminal does not become ours. */
+/**
+ * O_NOFOLLOW refuses links, O_NONBLOCK does not wait for a pipe's writer, and O_NOCTTY keeps a
+ * terminal from becoming ours.
+ */
 const UNTRUSTED = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export interface HandoverReaderOptions {
   /**
-   * Take files by calls that the calling thread waits for: a third of the processor time, for a program that has nothing else to attend to. What they wait for is
-   * the disk alone: pipes and leases are not waited for (O_NONBLOCK, fcntl(2)).
+   * Reads with synchronous calls, which block the thread. That costs a third of the processor time,
+   * and suits a program that has nothing else to do. The calls wait for the disk only, never for
+   * pipes and leases (O_NONBLOCK, fcntl(2)).
    */
   readonly blocking?: boolean;
 }
 
 /**
- * [OTA-32] The directory is opened once and held, names are looked up in it and in no other, whatever its path is made to lead to meanwhile (Node has no
- * openat(2): `/proc/self/fd/N/name` is the same walk, proc(5)).
- * @throws Fault `file.not-regular` when `directory` is a link or none, `file.read-failed`.
+ * [OTA-32] Opens the directory once and keeps it open. Names are looked up in that directory only,
+ * even when its path leads somewhere else later. Node has no openat(2); `/proc/self/fd/N/name`
+ * takes the same walk, proc(5).
+ * @throws Fault `file.not-regular` when `directory` is a link or not a directory;
+ *   `file.read-failed`.
  */
 export async function linuxHandoverReader(
   directory: string,
@@ -88,7 +94,10 @@ function pathIn(directory: FileHandle, name: string): string {
   return `/proc/self/fd/${directory.fd}/${name}`;
 }
 
-/** One byte of room past the size it had tells whether it grew; a file that shrank gives what is left. */
+/**
+ * The buffer has one byte more than the file had, which shows whether the file grew. A file that
+ * shrank gives what is left.
+ */
 function roomFor(facts: Stats, name: string, bytesMax: number): Buffer {
   if (!facts.isFile()) throw new Fault("file.not-regular", `take "${name}": it is no regular file`);
   if (facts.size > bytesMax) throw tooLarge(name, bytesMax);

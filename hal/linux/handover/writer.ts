@@ -6,15 +6,19 @@ import type { HandoverWriter } from "../../ports.ts";
 import { isTemporary, pathOf, temporaryPathOf, writeFault } from "../files/index.ts";
 
 /**
- * The directory holds what is on its way and is no archive. Names beyond this number are not ours.
+ * The directory holds files on their way and is no archive. Names beyond this number are not ours.
  */
 const NAMES_MAX = 10_000;
 
-/** For all to read: what is dropped is checked by who takes it and is no secret. */
+/** Everyone may read: the receiver checks what it takes, and none of it is secret. */
 const MODE_FILE = 0o644;
 const MODE_DIRECTORY = 0o755;
 
-/** Files in `directory`, made when missing. Calls for one name are not to overlap. @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`. */
+/**
+ * Writes files into `directory`, which is made when it is missing. Calls for one name must not
+ * overlap.
+ * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+ */
 export async function linuxHandoverWriter(directory: string): Promise<HandoverWriter> {
   await doing(`make "${directory}"`, async () => {
     await mkdir(directory, { recursive: true });
@@ -38,7 +42,8 @@ async function put(directory: string, name: string, bytes: Uint8Array): Promise<
       await file.writeFile(bytes);
       await file.chmod(MODE_FILE);
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined); // the first fault is the one to report
+      // the first fault is the one to report
+      await rm(temporary, { force: true }).catch(() => undefined);
       throw error;
     }
     await rename(temporary, path);

@@ -1,4 +1,4 @@
-// Where the device key lies: the store in a file, and the choice between it and the TPM.
+// The stores of the device key: the one in a file, and the choice between it and the TPM.
 export {
   type ChosenStore,
   chooseKeyStore,

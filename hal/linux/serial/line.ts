@@ -1,11 +1,13 @@
-// An open tty: the binding opens it raw and tells when it is ready; reads and writes are our own, so that each has an end.
+// An open tty. The binding opens it raw and reports when it is ready. Reads and writes are our own,
+// so that each of them ends.
 import { read, write } from "node:fs";
 import { promisify } from "node:util";
 import { LinuxBinding, type LinuxPortBinding } from "@serialport/bindings-cpp/dist/linux.js";
 import { asFault, Fault } from "../../fault.ts";
 
 /**
- * The kernel's own buffer of a tty (N_TTY_BUF_SIZE, drivers/tty/n_tty.c): one read never returns more.
+ * The kernel's own buffer of a tty (N_TTY_BUF_SIZE, drivers/tty/n_tty.c): one read never returns
+ * more.
  */
 const READ_BYTES_MAX = 4096;
 
@@ -17,22 +19,29 @@ export interface LineOptions {
   readonly baudRate: number;
 }
 
-/** One reader and one writer at a time; the two do not disturb each other. */
+/** One reader and one writer at a time. The two do not disturb each other. */
 export interface Line {
-  /** @returns what has come, at least a byte; undefined once the line has hung up or is closed. @throws Fault `serial.closed` for any other end. */
+  /**
+   * @returns the bytes received, at least one; undefined once the line has hung up or is closed.
+   * @throws Fault `serial.closed` for any other end.
+   */
   read(): Promise<Uint8Array | undefined>;
-  /** Resolves when the kernel has all bytes. @throws Fault `serial.closed`. */
+  /** Resolves when the kernel has taken all bytes. @throws Fault `serial.closed`. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Ends what waits. The descriptor is closed when it resolves. */
+  /** Ends pending reads and writes. The descriptor is closed when it resolves. */
   close(): Promise<void>;
 }
 
-/** What read(2) says of a line that is gone: EIO of a pty or modem, ENXIO and ENODEV of an adapter that was pulled out. */
+/**
+ * Errors of read(2) on a line that is gone: EIO of a pty or modem, ENXIO and ENODEV of an adapter
+ * that was unplugged.
+ */
 const HUNG_UP: readonly (string | undefined)[] = ["EIO", "ENXIO", "ENODEV"];
 const NOT_YET: readonly (string | undefined)[] = ["EAGAIN", "EINTR"];
 
 /**
- * Opens 8N1, raw, non-blocking, under flock(2), so that no second program of ours reads the same line.
+ * Opens 8N1, raw, non-blocking, under flock(2), so that no second program of ours reads the same
+ * line.
  * @throws Fault `serial.open-failed`.
  */
 export async function openLine({ path, baudRate }: LineOptions): Promise<Line> {
@@ -76,8 +85,8 @@ class TtyLine implements Line {
     while (!this.#closed && this.#port.fd !== null) {
       try {
         const { bytesRead } = await readOnce(this.#port.fd, buffer, 0, buffer.byteLength, null);
-        // With VMIN 1 a read of a living line returns at least one byte (termios(3)): none means that
-        // the line has hung up.
+        // With VMIN 1 a read of a living line returns at least one byte (termios(3)): none means
+        // that the line has hung up.
         return bytesRead === 0 ? undefined : new Uint8Array(buffer.subarray(0, bytesRead));
       } catch (error) {
         if (this.#closed || HUNG_UP.includes(errnoOf(error))) return undefined;
@@ -130,7 +139,8 @@ function hungUp(path: string): Fault {
 async function openPort(options: LineOptions): Promise<LinuxPortBinding> {
   try {
     const port = await LinuxBinding.open(options);
-    // The binding's poller calls back from outside any callback scope of Node: on Node 26 what it resolves then lies until some other event comes by
+    // The binding's poller calls back from outside any callback scope of Node. On Node 26, the
+    // continuation of a promise that it resolves then waits until some other event occurs
     // (node-serialport issue 3148). An immediate is such an event.
     const emit = port.poller.emit.bind(port.poller);
     port.poller.emit = (event: string, ...args: unknown[]) => {

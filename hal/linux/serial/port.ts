@@ -1,21 +1,23 @@
-// The serial port of hal/ports.ts on an open line.
+// The serial port of hal/ports.ts, on an open line.
 import { Fault } from "../../fault.ts";
 import type { SerialConnection, SerialPort } from "../../ports.ts";
 import { createMutex } from "../../mutex.ts";
 import { type Line, type LineOptions, openLine } from "./line.ts";
 
 /**
- * Bytes of all writes that wait behind another. At 115,200 baud 64 KiB take six seconds: a caller that
- * is further ahead does not wait for its writes.
+ * Bytes of all writes that wait behind another. At 115,200 baud 64 KiB take six seconds: a caller
+ * that is further ahead does not wait for its writes.
  */
 const WAITING_BYTES_MAX = 65_536;
 
 /**
- * A tty. What was received waits in the kernel until `input` is asked for it, so a slow reader costs no memory; `input` can be gone through once. Writes go out
- * one after another, each awaited by its caller; drain is not waited for (tcdrain(3) would hold a thread of Node's four for as long as the far end says stop).
- * `close` is needed after a hang-up too.
+ * A tty. Received bytes wait in the kernel until `input` is read, so a slow reader costs no memory.
+ * `input` can be iterated once. Writes go out one after another, and each resolves for its caller.
+ * They do not wait for a drain: tcdrain(3) would hold one of Node's four threads for as long as the
+ * far end stops the flow. `close` is needed after a hang-up too.
  * @param options.baudRate bits a second.
- * @throws Fault by `write`, besides `serial.closed`: `serial.overrun` when more than 64 KiB would wait behind another write.
+ * @throws Fault from `write`, besides `serial.closed`: `serial.overrun` when more than 64 KiB would
+ *   wait behind another write.
  */
 export function linuxSerialPort(options: LineOptions): SerialPort {
   return { open: async () => connection(await openLine(options), options.path) };

@@ -1,8 +1,10 @@
 // The kernel images on the EFI system partition, as files.
 //
-// What is relied on, and what of FAT is not, is told in files/fat-rename.ts. Names are short and few, so that what a rename changes mostly lies in one sector, and disks
-// write a sector whole: then the rename is one write. Where that fails (a directory grown beyond a sector, a write-back in between) the name of the committed entry is
-// not changed while there is no other: at worst the committed system boots, and the other one is written again.
+// files/fat-rename.ts says what this relies on, and what FAT does not guarantee. Names are short
+// and few, so that a rename mostly changes one sector, and disks write a sector as a whole: then
+// the rename is one write. Where that fails, because the directory has grown beyond a sector or a
+// write-back comes in between, the name of the committed entry is still not changed while there is
+// no other. At worst the committed system boots, and the other one is written again.
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { SlotName } from "../../format/slots.ts";
@@ -15,23 +17,27 @@ import { ENTRIES_MAX } from "./limits.ts";
 const ENTRIES_DIRECTORY = "EFI/Linux";
 
 export interface KernelImages {
-  /** @throws Fault `boot.plan-invalid` for more files than there may be; `file.*`. */
+  /** @throws Fault `boot.plan-invalid` when there are more files than expected; `file.*`. */
   entries(): Promise<readonly BootEntry[]>;
-  /** The kernel of `slot` that was written and not tried yet: its name, if there is one. It is nothing the boot loader looks at. */
+  /**
+   * The name of the kernel of `slot` that was written and not tried yet, if there is one. The boot
+   * loader ignores it.
+   */
   written(slot: SlotName): Promise<string | undefined>;
-  /** Durable when it resolves. `to` must not be there. @throws Fault `file.*`. */
+  /** Durable when it resolves. `to` must not exist. @throws Fault `file.*`. */
   rename(from: string, to: Omit<BootEntry, "name">): Promise<void>;
   /**
-   * Takes from a slot that is to be written what could boot it: the kernel that fits what the slot held so far. Durable when it resolves.
-   * @param written also the kernel that was written and not tried yet.
+   * Removes what could boot a slot that will be written: the kernel that matches the slot's
+   * previous content. Durable when it resolves.
+   * @param written also removes the kernel that was written and not tried yet.
    * @throws Fault `slot.in-use` for the slot that the boot loader falls back to; `file.*`.
    */
   retire(slot: SlotName, written: boolean): Promise<void>;
-  /** Where the next kernel of `slot` is written. */
+  /** The path at which the next kernel of `slot` is written. */
   pathFor(slot: SlotName): string;
 }
 
-/** @param esp where the EFI system partition is mounted, for root alone (umask=0077). */
+/** @param esp where the EFI system partition is mounted, accessible to root only (umask=0077). */
 export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages {
   const directory = join(esp, ENTRIES_DIRECTORY);
   const list = async (): Promise<readonly string[]> => {
@@ -73,7 +79,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
   };
 }
 
-/** Not `.efi`: no boot loader takes it for a kernel. */
+/** It does not end in `.efi`, so no boot loader takes it for a kernel. */
 function newName(slot: SlotName): string {
   return `gw_${slot}.new`;
 }

@@ -8,8 +8,10 @@ import { slotWriter, writing } from "./writer.ts";
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
- * Truncated to the size it will have, so that nothing of a larger image before it stays behind the end.
- * @throws Fault `file.not-regular`, `file.untrusted-owner`, `slot.write-failed`, `slot.read-failed`.
+ * Truncates the file to the size it will have, so that nothing of a larger earlier image stays
+ * behind the end.
+ * @throws Fault `file.not-regular`, `file.untrusted-owner`, `slot.write-failed`,
+ *   `slot.read-failed`.
  */
 export async function openImage(path: string, bytes: number, closed: () => void): Promise<SlotWriter> {
   return writing(path, async () => {

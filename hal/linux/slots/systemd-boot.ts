@@ -1,4 +1,4 @@
-// The boot choice that systemd-boot follows: each change is the rename of one kernel image. [OTA-34]
+// The boot choice for systemd-boot: each change is the rename of one kernel image. [OTA-34]
 import { Fault } from "../../fault.ts";
 import type { BootChoice } from "../../ports.ts";
 import type { SlotName } from "../../format/slots.ts";
@@ -9,13 +9,13 @@ import { type KernelImages, kernelImages } from "./esp.ts";
 export interface SystemdBootOptions {
   /** Where the EFI system partition is mounted. */
   readonly esp: string;
-  /** Boots that a trial gets, at least 1. With 2, one power cut during a trial does not end it. */
+  /** Boots of a trial, at least 1. With 2, one power cut during a trial does not end it. */
   readonly tries: number;
   /** For tests. */
   readonly ops?: FileOps;
 }
 
-/** The names are in entries.ts, what is relied on of FAT in esp.ts. */
+/** The names are explained in entries.ts, what is relied on of FAT in esp.ts. */
 export function systemdBootChoice({ esp, tries, ops }: SystemdBootOptions): BootChoice {
   const kernels = kernelImages(esp, ops);
   return {
@@ -42,13 +42,19 @@ export function systemdBootChoice({ esp, tries, ops }: SystemdBootOptions): Boot
   };
 }
 
-/** Its own where that is above all others: a try that is committed only loses its counters. */
+/**
+ * The entry's own generation when it is above all others: a trial that is committed only loses its
+ * counters.
+ */
 function committedGeneration(all: readonly BootEntry[], own: BootEntry): number {
   const others = all.filter(({ slot }) => slot !== own.slot);
   return own.generation >= nextGeneration(others) ? own.generation : nextGeneration(all);
 }
 
-/** What is good keeps its name: what stands above it goes down. One change, unless a power cut left a file under two names. */
+/**
+ * The good entry keeps its name, and the entries above it are withdrawn. This is one change, unless
+ * a power cut left a file under two names.
+ */
 async function callOffAbove(kernels: KernelImages, own: BootEntry): Promise<void> {
   for (;;) {
     const all = await kernels.entries();
@@ -58,7 +64,7 @@ async function callOffAbove(kernels: KernelImages, own: BootEntry): Promise<void
   }
 }
 
-/** To where the boot loader takes it only when there is nothing else. */
+/** Renames the entry so that the boot loader takes it only when there is no other. */
 async function callOff(kernels: KernelImages, all: readonly BootEntry[], { name, slot }: BootEntry): Promise<void> {
   const taken = new Set(all.map((entry) => entry.name.toLowerCase()));
   const to = (done: number) => ({ generation: 0, slot, tries: { left: 0, done } });

@@ -1,4 +1,4 @@
-// Threads that work on memory handed over to them.
+// Threads that work on memory transferred to them.
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import * as v from "valibot";
@@ -7,22 +7,28 @@ import type { ThreadAnswer, ThreadJob, Threads } from "../../ports.ts";
 import { answerMessage, ownBuffer } from "./message.ts";
 
 /**
- * V8's own heap of a thread; the memory it works on lies outside. Young objects are few, and a bundle
- * and its garbage fit into the rest three times over.
+ * V8's own heap of a thread; the memory it works on lies outside. Young objects are few, and a
+ * bundle and its garbage fit into the rest three times over.
  */
 const THREAD_YOUNG_MB = 1;
 const THREAD_OLD_MB = 16;
 
 export interface ThreadsOptions {
-  /** The file that is run in each thread, and calls {@link serveThread} there: that of the program itself, `import.meta.url` of its main.ts. */
+  /**
+   * The file that runs in each thread and calls {@link serveThread} there: the program's own,
+   * `import.meta.url` of its main.ts.
+   */
   readonly file: string;
-  /** At most so many; never more than the machine has processors. */
+  /** The number of threads, but never more than the machine has processors. */
   readonly countMax: number;
-  /** V8's heap of each, in MiB. What is run from sources instead of a bundle needs more. */
+  /**
+   * V8's heap of each thread, in MiB. A program that runs from sources instead of a bundle needs
+   * more.
+   */
   readonly heapMbMax?: number;
 }
 
-/** Each thread costs some 9 MiB. To be closed. */
+/** Each thread costs about 9 MiB. The caller must close them. */
 export function startThreads({ file, countMax, heapMbMax = THREAD_OLD_MB }: ThreadsOptions): Threads {
   const count = Math.max(1, Math.min(countMax, availableParallelism()));
   const threads = Array.from({ length: count }, () => startThread(new URL(file), heapMbMax));

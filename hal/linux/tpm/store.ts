@@ -2,11 +2,11 @@
 //
 // The parent of the key is the primary key of the owner hierarchy. The provider derives it for each
 // load and flushes it again; its template is fixed, so the TPM derives the same key every time. A
-// persistent storage root at 0x81000001 is not used: nothing has to be provisioned first, with tools
-// the device may not have; no persistent slot is taken that systemd or the owner uses; and the blob
-// alone is enough to get the key back. The price is the derivation at each load, and that the owner
-// hierarchy must have its default, an empty authorisation. Clearing the TPM makes a new seed and
-// leaves the blob useless, which is what a reset is for.
+// persistent storage root at 0x81000001 is not used: nothing has to be provisioned first, with
+// tools the device may not have; no persistent slot is taken that systemd or the owner uses; and
+// the blob alone is enough to get the key back. The price is the derivation at each load, and that
+// the owner hierarchy must have its default, an empty authorisation. Clearing the TPM makes a new
+// seed and leaves the blob useless, which is what a reset is for.
 import { Fault } from "../../fault.ts";
 import type { DeviceKey, DurableFiles, KeyStore } from "../../ports.ts";
 import { KEY_BYTES_MAX, publicHalf } from "../keys/index.ts";
@@ -33,8 +33,9 @@ export interface TpmKeyStoreOptions {
 }
 
 /**
- * Keys as TSS2 PEM in `files`: the private part is encrypted by the TPM that made it. The store signs
- * through openssl children. For TLS the process itself needs the provider, see activateTpmProvider.
+ * Keys as TSS2 PEM in `files`: the private part is encrypted by the TPM that made it. The store
+ * signs through openssl children. For TLS the process itself needs the provider, see
+ * activateTpmProvider.
  */
 export function tpmKeyStore(options: TpmKeyStoreOptions): KeyStore {
   return new TpmKeyStore(options);
@@ -107,8 +108,8 @@ class TpmKeyStore implements KeyStore {
   }
 
   /**
-   * openssl says "unsupported" for a TPM that is gone, for one that has no free slot, and for another
-   * TPM. Asking the TPM tells them apart. Only in the last case is a reset the answer.
+   * openssl says "unsupported" for a TPM that is gone, for one that has no free slot, and for
+   * another TPM. Asking the TPM tells them apart. Only in the last case is a reset the answer.
    */
   async #faultOfUse(action: "load" | "sign with", error: unknown): Promise<unknown> {
     if (!(error instanceof Fault) || !error.code.startsWith("process.")) return error;
@@ -118,7 +119,8 @@ class TpmKeyStore implements KeyStore {
 
   async #noFreeSlot(): Promise<string | undefined> {
     try {
-      await this.#commands.generate(); // takes as many slots as loading a key; the new key is dropped
+      // takes as many slots as loading a key; the new key is dropped
+      await this.#commands.generate();
       return undefined;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;

@@ -1,9 +1,9 @@
 // Time-bounded access to sysfs. Some attributes wait for the lock of a device or hub (`disable` in
 // drivers/usb/core/port.c; `serial`, `authorized` when it is written, and on some kernels
-// `descriptors`, in sysfs.c of the same folder). The kernel holds that lock while it sets up what is
-// plugged in there: for minutes when the device never answers, and nothing interrupts it. Each such
-// call takes one of the few threads that Node has for files, so only a few may be lost at a time.
-// Otherwise one bad stick would stop the whole program.
+// `descriptors`, in sysfs.c of the same folder). The kernel holds that lock while it sets up what
+// is plugged in there: for minutes when the device never answers, and nothing interrupts it. Each
+// such call takes one of the few threads that Node has for files, so only a few may be lost at a
+// time. Otherwise one bad stick would stop the whole program.
 import { Fault } from "../../fault.ts";
 
 export interface BoundedAccess {

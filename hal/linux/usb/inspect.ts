@@ -1,5 +1,5 @@
-// Reading the USB tree from sysfs. Only `serial`, `disable` and, on some kernels, `descriptors` wait
-// for a lock; every other attribute is read at once. [LCK-8] [LCK-9]
+// Reading the USB tree from sysfs. Only `serial`, `disable` and, on some kernels, `descriptors`
+// wait for a lock; every other attribute is read at once. [LCK-8] [LCK-9]
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { Fault } from "../../fault.ts";

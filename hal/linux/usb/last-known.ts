@@ -4,8 +4,8 @@ import { Fault } from "../../fault.ts";
 export interface LastKnown<T> {
   /**
    * Reads the value of `key` and remembers it.
-   * @returns what `read` returned. While the kernel is busy, the last known value, or undefined when
-   *   there is none; undefined too when the value cannot be read.
+   * @returns what `read` returned. While the kernel is busy, the last known value, or undefined
+   *   when there is none; undefined too when the value cannot be read.
    */
   readOrRecall(key: string, read: () => Promise<T>): Promise<T | undefined>;
   set(key: string, value: T): void;

@@ -1,5 +1,5 @@
-// The USB tree in sysfs: Documentation/usb/authorization.rst, Documentation/ABI/testing/sysfs-bus-usb.
-// [LCK-7] [LCK-8] [LCK-9]
+// The USB tree in sysfs: Documentation/usb/authorization.rst,
+// Documentation/ABI/testing/sysfs-bus-usb. [LCK-7] [LCK-8] [LCK-9]
 import { basename, join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
 import type { UsbDevice, UsbState, UsbTree } from "../../ports.ts";
@@ -135,14 +135,15 @@ class LinuxUsbTree implements UsbTree {
     } catch (error) {
       const isBusy = error instanceof Fault && error.cause instanceof Fault && error.cause.code === "usb.busy";
       if (isBusy) throw error; // if the kernel still does it, the device is inspected then
-      await this.#shutOutFor(device, error); // usb_authorize_device in hub.c may let it in and still fail the write
+      // usb_authorize_device in hub.c may let it in and still fail the write
+      await this.#shutOutFor(device, error);
     }
     await this.#inspectAgain(device);
   }
 
   /**
-   * [LCK-8] The kernel reads descriptors anew when it authorizes. A device that shows other ones now,
-   * or does not answer, was let in for something it is not, and is shut out.
+   * [LCK-8] The kernel reads descriptors anew when it authorizes. A device that shows other ones
+   * now, or does not answer, was let in for something it is not, and is shut out.
    */
   async #inspectAgain(device: UsbDevice): Promise<void> {
     try {
@@ -168,8 +169,8 @@ class LinuxUsbTree implements UsbTree {
 }
 
 /**
- * Expects that `change` puts `setting` in force. A value that does not read back is a fault, even when
- * the write succeeded.
+ * Expects that `change` puts `setting` in force. A value that does not read back is a fault, even
+ * when the write succeeded.
  * @param change writes the attribute and reads it back.
  * @throws Fault `usb.gone`, `usb.not-in-force`.
  */
