@@ -98,7 +98,7 @@ async function owner(file: FileHandle): Promise<string> {
     if (pid !== undefined && (await isAlive(pid))) return `pid ${pid}`;
     await setTimeout(OWNER_READ_EVERY_MS);
   }
-  return "a process that did not say its pid";
+  return "a process with an unknown pid";
 }
 
 async function isAlive(pid: string): Promise<boolean> {

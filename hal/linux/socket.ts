@@ -22,12 +22,12 @@ async function removeStale(path: string): Promise<void> {
     if (!(await lstat(path)).isSocket())
       throw new Fault(
         "socket.listen-failed",
-        `listen on "${path}": what lies there is no socket; remove it or choose another path`,
+        `listen on "${path}": the path is taken by something other than a socket; remove it or choose another path`,
       );
     await unlink(path);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
-    throw asFault(error, "socket.listen-failed", `clear the way for the socket "${path}"`);
+    throw asFault(error, "socket.listen-failed", `remove the old socket "${path}"`);
   }
 }
 

@@ -29,6 +29,6 @@ async function sinceWritten(path: string): Promise<number> {
   try {
     return Math.max(0, Math.floor(Date.now() - (await stat(path)).mtimeMs));
   } catch (error) {
-    throw asFault(error, "file.read-failed", `look at "${path}"`);
+    throw asFault(error, "file.read-failed", `read the age of "${path}"`);
   }
 }

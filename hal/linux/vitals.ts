@@ -29,12 +29,12 @@ export function linuxVitals(root = "/"): Vitals {
 async function procFile(root: string, name: string): Promise<string> {
   const path = join(root, "proc", name);
   const text = await readKernelFile(path, PROC_FILE_BYTES_MAX);
-  if (text === undefined) throw new Fault("file.read-failed", `read "${path}": it is not there; is /proc mounted?`);
+  if (text === undefined) throw new Fault("file.read-failed", `read "${path}": it does not exist; is /proc mounted?`);
   return text;
 }
 
 function numberIn(name: string, pattern: RegExp, text: string): number {
   const found = pattern.exec(text)?.[1];
-  if (found === undefined) throw new Fault("file.read-failed", `read /proc/${name}: expected ${String(pattern)} in it`);
+  if (found === undefined) throw new Fault("file.read-failed", `read /proc/${name}: it does not match ${String(pattern)}`);
   return Number(found);
 }

@@ -72,7 +72,7 @@ async function* linesOf(child: Child, program: string, lineBytesMax: number, kil
     yield* textLines(child.stdout, lineBytesMax);
   } catch (error) {
     await kill();
-    if (error instanceof Fault) throw new Fault("process.failed", `listen to "${program}": ${error.message}`, { cause: error });
+    if (error instanceof Fault) throw new Fault("process.failed", `read from "${program}": ${error.message}`, { cause: error });
     // Otherwise the pipe broke because the program ended.
   }
 }
@@ -81,7 +81,7 @@ function writeLine(child: Child, program: string, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.stdin.write(`${line}\n`, (cause) => {
       if (cause === null || cause === undefined) resolve();
-      else reject(new Fault("process.failed", `tell "${program}": ${cause.message}`, { cause }));
+      else reject(new Fault("process.failed", `write to "${program}": ${cause.message}`, { cause }));
     });
   });
 }

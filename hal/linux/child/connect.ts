@@ -36,7 +36,7 @@ export async function connectChild(path: string, { lineBytesMax }: { readonly li
       new Promise((resolve, reject) => {
         socket.write(`${line}\n`, (cause) => {
           if (cause === null || cause === undefined) resolve();
-          else reject(new Fault("process.failed", `tell what listens at "${path}": ${cause.message}`, { cause }));
+          else reject(new Fault("process.failed", `write to "${path}": ${cause.message}`, { cause }));
         });
       }),
   };
@@ -65,7 +65,7 @@ async function* linesOf(socket: Socket, path: string, lineBytesMax: number, kill
     yield* textLines(socket.iterator({ destroyOnReturn: false }), lineBytesMax);
   } catch (error) {
     await kill();
-    if (error instanceof Fault) throw new Fault("process.failed", `listen at "${path}": ${error.message}`, { cause: error });
+    if (error instanceof Fault) throw new Fault("process.failed", `read from "${path}": ${error.message}`, { cause: error });
     // Otherwise the connection broke because the program ended.
   }
 }

@@ -37,23 +37,23 @@ export function canonicalTable(listing: string): string {
   const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
   // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
-    .flatMap((object) => ("set" in object ? [spellSet(object["set"])] : []))
+    .flatMap((object) => ("set" in object ? [renderSet(object["set"])] : []))
     .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
   const blocks = objects.flatMap((object) => {
     if ("rule" in object || "set" in object) return [];
-    return ["chain" in object ? spellChain(object["chain"], rules) : [unspelled(object)]];
+    return ["chain" in object ? renderChain(object["chain"], rules) : [notPlanned(object)]];
   });
   return `table inet sallyport {\n${[...sets, ...blocks].map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
 }
 
-function spellSet(object: unknown): readonly string[] {
+function renderSet(object: unknown): readonly string[] {
   const { name, type, flags, elem = [] } = read(setSchema, object);
   const flag = JSON.stringify(flags) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
   const elements = elem.length === 0 ? [] : [`\telements = { ${sorted(elem.map((one) => value(one)))} }`];
   return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
 }
 
-function spellChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
+function renderChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
   const { name, type, hook, prio, policy } = read(chainSchema, object);
   const priority = prio === 0 ? "filter" : String(prio);
   const own = rules.filter(({ chain }) => chain === name).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
@@ -66,11 +66,11 @@ function statement(object: Readonly<Record<string, unknown>>): string {
   if (v.is(rejectSchema, object["reject"]))
     return ["reject with", object["reject"].type, object["reject"].expr ?? []].flat().join(" ");
   const match = object["match"];
-  if (!v.is(matchSchema, match)) return unspelled(object);
+  if (!v.is(matchSchema, match)) return notPlanned(object);
   const left = leftSide(match.left);
-  if (left === undefined || !["==", "!=", "in"].includes(match.op)) return unspelled(object);
-  const quoted = left === "iifname" || left === "oifname";
-  return `${left} ${match.op === "!=" ? "!= " : ""}${value(match.right, quoted)}`;
+  if (left === undefined || !["==", "!=", "in"].includes(match.op)) return notPlanned(object);
+  const isQuoted = left === "iifname" || left === "oifname";
+  return `${left} ${match.op === "!=" ? "!= " : ""}${value(match.right, isQuoted)}`;
 }
 
 function leftSide(left: Readonly<Record<string, unknown>>): string | undefined {
@@ -88,7 +88,7 @@ function value(right: unknown, quoted = false): string {
   if (v.is(prefixSchema, right)) return `${right.prefix.addr}/${right.prefix.len}`;
   if (v.is(rangeSchema, right)) return `${right.range[0]}-${right.range[1]}`;
   if (v.is(anonymousSetSchema, right)) return braces(right.set.map((one) => value(one, quoted)));
-  return unspelled(right);
+  return notPlanned(right);
 }
 
 function braces(elements: readonly string[]): string {
@@ -102,7 +102,7 @@ function sorted(elements: readonly string[]): string {
 }
 
 /** A comment in nft's language, which no plan has. */
-function unspelled(object: unknown): string {
+function notPlanned(object: unknown): string {
   return `# ${JSON.stringify(object)}`;
 }
 

@@ -32,10 +32,10 @@ export async function linuxHandoverReader(
   directory: string,
   { blocking = false }: HandoverReaderOptions = {},
 ): Promise<HandoverReader & AsyncDisposable> {
-  const held = await openDirectory(directory);
+  const handle = await openDirectory(directory);
   return {
-    take: (name, bytesMax) => taking(name, () => (blocking ? takeNow : take)(held, name, bytesMax)),
-    [Symbol.asyncDispose]: () => held.close(),
+    take: (name, bytesMax) => withName(name, () => (blocking ? readBlocking : read)(handle, name, bytesMax)),
+    [Symbol.asyncDispose]: () => handle.close(),
   };
 }
 
@@ -44,14 +44,14 @@ async function openDirectory(directory: string): Promise<FileHandle> {
     return await open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
     if (errnoOf(error) === "ENOTDIR")
-      throw new Fault("file.not-regular", `use "${directory}" as a hand-over directory: it is a link or no directory`, {
+      throw new Fault("file.not-regular", `use "${directory}" as a hand-over directory: it is a link or not a directory`, {
         cause: error,
       });
     throw readFault(error, `open the hand-over directory "${directory}"`);
   }
 }
 
-async function taking(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
+async function withName(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
   if (!isName(name))
     throw new Fault("file.read-failed", `take ${quoted(name, 80)}: expected a file name of a-z, 0-9, ".", "_" and "-"`);
   try {
@@ -62,29 +62,29 @@ async function taking(name: string, work: () => Promise<Uint8Array>): Promise<Ui
   }
 }
 
-async function take(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array> {
+async function read(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array> {
   await using file = await open(pathIn(directory, name), UNTRUSTED);
-  const buffer = roomFor(await file.stat(), name, bytesMax);
+  const buffer = bufferFor(await file.stat(), name, bytesMax);
   let length = 0;
   while (length < buffer.byteLength) {
     const { bytesRead } = await file.read(buffer, length, buffer.byteLength - length, length);
     if (bytesRead === 0) break;
     length += bytesRead;
   }
-  return whole(buffer, length, name, bytesMax);
+  return wholeFile(buffer, length, name, bytesMax);
 }
 
-async function takeNow(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array> {
+async function readBlocking(directory: FileHandle, name: string, bytesMax: number): Promise<Uint8Array> {
   const file = openSync(pathIn(directory, name), UNTRUSTED);
   try {
-    const buffer = roomFor(fstatSync(file), name, bytesMax);
+    const buffer = bufferFor(fstatSync(file), name, bytesMax);
     let length = 0;
     while (length < buffer.byteLength) {
       const bytesRead = readSync(file, buffer, length, buffer.byteLength - length, length);
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    return whole(buffer, length, name, bytesMax);
+    return wholeFile(buffer, length, name, bytesMax);
   } finally {
     closeSync(file);
   }
@@ -98,13 +98,13 @@ function pathIn(directory: FileHandle, name: string): string {
  * The buffer has one byte more than the file had, which shows whether the file grew. A file that
  * shrank gives what is left.
  */
-function roomFor(facts: Stats, name: string, bytesMax: number): Buffer {
-  if (!facts.isFile()) throw new Fault("file.not-regular", `take "${name}": it is no regular file`);
+function bufferFor(facts: Stats, name: string, bytesMax: number): Buffer {
+  if (!facts.isFile()) throw new Fault("file.not-regular", `take "${name}": it is not a regular file`);
   if (facts.size > bytesMax) throw tooLarge(name, bytesMax);
   return Buffer.allocUnsafeSlow(facts.size + 1);
 }
 
-function whole(buffer: Buffer, length: number, name: string, bytesMax: number): Uint8Array {
+function wholeFile(buffer: Buffer, length: number, name: string, bytesMax: number): Uint8Array {
   if (length < buffer.byteLength) return buffer.subarray(0, length);
   throw length > bytesMax ? tooLarge(name, bytesMax) : new Fault("file.read-failed", `take "${name}": it grew while it was read`);
 }

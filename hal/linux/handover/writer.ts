@@ -20,14 +20,14 @@ const MODE_DIRECTORY = 0o755;
  * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
  */
 export async function linuxHandoverWriter(directory: string): Promise<HandoverWriter> {
-  await doing(`make "${directory}"`, async () => {
+  await withWriteFault(`make "${directory}"`, async () => {
     await mkdir(directory, { recursive: true });
     await chmod(directory, MODE_DIRECTORY);
   });
   return {
     put: (name, bytes) => put(directory, name, bytes),
-    remove: (name) => doing(`remove "${name}"`, () => rm(pathOf(directory, name), { force: true })),
-    clear: () => doing(`clear "${directory}"`, () => clear(directory)),
+    remove: (name) => withWriteFault(`remove "${name}"`, () => rm(pathOf(directory, name), { force: true })),
+    clear: () => withWriteFault(`clear "${directory}"`, () => clear(directory)),
   };
 }
 
@@ -36,7 +36,7 @@ async function put(directory: string, name: string, bytes: Uint8Array): Promise<
   const path = pathOf(directory, name);
   const temporary = temporaryPathOf(directory, name);
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  await doing(`drop "${name}"`, async () => {
+  await withWriteFault(`write "${name}"`, async () => {
     try {
       await using file = await open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE_FILE);
       await file.writeFile(bytes);
@@ -51,15 +51,15 @@ async function put(directory: string, name: string, bytes: Uint8Array): Promise<
 }
 
 async function clear(directory: string): Promise<void> {
-  let seen = 0;
+  let entries = 0;
   for await (const entry of await opendir(directory)) {
-    seen += 1;
-    if (seen > NAMES_MAX) break;
+    entries += 1;
+    if (entries > NAMES_MAX) break;
     if (entry.isFile() || isTemporary(entry.name)) await rm(join(directory, entry.name), { force: true });
   }
 }
 
-async function doing(action: string, work: () => Promise<void>): Promise<void> {
+async function withWriteFault(action: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {

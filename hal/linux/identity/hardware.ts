@@ -60,7 +60,7 @@ async function bootId(root: string): Promise<string> {
   if (id === undefined || !BOOT_ID_PATTERN.test(id))
     throw new Fault(
       "file.read-failed",
-      `read the boot id "${join(root, BOOT_ID)}": ${id === undefined ? "none is there" : `"${id}" is no UUID`}`,
+      `read the boot id "${join(root, BOOT_ID)}": ${id === undefined ? "there is none" : `"${id}" is not a UUID`}`,
     );
   return id;
 }

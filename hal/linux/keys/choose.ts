@@ -31,7 +31,7 @@ export interface Decision {
  */
 export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): Decision {
   if (tpmKeyExists && fileKeyExists)
-    return { protection: wanted === "file" ? "file" : "tpm", note: "a device key lies in the TPM and another in a file" };
+    return { protection: wanted === "file" ? "file" : "tpm", note: "there is a device key in the TPM and another in a file" };
   if (tpmKeyExists)
     return wanted === "file"
       ? { protection: "tpm", note: "the device key was made in the TPM before, and stays there" }
@@ -78,8 +78,8 @@ export async function chooseKeyStore(stores: {
   const { wanted, tpm, file } = stores;
   const keys = { tpm: await tpm.load(), file: await file.load() };
   const found = { wanted, tpmKeyExists: keys.tpm !== undefined, fileKeyExists: keys.file !== undefined };
-  const askTpm = !found.tpmKeyExists && !found.fileKeyExists && wanted !== "file";
-  const { protection, note } = decideKeyStore({ ...found, tpmUnavailable: askTpm ? await tpm.unavailable() : undefined });
+  const needsTpm = !found.tpmKeyExists && !found.fileKeyExists && wanted !== "file";
+  const { protection, note } = decideKeyStore({ ...found, tpmUnavailable: needsTpm ? await tpm.unavailable() : undefined });
   const key = keys[protection];
   return { store: stores[protection], ...defined({ key, note }) };
 }

@@ -59,7 +59,7 @@ function privateKeyOf(pem: string): KeyObject {
     // from the key belongs in a log.
     throw new Fault(
       "key.mismatch",
-      `load ${WHAT}: it is damaged or no private key; restore it, or reset the device to make a new identity`,
+      `load ${WHAT}: it is damaged or not a private key; restore it, or reset the device to make a new identity`,
     );
   }
 }

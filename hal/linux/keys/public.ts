@@ -26,7 +26,7 @@ const P256_BYTES = P256_PREFIX.byteLength + 64;
 export function publicHalf(pem: string, what: string): PublicHalf {
   const der = decode(pem, what);
   if (der.byteLength !== P256_BYTES || !der.subarray(0, P256_PREFIX.byteLength).equals(P256_PREFIX))
-    throw new Fault("key.mismatch", `load ${what}: it is not a P-256 key, and device keys are [ID-4]`);
+    throw new Fault("key.mismatch", `load ${what}: it is not a P-256 key, as device keys must be [ID-4]`);
   return { publicKey: new Uint8Array(der), fingerprint: fingerprintOf(der) };
 }
 
@@ -39,6 +39,6 @@ function decode(pem: string, what: string): Buffer {
   try {
     return createPublicKey({ key: pem, format: "pem" }).export({ type: "spki", format: "der" });
   } catch (cause) {
-    throw new Fault("key.mismatch", `load ${what}: what was read is no public key`, { cause });
+    throw new Fault("key.mismatch", `load ${what}: it is not a public key`, { cause });
   }
 }

@@ -98,7 +98,7 @@ function finished(program: string, child: ChildProcess, { timeoutMs, outputBytes
     const stdout = collect(child.stdout, outputBytesMax, overflow);
     const stderr = collect(child.stderr, outputBytesMax, overflow);
     const timer = setTimeout(
-      () => end(new Fault("process.timeout", `run "${program}": not done after ${timeoutMs} ms, ended`)),
+      () => end(new Fault("process.timeout", `run "${program}": it did not end within ${timeoutMs} ms and was killed`)),
       timeoutMs,
     );
     child.on("error", (cause) => end(new Fault("process.failed", `run "${program}": ${cause.message}`, { cause })));

@@ -32,7 +32,7 @@ function connection(line: Line, path: string): SerialConnection {
       if (waitingBytes > 0 && waitingBytes + bytes.byteLength > WAITING_BYTES_MAX)
         throw new Fault(
           "serial.overrun",
-          `write to the serial line "${path}": ${waitingBytes} bytes wait already; wait for earlier writes first`,
+          `write to the serial line "${path}": ${waitingBytes} bytes are waiting already; wait for earlier writes first`,
         );
       waitingBytes += bytes.byteLength;
       return await exclusively(() => line.write(bytes)).finally(() => (waitingBytes -= bytes.byteLength));

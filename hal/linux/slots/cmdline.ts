@@ -22,6 +22,6 @@ export async function runningSlot(root: string): Promise<SlotName> {
   if (found.length === 1 && (slot === "a" || slot === "b")) return slot;
   throw new Fault(
     "slot.unknown",
-    `tell which slot runs: expected sallyport.slot=a or =b once in the kernel's command line, found ${JSON.stringify(found.slice(0, 4))}`,
+    `find the running slot: expected sallyport.slot=a or =b exactly once in the kernel's command line, found ${JSON.stringify(found.slice(0, 4))}`,
   );
 }

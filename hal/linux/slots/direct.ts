@@ -19,8 +19,8 @@ export interface DirectReader {
  */
 export async function openDirect(path: string, file: FileHandle): Promise<DirectReader> {
   const direct = await tryOpen(path);
-  const inTurn = createMutex();
-  const memory = direct === undefined ? undefined : alignedMemory(direct);
+  const exclusively = createMutex();
+  const memory = direct === undefined ? undefined : createAlignedMemory(direct);
   const read = async (offset: number, into: Uint8Array): Promise<number> => {
     if (memory === undefined) return readUpTo(file, into, offset);
     // Reads the whole sectors around the requested range, into memory at an address that the device
@@ -35,7 +35,7 @@ export async function openDirect(path: string, file: FileHandle): Promise<Direct
   };
   return {
     read: (offset, into) =>
-      inTurn(async () => {
+      exclusively(async () => {
         try {
           return await read(offset, into);
         } catch (error) {
@@ -68,7 +68,7 @@ interface AlignedMemory {
  * was not aligned, so its start moves on until a read is accepted. Any read may be the first that
  * reaches the device: a read of a hole in a file is accepted at any address.
  */
-function alignedMemory(direct: FileHandle): AlignedMemory {
+function createAlignedMemory(direct: FileHandle): AlignedMemory {
   let memory = Buffer.alloc(0);
   let start = 0;
   return {

@@ -51,7 +51,7 @@ export function entryName({ generation, slot, tries }: Omit<BootEntry, "name">):
  * In the boot loader's order, as far as our entries differ. Of two names that a power cut left for
  * one file, the one that needs no try comes first.
  */
-export function sorted(entries: readonly BootEntry[]): readonly BootEntry[] {
+export function inBootOrder(entries: readonly BootEntry[]): readonly BootEntry[] {
   return entries.toSorted(
     (one, other) =>
       other.generation - one.generation ||
@@ -63,19 +63,19 @@ export function sorted(entries: readonly BootEntry[]): readonly BootEntry[] {
 
 /** The entry that stands for a slot: the one that the boot loader would take. */
 export function entryOf(entries: readonly BootEntry[], slot: SlotName): BootEntry | undefined {
-  return sorted(entries).find((entry) => entry.slot === slot);
+  return inBootOrder(entries).find((entry) => entry.slot === slot);
 }
 
 /** The entry on trial: above the committed one. */
-export function trialOf(entries: readonly BootEntry[]): BootEntry | undefined {
+export function trialEntryOf(entries: readonly BootEntry[]): BootEntry | undefined {
   const committed = committedOf(entries);
-  return sorted(entries).find(
+  return inBootOrder(entries).find(
     ({ tries, generation, slot }) => tries !== undefined && generation > (committed?.generation ?? 0) && slot !== committed?.slot,
   );
 }
 
 export function committedOf(entries: readonly BootEntry[]): BootEntry | undefined {
-  return sorted(entries).find(({ tries }) => tries === undefined);
+  return inBootOrder(entries).find(({ tries }) => tries === undefined);
 }
 
 /** A generation above all existing ones. */
@@ -86,7 +86,7 @@ export function nextGeneration(entries: readonly BootEntry[]): number {
 /** @throws Fault `boot.plan-invalid` when no entry can be booted. */
 export function planOf(entries: readonly BootEntry[]): BootPlan {
   const committed = committedOf(entries);
-  const trial = trialOf(entries);
+  const trial = trialEntryOf(entries);
   if (trial !== undefined)
     return {
       // the committed kernel may be lost: the entry on trial can still be committed

@@ -38,15 +38,16 @@ export interface KernelImages {
 }
 
 /** @param esp where the EFI system partition is mounted, accessible to root only (umask=0077). */
-export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages {
+export function createKernelImages(esp: string, ops: FileOps = linuxOps): KernelImages {
   const directory = join(esp, ENTRIES_DIRECTORY);
   const list = async (): Promise<readonly string[]> => {
-    const names = await reading(directory, () => ops.names(directory, ENTRIES_MAX));
+    const names = await withReadFault(directory, () => ops.names(directory, ENTRIES_MAX));
     if (names.length > ENTRIES_MAX)
       throw new Fault("boot.plan-invalid", `read the boot choice: more than ${ENTRIES_MAX} files are in "${directory}"`);
     return names;
   };
-  const isThere = (name: string): Promise<boolean> => reading(join(directory, name), () => hasBytes(ops, join(directory, name)));
+  const isThere = (name: string): Promise<boolean> =>
+    withReadFault(join(directory, name), () => hasBytes(ops, join(directory, name)));
   const entries = async (): Promise<readonly BootEntry[]> => {
     const found: BootEntry[] = [];
     for (const entry of entriesIn(await list())) if (await isThere(entry.name)) found.push(entry);
@@ -58,7 +59,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
     rename: async (from, entry) => {
       const to = entryName(entry);
       await provideAddon(ops, esp, directory, entry);
-      await changing(`rename "${from}" to "${to}" in "${directory}"`, async () => {
+      await withWriteFault(`rename "${from}" to "${to}" in "${directory}"`, async () => {
         await renameOnFat(ops, join(directory, from), join(directory, to));
         await syncDirectory(ops, directory);
       });
@@ -68,7 +69,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
         throw new Fault("slot.in-use", `write slot "${slot}": it is the committed one, which the boot loader falls back to`);
       const names = await list();
       const old = entriesIn(names).filter((entry) => entry.slot === slot);
-      await changing(`take the kernel of slot "${slot}" away`, async () => {
+      await withWriteFault(`remove the kernel of slot "${slot}"`, async () => {
         for (const { name } of old) await ops.unlink(join(directory, name));
         if (written && names.includes(newName(slot))) await ops.unlink(join(directory, newName(slot)));
         await syncDirectory(ops, directory);
@@ -88,7 +89,7 @@ function entriesIn(names: readonly string[]): readonly BootEntry[] {
   return names.map(parseEntry).filter((entry) => entry !== undefined);
 }
 
-async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function withReadFault<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -96,7 +97,7 @@ async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function changing(action: string, work: () => Promise<void>): Promise<void> {
+async function withWriteFault(action: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {

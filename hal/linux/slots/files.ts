@@ -5,7 +5,7 @@ import type { Slots } from "../../ports.ts";
 import type { SlotPart } from "../../format/slots.ts";
 import { runningSlot } from "./cmdline.ts";
 import { openImage } from "./image.ts";
-import { oneWriterEach, refuseRunning, refuseTooLarge } from "./guards.ts";
+import { createWriterGuard, refuseRunning, refuseTooLarge } from "./guards.ts";
 
 export interface FileSlotsOptions {
   /**
@@ -21,7 +21,7 @@ export interface FileSlotsOptions {
 const EXTENSIONS: Readonly<Record<SlotPart, string>> = { root: "img", verity: "verity", kernel: "kernel" };
 
 export function fileSlots({ directory, root, partBytesMax }: FileSlotsOptions): Slots {
-  const alone = oneWriterEach();
+  const alone = createWriterGuard();
   return {
     running: () => runningSlot(root),
     open: async (slot, part, bytes) => {

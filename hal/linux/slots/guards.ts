@@ -8,7 +8,7 @@ import type { SlotName } from "../../format/slots.ts";
  *   a function to call when its writer is closed.
  * @throws Fault `slot.busy`.
  */
-export function oneWriterEach(): (path: string, make: (closed: () => void) => Promise<SlotWriter>) => Promise<SlotWriter> {
+export function createWriterGuard(): (path: string, make: (closed: () => void) => Promise<SlotWriter>) => Promise<SlotWriter> {
   const busy = new Set<string>();
   return async (path, make) => {
     if (busy.has(path)) throw new Fault("slot.busy", `write "${path}": it is being written already`);
@@ -29,5 +29,6 @@ export function refuseRunning(running: SlotName, slot: SlotName): void {
 
 /** @throws Fault `slot.too-small`. */
 export function refuseTooLarge(slot: SlotName, bytes: number, bytesMax: number): void {
-  if (bytes > bytesMax) throw new Fault("slot.too-small", `write slot "${slot}": ${bytes} bytes, it takes at most ${bytesMax}`);
+  if (bytes > bytesMax)
+    throw new Fault("slot.too-small", `write slot "${slot}": it takes at most ${bytesMax} bytes, not ${bytes}`);
 }

@@ -8,11 +8,11 @@ import type { Slots, SlotWriter } from "../../ports.ts";
 import type { SlotName } from "../../format/slots.ts";
 import { errnoOf, type FileOps, readKernelFile } from "../files/index.ts";
 import { runningSlot } from "./cmdline.ts";
-import { kernelImages } from "./esp.ts";
+import { createKernelImages } from "./esp.ts";
 import { openImage } from "./image.ts";
 import { SECTOR_BYTES, SECTORS_TEXT_BYTES_MAX } from "./limits.ts";
-import { slotWriter, writing } from "./writer.ts";
-import { oneWriterEach, refuseRunning, refuseTooLarge } from "./guards.ts";
+import { openSlotWriter, writing } from "./writer.ts";
+import { createWriterGuard, refuseRunning, refuseTooLarge } from "./guards.ts";
 
 export interface PartitionSlotsOptions {
   /**
@@ -36,8 +36,8 @@ export interface PartitionSlotsOptions {
  * one.
  */
 export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlotsOptions): Slots {
-  const alone = oneWriterEach();
-  const kernels = kernelImages(esp, ops);
+  const alone = createWriterGuard();
+  const kernels = createKernelImages(esp, ops);
   return {
     running: () => runningSlot(root),
     open: async (slot, part, bytes) => {
@@ -70,7 +70,7 @@ async function partition(root: string, name: string): Promise<string> {
     return await realpath(link);
   } catch (error) {
     const why =
-      errnoOf(error) === "ENOENT" ? "the disk of the running system has no partition of this name" : "it can't be followed";
+      errnoOf(error) === "ENOENT" ? "the disk of the running system has no partition of this name" : "it cannot be followed";
     throw new Fault("slot.write-failed", `write "${link}": ${why}`, { cause: error });
   }
 }
@@ -82,7 +82,8 @@ async function partition(root: string, name: string): Promise<string> {
 async function partitionBytes(root: string, path: string): Promise<number> {
   const size = join(root, "sys/class/block", basename(path), "size");
   const sectors = /^(\d{1,15})\n$/u.exec((await readKernelFile(size, SECTORS_TEXT_BYTES_MAX)) ?? "")?.[1];
-  if (sectors === undefined) throw new Fault("file.not-regular", `write "${path}": it is no partition, "${size}" gives no size`);
+  if (sectors === undefined)
+    throw new Fault("file.not-regular", `write "${path}": it is not a partition, "${size}" gives no size`);
   return Number(sectors) * SECTOR_BYTES;
 }
 
@@ -93,8 +94,8 @@ async function openPartition(path: string, slot: SlotName, bytes: number, closed
     const file = await open(path, O_RDWR | O_EXCL | O_NOFOLLOW | O_NONBLOCK);
     try {
       if (!(await file.stat()).isBlockDevice())
-        throw new Fault("file.not-regular", `write slot "${slot}": "${path}" is no block device`);
-      return await slotWriter(path, file, bytes, closed);
+        throw new Fault("file.not-regular", `write slot "${slot}": "${path}" is not a block device`);
+      return await openSlotWriter(path, file, bytes, closed);
     } catch (error) {
       await file.close();
       throw error;

@@ -11,7 +11,7 @@ import { openDirect } from "./direct.ts";
  * @param closed called once, when the writer is closed.
  * @throws Fault `slot.read-failed`; `file` is still open then.
  */
-export async function slotWriter(path: string, file: FileHandle, bytes: number, closed: () => void): Promise<SlotWriter> {
+export async function openSlotWriter(path: string, file: FileHandle, bytes: number, closed: () => void): Promise<SlotWriter> {
   const direct = await openDirect(path, file);
   return {
     write: (offset, chunk) => writing(path, () => writeAt(file, offset, chunk, bytes)),

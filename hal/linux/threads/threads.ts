@@ -62,10 +62,10 @@ function startThread(file: URL, heapMbMax: number): Thread {
   };
   worker.on("message", (message: unknown) => {
     const answer = v.parse(answerMessage, message);
-    const asked = waiting.shift();
-    assert(asked !== undefined, "a thread answers what it was asked");
-    if ("fault" in answer) asked.reject(new Fault(answer.fault.code, answer.fault.message));
-    else asked.resolve(answer);
+    const request = waiting.shift();
+    assert(request !== undefined, "a thread answers what it was request");
+    if ("fault" in answer) request.reject(new Fault(answer.fault.code, answer.fault.message));
+    else request.resolve(answer);
   });
   worker.on("error", (error) => end(asFault(error, "process.failed", "run a thread")));
   worker.on("exit", (code) => end(new Fault("process.failed", `run a thread: it ended with code ${code}`)));
@@ -74,9 +74,9 @@ function startThread(file: URL, heapMbMax: number): Thread {
     run: async (job) => {
       if (ended !== undefined) throw ended;
       worker.postMessage(job, [ownBuffer(job.memory)]);
-      const asked = Promise.withResolvers<ThreadAnswer>();
-      waiting.push(asked);
-      return asked.promise;
+      const request = Promise.withResolvers<ThreadAnswer>();
+      waiting.push(request);
+      return request.promise;
     },
     close: async () => void (await worker.terminate()),
   };

@@ -40,24 +40,24 @@ export async function activateTpmProvider(options: {
  * @returns true when `environment` has everything that {@link activateTpmProvider} asked for, so
  *   that the process need not be restarted.
  */
-export function isStartedWith(environment: NodeJS.ProcessEnv, wanted: Readonly<Record<string, string>>): boolean {
-  return Object.entries(wanted).every(([name, value]) => environment[name] === value);
+export function isStartedWith(environment: NodeJS.ProcessEnv, required: Readonly<Record<string, string>>): boolean {
+  return Object.entries(required).every(([name, value]) => environment[name] === value);
 }
 
 /**
- * Replaces this process by the same program with `wanted` added to its environment (execve(2)). The
+ * Replaces this process by the same program with `required` added to its environment (execve(2)). The
  * process id stays the same, so service managers see no restart. A main.ts must call this before
  * anything else, while nothing is open.
  * @throws Fault `assert.broken` when Node lacks execve.
  */
-export function restartWith(wanted: Readonly<Record<string, string>>): never {
+export function restartWith(required: Readonly<Record<string, string>>): never {
   assert(process.execve !== undefined, "Node on Linux has execve");
   // From here on a signal ends the process, as it would before our first line. A signal that our
   // handler caught would be lost with this program.
   for (const name of ["SIGTERM", "SIGINT"]) process.removeAllListeners(name);
   return process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
     ...process.env,
-    ...wanted,
+    ...required,
   });
 }
 
@@ -98,7 +98,7 @@ function configuration({ module }: TpmProvider): string {
       "config.invalid",
       `activate the tpm2 provider "${module}": expected an absolute path of letters, digits and . _ / + -`,
     );
-  return `# Written by sallyport-agent at every start; what is changed here is lost.
+  return `# Written by sallyport-agent at every start; changes to this file are lost.
 nodejs_conf = sallyport
 openssl_conf = sallyport
 [sallyport]

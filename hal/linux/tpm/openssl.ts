@@ -88,7 +88,7 @@ async function inScratch<T>(work: (directory: string) => Promise<T>): Promise<T>
       await rm(directory, { recursive: true, force: true });
     }
   } catch (error) {
-    throw asFault(error, "file.write-failed", `lay files for openssl in "${base}..."`);
+    throw asFault(error, "file.write-failed", `write files for openssl below "${base}..."`);
   }
 }
 

@@ -40,7 +40,7 @@ async function deviceProblem(tcti: string): Promise<string | undefined> {
     case "EPERM":
       return `the TPM device "${path}" may not be opened; add this user to the group that owns it`;
     default:
-      return `the TPM device "${path}" can't be opened`;
+      return `the TPM device "${path}" cannot be opened`;
   }
 }
 
@@ -72,7 +72,7 @@ async function answerProblem(tcti: string, commands: TpmCommands): Promise<strin
     // tpm2-openssl names the layer of an error: "tcti:" is the way to the TPM, "tpm:" the TPM
     // itself.
     if (/\b(tcti|tpm|esapi|sys):/u.test(error.message)) return `the TPM at "${tcti}" does not answer: ${error.message}`;
-    return `OpenSSL's tpm2 provider can't be loaded: ${error.message}; ${INSTALL}`;
+    return `OpenSSL's tpm2 provider cannot be loaded: ${error.message}; ${INSTALL}`;
   }
 }
 
@@ -86,9 +86,9 @@ export function isNewEnough(version: string): boolean {
     ?.slice(1)
     .map((part) => Number(part ?? 0));
   if (parts === undefined) return false;
-  for (const [index, least] of VERSION_MIN.entries()) {
+  for (const [index, required] of VERSION_MIN.entries()) {
     const part = parts[index] ?? 0;
-    if (part !== least) return part > least;
+    if (part !== required) return part > required;
   }
   return true;
 }

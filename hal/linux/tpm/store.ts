@@ -64,7 +64,10 @@ class TpmKeyStore implements KeyStore {
     if (bytes === undefined) return undefined;
     const pem = Buffer.from(bytes).toString("utf8");
     if (!pem.startsWith(TSS2_BEGIN))
-      throw new Fault("key.mismatch", `load ${WHAT}: it is no TSS2 key; restore it, or reset the device to make a new identity`);
+      throw new Fault(
+        "key.mismatch",
+        `load ${WHAT}: it is not a TSS2 key; restore it, or reset the device to make a new identity`,
+      );
     try {
       return this.#keyOf(pem, await this.#commands.publicKey(pem));
     } catch (error) {

@@ -27,5 +27,5 @@ export function hubOf(port: string): string {
  */
 export function named(pattern: RegExp, name: string): string {
   if (pattern.test(name)) return name;
-  throw new Fault("usb.gone", `find ${quoted(name, 40)} in the USB tree: it is not a name as the kernel gives it`);
+  throw new Fault("usb.gone", `find ${quoted(name, 40)} in the USB tree: the kernel has no such names`);
 }

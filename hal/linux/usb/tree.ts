@@ -176,7 +176,7 @@ class LinuxUsbTree implements UsbTree {
  */
 async function setInForce({ what, path, value }: Setting, change: () => Promise<string | undefined>): Promise<void> {
   const found = await change().catch((error: unknown) => {
-    if (isGone(error)) throw new Fault("usb.gone", `set ${what} to ${value}: "${path}" is not there`, { cause: error });
+    if (isGone(error)) throw new Fault("usb.gone", `set ${what} to ${value}: "${path}" does not exist`, { cause: error });
     throw new Fault("usb.not-in-force", `set ${what} to ${value}: ${messageOf(error)}`, { cause: error });
   });
   if (found !== value)

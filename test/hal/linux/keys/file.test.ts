@@ -34,5 +34,5 @@ test("[ID-5] the public half is judged by its encoding", async (t) => {
   t.match(publicHalf(publicKey.export({ type: "spki", format: "pem" }), "a key").fingerprint, /^sha256:[0-9a-f]{64}$/);
   for (const [kind, { publicKey }] of Object.entries(otherKinds))
     t.throws(() => publicHalf(publicKey.export({ type: "spki", format: "pem" }), "a key"), { code: "key.mismatch" }, kind);
-  t.throws(() => publicHalf("words", "a key"), { code: "key.mismatch", message: "load a key: what was read is no public key" });
+  t.throws(() => publicHalf("words", "a key"), { code: "key.mismatch", message: "load a key: it is not a public key" });
 });

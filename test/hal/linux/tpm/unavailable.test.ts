@@ -53,7 +53,7 @@ test("a file that is no provider: the reason is the loader's", { skip }, async (
   await writeFile(module, "not a library");
   t.match(
     await (await storeOn(t, { module, tcti: "swtpm:port=9" })).unavailable(),
-    /^OpenSSL's tpm2 provider can't be loaded: .*could not load the shared library.*(invalid ELF header|file too short)/,
+    /^OpenSSL's tpm2 provider cannot be loaded: .*could not load the shared library.*(invalid ELF header|file too short)/,
   );
 });
 
