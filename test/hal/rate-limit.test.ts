@@ -1,9 +1,9 @@
-// How often somebody may.
+// The token bucket, on clocks that step and on calls that wait.
 import { test } from "tap";
 import { createTokenBucket } from "../../hal/rate-limit.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 
-test("[OPS-2] a burst, then one a period, never more than the burst saved up", async (t) => {
+test("[OPS-2] a burst passes, then one call a period, and no more than the burst is ever saved up", async (t) => {
   const clock = fakeClock();
   const bucket = createTokenBucket(clock, 3, 100);
   t.same([bucket.take(), bucket.take(), bucket.take(), bucket.take()], [true, true, true, false]);
@@ -15,7 +15,7 @@ test("[OPS-2] a burst, then one a period, never more than the burst saved up", a
   t.same([bucket.take(), bucket.take(), bucket.take(), bucket.take()], [true, true, true, false]);
 });
 
-test("[OPS-2] a wall clock that steps gives nobody more", async (t) => {
+test("[OPS-2] a step of the wall clock gives no extra tokens", async (t) => {
   const clock = fakeClock();
   const bucket = createTokenBucket(clock, 1, 100);
   bucket.take();
@@ -23,7 +23,7 @@ test("[OPS-2] a wall clock that steps gives nobody more", async (t) => {
   t.notOk(bucket.take());
 });
 
-test("[OPS-2] who waits is served in turn at the bucket's pace, and let go when it is over", async (t) => {
+test("[OPS-2] callers that wait are served in order at the bucket's rate, and are released when the signal aborts", async (t) => {
   const clock = fakeClock();
   const bucket = createTokenBucket(clock, 1, 100);
   const order: string[] = [];
@@ -41,7 +41,7 @@ test("[OPS-2] who waits is served in turn at the bucket's pace, and let go when 
   t.equal(await gone, false);
 });
 
-test("the wait that is told is the wait, to the millisecond", async (t) => {
+test("the announced wait is exact to the millisecond", async (t) => {
   const clock = fakeClock();
   const bucket = createTokenBucket(clock, 3, 1000);
   t.equal(bucket.dueMs(), 0);
@@ -55,7 +55,7 @@ test("the wait that is told is the wait, to the millisecond", async (t) => {
   t.ok(bucket.take());
 });
 
-test("several at once: all of them or none, and never more than the bucket holds", async (t) => {
+test("several tokens at once: all of them or none, and never more than the bucket holds", async (t) => {
   const clock = fakeClock();
   const bucket = createTokenBucket(clock, 10, 100);
   t.same([bucket.take(11), bucket.take(8), bucket.take(3), bucket.take(2)], [false, true, false, true]);

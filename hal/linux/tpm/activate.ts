@@ -45,9 +45,9 @@ export function isStartedWith(environment: NodeJS.ProcessEnv, required: Readonly
 }
 
 /**
- * Replaces this process by the same program with `required` added to its environment (execve(2)). The
- * process id stays the same, so service managers see no restart. A main.ts must call this before
- * anything else, while nothing is open.
+ * Replaces this process by the same program with `required` added to its environment (execve(2)).
+ * The process id stays the same, so service managers see no restart. A main.ts must call this
+ * before anything else, while nothing is open.
  * @throws Fault `assert.broken` when Node lacks execve.
  */
 export function restartWith(required: Readonly<Record<string, string>>): never {

@@ -26,7 +26,7 @@ test("a lone surrogate becomes U+FFFD, before the cut and without one", async (t
   t.equal(clip(`a${LOW}b`, 10), "a\ufffdb");
   t.equal(clip(`${LOW}${HIGH}`, 2), "\ufffd\ufffd");
   t.equal(clip(`a${LOW}bcd`, 3), "a\ufffdb");
-  t.equal(clip(`a${HIGH}bcd`, 2), "a", "a high surrogate at the cut goes, whatever follows it");
+  t.equal(clip(`a${HIGH}bcd`, 2), "a", "a high surrogate at the cut is dropped");
 });
 
 const range = (from: number, to: number): readonly number[] => Array.from({ length: to - from + 1 }, (_, n) => from + n);
@@ -55,11 +55,11 @@ test("printable leaves letters of any script, combining marks, spaces and symbol
     t.equal(printable(text, 100), text);
 });
 
-test("an emoji that is joined from several reads as its parts: the joiner can also hide a difference between two names", async (t) => {
+test("a joined emoji reads as its parts, because the joiner can also hide a difference between two names", async (t) => {
   t.equal(printable("👩\u200d💻", 10), "👩?💻");
 });
 
-test("an escape sequence for a terminal is text that it can no longer act on", async (t) => {
+test("an escape sequence becomes text that a terminal cannot act on", async (t) => {
   t.equal(printable("\u001b[2J\u001b]0;title\u0007", 100), "?[2J?]0;title?");
 });
 
@@ -69,7 +69,7 @@ test("a program's output becomes one line", async (t) => {
   t.equal(singleLine(" \n\t", 10), "");
 });
 
-test("a quotation has its own double quotes only, and says when there was more", async (t) => {
+test("a quotation has only its own double quotes, and shows when the text was longer", async (t) => {
   t.equal(quoted("plain"), '"plain"');
   t.equal(quoted(""), '""');
   t.equal(quoted('say "hi"'), `"say 'hi'"`);
@@ -97,7 +97,9 @@ test("for any text and length the results are well-formed, bounded, and can be r
   );
 });
 
-/** Any sequence of UTF-16 code units, most of them surrogates: what a hostile JSON text can hold. */
+/**
+ * Any sequence of UTF-16 code units, most of them surrogates: what a hostile JSON text can hold.
+ */
 function units(): fc.Arbitrary<string> {
   const unit = fc.oneof(fc.integer({ min: 0xd800, max: 0xdfff }), fc.integer({ min: 0, max: 0xffff }));
   return fc.array(unit, { maxLength: 40 }).map((codes) => String.fromCharCode(...codes));

@@ -68,10 +68,11 @@ test("[STA-3] a child of the owner that outlives it does not keep the lock", { s
   await (await lockState(directory)).release();
 });
 
-test("an owner that has not written its pid yet is not reported as the one before", { skip: needs("flock") }, async (t) => {
+test("an owner that has not written its pid yet is not reported as the previous one", { skip: needs("flock") }, async (t) => {
   const directory = t.testdir();
   const lock = await lockState(directory);
-  writeFileSync(join(directory, ".lock"), "4194305\n"); // above the kernel's largest pid: nobody
+  // above the kernel's largest pid: no process has it
+  writeFileSync(join(directory, ".lock"), "4194305\n");
   await t.rejects(lockState(directory), { code: "lock.held", message: /held by a process with an unknown pid$/ });
   await lock.release();
 });
@@ -91,7 +92,7 @@ test("a lock file that is a link, or a directory others may write, is refused", 
   await t.rejects(lockState(shared), { code: "file.untrusted-owner" });
 });
 
-test("the directory is made private where it is missing", { skip: needs("flock") }, async (t) => {
+test("a missing directory is made private", { skip: needs("flock") }, async (t) => {
   const directory = join(t.testdir(), "var/lib/state");
   await (await lockState(directory)).release();
   t.equal(statSync(directory).mode & 0o777, 0o700);

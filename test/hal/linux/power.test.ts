@@ -1,4 +1,4 @@
-// Power and uptime of a board that is a folder: the machine of the test is not touched.
+// Power and uptime of a simulated board. The machine of the test is not touched.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -12,13 +12,13 @@ test("a simulated board's reboot is a request in a file, one printable line with
   t.equal(await readFile(join(root, "run/reboot-request"), "utf8"), "try os/2?rm -rf /\n");
 });
 
-test("a reboot that can't be asked for is a fault that says so", async (t) => {
+test("a reboot that cannot be requested is a fault that says so", async (t) => {
   const root = await temporaryDirectory(t);
   await writeFile(join(root, "run"), "no directory");
   await t.rejects(linuxPower({ root }).reboot("try os/2"), { code: "power.failed", message: /try os\/2/u });
 });
 
-test("uptime starts again with each boot, and is the kernel's on a machine", async (t) => {
+test("uptime starts anew with each boot; on a machine it is the kernel's", async (t) => {
   const root = await temporaryDirectory(t);
   await mkdir(join(root, "proc"), { recursive: true });
   await t.rejects(linuxUptime(root), { code: "file.read-failed" });

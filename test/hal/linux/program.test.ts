@@ -1,4 +1,5 @@
-// Both programs of a device as a person or systemd starts them: the same words, the same faults, the same exit codes.
+// Both programs of a device as a person or systemd starts them: the same options, faults and exit
+// codes.
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type Test } from "tap";
@@ -21,7 +22,7 @@ async function run(t: Test, name: Name, ...args: readonly string[]): Promise<Out
   return { code, text: program.lines.join("\n") };
 }
 
-/** A configuration and anchors that are right for both. */
+/** A configuration and anchors that are valid for both. */
 async function files(t: Test): Promise<{ readonly config: string; readonly anchors: string; readonly stateDirectory: string }> {
   const directory = await temporaryDirectory(t);
   const [config, anchors] = [join(directory, "program.json"), join(directory, "hub.json")];
@@ -35,7 +36,7 @@ async function files(t: Test): Promise<{ readonly config: string; readonly ancho
 }
 
 for (const name of PROGRAMS) {
-  test(`${name}: help and version answer with 0, what is no option with 2`, async (t) => {
+  test(`${name}: help and version end with 0, an unknown option with 2`, async (t) => {
     const help = await run(t, name, "--help");
     t.match(help, { code: 0, text: new RegExp(`usage: sallyport-${name} --config FILE .*/etc/sallyport/${name}\\.json`, "su") });
     t.match(await run(t, name, "--version"), { code: 0, text: new RegExp(`^sallyport-${name}/\\d+\\.\\d+\\.\\d+$`, "u") });
@@ -43,7 +44,7 @@ for (const name of PROGRAMS) {
       t.match(await run(t, name, typed), { code: 2, text: /usage\.invalid: read the command line: / }, typed);
   });
 
-  test(`${name}: --check-config says that all is right with the settings in force, and touches nothing`, async (t) => {
+  test(`${name}: --check-config reports the settings in force, and touches nothing`, async (t) => {
     const { config, stateDirectory } = await files(t);
     const { code, text } = await run(t, name, "--check-config", "--config", config);
     t.equal(code, 0);
@@ -53,7 +54,7 @@ for (const name of PROGRAMS) {
     await t.rejects(rm(stateDirectory), { code: "ENOENT" }, "no state was made");
   });
 
-  test(`${name}: whatever is wrong with the configuration is one code, 78, and the file's name`, async (t) => {
+  test(`${name}: any fault of the configuration ends with 78, one code, and the file's name`, async (t) => {
     const { config } = await files(t);
     for (const text of ["", "{", "[]", '{"colour":"red"}', '{"stateDirectory":"var/lib"}']) {
       await writeFile(config, text);
@@ -68,7 +69,7 @@ for (const name of PROGRAMS) {
     t.match(await run(t, name, "--config", config), missing);
   });
 
-  test(`${name}: --check-config judges the anchors too, and says where they come from`, async (t) => {
+  test(`${name}: --check-config checks the anchors too, and says where to get them`, async (t) => {
     const { config, anchors } = await files(t);
     const check = (): Promise<Outcome> => run(t, name, "--check-config", "--config", config);
     for (const text of ["{", '{"v":1,"authority":"nobody"}']) {

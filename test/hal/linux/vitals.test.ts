@@ -3,7 +3,7 @@ import { linuxVitals } from "../../../hal/linux/vitals.ts";
 
 const MEMINFO = "MemTotal:         512000 kB\nMemFree:          300000 kB\nMemAvailable:     400000 kB\n";
 
-test("vital signs of a board come in the units of their names", async (t) => {
+test("the vital signs of a board have the units of their names", async (t) => {
   const root = t.testdir({ proc: { uptime: "12.34 20.00\n", loadavg: "0.10 0.05 0.01 1/80 400\n", meminfo: MEMINFO } });
   t.match(await linuxVitals(root).read(), {
     uptimeS: 12.34,
@@ -14,7 +14,7 @@ test("vital signs of a board come in the units of their names", async (t) => {
   });
 });
 
-test("vital signs of this machine make sense", async (t) => {
+test("the vital signs of this machine are plausible", async (t) => {
   const signs = await linuxVitals().read();
   t.ok(signs.uptimeS > 0);
   t.ok(signs.load1 >= 0);
