@@ -15,7 +15,8 @@ import { openHubSession, type UpdateHint, type HubSession } from "./hub-session/
 import { asFault, Fault } from "../hal/fault.ts";
 import type { DeviceIdentity } from "../hal/format/identity.ts";
 import { createCertificateStore } from "../provisioning/certificate/index.ts";
-import { createEstEnroller, type HubServer } from "../provisioning/enrollers/index.ts";
+import { createEstEnroller } from "../provisioning/enrollers/index.ts";
+import type { HubServer } from "../provisioning/tls/index.ts";
 import { type WardenClient, createWardenClient } from "../warden/client/index.ts";
 
 /** A stopping agent says goodbye, but not for ever. */

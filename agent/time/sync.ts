@@ -1,7 +1,8 @@
 // Hub time for the warden: the agent fetches, the warden judges and sets. [ID-10] [ID-11]
 import { Fault } from "../../hal/fault.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/format/time.ts";
-import { askHubTime, type HubServer } from "../../provisioning/enrollers/index.ts";
+import { askHubTime } from "../../provisioning/enrollers/index.ts";
+import type { HubServer } from "../../provisioning/tls/index.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";

@@ -1,6 +1,6 @@
 // What went wrong on the way to CONNACK, by code: OpenSSL's and the kernel's words come in, our faults leave.
 import { Fault } from "../../hal/fault.ts";
-import { certificateVerdict, errorCode } from "../../provisioning/enrollers/index.ts";
+import { certificateVerdict, errorCode } from "../../provisioning/tls/index.ts";
 
 /** RFC 8446 section 6.2: alerts by which a server says that it will not have our certificate. */
 const REFUSED = /ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)/u;

@@ -2,7 +2,7 @@
 // own reconnecting, queueing, stores and re-subscribing are off. [TUN-3] [TUN-7]
 import mqttClient from "mqtt/lib/client";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { errorCode } from "../../provisioning/enrollers/index.ts";
+import { errorCode } from "../../provisioning/tls/index.ts";
 import { connectFault } from "./classify.ts";
 import { createFramingGuard } from "./framing.ts";
 import { INBOX_RUNNING_MAX, PACKET_BYTES_MAX, type Timeouts, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX } from "./limits.ts";

@@ -3,7 +3,7 @@ import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { HubAnchors } from "../../ota/format/anchors.ts";
-import type { Endpoint } from "../../provisioning/enrollers/index.ts";
+import type { Endpoint } from "../../provisioning/tls/index.ts";
 import type { DownChannel, StatusMessage } from "./format.ts";
 import type { Timeouts } from "./limits.ts";
 import type { Mqtt } from "./machine.ts";

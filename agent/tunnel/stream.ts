@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { Fault } from "../../hal/fault.ts";
-import { connectThroughProxy, type Endpoint } from "../../provisioning/enrollers/index.ts";
+import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
 import { connectFault } from "./classify.ts";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";

@@ -1,7 +1,7 @@
 // Whether what an authority issued is a certificate for us. [ID-8]
 import { X509Certificate } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import { CLIENT_AUTH, isFor } from "../x509/usage.ts";
+import { CLIENT_AUTH, isFor } from "../key-usage.ts";
 import { CLOCK_SKEW_MS, INTERMEDIATES_MAX } from "./limits.ts";
 
 export interface ExpectedCertificate {

@@ -1,10 +1,6 @@
 // One way to get a certificate. Others stand beside EST behind this interface.
 
-/** What a TLS client shows: PEM of the certificate with its chain, and the key as Node's TLS takes it. */
-export interface ClientCredential {
-  readonly certificate: string;
-  readonly key: string;
-}
+import type { ClientCredential } from "../tls/index.ts";
 
 export type EnrolAnswer =
   /** DER each, in no order, unchecked: what is ours among them is for provisioning/certificate to say. [ID-8] */

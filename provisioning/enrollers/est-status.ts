@@ -1,9 +1,10 @@
 // What an EST server's answer means. [ID-7]
 import { Fault, type FaultCode } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import type { EnrolAnswer } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import type { HttpsResponse } from "./exchange.ts";
-import { QUOTED_CHARACTERS_MAX, RETRY_AFTER_MS_DEFAULT, RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN } from "./limits.ts";
+import { QUOTED_BYTES_MAX, RETRY_AFTER_MS_DEFAULT, RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN } from "./limits.ts";
 
 /** @throws Fault `enrol.bad-response`, `enrol.unauthorized`, `enrol.denied`, `enrol.refused`, `enrol.server-error`. */
 export function readEnrolAnswer(answer: HttpsResponse): EnrolAnswer {
@@ -19,9 +20,9 @@ export function readEnrolAnswer(answer: HttpsResponse): EnrolAnswer {
 
 /** @returns the Fault for a status that gives no certificate and no hope that waiting alone helps. */
 export function refusal(answer: HttpsResponse, what: string): Fault {
-  const words = quoted(answer.body);
-  const said = words === "" ? "" : `, saying "${words}"`;
-  return new Fault(codeOf(answer.status), `${what}: the authority answered ${answer.status}${said}`);
+  const reason = firstLine(answer.body);
+  const quotation = reason === "" ? "" : `, saying ${quoted(reason, QUOTED_BYTES_MAX)}`;
+  return new Fault(codeOf(answer.status), `${what}: the authority answered ${answer.status}${quotation}`);
 }
 
 function codeOf(status: number): FaultCode {
@@ -42,11 +43,10 @@ export function retryAfterMs(value: string | undefined, date: string | undefined
   return Math.min(Math.max(asked, RETRY_AFTER_MS_MIN), RETRY_AFTER_MS_MAX);
 }
 
-/** A first line of printable ASCII: it ends up on a console. */
-function quoted(body: Uint8Array): string {
-  const [line = ""] = Buffer.from(body.subarray(0, QUOTED_CHARACTERS_MAX))
-    .toString("latin1")
+function firstLine(body: Uint8Array): string {
+  const [line = ""] = Buffer.from(body.subarray(0, QUOTED_BYTES_MAX))
+    .toString("utf8")
     .trim()
     .split(/[\r\n]/);
-  return line.replaceAll(/[^ -~]/g, "?").replaceAll('"', "'");
+  return line;
 }

@@ -3,13 +3,12 @@ import { X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
 import { der } from "../x509/format/index.ts";
-import type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
+import type { EnrolAnswer, Enroller } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import { readEnrolAnswer, refusal } from "./est-status.ts";
 import { type HttpsResponse, exchange, type TimeoutOptions, type HttpsRequest, withTimeout } from "./exchange.ts";
-import type { HubServer } from "./hub.ts";
 import { RESPONSE_BYTES_MAX } from "./limits.ts";
-import { openStrict, secureContextFor } from "./tls.ts";
+import { type ClientCredential, type HubServer, openStrictTls, secureContextFor } from "../tls/index.ts";
 
 export interface EstEnrollerOptions extends TimeoutOptions {
   readonly hub: HubServer;
@@ -24,30 +23,30 @@ const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
 /** @returns an enroller that holds nothing open between calls. */
 export function createEstEnroller(options: EstEnrollerOptions): Enroller {
   const { hub, label } = options;
-  const contexts = keepLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
+  const contexts = memoizeLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
 
-  async function ask(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
+  async function send(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
     return withTimeout(`EST /${operation}`, options, async (signal) =>
-      exchange(await openStrict(hub, contexts(client), signal), questionOf(hub, label, operation, request)),
+      exchange(await openStrictTls(hub, contexts(client), signal), requestOf(hub, label, operation, request)),
     );
   }
 
   return {
     name: "est",
     async prepare() {
-      checkAuthority(await ask("cacerts"), hub);
-      checkAttributes(await ask("csrattrs"));
+      checkAuthority(await send("cacerts"), hub);
+      checkAttributes(await send("csrattrs"));
     },
     async enrol(request): Promise<EnrolAnswer> {
-      return readEnrolAnswer(await ask("simpleenroll", request));
+      return readEnrolAnswer(await send("simpleenroll", request));
     },
     async renew(request, current): Promise<EnrolAnswer> {
-      return readEnrolAnswer(await ask("simplereenroll", request, current));
+      return readEnrolAnswer(await send("simplereenroll", request, current));
     },
   };
 }
 
-function questionOf(
+function requestOf(
   hub: HubServer,
   label: string | undefined,
   operation: Operation,
@@ -82,9 +81,9 @@ function checkAttributes(answer: HttpsResponse): void {
   if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
   const text = Buffer.from(answer.body).toString("latin1").replaceAll(/\s+/g, "");
   const bytes = Buffer.from(text, "base64");
-  const wanted = der.decodeBer(bytes, RESPONSE_BYTES_MAX, { code: "enrol.bad-response", what: "EST /csrattrs" });
-  const parts = wanted.content instanceof Uint8Array ? [] : wanted.content;
-  const wantsPassword = parts.some((part) => Buffer.from(der.encode(part)).equals(der.encode(CHALLENGE_PASSWORD)));
+  const attributes = der.decodeBer(bytes, RESPONSE_BYTES_MAX, { code: "enrol.bad-response", what: "EST /csrattrs" });
+  const items = attributes.content instanceof Uint8Array ? [] : attributes.content;
+  const wantsPassword = items.some((item) => Buffer.from(der.encode(item)).equals(der.encode(CHALLENGE_PASSWORD)));
   if (wantsPassword)
     throw new Fault(
       "enrol.mismatch",
@@ -93,15 +92,15 @@ function checkAttributes(answer: HttpsResponse): void {
 }
 
 /** One TLS context for one credential, made again only when the credential changes. See {@link secureContextFor}. */
-function keepLast(
+function memoizeLast(
   make: (client: ClientCredential | undefined) => SecureContext,
 ): (client: ClientCredential | undefined) => SecureContext {
-  const kept = new Map<string, SecureContext>();
+  const last = new Map<string, SecureContext>();
   return (client) => {
     const name = client === undefined ? "" : `${client.certificate}\n${client.key}`;
-    const context = kept.get(name) ?? make(client);
-    kept.clear();
-    kept.set(name, context);
+    const context = last.get(name) ?? make(client);
+    last.clear();
+    last.set(name, context);
     return context;
   };
 }

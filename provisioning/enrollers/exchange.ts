@@ -1,7 +1,8 @@
 // One HTTP request over an open stream, bounded in bytes; the stream ends with it.
-import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { Duplex } from "node:stream";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { defined } from "../../hal/format/defined.ts";
 import { EXCHANGE_TIMEOUT_MS } from "./limits.ts";
 
 export interface HttpsRequest {
@@ -21,11 +22,11 @@ export interface HttpsResponse {
 }
 
 /** @throws Fault `enrol.too-large` above `bytesMax`, `enrol.bad-response` for what is no HTTP, `enrol.unreachable` when the stream breaks. */
-export async function exchange(stream: Duplex, question: HttpsRequest): Promise<HttpsResponse> {
-  const what = `${question.method} ${question.path}`;
+export async function exchange(stream: Duplex, request: HttpsRequest): Promise<HttpsResponse> {
+  const what = `${request.method} ${request.path}`;
   try {
-    const response = await send(stream, question);
-    const body = await collect(response, question.bytesMax, what);
+    const response = await send(stream, request);
+    const body = await collect(response, request.bytesMax, what);
     return { status: response.statusCode ?? 0, headers: response.headers, body };
   } catch (error) {
     throw asFault(error, isParseError(error) ? "enrol.bad-response" : "enrol.unreachable", what);
@@ -44,10 +45,10 @@ export interface TimeoutOptions {
 /** Runs an attempt under one deadline, whichever step it hangs in. @throws Fault `enrol.timeout`, or `enrol.unreachable` when it was called off. */
 export async function withTimeout<T>(
   what: string,
-  patience: TimeoutOptions,
+  timeout: TimeoutOptions,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { timeoutMs = EXCHANGE_TIMEOUT_MS, signal } = patience;
+  const { timeoutMs = EXCHANGE_TIMEOUT_MS, signal } = timeout;
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), timeoutMs);
   try {
@@ -62,17 +63,17 @@ export async function withTimeout<T>(
   }
 }
 
-function send(stream: Duplex, question: HttpsRequest): Promise<IncomingMessage> {
+function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
   const answered = Promise.withResolvers<IncomingMessage>();
-  const body = question.body === undefined ? undefined : Buffer.from(question.body);
-  const sent = request({
-    method: question.method,
-    path: question.path,
+  const body = request.body === undefined ? undefined : Buffer.from(request.body);
+  const sent = httpRequest({
+    method: request.method,
+    path: request.path,
     headers: {
-      ...question.headers,
-      host: question.host,
+      ...request.headers,
+      host: request.host,
       connection: "close",
-      ...(body === undefined ? {} : { "content-length": String(body.byteLength) }),
+      ...defined({ "content-length": body === undefined ? undefined : String(body.byteLength) }),
     },
     createConnection: () => stream,
   });

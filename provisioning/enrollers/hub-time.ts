@@ -6,14 +6,13 @@ import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { isFor, maySign, SERVER_AUTH } from "../x509/usage.ts";
+import { isFor, maySign, SERVER_AUTH } from "../key-usage.ts";
 import { refusal } from "./est-status.ts";
 import { exchange, type TimeoutOptions, withTimeout } from "./exchange.ts";
-import { addressOf, type HubServer } from "./hub.ts";
-import { open, openStrict, secureContextFor } from "./tls.ts";
+import { addressOf, type HubServer, openStrictTls, openTls, secureContextFor } from "../tls/index.ts";
 
 /** What is asked and what may come back: ota/format/time.ts says, the caller hands it in. */
-export interface HubTimeQuestion<S extends v.GenericSchema> {
+export interface HubTimeRequest<S extends v.GenericSchema> {
   readonly path: string;
   /** Device id and the warden's nonce, as JSON. */
   readonly body: string;
@@ -24,24 +23,26 @@ export interface HubTimeQuestion<S extends v.GenericSchema> {
 /**
  * @param dates `strict` first; `waived` only after `tls.hub-dates`, while the clock may be wrong.
  * @returns what the hub said, of the right shape and no more: that its time key signed it for our nonce is for the warden to verify.
- * @throws Fault as {@link openStrict}, `enrol.timeout`, `enrol.too-large`, `enrol.bad-response`, or by status as enrolment does.
+ * @throws Fault as {@link openStrictTls}, `enrol.timeout`, `enrol.too-large`, `enrol.bad-response`, or by status as enrolment does.
  */
 export async function askHubTime<const S extends v.GenericSchema>(
   hub: HubServer,
   dates: "strict" | "waived",
-  question: HubTimeQuestion<S>,
-  patience: TimeoutOptions = {},
+  request: HubTimeRequest<S>,
+  timeout: TimeoutOptions = {},
 ): Promise<v.InferOutput<S>> {
-  const what = `POST ${question.path}`;
-  const { path, body, bytesMax } = question;
-  const answer = await withTimeout(what, patience, async (signal) => {
+  const what = `POST ${request.path}`;
+  const { path, body, bytesMax } = request;
+  const answer = await withTimeout(what, timeout, async (signal) => {
     const socket =
-      dates === "strict" ? await openStrict(hub, secureContextFor(hub, undefined), signal) : await openDatesWaived(hub, signal);
+      dates === "strict"
+        ? await openStrictTls(hub, secureContextFor(hub, undefined), signal)
+        : await openDatesWaived(hub, signal);
     const headers = { "content-type": "application/json" };
     return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
   });
   if (answer.status !== 200) throw refusal(answer, what);
-  return check(question.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
+  return check(request.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
 }
 
 function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
@@ -54,7 +55,7 @@ function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
 
 /** [ID-11] Nothing is written to the connection before everything but the dates has been checked. */
 async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLSSocket> {
-  const socket = await open(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
+  const socket = await openTls(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
   try {
     checkAllButDates(socket.getPeerX509Certificate(), hub);
     return socket;

@@ -11,7 +11,4 @@ export const RETRY_AFTER_MS_MAX = 3_600_000;
 export const RETRY_AFTER_MS_DEFAULT = 60_000;
 
 /** Of an authority's own words, this much is quoted. */
-export const QUOTED_CHARACTERS_MAX = 160;
-
-/** Of a proxy's answer. */
-export const PROXY_HEAD_BYTES_MAX = 8192;
+export const QUOTED_BYTES_MAX = 160;

@@ -4,14 +4,15 @@ import type { ServerResponse } from "node:http";
 import { connect } from "node:tls";
 import { test } from "tap";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, type HubTimeResponse, hubTimeResponseSchema } from "../../../ota/format/time.ts";
-import { askHubTime, type HubServer, type HubTimeQuestion } from "../../../provisioning/enrollers/index.ts";
+import { askHubTime, type HubTimeRequest } from "../../../provisioning/enrollers/index.ts";
+import type { HubServer } from "../../../provisioning/tls/index.ts";
 import { type Asked, type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { type Credential, issue, type LeafOptions, makeAuthority, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
 const NONCE = "ab".repeat(32);
-const QUESTION: HubTimeQuestion<typeof hubTimeResponseSchema> = {
+const QUESTION: HubTimeRequest<typeof hubTimeResponseSchema> = {
   path: HUB_TIME_PATH,
   body: JSON.stringify({ deviceId: "gw-1", nonce: NONCE }),
   answer: hubTimeResponseSchema,

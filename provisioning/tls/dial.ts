@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { once } from "node:events";
 import { asFault } from "../../hal/fault.ts";
-import { addressOf, type Endpoint, type HubServer } from "./hub.ts";
+import { addressOf, type Endpoint, type HubServer } from "./endpoint.ts";
 import { connectThroughProxy } from "./proxy.ts";
 
 /**

@@ -1,6 +1,6 @@
 // What a certificate says it may be used for. Node tells the extended usages; the key usage bits are read from the DER.
 import type { X509Certificate } from "node:crypto";
-import { der } from "./format/index.ts";
+import { der } from "./x509/format/index.ts";
 
 export const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";

@@ -1,4 +1,4 @@
-// Where the hub is and what it must prove.
+// The hub's address, and what the hub must prove.
 
 export interface Endpoint {
   readonly host: string;
@@ -6,14 +6,20 @@ export interface Endpoint {
 }
 
 export interface HubServer extends Endpoint {
-  /** PEM of the pinned authority. Nothing in the system's trust store counts. [ID-7] */
+  /** PEM of the pinned authority. The system's trust store does not count. [ID-7] */
   readonly authority: string;
-  /** TLSv1.3 unless told otherwise. */
+  /** The default is TLSv1.3. */
   readonly minTls?: "TLSv1.2" | "TLSv1.3" | undefined;
-  /** Where to connect instead; the certificate must still carry `host`. */
+  /** The address to connect to instead. The certificate must still name `host`. */
   readonly connectTo?: Endpoint | undefined;
-  /** HTTP CONNECT proxy; the TLS session is still end to end with the hub. */
+  /** HTTP CONNECT proxy. The TLS session is still end to end with the hub. */
   readonly proxy?: Endpoint | undefined;
+}
+
+/** What a TLS client shows: PEM of the certificate with its chain, and the key as Node's TLS takes it. */
+export interface ClientCredential {
+  readonly certificate: string;
+  readonly key: string;
 }
 
 /** Offered in this order: hybrid post-quantum first. [TUN-2] */

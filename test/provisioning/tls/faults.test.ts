@@ -1,6 +1,6 @@
 import { test } from "tap";
 import { connectFault } from "../../../agent/tunnel/classify.ts";
-import { tlsFault } from "../../../provisioning/enrollers/tls-faults.ts";
+import { tlsFault } from "../../../provisioning/tls/faults.ts";
 
 const failure = (code: string | undefined, message: string): Error =>
   Object.assign(new RangeError(message), code === undefined ? {} : { code });

@@ -1,10 +1,13 @@
 // HTTP CONNECT (RFC 9110 section 9.3.6), for enrolment and tunnel: afterwards the socket is a pipe to the hub, and TLS inside it is end to end. [TUN-12]
 import type { Socket } from "node:net";
 import { Fault, type FaultCode } from "../../hal/fault.ts";
-import type { Endpoint } from "./hub.ts";
-import { PROXY_HEAD_BYTES_MAX } from "./limits.ts";
+import { quoted } from "../../hal/format/text.ts";
+import type { Endpoint } from "./endpoint.ts";
 
-export interface ProxyQuestion {
+/** Bound of the head of a proxy's answer. */
+const PROXY_HEAD_BYTES_MAX = 8192;
+
+export interface ProxyRequest {
   /** What is at the other end of the socket, for messages. */
   readonly proxy: Endpoint;
   readonly target: Endpoint;
@@ -20,8 +23,8 @@ const FIELD_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/u;
  * Asks the proxy for a pipe to the target. Whoever calls sets the deadline, by destroying the socket, and destroys it after a fault.
  * @throws Fault `faultCode` for any answer but status 200, for one that is too long or no HTTP, and for bytes after it: the hub never speaks first.
  */
-export async function connectThroughProxy(socket: Socket, question: ProxyQuestion): Promise<void> {
-  const { proxy, target, faultCode } = question;
+export async function connectThroughProxy(socket: Socket, request: ProxyRequest): Promise<void> {
+  const { proxy, target, faultCode } = request;
   const authority = authorityOf(target);
   const refused = (what: string, cause?: Error): Fault =>
     new Fault(faultCode, `ask the proxy ${authorityOf(proxy)} for "${authority}": it ${what}, expected HTTP status 200`, {
@@ -32,19 +35,15 @@ export async function connectThroughProxy(socket: Socket, question: ProxyQuestio
   const end = head.indexOf("\r\n\r\n");
   const [statusLine = "", ...fields] = head.slice(0, end).split("\r\n");
   const status = STATUS_LINE.exec(statusLine)?.[1];
-  if (status === undefined || !fields.every((line) => FIELD_LINE.test(line))) throw refused("answered what is no HTTP");
-  if (status !== "200") throw refused(`answered "${printable(statusLine)}"`);
+  if (status === undefined || !fields.every((line) => FIELD_LINE.test(line)))
+    throw refused("answered something that is not HTTP");
+  if (status !== "200") throw refused(`answered ${quoted(statusLine, 80)}`);
   if (end + 4 !== head.length) throw refused("sent bytes after its answer, before TLS began");
 }
 
 /** An IPv6 address goes in brackets (RFC 3986 section 3.2.2). */
 function authorityOf({ host, port }: Endpoint): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** At most 80 characters of what the proxy said, fit for a terminal. */
-function printable(text: string): string {
-  return text.slice(0, 80).replaceAll(/[^\x20-\x7e]/gu, "?");
 }
 
 function readHead(socket: Socket, refused: (what: string, cause?: Error) => Fault): Promise<string> {
