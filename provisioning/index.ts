@@ -1,4 +1,5 @@
-// Who am I: key, request, enrolment, certificate, renewal, and hub time, which a first boot may need before all of them.
+// The device's identity towards the hub: key, request, enrolment, certificate, renewal, and hub
+// time, which a first boot may need before all of them.
 export {
   type CertificateStore,
   checkStored,

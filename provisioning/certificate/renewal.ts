@@ -33,7 +33,10 @@ export type RenewalNeed =
 export interface Renewal {
   /** For the status: where in its life the certificate is, and when it is renewed. */
   state(): State;
-  /** Settles what the last run left. Call it once, before the others. @throws Fault of the store. */
+  /**
+   * Settles what the last run left. Call it once, before the others.
+   * @throws Fault of the store.
+   */
   begin(): Promise<RenewalNeed>;
   /**
    * Renews when it is time. Call it about once a minute. A failed attempt is in `lastFault`, and is
@@ -125,8 +128,8 @@ class CertificateRenewal implements Renewal {
       case "connect-with-next":
         return this.#next === undefined ? NOTHING : { need: "connect-with-next", certificate: this.#next };
       case "swap-durably":
-        // Done in memory first, even if the disk then fails: the hub has accepted the certificate, and
-        // the next start finds it and proves it again.
+        // Done in memory first, even if the disk then fails: the hub has accepted the certificate,
+        // and the next start finds it and proves it again.
         this.#current = this.#next ?? this.#current;
         this.#next = undefined;
         await store.swap();
@@ -156,8 +159,8 @@ class CertificateRenewal implements Renewal {
   }
 
   /**
-   * A full disk or a hub that is down is no reason to give up: each fault is reported, and the attempt
-   * is repeated later.
+   * A full disk or a hub that is down is no reason to give up: each fault is reported, and the
+   * attempt is repeated later.
    */
   async #attempt(): Promise<Event> {
     const { store, clock, random, renew, tlsKey } = this.#ports;

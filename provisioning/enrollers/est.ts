@@ -12,7 +12,7 @@ import { type ClientCredential, type HubServer, openStrictTls, secureContextFor 
 
 export interface EstEnrollerOptions extends TimeoutOptions {
   readonly hub: HubServer;
-  /** Authorities with several roles tell them apart by it: `/.well-known/est/{label}/...`. */
+  /** Tells the roles of an authority apart: `/.well-known/est/{label}/...`. */
   readonly label?: string | undefined;
 }
 
@@ -20,7 +20,7 @@ type Operation = "cacerts" | "csrattrs" | "simpleenroll" | "simplereenroll";
 
 const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
 
-/** @returns an enroller that holds nothing open between calls. */
+/** @returns an enroller that keeps nothing open between calls. */
 export function createEstEnroller(options: EstEnrollerOptions): Enroller {
   const { hub, label } = options;
   const contexts = memoizeLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
@@ -58,13 +58,17 @@ function requestOf(
   return {
     ...where,
     method: "POST",
-    // some servers demand the second header although RFC 8951 section 3.1 took its meaning away; none accepts PEM armour
+    // Some servers demand the second header, although RFC 8951 section 3.1 removed its meaning. No
+    // server accepts PEM armour.
     headers: { "content-type": "application/pkcs10", "content-transfer-encoding": "base64" },
     body: Buffer.from(request).toString("base64"),
   };
 }
 
-/** [ID-7] What it calls its authorities must hold the one we were given with the image: else this is another authority behind a name of ours. */
+/**
+ * [ID-7] The authorities that the server lists must include the one that came with the image.
+ * Otherwise this is another authority behind one of our names.
+ */
 function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
   if (answer.status !== 200) throw refusal(answer, "EST /cacerts");
   const pin = new X509Certificate(hub.authority).raw;
@@ -75,7 +79,10 @@ function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
     );
 }
 
-/** RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request, which TLS 1.3 does not have. The rest is advice. */
+/**
+ * RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request,
+ * which TLS 1.3 does not have. The other attributes are advice.
+ */
 function checkAttributes(answer: HttpsResponse): void {
   if (answer.status === 204 || answer.status === 404 || answer.body.byteLength === 0) return;
   if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
@@ -87,11 +94,14 @@ function checkAttributes(answer: HttpsResponse): void {
   if (wantsPassword)
     throw new Fault(
       "enrol.mismatch",
-      "EST /csrattrs: the authority wants a challengePassword bound to TLS 1.2; switch that off for this label",
+      "EST /csrattrs: the authority demands a challengePassword bound to TLS 1.2; switch that off for this label",
     );
 }
 
-/** One TLS context for one credential, made again only when the credential changes. See {@link secureContextFor}. */
+/**
+ * Keeps the TLS context of the last credential, and makes another only when the credential changes.
+ * See {@link secureContextFor}.
+ */
 function memoizeLast(
   make: (client: ClientCredential | undefined) => SecureContext,
 ): (client: ClientCredential | undefined) => SecureContext {

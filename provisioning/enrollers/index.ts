@@ -1,4 +1,4 @@
 // Ways to a certificate, and hub time, which a first enrolment may need.
 export type { EnrolAnswer, Enroller } from "./enroller.ts";
 export { createEstEnroller } from "./est.ts";
-export { askHubTime, type HubTimeRequest } from "./hub-time.ts";
+export { askHubTime, type HubTimeExchange } from "./hub-time.ts";

@@ -1,17 +1,21 @@
-// Runs enrolment to its end, however often it is cut. [ID-7]
+// The driver of enrolment: runs it to its end, however often it is interrupted. [ID-7]
 import type { Clock } from "../../hal/ports.ts";
 import { BLANK, next } from "./machine.ts";
 import type { Enrolled, EnrolmentPorts } from "./ports.ts";
 import { createSteps } from "./steps.ts";
 
-/** One enrolment under way. */
+/** An enrolment that is running. */
 export interface Enrolment {
   /**
-   * Resolves with key and certificate once that is on disk; with undefined when `signal` aborted first.
-   * Rejects for what waiting cannot mend: Fault `key.missing`, `key.mismatch`, `birth.conflict`, or a defect.
+   * Resolves with key and certificate once they are on disk, or with undefined when `signal` aborts
+   * first. Rejects with what waiting cannot mend: Fault `key.missing`, `key.mismatch`,
+   * `birth.conflict`, or a defect.
    */
   readonly done: Promise<Enrolled | undefined>;
-  /** Cuts the present wait short: the clock was set, the network came up, an operator is at the console. */
+  /**
+   * Ends the current wait: the clock was set, the network came up, or an operator is at the
+   * console.
+   */
   readonly wake: () => void;
 }
 
@@ -41,7 +45,7 @@ interface Waiter {
   readonly wake: () => void;
 }
 
-/** Waiter that end early by `wake`, and when `signal` aborts. */
+/** Waits that `wake` or an abort of `signal` ends early. */
 function createWaiter(clock: Clock, signal: AbortSignal): Waiter {
   let current = new AbortController();
   return {

@@ -16,7 +16,10 @@ export interface HubServer extends Endpoint {
   readonly proxy?: Endpoint | undefined;
 }
 
-/** What a TLS client shows: PEM of the certificate with its chain, and the key as Node's TLS takes it. */
+/**
+ * What a TLS client shows: PEM of the certificate with its chain, and the key as Node's TLS takes
+ * it.
+ */
 export interface ClientCredential {
   readonly certificate: string;
   readonly key: string;

@@ -1,5 +1,5 @@
-// Opening TLS to the hub. Strict means that OpenSSL and Node check everything: the pinned authority,
-// name, dates and purpose. [ID-7]
+// Opening TLS to the hub. Strict means that OpenSSL and Node check everything: the pinned
+// authority, name, dates and purpose. [ID-7]
 import { once } from "node:events";
 import { isIP } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";

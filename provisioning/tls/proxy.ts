@@ -1,4 +1,5 @@
-// HTTP CONNECT (RFC 9110 section 9.3.6), for enrolment and tunnel: afterwards the socket is a pipe to the hub, and TLS inside it is end to end. [TUN-12]
+// HTTP CONNECT (RFC 9110 section 9.3.6), for enrolment and tunnel. Afterwards the socket is a pipe
+// to the hub, and TLS inside it is end to end. [TUN-12]
 import type { Socket } from "node:net";
 import { Fault, type FaultCode } from "../../hal/fault.ts";
 import { quoted } from "../../hal/format/text.ts";
@@ -8,10 +9,10 @@ import type { Endpoint } from "./endpoint.ts";
 const PROXY_HEAD_BYTES_MAX = 8192;
 
 export interface ProxyRequest {
-  /** What is at the other end of the socket, for messages. */
+  /** The other end of the socket, for messages. */
   readonly proxy: Endpoint;
   readonly target: Endpoint;
-  /** Of the fault when it does not come to a pipe. */
+  /** The code of the fault when no pipe is established. */
   readonly faultCode: FaultCode;
 }
 
@@ -20,8 +21,10 @@ const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: [\t\x20-\x7e\x80-\xff]*)?$/u;
 const FIELD_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/u;
 
 /**
- * Asks the proxy for a pipe to the target. Whoever calls sets the deadline, by destroying the socket, and destroys it after a fault.
- * @throws Fault `faultCode` for any answer but status 200, for one that is too long or no HTTP, and for bytes after it: the hub never speaks first.
+ * Asks the proxy for a pipe to the target. The caller sets the deadline by destroying the socket,
+ * and destroys it after a fault.
+ * @throws Fault `faultCode` for any answer but status 200, for one that is too long or not HTTP,
+ *   and for bytes after it: the hub never sends first.
  */
 export async function connectThroughProxy(socket: Socket, request: ProxyRequest): Promise<void> {
   const { proxy, target, faultCode } = request;
@@ -41,7 +44,7 @@ export async function connectThroughProxy(socket: Socket, request: ProxyRequest)
   if (end + 4 !== head.length) throw refused("sent bytes after its answer, before TLS began");
 }
 
-/** An IPv6 address goes in brackets (RFC 3986 section 3.2.2). */
+/** An IPv6 address is put in brackets (RFC 3986 section 3.2.2). */
 function authorityOf({ host, port }: Endpoint): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -5,7 +5,7 @@ import { tlsFault } from "../../../provisioning/tls/faults.ts";
 const failure = (code: string | undefined, message: string): Error =>
   Object.assign(new RangeError(message), code === undefined ? {} : { code });
 
-test("[ID-7] [TUN-2] enrolment and tunnel judge what TLS says against the hub's certificate alike", async (t) => {
+test("[ID-7] [TUN-2] enrolment and tunnel judge a TLS failure about the hub's certificate in the same way", async (t) => {
   const judged: readonly (readonly [string, Error])[] = [
     ["tls.hub-dates", failure("CERT_HAS_EXPIRED", "certificate has expired")],
     ["tls.hub-dates", failure("CERT_NOT_YET_VALID", "certificate is not yet valid")],
@@ -21,13 +21,13 @@ test("[ID-7] [TUN-2] enrolment and tunnel judge what TLS says against the hub's 
   for (const [code, error] of judged) {
     for (const fault of [tlsFault(error, "enrol.unreachable", "hub.example:8443"), connectFault(error, "connect")]) {
       t.equal(fault.code, code, error.message);
-      t.notMatch(fault.message, /system-ca/u, "nobody is advised to trust the system's authorities");
+      t.notMatch(fault.message, /system-ca/u, "the text does not advise to trust the system's authorities");
       t.equal(fault.cause, error);
     }
   }
 });
 
-test("[TUN-2] what is not about the hub's certificate keeps the code of whoever asked", async (t) => {
+test("[TUN-2] a failure that is not about the hub's certificate keeps the caller's code", async (t) => {
   const reset = failure("ECONNRESET", "read ECONNRESET");
   t.equal(tlsFault(reset, "enrol.unreachable", "hub.example:8443").code, "enrol.unreachable");
   t.equal(connectFault(reset, "connect").code, "tunnel.unreachable");

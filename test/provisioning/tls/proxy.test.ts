@@ -6,7 +6,7 @@ import { startTcpPeer } from "../../lab/counterparts/tls-peer.ts";
 
 const REQUEST = Buffer.from("3000", "hex");
 
-test("[ID-7] [TUN-12] whatever a proxy answers that is no pipe ends the attempt, names the proxy, and leaves no connection", async (t) => {
+test("[ID-7] [TUN-12] any answer of a proxy that is no pipe ends the attempt, names the proxy, and leaves no connection", async (t) => {
   for (const [what, answer] of NO_PIPE) {
     const ended = Promise.withResolvers<void>();
     const behave = (socket: Socket): void => {
@@ -22,7 +22,7 @@ test("[ID-7] [TUN-12] whatever a proxy answers that is no pipe ends the attempt,
   }
 });
 
-test("[TUN-12] an IPv6 address is asked for in brackets", async (t) => {
+test("[TUN-12] an IPv6 address is sent in brackets", async (t) => {
   const asked: string[] = [];
   const behave = (socket: Socket): void =>
     void socket.once("data", (chunk: Buffer) => {
