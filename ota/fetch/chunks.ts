@@ -44,13 +44,13 @@ export async function fetchChunks(job: ChunksToFetch): Promise<void> {
   let next = 0;
   const work = async (): Promise<void> => {
     for (let ref = wanted[next++]; ref !== undefined && faults.length === 0; ref = wanted[next++]) {
-      const file = await fetchWithPatience(job, ref);
+      const file = await fetchWithRetries(job, ref);
       await job.drop.put(chunkFileName(ref.id), file);
       job.onFetched?.(ref, file.byteLength);
     }
   };
-  const failing = (error: unknown): void => void faults.push(asFault(error, "fetch.unreachable", "fetch chunks"));
-  await Promise.all(Array.from({ length: FETCHES_IN_FLIGHT }, () => work().catch(failing)));
+  const recordFault = (error: unknown): void => void faults.push(asFault(error, "fetch.unreachable", "fetch chunks"));
+  await Promise.all(Array.from({ length: FETCHES_IN_FLIGHT }, () => work().catch(recordFault)));
   if (faults[0] !== undefined) throw faults[0];
 }
 
@@ -60,7 +60,7 @@ function different(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkR
   return [...refs.values()];
 }
 
-async function fetchWithPatience(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
+async function fetchWithRetries(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
   const { signal, clock, random } = job;
   let tampered = 0;
   for (let attempt = 1; ; attempt++) {
@@ -70,7 +70,7 @@ async function fetchWithPatience(job: ChunksToFetch, ref: ChunkRef): Promise<Uin
     } catch (error) {
       const isTampered = error instanceof Fault && error.code === "chunk.tampered";
       if (isTampered) tampered += 1;
-      if (attempt >= ATTEMPTS_MAX || tampered >= TAMPERED_MAX || !mayPass(error)) throw error;
+      if (attempt >= ATTEMPTS_MAX || tampered >= TAMPERED_MAX || !isTransient(error)) throw error;
       const boundMs = Math.min(RETRY_MS_MIN * 2 ** (isTampered ? tampered : attempt), RETRY_MS_MAX);
       await clock.sleep(RETRY_MS_MIN + random() * (boundMs - RETRY_MS_MIN), signal);
     }
@@ -86,6 +86,6 @@ async function fetchOnce({ repository, store, signal }: ChunksToFetch, ref: Chun
 }
 
 /** A mirror may have a bad copy or a bad moment; a certificate or a disk does not change by asking again. */
-function mayPass(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   return error instanceof Fault && (error.code.startsWith("fetch.") || error.code === "chunk.tampered");
 }

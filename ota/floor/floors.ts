@@ -1,7 +1,7 @@
 // The floors on disk. [OTA-36]
 import type { DurableFiles } from "../../hal/ports.ts";
 import { FLOORS_BYTES_MAX } from "./limits.ts";
-import { committed, decodeFloors, encodeFloors, type FloorCommit, type FloorRecord, NO_FLOORS } from "./record.ts";
+import { withCommit, decodeFloors, encodeFloors, type FloorCommit, type FloorRecord, NO_FLOORS } from "./record.ts";
 
 const NAME = "floors.json";
 
@@ -18,7 +18,7 @@ export async function openFloors(files: DurableFiles): Promise<Floors> {
   return {
     record: () => record,
     commit: async (commit) => {
-      const after = committed(record, commit);
+      const after = withCommit(record, commit);
       if (after !== record) await files.put(NAME, encodeFloors(after));
       record = after;
       return after;

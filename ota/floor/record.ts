@@ -41,7 +41,7 @@ export interface FloorCommit {
 export const NO_FLOORS: FloorRecord = { v: 1, serial: 0, lines: {} };
 
 /** [OTA-36] @returns the record after a commit, or the very same one when it says that already: a commit may be told twice. Floors never fall. */
-export function committed(record: FloorRecord, { line, counter, floor }: FloorCommit): FloorRecord {
+export function withCommit(record: FloorRecord, { line, counter, floor }: FloorCommit): FloorRecord {
   assert(floor <= counter, "a release does not shut itself out");
   const before = Object.hasOwn(record.lines, line) ? record.lines[line] : undefined;
   const after = { floor: Math.max(before?.floor ?? 0, floor), committed: counter };

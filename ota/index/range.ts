@@ -2,7 +2,7 @@
 import { assert, Fault } from "../../hal/fault.ts";
 import type { ThreadAnswer, ThreadJob, Threads } from "../../hal/ports.ts";
 import type { ChunkRef } from "./format/index.ts";
-import { firstWrong, joined, type PackedChunk, unpackRange } from "./unpack.ts";
+import { firstWrong, concatenate, type PackedChunk, unpackRange } from "./unpack.ts";
 
 /** Whoever calls hands its memory over, and gets memory of its own back. */
 export interface RangeVerifier {
@@ -15,22 +15,22 @@ export interface RangeVerifier {
    */
   unpack(packed: readonly Uint8Array[], chunks: readonly ChunkRef[]): Promise<Uint8Array>;
   /** [OTA-33] @returns the memory, and which of `chunks`, whose bytes it begins with, is the first that does not have the content of its id. */
-  check(memory: Uint8Array, chunks: readonly ChunkRef[]): Promise<Checked>;
+  check(memory: Uint8Array, chunks: readonly ChunkRef[]): Promise<RangeCheck>;
 }
 
-export interface Checked {
+export interface RangeCheck {
   readonly memory: Uint8Array;
   readonly wrong: number | undefined;
 }
 
 /** On the thread that calls, which is then busy for some 3 ms a MiB. */
 export function verifyRangesHere(): RangeVerifier {
-  return stretches(2, async (job) => rangeWork(job));
+  return createVerifier(2, async (job) => rangeWork(job));
 }
 
 /** On other threads, which {@link rangeWork} serves. While they all have work, stretches are checked on the thread that calls. */
 export function verifyRangesOn(threads: Threads): RangeVerifier {
-  const there = stretches(threads.count + 3, (job) => threads.run(job));
+  const there = createVerifier(threads.count + 3, (job) => threads.run(job));
   const here = verifyRangesHere();
   return {
     ...there,
@@ -70,12 +70,12 @@ export function releaseOwn(memory: Uint8Array): void {
   if (memory.buffer instanceof ArrayBuffer && memory.buffer.byteLength <= memory.byteLength + 1) release(memory);
 }
 
-function stretches(width: number, run: (job: ThreadJob) => Promise<ThreadAnswer>): RangeVerifier {
+function createVerifier(width: number, run: (job: ThreadJob) => Promise<ThreadAnswer>): RangeVerifier {
   return {
     width,
     unpack: async (packed, chunks) => {
       const numbers = chunks.flatMap(({ length }, n) => [length, packed[n]?.byteLength ?? 0]);
-      const { memory } = await run({ task: "unpack", memory: joined(packed), texts: chunks.map(({ id }) => id), numbers });
+      const { memory } = await run({ task: "unpack", memory: concatenate(packed), texts: chunks.map(({ id }) => id), numbers });
       return memory;
     },
     check: async (whole, chunks) => {

@@ -40,7 +40,7 @@ export function unpackRange(packed: Uint8Array, chunks: readonly PackedChunk[]):
   if (bytes !== undefined && firstWrong(bytes, chunks) === undefined) return bytes;
   let at = 0;
   const parts = chunks.map((chunk) => unpackChunk(packed.subarray(at, (at += chunk.packedBytes)), chunk));
-  return joined(parts);
+  return concatenate(parts);
 }
 
 /** @returns the place in `chunks` of the first whose content is not the one of its id, or undefined. */
@@ -51,7 +51,7 @@ export function firstWrong(bytes: Uint8Array, chunks: readonly ChunkClaim[]): nu
 }
 
 /** Memory of its own, that nothing else lies in: such memory can be handed to another thread, or given back at once. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = Buffer.allocUnsafeSlow(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const part of parts) {

@@ -3,8 +3,8 @@ import { Fault } from "../../hal/fault.ts";
 import type { SlotWriter } from "../../hal/ports.ts";
 import { release, releaseOwn, verifyRangesHere, type RangeVerifier } from "../index/index.ts";
 import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
-import { CHUNKS_PER_SYNC, STRETCH_BYTES } from "./limits.ts";
-import { inRanges } from "./ranges.ts";
+import { CHUNKS_PER_SYNC, RANGE_BYTES } from "./limits.ts";
+import { forEachRange } from "./ranges.ts";
 
 /**
  * Where encoded chunks come from: a courier's directory, a network, an installed image. What it returns is given away: the memory goes back as soon as it was
@@ -45,7 +45,7 @@ export interface PartToInstall {
 
 /**
  * [OTA-33] Writes the whole part, syncs it, reads it back. When it resolves the slot holds what the index says, on the device. When it rejects the slot holds a
- * part of it and is not to be booted. Memory: {@link STRETCH_BYTES} a few times over and the index, whatever the image's size.
+ * part of it and is not to be booted. Memory: {@link RANGE_BYTES} a few times over and the index, whatever the image's size.
  * @throws Fault `chunk.tampered`, `chunk.missing`, `slot.*`, `update.aborted`, and what `source` throws. By then nothing is under way any more.
  */
 export async function installPart(part: PartToInstall): Promise<void> {
@@ -83,7 +83,7 @@ export async function writeChunks(
   to: number,
 ): Promise<void> {
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
-  await inRanges({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
+  await forEachRange({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
     const packed: Uint8Array[] = [];
     for (const ref of refs) packed.push(await source(ref));
@@ -111,7 +111,7 @@ export async function readBack(
   const { imageBytes } = index;
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
   const spare: Uint8Array[] = [];
-  await inRanges({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
+  await forEachRange({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
     const memory = memoryOf(spare, bytes);
     const length = await slot.read(offset, memory.subarray(0, bytes));
@@ -128,7 +128,7 @@ export async function readBack(
 
 function memoryOf(spare: Uint8Array[], bytes: number): Uint8Array {
   const memory = spare.pop();
-  return memory !== undefined && memory.byteLength >= bytes ? memory : new Uint8Array(Math.max(bytes, STRETCH_BYTES));
+  return memory !== undefined && memory.byteLength >= bytes ? memory : new Uint8Array(Math.max(bytes, RANGE_BYTES));
 }
 
 function mismatch(offset: number): Fault {

@@ -25,7 +25,7 @@ export interface Listing {
 export type Load = (trusted: TrustedMetadata, chain: Chain) => Promise<TrustedMetadata | undefined>;
 
 /** @param start what is trusted before any role was looked at; asked anew for every search, which keeps what it loads to itself. */
-export function catalogue(start: () => TrustedMetadata, load: Load): Catalogue {
+export function createCatalogue(start: () => TrustedMetadata, load: Load): Catalogue {
   return {
     find: async (path) => (await resolve(start(), path, load)).target,
     list: async () => await listAll(start(), load),
@@ -53,20 +53,20 @@ async function listAll(start: TrustedMetadata, load: Load): Promise<Listing> {
   const without = new Set<string>();
   const faults = new Map<string, Fault>();
   let trusted = start;
-  const kept: Load = async (before, chain) => {
+  const loadOnce: Load = async (before, chain) => {
     if (without.has(chainKey(chain))) return undefined;
-    const next = await load(before, chain).catch((error: unknown) => verdict(error));
+    const next = await load(before, chain).catch((error: unknown) => asVerdict(error));
     if (next instanceof Fault) faults.set(chainKey(chain), next);
     if (next !== undefined && !(next instanceof Fault)) return next;
     without.add(chainKey(chain));
     return undefined;
   };
   for (let chain = nextRole(trusted, without); chain !== undefined; chain = nextRole(trusted, without))
-    trusted = (await kept(trusted, chain)) ?? trusted;
+    trusted = (await loadOnce(trusted, chain)) ?? trusted;
 
   const targets: Target[] = [];
   for (const path of namesOf(trusted)) {
-    const resolved = await resolve(trusted, path, kept);
+    const resolved = await resolve(trusted, path, loadOnce);
     trusted = resolved.trusted;
     if (resolved.target !== undefined) targets.push(resolved.target);
   }
@@ -74,7 +74,7 @@ async function listAll(start: TrustedMetadata, load: Load): Promise<Listing> {
 }
 
 /** @throws `error` when it is no verdict about metadata: a full disk or a lost connection ends the search. */
-function verdict(error: unknown): Fault {
+function asVerdict(error: unknown): Fault {
   if (error instanceof Fault && error.code.startsWith("trust.")) return error;
   throw error;
 }

@@ -36,11 +36,14 @@ export function checkSignatures(
  * [OTA-6] TUF 5.5.2, 5.6.2: length and hashes as the parent says, where it says any.
  * @throws Fault `trust.mismatch`.
  */
-export function checkBytes(bytes: Uint8Array, said: MetaFile | TargetFile, what: string, clause: string): void {
-  if (said.length !== undefined && bytes.byteLength !== said.length)
-    throw new Fault("trust.mismatch", `${what} has ${bytes.byteLength} bytes, ${said.length} were announced (TUF ${clause})`);
-  if (said.hashes === undefined) return;
-  const known = [...said.hashes].filter(([algorithm]) => algorithm === "sha256" || algorithm === "sha512");
+export function checkBytes(bytes: Uint8Array, announced: MetaFile | TargetFile, what: string, clause: string): void {
+  if (announced.length !== undefined && bytes.byteLength !== announced.length)
+    throw new Fault(
+      "trust.mismatch",
+      `${what} has ${bytes.byteLength} bytes, ${announced.length} were announced (TUF ${clause})`,
+    );
+  if (announced.hashes === undefined) return;
+  const known = [...announced.hashes].filter(([algorithm]) => algorithm === "sha256" || algorithm === "sha512");
   if (known.length === 0)
     throw new Fault("trust.mismatch", `${what} is announced without a SHA-256 or SHA-512 hash (TUF ${clause})`);
   for (const [algorithm, hash] of known)

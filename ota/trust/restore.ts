@@ -3,7 +3,7 @@ import type { DurableFiles } from "../../hal/ports.ts";
 import { ROOT_BYTES_MAX, SNAPSHOT_BYTES_MAX, TIMESTAMP_BYTES_MAX } from "./limits.ts";
 import { onlineKeys, trustRoot } from "./root.ts";
 import { restoreSnapshot } from "./snapshot.ts";
-import { type Damage, damage, isDamage, ONLINE_KEYS_BYTES_MAX, ONLINE_KEYS_FILE, restored, storedName } from "./stored.ts";
+import { type Damage, asDamage, isDamage, ONLINE_KEYS_BYTES_MAX, ONLINE_KEYS_FILE, readStored, storedName } from "./stored.ts";
 import { updateTimestamp } from "./timestamp.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
@@ -27,20 +27,20 @@ export async function restore(files: DurableFiles, imageRoot: Uint8Array): Promi
     return undefined;
   };
 
-  const stored = intact(await restored(files, storedName("root"), ROOT_BYTES_MAX, trustRoot));
+  const stored = intact(await readStored(files, storedName("root"), ROOT_BYTES_MAX, trustRoot));
   const image = stored === undefined ? trustRoot(imageRoot) : intact(rootOfImage(imageRoot));
   const newer = (image?.root.signed.version ?? 0) > (stored?.root.signed.version ?? 0);
   const first = newer || stored === undefined ? (image ?? trustRoot(imageRoot)) : stored;
   const rootToStore = first === stored ? undefined : imageRoot;
 
-  const keys = await restored(files, ONLINE_KEYS_FILE, ONLINE_KEYS_BYTES_MAX, (bytes) => Buffer.from(bytes).toString());
+  const keys = await readStored(files, ONLINE_KEYS_FILE, ONLINE_KEYS_BYTES_MAX, (bytes) => Buffer.from(bytes).toString());
   if (intact(keys) !== onlineKeys(first.root)) return { trusted: first, rootToStore, damaged }; // 5.3.11 is due, or nothing was accepted yet
 
-  const timestamp = await restored(files, storedName("timestamp"), TIMESTAMP_BYTES_MAX, (bytes) =>
+  const timestamp = await readStored(files, storedName("timestamp"), TIMESTAMP_BYTES_MAX, (bytes) =>
     updateTimestamp(first, bytes, undefined),
   );
   const second = intact(timestamp) ?? first;
-  const snapshot = await restored(files, storedName("snapshot"), SNAPSHOT_BYTES_MAX, (bytes) => restoreSnapshot(second, bytes));
+  const snapshot = await readStored(files, storedName("snapshot"), SNAPSHOT_BYTES_MAX, (bytes) => restoreSnapshot(second, bytes));
   return { trusted: intact(snapshot) ?? second, rootToStore, damaged };
 }
 
@@ -49,6 +49,6 @@ function rootOfImage(imageRoot: Uint8Array): TrustedMetadata | Damage {
   try {
     return trustRoot(imageRoot);
   } catch (error) {
-    return damage("root of the image", error);
+    return asDamage("root of the image", error);
   }
 }

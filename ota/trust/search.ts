@@ -57,7 +57,7 @@ function walk(
     const file = path === undefined ? undefined : targets.targets.get(path);
     if (path !== undefined && file !== undefined) return { kind: "found", target: { path, role: roleOf(chain), file } };
     visited.add(roleOf(chain));
-    const { children, ends } = followed(targets.delegations?.roles ?? [], follows, path !== undefined);
+    const { children, ends } = delegationsToFollow(targets.delegations?.roles ?? [], follows, path !== undefined);
     const next = children.map((name): Chain => [...chain, name]).reverse();
     waiting = ends ? next : [...waiting, ...next];
   }
@@ -65,7 +65,7 @@ function walk(
 }
 
 /** The delegations to follow, up to the first that terminates. */
-function followed(
+function delegationsToFollow(
   roles: readonly Delegation[],
   follows: (delegation: Delegation) => boolean,
   terminates: boolean,

@@ -4,7 +4,7 @@ import type { DurableFiles } from "../../hal/ports.ts";
 import { metadataName } from "./format/names.ts";
 import { checkExpiry } from "./checks.ts";
 import { TARGETS_BYTES_MAX } from "./limits.ts";
-import { type Damage, isDamage, restored, storedName } from "./stored.ts";
+import { type Damage, isDamage, readStored, storedName } from "./stored.ts";
 import { restoreTargets, updateTargets } from "./targets.ts";
 import { type Chain, chainKey, metaOf, roleOf, type TrustedMetadata } from "./trusted.ts";
 
@@ -29,16 +29,16 @@ export interface RefreshSession {
 }
 
 /** [OTA-9] @throws Fault `trust.too-large` for a port that did not stop; those of the port. */
-export async function fetched({ fetch }: Source, name: string, bytesMax: number): Promise<Uint8Array | undefined> {
+export async function fetchBounded({ fetch }: Source, name: string, bytesMax: number): Promise<Uint8Array | undefined> {
   const bytes = await fetch(name, bytesMax);
   if (bytes !== undefined && bytes.byteLength > bytesMax)
     throw new Fault("trust.too-large", `${name} has more than the ${bytesMax} bytes that are accepted`);
   return bytes;
 }
 
-/** @throws Fault `trust.missing` besides those of {@link fetched}. */
-export async function required(source: Source, name: string, bytesMax: number): Promise<Uint8Array> {
-  const bytes = await fetched(source, name, bytesMax);
+/** @throws Fault `trust.missing` besides those of {@link fetchBounded}. */
+export async function fetchRequired(source: Source, name: string, bytesMax: number): Promise<Uint8Array> {
+  const bytes = await fetchBounded(source, name, bytesMax);
   if (bytes === undefined) throw new Fault("trust.missing", `the repository has no ${name}`);
   return bytes;
 }
@@ -59,16 +59,16 @@ export async function obtain(
   source: Source,
 ): Promise<TrustedMetadata> {
   const role = roleOf(chain);
-  const said = metaOf(trusted, role);
-  if (said === undefined) throw new Fault("trust.missing", `"${role}" is not listed by the snapshot (TUF 5.6.1)`);
+  const announced = metaOf(trusted, role);
+  if (announced === undefined) throw new Fault("trust.missing", `"${role}" is not listed by the snapshot (TUF 5.6.1)`);
   const stored = await storedTargets(session, chain, (bytes) => updateTargets(trusted, chain, bytes, undefined));
   const targets = stored?.targets.get(chainKey(chain));
   if (stored !== undefined && targets !== undefined) {
-    checkExpiry(targets, source.nowMs, `"${role}" ${said.version}`, "5.6.5");
+    checkExpiry(targets, source.nowMs, `"${role}" ${announced.version}`, "5.6.5");
     return stored;
   }
-  const bytesMax = Math.min(said.length ?? TARGETS_BYTES_MAX, TARGETS_BYTES_MAX);
-  const bytes = await required(source, nameOf(trusted, role, said.version), bytesMax);
+  const bytesMax = Math.min(announced.length ?? TARGETS_BYTES_MAX, TARGETS_BYTES_MAX);
+  const bytes = await fetchRequired(source, nameOf(trusted, role, announced.version), bytesMax);
   const next = updateTargets(trusted, chain, bytes, source.nowMs);
   await session.files.put(storedName(role), bytes); // 5.6.6
   return next;
@@ -91,7 +91,7 @@ async function storedTargets(
   chain: Chain,
   accept: (bytes: Uint8Array) => TrustedMetadata,
 ): Promise<TrustedMetadata | undefined> {
-  const found = await restored(session.files, storedName(roleOf(chain)), TARGETS_BYTES_MAX, accept);
+  const found = await readStored(session.files, storedName(roleOf(chain)), TARGETS_BYTES_MAX, accept);
   if (!isDamage(found)) return found;
   if (!OUT_OF_DATE.includes(found.fault.code)) session.damaged.set(found.name, found);
   return undefined;

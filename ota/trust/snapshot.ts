@@ -12,18 +12,25 @@ import type { TrustedMetadata } from "./trusted.ts";
  */
 export function updateSnapshot(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number | undefined): TrustedMetadata {
   assert(trusted.timestamp !== undefined, "the timestamp comes before the snapshot");
-  const said = trusted.timestamp.signed.meta["snapshot.json"];
-  checkBytes(bytes, said, "snapshot", "5.5.2");
+  const announced = trusted.timestamp.signed.meta["snapshot.json"];
+  checkBytes(bytes, announced, "snapshot", "5.5.2");
   const snapshot = signedSnapshot(trusted, bytes);
-  if (snapshot.signed.version !== said.version)
-    throw new Fault("trust.mismatch", `snapshot ${snapshot.signed.version} is not the ${said.version} announced (TUF 5.5.4)`);
+  if (snapshot.signed.version !== announced.version)
+    throw new Fault(
+      "trust.mismatch",
+      `snapshot ${snapshot.signed.version} is not the ${announced.version} announced (TUF 5.5.4)`,
+    );
   for (const [name, { version }] of trusted.snapshot?.signed.meta ?? []) {
     const next = snapshot.signed.meta.get(name)?.version;
-    if (next === undefined) throw new Fault("trust.rollback", `snapshot ${said.version} no longer lists "${name}" (TUF 5.5.5)`);
+    if (next === undefined)
+      throw new Fault("trust.rollback", `snapshot ${announced.version} no longer lists "${name}" (TUF 5.5.5)`);
     if (next < version)
-      throw new Fault("trust.rollback", `snapshot ${said.version} takes "${name}" from ${version} back to ${next} (TUF 5.5.5)`);
+      throw new Fault(
+        "trust.rollback",
+        `snapshot ${announced.version} takes "${name}" from ${version} back to ${next} (TUF 5.5.5)`,
+      );
   }
-  checkExpiry(snapshot, nowMs, `snapshot ${said.version}`, "5.5.6");
+  checkExpiry(snapshot, nowMs, `snapshot ${announced.version}`, "5.5.6");
   return { root: trusted.root, timestamp: trusted.timestamp, snapshot, targets: new Map() };
 }
 
@@ -33,8 +40,8 @@ export function updateSnapshot(trusted: TrustedMetadata, bytes: Uint8Array, nowM
  */
 export function restoreSnapshot(trusted: TrustedMetadata, bytes: Uint8Array): TrustedMetadata {
   const snapshot = signedSnapshot(trusted, bytes);
-  const said = trusted.timestamp?.signed.meta["snapshot.json"];
-  if (said?.version === snapshot.signed.version) checkBytes(bytes, said, "stored snapshot", "5.5.2");
+  const announced = trusted.timestamp?.signed.meta["snapshot.json"];
+  if (announced?.version === snapshot.signed.version) checkBytes(bytes, announced, "stored snapshot", "5.5.2");
   return { ...trusted, snapshot };
 }
 

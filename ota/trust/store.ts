@@ -1,7 +1,7 @@
 // A store of trusted metadata: the agent has one, the warden another. [OTA-1]
 import { assert } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
-import { type Catalogue, catalogue } from "./catalogue.ts";
+import { type Catalogue, createCatalogue } from "./catalogue.ts";
 import { refreshTopLevel } from "./refresh.ts";
 import { restore } from "./restore.ts";
 import { type Fetch, obtain, recall, type RefreshSession, type Source } from "./session.ts";
@@ -39,7 +39,7 @@ export async function openTrustStore(files: DurableFiles, imageRoot: Uint8Array)
     get damaged() {
       return [...session.damaged.values()];
     },
-    stored: catalogue(
+    stored: createCatalogue(
       () => session.trusted,
       (trusted, chain) => recall(session, trusted, chain),
     ),
@@ -49,7 +49,7 @@ export async function openTrustStore(files: DurableFiles, imageRoot: Uint8Array)
       cycle.running = true;
       try {
         const judged = await refreshTopLevel(session, source);
-        return catalogue(
+        return createCatalogue(
           () => judged,
           async (trusted, chain) => {
             assert(number === cycle.number, "a catalogue is used until the next update cycle");

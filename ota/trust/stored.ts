@@ -34,7 +34,7 @@ const DAMAGE = [
  * [OTA-8] A stored file, if it is there and `accept` takes it. What is damaged is as good as missing, never fatal.
  * @throws Fault of `files`, other than those of damage.
  */
-export async function restored<T>(
+export async function readStored<T>(
   files: DurableFiles,
   name: string,
   bytesMax: number,
@@ -44,12 +44,12 @@ export async function restored<T>(
     const bytes = await files.get(name, bytesMax);
     return bytes === undefined ? undefined : accept(bytes);
   } catch (error) {
-    return damage(name, error);
+    return asDamage(name, error);
   }
 }
 
 /** @throws `error` when it is none. */
-export function damage(name: string, error: unknown): Damage {
+export function asDamage(name: string, error: unknown): Damage {
   if (error instanceof Fault && DAMAGE.includes(error.code)) return { name, fault: error };
   throw error;
 }

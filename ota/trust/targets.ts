@@ -18,16 +18,16 @@ export function updateTargets(
   nowMs: number | undefined,
 ): TrustedMetadata {
   const what = `"${roleOf(chain)}"`;
-  const said = metaOf(trusted, roleOf(chain));
-  if (said === undefined) throw new Fault("trust.missing", `${what} is not listed by the snapshot (TUF 5.6.4)`);
-  checkBytes(bytes, said, what, "5.6.2");
+  const announced = metaOf(trusted, roleOf(chain));
+  if (announced === undefined) throw new Fault("trust.missing", `${what} is not listed by the snapshot (TUF 5.6.4)`);
+  checkBytes(bytes, announced, what, "5.6.2");
   const targets = parseMetadata(targetsSchema, bytes, TARGETS_BYTES_MAX, what);
   const { keys, role } = authority(trusted, chain);
   checkSignatures(targets, keys, role, what, "5.6.3");
-  if (targets.signed.version !== said.version)
-    throw new Fault("trust.mismatch", `${what} ${targets.signed.version} is not the ${said.version} announced (TUF 5.6.4)`);
-  checkExpiry(targets, nowMs, `${what} ${said.version}`, "5.6.5");
-  checkSignedAt(targets, nowMs, `${what} ${said.version}`);
+  if (targets.signed.version !== announced.version)
+    throw new Fault("trust.mismatch", `${what} ${targets.signed.version} is not the ${announced.version} announced (TUF 5.6.4)`);
+  checkExpiry(targets, nowMs, `${what} ${announced.version}`, "5.6.5");
+  checkSignedAt(targets, nowMs, `${what} ${announced.version}`);
   return { ...trusted, targets: new Map([...trusted.targets, [chainKey(chain), targets]]) };
 }
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { test } from "tap";
 import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
-import { SOCKETS_MAX } from "../../../ota/http/limits.ts";
+import { SOCKETS_MAX } from "../../../ota/http/client.ts";
 import { makePki, type Credential } from "../../lab/counterparts/pki.ts";
 import { startProxy } from "../../lab/counterparts/proxy.ts";
 import { needs } from "../../lab/runner/needs.ts";

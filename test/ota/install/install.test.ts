@@ -5,7 +5,7 @@ import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import type { SlotWriter } from "../../../hal/ports.ts";
 import { installPart, type InstallProgress, readBack, writeChunks } from "../../../ota/install/index.ts";
-import { STRETCH_BYTES } from "../../../ota/install/limits.ts";
+import { RANGE_BYTES } from "../../../ota/install/limits.ts";
 import { type ChunkRef } from "../../../ota/index/format/index.ts";
 import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
 import { imageOf } from "../../lab/worlds/images.ts";
@@ -180,5 +180,5 @@ test("few bytes are held at once, however slow the slot is", async (t) => {
   };
   await installPart({ index, source: counting, slot: slow });
   await slot.close();
-  t.ok(most <= 2 * STRETCH_BYTES, `${most} bytes at once`);
+  t.ok(most <= 2 * RANGE_BYTES, `${most} bytes at once`);
 });
