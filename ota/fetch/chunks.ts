@@ -1,4 +1,5 @@
-// Chunks from the repository into the courier's directory. Verified here too, so that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
+// Fetching chunks from the repository into the hand-over directory. They are verified here too, so
+// that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverWriter } from "../../hal/ports.ts";
 import { verifyChunk } from "../index/index.ts";
@@ -22,21 +23,23 @@ export interface ChunksToFetch {
   readonly index: ChunkIndex;
   readonly window: FetchRange;
   readonly repository: Repository;
-  /** Directory of chunks in the repository. */
+  /** The directory of chunks in the repository. */
   readonly store: string;
   readonly drop: HandoverWriter;
   readonly clock: Pick<Clock, "sleep">;
-  /** In [0, 1): spreads the attempts of a fleet. */
+  /** In [0, 1). It spreads the attempts of a fleet. */
   readonly random: () => number;
-  /** After each chunk, with what it took on the line. */
+  /** Called after each chunk, with the bytes that it took on the line. */
   readonly onFetched?: (ref: ChunkRef, fileBytes: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Each different chunk of the window once. When it resolves all of them are in the drop. When it rejects nothing is under way any more.
- * @throws Fault `chunk.missing` when the repository has none, at once; `chunk.tampered` when it came wrong {@link TAMPERED_MAX} times, within seconds; `fetch.*` after
- *   {@link ATTEMPTS_MAX} attempts; `tls.*`, at once; `update.aborted`; `file.*` of the drop.
+ * Fetches each different chunk of the window once. When it resolves, all of them are in the drop.
+ * When it rejects, no work is in progress any more.
+ * @throws Fault `chunk.missing` at once when the repository has none; `chunk.tampered` within
+ *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after {@link
+ *   ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
  */
 export async function fetchChunks(job: ChunksToFetch): Promise<void> {
   const wanted = different(job.index, job.window);
@@ -64,7 +67,7 @@ async function fetchWithRetries(job: ChunksToFetch, ref: ChunkRef): Promise<Uint
   const { signal, clock, random } = job;
   let tampered = 0;
   for (let attempt = 1; ; attempt++) {
-    if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: called off", { cause: signal.reason });
+    if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: cancelled", { cause: signal.reason });
     try {
       return await fetchOnce(job, ref);
     } catch (error) {
@@ -85,7 +88,10 @@ async function fetchOnce({ repository, store, signal }: ChunksToFetch, ref: Chun
   return file;
 }
 
-/** A mirror may have a bad copy or a bad moment; a certificate or a disk does not change by asking again. */
+/**
+ * A mirror may have a bad copy or a bad moment. A certificate or a disk does not change when it is
+ * asked again.
+ */
 function isTransient(error: unknown): boolean {
   return error instanceof Fault && (error.code.startsWith("fetch.") || error.code === "chunk.tampered");
 }

@@ -7,11 +7,17 @@ const NAME = "floors.json";
 
 export interface Floors {
   record(): FloorRecord;
-  /** [OTA-36] Durable when it resolves; told twice it changes nothing. @throws Fault `floor.below`; `file.*` as for state files. */
+  /**
+   * [OTA-36] Durable when it resolves. The same commit may be repeated and then changes nothing.
+   * @throws Fault `floor.below`; `file.*` as for state files.
+   */
   commit(commit: FloorCommit): Promise<FloorRecord>;
 }
 
-/** @throws Fault `floor.invalid` when the record is there and can't be read: then nothing may be installed until an owner resets it. */
+/**
+ * @throws Fault `floor.invalid` when the record exists and cannot be read. Nothing may be installed
+ *   then until an owner resets it.
+ */
 export async function openFloors(files: DurableFiles): Promise<Floors> {
   const bytes = await files.get(NAME, FLOORS_BYTES_MAX);
   let record = bytes === undefined ? NO_FLOORS : decodeFloors(bytes);

@@ -1,10 +1,10 @@
-// Hub time: what is asked, what is answered, what is signed. [ID-10]
+// Hub time: the request, the answer and the signed text. [ID-10]
 import * as v from "valibot";
 import { deviceIdSchema } from "../../hal/format/identity.ts";
 
 export const HUB_TIME_PATH = "/.well-known/sallyport/time";
 export const HUB_TIME_BYTES_MAX = 2048;
-/** A nonce of the warden is good once and this long, by the monotonic clock. */
+/** The warden accepts a nonce once, and for this long by the monotonic clock. */
 export const HUB_TIME_NONCE_LIFE_MS = 60_000;
 
 /** 32 random bytes, lower-case hex. */
@@ -23,7 +23,10 @@ export const hubTimeResponseSchema = v.strictObject({
 });
 export type HubTimeResponse = v.InferOutput<typeof hubTimeResponseSchema>;
 
-/** The bytes under the signature: a text of its own, so that no other signature of that key can be read as a time. */
+/**
+ * The bytes under the signature. The text has a form of its own, so that no other signature of that
+ * key can be read as a time.
+ */
 export function hubTimeSignedText(response: Omit<HubTimeResponse, "signature">): string {
   return `sallyport-time/1\n${response.deviceId}\n${response.nonce}\n${response.time}\n`;
 }

@@ -1,9 +1,9 @@
-// An image by stretches of consecutive chunks, several at once.
+// A loop over an image in ranges of consecutive chunks, with several in progress at once.
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
 import { RANGE_BYTES } from "./limits.ts";
 
-/** Chunks that follow each other: at most {@link RANGE_BYTES} together, or one. */
+/** Consecutive chunks of at most {@link RANGE_BYTES} together, or a single larger chunk. */
 export interface ChunkRange {
   readonly refs: readonly ChunkRef[];
   readonly offset: number;
@@ -13,13 +13,16 @@ export interface ChunkRange {
 export interface RangeLoop {
   readonly index: ChunkIndex;
   readonly from: number;
-  /** Not included. */
+  /** Exclusive. */
   readonly to: number;
-  /** At once. */
+  /** Ranges in progress at the same time. */
   readonly width: number;
 }
 
-/** Begins none after a failure, waits for those under way. @throws the first failure, as a Fault. */
+/**
+ * After a failure no further range is begun, and those in progress are awaited.
+ * @throws the first failure, as a Fault.
+ */
 export async function forEachRange(
   { index, from, to, width }: RangeLoop,
   work: (range: ChunkRange) => Promise<void>,

@@ -1,4 +1,5 @@
-// TUF 5.3 to 5.6.6: one update cycle of the top-level roles, in the order of the specification, each written before it is believed.
+// The update cycle of the top-level roles, TUF 5.3 to 5.6.6, in the order of the specification.
+// Each file is stored before it is trusted.
 import { checkExpiry } from "./checks.ts";
 import { metadataName } from "./format/names.ts";
 import { ROOT_BYTES_MAX, ROOTS_PER_REFRESH_MAX, SNAPSHOT_BYTES_MAX, TIMESTAMP_BYTES_MAX } from "./limits.ts";
@@ -10,8 +11,9 @@ import { updateTimestamp } from "./timestamp.ts";
 import { currentSnapshot, TARGETS, type TrustedMetadata } from "./trusted.ts";
 
 /**
- * Brings root, timestamp, snapshot and targets up to date. What was accepted before a fault stays accepted and stored; what was refused leaves no trace.
- * @throws Fault of every check, `trust.missing`, those of files and source.
+ * Updates root, timestamp, snapshot and targets. What was accepted before a fault stays accepted
+ * and stored; what was refused leaves no trace.
+ * @throws Fault of every check, `trust.missing`, and those of files and source.
  */
 export async function refreshTopLevel(session: RefreshSession, source: Source): Promise<TrustedMetadata> {
   await refreshRoot(session, source);
@@ -38,15 +40,18 @@ async function refreshRoot(session: RefreshSession, source: Source): Promise<voi
 }
 
 /**
- * [OTA-4] TUF 5.3.11. The specification compares the keys before with the keys after; a power cut between the new root and the removal would forget that. So the keys
- * under which timestamp and snapshot were accepted are written down, last, and compared with the root's whenever a cycle or a program starts.
+ * [OTA-4] TUF 5.3.11. The specification compares the keys before with the keys after, which a power
+ * cut between the new root and the removal would forget. So the keys under which timestamp and
+ * snapshot were accepted are stored last, and are compared with the root's whenever a cycle or a
+ * program starts.
  */
 async function dropIfOnlineKeysChanged(session: RefreshSession): Promise<void> {
   const { files, trusted } = session;
   const keys = onlineKeys(trusted.root);
   const settled = await readStored(files, ONLINE_KEYS_FILE, ONLINE_KEYS_BYTES_MAX, (bytes) => Buffer.from(bytes).toString());
   if (settled === keys) return;
-  session.trusted = { root: trusted.root, targets: new Map() }; // as restore() would after a cut here
+  // as restore() would after a cut here
+  session.trusted = { root: trusted.root, targets: new Map() };
   await files.remove(storedName("timestamp"));
   await files.remove(storedName("snapshot"));
   await files.put(ONLINE_KEYS_FILE, Buffer.from(keys));

@@ -1,4 +1,4 @@
-// TUF 5.5: the snapshot says which version of every targets file belongs together.
+// The snapshot role, TUF 5.5, which says which versions of the targets files belong together.
 import { assert, Fault } from "../../hal/fault.ts";
 import { checkBytes, checkExpiry, checkSignatures } from "./checks.ts";
 import { type Metadata, parseMetadata, type Snapshot, snapshotSchema } from "./format/metadata.ts";
@@ -7,8 +7,9 @@ import type { TrustedMetadata } from "./trusted.ts";
 
 /**
  * [OTA-5] [OTA-6] TUF 5.5.2 to 5.5.6: the snapshot that the trusted timestamp names.
- * @param nowMs undefined for stored metadata: its expiry is not judged. [OTA-7]
- * @throws Fault `trust.too-large`, `trust.invalid`, `trust.mismatch`, `trust.bad-signature`, `trust.rollback`, `trust.expired`.
+ * @param nowMs undefined for stored metadata, whose expiry is not checked. [OTA-7]
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.mismatch`, `trust.bad-signature`,
+ *   `trust.rollback`, `trust.expired`.
  */
 export function updateSnapshot(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number | undefined): TrustedMetadata {
   assert(trusted.timestamp !== undefined, "the timestamp comes before the snapshot");
@@ -18,7 +19,7 @@ export function updateSnapshot(trusted: TrustedMetadata, bytes: Uint8Array, nowM
   if (snapshot.signed.version !== announced.version)
     throw new Fault(
       "trust.mismatch",
-      `snapshot ${snapshot.signed.version} is not the ${announced.version} announced (TUF 5.5.4)`,
+      `snapshot ${snapshot.signed.version} is not version ${announced.version}, which was announced (TUF 5.5.4)`,
     );
   for (const [name, { version }] of trusted.snapshot?.signed.meta ?? []) {
     const next = snapshot.signed.meta.get(name)?.version;
@@ -35,8 +36,10 @@ export function updateSnapshot(trusted: TrustedMetadata, bytes: Uint8Array, nowM
 }
 
 /**
- * A stored snapshot: one that was accepted before, perhaps older than the timestamp names by now. Kept for the comparison of 5.5.5.
- * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`; `trust.mismatch` for other bytes of the version that the timestamp names.
+ * A stored snapshot, which was accepted before and may be older than the one that the timestamp
+ * names. It is kept for the comparison of 5.5.5.
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`; `trust.mismatch` for
+ *   other bytes of the version that the timestamp names.
  */
 export function restoreSnapshot(trusted: TrustedMetadata, bytes: Uint8Array): TrustedMetadata {
   const snapshot = signedSnapshot(trusted, bytes);
