@@ -12,10 +12,11 @@ import type { AgentPorts } from "./ports.ts";
 import type { DeviceStatus } from "./status/format.ts";
 import type { TunnelEvent } from "./tunnel/index.ts";
 import { Fault } from "../hal/fault.ts";
-import type { DeviceId, DeviceIdentity } from "../hal/identity/format.ts";
+import type { DeviceId, DeviceIdentity } from "../hal/format/identity.ts";
 import { createCertificateStore } from "../provisioning/certificate/index.ts";
-import { createEstEnroller, type HubServer } from "../provisioning/enrollers/index.ts";
+import { createEstEnroller } from "../provisioning/enrollers/index.ts";
 import type { EnrolmentProgress } from "../provisioning/enrolment/index.ts";
+import type { HubServer } from "../provisioning/tls/index.ts";
 import { createWardenClient, type WardenClient } from "../warden/client/index.ts";
 
 /** How long a stopping agent waits for its last entries to reach the audit trail. */

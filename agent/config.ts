@@ -2,7 +2,7 @@
 // unknown keys are refused.
 import * as v from "valibot";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/anchors/format.ts";
+import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/format/anchors.ts";
 
 export const CONFIG_BYTES_MAX = 65_536;
 const MEBIBYTE = 1_048_576;

@@ -10,7 +10,7 @@ import { createAgent } from "./agent.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord } from "../hal/identity/format.ts";
+import type { BirthRecord } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
   chooseKeyStore,
@@ -35,7 +35,7 @@ import {
 } from "../hal/linux/index.ts";
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DurableFiles } from "../hal/ports.ts";
-import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
+import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
 import { httpRepository } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";

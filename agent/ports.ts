@@ -1,8 +1,8 @@
 // The ports of the agent: the machine and the outside world, connected by main.ts.
 import type { Duplex } from "node:stream";
-import type { BirthRecord } from "../hal/identity/format.ts";
+import type { BirthRecord } from "../hal/format/identity.ts";
 import type { AppendFiles, Clock, DurableFiles, ListenUnix, SerialPort, Vitals } from "../hal/ports.ts";
-import type { HubAnchors } from "../ota/anchors/format.ts";
+import type { HubAnchors } from "../ota/format/anchors.ts";
 import type { AgentConfig } from "./config.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";

@@ -1,6 +1,6 @@
 // What the agent can ask the warden, verb by verb. The agent is taken to be captured: each handler must hold against a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";

@@ -1,7 +1,7 @@
 // The warden: settles who the machine is, opens the log, then answers the agent. Everything it touches comes in as ports.
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
-import { tokenBucket } from "../hal/rate-limit/index.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
+import { createTokenBucket } from "../hal/rate-limit.ts";
 import type { AppendFiles, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
@@ -117,7 +117,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     machine,
     sizeAtStart,
   });
-  const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
+  const bucket = createTokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
   const recorded = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,

@@ -2,7 +2,7 @@
 // is recorded once, and what the network can repeat is rate-limited: it must not write the flash
 // full.
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { paced, pacedLines, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { limitRate, limitLineRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { faultDetail } from "../fault-detail.ts";
@@ -54,9 +54,9 @@ class SessionEventLog implements EventLog {
   constructor(note: (entry: AuditEntry) => void, log: (line: string) => void, clock: Pick<Clock, "monotonicMs" | "sleep">) {
     this.#note = note;
     this.#log = log;
-    this.#logRefusedInput = pacedLines(tokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
-    this.#noteRefusedInput = paced(
-      tokenBucket(clock, REFUSAL_RECORDS_BURST_MAX, REFUSAL_RECORD_REFILL_MS),
+    this.#logRefusedInput = limitLineRate(createTokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
+    this.#noteRefusedInput = limitRate(
+      createTokenBucket(clock, REFUSAL_RECORDS_BURST_MAX, REFUSAL_RECORD_REFILL_MS),
       (fault: Fault, withheld) =>
         note({
           event: "input.refused",

@@ -2,8 +2,8 @@
 // the upload of the audit log and the operations that the hub asks for. It is complete or does not
 // exist.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId, Protection } from "../../hal/identity/format.ts";
-import type { HubServer } from "../../provisioning/enrollers/index.ts";
+import type { DeviceId, Protection } from "../../hal/format/identity.ts";
+import type { HubServer } from "../../provisioning/tls/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { type AuditUploader, createAuditUploader } from "../audit/index.ts";

@@ -1,6 +1,6 @@
 // The rate limit of operations that the hub asks for. [OPS-6] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
-import { type Bucket, pacedLines, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { type TokenBucket, limitLineRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { OperationAnswer, OperationRequest } from "../operations/format.ts";
@@ -36,8 +36,8 @@ export function createOperationLimiter(options: OperationLimiterOptions): Operat
 
 class Limiter {
   readonly #options: OperationLimiterOptions;
-  readonly #operations: Bucket;
-  readonly #refusals: Bucket;
+  readonly #operations: TokenBucket;
+  readonly #refusals: TokenBucket;
   readonly #log: (line: string) => void;
   #lastRequestAtMs: number;
   #isFloodRecorded = false;
@@ -45,9 +45,9 @@ class Limiter {
   constructor(options: OperationLimiterOptions) {
     const { clock, log } = options;
     this.#options = options;
-    this.#operations = tokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-    this.#refusals = tokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-    this.#log = pacedLines(tokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
+    this.#operations = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
+    this.#refusals = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
+    this.#log = limitLineRate(createTokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
     this.#lastRequestAtMs = clock.monotonicMs();
   }
 

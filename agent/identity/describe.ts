@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { Fault } from "../../hal/fault.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import { clip } from "../../hal/format/text.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
 import type { DeviceStatus } from "../status/format.ts";

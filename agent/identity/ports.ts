@@ -1,5 +1,5 @@
 // What the identity manager needs from the rest of the agent, and what it reports to it.
-import type { BirthRecord, DeviceIdentity } from "../../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateStore } from "../../provisioning/certificate/index.ts";
 import type { Enroller } from "../../provisioning/enrollers/index.ts";

@@ -1,6 +1,6 @@
 // The progress of enrolment in the audit trail: each change once, however often enrolment is tried.
 import type { Fault, FaultCode } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { EnrolmentProgress } from "../../provisioning/enrolment/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { faultDetail } from "../fault-detail.ts";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { SlotPart } from "../../hal/slots/format.ts";
+import type { SlotPart } from "../../hal/format/slots.ts";
 import { type FetchRange, windowsOf } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
 import { openPartIndex } from "../../ota/install/index.ts";

@@ -1,9 +1,10 @@
 // One request for hub time: the agent fetches it, the warden judges it and sets the clock. [ID-10]
 // [ID-11]
 import { Fault } from "../../hal/fault.ts";
-import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/time/format.ts";
-import { askHubTime, type HubServer } from "../../provisioning/enrollers/index.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/format/time.ts";
+import { askHubTime } from "../../provisioning/enrollers/index.ts";
+import type { HubServer } from "../../provisioning/tls/index.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { ClockState } from "../../warden/time/format.ts";

@@ -1,6 +1,6 @@
 // The life of an update, in the warden: idle -> fetching -> verified -> written -> trying -> committed | rolled-back. Pure: the boot's slot, the boot loader's
 // plan, the boot's id and the uptime arrive in events, effects leave as data. The driver makes the state durable before it runs an effect of it. [OTA-35]
-import { type BootPlan, otherSlot, type SlotName } from "../../hal/slots/format.ts";
+import { type BootPlan, otherSlot, type SlotName } from "../../hal/format/slots.ts";
 import type { FloorCommit } from "../floor/index.ts";
 import { DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, TRIES_MAX } from "./limits.ts";
 import type { HealthResult, Phase, Release, RollbackReason, State, Trial } from "./record.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import { partitionSlots } from "../../hal/linux/index.ts";
 import type { Slots } from "../../hal/ports.ts";
-import type { SlotPart } from "../../hal/slots/format.ts";
+import type { SlotPart } from "../../hal/format/slots.ts";
 import { twoSlots } from "../lab/worlds/chunked.ts";
 import { imageOf } from "../lab/worlds/images.ts";
 import { loopDevice, needsLoop } from "../lab/counterparts/loop.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { test } from "tap";
 import { openStore } from "../../hub/store/index.ts";
-import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage, simpleEnrol } from "../lab/worlds/hub.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import * as v from "valibot";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../hal/format/identity.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { makePki } from "../lab/counterparts/pki.ts";

@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { OPERATIONS } from "../../agent/operations/format.ts";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { updateStatusSchema, type UpdateStatus } from "../../warden/update/format.ts";
 import { connectedMachine, type Machine } from "../lab/worlds/connected-board.ts";

@@ -1,7 +1,7 @@
 // How much the agent may have recorded: the log is bounded, and the hub needs time to witness it. [AUD-11]
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson } from "../../hal/format/json.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import { APPENDED_BYTES_BURST_MAX, APPENDED_BYTES_PER_MINUTE_MAX, APPENDED_RECORD_BYTES } from "./limits.ts";
@@ -13,7 +13,7 @@ export interface Allowance {
 
 /** One for all connections: connecting again gives no new allowance. */
 export function appendAllowance(clock: Clock): Allowance {
-  const bytes = tokenBucket(clock, APPENDED_BYTES_BURST_MAX, 60_000 / APPENDED_BYTES_PER_MINUTE_MAX);
+  const bytes = createTokenBucket(clock, APPENDED_BYTES_BURST_MAX, 60_000 / APPENDED_BYTES_PER_MINUTE_MAX);
   return {
     spend(entry) {
       if (bytes.take(APPENDED_RECORD_BYTES + Buffer.byteLength(canonicalJson(entry)))) return;

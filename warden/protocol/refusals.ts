@@ -1,6 +1,6 @@
 // Refusals go into the audit log, but a flood of them must not become the log. [OPS-2]
 import { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "./limits.ts";
@@ -18,7 +18,7 @@ export interface Refusals {
  * @param report where a refusal goes that the log could not take, for the system's journal.
  */
 export function refusals(append: (entry: AuditEntry) => Promise<number>, clock: Clock, report: (fault: Fault) => void): Refusals {
-  const bucket = tokenBucket(clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
+  const bucket = createTokenBucket(clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
   let suppressed = 0;
   return {
     async record(verb, fault) {

@@ -1,6 +1,6 @@
 // One connection's conversation: hello first, paced, bounded, refusals answered and recorded. Knows no socket. [OPS-1] [OPS-2]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Bucket } from "../../hal/rate-limit/index.ts";
+import type { TokenBucket } from "../../hal/rate-limit.ts";
 import { decodeRequest, encodeFault, encodeResult, type Request } from "./codec.ts";
 import { dispatch, type VerbHandlers, printable } from "./dispatch.ts";
 import { PROTOCOL_PENDING_MAX } from "./format.ts";
@@ -9,7 +9,7 @@ import type { Refusals } from "./refusals.ts";
 export interface ProtocolSessionOptions {
   readonly handlers: VerbHandlers;
   /** Shared by all connections of a socket: connecting again gives no new allowance. */
-  readonly bucket: Bucket;
+  readonly bucket: TokenBucket;
   readonly refusals: Refusals;
   /** What is no refusal but a failure of ours: for the journal. */
   readonly report: (fault: Fault) => void;

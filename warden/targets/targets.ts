@@ -1,7 +1,7 @@
 // The warden's trust in the repository: what it believes itself, fed by the agent as by any courier, and what follows from it for this device. [OTA-1] [OTA-40]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock, HandoverReader, DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
@@ -95,7 +95,7 @@ export async function openTargetService(options: TargetServiceOptions): Promise<
   await news.damaged(payloads.faults());
 
   const inTurn = createMutex();
-  const bucket = tokenBucket(clock, REQUESTS_BURST_MAX, REQUEST_PERIOD_MS);
+  const bucket = createTokenBucket(clock, REQUESTS_BURST_MAX, REQUEST_PERIOD_MS);
   const request = <T>(absent: readonly string[], work: (take: Take) => Promise<T>): Promise<T | WantedFile> =>
     inTurn(() => throughHandover(handover, absent, work));
   /** For what verifies metadata. */

@@ -1,7 +1,7 @@
 // Taking a release up: who may have it, and everything about it before a byte of it is written. [OTA-41]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
-import { otherSlot } from "../../hal/slots/format.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
+import { otherSlot } from "../../hal/format/slots.ts";
 import { type Phase, type Release, whyNotAgain } from "../../ota/commit/index.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { WantedFile } from "../targets/format.ts";
@@ -33,7 +33,7 @@ export function createAdmission(
   writing: Installation,
   admission: Admission,
 ): Admit {
-  const bucket = tokenBucket(clock, BEGINNINGS_BURST_MAX, BEGINNING_PERIOD_MS);
+  const bucket = createTokenBucket(clock, BEGINNINGS_BURST_MAX, BEGINNING_PERIOD_MS);
 
   /** @throws Fault unless the machine could take any release now. */
   const prepared = async (): Promise<Floors> => {

@@ -1,6 +1,6 @@
 // The life of an update (ota/commit) on this machine: events in, effects on boot choice, floors and power. [OTA-35]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import { type Effect, type Event, openUpdater, type Release, type State } from "../../ota/commit/index.ts";
 import { SETTLE_AGAIN_MS } from "./limits.ts";
 import { createReboot } from "./reboot.ts";

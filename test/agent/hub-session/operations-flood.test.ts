@@ -7,7 +7,7 @@ import { parseAgentConfig, parseAnchors } from "../../../agent/config.ts";
 import { type HubSession, openHubSession } from "../../../agent/hub-session/index.ts";
 import type { Operations } from "../../../agent/operations/index.ts";
 import { reportMessageSchema } from "../../../agent/tunnel/format.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";

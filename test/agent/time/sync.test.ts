@@ -3,8 +3,8 @@
 import { type Test, test } from "tap";
 import * as v from "valibot";
 import { ASK_INTERVAL_MS_MIN, createTimeSync, SYNCED_ASK_INTERVAL_MS_MIN, type TimeSync } from "../../../agent/time/sync.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { hubTimeRequestSchema } from "../../../ota/time/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
+import { hubTimeRequestSchema } from "../../../ota/format/time.ts";
 import { serveHttps } from "../../lab/counterparts/est-server.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { hubTime } from "../../lab/counterparts/hub-signer.ts";

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { type HubAnchors, hubAnchorsSchema } from "../../../ota/anchors/format.ts";
+import { type HubAnchors, hubAnchorsSchema } from "../../../ota/format/anchors.ts";
 import { type HubDevice, hubDevices } from "./hub-cli-json.ts";
 import { environment, eventually, type RunningProgram, startProgram } from "../runner/process.ts";
 

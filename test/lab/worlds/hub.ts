@@ -7,7 +7,7 @@ import { type IClientOptions, MqttClient } from "mqtt";
 import * as v from "valibot";
 import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
-import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/format/identity.ts";
 import { openAuthority } from "../../../hub/authority/index.ts";
 import { enrol, readRequest } from "../../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";

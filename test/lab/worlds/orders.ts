@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { OrderPorts } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { DeviceId } from "../../../hal/identity/format.ts";
+import type { DeviceId } from "../../../hal/format/identity.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { answerText, orderKey, orderKeyId, type OrderVerb, parseChallenge } from "../../../warden/orders/format/index.ts";

@@ -6,7 +6,7 @@ import type { DeviceStatus } from "../../../agent/status/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { type BirthRecord, birthRecordSchema } from "../../../hal/identity/format.ts";
+import { type BirthRecord, birthRecordSchema } from "../../../hal/format/identity.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { hubDevices, hubRecords } from "./hub-cli-json.ts";
 import { eventually, type RunningProgram } from "../runner/process.ts";

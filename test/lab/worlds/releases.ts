@@ -5,7 +5,7 @@ import * as v from "valibot";
 
 import { type ReleasePlaces, type Releases, startReleases } from "../../../agent/releases/index.ts";
 import { linuxHandoverWriter, linuxFiles } from "../../../hal/linux/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { OsManifest } from "../../../ota/install/format.ts";
 import { chunkPath } from "../../../ota/index/format/index.ts";

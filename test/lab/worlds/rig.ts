@@ -11,7 +11,7 @@ import { check } from "../../../hal/format/schema.ts";
 import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
 import { askLocal } from "../../../agent/local/index.ts";
 import { operationAnswerSchema, type OperationName } from "../../../agent/operations/format.ts";
-import type { ImageFacts } from "../../../ota/image/format.ts";
+import type { ImageFacts } from "../../../ota/format/image.ts";
 import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "../runner/needs.ts";
 import { type HubDesk, openHubDesk } from "./hub-operator.ts";

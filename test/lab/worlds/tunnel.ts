@@ -13,7 +13,7 @@ import {
   type TunnelEvent,
   type TunnelOptions,
 } from "../../../agent/tunnel/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { AppendFiles, Clock } from "../../../hal/ports.ts";
 import { fakeAppendFiles, type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import type { Pki } from "../counterparts/pki.ts";

@@ -20,9 +20,9 @@ import {
   linuxUptime,
   startChild,
 } from "../../../hal/linux/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { ChildProgram } from "../../../hal/ports.ts";
-import type { SlotName } from "../../../hal/slots/format.ts";
+import type { SlotName } from "../../../hal/format/slots.ts";
 import { openFloors } from "../../../ota/floor/index.ts";
 import { chunkFileName, chunkPath, readIndex } from "../../../ota/index/format/index.ts";
 import type { TargetCustom } from "../../../ota/trust/format/index.ts";
@@ -131,7 +131,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
     const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
     const child = await startChild("/usr/bin/env", ["-i", ...variables, process.execPath, ...args], {
       lineBytesMax: INSTALL_LINE_BYTES_MAX,
-      complain: () => undefined,
+      onErrorLine: () => undefined,
     });
     installers.push(child);
     return child;

@@ -3,7 +3,7 @@
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import type { DeviceId } from "../../../hal/identity/format.ts";
+import type { DeviceId } from "../../../hal/format/identity.ts";
 import { linuxHandoverReader } from "../../../hal/linux/index.ts";
 import { handoverName } from "../../../ota/fetch/index.ts";
 import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex } from "../../../ota/index/format/index.ts";

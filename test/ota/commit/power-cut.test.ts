@@ -1,7 +1,7 @@
 // The power goes before every durable write of an update's trial, boot choice and floor included; each time the machine comes up again.
 import { test } from "tap";
 import { fileBootChoice } from "../../../hal/linux/index.ts";
-import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
+import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/format/slots.ts";
 import { type Effect, openUpdater, type Updater } from "../../../ota/commit/index.ts";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";

@@ -10,7 +10,10 @@ import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 const skip = needs("socat");
 
-/** socat does what systemd does: a program for a connection, its standard input and output the other end. */
+/**
+ * socat does what systemd does: it starts a program for each connection, which is its standard
+ * input and output.
+ */
 async function served(t: { teardown(remove: () => void | Promise<void>): void }, command: string): Promise<ChildProgram> {
   const path = join(await temporaryDirectory(t), "s.sock");
   const socat = spawn("socat", [`UNIX-LISTEN:${path},mode=600`, `SYSTEM:${JSON.stringify(command)}`], { stdio: "ignore" });
@@ -18,7 +21,7 @@ async function served(t: { teardown(remove: () => void | Promise<void>): void },
   return await eventually("a connection", () => connectChild(path, { lineBytesMax: 100 }).catch(() => undefined));
 }
 
-test("what is told comes back line by line; its end is seen", { skip }, async (t) => {
+test("the program's lines come back one by one; its end is seen", { skip }, async (t) => {
   const child = await served(t, "read one; echo got $one; echo more");
   await child.tell("hello");
   const lines: string[] = [];
@@ -28,14 +31,14 @@ test("what is told comes back line by line; its end is seen", { skip }, async (t
   await t.resolves(child.kill(), "it is gone already");
 });
 
-test("what is not wanted any more sees the end of its input, and goes", { skip }, async (t) => {
+test("a program that is no longer needed sees the end of its input, and ends", { skip }, async (t) => {
   const child = await served(t, "cat > /dev/null");
   await child.kill();
   t.equal(await child.ended, "code 0");
   await t.rejects(child.tell("anyone?"), { code: "process.failed" });
 });
 
-test("a line above the bound is a fault; so is nobody there", { skip }, async (t) => {
+test("a line above the bound is a fault, and so is a path where nothing listens", { skip }, async (t) => {
   const child = await served(t, "head -c 1000 /dev/zero; cat");
   await t.rejects(child.lines[Symbol.asyncIterator]().next(), { code: "process.failed", message: /more than 100 bytes/u });
   await child.ended;
