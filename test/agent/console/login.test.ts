@@ -8,6 +8,7 @@ import { fakeClock } from "../../lab/fakes/clock.ts";
 import { fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
 import { operator, orderDesk } from "../../lab/worlds/orders.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const ID = deviceId("gw-0042");
 const MINUTE_MS = 60_000;
@@ -19,7 +20,7 @@ const PLAN = `sha256:${"ab".repeat(32)}`;
 const stranger = operator("mallory", "owner");
 
 /** A console with a person at it. `plug` puts a new cable in; `type` answers what is printed up to the next prompt, or up to the silence. */
-function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
+function atTheCable(t: TestContext) {
   const clock = fakeClock();
   const desk = orderDesk(ID, clock, [alice, maria, audra, guest]);
   let cable = fakeSerialCable();

@@ -1,10 +1,7 @@
 // A hub that asks without end: it is a captured one, and must not write our flash full.
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { test } from "tap";
+import { t as root, test } from "tap";
 import * as v from "valibot";
 import { parseAgentConfig, parseAnchors } from "../../../agent/config.ts";
 import { openHubSession } from "../../../agent/hub-session/index.ts";
@@ -19,9 +16,9 @@ import { watchedOperations } from "../../lab/worlds/operations.ts";
 import { makePki } from "../../lab/counterparts/pki.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import { realClock } from "../../lab/worlds/tunnel.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
-const directory = mkdtempSync(join(tmpdir(), "sallyport-flood-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = await temporaryDirectory(root);
 
 /** A PUBLISH at QoS 0 to `down/operation`, MQTT 5. */
 function asking(id: string): Buffer {
@@ -48,7 +45,7 @@ test(
       const message = v.parse(reportMessageSchema, JSON.parse(packet.body.subarray(packet.body.indexOf('{"v"')).toString()));
       answers.push(JSON.stringify(message.body));
     };
-    const peer = await startMqttPeer(pki, answer, (act) => t.teardown(act));
+    const peer = await startMqttPeer(t, pki, answer);
     const { operations, entries: performed } = watchedOperations();
     const notes: AuditEntry[] = [];
     const lines: string[] = [];

@@ -1,9 +1,6 @@
 // [LCK-13] over real tunnels: what the hub hears of a policy on trial came through a connection that was begun under it.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { test } from "tap";
+import { t as root, test } from "tap";
 import { createReconnectWaiters } from "../../../agent/tunnel/reconnect-waiters.ts";
 import { createPolicyTrials } from "../../../agent/releases/policy-trial.ts";
 import type { LockdownState } from "../../../warden/lockdown/format/index.ts";
@@ -14,9 +11,9 @@ import { makePki, type Pki } from "../../lab/counterparts/pki.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import { labTunnel, realClock } from "../../lab/worlds/tunnel.ts";
 import { clientOf, serveVerbs } from "../../lab/worlds/warden-socket.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
-const directory = mkdtempSync(join(tmpdir(), "sallyport-trial-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = await temporaryDirectory(root);
 const lacking = needs("openssl");
 const held: { pki?: Pki } = {};
 const pkiOfAll = (): Pki => (held.pki ??= makePki(directory));
@@ -29,8 +26,8 @@ test(
   { skip: lacking },
   async (t) => {
     const pki = pkiOfAll();
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
-    const { tunnel, event } = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
+    const { tunnel, event } = await labTunnel(t, { pki, port: broker.port });
     const state: { lockdown: LockdownState; handshakes: number } = { lockdown: { at: "base" }, handshakes: -1 };
     const served = await serveVerbs({
       "lockdown.read": async () => ({ state: state.lockdown, open: [], usb: [] }),
@@ -77,8 +74,8 @@ test(
       if (packet.type === 8) socket.write(suback(packet));
       if (packet.type === 3) socket.write(puback(packet));
     };
-    const peer = await startMqttPeer(pki, answer, (act) => t.teardown(act));
-    const { tunnel, event } = await labTunnel({ pki, port: peer.port }, (act) => t.teardown(act));
+    const peer = await startMqttPeer(t, pki, answer);
+    const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
     await tunnel.start();
     await eventually("a client that waits for CONNACK", async () => waiting[0]);
     let isRenewed = false;
@@ -101,7 +98,7 @@ test(
   { skip: lacking },
   async (t) => {
     const pki = pkiOfAll();
-    const { tunnel } = await labTunnel({ pki, port: 9 }, (act) => t.teardown(act));
+    const { tunnel } = await labTunnel(t, { pki, port: 9 });
     await tunnel.start();
     const served = await serveVerbs({
       "lockdown.read": async () => ({

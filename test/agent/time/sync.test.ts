@@ -1,7 +1,4 @@
 // Hub time through the agent: when it asks, how often, and what it makes of the answer. A real warden, a real HTTPS hub.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { type Test, test } from "tap";
 import * as v from "valibot";
 import { createTimeSync, type TimeSync } from "../../../agent/time/index.ts";
@@ -13,6 +10,7 @@ import { fakeClock } from "../../lab/fakes/clock.ts";
 import { hubTime } from "../../lab/counterparts/hub-signer.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { makePki } from "../../lab/counterparts/pki.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { labWarden } from "../../lab/worlds/warden.ts";
 
 const YEAR_MS = 365 * 86_400_000;
@@ -21,8 +19,7 @@ async function desk(
   t: Test,
   aheadMs: number,
 ): Promise<{ readonly sync: TimeSync; readonly clock: ReturnType<typeof fakeClock>; readonly asked: () => number }> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-time-"));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = await temporaryDirectory(t);
   const pki = makePki(directory);
   const lab = await labWarden(t);
   await lab.start();

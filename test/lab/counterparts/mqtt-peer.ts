@@ -2,6 +2,7 @@
 import type { TLSSocket } from "node:tls";
 import type { Pki } from "./pki.ts";
 import { type Peer, startPeer } from "./tls-peer.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Packet {
   /** 1 CONNECT, 3 PUBLISH, 8 SUBSCRIBE, 12 PINGREQ, 14 DISCONNECT. */
@@ -30,28 +31,21 @@ export function topicOf(packet: Packet): string {
 }
 
 /** `onPacket` answers every packet of every connection as it likes. Ends with the test. */
-export function startMqttPeer(
-  pki: Pki,
-  onPacket: (packet: Packet, socket: TLSSocket) => void,
-  teardown: (act: () => Promise<void>) => void,
-): Promise<Peer> {
-  return startPeer(
-    {
-      server: pki.server,
-      authority: pki.authority,
-      onSecure(socket) {
-        let rest = Buffer.alloc(0);
-        socket.on("data", (chunk: Buffer) => {
-          rest = Buffer.concat([rest, chunk]);
-          for (let packet = first(rest); packet !== undefined; packet = first(rest)) {
-            rest = rest.subarray(packet.bytes);
-            onPacket(packet, socket);
-          }
-        });
-      },
+export function startMqttPeer(t: TestContext, pki: Pki, onPacket: (packet: Packet, socket: TLSSocket) => void): Promise<Peer> {
+  return startPeer(t, {
+    server: pki.server,
+    authority: pki.authority,
+    onSecure(socket) {
+      let rest = Buffer.alloc(0);
+      socket.on("data", (chunk: Buffer) => {
+        rest = Buffer.concat([rest, chunk]);
+        for (let packet = first(rest); packet !== undefined; packet = first(rest)) {
+          rest = rest.subarray(packet.bytes);
+          onPacket(packet, socket);
+        }
+      });
     },
-    teardown,
-  );
+  });
 }
 
 function first(bytes: Buffer): (Packet & { readonly bytes: number }) | undefined {

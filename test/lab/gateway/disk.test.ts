@@ -8,13 +8,12 @@ import { type PowerCutDisk, powerCutDisk, SECTOR_BYTES } from "./disk.ts";
 import { type NbdServer, serveNbd } from "./nbd.ts";
 import { connectNbd } from "./nbd-client.ts";
 import { needs } from "../runner/needs.ts";
+import type { TestContext } from "../runner/context.ts";
 
 const DISK_BYTES = 1024 * 1024;
 const BLOCK_BYTES = 4096;
 
-async function rig(t: {
-  teardown(end: () => Promise<void>): void;
-}): Promise<{ disk: PowerCutDisk; server: NbdServer; base: string; directory: string }> {
+async function rig(t: TestContext): Promise<{ disk: PowerCutDisk; server: NbdServer; base: string; directory: string }> {
   const directory = await temporaryDirectory(t);
   const base = join(directory, "base.img");
   await writeFile(base, Buffer.alloc(DISK_BYTES, "base"));

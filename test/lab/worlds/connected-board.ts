@@ -1,9 +1,9 @@
 // A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
-import type { Test } from "tap";
 import { AUDIT_TAIL_RECORDS_MAX, OPERATIONS } from "../../../agent/operations/format.ts";
 import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { createLauncher, type Launcher, type LauncherOptions } from "./launcher.ts";
+import type { TestContext } from "../runner/context.ts";
 import { eventually } from "../runner/process.ts";
 import { buildRig, type Rig, type RigOptions } from "./rig.ts";
 
@@ -23,7 +23,7 @@ export interface Machine {
 const LOOK_EVERY_MS = 200;
 
 export async function connectedMachine(
-  t: Pick<Test, "teardown">,
+  t: TestContext,
   options: RigOptions = {},
   launching: LauncherOptions = {},
 ): Promise<Machine> {

@@ -29,14 +29,11 @@ import {
   verifierOf,
 } from "../../../warden/audit/format/index.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
-
-interface Teardown {
-  teardown(work: () => unknown): void;
-}
+import type { TestContext } from "../runner/context.ts";
 
 /** A fresh hub on free ports of 127.0.0.1, stopped when the test ends. With `state` a hub that `init` made before. */
 export async function labHub(
-  t: Teardown,
+  t: TestContext,
   options: Partial<HubOptions> = {},
 ): Promise<{ readonly hub: Hub; readonly state: string }> {
   const state = options.state ?? (await temporaryDirectory(t));
@@ -198,7 +195,7 @@ export interface LabClient {
 
 /** A real MQTT client over real TLS; resolves when the broker has answered. */
 export async function connect(
-  t: Teardown,
+  t: TestContext,
   hub: HubAddress,
   device: LabDevice,
   cert: string | undefined,

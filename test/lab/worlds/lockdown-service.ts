@@ -9,6 +9,7 @@ import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { DEVICE_ID, NO_USB, policyBytes } from "./lockdown.ts";
 import { type FakeUsbTree, fakeUsbTree } from "../fakes/usb-tree.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export const NETWORK: NetworkFacts = {
   links: [
@@ -39,7 +40,7 @@ export interface ServiceRig {
   events(): readonly string[];
 }
 
-export function serviceRig(t: { teardown(stop: () => Promise<void>): void }): ServiceRig {
+export function serviceRig(t: TestContext): ServiceRig {
   const rig: ServiceRig = {
     clock: fakeClock(),
     files: fakeFiles(),

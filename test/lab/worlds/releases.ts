@@ -19,6 +19,7 @@ import { clientOf, serveRepository } from "../counterparts/static-repository.ts"
 import { temporaryDirectory } from "../runner/temporary.ts";
 import { realClock } from "./tunnel.ts";
 import { wantingWarden, type WantingWarden } from "./wanting-warden.ts";
+import type { TestContext } from "../runner/context.ts";
 
 /** How many milliseconds pass in one. */
 const SPEED = 500;
@@ -49,11 +50,7 @@ export interface LabReleases {
   readonly dropped: () => Promise<readonly string[]>;
 }
 
-export async function labReleases(
-  t: { teardown(work: () => Promise<void> | void): void },
-  pki: Pki,
-  over: Partial<VerbHandlers> = {},
-): Promise<LabReleases> {
+export async function labReleases(t: TestContext, pki: Pki, over: Partial<VerbHandlers> = {}): Promise<LabReleases> {
   const home = await temporaryDirectory(t);
   const directory = join(home, "repository");
   const handover = join(home, "handover");

@@ -26,6 +26,7 @@ import type { UpdateStatus } from "../../../warden/update/format.ts";
 import { fakeFiles } from "../fakes/files.ts";
 import { NOW_MS } from "../counterparts/repository.ts";
 import { clientOf, serveVerbs } from "./warden-socket.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface WantingWarden {
   readonly client: WardenClient;
@@ -48,7 +49,7 @@ type Take = (path: string, bytesMax: number) => Promise<Uint8Array | undefined>;
 
 /** @param over verbs that a test plays itself. The courier's directory must be there. */
 export async function wantingWarden(
-  t: { teardown(work: () => Promise<void> | void): void },
+  t: TestContext,
   options: {
     readonly imageRoot: Uint8Array;
     readonly handover: string;
