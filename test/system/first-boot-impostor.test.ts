@@ -69,7 +69,7 @@ test(
     mqtt.point(attacker.hub.ports.mqtt);
     await third.line(/tunnel: tls\.hub-untrusted/u);
     mqtt.point(rig.hub.ports.mqtt);
-    await third.line(/life disconnected -> connected/u, 30_000);
+    await third.line(/life disconnected -> connected/u);
 
     const trail = await verifiedTrail(rig, ID, [
       "hub.untrusted",

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Fault } from "../../../hal/fault.ts";
 import type { Firewall } from "../../../hal/ports.ts";
 import { missingPart } from "../runner/needs.ts";
-import { type RunningProgram, startProgram } from "../runner/process.ts";
+import { eventually, type RunningProgram, startProgram } from "../runner/process.ts";
 
 type Words = readonly [string, ...string[]];
 
@@ -67,7 +67,11 @@ export async function openDoors(kind: "netns" | "user"): Promise<Doors> {
     plug(world);
     const [device, outside] = [watch(world.enter.device, "device"), watch(world.enter.outside, "outside")];
     await Promise.all([device.line(/^ready here$/u), outside.line(/^ready here$/u)]);
-    const sides = { device: side(device, world.run.device, "device"), outside: side(outside, world.run.outside, "outside") };
+    const ask = { device: questions(device), outside: questions(outside) };
+    const sides = {
+      device: side(ask.device, ask.outside, world.run.device, "device"),
+      outside: side(ask.outside, ask.device, world.run.outside, "outside"),
+    };
     await carries(sides);
     return {
       nft: [...world.run.device, "nft"],
@@ -155,8 +159,9 @@ function plug({ run: prefix, deviceNamespace }: World): void {
 /** A cable takes a moment to come up for IPv6. */
 async function carries({ device, outside }: Pick<Doors, "device" | "outside">): Promise<void> {
   for (const host of [...device.ipv6, ...device.ipv4])
-    for (let patience = 20; (await outside.tcp(host, 9)) !== "ECONNREFUSED"; patience--)
-      if (patience === 0) throw new Fault("process.timeout", `the cable to ${host} does not come up`);
+    await eventually(`the cable to ${host} comes up`, async () =>
+      (await outside.tcp(host, 9)) === "ECONNREFUSED" ? true : undefined,
+    );
 }
 
 function watch([command, ...before]: Words, name: string): RunningProgram {
@@ -167,33 +172,45 @@ function watch([command, ...before]: Words, name: string): RunningProgram {
 export async function startWatcher(prefix: readonly string[], name: string): Promise<Watcher & { stop(): Promise<void> }> {
   const program = startProgram({ name, command: "/usr/bin/env", args: [...prefix, process.execPath, CHILD], input: true });
   await program.line(/^ready here$/u);
-  return { ...watcher(program), stop: async () => void (await program.stop()) };
+  return { ...watcher(questions(program), undefined), stop: async () => void (await program.stop()) };
 }
 
-function watcher(program: RunningProgram): Watcher {
+type Ask = (words: string) => Promise<{ readonly id: string; readonly outcome: Outcome }>;
+
+function questions(program: RunningProgram): Ask {
   let asked = 0;
-  const ask = async (words: string): Promise<{ readonly id: string; readonly outcome: Outcome }> => {
+  return async (words) => {
     const id = `q${(asked += 1)}`;
     program.write(`${id} ${words}\n`);
     const line = await program.line(new RegExp(`^${id} `, "u"));
     return { id, outcome: line.slice(id.length + 1) };
   };
+}
+
+/** @param other the other side, when it is known: nothing is silent before that has had its turn. */
+function watcher(ask: Ask, other: Ask | undefined): Watcher {
+  const settled = async (words: string): Promise<Outcome> => {
+    const { id, outcome } = await ask(words);
+    if (outcome !== "unanswered") return outcome;
+    await other?.("turn");
+    return (await ask(`settle ${id}`)).outcome;
+  };
   return {
     listen: async (port) => void (await ask(`listen ${port}`)),
     tcp: async (host, port) => (await ask(`tcp ${host} ${port}`)).outcome,
-    udp: async (host, port) => (await ask(`udp ${host} ${port}`)).outcome,
+    udp: (host, port) => settled(`udp ${host} ${port}`),
     hold: async (host, port) => {
       const { id, outcome } = await ask(`hold ${host} ${port}`);
       if (outcome !== "open") throw new Fault("assert.broken", `hold a connection to ${host} port ${port}: ${outcome}`);
-      return async () => (await ask(`poke ${id}`)).outcome;
+      return () => settled(`poke ${id}`);
     },
   };
 }
 
-function side(program: RunningProgram, prefix: Words, name: "device" | "outside"): Side {
+function side(ask: Ask, other: Ask, prefix: Words, name: "device" | "outside"): Side {
   return {
     ...ADDRESSES[name],
-    ...watcher(program),
+    ...watcher(ask, other),
     ping: (host) => {
       const ipv6 = host.includes(":");
       const [program, ...args] = [

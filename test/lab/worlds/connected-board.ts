@@ -4,7 +4,7 @@ import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/for
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { createLauncher, type Launcher, type LauncherOptions } from "./launcher.ts";
 import type { TestContext } from "../runner/context.ts";
-import { eventually } from "../runner/process.ts";
+import { eventually, HANG_MS } from "../runner/process.ts";
 import { buildRig, type Rig, type RigOptions } from "./rig.ts";
 
 export interface Machine {
@@ -38,7 +38,7 @@ export async function connectedMachine(
     rig,
     launcher,
     id,
-    statusWhen: (what, wanted, timeoutMs = 30_000) =>
+    statusWhen: (what, wanted, timeoutMs = HANG_MS) =>
       eventually(
         what,
         async () => {
@@ -53,7 +53,7 @@ export async function connectedMachine(
         what,
         async () =>
           (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: AUDIT_TAIL_RECORDS_MAX })).records.find(wanted),
-        30_000,
+        HANG_MS,
         LOOK_EVERY_MS,
       ),
     publish: async () => {

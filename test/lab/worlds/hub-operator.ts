@@ -9,7 +9,7 @@ import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../../ota/anchors/format.ts";
 import { type HubDevice, hubDevices } from "./hub-cli-json.ts";
-import { environment, eventually, type RunningProgram, startProgram } from "../runner/process.ts";
+import { environment, eventually, HANG_MS, type RunningProgram, startProgram } from "../runner/process.ts";
 
 export interface HubDeskOptions {
   /** Its state directory. */
@@ -41,7 +41,6 @@ export interface HubDesk {
 }
 
 const NAME = "hub.sallyport.test";
-const COMMAND_MS_MAX = 120_000;
 const OUTPUT_BYTES_MAX = 16_777_216;
 /** Commands of the hub that need no hub. */
 const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
@@ -57,7 +56,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
       execFile(
         "/usr/bin/env",
         words,
-        { encoding: "utf8", timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX },
+        { encoding: "utf8", timeout: HANG_MS, maxBuffer: OUTPUT_BYTES_MAX },
         (error, stdout, stderr) => {
           if (error === null) resolve(stdout);
           else

@@ -30,6 +30,7 @@ import {
 } from "../../../warden/audit/format/index.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
 import type { TestContext } from "../runner/context.ts";
+import { HANG_MS } from "../runner/process.ts";
 
 /** A fresh hub on free ports of 127.0.0.1, stopped when the test ends. With `state` a hub that `init` made before. */
 export async function labHub(
@@ -216,7 +217,7 @@ export async function connect(
     clientId: device.id,
     protocolVersion: 4,
     reconnectPeriod: 0,
-    connectTimeout: 5000,
+    connectTimeout: HANG_MS,
     ...mqtt,
   });
   t.teardown(() => client.end(true));

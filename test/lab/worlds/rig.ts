@@ -16,7 +16,7 @@ import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts"
 import { tpm2Provider } from "../runner/needs.ts";
 import { type HubDesk, openHubDesk } from "./hub-operator.ts";
 import { boardPolicy, makePerson, type Person } from "../counterparts/operator-keys.ts";
-import { environment, type RunningProgram, startProgram } from "../runner/process.ts";
+import { environment, HANG_MS, type RunningProgram, startProgram } from "../runner/process.ts";
 import { openReleaseDesk, type ReleaseDesk } from "./release.ts";
 import { PROJECT } from "../runner/sources.ts";
 import { readSystemHeader } from "./system-image.ts";
@@ -136,7 +136,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   ): { readonly code: number | null; readonly stdout: string; readonly stderr: string } => {
     const { status, stdout, stderr } = spawnSync("/usr/bin/env", ["-i", ...environment(), node, program(name), ...args], {
       encoding: "utf8",
-      timeout: 30_000,
+      timeout: HANG_MS,
     });
     return { code: status, stdout, stderr };
   };

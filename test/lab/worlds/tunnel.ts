@@ -79,7 +79,7 @@ export async function labTunnel(t: TestContext, options: LabTunnelOptions): Prom
     clock: realClock,
     // The shortest waits that the rules allow.
     random: () => 0,
-    timeouts: { ...TIMEOUTS_DEFAULT, stopMs: 1000 },
+    timeouts: TIMEOUTS_DEFAULT,
     birth: (facts) => ({ state: "online", mqtt: facts.mqtt, group: facts.group }),
     onEvent: (event) => events.push(event),
     ...options.override,

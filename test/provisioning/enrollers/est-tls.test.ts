@@ -89,7 +89,11 @@ test("[ID-7] nobody there, a peer that hangs up, one that is silent, one that sp
     await once(server, "listening");
     const { port } = addressOf(server.address());
     const hub = { host: "localhost", port, authority: pki.authority.cert, connectTo: { host: "127.0.0.1", port } };
-    await t.rejects(createEstEnroller({ hub, timeoutMs: 400 }).enrol(REQUEST), { code }, says);
+    await t.rejects(
+      createEstEnroller({ hub, timeoutMs: code === "enrol.timeout" ? 400 : undefined }).enrol(REQUEST),
+      { code },
+      says,
+    );
     for (const socket of sockets) socket.destroy();
     server.close();
     await once(server, "close");

@@ -15,7 +15,7 @@ test("[ID-7] [TUN-12] whatever a proxy answers that is no pipe ends the attempt,
     };
     const port = await startTcpPeer(t, behave);
     const hub = { host: "hub.example", port: 443, authority: "", proxy: { host: "127.0.0.1", port } };
-    const enroller = createEstEnroller({ hub, timeoutMs: 5000 });
+    const enroller = createEstEnroller({ hub });
     const message = new RegExp(`proxy 127\\.0\\.0\\.1:${port} for "hub\\.example:443"`, "u");
     await t.rejects(enroller.enrol(REQUEST), { code: "enrol.unreachable", message }, what);
     await t.resolves(ended.promise, `${what}: the connection is closed`);
