@@ -35,7 +35,7 @@ const lastPhase = (releases: LabReleases): unknown => {
 };
 const isLike = (report: unknown, text: string): boolean => JSON.stringify(report ?? {}).includes(text);
 const until = (what: string, holds: () => boolean): Promise<boolean> =>
-  eventually(what, async () => holds() || undefined, 20_000, 5);
+  eventually(what, async () => holds() || undefined, undefined, 5);
 
 /** A server that has taken the request and says nothing. */
 function untilCalledOff(signal: AbortSignal | undefined): Promise<undefined> {
@@ -61,7 +61,8 @@ test(
     t.ok(lab.warden.asked.filter((verb) => verb === "trust.refresh").length > 8, "one file a question");
     t.same(await lab.dropped(), []);
     t.same(releases.troubles(), []);
-    t.same(phases(lab), [{ phase: "idle" }], "where the update is, is told once");
+    t.match(phases(lab), [{ phase: "idle" }]);
+    t.equal(phases(lab).length, 1, "where the update is, is told once");
   },
 );
 
@@ -263,14 +264,13 @@ test(
     await until("that it is told", () => lastPhase(lab) === "failed");
     t.match(phases(lab).at(-1), {
       release: { target: "os/gateway-3.json" },
-      detail: /^the agent gave up: chunk\.tampered: /u,
+      detail: /^update\.aborted: the agent gave up: chunk\.tampered: /u,
     });
     t.equal(lab.warden.asked.filter((verb) => verb === "update.abandon").length, 1);
     t.same(releases.troubles(), [], "nothing is tried any more");
     const image = await lab.release("gateway-2", 2);
     lab.lab.publish("os");
     await lab.publish();
-    lab.warden.written.clear();
     releases.pointed("os/gateway-2.json");
     await until("the older one written", () => lab.warden.says.update.phase === "written");
     t.same(Buffer.concat(lab.warden.written.get("root") ?? []), image.root);
@@ -285,6 +285,7 @@ test(
     await lab.release("gateway-3", 3);
     await rm(join(lab.directory, "chunks"), { recursive: true });
     await lab.release("gateway-2", 2);
+    await lab.release("gateway-1", 1);
     lab.lab.publish("os");
     await lab.publish();
     const gate = Promise.withResolvers<void>();
@@ -316,14 +317,14 @@ test(
       phases(lab).filter((each) => isLike(each, '"failed"')),
       [failed],
     );
-    t.notMatch(JSON.stringify(phases(lab).at(-1)), /waits/u);
+    t.notMatch(JSON.stringify(phases(lab).at(-1)), / waits /u);
 
-    releases.pointed("os/gateway-3.json");
+    releases.pointed("os/gateway-1.json");
     await until("that it is refused", () => isLike(phases(lab).at(-1), "update.busy"));
     t.match(phases(lab).at(-1), {
       phase: "written",
       release: { target: "os/gateway-2.json" },
-      detail: /^os\/gateway-3\.json: update\.busy: /u,
+      detail: /^os\/gateway-1\.json: update\.busy: /u,
     });
   },
 );
@@ -341,8 +342,7 @@ test(
     const releases = lab.start();
     releases.pointed("os/gateway-2.json");
     await until("a chunk that is missing", () => releases.troubles().some(({ code }) => code === "chunk.missing"));
-    const { expects: _, ...rest } = lab.warden.says.update;
-    lab.warden.says.update = { ...rest, phase: "failed", detail: "cancelled by olga" };
+    await lab.warden.cancel("olga");
     await rename(join(lab.directory, "away"), chunks);
     await until("that nothing is tried any more", () => releases.troubles().length === 0);
     await until("that it is told", () => lastPhase(lab) === "failed");
@@ -418,7 +418,7 @@ test(
     await first.stop();
     t.equal(lab.warden.says.update.phase, "verified");
     t.notOk(lab.warden.written.has("kernel"));
-    lab.warden.restart();
+    await lab.warden.restart();
     const already = lab.warden.asked.length;
     await rename(chunks, away);
     const second = lab.start();
