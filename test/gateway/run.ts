@@ -4,8 +4,8 @@ import { globSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { buildAll } from "../../build/bundle.ts";
-import { castingMould } from "../lab/gateway/index.ts";
-import { keptTranscripts } from "../lab/gateway/keep.ts";
+import { ensureGoldenImage } from "../lab/gateway/index.ts";
+import { keptTranscripts } from "../lab/gateway/kept-transcripts.ts";
 import { ownFolder } from "../lab/gateway/own-folder.ts";
 import { lacking } from "../lab/runner/needs.ts";
 import { runFiles } from "../lab/runner/runner.ts";
@@ -74,7 +74,7 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
 async function prepare(spareMs: number): Promise<void> {
   const missing = lacking("image");
   console.log("building the bundles");
-  if (missing === undefined) await castingMould(console.log, spareMs);
+  if (missing === undefined) await ensureGoldenImage(console.log, spareMs);
   else await buildAll();
 }
 

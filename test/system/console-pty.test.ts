@@ -10,7 +10,7 @@ import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../lab/worlds/orders.ts";
+import { operator, createJudgedOrders } from "../lab/worlds/orders.ts";
 import { startPtyPair } from "../lab/counterparts/pty.ts";
 
 /** The technician's terminal: a plain open file, not our driver, so that both ends do not share a mistake. */
@@ -46,7 +46,7 @@ function startOn(path: string) {
   const entries: AuditEntry[] = [];
   const id = deviceId("gw-0042");
   const alice = operator("alice", "technician");
-  const orders = orderDesk(id, linuxClock(), [alice]);
+  const orders = createJudgedOrders(id, linuxClock(), [alice]);
   const { operations } = watchedOperations({
     ...HANDLERS,
     "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await orders.nonce(verb)) }),

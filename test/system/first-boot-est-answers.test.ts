@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { openSwitchableProxy } from "../lab/counterparts/switchable-proxy.ts";
 import { type Asked, serveHttps } from "../lab/counterparts/est-server.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
@@ -64,7 +64,7 @@ const misbehaviours = (authority: string): readonly Misbehaviour[] => [
 ];
 
 test("[ID-7] [ID-8] whatever the authority answers is said in the status and survived", { skip: needs("bundles") }, async (t) => {
-  const est = await openCrossing();
+  const est = await openSwitchableProxy();
   t.teardown(() => est.close());
   const rig = await buildRig({ agentConfig: { enrolment: { connectTo: { host: "127.0.0.1", port: est.port } } } });
   t.teardown(() => rig.stop());

@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { openTerminal, type Terminal } from "../demo/terminal.ts";
-import { connectedMachine } from "../lab/worlds/connected-board.ts";
+import { connectedBoard } from "../lab/worlds/connected-board.ts";
 import { needs } from "../lab/runner/needs.ts";
-import { makePerson, rosterOf } from "../lab/counterparts/operator-keys.ts";
+import { makeKeyHolder, rosterOf } from "../lab/counterparts/operator-keys.ts";
 import { HANG_MS } from "../lab/runner/process.ts";
 import { startPtyPair } from "../lab/counterparts/pty.ts";
 import { AGENT_UID } from "../lab/worlds/rig.ts";
@@ -15,12 +15,12 @@ test(
   async (t) => {
     const cable = await startPtyPair(process.getuid?.() === 0 ? { deviceUser: AGENT_UID } : {});
     t.teardown(() => cable.stop());
-    const machine = await connectedMachine(t, { agentConfig: { console: { path: cable.devicePath } } });
-    const { rig, launcher, told } = machine;
-    const [ada, eve] = [await makePerson(rig.directory, "ada"), await makePerson(rig.directory, "eve")];
-    await rig.release.target("operators/roster.json", rosterOf({ person: ada, roles: ["technician"] }));
+    const machine = await connectedBoard(t, { agentConfig: { console: { path: cable.devicePath } } });
+    const { rig, launcher, recorded } = machine;
+    const [ada, eve] = [await makeKeyHolder(rig.directory, "ada"), await makeKeyHolder(rig.directory, "eve")];
+    await rig.release.target("operators/roster.json", rosterOf({ holder: ada, roles: ["technician"] }));
     await machine.publish();
-    await told("the roster is taken", ({ event }) => event === "roster.accepted");
+    await recorded("the roster is taken", ({ event }) => event === "roster.accepted");
 
     const terminal = await openTerminal(cable.hostPath);
     t.teardown(() => terminal.close());
@@ -48,7 +48,7 @@ test(
     t.match(await launcher.booted(2), { slot: "a", trial: false, after: /ada/ });
     await machine.statusWhen("the tunnel after the reboot", ({ life }) => life === "connected");
     for (const wanted of ["login.accepted", "order.accepted"])
-      await told(`${wanted} under her name`, ({ event, principal }) => event === wanted && principal === "ada");
+      await recorded(`${wanted} under her name`, ({ event, principal }) => event === wanted && principal === "ada");
     t.match(await types(""), /> $/u, "the session is over");
     t.match(await types("audit tail"), /operation\.denied/);
   },

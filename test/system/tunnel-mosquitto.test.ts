@@ -2,7 +2,7 @@
 //
 // What is claimed, and why it can be: our side forgets a message only with its PUBACK. Mosquitto writes a message to the sockets of its subscribers before it
 // answers PUBACK, so one that was acknowledged and did not arrive would be ours, as long as nothing else can lose it: the subscriber is there before the device may
-// connect (a crossing on the device's way opens only then), and it says nothing back, or unread words of it would make the kernel of a killed broker reset its
+// connect (a proxy on the device's way opens only then), and it says nothing back, or unread words of it would make the kernel of a killed broker reset its
 // connection and drop what was on the way.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +10,7 @@ import { test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";
 import { linuxAppendFiles } from "../../hal/linux/index.ts";
-import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { openSwitchableProxy } from "../lab/counterparts/switchable-proxy.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { issue, makePki } from "../lab/counterparts/pki.ts";
@@ -50,9 +50,9 @@ test(
       qos: 0,
     });
     const spoolFiles = await linuxAppendFiles(join(directory, "spool"));
-    const crossing = await openCrossing();
-    t.teardown(() => crossing.close());
-    const { tunnel, spool, event, events } = await labTunnel(t, { pki, port: crossing.port, spoolFiles });
+    const proxy = await openSwitchableProxy();
+    t.teardown(() => proxy.close());
+    const { tunnel, spool, event, events } = await labTunnel(t, { pki, port: proxy.port, spoolFiles });
 
     let spooled = 0;
     const publishing = new AbortController();
@@ -70,7 +70,7 @@ test(
       await publisher;
     });
 
-    crossing.point(broker.port);
+    proxy.point(broker.port);
     await tunnel.start();
     for (let kill = 0; kill < KILLS; kill += 1) {
       const { facts } = await event("connected", kill);
@@ -82,10 +82,10 @@ test(
       t.equal(by, "peer", "the broker ended it");
       // The broker stays away for an attempt at least: what is published meanwhile is in the spool only. And a kick loop it is not.
       await event("refused", events.filter((each) => each.kind === "refused").length);
-      crossing.point(undefined);
+      proxy.point(undefined);
       await broker.start();
       await subscriber.listening();
-      crossing.point(broker.port);
+      proxy.point(broker.port);
     }
     await event("connected", KILLS);
     publishing.abort();

@@ -7,7 +7,7 @@ import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../../lab/worlds/orders.ts";
+import { operator, createJudgedOrders } from "../../lab/worlds/orders.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
 
 const ID = deviceId("gw-0042");
@@ -22,7 +22,7 @@ const stranger = operator("mallory", "owner");
 /** A console with a person at it. `plug` puts a new cable in; `type` answers what is printed up to the next prompt, or up to the silence. */
 function atTheCable(t: TestContext) {
   const clock = fakeClock();
-  const desk = orderDesk(ID, clock, [alice, maria, audra, guest]);
+  const desk = createJudgedOrders(ID, clock, [alice, maria, audra, guest]);
   let cable = fakeSerialCable();
   let far = cable.host.open();
   let screen = "";

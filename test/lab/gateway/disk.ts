@@ -64,7 +64,7 @@ interface CachedWrite {
  * @param directory where what is written is kept, in a sparse file.
  * @throws Fault `file.read-failed` when the base image isn't there or has no whole number of sectors.
  */
-export function powerCutDisk(basePath: string, directory: string): PowerCutDisk {
+export function openPowerCutDisk(basePath: string, directory: string): PowerCutDisk {
   const medium = openMedium(basePath, directory);
   /** The newest bytes of each sector, and the number of the write they came with. */
   const cache = new Map<number, { readonly number: number; readonly bytes: Buffer }>();

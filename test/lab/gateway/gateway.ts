@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { assert, Fault } from "../../../hal/fault.ts";
 import type { RunningProgram } from "../runner/process.ts";
 import { type Hardware, qemuArguments } from "./command.ts";
-import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.ts";
-import { keepTranscript } from "./keep.ts";
+import { type CutReport, type DiskEvent, type Loss, openPowerCutDisk } from "./disk.ts";
+import { keepTranscript } from "./kept-transcripts.ts";
 import { type Awaited, awaitConnection } from "./line.ts";
 import { serveNbd } from "./nbd.ts";
 import { ownFolder } from "./own-folder.ts";
-import { FIRMWARE_VARIABLES } from "./parts.ts";
+import { FIRMWARE_VARIABLES } from "./firmware.ts";
 import { openQmp, type Qmp, type QmpEvent } from "./qmp.ts";
-import { startWithUs } from "./start.ts";
+import { startWithUs } from "./start-program.ts";
 import { powerTpm } from "./tpm.ts";
-import { type Transcript, transcript } from "./transcript.ts";
+import { type Transcript, createTranscript } from "./transcript.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
 export interface GatewayOptions extends Partial<Hardware> {
@@ -84,17 +84,17 @@ interface Running {
 }
 
 /** @throws Fault `file.read-failed` when the image is no disk. */
-export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const hardware: Hardware = { ...DEFAULTS, ...options };
   await using undo = new AsyncDisposableStack();
   const { path: directory } = undo.use(await ownFolder("gateway"));
   const at = (name: string): string => join(directory, name);
-  const disk = powerCutDisk(options.image, directory);
+  const disk = openPowerCutDisk(options.image, directory);
   undo.defer(() => disk.close());
   const nbd = await serveNbd(disk, at("disk"));
   undo.defer(() => nbd.stop());
   await copyFile(FIRMWARE_VARIABLES, at("variables.fd"));
-  const [line, log] = [transcript(), transcript()];
+  const [line, log] = [createTranscript(), createTranscript()];
   let broken: Fault | undefined;
   const whole = (): void => {
     if (broken !== undefined) throw broken;

@@ -7,14 +7,14 @@ import type { TestContext } from "../runner/context.ts";
 import { eventually, HANG_MS } from "../runner/process.ts";
 import { buildRig, type Rig, type RigOptions } from "./rig.ts";
 
-export interface Machine {
+export interface ConnectedBoard {
   readonly rig: Rig;
   readonly launcher: Launcher;
   readonly id: string;
   /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
   readonly statusWhen: (what: string, wanted: (status: DeviceStatus) => boolean, timeoutMs?: number) => Promise<DeviceStatus>;
   /** Waits for a record among the newest on the device: the hub has it some seconds later. @throws Fault `process.timeout`. */
-  readonly told: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
+  readonly recorded: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
   /** Signs what was added at the desk, and publishes it at the hub. */
   readonly publish: () => Promise<void>;
 }
@@ -22,11 +22,11 @@ export interface Machine {
 /** Each look costs a process or a record. */
 const LOOK_EVERY_MS = 200;
 
-export async function connectedMachine(
+export async function connectedBoard(
   t: TestContext,
   options: RigOptions = {},
   launching: LauncherOptions = {},
-): Promise<Machine> {
+): Promise<ConnectedBoard> {
   const rig = await buildRig(options);
   t.teardown(() => rig.stop());
   await rig.startHub();
@@ -34,7 +34,7 @@ export async function connectedMachine(
   t.teardown(() => launcher.stop());
   await launcher.powerOn();
   const { id } = await rig.hub.approve();
-  const machine: Machine = {
+  const machine: ConnectedBoard = {
     rig,
     launcher,
     id,
@@ -48,7 +48,7 @@ export async function connectedMachine(
         timeoutMs,
         LOOK_EVERY_MS,
       ),
-    told: (what, wanted) =>
+    recorded: (what, wanted) =>
       eventually(
         what,
         async () =>

@@ -172,13 +172,13 @@ export async function enrolledBefore(
 ): Promise<string> {
   await simpleEnrol(hub, device.csr);
   hub.approve(device.id, device.fingerprint);
-  const desk = {
+  const context = {
     store: hub.store,
     journal: journalOf(hub.store),
     issuer: openAuthority(state).issuer,
     certificateLifeMs: lifeMs,
   };
-  const outcome = enrol(desk, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
+  const outcome = enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
   if (outcome.kind !== "issued") throw new Fault("enrol.bad-response", `expected a certificate, got "${outcome.kind}"`);
   return toPem(outcome.certificate.der);
 }

@@ -14,10 +14,10 @@ import { operationAnswerSchema, type OperationName } from "../../../agent/operat
 import type { ImageFacts } from "../../../ota/image/format.ts";
 import { type Board, type BoardOptions, buildBoard, HARDWARE } from "./board.ts";
 import { tpm2Provider } from "../runner/needs.ts";
-import { type HubDesk, openHubDesk } from "./hub-operator.ts";
-import { boardPolicy, makePerson, type Person } from "../counterparts/operator-keys.ts";
+import { type HubProcess, openHubProcess } from "./hub-process.ts";
+import { boardPolicy, makeKeyHolder, type KeyHolder } from "../counterparts/operator-keys.ts";
 import { environment, HANG_MS, type RunningProgram, startProgram } from "../runner/process.ts";
-import { openReleaseDesk, type ReleaseDesk } from "./release.ts";
+import { openReleaseTool, type ReleaseTool } from "./release-tool.ts";
 import { PROJECT } from "../runner/sources.ts";
 import { readSystemHeader } from "./system-image.ts";
 
@@ -41,7 +41,7 @@ export interface RigOptions {
   /** The same for the warden alone, after the board's. */
   readonly wardenPrefix?: readonly string[];
   /** The image's lockdown policy, put over the lab's own; given who may confirm. */
-  readonly basePolicy?: (confirmer: Person) => Readonly<Record<string, unknown>>;
+  readonly basePolicy?: (confirmer: KeyHolder) => Readonly<Record<string, unknown>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
   readonly wardenEnv?: Readonly<Record<string, string>>;
   readonly onLine?: (program: "hub" | "warden" | "agent", line: string) => void;
@@ -55,11 +55,11 @@ export interface Rig {
   /** The board's network namespace, where it has one: then its packet filter is the kernel's own. */
   readonly namespace: string | undefined;
   /** Who signs releases; its root is in the image. Nothing is published until the hub is told to. */
-  readonly release: ReleaseDesk;
+  readonly release: ReleaseTool;
   /** Whose key confirms the image's policy. */
-  readonly confirmer: Person;
+  readonly confirmer: KeyHolder;
   /** Started by `startHub`, which lets the board's programs find it. */
-  readonly hub: Omit<HubDesk, "start">;
+  readonly hub: Omit<HubProcess, "start">;
   startHub(): Promise<RunningProgram>;
   /** Resolves when it listens; the agent's when its life has begun. */
   startWarden(): Promise<RunningProgram>;
@@ -105,8 +105,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     mac: options.mac ?? DEFAULT_MAC,
   } satisfies BoardOptions);
   await shareOut(board, twoUsers);
-  const release = await openReleaseDesk(join(directory, "release"));
-  const confirmer = await makePerson(directory, "confirmer");
+  const release = await openReleaseTool(join(directory, "release"));
+  const confirmer = await makeKeyHolder(directory, "confirmer");
   await layImageFiles(board, release, boardPolicy(confirmer, options.basePolicy?.(confirmer)));
   const namespace = namespaceOf(options.boardPrefix);
   const address = options.hubAddress ?? "127.0.0.1";
@@ -140,7 +140,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     });
     return { code: status, stdout, stderr };
   };
-  const desk = await openHubDesk({
+  const desk = await openHubProcess({
     state: join(directory, "hub"),
     address,
     args: options.hubArgs ?? [],
@@ -276,7 +276,7 @@ function memberOf(config: Readonly<Record<string, unknown>> | undefined, name: s
 }
 
 /** What the image carries: what it is, whom it trusts, what it opens. */
-async function layImageFiles(board: Board, release: ReleaseDesk, policy: object): Promise<void> {
+async function layImageFiles(board: Board, release: ReleaseTool, policy: object): Promise<void> {
   const { version, counter } = await readSystemHeader(board.slots.a);
   const facts: ImageFacts = { v: 1, version, hardware: HARDWARE, counter };
   await writeFile(join(board.etc, "image.json"), JSON.stringify(facts), { mode: 0o644 });

@@ -11,7 +11,7 @@ import { type HubAnchors, hubAnchorsSchema } from "../../../ota/anchors/format.t
 import { type HubDevice, hubDevices } from "./hub-cli-json.ts";
 import { environment, eventually, HANG_MS, type RunningProgram, startProgram } from "../runner/process.ts";
 
-export interface HubDeskOptions {
+export interface HubProcessOptions {
   /** Its state directory. */
   readonly state: string;
   /** Where it listens; in its certificate's names too. */
@@ -26,7 +26,7 @@ export interface HubDeskOptions {
   readonly onLine?: ((line: string) => void) | undefined;
 }
 
-export interface HubDesk {
+export interface HubProcess {
   readonly name: string;
   readonly state: string;
   /** Where it listens, once it was started; it keeps them. */
@@ -46,7 +46,7 @@ const OUTPUT_BYTES_MAX = 16_777_216;
 const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
 /** A hub in `state`, initialised when there is none yet; starts nothing. @throws Fault `process.failed`. */
-export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
+export async function openHubProcess(options: HubProcessOptions): Promise<HubProcess> {
   const { state, address, hosts = [], node, program, onLine } = options;
   const ports = { est: 0, mqtt: 0 };
   /** Not waiting for it here and now: the process may have a disk to serve. */
@@ -68,7 +68,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
   if (!existsSync(join(state, "hub.json")))
     await run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
 
-  const desk: HubDesk = {
+  const hub: HubProcess = {
     name: NAME,
     state,
     ports,
@@ -77,7 +77,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
     async start() {
       const words = ["serve", "--state", state, "--listen", address, "--json", "--retry-after", "1"];
       const where = ["--est-port", String(ports.est), "--mqtt-port", String(ports.mqtt)];
-      const hub = startProgram({
+      const running = startProgram({
         name: "hub",
         command: node,
         endsWithUs: true,
@@ -85,25 +85,25 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
         ...(onLine !== undefined && { onLine }),
       });
       try {
-        const ready = check(readySchema, parseJson(await hub.line(/"ready"/u), 65_536, "ready line"), "ready line");
+        const ready = check(readySchema, parseJson(await running.line(/"ready"/u), 65_536, "ready line"), "ready line");
         ports.est = ready.estPort;
         ports.mqtt = ready.mqttPort;
       } catch (error) {
-        await hub.stop();
+        await running.stop();
         throw error;
       }
-      return hub;
+      return running;
     },
     command: (...args) => run(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", state])),
     async approve(timeoutMs, everyMs) {
       const pending = async (): Promise<HubDevice | undefined> =>
-        (await hubDevices(desk)).find((device) => device.state === "pending");
+        (await hubDevices(hub)).find((device) => device.state === "pending");
       const request = await eventually("an enrolment request at the hub", pending, timeoutMs, everyMs);
-      await desk.command("devices", "approve", request.id, request.fingerprint);
+      await hub.command("devices", "approve", request.id, request.fingerprint);
       return request;
     },
   };
-  return desk;
+  return hub;
 }
 
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });

@@ -3,7 +3,7 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import { takePartition, unpackExt4 } from "./medium.ts";
+import { takePartition, unpackExt4 } from "./partition.ts";
 import { needs } from "../runner/needs.ts";
 import { run } from "../../../build/image/run.ts";
 import type { TestContext } from "../runner/context.ts";
