@@ -11,6 +11,9 @@ import { BAD_STICK, STICK } from "../lab/fakes/usb-tree.ts";
 
 const [KEPT, SHUT] = [8080, 9090];
 
+/** Of a policy's trial: a busy machine may take minutes for what the test does in it. */
+const confirmWithinS = 600;
+
 function network(...ports: readonly number[]): object {
   return {
     inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }],
@@ -42,10 +45,14 @@ test(
     const foreign = boardPolicy(rig.confirmer, { network: network(KEPT, SHUT, 7070) });
     await rig.release.target("policy/foreign.json", foreign, { counter: 7, audience: { devices: ["another"] } });
     const allow = [{ ...STICK, interfaces: [...STICK.interfaces] }];
-    await rig.release.target("policy/own.json", boardPolicy(rig.confirmer, { network: network(KEPT), usb: { allow } }), {
-      counter: 2,
-      audience: { devices: [id] },
-    });
+    await rig.release.target(
+      "policy/own.json",
+      boardPolicy(rig.confirmer, { network: network(KEPT), usb: { allow }, confirmWithinS }),
+      {
+        counter: 2,
+        audience: { devices: [id] },
+      },
+    );
     await publish();
     const { connections } = (await rig.status()).tunnel;
     await statusWhen("the trial", ({ lockdown }) => lockdown?.at === "pending");
@@ -72,7 +79,9 @@ test(
     await recorded("the second stick is judged", ({ event }) => event === "usb.refused");
     t.same([usb.read("1-1/authorized"), usb.read("1-2/authorized")], ["1", "0"]);
 
-    await rig.release.target("policy/own-3.json", boardPolicy(rig.confirmer, { network: network(KEPT, 7070) }), { counter: 3 });
+    await rig.release.target("policy/own-3.json", boardPolicy(rig.confirmer, { network: network(KEPT, 7070), confirmWithinS }), {
+      counter: 3,
+    });
     await publish();
     await statusWhen("the next trial", ({ lockdown }) => lockdown?.at === "pending");
     t.same(await tried(), ["open", "silent", "open"]);
