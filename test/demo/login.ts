@@ -1,5 +1,5 @@
 // A person at the serial line shows who they are by a signature that is made elsewhere: no password on the device, no network between device and laptop.
-import type { Person } from "../lab/counterparts/operator-keys.ts";
+import type { KeyHolder } from "../lab/counterparts/operator-keys.ts";
 import type { Say } from "./narrate.ts";
 import { must } from "./proof.ts";
 import type { Terminal } from "./terminal.ts";
@@ -43,7 +43,7 @@ export async function logIn({ rig, technician }: World, terminal: Terminal, say:
 }
 
 /** What `sallyport-hub answer` prints on a laptop, pasted into the console. */
-async function answer(rig: World["rig"], terminal: Terminal, challenge: string, { keyFile }: Person): Promise<void> {
+async function answer(rig: World["rig"], terminal: Terminal, challenge: string, { keyFile }: KeyHolder): Promise<void> {
   await terminal.type(`${(await rig.hub.command("answer", challenge, "--key", keyFile)).trim()}\r`);
 }
 

@@ -1,6 +1,6 @@
 // What the demo's board is offered: policies by what they open, releases by what is wrong with them.
 import type { Added } from "../../build/release/add.ts";
-import type { ReleaseDesk } from "../lab/worlds/release.ts";
+import type { ReleaseTool } from "../lab/worlds/release-tool.ts";
 
 /** The plant's own service: stays. */
 export const KEPT_PORT = 8080;
@@ -22,7 +22,7 @@ export function imageNetwork(ports: readonly number[] = [KEPT_PORT, SHUT_PORT]):
 export type Releases = readonly [good: Added, tampered: Added, unhealthy: Added];
 
 /** Cut into chunks and signed once the desk signs. */
-export async function makeReleases(release: ReleaseDesk): Promise<Releases> {
+export async function makeReleases(release: ReleaseTool): Promise<Releases> {
   const image = { bytes: IMAGE_BYTES };
   return [
     await release.image({ ...image, version: "2.0.0", counter: 2 }),

@@ -1,9 +1,9 @@
 // The demo's world: which real parts this machine gives the simulated board, and what is left out and why.
-import { startWatcher, type Watcher } from "../lab/counterparts/network-probe.ts";
+import { startProbe, type Probe } from "../lab/counterparts/network-probe.ts";
 import { createLauncher, type Launcher } from "../lab/worlds/launcher.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { type BoardNetwork, startBoardNetwork } from "../lab/counterparts/netns.ts";
-import { makePerson, type Person } from "../lab/counterparts/operator-keys.ts";
+import { makeKeyHolder, type KeyHolder } from "../lab/counterparts/operator-keys.ts";
 import { type PtyPair, startPtyPair } from "../lab/counterparts/pty.ts";
 import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/worlds/rig.ts";
 import { startSwtpm, type Swtpm } from "../lab/counterparts/swtpm.ts";
@@ -17,7 +17,7 @@ export interface World {
   /** Boot loader and systemd of the board. */
   readonly launcher: Launcher;
   /** Whose key the roster will name. */
-  readonly technician: Person;
+  readonly technician: KeyHolder;
   /** Made at the signing desk, not published yet. */
   readonly releases: Releases;
   /** Seconds that a new system is given to be well; counts from the warden's next start. */
@@ -26,7 +26,7 @@ export interface World {
   readonly cable: PtyPair | undefined;
   readonly network: BoardNetwork | undefined;
   /** Somebody at each end of its cable: the board's services, and who tries them from here. */
-  readonly ends: { readonly board: Watcher; readonly outside: Watcher } | undefined;
+  readonly ends: { readonly board: Probe; readonly outside: Probe } | undefined;
   /** What this machine can't show, and why. */
   readonly missing: readonly { readonly what: string; readonly why: string }[];
   stop(): Promise<void>;
@@ -56,8 +56,8 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   );
   const network = lacks("a network namespace for the board", needs("netns")) ? undefined : startBoardNetwork(DEFAULT_MAC);
   undo.defer(() => network?.stop());
-  const watch = async (prefix: readonly string[], name: string): Promise<Watcher> => {
-    const watcher = await startWatcher(prefix, name);
+  const watch = async (prefix: readonly string[], name: string): Promise<Probe> => {
+    const watcher = await startProbe(prefix, name);
     undo.defer(() => watcher.stop());
     return watcher;
   };
@@ -85,7 +85,7 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   undo.defer(() => rig.stop());
   const launcher = createLauncher(rig, { timerS: () => TIMER_S });
   undo.defer(() => launcher.stop());
-  const technician = await makePerson(rig.directory, "ada");
+  const technician = await makeKeyHolder(rig.directory, "ada");
   const releases = await makeReleases(rig.release);
   const setTrialS = (trialS: number): Promise<void> => rig.configure({ agentConfig, wardenConfig: { update: { trialS } } });
   return { rig, launcher, technician, releases, setTrialS, tpm, cable, network, ends, missing, stop: () => undo.disposeAsync() };

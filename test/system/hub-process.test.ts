@@ -9,13 +9,12 @@ import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage,
 import { eventually, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { programFile } from "../lab/runner/programs.ts";
+import type { TestContext } from "../lab/runner/context.ts";
 
 const MAIN = programFile("sallyport-hub");
 const readySchema = v.object({ event: v.literal("ready"), anchors: hubAnchorsSchema });
 
-type Teardown = Parameters<typeof connect>[0] & Parameters<typeof temporaryDirectory>[0];
-
-async function processes(t: Teardown) {
+async function processes(t: TestContext) {
   const state = join(await temporaryDirectory(t), "hub");
   const program = (...args: readonly string[]) =>
     startProgram({ name: args.join(" "), command: process.execPath, args: [MAIN, ...args, "--state", state] });

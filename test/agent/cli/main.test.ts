@@ -7,7 +7,7 @@ import { openLocalSocket } from "../../../agent/local/index.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../../lab/worlds/orders.ts";
+import { createJudgedOrders, operator } from "../../lab/worlds/orders.ts";
 import { startProgram } from "../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { smallTrail } from "../../lab/worlds/trail.ts";
@@ -67,7 +67,7 @@ test("[OPS-7] reboot as a process: the challenge on stderr, the answer on stdin,
   const path = join(await temporaryDirectory(t), "root.sock");
   const id = deviceId("gw-0042");
   const alice = operator("alice", "technician");
-  const judge = orderDesk(id, CLOCK, [alice]);
+  const judge = createJudgedOrders(id, CLOCK, [alice]);
   const { operations } = watchedOperations({
     ...HANDLERS,
     "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await judge.nonce(verb)) }),

@@ -96,7 +96,7 @@ test(
       const message = v.parse(reportMessageSchema, JSON.parse(packet.body.subarray(packet.body.indexOf('{"v"')).toString()));
       answers.push(JSON.stringify(message.body));
     };
-    const peer = await startMqttPeer(pki, answer, (act) => t.teardown(act));
+    const peer = await startMqttPeer(t, pki, answer);
     const { operations, entries: performed } = watchedOperations();
     const notes: AuditEntry[] = [];
     const lines: string[] = [];

@@ -27,8 +27,8 @@ test(
   { skip },
   async (t) => {
     const pki = sharedPki();
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
-    const { tunnel, event } = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
+    const { tunnel, event } = await labTunnel(t, { pki, port: broker.port });
     const state: { lockdown: LockdownState; handshakes: number } = { lockdown: { at: "base" }, handshakes: -1 };
     const served = await serveVerbs({
       "lockdown.read": async () => ({ state: state.lockdown, open: [], usb: [] }),
@@ -74,8 +74,8 @@ test(
       if (packet.type === 8) socket.write(suback(packet));
       if (packet.type === 3) socket.write(puback(packet));
     };
-    const peer = await startMqttPeer(pki, answer, (act) => t.teardown(act));
-    const { tunnel, event } = await labTunnel({ pki, port: peer.port }, (act) => t.teardown(act));
+    const peer = await startMqttPeer(t, pki, answer);
+    const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
     await tunnel.start();
     await eventually("a client that waits for CONNACK", async () => waiting[0]);
     let isRenewed = false;
@@ -95,7 +95,7 @@ test(
 
 test("[LCK-13] without a new connection the wait ends with the trial or with the agent", { skip }, async (t) => {
   const pki = sharedPki();
-  const { tunnel } = await labTunnel({ pki, port: 9 }, (act) => t.teardown(act));
+  const { tunnel } = await labTunnel(t, { pki, port: 9 });
   await tunnel.start();
   const served = await serveVerbs({
     "lockdown.read": async () => ({

@@ -69,5 +69,5 @@ export function lastReportSays(lab: LabReleases, text: string): boolean {
 }
 
 export function until(what: string, holds: () => boolean): Promise<boolean> {
-  return eventually(what, async () => holds() || undefined, 20_000, 5);
+  return eventually(what, async () => holds() || undefined, undefined, 5);
 }

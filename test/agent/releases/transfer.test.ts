@@ -65,7 +65,7 @@ test("an agent that is stopped during an update continues it, even if the warden
   await first.stop();
   t.equal(lab.warden.says.update.phase, "verified");
   t.notOk(lab.warden.written.has("kernel"));
-  lab.warden.restart();
+  await lab.warden.restart();
   const requestsBefore = lab.warden.asked.length;
   await rename(chunks, away);
   const second = lab.start();

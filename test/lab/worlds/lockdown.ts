@@ -125,7 +125,7 @@ export function lockdownRig(
             return rig.machine;
           },
           clockTrusted: () => rig.clockTrusted,
-          tell: (news) => void rig.news.push(news),
+          tell: (report) => void rig.news.push(report),
           report: (fault) => void rig.faults.push(fault),
           ...change,
         },

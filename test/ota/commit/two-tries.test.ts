@@ -5,6 +5,7 @@ import { type Effect, type Event, openUpdater, type Updater } from "../../../ota
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
 const DEADLINE_MS = 600_000;
@@ -17,7 +18,7 @@ interface Boot {
 }
 
 /** A gateway whose release is written into slot b and about to be tried; each call is one boot of it. */
-async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
+async function gateway(t: TestContext) {
   const root = await temporaryDirectory(t);
   const choice = systemdBootChoice({ esp: await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" }), tries: 2 });
   const files = fakeFiles();

@@ -13,10 +13,14 @@ import { startProxy } from "../../lab/counterparts/proxy.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { clientOf, portOf, serveRepository } from "../../lab/counterparts/static-repository.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
-type Teardown = Parameters<typeof temporaryDirectory>[0];
-
-async function listen(t: Teardown, server: Credential, listener: RequestListener, options: ServerOptions = {}): Promise<number> {
+async function listen(
+  t: TestContext,
+  server: Credential,
+  listener: RequestListener,
+  options: ServerOptions = {},
+): Promise<number> {
   const https = createServer({ key: server.key, cert: server.cert, ...options }, listener).listen(0, "127.0.0.1");
   await once(https, "listening");
   t.teardown(async () => {
@@ -94,17 +98,17 @@ test(
     const pki = makePki(directory);
     await mkdir(join(directory, "repository"));
     await writeFile(join(directory, "repository/a"), "aaa");
-    const proxy = await startProxy((act) => t.teardown(act));
+    const proxy = await startProxy(t);
     const port = await serveRepository(t, join(directory, "repository"), pki.server);
-    t.same(await clientOf(t, pki, port, 10_000, proxy.port).get("a", 10), Buffer.from("aaa"));
+    t.same(await clientOf(t, pki, port, undefined, proxy.port).get("a", 10), Buffer.from("aaa"));
     t.same(proxy.asked, [`127.0.0.1:${port}`]);
     t.equal(proxy.firstBytes[0]?.[0], 0x16, "a TLS handshake, not a request");
     const other = await serveRepository(t, join(directory, "repository"), pki.wrongName);
-    await t.rejects(clientOf(t, pki, other, 10_000, proxy.port).get("a", 10), { code: "tls.hub-name" });
+    await t.rejects(clientOf(t, pki, other, undefined, proxy.port).get("a", 10), { code: "tls.hub-name" });
     const untrusted = await serveRepository(t, join(directory, "repository"), pki.attackerServer);
-    await t.rejects(clientOf(t, pki, untrusted, 10_000, proxy.port).get("a", 10), { code: "tls.hub-untrusted" });
+    await t.rejects(clientOf(t, pki, untrusted, undefined, proxy.port).get("a", 10), { code: "tls.hub-untrusted" });
     proxy.cut();
-    await t.rejects(clientOf(t, pki, port, 10_000, 9).get("a", 10), { code: "fetch.unreachable" }, "never past the proxy");
+    await t.rejects(clientOf(t, pki, port, undefined, 9).get("a", 10), { code: "fetch.unreachable" }, "never past the proxy");
   },
 );
 

@@ -89,7 +89,11 @@ test("[ID-7] no listener, a peer that hangs up, a silent peer, and a peer withou
     await once(server, "listening");
     const { port } = addressOf(server.address());
     const hub = { host: "localhost", port, authority: pki.authority.cert, connectTo: { host: "127.0.0.1", port } };
-    await t.rejects(createEstEnroller({ hub, timeoutMs: 400 }).enrol(REQUEST), { code }, says);
+    await t.rejects(
+      createEstEnroller({ hub, timeoutMs: code === "enrol.timeout" ? 400 : undefined }).enrol(REQUEST),
+      { code },
+      says,
+    );
     for (const socket of sockets) socket.destroy();
     server.close();
     await once(server, "close");

@@ -26,8 +26,7 @@ function answerTime(_asked: Asked, response: ServerResponse): void {
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(GOOD));
 }
 
-const ask = async (hub: HubServer, dates: "strict" | "waived"): Promise<HubTimeResponse> =>
-  askHubTime(hub, dates, QUESTION, { timeoutMs: 5000 });
+const ask = async (hub: HubServer, dates: "strict" | "waived"): Promise<HubTimeResponse> => askHubTime(hub, dates, QUESTION);
 
 async function serve(credential: Credential, pki: Pki): Promise<EstServer> {
   return serveHttps(credential, pki.authority, answerTime);

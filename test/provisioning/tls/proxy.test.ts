@@ -13,9 +13,9 @@ test("[ID-7] [TUN-12] any answer of a proxy that is no pipe ends the attempt, na
       socket.on("close", ended.resolve);
       socket.once("data", () => void (answer === undefined ? socket.end() : socket.write(answer, "latin1")));
     };
-    const port = await startTcpPeer(behave, (act) => t.teardown(act));
+    const port = await startTcpPeer(t, behave);
     const hub = { host: "hub.example", port: 443, authority: "", proxy: { host: "127.0.0.1", port } };
-    const enroller = createEstEnroller({ hub, timeoutMs: 5000 });
+    const enroller = createEstEnroller({ hub });
     const message = new RegExp(`proxy 127\\.0\\.0\\.1:${port} for "hub\\.example:443"`, "u");
     await t.rejects(enroller.enrol(REQUEST), { code: "enrol.unreachable", message }, what);
     await t.resolves(ended.promise, `${what}: the connection is closed`);
@@ -29,7 +29,7 @@ test("[TUN-12] an IPv6 address is sent in brackets", async (t) => {
       asked.push(chunk.toString());
       socket.end();
     });
-  const port = await startTcpPeer(behave, (act) => t.teardown(act));
+  const port = await startTcpPeer(t, behave);
   const hub = { host: "2001:db8::1", port: 443, authority: "", proxy: { host: "127.0.0.1", port } };
   await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.unreachable" });
   t.same(asked, ["CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n"]);

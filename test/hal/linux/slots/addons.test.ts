@@ -6,8 +6,9 @@ import { test } from "tap";
 import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
 import { makeEsp } from "../../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
-async function machine(t: { teardown(remove: () => Promise<void>): void }) {
+async function machine(t: TestContext) {
   const root = await temporaryDirectory(t);
   const esp = await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" });
   await mkdir(join(esp, "EFI/sallyport"), { recursive: true });

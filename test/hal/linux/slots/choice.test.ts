@@ -7,8 +7,9 @@ import { decodeBootPlan, encodeBootPlan } from "../../../../hal/format/slots.ts"
 import { powerOn } from "../../../lab/fakes/bootloader.ts";
 import { fakeFiles } from "../../../lab/fakes/files.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
-async function machine(t: { teardown(remove: () => Promise<void>): void }) {
+async function machine(t: TestContext) {
   const root = await temporaryDirectory(t);
   await mkdir(join(root, "slots"), { recursive: true });
   await writeFile(join(root, "slots/boot-choice"), "a\n");

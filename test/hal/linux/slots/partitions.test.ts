@@ -7,10 +7,11 @@ import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.t
 import { loopDevice, needsLoop } from "../../../lab/counterparts/loop.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
 const skip = needsLoop();
 
-async function machine(t: { teardown(remove: () => void | Promise<void>): void }, images: Readonly<Record<string, "a" | "b">>) {
+async function machine(t: TestContext, images: Readonly<Record<string, "a" | "b">>) {
   const root = await temporaryDirectory(t);
   for (const folder of ["proc", "sys/class", "dev/sallyport"]) await mkdir(join(root, folder), { recursive: true });
   await symlink("/sys/class/block", join(root, "sys/class/block"));

@@ -70,7 +70,7 @@ const stepSchema = v.looseObject({ step: v.string() });
 async function runChild(device: Device, more: { wanted: Readonly<Record<string, string>>; restart: boolean; port: number }) {
   const { keyFile, certFile, authorityFile } = device;
   const options = JSON.stringify({ ...more, keyFile, certFile, authorityFile, connections: CONNECTIONS });
-  const { stdout } = await runProgram(process.execPath, [CHILD, options], { timeoutMs: 30_000, outputBytesMax: 65_536 });
+  const { stdout } = await runProgram(process.execPath, [CHILD, options], { timeoutMs: 300_000, outputBytesMax: 65_536 });
   return stdout
     .trim()
     .split("\n")

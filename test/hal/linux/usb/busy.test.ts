@@ -11,6 +11,7 @@ import type { UsbDevice, UsbTree } from "../../../../hal/ports.ts";
 import { eventually } from "../../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, HUB, KEYBOARD, STICK } from "../../../lab/fakes/usb-tree.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
 const WAIT_MS = 200;
 
@@ -32,7 +33,7 @@ interface Busy {
 }
 
 /** Two controllers that let nothing in, and a stick at the second. */
-async function board(t: { teardown(remove: () => Promise<void>): void }): Promise<Busy> {
+async function board(t: TestContext): Promise<Busy> {
   const kernel = fakeKernel(await temporaryDirectory(t));
   kernel.addController(1, 3, "0");
   kernel.addController(2, 1, "0");

@@ -6,11 +6,10 @@ import { linuxUsbTree } from "../../../../hal/linux/usb/index.ts";
 import type { UsbDevice, UsbTree } from "../../../../hal/ports.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, STICK } from "../../../lab/fakes/usb-tree.ts";
-
-type Scope = { teardown(remove: () => Promise<void>): void };
+import type { TestContext } from "../../../lab/runner/context.ts";
 
 async function board(
-  t: Scope,
+  t: TestContext,
 ): Promise<{ kernel: FakeKernel; tree: UsbTree; stick: () => Promise<UsbDevice>; path: (name: string) => string }> {
   const kernel = fakeKernel(await temporaryDirectory(t));
   kernel.addController(1, 2, "0");

@@ -8,7 +8,7 @@ import { signChanges } from "../../../build/release/sign.ts";
 import { HARDWARE } from "./board.ts";
 import { type SystemImage, systemKernel, systemRoot } from "./system-image.ts";
 
-export interface ReleaseDesk {
+export interface ReleaseTool {
   /** Of `sallyport-release`: what `sallyport-hub release publish` takes. */
   readonly directory: string;
   /** Root version 1, as the image carries it. */
@@ -25,11 +25,11 @@ export interface ReleaseDesk {
 export const FOR_ALL = { hardware: { ids: [HARDWARE] }, audience: { everyone: true } } as const;
 
 /** @param directory made here. */
-export async function openReleaseDesk(directory: string): Promise<ReleaseDesk> {
+export async function openReleaseTool(directory: string): Promise<ReleaseTool> {
   const { root } = await initialise(directory, Date.now());
   const work = join(directory, "work");
   await mkdir(work, { recursive: true });
-  const desk: ReleaseDesk = {
+  const tool: ReleaseTool = {
     directory,
     root,
     async target(name, payload, said = {}) {
@@ -54,5 +54,5 @@ export async function openReleaseDesk(directory: string): Promise<ReleaseDesk> {
     },
     sign: async () => void (await signChanges(directory, [], Date.now())),
   };
-  return desk;
+  return tool;
 }

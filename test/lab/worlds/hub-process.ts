@@ -9,9 +9,9 @@ import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../../ota/format/anchors.ts";
 import { type HubDevice, hubDevices } from "./hub-cli-json.ts";
-import { environment, eventually, type RunningProgram, startProgram } from "../runner/process.ts";
+import { environment, eventually, HANG_MS, type RunningProgram, startProgram } from "../runner/process.ts";
 
-export interface HubDeskOptions {
+export interface HubProcessOptions {
   /** Its state directory. */
   readonly state: string;
   /** Where it listens; in its certificate's names too. */
@@ -26,7 +26,7 @@ export interface HubDeskOptions {
   readonly onLine?: ((line: string) => void) | undefined;
 }
 
-export interface HubDesk {
+export interface HubProcess {
   readonly name: string;
   readonly state: string;
   /** Where it listens, once it was started; it keeps them. */
@@ -41,13 +41,12 @@ export interface HubDesk {
 }
 
 const NAME = "hub.sallyport.test";
-const COMMAND_MS_MAX = 120_000;
 const OUTPUT_BYTES_MAX = 16_777_216;
 /** Commands of the hub that need no hub. */
 const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
 /** A hub in `state`, initialised when there is none yet; starts nothing. @throws Fault `process.failed`. */
-export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
+export async function openHubProcess(options: HubProcessOptions): Promise<HubProcess> {
   const { state, address, hosts = [], node, program, onLine } = options;
   const ports = { est: 0, mqtt: 0 };
   /** Not waiting for it here and now: the process may have a disk to serve. */
@@ -57,7 +56,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
       execFile(
         "/usr/bin/env",
         words,
-        { encoding: "utf8", timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX },
+        { encoding: "utf8", timeout: HANG_MS, maxBuffer: OUTPUT_BYTES_MAX },
         (error, stdout, stderr) => {
           if (error === null) resolve(stdout);
           else
@@ -69,7 +68,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
   if (!existsSync(join(state, "hub.json")))
     await run("init", "--state", state, "--name", "Lab hub", ...[NAME, address, ...hosts].flatMap((host) => ["--host", host]));
 
-  const desk: HubDesk = {
+  const hub: HubProcess = {
     name: NAME,
     state,
     ports,
@@ -78,7 +77,7 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
     async start() {
       const words = ["serve", "--state", state, "--listen", address, "--json", "--retry-after", "1"];
       const where = ["--est-port", String(ports.est), "--mqtt-port", String(ports.mqtt)];
-      const hub = startProgram({
+      const running = startProgram({
         name: "hub",
         command: node,
         endsWithUs: true,
@@ -86,25 +85,25 @@ export async function openHubDesk(options: HubDeskOptions): Promise<HubDesk> {
         ...(onLine !== undefined && { onLine }),
       });
       try {
-        const ready = check(readySchema, parseJson(await hub.line(/"ready"/u), 65_536, "ready line"), "ready line");
+        const ready = check(readySchema, parseJson(await running.line(/"ready"/u), 65_536, "ready line"), "ready line");
         ports.est = ready.estPort;
         ports.mqtt = ready.mqttPort;
       } catch (error) {
-        await hub.stop();
+        await running.stop();
         throw error;
       }
-      return hub;
+      return running;
     },
     command: (...args) => run(...args, ...(STATELESS.has(args[0] ?? "") ? [] : ["--state", state])),
     async approve(timeoutMs, everyMs) {
       const pending = async (): Promise<HubDevice | undefined> =>
-        (await hubDevices(desk)).find((device) => device.state === "pending");
+        (await hubDevices(hub)).find((device) => device.state === "pending");
       const request = await eventually("an enrolment request at the hub", pending, timeoutMs, everyMs);
-      await desk.command("devices", "approve", request.id, request.fingerprint);
+      await hub.command("devices", "approve", request.id, request.fingerprint);
       return request;
     },
   };
-  return desk;
+  return hub;
 }
 
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });

@@ -1,8 +1,8 @@
-// What the hub's journal tells of the gateway, as far as somebody at its console wants to hear of it. Pure.
+// The events of the hub's journal that a user at the gateway's console wants to see. Pure.
 import * as v from "valibot";
 import { parseJson } from "../../hal/format/json.ts";
 
-export type HubNews =
+export type HubEvent =
   | { readonly kind: "request"; readonly id: string; readonly fingerprint: string }
   | { readonly kind: "said"; readonly text: string };
 
@@ -18,18 +18,18 @@ const requestSchema = v.looseObject({ id: v.string(), fingerprint: v.string() })
 const SAID: Readonly<Record<string, string>> = {
   "certificate.issued": "hub issues its certificate",
   "enrolment.refused": "hub refuses to enrol it",
-  "connection.opened": "hub has its connection",
+  "connection.opened": "hub accepts its connection",
   "connection.refused": "hub refuses its connection",
   "update.committed": "update committed",
   "update.failed": "update failed",
   "update.rolled-back": "update ROLLED BACK",
 };
-/** Members of an entry that are worth a place on the screen. */
+/** Members of an entry that are shown. */
 const TELLING = ["target", "version", "running", "reason", "code", "message", "words"];
 const TELLING_CHARACTERS_MAX = 200;
 
 /** @param line as `sallyport-hub serve --json` prints it. */
-export function hubNews(line: string): HubNews | undefined {
+export function readHubEvent(line: string): HubEvent | undefined {
   if (!line.startsWith("{")) return undefined;
   const entry = v.safeParse(entrySchema, parseJson(Buffer.from(line), LINE_BYTES_MAX, "line of the hub"));
   if (!entry.success) return undefined;

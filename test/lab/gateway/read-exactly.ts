@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 
 /** @returns exactly `length` bytes, or undefined when the connection ends before. */
-export async function take(socket: Socket, length: number): Promise<Buffer | undefined> {
+export async function readExactly(socket: Socket, length: number): Promise<Buffer | undefined> {
   const pieces: Buffer[] = [];
   for (let missing = length; ;) {
     if (socket.destroyed) return undefined; // also when it was cut with bytes still to be read

@@ -3,14 +3,15 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import { takePartition, unpackExt4 } from "./medium.ts";
+import { takePartition, unpackExt4 } from "./partition.ts";
 import { needs } from "../runner/needs.ts";
 import { run } from "../../../build/image/run.ts";
+import type { TestContext } from "../runner/context.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const TSS2 = "-----BEGIN TSS2 PRIVATE KEY-----\nMIHwBgZngQUKAQOgAwEBAQ==\n-----END TSS2 PRIVATE KEY-----\n";
 
-async function disk(t: { teardown(remove: () => Promise<void>): void }): Promise<{ at: (name: string) => string }> {
+async function disk(t: TestContext): Promise<{ at: (name: string) => string }> {
   const directory = await mkdtemp(join(tmpdir(), "medium-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   return { at: (name) => join(directory, name) };

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import type { Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import type { UpdateStatus } from "../../../warden/update/format.ts";
-import type { HubDesk } from "../worlds/hub-operator.ts";
+import type { HubProcess } from "../worlds/hub-process.ts";
 import { hubRecords, updateStatus } from "../worlds/hub-cli-json.ts";
 import { eventually } from "../runner/process.ts";
 import type { CutReport, DiskEvent, Loss } from "./disk.ts";
@@ -17,9 +17,9 @@ const SAID_CHARACTERS_MAX = 300;
 /** Each look starts a program beside the emulator, which needs the processors. */
 const LOOK_EVERY_MS = 2000;
 
-export interface Life {
+export interface FollowedGateway {
   readonly gateway: Gateway;
-  readonly hub: HubDesk;
+  readonly hub: HubProcess;
   /** What the hub said since it was started, a line each. */
   readonly journal: readonly string[];
   readonly say: (line: string) => void;
@@ -43,7 +43,7 @@ export const AGENT_CONNECTED = /sallyport-agent: life \S+ -> connected/u;
 export const INSTALLER_STARTED = /Started sallyport-install@\S+\.service/u;
 
 /** A gateway that is off, as the factory made it. One processor: the emulator then needs one, and two machines can run side by side. */
-export async function beginLife(t: Test): Promise<Life> {
+export async function followGateway(t: Test): Promise<FollowedGateway> {
   const started = performance.now();
   const file = basename(process.argv[1] ?? "gateway");
   // at once: what a test tells tap is shown when its file is over, where others run beside it
