@@ -2,8 +2,8 @@
 import { EventEmitter } from "node:events";
 import { join } from "node:path";
 import { asFault, type Fault } from "../hal/fault.ts";
-import type { DeviceId, Fingerprint } from "../hal/identity/format.ts";
-import type { HubAnchors } from "../ota/anchors/format.ts";
+import type { DeviceId, Fingerprint } from "../hal/format/identity.ts";
+import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
 import { type Authority, openAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";

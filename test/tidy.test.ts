@@ -45,7 +45,7 @@ const WORLD_ALLOWED = [
   /^warden\/socket\//u,
   /^agent\/tunnel\//u,
   /^agent\/local\//u,
-  /^provisioning\/enrollers\//u,
+  /^provisioning\/(?:enrollers|tls)\//u,
   /^ota\/http\//u,
   /(^|\/)main\.ts$/u,
   /^hub\//u,

@@ -2,7 +2,7 @@
 // [AUD-8]
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/anchors/format.ts";
+import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/format/anchors.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "./audit/format/index.ts";
 
 export interface HubKeys {

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { join } from "node:path";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { portSchema } from "../ota/anchors/format.ts";
+import { portSchema } from "../ota/format/anchors.ts";
 import { parsePrefix } from "./lockdown/format/index.ts";
 import type { HubEndpoint } from "./lockdown/index.ts";
 import { SOCKET_PATH_BYTES_MAX } from "./socket/index.ts";

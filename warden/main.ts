@@ -30,8 +30,8 @@ import {
   startChild,
   systemdBootChoice,
 } from "../hal/linux/index.ts";
-import { HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
-import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/image/format.ts";
+import { HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
+import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/format/image.ts";
 import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
@@ -142,7 +142,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       if (update.installerSocket !== undefined) return connectChild(update.installerSocket, { lineBytesMax });
       const slots = systemdBoot ?? config.slots;
       const { args, env } = installerCommand(update.installer, { root, slots, handover });
-      return startChild(process.execPath, args, { lineBytesMax, env, complain: say });
+      return startChild(process.execPath, args, { lineBytesMax, env, onErrorLine: say });
     },
     uptimeMs: () => linuxUptime(root),
     bootId: () => linuxHardware({ root }).bootId(),

@@ -1,6 +1,6 @@
 // The services that change the machine, put together: trust, lockdown, updates and orders.
 import { Fault } from "../hal/fault.ts";
-import type { DeviceId } from "../hal/identity/format.ts";
+import type { DeviceId } from "../hal/format/identity.ts";
 import type {
   BootChoice,
   ChildProgram,
@@ -14,7 +14,7 @@ import type {
   UsbTree,
 } from "../hal/ports.ts";
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
-import type { ImageFacts } from "../ota/image/format.ts";
+import type { ImageFacts } from "../ota/format/image.ts";
 import type { TrustedMetadata } from "../ota/trust/index.ts";
 import type { AuditEntry } from "./audit/format/index.ts";
 import type { LockdownState } from "./lockdown/format/index.ts";

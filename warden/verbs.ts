@@ -1,7 +1,7 @@
 // The handlers of the protocol, verb by verb. The agent is assumed to be captured: each handler
 // must withstand a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";

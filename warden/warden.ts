@@ -1,9 +1,9 @@
 // The warden: settles the identity of the machine, opens the log and the services, then serves the
 // agent. Everything it touches comes in as ports.
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
-import { tokenBucket } from "../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../hal/rate-limit.ts";
 import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
@@ -130,7 +130,7 @@ interface OpenedWarden {
 
 function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
   const { record, report } = recorder;
-  const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
+  const bucket = createTokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,

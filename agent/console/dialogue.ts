@@ -1,6 +1,6 @@
 // The dialogue of one console session: the answer to each line, first for a guest, then for the
 // operator who has logged in. [CON-3] [CON-4] [OPS-5]
-import { type Bucket, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { OperationAnswer, OperationName } from "../operations/format.ts";
@@ -46,7 +46,7 @@ export function createDialogue(options: ConsoleSessionOptions, session: string):
 class SessionDialogue implements Dialogue {
   readonly #options: ConsoleSessionOptions;
   readonly #session: string;
-  readonly #commands: Bucket;
+  readonly #commands: TokenBucket;
   readonly #challenge: ChallengeResponse;
   #login: ConsoleLogin | undefined;
   #isOver = false;
@@ -57,7 +57,7 @@ class SessionDialogue implements Dialogue {
     const { orders, throttle, clock, host, print } = options;
     this.#options = options;
     this.#session = session;
-    this.#commands = tokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
+    this.#commands = createTokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
     this.#challenge = createChallengeResponse({
       orders,
       throttle,

@@ -1,6 +1,6 @@
 // The login throttle: how fast the console accepts answers and gives challenges. It applies to
 // everyone at the cable together, so that hanging up gains nothing. [CON-5]
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { CHALLENGE_REFILL_MS, CHALLENGES_BURST_MAX, REFUSED_DELAY_MS_MAX, REFUSED_DELAY_MS_MIN } from "./limits.ts";
 
@@ -20,7 +20,7 @@ export interface LoginThrottle {
 
 /** Uses the monotonic clock, so that setting the wall clock shortens no wait. */
 export function createLoginThrottle(clock: Pick<Clock, "monotonicMs" | "sleep">): LoginThrottle {
-  const challenges = tokenBucket(clock, CHALLENGES_BURST_MAX, CHALLENGE_REFILL_MS);
+  const challenges = createTokenBucket(clock, CHALLENGES_BURST_MAX, CHALLENGE_REFILL_MS);
   let delayMs = 0;
   let openAtMs = Number.NEGATIVE_INFINITY;
   return {

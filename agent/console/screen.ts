@@ -1,6 +1,6 @@
 // The console's texts. Pure, ASCII. [CON-1]
 import type { FaultReport } from "../../hal/format/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
 import { counted, SCREEN_COLUMNS_MAX, serialText, wrapText } from "../status/index.ts";
 import { COMMANDS, mayUse } from "./commands.ts";

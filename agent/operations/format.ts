@@ -7,8 +7,8 @@ import { lockdownPreviewSchema, lockdownViewSchema, POLICY_BYTES_MAX } from "../
 import { updateStatusSchema } from "../../warden/update/format.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
-import { nonceSchema } from "../../ota/time/format.ts";
+import { deviceIdSchema } from "../../hal/format/identity.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
 import { deviceStatusSchema } from "../status/format.ts";
 
 /**

@@ -2,7 +2,7 @@
 // warden, which alone verifies and executes them.
 import { Fault } from "../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX, type AuditHead, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
 import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
 import type { DeviceStatus } from "../status/format.ts";

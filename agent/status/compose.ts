@@ -1,5 +1,5 @@
 // The composition of the device status from the states of the agent and the warden. Pure.
-import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/identity/format.ts";
+import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/format/identity.ts";
 import type { VitalSigns } from "../../hal/ports.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import { printable } from "../../hal/format/text.ts";

@@ -1,6 +1,6 @@
 // The device status, the same on console, tunnel and local socket.
 import * as v from "valibot";
-import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
+import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/format/identity.ts";
 import { auditHeadSchema } from "../../warden/audit/format/index.ts";
 import { clockStateSchema } from "../../warden/time/format.ts";
 import { faultSchema } from "../../hal/format/fault.ts";

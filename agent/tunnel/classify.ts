@@ -1,6 +1,6 @@
 // The classification of connection errors: from error codes of OpenSSL and the kernel to Faults.
 import { Fault } from "../../hal/fault.ts";
-import { certificateVerdict, errorCode } from "../../provisioning/enrollers/index.ts";
+import { certificateVerdict, errorCode } from "../../provisioning/tls/index.ts";
 
 /** RFC 8446 section 6.2: the alerts with which a server refuses the client's certificate. */
 const REFUSED = /ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)/u;

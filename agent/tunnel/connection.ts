@@ -1,7 +1,7 @@
 // One MQTT connection over one stream, from CONNECT to the end of the stream. It bounds the
 // messages in flight, and turns everything that ends it into one Fault. [TUN-3] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
-import { errorCode } from "../../provisioning/enrollers/index.ts";
+import { errorCode } from "../../provisioning/tls/index.ts";
 import { MESSAGE_BYTES_MAX } from "./format.ts";
 import { PACKET_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX } from "./limits.ts";
 import type { Failure } from "./machine.ts";

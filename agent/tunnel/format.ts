@@ -1,8 +1,8 @@
 // The wire format of the tunnel: topics, and bodies as JSON in MQTT payloads. Nothing in it depends
 // on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
 import * as v from "valibot";
-import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
-import { nonceSchema } from "../../ota/time/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
 import { planHashSchema } from "../../warden/orders/format/index.ts";

@@ -4,7 +4,7 @@ import type * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { type DownChannel, DOWN_CHANNELS, downTopic, MESSAGE_BYTES_MAX } from "./format.ts";
 import { INBOX_RUNNING_MAX, SEEN_IDS_MAX } from "./limits.ts";
 

@@ -1,9 +1,9 @@
 // The options and the events of the tunnel.
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
-import type { HubAnchors } from "../../ota/anchors/format.ts";
-import type { Endpoint } from "../../provisioning/enrollers/index.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
+import type { HubAnchors } from "../../ota/format/anchors.ts";
+import type { Endpoint } from "../../provisioning/tls/index.ts";
 import type { DownChannel, StatusMessage } from "./format.ts";
 import type { Timeouts } from "./limits.ts";
 import type { Mqtt } from "./machine.ts";

@@ -5,7 +5,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
-import { connectThroughProxy, type Endpoint } from "../../provisioning/enrollers/index.ts";
+import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
 import { connectFault } from "./classify.ts";
 import { PEER_CHARACTERS_MAX } from "./limits.ts";
 

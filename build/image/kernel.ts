@@ -2,7 +2,7 @@
 // it on the ESP does, so that the same release fits both (systemd-stub(7), "*.efi.extra.d/*.addon.efi").
 import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import type { Base } from "./base.ts";
 import { makeInitrd } from "./initrd.ts";
 import { run } from "./run.ts";

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../../ota/image/format.ts";
+import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../../ota/format/image.ts";
 import { buildAll } from "../bundle.ts";
 import { hasCode } from "../errno.ts";
 import { digestOf } from "../release/files.ts";

@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { parsePolicy } from "../../warden/lockdown/format/index.ts";
 import { earlyFirewall } from "./early-firewall.ts";
 import { writeFileIn } from "./files.ts";

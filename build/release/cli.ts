@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
-import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
+import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type Said } from "./add.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { initialise } from "./init.ts";

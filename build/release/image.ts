@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
+import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
 import { type Added, addTarget, type Said } from "./add.ts";
 import { type Chunked, chunkImage } from "./chunks.ts";

@@ -4,7 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeRequestSchema, hubTimeSignedText } from "../../ota/time/format.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeRequestSchema, hubTimeSignedText } from "../../ota/format/time.ts";
 import type { NoteSigner } from "../authority/index.ts";
 
 export function timeRoute(server: FastifyInstance, signer: NoteSigner): void {

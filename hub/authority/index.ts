@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { requireStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
 import { parseSettings, type Settings } from "../state/settings.ts";
 import { isServerDue, type Issuer, type KeyAndCertificate, openIssuer } from "./issuer.ts";

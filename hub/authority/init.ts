@@ -1,7 +1,7 @@
 // `sallyport-hub init`: the authority, the keys and the anchors file that goes into the devices' image.
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
-import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { makeStateDirectory, readStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
 import { CERTIFICATE_LIFE_MS_DEFAULT, settingsSchema } from "../state/settings.ts";
 import { makeAuthority, openIssuer } from "./issuer.ts";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { AedesOptions, AuthenticateError, Client, Connection, ConnectPacket } from "aedes";
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { type AdmissionRefusal, REFUSALS } from "../devices/index.ts";
 import type { HubInbox } from "../inbox/index.ts";
 import type { JournalWriter } from "../journal.ts";

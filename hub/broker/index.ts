@@ -5,7 +5,7 @@ import { Aedes, type Client, type Connection } from "aedes";
 import { type AuditAnswer, type DownChannel, downTopic, MESSAGE_BYTES_MAX } from "../../agent/tunnel/format.ts";
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
-import { type DeviceId } from "../../hal/identity/format.ts";
+import { type DeviceId } from "../../hal/format/identity.ts";
 import type { KeyAndCertificate } from "../authority/index.ts";
 import type { DeviceAdmission } from "../devices/index.ts";
 import { encodeMessage, type HubInbox } from "../inbox/index.ts";

@@ -7,7 +7,7 @@ import {
   UP_CHANNELS,
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 
 export type PublishRight = { readonly channel: UpChannel } | { readonly refused: string };
 

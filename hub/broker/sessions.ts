@@ -1,6 +1,6 @@
 // Who is connected: at most one connection a device, told to the journal and the operator's list, ended when the device may no longer be there.
 import type { Client, Connection } from "aedes";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { standing } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { Store } from "../store/index.ts";

@@ -1,6 +1,6 @@
 // `sallyport-hub audit ...`: the trails devices delivered, and whether they are still what was witnessed. [AUD-8]
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { decodeAuditRecord, encodeVerifier } from "../../warden/audit/format/index.ts";
 import type { WitnessedLog, Store, StoredRecord } from "../store/index.ts";
 import { type Verification, verifyLog } from "../witness/index.ts";

@@ -1,7 +1,7 @@
 // What commands that ask a device have in common: how long they wait, and how they tell what came of it.
 import { setTimeout as delay } from "node:timers/promises";
 import type { JsonValue } from "../../hal/format/json.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { ANSWER_LOOK_MS } from "../limits.ts";
 import { type Answered, ask } from "../outbox/index.ts";
 import type { JournalDetail } from "../store/index.ts";

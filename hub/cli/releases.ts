@@ -6,7 +6,7 @@ import { updateReportSchema } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { HINT_LIFE_MS, MESSAGE_BODY_BYTES_KEPT } from "../limits.ts";
 import { queueHint } from "../outbox/index.ts";

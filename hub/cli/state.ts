@@ -2,7 +2,7 @@
 import { userInfo } from "node:os";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
 import { type Authority, openAuthority } from "../authority/index.ts";
 import { journalOf, type JournalWriter } from "../journal.ts";
 import { privateFile, STATE_FILES } from "../state/files.ts";

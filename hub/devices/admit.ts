@@ -1,7 +1,7 @@
 // Who may connect: judged by the certificate and the store alone, never by what the client says of itself. Pure. [TUN-3] [TUN-11]
 import type { X509Certificate } from "node:crypto";
 import * as v from "valibot";
-import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 import { keyFingerprint } from "../../provisioning/x509/format/index.ts";
 import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
 import type { Store } from "../store/index.ts";

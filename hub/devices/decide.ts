@@ -1,6 +1,6 @@
 // What an operator decides about a device. [ID-7]
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import type { Device } from "../store/index.ts";
 import type { DeviceContext } from "./context.ts";

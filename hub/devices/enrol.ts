@@ -1,6 +1,6 @@
 // What an enrolment request comes to. [ID-7]: a certificate only for an id and a key that an operator approved together.
 import { Fault } from "../../hal/fault.ts";
-import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type CertificateRequest, keyFingerprint, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";

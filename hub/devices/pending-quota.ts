@@ -1,6 +1,6 @@
 // Who makes room when too many wait: anybody may ask, so the places are what strangers fight over. None is refused for the crowd's sake, or the crowd would keep
 // the device out; whoever takes the most places gives one up, so that a crowd displaces itself. Pure.
-import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../limits.ts";
 
 /** A request that waits for an operator. */

@@ -12,7 +12,7 @@ import {
 import { asFault, Fault } from "../../hal/fault.ts";
 import { canonicalJson, type JsonValue, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
 import type { Store } from "../store/index.ts";

@@ -7,7 +7,7 @@ import {
   updateReportSchema,
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { JournalEvent, Store } from "../store/index.ts";
 

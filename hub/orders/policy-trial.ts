@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { type LockdownPending, lockdownPendingSchema } from "../../agent/tunnel/format.ts";
 import { MESSAGE_BODY_BYTES_KEPT } from "../limits.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Store } from "../store/index.ts";
 
 /** Newest events looked through for one report. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { operationAnswerSchema, OPERATION_ANSWER_BYTES_MAX } from "../../agent/operations/format.ts";
 import { type JsonValue, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalDetail } from "../store/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import { ANSWER_LOOK_MS } from "../limits.ts";

@@ -1,6 +1,6 @@
 // The serving hub's side of the outbox: sends what waits to the devices that are connected, again under the same id until it is acknowledged. [TUN-8]
 import { asFault, type Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Broker } from "../broker/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import { OUTBOX_AGAIN_MS, OUTBOX_NEXT_MS, OUTBOX_ON_THE_WAY_MAX } from "../limits.ts";

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { DownChannel } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { encodeMessage } from "../inbox/index.ts";
 import type { Outgoing, Store } from "../store/index.ts";
 

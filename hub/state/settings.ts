@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import { hostSchema } from "../../ota/anchors/format.ts";
+import { hostSchema } from "../../ota/format/anchors.ts";
 
 export const settingsSchema = v.strictObject({
   v: v.literal(1),

@@ -1,6 +1,6 @@
 // Witnessed logs: every record, and the head that was cosigned last. A log is an id with an audit key: a device that an operator let in anew starts another.
 import type { DatabaseSync } from "node:sqlite";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { EMPTY_FRONTIER, type Frontier, HASH_BYTES, leafHash } from "../../warden/audit/format/index.ts";
 import { blob, integer, type Row, text } from "./row.ts";
 

@@ -1,6 +1,6 @@
 // Certificates the authority issued, and which of them no longer count.
 import type { DatabaseSync } from "node:sqlite";
-import type { DeviceId, Fingerprint } from "../../hal/identity/format.ts";
+import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { blob, integer, optional, type Row, text } from "./row.ts";
 
 export interface IssuedCertificate {

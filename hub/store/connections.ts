@@ -1,6 +1,6 @@
 // Who is connected now, for the operator's list. The running hub writes it, and empties it when it starts.
 import type { DatabaseSync } from "node:sqlite";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { integer, type Row, text } from "./row.ts";
 
 /** One admitted connection, as this side of the TLS session sees it. */

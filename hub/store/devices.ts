@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
 import { blob, integer, oneOf, optional, type Row, text } from "./row.ts";
 
 export const DEVICE_STATES = ["pending", "approved", "denied", "revoked"] as const;

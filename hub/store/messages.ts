@@ -1,6 +1,6 @@
 // Messages received: the ids to drop what comes again [TUN-8], and small bodies for whoever asks what a device said last. Bounded for each device.
 import type { DatabaseSync } from "node:sqlite";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { UpChannel } from "../../agent/tunnel/format.ts";
 import { UP_CHANNELS } from "../../agent/tunnel/format.ts";
 import { MESSAGE_BODY_BYTES_KEPT, MESSAGES_KEPT_PER_DEVICE } from "../limits.ts";

@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { DOWN_CHANNELS, type DownChannel } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
-import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 import { OUTBOX_PER_DEVICE_MAX } from "../limits.ts";
 import { integer, oneOf, optional, type Row, text } from "./row.ts";
 

@@ -1,6 +1,6 @@
 // The audit witness: takes deliveries, keeps every record, cosigns what continues the tree, and raises an alert for a log that went back. [AUD-8] [AUD-9]
 import type { AuditAnswer, AuditUpload } from "../../agent/tunnel/format.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import {
   appendLeaf,
   cosign,

@@ -1,6 +1,6 @@
 // Everything stored of one log, checked again from the records up to the cosigned checkpoint: what an auditor runs.
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import {
   appendLeaf,
   checkpointOrigin,

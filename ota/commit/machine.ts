@@ -26,7 +26,7 @@
 // without checks commits at once. `started` in any other state repeats the effects of that state,
 // so that a power cut loses none of them.
 import { clip } from "../../hal/format/text.ts";
-import { type BootPlan, otherSlot, type SlotName } from "../../hal/slots/format.ts";
+import { type BootPlan, otherSlot, type SlotName } from "../../hal/format/slots.ts";
 import type { FloorCommit } from "../floor/index.ts";
 import { DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, TRIES_MAX } from "./limits.ts";
 import type { HealthResult, Phase, Release, RollbackReason, State, Trial } from "./record.ts";

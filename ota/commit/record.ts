@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { slotNameSchema } from "../../hal/slots/format.ts";
+import { slotNameSchema } from "../../hal/format/slots.ts";
 import { lineSchema, targetNameSchema } from "../trust/format/index.ts";
 import {
   BOOT_ID_CHARACTERS_MAX,

@@ -27,7 +27,7 @@ export async function startBroker(bench: Bench, windowMax: number): Promise<Benc
   // Without nodelay each handshake of either client waits 40 ms for a delayed acknowledgement
   // (Nagle's algorithm). The measure must not contain that pause.
   const extra = ["set_tcp_nodelay true", "log_type none", `max_inflight_messages ${windowMax}`];
-  const { port } = await startMosquitto({ authority, server, extra }, bench.teardown);
+  const { port } = await startMosquitto(bench, { authority, server, extra });
   return {
     session: (id) => [`${port}`, id, authority.certFile, credential(id).certFile, credential(id).keyFile],
   };

@@ -77,14 +77,14 @@ async function idleNode(bench: Bench): Promise<number> {
   return (await memoryOf(idle.pid)).rssBytes;
 }
 
-async function sizes({ mould }: Site): Promise<readonly Finding[]> {
+async function sizes({ golden }: Site): Promise<readonly Finding[]> {
   const rows = [
     ["root image (a release's larger part)", "images/1.0.0.root"],
     ["kernel image", "images/1.0.0.kernel"],
   ] as const;
   return await Promise.all(
     rows.map(async ([what, name]) => {
-      const { size } = await stat(join(mould.directory, name));
+      const { size } = await stat(join(golden.directory, name));
       return finding({ what, unit: "bytes", ours: [size] });
     }),
   );

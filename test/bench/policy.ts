@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../hal/fault.ts";
 import { planLockdown } from "../../warden/lockdown/plan/index.ts";
-import { noDoors } from "../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork } from "../lab/counterparts/network-probe.ts";
 import { labPolicy, labSnapshot, policyBytes } from "../lab/worlds/lockdown.ts";
 import type { Measure } from "./bench.ts";
 import { inTurns, startContender } from "./contender.ts";
@@ -16,7 +16,7 @@ export const policy: Measure = {
   name: "policy",
   how: "a policy judged, planned and put in force (nft checks the table, then replaces ours in one transaction), against nft -f of the same table; each in a network namespace of its own",
   async run(bench) {
-    const missing = noDoors("user");
+    const missing = lacksProbeNetwork("user");
     assert(missing === false, `policies are tried in a namespace: it ${missing}`);
     const [rounds, count] = bench.quick ? [5, 10] : [15, 20];
     const snapshot = labSnapshot();

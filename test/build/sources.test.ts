@@ -5,12 +5,11 @@ import { join } from "node:path";
 import { test } from "tap";
 import { PROJECT } from "../lab/runner/sources.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
-
-type Teardown = { teardown(remove: () => Promise<void>): void };
+import type { TestContext } from "../lab/runner/context.ts";
 
 /** What is written for `trixie`, as stanzas without their ends, on a machine with these files in /etc/apt. */
 async function sourcesOf(
-  t: Teardown,
+  t: TestContext,
   files: Readonly<Record<string, string>>,
   codename = "bookworm",
 ): Promise<readonly string[]> {

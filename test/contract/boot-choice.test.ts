@@ -7,6 +7,7 @@ import type { BootChoice } from "../../hal/ports.ts";
 import { powerOn } from "../lab/fakes/bootloader.ts";
 import { makeEsp, powerOnSystemdBoot } from "../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import type { TestContext } from "../lab/runner/context.ts";
 
 /** A machine whose slot a is committed and whose slot b may be tried. */
 interface Subject {
@@ -16,15 +17,13 @@ interface Subject {
   readonly tries: number;
 }
 
-type Teardown = { teardown(remove: () => Promise<void>): void };
-
-async function withSystemdBoot(t: Teardown, tries: number): Promise<Subject> {
+async function withSystemdBoot(t: TestContext, tries: number): Promise<Subject> {
   const root = await temporaryDirectory(t);
   const esp = await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" });
   return { choice: systemdBootChoice({ esp, tries }), powerOn: () => powerOnSystemdBoot(root), tries };
 }
 
-const subjects: Readonly<Record<string, (t: Teardown) => Promise<Subject>>> = {
+const subjects: Readonly<Record<string, (t: TestContext) => Promise<Subject>>> = {
   fileBootChoice: async (t) => {
     const root = await temporaryDirectory(t);
     await mkdir(join(root, "slots"), { recursive: true });

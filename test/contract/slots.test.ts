@@ -4,12 +4,13 @@ import { join } from "node:path";
 import { test } from "tap";
 import { partitionSlots } from "../../hal/linux/index.ts";
 import type { Slots } from "../../hal/ports.ts";
-import type { SlotPart } from "../../hal/slots/format.ts";
+import type { SlotPart } from "../../hal/format/slots.ts";
 import { twoSlots } from "../lab/worlds/chunked.ts";
 import { imageOf } from "../lab/worlds/images.ts";
 import { loopDevice, needsLoop } from "../lab/counterparts/loop.ts";
 import { makeEsp } from "../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import type { TestContext } from "../lab/runner/context.ts";
 
 /** A machine that runs from slot a, with something older in slot b. */
 interface Subject {
@@ -19,38 +20,35 @@ interface Subject {
   readonly place: (part: SlotPart) => string;
 }
 
-interface Owner {
-  teardown(remove: () => void | Promise<void>): void;
-}
-
 const PARTITION_BYTES = 67_108_864;
 
-const subjects: Readonly<Record<string, { readonly skip: string | false; readonly make: (t: Owner) => Promise<Subject> }>> = {
-  fileSlots: {
-    skip: false,
-    make: async (t) => {
-      const root = await temporaryDirectory(t);
-      const { slots } = await twoSlots(root);
-      return { slots, root, place: (part) => join(root, "slots", part === "root" ? "b.img" : `b.${part}`) };
+const subjects: Readonly<Record<string, { readonly skip: string | false; readonly make: (t: TestContext) => Promise<Subject> }>> =
+  {
+    fileSlots: {
+      skip: false,
+      make: async (t) => {
+        const root = await temporaryDirectory(t);
+        const { slots } = await twoSlots(root);
+        return { slots, root, place: (part) => join(root, "slots", part === "root" ? "b.img" : `b.${part}`) };
+      },
     },
-  },
-  partitionSlots: {
-    skip: needsLoop(),
-    make: async (t) => {
-      const root = await temporaryDirectory(t);
-      await mkdir(join(root, "proc"), { recursive: true });
-      await mkdir(join(root, "sys/class"), { recursive: true });
-      await mkdir(join(root, "dev/sallyport"), { recursive: true });
-      await symlink("/sys/class/block", join(root, "sys/class/block"));
-      await writeFile(join(root, "proc/cmdline"), "console=ttyS0 sallyport.slot=a quiet\n");
-      const device = await loopDevice(t, join(root, "disk"), PARTITION_BYTES);
-      await symlink(device, join(root, "dev/sallyport/root-b"));
-      const esp = await makeEsp(root, { "gw_2_a.efi": "a", "gw_1_b.efi": "b" });
-      const slots = partitionSlots({ root, esp, kernelBytesMax: PARTITION_BYTES });
-      return { slots, root, place: (part) => (part === "kernel" ? join(esp, "EFI/Linux/gw_b.new") : device) };
+    partitionSlots: {
+      skip: needsLoop(),
+      make: async (t) => {
+        const root = await temporaryDirectory(t);
+        await mkdir(join(root, "proc"), { recursive: true });
+        await mkdir(join(root, "sys/class"), { recursive: true });
+        await mkdir(join(root, "dev/sallyport"), { recursive: true });
+        await symlink("/sys/class/block", join(root, "sys/class/block"));
+        await writeFile(join(root, "proc/cmdline"), "console=ttyS0 sallyport.slot=a quiet\n");
+        const device = await loopDevice(t, join(root, "disk"), PARTITION_BYTES);
+        await symlink(device, join(root, "dev/sallyport/root-b"));
+        const esp = await makeEsp(root, { "gw_2_a.efi": "a", "gw_1_b.efi": "b" });
+        const slots = partitionSlots({ root, esp, kernelBytesMax: PARTITION_BYTES });
+        return { slots, root, place: (part) => (part === "kernel" ? join(esp, "EFI/Linux/gw_b.new") : device) };
+      },
     },
-  },
-};
+  };
 
 for (const [name, { skip, make }] of Object.entries(subjects)) {
   test(`[OTA-33] ${name}: writes at any offset and reads back what the device has`, { skip }, async (t) => {

@@ -6,8 +6,7 @@ import { layOut, shapeOf, usbEntries } from "../lab/fakes/sysfs-tree.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { readUsbTree, USB_TREES, type UsbTreeName } from "../lab/fakes/usb-fixture.ts";
 import { fakeKernel, type FakeKernel, type Plugged } from "../lab/fakes/usb-tree.ts";
-
-type Scope = { teardown(remove: () => Promise<void>): void };
+import type { TestContext } from "../lab/runner/context.ts";
 
 const KEYBOARD: Plugged = { vendor: "0627", product: "0001", serial: "68284-0000:00:04.0-1", interfaces: ["03:01:01"] };
 const STICK: Plugged = { vendor: "46f4", product: "0001", serial: "stick", interfaces: ["08:06:50"] };
@@ -16,7 +15,7 @@ const MOUSE: Plugged = { vendor: "0627", product: "0001", serial: "89126-0000:00
 const HUB_PORTS = 8;
 
 /** What {@link readUsbTree} says, as the made-up kernel would show it. */
-async function madeUp(t: Scope, name: UsbTreeName): Promise<FakeKernel> {
+async function madeUp(t: TestContext, name: UsbTreeName): Promise<FakeKernel> {
   const kernel = fakeKernel(await temporaryDirectory(t));
   for (const bus of [1, 2]) kernel.addController(bus, 4, "0");
   for (const n of [1, 2, 3, 4]) kernel.joinPorts(`1-${n}`, `2-${n}`);

@@ -5,6 +5,7 @@ import type { UsbTree } from "../../hal/ports.ts";
 import { seen } from "../lab/worlds/lockdown.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { fakeKernel, fakeUsbTree, HUB, KEYBOARD, STICK } from "../lab/fakes/usb-tree.ts";
+import type { TestContext } from "../lab/runner/context.ts";
 
 /** One controller of three ports that lets all in; a stick at the first, a hub with a keyboard at the second. */
 interface Subject {
@@ -12,7 +13,7 @@ interface Subject {
   readonly unplug: (port: string) => void;
 }
 
-const subjects: Record<string, (t: { teardown(remove: () => Promise<void>): void }) => Promise<Subject>> = {
+const subjects: Record<string, (t: TestContext) => Promise<Subject>> = {
   fakeUsbTree: async () => {
     const port = (name: string): { name: string; disabled: false; peer: undefined } => ({
       name,

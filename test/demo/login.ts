@@ -1,6 +1,6 @@
 // A login on the serial line by challenge and signature: no password on the device, no network
 // between device and laptop.
-import type { Person } from "../lab/counterparts/operator-keys.ts";
+import type { KeyHolder } from "../lab/counterparts/operator-keys.ts";
 import type { StepReport } from "./narrate.ts";
 import { must } from "./proof.ts";
 import type { Terminal } from "./terminal.ts";
@@ -49,7 +49,7 @@ export async function logIn({ rig, technician }: World, terminal: Terminal, repo
 }
 
 /** What `sallyport-hub answer` prints on a laptop, pasted into the console. */
-async function answer(rig: World["rig"], terminal: Terminal, challenge: string, { keyFile }: Person): Promise<void> {
+async function answer(rig: World["rig"], terminal: Terminal, challenge: string, { keyFile }: KeyHolder): Promise<void> {
   await terminal.type(`${(await rig.hub.command("answer", challenge, "--key", keyFile)).trim()}\r`);
 }
 

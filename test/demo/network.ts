@@ -60,7 +60,7 @@ const answeredSchema = v.looseObject({ state: v.literal("answered"), result: loc
 export async function confirmPolicy(world: World, id: string, report: StepReport): Promise<void> {
   const { rig, technician } = world;
   const { connections } = (await rig.status()).tunnel;
-  await rig.release.target("operators/roster.json", rosterOf({ person: technician, roles: ["technician"] }));
+  await rig.release.target("operators/roster.json", rosterOf({ holder: technician, roles: ["technician"] }));
   await rig.release.target(
     "policy/plant-7.json",
     boardPolicy(rig.confirmer, {

@@ -1,6 +1,6 @@
 // What the demo publishes: policies by what they open, releases by what is wrong with them.
 import type { Added } from "../../build/release/add.ts";
-import type { ReleaseDesk } from "../lab/worlds/release.ts";
+import type { ReleaseTool } from "../lab/worlds/release-tool.ts";
 
 /** The plant's own service, which the policy keeps open. */
 export const KEPT_PORT = 8080;
@@ -22,7 +22,7 @@ export function imageNetwork(ports: readonly number[] = [KEPT_PORT, SHUT_PORT]):
 export type Releases = readonly [good: Added, tampered: Added, unhealthy: Added];
 
 /** Releases cut into chunks; they count once the release repository is signed. */
-export async function makeReleases(release: ReleaseDesk): Promise<Releases> {
+export async function makeReleases(release: ReleaseTool): Promise<Releases> {
   const image = { bytes: IMAGE_BYTES };
   return [
     await release.image({ ...image, version: "2.0.0", counter: 2 }),

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../warden/update/format.ts";
 import { eventually } from "../lab/runner/process.ts";

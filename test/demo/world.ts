@@ -1,10 +1,10 @@
 // The demo's world: the real parts that this machine offers the simulated board, and what is
 // missing and why.
-import { startWatcher, type Watcher } from "../lab/counterparts/network-probe.ts";
+import { startProbe, type Probe } from "../lab/counterparts/network-probe.ts";
 import { createLauncher, type Launcher } from "../lab/worlds/launcher.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { type BoardNetwork, startBoardNetwork } from "../lab/counterparts/netns.ts";
-import { makePerson, type Person } from "../lab/counterparts/operator-keys.ts";
+import { makeKeyHolder, type KeyHolder } from "../lab/counterparts/operator-keys.ts";
 import { type PtyPair, startPtyPair } from "../lab/counterparts/pty.ts";
 import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/worlds/rig.ts";
 import { startSwtpm, type Swtpm } from "../lab/counterparts/swtpm.ts";
@@ -18,7 +18,7 @@ export interface World {
   /** The board's boot loader and service manager. */
   readonly launcher: Launcher;
   /** The person whose key the roster names. */
-  readonly technician: Person;
+  readonly technician: KeyHolder;
   /** Made, not published yet. */
   readonly releases: Releases;
   /** Sets the trial time of a new system in seconds, from the warden's next start on. */
@@ -27,7 +27,7 @@ export interface World {
   readonly cable: PtyPair | undefined;
   readonly network: BoardNetwork | undefined;
   /** A peer at each end of the board's cable: its services, and the outsider who tries them. */
-  readonly ends: { readonly board: Watcher; readonly outside: Watcher } | undefined;
+  readonly ends: { readonly board: Probe; readonly outside: Probe } | undefined;
   /** What this machine cannot show, and why. */
   readonly missing: readonly { readonly what: string; readonly why: string }[];
   stop(): Promise<void>;
@@ -57,8 +57,8 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   );
   const network = lacks("a network namespace for the board", needs("netns")) ? undefined : startBoardNetwork(DEFAULT_MAC);
   undo.defer(() => network?.stop());
-  const watch = async (prefix: readonly string[], name: string): Promise<Watcher> => {
-    const watcher = await startWatcher(prefix, name);
+  const watch = async (prefix: readonly string[], name: string): Promise<Probe> => {
+    const watcher = await startProbe(prefix, name);
     undo.defer(() => watcher.stop());
     return watcher;
   };
@@ -86,7 +86,7 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   undo.defer(() => rig.stop());
   const launcher = createLauncher(rig, { timerS: () => TIMER_S });
   undo.defer(() => launcher.stop());
-  const technician = await makePerson(rig.directory, "ada");
+  const technician = await makeKeyHolder(rig.directory, "ada");
   const releases = await makeReleases(rig.release);
   const setTrialS = (trialS: number): Promise<void> => rig.configure({ agentConfig, wardenConfig: { update: { trialS } } });
   return { rig, launcher, technician, releases, setTrialS, tpm, cable, network, ends, missing, stop: () => undo.disposeAsync() };

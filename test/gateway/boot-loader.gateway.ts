@@ -2,11 +2,11 @@
 // the serial line.
 import { test } from "tap";
 import { ID, RELEASES } from "../lab/gateway/index.ts";
-import { beginLife, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
+import { followGateway, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/followed-gateway.ts";
 import { needs } from "../lab/runner/needs.ts";
 
 test("updates through the real boot loader", { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 }, async (t) => {
-  const { gateway, hub, journal, logged, said, until, kernels, events } = await beginLife(t);
+  const { gateway, hub, journal, logged, said, until, kernels, events } = await followGateway(t);
 
   await t.test("[OTA-34] [OTA-35] a good release is written by its own unit, tried, found well and committed", async (part) => {
     await gateway.powerOn();

@@ -4,7 +4,7 @@
 // Its ext4 is mounted with noauto_da_alloc, a gateway's is not: by itself ext4 writes a file's bytes before a rename that replaces another file (ext4(5),
 // auto_da_alloc), which would hide a missing fsync. Our code must not need that: not every file system does it.
 import { test } from "tap";
-import { type CutReport, type Gateway, type Loss, makeGateway } from "../lab/gateway/index.ts";
+import { type CutReport, type Gateway, type Loss, openGateway } from "../lab/gateway/index.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
 import { needs } from "../lab/runner/needs.ts";
 
@@ -36,7 +36,7 @@ const CASES: readonly Case[] = [
 ];
 
 test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 900_000 }, async (t) => {
-  const gateway = await makeGateway({ image: await probeImage(), tpm: false, processors: 1 });
+  const gateway = await openGateway({ image: await probeImage(), tpm: false, processors: 1 });
   t.teardown(() => gateway.stop());
   const boot = async (): Promise<void> => {
     await gateway.powerOn();

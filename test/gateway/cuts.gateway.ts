@@ -3,7 +3,7 @@
 import { test } from "tap";
 import { type DiskEvent, ID, RELEASES } from "../lab/gateway/index.ts";
 import { ESP, ROOT_B } from "../lab/gateway/images.ts";
-import { AGENT_CONNECTED, beginLife, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/life.ts";
+import { AGENT_CONNECTED, followGateway, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/followed-gateway.ts";
 import { needs } from "../lab/runner/needs.ts";
 
 const MEBIBYTE = 1_048_576;
@@ -29,7 +29,7 @@ test(
   "[OTA-33] [OTA-34] [OTA-35] three power cuts during an update",
   { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 },
   async (t) => {
-    const { gateway, hub, say, logged, until, kernels, events, cutAt } = await beginLife(t);
+    const { gateway, hub, say, logged, until, kernels, events, cutAt } = await followGateway(t);
     await gateway.powerOn();
     await hub.approve();
     await logged(AGENT_CONNECTED);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import { kernelNames } from "../lab/gateway/esp.ts";
 import { putOnTrial } from "../lab/gateway/images.ts";
-import { castingMould, makeGateway, STUCK } from "../lab/gateway/index.ts";
+import { ensureGoldenImage, openGateway, STUCK } from "../lab/gateway/index.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
@@ -17,8 +17,8 @@ test(
   async (t) => {
     const directory = await temporaryDirectory(t);
     const image = join(directory, "disk.img");
-    await putOnTrial((await castingMould()).directory, STUCK, image);
-    const gateway = await makeGateway({ image, processors: 1 });
+    await putOnTrial((await ensureGoldenImage()).directory, STUCK, image);
+    const gateway = await openGateway({ image, processors: 1 });
     t.teardown(() => gateway.stop());
     const kernels = (): Promise<readonly string[]> => kernelNames(gateway, directory);
 

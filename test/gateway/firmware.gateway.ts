@@ -3,7 +3,7 @@ import { readdir, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
+import { openGateway, type UsbDevice } from "../lab/gateway/index.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
@@ -18,7 +18,7 @@ test(
     const image = join(directory, "empty.img");
     await writeFile(image, "");
     await truncate(image, 64 * 1024 * 1024);
-    const gateway = await makeGateway({ image, serialNumber: "GW-TEST-7" });
+    const gateway = await openGateway({ image, serialNumber: "GW-TEST-7" });
     t.teardown(() => gateway.stop());
 
     const keyboard: UsbDevice = { id: "keys", kind: "keyboard" };
@@ -60,7 +60,7 @@ test(
     const image = join(directory, "empty.img");
     await writeFile(image, "");
     await truncate(image, 64 * 1024 * 1024);
-    const gateway = await makeGateway({ image, tpm: false, processors: 1 });
+    const gateway = await openGateway({ image, tpm: false, processors: 1 });
     t.teardown(() => gateway.stop());
     const why = { code: "assert.broken", message: /an image is as long as it was when opened/u };
     await gateway.powerOn();
@@ -85,8 +85,8 @@ test("a gateway whose image is missing or no disk is not made, and leaves nothin
   const image = join(directory, "image");
   const left = async (): Promise<readonly string[]> =>
     (await readdir(tmpdir())).filter((name) => name.includes(`-${process.pid}-`) && name.startsWith("gateway-"));
-  await t.rejects(makeGateway({ image }), { code: "file.read-failed" }, "missing");
+  await t.rejects(openGateway({ image }), { code: "file.read-failed" }, "missing");
   await writeFile(image, "half a sector");
-  await t.rejects(makeGateway({ image }), { code: "file.read-failed" }, "no disk");
+  await t.rejects(openGateway({ image }), { code: "file.read-failed" }, "no disk");
   t.same(await left(), []);
 });

@@ -13,7 +13,7 @@ import { linuxFiles } from "../../hal/linux/files/index.ts";
 import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import { type Gateway, ID, openSite, type Site, type UsbDevice } from "../lab/gateway/index.ts";
-import { takePartition, unpackExt4 } from "../lab/gateway/medium.ts";
+import { takePartition, unpackExt4 } from "../lab/gateway/partition.ts";
 import { privateKeysIn } from "../lab/gateway/private-keys.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
 import { type HubDevice, hubAsks, hubDevices, hubLists, hubRecords } from "../lab/worlds/hub-cli-json.ts";
@@ -105,7 +105,7 @@ test(
     await gateway.cut();
     gateway.saveDisk(at("disk.img"));
     await cp(gateway.tpmDirectory, at("chip"), { recursive: true });
-    await onTheDisk(t, { at, factoryDisk: site.mould.disk, fingerprint: asked.fingerprint });
+    await onTheDisk(t, { at, factoryDisk: site.golden.disk, fingerprint: asked.fingerprint });
 
     t.comment("second power-on");
     await gateway.powerOn([stick]);

@@ -8,7 +8,7 @@ import { test } from "tap";
 import * as v from "valibot";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { makeGateway, type UsbDevice } from "../lab/gateway/index.ts";
+import { openGateway, type UsbDevice } from "../lab/gateway/index.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
 import { needs } from "../lab/runner/needs.ts";
@@ -39,7 +39,7 @@ test(
     t.teardown(() => hub.close());
     const address = hub.address();
     const to = typeof address === "object" && address !== null ? address.port : 0;
-    const gateway = await makeGateway({
+    const gateway = await openGateway({
       image: await probeImage(),
       serialNumber: "GW-TEST-8",
       mac: "52:54:00:5a:11:08",
@@ -52,13 +52,13 @@ test(
       const [, said = ""] = await gateway.waitFor(/\n([\s\S]*?)probe ready/u, STEP_MS_MAX);
       return said;
     };
-    /** The last answer of a row of deeds. */
-    const usb = async <const S extends v.GenericSchema>(schema: S, ...deeds: readonly string[]): Promise<v.InferOutput<S>> => {
-      const said = await look(`usb ${deeds.join(" then ")}`);
+    /** The last answer of a row of actions. */
+    const usb = async <const S extends v.GenericSchema>(schema: S, ...actions: readonly string[]): Promise<v.InferOutput<S>> => {
+      const said = await look(`usb ${actions.join(" then ")}`);
       const answer = said.split("\n").findLast((line) => line.startsWith("= ")) ?? said;
-      return check(schema, parseJson(answer.slice(2), ANSWER_BYTES_MAX, "answer"), `answer to ${deeds.join(", ")}`);
+      return check(schema, parseJson(answer.slice(2), ANSWER_BYTES_MAX, "answer"), `answer to ${actions.join(", ")}`);
     };
-    const done = (...deeds: readonly string[]): Promise<string> => usb(v.literal("done"), ...deeds);
+    const done = (...actions: readonly string[]): Promise<string> => usb(v.literal("done"), ...actions);
     const interfaces = (): Promise<readonly string[]> => usb(v.array(v.string()), "interfaces");
 
     await gateway.powerOn();

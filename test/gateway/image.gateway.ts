@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { digestOf } from "../../build/release/files.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { castingMould } from "../lab/gateway/index.ts";
+import { ensureGoldenImage } from "../lab/gateway/index.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { startProgram } from "../lab/runner/process.ts";
 import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
@@ -33,7 +33,7 @@ test(
   { skip: needs("image") },
   async (t) => {
     const directory = await temporaryDirectory(t);
-    const given = join((await castingMould()).directory, "given");
+    const given = join((await ensureGoldenImage()).directory, "given");
     const outs = [join(directory, "one"), join(directory, "two")];
     const runs = outs.map((out) => image(given, out));
     const summaries = await Promise.all(
@@ -60,7 +60,7 @@ test(
 
 test("a full disk is told as one, with what is needed", { skip: needs("image", "mounts") }, async (t) => {
   const directory = await temporaryDirectory(t);
-  const given = join((await castingMould()).directory, "given");
+  const given = join((await ensureGoldenImage()).directory, "given");
   const out = join(directory, "out");
   await mkdir(out);
   const disk = mountSmallDisk(out, 16_384);

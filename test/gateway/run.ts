@@ -4,11 +4,12 @@ import { globSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { buildAll } from "../../build/bundle.ts";
-import { castingMould } from "../lab/gateway/index.ts";
-import { keptTranscripts } from "../lab/gateway/keep.ts";
+import { ensureGoldenImage } from "../lab/gateway/index.ts";
+import { keptTranscripts } from "../lab/gateway/kept-transcripts.ts";
 import { ownFolder } from "../lab/gateway/own-folder.ts";
 import { lacking } from "../lab/runner/needs.ts";
 import { runFiles } from "../lab/runner/runner.ts";
+import { FRESH_BUNDLES } from "../lab/runner/programs.ts";
 import { PROJECT } from "../lab/runner/sources.ts";
 
 const USAGE = `usage: npm run test:gateway [-- [--jobs N] FILE ... | --prepare]
@@ -61,7 +62,8 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
     fileTimeoutS: FILE_S_MAX,
     inSteps: true,
     failureLines: 60,
-    env: { SALLYPORT_TRANSCRIPTS: folder },
+    runTimeoutS: paths.length * FILE_S_MAX,
+    env: { ...FRESH_BUNDLES, SALLYPORT_TRANSCRIPTS: folder },
     explain: (path) => keptTranscripts(folder, path),
   });
   if (failed === 0) return 0;
@@ -72,7 +74,7 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
 async function prepare(spareMs: number): Promise<void> {
   const missing = lacking("image");
   console.log("building the bundles");
-  if (missing === undefined) await castingMould(console.log, spareMs);
+  if (missing === undefined) await ensureGoldenImage(console.log, spareMs);
   else await buildAll();
 }
 

@@ -2,7 +2,7 @@
 import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, wardenAnswerSchema } from "../../warden/protocol/format.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
 import { openProtocolSession, refusals } from "../../warden/protocol/index.ts";
@@ -32,7 +32,7 @@ test("[OPS-1] [OPS-2] no bytes make a session throw or send anything but an answ
       const report = (): void => undefined;
       const session = openProtocolSession({
         handlers: VERBS,
-        bucket: tokenBucket(clock, 1000, 1),
+        bucket: createTokenBucket(clock, 1000, 1),
         refusals: refusals(async () => 0, clock, report),
         report,
         send: async (text) => void sent.push(text),

@@ -1,6 +1,6 @@
 // First power-on with a clock that is decades off: hub time sets it, and nobody else's. [ID-10] [ID-11]
 import { test } from "tap";
-import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { openSwitchableProxy } from "../lab/counterparts/switchable-proxy.ts";
 import { fakeMachineClock } from "../lab/counterparts/machine-clock.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -16,7 +16,7 @@ for (const startAt of ["1970-01-01T00:03:00.000Z", "2099-06-01T12:00:00.000Z"])
     async (t) => {
       const clock = await fakeMachineClock(Date.parse(startAt));
       t.teardown(() => clock.remove());
-      const est = await openCrossing();
+      const est = await openSwitchableProxy();
       t.teardown(() => est.close());
       const attacker = await buildRig();
       const rig = await buildRig({

@@ -6,7 +6,7 @@ import { test, type Test } from "tap";
 import { labDevice, simpleEnrol } from "../lab/worlds/hub.ts";
 import { startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
-import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { programFile } from "../lab/runner/programs.ts";
 
 const MAIN = programFile("sallyport-hub");

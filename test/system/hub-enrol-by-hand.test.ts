@@ -32,8 +32,8 @@ test(
   { skip },
   async (t) => {
     const directory = await temporaryDirectory(t);
-    const [state, desk] = [join(directory, "hub"), join(directory, "desk")];
-    mkdirSync(desk);
+    const [state, folder] = [join(directory, "hub"), join(directory, "folder")];
+    mkdirSync(folder);
     const hub = async (...args: readonly string[]) => typed(directory, process.execPath, MAIN, ...args, "--state", state);
     t.equal((await hub("init", "--name", "Plant 7", "--host", "localhost", "--certificate-life", "30d")).code, 0);
     const serving = startProgram({
@@ -45,40 +45,40 @@ test(
     const ready: unknown = JSON.parse(await serving.line(/"ready"/));
     const [est, mqtt] = [portOf(ready, "estPort"), portOf(ready, "mqttPort")];
     const anchors: unknown = JSON.parse((await hub("anchors")).out);
-    writeFileSync(join(desk, "ca.pem"), textOf(anchors, "authority"));
+    writeFileSync(join(folder, "ca.pem"), textOf(anchors, "authority"));
 
     const make = await typed(
-      desk,
+      folder,
       ...(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-sha256"] as const),
       ...(["-keyout", "key.pem", "-out", "csr.der", "-outform", "DER", "-subj", "/CN=bench-1/serialNumber=SN-42"] as const),
       ...(["-addext", "subjectAltName=URI:urn:dev:mac:02005efffe100001"] as const),
     );
     t.equal(make.code, 0, make.out);
-    t.equal((await typed(desk, "openssl", "base64", "-in", "csr.der", "-out", "csr.b64")).code, 0);
+    t.equal((await typed(folder, "openssl", "base64", "-in", "csr.der", "-out", "csr.b64")).code, 0);
     const base = `https://localhost:${est}/.well-known/est`;
     const curl = async (path: string, ...args: readonly string[]) =>
-      typed(desk, "curl", "-sS", "--cacert", "ca.pem", "-w", "\n%{http_code}", ...args, `${base}/${path}`);
+      typed(folder, "curl", "-sS", "--cacert", "ca.pem", "-w", "\n%{http_code}", ...args, `${base}/${path}`);
     const post = ["--data-binary", "@csr.b64", "-H", "Content-Type: application/pkcs10"] as const;
 
     const waiting = await curl("simpleenroll", ...post, "-D", "headers");
     t.match(waiting.out, /waits for approval.*\n\n202$/s);
-    t.match(readFileSync(join(desk, "headers"), "utf8"), /^retry-after: \d+/im);
+    t.match(readFileSync(join(folder, "headers"), "utf8"), /^retry-after: \d+/im);
     const hint = /sallyport-hub (devices approve bench-1 sha256:[0-9a-f]{64})/.exec(waiting.out)?.[1] ?? "";
-    const fingerprint = await typed(desk, "sh", "-c", "openssl pkey -in key.pem -pubout -outform DER | sha256sum");
+    const fingerprint = await typed(folder, "sh", "-c", "openssl pkey -in key.pem -pubout -outform DER | sha256sum");
     t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is what sha256sum says of the public key");
     t.match((await hub("devices", "list")).out, /bench-1 {2}pending/);
     t.equal((await hub(...hint.split(" "))).code, 0, "what the hub told to type can be typed");
 
     const answer = await curl("simpleenroll", ...post, "-o", "cert.b64");
     t.equal(answer.out.trim(), "200");
-    t.equal((await typed(desk, "openssl", "base64", "-d", "-in", "cert.b64", "-out", "cert.p7")).code, 0);
+    t.equal((await typed(folder, "openssl", "base64", "-d", "-in", "cert.b64", "-out", "cert.p7")).code, 0);
     const print = await typed(
-      desk,
+      folder,
       ...(["openssl", "pkcs7", "-inform", "DER", "-in", "cert.p7", "-print_certs", "-out", "cert.pem"] as const),
     );
     t.equal(print.code, 0, print.out);
     const verify = await typed(
-      desk,
+      folder,
       ...(["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", "ca.pem", "cert.pem"] as const),
     );
     t.match(verify, { code: 0, out: /cert\.pem: OK/ });
@@ -88,7 +88,7 @@ test(
     const message = JSON.stringify({ v: 1, id, at: new Date().toISOString(), body: { kind: "hello" } });
     const publish = async (...args: readonly string[]) =>
       typed(
-        desk,
+        folder,
         ...(["mosquitto_pub", "-h", "localhost", "-p", String(mqtt), "--cafile", "ca.pem", "-q", "1"] as const),
         ...args,
       );

@@ -4,18 +4,17 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { test } from "tap";
 import { openStore } from "../../hub/store/index.ts";
-import { hubAnchorsSchema } from "../../ota/anchors/format.ts";
+import { hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { type HubAddress, certificateIn, connect, labDevice, labLog, labMessage, simpleEnrol } from "../lab/worlds/hub.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { programFile } from "../lab/runner/programs.ts";
+import type { TestContext } from "../lab/runner/context.ts";
 
 const MAIN = programFile("sallyport-hub");
 const readySchema = v.object({ event: v.literal("ready"), anchors: hubAnchorsSchema });
 
-type Teardown = Parameters<typeof connect>[0] & Parameters<typeof temporaryDirectory>[0];
-
-async function processes(t: Teardown) {
+async function processes(t: TestContext) {
   const state = join(await temporaryDirectory(t), "hub");
   const program = (...args: readonly string[]) =>
     startProgram({ name: args.join(" "), command: process.execPath, args: [MAIN, ...args, "--state", state] });

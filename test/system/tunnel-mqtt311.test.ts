@@ -1,8 +1,5 @@
 // The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and remembers.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { test } from "tap";
+import { t as root, test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";
 import { startAedes } from "../lab/counterparts/aedes.ts";
@@ -12,19 +9,19 @@ import { makePki } from "../lab/counterparts/pki.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { realClock, labTunnel } from "../lab/worlds/tunnel.ts";
 import { startPeer } from "../lab/counterparts/tls-peer.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const WEEK_MS = 7 * 86_400_000;
-const directory = mkdtempSync(join(tmpdir(), "sallyport-mqtt311-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = await temporaryDirectory(root);
 
 test(
   "[TUN-10] MQTT 5 is offered, refused, 3.1.1 taken and remembered over a restart; after a week 5 is offered again",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
     const files = fakeFiles();
-    const first = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
+    const first = await labTunnel(t, { pki, port: broker.port, files });
     await first.tunnel.start();
     t.equal((await first.event("connected")).facts.mqtt, "3.1.1");
     t.same(broker.levels, [5, 4]);
@@ -34,14 +31,14 @@ test(
     );
     await first.tunnel.stop();
 
-    const second = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
+    const second = await labTunnel(t, { pki, port: broker.port, files });
     await second.tunnel.start();
     await second.event("connected");
     t.same(broker.levels, [5, 4, 4], "remembered");
     await second.tunnel.stop();
 
     const clock = { ...realClock, nowMs: () => Date.now() + WEEK_MS };
-    const third = await labTunnel({ pki, port: broker.port, files, override: { clock } }, (act) => t.teardown(act));
+    const third = await labTunnel(t, { pki, port: broker.port, files, override: { clock } });
     await third.tunnel.start();
     await third.event("connected");
     t.same(broker.levels, [5, 4, 4, 5, 4], "asked again");
@@ -53,11 +50,11 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
     const files = fakeFiles();
     files.contents.set("tunnel.json", Buffer.from('{"v":1,"mqtt5RefusedAtMs":"yesterday"}'));
     files.faults.failAlways("file.read-only");
-    const { tunnel, event } = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
+    const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, files });
     await tunnel.start();
     t.equal((await event("connected")).facts.mqtt, "3.1.1");
     t.equal((await event("memory-fault")).fault.code, "file.read-only");
@@ -70,21 +67,18 @@ test(
   async (t) => {
     const pki = makePki(directory);
     const levels: number[] = [];
-    const peer = await startPeer(
-      {
-        server: pki.server,
-        authority: pki.authority,
-        onSecure: (socket) =>
-          socket.once("data", (connect: Buffer) => {
-            const level = connect[connect.indexOf("MQTT") + 4] ?? 0;
-            levels.push(level);
-            if (level === 5) socket.end();
-            else socket.write(Buffer.from([0x20, 0x02, 0x00, 0x00]));
-          }),
-      },
-      (act) => t.teardown(act),
-    );
-    const { tunnel, event } = await labTunnel({ pki, port: peer.port }, (act) => t.teardown(act));
+    const peer = await startPeer(t, {
+      server: pki.server,
+      authority: pki.authority,
+      onSecure: (socket) =>
+        socket.once("data", (connect: Buffer) => {
+          const level = connect[connect.indexOf("MQTT") + 4] ?? 0;
+          levels.push(level);
+          if (level === 5) socket.end();
+          else socket.write(Buffer.from([0x20, 0x02, 0x00, 0x00]));
+        }),
+    });
+    const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
     await tunnel.start();
     t.equal((await event("connected")).facts.mqtt, "3.1.1");
     t.same(levels, [5, 5, 4]);
@@ -96,8 +90,8 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
-    const { tunnel, event, events, spool } = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
+    const { tunnel, event, events, spool } = await labTunnel(t, { pki, port: broker.port });
     const heard: unknown[] = [];
     tunnel.onMessage("update", reportMessageSchema, (message) => void heard.push(message.body));
     tunnel.onMessage("policy", reportMessageSchema, () => Promise.reject(new RangeError("not today")));

@@ -1,5 +1,5 @@
 // Notes about what a captured agent can cause as often as it likes: some at once, then one now and then, and the number of those left out. [AUD-11]
-import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { limitRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "./format/index.ts";
 
@@ -12,7 +12,7 @@ export function createRateLimitedRecorder(
   burstMax: number,
   periodMs: number,
 ): AuditRecorder {
-  const sparingly = paced(tokenBucket(clock, burstMax, periodMs), (entry: AuditEntry, suppressed) =>
+  const sparingly = limitRate(createTokenBucket(clock, burstMax, periodMs), (entry: AuditEntry, suppressed) =>
     note(withSuppressed(entry, suppressed)),
   );
   return async (entry) => await sparingly(entry);

@@ -1,5 +1,5 @@
 // That the birth is in the trail too: a mark beside the log, so that a crash between the deed and its record loses neither. [ID-6] [AUD-10]
-import type { BirthRecord } from "../../hal/identity/format.ts";
+import type { BirthRecord } from "../../hal/format/identity.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 

@@ -9,7 +9,7 @@ import {
   type DeviceIdentity,
   type Fingerprint,
   type Protection,
-} from "../../hal/identity/format.ts";
+} from "../../hal/format/identity.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
 

@@ -8,7 +8,7 @@ import {
   type DeviceIdentity,
   type DeviceIdSource,
   type HardwareFacts,
-} from "../../hal/identity/format.ts";
+} from "../../hal/format/identity.ts";
 import { check } from "../../hal/format/schema.ts";
 import { isOwnMac, isPlaceholderSerial } from "./placeholders.ts";
 

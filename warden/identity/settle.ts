@@ -1,6 +1,6 @@
 // Hardware against birth record: which id holds. Pure. [ID-3] [ID-6]
 import { Fault } from "../../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity, HardwareFacts } from "../../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity, HardwareFacts } from "../../hal/format/identity.ts";
 import { chooseIdentity } from "./choose.ts";
 
 export interface SettledIdentity {

@@ -1,7 +1,7 @@
 // What the warden and the installer say to each other: one JSON object a line, over the installer's standard input and output. [OTA-41]
 import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
-import { slotNameSchema, slotPartSchema } from "../../hal/slots/format.ts";
+import { slotNameSchema, slotPartSchema } from "../../hal/format/slots.ts";
 import { osManifestSchema } from "../../ota/install/format.ts";
 
 /** Either way, with the newline: a manifest's parts, or a fault's words. */

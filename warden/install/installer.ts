@@ -1,7 +1,7 @@
 // The installer's one job: indexes first, then each part stretch by stretch, synced, read back. Whatever goes wrong ends it. [OTA-33] [OTA-41]
 import { Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverReader, Slots, SlotWriter } from "../../hal/ports.ts";
-import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
+import type { SlotName, SlotPart } from "../../hal/format/slots.ts";
 import { handoverName } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
 import type { RangeVerifier } from "../../ota/index/index.ts";

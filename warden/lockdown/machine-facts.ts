@@ -1,6 +1,6 @@
 // The machine as the planner sees it: read once, then planned on. Whoever makes it reads /sys, /proc, the anchors and the resolver's configuration.
 import type { UsbState } from "../../hal/ports.ts";
-import type { HubAnchors } from "../../ota/anchors/format.ts";
+import type { HubAnchors } from "../../ota/format/anchors.ts";
 import { parsePrefix } from "./format/index.ts";
 
 export interface MachineFacts {

@@ -1,6 +1,6 @@
 // What lockdown needs of the warden and of the machine.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Executors } from "./apply.ts";
 import type { Plan, Policy } from "./format/index.ts";

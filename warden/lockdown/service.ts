@@ -1,6 +1,6 @@
 // Lockdown as the warden runs it: opened on this machine, watched over, told of, asked by the agent.
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import type { LockdownState } from "./format/index.ts";

@@ -1,6 +1,6 @@
 // What lockdown did and saw, as audit records. [LCK-14]
 import type { Fault } from "../../hal/fault.ts";
-import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { limitRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import { withSuppressed } from "../audit/rate-limited-recorder.ts";
@@ -28,8 +28,9 @@ export function createTrail({ clock, note }: TrailPorts, unenforced: readonly st
   const held = { refused: "", shut: "" };
 
   /** Of what others can make happen at will. */
-  const world = paced(tokenBucket(clock, WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS), (entry: AuditEntry, suppressed) =>
-    note(withSuppressed(entry, suppressed)),
+  const world = limitRate(
+    createTokenBucket(clock, WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS),
+    (entry: AuditEntry, suppressed) => note(withSuppressed(entry, suppressed)),
   );
 
   return {

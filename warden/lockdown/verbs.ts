@@ -1,6 +1,6 @@
 // What the agent may ask of lockdown: to see it, to have a policy planned, to have the newest signed one tried. Nothing here opens a door that nobody signed for. [OPS-2] [LCK-13]
 import { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { LockdownState } from "./format/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
@@ -29,7 +29,7 @@ export interface VerbPorts {
 export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
 
 export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPorts): LockdownVerbs {
-  const bucket = tokenBucket(clock, PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS);
+  const bucket = createTokenBucket(clock, PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS);
   /** Planning reads the machine, and a trial waits behind it. */
   const spend = (): void => {
     if (!bucket.take())

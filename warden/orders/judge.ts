@@ -1,7 +1,7 @@
 // Whether an order counts. Pure: nothing is spent, nothing is done. [OPS-7] [OPS-9]
 import type { KeyObject } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Roster } from "../roster/format.ts";
 import { keysOf, type Operator } from "../roster/index.ts";
 import { openOrder, type Order, type OrderVerb } from "./format/index.ts";

@@ -1,7 +1,7 @@
 // Orders: makes the nonces, judges what comes back, has it carried out. Who brings an order gains nothing by it. [OPS-7] [OPS-9]
 import { randomBytes } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { type AuditRecorder, createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
 import type { WardenResult } from "../protocol/format.ts";

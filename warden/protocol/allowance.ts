@@ -2,7 +2,7 @@
 // needs time to witness. [AUD-11]
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson } from "../../hal/format/json.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import { APPENDED_BYTES_BURST_MAX, APPENDED_BYTES_PER_MINUTE_MAX, APPENDED_RECORD_BYTES } from "./limits.ts";
@@ -17,7 +17,7 @@ export interface AppendAllowance {
 
 /** One allowance for all connections: a new connection brings no new allowance. */
 export function createAppendAllowance(clock: Clock): AppendAllowance {
-  const bytes = tokenBucket(clock, APPENDED_BYTES_BURST_MAX, 60_000 / APPENDED_BYTES_PER_MINUTE_MAX);
+  const bytes = createTokenBucket(clock, APPENDED_BYTES_BURST_MAX, 60_000 / APPENDED_BYTES_PER_MINUTE_MAX);
   return {
     spend(entry) {
       if (bytes.take(APPENDED_RECORD_BYTES + Buffer.byteLength(canonicalJson(entry)))) return;

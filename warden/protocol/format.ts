@@ -5,9 +5,9 @@ import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
 import { base64Schema, countSchema, shortTextSchema } from "../../hal/format/fields.ts";
-import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
-import { slotPartSchema } from "../../hal/slots/format.ts";
-import { hubTimeResponseSchema, nonceSchema } from "../../ota/time/format.ts";
+import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/format/identity.ts";
+import { slotPartSchema } from "../../hal/format/slots.ts";
+import { hubTimeResponseSchema, nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import {
   auditEntrySchema,

@@ -1,7 +1,7 @@
 // The recorder of refusals: they go into the audit log, but a flood of them must not fill it.
 // [OPS-2]
 import { asFault, type Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import { isWardenVerb, WARDEN_VERBS } from "./format.ts";
@@ -25,7 +25,7 @@ export function refusals(
   clock: Clock,
   report: (fault: Fault) => void,
 ): RefusalRecorder {
-  const bucket = tokenBucket(clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
+  const bucket = createTokenBucket(clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
   let suppressed = 0;
   return {
     async record(verb, fault) {

@@ -1,7 +1,7 @@
 // The conversation on one connection: hello first, rate-limited and bounded, with refusals answered
 // and recorded. It knows no socket. [OPS-1] [OPS-2]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Bucket } from "../../hal/rate-limit/index.ts";
+import type { TokenBucket } from "../../hal/rate-limit.ts";
 import { decodeRequest, encodeFault, encodeResult, type Request } from "./codec.ts";
 import { dispatch, verbName, type VerbHandlers } from "./dispatch.ts";
 import { PROTOCOL_PENDING_MAX } from "./format.ts";
@@ -13,7 +13,7 @@ export interface ProtocolSessionOptions {
    * The limiter `requests`, shared by all connections of a socket: a new connection brings no new
    * allowance.
    */
-  readonly bucket: Bucket;
+  readonly bucket: TokenBucket;
   readonly refusals: RefusalRecorder;
   /** Reports to the journal what is not a refusal but a failure of the warden. */
   readonly report: (fault: Fault) => void;

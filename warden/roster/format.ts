@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../hal/format/identity.ts";
 import { groupSchema, tenantSchema } from "../../ota/trust/format/index.ts";
 import { orderKeySchema } from "../orders/format/index.ts";
 

@@ -1,6 +1,6 @@
 // The roster in use: whose device this is, and whose key signed. [OPS-8]
 import type { KeyObject } from "node:crypto";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { orderKey, orderKeyId } from "../orders/format/index.ts";
 import type { Roster } from "./format.ts";
 

@@ -2,10 +2,10 @@
 // The agent only brings the files. [OTA-1] [OTA-40]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { quoted } from "../../hal/format/text.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import type { Clock, DurableFiles, HandoverReader } from "../../hal/ports.ts";
-import { type Bucket, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
 import type { DeviceFacts, Listing, Target, TrustedMetadata } from "../../ota/trust/index.ts";
 import type { AuditRecorder } from "../audit/index.ts";
@@ -128,13 +128,13 @@ class Targets implements TargetService {
   readonly #payloads: Payloads;
   readonly #inTurn = createMutex();
   /** The limiter `target-requests`. */
-  readonly #requests: Bucket;
+  readonly #requests: TokenBucket;
 
   constructor(options: TargetServiceOptions, cycles: Cycles, payloads: Payloads) {
     this.#options = options;
     this.#cycles = cycles;
     this.#payloads = payloads;
-    this.#requests = tokenBucket(options.clock, REQUESTS_BURST_MAX, REQUEST_PERIOD_MS);
+    this.#requests = createTokenBucket(options.clock, REQUESTS_BURST_MAX, REQUEST_PERIOD_MS);
   }
 
   async refresh(absent: readonly string[]): Promise<WardenResult<"trust.refresh">> {

@@ -1,6 +1,6 @@
 // Nonces for hub time: one use, a short life by the monotonic clock, a bounded number. [ID-10]
 import { randomBytes } from "node:crypto";
-import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/time/format.ts";
+import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/format/time.ts";
 import { NONCE_BYTES, NONCES_MAX } from "./limits.ts";
 
 export interface TimeNonces {

@@ -2,9 +2,9 @@
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { DurableFiles, SettableClock } from "../../hal/ports.ts";
-import type { HubTimeResponse } from "../../ota/time/format.ts";
+import type { HubTimeResponse } from "../../ota/format/time.ts";
 import * as v from "valibot";
 import type { Verifier } from "../audit/format/index.ts";
 import type { ClockState } from "./format.ts";

@@ -1,8 +1,8 @@
 // The hub's answer to a nonce: what must hold before a clock is touched. Pure. [ID-10]
 import { verify } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
-import { type HubTimeResponse, hubTimeSignedText } from "../../ota/time/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
+import { type HubTimeResponse, hubTimeSignedText } from "../../ota/format/time.ts";
 import { ed25519KeyObject, type Verifier } from "../audit/format/index.ts";
 import { type ClockBounds, isPlausible } from "./bounds.ts";
 

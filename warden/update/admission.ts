@@ -1,8 +1,8 @@
 // Admission of releases: decides whether a release may be taken up, before a byte of it is written.
 // [OTA-41]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { type Bucket, tokenBucket } from "../../hal/rate-limit/index.ts";
-import type { SlotName } from "../../hal/slots/format.ts";
+import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import { isUpdateActive, type Phase, type Release, type State, whyNotAgain } from "../../ota/commit/index.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { WantedFile } from "../targets/format.ts";
@@ -71,12 +71,12 @@ export type AdmissionDecision =
 export class Admission {
   readonly #ports: Pick<UpdatePorts, "floors" | "boot" | "targets">;
   readonly #image: UpdateSettings["image"];
-  readonly #beginnings: Bucket;
+  readonly #beginnings: TokenBucket;
 
   constructor(ports: Pick<UpdatePorts, "floors" | "boot" | "targets" | "clock">, { image }: Pick<UpdateSettings, "image">) {
     this.#ports = ports;
     this.#image = image;
-    this.#beginnings = tokenBucket(ports.clock, BEGINNINGS_BURST_MAX, BEGINNING_PERIOD_MS);
+    this.#beginnings = createTokenBucket(ports.clock, BEGINNINGS_BURST_MAX, BEGINNING_PERIOD_MS);
   }
 
   /**

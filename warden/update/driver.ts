@@ -3,7 +3,7 @@
 // and trial watch report events to it.
 import { asFault, Fault } from "../../hal/fault.ts";
 import { createMutex } from "../../hal/mutex.ts";
-import { otherSlot, type SlotName } from "../../hal/slots/format.ts";
+import { otherSlot, type SlotName } from "../../hal/format/slots.ts";
 import {
   createUpdater,
   type Effect,

@@ -1,7 +1,7 @@
 // The status of an update, as the warden reports it. [OTA-35]
 import * as v from "valibot";
 import { countSchema, sha256Schema, shortTextSchema } from "../../hal/format/fields.ts";
-import { slotNameSchema, slotPartSchema } from "../../hal/slots/format.ts";
+import { slotNameSchema, slotPartSchema } from "../../hal/format/slots.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { planHashSchema } from "../orders/format/index.ts";
 

@@ -1,6 +1,6 @@
 // The installation of the release that was verified: one installer job at a time. [OTA-41]
 import { asFault } from "../../hal/fault.ts";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import type { Event, Release } from "../../ota/commit/index.ts";
 import { type ExpectedChunks, type InstallerJob, startJob, type WriteRequest } from "./job.ts";
 import type { UpdatePorts } from "./ports.ts";

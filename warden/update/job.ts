@@ -4,7 +4,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { ChildProgram, Clock } from "../../hal/ports.ts";
-import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
+import type { SlotName, SlotPart } from "../../hal/format/slots.ts";
 import { INSTALL_LINE_BYTES_MAX, type InstallEvent, installEventSchema, type InstallJob } from "../install/format.ts";
 import { SILENCE_MS_MAX } from "../install/index.ts";
 import type { UpdateStatus } from "./format.ts";

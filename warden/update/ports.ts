@@ -2,7 +2,7 @@
 import type { Fault } from "../../hal/fault.ts";
 import type { BootChoice, ChildProgram, Clock, DurableFiles, Power, Slots } from "../../hal/ports.ts";
 import type { Floors } from "../../ota/floor/index.ts";
-import type { ImageFacts } from "../../ota/image/format.ts";
+import type { ImageFacts } from "../../ota/format/image.ts";
 import type { AuditRecorder } from "../audit/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import type { TargetService } from "../targets/index.ts";

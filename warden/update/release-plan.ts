@@ -4,7 +4,7 @@ import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { FloorRecord } from "../../ota/floor/index.ts";
-import type { ImageFacts } from "../../ota/image/format.ts";
+import type { ImageFacts } from "../../ota/format/image.ts";
 import { type ImagePart, MANIFEST_BYTES_MAX, osManifestSchema } from "../../ota/install/format.ts";
 import { openPartIndex } from "../../ota/install/index.ts";
 import type { Release } from "../../ota/commit/index.ts";

@@ -1,5 +1,5 @@
 // The status of an update. Pure.
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import type { Release, State } from "../../ota/commit/index.ts";
 import type { UpdateStatus } from "./format.ts";
 

@@ -7,7 +7,8 @@ import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../../lab/worlds/orders.ts";
+import { operator, createJudgedOrders } from "../../lab/worlds/orders.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const ID = deviceId("gw-0042");
 const MINUTE_MS = 60_000;
@@ -22,9 +23,9 @@ const stranger = operator("mallory", "owner");
  * A console and a person at the cable. `plug` replaces the cable; `type` returns what is printed
  * until nothing more comes.
  */
-function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
+function atTheCable(t: TestContext) {
   const clock = fakeClock();
-  const orders = orderDesk(ID, clock, [alice, maria, audra, guest]);
+  const orders = createJudgedOrders(ID, clock, [alice, maria, audra, guest]);
   let cable = fakeSerialCable();
   let far = cable.host.open();
   let screen = "";

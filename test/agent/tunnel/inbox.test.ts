@@ -5,7 +5,7 @@ import { reportMessageSchema } from "../../../agent/tunnel/format.ts";
 import { createInbox } from "../../../agent/tunnel/inbox.ts";
 import { INBOX_RUNNING_MAX, SEEN_IDS_MAX } from "../../../agent/tunnel/limits.ts";
 import type { Fault } from "../../../hal/fault.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 
 const TOPIC = "sallyport/1/gw-1/down/update";
 const hint = (id: string): Buffer =>

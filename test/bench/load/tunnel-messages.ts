@@ -2,7 +2,7 @@
 // flight, bytes of payload, and a directory for the spool.
 import { assert } from "../../../hal/fault.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { linuxClock } from "../../../hal/linux/clock/index.ts";
 import { linuxAppendFiles, linuxFiles } from "../../../hal/linux/files/index.ts";
 import { createTunnel, openSpool, SPOOL_LIMITS_DEFAULT, TIMEOUTS_DEFAULT } from "../../../agent/tunnel/index.ts";

@@ -4,15 +4,16 @@ import { test } from "tap";
 import { earlyFirewall } from "../../../build/image/early-firewall.ts";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { renderTable } from "../../../warden/lockdown/plan/table.ts";
-import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork, openProbeNetwork } from "../../lab/counterparts/network-probe.ts";
 import { settingsOf } from "../../lab/runner/units.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const HUB = 8443;
 const OTHER = 9000;
-const skip = noDoors("netns");
+const skip = lacksProbeNetwork("netns");
 
-async function gateway(t: { teardown(stop: () => Promise<void>): void }) {
-  const doors = await openDoors("netns");
+async function gateway(t: TestContext) {
+  const doors = await openProbeNetwork("netns");
   t.teardown(() => doors.stop());
   const [nft, ...before] = doors.nft;
   const load = (table: string) => spawnSync(nft, [...before, "-f", "-"], { input: table, encoding: "utf8" });

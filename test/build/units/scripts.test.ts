@@ -7,11 +7,10 @@ import { systemdBootChoice } from "../../../hal/linux/index.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
-
-type Teardown = { teardown(remove: () => Promise<void>): void };
+import type { TestContext } from "../../lab/runner/context.ts";
 
 /** A machine that runs from `slot`. */
-async function machine(t: Teardown, slot: string, images: Readonly<Record<string, "a" | "b">>) {
+async function machine(t: TestContext, slot: string, images: Readonly<Record<string, "a" | "b">>) {
   const root = await temporaryDirectory(t);
   const esp = await makeEsp(root, images);
   await mkdir(join(root, "proc"), { recursive: true });

@@ -2,7 +2,7 @@
 import { randomBytes, verify } from "node:crypto";
 import * as v from "valibot";
 import { test } from "tap";
-import { HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/time/format.ts";
+import { HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/format/time.ts";
 import { decodeVerifier, ed25519KeyObject } from "../../../warden/audit/format/index.ts";
 import { ask, labHub } from "../../lab/worlds/hub.ts";
 

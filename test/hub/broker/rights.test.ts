@@ -3,7 +3,7 @@ import fc from "fast-check";
 import * as v from "valibot";
 import { test } from "tap";
 import { DOWN_CHANNELS, UP_CHANNELS } from "../../../agent/tunnel/format.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { mayPublish, mayReceive, maySubscribe } from "../../../hub/broker/rights.ts";
 
 const ME = v.parse(deviceIdSchema, "gw-1");

@@ -1,7 +1,7 @@
 // Who gives a place up when too many wait.
 import * as v from "valibot";
 import { test } from "tap";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { makeRoom, sourceOf, type PendingRequest } from "../../../hub/devices/pending-quota.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../../hub/limits.ts";
 

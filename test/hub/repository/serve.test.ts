@@ -8,6 +8,7 @@ import { test } from "tap";
 import fastify from "fastify";
 import { repositoryRoutes } from "../../../hub/repository/index.ts";
 import { portOf } from "../../lab/counterparts/static-repository.ts";
+import { eventually } from "../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const BODY = "0123456789";
@@ -143,16 +144,14 @@ test("[OTA-37] readers that stop reading are bounded; when they go, others are s
     return socket;
   });
   await Promise.all(lazy.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
-  t.match(await eventually(port, /^HTTP\/1\.1 503 [^]*retry-after/i), /503/);
+  t.match(await answerLike(port, /^HTTP\/1\.1 503 [^]*retry-after/i), /503/);
   for (const socket of lazy) socket.destroy();
-  t.match(await eventually(port, /^HTTP\/1\.1 200 /), /200/);
+  t.match(await answerLike(port, /^HTTP\/1\.1 200 /), /200/);
 });
 
-async function eventually(port: number, pattern: RegExp): Promise<string> {
-  for (let n = 0; n < 100; n++) {
+async function answerLike(port: number, pattern: RegExp): Promise<string> {
+  return await eventually(`an answer like ${pattern}`, async () => {
     const answer = await raw(port, "GET /repository/1.root.json");
-    if (pattern.test(answer)) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return "never";
+    return pattern.test(answer) ? answer : undefined;
+  });
 }

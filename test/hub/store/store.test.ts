@@ -6,7 +6,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { JOURNAL_DIFFERENT_MAX, JOURNAL_ROWS_MAX, MESSAGES_KEPT_PER_DEVICE } from "../../../hub/limits.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";

@@ -8,11 +8,10 @@ import type { Hub } from "../../../hub/index.ts";
 import { verifyLog } from "../../../hub/witness/index.ts";
 import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
 import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/worlds/hub.ts";
-
-type Teardown = Parameters<typeof connect>[0];
+import type { TestContext } from "../../lab/runner/context.ts";
 
 /** A connected device that delivers and waits for the answer. */
-async function openDelivery(t: Teardown, hub: Hub, device: LabDevice) {
+async function openDelivery(t: TestContext, hub: Hub, device: LabDevice) {
   const { client } = await connect(t, hub, device, await enrolled(hub, device));
   await client.subscribeAsync(`sallyport/1/${device.id}/down/audit`, { qos: 1 });
   return async (body: AuditUpload["body"], id?: string): Promise<AuditAnswer["body"]> => {

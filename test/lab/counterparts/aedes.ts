@@ -3,6 +3,7 @@ import { Aedes } from "aedes";
 import type tls from "node:tls";
 import type { Pki } from "./pki.ts";
 import { startPeer } from "./tls-peer.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface LabAedes {
   readonly port: number;
@@ -16,8 +17,8 @@ export interface LabAedes {
 
 /** Ends with the test. */
 export async function startAedes(
+  t: TestContext,
   options: { readonly pki: Pki; readonly alpn?: readonly string[] },
-  teardown: (act: () => Promise<void>) => void,
 ): Promise<LabAedes> {
   const { pki, alpn } = options;
   const peers: { name: string; alpn: string }[] = [];
@@ -31,19 +32,16 @@ export async function startAedes(
   aedes.on("publish", (packet, client) => {
     if (client !== null) published.push({ topic: packet.topic, payload: packet.payload.toString(), retain: packet.retain });
   });
-  const { port } = await startPeer(
-    {
-      server: pki.server,
-      authority: pki.authority,
-      ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
-      onSecure(socket: tls.TLSSocket) {
-        peers.push({ name: String(socket.getPeerCertificate().subject.CN), alpn: String(socket.alpnProtocol) });
-        aedes.handle(socket);
-      },
+  const { port } = await startPeer(t, {
+    server: pki.server,
+    authority: pki.authority,
+    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+    onSecure(socket: tls.TLSSocket) {
+      peers.push({ name: String(socket.getPeerCertificate().subject.CN), alpn: String(socket.alpnProtocol) });
+      aedes.handle(socket);
     },
-    teardown,
-  );
-  teardown(async () => {
+  });
+  t.teardown(async () => {
     await new Promise<void>((resolve) => aedes.close(resolve));
   });
   return { port, aedes, peers, published, levels };

@@ -1,7 +1,8 @@
 // casync's own tool, as the counterpart of our indexes and chunks.
 import { runProgram } from "../../../hal/linux/index.ts";
+import { HANG_MS } from "../runner/process.ts";
 
-const BOUNDS = { timeoutMs: 60_000, outputBytesMax: 65_536 };
+const BOUNDS = { timeoutMs: HANG_MS, outputBytesMax: 65_536 };
 /** casync keeps what it compares in the home and temporary directories. */
 const ENV = { PATH: "/usr/bin:/bin", LC_ALL: "C", HOME: "/nonexistent" };
 

@@ -5,7 +5,7 @@ import { createServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { Fault } from "../../../hal/fault.ts";
-import type { HubServer } from "../../../provisioning/enrollers/index.ts";
+import type { HubServer } from "../../../provisioning/tls/index.ts";
 import type { Credential } from "./pki.ts";
 
 export interface Asked {

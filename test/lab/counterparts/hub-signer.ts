@@ -1,7 +1,7 @@
 // The hub's keys as a test holds them: signs times as the hub does, or wrongly.
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import * as v from "valibot";
-import { type HubTimeResponse, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/time/format.ts";
+import { type HubTimeResponse, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/format/time.ts";
 import { ed25519Raw, encodeVerifier, type NoteKeyKind, type Verifier, verifierOf } from "../../../warden/audit/format/index.ts";
 
 export interface Signer {

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { truncate, writeFile } from "node:fs/promises";
 import { Fault } from "../../../hal/fault.ts";
 import { needs } from "../runner/needs.ts";
+import type { TestContext } from "../runner/context.ts";
 
 /** For tap's `skip` option. */
 export function needsLoop(): string | false {
@@ -12,7 +13,7 @@ export function needsLoop(): string | false {
 }
 
 /** @returns the device's path. Gone with the test. */
-export async function loopDevice(t: { teardown(remove: () => void): void }, file: string, bytes: number): Promise<string> {
+export async function loopDevice(t: TestContext, file: string, bytes: number): Promise<string> {
   await writeFile(file, "an older system\n".repeat(1000));
   await truncate(file, bytes);
   const { status, stdout, stderr } = spawnSync("losetup", ["--find", "--show", file], { encoding: "utf8" });

@@ -1,11 +1,12 @@
 // A real Mosquitto 2 with mutual TLS, as an operator of a larger fleet would run it: certificates required, the CN is the user, each user reaches its own topics.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { assert } from "../../../hal/fault.ts";
 import type { Credential } from "./pki.ts";
 import { eventually, type RunningProgram, startProgram } from "../runner/process.ts";
+import type { TestContext } from "../runner/context.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
 
 export interface Mosquitto {
   readonly port: number;
@@ -24,12 +25,9 @@ export interface MosquittoOptions {
   readonly extra?: readonly string[];
 }
 
-/** Ends with the test: `teardown` is tap's. */
-export async function startMosquitto(
-  options: MosquittoOptions,
-  teardown: (act: () => Promise<void>) => void,
-): Promise<Mosquitto> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-mosquitto-"));
+/** Ends with the test. */
+export async function startMosquitto(t: TestContext, options: MosquittoOptions): Promise<Mosquitto> {
+  const directory = await temporaryDirectory(t);
   const port = await freePort();
   const configFile = join(directory, "mosquitto.conf");
   const aclFile = join(directory, "acl");
@@ -74,10 +72,7 @@ export async function startMosquitto(
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
   };
-  teardown(async () => {
-    await end("SIGTERM");
-    rmSync(directory, { recursive: true, force: true });
-  });
+  t.teardown(() => end("SIGTERM"));
   await broker.start();
   return broker;
 }

@@ -6,14 +6,14 @@ import { fileURLToPath } from "node:url";
 import { Fault } from "../../../hal/fault.ts";
 import type { Firewall } from "../../../hal/ports.ts";
 import { missingPart } from "../runner/needs.ts";
-import { type RunningProgram, startProgram } from "../runner/process.ts";
+import { eventually, type RunningProgram, startProgram } from "../runner/process.ts";
 
 type Words = readonly [string, ...string[]];
 
 /** `open`, `silent` (nothing came back), or the errno's name: ECONNREFUSED, EHOSTUNREACH, ... */
 export type Outcome = string;
 
-export interface Doors {
+export interface ProbeNetwork {
   /** Words before nft's arguments, to the device's namespace. */
   readonly nft: Words;
   /** The cable `eth0` is the one that policies name, `eth1` the other. */
@@ -22,7 +22,7 @@ export interface Doors {
   stop(): Promise<void>;
 }
 
-export interface Side extends Watcher {
+export interface Side extends Probe {
   /** On the cables eth0 and eth1. */
   readonly ipv4: readonly [string, string];
   readonly ipv6: readonly [string, string];
@@ -32,7 +32,7 @@ export interface Side extends Watcher {
   ping(host: string): boolean;
 }
 
-export interface Watcher {
+export interface Probe {
   /** Echoes TCP and UDP on every address. */
   listen(port: number): Promise<void>;
   tcp(host: string, port: number): Promise<Outcome>;
@@ -49,7 +49,7 @@ const ADDRESSES = {
 } as const;
 
 /** @returns why there can be no doors of this kind here; false when there can, as tap's `skip` wants it. */
-export function noDoors(kind: "netns" | "user"): string | false {
+export function lacksProbeNetwork(kind: "netns" | "user"): string | false {
   const command = kind === "netns" ? ["unshare", "-n"] : [...asNobody(), "unshare", "-Urn"];
   const [program, ...args] = [...command, "nft", "list", "tables"];
   if (spawnSync(program, args).status === 0) return false;
@@ -61,13 +61,17 @@ function asNobody(): readonly string[] {
   return process.getuid?.() === 0 ? NOBODY : [];
 }
 
-export async function openDoors(kind: "netns" | "user"): Promise<Doors> {
+export async function openProbeNetwork(kind: "netns" | "user"): Promise<ProbeNetwork> {
   const world = kind === "netns" ? namedNamespaces() : await userNamespaces();
   try {
     plug(world);
     const [device, outside] = [watch(world.enter.device, "device"), watch(world.enter.outside, "outside")];
     await Promise.all([device.line(/^ready here$/u), outside.line(/^ready here$/u)]);
-    const sides = { device: side(device, world.run.device, "device"), outside: side(outside, world.run.outside, "outside") };
+    const ask = { device: questions(device), outside: questions(outside) };
+    const sides = {
+      device: side(ask.device, ask.outside, world.run.device, "device"),
+      outside: side(ask.outside, ask.device, world.run.outside, "outside"),
+    };
     await carries(sides);
     return {
       nft: [...world.run.device, "nft"],
@@ -153,10 +157,11 @@ function plug({ run: prefix, deviceNamespace }: World): void {
 }
 
 /** A cable takes a moment to come up for IPv6. */
-async function carries({ device, outside }: Pick<Doors, "device" | "outside">): Promise<void> {
+async function carries({ device, outside }: Pick<ProbeNetwork, "device" | "outside">): Promise<void> {
   for (const host of [...device.ipv6, ...device.ipv4])
-    for (let patience = 20; (await outside.tcp(host, 9)) !== "ECONNREFUSED"; patience--)
-      if (patience === 0) throw new Fault("process.timeout", `the cable to ${host} does not come up`);
+    await eventually(`the cable to ${host} comes up`, async () =>
+      (await outside.tcp(host, 9)) === "ECONNREFUSED" ? true : undefined,
+    );
 }
 
 function watch([command, ...before]: Words, name: string): RunningProgram {
@@ -164,36 +169,48 @@ function watch([command, ...before]: Words, name: string): RunningProgram {
 }
 
 /** Somebody on one side of a wall that was built elsewhere. @param prefix words before a command on that side; none: this machine. */
-export async function startWatcher(prefix: readonly string[], name: string): Promise<Watcher & { stop(): Promise<void> }> {
+export async function startProbe(prefix: readonly string[], name: string): Promise<Probe & { stop(): Promise<void> }> {
   const program = startProgram({ name, command: "/usr/bin/env", args: [...prefix, process.execPath, CHILD], input: true });
   await program.line(/^ready here$/u);
-  return { ...watcher(program), stop: async () => void (await program.stop()) };
+  return { ...createProbe(questions(program), undefined), stop: async () => void (await program.stop()) };
 }
 
-function watcher(program: RunningProgram): Watcher {
+type Ask = (words: string) => Promise<{ readonly id: string; readonly outcome: Outcome }>;
+
+function questions(program: RunningProgram): Ask {
   let asked = 0;
-  const ask = async (words: string): Promise<{ readonly id: string; readonly outcome: Outcome }> => {
+  return async (words) => {
     const id = `q${(asked += 1)}`;
     program.write(`${id} ${words}\n`);
     const line = await program.line(new RegExp(`^${id} `, "u"));
     return { id, outcome: line.slice(id.length + 1) };
   };
+}
+
+/** @param other the other side, when it is known: nothing is silent before that has had its turn. */
+function createProbe(ask: Ask, other: Ask | undefined): Probe {
+  const settled = async (words: string): Promise<Outcome> => {
+    const { id, outcome } = await ask(words);
+    if (outcome !== "unanswered") return outcome;
+    await other?.("turn");
+    return (await ask(`settle ${id}`)).outcome;
+  };
   return {
     listen: async (port) => void (await ask(`listen ${port}`)),
     tcp: async (host, port) => (await ask(`tcp ${host} ${port}`)).outcome,
-    udp: async (host, port) => (await ask(`udp ${host} ${port}`)).outcome,
+    udp: (host, port) => settled(`udp ${host} ${port}`),
     hold: async (host, port) => {
       const { id, outcome } = await ask(`hold ${host} ${port}`);
       if (outcome !== "open") throw new Fault("assert.broken", `hold a connection to ${host} port ${port}: ${outcome}`);
-      return async () => (await ask(`poke ${id}`)).outcome;
+      return () => settled(`poke ${id}`);
     },
   };
 }
 
-function side(program: RunningProgram, prefix: Words, name: "device" | "outside"): Side {
+function side(ask: Ask, other: Ask, prefix: Words, name: "device" | "outside"): Side {
   return {
     ...ADDRESSES[name],
-    ...watcher(program),
+    ...createProbe(ask, other),
     ping: (host) => {
       const ipv6 = host.includes(":");
       const [program, ...args] = [

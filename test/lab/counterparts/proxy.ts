@@ -2,6 +2,7 @@
 import http from "node:http";
 import net from "node:net";
 import { assert } from "../../../hal/fault.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Proxy {
   readonly port: number;
@@ -14,7 +15,7 @@ export interface Proxy {
 }
 
 /** Lets everything through. Ends with the test. */
-export async function startProxy(teardown: (act: () => Promise<void>) => void): Promise<Proxy> {
+export async function startProxy(t: TestContext): Promise<Proxy> {
   const asked: string[] = [];
   const firstBytes: Buffer[] = [];
   const open = new Set<net.Socket>();
@@ -42,7 +43,7 @@ export async function startProxy(teardown: (act: () => Promise<void>) => void): 
   const cut = (): void => {
     for (const socket of open) socket.destroy();
   };
-  teardown(async () => {
+  t.teardown(async () => {
     cut();
     await new Promise((resolve) => server.close(resolve));
   });

@@ -5,8 +5,8 @@ import { constants } from "node:fs";
 import { access, chmod, type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { assert } from "../../../hal/fault.ts";
+import { eventually } from "../runner/process.ts";
 
 export interface PtyPair {
   /** The end for the device under test. */
@@ -16,8 +16,6 @@ export interface PtyPair {
   /** Pulls the cable: both ends hang up. Calling it twice does no harm. */
   readonly stop: () => Promise<void>;
 }
-
-const WAIT_MS_MAX = 10_000;
 
 /**
  * Lays a cable and returns when both ends are there.
@@ -40,10 +38,10 @@ export async function startPtyPair(options: { readonly deviceUser?: number } = {
     await ended;
     await rm(directory, { recursive: true, force: true });
   };
-  for (let waitedMs = 0; !((await exists(devicePath)) && (await exists(hostPath))); waitedMs += 10) {
-    assert(isRunning(socat) && waitedMs < WAIT_MS_MAX, "socat makes two pseudo-terminals");
-    await sleep(10);
-  }
+  await eventually("socat makes two pseudo-terminals", async () => {
+    assert(isRunning(socat), "socat is running");
+    return (await exists(devicePath)) && (await exists(hostPath)) ? true : undefined;
+  });
   // a line is there whether somebody has it open or not: socat would end with its last user
   held = await open(devicePath, constants.O_RDWR | constants.O_NOCTTY);
   return { devicePath, hostPath, stop };

@@ -2,6 +2,7 @@
 import mqtt from "mqtt";
 import type { Credential } from "./pki.ts";
 import { eventually } from "../runner/process.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Received {
   readonly topic: string;
@@ -19,6 +20,7 @@ export interface Subscriber {
 
 /** Subscribed to all that devices say, as client `lab` with the certificate `credential`. Ends with the test. */
 export async function durableSubscriber(
+  t: TestContext,
   options: {
     readonly port: number;
     readonly authority: Credential;
@@ -27,7 +29,6 @@ export async function durableSubscriber(
     /** 0: it says nothing back. What a broker that is killed had not read yet would make the kernel reset the connection, and with it what is on its way to us. */
     readonly qos?: 0 | 1;
   },
-  teardown: (act: () => Promise<void>) => void,
 ): Promise<Subscriber> {
   const received: Received[] = [];
   const client = mqtt.connect({
@@ -49,7 +50,7 @@ export async function durableSubscriber(
   const end = async (): Promise<void> => {
     if (!client.disconnected) await client.endAsync(true);
   };
-  teardown(end);
+  t.teardown(end);
   const subscriber: Subscriber = {
     received,
     client,

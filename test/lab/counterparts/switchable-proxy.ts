@@ -3,14 +3,14 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { addressOf } from "./est-server.ts";
 
-export interface Crossing {
+export interface SwitchableProxy {
   readonly port: number;
   /** New connections go to this port of 127.0.0.1 from now on, those that are open are cut; undefined: nobody answers. */
   point(port: number | undefined): void;
   close(): Promise<void>;
 }
 
-export async function openCrossing(): Promise<Crossing> {
+export async function openSwitchableProxy(): Promise<SwitchableProxy> {
   const open = new Set<Socket>();
   const held: { port: number | undefined } = { port: undefined };
   const track = (socket: Socket): Socket => {

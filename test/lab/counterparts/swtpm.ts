@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, Fault } from "../../../hal/fault.ts";
 import { runProgram } from "../../../hal/linux/process/index.ts";
+import { HANG_MS } from "../runner/process.ts";
 
 export interface Swtpm {
   /** For `TPM2OPENSSL_TCTI`, `TPM2TOOLS_TCTI` and tpmKeyStore's provider. */
@@ -65,7 +66,7 @@ async function start(directory: string, port: number, prefix?: readonly [string,
   );
   const [program, ...words] = prefix === undefined ? ["swtpm", ...args] : [...prefix, "swtpm", ...args];
   assert(program !== undefined, "a command has a first word");
-  await runProgram(program, words, { timeoutMs: 10_000, outputBytesMax: 65_536 });
+  await runProgram(program, words, { timeoutMs: HANG_MS, outputBytesMax: 65_536 });
   const processId = Number((await readFile(pidFile, "utf8")).trim());
   assert(Number.isSafeInteger(processId) && processId > 1, "swtpm writes its process id");
   return processId;

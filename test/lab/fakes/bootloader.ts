@@ -1,7 +1,7 @@
 // The boot loader of a simulated board: what systemd-boot or U-Boot do on a real one. Reads the boot choice, marks a try as used, tells the kernel the slot.
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
+import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/format/slots.ts";
 import { boot } from "../worlds/board.ts";
 
 /** Power on. [OTA-34] @param root what stands for `/` on the board. @returns the slot that was booted; proc/cmdline says it too, under a new boot id. */

@@ -1,7 +1,7 @@
 // The words that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power, two serial lines, a TPM, USB ports and a watchdog. Emulated in
 // software throughout: a /dev/kvm that exists may still not run a guest, and what passes here must pass everywhere.
 import { HUB_ADDRESS, UPLINK_SLOT } from "./address.ts";
-import { FIRMWARE_CODE } from "./parts.ts";
+import { FIRMWARE_CODE } from "./firmware.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
 /** A port of this machine (127.0.0.1) that the gateway reaches at {@link HUB_ADDRESS}. Nothing else is in reach. */

@@ -4,21 +4,20 @@ import { join } from "node:path";
 import { test } from "tap";
 import { startProgram } from "../runner/process.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
-import { type PowerCutDisk, powerCutDisk, SECTOR_BYTES } from "./disk.ts";
+import { type PowerCutDisk, openPowerCutDisk, SECTOR_BYTES } from "./disk.ts";
 import { type NbdServer, serveNbd } from "./nbd.ts";
 import { connectNbd } from "./nbd-client.ts";
 import { needs } from "../runner/needs.ts";
+import type { TestContext } from "../runner/context.ts";
 
 const DISK_BYTES = 1024 * 1024;
 const BLOCK_BYTES = 4096;
 
-async function rig(t: {
-  teardown(end: () => Promise<void>): void;
-}): Promise<{ disk: PowerCutDisk; server: NbdServer; base: string; directory: string }> {
+async function rig(t: TestContext): Promise<{ disk: PowerCutDisk; server: NbdServer; base: string; directory: string }> {
   const directory = await temporaryDirectory(t);
   const base = join(directory, "base.img");
   await writeFile(base, Buffer.alloc(DISK_BYTES, "base"));
-  const disk = powerCutDisk(base, directory);
+  const disk = openPowerCutDisk(base, directory);
   const server = await serveNbd(disk, join(directory, "nbd"));
   t.teardown(async () => {
     await server.stop();
@@ -157,7 +156,7 @@ test("what goes wrong in the server is kept for who stops it, and of two the fir
   const directory = await temporaryDirectory(t);
   const base = join(directory, "base.img");
   await writeFile(base, Buffer.alloc(DISK_BYTES));
-  const disk = powerCutDisk(base, directory);
+  const disk = openPowerCutDisk(base, directory);
   t.teardown(() => disk.close());
   const server = await serveNbd(disk, join(directory, "nbd"));
   const wrong = [new RangeError("no such partition"), new TypeError("only what follows from it")];
@@ -176,7 +175,7 @@ test("what goes wrong in the server is kept for who stops it, and of two the fir
 test("a disk that is not there is a fault that names it", async (t) => {
   const directory = await temporaryDirectory(t);
   const missing = join(directory, "none.img");
-  t.throws(() => powerCutDisk(missing, directory), { code: "file.read-failed", message: missing });
+  t.throws(() => openPowerCutDisk(missing, directory), { code: "file.read-failed", message: missing });
 });
 
 test("a request outside the disk or of half a sector is refused and the connection lives", async (t) => {

@@ -1,15 +1,15 @@
 // What a virtual gateway is made of is made anew when it would be another, or is too old; and not while a run goes on that began with a young one.
 import { test } from "tap";
 import { projectFiles } from "../runner/sources.ts";
-import { mouldSources, newestOf } from "./golden-image-key.ts";
+import { goldenImageSources, newestOf } from "./golden-image-key.ts";
 
 const HOUR_MS = 3_600_000;
 const STATE = "0123456789abcdef";
 const NOON_MS = Date.UTC(2026, 10, 22, 12);
 
-const made = (atMs: number, state = STATE): string => `mould-${newestOf([], state, atMs, 0)}`;
+const made = (atMs: number, state = STATE): string => `golden-${newestOf([], state, atMs, 0)}`;
 const found = (names: readonly string[], nowMs: number, ageMsMax: number): string =>
-  `mould-${newestOf(names, STATE, nowMs, ageMsMax)}`;
+  `golden-${newestOf(names, STATE, nowMs, ageMsMax)}`;
 
 test("one that was young enough when the run began does for its files, whatever the hour", async (t) => {
   const kept = [made(NOON_MS - 11 * HOUR_MS)];
@@ -20,13 +20,13 @@ test("one that was young enough when the run began does for its files, whatever 
 
 test("the newest of this state is taken, none of another state, from the future or half made", async (t) => {
   const [old, young] = [made(NOON_MS - 2 * HOUR_MS), made(NOON_MS - HOUR_MS)];
-  const others = [made(NOON_MS, "fedcba9876543210"), made(NOON_MS + HOUR_MS), `mould-${STATE}`, `new-${young}-1-abcdef`];
+  const others = [made(NOON_MS, "fedcba9876543210"), made(NOON_MS + HOUR_MS), `golden-${STATE}`, `new-${young}-1-abcdef`];
   t.equal(found([old, young, ...others], NOON_MS, 12 * HOUR_MS), young);
   t.equal(found(others, NOON_MS, 12 * HOUR_MS), made(NOON_MS));
 });
 
 test("all that goes into it is looked at", async (t) => {
-  const sources = mouldSources();
+  const sources = goldenImageSources();
   const wanted = [
     "build/image/root/etc/fstab",
     "build/image/system.ts",
@@ -36,10 +36,10 @@ test("all that goes into it is looked at", async (t) => {
     "test/lab/gateway/address.ts",
     "test/lab/gateway/images.ts",
     "test/lab/gateway/golden-image.ts",
-    "test/lab/worlds/hub-operator.ts",
+    "test/lab/worlds/hub-process.ts",
     "test/lab/worlds/hub-cli-json.ts",
     "test/lab/counterparts/operator-keys.ts",
-    "test/lab/worlds/release.ts",
+    "test/lab/worlds/release-tool.ts",
   ];
   t.same(
     wanted.filter((path) => !sources.includes(path)),

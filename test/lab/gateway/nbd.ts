@@ -3,7 +3,7 @@
 import { createServer, type Socket } from "node:net";
 import { asFault, Fault } from "../../../hal/fault.ts";
 import { type CutReport, type Loss, type PowerCutDisk, SECTOR_BYTES } from "./disk.ts";
-import { take } from "./take.ts";
+import { readExactly } from "./read-exactly.ts";
 
 const HELLO = 0x4e42444d41474943n; // "NBDMAGIC"
 const OPTION_MAGIC = 0x49484156454f5054n; // "IHAVEOPT"
@@ -83,9 +83,9 @@ async function negotiate(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
   hello.writeBigUInt64BE(OPTION_MAGIC, 8);
   hello.writeUInt16BE(HANDSHAKE_FLAGS, 16);
   socket.write(hello);
-  if ((await take(socket, 4)) === undefined) return false; // the client's flags: nothing in them changes what we send
+  if ((await readExactly(socket, 4)) === undefined) return false; // the client's flags: nothing in them changes what we send
   for (;;) {
-    const head = await take(socket, 16);
+    const head = await readExactly(socket, 16);
     if (head === undefined) return false;
     const [option, length] = [head.readUInt32BE(8), head.readUInt32BE(12)];
     if (head.readBigUInt64BE(0) !== OPTION_MAGIC || length > OPTION_BYTES_MAX)
@@ -93,7 +93,7 @@ async function negotiate(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
         "protocol.invalid",
         `option ${option} of ${length} bytes: expected IHAVEOPT and at most ${OPTION_BYTES_MAX}`,
       );
-    if (length > 0 && (await take(socket, length)) === undefined) return false;
+    if (length > 0 && (await readExactly(socket, length)) === undefined) return false;
     switch (option) {
       case OPTION.exportName:
         socket.write(exportInfo(disk));
@@ -120,7 +120,7 @@ async function negotiate(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
 
 /** Carries out one request. @returns false when the client has gone or hung up. */
 async function answer(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
-  const head = await take(socket, 28);
+  const head = await readExactly(socket, 28);
   if (head === undefined) return false;
   const [magic, flags, command] = [head.readUInt32BE(0), head.readUInt16BE(4), head.readUInt16BE(6)];
   const [offset, length] = [Number(head.readBigUInt64BE(16)), head.readUInt32BE(24)];
@@ -132,7 +132,7 @@ async function answer(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
   let payload: Buffer | undefined;
   if (command === COMMAND.write && length > 0) {
     if (length > PAYLOAD_BYTES_MAX) throw new Fault("protocol.too-large", `a write of ${length} bytes`);
-    payload = await take(socket, length);
+    payload = await readExactly(socket, length);
     if (payload === undefined) return false;
   }
   if (command === COMMAND.disconnect || socket.destroyed) return false; // cut after it was read: never carried out

@@ -1,10 +1,10 @@
 // A site: a gateway on its cable to a hub that knows its releases, everything new. What tests of whole gateways, `npm run gateway` and the bench start from.
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import type { HubDesk } from "../worlds/hub-operator.ts";
+import type { HubProcess } from "../worlds/hub-process.ts";
 import type { RunningProgram } from "../runner/process.ts";
-import { type Gateway, type GatewayOptions, makeGateway } from "./gateway.ts";
-import { castingMould, EST_PORT, hubDesk, type Mould, MQTT_PORT } from "./golden-image.ts";
+import { type Gateway, type GatewayOptions, openGateway } from "./gateway.ts";
+import { ensureGoldenImage, EST_PORT, openGoldenHub, type GoldenImage, MQTT_PORT } from "./golden-image.ts";
 import { ownFolder } from "./own-folder.ts";
 
 export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> {
@@ -15,9 +15,9 @@ export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> 
 
 export interface Site {
   readonly directory: string;
-  readonly mould: Mould;
+  readonly golden: GoldenImage;
   /** Serves; its commands are `sallyport-hub`'s. */
-  readonly hub: HubDesk;
+  readonly hub: HubProcess;
   /** Off, its disk as the factory wrote it. */
   readonly gateway: Gateway;
   /** The hub goes away, as servers do. */
@@ -34,15 +34,15 @@ const LOOK_EVERY_MS = 2000;
 
 /** @throws Fault of whatever could not be made. What was made is gone then. */
 export async function openSite({ onHubLine, say, ...options }: SiteOptions = {}): Promise<Site> {
-  const mould = await castingMould(say);
+  const golden = await ensureGoldenImage(say);
   const undo = new AsyncDisposableStack();
   try {
     const { path: directory } = undo.use(await ownFolder("sallyport-site"));
-    await cp(mould.hub, join(directory, "hub"), { recursive: true });
-    const desk = await hubDesk(join(directory, "hub"), onHubLine);
-    const hub: HubDesk = {
-      ...desk,
-      approve: (timeoutMs = BOOT_MS_MAX, everyMs = LOOK_EVERY_MS) => desk.approve(timeoutMs, everyMs),
+    await cp(golden.hub, join(directory, "hub"), { recursive: true });
+    const inner = await openGoldenHub(join(directory, "hub"), onHubLine);
+    const hub: HubProcess = {
+      ...inner,
+      approve: (timeoutMs = BOOT_MS_MAX, everyMs = LOOK_EVERY_MS) => inner.approve(timeoutMs, everyMs),
     };
     let running: RunningProgram | undefined;
     const stopHub = async (): Promise<void> => {
@@ -58,9 +58,9 @@ export async function openSite({ onHubLine, say, ...options }: SiteOptions = {})
       { port: EST_PORT, to: hub.ports.est },
       { port: MQTT_PORT, to: hub.ports.mqtt },
     ];
-    const gateway = await makeGateway({ ...options, image: mould.disk, forwards });
+    const gateway = await openGateway({ ...options, image: golden.disk, forwards });
     undo.defer(() => gateway.stop());
-    return { directory, mould, hub, gateway, stopHub, startHub, stop: () => undo.disposeAsync() };
+    return { directory, golden, hub, gateway, stopHub, startHub, stop: () => undo.disposeAsync() };
   } catch (error) {
     await undo.disposeAsync();
     throw error;

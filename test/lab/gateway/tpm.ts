@@ -1,7 +1,7 @@
 // The TPM of a virtual gateway: swtpm on a Unix socket, over which QEMU hands it the channel for commands. Its state outlives power cycles.
 import { access, mkdir, rm } from "node:fs/promises";
 import { eventually, type RunningProgram } from "../runner/process.ts";
-import { startWithUs } from "./start.ts";
+import { startWithUs } from "./start-program.ts";
 
 /** @param directory of the chip. @throws Fault `process.timeout` when it does not come up. */
 export async function powerTpm(directory: string, socketPath: string): Promise<RunningProgram> {

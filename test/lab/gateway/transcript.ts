@@ -27,7 +27,7 @@ interface Waiter {
   readonly fail: (why: Fault) => void;
 }
 
-export function transcript(): Transcript {
+export function createTranscript(): Transcript {
   const waiters = new Set<Waiter>();
   let decoder = new StringDecoder("utf8");
   let begun = "";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Fault } from "../../../hal/fault.ts";
-import { FIRMWARE_CODE } from "../gateway/parts.ts";
+import { FIRMWARE_CODE } from "../gateway/firmware.ts";
 
 const PROJECT = fileURLToPath(new URL("../../../", import.meta.url));
 

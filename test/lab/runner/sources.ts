@@ -42,7 +42,8 @@ export function sources(): readonly Source[] {
     });
 }
 
-function importsOf(path: string, text: string): readonly Import[] {
+/** @param path of the file, relative to the project. */
+export function importsOf(path: string, text: string): readonly Import[] {
   const found: Import[] = [];
   const pattern = /^(?:import|export)\s+(type\s)?(?:[^;"']*?\sfrom\s+)?["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/gmu;
   for (const match of text.matchAll(pattern)) {

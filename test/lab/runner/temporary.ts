@@ -2,8 +2,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "./context.ts";
 
-export async function temporaryDirectory(t: { teardown(remove: () => Promise<void>): void }): Promise<string> {
+export async function temporaryDirectory(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "test-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   return directory;

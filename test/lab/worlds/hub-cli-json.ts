@@ -4,12 +4,12 @@ import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { auditRecordSchema } from "../../../warden/audit/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../../warden/update/format.ts";
-import type { HubDesk } from "./hub-operator.ts";
+import type { HubProcess } from "./hub-process.ts";
 
 /** Of one line: the longest is the status of a device, or an audit record. */
 const LINE_BYTES_MAX = 262_144;
 
-type Commands = Pick<HubDesk, "command">;
+type Commands = Pick<HubProcess, "command">;
 
 /** What a command says, one object. @throws Fault `process.failed` unless it exits 0, `json.invalid` or `schema.invalid` when it says something else. */
 export async function hubSays<const S extends v.GenericSchema>(

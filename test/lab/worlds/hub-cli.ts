@@ -6,6 +6,7 @@ import type { OperationRequest } from "../../../agent/operations/format.ts";
 import { run } from "../../../hub/cli/index.ts";
 import type { Hub } from "../../../hub/index.ts";
 import { connect, enrolled, labDevice, type LabDevice, labMessage } from "./hub.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Ran {
   readonly code: number;
@@ -34,7 +35,6 @@ export async function hubCommand(state: string | undefined, ...argv: readonly st
   };
 }
 
-type Teardown = Parameters<typeof connect>[0];
 const message = v.looseObject({ id: v.string(), body: v.looseObject({}) });
 
 export interface HeardMessage {
@@ -53,7 +53,7 @@ export interface ListeningDevice {
 
 /** A device that is let in, if it was not, connects and listens on all its topics. `answers` is what its operations come to; undefined keeps silent. */
 export async function listening(
-  t: Teardown,
+  t: TestContext,
   hub: Hub,
   { device, certificate }: { readonly device: LabDevice; readonly certificate: string },
   answers: (request: OperationRequest) => unknown = () => undefined,

@@ -7,7 +7,7 @@ import { type IClientOptions, MqttClient } from "mqtt";
 import * as v from "valibot";
 import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
-import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/format/identity.ts";
 import { openAuthority } from "../../../hub/authority/index.ts";
 import { enrol, readRequest } from "../../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";
@@ -29,14 +29,12 @@ import {
   verifierOf,
 } from "../../../warden/audit/format/index.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
-
-interface Teardown {
-  teardown(work: () => unknown): void;
-}
+import type { TestContext } from "../runner/context.ts";
+import { HANG_MS } from "../runner/process.ts";
 
 /** A fresh hub on free ports of 127.0.0.1, stopped when the test ends. With `state` a hub that `init` made before. */
 export async function labHub(
-  t: Teardown,
+  t: TestContext,
   options: Partial<HubOptions> = {},
 ): Promise<{ readonly hub: Hub; readonly state: string }> {
   const state = options.state ?? (await temporaryDirectory(t));
@@ -174,13 +172,13 @@ export async function enrolledBefore(
 ): Promise<string> {
   await simpleEnrol(hub, device.csr);
   hub.approve(device.id, device.fingerprint);
-  const desk = {
+  const context = {
     store: hub.store,
     journal: journalOf(hub.store),
     issuer: openAuthority(state).issuer,
     certificateLifeMs: lifeMs,
   };
-  const outcome = enrol(desk, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
+  const outcome = enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
   if (outcome.kind !== "issued") throw new Fault("enrol.bad-response", `expected a certificate, got "${outcome.kind}"`);
   return toPem(outcome.certificate.der);
 }
@@ -198,7 +196,7 @@ export interface LabClient {
 
 /** A real MQTT client over real TLS; resolves when the broker has answered. */
 export async function connect(
-  t: Teardown,
+  t: TestContext,
   hub: HubAddress,
   device: LabDevice,
   cert: string | undefined,
@@ -219,7 +217,7 @@ export async function connect(
     clientId: device.id,
     protocolVersion: 4,
     reconnectPeriod: 0,
-    connectTimeout: 5000,
+    connectTimeout: HANG_MS,
     ...mqtt,
   });
   t.teardown(() => client.end(true));

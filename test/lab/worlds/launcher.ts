@@ -6,11 +6,11 @@ import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
-import { decodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
-import type { ImageFacts } from "../../../ota/image/format.ts";
+import { decodeBootPlan, type SlotName } from "../../../hal/format/slots.ts";
+import type { ImageFacts } from "../../../ota/format/image.ts";
 import { HARDWARE } from "./board.ts";
 import { powerOn } from "../fakes/bootloader.ts";
-import { eventually, type RunningProgram } from "../runner/process.ts";
+import { eventually, HANG_MS, type RunningProgram } from "../runner/process.ts";
 import type { Rig } from "./rig.ts";
 import { readSystemHeader, type SystemHeader } from "./system-image.ts";
 
@@ -91,7 +91,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
       if (running === undefined) throw new Fault("process.failed", "ask for the warden: the board is off");
       return running.warden;
     },
-    booted: (count, timeoutMs = 30_000) =>
+    booted: (count, timeoutMs = HANG_MS) =>
       eventually(
         `boot ${count} of the board`,
         async () => {

@@ -1,5 +1,4 @@
 // Lockdown as the warden runs it, on a machine in memory or on real parts.
-import { setTimeout as delay } from "node:timers/promises";
 import { Fault } from "../../../hal/fault.ts";
 import type { NetworkFacts } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
@@ -9,6 +8,8 @@ import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { DEVICE_ID, NO_USB, policyBytes } from "./lockdown.ts";
 import { type FakeUsbTree, fakeUsbTree } from "../fakes/usb-tree.ts";
+import type { TestContext } from "../runner/context.ts";
+import { eventually } from "../runner/process.ts";
 
 export const NETWORK: NetworkFacts = {
   links: [
@@ -39,7 +40,7 @@ export interface ServiceRig {
   events(): readonly string[];
 }
 
-export function serviceRig(t: { teardown(stop: () => Promise<void>): void }): ServiceRig {
+export function serviceRig(t: TestContext): ServiceRig {
   const rig: ServiceRig = {
     clock: fakeClock(),
     files: fakeFiles(),
@@ -83,10 +84,7 @@ export function serviceRig(t: { teardown(stop: () => Promise<void>): void }): Se
   return rig;
 }
 
-/** Waits, by the real clock, for what real parts do in their own time. @throws Fault `process.timeout`. */
+/** Waits, by the real clock, until `holds`. @throws Fault `process.timeout`. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let patience = 250; !(await holds()); patience--) {
-    if (patience === 0) throw new Fault("process.timeout", `waited in vain until ${what}`);
-    await delay(20);
-  }
+  await eventually(what, async () => ((await holds()) ? true : undefined));
 }

@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { UsbDevice, UsbState } from "../../../hal/ports.ts";
 import { parsePolicy, type Policy } from "../../../warden/lockdown/format/index.ts";
 import {
@@ -125,7 +125,7 @@ export function lockdownRig(
             return rig.machine;
           },
           clockTrusted: () => rig.clockTrusted,
-          tell: (news) => void rig.news.push(news),
+          tell: (report) => void rig.news.push(report),
           report: (fault) => void rig.faults.push(fault),
           ...change,
         },

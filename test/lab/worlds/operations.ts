@@ -3,7 +3,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { createOperations, type HandlerPorts, type OperationHandlers, type Operations } from "../../../agent/operations/index.ts";
 import type { Caller } from "../../../agent/operations/index.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { type DeviceId, deviceIdSchema } from "../../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../../hal/format/identity.ts";
 import { linuxClock } from "../../../hal/linux/index.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import { type AuditEntry, type AuditRecord, auditRecord } from "../../../warden/audit/format/index.ts";

@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { OrderPorts } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { DeviceId } from "../../../hal/identity/format.ts";
+import type { DeviceId } from "../../../hal/format/identity.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { answerText, orderKey, orderKeyId, type OrderVerb, parseChallenge } from "../../../warden/orders/format/index.ts";
@@ -48,7 +48,7 @@ export const NO_ORDERS: OrderPorts = {
   },
 };
 
-export interface OrderDesk extends OrderPorts {
+export interface JudgedOrders extends OrderPorts {
   /** What the warden recorded. */
   readonly entries: readonly AuditEntry[];
   /** Verbs of the orders that were taken, in order. */
@@ -61,7 +61,7 @@ export interface OrderDesk extends OrderPorts {
   plan(hash: string | undefined): void;
 }
 
-export function orderDesk(deviceId: DeviceId, clock: Clock, operators: readonly Operator[]): OrderDesk {
+export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: readonly Operator[]): JudgedOrders {
   const entries: AuditEntry[] = [];
   const state: { away: boolean; plan: string | undefined } = { away: false, plan: undefined };
   const roster = parseRoster(

@@ -6,10 +6,10 @@ import type { DeviceStatus } from "../../../agent/status/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { type BirthRecord, birthRecordSchema } from "../../../hal/identity/format.ts";
+import { type BirthRecord, birthRecordSchema } from "../../../hal/format/identity.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { hubDevices, hubRecords } from "./hub-cli-json.ts";
-import { eventually, type RunningProgram } from "../runner/process.ts";
+import { eventually, HANG_MS, type RunningProgram } from "../runner/process.ts";
 import type { Rig } from "./rig.ts";
 
 const LINE_BYTES_MAX = 65_536;
@@ -20,7 +20,7 @@ export async function untilStatus(
   rig: Rig,
   what: string,
   holds: (snapshot: DeviceStatus) => boolean,
-  timeoutMs = 30_000,
+  timeoutMs = HANG_MS,
 ): Promise<DeviceStatus> {
   const look = async (): Promise<DeviceStatus> => {
     const snapshot = await rig.status();

@@ -1,11 +1,8 @@
 // The agent's work on releases between a real HTTPS repository and a warden that wants files, on a clock that runs fast.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import * as v from "valibot";
-
 import { type ReleasePlaces, type Releases, startReleases } from "../../../agent/releases/index.ts";
 import { linuxHandoverWriter, linuxFiles } from "../../../hal/linux/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { OsManifest } from "../../../ota/install/format.ts";
 import { chunkPath } from "../../../ota/index/format/index.ts";
@@ -18,7 +15,8 @@ import { labCustom, labRepository, type LabRepository, NOW_MS, sha256 } from "..
 import { clientOf, serveRepository } from "../counterparts/static-repository.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
 import { realClock } from "./tunnel.ts";
-import { wantingWarden, type WantingWarden } from "./wanting-warden.ts";
+import { updatingWarden, type UpdatingWarden } from "./updating-warden.ts";
+import type { TestContext } from "../runner/context.ts";
 
 /** How many milliseconds pass in one. */
 const SPEED = 500;
@@ -33,7 +31,7 @@ export interface LabReleases {
   readonly lab: LabRepository;
   /** What is served. */
   readonly directory: string;
-  readonly warden: WantingWarden;
+  readonly warden: UpdatingWarden;
   readonly places: ReleasePlaces;
   /** Bodies that went to the hub, and `renewed` where a new connection was made between them. */
   readonly told: (Readonly<Record<string, unknown>> | "renewed")[];
@@ -49,11 +47,7 @@ export interface LabReleases {
   readonly dropped: () => Promise<readonly string[]>;
 }
 
-export async function labReleases(
-  t: { teardown(work: () => Promise<void> | void): void },
-  pki: Pki,
-  over: Partial<VerbHandlers> = {},
-): Promise<LabReleases> {
+export async function labReleases(t: TestContext, pki: Pki, over: Partial<VerbHandlers> = {}): Promise<LabReleases> {
   const home = await temporaryDirectory(t);
   const directory = join(home, "repository");
   const handover = join(home, "handover");
@@ -64,8 +58,14 @@ export async function labReleases(
   };
   const drop = await linuxHandoverWriter(handover);
   const port = await serveRepository(t, directory, pki.server);
-  const deviceId = v.parse(deviceIdSchema, "gw-1");
-  const warden = await wantingWarden(t, { imageRoot: lab.imageRoot, handover, deviceId, over });
+  const warden = await updatingWarden(t, {
+    directory: home,
+    imageRoot: lab.imageRoot,
+    handover,
+    deviceId: "gw-1",
+    clock: fastClock,
+    over,
+  });
   const places: ReleasePlaces = {
     metadata: () => linuxFiles(join(home, "trust")),
     imageRoot: async () => lab.imageRoot,

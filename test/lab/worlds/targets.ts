@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import * as v from "valibot";
 import { assert, type Fault } from "../../../hal/fault.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { HandoverReader } from "../../../hal/ports.ts";
 import { handoverName } from "../../../ota/fetch/index.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
-import { tokenBucket } from "../../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type WardenClient, createWardenClient } from "../../../warden/client/index.ts";
 import { type VerbHandlers, openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
@@ -33,7 +33,7 @@ export async function serveVerbs(over: Partial<VerbHandlers> = {}, requestsPerSe
   const report = (fault: Fault): void => void reported.push(fault);
   const append = async (entry: AuditEntry): Promise<number> => recorded.push(entry);
   const recording = refusals(append, clock, report);
-  const bucket = tokenBucket(clock, requestsPerSecond, 1000 / requestsPerSecond);
+  const bucket = createTokenBucket(clock, requestsPerSecond, 1000 / requestsPerSecond);
   const serve = (): Promise<SocketServer> =>
     serveSocket({
       path,

@@ -1,7 +1,7 @@
 // The state machine of an update, step by step.
 import { test } from "tap";
 import { canonicalJson } from "../../../hal/format/json.ts";
-import type { BootPlan } from "../../../hal/slots/format.ts";
+import type { BootPlan } from "../../../hal/format/slots.ts";
 import { isUpdateActive, TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";

@@ -2,7 +2,7 @@
 // machine boots again each time.
 import { test } from "tap";
 import { fileBootChoice } from "../../../hal/linux/index.ts";
-import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/slots/format.ts";
+import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/format/slots.ts";
 import { createUpdater, type Effect, readUpdateState, type Updater } from "../../../ota/commit/index.ts";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";

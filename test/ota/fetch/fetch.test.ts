@@ -1,4 +1,5 @@
-// Chunks from a repository that is not always well, into the courier's directory, and from there into a slot.
+// Fetching chunks from an unreliable repository into the hand-over directory, and from there into a
+// slot.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -6,7 +7,7 @@ import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxHandoverReader, linuxHandoverWriter } from "../../../hal/linux/index.ts";
 import { fetchChunks, type ChunksToFetch, type Repository, type FetchRange, windowsOf } from "../../../ota/fetch/index.ts";
-import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/limits.ts";
+import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/chunks.ts";
 import { handoverSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
 import { createHash } from "node:crypto";
@@ -38,7 +39,7 @@ async function job(t: Parameters<typeof temporaryDirectory>[0], change: (get: Re
 }
 
 test(
-  "[OTA-32] an image goes window by window from the hub over TLS through the hand-over directory into the slot",
+  "[OTA-32] an image passes range by range from the hub over TLS through the hand-over directory into the slot",
   { skip: needs("openssl") },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -73,7 +74,7 @@ test(
   },
 );
 
-test("windows follow each other without a gap and keep to their size", async (t) => {
+test("ranges follow each other without a gap and keep to their size", async (t) => {
   const refs = [5, 16, 16, 16, 4, 4, 1].map((length, n) => ({ id: String(n).repeat(64), length }));
   const index = readIndex(writeIndex(refs, { minBytes: 4, avgBytes: 8, maxBytes: 16 }));
   t.same(
@@ -89,7 +90,7 @@ test("windows follow each other without a gap and keep to their size", async (t)
   t.same([...windowsOf(readIndex(writeIndex([], { minBytes: 4, avgBytes: 8, maxBytes: 16 })))], []);
 });
 
-test("[OTA-31] a bad copy costs another attempt and is never dropped; each chunk is asked for once", async (t) => {
+test("[OTA-31] a bad copy costs another attempt and is never handed over; each chunk is requested once", async (t) => {
   const asked = new Map<string, number>();
   const { work, slept, dropped, index } = await job(t, (get) => async (path, ...more) => {
     const times = (asked.get(path) ?? 0) + 1;
@@ -104,7 +105,7 @@ test("[OTA-31] a bad copy costs another attempt and is never dropped; each chunk
   t.ok(slept.length > 0 && slept.every((delayMs) => delayMs >= 500 && delayMs <= 1000));
 });
 
-test("a line that stays dead ends the fetch after growing delays, some ten minutes in all", async (t) => {
+test("a line that stays dead ends the fetch after growing delays of about ten minutes in all", async (t) => {
   const { work, slept } = await job(t, () => async () => {
     throw new Fault("fetch.unreachable", "nobody there");
   });
@@ -133,7 +134,7 @@ test("[OTA-31] a chunk that stays tampered ends the fetch within seconds, also o
   t.equal(asked, 2 * TAMPERED_MAX);
 });
 
-test("a chunk the repository does not have, a wrong certificate or a full disk end the fetch at once", async (t) => {
+test("a chunk that the repository does not have, a wrong certificate or a full disk ends the fetch at once", async (t) => {
   const missing = await job(t, () => async () => undefined);
   await t.rejects(fetchChunks(missing.work), { code: "chunk.missing" });
   const impostor = await job(t, () => async () => {
@@ -146,7 +147,7 @@ test("a chunk the repository does not have, a wrong certificate or a full disk e
   for (const { slept } of [missing, impostor, full]) t.same(slept, []);
 });
 
-test("what is called off stops, also between attempts", async (t) => {
+test("a cancelled fetch stops, also between attempts", async (t) => {
   const stop = new AbortController();
   const { work } = await job(t, () => async () => {
     stop.abort();

@@ -8,12 +8,12 @@ async function catalogueOf(repository: LabRepository) {
   return await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS });
 }
 
-/** The delegated roles that were asked for. */
+/** The delegated roles that were requested. */
 function visited({ asked }: LabRepository): readonly string[] {
   return asked.slice(4).map((name) => name.replace(/^\d+\.|\.json$/gu, ""));
 }
 
-test("[OTA-10] a role speaks for its own prefix only: an os/ target in the policy role is none", async (t) => {
+test("[OTA-10] a role speaks for its own prefix only: an os/ target in the policy role does not exist", async (t) => {
   const repository = labRepository();
   repository.addTarget("policy", "os/evil", "x");
   repository.publish("policy");
@@ -67,7 +67,7 @@ test("[OTA-10] the first role in order wins where two may speak for a target", a
   t.match(await (await catalogueOf(repository)).find("x"), { role: "a", file: { length: 4 } });
 });
 
-test("[OTA-10] a role known through one delegator is verified anew through another", async (t) => {
+test("[OTA-10] a role known through one delegator is verified again through another", async (t) => {
   const repository = labRepository();
   repository.targets.delegations = { keys: {}, roles: [] };
   repository.delegate("targets", "parent-a", ["team-a/*"]);
@@ -101,7 +101,7 @@ test("[OTA-10] a role known through one delegator is verified anew through anoth
   t.same(both.faults, []);
 });
 
-test("[OTA-9] a search visits 32 roles at most", async (t) => {
+test("[OTA-9] a search visits at most 32 roles", async (t) => {
   const repository = labRepository();
   repository.targets.delegations = { keys: {}, roles: [] };
   const names = Array.from({ length: 40 }, (_, index) => `role-${index}`);
@@ -112,7 +112,7 @@ test("[OTA-9] a search visits 32 roles at most", async (t) => {
   t.equal(visited(repository).length, 31, "and the top-level targets");
 });
 
-test("[OTA-10] a role that the snapshot does not list is not believed, nor asked for", async (t) => {
+test("[OTA-10] a role that the snapshot does not list is neither trusted nor requested", async (t) => {
   const repository = labRepository();
   delete repository.snapshot.meta["os.json"];
   repository.publish("snapshot");
@@ -120,7 +120,7 @@ test("[OTA-10] a role that the snapshot does not list is not believed, nor asked
   t.same(visited(repository), []);
 });
 
-test("[OTA-8] [OTA-10] role names that are no file names are asked for percent-encoded and stored under a hash", async (t) => {
+test("[OTA-8] [OTA-10] role names that are not file names are requested percent-encoded and stored under a hash", async (t) => {
   for (const name of ["../../etc/passwd", "?", "#", "Ü", ".hidden", "a'(b)"]) {
     const repository = labRepository();
     repository.targets.delegations = { keys: {}, roles: [] };
@@ -138,7 +138,7 @@ test("[OTA-8] [OTA-10] role names that are no file names are asked for percent-e
   }
 });
 
-test("[OTA-10] a delegated role that calls itself by a top-level role's name is refused", async (t) => {
+test("[OTA-10] a delegated role with the name of a top-level role is refused", async (t) => {
   const repository = labRepository();
   repository.delegate("targets", "snapshot", ["*"]);
   repository.publish("targets");

@@ -37,7 +37,7 @@ for (const role of ["timestamp", "snapshot"] as const) {
   });
 }
 
-test("[OTA-13] a signedAt beyond the ceiling, or one that is older, does not count", async (t) => {
+test("[OTA-13] a signedAt beyond the ceiling, or an older one, does not count", async (t) => {
   const repository = labRepository();
   repository.root.signedAt = "2027-02-28T10:00:00Z";
   repository.targets.signedAt = "2020-01-01T00:00:00Z";
@@ -46,7 +46,7 @@ test("[OTA-13] a signedAt beyond the ceiling, or one that is older, does not cou
 });
 
 for (const role of ["root", "targets", "policy"]) {
-  test(`[OTA-13] ${role} signed in years to come, by a wrong clock or a stolen key, is refused: it would put the clock out of the hub's reach`, async (t) => {
+  test(`[OTA-13] ${role} with a signing date years ahead, by a wrong clock or a stolen key, is refused: it would put the clock out of the hub's reach`, async (t) => {
     const repository = labRepository();
     const draft = role === "root" ? repository.root : repository.roleOf(role);
     const store = await openTrustStore(fakeFiles(), repository.imageRoot);

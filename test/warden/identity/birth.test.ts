@@ -1,6 +1,6 @@
 // The record that is written once.
 import { test } from "tap";
-import type { Fingerprint } from "../../../hal/identity/format.ts";
+import type { Fingerprint } from "../../../hal/format/identity.ts";
 import { birthBook, chooseIdentity, recordBirth } from "../../../warden/identity/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { Fault } from "../../../hal/fault.ts";

@@ -1,7 +1,7 @@
 // The id by a table: what boards say, and what becomes of it.
 import { createHash } from "node:crypto";
 import { test } from "tap";
-import type { HardwareFacts } from "../../../hal/identity/format.ts";
+import type { HardwareFacts } from "../../../hal/format/identity.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 

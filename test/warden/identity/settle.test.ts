@@ -1,7 +1,7 @@
 // Hardware that changed after birth.
 import { test } from "tap";
 import * as v from "valibot";
-import { birthRecordSchema, type HardwareFacts } from "../../../hal/identity/format.ts";
+import { birthRecordSchema, type HardwareFacts } from "../../../hal/format/identity.ts";
 import { settleIdentity } from "../../../warden/identity/index.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 

@@ -7,7 +7,7 @@ import { linuxFiles } from "../../../hal/linux/files/index.ts";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { linuxNetwork } from "../../../hal/linux/network/index.ts";
 import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
-import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork, openProbeNetwork } from "../../lab/counterparts/network-probe.ts";
 import { lockdownOrder, policyBytes } from "../../lab/worlds/lockdown.ts";
 import { serviceRig, signed, until } from "../../lab/worlds/lockdown-service.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -17,9 +17,9 @@ const OPEN = { inbound: [{ link: "eth0", protocol: "tcp", ports: [8080], from: "
 
 test(
   "[LCK-11] [LCK-13] [LCK-14] a proposed policy shuts a port that listens; the timer, a restart and an order open it again, and a confirmation keeps it shut",
-  { skip: noDoors("user") },
+  { skip: lacksProbeNetwork("user") },
   async (t) => {
-    const doors = await openDoors("user");
+    const doors = await openProbeNetwork("user");
     t.teardown(() => doors.stop());
     const { device, outside, nft } = doors;
     await device.listen(8080);

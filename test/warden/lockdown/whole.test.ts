@@ -2,16 +2,16 @@
 import { test } from "tap";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
-import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork, openProbeNetwork } from "../../lab/counterparts/network-probe.ts";
 import { lockdownOrder, lockdownRig, policyBytes } from "../../lab/worlds/lockdown.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { BAD_STICK, fakeKernel, STICK } from "../../lab/fakes/usb-tree.ts";
 
 test(
   "[LCK-11] [LCK-12] a door opens with the policy on trial, shuts when nobody confirms, stays when an order does",
-  { skip: noDoors("user") },
+  { skip: lacksProbeNetwork("user") },
   async (t) => {
-    const doors = await openDoors("user");
+    const doors = await openProbeNetwork("user");
     t.teardown(() => doors.stop());
     const { device, outside, nft } = doors;
     await device.listen(8080);

@@ -1,7 +1,7 @@
 // The conversation on one connection, line by line, against handlers of the test.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { tokenBucket } from "../../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { type VerbHandlers, openProtocolSession, refusals, type ProtocolSession } from "../../../warden/protocol/index.ts";
@@ -26,7 +26,7 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
   const report = (fault: Fault): void => void reported.push(fault);
   const session = openProtocolSession({
     handlers: { ...VERBS, ...over },
-    bucket: tokenBucket(clock, 1000, 1),
+    bucket: createTokenBucket(clock, 1000, 1),
     refusals: refusals(
       async (entry) => {
         const seq = await append(entry);

@@ -3,7 +3,7 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
-import { tokenBucket } from "../../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { serveSocket } from "../../../warden/socket/index.ts";
 import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
@@ -23,7 +23,7 @@ const options = (path: string): Parameters<typeof serveSocket>[0] => ({
   open: (send, signal) =>
     openProtocolSession({
       handlers: VERBS,
-      bucket: tokenBucket(clock, 1000, 1),
+      bucket: createTokenBucket(clock, 1000, 1),
       refusals: refusals(
         async () => 0,
         clock,

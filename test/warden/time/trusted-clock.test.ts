@@ -1,6 +1,6 @@
 // Hub time as it comes by the courier: right, wrong, late and twice.
 import { test } from "tap";
-import type { HubTimeResponse } from "../../../ota/time/format.ts";
+import type { HubTimeResponse } from "../../../ota/format/time.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { clockBounds, openTrustedClock, type TrustedClock } from "../../../warden/time/index.ts";
 import { NONCES_MAX } from "../../../warden/time/limits.ts";

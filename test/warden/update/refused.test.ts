@@ -5,8 +5,8 @@ import { zstdCompressSync } from "node:zlib";
 import { join } from "node:path";
 import { test, type Test } from "tap";
 import * as v from "valibot";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { decodeBootPlan } from "../../../hal/slots/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
+import { decodeBootPlan } from "../../../hal/format/slots.ts";
 import { startChild } from "../../../hal/linux/index.ts";
 import { SILENCE_MS_MAX } from "../../../warden/install/index.ts";
 import { startJob } from "../../../warden/update/job.ts";
@@ -166,7 +166,7 @@ test("[OTA-41] a full disk ends the update with its reason, and the slot is not 
 
 test("[OTA-41] an installer that stays silent while it owes an answer is killed", async (t) => {
   const clock = fakeClock();
-  const start = () => startChild("sleep", ["60"], { lineBytesMax: 100, complain: () => undefined });
+  const start = () => startChild("sleep", ["60"], { lineBytesMax: 100, onErrorLine: () => undefined });
   const part = { part: "root", bytes: 10, index: { path: "os/root.caibx", bytes: 104, sha256: "0".repeat(64) } } as const;
   const job = startJob({ start, clock, slot: "b", parts: [{ part, chunks: 1 }] });
   await eventually("the job waits for the installer", async () => (clock.sleeping > 0 ? true : undefined));

@@ -1,6 +1,7 @@
 // A release from the repository to the committed system, and the rollback of an unhealthy one.
 import { readFile, stat } from "node:fs/promises";
 import { test } from "tap";
+import { eventually } from "../../lab/runner/process.ts";
 import { eventsOf, lastOf, updatedBoard } from "../../lab/worlds/updates.ts";
 
 const phase = (updates: { status(): { phase: string } }): string => updates.status().phase;
@@ -110,5 +111,5 @@ test("[OTA-41] where an order is required a written release waits for it, and an
 });
 
 async function until(holds: () => boolean): Promise<void> {
-  for (let left = 500; !holds() && left > 0; left--) await new Promise((resolve) => setTimeout(resolve, 10));
+  await eventually("the update goes on", async () => (holds() ? true : undefined));
 }

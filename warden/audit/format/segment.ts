@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { asFault, type Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { SEGMENT_RECORDS } from "./files.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, type FrameDamage, readFrames } from "./frame.ts";
 import { type Frontier, frontierRoot, HASH_BYTES } from "./tree.ts";

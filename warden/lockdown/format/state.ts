@@ -1,7 +1,7 @@
 // The lockdown as the warden reports it: state, view and preview of a policy. [LCK-10]
 import * as v from "valibot";
 import { countSchema, shortTextSchema } from "../../../hal/format/fields.ts";
-import { nonceSchema } from "../../../ota/time/format.ts";
+import { nonceSchema } from "../../../ota/format/time.ts";
 import { planHashSchema } from "../../orders/format/index.ts";
 
 export const LOCKDOWN_LINES_MAX = 256;

@@ -4,8 +4,8 @@ import type { KeyObject } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { nonceSchema } from "../../../ota/time/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
+import { nonceSchema } from "../../../ota/format/time.ts";
 import {
   keyIdSchema,
   type Order,

@@ -4,8 +4,8 @@ import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson, parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { nonceSchema } from "../../../ota/time/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
+import { nonceSchema } from "../../../ota/format/time.ts";
 
 export const ORDER_PAYLOAD_TYPE = "application/vnd.sallyport.order+json";
 export const ORDER_BYTES_MAX = 8192;

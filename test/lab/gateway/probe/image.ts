@@ -15,7 +15,7 @@ import { IMAGE_FOLDER } from "../../../../build/image/paths.ts";
 import { run } from "../../../../build/image/run.ts";
 import { makeWorkDirectory } from "../../../../build/image/workdir.ts";
 
-const HERE = fileURLToPath(new URL("./", import.meta.url));
+const HERE = fileURLToPath(new URL(".//", import.meta.url));
 const DISK = "probe.img";
 const MEBIBYTE = 1024 * 1024;
 const KERNEL_MIB = 64;

@@ -13,10 +13,10 @@ const TRIES_MAX = 60;
 const TRY_EVERY_MS = 500;
 const tree = linuxUsbTree({ root: "/" });
 
-const deeds = process.argv.slice(2).join(" ").split(" then ");
-for (const deed of deeds) {
+const actions = process.argv.slice(2).join(" ").split(" then ");
+for (const action of actions) {
   try {
-    say(await act(...deed.split(" ")));
+    say(await act(...action.split(" ")));
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     say({ fault: error.code, why: error.message });

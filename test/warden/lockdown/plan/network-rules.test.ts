@@ -4,7 +4,7 @@ import { test } from "tap";
 import { linuxFirewall } from "../../../../hal/linux/firewall/index.ts";
 import { planLockdown } from "../../../../warden/lockdown/plan/index.ts";
 import type { MachineFacts } from "../../../../warden/lockdown/index.ts";
-import { noDoors, openDoors } from "../../../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork, openProbeNetwork } from "../../../lab/counterparts/network-probe.ts";
 import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
 const HUB_PORT = 8883;
@@ -37,8 +37,8 @@ for (const [kind, who] of [
   ["netns", "as root"],
   ["user", "without root"],
 ] as const)
-  test(`a device behind its table, ${who}`, { skip: noDoors(kind) }, async (t) => {
-    const doors = await openDoors(kind);
+  test(`a device behind its table, ${who}`, { skip: lacksProbeNetwork(kind) }, async (t) => {
+    const doors = await openProbeNetwork(kind);
     t.teardown(() => doors.stop());
     const { device, outside, nft } = doors;
     const firewall = linuxFirewall({ command: nft });
