@@ -1,4 +1,4 @@
-// The detail of an audit record that reports a fault: any message makes a record that can be written.
+// The detail of an audit record that reports a fault: every message makes a valid record.
 import { test } from "tap";
 import * as v from "valibot";
 import { faultDetail } from "../../agent/fault-detail.ts";
