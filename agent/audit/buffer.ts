@@ -8,7 +8,10 @@ import { ENTRIES_WAITING_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "./buffer-limits
 export interface AuditBuffer {
   /** Resolves when the entry is durable in the warden's log. @throws Fault what the warden refuses with, `protocol.closed` while it is away. */
   append(entry: AuditEntry): Promise<void>;
-  /** Appends when the warden can; never throws. An entry over the bound is counted and said in the next one that fits. */
+  /**
+   * Appends when the warden can; never throws. Entries above the bound, and those that the warden refuses, are counted;
+   * a later record gives the count.
+   */
   note(entry: AuditEntry): void;
   trouble(): Fault | undefined;
   /** Tries once more what waits, for at most `waitMs`. */
@@ -22,6 +25,8 @@ export function createAuditBuffer(parts: {
 }): AuditBuffer {
   const { warden, clock, onAppended } = parts;
   const waiting: AuditEntry[] = [];
+  /** Records that give a count of losses. When one is refused, its count goes into the next. */
+  const lossReports = new WeakMap<AuditEntry, number>();
   const closed = new AbortController();
   const state: { lost: number; fault: Fault | undefined; draining: Promise<void> | undefined } = {
     lost: 0,
@@ -42,11 +47,17 @@ export function createAuditBuffer(parts: {
       state.fault = asFault(error, "protocol.closed", "record what the agent saw");
       if (PASSING.has(state.fault.code)) return Math.min(Math.max(delayMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
       waiting.shift();
+      // the warden has counted what its full log dropped; every other refusal is counted here
+      state.lost += lossReports.get(entry) ?? (state.fault.code === "audit.full" ? 0 : 1);
       return 0;
     }
     waiting.shift();
     state.fault = undefined;
-    if (state.lost > 0) waiting.push(lostEntry(state.lost));
+    if (state.lost > 0) {
+      const report = lostEntry(state.lost);
+      lossReports.set(report, state.lost);
+      waiting.push(report);
+    }
     state.lost = 0;
     return 0;
   };

@@ -84,6 +84,23 @@ test("what is over the bound is counted and said in the trail, not kept", async 
   t.match(taken.at(-1), { event: "spool.dropped", detail: { count: 5 } });
 });
 
+test("[AUD-11] an entry that the warden refuses for good is counted, and so is the count when its record is refused", async (t) => {
+  const refused = { counts: 1 };
+  const { reporter, taken } = await bench(t, ({ event, detail }) => {
+    if (detail?.["n"] === 1) return new Fault("protocol.invalid", "no entry of this protocol");
+    if (detail?.["n"] === 2) return new Fault("json.invalid", "a lone surrogate");
+    if (event === "spool.dropped" && refused.counts-- > 0) return new Fault("audit.full", "dropped and counted");
+    return undefined;
+  });
+  for (const n of [1, 2, 3]) reporter.note(started(n));
+  await allOf(taken, 1);
+  await eventually("the refused count", async () => (refused.counts === 0 ? true : undefined));
+  reporter.note(started(4));
+  await allOf(taken, 3);
+  t.same(numbers(taken.slice(0, 2)), [3, 4]);
+  t.match(taken[2], { event: "spool.dropped", detail: { count: 2 } });
+});
+
 test("an entry noted at any moment around the end of a round is not left lying", async (t) => {
   for (let offset = 0; offset <= 8; offset += 1) {
     const next = { noted: false };

@@ -9,12 +9,24 @@ import { AUDIT_CATEGORIES, AUDIT_EVENTS, AUDIT_SEVERITIES, isAuditEventName } fr
 export const AUDIT_RECORD_BYTES_MAX = 4096;
 export const AUDIT_DETAIL_MEMBERS_MAX = 16;
 
-/** Flat on purpose: an auditor reads it in a table, a SIEM maps it without a parser. No secrets, no command lines. */
+/**
+ * Canonical JSON has no form for a lone surrogate (RFC 8785 section 3.2.2). Refused here, where the reporter
+ * still hears of it: text that was cut in the middle of a character must be cut with `clip` instead.
+ */
+const wellFormed = v.check(
+  (text: string) => text.isWellFormed(),
+  "expected well-formed text: a lone surrogate has no canonical JSON",
+);
+
+/**
+ * Flat on purpose: an auditor reads it in a table, and a SIEM maps it without a parser. It holds no secrets and
+ * no command lines.
+ */
 export const auditDetailSchema = v.pipe(
   v.record(
     v.pipe(v.string(), v.regex(/^[a-z][A-Za-z0-9]{0,31}$/, "expected a camelCase name of at most 32 letters")),
     v.union(
-      [v.pipe(v.string(), v.maxLength(512)), v.pipe(v.number(), v.safeInteger()), v.boolean()],
+      [v.pipe(v.string(), v.maxLength(512), wellFormed), v.pipe(v.number(), v.safeInteger()), v.boolean()],
       "expected a text of at most 512 characters, a safe integer or a boolean",
     ),
   ),
@@ -35,9 +47,9 @@ export const auditEntrySchema = v.strictObject({
   event: eventNameSchema,
   result: auditResultSchema,
   /** The principal who caused it, when one did. */
-  principal: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128))),
+  principal: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128), wellFormed)),
   /** Ties the records of one operation, order or session together. */
-  correlation: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64))),
+  correlation: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64), wellFormed)),
   detail: v.optional(auditDetailSchema),
 });
 export type AuditEntry = v.InferOutput<typeof auditEntrySchema>;

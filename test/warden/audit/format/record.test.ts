@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
+import { check } from "../../../../hal/format/schema.ts";
+import { clip } from "../../../../hal/format/text.ts";
 import { canonicalJson, type JsonValue } from "../../../../hal/format/json.ts";
 import {
   AUDIT_CATEGORIES,
@@ -9,6 +11,7 @@ import {
   AUDIT_SEVERITIES,
   type AuditContext,
   type AuditEntry,
+  auditEntrySchema,
   auditRecord,
   decodeAuditRecord,
   encodeAuditRecord,
@@ -113,6 +116,23 @@ test("what no warden writes is no record", async (t) => {
   };
   for (const [name, change] of Object.entries(cases))
     t.throws(() => decodeAuditRecord(changed(change)), { code: "schema.invalid" }, name);
+});
+
+test("[AUD-1] text that ends in the middle of a character is refused when it is reported, not when it is written", async (t) => {
+  const cut = `${"x".repeat(511)}\u{1f600}`;
+  const halves: Record<string, unknown> = {
+    detail: { ...entry, detail: { why: cut.slice(0, 512) } },
+    principal: { ...entry, principal: "operator \ud83d" },
+    correlation: { ...entry, correlation: "\ude00" },
+  };
+  for (const [member, half] of Object.entries(halves))
+    t.throws(
+      () => check(auditEntrySchema, half, "entry"),
+      { code: "schema.invalid", message: /well-formed text: a lone surrogate has no canonical JSON/ },
+      member,
+    );
+  const clipped = check(auditEntrySchema, { ...entry, detail: { why: clip(cut, 512) } }, "entry");
+  t.equal(decodeAuditRecord(encodeAuditRecord(auditRecord(clipped, context))).detail?.["why"], "x".repeat(511));
 });
 
 test("[AUD-1] a second spelling of a record is refused", async (t) => {
