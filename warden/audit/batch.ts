@@ -18,14 +18,14 @@ import type { AuditLimits } from "./limits.ts";
 import { admits, type LogState, openSegmentOf, usedBytes } from "./state.ts";
 
 /** An entry with the moment it was reported, which is not the moment it is written. */
-export interface Reported {
+export interface StampedEntry {
   readonly entry: AuditEntry;
   readonly atMs: number;
   readonly monotonicMs: number;
   readonly clockSynced: boolean;
 }
 
-export interface Batch<T extends Reported> {
+export interface Batch<T extends StampedEntry> {
   readonly bytes: Uint8Array;
   readonly leaves: readonly Uint8Array[];
   readonly tree: Frontier;
@@ -45,7 +45,7 @@ export function atLeast(entry: AuditEntry, lowest: AuditSeverity): boolean {
 }
 
 /** @param items no more than the open segment has room for. */
-export function composeBatch<T extends Reported>(
+export function composeBatch<T extends StampedEntry>(
   log: LogState,
   limits: AuditLimits,
   bootId: string,

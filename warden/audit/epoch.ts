@@ -18,7 +18,7 @@ export interface SoundEpoch {
   readonly segments: ReadonlyMap<number, number>;
   /** The lowest segment whose leaf hashes are stored. */
   readonly tilesFrom: number;
-  readonly notes: StoredCheckpoints;
+  readonly checkpoints: StoredCheckpoints;
   /** An unfinished write at the end. `validBytes` 0: not even the header was whole. */
   readonly torn: { readonly segment: number; readonly validBytes: number; readonly lostBytes: number } | undefined;
   /** Leaf hashes of the last segment, when it is full: a crash may have come before they were stored. */

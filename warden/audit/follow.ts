@@ -26,16 +26,16 @@ export async function followSegments(
   files: AppendFiles,
   identity: WalkIdentity,
   listing: EpochListing,
-  notes: StoredCheckpoints,
-): Promise<Omit<SoundEpoch, "notes"> | Found> {
+  stored: StoredCheckpoints,
+): Promise<Omit<SoundEpoch, "checkpoints"> | Found> {
   const { epoch } = identity;
   const first = (listing.segments[0] ?? 0) * SEGMENT_RECORDS;
-  if (first > (notes.witnessed?.size ?? 0)) {
+  if (first > (stored.witnessed?.size ?? 0)) {
     const why = "the entries before the first segment are missing, and were never witnessed"; // only witnessed ones are removed [AUD-11]
     return { finding: { epoch, segment: 0, part: "missing", entry: 0, until: first, why } };
   }
   const before = first === 0 ? EMPTY_FRONTIER : await readTiles(files, epoch).frontierAt(first);
-  const checkpoints = [notes.witnessed, notes.closed].filter((checkpoint) => checkpoint !== undefined);
+  const checkpoints = [stored.witnessed, stored.closed].filter((checkpoint) => checkpoint !== undefined);
   let walk = startWalk(identity, checkpoints, before);
   const segments = new Map<number, number>();
   let end: WalkedSegment | undefined;

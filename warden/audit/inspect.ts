@@ -38,12 +38,14 @@ export async function inspectEpoch(options: InspectOptions): Promise<Inspection>
   if (former !== undefined) return former;
   if (signer === undefined)
     return tampered(allOf(epoch, listing, "key", "the audit key that signed it is missing or unreadable"), 0);
-  const notes = await ownNotes(options, signer);
-  if (typeof notes === "string") return tampered(allOf(epoch, listing, "key", notes), 0);
-  const witnessed = notes.witnessed?.size ?? 0;
+  const stored = await ownCheckpoints(options, signer);
+  if (typeof stored === "string") return tampered(allOf(epoch, listing, "key", stored), 0);
+  const witnessed = stored.witnessed?.size ?? 0;
   const keyId = Buffer.from(signer.verifier.id).toString("hex");
-  const followed = await onlyOurFaults(epoch, listing, () => followSegments(files, { epoch, deviceId, keyId }, listing, notes));
-  return "finding" in followed ? tampered(followed.finding, witnessed) : { verdict: "sound", epoch: { ...followed, notes } };
+  const followed = await findingOf(epoch, listing, () => followSegments(files, { epoch, deviceId, keyId }, listing, stored));
+  return "finding" in followed
+    ? tampered(followed.finding, witnessed)
+    : { verdict: "sound", epoch: { ...followed, checkpoints: stored } };
 }
 
 function tampered(finding: AuditFinding, witnessed: number): Inspection {
@@ -71,7 +73,7 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
 }
 
 /** @returns why they are not this log's, as a text. */
-async function ownNotes(options: InspectOptions, signer: AuditSigner): Promise<StoredCheckpoints | string> {
+async function ownCheckpoints(options: InspectOptions, signer: AuditSigner): Promise<StoredCheckpoints | string> {
   try {
     return await loadCheckpoints(options.state, options.epoch, signer.verifier);
   } catch (error) {
@@ -88,7 +90,7 @@ function isUnreadable(error: unknown): boolean {
   return error instanceof Fault && UNREADABLE.includes(error.code);
 }
 
-async function onlyOurFaults<T>(
+async function findingOf<T>(
   epoch: number,
   listing: EpochListing,
   work: () => Promise<T>,

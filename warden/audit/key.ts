@@ -17,7 +17,7 @@ export async function loadAuditKey(state: DurableFiles, epoch: number, deviceId:
 }
 
 /** Makes the key of `epoch`, durably. What lay there and was no key is put aside under another name. */
-export async function makeAuditKey(state: DurableFiles, epoch: number, deviceId: string): Promise<AuditSigner> {
+export async function createAuditKey(state: DurableFiles, epoch: number, deviceId: string): Promise<AuditSigner> {
   const name = auditKeyName(epoch);
   const unreadable = await state.get(name, AUDIT_KEY_BYTES_MAX);
   if (unreadable !== undefined) await state.put(`${name}.rejected`, unreadable);

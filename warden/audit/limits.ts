@@ -39,4 +39,4 @@ export const REMOVED_TILES_RATIO_MAX = 0.125;
 export const SEALED_EPOCHS_KEPT_MAX = 2;
 
 export const AUDIT_KEY_BYTES_MAX = 1024;
-export const OWED_BYTES_MAX = 2048;
+export const PENDING_EVENTS_BYTES_MAX = 2048;

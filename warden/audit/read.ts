@@ -7,7 +7,7 @@ import { type LogState, unstoredOf } from "./state.ts";
 import { readTiles } from "./tiles.ts";
 
 /** A record that is not the one that was written. */
-export interface ReadFailure {
+export interface ReadFinding {
   readonly entry: number;
   readonly fault: Fault;
 }
@@ -22,7 +22,7 @@ export async function readRecords(
   log: LogState,
   from: number,
   count: number,
-): Promise<readonly Uint8Array[] | ReadFailure> {
+): Promise<readonly Uint8Array[] | ReadFinding> {
   const end = Math.min(from + Math.min(count, READ_RECORDS_MAX), log.tree.size);
   const records: Uint8Array[] = [];
   const tiles = readTiles(files, log.epoch, unstoredOf(log));
@@ -45,7 +45,7 @@ export async function readRecords(
   return records;
 }
 
-function damaged(log: LogState, entry: number, how: string): ReadFailure {
+function damaged(log: LogState, entry: number, how: string): ReadFinding {
   const name = segmentName(log.epoch, Math.floor(entry / SEGMENT_RECORDS));
   return { entry, fault: new Fault("audit.tampered", `read the audit log: entry ${entry} ("${name}") ${how}`) };
 }

@@ -45,8 +45,8 @@ export function createLogState(epoch: number, signer: AuditSigner, sound: SoundE
     full: sound.unstored,
     segments: new Map(sound.segments),
     tilesFrom: sound.tilesFrom,
-    witnessed: sound.notes.witnessed?.size ?? 0,
-    closedAt: sound.notes.closed?.size ?? 0,
+    witnessed: sound.checkpoints.witnessed?.size ?? 0,
+    closedAt: sound.checkpoints.closed?.size ?? 0,
   };
 }
 
@@ -80,15 +80,18 @@ export function admitsAll(limits: AuditLimits, bytes: number): boolean {
  * The last segment file stays, whatever was witnessed: the log goes on from it.
  * @returns the file's name and how the log changes with it, or undefined when nothing may go.
  */
-export function nextToGo(log: LogState, limits: AuditLimits): { readonly name: string; readonly gone: () => void } | undefined {
+export function nextRemovable(
+  log: LogState,
+  limits: AuditLimits,
+): { readonly name: string; readonly removed: () => void } | undefined {
   const numbers = [...log.segments.keys()];
   const oldest = Math.min(...numbers);
   const removedTiles = (numbers.length === 0 ? 0 : oldest - log.tilesFrom) * TILE_BYTES;
   if (removedTiles > limits.bytesMax * REMOVED_TILES_RATIO_MAX) {
     const tile = log.tilesFrom;
-    return { name: tileName(log.epoch, 0, tile), gone: () => void (log.tilesFrom = tile + 1) };
+    return { name: tileName(log.epoch, 0, tile), removed: () => void (log.tilesFrom = tile + 1) };
   }
   const witnessed = (oldest + 1) * SEGMENT_RECORDS <= log.witnessed;
   if (numbers.length < 2 || !witnessed || log.full?.segment === oldest) return undefined;
-  return { name: segmentName(log.epoch, oldest), gone: () => void log.segments.delete(oldest) };
+  return { name: segmentName(log.epoch, oldest), removed: () => void log.segments.delete(oldest) };
 }
