@@ -118,7 +118,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     base: settings.basePolicy,
     clockTrusted,
     policy: () => targets.policy(),
-    note,
+    record: note,
     report,
   });
   const updates = await startUpdates(

@@ -10,6 +10,7 @@ import {
   type HardwareFacts,
 } from "../../hal/identity/format.ts";
 import { check } from "../../hal/format/schema.ts";
+import { clip } from "../../hal/format/text.ts";
 import { isOwnMac, isPlaceholderSerial } from "./placeholders.ts";
 
 /** X.520 serialNumber ends at 64 characters, and so does the CSR's. */
@@ -37,7 +38,7 @@ function describe(
   return {
     ...(serial === undefined || serial.length > BOARD_SERIAL_CHARS_MAX || !isPrintable(serial) ? {} : { boardSerial: serial }),
     macs: macs.slice(0, MACS_MAX),
-    ...(model === undefined || model === "" ? {} : { model: model.slice(0, MODEL_CHARS_MAX) }),
+    ...(model === undefined || model === "" ? {} : { model: clip(model, MODEL_CHARS_MAX) }),
   };
 }
 

@@ -1,5 +1,6 @@
 // sallyport-install: started by the warden for one job, which comes over standard input. Writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
+import { clip } from "../../hal/format/text.ts";
 import { fileSlots, journal, linuxClock, linuxHandoverReader, partitionSlots } from "../../hal/linux/index.ts";
 import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
 import { verifyRangesOn, rangeWork } from "../../ota/index/index.ts";
@@ -20,7 +21,7 @@ function tell(news: InstallEvent): void {
 function failed(fault: Fault): void {
   say(`${fault.code}: ${fault.message}`);
   process.exitCode = fault.code === "usage.invalid" ? EXIT_USAGE : EXIT_FAULT;
-  tell({ said: "fault", code: fault.code, message: fault.message.slice(0, 2048).toWellFormed() });
+  tell({ said: "fault", code: fault.code, message: clip(fault.message, 2048) });
 }
 
 async function main(): Promise<void> {

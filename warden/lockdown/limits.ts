@@ -12,17 +12,17 @@ export const USB_POLL_MS = 1000;
 export const RECHECK_MS = 5000;
 
 /** Records of what others do (devices that come and go, a table that is changed) at once and then one each: nobody fills the log by plugging. */
-export const WORLD_RECORDS_BURST_MAX = 32;
-export const WORLD_RECORDS_PERIOD_MS = 30_000;
+export const EXTERNAL_RECORDS_BURST_MAX = 32;
+export const EXTERNAL_RECORDS_PERIOD_MS = 30_000;
 
 /** Plans the agent may have made at once, and then one each. */
-export const PLANNINGS_BURST_MAX = 8;
-export const PLANNINGS_PERIOD_MS = 2000;
+export const PLANS_BURST_MAX = 8;
+export const PLANS_PERIOD_MS = 2000;
 
 /** Of one list in an answer, as JSON: an answer with all of its lists fits one line of the protocol. [OPS-1] */
-export const SHOWN_LIST_BYTES_MAX = 24_576;
+export const VIEW_LIST_BYTES_MAX = 24_576;
 export const PREVIEW_LIST_BYTES_MAX = 14_336;
 
 /** A failure that lasts is reported once in this time. */
-export const REPORT_AGAIN_MS = 3_600_000;
+export const REPORT_PERIOD_MS = 3_600_000;
 export const REPORTS_REMEMBERED_MAX = 64;

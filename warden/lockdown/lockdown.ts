@@ -39,33 +39,33 @@ export interface Lockdown {
  * later, and no reason not to open.
  */
 export async function openLockdown(ports: LockdownPorts, settings: LockdownSettings): Promise<Lockdown> {
-  const inTurn = createMutex();
+  const exclusively = createMutex();
   const effects: Effects = createEffects(ports, settings, (event) => {
-    inTurn(() => engine.handle(event)).catch((error: unknown) =>
+    exclusively(() => driver.handle(event)).catch((error: unknown) =>
       ports.report(asFault(error, "assert.broken", "run a lockdown timer")),
     );
   });
-  const engine = createEngine(effects, start(await rememberedRecord(ports)));
-  await inTurn(engine.begin);
+  const driver = createDriver(effects, start(await storedRecord(ports)));
+  await exclusively(driver.begin);
   return {
-    status: () => statusOf(engine.state(), effects.inForce(), ports.clock.monotonicMs()),
+    status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
-    preview: (policy) => inTurn(async () => await effects.preview(parsePolicy(policy))),
-    propose: (policy, counter) => inTurn(() => propose(engine, effects, ports, policy, counter)),
-    confirm: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.confirm")),
-    revert: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.revert")),
-    recheck: () => inTurn(() => recheck(engine, effects)),
+    preview: (policy) => exclusively(async () => await effects.preview(parsePolicy(policy))),
+    propose: (policy, counter) => exclusively(() => propose(driver, effects, ports, policy, counter)),
+    confirm: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
+    revert: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
+    recheck: () => exclusively(() => recheck(driver, effects)),
     stop: () =>
-      inTurn(async () => {
-        await engine.handle({ kind: "withdrawn", reason: "stopped" });
-        effects.still();
+      exclusively(async () => {
+        await driver.handle({ kind: "withdrawn", reason: "stopped" });
+        effects.stopTimers();
       }),
   };
 }
 
 /** [LCK-1] A record that can't be trusted counts as none: the base policy holds, and the loss is told. */
-async function rememberedRecord({ files, report }: LockdownPorts): Promise<LockdownRecord | undefined> {
+async function storedRecord({ files, report }: LockdownPorts): Promise<LockdownRecord | undefined> {
   try {
     return await readRecord(files);
   } catch (error) {
@@ -75,13 +75,13 @@ async function rememberedRecord({ files, report }: LockdownPorts): Promise<Lockd
 }
 
 /** The machine and its effects, one event after the other: whoever calls sees to it that calls do not overlap. */
-interface Engine {
+interface Driver {
   state(): State;
   begin(this: void): Promise<void>;
   handle(event: Event): Promise<void>;
 }
 
-function createEngine(effects: Effects, first: Step): Engine {
+function createDriver(effects: Effects, first: Step): Driver {
   const held: { state: State } = { state: first.state };
   const run = async (step: Step): Promise<void> => {
     held.state = step.state;
@@ -93,21 +93,21 @@ function createEngine(effects: Effects, first: Step): Engine {
     state: () => held.state,
     begin: () => run(first),
     handle: async (event) => {
-      effects.forget();
+      effects.clearFailure();
       await run(next(held.state, event));
     },
   };
 }
 
 async function propose(
-  engine: Engine,
+  driver: Driver,
   effects: Effects,
   { clock }: LockdownPorts,
   bytes: Uint8Array,
   counter: number,
 ): Promise<PolicyTrial> {
   const policy = parsePolicy(bytes);
-  const state = engine.state();
+  const state = driver.state();
   if (state.at !== "settled" && state.at !== "shut")
     throw new Fault(
       "lockdown.busy",
@@ -122,8 +122,8 @@ async function propose(
       "lockdown.invalid",
       `propose a policy: its plan has more than ${PLAN_BYTES_MAX} bytes; name ranges and prefixes`,
     );
-  await engine.handle({ kind: "offered", offer: { accepted: { counter, planHash, policy }, plan } });
-  const { trial } = statusOf(engine.state(), plan, clock.monotonicMs());
+  await driver.handle({ kind: "offered", offer: { accepted: { counter, planHash, policy }, plan } });
+  const { trial } = statusOf(driver.state(), plan, clock.monotonicMs());
   if (trial === undefined) throw effects.failure() ?? new Fault("lockdown.not-in-force", "propose a policy: it is not in force");
   return trial;
 }
@@ -139,24 +139,24 @@ function expectNewer(counter: number, previous: Accepted | undefined, reverted: 
     );
 }
 
-async function obey(
-  engine: Engine,
+async function carryOutOrder(
+  driver: Driver,
   { clock, clockTrusted }: LockdownPorts,
   { deviceId }: LockdownSettings,
   order: Uint8Array | string,
   verb: ExpectedTrialOrder["verb"],
 ): Promise<string> {
-  const state = engine.state();
+  const state = driver.state();
   if (state.at !== "pending") throw new Fault("lockdown.not-pending", "order refused: no policy is being tried");
   const { policy, planHash } = state.offer.accepted;
   const nowMs = clockTrusted() ? clock.nowMs() : undefined;
   const keyid = judgeTrialOrder(order, policy, { verb, deviceId, nonce: state.nonce, planHash, nowMs });
   if (verb === "lockdown.revert") {
-    await engine.handle({ kind: "withdrawn", reason: "ordered" });
+    await driver.handle({ kind: "withdrawn", reason: "ordered" });
     return keyid;
   }
-  await engine.handle({ kind: "confirmed", monotonicMs: clock.monotonicMs(), keyid });
-  const after = engine.state();
+  await driver.handle({ kind: "confirmed", monotonicMs: clock.monotonicMs(), keyid });
+  const after = driver.state();
   if (after.at !== "settled" || after.previous !== state.offer.accepted)
     throw new Fault(
       "lockdown.not-pending",
@@ -165,10 +165,10 @@ async function obey(
   return keyid;
 }
 
-async function recheck(engine: Engine, effects: Effects): Promise<void> {
-  const state = engine.state();
-  if (state.at === "shut") return await engine.handle({ kind: "again" });
+async function recheck(driver: Driver, effects: Effects): Promise<void> {
+  const state = driver.state();
+  if (state.at === "shut") return await driver.handle({ kind: "retry" });
   const fault = await effects.restore(state.at === "pending" ? state.offer.plan : state.previous);
   if (fault !== undefined)
-    await engine.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "again" });
+    await driver.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "retry" });
 }

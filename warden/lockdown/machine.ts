@@ -11,7 +11,7 @@ export interface PolicyOffer {
   readonly plan: Plan;
 }
 
-/** `reverted`: what became of the last policy that was tried and not kept. `untold`: neither recorded nor told yet. */
+/** `reverted`: what became of the last policy that was tried and not kept. `unrecorded`: neither recorded nor told yet. */
 export type State =
   /** `previous` is in force; undefined: the base policy. */
   | { readonly at: "settled"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
@@ -29,7 +29,7 @@ export type State =
       readonly at: "reverting";
       readonly previous: Accepted | undefined;
       readonly reverted: Reverted | undefined;
-      readonly untold: boolean;
+      readonly unrecorded: boolean;
     }
   /** What was tried is out of force, the record still speaks of it. */
   | { readonly at: "forgetting"; readonly previous: Accepted | undefined; readonly reverted: Reverted }
@@ -38,7 +38,7 @@ export type State =
       readonly at: "shut";
       readonly previous: Accepted | undefined;
       readonly reverted: Reverted | undefined;
-      readonly untold: boolean;
+      readonly unrecorded: boolean;
     };
 
 /** Times are monotonic milliseconds. */
@@ -52,7 +52,7 @@ export type Event =
   | { readonly kind: "confirmed"; readonly monotonicMs: number; readonly keyid: string }
   | { readonly kind: "withdrawn"; readonly reason: Exclude<Reverted["reason"], "restarted"> }
   /** What was in force is found to be so no more, or the wait after a failure is over. */
-  | { readonly kind: "again" };
+  | { readonly kind: "retry" };
 
 export type Effect =
   | { readonly do: "record"; readonly record: LockdownRecord }
@@ -60,10 +60,10 @@ export type Effect =
   /** Planned anew: the machine may have changed since. */
   | { readonly do: "apply-accepted"; readonly accepted: Accepted | undefined }
   | { readonly do: "apply-shut" }
-  | { readonly do: "arm"; readonly forMs: number }
-  | { readonly do: "disarm" }
-  | { readonly do: "try-again"; readonly afterMs: number }
-  | { readonly do: "tell"; readonly news: LockdownReport };
+  | { readonly do: "arm-deadline"; readonly forMs: number }
+  | { readonly do: "disarm-deadline" }
+  | { readonly do: "arm-retry"; readonly afterMs: number }
+  | { readonly do: "audit"; readonly report: LockdownReport };
 
 /** For the audit trail. [LCK-14] */
 export type LockdownReport =
@@ -110,9 +110,9 @@ export function next(state: State, event: Event): Step {
       return onConfirmed(state, event.monotonicMs, event.keyid);
     case "withdrawn":
       if (state.at !== "pending") return same(state);
-      return withEffects([{ do: "disarm" }], failed(state.previous, state.offer, event.reason));
-    case "again":
-      if (state.at === "shut") return revert(state.previous, state.reverted, state.untold);
+      return withEffects([{ do: "disarm-deadline" }], failed(state.previous, state.offer, event.reason));
+    case "retry":
+      if (state.at === "shut") return revert(state.previous, state.reverted, state.unrecorded);
       return state.at === "settled" ? revert(state.previous, state.reverted, false) : same(state);
   }
 }
@@ -136,13 +136,13 @@ function onRecorded(state: State): Step {
     }
     case "confirming": {
       const { accepted } = state.offer;
-      const news: LockdownReport = {
+      const report: LockdownReport = {
         kind: "confirmed",
         planHash: accepted.planHash,
         counter: accepted.counter,
         keyid: state.keyid,
       };
-      return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "tell", news }] };
+      return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "audit", report }] };
     }
     case "forgetting":
       return settle(state.previous, state.reverted, true);
@@ -154,7 +154,7 @@ function onRecorded(state: State): Step {
 function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   if (state.at === "reverting") {
     const { previous, reverted } = state;
-    if (reverted === undefined || !state.untold) return settle(previous, reverted, false);
+    if (reverted === undefined || !state.unrecorded) return settle(previous, reverted, false);
     const record: LockdownRecord = { v: 1, confirmed: previous, reverted };
     return { state: { at: "forgetting", previous, reverted }, effects: [{ do: "record", record }] };
   }
@@ -165,8 +165,8 @@ function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   return {
     state: { at: "pending", previous, offer, nonce, confirmByMs: monotonicMs + forMs },
     effects: [
-      { do: "arm", forMs },
-      { do: "tell", news: { kind: "pending", planHash, counter, confirmWithinS: policy.confirmWithinS } },
+      { do: "arm-deadline", forMs },
+      { do: "audit", report: { kind: "pending", planHash, counter, confirmWithinS: policy.confirmWithinS } },
     ],
   };
 }
@@ -175,10 +175,10 @@ function onApplied(state: State, monotonicMs: number, nonce: string): Step {
 function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
   if (state.at !== "pending") return same(state);
   const { previous, offer, confirmByMs } = state;
-  if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm" }], failed(previous, offer, "deadline"));
+  if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm-deadline" }], failed(previous, offer, "deadline"));
   return {
     state: { at: "confirming", previous, offer, keyid },
-    effects: [{ do: "disarm" }, { do: "record", record: { v: 1, confirmed: offer.accepted } }],
+    effects: [{ do: "disarm-deadline" }, { do: "record", record: { v: 1, confirmed: offer.accepted } }],
   };
 }
 
@@ -188,23 +188,23 @@ function failed(previous: Accepted | undefined, offer: PolicyOffer, reason: Reve
   return revert(previous, { counter, planHash, reason }, true);
 }
 
-function revert(previous: Accepted | undefined, reverted: Reverted | undefined, untold: boolean): Step {
-  return { state: { at: "reverting", previous, reverted, untold }, effects: [{ do: "apply-accepted", accepted: previous }] };
+function revert(previous: Accepted | undefined, reverted: Reverted | undefined, unrecorded: boolean): Step {
+  return { state: { at: "reverting", previous, reverted, unrecorded }, effects: [{ do: "apply-accepted", accepted: previous }] };
 }
 
-function shut({ previous, reverted, untold }: State & { readonly at: "reverting" }, code: FaultCode): Step {
+function shut({ previous, reverted, unrecorded }: State & { readonly at: "reverting" }, code: FaultCode): Step {
   return {
-    state: { at: "shut", previous, reverted, untold },
-    effects: [{ do: "apply-shut" }, { do: "try-again", afterMs: RETRY_MS }, { do: "tell", news: { kind: "shut", code } }],
+    state: { at: "shut", previous, reverted, unrecorded },
+    effects: [{ do: "apply-shut" }, { do: "arm-retry", afterMs: RETRY_MS }, { do: "audit", report: { kind: "shut", code } }],
   };
 }
 
-function settle(previous: Accepted | undefined, reverted: Reverted | undefined, untold: boolean): Step {
-  const news: readonly Effect[] =
-    untold && reverted !== undefined ? [{ do: "tell", news: { kind: "reverted", ...reverted } }] : [];
+function settle(previous: Accepted | undefined, reverted: Reverted | undefined, unrecorded: boolean): Step {
+  const audit: readonly Effect[] =
+    unrecorded && reverted !== undefined ? [{ do: "audit", report: { kind: "reverted", ...reverted } }] : [];
   return {
     state: { at: "settled", previous, reverted },
-    effects: [...news, { do: "tell", news: { kind: "enforced", counter: previous?.counter } }],
+    effects: [...audit, { do: "audit", report: { kind: "enforced", counter: previous?.counter } }],
   };
 }
 

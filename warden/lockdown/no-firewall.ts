@@ -3,7 +3,7 @@ import type { Firewall } from "../../hal/ports.ts";
 
 export const UNFILTERED = 'packet filter: "lockdown.firewall" is "none", so no packet is kept out';
 
-export function noFirewall(): Firewall {
+export function createNoFirewall(): Firewall {
   const held: { table: string | undefined } = { table: undefined };
   return {
     check: async () => undefined,

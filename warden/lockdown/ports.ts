@@ -11,11 +11,11 @@ export interface LockdownPorts extends Executors {
   readonly files: DurableFiles;
   readonly clock: Clock;
   /** The machine but its USB tree. */
-  readonly look: () => Promise<Omit<MachineFacts, "usb">>;
+  readonly readFacts: () => Promise<Omit<MachineFacts, "usb">>;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
   /** For the audit trail; with the plan in force then. */
-  readonly tell: (news: LockdownReport, inForce: Plan | undefined) => void;
+  readonly audit: (news: LockdownReport, inForce: Plan | undefined) => void;
   /** Failures, also those that stop nothing. */
   readonly report: (fault: Fault) => void;
 }

@@ -12,7 +12,7 @@ export interface ProtectedOptions {
 /** @throws Fault of {@link Network.read}. */
 export async function readProtected({ network, console, hubEndpoints }: ProtectedOptions): Promise<Omit<MachineFacts, "usb">> {
   const { links, routes, nameServers } = await network.read();
-  const uplinks = new Set(hubEndpoints.flatMap(({ address }) => waysTo(address, routes)));
+  const uplinks = new Set(hubEndpoints.flatMap(({ address }) => uplinksTo(address, routes)));
   return {
     links: links.map((link) => ({ ...link, uplink: uplinks.has(link.name) })),
     hub: hubEndpoints,
@@ -22,7 +22,7 @@ export async function readProtected({ network, console, hubEndpoints }: Protecte
 }
 
 /** By the longest prefix, as the kernel chooses; a hub that has a name may be anywhere, so by every default route. */
-function waysTo(address: string | undefined, routes: readonly NetworkRoute[]): readonly string[] {
+function uplinksTo(address: string | undefined, routes: readonly NetworkRoute[]): readonly string[] {
   const hub = address === undefined ? undefined : parsePrefix(address);
   const fitting = routes.filter((route) => (hub === undefined ? route.length === 0 : leadsTo(route, hub)));
   const longest = Math.max(...fitting.map(({ length }) => length));

@@ -1,21 +1,22 @@
-// Lockdown as the warden runs it: opened on this machine, watched over, told of, asked by the agent.
+// Lockdown as the warden runs it: opened on this machine, watched over, seen of, asked by the agent.
 import { asFault, Fault } from "../../hal/fault.ts";
+import { clip } from "../../hal/format/text.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
 import type { Clock, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import type { LockdownState } from "./format/index.ts";
 import type { UpdateStatus } from "../update/format.ts";
 import { parsePolicy, type Policy } from "./format/index.ts";
-import { REPORT_AGAIN_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
+import { REPORT_PERIOD_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
 import { type Lockdown, openLockdown } from "./lockdown.ts";
 import { readProtected } from "./protected.ts";
 import { stateView } from "./view.ts";
 import type { HubEndpoint } from "./machine-facts.ts";
 import type { PolicyTrial } from "./status.ts";
 import { createTrail } from "./trail.ts";
-import { noFirewall, UNFILTERED } from "./no-firewall.ts";
+import { createNoFirewall, UNFILTERED } from "./no-firewall.ts";
 import { type LockdownVerbs, lockdownVerbs, type SignedPolicy } from "./verbs.ts";
-import { watch } from "./watch.ts";
+import { watchLockdown } from "./watch.ts";
 
 export interface LockdownOptions {
   /** undefined: there is none, as the configuration says. */
@@ -35,7 +36,7 @@ export interface LockdownOptions {
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
   readonly policy: () => SignedPolicy | undefined;
-  readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly record: (entry: AuditEntry) => Promise<void>;
   /** For the journal. */
   readonly report: (fault: Fault) => void;
 }
@@ -58,30 +59,30 @@ export interface LockdownService {
 }
 
 /** Resolves when the doors are shut that should be: to be awaited before the network comes up. */
-export async function startLockdown(parts: LockdownOptions): Promise<LockdownService> {
-  const { clock, usb, policy } = parts;
-  const unenforced = parts.firewall === undefined ? [UNFILTERED] : [];
-  const base = basePolicy(parts.base);
-  const reports = createReports(parts);
+export async function startLockdown(options: LockdownOptions): Promise<LockdownService> {
+  const { clock, usb, policy } = options;
+  const unenforced = options.firewall === undefined ? [UNFILTERED] : [];
+  const base = basePolicy(options.base);
+  const reports = createFaultReports(options);
   if (base instanceof Fault) reports.report(base);
-  const trail = createTrail({ clock, note: noteBy(parts) }, unenforced);
+  const trail = createTrail({ clock, record: recordWith(options) }, unenforced);
   const lockdown = await openLockdown(
     {
-      firewall: parts.firewall ?? noFirewall(),
+      firewall: options.firewall ?? createNoFirewall(),
       usb,
-      files: parts.files,
+      files: options.files,
       clock,
-      look: () => readProtected(parts),
-      clockTrusted: parts.clockTrusted,
-      tell: trail.tell,
+      readFacts: () => readProtected(options),
+      clockTrusted: options.clockTrusted,
+      audit: trail.audit,
       report: reports.report,
     },
-    { deviceId: parts.deviceId, base: base instanceof Fault ? undefined : base },
+    { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base },
   );
-  const lost = reports.seen().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
+  const lost = reports.recent().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
   const state = (): LockdownState => stateView(lockdown.status(), unenforced);
   const ending = new AbortController();
-  const watching = watch({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
+  const watching = watchLockdown({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
   return {
     verbs: lockdownVerbs({ lockdown, state, clock, trail, policy }),
     state,
@@ -89,7 +90,7 @@ export async function startLockdown(parts: LockdownOptions): Promise<LockdownSer
     trial: () => lockdown.status().trial,
     confirm: (order) => lockdown.confirm(order),
     revert: (order) => lockdown.revert(order),
-    healthy: () => healthOf(lockdown, reports.seen().at(-1)),
+    healthy: () => healthOf(lockdown, reports.recent().at(-1)),
     stop: async () => {
       ending.abort();
       await watching;
@@ -98,7 +99,7 @@ export async function startLockdown(parts: LockdownOptions): Promise<LockdownSer
     troubles: () => [
       ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
       ...(base instanceof Fault ? [base] : []),
-      ...(lockdown.status().at === "shut" ? reports.seen().slice(-1) : lost),
+      ...(lockdown.status().at === "shut" ? reports.recent().slice(-1) : lost),
     ],
   };
 }
@@ -119,7 +120,7 @@ function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<Lock
   const { at, counter } = lockdown.status();
   switch (at) {
     case "shut":
-      return { verdict: "waiting", detail: `everything is shut: ${fault?.message ?? "no reason known"}`.slice(0, 256) };
+      return { verdict: "waiting", detail: clip(`everything is shut: ${fault?.message ?? "no reason known"}`, 256) };
     case "changing":
       return { verdict: "waiting", detail: "a policy is being put in force" };
     case "base":
@@ -130,33 +131,33 @@ function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<Lock
   }
 }
 
-interface Reports {
+interface FaultReports {
   report(this: void, fault: Fault): void;
   /** The last of them, oldest first, each once. */
-  seen(): readonly Fault[];
+  recent(): readonly Fault[];
 }
 
-/** What lasts is met again at every check: told once an hour is enough. */
-function createReports({ clock, report }: Pick<LockdownOptions, "clock" | "report">): Reports {
-  const told = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
+/** What lasts is met again at every check: seen once an hour is enough. */
+function createFaultReports({ clock, report }: Pick<LockdownOptions, "clock" | "report">): FaultReports {
+  const seen = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
   return {
     report: (fault) => {
       const text = `${fault.code} ${fault.message}`;
-      const before = told.get(text);
-      const again = before !== undefined && clock.monotonicMs() - before.atMs < REPORT_AGAIN_MS;
-      told.delete(text); // so that the last one met is the last one listed
-      told.set(text, { fault, atMs: again ? before.atMs : clock.monotonicMs() });
-      const [oldest] = told.keys();
-      if (told.size > REPORTS_REMEMBERED_MAX && oldest !== undefined) told.delete(oldest);
+      const before = seen.get(text);
+      const again = before !== undefined && clock.monotonicMs() - before.atMs < REPORT_PERIOD_MS;
+      seen.delete(text); // so that the last one met is the last one listed
+      seen.set(text, { fault, atMs: again ? before.atMs : clock.monotonicMs() });
+      const [oldest] = seen.keys();
+      if (seen.size > REPORTS_REMEMBERED_MAX && oldest !== undefined) seen.delete(oldest);
       if (!again) report(fault);
     },
-    seen: () => [...told.values()].map(({ fault }) => fault),
+    recent: () => [...seen.values()].map(({ fault }) => fault),
   };
 }
 
 /** The deed stands, recorded or not. */
-function noteBy({ note, report }: Pick<LockdownOptions, "note" | "report">): (entry: AuditEntry) => void {
+function recordWith({ record, report }: Pick<LockdownOptions, "record" | "report">): (entry: AuditEntry) => void {
   return (entry) => {
-    note(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));
+    record(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));
   };
 }

@@ -4,7 +4,7 @@ import { tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { LockdownState } from "./format/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
-import { PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS } from "./limits.ts";
+import { PLANS_BURST_MAX, PLANS_PERIOD_MS } from "./limits.ts";
 import type { Lockdown } from "./lockdown.ts";
 import { lockdownView, previewView, trialView } from "./view.ts";
 import type { Trail } from "./trail.ts";
@@ -18,7 +18,7 @@ export interface SignedPolicy {
   readonly bytes: Uint8Array;
 }
 
-export interface VerbPorts {
+export interface LockdownVerbPorts {
   readonly lockdown: Lockdown;
   readonly state: () => LockdownState;
   readonly clock: Clock;
@@ -28,8 +28,8 @@ export interface VerbPorts {
 
 export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
 
-export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPorts): LockdownVerbs {
-  const bucket = tokenBucket(clock, PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS);
+export function lockdownVerbs({ lockdown, state, clock, trail, policy }: LockdownVerbPorts): LockdownVerbs {
+  const bucket = tokenBucket(clock, PLANS_BURST_MAX, PLANS_PERIOD_MS);
   /** Planning reads the machine, and a trial waits behind it. */
   const spend = (): void => {
     if (!bucket.take())

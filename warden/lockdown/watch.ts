@@ -17,7 +17,7 @@ export interface WatchOptions {
  * Until `signal` aborts. What is plugged in works only once it was judged [LCK-7], so a second more or less costs comfort, not safety. Where everything is shut
  * lockdown tries again by a timer of its own.
  */
-export async function watch({ lockdown, usb, clock, trail, report }: WatchOptions, signal: AbortSignal): Promise<void> {
+export async function watchLockdown({ lockdown, usb, clock, trail, report }: WatchOptions, signal: AbortSignal): Promise<void> {
   let known: string | undefined;
   let checkedAtMs = Number.NEGATIVE_INFINITY;
   const plugged = async (): Promise<string | undefined> => {

@@ -16,7 +16,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     { kind: "recorded" },
     { kind: "record-failed", code: "file.no-space" },
     { kind: "apply-failed", code: "firewall.refused" },
-    { kind: "again" },
+    { kind: "retry" },
   ),
   fc.nat(100_000).map((monotonicMs): Event => ({ kind: "applied", monotonicMs, nonce: "n" })),
   fc.nat(200_000).map((monotonicMs): Event => ({ kind: "confirmed", monotonicMs, keyid: "k" })),
@@ -36,7 +36,8 @@ test("[LCK-11] whatever happens: kept is only what was confirmed in time and rec
         if (effects.some((effect) => effect.do === "apply-plan") && !(state.at === "intending" && one.kind === "recorded"))
           return false;
         // an armed timer is put out by whatever ends the trial
-        if (state.at === "pending" && after.at !== "pending" && !effects.some((effect) => effect.do === "disarm")) return false;
+        if (state.at === "pending" && after.at !== "pending" && !effects.some((effect) => effect.do === "disarm-deadline"))
+          return false;
         const outcomes = effects.filter((effect) => ["record", "apply-plan", "apply-accepted"].includes(effect.do));
         if (outcomes.length > 1 || (outcomes.length === 1 && outcomes[0] !== effects.at(-1))) return false;
         state = after;
@@ -57,7 +58,7 @@ test("[LCK-11] from any state the good way out leads to rest", async (t) => {
         { kind: "recorded" },
         { kind: "applied", monotonicMs: 0, nonce: "n" },
         { kind: "withdrawn", reason: "deadline" },
-        { kind: "again" },
+        { kind: "retry" },
       ];
       for (let n = 0; n < 4; n++) for (const one of way) if (state.at !== "settled") state = next(state, one).state;
       return state.at === "settled";

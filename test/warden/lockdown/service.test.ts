@@ -4,7 +4,7 @@ import { test } from "tap";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS } from "../../../warden/protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES } from "../../../warden/protocol/limits.ts";
 import { readProtected } from "../../../warden/lockdown/protected.ts";
-import { WORLD_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
+import { EXTERNAL_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
 import { lockdownOrder, policyBytes, seen } from "../../lab/worlds/lockdown.ts";
 import { NETWORK, serviceRig, signed } from "../../lab/worlds/lockdown-service.ts";
 import { KEYBOARD, STICK } from "../../lab/fakes/usb-tree.ts";
@@ -114,7 +114,7 @@ test("[LCK-14] who plugs without end fills no log: what is left out is counted",
     await rig.clock.advance(1_000);
   }
   const records = rig.log.filter(({ event }) => event === "usb.refused");
-  t.ok(records.length < WORLD_RECORDS_BURST_MAX + 10, `${records.length} records of 200`);
+  t.ok(records.length < EXTERNAL_RECORDS_BURST_MAX + 10, `${records.length} records of 200`);
   const suppressed = records.reduce((sum, { detail }) => sum + Number(detail?.["suppressed"] ?? 0), 0);
   t.ok(suppressed + records.length > 150, `${suppressed} counted`);
 });

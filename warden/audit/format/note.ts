@@ -1,6 +1,7 @@
 // C2SP signed note and tlog-checkpoint (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), and the witness's cosignature (c2sp.org/tlog-cosignature). [AUD-6] [AUD-8]
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
+import { quoted } from "../../../hal/format/text.ts";
 import { HASH_BYTES } from "./tree.ts";
 
 export const NOTE_BYTES_MAX = 8192;
@@ -94,7 +95,7 @@ export function encodeVerifier(verifier: Verifier): string {
 export function decodeVerifier(text: string): Verifier {
   const [name, id, key, ...rest] = splitVerifier(text);
   if (name === undefined || id === undefined || key === undefined || rest.length > 0)
-    throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got "${text.slice(0, 80)}"`);
+    throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got ${quoted(text, 80)}`);
   const bytes = base64(key);
   const kind = bytes?.[0] === ED25519 ? "ed25519" : bytes?.[0] === COSIGNATURE_V1 ? "cosignature/v1" : undefined;
   if (bytes === undefined || kind === undefined)

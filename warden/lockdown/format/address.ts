@@ -22,11 +22,11 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (bytes === undefined || rest.length > 0 || length < 1 || length > bits) return undefined;
   if (family === 6 && bytes.slice(0, 10).every((byte) => byte === 0)) return undefined;
   const prefix: Prefix = { family, bytes, length };
-  return bytes.every((byte, i) => (byte & maskByte(length, i)) === byte) && spellPrefix(prefix) === text ? prefix : undefined;
+  return bytes.every((byte, i) => (byte & maskByte(length, i)) === byte) && formatPrefix(prefix) === text ? prefix : undefined;
 }
 
-export function spellPrefix({ family, bytes, length }: Prefix): string {
-  const address = family === 4 ? bytes.join(".") : spellIpv6(bytes);
+export function formatPrefix({ family, bytes, length }: Prefix): string {
+  const address = family === 4 ? bytes.join(".") : formatIpv6(bytes);
   return length === bytes.length * 8 ? address : `${address}/${length}`;
 }
 
@@ -66,7 +66,7 @@ function parseIpv6(text: string): readonly number[] | undefined {
 }
 
 /** RFC 5952 section 4: no leading zeros, the first longest run of two or more zero groups as `::`, lower case. */
-function spellIpv6(bytes: readonly number[]): string {
+function formatIpv6(bytes: readonly number[]): string {
   const groups = Array.from({ length: 8 }, (_, i) => (bytes[2 * i] ?? 0) * 256 + (bytes[2 * i + 1] ?? 0));
   const run = longestZeroRun(groups);
   const words = groups.map((group) => group.toString(16));

@@ -6,9 +6,9 @@ export const POLICY_BYTES_MAX = 32_768;
 export const PLAN_BYTES_MAX = 61_440;
 export const LINKS_MAX = 16;
 /** Of `inbound` and of `outbound`, each. */
-export const DOORS_MAX = 64;
+export const NETWORK_RULES_MAX = 64;
 /** Ports and ranges of one entry. */
-export const DOOR_PORTS_MAX = 32;
+export const RULE_PORTS_MAX = 32;
 /** Of the management addresses, and of one entry's `to`. */
 export const PREFIXES_MAX = 32;
 export const USB_RULES_MAX = 64;

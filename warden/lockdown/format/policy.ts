@@ -10,8 +10,8 @@ import {
   CONFIRM_WITHIN_S_DEFAULT,
   CONFIRM_WITHIN_S_MAX,
   CONFIRM_WITHIN_S_MIN,
-  DOOR_PORTS_MAX,
-  DOORS_MAX,
+  RULE_PORTS_MAX,
+  NETWORK_RULES_MAX,
   LINKS_MAX,
   POLICY_BYTES_MAX,
   PREFIXES_MAX,
@@ -51,7 +51,7 @@ const portsSchema = v.pipe(
     ),
   ),
   v.minLength(1),
-  v.maxLength(DOOR_PORTS_MAX),
+  v.maxLength(RULE_PORTS_MAX),
 );
 
 const protocolSchema = v.picklist(["tcp", "udp"]);
@@ -129,7 +129,7 @@ export const policySchema = v.strictObject({
               from: v.picklist(["any", "management"]),
             }),
           ),
-          v.maxLength(DOORS_MAX),
+          v.maxLength(NETWORK_RULES_MAX),
         ),
         [],
       ),
@@ -148,7 +148,7 @@ export const policySchema = v.strictObject({
               link: v.optional(linkNameSchema),
             }),
           ),
-          v.maxLength(DOORS_MAX),
+          v.maxLength(NETWORK_RULES_MAX),
         ),
         [],
       ),

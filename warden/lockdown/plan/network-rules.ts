@@ -1,4 +1,4 @@
-// Which packets may pass, as data: from the policy and the machine to doors in one order, each once. [LCK-2] [LCK-3] [LCK-4]
+// Which packets may pass, as data: from the policy and the machine to rules in one order, each once. [LCK-2] [LCK-3] [LCK-4]
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { contains, type NetworkRule, parsePrefix, type Plan, type Policy, type Prefix } from "../format/index.ts";
 import type { MachineFacts } from "../machine-facts.ts";
@@ -10,12 +10,10 @@ type Ports = Policy["network"]["inbound"][number]["ports"];
 const DNS_PORT = 53;
 
 /** [LCK-3] The way to the hub, whatever the policy says; and where names are needed for it and the policy is shut, the machine's name servers. */
-export function necessaryRules(snapshot: MachineFacts, withNameService: boolean): readonly NetworkRule[] {
-  const hub = snapshot.hub.map(({ address, port }) =>
-    out("tcp", [[port, port]], address === undefined ? null : [address], "hub"),
-  );
-  if (!withNameService || snapshot.hub.every(({ address }) => address !== undefined)) return hub;
-  const servers = snapshot.nameServers.filter((server) => parsePrefix(server) !== undefined);
+export function necessaryRules(facts: MachineFacts, withNameService: boolean): readonly NetworkRule[] {
+  const hub = facts.hub.map(({ address, port }) => out("tcp", [[port, port]], address === undefined ? null : [address], "hub"));
+  if (!withNameService || facts.hub.every(({ address }) => address !== undefined)) return hub;
+  const servers = facts.nameServers.filter((server) => parsePrefix(server) !== undefined);
   if (servers.length === 0) return hub;
   const dns = (["udp", "tcp"] as const).map((protocol) => out(protocol, [[DNS_PORT, DNS_PORT]], servers, "name-service"));
   return [...hub, ...dns];
@@ -77,13 +75,13 @@ function out(
 }
 
 /** [LCK-4] Doors that differ in their ports only become one, in one order whatever the order they came in. */
-export function mergeRules(doors: readonly NetworkRule[]): readonly NetworkRule[] {
+export function mergeRules(rules: readonly NetworkRule[]): readonly NetworkRule[] {
   const merged = new Map<string, NetworkRule>();
-  for (const door of doors) {
-    const key = canonicalJson({ ...door, ports: [] });
-    merged.set(key, { ...door, ports: mergeRanges([...(merged.get(key)?.ports ?? []), ...door.ports]) });
+  for (const rule of rules) {
+    const key = canonicalJson({ ...rule, ports: [] });
+    merged.set(key, { ...rule, ports: mergeRanges([...(merged.get(key)?.ports ?? []), ...rule.ports]) });
   }
-  return [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, door]) => door);
+  return [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rule]) => rule);
 }
 
 /** Sorted, without those that lie in another one: the kernel refuses sets whose elements overlap. */

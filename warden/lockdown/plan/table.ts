@@ -1,7 +1,7 @@
 // The packet filter's table as text, in the spelling that hal/linux/firewall reads back. [LCK-2] [LCK-5] [LCK-6]
 import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 
-type Parts = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
+type TableContents = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
 type Direction = NetworkRule["direction"];
 
 /** RFC 4861: only from the link itself, which a hop limit of 255 shows. Router advertisements come in, solicitations go out. */
@@ -15,12 +15,12 @@ const NEIGHBOURS = {
  * [LCK-6] Of a connection only the answers pass by being its answers: its first direction is judged packet by packet, so a door that is shut is shut for
  * connections that were made while it was open, the tunnel included.
  */
-export function renderTable(parts: Parts): string {
+export function renderTable(contents: TableContents): string {
   const blocks = [
-    ...managementSets(parts.management),
-    ["chain input {", ...chain("in", parts), "}"],
+    ...managementSets(contents.management),
+    ["chain input {", ...chainLines("in", contents), "}"],
     ["chain forward {", "\ttype filter hook forward priority filter; policy drop;", "}"],
-    ["chain output {", ...chain("out", parts), ...refusals("out", "").map((line) => `\t${line}`), "}"],
+    ["chain output {", ...chainLines("out", contents), ...refusals("out", "").map((line) => `\t${line}`), "}"],
   ];
   return `table inet sallyport {\n${blocks.map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
 }
@@ -34,8 +34,8 @@ function managementSets(management: readonly string[]): readonly string[][] {
   });
 }
 
-function chain(direction: Direction, parts: Parts): readonly string[] {
-  const { links, networkRules } = parts;
+function chainLines(direction: Direction, contents: TableContents): readonly string[] {
+  const { links, networkRules } = contents;
   const link = direction === "in" ? "iifname" : "oifname";
   const hook = direction === "in" ? "input" : "output";
   const names = links.map(({ name }) => name);
@@ -51,8 +51,8 @@ function chain(direction: Direction, parts: Parts): readonly string[] {
     "ct state established ct direction reply accept",
     `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
-    ...(direction === "in" ? echoRules(parts) : []),
-    ...networkRules.filter((door) => door.direction === direction).flatMap((door) => doorRules(door, link, parts.management)),
+    ...(direction === "in" ? echoRules(contents) : []),
+    ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents.management)),
   ];
   return lines.map((line) => `\t${line}`);
 }
@@ -72,7 +72,7 @@ function neighbours(direction: Direction, link: string): readonly string[] {
   return direction === "in" ? rules : [...rules, `${link} icmpv6 type mld2-listener-report accept`];
 }
 
-function echoRules({ echo, management }: Parts): readonly string[] {
+function echoRules({ echo, management }: TableContents): readonly string[] {
   if (echo === "none") return [];
   return ([4, 6] as const).flatMap((family) => {
     const rule = `${family === 4 ? "icmp" : "icmpv6"} type echo-request accept`;
@@ -82,12 +82,12 @@ function echoRules({ echo, management }: Parts): readonly string[] {
 }
 
 /** One rule a family where the far side is named, else one for both. */
-function doorRules(
+function ruleLines(
   { direction, link, protocol, ports, sourcePort, peers }: NetworkRule,
-  linkWord: string,
+  linkKeyword: string,
   management: readonly string[],
 ): readonly string[] {
-  const before = link === null ? [] : [`${linkWord} "${link}"`];
+  const before = link === null ? [] : [`${linkKeyword} "${link}"`];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
     `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,

@@ -1,10 +1,14 @@
 // Which USB devices may work: by rules over what a device claims, and by where it is. [LCK-7] [LCK-8] [LCK-9]
 import { canonicalJson } from "../../../hal/format/json.ts";
+import { printable } from "../../../hal/format/text.ts";
 import type { UsbDevice, UsbPort, UsbState } from "../../../hal/ports.ts";
 import type { Plan, UsbRule } from "../format/index.ts";
 
 type Rules = Pick<Plan["usb"], "allow" | "disable">;
 type Verdict = Plan["usb"]["devices"][number];
+
+/** Characters of a serial number in a message. */
+const SERIAL_SHOWN_MAX = 40;
 
 /** What is to be done to the tree so that it is as planned; what shuts comes first. */
 export type UsbStep =
@@ -14,8 +18,8 @@ export type UsbStep =
 
 /** [LCK-4] Rules in one order, each once, their interfaces sorted. */
 export function sortedRules(rules: readonly UsbRule[]): UsbRule[] {
-  const spelled = rules.map((rule) => ({ ...rule, interfaces: [...new Set(rule.interfaces)].sort() }));
-  const unique = new Map(spelled.map((rule) => [canonicalJson(rule), rule]));
+  const normalized = rules.map((rule) => ({ ...rule, interfaces: [...new Set(rule.interfaces)].sort() }));
+  const unique = new Map(normalized.map((rule) => [canonicalJson(rule), rule]));
   return [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rule]) => rule);
 }
 
@@ -69,7 +73,7 @@ function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: read
   const rules = allow.filter((rule) => matches(rule, device));
   if (rules.length === 0) return `no rule for ${claimed(device)}`;
   if (rules.every((rule) => rule.serial !== undefined && isCopied(device, rule, devices)))
-    return `another device claims the serial number "${printable(claims.serial ?? "")}"`;
+    return `another device claims the serial number "${printable(claims.serial ?? "", SERIAL_SHOWN_MAX)}"`;
   return undefined;
 }
 
@@ -98,10 +102,6 @@ function isAt(port: string, disabled: string): boolean {
 /** For people: what it says it is, printable and short whatever it says. */
 function claimed({ claims }: UsbDevice): string {
   if (claims === undefined) return "nothing";
-  const serial = claims.serial === undefined ? "no serial number" : `serial "${printable(claims.serial)}"`;
+  const serial = claims.serial === undefined ? "no serial number" : `serial "${printable(claims.serial, SERIAL_SHOWN_MAX)}"`;
   return `${claims.vendor}:${claims.product}, ${serial}, interfaces ${claims.interfaces.slice(0, 8).join(" ")}`;
-}
-
-function printable(text: string): string {
-  return text.slice(0, 40).replaceAll(/[^\u0020-\u007e]/gu, "?");
 }
