@@ -11,9 +11,13 @@ import {
   type WardenResult,
   type WardenVerb,
 } from "../protocol/format.ts";
-import { type WardenConnection, openWardenConnection } from "./connection.ts";
-import { ANSWER_WITHIN_MS, CALLS_WAITING_MAX } from "./limits.ts";
+import { type WardenConnection, createWardenConnection } from "./connection.ts";
 import { type Semaphore, createSemaphore } from "./semaphore.ts";
+
+/** Calls that wait while {@link PROTOCOL_PENDING_MAX} are unanswered. A further call is refused at once. */
+export const CALLS_WAITING_MAX = 256;
+/** A call unanswered for this long means that the warden hangs or is gone, and ends the connection. */
+const ANSWER_WITHIN_MS = 30_000;
 
 /** Every verb but the greeting, which the client says by itself. */
 type CallableVerb = Exclude<WardenVerb, "hello">;
@@ -72,7 +76,7 @@ export function createWardenClient(options: WardenClientOptions): WardenClient {
 async function greet(options: WardenClientOptions, onEnd: () => void): Promise<WardenConnection> {
   const { program, clock, answerWithinMs } = options;
   const stream = await connect(options);
-  const connection = openWardenConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
+  const connection = createWardenConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
   try {
     resultOf("hello", await connection.ask("hello", { protocol: PROTOCOL_VERSION, program }));
     return connection;

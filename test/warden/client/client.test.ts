@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type Test } from "tap";
 import { PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
-import { CALLS_WAITING_MAX } from "../../../warden/client/limits.ts";
+import { CALLS_WAITING_MAX } from "../../../warden/client/client.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 import { NONCE } from "../../lab/worlds/verbs.ts";
 import { clientOf, serveVerbs } from "../../lab/worlds/warden-socket.ts";
