@@ -185,6 +185,6 @@ function ordersOf(
       "update.revert": (order) => updates.revert(order),
     },
     lockdown,
-    note,
+    record: note,
   });
 }

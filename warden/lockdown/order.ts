@@ -1,6 +1,7 @@
 // Whose word confirms or takes back: an order under a key that the policy itself names, over this device, this try and this plan. [LCK-12]
 import { Fault } from "../../hal/fault.ts";
-import { type Order, openOrder, orderKey, orderKeyId } from "../orders/format/index.ts";
+import { orderKey, orderKeyId } from "../order-key/format.ts";
+import { type Order, openOrder } from "../orders/format/index.ts";
 import type { Policy } from "./format/index.ts";
 
 export interface ExpectedTrialOrder {

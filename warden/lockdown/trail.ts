@@ -4,7 +4,7 @@ import { clip, printable } from "../../hal/format/text.ts";
 import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
-import { withSuppressed } from "../audit/rate-limited-recorder.ts";
+import { withSuppressed } from "../audit/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
 import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS } from "./limits.ts";

@@ -2,8 +2,8 @@
 import type { KeyObject } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
-import type { Roster } from "../roster/format.ts";
-import { keysOf, type Operator } from "../roster/index.ts";
+import { orderKey, orderKeyId } from "../order-key/format.ts";
+import type { Operator, Roster } from "../roster/format.ts";
 import { openOrder, type Order, type OrderVerb } from "./format/index.ts";
 import { mayOrder, rolesFor } from "./rights.ts";
 
@@ -14,7 +14,7 @@ export interface ExpectedOrder {
   readonly planHash: string | undefined;
   /** Wall clock; undefined while it can't be trusted: then the nonce alone bounds the order's life. */
   readonly nowMs: number | undefined;
-  readonly nonceWaits: (nonce: string) => boolean;
+  readonly isNonceWaiting: (nonce: string) => boolean;
 }
 
 export interface Judged {
@@ -23,11 +23,18 @@ export interface Judged {
   readonly keyid: string;
 }
 
-/** The operators' keys of a roster, read once. */
-export type Signers = ReturnType<typeof keysOf>;
+/** The keys of a roster by their ids, each with the operator it stands for. [OPS-8] */
+export type Signers = ReadonlyMap<string, { readonly key: KeyObject; readonly operator: Operator }>;
 
 export function signersOf(roster: Roster | undefined): Signers {
-  return roster === undefined ? new Map() : keysOf(roster);
+  return new Map(
+    roster?.operators.flatMap((operator) =>
+      operator.keys.flatMap((text) => {
+        const key = orderKey(text);
+        return key === undefined ? [] : [[orderKeyId(key), { key, operator }] as const];
+      }),
+    ),
+  );
 }
 
 /**
@@ -35,11 +42,11 @@ export function signersOf(roster: Roster | undefined): Signers {
  *   `order.replayed` for a nonce that does not wait for this verb; `order.expired`.
  */
 export function judgeOrder(encoded: string, signers: Signers, expected: ExpectedOrder): Judged {
-  const { verb, deviceId, planHash, nowMs, nonceWaits } = expected;
+  const { verb, deviceId, planHash, nowMs, isNonceWaiting } = expected;
   const { order, keyid, operator } = signed(encoded, signers, verb);
   const other = otherThan(order, { verb, deviceId, planHash });
   if (other !== undefined) throw new Fault("order.invalid", `order refused: ${other}`);
-  if (!nonceWaits(order.nonce))
+  if (!isNonceWaiting(order.nonce))
     throw new Fault(
       "order.replayed",
       `order refused: its nonce was not made here for "${verb}", was used, or is older than 15 minutes; ask for a new one`,

@@ -7,5 +7,5 @@ export const NONCES_OF_VERB_MAX = 8;
 export const NONCE_LIFE_MS = 900_000;
 export const NONCE_BYTES = 32;
 /** Records of refused orders at once, then one a period: the console's own delay lets no more come, a captured agent does not keep to it. [AUD-11] [CON-5] */
-export const REFUSALS_NOTED_BURST_MAX = 16;
-export const REFUSAL_NOTED_PERIOD_MS = 60_000;
+export const REFUSALS_RECORDED_BURST_MAX = 16;
+export const REFUSAL_RECORDED_PERIOD_MS = 60_000;

@@ -3,9 +3,9 @@ import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
 import { groupSchema, tenantSchema } from "../../ota/trust/format/index.ts";
-import { orderKeySchema } from "../orders/format/index.ts";
+import { orderKeySchema } from "../order-key/format.ts";
 
 export const ROSTER_BYTES_MAX = 262_144;
 const OPERATORS_MAX = 256;
@@ -63,4 +63,11 @@ export function parseRoster(bytes: Uint8Array): Roster {
     const fault = asFault(error, "roster.invalid", "read the roster");
     throw fault.code === "roster.invalid" ? fault : new Fault("roster.invalid", fault.message, { cause: error });
   }
+}
+
+export type Operator = Roster["operators"][number];
+
+/** The tenant's groups that list `deviceId`. */
+export function groupsOf(roster: Roster, deviceId: DeviceId): readonly string[] {
+  return Object.entries(roster.groups).flatMap(([group, devices]) => (devices.includes(deviceId) ? [group] : []));
 }

@@ -5,7 +5,7 @@ import { type Catalogue, type Listing, openTrustStore, type TrustedMetadata, typ
 import type { Take } from "./handover.ts";
 import { CYCLE_LIFE_MS } from "./limits.ts";
 import { createTargetTrail, type TargetTrail, type Versions } from "./trail.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 
 export interface CyclesOptions {
   readonly files: DurableFiles;

@@ -2,7 +2,7 @@
 import type { Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { Damage } from "../../ota/trust/index.ts";
-import { type AuditRecorder, createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
+import { type AuditRecorder, createRateLimitedRecorder } from "../audit/index.ts";
 import type { Refused } from "./selection.ts";
 import {
   CAUSE_CHARACTERS_MAX,

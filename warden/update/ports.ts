@@ -3,7 +3,7 @@ import type { Fault } from "../../hal/fault.ts";
 import type { BootChoice, ChildProgram, Clock, DurableFiles, Power, Slots } from "../../hal/ports.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { ImageFacts } from "../../ota/image/format.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import type { TargetService } from "../targets/index.ts";
 
 /** What a new system can be asked to show before it is committed. [OTA-43] */

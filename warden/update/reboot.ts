@@ -1,7 +1,7 @@
 // Asking for a reboot, with what comes of it in the audit trail. [OTA-35]
 import { asFault } from "../../hal/fault.ts";
 import type { Power } from "../../hal/ports.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import { clipReason } from "./trail.ts";
 
 /**

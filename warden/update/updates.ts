@@ -4,7 +4,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import type { Release } from "../../ota/commit/index.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
-import { createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
+import { createRateLimitedRecorder } from "../audit/index.ts";
 import type { UpdateStatus } from "./format.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import { openApproval } from "./approval.ts";

@@ -56,7 +56,7 @@ function rigOf(): Rig {
       confirm: async (order) => judgedByTrial(order),
       revert: async (order) => judgedByTrial(order),
     },
-    note: async (entry) => void rig.entries.push(entry),
+    record: async (entry) => void rig.entries.push(entry),
   };
   const rig: Rig = {
     orders: openOrders(options),

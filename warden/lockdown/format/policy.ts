@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { orderKeySchema } from "../../orders/format/index.ts";
+import { orderKeySchema } from "../../order-key/format.ts";
 import { parsePrefix } from "./address.ts";
 import {
   CONFIRM_KEYS_MAX,

@@ -1,6 +1,6 @@
 // From a policy and a machine to a plan. Pure, and the same whatever order things are listed in. [LCK-2] [LCK-4]
 import type { Plan, Policy } from "../format/index.ts";
-import { orderKey, orderKeyId } from "../../orders/format/index.ts";
+import { orderKey, orderKeyId } from "../../order-key/format.ts";
 import type { MachineFacts } from "../machine-facts.ts";
 import { dhcpRules, mergeRules, necessaryRules, policyRules, uniquePrefixes } from "./network-rules.ts";
 import { renderTable } from "./table.ts";

@@ -6,15 +6,8 @@ import { canonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import { nonceSchema } from "../../../ota/time/format.ts";
-import {
-  keyIdSchema,
-  type Order,
-  ORDER_PAYLOAD_TYPE,
-  type OrderEnvelope,
-  orderVerbSchema,
-  planHashSchema,
-  signOrder,
-} from "./order.ts";
+import { keyIdSchema } from "../../order-key/format.ts";
+import { type Order, ORDER_PAYLOAD_TYPE, type OrderEnvelope, orderVerbSchema, planHashSchema, signOrder } from "./order.ts";
 
 export const challengeSchema = v.strictObject({
   verb: orderVerbSchema,

@@ -1,6 +1,6 @@
 // An order: what a person with the right key tells one device to do once. A DSSE envelope (github.com/secure-systems-lab/dsse, protocol.md 1.0.2). [OPS-7]
 import * as v from "valibot";
-import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson, parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
@@ -27,28 +27,6 @@ export const orderVerbSchema = v.picklist([
 export type OrderVerb = v.InferOutput<typeof orderVerbSchema>;
 
 export const planHashSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
-export const keyIdSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected a key id of 64 hex digits"));
-
-/** Who may sign: DER SubjectPublicKeyInfo in base64, Ed25519 or ECDSA P-256. */
-export const orderKeySchema = v.pipe(
-  v.string(),
-  v.maxLength(256),
-  v.check((text) => orderKey(text) !== undefined, "expected a SubjectPublicKeyInfo in base64 of an Ed25519 or ECDSA P-256 key"),
-);
-
-/** @returns undefined when `text` is no base64 of such a key. */
-export function orderKey(text: string): KeyObject | undefined {
-  const der = Buffer.from(text, "base64");
-  if (der.toString("base64") !== text) return undefined;
-  try {
-    const key = createPublicKey({ key: der, format: "der", type: "spki" });
-    const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType;
-    return kind === "ed25519" || kind === "prime256v1" ? key : undefined;
-  } catch {
-    return undefined; // OpenSSL has many words for "this is no key"
-  }
-}
-
 export const orderSchema = v.strictObject({
   v: v.literal(1),
   deviceId: deviceIdSchema,
@@ -87,13 +65,6 @@ export type OrderEnvelope = v.InferOutput<typeof envelopeSchema>;
 /** DSSE's pre-authentication encoding: length-prefixed, so that type and payload can't slide into each other. */
 export function preAuthenticationEncoding(payloadType: string, payload: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(payloadType)} ${payloadType} ${payload.byteLength} `), payload]);
-}
-
-/** Key id of an operator's or a policy's key: SHA-256 of its DER SubjectPublicKeyInfo, in hex. */
-export function orderKeyId(publicKey: KeyObject): string {
-  return createHash("sha256")
-    .update(publicKey.export({ format: "der", type: "spki" }))
-    .digest("hex");
 }
 
 /** Signs with Ed25519, or with ECDSA P-256 over SHA-256. @throws Fault `order.invalid` for a key of another kind. */
