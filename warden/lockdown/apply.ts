@@ -2,8 +2,7 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Firewall, UsbState, UsbTree } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
-import { type UsbStep, usbSteps } from "./plan/index.ts";
-import { opens } from "./plan/usb.ts";
+import { isOpening, type UsbStep, usbSteps } from "./plan/index.ts";
 
 export interface Executors {
   readonly firewall: Firewall;
@@ -76,7 +75,7 @@ function stepText(step: UsbStep): string {
 
 async function openUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
-  for (const step of usbSteps(plan.usb, await usb.read()).filter((one) => opens(one)))
+  for (const step of usbSteps(plan.usb, await usb.read()).filter((step) => isOpening(step)))
     faults.push(...(await attempt(() => perform(step, usb))));
   return faults.filter(({ code }) => code !== "usb.gone"); // unplugged on the way
 }
@@ -95,7 +94,7 @@ async function putTable(table: string, firewall: Firewall): Promise<void> {
 async function shutUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
   const read = await attempt(async () => {
-    for (const step of usbSteps(plan.usb, await usb.read()).filter((one) => !opens(one)))
+    for (const step of usbSteps(plan.usb, await usb.read()).filter((step) => !isOpening(step)))
       faults.push(...(await attempt(() => perform(step, usb))));
   });
   return [...read, ...faults].filter(({ code }) => code !== "usb.gone");

@@ -1,7 +1,7 @@
 // What became of each USB device that is plugged in, and why. [LCK-8] [LCK-14]
 import type { UsbState } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
-import { judgeDevices } from "./plan/usb.ts";
+import { judgeDevices } from "./plan/index.ts";
 
 export interface JudgedUsbDevice {
   readonly port: string;

@@ -1,6 +1,13 @@
 // What times this device can be in. Pure. [ID-10]
 import type { ClockState } from "./format.ts";
-import { CLOCK_LIFE_YEARS } from "./limits.ts";
+
+/**
+ * The clock is never believed below the day this program was built. An image gives its own date in the
+ * configuration; this is the least that any image has.
+ */
+export const BUILD_DATE_MS_MIN = Date.UTC(2026, 0, 1);
+/** A clock further than this from the build date is broken, not late: the design's 15 years. [ID-10] */
+const CLOCK_LIFE_YEARS = 15;
 
 export interface ClockBounds {
   /** Unix milliseconds, included. */

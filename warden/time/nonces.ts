@@ -1,7 +1,10 @@
 // Nonces for hub time: one use, a short life by the monotonic clock, a bounded number. [ID-10]
 import { randomBytes } from "node:crypto";
 import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/time/format.ts";
-import { NONCE_BYTES, NONCES_MAX } from "./limits.ts";
+
+/** Nonces that wait for their answer. A further one replaces the oldest. */
+export const NONCES_MAX = 16;
+const NONCE_BYTES = 32;
 
 export interface TimeNonces {
   /** A fresh one, 64 hex digits. Above {@link NONCES_MAX} the oldest is forgotten: whoever asks in a flood only spoils their own. */

@@ -49,7 +49,7 @@ test("[OTA-41] the installer ends when the warden is gone, and takes no order th
     ["the warden is gone", "", /update\.aborted/u],
     ["half a line", '{"do":"install"', /update\.aborted/u],
     ["no JSON", "write slot a please\n", /json\.invalid/u],
-    ["another first order", line({ do: "write", part: "root", from: 0, to: 1 }), /expected the order \\"install\\" first/u],
+    ["another first order", line({ do: "write", part: "root", from: 0, to: 1 }), /expected the job \\"install\\" first/u],
     ["a path of its own", line({ ...install, handover: "/etc" }), /protocol\.invalid/u],
     [
       "a path that climbs",

@@ -3,7 +3,7 @@ import { test } from "tap";
 import type { HubTimeResponse } from "../../../ota/time/format.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { clockBounds, openTrustedClock, type TrustedClock } from "../../../warden/time/index.ts";
-import { NONCES_MAX } from "../../../warden/time/limits.ts";
+import { NONCES_MAX } from "../../../warden/time/nonces.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 import { faultOf } from "../../lab/runner/faults.ts";

@@ -2,4 +2,4 @@
 export { type Difference, differenceOf, staysOpen } from "./describe.ts";
 export { planLockdown } from "./planner.ts";
 export { type Packet, passes, risksOf } from "./risks.ts";
-export { type UsbStep, usbSteps } from "./usb.ts";
+export { isOpening, judgeDevices, type UsbStep, usbSteps } from "./usb.ts";

@@ -58,10 +58,10 @@ export function usbSteps(rules: Rules, state: UsbState): readonly UsbStep[] {
   const devices = state.devices
     .filter(({ port, authorized }) => authorized !== (allowed.get(port) ?? false))
     .map((device): UsbStep => ({ do: "set-device", device, authorized: allowed.get(device.port) ?? false }));
-  return [...defaults, ...[...ports, ...devices].sort((a, b) => Number(opens(a)) - Number(opens(b)))];
+  return [...defaults, ...[...ports, ...devices].sort((a, b) => Number(isOpening(a)) - Number(isOpening(b)))];
 }
 
-export function opens(step: UsbStep): boolean {
+export function isOpening(step: UsbStep): boolean {
   return (step.do === "set-device" && step.authorized) || (step.do === "set-port" && !step.disabled);
 }
 
