@@ -1,4 +1,5 @@
-// Every segment of an epoch against the stored hashes, the stored checkpoints and its neighbours. One segment in memory at a time.
+// Verification of every segment of an epoch against the stored hashes, the stored checkpoints and
+// its neighbours. It holds one segment in memory at a time.
 import type { AppendFiles } from "../../hal/ports.ts";
 import {
   type AuditFinding,
@@ -21,7 +22,10 @@ import { canStoreTiles, readTiles, TILE_BYTES } from "./tiles.ts";
 
 type Found = { readonly finding: AuditFinding };
 
-/** @throws Fault of {@link AppendFiles.read} for a file that can't be read; `audit.tampered` for tiles that lack hashes. */
+/**
+ * @throws Fault of {@link AppendFiles.read} for a file that cannot be read; `audit.tampered` for
+ *   tiles that lack hashes.
+ */
 export async function followSegments(
   files: AppendFiles,
   identity: WalkIdentity,
@@ -31,7 +35,8 @@ export async function followSegments(
   const { epoch } = identity;
   const first = (listing.segments[0] ?? 0) * SEGMENT_RECORDS;
   if (first > (stored.witnessed?.size ?? 0)) {
-    const why = "the entries before the first segment are missing, and were never witnessed"; // only witnessed ones are removed [AUD-11]
+    // only witnessed entries are ever removed [AUD-11]
+    const why = "the entries before the first segment are missing, and were never witnessed";
     return { finding: { epoch, segment: 0, part: "missing", entry: 0, until: first, why } };
   }
   const before = first === 0 ? EMPTY_FRONTIER : await readTiles(files, epoch).frontierAt(first);
@@ -43,7 +48,8 @@ export async function followSegments(
   for (const number of listing.segments) {
     const last = number === listing.segments.at(-1);
     const bytes = (await files.read(segmentName(epoch, number), SEGMENT_BYTES_MAX)) ?? new Uint8Array();
-    const tile = last ? undefined : await files.read(tileName(epoch, 0, number), TILE_BYTES); // of the last, a crash may have left a part
+    // a crash may have left a part of the last segment's tile
+    const tile = last ? undefined : await files.read(tileName(epoch, 0, number), TILE_BYTES);
     const step = walkSegment(walk, { number, bytes, tile, last, decode: last });
     if ("finding" in step) return step;
     if (!last && (tile?.byteLength !== TILE_BYTES || !(await parents.has(number, rootOf(step.leaves)))))
@@ -65,13 +71,13 @@ export async function followSegments(
 function tailOf(last: number | undefined, end: WalkedSegment | undefined): Pick<SoundEpoch, "open" | "torn" | "unstored"> {
   if (last === undefined || end === undefined) return { open: [], torn: undefined, unstored: undefined };
   const { leaves, validBytes, tornBytes, header } = end;
-  // a file without even a header goes, also an empty one
+  // a file without a complete header is removed, and so is an empty one
   const torn = tornBytes > 0 || header === undefined ? { segment: last, validBytes, lostBytes: tornBytes } : undefined;
   const full = leaves.length === SEGMENT_RECORDS;
   return { open: full ? [] : leaves, torn, unstored: full ? { segment: last, leaves } : undefined };
 }
 
-/** The roots of closed segments on level 1. Keeps the one tile it read last. */
+/** The roots of closed segments on level 1. Holds only the tile that was read last. */
 function parentTiles(files: AppendFiles, epoch: number): { has(segment: number, root: Uint8Array): Promise<boolean> } {
   let kept: { readonly number: number; readonly bytes: Uint8Array } | undefined;
   return {
@@ -85,7 +91,7 @@ function parentTiles(files: AppendFiles, epoch: number): { has(segment: number, 
   };
 }
 
-/** Hashes of segments that are not there: the segments were taken away. */
+/** Finds hashes of segments that do not exist: somebody removed the segments. */
 async function beyondEnd(
   files: AppendFiles,
   epoch: number,

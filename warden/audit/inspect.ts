@@ -1,4 +1,4 @@
-// Reading an epoch of the log back, whole, and judging it. Changes nothing. [AUD-10]
+// Inspection of a whole epoch of the log. It changes nothing. [AUD-10]
 import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import {
@@ -18,7 +18,10 @@ import { loadCheckpoints, type StoredCheckpoints } from "./checkpoints.ts";
 export type Inspection =
   | { readonly verdict: "sound"; readonly epoch: SoundEpoch }
   | { readonly verdict: "tampered"; readonly finding: AuditFinding; readonly witnessed: number }
-  /** The device got another id before any hub knew it: the log is of a former name, not a forged one. */
+  /**
+   * The device got another id before any hub knew it: the log has the former name, and is not
+   * forged.
+   */
   | { readonly verdict: "renamed"; readonly formerId: string; readonly size: number };
 
 export interface InspectOptions {
@@ -26,11 +29,11 @@ export interface InspectOptions {
   readonly state: DurableFiles;
   readonly deviceId: string;
   readonly epoch: number;
-  /** Undefined: lost. */
+  /** Undefined when the key is lost. */
   readonly signer: AuditSigner | undefined;
 }
 
-/** @throws Fault of the ports for what is not about the log's own files. */
+/** @throws Fault of the ports for anything but the log's own files. */
 export async function inspectEpoch(options: InspectOptions): Promise<Inspection> {
   const { files, epoch, deviceId, signer } = options;
   const listing = listEpoch(await files.list(), epoch);
@@ -52,7 +55,7 @@ function tampered(finding: AuditFinding, witnessed: number): Inspection {
   return { verdict: "tampered", finding, witnessed };
 }
 
-/** A finding that is about the whole log. */
+/** A finding about the whole log. */
 function allOf(epoch: number, listing: EpochListing, part: AuditFinding["part"], why: string): AuditFinding {
   const until = ((listing.segments.at(-1) ?? 0) + 1) * SEGMENT_RECORDS;
   return { epoch, segment: listing.segments[0] ?? 0, part, entry: 0, until, why };
@@ -63,7 +66,8 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
   if (listing.segments[0] !== 0) return undefined;
   const read = (): Promise<Uint8Array | undefined> => files.read(segmentName(epoch, 0), SEGMENT_BYTES_MAX);
   const bytes = await read().catch((error: unknown) => {
-    if (isUnreadable(error)) return undefined; // followSegments meets it again, and makes it a finding
+    // followSegments reads the file again and reports a finding
+    if (isUnreadable(error)) return undefined;
     throw error;
   });
   const formerId = readSegment(bytes ?? new Uint8Array()).header?.deviceId;
@@ -72,7 +76,7 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
   return { verdict: "renamed", formerId, size: (listing.segments.at(-1) ?? 0) * SEGMENT_RECORDS };
 }
 
-/** @returns why they are not this log's, as a text. */
+/** @returns a text that says why the checkpoints are not those of this log. */
 async function ownCheckpoints(options: InspectOptions, signer: AuditSigner): Promise<StoredCheckpoints | string> {
   try {
     return await loadCheckpoints(options.state, options.epoch, signer.verifier);
@@ -83,7 +87,10 @@ async function ownCheckpoints(options: InspectOptions, signer: AuditSigner): Pro
   }
 }
 
-/** Files that can't be read as they should are findings: that a segment is unreadable must not end all logging. */
+/**
+ * Files that cannot be read as expected are findings: one unreadable segment must not end all
+ * logging.
+ */
 const UNREADABLE: readonly FaultCode[] = ["file.too-large", "file.untrusted-owner", "file.not-regular", "file.read-failed"];
 
 function isUnreadable(error: unknown): boolean {

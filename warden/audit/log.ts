@@ -15,7 +15,9 @@ import { type AuditWriter, createAuditWriter, type QueuedEntry } from "./writer.
 export interface AuditOptions {
   /** The log's own directory. */
   readonly files: AppendFiles;
-  /** The warden's records: audit key, checkpoints, and the events that the log does not hold yet. */
+  /**
+   * The warden's records: audit key, checkpoints, and the events that the log does not hold yet.
+   */
   readonly state: DurableFiles;
   readonly clock: Clock;
   readonly bootId: string;
@@ -31,14 +33,15 @@ export interface AuditLog {
   /** C2SP verifier key; it goes into the certificate request. [AUD-7] */
   readonly auditKey: string;
   /**
-   * Why this start closed the previous log and began a new one; undefined when it did not. For the status: the log
-   * records it too. [AUD-10]
+   * Why this start closed the previous log and began a new one; undefined when it did not. For the
+   * status: the log records it too. [AUD-10]
    */
   readonly tampered: Fault | undefined;
   /**
-   * [AUD-10] Resolves with the record's number when the record is durable. Concurrent callers share a write.
-   * @throws Fault `audit.full` when it was dropped and counted [AUD-11]; `audit.write-failed` when the disk failed or
-   *   no record can hold the entry.
+   * [AUD-10] Resolves with the record's number when the record is durable. Concurrent callers share
+   * a write.
+   * @throws Fault `audit.full` when it was dropped and counted [AUD-11]; `audit.write-failed` when
+   *   the disk failed or no record can hold the entry.
    */
   append(entry: AuditEntry): Promise<number>;
   /**
@@ -47,25 +50,30 @@ export interface AuditLog {
    */
   read(from: number, count: number): Promise<readonly Uint8Array[]>;
   /**
-   * @throws Fault `proof.invalid` for sizes that the log does not have; `audit.removed` for a size that is too old;
-   *   `audit.tampered` when the stored hashes do not fit the tree.
+   * @throws Fault `proof.invalid` for sizes that the log does not have; `audit.removed` for a size
+   *   that is too old; `audit.tampered` when the stored hashes do not fit the tree.
    */
   checkpoint(oldSize: number, size?: number): Promise<AuditCheckpoint>;
   /**
-   * Stores a cosigned checkpoint durably. One that is older than the stored one changes nothing. [AUD-8]
-   * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it is not of our tree.
+   * Stores a cosigned checkpoint durably. One that is older than the stored one changes nothing.
+   * [AUD-8]
+   * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it is not of our
+   *   tree.
    */
   cosigned(note: string): Promise<AuditHead>;
   /** Writes the entries that wait and signs the size of the log. Later appends are refused. */
   close(): Promise<void>;
 }
 
-/** Findings that one opening of the log records: a damaged log must not fill itself with reports of its damage. */
+/**
+ * Findings that one opening of the log records: a damaged log must not fill itself with reports of
+ * its damage.
+ */
 const FINDINGS_RECORDED_MAX = 64;
 
 /**
- * @throws Fault of the ports; `audit.tampered` only when no epoch can be begun; `audit.write-failed` when the first
- *   record cannot be written.
+ * @throws Fault of the ports; `audit.tampered` only when no epoch can be begun;
+ *   `audit.write-failed` when the first record cannot be written.
  */
 export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   const log = new SegmentedLog(options, await restore(options));
@@ -144,7 +152,10 @@ class SegmentedLog implements AuditLog {
     await this.#exclusively(() => storeClosingCheckpoint(this.#options.state, this.#writer.log));
   }
 
-  /** Records that the log was opened. On a full disk the record is dropped and counted, and the log still opens. */
+  /**
+   * Records that the log was opened. On a full disk the record is dropped and counted, and the log
+   * still opens.
+   */
   async recordStart(): Promise<void> {
     const { epoch, signer } = this.#writer.log;
     const { size, witnessedSize: witnessed, dropped } = this.head;

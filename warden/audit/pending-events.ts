@@ -1,5 +1,5 @@
-// Events about the log itself that it does not hold yet. They are stored beside the log, so that a crash between
-// an event and its record loses neither.
+// Events about the log itself that it does not hold yet. They are stored beside the log, so that a
+// crash between an event and its record loses neither.
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
@@ -37,8 +37,8 @@ export type PendingEvents = v.InferOutput<typeof pendingEventsSchema>;
 export const NO_PENDING_EVENTS: PendingEvents = { v: 1, droppedTotal: 0, dropped: 0 };
 
 /**
- * The stored events. A damaged file counts as none, because it must not stop the log: what it held is lost, and
- * the next write replaces it.
+ * The stored events. A damaged file counts as none, because it must not stop the log: what it held
+ * is lost, and the next write replaces it.
  */
 export async function loadPendingEvents(state: DurableFiles): Promise<PendingEvents> {
   const bytes = await state.get(FILE, PENDING_EVENTS_BYTES_MAX);
@@ -51,7 +51,10 @@ export async function loadPendingEvents(state: DurableFiles): Promise<PendingEve
   }
 }
 
-/** Stores the events where the disk allows it. On a full or broken disk they stay in memory until the process ends. */
+/**
+ * Stores the events where the disk allows it. On a full or broken disk they stay in memory until
+ * the process ends.
+ */
 export async function savePendingEvents(state: DurableFiles, pending: PendingEvents): Promise<void> {
   try {
     await state.put(FILE, Buffer.from(canonicalJson(pending)));
@@ -60,7 +63,10 @@ export async function savePendingEvents(state: DurableFiles, pending: PendingEve
   }
 }
 
-/** The records that report the events, oldest event first. `withDrops` says that there is space to report drops. */
+/**
+ * The records that report the events, oldest event first. `withDrops` says that there is space to
+ * report drops.
+ */
 export function pendingEntries(pending: PendingEvents, withDrops: boolean): readonly AuditEntry[] {
   const entries: AuditEntry[] = [];
   if (pending.sealed !== undefined) {
@@ -77,7 +83,9 @@ export function pendingEntries(pending: PendingEvents, withDrops: boolean): read
   return entries;
 }
 
-/** What remains once the records of {@link pendingEntries} with the same `withDrops` are durable. */
+/**
+ * What remains once the records of {@link pendingEntries} with the same `withDrops` are durable.
+ */
 export function withoutRecorded(pending: PendingEvents, withDrops: boolean): PendingEvents {
   const { v, droppedTotal, dropped } = pending;
   return { v, droppedTotal, dropped: withDrops ? 0 : dropped };

@@ -1,5 +1,5 @@
-// Rate limit for audit records of events that a captured agent can cause at will: a burst, then one record per
-// period, which gives the number of records left out before it. [AUD-11]
+// Rate limit for audit records of events that a captured agent can cause at will: a burst, then one
+// record per period, which gives the number of records left out before it. [AUD-11]
 import type { Clock } from "../../hal/ports.ts";
 import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
 import type { AuditEntry } from "./format/index.ts";
@@ -7,8 +7,8 @@ import type { AuditEntry } from "./format/index.ts";
 export type AuditRecorder = (entry: AuditEntry) => Promise<void>;
 
 /**
- * @returns a recorder that passes `burstMax` entries at once and one more every `periodMs`. The next entry that it
- *   passes says in `suppressed` how many it left out.
+ * @returns a recorder that passes `burstMax` entries at once and one more every `periodMs`. The
+ *   next entry that it passes says in `suppressed` how many it left out.
  */
 export function createRateLimitedRecorder(
   record: AuditRecorder,

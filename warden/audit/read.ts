@@ -1,4 +1,5 @@
-// Records back out of the log, each checked against its stored hash: what is handed on is what was written.
+// Reads records from the log and checks each against its stored hash: what is returned is what was
+// written.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
 import { leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
@@ -13,9 +14,11 @@ export interface ReadFinding {
 }
 
 /**
- * Encoded records from `from` on, at most `count` and {@link READ_RECORDS_MAX}; none beyond the end.
- * @returns a failure where the file and the stored hash differ.
- * @throws Fault `audit.removed` for records that were removed after the hub had witnessed them; those of {@link AppendFiles.read}.
+ * Encoded records from `from` on, at most `count` and {@link READ_RECORDS_MAX}; none beyond the
+ * end.
+ * @returns a finding where the file and the stored hash differ.
+ * @throws Fault `audit.removed` for records that were removed after the hub had witnessed them;
+ *   those of {@link AppendFiles.read}.
  */
 export async function readRecords(
   files: AppendFiles,

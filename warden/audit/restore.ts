@@ -1,8 +1,11 @@
-// The start of the log: judge what lies there, cut a torn tail, or leave a tampered epoch as it lies and begin the next. [AUD-10]
+// The start of the log: it judges the files of the last epoch, cuts a torn tail, or closes a
+// tampered epoch and begins the next. [AUD-10]
 //
-// An epoch that was tampered with is never written to again: its files, its key and its checkpoints stay under their names. The next epoch is a new log with a
-// new key, so nothing signed with the old key is ever contradicted (a log must not sign two histories), and the hub can't take it for the log it knows: it goes
-// on witnessing only after the owner has let the device in anew. Its first record says what was found. The warden meanwhile keeps recording.
+// A tampered epoch is never written to again: its files, its key and its checkpoints keep their
+// names. The next epoch is a new log with a new key, so nothing signed with the old key is ever
+// contradicted (a log must not sign two histories), and the hub cannot take it for the log it
+// knows. The hub witnesses again only after the owner has admitted the device anew. The first
+// record of the new epoch says what was found. Meanwhile the warden goes on recording.
 import { Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
@@ -33,11 +36,17 @@ export interface RestoredLog {
   readonly pending: PendingEvents;
 }
 
-/** Epochs that may turn out bad in one start, one after the other: files for epochs to come may have been planted. */
+/**
+ * Epochs that may be found bad in one start, one after the other: somebody may have planted files
+ * for epochs to come.
+ */
 const EPOCHS_TRIED_MAX = 8;
 const WHY_CHARACTERS_MAX = 512;
 
-/** @throws Fault of the ports; `audit.tampered` only where epoch after epoch is bad. */
+/**
+ * @throws Fault of the ports; `audit.tampered` only when {@link EPOCHS_TRIED_MAX} epochs in a row
+ *   are bad.
+ */
 export async function restore(options: RestoreOptions): Promise<RestoredLog> {
   const { files, state } = options;
   const pending = await loadPendingEvents(state);
@@ -45,7 +54,10 @@ export async function restore(options: RestoreOptions): Promise<RestoredLog> {
   return await restoreFrom(options, epoch, pending);
 }
 
-/** Leaves `log` as it lies, for what was found while it was open, and begins the next epoch. */
+/**
+ * Closes the epoch of `log` for what was found while it was open, leaves its files unchanged, and
+ * begins the next epoch.
+ */
 export async function abandon(options: RestoreOptions, log: LogState, pending: PendingEvents, why: string): Promise<RestoredLog> {
   const entry = log.tree.size - log.open.length;
   const sealed = {
@@ -78,14 +90,14 @@ async function restoreFrom(options: RestoreOptions, first: number, before: Pendi
   );
 }
 
-/** A key is made where nothing lies that another key could have signed. */
+/** Creates a key only where there is nothing that another key could have signed. */
 async function createFirstKey({ files, state, deviceId }: RestoreOptions, epoch: number): Promise<AuditSigner | undefined> {
   const { segments, tiles } = listEpoch(await files.list(), epoch);
   const note = (await state.get(witnessedName(epoch), NOTE_BYTES_MAX)) ?? (await state.get(closedName(epoch), NOTE_BYTES_MAX));
   return segments.length + tiles.length > 0 || note !== undefined ? undefined : await createAuditKey(state, epoch, deviceId);
 }
 
-/** What was cut of the epoch that ends is no news for the one that begins. */
+/** A torn tail of the closed epoch is not reported in the next one. */
 function withSealed({ v, droppedTotal, dropped }: PendingEvents, sealed: NonNullable<PendingEvents["sealed"]>): PendingEvents {
   return { v, droppedTotal, dropped, sealed };
 }
@@ -117,7 +129,7 @@ function sealedBy(found: Inspection, epoch: number): NonNullable<PendingEvents["
   }
 }
 
-/** Cuts what a crash left unfinished; that it was cut is pending to the log from before the cut on. */
+/** Cuts what a crash left unfinished. The cut is stored as a pending event before it is made. */
 async function resume(
   options: RestoreOptions,
   signer: AuditSigner,
@@ -137,14 +149,15 @@ async function resume(
     if (torn.validBytes === 0) await files.remove(name);
     else await files.truncate(name, torn.validBytes);
   } else {
-    // what was read may not be on the disk yet, if the process before was killed: it is, before anything of it is signed
+    // if the previous process was killed, what was read may not be on the disk yet; truncating to
+    // the same length syncs it before anything of it is signed
     const last = Math.max(...segments.keys());
     if (segments.size > 0) await files.truncate(segmentName(epoch, last), segments.get(last) ?? 0);
   }
   return { log: createLogState(epoch, signer, sound), pending };
 }
 
-/** Tampering again and again must not fill the disk: the first sealed epoch and the latest are kept. */
+/** Repeated tampering must not fill the disk: only the first and the last closed epoch are kept. */
 async function removeMiddleEpochs({ files, state }: RestoreOptions, next: number): Promise<void> {
   const names = await files.list();
   const sealed = [...new Set(names.flatMap((name) => parseAuditFile(name)?.epoch ?? []))]

@@ -1,4 +1,5 @@
-// Checkpoints of the open log: signed with a proof, taken back with the hub's cosignature, and stored at the close.
+// Checkpoints of the open log: signed with a proof, taken back with the hub's cosignature, and
+// stored at the close.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { openCheckpoint, saveClosed, saveWitnessed, signCheckpoint } from "./checkpoints.ts";
@@ -15,9 +16,12 @@ export interface AuditCheckpoint {
 }
 
 /**
- * Signs a checkpoint of `size` (default: the whole log) with a proof that it continues the tree of `oldSize`.
- * @returns a Fault `audit.tampered` when the stored hashes do not prove the tree in memory: somebody changed them.
- * @throws Fault `proof.invalid` for sizes that the log does not have; `audit.removed` for a size that is too old.
+ * Signs a checkpoint of `size` (default: the whole log) with a proof that it continues the tree of
+ * `oldSize`.
+ * @returns a Fault `audit.tampered` when the stored hashes do not prove the tree in memory:
+ *   somebody changed them.
+ * @throws Fault `proof.invalid` for sizes that the log does not have; `audit.removed` for a size
+ *   that is too old.
  */
 export async function makeCheckpoint(
   files: AppendFiles,
@@ -46,9 +50,10 @@ export async function makeCheckpoint(
 }
 
 /**
- * [AUD-8] Stores the cosigned checkpoint `note` as the witnessed one. A checkpoint that is older than the stored one
- * changes nothing.
- * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it is not of our tree.
+ * [AUD-8] Stores the cosigned checkpoint `note` as the witnessed one. A checkpoint that is older
+ * than the stored one changes nothing.
+ * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it is not of our
+ *   tree.
  */
 export async function storeCosigned(
   files: AppendFiles,
@@ -71,7 +76,10 @@ export async function storeCosigned(
   log.witnessed = size;
 }
 
-/** Signs and stores the size at an orderly close. A full disk costs only the extra check at the next start. */
+/**
+ * Signs and stores the size at an orderly close. A full disk costs only the extra check at the next
+ * start.
+ */
 export async function storeClosingCheckpoint(state: DurableFiles, log: LogState): Promise<void> {
   const { size } = log.tree;
   if (size === log.closedAt) return;

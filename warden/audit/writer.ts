@@ -1,5 +1,6 @@
-// The writer of the audit log: one batch at a time, so that callers who wait share a write and its sync. It keeps
-// the log within its bounds, and never builds on what a failed write has left. [AUD-10] [AUD-11]
+// The writer of the audit log: one batch at a time, so that callers who wait share a write and its
+// sync. It keeps the log within its bounds, and never builds on what a failed write has left.
+// [AUD-10] [AUD-11]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { atLeast, type Batch, composeBatch, roomIn, type StampedEntry } from "./batch.ts";
@@ -29,8 +30,9 @@ export interface AuditWriter {
   readonly log: LogState;
   readonly pending: PendingEvents;
   /**
-   * Writes as many of `items` as one write holds, settles each that it has dealt with, and returns the others. Calls
-   * must not overlap. A fault of the disk fails the items; it never rejects the promise.
+   * Writes as many of `items` as one write holds, settles each that it has dealt with, and returns
+   * the others. Calls must not overlap. A fault of the disk fails the items; it never rejects the
+   * promise.
    */
   write(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]>;
   /** Counts `items` as dropped and fails them with `audit.full`. */
@@ -44,7 +46,10 @@ export interface AuditWriterOptions extends RestoreOptions {
   readonly stamp: (entry: AuditEntry) => StampedEntry;
 }
 
-/** Room that must be free before drops are reported: the record that reports them must not be dropped in turn. */
+/**
+ * Room that must be free before drops are reported: the record that reports them must not be
+ * dropped in turn.
+ */
 const DROP_REPORT_BYTES = 1024;
 
 export function createAuditWriter(options: AuditWriterOptions, restored: RestoredLog): AuditWriter {
@@ -59,8 +64,8 @@ class BatchWriter implements AuditWriter {
   #log: LogState;
   #pending: PendingEvents;
   /**
-   * Set after a failed write, when the contents of the file are not known. With `noSpace` the lost entries are
-   * counted as dropped, so the torn tail is not reported as recovered.
+   * Set after a failed write, when the contents of the file are not known. With `noSpace` the lost
+   * entries are counted as dropped, so the torn tail is not reported as recovered.
    */
   #suspect: { readonly noSpace: boolean } | undefined;
 
@@ -86,7 +91,8 @@ class BatchWriter implements AuditWriter {
       return await this.#writeOrDrop(items);
     } catch (error) {
       const fault = asFault(error, "audit.write-failed", "write the audit log");
-      for (const item of items) item.failed(failure(item, fault)); // no effect on items that were settled before
+      // no effect on items that were settled before
+      for (const item of items) item.failed(failure(item, fault));
       return [];
     }
   }
@@ -104,7 +110,10 @@ class BatchWriter implements AuditWriter {
       failed(new Fault("audit.full", `record "${entry.event}": dropped, ${why}; ${total} records were dropped so far`));
   }
 
-  /** Where the disk is full, tries again with fewer entries each time: the least severe are dropped first. */
+  /**
+   * Where the disk is full, tries again with fewer entries each time: the least severe are dropped
+   * first.
+   */
   async #writeOrDrop(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> {
     for (const lowest of AUDIT_SEVERITIES) {
       for (;;) {
@@ -120,7 +129,8 @@ class BatchWriter implements AuditWriter {
 
   /**
    * One write of the pending events and of the entries that are at least as severe as `lowest`.
-   * @returns the items for a later write, or undefined when the disk had no space and nothing was settled.
+   * @returns the items for a later write, or undefined when the disk had no space and nothing was
+   *   settled.
    */
   async #writeOnce(items: readonly QueuedEntry[], lowest: AuditSeverity): Promise<readonly QueuedEntry[] | undefined> {
     const withDrops = lowest === "info" && this.#pending.dropped > 0 && (await this.#makeRoomForDropReport());
@@ -138,7 +148,10 @@ class BatchWriter implements AuditWriter {
     return items.slice(now.length);
   }
 
-  /** Repairs what a failed write left and stores the hashes of a full segment. @returns false when the disk has no space for that. */
+  /**
+   * Repairs what a failed write left and stores the hashes of a full segment. @returns false when
+   * the disk has no space for that.
+   */
   async #prepare(): Promise<boolean> {
     for (;;) {
       try {
@@ -153,8 +166,8 @@ class BatchWriter implements AuditWriter {
   }
 
   /**
-   * After a failed write: cuts the file back to what is known to be durable and reads it again. The log goes on
-   * only when the file holds what was written; otherwise the epoch is left as it is.
+   * After a failed write: cuts the file back to what is known to be durable and reads it again. The
+   * log goes on only when the file holds what was written; otherwise the epoch is left as it is.
    */
   async #repair(noSpace: boolean): Promise<void> {
     const { epoch, open, openBytes, tree } = this.#log;
@@ -199,7 +212,10 @@ class BatchWriter implements AuditWriter {
     return batch;
   }
 
-  /** @returns false when the disk had no space for `batch`. @throws Fault of {@link AppendFiles.append} for any other failure. */
+  /**
+   * @returns false when the disk had no space for `batch`. @throws Fault of {@link
+   *   AppendFiles.append} for any other failure.
+   */
   async #append(batch: Batch<QueuedEntry>): Promise<boolean> {
     try {
       await this.#files.append(segmentName(this.#log.epoch, openSegmentOf(this.#log)), batch.bytes);
@@ -230,7 +246,10 @@ class BatchWriter implements AuditWriter {
     for (const { item, seq } of batch.taken) item.done(seq);
   }
 
-  /** The records of the pending events. None where the segment has no room for all of them: they go into the next. */
+  /**
+   * The records of the pending events. None where the segment has no room for all of them: they go
+   * into the next.
+   */
   #pendingItems(withDrops: boolean): readonly QueuedEntry[] {
     const entries = pendingEntries(this.#pending, withDrops);
     if (entries.length >= roomIn(this.#log)) return [];

@@ -1,4 +1,4 @@
-// What a witness checks of a delivery before it cosigns. [AUD-8] [AUD-9] Pure.
+// The checks of a witness on a delivery of audit records before it cosigns. Pure. [AUD-8] [AUD-9]
 import { Fault } from "../../../hal/fault.ts";
 import { type Checkpoint, decodeCheckpoint, decodeNote, type Note, type Verifier, verifyNote } from "./note.ts";
 import { decodeAuditRecord } from "./record.ts";
@@ -6,24 +6,26 @@ import { appendLeaf, type Frontier, frontierRoot, leafHash, verifyConsistency } 
 
 export interface AuditDelivery {
   readonly oldSize: number;
-  /** Signed note. */
+  /** A signed note. */
   readonly checkpoint: string;
   readonly proof: readonly Uint8Array[];
-  /** Encoded records `oldSize` to the checkpoint's size. */
+  /** The encoded records from `oldSize` to the checkpoint's size. */
   readonly records: readonly Uint8Array[];
 }
 
 export interface VerifiedDelivery {
   readonly note: Note;
   readonly checkpoint: Checkpoint;
-  /** The tree that the checkpoint is of: what to hold from now on. */
+  /** The tree of the checkpoint, which the witness holds from now on. */
   readonly tree: Frontier;
 }
 
 /**
- * Checks that `delivery` continues the tree `held`, signature, proof and every leaf. The witness's own key is not needed: it signs afterwards.
- * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it starts elsewhere than `held` ends, or is shorter (rolled back or wiped);
- *   `proof.invalid`; `schema.invalid`, `json.*` for a record that is none.
+ * Checks that `delivery` continues the tree `held`: signature, proof and every leaf. It does not
+ * need the witness's own key, because the witness signs afterwards.
+ * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when the delivery starts
+ *   elsewhere than `held` ends, or is shorter (rolled back or wiped); `proof.invalid`;
+ *   `schema.invalid`, `json.*` for a malformed record.
  */
 export function verifyDelivery(held: Frontier, delivery: AuditDelivery, auditKey: Verifier): VerifiedDelivery {
   const note = decodeNote(delivery.checkpoint);
