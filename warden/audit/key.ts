@@ -39,8 +39,8 @@ function signerOf(privateKey: KeyObject, deviceId: string): AuditSigner {
 }
 
 /**
- * A file that OpenSSL cannot read is a lost key, whatever the reason: the log that it signed is
- * closed, and a new log begins with a new key.
+ * A file that OpenSSL cannot read is a lost key, for any reason: the log that it signed is closed,
+ * and a new log begins with a new key.
  */
 function parseKey(pem: Uint8Array): KeyObject | undefined {
   try {

@@ -1,4 +1,5 @@
-// The driver of the lockdown state machine: performs its effects on the packet filter, the USB tree and the record. [LCK-10] [LCK-11]
+// The effects of the lockdown state machine, performed on the packet filter, the USB tree and the
+// record. [LCK-10] [LCK-11]
 import { randomBytes } from "node:crypto";
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock, UsbState } from "../../hal/ports.ts";
@@ -149,7 +150,9 @@ class LockdownEffects implements Effects {
     unopened.forEach(this.#ports.report);
   }
 
-  /** Compares `plan` with the machine, applies what differs, and records what others had changed. */
+  /**
+   * Compares `plan` with the machine, applies what differs, and records what others had changed.
+   */
   async #restore(plan: Plan, counter: number | undefined): Promise<void> {
     const { firewall, usb, audit } = this.#ports;
     const found = { table: await firewall.read(), usb: await usb.read() };
@@ -171,7 +174,10 @@ class LockdownEffects implements Effects {
     this.#usb = await this.#ports.usb.read();
   }
 
-  /** The nonce is made now, so that an order over it was given while the new policy was in force. [LCK-12] */
+  /**
+   * The nonce is made now, so that an order over it was given while the new policy was in force.
+   * [LCK-12]
+   */
   async #applied(work: () => Promise<void>): Promise<Event> {
     const fault = await this.#attempt(work);
     if (fault !== undefined) return { kind: "apply-failed", code: fault.code };

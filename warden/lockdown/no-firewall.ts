@@ -1,4 +1,5 @@
-// Where there is no packet filter to put a plan in force: what is planned is remembered, so that a policy can be tried and confirmed all the same, and nothing is kept out.
+// A stand-in for the packet filter on machines without one. It remembers the table, so that a
+// policy can be tried and confirmed, and it blocks nothing.
 import type { Firewall } from "../../hal/ports.ts";
 
 export const UNFILTERED = 'packet filter: "lockdown.firewall" is "none", so no packet is kept out';

@@ -1,4 +1,5 @@
-// Whose word confirms or takes back: an order under a key that the policy itself names, over this device, this try and this plan. [LCK-12]
+// Judgement of an order about a policy on trial: signed by a key that the policy itself names, over
+// this device, this trial and this plan. [LCK-12]
 import { Fault } from "../../hal/fault.ts";
 import { orderKey, orderKeyId } from "../order-key/format.ts";
 import { type Order, openOrder } from "../orders/format/index.ts";
@@ -9,13 +10,17 @@ export interface ExpectedTrialOrder {
   readonly deviceId: string;
   readonly nonce: string;
   readonly planHash: string;
-  /** Wall clock; undefined while it can't be trusted: then the nonce alone bounds the order's life. [OPS-7] */
+  /**
+   * Wall clock; undefined while it cannot be trusted. Then the nonce alone bounds the order's life.
+   * [OPS-7]
+   */
   readonly nowMs: number | undefined;
 }
 
 /**
  * @returns the id of the key that signed.
- * @throws Fault `order.invalid`, `order.bad-signature`, `order.replayed` for another try's nonce, `order.expired`.
+ * @throws Fault `order.invalid`, `order.bad-signature`, `order.replayed` for the nonce of another
+ *   trial, `order.expired`.
  */
 export function judgeTrialOrder(encoded: Uint8Array | string, policy: Policy, expected: ExpectedTrialOrder): string {
   const keys = new Map(

@@ -1,4 +1,5 @@
-// What of the machine must not be cut off: the links that lead to the hub, the name servers, the console. [LCK-3]
+// The parts of the machine that must not be cut off: the links that lead to the hub, the name
+// servers, the console. [LCK-3]
 import type { Network, NetworkRoute } from "../../hal/ports.ts";
 import { contains, parsePrefix, type Prefix } from "./format/index.ts";
 import type { HubEndpoint, MachineFacts } from "./machine-facts.ts";
@@ -21,7 +22,10 @@ export async function readProtected({ network, console, hubEndpoints }: Protecte
   };
 }
 
-/** By the longest prefix, as the kernel chooses; a hub that has a name may be anywhere, so by every default route. */
+/**
+ * Uses the longest prefix, as the kernel does. A hub that has a name may be anywhere, so every
+ * default route counts.
+ */
 function uplinksTo(address: string | undefined, routes: readonly NetworkRoute[]): readonly string[] {
   const hub = address === undefined ? undefined : parsePrefix(address);
   const fitting = routes.filter((route) => (hub === undefined ? route.length === 0 : leadsTo(route, hub)));

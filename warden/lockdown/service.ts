@@ -1,4 +1,5 @@
-// Lockdown as the warden runs it: opened on this machine, watched over, seen of, asked by the agent.
+// The lockdown as a service of the warden: opened on this machine, watched, reported, and open to
+// the agent's requests.
 import { asFault, Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { DeviceId } from "../../hal/identity/format.ts";
@@ -19,19 +20,19 @@ import { type LockdownVerbs, lockdownVerbs, type SignedPolicy } from "./verbs.ts
 import { watchLockdown } from "./watch.ts";
 
 export interface LockdownOptions {
-  /** undefined: there is none, as the configuration says. */
+  /** Undefined when the configuration says that there is none. */
   readonly firewall: Firewall | undefined;
   readonly usb: UsbTree;
   readonly network: Network;
-  /** Its own record only. */
+  /** The directory of the lockdown's record. */
   readonly files: DurableFiles;
   readonly clock: Clock;
   readonly deviceId: DeviceId;
-  /** tty of the maintenance console, without /dev/. */
+  /** The tty of the maintenance console, without /dev/. */
   readonly console: string | undefined;
   /** Every way to the hub that must stay open. */
   readonly hubEndpoints: readonly HubEndpoint[];
-  /** The image's policy; undefined when it can't be read. */
+  /** The image's policy; undefined when it cannot be read. */
   readonly base: Uint8Array | undefined;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
@@ -44,21 +45,27 @@ export interface LockdownOptions {
 export interface LockdownService {
   readonly verbs: LockdownVerbs;
   state(this: void): LockdownState;
-  /** Of the policy that is being tried: what an order has to name. */
+  /** The plan hash of the policy on trial, which an order must name. */
   planHash(this: void): string | undefined;
   trial(this: void): PolicyTrial | undefined;
   /** @returns the id of the key that signed. @throws as {@link Lockdown.confirm}. */
   confirm(this: void, order: Uint8Array | string): Promise<string>;
   /** @returns and throws as {@link Lockdown.revert}. */
   revert(this: void, order: Uint8Array | string): Promise<string>;
-  /** [OTA-43] Whether what should be in force is. Never failed for good: what can't be put in force is tried again, and the trial of a system has its own end. */
+  /**
+   * [OTA-43] Whether the plan is in force. Never a final failure: a plan that cannot be put in
+   * force is tried again, and the trial of a system has an end of its own.
+   */
   healthy(this: void): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
-  /** Takes back what nobody confirmed; what was confirmed stays in force. */
+  /** Reverts an unconfirmed policy. A confirmed policy stays in force. */
   stop(this: void): Promise<void>;
   troubles(this: void): readonly Fault[];
 }
 
-/** Resolves when the doors are shut that should be: to be awaited before the network comes up. */
+/**
+ * Resolves when the network rules and USB rules are in force, or everything is shut. Await it
+ * before the network comes up.
+ */
 export async function startLockdown(options: LockdownOptions): Promise<LockdownService> {
   const { clock, usb, policy } = options;
   const unenforced = options.firewall === undefined ? [UNFILTERED] : [];
@@ -104,9 +111,9 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   };
 }
 
-/** [LCK-1] What can't be trusted counts as none. */
+/** [LCK-1] A policy that cannot be trusted counts as none. */
 function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
-  const until = "everything is shut but the way to the hub until a signed policy is confirmed";
+  const until = "everything is shut except the way to the hub until a signed policy is confirmed";
   if (bytes === undefined) return new Fault("lockdown.invalid", `read the base policy: there is none; ${until}`);
   try {
     return parsePolicy(bytes);
@@ -133,11 +140,11 @@ function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<Lock
 
 interface FaultReports {
   report(this: void, fault: Fault): void;
-  /** The last of them, oldest first, each once. */
+  /** The last reports, oldest first, each once. */
   recent(): readonly Fault[];
 }
 
-/** What lasts is met again at every check: seen once an hour is enough. */
+/** A lasting failure occurs again at every check, and is reported once an hour only. */
 function createFaultReports({ clock, report }: Pick<LockdownOptions, "clock" | "report">): FaultReports {
   const seen = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
   return {
@@ -145,7 +152,7 @@ function createFaultReports({ clock, report }: Pick<LockdownOptions, "clock" | "
       const text = `${fault.code} ${fault.message}`;
       const before = seen.get(text);
       const again = before !== undefined && clock.monotonicMs() - before.atMs < REPORT_PERIOD_MS;
-      seen.delete(text); // so that the last one met is the last one listed
+      seen.delete(text); // so that the latest is listed last
       seen.set(text, { fault, atMs: again ? before.atMs : clock.monotonicMs() });
       const [oldest] = seen.keys();
       if (seen.size > REPORTS_REMEMBERED_MAX && oldest !== undefined) seen.delete(oldest);
@@ -155,7 +162,7 @@ function createFaultReports({ clock, report }: Pick<LockdownOptions, "clock" | "
   };
 }
 
-/** The deed stands, recorded or not. */
+/** What was done stands, whether it can be recorded or not. */
 function recordWith({ record, report }: Pick<LockdownOptions, "record" | "report">): (entry: AuditEntry) => void {
   return (entry) => {
     record(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));

@@ -1,4 +1,4 @@
-// What lockdown did and saw, as audit records. [LCK-14]
+// The lockdown's events as audit records. [LCK-14]
 import type { Fault } from "../../hal/fault.ts";
 import { clip, printable } from "../../hal/format/text.ts";
 import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
@@ -10,7 +10,7 @@ import { type Plan, planHash } from "./format/index.ts";
 import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
 
-/** Of each text in a detail: a record may hold several. */
+/** Length of each text in a detail: a record may hold several texts. */
 const DETAIL_CHARACTERS_MAX = 480;
 
 export interface TrailPorts {
@@ -20,18 +20,20 @@ export interface TrailPorts {
 
 export interface Trail {
   audit(this: void, report: LockdownReport, inForce: Plan | undefined): void;
-  /** [LCK-14] Each that is plugged in once, and again when its fate changes. */
+  /**
+   * [LCK-14] Records each device once when it is plugged in, and again when its verdict changes.
+   */
   devices(devices: readonly JudgedUsbDevice[]): void;
-  /** A signed policy that is not even tried; the same for the same reason once. */
+  /** Records a signed policy that is not even tried; the same policy with the same reason once. */
   refused(policy: { readonly target: string; readonly counter: number; readonly digest: string }, fault: Fault): void;
 }
 
-/** @param unenforced what this machine can't enforce, in words. */
+/** @param unenforced what this machine cannot enforce, as texts for people. */
 export function createTrail({ clock, record }: TrailPorts, unenforced: readonly string[]): Trail {
   const recorded = new Map<string, boolean>();
   const last = { refused: "", shut: "" };
 
-  /** Of what others can make happen at will. */
+  /** Records what others can cause at will. */
   const external = paced(
     tokenBucket(clock, EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS),
     (entry: AuditEntry, suppressed) => record(withSuppressed(entry, suppressed)),

@@ -1,4 +1,4 @@
-// Lockdown in the words of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
+// The lockdown in the terms of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
 import { clip } from "../../hal/format/text.ts";
 import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownView, type LockdownState } from "./format/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
@@ -10,7 +10,7 @@ import type { LockdownStatus, PolicyTrial } from "./status.ts";
 
 const LINE_CHARACTERS_MAX = 512;
 
-/** @param unenforced what this machine can't enforce, in words. */
+/** @param unenforced what this machine cannot enforce, as texts for people. */
 export function stateView(status: LockdownStatus, unenforced: readonly string[]): LockdownState {
   const { at, counter, planHash, trial, reverted } = status;
   return {
@@ -28,7 +28,7 @@ export function trialView({ planHash, nonce, confirmWithinMs }: PolicyTrial): No
 }
 
 export function lockdownView(state: LockdownState, plan: Plan | undefined, devices: readonly JudgedUsbDevice[]): LockdownView {
-  const usb = devices.map(({ port, authorized, why }) => `${port} ${authorized ? "works" : "shut out"}: ${why}`);
+  const usb = devices.map(({ port, authorized, why }) => `${port} ${authorized ? "works" : "refused"}: ${why}`);
   return {
     state,
     open: lines(plan === undefined ? [] : staysOpen(plan), VIEW_LIST_BYTES_MAX),
@@ -47,7 +47,7 @@ export function previewView({ plan, planHash, risks, difference }: Preview): Loc
   };
 }
 
-/** What does not fit is counted, never left out in silence. */
+/** Lines that do not fit are counted in the last line, never omitted silently. */
 function lines(all: readonly string[], bytesMax: number): string[] {
   const fit: string[] = [];
   let room = bytesMax;

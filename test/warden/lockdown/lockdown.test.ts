@@ -234,7 +234,7 @@ test("[LCK-13] what was taken back is not tried again, not after a restart eithe
   const lockdown = await rig.open();
   await lockdown.propose(policyBytes(), 7);
   await rig.clock.advance(60_000);
-  await t.rejects(lockdown.propose(policyBytes(), 7), { code: "lockdown.unchanged", message: /taken back \(deadline\)/u });
+  await t.rejects(lockdown.propose(policyBytes(), 7), { code: "lockdown.unchanged", message: /reverted \(deadline\)/u });
   await t.rejects(lockdown.propose(policyBytes(), 6), { code: "lockdown.unchanged" });
   const again = await rig.open();
   t.match(again.status().reverted, { counter: 7, reason: "deadline" });
@@ -265,7 +265,7 @@ test("[LCK-14] what others did is told apart from what is new and from what neve
   t.same(rig.news, [
     {
       kind: "restored",
-      what: ["USB usb1: it let in what is plugged in", "USB port 1-2: it was enabled", "USB device at 1-3: it was let in"],
+      what: ["USB usb1: it authorized new devices by default", "USB port 1-2: it was enabled", "USB device at 1-3: it was authorized"],
     },
   ]);
   rig.machine = labSnapshot({ hub: [{ address: "198.18.7.9", port: 443 }] });

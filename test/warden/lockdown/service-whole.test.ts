@@ -119,6 +119,6 @@ test("[LCK-7] [LCK-8] [LCK-14] a stick that is plugged in while it runs works or
   writeFileSync(join(kernel.root, "sys/bus/usb/devices/1-2/authorized"), "1\n"); // somebody with root does
   await wait("it is put back", () => rig.events().includes("lockdown.restored"));
   t.equal(kernel.read("1-2/authorized"), "0");
-  t.match(await lockdown.verbs["lockdown.read"]({}), { usb: [/^1-2 shut out: no rule/u, /^1-3 works: allowed/u] });
+  t.match(await lockdown.verbs["lockdown.read"]({}), { usb: [/^1-2 refused: no rule/u, /^1-3 works: allowed/u] });
   t.same(rig.faults, []);
 });

@@ -1,4 +1,5 @@
-// Plans for people: what stays open and why, and what changes from one plan to the next. [LCK-4]
+// Plans as text for people: what stays open and why, and what changes from one plan to the next.
+// [LCK-4]
 import { printable } from "../../../hal/format/text.ts";
 import type { NetworkRule, Plan } from "../format/index.ts";
 
@@ -7,7 +8,7 @@ export interface Difference {
   readonly closes: readonly string[];
 }
 
-/** One line each for everything that stays open. Printable ASCII. */
+/** One line for everything that stays open; printable. */
 export function staysOpen(plan: Plan): readonly string[] {
   return [
     ...plan.links.map(
@@ -24,7 +25,7 @@ export function staysOpen(plan: Plan): readonly string[] {
   ];
 }
 
-/** @param before undefined: before there was any plan, so nothing is known to be open. */
+/** @param before undefined when there was no plan yet, so nothing is known to be open. */
 export function differenceOf(before: Plan | undefined, after: Plan): Difference {
   const [had, has] = [before === undefined ? [] : staysOpen(before), staysOpen(after)];
   const [disabled, disables] = [before?.usb.disable ?? [], after.usb.disable];

@@ -1,4 +1,4 @@
-// The planner: decides, touches nothing. [LCK-2] [LCK-3] [LCK-4]
+// The planner: it decides and touches nothing. [LCK-2] [LCK-3] [LCK-4]
 export { type Difference, differenceOf, staysOpen } from "./describe.ts";
 export { planLockdown } from "./planner.ts";
 export { type Packet, passes, risksOf } from "./risks.ts";

@@ -1,4 +1,5 @@
-// From a policy and a machine to a plan. Pure, and the same whatever order things are listed in. [LCK-2] [LCK-4]
+// The planner: from a policy and a machine to a plan. Pure, and independent of the order in which
+// things are listed. [LCK-2] [LCK-4]
 import type { Plan, Policy } from "../format/index.ts";
 import { orderKey, orderKeyId } from "../../order-key/format.ts";
 import type { MachineFacts } from "../machine-facts.ts";
@@ -7,8 +8,9 @@ import { renderTable } from "./table.ts";
 import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
 
 /**
- * @param policy undefined: there is none that can be trusted. Then everything is shut but the way to the hub, by every interface the machine has: what is shut can
- *   always be mended from there. [LCK-1]
+ * @param policy undefined when no policy can be trusted. Then everything is shut except the way to
+ *   the hub, by every interface of the machine, so that a machine that is shut can always be mended
+ *   from there. [LCK-1]
  */
 export function planLockdown(policy: Policy | undefined, facts: MachineFacts): Plan {
   const shut = policy === undefined || policy.mode === "shut";

@@ -24,13 +24,13 @@ const CUTS: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>,
   "the name servers": [{ network: {} }, /UDP port 53 to 198\.18\.7\.1/u],
   "the name servers, by naming another one": [
     { network: { outbound: [{ protocol: "udp", ports: [53], to: ["198.18.7.9"] }] } },
-    /name can't be looked up/u,
+    /name cannot be looked up/u,
   ],
   DHCP: [{ links: [{ name: "eth0" }] }, /by DHCP, and "dhcp4"/u],
   "the console": [{ serial: { console: "ttyS1" } }, /console is on "ttyS0"/u],
   "a hub that is reached by IPv6": [
     { links: [{ name: "eth0", dhcp4: true }] },
-    /hub can't be reached: 2001:db8::5, TCP port 8883/u,
+    /hub cannot be reached: 2001:db8::5, TCP port 8883/u,
     { hub: [{ address: "2001:db8::5", port: 8883 }] },
   ],
   "the modem": [
