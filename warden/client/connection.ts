@@ -1,4 +1,4 @@
-// One connection to the warden: requests out, answers matched by id. Over a stream that somebody else connected. [OPS-1]
+// One connection to the warden over a given stream: requests out, answers matched by id. [OPS-1]
 import type { Duplex } from "node:stream";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -15,8 +15,9 @@ interface Waiting {
 
 export interface WardenConnection {
   /**
-   * The answer's result, unjudged.
-   * @throws Fault as the warden gave it; `protocol.closed` when the connection ended first, the caller then can't know whether the warden did it.
+   * @returns the answer's result, not validated.
+   * @throws Fault as the warden gave it; `protocol.closed` when the connection ended first. Then
+   *   the caller cannot know whether the warden carried the request out.
    */
   ask(verb: string, args: object): Promise<unknown>;
   end(): void;
@@ -24,7 +25,7 @@ export interface WardenConnection {
 
 export interface WardenConnectionOptions {
   readonly clock: Clock;
-  /** A call unanswered for so long ends the connection: the warden hangs. */
+  /** A call unanswered for this long means that the warden hangs, and ends the connection. */
   readonly answerWithinMs: number;
   /** Called once, before the calls in flight are refused. */
   readonly onEnd: () => void;

@@ -6,19 +6,25 @@ import { asFault, Fault } from "../../hal/fault.ts";
 export interface InstallerPlaces {
   /** The directory that stands for `/`. */
   readonly root: string;
-  /** The directory of the slots' images where slots are files; otherwise the mount point of the EFI system partition. */
+  /**
+   * The directory of the slots' images where slots are files; otherwise the mount point of the EFI
+   * system partition.
+   */
   readonly slots: string | { readonly esp: string };
   readonly handover: string;
 }
 
 /**
- * V8 grows its young generation with every buffer, and malloc keeps what threads have freed. Measured in
- * docs/decisions/0007-casync-chunks.md.
+ * V8 grows its young generation with every buffer, and malloc keeps what threads have freed.
+ * Measured in docs/decisions/0007-casync-chunks.md.
  */
 export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
 export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
 
-/** @param program path of the installer's main file. @returns arguments for Node, and its environment. */
+/**
+ * @param program path of the installer's main file.
+ * @returns arguments for Node, and its environment.
+ */
 export function installerCommand(
   program: string,
   { root, slots, handover }: InstallerPlaces,

@@ -1,11 +1,13 @@
-// The protocol between the warden and the installer: one JSON object a line, over the installer's standard input and
-// output. [OTA-41]
+// The protocol between the warden and the installer: one JSON object a line, over the installer's
+// standard input and output. [OTA-41]
 import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { slotNameSchema, slotPartSchema } from "../../hal/slots/format.ts";
 import { osManifestSchema } from "../../ota/install/format.ts";
 
-/** A line in either direction, with its newline: the parts of a manifest, or the message of a fault. */
+/**
+ * A line in either direction, with its newline: the parts of a manifest, or the message of a fault.
+ */
 export const INSTALL_LINE_BYTES_MAX = 32_768;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -16,8 +18,8 @@ export const installJobSchema = v.variant("do", [
   /** Comes first, and once. The indexes of all parts lie in the hand-over directory. */
   v.strictObject({ do: v.literal("install"), v: v.literal(1), slot: slotNameSchema, parts: osManifestSchema.entries.parts }),
   /**
-   * Chunks `from` up to but not including `to` lie in the hand-over directory. Ranges come in order, without gaps, part
-   * by part.
+   * Chunks `from` up to but not including `to` lie in the hand-over directory. Ranges come in
+   * order, without gaps, part by part.
    */
   v.strictObject({ do: v.literal("write"), ...range }),
 ]);

@@ -1,5 +1,5 @@
-// The installer's only job: it reads the index of every part, then writes each part range by range, syncs it and reads
-// it back. Any failure ends the job. [OTA-33] [OTA-41]
+// The installer's only job: it reads the index of every part, then writes each part range by range,
+// syncs it and reads it back. Any failure ends the job. [OTA-33] [OTA-41]
 import { Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverReader, Slots, SlotWriter } from "../../hal/ports.ts";
 import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
@@ -13,8 +13,8 @@ import type { InstallEvent, InstallJob } from "./format.ts";
 /** The installer reports progress at most this often. */
 const PROGRESS_PERIOD_MS = 1000;
 /**
- * Many times what reading back one chunk or syncing a range takes: an installer that reports nothing for so long
- * while it has work hangs.
+ * Many times what reading back one chunk or syncing a range takes: an installer that reports
+ * nothing for so long while it has work hangs.
  */
 export const SILENCE_MS_MAX = 300_000;
 
@@ -37,8 +37,8 @@ interface IndexedPart {
 }
 
 /**
- * @throws Fault `update.aborted` when the warden is gone; `protocol.invalid` for a job out of order; what `ota/install`
- *   throws.
+ * @throws Fault `update.aborted` when the warden is gone; `protocol.invalid` for a job out of
+ *   order; what `ota/install` throws.
  */
 export async function install(ports: InstallerPorts): Promise<void> {
   const job = await nextJob(ports);
@@ -51,8 +51,8 @@ export async function install(ports: InstallerPorts): Promise<void> {
 }
 
 /**
- * [OTA-41] The warden has checked the index before. It is checked here again, because the agent may have changed it
- * since: to pass, it must still have the hash of the signed manifest.
+ * [OTA-41] The warden has checked the index before. It is checked here again, because the agent may
+ * have changed it since: to pass, it must still have the hash of the signed manifest.
  */
 async function takeIndex(handover: HandoverReader, part: ImagePart): Promise<ChunkIndex> {
   const { path, bytes } = part.index;
@@ -82,7 +82,8 @@ async function installPart(ports: InstallerPorts, slotName: SlotName, { part, in
     }
     await readingBack;
   } finally {
-    await readingBack.catch(() => undefined); // the slot must stay open until the reading ends; the first fault is thrown
+    // the slot must stay open until the reading ends; the first fault is thrown
+    await readingBack.catch(() => undefined);
     await slot?.close();
   }
   ports.send({ said: "proven", part });

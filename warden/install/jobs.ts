@@ -9,7 +9,10 @@ import { INSTALL_LINE_BYTES_MAX, type InstallJob, installJobSchema } from "./for
 const JOBS_WAITING_MAX = 8;
 
 export interface InstallJobs {
-  /** @returns undefined when there will be no more. @throws Fault `protocol.*`, `json.*` for a line that is not a job. */
+  /**
+   * @returns undefined when there will be no more.
+   * @throws Fault `protocol.*`, `json.*` for a line that is not a job.
+   */
   next(): Promise<InstallJob | undefined>;
   /** Aborts at the end of the input: the warden is gone. */
   readonly signal: AbortSignal;

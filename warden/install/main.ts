@@ -1,5 +1,5 @@
-// The program sallyport-install: the warden starts it for one job, which comes over standard input. It writes a slot
-// and ends.
+// The program sallyport-install: the warden starts it for one job, which comes over standard input.
+// It writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import { fileSlots, journal, linuxClock, linuxHandoverReader, partitionSlots } from "../../hal/linux/index.ts";

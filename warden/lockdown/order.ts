@@ -31,16 +31,16 @@ export function judgeTrialOrder(encoded: Uint8Array | string, policy: Policy, ex
   );
   const { order, keyid } = openOrder(encoded, keys);
   const { verb, deviceId, nonce, planHash, nowMs } = expected;
-  const other = otherThan(order, { verb, deviceId, planHash });
-  if (other !== undefined) throw new Fault("order.invalid", `order refused: ${other}`);
+  const mismatch = mismatchOf(order, { verb, deviceId, planHash });
+  if (mismatch !== undefined) throw new Fault("order.invalid", `order refused: ${mismatch}`);
   if (order.nonce !== nonce)
     throw new Fault("order.replayed", "order refused: its nonce is not the one of the policy that is being tried now");
   if (nowMs !== undefined && nowMs > Date.parse(order.notAfter))
-    throw new Fault("order.expired", `order refused: it was good until ${order.notAfter}`);
+    throw new Fault("order.expired", `order refused: it was valid until ${order.notAfter}`);
   return keyid;
 }
 
-function otherThan(order: Order, wanted: Pick<ExpectedTrialOrder, "verb" | "deviceId" | "planHash">): string | undefined {
+function mismatchOf(order: Order, wanted: Pick<ExpectedTrialOrder, "verb" | "deviceId" | "planHash">): string | undefined {
   for (const member of ["verb", "deviceId", "planHash"] as const)
     if (order[member] !== wanted[member]) return `its ${member} is "${order[member] ?? "none"}", expected "${wanted[member]}"`;
   return undefined;

@@ -1,5 +1,5 @@
-// Order keys: the public keys that operators sign orders with. The roster names them, and a lockdown policy names
-// those that may confirm it. [OPS-7]
+// Order keys: the public keys that operators sign orders with. The roster names them, and a
+// lockdown policy names those that may confirm it. [OPS-7]
 import * as v from "valibot";
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 

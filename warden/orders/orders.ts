@@ -1,5 +1,5 @@
-// Orders: issues their nonces, judges what comes back, and has it carried out. The bearer of an order gains nothing
-// by it. [OPS-7] [OPS-9]
+// The order service: it issues nonces, judges the orders that come back, and has them carried out.
+// The bearer of an order gains nothing by it. [OPS-7] [OPS-9]
 import { randomBytes } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
@@ -16,8 +16,9 @@ import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "./limit
 import { createOrderNonces, type OrderNonces } from "./nonces.ts";
 
 /**
- * Carries an order out. The executor compares `planHash`, the hash of what the order was about, with what it is about
- * to do. @throws Fault that says why it cannot.
+ * Carries an order out. The executor compares `planHash`, the hash of what the order was about,
+ * with what it is about to do.
+ * @throws Fault that says why it cannot.
  */
 export type Executor = (order: { readonly planHash?: string; readonly by: string }) => Promise<void>;
 
@@ -39,8 +40,8 @@ export interface OrdersOptions {
   /** The hash of what an order of this verb would be about now. */
   readonly planHash: (verb: OrderVerb) => string | undefined;
   /**
-   * A verb without an executor is not obeyed by this program. `console.login` has one here: what it grants is its
-   * answer.
+   * A verb without an executor is not obeyed by this program. `console.login` has one here: what it
+   * grants is its answer.
    */
   readonly executors: Readonly<Partial<Record<OrderVerb, Executor>>>;
   readonly lockdown: TrialOrders;
@@ -56,7 +57,10 @@ export interface Orders {
 type Submitted = WardenResult<"order.submit">;
 type Issued = WardenResult<"order.nonce">;
 
-/** The principal in records of orders that the confirm keys of a policy signed: no roster names their owners. */
+/**
+ * The principal in records of orders that the confirm keys of a policy signed: no roster names
+ * their owners.
+ */
 const CONFIRM_KEY = "confirm-key";
 
 export function openOrders(options: OrdersOptions): Orders {
@@ -112,7 +116,8 @@ class OrderService {
     const { record } = this.#options;
     const executor = await this.#judging(verb, async () => this.#executorOf(verb));
     const { operator, keyid, order } = await this.#judging(verb, async () => this.#accept(verb, encoded));
-    await record(acceptance(verb, { operator, keyid, order })); // before it is carried out: a reboot leaves no time
+    // before it is carried out: a reboot leaves no time
+    await record(acceptance(verb, { operator, keyid, order }));
     try {
       await executor({ by: operator.id, ...(order.planHash === undefined ? {} : { planHash: order.planHash }) });
     } catch (error) {
@@ -132,7 +137,8 @@ class OrderService {
       nowMs: clockTrusted() ? clock.nowMs() : undefined,
       isNonceWaiting: (nonce) => this.#nonces.waits(nonce, verb, clock.monotonicMs()),
     });
-    this.#nonces.spend(judged.order.nonce); // before anything is awaited: the same order sent twice at once counts once
+    // before anything is awaited: the same order sent twice at once counts once
+    this.#nonces.spend(judged.order.nonce);
     return judged;
   }
 
@@ -143,7 +149,10 @@ class OrderService {
     return executor;
   }
 
-  /** Records what `judge` refuses. What fails later, while the order is carried out, is not a refusal. */
+  /**
+   * Records what `judge` refuses. What fails later, while the order is carried out, is not a
+   * refusal.
+   */
   async #judging<T>(verb: OrderVerb, judge: () => Promise<T>): Promise<T> {
     try {
       return await judge();
