@@ -1,4 +1,5 @@
-// The power goes at any moment: the real append files on a disk that may tear, lose and reorder whatever was not synced.
+// A power cut at any moment: the real append files on a disk that may tear, lose and reorder
+// everything that was not synced.
 import { test } from "tap";
 import { linuxAppendFiles } from "../../../hal/linux/index.ts";
 import { linuxAppendFiles as filesOn } from "../../../hal/linux/files/index.ts";
@@ -7,7 +8,7 @@ import { appendMany, entryOf, eventsOf, openOn } from "../../lab/worlds/audit.ts
 import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 
-/** Fills the segment, in one write of very many sectors. */
+/** Fills the segment in one write of very many sectors. */
 const BULK = SEGMENT_RECORDS - 13;
 
 function copyOf(state: FakeFiles): FakeFiles {
@@ -16,7 +17,7 @@ function copyOf(state: FakeFiles): FakeFiles {
   return copy;
 }
 
-test("[AUD-10] after every change of the disk: what was answered is there, the tail is cut, and nothing is called tampering", async (t) => {
+test("[AUD-10] after a power cut at every change of the disk, answered records are there, the tail is cut, and nothing is reported as tampering", async (t) => {
   const recorded = t.testdir({ recorded: {}, again: {} });
   const disk = crashDisk(`${recorded}/recorded`);
   const state = fakeFiles();

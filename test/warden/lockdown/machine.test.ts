@@ -1,4 +1,4 @@
-// The machine alone, under any order of events.
+// The state machine alone, under any order of events.
 import * as fc from "fast-check";
 import { test } from "tap";
 import { planHash } from "../../../warden/lockdown/format/index.ts";
@@ -23,7 +23,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   fc.constantFrom<Event>({ kind: "withdrawn", reason: "deadline" }, { kind: "withdrawn", reason: "stopped" }),
 );
 
-test("[LCK-11] whatever happens: kept is only what was confirmed in time and recorded, and a change begins with its record", async (t) => {
+test("[LCK-11] under any events only a policy that was confirmed in time and recorded is kept, and a change begins with its record", async (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 40 }), (events) => {
       let state: State = start({ v: 1, confirmed: offer(0).accepted }).state;
@@ -35,7 +35,7 @@ test("[LCK-11] whatever happens: kept is only what was confirmed in time and rec
           if (state.at !== "pending" || one.kind !== "confirmed" || one.monotonicMs >= state.confirmByMs) return false;
         if (effects.some((effect) => effect.do === "apply-plan") && !(state.at === "intending" && one.kind === "recorded"))
           return false;
-        // an armed timer is put out by whatever ends the trial
+        // the end of the trial must disarm an armed timer
         if (state.at === "pending" && after.at !== "pending" && !effects.some((effect) => effect.do === "disarm-deadline"))
           return false;
         const outcomes = effects.filter((effect) => ["record", "apply-plan", "apply-accepted"].includes(effect.do));
@@ -49,7 +49,7 @@ test("[LCK-11] whatever happens: kept is only what was confirmed in time and rec
   t.pass("for all");
 });
 
-test("[LCK-11] from any state the good way out leads to rest", async (t) => {
+test("[LCK-11] from any state a sequence of good events leads to rest", async (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 20 }), (events) => {
       let state: State = start(undefined).state;

@@ -14,8 +14,8 @@ const modemAt = (usb: string): MachineFacts["links"] => [{ name: "wwan0", uplink
 
 test("[LCK-3] a policy that fits the machine cuts nothing", async (t) => {
   t.same(risks({}), []);
-  t.same(risks({ mode: "shut" }), [], "nor does the mode that shuts everything else");
-  t.same(risksOf(planLockdown(undefined, labSnapshot()), labSnapshot()), [], "nor no policy at all");
+  t.same(risks({ mode: "shut" }), [], "and neither does the mode that shuts everything else");
+  t.same(risksOf(planLockdown(undefined, labSnapshot()), labSnapshot()), [], "nor the lack of a policy");
 });
 
 const CUTS: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>, RegExp, Partial<MachineFacts>?]>> = {
@@ -41,11 +41,11 @@ const CUTS: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>,
 };
 
 for (const [what, [change, words, machine]] of Object.entries(CUTS))
-  test(`[LCK-3] a policy that would cut ${what} is told so`, async (t) => {
+  test(`[LCK-3] a policy that would cut ${what} is reported`, async (t) => {
     t.match(risks(change, machine).join("\n"), words);
   });
 
-test("[LCK-3] the hub's doors: two ports, an address only where the anchors give one, and what the agent's configuration adds", async (t) => {
+test("[LCK-3] the hub's endpoints: two ports, an address only where the anchors give one, and what the agent's configuration adds", async (t) => {
   t.same(hubEndpoints({ host: "hub.example", estPort: 8443, mqttPort: 8883 }), [
     { address: undefined, port: 8443 },
     { address: undefined, port: 8883 },
