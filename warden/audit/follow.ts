@@ -79,14 +79,14 @@ function tailOf(last: number | undefined, end: WalkedSegment | undefined): Pick<
 
 /** The roots of closed segments on level 1. Holds only the tile that was read last. */
 function parentTiles(files: AppendFiles, epoch: number): { has(segment: number, root: Uint8Array): Promise<boolean> } {
-  let kept: { readonly number: number; readonly bytes: Uint8Array } | undefined;
+  let cached: { readonly number: number; readonly bytes: Uint8Array } | undefined;
   return {
     has: async (segment, root) => {
       const number = Math.floor(segment / SEGMENT_RECORDS);
-      if (kept?.number !== number)
-        kept = { number, bytes: (await files.read(tileName(epoch, 1, number), TILE_BYTES)) ?? new Uint8Array() };
+      if (cached?.number !== number)
+        cached = { number, bytes: (await files.read(tileName(epoch, 1, number), TILE_BYTES)) ?? new Uint8Array() };
       const at = (segment % SEGMENT_RECORDS) * HASH_BYTES;
-      return Buffer.compare(kept.bytes.subarray(at, at + HASH_BYTES), root) === 0;
+      return Buffer.compare(cached.bytes.subarray(at, at + HASH_BYTES), root) === 0;
     },
   };
 }

@@ -53,7 +53,7 @@ export interface UnstoredLeaves {
  * a new one for each use.
  */
 export function readTiles(files: AppendFiles, epoch: number, unstored?: UnstoredLeaves): Tiles {
-  const seen = new Map<string, readonly Uint8Array[]>();
+  const cache = new Map<string, readonly Uint8Array[]>();
   const stored = async (level: number, number: number): Promise<readonly Uint8Array[]> => {
     const bytes = await files.read(tileName(epoch, level, number), TILE_BYTES);
     if (bytes === undefined && level === 0) {
@@ -69,12 +69,12 @@ export function readTiles(files: AppendFiles, epoch: number, unstored?: Unstored
     if (level === 0 && number === unstored?.openSegment) return unstored.open;
     if (level === 0 && number === unstored?.full?.segment) return unstored.full.leaves;
     const name = tileName(epoch, level, number);
-    const known = seen.get(name);
+    const known = cache.get(name);
     if (known !== undefined) return known;
     const hashes = await stored(level, number);
     const below = level === 0 ? undefined : entryToCome(unstored?.full?.segment, level, number, hashes.length);
     const all = below === undefined ? hashes : [...hashes, rootOf(await tile(level - 1, below))];
-    seen.set(name, all);
+    cache.set(name, all);
     return all;
   };
   const nodeAt: NodeAt = async (height, index) => {
@@ -162,13 +162,13 @@ export async function storeTiles(
   leaves: readonly Uint8Array[],
 ): Promise<void> {
   for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves)) {
-    const lies = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
-    if (!isMendable(lies, at, bytes))
+    const stored = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
+    if (!isMendable(stored, at, bytes))
       throw new Fault("audit.tampered", `store the audit tree: "${name}" has other hashes than the entries give`);
-    const unlike = lies.subarray(at).findIndex((byte, i) => byte !== bytes[i]);
-    const right = unlike < 0 ? lies.byteLength - at : unlike;
-    if (unlike >= 0) await files.truncate(name, at + right);
-    if (right < bytes.byteLength) await files.append(name, bytes.subarray(right));
+    const firstWrong = stored.subarray(at).findIndex((byte, i) => byte !== bytes[i]);
+    const rightBytes = firstWrong < 0 ? stored.byteLength - at : firstWrong;
+    if (firstWrong >= 0) await files.truncate(name, at + rightBytes);
+    if (rightBytes < bytes.byteLength) await files.append(name, bytes.subarray(rightBytes));
   }
 }
 
@@ -201,15 +201,15 @@ async function* partsOf(
     const at = index % SEGMENT_RECORDS;
     yield { name, at: at * HASH_BYTES, bytes: root };
     if (at < SEGMENT_RECORDS - 1) return;
-    const lies = tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array());
-    root = rootOf([...lies.slice(0, at), root]);
+    const stored = tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array());
+    root = rootOf([...stored.slice(0, at), root]);
     index = Math.floor(index / SEGMENT_RECORDS);
   }
 }
 
 /** A power cut leaves parts of an append, and zeros. Anything else was written by somebody else. */
-function isMendable(lies: Uint8Array, at: number, bytes: Uint8Array): boolean {
-  const present = lies.subarray(at);
-  if (lies.byteLength < at || present.byteLength > bytes.byteLength) return false;
+function isMendable(stored: Uint8Array, at: number, bytes: Uint8Array): boolean {
+  const present = stored.subarray(at);
+  if (stored.byteLength < at || present.byteLength > bytes.byteLength) return false;
   return present.every((byte, i) => byte === 0 || byte === bytes[i]);
 }

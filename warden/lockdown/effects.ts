@@ -205,14 +205,14 @@ interface Timer {
 }
 
 function createTimer(clock: Clock, onTimer: (event: Event) => void): Timer {
-  const held = { running: new AbortController() };
+  let running = new AbortController();
   return {
     start: (forMs, event) => {
-      held.running.abort();
-      held.running = new AbortController();
-      const { signal } = held.running;
+      running.abort();
+      running = new AbortController();
+      const { signal } = running;
       void clock.sleep(forMs, signal).then(() => (signal.aborted ? undefined : onTimer(event)));
     },
-    stop: () => held.running.abort(),
+    stop: () => running.abort(),
   };
 }

@@ -2,15 +2,15 @@
 // policy can be tried and confirmed, and it blocks nothing.
 import type { Firewall } from "../../hal/ports.ts";
 
-export const UNFILTERED = 'packet filter: "lockdown.firewall" is "none", so no packet is kept out';
+export const UNFILTERED = 'packet filter: "lockdown.firewall" is "none", so no packet is blocked';
 
 export function createNoFirewall(): Firewall {
-  const held: { table: string | undefined } = { table: undefined };
+  let current: string | undefined;
   return {
     check: async () => undefined,
     replace: async (table) => {
-      held.table = table;
+      current = table;
     },
-    read: async () => held.table,
+    read: async () => current,
   };
 }

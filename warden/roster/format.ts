@@ -55,7 +55,7 @@ export const rosterSchema = v.pipe(
   v.check(({ operators }) => {
     const keys = operators.flatMap((operator) => operator.keys);
     return new Set(keys).size === keys.length;
-  }, "expected every key once: who signed must be known"),
+  }, "expected every key once, so that a key identifies one operator"),
 );
 export type Roster = v.InferOutput<typeof rosterSchema>;
 

@@ -105,8 +105,8 @@ test("[AUD-10] a fault at any change of the disk, in a run over the end of a seg
         if (again.tampered !== undefined) t.fail(`${code} at change ${at}, ${what}: ${again.tampered.message}`);
         const marks = marksOf(await eventsOf(again));
         // an unanswered record may have reached a disk that crashed before the next write
-        const kept = again === log ? marks : marks.filter((mark) => answered.some((one) => one === mark));
-        t.strictSame(kept, answered, `${code} at change ${at}, ${what}`);
+        const found = again === log ? marks : marks.filter((mark) => answered.some((one) => one === mark));
+        t.strictSame(found, answered, `${code} at change ${at}, ${what}`);
       }
       await log.checkpoint(SEGMENT_RECORDS);
       const trail = verifyTrail({ files: trailOf(crashed), auditKey: decodeVerifier(log.auditKey), checkpoints: [] });

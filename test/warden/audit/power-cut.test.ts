@@ -33,7 +33,7 @@ test("[AUD-10] after a power cut at every change of the disk, answered records a
   let states = 0;
   const bulk = { from: answered[4]?.changes ?? 0, to: (answered[5]?.changes ?? 0) - 10 };
   for (let cut = 0; cut <= disk.changes.length; cut += cut > bulk.from && cut < bulk.to ? 10 : 1) {
-    const kept = answered.findLast(({ changes }) => changes <= cut)?.size ?? 0;
+    const expected = answered.findLast(({ changes }) => changes <= cut)?.size ?? 0;
     for (const crashed of crashStates(disk.changes.slice(0, cut))) {
       states += 1;
       restore(crashed, `${recorded}/again`);
@@ -41,8 +41,8 @@ test("[AUD-10] after a power cut at every change of the disk, answered records a
       const log = await openOn({ files, state: copyOf(state) });
       if (log.tampered !== undefined) t.fail(`after change ${cut}: ${log.tampered.message}`);
       const events = (await eventsOf(log)).map(({ event }) => event);
-      if (events.indexOf("audit.started", kept) < kept)
-        t.fail(`after change ${cut}: ${kept} were answered, found ${events.join(" ")}`);
+      if (events.indexOf("audit.started", expected) < expected)
+        t.fail(`after change ${cut}: ${expected} were answered, found ${events.join(" ")}`);
       await log.append(entryOf(99));
     }
   }

@@ -52,10 +52,10 @@ test("[AUD-10] cut at every byte: complete records stay, a torn tail is cut, and
     });
     if (trail.finding !== undefined || trail.tornBytes !== length - valid) t.fail(`offline, ${length}: ${describeTrail(trail)}`);
     const log = await openOn(cut);
-    const kept = Math.max(whole, 0);
-    const events = await eventsOf(log, kept);
+    const complete = Math.max(whole, 0);
+    const events = await eventsOf(log, complete);
     const recovered =
-      valid === length ? [] : [{ event: "audit.recovered", detail: { lostBytes: length - valid, lastSeq: kept - 1 } }];
+      valid === length ? [] : [{ event: "audit.recovered", detail: { lostBytes: length - valid, lastSeq: complete - 1 } }];
     if (log.tampered !== undefined) t.fail(`${length}: ${log.tampered.message}`);
     const seen = events.map(({ event, detail }) => (event === "audit.recovered" ? { event, detail } : { event }));
     t.strictSame(seen, [...recovered, { event: "audit.started" }], `cut to ${length} bytes`);
@@ -315,8 +315,8 @@ test("[AUD-10] tampering found while reading: the fault names the entry, the log
     new Fault("audit.tampered", `read the audit log: entry 3 ("segment-0-0000000000") is damaged or missing`),
   );
   await t.rejects(log.read(3, 1), { code: "audit.tampered" });
-  const [told, ...more] = [(await log.checkpoint(0)).size];
-  t.strictSame([told, more], [7, []]);
+  const [size, ...more] = [(await log.checkpoint(0)).size];
+  t.strictSame([size, more], [7, []]);
 });
 
 test("[AUD-10] hashes of a segment that was just filled: a part or zeros are completed, others are tampering, at a start and while open", async (t) => {
@@ -329,7 +329,7 @@ test("[AUD-10] hashes of a segment that was just filled: a part or zeros are com
   await appendMany(await openOn(whole), 1);
   const right = whole.files.contents.get(tile) ?? new Uint8Array();
   const wrong = Uint8Array.from(right).fill(7, 100, 101);
-  for (const [lies, mended] of [
+  for (const [stored, mended] of [
     [right, true],
     [right.slice(0, 100), true],
     [new Uint8Array(5000), true],
@@ -339,12 +339,12 @@ test("[AUD-10] hashes of a segment that was just filled: a part or zeros are com
     [Buffer.concat([right, Buffer.of(0)]), false],
   ] as const) {
     const started = copyDisk(disk);
-    started.files.contents.set(tile, lies);
+    started.files.contents.set(tile, stored);
     const again = await openOn(started);
     t.equal(again.tampered === undefined, mended);
     await again.append(entryOf(1));
     if (mended) t.same(started.files.contents.get(tile), right);
-    else t.same(started.files.contents.get(tile), lies, "the evidence stays");
+    else t.same(started.files.contents.get(tile), stored, "the evidence stays");
   }
   disk.files.contents.set(tile, wrong);
   t.equal(await log.append(entryOf(1)), 1);

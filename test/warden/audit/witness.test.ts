@@ -144,16 +144,18 @@ test("[AUD-9] a device whose log was wiped or restored from a copy is told apart
   const old = copyDisk(disk);
   await appendMany(log, 5);
   const key = decodeVerifier(log.auditKey);
-  const held = verifyDelivery(EMPTY_FRONTIER, await delivery(log, 0), key).tree;
+  const witnessed = verifyDelivery(EMPTY_FRONTIER, await delivery(log, 0), key).tree;
   const back = await openOn(old);
   t.equal(back.tampered, undefined, "on its own, an old copy of everything verifies as it did");
-  t.throws(() => verifyDelivery(held, { oldSize: 26, checkpoint: "", proof: [], records: [] }, key), { code: "note.invalid" });
+  t.throws(() => verifyDelivery(witnessed, { oldSize: 26, checkpoint: "", proof: [], records: [] }, key), {
+    code: "note.invalid",
+  });
   const shorter = { ...(await delivery(back, 22)), oldSize: 26 };
-  t.throws(() => verifyDelivery(held, shorter, key), { code: "witness.conflict", message: /rolled back or wiped/ });
+  t.throws(() => verifyDelivery(witnessed, shorter, key), { code: "witness.conflict", message: /rolled back or wiped/ });
   await appendMany(back, 20); // longer again, with another history
   const records = await back.read(26, 100);
   const { checkpoint, proof } = await back.checkpoint(26);
-  t.throws(() => verifyDelivery(held, { oldSize: 26, checkpoint, proof, records }, key), { code: "proof.invalid" });
+  t.throws(() => verifyDelivery(witnessed, { oldSize: 26, checkpoint, proof, records }, key), { code: "proof.invalid" });
 });
 
 test("[AUD-6] an auditor verifies the log with two public keys and the last cosigned checkpoint", async (t) => {

@@ -15,7 +15,7 @@ const NEW_TABLE = planLockdown(labPolicy(), labSnapshot()).firewall;
  * Ports of a program that is killed at its n-th change of the world: before that change, or after
  * it and before it learns of it.
  */
-function mortal(
+function killedAt(
   rig: LockdownRig,
   n: number,
   when: "before" | "after",
@@ -62,27 +62,27 @@ for (const confirmed of [true, false])
   for (const when of ["before", "after"] as const)
     test(`[LCK-11] killed ${when} any change of a trial that ends ${confirmed ? "confirmed" : "reverted"}: never on trial again, never in between`, async (t) => {
       const whole = lockdownRig();
-      const counted = mortal(whole, Number.POSITIVE_INFINITY, when);
+      const counted = killedAt(whole, Number.POSITIVE_INFINITY, when);
       await live(whole, counted.ports, confirmed);
       t.ok(counted.changes() > 8, `${counted.changes()} changes`);
       for (let n = 1; n <= counted.changes(); n++) {
         const rig = lockdownRig();
-        const { ports, dead } = mortal(rig, n, when);
+        const { ports, dead } = killedAt(rig, n, when);
         await Promise.race([live(rig, ports, confirmed), dead]);
         rig.news.length = 0;
         const lockdown = await rig.open();
         const { at, counter, trial } = lockdown.status();
-        const kept = at === "confirmed" && counter === 7;
-        t.ok(kept || at === "base", `change ${n}: ${at}`);
+        const isNew = at === "confirmed" && counter === 7;
+        t.ok(isNew || at === "base", `change ${n}: ${at}`);
         t.equal(trial, undefined);
         t.equal(rig.firewall.table, lockdown.inForce()?.firewall, "the plan is in force");
-        t.equal(rig.firewall.table === NEW_TABLE, kept, "the new table only where it was confirmed");
+        t.equal(rig.firewall.table === NEW_TABLE, isNew, "the new table only where it was confirmed");
         t.equal(
           rig.usb.state.devices.some((device) => device.authorized),
-          kept,
+          isNew,
           "and the stick of that policy",
         );
-        t.notOk(kept && !confirmed, "nobody confirmed it");
+        t.notOk(isNew && !confirmed, "nobody confirmed it");
         const record = Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString();
         t.notMatch(record, "pending", "settled on disk too");
         const reverts = rig.news.filter(({ kind }) => kind === "reverted");

@@ -23,14 +23,14 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   fc.constantFrom<Event>({ kind: "withdrawn", reason: "deadline" }, { kind: "withdrawn", reason: "stopped" }),
 );
 
-test("[LCK-11] under any events only a policy that was confirmed in time and recorded is kept, and a change begins with its record", async (t) => {
+test("[LCK-11] under any events only a policy that was confirmed in time and recorded is changed, and a change begins with its record", async (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 40 }), (events) => {
       let state: State = start({ v: 1, confirmed: offer(0).accepted }).state;
       for (const one of events) {
         const { state: after, effects } = next(state, one);
-        const kept = after.at === "settled" && after.previous?.counter !== state.previous?.counter;
-        if (kept && !(state.at === "confirming" && one.kind === "recorded")) return false;
+        const changed = after.at === "settled" && after.previous?.counter !== state.previous?.counter;
+        if (changed && !(state.at === "confirming" && one.kind === "recorded")) return false;
         if (after.at === "confirming" && state.at !== "confirming")
           if (state.at !== "pending" || one.kind !== "confirmed" || one.monotonicMs >= state.confirmByMs) return false;
         if (effects.some((effect) => effect.do === "apply-plan") && !(state.at === "intending" && one.kind === "recorded"))

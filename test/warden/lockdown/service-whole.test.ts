@@ -20,9 +20,9 @@ test(
   "[LCK-11] [LCK-13] [LCK-14] a proposed policy closes a listening port; the timer, a restart and an order open it again, and a confirmation keeps it closed",
   { skip: noDoors("user") },
   async (t) => {
-    const doors = await openDoors("user");
-    t.teardown(() => doors.stop());
-    const { device, outside, nft } = doors;
+    const probe = await openDoors("user");
+    t.teardown(() => probe.stop());
+    const { device, outside, nft } = probe;
     await device.listen(8080);
     const directory = await temporaryDirectory(t);
     for (const [path, text] of [
@@ -76,8 +76,8 @@ test(
     await t.rejects(again.verbs["lockdown.propose"]({}), { code: "lockdown.unchanged" });
 
     next.policy = signed(10, { network: { inbound: [] } });
-    const kept = await next.start(real);
-    await kept.confirm(lockdownOrder((await kept.verbs["lockdown.propose"]({})).trial));
+    const last = await next.start(real);
+    await last.confirm(lockdownOrder((await last.verbs["lockdown.propose"]({})).trial));
     await next.clock.advance(120_000);
     t.equal(await tried(), "silent", "once confirmed, it stays closed");
     t.match((await serviceRig(t).start(real)).state(), { at: "confirmed", counter: 10 });

@@ -12,9 +12,9 @@ test(
   "[LCK-11] [LCK-12] a port opens with the policy on trial, closes when nobody confirms, and stays open when an order confirms",
   { skip: noDoors("user") },
   async (t) => {
-    const doors = await openDoors("user");
-    t.teardown(() => doors.stop());
-    const { device, outside, nft } = doors;
+    const probe = await openDoors("user");
+    t.teardown(() => probe.stop());
+    const { device, outside, nft } = probe;
     await device.listen(8080);
     const kernel = fakeKernel(await temporaryDirectory(t));
     kernel.addController(1, 3);

@@ -144,6 +144,6 @@ test("[AUD-1] a second spelling of a record is refused", async (t) => {
     "a second spelling of a number": text.replace('"id":7001', '"id":7.001e3'),
     "an escape that is not needed": text.replace("warden", "\\u0077arden"),
   };
-  for (const [name, spelled] of Object.entries(cases))
-    t.throws(() => decodeAuditRecord(Buffer.from(spelled)), { code: "json.not-canonical" }, name);
+  for (const [name, spelling] of Object.entries(cases))
+    t.throws(() => decodeAuditRecord(Buffer.from(spelling)), { code: "json.not-canonical" }, name);
 });

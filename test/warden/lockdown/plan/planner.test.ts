@@ -78,7 +78,7 @@ const HUB = [
   { address: undefined, port: 8443 },
   { address: "198.51.100.7", port: 8883 },
 ];
-const SNAPSHOT = labSnapshot({ hub: HUB, nameServers: ["10.0.0.1", "2001:db8::7"] });
+const FACTS = labSnapshot({ hub: HUB, nameServers: ["10.0.0.1", "2001:db8::7"] });
 
 const parsed = (document: unknown): Policy => parsePolicy(Buffer.from(JSON.stringify(document)));
 const family = (address: string): "ipv4" | "ipv6" => (address.includes(":") ? "ipv6" : "ipv4");
@@ -121,7 +121,7 @@ function mayPass(policy: Policy, packet: Packet): boolean {
   if (protocol === "tcp" && HUB.some((hub) => hub.port === port && (hub.address === undefined || hub.address === address)))
     return true;
   if (protocol === "udp" && ((link.dhcp4 && port === 67) || (link.dhcp6 && port === 547))) return true;
-  if (shut) return port === 53 && SNAPSHOT.nameServers.includes(address);
+  if (shut) return port === 53 && FACTS.nameServers.includes(address);
   return policy.network.outbound.some(
     (one) =>
       (one.link ?? link.name) === link.name &&
@@ -184,7 +184,7 @@ test("[LCK-2] for any policy and packet the table passes exactly what the policy
   fc.assert(
     fc.property(policyDocument, fc.array(packet, { minLength: 20, maxLength: 20 }), (document, packets) => {
       const policy = parsed(document);
-      const plan = planLockdown(policy, SNAPSHOT);
+      const plan = planLockdown(policy, FACTS);
       for (const one of packets) {
         t.equal(verdictOf(plan.firewall, one), mayPass(policy, one), JSON.stringify({ document, one }));
         t.equal(passes(plan, one), mayPass(policy, one), JSON.stringify({ document, one }));
@@ -213,29 +213,29 @@ test("[LCK-4] the order in which a policy and a machine list things changes noth
           outbound: shuffled(outbound, seed).map((one) => (one.to === "any" ? one : { ...one, to: shuffled([...one.to], seed) })),
         },
       };
-      const snapshot = {
-        ...SNAPSHOT,
-        hub: shuffled(SNAPSHOT.hub, seed),
-        links: shuffled(SNAPSHOT.links, seed),
-        nameServers: shuffled(SNAPSHOT.nameServers, seed),
+      const facts = {
+        ...FACTS,
+        hub: shuffled(FACTS.hub, seed),
+        links: shuffled(FACTS.links, seed),
+        nameServers: shuffled(FACTS.nameServers, seed),
       };
-      return planHash(planLockdown(parsed(document), SNAPSHOT)) === planHash(planLockdown(parsed(other), snapshot));
+      return planHash(planLockdown(parsed(document), FACTS)) === planHash(planLockdown(parsed(other), facts));
     }),
     { numRuns: 150 },
   );
-  t.not(planHash(planLockdown(labPolicy(), SNAPSHOT)), planHash(planLockdown(labPolicy({ confirmWithinS: 61 }), SNAPSHOT)));
-  t.match(planHash(planLockdown(labPolicy(), SNAPSHOT)), /^sha256:[0-9a-f]{64}$/u);
+  t.not(planHash(planLockdown(labPolicy(), FACTS)), planHash(planLockdown(labPolicy({ confirmWithinS: 61 }), FACTS)));
+  t.match(planHash(planLockdown(labPolicy(), FACTS)), /^sha256:[0-9a-f]{64}$/u);
 });
 
 test("[LCK-1] without a policy everything is shut: nothing in, nothing out except to the hub and its name servers, on every interface", async (t) => {
-  const plan = planLockdown(undefined, SNAPSHOT);
+  const plan = planLockdown(undefined, FACTS);
   t.equal(plan.mode, "shut");
   t.same(plan.usb.allow, []);
   fc.assert(
     fc.property(packet, (one) => {
       const lost = labPolicy({
         mode: "shut",
-        links: SNAPSHOT.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true })),
+        links: FACTS.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true })),
       });
       return verdictOf(plan.firewall, one) === mayPass(lost, one);
     }),
@@ -259,17 +259,14 @@ test("[LCK-4] a plan fits its schema and one line of the protocol", async (t) =>
     })),
   };
   const links = Array.from({ length: 16 }, (_, i) => ({ name: `link-number-${i}`, ipv6: true, dhcp4: true, dhcp6: true }));
-  const plan = planLockdown(labPolicy({ links, network }), SNAPSHOT);
+  const plan = planLockdown(labPolicy({ links, network }), FACTS);
   t.ok(v.is(planSchema, plan));
   t.ok(Buffer.byteLength(JSON.stringify(plan)) <= PLAN_BYTES_MAX, `${Buffer.byteLength(JSON.stringify(plan))} bytes`);
 });
 
 test("[LCK-4] adjacent ranges are merged, and a port between two ranges is not opened with them", async (t) => {
   const ports = [443, "80-82", 84, "85-90", "88-95", 82, 97];
-  const plan = planLockdown(
-    labPolicy({ network: { inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }] } }),
-    SNAPSHOT,
-  );
+  const plan = planLockdown(labPolicy({ network: { inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }] } }), FACTS);
   t.same(
     plan.networkRules.filter(({ why }) => why === "policy").map(({ ports }) => ports),
     [
@@ -286,7 +283,7 @@ test("[LCK-4] adjacent ranges are merged, and a port between two ranges is not o
 test("[LCK-5] no table needs /etc/protocols, which a small image does not have: protocols are numbers", async (t) => {
   const property = fc.property(
     policyDocument,
-    (document) => !/l4proto (?:\{ )?[a-z]/u.test(planLockdown(parsed(document), SNAPSHOT).firewall),
+    (document) => !/l4proto (?:\{ )?[a-z]/u.test(planLockdown(parsed(document), FACTS).firewall),
   );
   t.doesNotThrow(() => fc.assert(property));
 });

@@ -6,8 +6,8 @@ import { labPolicy, labSnapshot, seen } from "../../../lab/worlds/lockdown.ts";
 import { HUB } from "../../../lab/fakes/usb-tree.ts";
 
 const risks = (change: Readonly<Record<string, unknown>>, machine: Partial<MachineFacts> = {}): readonly string[] => {
-  const snapshot = labSnapshot(machine);
-  return risksOf(planLockdown(labPolicy(change), snapshot), snapshot);
+  const facts = labSnapshot(machine);
+  return risksOf(planLockdown(labPolicy(change), facts), facts);
 };
 const MODEM = { vendor: "2c7c", product: "0125", interfaces: ["ff:ff:ff"] };
 const modemAt = (usb: string): MachineFacts["links"] => [{ name: "wwan0", uplink: true, dhcp4: false, dhcp6: false, usb }];
