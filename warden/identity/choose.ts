@@ -54,7 +54,7 @@ function chooseId(
   if (lowest !== undefined) return idOf(lowest.replaceAll(":", ""), "mac");
   throw new Fault(
     "identity.no-source",
-    "choose the device id: the board has no serial that is its own and no built-in interface with a permanent MAC; commission the device with an id",
+    "choose the device id: the board has no serial of its own and no built-in interface with a permanent MAC; commission the device with an id",
   );
 }
 

@@ -74,7 +74,7 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
       if (!nonces.consume(response.nonce, clock.monotonicMs()))
         throw new Fault(
           "time.nonce-unknown",
-          "hub time refused: its nonce was not nonces, was used, or is older than 60 s; ask for a new one",
+          "hub time refused: its nonce was not issued here, was used, or is older than 60 s; ask for a new one",
         );
       const unixMs = verifiedTime(response, deviceId, timeKey, bounds);
       const stepMs = unixMs - clock.nowMs();

@@ -109,8 +109,7 @@ export function decodeVerifier(text: string): Verifier {
     throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got ${quoted(text, 80)}`);
   const bytes = base64(key);
   const kind = bytes?.[0] === ED25519 ? "ed25519" : bytes?.[0] === COSIGNATURE_V1 ? "cosignature/v1" : undefined;
-  if (bytes === undefined || kind === undefined)
-    throw new Fault("note.invalid", `verifier key "${name}" is of a kind not known here`);
+  if (bytes === undefined || kind === undefined) throw new Fault("note.invalid", `verifier key "${name}" is of an unknown kind`);
   const verifier = verifierOf(name, kind, bytes.subarray(1));
   if (Buffer.from(verifier.id).toString("hex") !== id)
     throw new Fault("note.invalid", `verifier key "${name}" has id ${id}, its bytes give another`);
@@ -229,7 +228,7 @@ export function decodeCheckpoint(text: string): Checkpoint {
     end !== "" ||
     rest.length > 0
   ) {
-    throw new Fault("note.invalid", "a checkpoint is an origin, a size and a base64 root, a line each");
+    throw new Fault("note.invalid", "a checkpoint is an origin, a size and a base64 root, one line each");
   }
   if (!Number.isSafeInteger(Number(size))) throw new Fault("note.invalid", `checkpoint size ${size} is above 2^53 - 1`);
   return { origin, size: Number(size), root: hash };

@@ -91,7 +91,7 @@ export function readSegment(bytes: Uint8Array): SegmentReading {
       header,
       records: records.slice(0, SEGMENT_RECORDS),
       validBytes,
-      damage: { kind: "broken", why: "it is one too many" },
+      damage: { kind: "broken", why: "it is one record too many" },
     };
   return { header, records, validBytes, damage };
 }

@@ -1,5 +1,5 @@
 // The form of orders: written, signed, requested and answered. [OPS-7] [CON-4]
-export { keyIdSchema, orderKey, orderKeyId, orderKeySchema } from "../../order-key/format.ts";
+export { keyIdSchema, orderKey, orderKeyId } from "../../order-key/format.ts";
 export { answerText, type Challenge, challengeText, orderOfAnswer, parseChallenge } from "./challenge.ts";
 export {
   openOrder,
