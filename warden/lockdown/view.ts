@@ -1,9 +1,8 @@
 // The lockdown in the terms of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
 import { clip } from "../../hal/format/text.ts";
-import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownView, type LockdownState } from "./format/index.ts";
+import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownState, type LockdownView, type Plan } from "./format/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import type { Preview } from "./effects.ts";
-import type { Plan } from "./format/index.ts";
 import { PREVIEW_LIST_BYTES_MAX, VIEW_LIST_BYTES_MAX } from "./limits.ts";
 import { staysOpen } from "./plan/index.ts";
 import type { LockdownStatus, PolicyTrial } from "./status.ts";
