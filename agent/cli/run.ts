@@ -11,8 +11,8 @@ import {
   type OperationResult,
 } from "../operations/format.ts";
 import {
-  plainJson,
-  plainText,
+  serialJson,
+  serialText,
   renderChallenge,
   renderLockdown,
   renderPreview,
@@ -49,7 +49,7 @@ export async function runCommand(argv: readonly string[], ports: CommandPorts): 
     return await carryOut(parseInvocation(argv), ports);
   } catch (error) {
     const { code, message } = asFault(error, "assert.broken", "run the command");
-    ports.err(`sallyport: ${code}: ${plainText(message)}\n`);
+    ports.err(`sallyport: ${code}: ${serialText(message)}\n`);
     return exitCodeOf(code);
   }
 }
@@ -78,7 +78,7 @@ async function carryOut(invocation: Invocation, ports: CommandPorts): Promise<Ex
 async function question(invocation: Question, ports: CommandPorts): Promise<ExitCode> {
   const { socket, json } = invocation;
   const show = (result: object, text: string): ExitCode => {
-    ports.out(json ? `${plainJson(result)}\n` : text);
+    ports.out(json ? `${serialJson(result)}\n` : text);
     return EXIT.ok;
   };
   switch (invocation.command) {
@@ -119,7 +119,7 @@ async function order({ operation, socket, json, answered }: OrderInvocation, por
   const result = await ask(ports, socket, operation, { order: JSON.stringify(orderOfAnswer(challenge, answer)) });
   const text =
     "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device starts anew now.\n";
-  ports.out(json ? `${plainJson(result)}\n` : text);
+  ports.out(json ? `${serialJson(result)}\n` : text);
   return EXIT.ok;
 }
 

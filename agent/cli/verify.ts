@@ -16,7 +16,7 @@ import {
   verifyTrail,
   witnessedName,
 } from "../../warden/audit/format/index.ts";
-import { counted, plainJson, plainText } from "../status/index.ts";
+import { counted, serialJson, serialText } from "../status/index.ts";
 import type { VerifyInvocation } from "./arguments.ts";
 
 /** A directory somebody else may have filled. Names come sorted; reads are bounded and take regular files only. */
@@ -94,8 +94,8 @@ function verdictOn(trail: TrailReport, witnessed: number | undefined): VerifyRes
   const verified = trail.finding === undefined && vouched;
   return {
     verified,
-    text: lines.map((line) => `${plainText(line)}\n`).join(""),
-    json: `${plainJson({ v: 1, verified, ...trail, witnessed })}\n`,
+    text: lines.map((line) => `${serialText(line)}\n`).join(""),
+    json: `${serialJson({ v: 1, verified, ...trail, witnessed })}\n`,
   };
 }
 

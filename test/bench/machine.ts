@@ -1,4 +1,5 @@
-// A whole gateway in an emulator: how large its image is, how long it boots until its tunnel is up, what its programs need there, how exposed systemd finds them.
+// A whole gateway in an emulator: image size, time from boot to tunnel, memory of its programs, and
+// their exposure as systemd rates it.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type DeviceStatus, deviceStatusSchema } from "../../agent/status/format.ts";
@@ -14,7 +15,7 @@ import { memoryOf } from "./memory.ts";
 
 const BOOT_MS_MAX = 400_000;
 const STATUS_MS_MAX = 120_000;
-/** Of the guest, from the kernel's start on. */
+/** Seconds of the guest's clock, counted from the start of the kernel. */
 const CONNECTED = /\[\s*(\d+\.\d+)\][^\n]*life \w+ -> connected/u;
 const FILE_SYSTEMS = /\[\s*(\d+\.\d+)\][^\n]*Reached target local-fs\.target/u;
 
@@ -47,7 +48,10 @@ export const machine: Measure = {
   },
 };
 
-/** Enrols it, then cuts its power and times the boots that follow: these are what a gateway does for years. */
+/**
+ * Enrols the gateway, then cuts its power and times the following boots, which are what a gateway
+ * does for years.
+ */
 async function boot(bench: Bench, { gateway, hub }: Site) {
   bench.progress("first power-on");
   await gateway.powerOn();
@@ -86,7 +90,7 @@ async function sizes({ mould }: Site): Promise<readonly Finding[]> {
   );
 }
 
-/** Aims of the bare gateway; 0 is shut, 10 is open. */
+/** Upper bounds of exposure; 0 is fully sandboxed, 10 is fully exposed. */
 const EXPOSURES = [
   ["sallyport-agent.service", 1.5],
   ["sallyport-warden.service", 2.9],

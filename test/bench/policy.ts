@@ -1,4 +1,4 @@
-// What it costs to put a policy in force, against nft with the same tables. [LCK-5]
+// The cost of putting a policy in force, against nft with the same tables. [LCK-5]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../hal/fault.ts";
@@ -9,7 +9,7 @@ import type { Measure } from "./bench.ts";
 import { inTurns, startContender } from "./contender.ts";
 import { finding } from "./finding.ts";
 
-/** Two that differ, so that there is something to replace each time. */
+/** Two different policies, so that each round replaces a table. */
 const POLICIES = [{}, { network: { inbound: [], outbound: [{ protocol: "tcp", ports: [443], to: "any" }] } }] as const;
 
 export const policy: Measure = {
@@ -24,7 +24,7 @@ export const policy: Measure = {
     for (const [n, change] of POLICIES.entries()) {
       const [document, table] = [join(bench.directory, `policy-${n}.json`), join(bench.directory, `table-${n}.nft`)];
       await writeFile(document, policyBytes(change));
-      // as our executor writes it: see hal/linux/firewall
+      // as hal/linux/firewall writes it
       const replace = "table inet sallyport {}\ndelete table inet sallyport\n";
       await writeFile(table, replace + planLockdown(labPolicy(change), snapshot).firewall);
       args.push(document, table);

@@ -93,7 +93,7 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
       if (broken !== undefined) return broken;
     } else if (step.do === "ack") {
       const [message] = flying.splice(step.pick % Math.max(1, flying.length), 1);
-      message?.acked();
+      message?.acknowledge();
       if (message === undefined) continue;
       promised.delete(nameOf(message));
       acked.add(nameOf(message));

@@ -131,7 +131,7 @@ test(
     t.match(await far.sees("alice on gw-0042> "), "Logged in as alice, technician.");
     await far.type("reboot\r");
     await far.type(`${alice.answer(await challenge())}\r`);
-    t.match(await far.sees("alice on gw-0042> "), "This device starts anew now.");
+    t.match(await far.sees("alice on gw-0042> "), "This device restarts now.");
     await far.type("logout\r");
     await far.sees("for a new session.\r\n");
     await far.close();

@@ -123,13 +123,13 @@ test(
 
 test("[LCK-13] only a session of a connection begun after the question answers it, whichever becomes one first", async (t) => {
   const renewals = createReconnectWaiters();
-  const before = renewals.began();
+  const before = renewals.beginAttempt();
   const heard: string[] = [];
   const renewed = renewals.wait(new AbortController().signal).then(() => heard.push("renewed"));
-  renewals.serving(before);
+  renewals.resolveWaiters(before);
   await new Promise((resolve) => setImmediate(resolve));
   heard.push("the old one serves");
-  renewals.serving(renewals.began());
+  renewals.resolveWaiters(renewals.beginAttempt());
   await renewed;
   t.same(heard, ["the old one serves", "renewed"]);
 });
