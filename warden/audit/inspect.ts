@@ -11,7 +11,7 @@ import {
   witnessedName,
 } from "./format/index.ts";
 import { type EpochListing, listEpoch, type SoundEpoch } from "./epoch.ts";
-import { followSegments } from "./follow.ts";
+import { verifySegments } from "./verify-segments.ts";
 import type { AuditSigner } from "./key.ts";
 import { loadCheckpoints, type StoredCheckpoints } from "./checkpoints.ts";
 
@@ -40,12 +40,12 @@ export async function inspectEpoch(options: InspectOptions): Promise<Inspection>
   const former = await formerDevice(options, listing);
   if (former !== undefined) return former;
   if (signer === undefined)
-    return tampered(allOf(epoch, listing, "key", "the audit key that signed it is missing or unreadable"), 0);
+    return tampered(wholeLogFinding(epoch, listing, "key", "the audit key that signed it is missing or unreadable"), 0);
   const stored = await ownCheckpoints(options, signer);
-  if (typeof stored === "string") return tampered(allOf(epoch, listing, "key", stored), 0);
+  if (typeof stored === "string") return tampered(wholeLogFinding(epoch, listing, "key", stored), 0);
   const witnessed = stored.witnessed?.size ?? 0;
   const keyId = Buffer.from(signer.verifier.id).toString("hex");
-  const followed = await findingOf(epoch, listing, () => followSegments(files, { epoch, deviceId, keyId }, listing, stored));
+  const followed = await findingOf(epoch, listing, () => verifySegments(files, { epoch, deviceId, keyId }, listing, stored));
   return "finding" in followed
     ? tampered(followed.finding, witnessed)
     : { verdict: "sound", epoch: { ...followed, checkpoints: stored } };
@@ -56,7 +56,7 @@ function tampered(finding: AuditFinding, witnessed: number): Inspection {
 }
 
 /** A finding about the whole log. */
-function allOf(epoch: number, listing: EpochListing, part: AuditFinding["part"], why: string): AuditFinding {
+function wholeLogFinding(epoch: number, listing: EpochListing, part: AuditFinding["part"], why: string): AuditFinding {
   const until = ((listing.segments.at(-1) ?? 0) + 1) * SEGMENT_RECORDS;
   return { epoch, segment: listing.segments[0] ?? 0, part, entry: 0, until, why };
 }
@@ -66,7 +66,7 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
   if (listing.segments[0] !== 0) return undefined;
   const read = (): Promise<Uint8Array | undefined> => files.read(segmentName(epoch, 0), SEGMENT_BYTES_MAX);
   const bytes = await read().catch((error: unknown) => {
-    // followSegments reads the file again and reports a finding
+    // verifySegments reads the file again and reports a finding
     if (isUnreadable(error)) return undefined;
     throw error;
   });
@@ -107,6 +107,6 @@ async function findingOf<T>(
   } catch (error) {
     const fault = asFault(error, "assert.broken", "read the audit log");
     if (!isUnreadable(fault) && fault.code !== "audit.tampered") throw fault;
-    return { finding: allOf(epoch, listing, "tree", fault.message) };
+    return { finding: wholeLogFinding(epoch, listing, "tree", fault.message) };
   }
 }

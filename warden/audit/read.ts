@@ -5,7 +5,7 @@ import type { AppendFiles } from "../../hal/ports.ts";
 import { leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
 import { READ_RECORDS_MAX } from "./limits.ts";
 import { type LogState, unstoredOf } from "./state.ts";
-import { readTiles } from "./tiles.ts";
+import { createTileReader } from "./tiles.ts";
 
 /** A record that is not the one that was written. */
 export interface ReadFinding {
@@ -28,7 +28,7 @@ export async function readRecords(
 ): Promise<readonly Uint8Array[] | ReadFinding> {
   const end = Math.min(from + Math.min(count, READ_RECORDS_MAX), log.tree.size);
   const records: Uint8Array[] = [];
-  const tiles = readTiles(files, log.epoch, unstoredOf(log));
+  const tiles = createTileReader(files, log.epoch, unstoredOf(log));
   for (let entry = from; entry < end;) {
     const segment = Math.floor(entry / SEGMENT_RECORDS);
     if (!log.segments.has(segment)) throw removed(log, entry);

@@ -5,7 +5,7 @@ import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { openCheckpoint, saveClosed, saveWitnessed, signCheckpoint } from "./checkpoints.ts";
 import { frontierRoot, type Verifier, verifyConsistency } from "./format/index.ts";
 import { type LogState, unstoredOf } from "./state.ts";
-import { readTiles } from "./tiles.ts";
+import { createTileReader } from "./tiles.ts";
 
 export interface AuditCheckpoint {
   readonly size: number;
@@ -31,7 +31,7 @@ export async function makeCheckpoint(
 ): Promise<AuditCheckpoint | Fault> {
   if (![oldSize, size].every((one) => Number.isSafeInteger(one)) || oldSize < 0 || oldSize > size || size > log.tree.size)
     throw new Fault("proof.invalid", `prove that size ${size} continues size ${oldSize}: the log has ${log.tree.size} entries`);
-  const tiles = readTiles(files, log.epoch, unstoredOf(log));
+  const tiles = createTileReader(files, log.epoch, unstoredOf(log));
   try {
     const root = await tiles.rootAt(size);
     const proof = await tiles.proof(oldSize, size);
@@ -65,7 +65,7 @@ export async function storeCosigned(
   if (witness === undefined)
     throw new Fault("note.bad-signature", "take a cosigned checkpoint: no witness key is configured, so none can be checked");
   const { size, root } = openCheckpoint(note, log.signer.verifier, witness);
-  const ours = size > log.tree.size ? undefined : await readTiles(files, log.epoch, unstoredOf(log)).rootAt(size);
+  const ours = size > log.tree.size ? undefined : await createTileReader(files, log.epoch, unstoredOf(log)).rootAt(size);
   if (ours === undefined || Buffer.compare(ours, root) !== 0)
     throw new Fault(
       "witness.conflict",

@@ -25,7 +25,7 @@ const LEVEL_MAX = 6;
 /** Hash of the full subtree `index` of `height`, whose first leaf is index * 2^height. */
 type NodeAt = (height: number, index: number) => Promise<Uint8Array>;
 
-export interface Tiles {
+export interface TileReader {
   /**
    * @throws Fault `audit.removed` when leaf hashes that it needs were removed; `audit.tampered`
    *   when hashes are missing or malformed.
@@ -52,7 +52,7 @@ export interface UnstoredLeaves {
  * A view of the tree through the tiles of `epoch`. It caches the tiles that it has read, so create
  * a new one for each use.
  */
-export function readTiles(files: AppendFiles, epoch: number, unstored?: UnstoredLeaves): Tiles {
+export function createTileReader(files: AppendFiles, epoch: number, unstored?: UnstoredLeaves): TileReader {
   const cache = new Map<string, readonly Uint8Array[]>();
   const stored = async (level: number, number: number): Promise<readonly Uint8Array[]> => {
     const bytes = await files.read(tileName(epoch, level, number), TILE_BYTES);
@@ -163,7 +163,7 @@ export async function storeTiles(
 ): Promise<void> {
   for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves)) {
     const stored = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
-    if (!isMendable(stored, at, bytes))
+    if (!isUnfinishedAppend(stored, at, bytes))
       throw new Fault("audit.tampered", `store the audit tree: "${name}" has other hashes than the entries give`);
     const firstWrong = stored.subarray(at).findIndex((byte, i) => byte !== bytes[i]);
     const rightBytes = firstWrong < 0 ? stored.byteLength - at : firstWrong;
@@ -183,7 +183,7 @@ export async function canStoreTiles(
   leaves: readonly Uint8Array[],
 ): Promise<boolean> {
   for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves))
-    if (!isMendable((await files.read(name, TILE_BYTES)) ?? new Uint8Array(), at, bytes)) return false;
+    if (!isUnfinishedAppend((await files.read(name, TILE_BYTES)) ?? new Uint8Array(), at, bytes)) return false;
   return true;
 }
 
@@ -208,7 +208,7 @@ async function* partsOf(
 }
 
 /** A power cut leaves parts of an append, and zeros. Anything else was written by somebody else. */
-function isMendable(stored: Uint8Array, at: number, bytes: Uint8Array): boolean {
+function isUnfinishedAppend(stored: Uint8Array, at: number, bytes: Uint8Array): boolean {
   const present = stored.subarray(at);
   if (stored.byteLength < at || present.byteLength > bytes.byteLength) return false;
   return present.every((byte, i) => byte === 0 || byte === bytes[i]);

@@ -15,7 +15,7 @@ import type { HubEndpoint } from "./machine-facts.ts";
 import type { PolicyTrial } from "./status.ts";
 import { createTrail } from "./trail.ts";
 import { createNoFirewall, UNFILTERED } from "./no-firewall.ts";
-import { type LockdownVerbs, lockdownVerbs, type SignedPolicy } from "./verbs.ts";
+import { type LockdownVerbs, createLockdownVerbs, type SignedPolicy } from "./verbs.ts";
 import { watchLockdown } from "./watch.ts";
 
 export interface LockdownOptions {
@@ -90,7 +90,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   const ending = new AbortController();
   const watching = watchLockdown({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
   return {
-    verbs: lockdownVerbs({ lockdown, state, clock, trail, policy }),
+    verbs: createLockdownVerbs({ lockdown, state, clock, trail, policy }),
     state,
     planHash: () => lockdown.status().trial?.planHash,
     trial: () => lockdown.status().trial,

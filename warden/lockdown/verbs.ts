@@ -29,7 +29,7 @@ export interface LockdownVerbPorts {
 
 export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
 
-export function lockdownVerbs({ lockdown, state, clock, trail, policy }: LockdownVerbPorts): LockdownVerbs {
+export function createLockdownVerbs({ lockdown, state, clock, trail, policy }: LockdownVerbPorts): LockdownVerbs {
   const bucket = tokenBucket(clock, PLANS_BURST_MAX, PLANS_PERIOD_MS);
   /** Planning reads the machine, and a trial has to wait for it. */
   const spend = (): void => {

@@ -27,7 +27,7 @@ export async function serveConnection({ socket, clock, open, stopping }: ServeCo
   socket.once("close", () => closed.abort());
   // EPIPE, ECONNRESET; without a listener Node would end the process
   socket.on("error", () => closed.abort());
-  const session = open(lineSender(socket, clock, closed.signal), AbortSignal.any([closed.signal, stopping]));
+  const session = open(createLineSender(socket, clock, closed.signal), AbortSignal.any([closed.signal, stopping]));
   const greeted = new AbortController();
   void closeUnlessGreeted(socket, clock, AbortSignal.any([greeted.signal, closed.signal]));
   try {
@@ -78,7 +78,7 @@ async function nextChunk(chunks: AsyncIterator<unknown>): Promise<Uint8Array | u
  * Sends one line after the other. A peer that reads slowly delays the next line; one that reads
  * nothing at all is disconnected.
  */
-function lineSender(socket: Socket, clock: Clock, closed: AbortSignal): (line: string) => Promise<void> {
+function createLineSender(socket: Socket, clock: Clock, closed: AbortSignal): (line: string) => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   const write = async (line: string): Promise<void> => {
     if (closed.aborted || socket.writableEnded || socket.write(line)) return;

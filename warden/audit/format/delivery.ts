@@ -21,8 +21,8 @@ export interface VerifiedDelivery {
 }
 
 /**
- * Checks that `delivery` continues the tree `witnessed`: signature, proof and every leaf. It does not
- * need the witness's own key, because the witness signs afterwards.
+ * Checks that `delivery` continues the tree `witnessed`: signature, proof and every leaf. It does
+ * not need the witness's own key, because the witness signs afterwards.
  * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when the delivery starts
  *   elsewhere than `witnessed` ends, or is shorter (rolled back or wiped); `proof.invalid`;
  *   `schema.invalid`, `json.*` for a malformed record.

@@ -18,7 +18,7 @@ import {
 } from "./format/index.ts";
 import type { EpochListing, SoundEpoch } from "./epoch.ts";
 import type { StoredCheckpoints } from "./checkpoints.ts";
-import { canStoreTiles, readTiles, TILE_BYTES } from "./tiles.ts";
+import { canStoreTiles, createTileReader, TILE_BYTES } from "./tiles.ts";
 
 type Found = { readonly finding: AuditFinding };
 
@@ -26,7 +26,7 @@ type Found = { readonly finding: AuditFinding };
  * @throws Fault of {@link AppendFiles.read} for a file that cannot be read; `audit.tampered` for
  *   tiles that lack hashes.
  */
-export async function followSegments(
+export async function verifySegments(
   files: AppendFiles,
   identity: WalkIdentity,
   listing: EpochListing,
@@ -39,12 +39,12 @@ export async function followSegments(
     const why = "the entries before the first segment are missing, and were never witnessed";
     return { finding: { epoch, segment: 0, part: "missing", entry: 0, until: first, why } };
   }
-  const before = first === 0 ? EMPTY_FRONTIER : await readTiles(files, epoch).frontierAt(first);
+  const before = first === 0 ? EMPTY_FRONTIER : await createTileReader(files, epoch).frontierAt(first);
   const checkpoints = [stored.witnessed, stored.closed].filter((checkpoint) => checkpoint !== undefined);
   let walk = startWalk(identity, checkpoints, before);
   const segments = new Map<number, number>();
   let end: WalkedSegment | undefined;
-  const parents = parentTiles(files, epoch);
+  const parents = createParentTileReader(files, epoch);
   for (const number of listing.segments) {
     const last = number === listing.segments.at(-1);
     const bytes = (await files.read(segmentName(epoch, number), SEGMENT_BYTES_MAX)) ?? new Uint8Array();
@@ -59,7 +59,7 @@ export async function followSegments(
     if (step.header !== undefined) segments.set(number, step.validBytes);
   }
   const tree = walk.tree ?? EMPTY_FRONTIER;
-  const missing = endWalk(walk, end?.tornBytes ?? 0) ?? (await beyondEnd(files, epoch, tree.size, listing.tiles.at(-1)));
+  const missing = endWalk(walk, end?.tornBytes ?? 0) ?? (await hashesBeyondEnd(files, epoch, tree.size, listing.tiles.at(-1)));
   if (missing !== undefined) return { finding: missing };
   const full = end !== undefined && end.leaves.length === SEGMENT_RECORDS ? listing.segments.at(-1) : undefined;
   if (full !== undefined && !(await canStoreTiles(files, epoch, full, end?.leaves ?? [])))
@@ -78,7 +78,7 @@ function tailOf(last: number | undefined, end: WalkedSegment | undefined): Pick<
 }
 
 /** The roots of closed segments on level 1. Holds only the tile that was read last. */
-function parentTiles(files: AppendFiles, epoch: number): { has(segment: number, root: Uint8Array): Promise<boolean> } {
+function createParentTileReader(files: AppendFiles, epoch: number): { has(segment: number, root: Uint8Array): Promise<boolean> } {
   let cached: { readonly number: number; readonly bytes: Uint8Array } | undefined;
   return {
     has: async (segment, root) => {
@@ -92,7 +92,7 @@ function parentTiles(files: AppendFiles, epoch: number): { has(segment: number, 
 }
 
 /** Finds hashes of segments that do not exist: somebody removed the segments. */
-async function beyondEnd(
+async function hashesBeyondEnd(
   files: AppendFiles,
   epoch: number,
   size: number,
