@@ -1,5 +1,5 @@
-// Reads records from the log and checks each against its stored hash: what is returned is what was
-// written.
+// Verified reading of records: each record is checked against its stored hash, so that what is
+// returned is what was written.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
 import { leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";

@@ -230,7 +230,7 @@ class BatchWriter implements AuditWriter {
     return true;
   }
 
-  /** Takes the durable `batch` into the state in memory and tells its callers their numbers. */
+  /** Takes the durable `batch` into the state in memory and gives its callers their numbers. */
   #commit(batch: Batch<QueuedEntry>): void {
     const log = this.#log;
     const segment = openSegmentOf(log);

@@ -1,5 +1,5 @@
-// Applies a plan to the packet filter and the USB tree. Steps that shut come first and must
-// succeed; steps that open come last and may fail. [LCK-5] [LCK-7]
+// The application of a plan to the packet filter and the USB tree. Steps that shut come first and
+// must succeed; steps that open come last and may fail. [LCK-5] [LCK-7]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Firewall, UsbState, UsbTree } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
