@@ -76,7 +76,7 @@ export function targetsRig(): TargetsRig {
         deviceId: DEVICE,
         hardware: "lab-1",
         floors: () => rig.floors,
-        note: async (entry) => void rig.entries.push(entry),
+        record: async (entry) => void rig.entries.push(entry),
         report: (fault) => void rig.faults.push(fault),
         ...change,
       }),

@@ -154,7 +154,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
       deviceId: v.parse(deviceIdSchema, UPDATED_DEVICE),
       hardware: image.hardware,
       floors: () => updates.floors(),
-      note,
+      record: note,
       report,
     });
     const updates: Updates = await startUpdates(
@@ -174,7 +174,7 @@ export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = 
           hubHeard: () => shown.hub,
           lockdown: () => ({ verdict: shown.lockdown, detail: `as shown: ${shown.lockdown}` }),
         },
-        note,
+        record: note,
         report,
       },
       { image, approval: "signed", checks: ["agent", "hub", "lockdown"], trialMs: 60_000, ...settings },
