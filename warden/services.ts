@@ -153,7 +153,7 @@ async function openLockdown(options: ServicesOptions, targets: TargetService): P
     base: settings.basePolicy,
     clockTrusted,
     policy: () => targets.policy(),
-    note: record,
+    record,
     report,
   });
 }
@@ -211,6 +211,6 @@ function createOrders(
     planHash: (verb) => executors[verb]?.planHash(),
     executors: Object.fromEntries(Object.entries(updates.orders).map(([verb, { execute }]) => [verb, execute])),
     lockdown,
-    note: record,
+    record,
   });
 }

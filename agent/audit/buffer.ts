@@ -21,8 +21,8 @@ export interface AuditBuffer {
    */
   append(entry: AuditEntry): Promise<void>;
   /**
-   * Appends as soon as the warden accepts it. Never throws. Entries above the bound are counted,
-   * and a later entry states their number.
+   * Appends as soon as the warden accepts it. Never throws. Entries above the bound, and entries
+   * that the warden refuses for good, are counted, and a later entry states their number.
    */
   note(entry: AuditEntry): void;
   /** The last fault, until an entry is accepted; for the status. */
@@ -45,6 +45,8 @@ export function createAuditBuffer(options: AuditBufferOptions): AuditBuffer {
 class WardenAuditBuffer implements AuditBuffer {
   readonly #options: AuditBufferOptions;
   readonly #waiting: AuditEntry[] = [];
+  /** Entries that give a count of losses. When one is refused, its count goes into the next. */
+  readonly #lossReports = new WeakMap<AuditEntry, number>();
   readonly #closed = new AbortController();
   #lost = 0;
   #fault: Fault | undefined;
@@ -106,14 +108,21 @@ class WardenAuditBuffer implements AuditBuffer {
       this.#fault = asFault(error, "protocol.closed", "record an audit entry of the agent");
       if (PASSING.has(this.#fault.code)) return Math.min(Math.max(delayMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
       this.#waiting.shift();
-      if (this.#fault.code !== COUNTED_BY_WARDEN) this.#lost += 1;
+      this.#lost += this.#lossReports.get(entry) ?? (this.#fault.code === COUNTED_BY_WARDEN ? 0 : 1);
       return 0;
     }
     this.#waiting.shift();
     this.#fault = undefined;
-    if (this.#lost > 0) this.#waiting.push(lostEntry(this.#lost));
-    this.#lost = 0;
+    this.#reportLosses();
     return 0;
+  }
+
+  #reportLosses(): void {
+    if (this.#lost === 0) return;
+    const report = lostEntry(this.#lost);
+    this.#lossReports.set(report, this.#lost);
+    this.#waiting.push(report);
+    this.#lost = 0;
   }
 }
 

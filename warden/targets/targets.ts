@@ -11,8 +11,7 @@ import type { DeviceFacts, Listing, Target, TrustedMetadata } from "../../ota/tr
 import type { AuditRecorder } from "../audit/index.ts";
 import type { WardenResult } from "../protocol/format.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
-import type { Roster } from "../roster/format.ts";
-import { groupsOf } from "../roster/index.ts";
+import { groupsOf, type Roster } from "../roster/format.ts";
 import { type Cycles, openCycles } from "./cycles.ts";
 import type { WantedFile } from "./format.ts";
 import { type Take, throughHandover } from "./handover.ts";

@@ -84,6 +84,23 @@ test("an entry that the warden refuses for its content is counted and recorded",
   t.match(accepted, [{ event: "hub.untrusted" }, { event: "spool.dropped", detail: { count: 1 } }]);
 });
 
+test("[AUD-11] the count of lost entries is not lost when the entry that states it is refused", async (t) => {
+  const refused = { reports: 1 };
+  const { buffer, accepted } = await fixture(t, ({ event, detail }) => {
+    if (detail?.["n"] === 1) return new Fault("protocol.invalid", "no entry of this protocol");
+    if (detail?.["n"] === 2) return new Fault("json.invalid", "not well-formed text");
+    if (event === "spool.dropped" && refused.reports-- > 0) return new Fault("audit.full", "dropped and counted");
+    return undefined;
+  });
+  for (const n of [1, 2, 3]) buffer.note(started(n));
+  await allOf(accepted, 1);
+  await eventually("the refused report", async () => (refused.reports === 0 ? true : undefined));
+  buffer.note(started(4));
+  await allOf(accepted, 3);
+  t.same(numbers(accepted.slice(0, 2)), [3, 4]);
+  t.match(accepted[2], { event: "spool.dropped", detail: { count: 2 } });
+});
+
 test("entries above the bound are not stored; their number is recorded", async (t) => {
   const away = { now: true };
   const { buffer, accepted, clock } = await fixture(t, () => (away.now ? new Fault("protocol.closed", "away") : undefined));

@@ -73,7 +73,7 @@ export function serviceRig(t: TestContext): ServiceRig {
         base: policyBytes({ usb: {} }),
         clockTrusted: () => true,
         policy: () => rig.policy,
-        note: async (entry) => void rig.log.push(entry),
+        record: async (entry) => void rig.log.push(entry),
         report: (fault) => void rig.faults.push(fault),
         ...change,
       });

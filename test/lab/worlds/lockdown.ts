@@ -120,12 +120,12 @@ export function lockdownRig(
           usb: rig.usb,
           files: rig.files,
           clock: rig.clock,
-          look: async () => {
+          readFacts: async () => {
             if (rig.machine === undefined) throw new Fault("file.read-failed", "look at the machine: as planned");
             return rig.machine;
           },
           clockTrusted: () => rig.clockTrusted,
-          tell: (report) => void rig.news.push(report),
+          audit: (news) => void rig.news.push(news),
           report: (fault) => void rig.faults.push(fault),
           ...change,
         },

@@ -78,7 +78,7 @@ export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: 
     planHash: () => state.plan,
     executors: { "system.reboot": async () => undefined },
     lockdown: { trial: () => undefined, confirm: none, revert: none },
-    note: async (entry) => void entries.push(entry),
+    record: async (entry) => void entries.push(entry),
   });
   const present = (): void => {
     if (state.away) throw new Fault("protocol.closed", "connect to the warden: no such file: /run/sallyport-warden/warden.sock");
