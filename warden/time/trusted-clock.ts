@@ -20,6 +20,14 @@ const SYNC_FILE = "clock.json";
 const SYNC_BYTES_MAX = 256;
 const syncSchema = v.strictObject({ v: v.literal(1), bootId: v.pipe(v.string(), v.maxLength(36)) });
 
+/**
+ * Hub time is taken at most once in this time: each answer costs a signature check, a change of the
+ * clock and a durable write, and a captured agent can have the hub sign as many as it likes. [ID-12]
+ */
+export const HUB_TIME_PERIOD_MS = 10_000;
+/** Smaller steps are how any clock runs: they are made, and not recorded each. */
+export const STEP_RECORDED_MS_MIN = 2_000;
+
 export interface TrustedClock {
   state(): ClockState;
   /** Read for every audit record. */
@@ -33,12 +41,24 @@ export interface TrustedClock {
   /**
    * Verifies the answer and sets the clock, forward or back. The answer may be as old as the
    * nonce's life: a captured agent can hold it back for that long, but no longer.
-   * @returns how far the clock stepped, in milliseconds, forward positive; and the fault that keeps
-   *   the setting from being remembered across a restart of the warden, if any.
-   * @throws Fault `time.nonce-unknown`, `time.bad-signature`, `time.out-of-range`,
+   * @returns how far the clock stepped, in milliseconds, forward positive; whether that matters to
+   *   an auditor; and the fault that keeps the setting from being remembered across a restart of the
+   *   warden, if any.
+   * @throws Fault `protocol.rate-limited` within {@link HUB_TIME_PERIOD_MS} of the last setting,
+   *   before the nonce is spent or a signature is checked; `time.nonce-unknown`, `time.bad-signature`, `time.out-of-range`,
    *   `clock.set-failed`; then the clock is unchanged.
    */
-  set(response: HubTimeResponse): Promise<{ readonly stepMs: number; readonly forgetful: Fault | undefined }>;
+  set(response: HubTimeResponse): Promise<ClockSetting>;
+}
+
+export interface ClockSetting {
+  readonly stepMs: number;
+  /**
+   * The first setting since the start of this program, one that changed how far the clock can be
+   * trusted, or steps that add up to {@link STEP_RECORDED_MS_MIN} since the last noteworthy one.
+   */
+  readonly noteworthy: boolean;
+  readonly forgetful: Fault | undefined;
 }
 
 export interface TrustedClockOptions {
@@ -63,6 +83,9 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
   let { bounds } = options;
   const nonces = createTimeNonces();
   let synced = (await rememberedBoot(state)) === bootId;
+  let takenAtMs = Number.NEGATIVE_INFINITY;
+  /** Undefined until the first setting. */
+  let unrecordedMs: number | undefined;
   return {
     state: () => clockState(clock.nowMs(), bounds, synced),
     isSynced: () => clockState(clock.nowMs(), bounds, synced).state === "synced",
@@ -71,16 +94,25 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
     },
     nonce: () => nonces.issue(clock.monotonicMs()),
     async set(response) {
+      const waitMs = takenAtMs + HUB_TIME_PERIOD_MS - clock.monotonicMs();
+      if (waitMs > 0)
+        throw new Fault("protocol.rate-limited", `hub time was taken a moment ago; try again in ${Math.ceil(waitMs)} ms`);
       if (!nonces.consume(response.nonce, clock.monotonicMs()))
         throw new Fault(
           "time.nonce-unknown",
           "hub time refused: its nonce was not issued here, was used, or is older than 60 s; ask for a new one",
         );
       const unixMs = verifiedTime(response, deviceId, timeKey, bounds);
+      const before = clockState(clock.nowMs(), bounds, synced).state;
       const stepMs = unixMs - clock.nowMs();
+      // before anything is awaited: of two answers at once, one is taken
+      takenAtMs = clock.monotonicMs();
       await clock.set(unixMs);
       synced = true;
-      return { stepMs: Math.round(stepMs), forgetful: await remember(state, bootId) };
+      const movedMs = (unrecordedMs ?? 0) + stepMs;
+      const noteworthy = unrecordedMs === undefined || before !== "synced" || Math.abs(movedMs) >= STEP_RECORDED_MS_MIN;
+      unrecordedMs = noteworthy ? 0 : movedMs;
+      return { stepMs: Math.round(stepMs), noteworthy, forgetful: await remember(state, bootId) };
     },
   };
 }
