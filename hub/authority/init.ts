@@ -3,7 +3,7 @@ import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { makeStateDirectory, readStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
-import { CERTIFICATE_LIFE_MS_DEFAULT, settingsSchema } from "../state/settings.ts";
+import { CERTIFICATE_LIFE_MS_DEFAULT, formatSettings, settingsSchema } from "../state/settings.ts";
 import { makeAuthority, openIssuer } from "./issuer.ts";
 import { makeNoteKey, timeSigner, verifierKey, witnessSigner } from "./signers.ts";
 
@@ -63,7 +63,7 @@ export function initHub(options: InitOptions): HubAnchors {
   writeStateFile(state, STATE_FILES.server, server.certificatePem);
   writeStateFile(state, STATE_FILES.timeKey, timeKey);
   writeStateFile(state, STATE_FILES.witnessKey, witnessKey);
-  writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`);
+  writeStateFile(state, STATE_FILES.settings, formatSettings(settings));
   writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`);
   return anchors;
 }

@@ -1,9 +1,9 @@
 // The trusted clock: who may set it, from what, and how far it can be trusted. [ID-10]
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { DurableFiles, SettableClock } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import type { HubTimeResponse } from "../../ota/format/time.ts";
 import * as v from "valibot";
 import type { Verifier } from "../audit/format/index.ts";
@@ -17,8 +17,15 @@ import { verifiedTime } from "./verify.ts";
  * when read. [ID-10]
  */
 const SYNC_FILE = "clock.json";
-const SYNC_BYTES_MAX = 256;
 const syncSchema = v.strictObject({ v: v.literal(1), bootId: v.pipe(v.string(), v.maxLength(36)) });
+const SYNC_RECORD: RecordFormat<v.InferOutput<typeof syncSchema>> = {
+  what: "the clock record",
+  version: 1,
+  readable: 1,
+  bytesMax: 256,
+  schema: syncSchema,
+  replaceable: true,
+};
 
 /**
  * Hub time is taken at most once in this time: each answer costs a signature check, a change of the
@@ -75,8 +82,7 @@ export interface TrustedClockOptions {
 }
 
 /**
- * @throws Fault of the files when the remembered boot cannot be read. A malformed one counts as
- *   none.
+ * A remembered boot that cannot be read counts as none. Never throws for it.
  */
 export async function openTrustedClock(options: TrustedClockOptions): Promise<TrustedClock> {
   const { clock, deviceId, timeKey, bootId, state } = options;
@@ -123,7 +129,7 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
  */
 async function remember(state: DurableFiles | undefined, bootId: string): Promise<Fault | undefined> {
   try {
-    await state?.put(SYNC_FILE, Buffer.from(canonicalJson({ v: 1, bootId })));
+    if (state !== undefined) await writeRecord(state, SYNC_FILE, SYNC_RECORD, { v: 1, bootId });
     return undefined;
   } catch (error) {
     if (error instanceof Fault) return error;
@@ -132,10 +138,9 @@ async function remember(state: DurableFiles | undefined, bootId: string): Promis
 }
 
 async function rememberedBoot(state: DurableFiles | undefined): Promise<string | undefined> {
-  const bytes = await state?.get(SYNC_FILE, SYNC_BYTES_MAX);
-  if (bytes === undefined) return undefined;
+  if (state === undefined) return undefined;
   try {
-    return check(syncSchema, parseCanonicalJson(bytes, SYNC_BYTES_MAX, "clock record"), "clock record").bootId;
+    return (await readRecord(state, SYNC_FILE, SYNC_RECORD))?.bootId;
   } catch (error) {
     // the cost is only a state "unverified", and the next hub time writes it anew
     if (error instanceof Fault) return undefined;

@@ -20,7 +20,9 @@ export async function startUpdates(ports: UpdatePorts, settings: UpdateSettings)
   try {
     return createUpdates(await openUpdateDriver(ports, settings), ports, settings);
   } catch (error) {
-    const fault = asFault(error, "assert.broken", "open the update record");
+    const { code, message } = asFault(error, "assert.broken", "open the update record");
+    const remedy = "no release is taken until a release that reads it runs, or an operator's order update.revert discards it";
+    const fault = new Fault(code, `${message}; ${remedy}`, { cause: error });
     ports.report(fault);
     return createDisabledUpdates(fault, ports, settings);
   }

@@ -1,6 +1,6 @@
 // The one helper that writes state files. [STA-1]
 import { constants } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { DurableFiles } from "../../ports.ts";
 import { createMutex } from "../../mutex.ts";
@@ -12,6 +12,8 @@ import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
 import { readTrusted } from "./read.ts";
 
 const MODE_PRIVATE = 0o600;
+/** Starts with a dot, so that it is no name of a state file. */
+const ASIDE_PREFIX = ".aside-";
 
 /**
  * State files in `directory`, which is made (0700) when it is missing. To be called under the state lock: what a crash left half-written is removed here.
@@ -45,7 +47,7 @@ async function putFile(ops: FileOps, directory: string, name: string, bytes: Uin
     } finally {
       await file.close();
     }
-    await ops.rename(temporary, path);
+    await renameOver(ops, temporary, path);
     await syncDirectory(ops, directory);
   } catch (error) {
     // A failed fsync is never repeated: the kernel may have dropped the pages and would report success (fsync(2), EIO). The file is thrown away instead.
@@ -90,6 +92,26 @@ async function unlinkIfThere(ops: FileOps, path: string): Promise<void> {
   try {
     await ops.unlink(path);
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
+    const errno = errnoOf(error);
+    if (errno === "EISDIR") await setAside(ops, path);
+    else if (errno !== "ENOENT") throw error;
   }
+}
+
+async function renameOver(ops: FileOps, from: string, to: string): Promise<void> {
+  try {
+    await ops.rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    await setAside(ops, to);
+    await ops.rename(from, to);
+  }
+}
+
+/**
+ * [STA-4] A directory in a state file's place, which neither rename(2) nor unlink(2) takes away, is
+ * renamed and kept: no program of ours has made it.
+ */
+async function setAside(ops: FileOps, path: string): Promise<void> {
+  await ops.rename(path, join(dirname(path), `${ASIDE_PREFIX}${basename(path)}`));
 }

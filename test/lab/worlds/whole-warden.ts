@@ -12,7 +12,7 @@ import { makeSigner, type Signer } from "../counterparts/hub-signer.ts";
 import { type FakeFirewall, fakeFirewall } from "../counterparts/network-probe.ts";
 import { type LabRepository, labRepository, NOW_MS } from "../counterparts/repository.ts";
 import { type FakeClock, fakeClock } from "../fakes/clock.ts";
-import { type FakeAppendFiles, fakeAppendFiles, fakeFiles } from "../fakes/files.ts";
+import { type FakeAppendFiles, fakeAppendFiles, type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { type FakeUsbTree, fakeUsbTree } from "../fakes/usb-tree.ts";
 import type { TestContext } from "../runner/context.ts";
 import { NO_USB, policyBytes } from "./lockdown.ts";
@@ -57,7 +57,39 @@ export interface WardenAnswer {
   readonly fault?: { readonly code: string; readonly message: string };
 }
 
-export function filesInMemory(): WardenFiles & { readonly audit: FakeAppendFiles } {
+/**
+ * An agent that brings what the warden wants until nothing is.
+ * @returns the code of the fault that ended it, if one did.
+ */
+export async function broughtTo(
+  { repository, dropped }: WholeWarden,
+  warden: RunningWarden,
+  verb: string,
+  args: object,
+): Promise<string | undefined> {
+  const absent: string[] = [];
+  dropped.clear();
+  for (let n = 0; n < 40; n++) {
+    const { result, fault } = await warden.ask(verb, { ...args, absent });
+    if (result?.["state"] !== "wanted") return fault?.code;
+    const path = String(result["path"]);
+    const bytes = repository.files.get(path.replace("metadata/", "")) ?? repository.payloads.get(path.replace("targets/", ""));
+    if (bytes === undefined) absent.push(path);
+    else dropped.set(String(result["handoverName"]), bytes);
+  }
+  return "process.timeout";
+}
+
+export interface MemoryFiles extends WardenFiles {
+  readonly state: FakeFiles;
+  readonly birth: FakeFiles;
+  readonly audit: FakeAppendFiles;
+  readonly targets: FakeFiles;
+  readonly lockdown: FakeFiles;
+  readonly update: FakeFiles;
+}
+
+export function filesInMemory(): MemoryFiles {
   return {
     state: fakeFiles(),
     birth: fakeFiles(),
