@@ -15,7 +15,7 @@ const REMEMBERED_MAX = 32;
 
 export interface DamageLog {
   /** Each file's fault once, in the order of their first reading. */
-  faults(): readonly Fault[];
+  readonly faults: () => readonly Fault[];
   readonly report: (fault: Fault) => void;
 }
 

@@ -75,6 +75,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     return await serve(options, authority, store, opened, undo);
   } catch (error) {
     await undo();
+    if (error instanceof Error && "errcode" in error)
+      throw asFault(error, "hub.store-failed", `read the hub's store in "${options.state}"`);
     throw error;
   }
 }

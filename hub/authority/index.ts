@@ -1,5 +1,6 @@
 // The hub's authority: who signs certificates, time and cosignatures, read from the state directory.
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
@@ -26,14 +27,15 @@ export interface Authority {
   renewServer(nowMs: number): KeyAndCertificate | undefined;
 }
 
-/** @throws Fault `hub.not-initialised`. */
+/** @throws Fault `hub.not-initialised`, `hub.key-unusable`; as {@link requireStateFile}. */
 export function openAuthority(state: string): Authority {
   const anchors = readAnchors(state);
   const settings = parseSettings(requireStateFile(state, STATE_FILES.settings));
-  const issuer = openIssuer(anchors.name, {
-    keyPem: requireStateFile(state, STATE_FILES.authorityKey),
-    certificatePem: requireStateFile(state, STATE_FILES.authority),
-  });
+  const keyPem = requireStateFile(state, STATE_FILES.authorityKey);
+  const certificatePem = requireStateFile(state, STATE_FILES.authority);
+  const issuer = usable(`${STATE_FILES.authorityKey}" and "${STATE_FILES.authority}`, () =>
+    openIssuer(anchors.name, { keyPem, certificatePem }),
+  );
   const current = {
     keyPem: requireStateFile(state, STATE_FILES.serverKey),
     certificatePem: requireStateFile(state, STATE_FILES.server),
@@ -49,8 +51,8 @@ export function openAuthority(state: string): Authority {
     anchors,
     settings,
     issuer,
-    time: timeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey)),
-    witness: witnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey)),
+    time: usable(STATE_FILES.timeKey, () => timeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey))),
+    witness: usable(STATE_FILES.witnessKey, () => witnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey))),
     get server() {
       return held.server;
     },
@@ -73,9 +75,29 @@ export function readAnchors(state: string): HubAnchors {
   );
 }
 
-/** Not due, and of one piece: two files cannot be replaced at once, so a crash between them leaves a key without its certificate. */
+/**
+ * [STA-4] What OpenSSL says about a damaged file helps nobody.
+ * @throws Fault `hub.key-unusable`.
+ */
+function usable<T>(files: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault("hub.key-unusable", `open "${files}": damaged; put back the copy that was made after init`, { cause: error });
+  }
+}
+
+/**
+ * Not due, and of one piece: two files cannot be replaced at once, so a crash between them leaves a
+ * key without its certificate. What is damaged is made anew. [STA-4]
+ */
 function isUsable(server: KeyAndCertificate, nowMs: number): boolean {
-  return !isServerDue(server.certificatePem, nowMs) && belongsTogether(server);
+  try {
+    return !isServerDue(server.certificatePem, nowMs) && belongsTogether(server);
+  } catch {
+    return false;
+  }
 }
 
 function belongsTogether({ keyPem, certificatePem }: KeyAndCertificate): boolean {

@@ -1,4 +1,5 @@
 // The hub's memory, in one SQLite file. The running hub and the command line may use it at the same time.
+import type { DatabaseSync } from "node:sqlite";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { type AuditStore, openAudit } from "./audit.ts";
 import { type Certificates, openCertificates } from "./certificates.ts";
@@ -36,6 +37,15 @@ export interface Store {
 /** @throws Fault `hub.store-failed`. */
 export function openStore(path: string): Store {
   const database = openDatabase(path);
+  try {
+    return storeOf(database, path);
+  } catch (error) {
+    database.close();
+    throw asFault(error, "hub.store-failed", `open the hub's store "${path}"`);
+  }
+}
+
+function storeOf(database: DatabaseSync, path: string): Store {
   return {
     devices: openDevices(database),
     certificates: openCertificates(database),

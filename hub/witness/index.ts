@@ -42,7 +42,7 @@ export function openWitness(store: Store, signer: NoteSigner, journal: JournalNo
         journal("audit.refused", deviceId, { reason: "no audit key" });
         return {
           answer: "refused",
-          reason: "the approved certificate request names no audit key; reset the device to enrol it with one",
+          reason: "the approved certificate request names no audit key; the device names it when it renews its certificate",
         };
       }
       const verifier = decodeVerifier(auditKey);

@@ -2,16 +2,19 @@
 // program.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
 import { test } from "tap";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "../../agent/tunnel/record.ts";
 import { canonicalJson, type JsonValue } from "../../hal/format/json.ts";
 import { formatSettings, parseSettings } from "../../hub/state/settings.ts";
+import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
 import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { labCustom } from "../lab/counterparts/repository.ts";
 import { fakeFiles } from "../lab/fakes/files.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 import { lockdownOrder, policyBytes } from "../lab/worlds/lockdown.ts";
-import { DEVICE, operatorKey, rosterText } from "../lab/worlds/targets.ts";
+import { type Operator, operator } from "../lab/worlds/orders.ts";
+import { DEVICE, rosterText } from "../lab/worlds/targets.ts";
 import {
   broughtTo,
   filesInMemory,
@@ -81,11 +84,14 @@ test("[STA-5] every durable record has the envelope and is in the table of this 
 });
 
 /** A device in use: born, its clock set, with roster, a confirmed policy and a committed release. */
-async function deviceInUse(t: TestContext): Promise<{ readonly world: WholeWarden; readonly files: MemoryFiles }> {
+async function deviceInUse(
+  t: TestContext,
+): Promise<{ readonly world: WholeWarden; readonly files: MemoryFiles; readonly owner: Operator }> {
   const world = wholeWarden(t, DEVICE);
   const files = filesInMemory();
+  const owner = operator("ada", "owner");
   const { repository } = world;
-  const roster = rosterText({ operators: [{ id: "ada", roles: ["owner"], keys: [operatorKey().text] }] });
+  const roster = rosterText({ operators: [{ id: "ada", roles: ["owner"], keys: [owner.key] }] });
   repository.addTarget("operators", "operators/roster-1", roster, labCustom({ line: "operators" }));
   repository.addTarget(
     "policy",
@@ -107,7 +113,7 @@ async function deviceInUse(t: TestContext): Promise<{ readonly world: WholeWarde
   await broughtTo(world, warden, "trust.refresh", {});
   await confirmed(warden);
   await warden.stop();
-  return { world, files };
+  return { world, files, owner };
 }
 
 async function confirmed(warden: RunningWarden): Promise<void> {
@@ -118,20 +124,20 @@ async function confirmed(warden: RunningWarden): Promise<void> {
   await warden.ask("order.submit", { verb: "lockdown.confirm", order });
 }
 
+const recordSchema = v.record(
+  v.string(),
+  v.custom<JsonValue>(() => true),
+);
+
 const recordIn = (
   files: MemoryFiles,
   [directory, name]: readonly [(typeof RECORDS)[number][0], string],
-): Readonly<Record<string, unknown>> => JSON.parse(Buffer.from(files[directory].contents.get(name) ?? []).toString());
+): Readonly<Record<string, JsonValue>> =>
+  v.parse(recordSchema, JSON.parse(Buffer.from(files[directory].contents.get(name) ?? []).toString()));
 
-function ahead(
-  files: MemoryFiles,
-  [directory, name]: (typeof RECORDS)[number],
-  change: Readonly<Record<string, JsonValue>>,
-): void {
-  const record: Readonly<Record<string, JsonValue>> = JSON.parse(
-    Buffer.from(files[directory].contents.get(name) ?? []).toString(),
-  );
-  files[directory].contents.set(name, Buffer.from(canonicalJson({ ...record, ...change })));
+function ahead(files: MemoryFiles, record: (typeof RECORDS)[number], change: Readonly<Record<string, JsonValue>>): void {
+  const [directory, name] = record;
+  files[directory].contents.set(name, Buffer.from(canonicalJson({ ...recordIn(files, record), ...change })));
 }
 
 test("[STA-5] with every record one version ahead, and usable, the warden is what it was and keeps what it does not know", async (t) => {
@@ -206,6 +212,24 @@ test("[STA-5] the field's newer records: identity, tunnel and releases go on, an
     } else t.match(recordIn(files, ["update", `${name}.json`]), { v: 2 });
     await warden.stop();
   }
+});
+
+test("[STA-5] [OTA-35] an update record that cannot be read refuses releases until an operator's order discards it", async (t) => {
+  const { world, files, owner } = await deviceInUse(t);
+  const unreadable = canonicalJson({ v: 2, readable: 2, stage: "elsewhere" });
+  files.update.contents.set("update.json", Buffer.from(unreadable));
+  const warden = await world.start(files);
+  const { result } = await warden.ask("status.read", {});
+  t.match(result, { update: { phase: "failed" }, troubles: [{ code: "record.newer", message: /update\.revert discards it/u }] });
+  t.match(await warden.ask("update.begin", { target: "os/any", absent: [] }), { fault: { code: "record.newer" } });
+  t.equal(Buffer.from(files.update.contents.get("update.json") ?? []).toString(), unreadable);
+  const nonce = String((await warden.ask("order.nonce", { verb: "update.revert" })).result?.["nonce"]);
+  const challenge = challengeText({ verb: "update.revert", deviceId: DEVICE, nonce });
+  const order = JSON.stringify(orderOfAnswer(parseChallenge(challenge), owner.answer(challenge)));
+  t.match(await warden.ask("order.submit", { verb: "update.revert", order }), { result: { by: "ada" } });
+  await warden.stop();
+  t.notOk(files.update.contents.has("update.json"));
+  t.match((await (await world.start(files)).ask("status.read", {})).result, { update: { phase: "idle" } });
 });
 
 test("[STA-5] agent and hub with their records one version ahead", async (t) => {

@@ -48,7 +48,7 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
     throw new Fault(
       "birth.conflict",
       `record the birth of "${identity.id}" with key ${key.keyFingerprint}: the device was born as "${written.id}" with key ${written.keyFingerprint} in ${written.protection}; ` +
-        "only the owner's reset makes a new identity",
+        "it keeps that identity; put that key back",
     );
   }
   const record: BirthRecord = { v: 1, id: identity.id, source: identity.source, ...key };

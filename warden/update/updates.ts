@@ -21,6 +21,7 @@ export async function startUpdates(ports: UpdatePorts, settings: UpdateSettings)
     return createUpdates(await openUpdateDriver(ports, settings), ports, settings);
   } catch (error) {
     const { code, message } = asFault(error, "assert.broken", "open the update record");
+    // [STA-6] only the record of an update is ever discarded, never floors
     const remedy = "no release is taken until a release that reads it runs, or an operator's order update.revert discards it";
     const fault = new Fault(code, `${message}; ${remedy}`, { cause: error });
     ports.report(fault);

@@ -8,6 +8,7 @@ const OVERSIZED_BYTES = 40_000_000;
 export const MUTATIONS: Readonly<Record<string, (path: string) => Promise<void>>> = {
   "a flipped bit": async (path) => {
     const bytes = await readFile(path);
+    if (bytes.byteLength === 0) return;
     const middle = Math.floor(bytes.byteLength / 2);
     bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
     await writeFile(path, bytes);
