@@ -6,7 +6,6 @@ import { createUpdater, type Effect, type Event, readUpdateState, type Updater }
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
-import type { TestContext } from "../../lab/runner/context.ts";
 
 const release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
 const DEADLINE_MS = 600_000;
