@@ -39,11 +39,11 @@ export function verifyRangesHere(): RangeVerifier {
  * are checked on the calling thread.
  */
 export function verifyRangesOn(threads: Threads): RangeVerifier {
-  const there = createVerifier(threads.count + 3, (job) => threads.run(job));
-  const here = verifyRangesHere();
+  const onThreads = createVerifier(threads.count + 3, (job) => threads.run(job));
+  const onCaller = verifyRangesHere();
   return {
-    ...there,
-    check: (memory, chunks) => (threads.busy() ? here : there).check(memory, chunks),
+    ...onThreads,
+    check: (memory, chunks) => (threads.busy() ? onCaller : onThreads).check(memory, chunks),
   };
 }
 

@@ -36,7 +36,7 @@ export interface PartitionSlotsOptions {
  * one.
  */
 export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlotsOptions): Slots {
-  const alone = createWriterGuard();
+  const exclusively = createWriterGuard();
   const kernels = createKernelImages(esp, ops);
   return {
     running: () => runningSlot(root),
@@ -45,13 +45,13 @@ export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlot
       if (part === "kernel") {
         refuseTooLarge(slot, bytes, kernelBytesMax);
         const path = kernels.pathFor(slot);
-        return alone(path, async (closed) => {
+        return exclusively(path, async (closed) => {
           await kernels.retire(slot, false);
           return openImage(path, bytes, closed);
         });
       }
       const path = await partition(root, `${part}-${slot}`);
-      return alone(path, async (closed) => {
+      return exclusively(path, async (closed) => {
         refuseTooLarge(slot, bytes, await partitionBytes(root, path));
         await kernels.retire(slot, true);
         return openPartition(path, slot, bytes, closed);

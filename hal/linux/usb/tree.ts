@@ -187,11 +187,13 @@ async function setInForce({ what, path, value }: Setting, change: () => Promise<
 }
 
 /** @throws Fault `usb.gone`, `usb.changed`. */
-function expectSame(wanted: UsbDevice, found: UsbDevice | undefined, when: string): void {
-  if (found === undefined) throw new Fault("usb.gone", `authorize "${wanted.port}": it was unplugged`);
+function expectSame(expected: UsbDevice, found: UsbDevice | undefined, when: string): void {
+  if (found === undefined) throw new Fault("usb.gone", `authorize "${expected.port}": it was unplugged`);
   const same =
-    found.number === wanted.number && found.descriptors === wanted.descriptors && found.claims?.serial === wanted.claims?.serial;
-  if (!same) throw new Fault("usb.changed", `authorize "${wanted.port}": it was another device ${when}`);
+    found.number === expected.number &&
+    found.descriptors === expected.descriptors &&
+    found.claims?.serial === expected.claims?.serial;
+  if (!same) throw new Fault("usb.changed", `authorize "${expected.port}": it was another device ${when}`);
 }
 
 function messageOf(error: unknown): string {
