@@ -38,8 +38,8 @@ export interface ChunksToFetch {
  * Fetches each different chunk of the window once. When it resolves, all of them are in the drop.
  * When it rejects, no work is in progress any more.
  * @throws Fault `chunk.missing` at once when the repository has none; `chunk.tampered` within
- *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after {@link
- *   ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
+ *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after
+ *   {@link ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
  */
 export async function fetchChunks(job: ChunksToFetch): Promise<void> {
   const refs = distinctChunks(job.index, job.window);
