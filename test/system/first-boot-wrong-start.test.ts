@@ -62,7 +62,7 @@ test(
     await rig.configure({});
     for (const name of ["agent", "warden"] as const) {
       const checked = rig.check(name);
-      t.match({ name, ...checked }, { name, code: 0, stdout: /is right/u });
+      t.match({ name, ...checked }, { name, code: 0, stdout: /is valid/u });
     }
     await writeFile(files.agent, JSON.stringify({ colour: "red" }));
     t.match(rig.check("agent"), { code: EX_CONFIG, stderr: /colour/u });

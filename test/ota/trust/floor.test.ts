@@ -53,15 +53,15 @@ for (const role of ["root", "targets", "policy"]) {
     const listing = async () => await (await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS })).list();
     draft.signedAt = momentText(NOW_MS + SIGNED_AHEAD_MS_MAX + 1000);
     repository.publish(role);
-    const said = await listing().then(
+    const outcome = await listing().then(
       ({ faults }) => faults[0],
       (error: unknown) => error,
     );
-    t.match(said, { code: "trust.invalid", message: /says that it was signed at 2027-03-02T12:00:01Z/u });
+    t.match(outcome, { code: "trust.invalid", message: /says that it was signed at 2027-03-02T12:00:01Z/u });
     t.equal(timeFloor((await store.stored.list()).trusted, BUILD_MS, CEILING_MS), BUILD_MS);
     draft.signedAt = momentText(NOW_MS + SIGNED_AHEAD_MS_MAX);
     if (role === "root") repository.serve("root");
     else repository.publish(role);
-    t.same((await listing()).faults, [], "signed anew it is taken; a day is a mistake of time zones");
+    t.same((await listing()).faults, [], "signed again it is accepted; a day can be a mistake of time zones");
   });
 }

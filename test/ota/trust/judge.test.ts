@@ -103,5 +103,5 @@ test("[OTA-12] the floor after a commit is the one released, or else the counter
   t.equal(floorAfterCommit({ ...custom, floorAfterCommit: 7 }, 6, 5), 7);
   t.equal(floorAfterCommit({ ...custom, floorAfterCommit: 3 }, 6, 5), 5);
   t.equal(floorAfterCommit({ ...custom, counter: 5 }, 8, 4), 5, "a step back within the floor stays installable");
-  t.equal(verdict({ ...custom, floorAfterCommit: 8 }), "custom", "a floor above its own counter is no release");
+  t.equal(verdict({ ...custom, floorAfterCommit: 8 }), "custom", "a floor above its own counter is invalid");
 });
