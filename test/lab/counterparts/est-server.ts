@@ -1,4 +1,4 @@
-// An HTTPS server that answers as a test says: the hub's misbehaving twin.
+// An HTTPS server whose answers the test decides, in the hub's place.
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type ServerOptions } from "node:https";
@@ -21,14 +21,17 @@ export interface Asked {
 
 export interface EstServer {
   readonly port: number;
-  /** What was asked, oldest first. */
+  /** The requests, oldest first. */
   readonly asked: readonly Asked[];
-  /** As the device sees it: by `localhost`, pinned to `authority`. */
+  /** @returns the server as the device sees it: by the name `localhost`, pinned to `authority`. */
   hub(authority: Credential): HubServer;
   close(): Promise<void>;
 }
 
-/** Listens on 127.0.0.1; asks for client certificates by `clients` without rejecting, as our hub does. */
+/**
+ * Listens on 127.0.0.1. Like the hub, it asks for client certificates of `clients` and refuses none
+ * in TLS.
+ */
 export async function serveHttps(
   server: Credential,
   clients: Credential,

@@ -1,10 +1,13 @@
-// A tree that is laid out and recorded again is the tree.
+// A tree that is written to a folder and recorded again is the same tree.
 import { test } from "tap";
 import { layOut, shapeOf, type SysfsTree, usbEntries } from "./sysfs-tree.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
 import { readUsbTree, USB_TREES } from "./usb-fixture.ts";
 
-/** Without permissions, and with nothing where nothing could be read: a folder of a test is the test's. */
+/**
+ * Without permissions, and without what could not be read: the folder of a test belongs to the
+ * test.
+ */
 function contents(entries: SysfsTree["entries"]): readonly string[] {
   return Object.entries(entries).map(([path, entry]) => {
     if ("link" in entry) return `${path} -> ${entry.link}`;

@@ -1,5 +1,5 @@
-// A USB tree as a folder, with a kernel behind it that does what Linux does on a write: unknown defaults mean "all", authorizing makes interfaces, a disabled
-// port loses its device.
+// A USB tree as a folder, with a fake kernel that reacts to writes as Linux does: unknown defaults
+// mean "all", authorizing makes interfaces, and a disabled port loses its device.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
@@ -15,31 +15,34 @@ export interface Plugged {
 
 export const STICK: Plugged = { vendor: "0951", product: "1666", serial: "60A44C413FAE", interfaces: ["08:06:50"] };
 export const KEYBOARD: Plugged = { vendor: "046d", product: "c31c", interfaces: ["03:00:00", "03:01:01"] };
-/** A stick that types: the classic. */
+/** A stick that types: the classic attack (BadUSB). */
 export const BAD_STICK: Plugged = { ...STICK, interfaces: ["03:01:01", "08:06:50"] };
 export const HUB: Plugged = { vendor: "05e3", product: "0608", interfaces: ["09:00:00"] };
 
 export interface FakeKernel {
   readonly root: string;
-  /** What sysfs does with a write. */
+  /** What sysfs does at a write. */
   readonly write: (path: string, value: string) => Promise<void>;
   /** A controller with its ports; two with `peers` share their sockets. */
   readonly addController: (bus: number, ports: number, authorizedDefault?: string) => void;
   /** The kernel sees a new device at `port`: `1-2`, `1-1.3`. A hub gets ports. */
   readonly plug: (port: string, device: Plugged, ports?: number) => void;
   readonly unplug: (port: string) => void;
-  /** A new boot: everything is let in again, as Linux does unless it is told otherwise. */
+  /** A new boot: everything is authorized again, as Linux does by default. */
   readonly powerOn: () => void;
   readonly joinPorts: (one: string, other: string) => void;
   readonly read: (path: string) => string;
-  /** Runs in the middle of the next write to this attribute, after it took effect. */
+  /** Runs during the next write to this attribute, after it took effect. */
   readonly onWrite: (path: string, act: () => void) => void;
 }
 
-/** Where the controllers are, as QEMU's is. */
+/** The place of the controllers, as in QEMU. */
 const CONTROLLERS = "sys/devices/pci0000:00/0000:00:04.0";
 
-/** Builds below `root` what /sys/bus/usb/devices shows: links to folders that lie within each other. test/contract/usb-kernel.test.ts holds it against a real one. */
+/**
+ * Builds below `root` what /sys/bus/usb/devices shows: links to nested folders.
+ * test/contract/usb-kernel.test.ts compares it with a real one.
+ */
 export function fakeKernel(root: string): FakeKernel {
   const devices = join(root, "sys/bus/usb/devices");
   const controllers = join(root, CONTROLLERS);
@@ -81,12 +84,13 @@ export function fakeKernel(root: string): FakeKernel {
   const interfacesOf = (port: string): void => {
     const count = readFileSync(join(devices, port, "descriptors"))[22] ?? 1;
     for (let n = 0; n < count; n++) appear(`${port}:1.${n}`);
-    addPorts(`${port}:1.0`, port, hubs.get(port) ?? 0); // the hub driver makes them
+    addPorts(`${port}:1.0`, port, hubs.get(port) ?? 0); // The hub driver makes them.
   };
   const write = async (path: string, value: string): Promise<void> => {
     if (!existsSync(path)) throw Object.assign(new Fault("assert.broken", `ENOENT: ${path}`), { code: "ENOENT" });
     const [attribute, folder] = [basename(path), dirname(path)];
-    const stored = attribute === "authorized_default" && !["0", "1", "2"].includes(value) ? "1" : value; // drivers/usb/core/hcd.c
+    // drivers/usb/core/hcd.c
+    const stored = attribute === "authorized_default" && !["0", "1", "2"].includes(value) ? "1" : value;
     writeFileSync(path, `${stored}\n`);
     const port = basename(folder);
     if (attribute === "authorized" && value === "1") interfacesOf(port);
@@ -140,7 +144,7 @@ export function fakeKernel(root: string): FakeKernel {
   };
 }
 
-/** Whose interface it is: `1-2:1.0` is of `1-2`, `1-0:1.0` of `usb1`. A device is nobody's. */
+/** The owner of an interface: `1-2:1.0` is of `1-2`, `1-0:1.0` of `usb1`. A device has none. */
 function ownerOf(name: string): string | undefined {
   const [device = "", configuration] = name.split(":");
   if (configuration === undefined) return undefined;
@@ -151,7 +155,7 @@ function hubOf(port: string): string {
   return port.includes(".") ? port.slice(0, port.lastIndexOf(".")) : `usb${port.split("-")[0]}`;
 }
 
-/** Devices of a hub, and their interfaces. */
+/** The devices at a hub, and their interfaces. */
 function behind(hub: string, name: string): boolean {
   return name.startsWith(`${hub}.`);
 }
@@ -174,7 +178,7 @@ export function descriptorsOf({ vendor, product, interfaces }: Plugged): Uint8Ar
 
 export interface FakeUsbTree extends UsbTree {
   state: UsbState;
-  /** Every call fails from now on. */
+  /** Makes every call fail from now on. */
   failAlways(fault: Fault | undefined): void;
 }
 

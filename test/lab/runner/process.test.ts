@@ -1,4 +1,4 @@
-// What tests start ends with them.
+// Programs that tests start end with the test's process.
 import { test } from "tap";
 import { readKernelFile } from "../../../hal/linux/files/index.ts";
 import { needs } from "./needs.ts";
