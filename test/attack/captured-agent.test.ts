@@ -1,5 +1,5 @@
-// The captured agent, verb by verb: whatever it says, clock, birth record and log stay what they were,
-// and the warden still answers. A verb without an attack does not compile.
+// The captured agent, verb by verb: for everything that it sends, clock, birth record and log stay
+// what they were, and the warden still answers. A verb without an attack does not compile.
 import { test } from "tap";
 import { cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
 import { WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";

@@ -1,5 +1,6 @@
-// Strangers at the enrolment desk: requests that are well formed, really signed, and far too many. Nobody needs a certificate to send one. What a device asked
-// stays there to be approved, the operator is told of the crowd once, and neither the desk nor the journal grows with it.
+// A flood of enrolment requests that are well formed and really signed: sending one needs no
+// certificate. A device's own request stays there to be approved, the operator gets one alert for
+// the flood, and neither the list of requests nor the journal grows with it.
 import { Agent, request } from "node:https";
 import { test, type Test } from "tap";
 import { deny, forget } from "../../hub/devices/index.ts";
@@ -8,7 +9,10 @@ import { journalOf } from "../../hub/journal.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../hub/limits.ts";
 import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/worlds/hub.ts";
 
-/** One stranger with an address of its own, who keeps its connection. @returns sends a request, resolves with the answer's status. */
+/**
+ * A stranger with its own address, who keeps its connection.
+ * @returns a function that sends a request and resolves with the status of the answer.
+ */
 function stranger(t: Test, hub: Hub, address: string): (csr: Uint8Array) => Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
   t.teardown(() => agent.destroy());
@@ -40,11 +44,11 @@ async function times<T>(count: number, make: (n: number) => Promise<T>): Promise
   return made;
 }
 
-/** Requests by device, by name. */
+/** The requests of devices, by name. */
 const pending = (hub: Hub) => hub.store.devices.list(10_000).filter(({ state }) => state === "pending");
 const crowded = (hub: Hub) => hub.store.journal.tail(1000, "alert").filter(({ event }) => event === "enrolment.crowded");
 
-/** An approval works, and what was asked is what gets the certificate. */
+/** An approval works, and the key of the request gets the certificate. */
 async function getsIn(t: Test, hub: Hub, device: LabDevice): Promise<void> {
   t.equal((await simpleEnrol(hub, device.csr)).status, 202, "it waits like anybody else");
   hub.approve(device.id, device.fingerprint);

@@ -1,5 +1,6 @@
-// A captured agent with everything its warden ever signed: deliveries that are valid one by one, and far too many. The witness answers each, keeps answering others,
-// and neither its alerts nor its store grow with them.
+// A captured agent with everything that its warden ever signed: deliveries that are valid one by
+// one, and far too many. The witness answers each and keeps answering others, and neither its
+// alerts nor its store grow with the flood.
 import * as v from "valibot";
 import { test, type Test } from "tap";
 import { type AuditAnswer, auditAnswerSchema, type AuditUpload } from "../../agent/tunnel/format.ts";
@@ -14,7 +15,7 @@ async function attacker(t: Test, hub: Hub, device: LabDevice) {
   client.on("message", (_topic, payload) => answers.push(v.parse(auditAnswerSchema, JSON.parse(payload.toString())).body));
   await client.subscribeAsync(`sallyport/1/${device.id}/down/audit`, { qos: 1 });
   return {
-    /** Every one under an id of its own; resolves when the last is answered. */
+    /** Sends each under its own id. Resolves when the last is answered. */
     send: async (bodies: readonly AuditUpload["body"][]): Promise<readonly AuditAnswer["body"][]> => {
       const [before, wanted] = [answers.length, answers.length + bodies.length];
       const answered = new Promise<void>((resolve) =>

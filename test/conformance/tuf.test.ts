@@ -1,4 +1,5 @@
-// The suite that TUF clients are compared by, run on ours: theupdateframework/tuf-conformance. Optional: it is Python, from outside, and takes minutes.
+// The conformance suite of TUF, theupdateframework/tuf-conformance, run on our client. It is
+// optional: it is a Python program from outside and takes minutes.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "tap";

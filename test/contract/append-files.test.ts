@@ -1,4 +1,4 @@
-// What every AppendFiles does, in memory and on the disk.
+// The contract of AppendFiles, in memory and on the disk.
 import { test } from "tap";
 import { linuxAppendFiles } from "../../hal/linux/files/index.ts";
 import type { AppendFiles } from "../../hal/ports.ts";

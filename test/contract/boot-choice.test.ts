@@ -1,4 +1,4 @@
-// What every BootChoice does, with the boot loader that follows it.
+// The contract of BootChoice, with the boot loader that follows it.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -13,7 +13,7 @@ import type { TestContext } from "../lab/runner/context.ts";
 interface Subject {
   readonly choice: BootChoice;
   readonly powerOn: () => Promise<string>;
-  /** Boots that a trial gets. */
+  /** The number of boots that a trial gets. */
   readonly tries: number;
 }
 

@@ -1,14 +1,15 @@
-// What every Clock does. Times are compared with the clock's own monotonic time only: no test depends on how fast the machine is.
+// The contract of Clock. Times are compared only with the clock's own monotonic time, so no test
+// depends on the speed of the machine.
 import { getEventListeners } from "node:events";
 import { test } from "tap";
 import { linuxClock, simulatedClock } from "../../hal/linux/clock/index.ts";
 import type { Clock, SettableClock } from "../../hal/ports.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 
-/** A fake clock needs somebody to move it; the others move by themselves. */
+/** A fake clock must be moved; the others move by themselves. */
 interface Subject {
   readonly clock: Clock;
-  /** Set only where setting does not touch the machine. */
+  /** Given only where setting the clock does not touch the machine. */
   readonly settable?: SettableClock;
   readonly letPass: (ms: number) => Promise<void>;
 }

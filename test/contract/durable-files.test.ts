@@ -1,4 +1,4 @@
-// What every DurableFiles does, in memory and on the disk.
+// The contract of DurableFiles, in memory and on the disk.
 import { test } from "tap";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import type { DurableFiles } from "../../hal/ports.ts";

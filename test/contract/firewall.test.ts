@@ -1,4 +1,4 @@
-// What every Firewall does.
+// The contract of Firewall.
 import { test } from "tap";
 import { linuxFirewall } from "../../hal/linux/firewall/index.ts";
 import type { Firewall } from "../../hal/ports.ts";

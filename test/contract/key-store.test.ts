@@ -1,4 +1,4 @@
-// One suite over both key stores: the file, and the TPM (swtpm with the real provider).
+// The contract of both key stores: the file, and the TPM (swtpm with the real provider).
 import { createPublicKey, createPrivateKey, createHash, verify } from "node:crypto";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";

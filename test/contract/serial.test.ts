@@ -1,4 +1,4 @@
-// One suite over both serial ports: the kernel's (two ptys joined by socat) and the fake.
+// The contract of both serial ports: the kernel's (two ptys joined by socat) and the fake.
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { test } from "tap";
@@ -42,7 +42,7 @@ const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** Reads on where the last call stopped. */
+/** Continues where the last call stopped. */
 function reader({ input }: SerialConnection): {
   readonly take: (bytes: number) => Promise<Buffer>;
   readonly ended: () => Promise<boolean>;

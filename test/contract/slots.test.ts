@@ -1,4 +1,4 @@
-// What every Slots does.
+// The contract of Slots.
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -12,11 +12,11 @@ import { makeEsp } from "../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 
-/** A machine that runs from slot a, with something older in slot b. */
+/** A machine that runs from slot a, with an older system in slot b. */
 interface Subject {
   readonly slots: Slots;
   readonly root: string;
-  /** Where a part of slot b lies. */
+  /** The path of a part of slot b. */
   readonly place: (part: SlotPart) => string;
 }
 

@@ -1,4 +1,4 @@
-// What every UsbTree does.
+// The contract of UsbTree.
 import { test } from "tap";
 import { linuxUsbTree } from "../../hal/linux/usb/index.ts";
 import type { UsbTree } from "../../hal/ports.ts";
@@ -7,7 +7,10 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { fakeKernel, fakeUsbTree, HUB, KEYBOARD, STICK } from "../lab/fakes/usb-tree.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 
-/** One controller of three ports that lets all in; a stick at the first, a hub with a keyboard at the second. */
+/**
+ * One controller with three ports that authorizes everything: a stick at the first port, a hub with
+ * a keyboard at the second.
+ */
 interface Subject {
   readonly tree: UsbTree;
   readonly unplug: (port: string) => void;

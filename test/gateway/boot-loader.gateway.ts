@@ -1,5 +1,5 @@
-// A gateway's updates through its real boot loader, in one life. What counts is what the hub was told, the audit trail, the names on the EFI system partition, and
-// the serial line.
+// A gateway's updates through its real boot loader, in one run. The test judges by what the hub was
+// told, the audit trail, the names on the EFI system partition, and the serial line.
 import { test } from "tap";
 import { ID, RELEASES } from "../lab/gateway/index.ts";
 import { followGateway, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/followed-gateway.ts";
@@ -13,7 +13,7 @@ test("updates through the real boot loader", { skip: needs("qemu", "image", "swt
     await hub.approve();
     await hub.command("update", "start", ID, RELEASES.good);
     await logged(INSTALLER_STARTED);
-    await logged(WARDEN_STARTED); // of the next boot: nothing can be well so soon
+    await logged(WARDEN_STARTED); // Of the next boot: nothing can be healthy so soon.
     part.same(await kernels(), ["gw_1_a.efi", "gw_2_b+1-1.efi"], "the boot loader has taken one of two tries");
     const status = await until("it is committed", ({ phase }) => phase === "committed");
     part.match(status, { running: "b", version: "2.0.0", slot: "b", release: { target: RELEASES.good } });

@@ -1,4 +1,5 @@
-// The day on which nothing of ours starts: a release whose Node is broken is on trial. Kernel, systemd and two shell scripts have to say so and to leave it.
+// A release whose Node is broken is on trial, so none of our programs starts. Kernel, systemd and
+// two shell scripts must report it and leave the release.
 import { join } from "node:path";
 import { test } from "tap";
 import { kernelNames } from "../lab/gateway/esp.ts";
@@ -30,7 +31,7 @@ test(
       "whoever has the cable is told which slot, what and why",
     );
     t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+1-1.efi"], "it has a try left");
-    // the timer's own words, and what they announce
+    // The timer's own message, and what it announces.
     await Promise.all([
       gateway.waitFor(/sallyport: slot b was not committed in time: restarting into slot a/u, TIMER_MS_MAX),
       gateway.waitForEvent("RESET", TIMER_MS_MAX),

@@ -1,4 +1,5 @@
-// The virtual gateway's own verbs, on nothing but firmware: an empty disk ends in the UEFI shell, which can type back.
+// The virtual gateway's own methods, with nothing but firmware: an empty disk ends in the UEFI
+// shell, which can type back.
 import { readdir, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,7 +65,7 @@ test(
     t.teardown(() => gateway.stop());
     const why = { code: "assert.broken", message: /an image is as long as it was when opened/u };
     await gateway.powerOn();
-    await truncate(image, 0); // what the firmware reads next is not there
+    await truncate(image, 0); // What the firmware reads next is missing.
     const waits: readonly Promise<unknown>[] = [
       gateway.waitFor(/never said/u, SHELL_MS_MAX),
       gateway.log.waitFor(/never said/u, SHELL_MS_MAX),

@@ -1,5 +1,7 @@
-// A whole gateway, as it leaves the factory, is switched on with things plugged in that it must not take: how it makes its key, waits for its approval, connects,
-// and what somebody gets out of it who has a cable, a stick, a key held down from the boot loader on, and in the end its disk. One boot, and another after a power cut.
+// A whole gateway is switched on as it leaves the factory, with devices plugged in that it must not
+// authorize. The test follows how it makes its key, waits for its approval and connects, and what
+// an attacker gets who has the cable, a stick, a key held down from the boot loader on, and in the
+// end the disk. It boots once, and again after a power cut.
 import { createPublicKey, randomBytes, verify, X509Certificate } from "node:crypto";
 import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,7 +32,7 @@ const AGENT_UID = 900;
 const PROMPT = `\n${ID}> `;
 const HELD_EVERY_MS = 100;
 const BREAK = Symbol("BREAK");
-/** What would be a way in by the cable; "Sallyport gateway" is what a boot menu would offer. */
+/** Prompts that would be a way in by the cable. A boot menu would offer "Sallyport gateway". */
 const WAY_IN =
   /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Sallyport gateway|Shell>|grub|BusyBox|sysrq/imu;
 
@@ -123,8 +125,10 @@ test(
 );
 
 /**
- * From the boot loader to the kernel keys are held down that stop some boot loaders; what comes before is the firmware's, with settings of its own. Then, in the
- * initrd, which keeps the kernel's console open, BREAK with a letter on that. @returns when the kernel was started, by this machine's clock.
+ * From the boot loader to the kernel, keys are held down that stop some boot loaders; everything
+ * before is the firmware's, with its own settings. Then, in the initrd, which keeps the kernel's
+ * console open, BREAK with a letter follows.
+ * @returns when the kernel was started, by this machine's clock.
  */
 async function startKernel(t: Test, { gateway }: Site): Promise<number> {
   await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX);
@@ -136,7 +140,10 @@ async function startKernel(t: Test, { gateway }: Site): Promise<number> {
   return startedAtMs;
 }
 
-/** Holds keys down on a line, one after the other and again, until `released`. @returns what that gives. */
+/**
+ * Holds keys down on a line, one after the other and repeatedly, until `released`.
+ * @returns its result.
+ */
 async function holding<T>(
   gateway: Gateway,
   line: "serial" | "log",
@@ -155,7 +162,7 @@ async function holding<T>(
   return released;
 }
 
-/** What somebody tries who has the cable and no key. */
+/** What an attacker tries who has the cable and no key. */
 async function tryTheCable(t: Test, { gateway }: Site): Promise<void> {
   const answers = async (typed: string, answer: RegExp): Promise<void> => {
     gateway.type(typed);
@@ -163,10 +170,10 @@ async function tryTheCable(t: Test, { gateway }: Site): Promise<void> {
   };
   for (const words of ["root", "sh", "`id`", "$(reboot)", "exec /bin/sh"])
     await answers(`${words}\r`, /There is no command ".*"\./u);
-  // interrupt, end of file, stop, quit, escape: the line stays the console's
+  // Interrupt, end of file, stop, quit, escape: the line stays the console's.
   for (const key of ["\u0003", "\u0004", "\u001A", "\u001C", "\u001B", "\u001Bc"]) gateway.type(key);
   await answers("\u0015help\r", /audit tail|There are more once you have logged in\./u);
-  // BREAK and a letter: hardware.gateway.ts shows that a kernel would heed them where the line is its console
+  // BREAK and a letter: hardware.gateway.ts shows that a kernel obeys them on its console.
   await gateway.sendBreak("serial");
   await answers("h\u0015help\r", /There are more once you have logged in\./u);
   await answers("audit tail\r", /operation\.denied/u);
@@ -194,7 +201,7 @@ async function statusWhen({ hub }: Site, what: string, wanted: (status: DeviceSt
   return eventually(what, look, BOOT_MS_MAX, LOOK_EVERY_MS);
 }
 
-/** Waits until what `lockdown` shows of USB begins like `lines`, and is no more. */
+/** Waits until the USB lines of `lockdown` begin with `lines`, and are no more. */
 async function usbBecomes(t: Test, { hub }: Site, lines: readonly string[]): Promise<void> {
   const look = async (): Promise<true> => {
     const { usb } = await hubAsks(hub, ID, "lockdown.show", OPERATIONS["lockdown.show"].result);
@@ -220,7 +227,10 @@ async function records(site: Site, enough: (records: readonly AuditRecord[]) => 
   );
 }
 
-/** What the cable saw, which no program of the gateway can gloss over. Before the kernel the firmware may use whatever is plugged in: that is for its own settings. */
+/**
+ * The recording of the cable, which no program of the gateway can falsify. Before the kernel, the
+ * firmware may use every device: that is for its own settings.
+ */
 async function neverSetUp(t: Test, devices: readonly UsbDevice[], kernelAtMs: number): Promise<void> {
   for (const { id, tap = "" } of devices) {
     const asked = readUsbTap(await readFile(tap)).filter(({ atMs }) => atMs > kernelAtMs);
@@ -242,14 +252,16 @@ async function journalCounts(site: Site): Promise<Readonly<Record<string, number
 }
 
 /**
- * What a thief finds, who can read all of it, and what it is good for. The search for keys sees bytes as they lie there, so not what is in the roots: they are
- * compressed. But they are only read, verified, and were made before the device had a key.
+ * What a thief finds who can read the whole disk, and what it is good for. The search for keys sees
+ * raw bytes, so it does not see into the roots, which are compressed. But they are only read,
+ * verified, and were made before the device had a key.
  */
 async function onTheDisk(
   t: Test,
   { at, factoryDisk, fingerprint }: { at: (name: string) => string; factoryDisk: string; fingerprint: string },
 ): Promise<void> {
-  // the factory's disk has some too: `openssl speed` has test keys in it, parts of a program that squashfs could not make smaller
+  // The factory's disk has some too: `openssl speed` contains test keys in parts that squashfs
+  // could not compress.
   const factory = new Set((await privateKeysIn(factoryDisk)).map((key) => JSON.stringify(key)));
   const found = (await privateKeysIn(at("disk.img"))).filter((key) => !factory.has(JSON.stringify(key)));
   t.strictSame(

@@ -1,5 +1,6 @@
-// What a real kernel sees of the virtual gateway: its board, TPM, USB ports, network and both serial lines; and our USB driver on that kernel's tree, which is
-// kept in test/fixtures/usb-tree for tests on machines without USB. SALLYPORT_RECORD=1 writes it anew.
+// What a real kernel sees of the virtual gateway: its board, TPM, USB ports, network and both
+// serial lines; and our USB driver on that kernel's tree, which is stored in test/fixtures/usb-tree
+// for tests on machines without USB. SALLYPORT_RECORD=1 writes it again.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { dirname, join } from "node:path";
@@ -52,7 +53,7 @@ test(
       const [, said = ""] = await gateway.waitFor(/\n([\s\S]*?)probe ready/u, STEP_MS_MAX);
       return said;
     };
-    /** The last answer of a row of actions. */
+    /** The last answer of a series of actions. */
     const usb = async <const S extends v.GenericSchema>(schema: S, ...actions: readonly string[]): Promise<v.InferOutput<S>> => {
       const said = await look(`usb ${actions.join(" then ")}`);
       const answer = said.split("\n").findLast((line) => line.startsWith("= ")) ?? said;
@@ -119,7 +120,7 @@ test(
 
     await done("port 1-1 off", "until 1-3 1-3.1 2-2");
     await done("port 1-1 on");
-    // QEMU's controller tells nobody that a port has its power back
+    // QEMU's controller does not report that a port has its power back.
     await gateway.unplug(keyboard);
     await gateway.plug(keyboard);
     await done("until 1-1 1-3 1-3.1 2-2");
@@ -144,9 +145,10 @@ test(
       "which no device is before it is let in",
     );
 
-    // QEMU's controller and this kernel then hang over the port for good: whoever asks about it must still get an answer
+    // QEMU's controller and this kernel then hang over the port for good. Every request for it must
+    // still get an answer.
     gateway.type("usb port 1-3 off then state then state\n");
-    // the switch itself is quicker than that, or is not: then it is said not to be in force, and looked at again
+    // The switch either takes less time than that, or is reported as not in force and read again.
     const switched = /= (?:"done"|\{"fault":"usb\.not-in-force".*\})\n= \{"controllers".*\}\n= (\{"controllers".*\})\n/u;
     const [, last = ""] = await gateway.waitFor(switched, STEP_MS_MAX);
     const stuck = check(stateSchema, parseJson(last, ANSWER_BYTES_MAX, "state"), "state");

@@ -1,4 +1,5 @@
-// The image builder as a program: two runs at once, the same parts of a release from both, and what a script can read of it.
+// The image builder as a program: two runs at once, the same parts of a release from both, and
+// output that a script can read.
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";

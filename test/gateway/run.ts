@@ -1,5 +1,6 @@
-// `npm run test:gateway`: whole gateways in an emulator, two test files at a time, and what each is doing. Builds the bundles and the gateways' disk first.
-// `npm run test:gateway -- path/to/file.gateway.ts ...` runs only those.
+// `npm run test:gateway`: whole gateways in an emulator, two test files at a time, with the
+// progress of each. It builds the bundles and the gateways' disk first. `npm run test:gateway --
+// path/to/file.gateway.ts ...` runs only those files.
 import { globSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
@@ -21,7 +22,10 @@ skipped, with the reason. Exit code 0 when nothing failed.`;
 
 /** Of one file, on a slow machine. */
 const FILE_S_MAX = 1800;
-/** Of what gateways are made of, once it is prepared: no test file shall have to make it anew, beside two emulators; nor the run that comes after `--prepare`. */
+/**
+ * How long the golden image must stay valid after it was prepared: no test file may have to rebuild
+ * it beside two emulators, nor the run that follows `--prepare`.
+ */
 const RUN_MS_MAX = 3_600_000;
 
 interface Wanted {
@@ -40,7 +44,8 @@ function read(argv: readonly string[]): Wanted {
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
     if (!/^[1-8]$/u.test(values.jobs)) throw new Fault("usage.invalid", `--jobs is "${values.jobs}", expected 1 to 8`);
-    const all = globSync("test/gateway/*.gateway.ts", { cwd: PROJECT }).sort(); // as tap does: what takes longest is among the first
+    // In tap's order, which has the longest among the first.
+    const all = globSync("test/gateway/*.gateway.ts", { cwd: PROJECT }).sort();
     return {
       paths: positionals.length > 0 ? positionals : all,
       jobs: Number(values.jobs),
@@ -67,7 +72,7 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
     explain: (path) => keptTranscripts(folder, path),
   });
   if (failed === 0) return 0;
-  undo.move(); // for who looks into it; the next run takes it away
+  undo.move(); // The transcripts stay for the developer; the next run removes them.
   return 1;
 }
 

@@ -1,4 +1,4 @@
-// Any change of any byte of a whole log is seen, and named as precisely as the log itself can.
+// Every change of a byte in a whole log is detected, and named as precisely as the log allows.
 import * as fc from "fast-check";
 import { test } from "tap";
 import {
@@ -36,7 +36,8 @@ test("[AUD-10] flipping any bit of any segment is seen and names the entry, or t
       bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
       const { finding } = verifyTrail({ files: trailOf(bad), auditKey, witness: witness.verifier, checkpoints: [note] });
       const entry = segment * SEGMENT_RECORDS + Math.max(index - 1, 0);
-      const part = index === 0 && segment < 2 ? "header" : "record"; // the last segment is one write: torn, but for the checkpoint
+      // The last segment is one write, which may be torn, but for the checkpoint.
+      const part = index === 0 && segment < 2 ? "header" : "record";
       return finding?.segment === segment && finding.entry === entry && finding.until === entry + 1 && finding.part === part;
     }),
     { numRuns: 300 },

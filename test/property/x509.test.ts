@@ -4,7 +4,7 @@ import { Fault } from "../../hal/fault.ts";
 import { buildRequest, decodeCertsOnly, der, encodeCertsOnly, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { memoryKey } from "../lab/fakes/keys.ts";
 
-/** One change of some bytes: octets overwritten, put in or taken out. */
+/** One change of some bytes: octets are overwritten, inserted or removed. */
 const change = fc.record({ at: fc.nat(), remove: fc.nat({ max: 4 }), insert: fc.uint8Array({ maxLength: 6 }) });
 type Change = { readonly at: number; readonly remove: number; readonly insert: Uint8Array };
 

@@ -1,4 +1,5 @@
-// The device certificate runs out: in time while connected, and behind the back of a device that was off. [ID-9]
+// The end of the device certificate: renewed in time while connected, and expired while the device
+// was off. [ID-9]
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
@@ -6,7 +7,7 @@ import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/
 import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-/** A certificate is renewed after 80 % of its life: a busy machine has the other 5 s for that. */
+/** A certificate is renewed after 80 % of its life; a busy machine has the other 5 s for that. */
 const LIFE_S = 25;
 
 test(
@@ -22,7 +23,7 @@ test(
     await agent.line(/life .* -> connected/u);
     const first = await untilStatus(rig, "a certificate", ({ certificate }) => certificate !== undefined);
 
-    // while connected
+    // While it is connected.
     const renewed = await untilStatus(
       rig,
       "another certificate",
@@ -35,7 +36,7 @@ test(
     );
     t.notMatch(agent.lines.join("\n"), /life .* -> keyed[^]*life .* -> keyed/u, "without enrolling again");
 
-    // while off
+    // While it is off.
     t.same(await agent.stop(), { code: 0, signal: null });
     const left = Date.parse(renewed.certificate?.notAfter ?? "") - Date.now();
     await sleep(left + 1000);

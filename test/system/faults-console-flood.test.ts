@@ -1,4 +1,5 @@
-// A serial line that brings garbage without end: the tunnel does not feel it, and the line is of use again afterwards. [CON-1] [CON-2]
+// A serial line that brings garbage without end: the tunnel is not affected, and the console works
+// again afterwards. [CON-1] [CON-2]
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
@@ -49,7 +50,7 @@ test(
       seen.bytes += chunk.length;
       seen.screen = (seen.screen + chunk.toString("latin1")).slice(-65_536);
     });
-    reading.on("error", () => undefined); // EIO: the cable was pulled
+    reading.on("error", () => undefined); // EIO: the cable was pulled.
     t.teardown(async () => {
       reading.destroy();
       await far.close();
@@ -64,7 +65,7 @@ test(
       }
     };
 
-    // while it boots
+    // While it boots.
     await pour(randomBytes(16_384));
     await approveOn(rig, hub, ID);
     await agent.line(/life .* -> connected/u);
@@ -74,7 +75,7 @@ test(
       await pour(bytes);
       t.match(await rig.status(), { life: "connected", tunnel: { state: "connected", connections: 1 } }, what);
     }
-    // nobody reads what it answers
+    // Nobody reads its answers.
     reading.pause();
     await far.write("help\r".repeat(200));
     const after = await rig.status();

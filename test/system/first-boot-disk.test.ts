@@ -1,4 +1,4 @@
-// First power-on with disks that are read-only, or full at any step of it. [STA-1] [ID-6]
+// First power-on with disks that are read-only, or full at any step. [STA-1] [ID-6]
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";

@@ -1,4 +1,5 @@
-// First power-on while the authority answers badly in every way: the status says which, the device goes on, and is enrolled when the answers are right. [ID-7] [ID-8]
+// First power-on while the authority gives every kind of bad answer: the status names it, the
+// device goes on, and is enrolled when the answers are right. [ID-7] [ID-8]
 import type { ServerResponse } from "node:http";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -73,7 +74,7 @@ test("[ID-7] [ID-8] whatever the authority answers is said in the status and sur
   const server = { certFile: "", keyFile: "", cert: await inHub("server.pem"), key: await inHub("server.key") };
   const authority = { certFile: "", keyFile: "", cert: await inHub("authority.pem"), key: "" };
 
-  // the hub's own name and certificate: an authority that has gone wrong
+  // The hub's own name and certificate: an authority that has gone wrong.
   const now: { answer: Misbehaviour["answer"] } = { answer: (response) => void response.writeHead(503).end() };
   const wrong = await serveHttps(server, authority, (asked: Asked, response) => {
     if (asked.path.endsWith("/cacerts")) response.end(authority.cert);
@@ -103,7 +104,7 @@ test("[ID-7] [ID-8] whatever the authority answers is said in the status and sur
     t.same(await agent.stop(), { code: 0, signal: null }, `${what} is survived`);
   }
 
-  // silence: nothing to say yet, and the device stops at once all the same
+  // No answer at all: there is nothing to report yet, and the device still stops at once.
   now.answer = () => undefined;
   const before = wrong.asked.length;
   const patient = await rig.startAgent();

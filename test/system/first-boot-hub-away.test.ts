@@ -1,4 +1,5 @@
-// First power-on while the hub is not there: the device says why it waits, and goes all the way when the hub comes. [ID-7] [AUD-9]
+// First power-on without a hub: the device reports why it waits, and enrols when the hub comes.
+// [ID-7] [AUD-9]
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -12,7 +13,7 @@ test(
   async (t) => {
     const rig = await buildRig();
     t.teardown(() => rig.stop());
-    await (await rig.startHub()).stop(); // its ports are known now, and nobody listens there
+    await (await rig.startHub()).stop(); // Its ports are known now, and nothing listens there.
 
     await rig.startWarden();
     const agent = await rig.startAgent();
@@ -22,7 +23,7 @@ test(
     const key = waiting.key?.fingerprint ?? "";
     t.match(key, /^sha256:/u, "the key is made without a hub");
 
-    // a reboot while waiting: the same key, the same request
+    // A reboot while it waits: the same key, the same request.
     t.same(await agent.stop(), { code: 0, signal: null });
     const again = await rig.startAgent();
     await again.line(/life keyed -> requested/u);
@@ -31,7 +32,7 @@ test(
     t.equal(await approveOn(rig, hub, ID), key);
     await again.line(/life .* -> connected/u);
 
-    // down while connected: records wait in the warden's log
+    // Down while connected: records wait in the warden's log.
     t.same(await hub.stop(), { code: 0, signal: null });
     await again.line(/life connected -> disconnected/u);
     await again.line(/tunnel: tunnel\.unreachable/u);

@@ -1,4 +1,5 @@
-// The hub's command line as the handbook writes it: without --state, and in words when something is typed wrong.
+// The hub's command line as docs/operations.md describes it: without --state, and with a clear
+// message when a command is mistyped.
 import { join } from "node:path";
 import { connect } from "node:tls";
 import * as v from "valibot";

@@ -1,4 +1,5 @@
-// A person with openssl, curl and mosquitto_pub enrols against the hub: no program of ours but the hub's own.
+// An operator with openssl, curl and mosquitto_pub enrols against the hub: the hub is the only
+// program of ours.
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +16,10 @@ interface Outcome {
   readonly out: string;
 }
 
-/** What a person types; both streams as they would see them. */
+/**
+ * Runs a command as an operator types it.
+ * @returns both streams as one text.
+ */
 async function typed(cwd: string, command: string, ...args: readonly string[]): Promise<Outcome> {
   const child = spawn("/usr/bin/env", ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", command, ...args], { cwd });
   const chunks: Uint8Array[] = [];

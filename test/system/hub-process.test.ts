@@ -1,4 +1,5 @@
-// The hub as a process: one owner for its state, decisions of the command line while it serves, a clean end, and a start after a kill.
+// The hub as a process: one owner of its state, decisions of the command line while it serves, an
+// orderly end, and a start after a kill.
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -100,7 +101,7 @@ test("[TUN-8] what the hub acknowledged before a kill is known after it", async 
   const cert = certificateIn(await simpleEnrol(first.hub, device.csr));
   const { client } = await connect(t, first.hub, device, cert);
   const acknowledged: string[] = [];
-  // a few at a time and no end, so that the kill comes in the middle however fast the machine is
+  // A few at a time and without end, so that the kill falls between them on any machine.
   const publish = (): void => {
     const id = randomUUID();
     client.publish("sallyport/1/gw-1/up/event", labMessage({ kind: "test" }, id), { qos: 1 }, (error) => {

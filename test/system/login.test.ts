@@ -1,4 +1,5 @@
-// A technician at the serial line of a board that is let in: login and an order by challenge, on real processes and a real pty.
+// A technician at the serial line of an approved board: a login and an order by challenge, with
+// real processes and a real pty.
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { openTerminal, type Terminal } from "../demo/terminal.ts";
@@ -35,7 +36,8 @@ test(
     t.match(await types("reboot"), /operation\.denied|login/, "and reboots nothing");
     const challenge = challengeIn(await types("login", /answer> $/u));
     t.match(await answered(challenge, eve.keyFile), /order\.bad-signature/);
-    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a fake clock.
+    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a
+    // fake clock.
     await sleep(1100);
     t.match(await answered(challenge, ada.keyFile), /Logged in as ada, technician/);
     t.match(await types("audit tail 5"), /login\.accepted/);

@@ -1,4 +1,5 @@
-// A policy on its whole way: signed at a desk, published by a hub, tried by the warden, confirmed or taken back by a key. Real processes, a kernel's own filter.
+// A policy from end to end: signed by the release tool, published by the hub, tried by the warden,
+// and confirmed or reverted by a key. Real processes and the kernel's own packet filter.
 import { test } from "tap";
 import { lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
 import { startProbe } from "../lab/counterparts/network-probe.ts";
@@ -11,7 +12,7 @@ import { BAD_STICK, STICK } from "../lab/fakes/usb-tree.ts";
 
 const [KEPT, SHUT] = [8080, 9090];
 
-/** Of a policy's trial: a busy machine may take minutes for what the test does in it. */
+/** Of a policy's trial: a busy machine may take minutes for the steps in it. */
 const confirmWithinS = 600;
 
 function network(...ports: readonly number[]): object {

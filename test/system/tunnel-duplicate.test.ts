@@ -1,4 +1,5 @@
-// A cloned device: two clients with one certificate, so one id. Mosquitto ends the older connection whenever the other comes.
+// A cloned device: two clients with one certificate and so one id. Mosquitto ends the older
+// connection whenever the other one comes.
 import { t as root, test } from "tap";
 import * as v from "valibot";
 import { deviceIdSchema } from "../../hal/identity/format.ts";

@@ -1,5 +1,5 @@
-// Hubs that are down, that are silent, that break the protocol or take little: each fault has its own
-// code, every wait ends, and nothing piles up.
+// Hubs that are down, that are silent, that break the protocol or take little: each fault has its
+// own code, every wait ends, and nothing piles up.
 import { t as root, test } from "tap";
 import { TIMEOUTS_DEFAULT } from "../../agent/tunnel/index.ts";
 import { answerTo, connack, isReport, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";

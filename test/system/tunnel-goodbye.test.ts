@@ -1,5 +1,5 @@
-// A clean end of the tunnel while the hub owes an acknowledgement, and an end or a new attempt while
-// the connection is still being made.
+// A clean end of the tunnel while the hub owes an acknowledgement, and an end or a new attempt
+// while the connection is still being made.
 import net from "node:net";
 import type { TLSSocket } from "node:tls";
 import { t as root, test } from "tap";
@@ -116,7 +116,7 @@ test("[TUN-4] who hurries while connecting starts anew, with the credentials of 
   let attempts = 0;
   const port = await startTcpPeer(t, (socket) => {
     attempts += 1;
-    if (attempts === 1) return; // where the first attempt hangs, the second gets through
+    if (attempts === 1) return; // The first attempt hangs, the second gets through.
     const through = net.connect({ host: "127.0.0.1", port: broker.port });
     through.on("error", () => socket.destroy()).on("close", () => socket.destroy());
     socket

@@ -1,4 +1,5 @@
-// The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and remembers.
+// The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and
+// remembers it.
 import { t as root, test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";

@@ -1,4 +1,5 @@
-// Port 443, an ALPN name and a proxy: what plants' networks ask for. The peer is a broker in process, so that its side of TLS can be looked at.
+// Port 443, an ALPN name and a proxy, as the networks of plants require them. The peer is a broker
+// in this process, so that its side of TLS can be inspected.
 import type { Socket } from "node:net";
 import { t as root, test } from "tap";
 import { startAedes } from "../lab/counterparts/aedes.ts";

@@ -1,4 +1,5 @@
-// Who is not the hub, and whom the hub does not want: each certificate real, each refused for its own reason.
+// Servers that are not the hub, and devices that the hub refuses: every certificate is real, and
+// each has its own reason.
 import type { TLSSocket } from "node:tls";
 import { t as root, test } from "tap";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";

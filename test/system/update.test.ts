@@ -1,4 +1,5 @@
-// Releases on their whole way: cut and signed at a desk, pointed at by a hub, brought by the agent, judged and written by the warden's side, booted by a launcher.
+// Releases from end to end: cut and signed by the release tool, announced by the hub, brought by
+// the agent, verified and written by the warden's side, and booted by a launcher.
 import { createHash } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -60,7 +61,8 @@ test(
     await point(ill.target);
     t.match(await launcher.booted(4), { slot: "b", trial: true, system: { version: "3.0.0" } });
     t.match(await launcher.booted(5), { slot: "a", after: /deadline/ });
-    await rig.configure({ wardenConfig: { update: { trialS: 300 } } }); // what is tried from now on says so itself
+    // The next trial has this deadline.
+    await rig.configure({ wardenConfig: { update: { trialS: 300 } } });
     t.match((await updateWhen(machine, "rolled-back")).reason, { why: "deadline", detail: /agent/ });
     await point(ill.target);
     t.match((await refused(ill.target)).detail?.["reason"], /rolled back before/, "not without an operator's order");

@@ -1,4 +1,5 @@
-// What a power cut leaves of a disk: the control for every test that cuts a virtual gateway's power.
+// What a power cut leaves on a disk: the control for every test that cuts a virtual gateway's
+// power.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -191,7 +192,8 @@ test("QEMU's own block layer: what it flushed or forced stays, the rest is lost"
   const { server, disk } = await rig(t);
   const commands = ["write -P 1 0 4096", "flush", "write -P 2 4096 4096", "write -f -P 3 8192 4096", "write -P 4 12288 4096"];
   disk.watch(({ offset }) => {
-    if (offset === 12_288) server.cut({ kind: "drop" }); // before it ends: it flushes when it closes
+    // Before its end, because it flushes when it closes.
+    if (offset === 12_288) server.cut({ kind: "drop" });
   });
   const io = startProgram({
     name: "qemu-io",

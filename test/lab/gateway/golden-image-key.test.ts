@@ -1,4 +1,5 @@
-// What a virtual gateway is made of is made anew when it would be another, or is too old; and not while a run goes on that began with a young one.
+// The golden image is built again when its sources changed or it is too old, but not during a run
+// that began with a young one.
 import { test } from "tap";
 import { projectFiles } from "../runner/sources.ts";
 import { goldenImageSources, newestOf } from "./golden-image-key.ts";

@@ -1,4 +1,4 @@
-// A folder of a killed process goes with its user's next one.
+// The folder of a killed process is removed with the same user's next one.
 import { spawnSync } from "node:child_process";
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { temporaryDirectory } from "../runner/temporary.ts";
 
 const SOME_USER = 65_534;
 
-/** A process that makes one and is killed with it. */
+/** A process that makes a folder and is killed. */
 function makeAndDie(directory: string, uid: number): string {
   const program = `import { ownFolder } from "${join(PROJECT, "test/lab/gateway/own-folder.ts")}"; await ownFolder("gw"); process.kill(process.pid, "SIGKILL");`;
   const words = ["-i", "PATH=/usr/bin:/bin", `TMPDIR=${directory}`, process.execPath, "--input-type=module", "-e", program];

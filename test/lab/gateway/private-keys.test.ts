@@ -1,4 +1,5 @@
-// That a search for private keys finds them, however they lie on a disk; it would otherwise prove nothing when it finds none.
+// The search for private keys finds them in every form and place on a disk; otherwise it would
+// prove nothing when it finds none.
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
@@ -73,11 +74,11 @@ async function laidOut(file: string, bytes: number, things: readonly (readonly [
 test("[ID-4] a private key without PEM is found in every form, across the edge of what is read at once", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   for (const laid of KEYS.flatMap(formsOf)) {
-    // its beginning lies before the edge, and once its middle and its end
+    // The beginning of a key lies before the edge, once with its middle, once with its end.
     for (const before of [3, laid.bytes.length >> 1, laid.bytes.length - 3]) {
       await laidOut(at, 2 * EDGE, [[EDGE - before, laid.bytes]]);
       const wanted = { offset: EDGE - before, form: laid.form, kind: laid.kind };
-      // the first: within an RSA key's PKCS#8 there is another one
+      // The first: within an RSA key's PKCS#8 there is another one.
       const [found] = await privateKeysIn(at, EDGE);
       t.strictSame(found, wanted, `${laid.what}, ${before} bytes before the edge`);
     }
@@ -114,7 +115,7 @@ test("what is no private key is none", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const jwk = JSON.stringify({ ...publicKey.export({ format: "jwk" }), key_ops: ["verify"] });
-  /** The beginning of a key, and then nothing of one. */
+  /** The beginning of a key, followed by something else. */
   const begun = [
     "302e020100300506032b6570",
     "30770201010420",

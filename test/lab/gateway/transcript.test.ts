@@ -1,4 +1,4 @@
-// Waiting for words on a serial line: what a wait may see, what it skips, how it ends.
+// Waiting for text on a serial line: what a wait sees, what it skips, how it ends.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { createTranscript } from "./transcript.ts";
