@@ -30,7 +30,7 @@ test("[OPS-2] every verb has its attack", async (t) => {
   t.same(Object.keys(ATTACKS).sort(), Object.keys(WARDEN_VERBS).sort());
 });
 
-test("[OPS-2] verb by verb, nothing a captured agent says weakens the machine", async (t) => {
+test("[OPS-2] verb by verb, nothing that a captured agent sends weakens the machine", async (t) => {
   const { lab, honest } = await bornWarden(t);
   for (const [verb, attack] of Object.entries(ATTACKS)) {
     await t.test(`[OPS-2] ${verb}`, async (t) => {

@@ -68,7 +68,7 @@ for (const [name, make] of Object.entries(subjects)) {
     t.equal(getEventListeners(signal, "abort").length, 0);
   });
 
-  test(`${name}: no delay is no wait; a delay past 2^31 ms is not taken for none`, async (t) => {
+  test(`${name}: without a delay there is no wait; a delay above 2^31 ms is not taken for none`, async (t) => {
     const { clock, letPass } = make();
     await clock.sleep(0);
     await clock.sleep(-5);
@@ -81,7 +81,7 @@ for (const [name, make] of Object.entries(subjects)) {
     await slept;
   });
 
-  test(`${name}: setting moves the wall clock, either way, and neither the monotonic clock nor a sleep`, async (t) => {
+  test(`${name}: setting moves the wall clock in both directions, and neither the monotonic clock nor a sleep`, async (t) => {
     const { clock, settable, letPass } = make();
     if (settable === undefined) {
       t.pass("the machine's clock is left alone here: see test/hal/linux/clock");

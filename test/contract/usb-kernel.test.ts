@@ -85,14 +85,14 @@ const EXPECTED: Readonly<Record<UsbTreeName, Told>> = {
 };
 
 for (const name of USB_TREES) {
-  test(`[LCK-7] [LCK-8] [LCK-9] "${name}": our driver reads a real kernel's tree, and the made-up one the same`, async (t) => {
+  test(`[LCK-7] [LCK-8] [LCK-9] "${name}": our driver reads a real kernel's tree and the fake one alike`, async (t) => {
     const root = await temporaryDirectory(t);
     layOut(readUsbTree(name), root);
     t.strictSame(told(await linuxUsbTree({ root }).read()), EXPECTED[name]);
     t.strictSame(told(await linuxUsbTree({ root: (await madeUp(t, name)).root }).read()), EXPECTED[name]);
   });
 
-  test(`"${name}": whatever the made-up kernel has, a real one has in the same place and form`, async (t) => {
+  test(`"${name}": everything that the fake kernel has, a real one has in the same place and form`, async (t) => {
     const known = new Set(shapeOf(readUsbTree(name)).map(withoutMode));
     const made = shapeOf({ entries: usbEntries((await madeUp(t, name)).root) }).map(withoutMode);
     t.strictSame(

@@ -44,7 +44,7 @@ const subjects: Record<string, (t: TestContext) => Promise<Subject>> = {
 };
 
 for (const [name, make] of Object.entries(subjects)) {
-  test(`[LCK-8] ${name}: shows controllers, ports and what each device claims`, async (t) => {
+  test(`[LCK-8] ${name}: shows controllers, ports and what each device claims to be`, async (t) => {
     const { controllers, ports, devices } = await (await make(t)).tree.read();
     t.same(controllers, [{ name: "usb1", authorizedDefault: 1 }]);
     t.same(ports.map(({ name }) => name).sort(), ["1-1", "1-2", "1-2.1", "1-2.2", "1-3"]);
@@ -99,14 +99,14 @@ for (const [name, make] of Object.entries(subjects)) {
     t.equal((await tree.read()).ports.find(({ name }) => name === "1-2")?.disabled, false);
   });
 
-  test(`[LCK-7] ${name}: what is not there is told apart from what does not obey`, async (t) => {
+  test(`[LCK-7] ${name}: a missing device is distinguished from one that does not obey`, async (t) => {
     const { tree, unplug } = await make(t);
     const [stick] = (await tree.read()).devices;
     if (stick === undefined) throw new RangeError("no stick");
     const before = await tree.plugged();
-    t.equal(await tree.plugged(), before, "the same while nothing is plugged");
+    t.equal(await tree.plugged(), before, "the id is the same while nothing is plugged");
     unplug("1-1");
-    t.not(await tree.plugged(), before, "another once a device went");
+    t.not(await tree.plugged(), before, "and another once a device was unplugged");
     await t.rejects(tree.setDevice(stick, true), { code: "usb.gone" });
     await t.rejects(tree.setDevice(stick, false), { code: "usb.gone" });
     await t.rejects(tree.setDefault("usb9", "none"), { code: "usb.gone" });

@@ -73,8 +73,8 @@ test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 
   const events = Promise.all([gateway.waitForEvent("WATCHDOG", STEP_MS_MAX), gateway.waitForEvent("RESET", STEP_MS_MAX)]);
   gateway.type("watchdog\n");
   const [barked] = await events;
-  t.match(barked, { data: { action: "reset" } }, "a watchdog that was opened and left runs out");
-  t.ok(await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX), "and the machine starts anew");
+  t.match(barked, { data: { action: "reset" } }, "a watchdog that was opened and abandoned expires");
+  t.ok(await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX), "and the machine restarts");
 });
 
 /** Cuts the power when the machine wants several writes flushed and none of them is flushed yet. */

@@ -81,6 +81,6 @@ test(
     t.same(await kernels(), ["gw_1_a.efi", "gw_2_b.efi"]);
     const told = await events("update.committed");
     t.same([told.at(0), told.at(-1)], ["update.begun", "update.committed"]);
-    t.equal(told.filter((event) => event === "update.begun").length, 1, "nobody had to begin it again");
+    t.equal(told.filter((event) => event === "update.begun").length, 1, "nobody had to start it again");
   },
 );

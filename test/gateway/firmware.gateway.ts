@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 const SHELL_MS_MAX = 120_000;
 
 test(
-  "the firmware comes up, is typed to, plugged into, cut and comes up again",
+  "the firmware boots, takes keys and a USB device, is cut and boots again",
   { skip: needs("qemu", "swtpm"), timeout: 300_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -32,7 +32,7 @@ test(
     gateway.type("echo once-%lasterror%\r");
     let said = "";
     await eventually("it is read", async () => (said += gateway.read()).includes("once-0x0") || undefined);
-    t.notMatch(said, "types", "what was waited for is not read again");
+    t.notMatch(said, "types", "text that was waited for is not read again");
 
     const stick: UsbDevice = { id: "stick", kind: "stick" };
     await gateway.plug(stick);
@@ -54,7 +54,7 @@ test(
 );
 
 test(
-  "a disk that breaks is told at once by whatever waits, and by the end",
+  "a disk that breaks is reported at once by every wait, and by the stop",
   { skip: needs("qemu"), timeout: 300_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -81,7 +81,7 @@ test(
   },
 );
 
-test("a gateway whose image is missing or no disk is not made, and leaves nothing", { skip: needs("qemu") }, async (t) => {
+test("a gateway whose image is missing or no disk is refused, and leaves nothing behind", { skip: needs("qemu") }, async (t) => {
   const directory = await temporaryDirectory(t);
   const image = join(directory, "image");
   const left = async (): Promise<readonly string[]> =>

@@ -64,7 +64,7 @@ test(
     t.match(
       waiting,
       /^enrol +waiting for the operator to approve this id and key fingerprint$/mu,
-      "[ID-7] it says that it waits",
+      "[ID-7] its status says that it waits",
     );
     t.match(waiting, /^key +in the TPM$/mu, "[ID-4] where its key is");
     t.match(waiting, asked.fingerprint, "[ID-7] and the fingerprint that the hub shows, so that a technician can compare them");
@@ -74,7 +74,7 @@ test(
     const { id, fingerprint } = await hub.approve(STEP_MS_MAX);
     t.same([id, fingerprint], [asked.id, asked.fingerprint], "[ID-7] the request waited until somebody approved both");
     const status = await statusWhen(site, "connected", ({ life }) => life === "connected");
-    t.same(status.key, { protection: "tpm", fingerprint: asked.fingerprint }, "[ID-4] what the agent says of its key");
+    t.same(status.key, { protection: "tpm", fingerprint: asked.fingerprint }, "[ID-4] the agent's status names its key");
     t.equal(status.lockdown?.at, "base", "[LCK-1] the image's own policy is in force");
     t.same([status.update?.running, status.update?.version], ["a", "1.0.0"]);
     t.same(status.troubles, []);
@@ -101,7 +101,7 @@ test(
     await usbBecomes(t, site, []);
     await neverSetUp(t, [stick, keyboard, late], kernelAtMs);
     for (const port of ["1-2", "2-1", "2-3"])
-      t.match(gateway.log.all(), `usb ${port}: Device is not authorized for usage`, "[LCK-7] the kernel's own word for it");
+      t.match(gateway.log.all(), `usb ${port}: Device is not authorized for usage`, "[LCK-7] the kernel itself confirms it");
 
     t.comment("the power is cut, and somebody takes the disk");
     await gateway.cut();
@@ -134,9 +134,9 @@ async function startKernel(t: Test, { gateway }: Site): Promise<number> {
   await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX);
   const kernel = gateway.waitFor(/EFI stub: /u, BOOT_MS_MAX).then(() => Date.now());
   const startedAtMs = await holding(gateway, "serial", [" ", "e", "\u001B", "d", "w", "\u001B[A", "\r"], kernel);
-  t.ok(await gateway.log.waitFor(/watchdog0: watchdog did not stop!/u, BOOT_MS_MAX), "the initrd has wound the watchdog up");
+  t.ok(await gateway.log.waitFor(/watchdog0: watchdog did not stop!/u, BOOT_MS_MAX), "the initrd has started the watchdog");
   await holding(gateway, "log", [BREAK, "h"], gateway.log.waitFor(/systemd\[1\]: /u, BOOT_MS_MAX));
-  t.notMatch(gateway.log.all(), /sysrq/iu, "no magic key on the kernel's own line");
+  t.notMatch(gateway.log.all(), /sysrq/iu, "no SysRq key on the kernel's own line");
   return startedAtMs;
 }
 
@@ -211,7 +211,7 @@ async function usbBecomes(t: Test, { hub }: Site, lines: readonly string[]): Pro
   };
   t.ok(
     await eventually("USB as expected", look, STEP_MS_MAX, LOOK_EVERY_MS),
-    "[LCK-8] the hub is told what is plugged in, and that it is shut out",
+    "[LCK-8] the hub is told what is plugged in, and that it is not authorized",
   );
 }
 
@@ -282,7 +282,7 @@ async function onTheDisk(
   t.same(
     (await readdir(state)).filter((name) => name.includes("key")),
     ["device-key.tss2.pem"],
-    "one file of a key, made by a TPM",
+    "one key file, made by a TPM",
   );
   const [blob, pem] = await Promise.all(["device-key.tss2.pem", "certificate.pem"].map((name) => readFile(join(state, name))));
   const certificate = new X509Certificate(pem ?? "");
@@ -303,5 +303,5 @@ async function onTheDisk(
     }
   };
   await signs(at("chip"));
-  await t.rejects(signs(at("another-chip")), { code: "key.tpm-unavailable" }, "with another chip the blob is good for nothing");
+  await t.rejects(signs(at("another-chip")), { code: "key.tpm-unavailable" }, "with another chip the blob is useless");
 }

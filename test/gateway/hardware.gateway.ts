@@ -31,7 +31,7 @@ const stateSchema = v.looseObject({
 });
 
 test(
-  "[LCK-7] [LCK-8] [LCK-9] a kernel sees the machine, and does with USB as our driver says",
+  "[LCK-7] [LCK-8] [LCK-9] a kernel sees the machine, and obeys our USB driver",
   { skip: needs("qemu", "image", "swtpm"), timeout: 600_000 },
   async (t) => {
     const tap = join(await temporaryDirectory(t), "stick.pcap");
@@ -69,7 +69,7 @@ test(
     gateway.type("h");
     t.ok(
       await gateway.waitFor(/sysrq: HELP/u, STEP_MS_MAX),
-      "control: BREAK reaches a kernel, and one whose console this is takes the letter after it for a command",
+      "control: BREAK reaches a kernel, and on its console the next letter is a command",
     );
     t.match(await look("look board"), "board GW-TEST-8 mac 52:54:00:5a:11:08 tpm true.");
     t.match(await look(`look fetch ${HUB_PORT}`), /fetched page \/one\.\nfetched page \/two\./u);
@@ -88,7 +88,7 @@ test(
         { name: "usb1", authorizedDefault: 0 },
         { name: "usb2", authorizedDefault: 0 },
       ],
-      "what the command line says is in force",
+      "the setting of the command line is in force",
     );
     t.equal(ports.find(({ name }) => name === "1-1")?.peer, "2-1", "the two halves of a USB 3 socket");
     t.strictSame(devices, []);
@@ -103,12 +103,12 @@ test(
     await gateway.plug({ id: "hub", kind: "hub", port: "3" });
     await gateway.plug({ id: "mouse", kind: "mouse", port: "3.1" });
     await done("until 1-1 2-2 1-3");
-    t.strictSame(await interfaces(), [], "what was not let in has no interface");
+    t.strictSame(await interfaces(), [], "a device that is not authorized has no interface");
     const refused = await usb(stateSchema, "state");
     t.strictSame(
       refused.devices.map(({ port, authorized, claims }) => `${port} ${authorized} ${claims.interfaces.join(" ")}`),
       ["1-1 false 03:01:01", "1-3 false 09:00:00", "2-2 false 08:06:50"],
-      "and yet it is known what it claims to be",
+      "and yet its claims are known",
     );
     await same("unauthorized");
 
@@ -125,9 +125,9 @@ test(
     await gateway.plug(keyboard);
     await done("until 1-1 1-3 1-3.1 2-2");
     const again = await usb(stateSchema, "state");
-    t.equal(again.devices.find(({ port }) => port === "1-1")?.authorized, false, "what comes back is judged anew");
+    t.equal(again.devices.find(({ port }) => port === "1-1")?.authorized, false, "a device that comes back is judged again");
     await done("device 2-2 no");
-    t.strictSame(await interfaces(), ["03", "09"], "a stick that was shut out again has no interface");
+    t.strictSame(await interfaces(), ["03", "09"], "a stick whose authorization was withdrawn has no interface");
     await done("default usb1 hardwired", "default usb1 none");
 
     await gateway.unplug(stick);
@@ -142,7 +142,7 @@ test(
     t.strictSame(
       asked.filter(({ atMs, what }) => atMs < letInAtMs && what !== "ask"),
       [],
-      "which no device is before it is let in",
+      "which no device is before it is authorized",
     );
 
     // QEMU's controller and this kernel then hang over the port for good. Every request for it must
@@ -152,7 +152,7 @@ test(
     const switched = /= (?:"done"|\{"fault":"usb\.not-in-force".*\})\n= \{"controllers".*\}\n= (\{"controllers".*\})\n/u;
     const [, last = ""] = await gateway.waitFor(switched, STEP_MS_MAX);
     const stuck = check(stateSchema, parseJson(last, ANSWER_BYTES_MAX, "state"), "state");
-    t.strictSame(stuck.devices, [], "[LCK-9] nothing is left at a disabled port and behind it");
+    t.strictSame(stuck.devices, [], "[LCK-9] no device is left at a disabled port or behind it");
     t.equal(stuck.ports.length, 8);
   },
 );

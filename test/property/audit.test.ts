@@ -18,7 +18,7 @@ import {
 } from "../../warden/audit/format/index.ts";
 import { appendMany, auditDisk, copyDisk, openOn, testWitness, trailOf } from "../lab/worlds/audit.ts";
 
-test("[AUD-10] flipping any bit of any segment is seen and names the entry, or the segment whose header it is", async (t) => {
+test("[AUD-10] any flipped bit of any segment is detected, and the entry or the segment's header is named", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -45,7 +45,7 @@ test("[AUD-10] flipping any bit of any segment is seen and names the entry, or t
   t.pass("every flip was named");
 });
 
-test("[AUD-10] cutting a witnessed log anywhere, or exchanging any two of its records, is seen", async (t) => {
+test("[AUD-10] a cut anywhere in a witnessed log is detected, and so is any exchange of two records", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });

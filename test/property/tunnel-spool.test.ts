@@ -125,7 +125,7 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
   return missing.length > 0 ? `lost ${missing.join(", ")}` : undefined;
 }
 
-test("[TUN-6] [TUN-8] whatever happens, what was promised comes in order, and nothing else does", async (t) => {
+test("[TUN-6] [TUN-8] in every case, what was promised comes in order, and nothing else does", async (t) => {
   const property = fc.asyncProperty(steps, async (list) => {
     const broken = await play(list);
     if (broken !== undefined) throw new RangeError(broken);

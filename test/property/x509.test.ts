@@ -58,7 +58,7 @@ test("[ID-7] CMS changed anywhere is read or refused with cms.invalid, never ano
   t.end();
 });
 
-test("ASN.1 values come back as they were written", (t) => {
+test("ASN.1 values are read as they were written", (t) => {
   const { value } = fc.letrec<{ readonly value: der.Value }>((tie) => ({
     value: fc.oneof(
       { maxDepth: 4 },

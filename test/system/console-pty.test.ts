@@ -70,7 +70,7 @@ function startOn(path: string) {
 }
 
 test(
-  "[CON-1] [CON-3] a technician reads status on a real serial line, types wrong, sends a line without end",
+  "[CON-1] [CON-3] a technician reads the status on a real serial line, mistypes, and sends an endless line",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();
@@ -138,7 +138,7 @@ test(
 );
 
 test(
-  "[CON-2] the cable is pulled in a session: it is over, the console waits, and stops when told",
+  "[CON-2] pulling the cable ends the session; the console waits, and stops when it is told to",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();

@@ -11,7 +11,7 @@ const ID = "SPG2-0A1B2C3D";
 const LIFE_S = 25;
 
 test(
-  "[ID-9] a certificate is renewed before its end, and one that ended while the device was off is had again by the same key",
+  "[ID-9] a certificate is renewed before its end; after one that ended while the device was off, the same key enrols again",
   { skip: needs("bundles") },
   async (t) => {
     const rig = await buildRig({ hubArgs: ["--certificate-life", `${LIFE_S}s`] });
@@ -32,7 +32,7 @@ test(
     );
     t.ok(
       Date.parse(renewed.certificate?.notBefore ?? "") < Date.parse(first.certificate?.notAfter ?? ""),
-      "the next was there before the first ended",
+      "the next one came before the first ended",
     );
     t.notMatch(agent.lines.join("\n"), /life .* -> keyed[^]*life .* -> keyed/u, "without enrolling again");
 

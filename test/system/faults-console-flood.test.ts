@@ -84,7 +84,7 @@ test(
     reading.resume();
     const grown = after.system.agentResidentBytes - before.system.agentResidentBytes;
     t.ok(grown < MEMORY_OF_A_FLOOD_BYTES_MAX, `${Math.round(grown / 1_048_576)} MiB more`);
-    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "a flood is not a flood in the trail");
+    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "the flood does not flood the trail");
 
     await eventually(
       "an answer on the console",
@@ -97,7 +97,7 @@ test(
       1500,
     );
     await far.write("status\r".repeat(100));
-    t.same(await agent.stop(), { code: 0, signal: null }, "told to stop in the middle of it");
+    t.same(await agent.stop(), { code: 0, signal: null }, "it stops in the middle of a flood");
     await (await rig.startAgent()).line(/life .* -> connected/u);
     await verifiedTrail(rig, ID, ["input.refused", "agent.stopped"]);
   },

@@ -37,7 +37,7 @@ for (const startAt of ["1970-01-01T00:03:00.000Z", "2099-06-01T12:00:00.000Z"])
       const fooled = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
       t.match(fooled, { life: "requested", clock: { state: "unset" }, at: new RegExp(`^${startAt.slice(0, 10)}`, "u") });
       t.match(fooled.troubles.join("\n"), /tls\.hub-untrusted: .*not signed by the pinned authority/u);
-      t.ok(await isOff(), "the clock stands as it was");
+      t.ok(await isOff(), "the clock is unchanged");
       t.same(await keysAtHub(attacker, ID), [], "the impostor saw no request");
       await first.stop();
 

@@ -64,7 +64,7 @@ const misbehaviours = (authority: string): readonly Misbehaviour[] => [
   },
 ];
 
-test("[ID-7] [ID-8] whatever the authority answers is said in the status and survived", { skip: needs("bundles") }, async (t) => {
+test("[ID-7] [ID-8] every answer of the authority is shown in the status and survived", { skip: needs("bundles") }, async (t) => {
   const est = await openSwitchableProxy();
   t.teardown(() => est.close());
   const rig = await buildRig({ agentConfig: { enrolment: { connectTo: { host: "127.0.0.1", port: est.port } } } });
@@ -111,13 +111,13 @@ test("[ID-7] [ID-8] whatever the authority answers is said in the status and sur
   await patient.line(/life keyed -> requested/u);
   await eventually("the request is at the authority", async () => (wrong.asked.length > before ? true : undefined));
   t.same(await patient.stop(), { code: 0, signal: null });
-  t.notMatch(patient.lines.join("\n"), /enrol\.timeout/u, "an answer that does not come does not hold up the end");
+  t.notMatch(patient.lines.join("\n"), /enrol\.timeout/u, "a missing answer does not delay the end");
 
   est.point(rig.hub.ports.est);
   const last = await rig.startAgent();
   keys.add(await approveOn(rig, hub, ID));
   await last.line(/life .* -> connected/u);
-  t.same([...keys], [(await birthOf(rig))?.keyFingerprint], "one key all along");
+  t.same([...keys], [(await birthOf(rig))?.keyFingerprint], "one key throughout");
   t.same(await keysAtHub(rig, ID), [...keys]);
   const trail = await verifiedTrail(rig, ID, ["enrolment.completed", "tunnel.connected"]);
   const codes = trail.filter(({ event }) => event === "enrolment.failed").map(({ detail }) => detail?.["code"]);

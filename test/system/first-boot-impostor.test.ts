@@ -54,9 +54,9 @@ test(
     const second = await rig.startAgent();
     const untrusted = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
     t.match(untrusted, { life: "requested", enrolment: { state: "retrying", lastFault: { code: "tls.hub-untrusted" } } });
-    t.match(rig.command("status").stdout, /tls\.hub-untrusted/u, "a person reads why");
+    t.match(rig.command("status").stdout, /tls\.hub-untrusted/u, "the command line shows the reason");
     t.same(await keysAtHub(attacker, ID), [], "the attacker's hub never saw a request");
-    t.same(await files(), before, "key, request and birth record are as they were");
+    t.same(await files(), before, "key, request and birth record are unchanged");
     await second.stop();
 
     est.point(rig.hub.ports.est);
@@ -82,7 +82,7 @@ test(
     // The question for the time and the enrolment meet it at about the same moment, and each
     // reports it once; then the tunnel does.
     t.same([...new Set(codes)], ["tls.hub-name", "tls.hub-untrusted"], "each impostor is in the trail");
-    t.ok(codes.length >= 3, "and the one that took the tunnel's place later too");
+    t.ok(codes.length >= 3, "and the one at the tunnel's place too");
     t.same(await keysAtHub(rig, ID), [key]);
   },
 );

@@ -54,7 +54,7 @@ test(
       t.equal((await birthOf(rig))?.keyFingerprint, key);
       t.notOk(
         trail.some(({ event }) => event === "audit.tampered"),
-        "what a kill leaves is no tampering",
+        "the traces of a kill are not taken for tampering",
       );
       await programs.agent.stop(); // The agent first: it has a last entry for the warden.
       await programs.warden.stop();

@@ -59,13 +59,13 @@ test(
     const agent = await rig.startAgent();
     await agent.line(/life .* -> connected/u);
     const keys = await keysAtHub(rig, ID);
-    t.same(keys, [(await birthOf(rig))?.keyFingerprint], "one key ever");
+    t.same(keys, [(await birthOf(rig))?.keyFingerprint], "there was only one key");
     const trail = await verifiedTrail(rig, ID, ["enrolment.completed", "tunnel.connected"]);
     t.equal(trail.filter(({ event }) => event === "birth.recorded").length, 1);
     t.same(
       trail.filter(({ event }) => /^audit\.(?:recovered|tampered|dropped)$/u.test(event)),
       [],
-      "nothing had to be mended",
+      "nothing had to be repaired",
     );
     await stopsInOrder(agent, "when all is done");
   },

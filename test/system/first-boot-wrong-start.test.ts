@@ -87,7 +87,7 @@ test(
 );
 
 test(
-  "[STA-3] a second agent or warden on the same state is told who has it, and the first goes on",
+  "[STA-3] a second agent or warden on the same state is refused with the owner's pid, and the first goes on",
   { skip: needs("bundles") },
   async (t) => {
     const rig = await buildRig();

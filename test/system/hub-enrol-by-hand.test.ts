@@ -69,9 +69,9 @@ test(
     t.match(readFileSync(join(folder, "headers"), "utf8"), /^retry-after: \d+/im);
     const hint = /sallyport-hub (devices approve bench-1 sha256:[0-9a-f]{64})/.exec(waiting.out)?.[1] ?? "";
     const fingerprint = await typed(folder, "sh", "-c", "openssl pkey -in key.pem -pubout -outform DER | sha256sum");
-    t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is what sha256sum says of the public key");
+    t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is the SHA-256 of the public key");
     t.match((await hub("devices", "list")).out, /bench-1 {2}pending/);
-    t.equal((await hub(...hint.split(" "))).code, 0, "what the hub told to type can be typed");
+    t.equal((await hub(...hint.split(" "))).code, 0, "the command that the hub printed works");
 
     const answer = await curl("simpleenroll", ...post, "-o", "cert.b64");
     t.equal(answer.out.trim(), "200");
@@ -100,7 +100,7 @@ test(
     t.same(await publish(...own, "-t", topic, "-m", message), { code: 0, out: "" });
     const list = await hub("alerts", "--all");
     t.match(list.out, /connection\.opened bench-1 .*protocol=TLSv1\.3/);
-    t.not((await publish("-i", "bench-1", "-t", topic, "-m", message)).code, 0, "without the certificate nothing is taken");
+    t.not((await publish("-i", "bench-1", "-t", topic, "-m", message)).code, 0, "without the certificate nothing is accepted");
     t.not((await publish(...own.slice(0, 4), "-i", "bench-2", "-t", topic, "-m", message)).code, 0, "nor under another name");
     t.match(
       (await hub("alerts", "--all")).out,

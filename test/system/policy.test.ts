@@ -23,7 +23,7 @@ function network(...ports: readonly number[]): object {
 }
 
 test(
-  "[LCK-13] [LCK-12] [LCK-14] [OTA-42] a signed policy shuts a door, is confirmed by its key through a new connection, and holds over a reboot",
+  "[LCK-13] [LCK-12] [LCK-14] [OTA-42] a signed policy closes a port, is confirmed by its key through a new connection, and holds after a reboot",
   { skip: needs("netns", "bundles") },
   async (t) => {
     const cable = startBoardNetwork(DEFAULT_MAC);
@@ -64,7 +64,7 @@ test(
     await t.rejects(
       rig.hub.command("lockdown", "confirm", id, "--key", stranger.keyFile),
       /order\./,
-      "nobody's key confirms nothing",
+      "a stranger's key confirms nothing",
     );
     t.equal((await rig.status()).lockdown?.at, "pending");
     await rig.hub.command("lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
@@ -88,7 +88,7 @@ test(
     t.same(await tried(), ["open", "silent", "open"]);
     await rig.hub.command("lockdown", "revert", id, "--key", rig.confirmer.keyFile);
     t.match((await rig.ask("lockdown.show", lockdownViewSchema)).state, { at: "confirmed", counter: 2 });
-    t.same(await tried(), ["open", "silent", "silent"], "taken back to what was confirmed");
+    t.same(await tried(), ["open", "silent", "silent"], "reverted to the confirmed policy");
     for (const wanted of ["target.refused", "lockdown.pending", "lockdown.confirmed", "lockdown.reverted", "usb.allowed"])
       await recorded(wanted, ({ event }) => event === wanted);
   },

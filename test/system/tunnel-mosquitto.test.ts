@@ -107,7 +107,7 @@ test(
     t.same(
       counts,
       Array.from({ length: spooled }, (_, index) => index),
-      "each message once by id, none lost, none made twice",
+      "each message once by id, none lost, none duplicated",
     );
     t.comment(`${spooled} spooled, ${reports().length} received, ${KILLS} kills, ${events.length} events`);
     t.equal(spool.status().dropped, 0, "nothing was dropped");
@@ -122,13 +122,13 @@ test(
     t.ok(births.length >= KILLS + 1, "a birth after every CONNACK");
     t.notOk(
       statuses().some(({ reason }) => reason === "lost"),
-      "the will stays unsaid",
+      "the will is not published",
     );
   },
 );
 
 test(
-  "[TUN-9] the will says offline and lost when the connection breaks, the birth that follows says online again, both retained",
+  "[TUN-9] when the connection breaks the will says offline and lost, the next birth says online, and both are retained",
   { skip: needs("mosquitto", "openssl") },
   async (t) => {
     const directory = await temporaryDirectory(t);

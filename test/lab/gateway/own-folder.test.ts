@@ -16,18 +16,23 @@ function makeAndDie(directory: string, uid: number): string {
   return spawnSync("/usr/bin/env", words, { uid, gid: uid, encoding: "utf8" }).stderr;
 }
 
-test("what was killed is taken away by the same user's next, and by no other's", { skip: needs("root") }, async (t) => {
-  const directory = await temporaryDirectory(t);
-  await chmod(directory, 0o1777);
-  const left = async (): Promise<readonly string[]> => (await readdir(directory)).filter((name) => name.startsWith("gw-")).sort();
-  t.equal(makeAndDie(directory, 0), "");
-  const [ours] = await left();
-  t.equal(makeAndDie(directory, SOME_USER), "", "another user has no trouble with it");
-  const [still, theirs] = await left();
-  t.equal(still, ours);
-  t.equal(makeAndDie(directory, 0), "");
-  const after = await left();
-  t.equal(after.length, 2);
-  t.notOk(after.includes(ours ?? ""));
-  t.ok(after.includes(theirs ?? ""));
-});
+test(
+  "the folder of a killed process is removed by the same user's next one, and by no other user's",
+  { skip: needs("root") },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    await chmod(directory, 0o1777);
+    const left = async (): Promise<readonly string[]> =>
+      (await readdir(directory)).filter((name) => name.startsWith("gw-")).sort();
+    t.equal(makeAndDie(directory, 0), "");
+    const [ours] = await left();
+    t.equal(makeAndDie(directory, SOME_USER), "", "another user is not affected");
+    const [still, theirs] = await left();
+    t.equal(still, ours);
+    t.equal(makeAndDie(directory, 0), "");
+    const after = await left();
+    t.equal(after.length, 2);
+    t.notOk(after.includes(ours ?? ""));
+    t.ok(after.includes(theirs ?? ""));
+  },
+);

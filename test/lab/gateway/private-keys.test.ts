@@ -85,7 +85,7 @@ test("[ID-4] a private key without PEM is found in every form, across the edge o
   }
 });
 
-test("[ID-4] a private key as PEM is found, and its kind told; one that cannot be read is a find too", async (t) => {
+test("[ID-4] a private key as PEM is found with its kind; one that cannot be read is found too", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const [, , key] = KEYS[0] ?? [];
   const pkcs8 = String(key?.export({ type: "pkcs8", format: "pem" }));
@@ -104,14 +104,14 @@ test("[ID-4] a private key as PEM is found, and its kind told; one that cannot b
   t.strictSame(pems, ["17 tss2", "1000 ec", `${EDGE - 5} ec`, `${2 * EDGE - 10} unreadable`, `${3 * EDGE - 20} unreadable`]);
 });
 
-test("a key that begins within what only looks like one is found", async (t) => {
+test("a key that begins within a false beginning is found", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const der = KEYS[0]?.[2].export({ type: "pkcs8", format: "der" }) ?? Buffer.alloc(0);
   await laidOut(at, EDGE, [[5, Buffer.concat([Buffer.from("308230", "hex"), der])]]);
   t.strictSame(await privateKeysIn(at, EDGE), [{ offset: 8, form: "der", kind: "ec" }]);
 });
 
-test("what is no private key is none", async (t) => {
+test("nothing else is taken for a private key", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const jwk = JSON.stringify({ ...publicKey.export({ format: "jwk" }), key_ops: ["verify"] });

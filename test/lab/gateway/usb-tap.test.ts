@@ -23,7 +23,7 @@ function file(...packets: readonly Buffer[]): Buffer {
   return Buffer.concat([head, ...packets]);
 }
 
-test("what the machine asked is told in order; answers are not", (t) => {
+test("the machine's requests are listed in order, without the answers", (t) => {
   const descriptor = packet(1_700_000_000_250, "S", CONTROL, "8006000100001200");
   const tap = file(
     descriptor,
@@ -45,7 +45,7 @@ test("what the machine asked is told in order; answers are not", (t) => {
   t.end();
 });
 
-test("what is no such file is told apart from silence", (t) => {
+test("a file of another kind is refused; an empty recording is not", (t) => {
   t.strictSame(readUsbTap(file()), []);
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(100), file().fill(1, 20, 24)])
     t.throws(() => readUsbTap(bytes), { code: "protocol.invalid" });

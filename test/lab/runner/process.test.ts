@@ -18,7 +18,7 @@ async function isSleeping(pid: number): Promise<boolean> {
 
 for (const uid of ["same", "65534"])
   test(
-    `a program that ends with us does, however we end: user ${uid}`,
+    `a program that must end with this process does, however that ends: user ${uid}`,
     { skip: uid === "same" ? false : needs("root") },
     async (t) => {
       const args = ["--input-type=module", "--eval", STARTER, uid];
