@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { openSwitchableProxy } from "../lab/counterparts/switchable-proxy.ts";
-import { type Asked, serveHttps } from "../lab/counterparts/est-server.ts";
+import { type ReceivedRequest, serveHttps } from "../lab/counterparts/est-server.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -76,7 +76,7 @@ test("[ID-7] [ID-8] every answer of the authority is shown in the status and sur
 
   // The hub's own name and certificate: an authority that has gone wrong.
   const now: { answer: Misbehaviour["answer"] } = { answer: (response) => void response.writeHead(503).end() };
-  const wrong = await serveHttps(server, authority, (asked: Asked, response) => {
+  const wrong = await serveHttps(server, authority, (asked: ReceivedRequest, response) => {
     if (asked.path.endsWith("/cacerts")) response.end(authority.cert);
     else if (asked.path.endsWith("/simpleenroll")) now.answer(response);
     else response.writeHead(404).end();

@@ -8,7 +8,7 @@ import { Fault } from "../../../hal/fault.ts";
 import type { HubServer } from "../../../provisioning/enrollers/index.ts";
 import type { Credential } from "./pki.ts";
 
-export interface Asked {
+export interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingMessage["headers"];
@@ -22,7 +22,7 @@ export interface Asked {
 export interface EstServer {
   readonly port: number;
   /** The requests, oldest first. */
-  readonly asked: readonly Asked[];
+  readonly asked: readonly ReceivedRequest[];
   /** @returns the server as the device sees it: by the name `localhost`, pinned to `authority`. */
   hub(authority: Credential): HubServer;
   close(): Promise<void>;
@@ -35,10 +35,10 @@ export interface EstServer {
 export async function serveHttps(
   server: Credential,
   clients: Credential,
-  answer: (asked: Asked, response: ServerResponse) => void,
+  answer: (asked: ReceivedRequest, response: ServerResponse) => void,
   options: ServerOptions = {},
 ): Promise<EstServer> {
-  const asked: Asked[] = [];
+  const asked: ReceivedRequest[] = [];
   const https = createServer({
     cert: server.cert,
     key: server.key,
@@ -52,7 +52,7 @@ export async function serveHttps(
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const commonName = request.socket.getPeerX509Certificate()?.subject.replace("CN=", "");
-      const one: Asked = {
+      const one: ReceivedRequest = {
         method: request.method ?? "",
         path: request.url ?? "",
         headers: request.headers,

@@ -16,7 +16,7 @@ import { openSite } from "./site.ts";
 const STEP_MS_MAX = 1_200_000;
 const SAID_CHARACTERS_MAX = 300;
 /** Each attempt starts a program beside the emulator, which needs the processors. */
-const LOOK_EVERY_MS = 2000;
+const POLL_EVERY_MS = 2000;
 
 export interface FollowedGateway {
   readonly gateway: Gateway;
@@ -79,7 +79,7 @@ export async function followGateway(t: Test): Promise<FollowedGateway> {
     said: (pattern) => waited(gateway, pattern),
     until: (what, isIt) => {
       let before = "";
-      const look = async (): Promise<UpdateStatus> => {
+      const attempt = async (): Promise<UpdateStatus> => {
         const status = await updateStatus(hub, ID);
         const shown = JSON.stringify(status);
         if (shown !== before) say(`the hub was told: ${shown}`);
@@ -87,18 +87,18 @@ export async function followGateway(t: Test): Promise<FollowedGateway> {
         if (status !== undefined && isIt(status)) return status;
         throw new Fault("process.failed", `the hub was told last: ${shown}`);
       };
-      return eventually(what, look, STEP_MS_MAX, LOOK_EVERY_MS);
+      return eventually(what, attempt, STEP_MS_MAX, POLL_EVERY_MS);
     },
     kernels: () => kernelNames(gateway, site.directory),
     events: (last) => {
-      const look = async (): Promise<readonly string[] | undefined> => {
+      const attempt = async (): Promise<readonly string[] | undefined> => {
         const all = (await hubRecords(hub, ID)).map(({ record }) => record.event).filter((event) => event.startsWith("update."));
         const fresh = all.slice(told);
         if (fresh.at(-1) !== last) return undefined;
         told = all.length;
         return fresh;
       };
-      return eventually(`"${last}" as the newest of updates in the hub's trail`, look, STEP_MS_MAX, LOOK_EVERY_MS);
+      return eventually(`"${last}" as the newest of updates in the hub's trail`, attempt, STEP_MS_MAX, POLL_EVERY_MS);
     },
     cutAt: async (what, loss, isIt) => {
       const { cut, event } = await cutWhen(gateway, loss, isIt);

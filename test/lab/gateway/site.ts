@@ -31,7 +31,7 @@ export interface Site {
 /** A first boot up to the request, on a machine that runs other emulators too. */
 const BOOT_MS_MAX = 420_000;
 /** Each attempt starts a program beside the emulator, which needs the processors. */
-const LOOK_EVERY_MS = 2000;
+const POLL_EVERY_MS = 2000;
 
 /** @throws Fault of the step that failed; everything that was made before is removed. */
 export async function openSite({ onHubLine, say, ...options }: SiteOptions = {}): Promise<Site> {
@@ -43,7 +43,7 @@ export async function openSite({ onHubLine, say, ...options }: SiteOptions = {})
     const inner = await openGoldenHub(join(directory, "hub"), onHubLine);
     const hub: HubProcess = {
       ...inner,
-      approve: (timeoutMs = BOOT_MS_MAX, everyMs = LOOK_EVERY_MS) => inner.approve(timeoutMs, everyMs),
+      approve: (timeoutMs = BOOT_MS_MAX, everyMs = POLL_EVERY_MS) => inner.approve(timeoutMs, everyMs),
     };
     let running: RunningProgram | undefined;
     const stopHub = async (): Promise<void> => {

@@ -27,7 +27,7 @@ export interface ConnectedBoard {
 }
 
 /** Each attempt costs a process or a record. */
-const LOOK_EVERY_MS = 200;
+const POLL_EVERY_MS = 200;
 
 export async function connectedBoard(
   t: TestContext,
@@ -53,7 +53,7 @@ export async function connectedBoard(
           return wanted(status) ? status : undefined;
         },
         timeoutMs,
-        LOOK_EVERY_MS,
+        POLL_EVERY_MS,
       ),
     recorded: (what, wanted) =>
       eventually(
@@ -61,7 +61,7 @@ export async function connectedBoard(
         async () =>
           (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: AUDIT_TAIL_RECORDS_MAX })).records.find(wanted),
         HANG_MS,
-        LOOK_EVERY_MS,
+        POLL_EVERY_MS,
       ),
     publish: async () => {
       await rig.release.sign();

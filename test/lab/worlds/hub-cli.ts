@@ -9,7 +9,7 @@ import type { Hub } from "../../../hub/index.ts";
 import { connect, enrolled, labDevice, type LabDevice, labMessage } from "./hub.ts";
 import type { TestContext } from "../runner/context.ts";
 
-export interface Ran {
+export interface CommandResult {
   readonly code: number;
   readonly out: readonly string[];
   readonly err: readonly string[];
@@ -18,7 +18,7 @@ export interface Ran {
 }
 
 /** Runs one command beside the hub of that state directory. */
-export async function hubCommand(state: string | undefined, ...argv: readonly string[]): Promise<Ran> {
+export async function hubCommand(state: string | undefined, ...argv: readonly string[]): Promise<CommandResult> {
   const [out, err]: [string[], string[]] = [[], []];
   const where = state === undefined ? [] : ["--state", state];
   const code = await run([...argv, ...where], {

@@ -94,13 +94,13 @@ export function labAuditKey(id: string): LabDevice["audit"] {
 /** The address of a hub in this process or in another. */
 export type HubAddress = Pick<Hub, "anchors" | "estPort" | "mqttPort">;
 
-export interface Answered {
+export interface HubResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly body: Buffer;
 }
 
-export interface Asking {
+export interface HubRequest {
   readonly method?: string;
   readonly type?: string;
   readonly body?: string | Uint8Array;
@@ -112,7 +112,7 @@ export interface Asking {
 /**
  * Sends one HTTPS request to the hub's API and checks the hub's certificate against the anchors.
  */
-export async function ask(hub: HubAddress, path: string, asking: Asking = {}): Promise<Answered> {
+export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}): Promise<HubResponse> {
   const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key } = asking;
   const outgoing = request({
     host: "127.0.0.1",
@@ -142,16 +142,16 @@ export async function ask(hub: HubAddress, path: string, asking: Asking = {}): P
 
 export const EST = "/.well-known/est";
 
-export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<Answered> {
+export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<HubResponse> {
   return ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64") });
 }
 
-export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<Answered> {
+export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<HubResponse> {
   return ask(hub, `${EST}/simplereenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64"), cert, key });
 }
 
 /** The certificate in an answer of the hub, PEM. */
-export function certificateIn({ status, body }: Answered): string {
+export function certificateIn({ status, body }: HubResponse): string {
   if (status !== 200) throw new Fault("enrol.bad-response", `expected 200, got ${status}: ${body.toString()}`);
   const [certificate] = decodeCertsOnly(Buffer.from(body.toString("latin1"), "base64"));
   if (certificate === undefined) throw new Fault("enrol.bad-response", "no certificate in the answer");
@@ -195,7 +195,7 @@ export async function enrolledBefore(
   return toPem(outcome.certificate.der);
 }
 
-export interface Connecting extends Partial<IClientOptions> {
+export interface ConnectOptions extends Partial<IClientOptions> {
   readonly tls?: ConnectionOptions;
 }
 
@@ -215,7 +215,7 @@ export async function connect(
   hub: HubAddress,
   device: LabDevice,
   cert: string | undefined,
-  options: Connecting = {},
+  options: ConnectOptions = {},
 ): Promise<LabClient> {
   const { tls = {}, ...mqtt } = options;
   const socket = connectTls({

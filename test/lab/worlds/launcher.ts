@@ -47,7 +47,7 @@ export interface LauncherOptions {
 }
 
 const RESTART_MS = 500;
-const LOOK_EVERY_MS = 50;
+const POLL_EVERY_MS = 50;
 /** Does what `sallyport-trial.timer` does on a machine. */
 const TIMER = `sleep "$2"
 read -r plan < "$1/slots/boot-choice"
@@ -75,7 +75,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
     await started.wardenSettled;
     if (programs === "all") started.startAgent();
   };
-  const look = setInterval(() => {
+  const poll = setInterval(() => {
     if (running === undefined || !existsSync(request)) return;
     const stopping = running;
     running = undefined;
@@ -86,8 +86,8 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
     })().catch((error: unknown) => {
       failure = error;
     });
-  }, LOOK_EVERY_MS);
-  look.unref();
+  }, POLL_EVERY_MS);
+  poll.unref();
   return {
     boots,
     powerOn: (programs = "all") => bootUp(programs, undefined),
@@ -106,7 +106,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
         timeoutMs,
       ),
     async stop() {
-      clearInterval(look);
+      clearInterval(poll);
       await rebooting;
       await running?.stop();
       running = undefined;

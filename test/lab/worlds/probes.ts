@@ -27,12 +27,12 @@ export async function untilStatus(
   holds: (snapshot: DeviceStatus) => boolean,
   timeoutMs = HANG_MS,
 ): Promise<DeviceStatus> {
-  const look = async (): Promise<DeviceStatus> => {
+  const attempt = async (): Promise<DeviceStatus> => {
     const snapshot = await rig.status();
     if (holds(snapshot)) return snapshot;
     throw new Fault("process.failed", JSON.stringify(snapshot));
   };
-  return eventually(what, look, timeoutMs, STATUS_EVERY_MS);
+  return eventually(what, attempt, timeoutMs, STATUS_EVERY_MS);
 }
 
 /**
