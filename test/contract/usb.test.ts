@@ -39,7 +39,7 @@ const subjects: Record<string, (t: TestContext) => Promise<Subject>> = {
     kernel.plug("1-1", STICK);
     kernel.plug("1-2", HUB, 2);
     kernel.plug("1-2.1", KEYBOARD);
-    return { tree: linuxUsbTree({ root: kernel.root, write: kernel.write }), unplug: kernel.unplug };
+    return { tree: linuxUsbTree({ root: kernel.root, write: kernel.write }), unplug: (port) => kernel.unplug(port) };
   },
 };
 
