@@ -1,7 +1,8 @@
 // A gateway's updates through its real boot loader, in one run. The test judges by what the hub was
 // told, the audit trail, the names on the EFI system partition, and the serial line.
 import { test } from "tap";
-import { ID, RELEASES } from "../lab/gateway/index.ts";
+import { ID } from "../lab/gateway/gateway.ts";
+import { RELEASES } from "../lab/gateway/golden-image.ts";
 import { followGateway, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/followed-gateway.ts";
 import { needs } from "../lab/runner/needs.ts";
 

@@ -7,7 +7,8 @@
 // bytes before a rename that replaces another file (ext4(5), auto_da_alloc), which would hide a
 // missing fsync. Our code must not rely on that, because other file systems do not do it.
 import { test } from "tap";
-import { type CutReport, type Gateway, type Loss, openGateway } from "../lab/gateway/index.ts";
+import type { CutReport, Loss } from "../lab/gateway/disk.ts";
+import { type Gateway, openGateway } from "../lab/gateway/gateway.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
 import { needs } from "../lab/runner/needs.ts";
 

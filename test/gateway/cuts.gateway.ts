@@ -2,7 +2,9 @@
 // choice is being written, and while the new system boots. Each time a whole system boots, and the
 // update goes on without help until it is committed.
 import { test } from "tap";
-import { type DiskEvent, ID, RELEASES } from "../lab/gateway/index.ts";
+import type { DiskEvent } from "../lab/gateway/disk.ts";
+import { ID } from "../lab/gateway/gateway.ts";
+import { RELEASES } from "../lab/gateway/golden-image.ts";
 import { ESP, ROOT_B } from "../lab/gateway/images.ts";
 import { AGENT_CONNECTED, followGateway, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/followed-gateway.ts";
 import { needs } from "../lab/runner/needs.ts";

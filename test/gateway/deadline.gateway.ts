@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "tap";
 import { kernelNames } from "../lab/gateway/esp.ts";
 import { putOnTrial } from "../lab/gateway/images.ts";
-import { ensureGoldenImage, openGateway, STUCK } from "../lab/gateway/index.ts";
+import { ensureGoldenImage, STUCK } from "../lab/gateway/golden-image.ts";
+import { openGateway } from "../lab/gateway/gateway.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 

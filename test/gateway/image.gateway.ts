@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { digestOf } from "../../build/release/files.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { ensureGoldenImage } from "../lab/gateway/index.ts";
+import { ensureGoldenImage } from "../lab/gateway/golden-image.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { startProgram } from "../lab/runner/process.ts";
 import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";

@@ -5,7 +5,7 @@ import { globSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { buildAll } from "../../build/bundle.ts";
-import { ensureGoldenImage } from "../lab/gateway/index.ts";
+import { ensureGoldenImage } from "../lab/gateway/golden-image.ts";
 import { keptTranscripts } from "../lab/gateway/kept-transcripts.ts";
 import { ownFolder } from "../lab/gateway/own-folder.ts";
 import { lacking } from "../lab/runner/needs.ts";
