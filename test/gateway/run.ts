@@ -14,11 +14,13 @@ import { FRESH_BUNDLES } from "../lab/runner/programs.ts";
 import { PROJECT } from "../lab/runner/sources.ts";
 
 const USAGE = `usage: npm run test:gateway [-- [--jobs N] FILE ... | --prepare]
-  FILE       test/gateway/*.gateway.ts to run; all when left out
-  --jobs N   files at the same time, 1 to 8; 2 when left out. Each is a machine of 512 MiB that keeps a processor busy
-  --prepare  only makes what the gateways are made of: Debian base, releases, disk. Kept for later runs
-Boots whole gateways by software emulation; no KVM. Needs root and, once, some hundred MB of Debian packages: as root it installs them, else the tests are
-skipped, with the reason. Exit code 0 when nothing failed.`;
+  FILE       a file of test/gateway/*.gateway.ts; all of them when left out
+  --jobs N   files at the same time, 1 to 8; 2 when left out. Each is a machine of 512 MiB that
+             keeps a processor busy
+  --prepare  only builds what the gateways are made of (Debian base, releases, disk), for later runs
+Boots whole gateways by software emulation, without KVM. It needs root and, the first time, some
+hundred MB of Debian packages, which it installs; without root the tests are skipped with the reason.
+Exit code 0 when nothing failed.`;
 
 /** Of one file, on a slow machine. */
 const FILE_S_MAX = 1800;

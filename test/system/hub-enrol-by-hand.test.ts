@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import { Fault } from "../../hal/fault.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
@@ -149,12 +150,12 @@ test(
 function portOf(ready: unknown, name: "estPort" | "mqttPort"): number {
   if (typeof ready === "object" && ready !== null && name in ready)
     return Number(Object.entries(ready).find(([key]) => key === name)?.[1]);
-  throw new RangeError("no port in the hub's first line");
+  throw new Fault("assert.broken", "the hub's first line names its ports");
 }
 
 function textOf(value: unknown, name: string): string {
   const found: unknown =
     typeof value === "object" && value !== null ? Object.entries(value).find(([key]) => key === name)?.[1] : undefined;
-  if (typeof found !== "string") throw new RangeError(`no ${name}`);
+  if (typeof found !== "string") throw new Fault("assert.broken", `the anchors have "${name}"`);
   return found;
 }

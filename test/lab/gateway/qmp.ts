@@ -93,7 +93,7 @@ export async function openQmp(socket: Socket): Promise<Qmp> {
         };
         const ended = (): void => finish(() => reject(closed()));
         const late = (): void =>
-          finish(() => reject(new Fault("process.timeout", `QEMU did not tell of ${name} within ${timeoutMs} ms`)));
+          finish(() => reject(new Fault("process.timeout", `QEMU reported no ${name} within ${timeoutMs} ms`)));
         const timer = setTimeout(late, timeoutMs);
         listeners.add(listener);
         endings.add(ended);

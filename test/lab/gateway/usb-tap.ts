@@ -31,7 +31,7 @@ export interface UsbAsked {
 export function readUsbTap(file: Uint8Array): readonly UsbAsked[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (file.byteLength < FILE_BYTES || view.getUint32(0, true) !== 0xa1b2c3d4 || view.getUint32(20, true) !== LINK_TYPE)
-    throw new Fault("protocol.invalid", "read what passed on a USB cable: it is no pcap file of usbmon's packets");
+    throw new Fault("protocol.invalid", "read a recording of USB traffic: it is no pcap file of usbmon's packets");
   const asked: UsbAsked[] = [];
   for (let at = FILE_BYTES; at + RECORD_BYTES + PACKET_BYTES <= file.byteLength;) {
     const packet = at + RECORD_BYTES;
