@@ -1,5 +1,5 @@
-// This program's own lines on the terminal: progress until the console is the user's, and then lines
-// between those of the gateway's serial line.
+// This program's own lines on the terminal: progress until the console is the user's, and then
+// lines between those of the gateway's serial line.
 
 export interface Narrator {
   /** Sets the count of seconds to 0. */
@@ -33,7 +33,8 @@ const ERASE_LINE = "\r\u001B[K";
 
 export function createNarrator(output: Output, nowMs: () => number = () => performance.now()): Narrator {
   const terminal = output.isTTY === true;
-  const lineEnd = terminal ? "\r\n" : "\n"; // the terminal is raw: a newline alone would not return to the first column
+  // the terminal is raw: a newline alone would not return to the first column
+  const lineEnd = terminal ? "\r\n" : "\n";
   const colour = terminal && process.env["NO_COLOR"] === undefined;
   const paint = (how: string, text: string): string => (colour ? `\u001B[${how}m${text}\u001B[0m` : text);
   let beganMs = nowMs();

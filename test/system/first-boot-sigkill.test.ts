@@ -1,4 +1,5 @@
-// Killed at any step of the first boot, agent or warden or both: the next start goes on, with one identity and a trail without a gap. [ID-6] [AUD-10] [STA-1]
+// Agent, warden or both are killed at any step of the first boot: the next start goes on, with one
+// identity and a trail without a gap. [ID-6] [AUD-10] [STA-1]
 import { watch } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
@@ -13,7 +14,10 @@ type Programs = Record<"agent" | "warden", RunningProgram>;
 type Victims = readonly (keyof Programs)[];
 const BOTH: Victims = ["agent", "warden"];
 
-/** When to strike: at a line of the agent's, or as soon as a file begins to be written, which is before it is there whole. */
+/**
+ * When to kill: at a line of the agent's, or as soon as a file begins to be written, which is
+ * before it is complete.
+ */
 type Moment = { readonly says: RegExp } | { readonly writes: string; readonly in: "agentState" | "wardenState" | "birth" };
 
 const STRIKES: readonly (readonly [Victims, Moment])[] = [
@@ -50,9 +54,9 @@ test(
       t.equal((await birthOf(rig))?.keyFingerprint, key);
       t.notOk(
         trail.some(({ event }) => event === "audit.tampered"),
-        "what a kill leaves is no tampering",
+        "the traces of a kill are not taken for tampering",
       );
-      await programs.agent.stop(); // first: it has a last entry for the warden
+      await programs.agent.stop(); // The agent first: it has a last entry for the warden.
       await programs.warden.stop();
     }
 
@@ -77,7 +81,7 @@ function asText(_name: string, value: unknown): unknown {
   return value instanceof RegExp ? value.source : value;
 }
 
-/** The steps behind the approval, as the agent tells of them, and how long after. */
+/** The steps after the approval, by the agent's lines, and the milliseconds after them. */
 const LATER_STRIKES: readonly (readonly [Victims, RegExp, number])[] = [
   [["agent"], /life keyed -> (?:requested|enrolled)/u, 0],
   [["warden"], /life .* -> enrolled/u, 0],
@@ -102,11 +106,12 @@ test(
       await sleep(afterMs);
       await Promise.all(victims.map((name) => programs[name].stop("SIGKILL")));
       if (victims.includes("warden")) programs.warden = await rig.startWarden();
-      await programs.agent.stop("SIGKILL"); // every round begins anew
+      await programs.agent.stop("SIGKILL"); // Every round starts a new agent.
       programs.agent = await rig.startAgent();
     }
     await programs.agent.line(/life .* -> connected/u);
-    const trail = await verifiedTrail(rig, id, ["tunnel.connected"]); // what an agent that is killed had not handed over yet is not durable
+    // Entries that a killed agent had not passed on are not durable.
+    const trail = await verifiedTrail(rig, id, ["tunnel.connected"]);
     t.ok(trail.filter(({ event }) => event === "warden.started").length >= 5);
     t.notOk(trail.some(({ event }) => event === "audit.tampered"));
     t.same(await keysAtHub(rig, id), [key]);
