@@ -12,8 +12,7 @@ import { openInbox, type Received } from "./inbox/index.ts";
 import { journalOf, type JournalWriter } from "./journal.ts";
 import { WATCH_INTERVAL_MS } from "./limits.ts";
 import { type OutboxDelivery, startDelivery } from "./outbox/index.ts";
-import { privateFile, REPOSITORY_DIRECTORY, STATE_FILES } from "./state/files.ts";
-import { lockState } from "./state/lock.ts";
+import { lockState, privateFile, REPOSITORY_DIRECTORY, STATE_FILES } from "./state/index.ts";
 import { type Device, type JournalEntry, openStore, type Store } from "./store/index.ts";
 import { MIN_TLS_DEFAULT, type ServerTlsVersion } from "./tls.ts";
 import { openWitness } from "./witness/index.ts";
@@ -64,7 +63,7 @@ const OUTBOX_LOOK_MS = 5000;
 /** @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`. */
 export async function startHub(options: HubOptions): Promise<Hub> {
   const authority = openAuthority(options.state);
-  const lock = lockState(options.state);
+  const lock = await lockState(options.state);
   const opened: (() => void | Promise<void>)[] = [() => lock.release()];
   const undo = async (): Promise<void> => {
     for (const close of opened.reverse()) await close();
@@ -90,7 +89,7 @@ async function serve(
   const onFault = (fault: Fault): void => void events.emit("fault", fault);
   const journal = journalOf(store, (entry) => void events.emit("journal", entry));
   store.connections.clear(); // of a hub that was killed
-  if (authority.renewServer(Date.now()) !== undefined) journal("server-certificate.renewed", undefined);
+  if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
   const servers = await startServers(options, authority, store, journal, events, opened);
   const { api, broker } = servers;
   watch({ authority, store, journal, ...servers, onFault }, opened);
@@ -174,14 +173,15 @@ interface Watched {
 /** Sees what the command line decided, and what time does to certificates. */
 function watch({ authority, store, journal, api, broker, delivery, onFault }: Watched, opened: (() => void)[]): void {
   const seen = { version: store.version() };
-  const every = (intervalMs: number, work: () => void): void => {
-    const timer = setInterval(() => {
-      try {
-        work();
-      } catch (error) {
-        onFault(asFault(error, "hub.store-failed", "watch the hub's store"));
-      }
-    }, intervalMs);
+  const guarded = async (work: () => void | Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      onFault(asFault(error, "hub.store-failed", "watch the hub's store"));
+    }
+  };
+  const every = (intervalMs: number, work: () => void | Promise<void>): void => {
+    const timer = setInterval(() => void guarded(work), intervalMs);
     opened.push(() => clearInterval(timer));
   };
   every(WATCH_INTERVAL_MS, () => {
@@ -192,9 +192,9 @@ function watch({ authority, store, journal, api, broker, delivery, onFault }: Wa
     delivery.look();
   });
   every(OUTBOX_LOOK_MS, () => delivery.look());
-  every(DATES_INTERVAL_MS, () => {
+  every(DATES_INTERVAL_MS, async () => {
     broker.recheck();
-    const renewed = authority.renewServer(Date.now());
+    const renewed = await authority.renewServer(Date.now());
     if (renewed === undefined) return;
     api.renew(renewed);
     broker.renew(renewed);

@@ -2,12 +2,12 @@
 import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { digestFile } from "../../hal/linux/files/index.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../../ota/image/format.ts";
 import { buildAll } from "../bundle.ts";
 import { hasCode } from "../errno.ts";
-import { digestOf } from "../release/files.ts";
 import { debianBase } from "./base.ts";
 import { makeDisk } from "./disk.ts";
 import { isThere, writeFileIn } from "./files.ts";
@@ -82,7 +82,7 @@ async function makeFiles(options: Options, given: string, version: string, work:
 async function described(out: string, name: string, say: Say): Promise<object> {
   const path = join(out, name);
   const { size, blocks } = await stat(path);
-  const digest = name === "disk.img" ? undefined : await digestOf(path);
+  const digest = name === "disk.img" ? undefined : await digestFile(path);
   say(`${name.padEnd(12)} ${mib(size)} MiB, ${mib(blocks * 512)} on disk`);
   return { name, bytes: size, ...(digest && { sha256: digest.sha256 }) };
 }

@@ -4,7 +4,7 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type TargetCustom, targetCustomSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
 import { type Entries, entriesSchema } from "./drafts.ts";
-import { copyWhole, digestOf, readWhole, writeWhole } from "./files.ts";
+import { putCopy, digestOf, getFile, putFile } from "./files.ts";
 import { type WorkshopLayout, layoutOf, stagedPath, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { readRepository } from "./repository.ts";
@@ -52,19 +52,19 @@ export async function addTarget(directory: string, target: string, file: string,
   const digest = await digestOf(file);
   if (digest === undefined) throw new Fault("usage.invalid", `add "${target}": there is no file ${file}`);
   const placed = targetPath(layout, target, digest.sha256);
-  await copyWhole(file, placed);
+  await putCopy(file, placed);
   const copied = await digestOf(placed);
   if (copied?.sha256 !== digest.sha256)
     throw new Fault("release.store-failed", `add "${target}": ${file} changed while it was copied; add it again`);
   const entry = { length: digest.length, hashes: { sha256: digest.sha256 }, custom };
-  await writeWhole(stagedPath(layout, role), Buffer.from(JSON.stringify({ ...staged, [target]: entry })));
+  await putFile(stagedPath(layout, role), Buffer.from(JSON.stringify({ ...staged, [target]: entry })));
   return { target, file: placed, ...digest, custom };
 }
 
 /** What was added for a role and is not signed yet. @throws Fault `release.store-failed`, `trust.invalid`. */
 export async function stagedEntries(layout: WorkshopLayout, role: string): Promise<Entries> {
   const path = stagedPath(layout, role);
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   return bytes === undefined ? {} : check(entriesSchema, parseJson(bytes, METADATA_BYTES_MAX, path), path, "trust.invalid");
 }
 

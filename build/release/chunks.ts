@@ -15,7 +15,7 @@ import {
   writeIndex,
 } from "../../ota/index/format/index.ts";
 import { CHUNK_SIZES, firstChunk } from "./chunker.ts";
-import { readWhole, writeWhole } from "./files.ts";
+import { getFile, putFile } from "./files.ts";
 
 const compress = promisify(zstdCompress);
 
@@ -65,7 +65,7 @@ export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: I
     if (imageBytes > IMAGE_BYTES_MAX)
       throw new Fault("index.invalid", `chunk "${image}": it has more than ${IMAGE_BYTES_MAX} bytes`);
   }
-  await writeWhole(index, writeIndex(refs, sizes));
+  await putFile(index, writeIndex(refs, sizes));
   return { imageBytes, chunks: refs.length, added, addedBytes };
 }
 
@@ -95,12 +95,12 @@ async function addChunk(store: string, id: string, bytes: Uint8Array): Promise<n
     pledgedSrcSize: bytes.byteLength,
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_windowLog]: ZSTD_WINDOW_LOG },
   });
-  await writeWhole(path, encoded);
+  await putFile(path, encoded);
   return encoded.byteLength;
 }
 
 async function holds(path: string, id: string, length: number): Promise<boolean> {
-  const there = await readWhole(path, CHUNK_FILE_BYTES_MAX).catch((error: unknown) => {
+  const there = await getFile(path, CHUNK_FILE_BYTES_MAX).catch((error: unknown) => {
     if (error instanceof Fault && error.code === "release.store-failed") return undefined; // whatever it is, writing says why it can't be
     throw error;
   });

@@ -9,7 +9,7 @@ import { type SlotPart, slotPartSchema } from "../../hal/slots/format.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
 import { type Added, addTarget, type Said } from "./add.ts";
 import { type Chunked, chunkImage } from "./chunks.ts";
-import { copyWhole, digestOf } from "./files.ts";
+import { putCopy, digestOf } from "./files.ts";
 import { layoutOf } from "./layout.ts";
 import { readRepository } from "./repository.ts";
 
@@ -53,7 +53,7 @@ async function cutPart(published: string, part: SlotPart, image: string, index: 
   const digest = await digestOf(index);
   if (digest === undefined) throw new Fault("release.store-failed", `cut "${image}": its index "${index}" is gone`);
   const path = `${INDEXES}/${digest.sha256}.caibx`;
-  await copyWhole(index, join(published, path));
+  await putCopy(index, join(published, path));
   const named = { part, bytes: made.imageBytes, index: { path, bytes: digest.length, sha256: digest.sha256 } };
   return { made: { part, ...made }, named };
 }

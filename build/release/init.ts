@@ -2,7 +2,7 @@
 import { Fault } from "../../hal/fault.ts";
 import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
 import { signed } from "./drafts.ts";
-import { writeWhole } from "./files.ts";
+import { putFile } from "./files.ts";
 import { makeSigner, type ReleaseSigner } from "./keys.ts";
 import { layoutOf, metadataPath } from "./layout.ts";
 import { OFFLINE_EXPIRY_DAYS, ONLINE_EXPIRY_DAYS, ROOT_EXPIRY_DAYS } from "./limits.ts";
@@ -35,7 +35,7 @@ export async function initialise(directory: string, nowMs: number): Promise<{ re
       ...draft,
     };
     const bytes = signed(whole, signer === undefined ? [] : [signer]);
-    await writeWhole(metadataPath(layout, role, role === "timestamp" ? undefined : 1), bytes);
+    await putFile(metadataPath(layout, role, role === "timestamp" ? undefined : 1), bytes);
   };
   const keysOf = (roles: readonly string[]): object =>
     Object.fromEntries([...signers].flatMap(([role, { id, key }]) => (roles.includes(role) ? [[id, key]] : [])));

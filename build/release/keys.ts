@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:cryp
 import { stat } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
 import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
-import { readWhole, writeWhole } from "./files.ts";
+import { getFile, putFile } from "./files.ts";
 import { keyPath, type WorkshopLayout } from "./layout.ts";
 import { KEY_BYTES_MAX } from "./limits.ts";
 
@@ -16,9 +16,9 @@ export interface ReleaseSigner {
 /** The key of `role`, made (ed25519) when there is none: an init that was cut goes on with the keys it has. @throws Fault `release.key-unusable`, `release.store-failed`. */
 export async function makeSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
-  if ((await readWhole(path, KEY_BYTES_MAX)) === undefined) {
+  if ((await getFile(path, KEY_BYTES_MAX)) === undefined) {
     const { privateKey } = generateKeyPairSync("ed25519");
-    await writeWhole(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), 0o600);
+    await putFile(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), { mode: 0o600 });
   }
   return await readSigner(layout, role);
 }
@@ -26,7 +26,7 @@ export async function makeSigner(layout: WorkshopLayout, role: string): Promise<
 /** @throws Fault `release.key-unusable`, `release.store-failed`. */
 export async function readSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
-  const pem = await readWhole(path, KEY_BYTES_MAX);
+  const pem = await getFile(path, KEY_BYTES_MAX);
   if (pem === undefined)
     throw new Fault(
       "release.key-unusable",

@@ -3,7 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import { MANIFEST_BYTES_MAX } from "../../ota/install/format.ts";
 import { parsePolicy, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { parseRoster, ROSTER_BYTES_MAX } from "../../warden/roster/format.ts";
-import { digestOf, readWhole } from "./files.ts";
+import { digestOf, getFile } from "./files.ts";
 import { parseManifest } from "./image.ts";
 
 /** @throws Fault `usage.invalid`, naming every fault of it. A file that is not there is for addTarget to miss. */
@@ -14,7 +14,7 @@ export async function checkPayload(target: string, file: string): Promise<void> 
   const what = `target "${target}": "${file}"`;
   if (digest.length > kind.bytesMax)
     throw new Fault("usage.invalid", `${what} has ${digest.length} bytes, a ${kind.what} at most ${kind.bytesMax}${kind.hint}`);
-  const bytes = await readWhole(file, kind.bytesMax);
+  const bytes = await getFile(file, kind.bytesMax);
   if (bytes === undefined) return;
   try {
     kind.read(bytes);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest } from "../../ota/install/format.ts";
 import { chunkPath, INDEX_BYTES_MAX, readIndex } from "../../ota/index/format/index.ts";
-import { copyWhole, digestOf, readWhole } from "./files.ts";
+import { putCopy, digestOf, getFile } from "./files.ts";
 import { manifestOf } from "./image.ts";
 import { layoutOf, metadataPath, publishedAt, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
@@ -32,7 +32,7 @@ export async function publish(directory: string, to: string): Promise<PublishedR
     if (here === undefined || (sha256 !== undefined && here.sha256 !== sha256))
       throw new Fault("release.store-failed", `${source} is missing or damaged; add the file it came from again, then sign`);
     if ((await digestOf(path))?.sha256 === here.sha256) return;
-    await copyWhole(source, path);
+    await putCopy(source, path);
     copied += 1;
   };
   for (const { targets } of repository.targets.values())
@@ -54,7 +54,7 @@ export async function publish(directory: string, to: string): Promise<PublishedR
 async function* namedBy(target: string, file: string, published: string): AsyncGenerator<Named> {
   const manifest = target.startsWith("os/") ? await manifestIn(file) : undefined;
   for (const { index } of manifest?.parts ?? []) {
-    const bytes = await readWhole(join(published, index.path), INDEX_BYTES_MAX);
+    const bytes = await getFile(join(published, index.path), INDEX_BYTES_MAX);
     if (bytes === undefined)
       throw new Fault(
         "release.store-failed",
@@ -75,15 +75,15 @@ interface Named {
 async function manifestIn(file: string): Promise<OsManifest | undefined> {
   const size = (await digestOf(file))?.length ?? 0;
   if (size > MANIFEST_BYTES_MAX) return undefined;
-  const bytes = await readWhole(file, MANIFEST_BYTES_MAX);
+  const bytes = await getFile(file, MANIFEST_BYTES_MAX);
   return bytes === undefined ? undefined : manifestOf(bytes);
 }
 
 /** Devices would refuse what these two forbid; better to refuse it here. */
 async function checkPlace(directory: string, to: string, { timestamp }: ReleaseRepository): Promise<void> {
   const place = publishedAt(to);
-  const theirs = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
-  const ours = await readWhole(metadataPath(layoutOf(directory), "root", 1), METADATA_BYTES_MAX);
+  const theirs = await getFile(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
+  const ours = await getFile(metadataPath(layoutOf(directory), "root", 1), METADATA_BYTES_MAX);
   if (theirs !== undefined && ours !== undefined && !Buffer.from(theirs).equals(ours))
     throw new Fault("release.conflict", `${to} holds another repository: its first root is not that of ${directory}`);
   if (!(await isRepository(place))) return;

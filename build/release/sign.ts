@@ -6,7 +6,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
 import { stagedEntries } from "./add.ts";
 import { type Entries, signed } from "./drafts.ts";
-import { writeWhole } from "./files.ts";
+import { putFile } from "./files.ts";
 import { expiryFrom } from "./init.ts";
 import { readSigner } from "./keys.ts";
 import { type WorkshopLayout, layoutOf, metadataPath, stagedPath } from "./layout.ts";
@@ -38,7 +38,7 @@ export async function signChanges(directory: string, renew: readonly string[], n
   const done: Signed[] = [];
   const write: Write = async (role, draft) => {
     const bytes = signed(draft, [await readSigner(layout, role)]);
-    await writeWhole(metadataPath(layout, role, role === "timestamp" ? undefined : draft.version), bytes);
+    await putFile(metadataPath(layout, role, role === "timestamp" ? undefined : draft.version), bytes);
     done.push({ role, version: draft.version, expires: draft.expires });
   };
   const offline = (days: number) => ({ signedAt: momentText(nowMs), expires: expiryFrom(nowMs, days) });

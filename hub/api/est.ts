@@ -4,7 +4,7 @@ import type { X509Certificate } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Fault } from "../../hal/fault.ts";
 import { der, encodeCertsOnly } from "../../provisioning/x509/format/index.ts";
-import { OID } from "../authority/oids.ts";
+import { OID } from "../authority/index.ts";
 import {
   type DeviceAdmission,
   type DeviceContext,

@@ -2,8 +2,15 @@
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
-import { makeStateDirectory, readStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
-import { CERTIFICATE_LIFE_MS_DEFAULT, settingsSchema } from "../state/settings.ts";
+import type { FileOps } from "../../hal/linux/files/index.ts";
+import {
+  CERTIFICATE_LIFE_MS_DEFAULT,
+  makeStateDirectory,
+  readStateFile,
+  settingsSchema,
+  STATE_FILES,
+  writeStateFile,
+} from "../state/index.ts";
 import { makeAuthority, openIssuer } from "./issuer.ts";
 import { makeNoteKey, timeSigner, verifierKey, witnessSigner } from "./signers.ts";
 
@@ -25,7 +32,7 @@ export const MQTT_PORT_DEFAULT = 8883;
  * Makes a hub. The anchors file is written last: a directory with one is a hub, without one an init that did not finish and may be run again.
  * @throws Fault `hub.already-initialised`: an authority that devices are pinned to is never replaced; `config.invalid` for the options.
  */
-export function initHub(options: InitOptions): HubAnchors {
+export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubAnchors> {
   const { state, name, hosts, estPort = EST_PORT_DEFAULT, mqttPort = MQTT_PORT_DEFAULT } = options;
   const certificateLifeMs = options.certificateLifeMs ?? CERTIFICATE_LIFE_MS_DEFAULT;
   const settings = check(settingsSchema, { v: 1, hosts, certificateLifeMs }, "the hub's settings", "config.invalid");
@@ -56,14 +63,14 @@ export function initHub(options: InitOptions): HubAnchors {
     "config.invalid",
   );
 
-  makeStateDirectory(state);
-  writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem);
-  writeStateFile(state, STATE_FILES.authority, authority.certificatePem);
-  writeStateFile(state, STATE_FILES.serverKey, server.keyPem);
-  writeStateFile(state, STATE_FILES.server, server.certificatePem);
-  writeStateFile(state, STATE_FILES.timeKey, timeKey);
-  writeStateFile(state, STATE_FILES.witnessKey, witnessKey);
-  writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`);
-  writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`);
+  await makeStateDirectory(state);
+  await writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem, ops);
+  await writeStateFile(state, STATE_FILES.authority, authority.certificatePem, ops);
+  await writeStateFile(state, STATE_FILES.serverKey, server.keyPem, ops);
+  await writeStateFile(state, STATE_FILES.server, server.certificatePem, ops);
+  await writeStateFile(state, STATE_FILES.timeKey, timeKey, ops);
+  await writeStateFile(state, STATE_FILES.witnessKey, witnessKey, ops);
+  await writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`, ops);
+  await writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`, ops);
   return anchors;
 }

@@ -23,14 +23,14 @@ export const init: HubCommand = {
   help: "Makes a hub: its authority, its keys and hub.json, the anchors that go into the devices' image. Devices check the first HOST.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, name: { type: "string" }, host: { type: "string", multiple: true } },
   args: [],
-  run: (given, terminal) => {
+  run: async (given, terminal) => {
     const state = stateOf(given);
     const hosts = given.list("host");
     if (hosts.length === 0) throw new Fault("usage.invalid", "init needs --host: the name or address devices reach the hub by");
     const estPort = given.number("est-port", 1, 65_535);
     const mqttPort = given.number("mqtt-port", 1, 65_535);
     const life = given.duration("certificate-life");
-    const anchors = initHub({
+    const anchors = await initHub({
       state,
       name: given.text("name"),
       hosts,

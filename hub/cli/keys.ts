@@ -11,9 +11,9 @@ export const keygen: HubCommand = {
   help: "Makes an operator's key, Ed25519, for their eyes only. What it prints goes into a roster's keys or a policy's confirmKeys. No file is overwritten.",
   options: { ...JSON_OPTION },
   args: ["FILE"],
-  run: (given, terminal) => {
+  run: async (given, terminal) => {
     const file = given.arg("FILE");
-    const { keyid, publicKey } = makeKey(file);
+    const { keyid, publicKey } = await makeKey(file);
     if (given.flag("json")) terminal.out(JSON.stringify({ file, keyid, publicKey }));
     else
       terminal.out(

@@ -11,7 +11,7 @@ import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { HINT_LIFE_MS, MESSAGE_BODY_BYTES_KEPT } from "../limits.ts";
 import { queueHint } from "../outbox/index.ts";
 import { publishRepository } from "../repository/index.ts";
-import { REPOSITORY_DIRECTORY } from "../state/files.ts";
+import { REPOSITORY_DIRECTORY } from "../state/index.ts";
 import type { Store } from "../store/index.ts";
 import { type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { iso, printable } from "./render.ts";

@@ -5,7 +5,7 @@ import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/identity/format.ts";
 import { type Authority, openAuthority } from "../authority/index.ts";
 import { journalOf, type JournalWriter } from "../journal.ts";
-import { privateFile, STATE_FILES } from "../state/files.ts";
+import { privateFile, STATE_FILES } from "../state/index.ts";
 import { openStore, type Store } from "../store/index.ts";
 import type { Given } from "./command.ts";
 

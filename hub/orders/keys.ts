@@ -1,7 +1,9 @@
-// Operators' keys: PKCS#8 files of mode 0600. Made once, never overwritten. The hub keeps none: whoever holds the file gives orders.
+// Operators' keys: PKCS#8 files of mode 0600, never overwritten. The hub stores none of them: who
+// holds the file can give orders.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { createDurably, errnoOf } from "../../hal/linux/files/index.ts";
 import { orderKey, orderKeyId } from "../../warden/orders/format/index.ts";
 
 export interface OrderKey {
@@ -14,26 +16,17 @@ export interface OrderKey {
 
 const KEY_BYTES_MAX = 16_384;
 
-/** A new Ed25519 key. @throws Fault `file.write-failed`, also when there is a file already. */
-export function makeKey(path: string): OrderKey {
+/** A new Ed25519 key. @throws Fault `file.write-failed`, also when `path` exists already. */
+export async function makeKey(path: string): Promise<OrderKey> {
   const { privateKey } = generateKeyPairSync("ed25519");
   try {
-    const file = openSync(path, "wx", 0o600);
-    try {
-      writeSync(file, privateKey.export({ format: "pem", type: "pkcs8" }));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    await createDurably(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), { mode: 0o600 });
   } catch (error) {
-    const there = error instanceof Error && "code" in error && error.code === "EEXIST";
-    throw asFault(
-      error,
-      "file.write-failed",
-      there
-        ? `make a key "${path}": there is a file of that name, and no key is overwritten; choose another name`
-        : `write a new key to "${path}"`,
-    );
+    const exists = error instanceof Fault && errnoOf(error.cause) === "EEXIST";
+    const why = exists
+      ? "the file exists, and a key is never overwritten; choose another name"
+      : asFault(error, "file.write-failed", "write it").message;
+    throw new Fault("file.write-failed", `make a key "${path}": ${why}`, { cause: error });
   }
   return described(privateKey);
 }

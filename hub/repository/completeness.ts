@@ -13,7 +13,7 @@ import {
   targetsSchema,
   timestampSchema,
 } from "../../ota/trust/format/metadata.ts";
-import { digestOf, readWhole } from "./copy.ts";
+import { digestOf, getFile } from "./copy.ts";
 import { METADATA_BYTES_MAX, ROOTS_MAX } from "./limits.ts";
 
 /** @returns the timestamp's version. @throws Fault `release.not-initialised`, `release.store-failed`, `trust.invalid`, `trust.too-large`. */
@@ -37,7 +37,7 @@ export async function checkComplete(directory: string): Promise<{ readonly versi
 
 export async function timestampOf(directory: string) {
   const path = join(directory, "metadata", metadataName("timestamp", undefined));
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) return undefined;
   const { version, meta } = parseMetadata(timestampSchema, bytes, METADATA_BYTES_MAX, path).signed;
   return { version, meta };
@@ -48,7 +48,7 @@ async function newestRootIsConsistent(directory: string): Promise<boolean> {
   let newest = false;
   for (let version = 1; version <= ROOTS_MAX; version += 1) {
     const path = join(directory, "metadata", metadataName("root", version));
-    const bytes = await readWhole(path, METADATA_BYTES_MAX);
+    const bytes = await getFile(path, METADATA_BYTES_MAX);
     if (bytes === undefined) break;
     newest = parseMetadata(rootSchema, bytes, METADATA_BYTES_MAX, path).signed.consistent_snapshot;
   }
@@ -63,7 +63,7 @@ async function read<const S extends typeof snapshotSchema | typeof targetsSchema
   announced: MetaFile,
 ): Promise<v.InferOutput<S>> {
   const path = join(directory, "metadata", metadataName(role, version));
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) throw damaged(path, "it is missing");
   const { signed } = parseMetadata(schema, bytes, METADATA_BYTES_MAX, path);
   if (signed.version !== announced.version)

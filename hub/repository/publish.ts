@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
-import { copyWhole, digestOf, isSame, readWhole, treeOf } from "./copy.ts";
+import { putCopy, digestOf, isSame, getFile, listFiles } from "./copy.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { checkComplete, timestampOf } from "./completeness.ts";
 
@@ -28,18 +28,18 @@ const FIRST_ROOT = `metadata/${metadataName("root", 1)}`;
 export async function publishRepository(from: string, to: string): Promise<PublishedRepository> {
   const source = await repositoryIn(from);
   const { version } = await checkComplete(source);
-  const paths = await treeOf(source);
+  const paths = await listFiles(source);
   await checkFollows(source, to, version);
   await checkHistory(source, to, paths);
   let copied = 0;
   for (const path of [...paths].sort((a, b) => rank(a) - rank(b))) {
     if (path === TIMESTAMP || (await isSame(join(source, path), join(to, path)))) continue;
-    await copyWhole(join(source, path), join(to, path));
+    await putCopy(join(source, path), join(to, path));
     copied += 1;
   }
   if (await isSame(join(source, TIMESTAMP), join(to, TIMESTAMP))) return { directory: to, copied, timestamp: version };
   await checkFollows(source, to, version); // somebody else may have published meanwhile
-  await copyWhole(join(source, TIMESTAMP), join(to, TIMESTAMP));
+  await putCopy(join(source, TIMESTAMP), join(to, TIMESTAMP));
   return { directory: to, copied: copied + 1, timestamp: version };
 }
 
@@ -53,7 +53,7 @@ function rank(path: string): number {
 /** @returns the directory with `metadata` in it. */
 async function repositoryIn(from: string): Promise<string> {
   for (const directory of [join(from, "repository"), from])
-    if ((await readWhole(join(directory, FIRST_ROOT), METADATA_BYTES_MAX)) !== undefined) return directory;
+    if ((await getFile(join(directory, FIRST_ROOT), METADATA_BYTES_MAX)) !== undefined) return directory;
   throw new Fault(
     "release.not-initialised",
     `publish "${from}": there is no repository in it; expected the directory that sallyport-release init made`,
@@ -63,8 +63,8 @@ async function repositoryIn(from: string): Promise<string> {
 /** Devices would refuse what this forbids; better to refuse it here. [OTA-5] */
 async function checkFollows(source: string, to: string, version: number): Promise<void> {
   const [theirs, ours] = [
-    await readWhole(join(source, FIRST_ROOT), METADATA_BYTES_MAX),
-    await readWhole(join(to, FIRST_ROOT), METADATA_BYTES_MAX),
+    await getFile(join(source, FIRST_ROOT), METADATA_BYTES_MAX),
+    await getFile(join(to, FIRST_ROOT), METADATA_BYTES_MAX),
   ];
   if (ours === undefined) return;
   if (theirs === undefined || !Buffer.from(ours).equals(theirs))

@@ -35,7 +35,7 @@ test("[CON-4] keygen makes a key for its owner alone, and answer signs what a co
   t.equal((await stat(file)).mode & 0o777, 0o600);
   t.match(await hubCommand(undefined, "keygen", file), {
     code: 1,
-    err: [/file\.write-failed: .*no key is overwritten; choose another name/],
+    err: [/file\.write-failed: .*a key is never overwritten; choose another name/],
   });
   const challenge = parseChallenge(`sp1/console.login/GW-4711/${NONCE}`);
   const { code, out, err } = await hubCommand(undefined, "answer", challengeText(challenge), "--key", file, "--hold", "60s");

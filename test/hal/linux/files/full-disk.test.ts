@@ -93,6 +93,7 @@ function failing(operation: "open" | "rename" | "unlink" | "sync" | "write", n: 
           return file.sync();
         },
         truncate: (length) => file.truncate(length),
+        chmod: (mode) => file.chmod(mode),
         stat: () => file.stat(),
         close: () => file.close(),
       };
