@@ -1,4 +1,4 @@
-// `sallyport-hub init`: the authority, the keys and the anchors file that goes into the devices' image.
+// `sallyport-hub init`: makes the authority, the keys and the anchors file for the devices' image.
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/anchors/format.ts";
@@ -18,7 +18,7 @@ export interface InitOptions {
   readonly state: string;
   /** For people. */
   readonly name: string;
-  /** Host names and IPv4 addresses the hub is reached by; devices check the first. */
+  /** Host names and IPv4 addresses of the hub. Devices check the first one. */
   readonly hosts: readonly string[];
   readonly estPort?: number;
   readonly mqttPort?: number;
@@ -29,8 +29,10 @@ export const EST_PORT_DEFAULT = 8443;
 export const MQTT_PORT_DEFAULT = 8883;
 
 /**
- * Makes a hub. The anchors file is written last: a directory with one is a hub, without one an init that did not finish and may be run again.
- * @throws Fault `hub.already-initialised`: an authority that devices are pinned to is never replaced; `config.invalid` for the options.
+ * Makes a hub. The anchors file is written last: a directory with one is a hub, and without one it
+ * is the rest of an interrupted init, which may be run again.
+ * @throws Fault `hub.already-initialised`, because an authority that devices are pinned to is never
+ *   replaced; `config.invalid` for the options; `file.write-failed`.
  */
 export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubAnchors> {
   const { state, name, hosts, estPort = EST_PORT_DEFAULT, mqttPort = MQTT_PORT_DEFAULT } = options;
@@ -39,7 +41,7 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
   if (readStateFile(state, STATE_FILES.anchors) !== undefined)
     throw new Fault(
       "hub.already-initialised",
-      `make a hub in "${state}": there is one; choose another directory, or move that one away`,
+      `make a hub in "${state}": there is one already; choose another directory, or move that one away`,
     );
 
   const nowMs = Date.now();

@@ -8,9 +8,9 @@ import { orderKey, orderKeyId } from "../../warden/orders/format/index.ts";
 
 export interface OrderKey {
   readonly privateKey: KeyObject;
-  /** SHA-256 of the public half, 64 hex digits: what rosters' keys and policies' confirm keys are known by. */
+  /** SHA-256 of the public key, 64 hex digits, by which rosters and policies refer to it. */
   readonly keyid: string;
-  /** DER SubjectPublicKeyInfo in base64: what goes into a roster or a policy. */
+  /** DER SubjectPublicKeyInfo in base64, for a roster or a policy. */
   readonly publicKey: string;
 }
 
@@ -28,20 +28,23 @@ export async function makeKey(path: string): Promise<OrderKey> {
       : asFault(error, "file.write-failed", "write it").message;
     throw new Fault("file.write-failed", `make a key "${path}": ${why}`, { cause: error });
   }
-  return described(privateKey);
+  return describeKey(privateKey);
 }
 
-/** @throws Fault `hub.key-unusable` for what is not there, may be read by others, or is no key that orders take. */
+/**
+ * @throws Fault `hub.key-unusable` for a missing file, one that others may read, or a key of a kind
+ *   that orders do not accept.
+ */
 export function readKey(path: string): OrderKey {
   try {
-    const key = described(createPrivateKey(readPrivate(path)));
+    const key = describeKey(createPrivateKey(readPrivate(path)));
     if (orderKey(key.publicKey) !== undefined) return key;
   } catch (error) {
     throw asFault(error, "hub.key-unusable", `read the key "${path}"; expected an unencrypted private key in PEM`);
   }
   throw new Fault(
     "hub.key-unusable",
-    `read the key "${path}": expected an Ed25519 or ECDSA P-256 key; make one: sallyport-hub keygen FILE`,
+    `read the key "${path}": expected an Ed25519 or ECDSA P-256 key; make one with sallyport-hub keygen FILE`,
   );
 }
 
@@ -52,16 +55,17 @@ function readPrivate(path: string): Buffer {
     if ((mode & 0o077) !== 0)
       throw new Fault(
         "hub.key-unusable",
-        `read the key "${path}": others may read it (mode ${(mode & 0o777).toString(8)}); make it 0600, or make a new key if anybody did`,
+        `read the key "${path}": others may read it (mode ${(mode & 0o777).toString(8)}); run chmod 600 on it, or make a new key if somebody has read it`,
       );
-    if (size > KEY_BYTES_MAX) throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, no key has`);
+    if (size > KEY_BYTES_MAX)
+      throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, which is more than a key has`);
     return readFileSync(file);
   } finally {
     closeSync(file);
   }
 }
 
-function described(privateKey: KeyObject): OrderKey {
+function describeKey(privateKey: KeyObject): OrderKey {
   const publicKey = createPublicKey(privateKey);
   return {
     privateKey,

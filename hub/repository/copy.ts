@@ -17,7 +17,8 @@ export async function putCopy(from: string, path: string, ops?: FileOps): Promis
 /**
  * Every file below `directory`, by its path from there. Temporary files of writers are left out
  * (`.new-...`, `...new-123`).
- * @throws Fault `release.store-failed` for a link, and for a name that could not be served. [OTA-37]
+ * @throws Fault `release.store-failed` for a link, and for a name that could not be served.
+ *   [OTA-37]
  */
 export async function listFiles(directory: string): Promise<readonly string[]> {
   const found: string[] = [];

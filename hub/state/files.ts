@@ -26,7 +26,10 @@ const FILE_BYTES_MAX = 65_536;
 const MODE_FILE = 0o600;
 const MODE_DIRECTORY = 0o700;
 
-/** Makes the directory where it is missing, and sets its mode to 0700. @throws Fault `file.write-failed`. */
+/**
+ * Makes the directory where it is missing, and sets its mode to 0700.
+ * @throws Fault `file.write-failed`.
+ */
 export async function makeStateDirectory(directory: string): Promise<void> {
   try {
     await makeDirectory(directory, { mode: MODE_DIRECTORY });
@@ -94,7 +97,9 @@ export function readStateFile(directory: string, name: StateFile): string | unde
   }
 }
 
-/** @throws Fault `hub.not-initialised` when it is missing, and the faults of {@link readStateFile}. */
+/**
+ * @throws Fault `hub.not-initialised` when it is missing, and the faults of {@link readStateFile}.
+ */
 export function requireStateFile(directory: string, name: StateFile): string {
   const contents = readStateFile(directory, name);
   if (contents === undefined)

@@ -14,9 +14,9 @@ import { checkTrustedFile } from "./trust.ts";
 import { writeAll } from "./write.ts";
 
 /**
- * O_DSYNC, open(2): "by the time write(2) returns, the output data and associated file metadata have
- * been transferred to the underlying hardware (i.e., as though each write(2) was followed by a call
- * to fdatasync(2))". An append takes one system call instead of two.
+ * O_DSYNC, open(2): "by the time write(2) returns, the output data and associated file metadata
+ * have been transferred to the underlying hardware (i.e., as though each write(2) was followed by a
+ * call to fdatasync(2))". An append takes one system call instead of two.
  */
 const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_DSYNC | SAFE;
 

@@ -8,7 +8,8 @@ import { SAFE } from "./ops.ts";
 /**
  * The first `bytesMax` bytes of one attribute, as text. The size that stat(2) gives for these files
  * means nothing (0 in /proc, one page in /sys), so this reads up to the end or the limit. The owner
- * is not checked: sysfs belongs to root by its mount, and a simulated board to the user who runs it.
+ * is not checked: sysfs belongs to root by its mount, and a simulated board to the user who runs
+ * it.
  * @returns undefined when there is no such attribute.
  * @throws Fault `file.read-failed`, also where permission is missing: taking that for "not there"
  *   would choose another identity than root sees.

@@ -7,7 +7,9 @@ import { mkdir, open, opendir, rename, unlink } from "node:fs/promises";
 export interface OpenFile {
   read(buffer: Uint8Array, offset: number, length: number, position: number | null): Promise<{ readonly bytesRead: number }>;
   write(buffer: Uint8Array, offset: number, length: number): Promise<{ readonly bytesWritten: number }>;
-  /** fsync(2): this inode's data and metadata are on the disk; a directory's data are its entries. */
+  /**
+   * fsync(2): this inode's data and metadata are on the disk; a directory's data are its entries.
+   */
   sync(): Promise<void>;
   /** ftruncate(2). */
   truncate(length: number): Promise<void>;

@@ -18,7 +18,7 @@ const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | SAFE;
 const COPY_BLOCK_BYTES = 1_048_576;
 
 export interface WriteOptions {
-  /** The file's mode, exactly, whatever the umask is. Default 0644. */
+  /** The exact mode of the file, independent of the umask. Default 0644. */
   readonly mode?: number;
   readonly ops?: FileOps;
 }

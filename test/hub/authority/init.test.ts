@@ -1,4 +1,4 @@
-// Making a hub: what lies in its state directory, and that it is made once.
+// `init`: the content of the state directory, and that a hub is made only once.
 import { copyFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
@@ -26,7 +26,7 @@ test("a second init is refused: devices are pinned to the first authority", asyn
   await t.rejects(initHub({ state, name: "Plant 8", hosts: ["hub.example"] }), { code: "hub.already-initialised" });
 });
 
-test("an init that was cut before its last file may be run again", async (t) => {
+test("an interrupted init may be run again", async (t) => {
   const state = await temporaryDirectory(t);
   await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   rmSync(join(state, "hub.json"));
@@ -35,7 +35,7 @@ test("an init that was cut before its last file may be run again", async (t) => 
   t.equal(openAuthority(state).anchors.name, "Plant 7");
 });
 
-test("options are refused together, before anything is written", async (t) => {
+test("all wrong options are reported together, before anything is written", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   await t.rejects(initHub({ state, name: "", hosts: ["hub.example"] }), Fault);
   await t.rejects(initHub({ state, name: "Plant 7", hosts: ["not a host", "-x"] }), {
@@ -45,7 +45,7 @@ test("options are refused together, before anything is written", async (t) => {
   t.throws(() => statSync(state));
 });
 
-test("a server key whose certificate was lost in a crash between the two files is made anew", async (t) => {
+test("a server key without its certificate, after a crash between the two files, is replaced", async (t) => {
   const [state, other] = [await temporaryDirectory(t), await temporaryDirectory(t)];
   await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   await initHub({ state: other, name: "Plant 7", hosts: ["hub.example"] });
