@@ -45,7 +45,7 @@ export const init: HubCommand = {
       given.flag("json")
         ? JSON.stringify(anchors)
         : wrap(
-            `made hub "${anchors.name}" in ${state}; put ${state}/hub.json into the devices' image, then run: sallyport-hub serve${option}`,
+            `made hub "${anchors.name}" in ${state}\nPut ${state}/hub.json into the devices' image, then run: sallyport-hub serve${option}`,
           ),
     );
     return 0;

@@ -78,7 +78,7 @@ export const updateStart: HubCommand = {
       else
         terminal.out(
           wrap(
-            `pointing ${deviceId} at ${target}${connected ? "" : ` when it connects, until ${iso(expiresAtMs)}`}; next: sallyport-hub update status ${deviceId}`,
+            `pointing ${deviceId} at ${target}${connected ? "" : ` when it connects, until ${iso(expiresAtMs)}`}\nnext: sallyport-hub update status ${deviceId}`,
           ),
         );
       return 0;
