@@ -17,7 +17,10 @@ export async function putFile(path: string, bytes: Uint8Array, options?: WriteOp
   await inStore(() => writeDurably(path, bytes, options));
 }
 
-/** [STA-1] As {@link putFile}, with a copy of `from`, however large. @throws Fault `release.store-failed`. */
+/**
+ * [STA-1] As {@link putFile}, with a copy of `from`, however large.
+ * @throws Fault `release.store-failed`.
+ */
 export async function putCopy(from: string, path: string, options?: WriteOptions): Promise<void> {
   await inStore(() => copyDurably(from, path, options));
 }

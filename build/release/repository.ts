@@ -1,4 +1,5 @@
-// The repository as its timestamp names it: what a device would see. Files that a cut left beside it are not part of it.
+// The repository that the timestamp leads to, as a device sees it. Files that an interrupted
+// command left beside it are not part of it.
 import { Fault } from "../../hal/fault.ts";
 import { draftOf, type MetaDraft, metaDraft, rootDraft, type TargetsDraft, targetsDraft } from "./drafts.ts";
 import { getFile } from "./files.ts";
@@ -27,7 +28,7 @@ export async function readRepository(place: Pick<WorkshopLayout, "metadata">): P
   return { root, timestamp, snapshot, targets };
 }
 
-/** True when a repository was made here and came as far as its timestamp. */
+/** True when there is a repository that has a timestamp. */
 export async function isRepository(place: Pick<WorkshopLayout, "metadata">): Promise<boolean> {
   return (await getFile(metadataPath(place, "timestamp", undefined), METADATA_BYTES_MAX)) !== undefined;
 }
@@ -42,7 +43,7 @@ async function readRoot(place: Pick<WorkshopLayout, "metadata">) {
   if (bytes === undefined)
     throw new Fault(
       "release.not-initialised",
-      `there is no repository in ${place.metadata}; make one: sallyport-release init DIR`,
+      `there is no repository in ${place.metadata}; make one with sallyport-release init DIR`,
     );
   return draftOf(rootDraft, bytes, "root");
 }
@@ -58,7 +59,7 @@ async function readMetadata<const S extends typeof metaDraft | typeof targetsDra
   if (bytes === undefined)
     throw new Fault(
       version === undefined ? "release.not-initialised" : "release.store-failed",
-      `${path} is missing; ${version === undefined ? "make the repository: sallyport-release init DIR" : "put it back from a copy of the repository"}`,
+      `${path} is missing; ${version === undefined ? "make the repository with sallyport-release init DIR" : "restore it from a copy of the repository"}`,
     );
   return draftOf(schema, bytes, path);
 }

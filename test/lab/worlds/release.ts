@@ -1,7 +1,7 @@
 // A signing workshop beside the lab's hub: keys, signed targets, images cut into chunks. What `sallyport-release` does, in one process.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Added, addTarget, type Said } from "../../../build/release/add.ts";
+import { type Added, addTarget, type TargetDescription } from "../../../build/release/add.ts";
 import { addImage } from "../../../build/release/image.ts";
 import { initialise } from "../../../build/release/init.ts";
 import { signChanges } from "../../../build/release/sign.ts";
@@ -14,7 +14,7 @@ export interface ReleaseDesk {
   /** Root version 1, as the image carries it. */
   readonly root: string;
   /** Any payload as a target. Without an audience in `said` it is for everyone with the lab's hardware. */
-  target(name: string, payload: Uint8Array | object, said?: Partial<Said>): Promise<Added>;
+  target(name: string, payload: Uint8Array | object, said?: Partial<TargetDescription>): Promise<Added>;
   /** `os/gateway-VERSION.json` and all that its manifest names. */
   image(image: SystemImage): Promise<Added>;
   /** Signs what was added since. */
