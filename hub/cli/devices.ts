@@ -42,7 +42,7 @@ export const devicesDeny = decision({
   name: "devices deny",
   args: ["ID", "FINGERPRINT?"],
   help: "Denies a request; without FINGERPRINT, every pending request of this id.",
-  consequence: "it is told so the next time it asks",
+  consequence: "its next request is refused",
   act: (opened, id, fingerprint) => deny(opened, id, fingerprint, operator()),
 });
 

@@ -28,16 +28,14 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
   ];
   if (device.proposed !== undefined)
     lines.push(
-      `  changed  its request differs from the approved one; if that is right, run:\n           sallyport-hub devices approve ${id} ${fingerprint} --changed`,
+      "  changed  its request differs from the approved one; if that is right, run:",
+      `           sallyport-hub devices approve ${id} ${fingerprint} --changed`,
     );
   if (connection !== undefined) {
     const { sinceMs, protocol, cipher, group, serial } = connection;
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
   }
-  return lines
-    .flatMap((line) => line.split("\n"))
-    .map((line) => printed(line))
-    .join("\n");
+  return lines.map((line) => printed(line)).join("\n");
 }
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {
