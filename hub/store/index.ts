@@ -1,4 +1,4 @@
-// The hub's memory, in one SQLite file. The running hub and the command line may use it at the same time.
+// The hub's store, in one SQLite file. The running hub and the command line can use it at once.
 import { asFault, Fault } from "../../hal/fault.ts";
 import { type AuditStore, openAudit } from "./audit.ts";
 import { type Certificates, openCertificates } from "./certificates.ts";
@@ -25,11 +25,14 @@ export interface Store {
   readonly messages: Messages;
   readonly outbox: Outbox;
   readonly journal: Journal;
-  /** Whole or not at all, on the disk when it returns. @throws whatever `work` throws; Fault `hub.store-failed` for SQLite's own. */
+  /**
+   * Atomic, and on the disk when it returns.
+   * @throws what `work` throws; Fault `hub.store-failed` for SQLite's errors.
+   */
   transaction<T>(work: () => T): T;
-  /** Changes when another process has written. */
+  /** Changes when another process has written to the store. */
   version(): number;
-  /** May be called again. */
+  /** May be called more than once. */
   close(): void;
 }
 

@@ -4,7 +4,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import * as v from "valibot";
-import { digestOf } from "../../build/release/files.ts";
+import { digestFile } from "../../hal/linux/files/index.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { ensureGoldenImage } from "../lab/gateway/golden-image.ts";
@@ -54,7 +54,7 @@ test(
       const said = new Map((summaries[n]?.files ?? []).map(({ name, sha256 }) => [name, sha256]));
       t.strictSame([...said.keys()], ["root.img", "kernel.efi", "disk.img"]);
       for (const name of ["root.img", "kernel.efi"])
-        t.equal(said.get(name), (await digestOf(join(outs[0] ?? "", name)))?.sha256, `${name} of run ${n + 1}`);
+        t.equal(said.get(name), (await digestFile(join(outs[0] ?? "", name)))?.sha256, `${name} of run ${n + 1}`);
     }
   },
 );

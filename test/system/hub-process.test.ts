@@ -128,7 +128,7 @@ test("a mistyped command exits with 2 and the usage, --help with 0", async (t) =
     code: 2,
     out: /expected sha256:.*\n?usage: sallyport-hub devices approve ID/s,
   });
-  t.match(await run("devices", "approve", "--help"), { code: 0, out: /Compare both/ });
+  t.match(await run("devices", "approve", "--help"), { code: 0, out: /compare both/ });
   t.match(await run("nonsense"), { code: 2, out: /no command "nonsense/ });
   t.match(await run("init", "--name", "x", "--host", "localhost"), { code: 1, out: /hub\.already-initialised/ });
   t.match(await run("serve", "--est-port", "99999"), { code: 2, out: /a number from 0 to 65535/ });

@@ -61,6 +61,7 @@ export function crashDisk(directory: string): CrashDisk {
 
   const watched = (file: OpenFile, number: number, flags: number): OpenFile => ({
     read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
+    chmod: (mode) => file.chmod(mode),
     stat: () => file.stat(),
     close: () => file.close(),
     write: async (buffer, offset, length) => {
@@ -140,6 +141,7 @@ function watchedDirectory(directory: OpenFile, sync: () => void): OpenFile {
     read: (buffer, offset, length, position) => directory.read(buffer, offset, length, position),
     write: (buffer, offset, length) => directory.write(buffer, offset, length),
     truncate: (length) => directory.truncate(length),
+    chmod: (mode) => directory.chmod(mode),
     stat: () => directory.stat(),
     close: () => directory.close(),
     sync: async () => sync(),

@@ -63,6 +63,7 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
         read: (...args) => file.read(...args),
         write: (...args) => file.write(...args),
         truncate: (length) => file.truncate(length),
+        chmod: (mode) => file.chmod(mode),
         stat: () => file.stat(),
         close: () => file.close(),
         sync: async () => {

@@ -42,7 +42,7 @@ export async function labHub(
   options: Partial<HubOptions> = {},
 ): Promise<{ readonly hub: Hub; readonly state: string }> {
   const state = options.state ?? (await temporaryDirectory(t));
-  if (options.state === undefined) initHub({ state, name: "lab hub", hosts: ["localhost", "127.0.0.1"] });
+  if (options.state === undefined) await initHub({ state, name: "lab hub", hosts: ["localhost", "127.0.0.1"] });
   const hub = await startHub({ listen: "127.0.0.1", estPort: 0, mqttPort: 0, retryAfterS: 1, ...options, state });
   t.teardown(async () => hub.stop());
   return { hub, state };

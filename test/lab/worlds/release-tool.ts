@@ -2,7 +2,7 @@
 // `sallyport-release` does.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Added, addTarget, type Said } from "../../../build/release/add.ts";
+import { type Added, addTarget, type TargetDescription } from "../../../build/release/add.ts";
 import { addImage } from "../../../build/release/image.ts";
 import { initialise } from "../../../build/release/init.ts";
 import { signChanges } from "../../../build/release/sign.ts";
@@ -18,7 +18,7 @@ export interface ReleaseTool {
    * Adds a payload as a target. Unless `said` names an audience, it is for every device with the
    * lab's hardware.
    */
-  target(name: string, payload: Uint8Array | object, said?: Partial<Said>): Promise<Added>;
+  target(name: string, payload: Uint8Array | object, said?: Partial<TargetDescription>): Promise<Added>;
   /** Adds `os/gateway-VERSION.json` and everything that its manifest names. */
   image(image: SystemImage): Promise<Added>;
   /** Signs the targets that were added. */

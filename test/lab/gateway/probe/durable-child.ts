@@ -34,6 +34,7 @@ function lacking(what: string | undefined): FileOps {
     read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
     write: (buffer, offset, length) => file.write(buffer, offset, length),
     truncate: (length) => file.truncate(length),
+    chmod: (mode) => file.chmod(mode),
     stat: () => file.stat(),
     close: () => file.close(),
     sync: async () => {
