@@ -8,9 +8,6 @@ import { connect, labHub } from "../../lab/worlds/hub.ts";
 import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
 import { eventually } from "../../lab/runner/process.ts";
 
-/** Shorter than the time after which an unacknowledged message is sent again. */
-const SOON_MS = 10_000;
-
 test("[OTA-42] update start only sends a hint, and an absent device gets it when it connects: once, under one id", async (t) => {
   const { hub, state } = await labHub(t);
   const known = await admitted(hub, "gw-1");
