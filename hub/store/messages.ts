@@ -29,7 +29,7 @@ export interface Messages {
  */
 const SLACK = 64;
 
-export function openMessages(database: DatabaseSync): Messages {
+export function createMessages(database: DatabaseSync): Messages {
   const add = database.prepare(
     `INSERT OR IGNORE INTO messages (deviceId, id, channel, at, receivedAt, body)
      VALUES (:deviceId, :id, :channel, :at, :receivedAt, :body)`,

@@ -51,7 +51,7 @@ export interface Outbox {
   clear(deviceId: DeviceId): void;
 }
 
-export function openOutbox(database: DatabaseSync): Outbox {
+export function createOutbox(database: DatabaseSync): Outbox {
   const add = database.prepare(
     `INSERT INTO outbox (deviceId, id, channel, kind, correlation, message, queuedAt, expiresAt)
      VALUES (:deviceId, :id, :channel, :kind, :correlation, :message, :queuedAt, :expiresAt)`,

@@ -75,8 +75,8 @@ test("parts that do not fit are refused before anything is made", { skip }, asyn
   const refused = (message: RegExp) =>
     t.rejects(makeDisk(join(work, "other.img"), work, parts, SIZES), { code: "slot.too-small", message });
   await truncate(parts.root, MEBIBYTE + 1);
-  await refused(/give a larger --slot-mib/u);
+  await refused(/choose a larger --slot-mib/u);
   await truncate(parts.kernel, 22 * MEBIBYTE);
-  await refused(/put 3 kernels of \d+ bytes into an ESP of 64 MiB: give a larger --esp-mib/u);
+  await refused(/fit 3 kernels of \d+ bytes into an ESP of 64 MiB: choose a larger --esp-mib/u);
   await t.rejects(stat(join(work, "other.img")), { code: "ENOENT" });
 });
