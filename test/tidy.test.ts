@@ -25,7 +25,7 @@ const MAY_READ: Readonly<Record<string, readonly string[]>> = {
   hub: ["agent", "warden", "hal", "provisioning", "ota"],
   build: ["agent", "warden", "hal", "provisioning", "ota"],
 };
-/** Doors that a folder may use besides. Hub and release tool share its durable writes. [STA-1] */
+/** Doors that a folder may use besides: hub and release tool write durably as the device does. [STA-1] */
 const MAY_ENTER: Readonly<Record<string, readonly string[]>> = {
   agent: ["warden/client/index.ts"],
   hub: ["hal/linux/files/index.ts"],

@@ -99,7 +99,7 @@ export const updateStatus: HubCommand = {
         if (reported === undefined && opened.store.devices.approved(deviceId) === undefined)
           throw new Fault(
             "hub.device-unknown",
-            `update status "${deviceId}": none of its keys is approved; run devices list to see the known devices`,
+            `update status "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
           );
         if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, ...reported }));
         else

@@ -94,7 +94,7 @@ export function createOutbox(database: DatabaseSync): Outbox {
     answer: (deviceId, correlation, given, nowMs) => first(answer.get({ deviceId, correlation, answer: given, now: nowMs })),
     remove: (id) => first(remove.get(id)),
     dropExpired: (nowMs) => {
-      // Called often, so it must not write when there is nothing to do
+      // Called often, so it must not write when there is nothing to do.
       if (expired.get(nowMs) === undefined) return [];
       return dropExpired
         .all(nowMs)

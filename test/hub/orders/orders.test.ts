@@ -131,6 +131,6 @@ test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reporte
     { verb: "lockdown.revert", nonce: NONCE, planHash: PLAN },
   ]);
   await report("event", { ...trial, confirmWithinMs: 0 });
-  const late = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
-  t.match(late, { code: 3, err: [/or the trial has expired/] });
+  const expired = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
+  t.match(expired, { code: 3, err: [/or the trial has expired/] });
 });
