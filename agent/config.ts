@@ -1,7 +1,8 @@
-// The agent's configuration: one JSON file, every fault reported at once, unknown keys refused, safe defaults.
+// The agent's configuration: one JSON file with safe defaults. Every fault is reported at once, and
+// unknown keys are refused.
 import * as v from "valibot";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/anchors/format.ts";
+import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/format/anchors.ts";
 
 export const CONFIG_BYTES_MAX = 65_536;
 const MEBIBYTE = 1_048_576;
@@ -15,15 +16,20 @@ export const agentConfigSchema = v.strictObject({
   /** Owned by the agent's user, mode 0700. */
   stateDirectory: v.optional(absolutePath, "/var/lib/sallyport"),
   wardenSocket: v.optional(absolutePath, "/run/sallyport/warden.sock"),
-  /** For the `sallyport` command: in a directory that only root (and the agent) may enter. */
+  /**
+   * For the `sallyport` command. Its directory must be closed to everybody but root and the agent.
+   */
   localSocket: v.optional(absolutePath, "/run/sallyport-agent/root.sock"),
-  /** The hub's address and trust anchors: version 1 is in the image. */
+  /** The hub's address and trust anchors; version 1 is in the image. */
   anchors: v.optional(absolutePath, "/usr/share/sallyport/hub.json"),
-  /** TUF root of the image; without it nothing new is taken, and the status says so. [OTA-8] */
+  /** TUF root of the image. Without it nothing new is taken up, and the status says so. [OTA-8] */
   trustRoot: v.optional(absolutePath, "/usr/share/sallyport/root.json"),
-  /** Where files are left for the warden, which has the same setting; `courier` in the state directory when left out. [OTA-32] */
+  /**
+   * Directory in which files are left for the warden, which has the same setting. Default:
+   * `handover` in the state directory. [OTA-32]
+   */
   handover: v.optional(absolutePath),
-  /** The serial console; none when left out. */
+  /** The serial console. Default: none. */
   console: v.optional(
     v.strictObject({
       path: absolutePath,
@@ -32,7 +38,7 @@ export const agentConfigSchema = v.strictObject({
   ),
   key: v.optional(
     v.strictObject({
-      /** `auto`: in the TPM where one is usable, else in a file. `tpm`: nowhere else. */
+      /** `auto`: in the TPM where one is usable, otherwise in a file. `tpm`: nowhere else. */
       protection: v.optional(v.picklist(["auto", "tpm", "file"]), "auto"),
       tpm: v.optional(
         v.strictObject({
@@ -41,7 +47,7 @@ export const agentConfigSchema = v.strictObject({
             v.pipe(v.string(), v.maxLength(255), v.regex(/^[\x21-\x7e]+$/u, "expected a TCTI such as device:/dev/tpmrm0")),
             "device:/dev/tpmrm0",
           ),
-          /** OpenSSL's provider module when it is not in OpenSSL's own module directory. */
+          /** OpenSSL's provider module, if it is not in OpenSSL's own module directory. */
           module: v.optional(absolutePath),
           libraryPath: v.optional(absolutePath),
         }),
@@ -54,11 +60,14 @@ export const agentConfigSchema = v.strictObject({
   enterpriseNumber: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(4_294_967_295))),
   tunnel: v.optional(
     v.strictObject({
-      /** Where to connect instead of the anchors' host and port; the certificate must still carry the anchors' name. */
+      /**
+       * Address to connect to instead of the anchors' host and port. The certificate must still
+       * carry the anchors' name.
+       */
       connectTo: v.optional(endpoint),
-      /** Port 443 shared with other services is told apart by this name (RFC 7301). */
+      /** Distinguishes the tunnel from other services on a shared port 443 (RFC 7301). */
       alpn: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64))),
-      /** HTTP CONNECT proxy; TLS stays end to end. */
+      /** HTTP CONNECT proxy. TLS stays end to end. */
       proxy: v.optional(endpoint),
       minTls: v.optional(v.picklist(["TLSv1.2", "TLSv1.3"]), "TLSv1.3"),
       keepaliveS: v.optional(seconds(10, 1200), 60),
@@ -66,7 +75,10 @@ export const agentConfigSchema = v.strictObject({
     {},
   ),
   enrolment: v.optional(v.strictObject({ connectTo: v.optional(endpoint) }), {}),
-  /** Where to fetch releases from instead of the enrolment's address; the certificate must still carry the anchors' name. [OTA-37] */
+  /**
+   * Address to fetch releases from instead of the enrolment's. The certificate must still carry the
+   * anchors' name. [OTA-37]
+   */
   repository: v.optional(v.strictObject({ connectTo: v.optional(endpoint) }), {}),
   spool: v.optional(
     v.strictObject({
@@ -78,12 +90,18 @@ export const agentConfigSchema = v.strictObject({
 });
 export type AgentConfig = v.InferOutput<typeof agentConfigSchema>;
 
-/** @param file its name, for the message. @throws Fault `config.invalid` naming every fault. */
+/**
+ * @param file the name of the file, for the message.
+ * @throws Fault `config.invalid` naming every fault.
+ */
 export function parseAgentConfig(bytes: Uint8Array | string, file: string): AgentConfig {
   return parseConfigFile(agentConfigSchema, bytes, CONFIG_BYTES_MAX, `configuration "${file}"`);
 }
 
-/** @param file their name, for the message. @throws Fault `config.invalid` naming every fault. */
+/**
+ * @param file the name of the file, for the message.
+ * @throws Fault `config.invalid` naming every fault.
+ */
 export function parseAnchors(bytes: Uint8Array | string, file: string): HubAnchors {
   return parseConfigFile(hubAnchorsSchema, bytes, HUB_ANCHORS_BYTES_MAX, `hub anchors "${file}"`);
 }

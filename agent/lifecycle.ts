@@ -1,5 +1,6 @@
-// A device's life: blank -> keyed -> requested -> enrolled -> connected <-> disconnected. Pure; what survives a reboot (key, certificate) lies with its owners,
-// so at start the life is settled from what they hold, never from a note about it that could disagree.
+// The life of a device: blank -> keyed -> requested -> enrolled -> connected <-> disconnected.
+// Pure. What survives a reboot (key, certificate) is stored by its owners, so at the start the life
+// follows from what they have, never from a separate record that could contradict them.
 import type { LIFE_STATES } from "./status/format.ts";
 
 export type LifeState = (typeof LIFE_STATES)[number];
@@ -10,7 +11,10 @@ export type LifeEvent =
   | { readonly kind: "certificate-ready" }
   | { readonly kind: "connected" }
   | { readonly kind: "disconnected" }
-  /** The certificate ran out or the hub disowned it: back to asking, with the same key. [ID-9] */
+  /**
+   * The certificate expired or the hub disowned it: the device enrols again with the same key.
+   * [ID-9]
+   */
   | { readonly kind: "certificate-lost" };
 
 const RANK: Readonly<Record<LifeState, number>> = {

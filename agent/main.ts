@@ -1,4 +1,5 @@
-// sallyport-agent: reads its configuration, takes the state lock, finds where its key lies, lives until told to stop.
+// sallyport-agent, the network-facing program: reads its configuration, takes the state lock, finds
+// where its key is, and runs until a signal stops it.
 import { connect } from "node:net";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
@@ -9,7 +10,7 @@ import { createAgent } from "./agent.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord } from "../hal/identity/format.ts";
+import type { BirthRecord } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
   chooseKeyStore,
@@ -34,7 +35,7 @@ import {
 } from "../hal/linux/index.ts";
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DurableFiles } from "../hal/ports.ts";
-import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
+import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
 import { httpRepository } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";
@@ -44,9 +45,9 @@ const VERSION = "0.1.0";
 const PROGRAM = `${NAME}/${VERSION}`;
 const WARDEN_CONNECT_MS_MAX = 5_000;
 
-const say = journal(NAME);
+const log = journal(NAME);
 
-async function load(file: string): Promise<{ readonly config: AgentConfig; readonly anchors: HubAnchors }> {
+async function loadConfig(file: string): Promise<{ readonly config: AgentConfig; readonly anchors: HubAnchors }> {
   const bytes = await requiredConfigFile(file, CONFIG_BYTES_MAX, "configuration", "name it with --config");
   const config = parseAgentConfig(bytes, file);
   const hint = `put there what "sallyport-hub anchors" prints`;
@@ -56,7 +57,7 @@ async function load(file: string): Promise<{ readonly config: AgentConfig; reado
 
 type Environment = Readonly<Record<string, string>>;
 
-function tpmProvider({ key: { tpm } }: AgentConfig): TpmProvider {
+function tpmProviderOf({ key: { tpm } }: AgentConfig): TpmProvider {
   return {
     module: tpm.module ?? systemTpmProvider().module,
     tcti: tpm.tcti,
@@ -64,90 +65,97 @@ function tpmProvider({ key: { tpm } }: AgentConfig): TpmProvider {
   };
 }
 
-/** OpenSSL within this process reads once, before any of our code, which providers it has, and loads that of a TPM only when the TPM answers then. [ID-4] */
-type TpmAtStart = "there" | "away" | "unused";
+/**
+ * The TPM as OpenSSL found it. OpenSSL in this process reads once, before any of our code runs,
+ * which providers it has, and loads that of a TPM only if the TPM answers at that moment. [ID-4]
+ */
+type TpmAtStart = "present" | "absent" | "unused";
 
 async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<TpmAtStart> {
   try {
-    return (await chooseKeyStore(stores(config, files))).store.protection === "tpm" ? "there" : "unused";
+    return (await chooseKeyStore(keyStoresOf(config, files))).store.protection === "tpm" ? "present" : "unused";
   } catch (error) {
-    if (error instanceof Fault && error.code === "key.tpm-unavailable") return "away";
-    if (error instanceof Fault && error.code === "key.mismatch") return "unused"; // nothing to use: the agent says so where it is asked
+    if (error instanceof Fault && error.code === "key.tpm-unavailable") return "absent";
+    // No key can be used. The agent reports that when it needs one.
+    if (error instanceof Fault && error.code === "key.mismatch") return "unused";
     throw error;
   }
 }
 
-/** What this process must have been started with, so that TLS can use the key. */
+/** The variables that this process must have been started with, so that TLS can use the key. */
 async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: DurableFiles): Promise<Environment> {
   if (tpm === "unused") return {};
-  return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProvider(config) });
+  return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProviderOf(config) });
 }
 
-function stores(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
+function keyStoresOf(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
   return {
     wanted: config.key.protection,
-    tpm: tpmKeyStore({ files, provider: tpmProvider(config) }),
+    tpm: tpmKeyStore({ files, provider: tpmProviderOf(config) }),
     file: fileKeyStore({ files }),
   };
 }
 
-interface Life {
+interface LockedState {
   readonly config: AgentConfig;
   readonly anchors: HubAnchors;
   readonly files: DurableFiles;
   readonly tpm: TpmAtStart;
   /** Aborted when only another start of this process helps. */
-  readonly again: AbortController;
+  readonly restart: AbortController;
 }
 
-/** [ID-6] The key of the birth record, or a new one where there was never a birth. */
-async function settle({ config, files, tpm, again }: Life, birth: BirthRecord | undefined): Promise<SettledKey> {
-  const found = await chooseKeyStore(stores(config, files));
-  if (found.store.protection === "tpm" && tpm !== "there") {
-    again.abort("itself, to begin again: the TPM answers now");
+/** [ID-6] The key of the birth record, or a new one where no birth was recorded. */
+async function settle({ config, files, tpm, restart }: LockedState, birth: BirthRecord | undefined): Promise<SettledKey> {
+  const found = await chooseKeyStore(keyStoresOf(config, files));
+  if (found.store.protection === "tpm" && tpm !== "present") {
+    restart.abort("the TPM answers now, so the program restarts");
     throw new Fault(
       "key.tpm-unavailable",
-      "use the device key: the TPM did not answer when this process began, which begins again",
+      "use the device key: the TPM did not answer when this process started, so the process restarts",
     );
   }
   const key = await settleKey(found, birth);
   if (key.protection === "tpm" && !isTpmProviderActive(key.tlsKey()))
     throw new Fault(
       "key.tpm-unavailable",
-      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProvider(config).module}"; install one that fits it`,
+      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProviderOf(config).module}"; install a module that fits this OpenSSL`,
     );
   return { key, made: found.key === undefined, note: found.note };
 }
 
-function connectTo(path: string): Promise<Duplex> {
+function connectToWarden(path: string): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
-    const late = setTimeout(
+    const timer = setTimeout(
       () => socket.destroy(new Fault("protocol.closed", `connect to "${path}": no answer within ${WARDEN_CONNECT_MS_MAX} ms`)),
       WARDEN_CONNECT_MS_MAX,
     );
     socket.once("connect", () => {
-      clearTimeout(late);
+      clearTimeout(timer);
       socket.off("error", reject);
       resolve(socket);
     });
     socket.once("error", (error) => {
-      clearTimeout(late);
+      clearTimeout(timer);
       reject(asFault(error, "protocol.closed", `connect to the warden at "${path}"`));
     });
   });
 }
 
-/** Where the hub serves its repository, on the port of its EST. [OTA-37] */
+/** Path under which the hub serves its repository, on the port of its EST service. [OTA-37] */
 const REPOSITORY_PREFIX = "/repository";
 
-/** Our certificate is not shown: what is published is signed and no secret, and a TPM has few places for keys. */
-function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: HubAnchors): ReleasePlaces {
+/**
+ * No client certificate is sent: what is published is signed and no secret, and a TPM has few
+ * places for keys.
+ */
+function releasePlacesOf(config: AgentConfig, { host, estPort: port, authority }: HubAnchors): ReleasePlaces {
   const connectTo = config.repository.connectTo ?? config.enrolment.connectTo;
   return {
     metadata: () => linuxFiles(join(config.stateDirectory, "trust")),
     imageRoot: () =>
-      requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the image's root nothing new is taken"),
+      requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the root of the image nothing new is taken up"),
     drop: () => linuxHandoverWriter(config.handover ?? join(config.stateDirectory, "handover")),
     repository: () =>
       httpRepository({
@@ -161,21 +169,23 @@ function releasePlaces(config: AgentConfig, { host, estPort: port, authority }: 
   };
 }
 
-/** The lock first: whoever does not hold it must not even tidy up. [STA-3] */
-async function live(file: string, stop: AbortSignal): Promise<void> {
-  const { config, anchors } = await load(file);
+/** Takes the lock first: a process that does not hold it must not even tidy up. [STA-3] */
+async function run(file: string, stop: AbortSignal): Promise<void> {
+  const { config, anchors } = await loadConfig(file);
   const lock = await lockState(config.stateDirectory);
   try {
     const files = await linuxFiles(config.stateDirectory);
     const tpm = await tpmAtStart(config, files);
     const environment = await environmentFor(tpm, config, files);
     if (isStartedWith(process.env, environment)) {
-      const again = new AbortController();
-      await liveLocked({ config, anchors, files, tpm, again }, stop);
-      if (!again.signal.aborted) return;
+      const restart = new AbortController();
+      await runLocked({ config, anchors, files, tpm, restart }, stop);
+      if (!restart.signal.aborted) return;
     }
     await lock.release();
-    // a signal that has come is heard now: the process that replaces this one knows nothing of it. Twice: the first ends the loop's turn, in the second it asks for events
+    // A signal that has arrived must be delivered now, because the process that replaces this one
+    // does not know of it. Node polls for events between two turns of its loop: the first await
+    // ends the present turn, the second lets one poll happen.
     await setImmediate();
     await setImmediate();
     if (!stop.aborted) restartWith(environment);
@@ -184,8 +194,8 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
   }
 }
 
-async function liveLocked(life: Life, stop: AbortSignal): Promise<void> {
-  const { config, anchors, files, again } = life;
+async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
+  const { config, anchors, files, restart } = state;
   await using spoolFiles = await linuxAppendFiles(join(config.stateDirectory, "spool"));
   const agent = createAgent({
     config,
@@ -197,16 +207,17 @@ async function liveLocked(life: Life, stop: AbortSignal): Promise<void> {
     random: Math.random,
     vitals: linuxVitals(),
     listen: listenUnix,
-    connectWarden: () => connectTo(config.wardenSocket),
-    settleKey: (birth) => settle(life, birth),
-    releases: releasePlaces(config, anchors),
+    connectWarden: () => connectToWarden(config.wardenSocket),
+    settleKey: (birth) => settle(state, birth),
+    releases: releasePlacesOf(config, anchors),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
-    log: say,
+    log,
   });
   await agent.start();
-  say(`${PROGRAM} started`);
+  log(`${PROGRAM} started`);
   try {
-    say(`told to stop by ${await Promise.race([reasonOf(AbortSignal.any([stop, again.signal])), agent.failed])}`);
+    const reason = await Promise.race([reasonOf(AbortSignal.any([stop, restart.signal])), agent.failed]);
+    log(`stopping: ${reason}`);
   } finally {
     await agent.stop();
   }
@@ -216,8 +227,8 @@ await runMain({
   name: NAME,
   version: VERSION,
   purpose:
-    "The network-facing program: makes the device's key and certificate request, enrols at the hub, keeps the tunnel, serves the serial console.",
+    "The network-facing program: makes the device's key and certificate request, enrols at the hub, maintains the tunnel, and serves the serial console.",
   configFile: "/etc/sallyport/agent.json",
-  check: async (file) => (await load(file)).config,
-  live,
+  check: async (file) => (await loadConfig(file)).config,
+  live: run,
 });

@@ -1,8 +1,8 @@
-// What the agent is made of: the machine and the outside world as ports, wired by main.ts.
+// The ports of the agent: the machine and the outside world, connected by main.ts.
 import type { Duplex } from "node:stream";
-import type { BirthRecord } from "../hal/identity/format.ts";
+import type { BirthRecord } from "../hal/format/identity.ts";
 import type { AppendFiles, Clock, DurableFiles, ListenUnix, SerialPort, Vitals } from "../hal/ports.ts";
-import type { HubAnchors } from "../ota/anchors/format.ts";
+import type { HubAnchors } from "../ota/format/anchors.ts";
 import type { AgentConfig } from "./config.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
@@ -10,7 +10,7 @@ import type { ReleasePlaces } from "./releases/index.ts";
 export interface AgentPorts {
   readonly config: AgentConfig;
   readonly anchors: HubAnchors;
-  /** Name and version. */
+  /** Name and version, such as `sallyport-agent/0.1.0`. */
   readonly program: string;
   readonly files: DurableFiles;
   readonly spoolFiles: AppendFiles;
@@ -20,13 +20,13 @@ export interface AgentPorts {
   readonly vitals: Vitals;
   /** For the local socket. */
   readonly listen: ListenUnix;
-  /** A new stream to the warden's socket. */
+  /** Opens a new stream to the warden's socket. */
   readonly connectWarden: () => Promise<Duplex>;
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
-  /** The serial console's port; none when none is configured. */
+  /** The port of the serial console; undefined when no console is configured. */
   readonly serial: SerialPort | undefined;
   /** Where releases come from, and where they are left for the warden. */
   readonly releases: ReleasePlaces;
-  /** One line for the journal. */
+  /** Writes one line to the journal. */
   readonly log: (line: string) => void;
 }

@@ -1,6 +1,10 @@
-// The one error of the program. Codes go into the audit log and over the wire, so they are an interface: test/hal/fault.test.ts pins the list.
+// The one error class of the program. Its codes go into the audit log and over the wire, so they
+// are an interface: test/hal/fault.test.ts pins the list.
 
-/** Every code, grouped by the part that raises it. Append; never rename or reuse: hubs and operators match on them. */
+/**
+ * Every code, grouped by the part that raises it. Codes are appended, never renamed and never
+ * reused: hubs and operators match on them.
+ */
 export const FAULT_CODES = [
   "file.not-regular",
   "file.no-space",
@@ -161,7 +165,10 @@ export const FAULT_CODES = [
 
 export type FaultCode = (typeof FAULT_CODES)[number];
 
-/** What went wrong, by a code machines match on and a message that names the action, quotes the value and says what was expected. */
+/**
+ * An error with a code that machines match on, and a message that names the action, quotes the
+ * value and says what was expected.
+ */
 export class Fault extends Error {
   readonly code: FaultCode; // no parameter property: types are stripped, not compiled
 
@@ -172,13 +179,17 @@ export class Fault extends Error {
   }
 }
 
-/** @returns `error` itself when it is a Fault, else a Fault of `code` that keeps it as cause: foreign errors get a code at the edge they enter by. */
+/**
+ * Gives a foreign error a code at the edge where it enters.
+ * @returns `error` itself when it is a Fault, otherwise a Fault with `code` and `error` as its
+ *   cause.
+ */
 export function asFault(error: unknown, code: FaultCode, action: string): Fault {
   if (error instanceof Fault) return error;
   return new Fault(code, `${action}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }
 
-/** @throws Fault `assert.broken`: for what only a defect of ours can break, never for input. */
+/** Checks what only a defect of ours can break, never input. @throws Fault `assert.broken`. */
 export function assert(condition: boolean, claim: string): asserts condition {
   if (!condition) throw new Fault("assert.broken", `broken assumption: ${claim}`);
 }

@@ -1,11 +1,15 @@
-// Work that must not overlap: files, records, chips, doors.
+// Mutual exclusion for asynchronous work on one resource: a file, a record, a TPM.
 
-/** @returns a function that runs what it is given one after the other, in the order of the calls; a failure ends its own turn only. */
+/**
+ * @returns a function that runs the work it gets one at a time, in the order of the calls. A
+ *   failure rejects its own call only.
+ */
 export function createMutex(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
-    const turn = last.then(work);
-    last = turn.catch(() => undefined); // its caller gets the fault; the next turn only waits for the end
-    return turn;
+    const run = last.then(work);
+    // the caller gets the fault; the next call only waits for the end
+    last = run.catch(() => undefined);
+    return run;
   };
 }

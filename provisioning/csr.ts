@@ -1,17 +1,18 @@
-// The request for this device: what the machine is, in X.509's words. [ID-5]
-import type { DeviceIdentity } from "../hal/identity/format.ts";
+// The certificate request of this device: what the machine is, in the terms of X.509. [ID-5]
+import type { DeviceIdentity } from "../hal/format/identity.ts";
 import type { DeviceKey } from "../hal/ports.ts";
 import { buildRequest, type CertificateRequest, der, macUrn, opsUrn } from "./x509/format/index.ts";
 
 export interface RequestOptions {
   /** C2SP verifier key of the warden's audit log. [AUD-7] */
   readonly auditKey: string | undefined;
-  /** IANA private enterprise number; without one there is no `urn:dev:ops:`. */
+  /** IANA private enterprise number. Without one there is no `urn:dev:ops:`. */
   readonly enterpriseNumber: number | undefined;
 }
 
 /**
- * A board serial that X.509 has no spelling for (serialNumber is a PrintableString) is left out: the device id, made from it, stands in the CN.
+ * A board serial that a PrintableString, as X.509 demands for serialNumber, cannot hold is left
+ * out. The device id, which is made from it, is in the CN.
  * @throws Fault `csr.invalid`.
  */
 export function describeRequest(identity: DeviceIdentity, publicKey: Uint8Array, options: RequestOptions): CertificateRequest {
@@ -27,12 +28,16 @@ export function describeRequest(identity: DeviceIdentity, publicKey: Uint8Array,
   };
 }
 
-/** @returns PKCS#10 DER, signed by the key where it lies. [ID-4] @throws Fault `csr.invalid`, or what the key throws. */
+/**
+ * The key signs where it is stored. [ID-4]
+ * @returns PKCS#10 DER.
+ * @throws Fault `csr.invalid`, or what the key throws.
+ */
 export async function signRequest(identity: DeviceIdentity, key: DeviceKey, options: RequestOptions): Promise<Uint8Array> {
   return buildRequest(describeRequest(identity, key.publicKey, options), async (data) => key.sign(data));
 }
 
-/** A product in a URN has letters, digits and dots only. */
+/** A product in a URN has only letters, digits and dots. */
 function productOf(model: string | undefined): string {
   const letters = (model ?? "").replaceAll(/[^A-Za-z0-9.]/g, "").slice(0, 64);
   return letters === "" ? "Gateway" : letters;

@@ -1,4 +1,5 @@
-// Who am I: key, request, enrolment, certificate, renewal, and hub time, which a first boot may need before all of them.
+// The device's identity towards the hub: key, request, enrolment, certificate, renewal, and hub
+// time, which a first boot may need before all of them.
 export {
   type CertificateStore,
   checkStored,
@@ -9,6 +10,7 @@ export {
   type RenewalNeed,
 } from "./certificate/index.ts";
 export { describeRequest, type RequestOptions, signRequest } from "./csr.ts";
-export { askHubTime, createEstEnroller, type Enroller, type HubServer } from "./enrollers/index.ts";
+export { askHubTime, createEstEnroller, type Enroller } from "./enrollers/index.ts";
 export { type Enrolled, type Enrolment, type EnrolmentPorts, type EnrolmentProgress, startEnrolment } from "./enrolment/index.ts";
 export { type FoundKey, settleKey } from "./key.ts";
+export type { HubServer } from "./tls/index.ts";

@@ -1,19 +1,20 @@
-// The device key: made once, found again ever after. [ID-4] [ID-6]
+// The device key: made once, and found again at every later start. [ID-4] [ID-6]
 import { Fault } from "../hal/fault.ts";
-import type { BirthRecord } from "../hal/identity/format.ts";
+import type { BirthRecord } from "../hal/format/identity.ts";
 import type { DeviceKey, KeyStore } from "../hal/ports.ts";
 
-/** The store a key is or would be in, and the key that was found there. */
+/** The store that holds a key or would make one, and the key that was found in it. */
 export interface FoundKey {
   readonly store: Pick<KeyStore, "protection" | "create">;
   readonly key?: DeviceKey;
 }
 
 /**
- * The key of this machine's one identity. A crash after the key was made and before its birth was recorded leaves a key that is found and used: never a
- * second one.
+ * The key of this machine's only identity. A crash after the key was made and before its birth was
+ * recorded leaves a key that is found and used; no second one is made.
  * @param birth the record, or undefined when no identity was ever made.
- * @throws Fault `key.missing` when the recorded key is gone, `key.mismatch` when another lies in its place, `key.create-failed`.
+ * @throws Fault `key.missing` when the recorded key is gone; `key.mismatch` when another key is in
+ *   its place; `key.create-failed`.
  */
 export async function settleKey(found: FoundKey, birth: BirthRecord | undefined): Promise<DeviceKey> {
   if (birth === undefined) return found.key ?? (await found.store.create());

@@ -1,17 +1,21 @@
-// The hub's keys as the image gives them: whom to believe about time and witness. [ID-10] [AUD-8]
+// The hub's keys as the image gives them: what the warden trusts about time and witness. [ID-10]
+// [AUD-8]
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/anchors/format.ts";
+import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/format/anchors.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "./audit/format/index.ts";
 
 export interface HubKeys {
-  /** Where the hub is: that stays reachable whatever is shut. [LCK-3] */
+  /** The address of the hub, which every policy leaves reachable. [LCK-3] */
   readonly place: Pick<HubAnchors, "host" | "estPort" | "mqttPort">;
   readonly time: Verifier;
   readonly witness: Verifier;
 }
 
-/** @throws Fault `config.invalid` for anchors that are not whole: then no key of them counts. */
+/**
+ * @throws Fault `config.invalid` for anchors that are incomplete or wrong: none of their keys is
+ *   used then.
+ */
 export function parseHubKeys(bytes: Uint8Array, file: string): HubKeys {
   const anchors = parseConfigFile(hubAnchorsSchema, bytes, HUB_ANCHORS_BYTES_MAX, `hub anchors "${file}"`);
   try {
@@ -22,7 +26,10 @@ export function parseHubKeys(bytes: Uint8Array, file: string): HubKeys {
   }
 }
 
-/** The kind is part of what is trusted: a key that signs times can't be made to witness a log, nor the other way. */
+/**
+ * The kind is part of what is trusted: a key that signs times cannot witness a log, and the
+ * reverse.
+ */
 function keyOf(text: string, kind: NoteKeyKind): Verifier {
   const verifier = decodeVerifier(text);
   if (verifier.kind !== kind)

@@ -1,4 +1,5 @@
-// sallyport-warden: reads its configuration, takes the state lock, opens the warden and its socket, serves until told to stop.
+// The program sallyport-warden: reads its configuration, takes the state lock, opens the warden and
+// its socket, and serves until it is stopped.
 import { createHash } from "node:crypto";
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
@@ -29,8 +30,8 @@ import {
   startChild,
   systemdBootChoice,
 } from "../hal/linux/index.ts";
-import { HUB_ANCHORS_BYTES_MAX } from "../ota/anchors/format.ts";
-import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/image/format.ts";
+import { HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
+import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/format/image.ts";
 import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
@@ -62,12 +63,12 @@ async function load(file: string): Promise<Settings> {
 }
 
 async function loadHubKeys(file: string): Promise<HubKeys> {
-  const hint = `put there what "sallyport-hub anchors" prints; hub time and the witness are not believed without`;
+  const hint = `put there what "sallyport-hub anchors" prints; without them neither hub time nor witness is trusted`;
   return parseHubKeys(await requiredConfigFile(file, HUB_ANCHORS_BYTES_MAX, "hub anchors", hint), file);
 }
 
-/** Anchors that are missing or broken leave the hub without a voice; the device runs on and says so. */
-async function hubKeysIfAny(file: string): Promise<HubKeys | Fault> {
+/** Without valid anchors nothing that the hub signs counts; the device runs on and reports it. */
+async function hubKeysOrFault(file: string): Promise<HubKeys | Fault> {
   try {
     return await loadHubKeys(file);
   } catch (error) {
@@ -76,7 +77,10 @@ async function hubKeysIfAny(file: string): Promise<HubKeys | Fault> {
   }
 }
 
-/** What of the image can be read; what can't is a trouble, not an end: a device must be reachable to be mended. */
+/**
+ * Reads what the image provides. A file that cannot be read is a trouble and does not stop the
+ * warden: a device must be reachable to be repaired.
+ */
 async function loadImage(
   config: WardenConfig,
 ): Promise<Pick<MachineSettings, "image" | "trustRoot" | "basePolicy"> & { readonly troubles: readonly Fault[] }> {
@@ -94,8 +98,13 @@ async function loadImage(
     orTrouble(requiredConfigFile(path, bytesMax, what, hint));
   const facts = await file(config.image, IMAGE_FACTS_BYTES_MAX, "image facts", "without them no release fits this hardware");
   return {
-    trustRoot: await file(config.trustRoot, ROOT_BYTES_MAX, "TUF root", "without it nothing new is ever believed"),
-    basePolicy: await file(config.basePolicy, POLICY_BYTES_MAX, "base policy", "without it all is shut but the way to the hub"),
+    trustRoot: await file(config.trustRoot, ROOT_BYTES_MAX, "TUF root", "without it no new metadata is trusted"),
+    basePolicy: await file(
+      config.basePolicy,
+      POLICY_BYTES_MAX,
+      "base policy",
+      "without it every network is closed except the way to the hub",
+    ),
     image:
       facts === undefined
         ? undefined
@@ -133,14 +142,14 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       if (update.installerSocket !== undefined) return connectChild(update.installerSocket, { lineBytesMax });
       const slots = systemdBoot ?? config.slots;
       const { args, env } = installerCommand(update.installer, { root, slots, handover });
-      return startChild(process.execPath, args, { lineBytesMax, env, complain: say });
+      return startChild(process.execPath, args, { lineBytesMax, env, onErrorLine: say });
     },
     uptimeMs: () => linuxUptime(root),
     bootId: () => linuxHardware({ root }).bootId(),
   };
 }
 
-/** The lock first: whoever does not hold it must not even tidy up. [STA-3] */
+/** Takes the lock first: a process without it must not even tidy up. [STA-3] */
 async function live(file: string, stop: AbortSignal): Promise<void> {
   const settings = await load(file);
   const { config } = settings;
@@ -152,9 +161,12 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
   }
 }
 
-/** Settles records and log, then opens the socket; what began is answered before the log is closed. */
+/**
+ * Opens the warden, then its socket. Requests that were begun are answered before the log is
+ * closed.
+ */
 async function serveLocked({ config, configHash }: Settings, stop: AbortSignal): Promise<void> {
-  const hubKeys = await hubKeysIfAny(config.anchors);
+  const hubKeys = await hubKeysOrFault(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : simulatedClock();
@@ -208,7 +220,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
 await runMain({
   name: NAME,
   version: VERSION,
-  purpose: "The only program that changes the machine: keeps the audit log, sets the clock, tells the agent who the device is.",
+  purpose: "The only program that changes the machine: it keeps the audit log, sets the clock and settles the identity.",
   configFile: "/etc/sallyport/warden.json",
   check: async (file) => {
     const { config } = await load(file);

@@ -1,37 +1,36 @@
-// What the warden does to the machine, put together: what it believes, which doors are open, what runs, and who may order it.
+// The services that change the machine, put together: trust, lockdown, updates and orders.
 import { Fault } from "../hal/fault.ts";
-import type { DeviceId } from "../hal/identity/format.ts";
+import type { DeviceId } from "../hal/format/identity.ts";
 import type {
   BootChoice,
   ChildProgram,
   Clock,
-  HandoverReader,
   DurableFiles,
   Firewall,
+  HandoverReader,
   Network,
   Power,
   Slots,
   UsbTree,
 } from "../hal/ports.ts";
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
-import type { ImageFacts } from "../ota/image/format.ts";
+import type { ImageFacts } from "../ota/format/image.ts";
 import type { TrustedMetadata } from "../ota/trust/index.ts";
 import type { AuditEntry } from "./audit/format/index.ts";
-import { type HubEndpoint, type LockdownService, startLockdown } from "./lockdown/index.ts";
-import { openOrders } from "./orders/index.ts";
-import type { OrderVerb } from "./orders/format/index.ts";
 import type { LockdownState } from "./lockdown/format/index.ts";
-import type { UpdateStatus } from "./update/format.ts";
+import { type HubEndpoint, type LockdownService, startLockdown } from "./lockdown/index.ts";
+import type { OrderVerb } from "./orders/format/index.ts";
+import { openOrders, type Orders } from "./orders/index.ts";
 import { openTargetService, type TargetService } from "./targets/index.ts";
-import { type CheckName, startUpdates, type Updates } from "./update/index.ts";
-import type { ServiceVerbs } from "./verbs.ts";
+import type { UpdateStatus } from "./update/format.ts";
+import { type CheckName, type HealthPorts, type OrderExecutor, startUpdates, type Updates } from "./update/index.ts";
 
-/** The machine, as far as these parts need it. */
+/** The machine, as far as the services need it. */
 export interface MachinePorts {
-  /** Directories of their own. */
+  /** A directory for each of these services. */
   readonly files: { readonly targets: DurableFiles; readonly lockdown: DurableFiles; readonly update: DurableFiles };
   readonly handover: HandoverReader;
-  /** undefined: there is none, as the configuration says. */
+  /** Undefined where the configuration says that there is none. */
   readonly firewall: Firewall | undefined;
   readonly usb: UsbTree;
   readonly network: Network;
@@ -40,15 +39,15 @@ export interface MachinePorts {
   readonly power: Power;
   /** Starts the program that writes a slot. */
   readonly installer: () => Promise<ChildProgram>;
-  /** Since the kernel's boot, milliseconds. */
+  /** Milliseconds since the kernel booted. */
   readonly uptimeMs: () => Promise<number>;
-  /** Another one after each boot, the same within one. */
+  /** An id that changes with each boot and stays the same within one. */
   readonly bootId: () => Promise<string>;
 }
 
 /** What the image and the configuration say. */
 export interface MachineSettings {
-  /** Undefined where the image says nothing of itself: then no release fits its hardware. */
+  /** Undefined where the image has no facts: no release fits its hardware then. */
   readonly image: ImageFacts | undefined;
   readonly trustRoot: Uint8Array | undefined;
   readonly basePolicy: Uint8Array | undefined;
@@ -64,84 +63,48 @@ export interface ServicesOptions {
   readonly settings: MachineSettings;
   readonly deviceId: DeviceId;
   readonly clock: Clock;
+  /** Whether the wall clock may judge dates. */
   readonly clockTrusted: () => boolean;
-  /** What is believed of the repository, at the start and after each cycle. */
+  /** Gets the trusted metadata at the start and after each update cycle. */
   readonly onTrusted: (trusted: TrustedMetadata) => void;
-  /** Never throws. */
-  readonly note: (entry: AuditEntry) => Promise<void>;
+  /** Records in the audit trail. Never throws. */
+  readonly record: (entry: AuditEntry) => Promise<void>;
+  /** Reports to the journal. */
   readonly report: (fault: Fault) => void;
 }
 
 export interface Services {
-  readonly verbs: ServiceVerbs;
+  readonly verbs: TargetService["verbs"] & LockdownService["verbs"] & Updates["verbs"] & Orders["verbs"];
   lockdown(): LockdownState;
   update(): UpdateStatus;
-  /** [OTA-43] What the health of a new system is judged by: the agent has greeted us, the hub has signed something fresh. */
+  /**
+   * [OTA-43] Notes a sign of health: the agent has greeted the warden, or the hub has signed
+   * something fresh.
+   */
   saw(what: "agent" | "hub"): void;
   troubles(): readonly Fault[];
   stop(): Promise<void>;
 }
 
-/** No hardware is called so: releases name what they are for. [OTA-11] */
+/** No hardware has this name: a release lists the hardware that it is for. [OTA-11] */
 const UNKNOWN_HARDWARE = "unknown";
 
-/** Resolves when the doors are shut that should be, and what was left of an update is settled: the agent is answered after that. */
+/**
+ * Resolves when the firewall is in force and a pending update is settled: the agent is served after
+ * that.
+ */
 export async function openServices(options: ServicesOptions): Promise<Services> {
-  const { ports, settings, deviceId, clock, clockTrusted, note, report } = options;
   const seen = { agent: false, hub: false };
-  const floors = await floorsOrWhyNot(ports.files.update);
-  const targets = await openTargetService({
-    files: ports.files.targets,
-    imageRoot: settings.trustRoot,
-    handover: ports.handover,
-    clock,
-    clockTrusted,
-    deviceId,
-    hardware: settings.image?.hardware ?? UNKNOWN_HARDWARE,
-    floors: () => {
-      if (floors instanceof Fault) throw floors;
-      return floorsOf(floors.record());
-    },
-    onTrusted: options.onTrusted,
-    note,
-    report,
+  const floors = await floorsOrFault(options.ports.files.update);
+  const targets = await openTargets(options, floors);
+  const lockdown = await openLockdown(options, targets);
+  const updates = await openUpdates(options, floors, {
+    targets,
+    health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
   });
-  const lockdown = await startLockdown({
-    firewall: ports.firewall,
-    usb: ports.usb,
-    network: ports.network,
-    files: ports.files.lockdown,
-    clock,
-    deviceId,
-    console: settings.console,
-    hubEndpoints: settings.hubEndpoints,
-    base: settings.basePolicy,
-    clockTrusted,
-    policy: () => targets.policy(),
-    note,
-    report,
-  });
-  const updates = await startUpdates(
-    {
-      files: ports.files.update,
-      floors,
-      slots: ports.slots,
-      boot: ports.boot,
-      power: ports.power,
-      targets,
-      installer: ports.installer,
-      uptimeMs: ports.uptimeMs,
-      bootId: ports.bootId,
-      clock,
-      health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
-      note,
-      report,
-    },
-    settings,
-  );
-  await updates.settle();
+  const orders = createOrders(options, targets, lockdown, updates);
   return {
-    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...ordersOf(options, targets, lockdown, updates).verbs },
+    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...orders.verbs },
     lockdown: () => lockdown.state(),
     update: () => updates.status(),
     saw: (what) => {
@@ -156,8 +119,75 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
   };
 }
 
-/** [OTA-36] Floors that can't be read refuse every release; the rest goes on. */
-async function floorsOrWhyNot(files: DurableFiles): Promise<Floors | Fault> {
+async function openTargets(options: ServicesOptions, floors: Floors | Fault): Promise<TargetService> {
+  const { ports, settings, deviceId, clock, clockTrusted, onTrusted, record, report } = options;
+  return await openTargetService({
+    files: ports.files.targets,
+    imageRoot: settings.trustRoot,
+    handover: ports.handover,
+    clock,
+    clockTrusted,
+    deviceId,
+    hardware: settings.image?.hardware ?? UNKNOWN_HARDWARE,
+    floors: () => {
+      if (floors instanceof Fault) throw floors;
+      return floorsOf(floors.record());
+    },
+    onTrusted,
+    record,
+    report,
+  });
+}
+
+async function openLockdown(options: ServicesOptions, targets: TargetService): Promise<LockdownService> {
+  const { ports, settings, deviceId, clock, clockTrusted, record, report } = options;
+  return await startLockdown({
+    firewall: ports.firewall,
+    usb: ports.usb,
+    network: ports.network,
+    files: ports.files.lockdown,
+    clock,
+    deviceId,
+    console: settings.console,
+    hubEndpoints: settings.hubEndpoints,
+    base: settings.basePolicy,
+    clockTrusted,
+    policy: () => targets.policy(),
+    record,
+    report,
+  });
+}
+
+async function openUpdates(
+  { ports, settings, clock, record, report }: ServicesOptions,
+  floors: Floors | Fault,
+  { targets, health }: { readonly targets: TargetService; readonly health: HealthPorts },
+): Promise<Updates> {
+  const { slots, boot, power, installer, uptimeMs, bootId } = ports;
+  const updates = await startUpdates(
+    {
+      files: ports.files.update,
+      floors,
+      slots,
+      boot,
+      power,
+      targets,
+      installer,
+      uptimeMs,
+      bootId,
+      clock,
+      health,
+      record,
+      report,
+    },
+    settings,
+  );
+  await updates.settle();
+  return updates;
+}
+
+/** [OTA-36] With floors that cannot be read every release is refused; everything else goes on. */
+async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
   try {
     return await openFloors(files);
   } catch (error) {
@@ -166,25 +196,21 @@ async function floorsOrWhyNot(files: DurableFiles): Promise<Floors | Fault> {
   }
 }
 
-function ordersOf(
-  { deviceId, clock, clockTrusted, note }: ServicesOptions,
+function createOrders(
+  { deviceId, clock, clockTrusted, record }: ServicesOptions,
   targets: TargetService,
   lockdown: LockdownService,
   updates: Updates,
-): ReturnType<typeof openOrders> {
+): Orders {
+  const executors: Readonly<Partial<Record<OrderVerb, OrderExecutor>>> = updates.orders;
   return openOrders({
     deviceId,
     clock,
     clockTrusted,
     roster: () => targets.roster(),
-    planHash: (verb: OrderVerb) =>
-      verb === "update.approve" ? updates.awaits() : verb === "update.revert" ? updates.revertible() : undefined,
-    executors: {
-      "system.reboot": ({ by }) => updates.reboot(`ordered by ${by}`),
-      "update.approve": (order) => updates.approve(order),
-      "update.revert": (order) => updates.revert(order),
-    },
+    planHash: (verb) => executors[verb]?.planHash(),
+    executors: Object.fromEntries(Object.entries(updates.orders).map(([verb, { execute }]) => [verb, execute])),
     lockdown,
-    note,
+    record,
   });
 }

@@ -1,59 +1,49 @@
-// What the agent can ask the warden, verb by verb. The agent is taken to be captured: each handler must hold against a hostile one. [OPS-2]
+// The handlers of the protocol, verb by verb. The agent is assumed to be captured: each handler
+// must withstand a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
 import type { Services } from "./services.ts";
 import type { BirthBook } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, type WardenResult } from "./protocol/format.ts";
-import { type Allowance, ANSWER_ENVELOPE_BYTES, type VerbHandlers } from "./protocol/index.ts";
+import { ANSWER_ENVELOPE_BYTES, type AppendAllowance, type VerbHandlers } from "./protocol/index.ts";
 import type { TrustedClock } from "./time/index.ts";
 
-export interface VerbPorts {
+export interface WardenVerbPorts {
   readonly program: string;
   readonly bootId: string;
   readonly identity: DeviceIdentity;
   readonly births: BirthBook;
   readonly log: AuditLog;
-  /** What the agent may still append. */
-  readonly allowance: Allowance;
+  /** The limiter `appended-bytes`. */
+  readonly allowance: AppendAllowance;
   readonly time: TrustedClock;
   readonly clock: Clock;
   readonly vitals: Vitals;
   readonly startedMonotonicMs: number;
-  /** What does not work, as it stands. */
+  /** What does not work now. */
   readonly troubles: () => readonly Fault[];
-  /** Records what the warden did; what the log can't take goes to the journal, the deed stands. */
-  readonly note: (entry: AuditEntry) => Promise<void>;
-  readonly machine: Pick<Services, "verbs" | "lockdown" | "update" | "saw">;
-  /** Of the log, when this warden opened it. */
+  /**
+   * Records what the warden did. A record that the log cannot take goes to the journal, and the
+   * action stands. Never throws.
+   */
+  readonly record: (entry: AuditEntry) => Promise<void>;
+  readonly services: Pick<Services, "verbs" | "lockdown" | "update" | "saw">;
+  /** Records in the log when this warden opened it. */
   readonly sizeAtStart: number;
-  /** Sees to it that the trail has the birth. Never throws. */
-  readonly tellBirth: (record: BirthRecord) => Promise<void>;
-  /** Tells the journal of a failure that stops nothing. */
+  /** Records the birth in the trail unless that was done before. Never throws. */
+  readonly recordBirth: (record: BirthRecord) => Promise<void>;
+  /** Reports to the journal a failure that stops nothing. */
   readonly report: (fault: Fault) => void;
 }
 
-/** Verbs of parts that bring them themselves, each from the `verbs.ts` of its folder. */
-export type ServiceVerbs = Omit<VerbHandlers, OwnVerb>;
-type OwnVerb =
-  | "hello"
-  | "identity.read"
-  | "birth.record"
-  | "audit.append"
-  | "audit.read"
-  | "audit.checkpoint"
-  | "audit.cosigned"
-  | "status.read"
-  | "time.nonce"
-  | "time.set";
-
-export function wardenHandlers(parts: VerbPorts): VerbHandlers {
-  const { program, bootId, identity, births, log, allowance, time, note, report, machine } = parts;
+export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
+  const { program, bootId, identity, births, log, allowance, time, record, report, services } = ports;
   return {
     hello: async () => {
-      machine.saw("agent");
+      services.saw("agent");
       return { protocol: PROTOCOL_VERSION, program, bootId };
     },
     "identity.read": async () => {
@@ -62,13 +52,13 @@ export function wardenHandlers(parts: VerbPorts): VerbHandlers {
     },
     "birth.record": async (key) => {
       const record = await births.record(identity, key);
-      await parts.tellBirth(record);
+      await ports.recordBirth(record);
       return record;
     },
     "audit.append": async (entry) => {
-      // [AUD-2] what only the warden knows, only the warden says
+      // [AUD-2] an event that only the warden can know is recorded by the warden alone
       if (AUDIT_EVENTS[entry.event].source !== "agent")
-        throw new Fault("audit.unknown-event", `the agent can't report "${entry.event}": it is the warden's to say`);
+        throw new Fault("audit.unknown-event", `the agent cannot report "${entry.event}": only the warden records it`);
       allowance.spend(entry);
       return { seq: await log.append(entry) };
     },
@@ -80,21 +70,21 @@ export function wardenHandlers(parts: VerbPorts): VerbHandlers {
     "audit.cosigned": async ({ checkpoint }) => {
       const { witnessedSize: before } = log.head;
       const head = await log.cosigned(checkpoint);
-      // only the first: a record of every cosignature would itself want one, for ever
-      // [OTA-43] it has seen what was written in this boot: nobody can have kept that cosignature from before
-      if (head.witnessedSize > parts.sizeAtStart) machine.saw("hub");
+      // [OTA-43] the cosignature covers records of this boot, so it is not an old one replayed
+      if (head.witnessedSize > ports.sizeAtStart) services.saw("hub");
+      // only the first is recorded: a record of every cosignature would need a cosignature itself
       if (before === 0 && head.witnessedSize > 0)
-        await note({ event: "audit.witnessed", result: "ok", detail: { size: head.witnessedSize } });
+        await record({ event: "audit.witnessed", result: "ok", detail: { size: head.witnessedSize } });
       return log.head;
     },
-    "status.read": async () => await status(parts),
+    "status.read": async () => await readStatus(ports),
     "time.nonce": async () => ({ nonce: time.nonce() }),
     "time.set": async (response) => {
-      const fromMs = parts.clock.nowMs();
+      const fromMs = ports.clock.nowMs();
       const { stepMs, forgetful } = await time.set(response);
-      machine.saw("hub");
+      services.saw("hub");
       if (forgetful !== undefined) report(forgetful);
-      await note({
+      await record({
         event: "time.set",
         result: "ok",
         principal: "agent",
@@ -102,18 +92,18 @@ export function wardenHandlers(parts: VerbPorts): VerbHandlers {
       });
       return time.state();
     },
-    ...machine.verbs,
+    ...services.verbs,
   };
 }
 
-async function status({
+async function readStatus({
   log,
   time,
   vitals,
   startedMonotonicMs,
   troubles,
-  machine,
-}: VerbPorts): Promise<WardenResult<"status.read">> {
+  services,
+}: WardenVerbPorts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
   const broken = troubles().map(({ code, message }) => ({ code, message }));
   return {
@@ -122,20 +112,20 @@ async function status({
     audit: log.head,
     clock: time.state(),
     residentBytes,
-    lockdown: machine.lockdown(),
-    update: machine.update(),
+    lockdown: services.lockdown(),
+    update: services.update(),
     ...(broken.length === 0 ? {} : { troubles: broken }),
   };
 }
 
-/** As many of `records` as one answer line holds; at least one always does. [OPS-1] */
+/** As many of `records` as one answer line holds; one record always fits. [OPS-1] */
 function fitting(records: readonly Uint8Array[]): string[] {
-  let room = PROTOCOL_LINE_BYTES_MAX - ANSWER_ENVELOPE_BYTES;
+  let bytesLeft = PROTOCOL_LINE_BYTES_MAX - ANSWER_ENVELOPE_BYTES;
   const fit: string[] = [];
   for (const record of records) {
     const text = base64(record);
-    room -= text.length + 3; // its quotes and comma
-    if (room < 0) break;
+    bytesLeft -= text.length + 3; // with its quotes and its comma
+    if (bytesLeft < 0) break;
     fit.push(text);
   }
   return fit;

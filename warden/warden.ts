@@ -1,21 +1,32 @@
-// The warden: settles who the machine is, opens the log, then answers the agent. Everything it touches comes in as ports.
+// The warden: settles the identity of the machine, opens the log and the services, then serves the
+// agent. Everything it touches comes in as ports.
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/identity/format.ts";
-import { tokenBucket } from "../hal/rate-limit/index.ts";
-import type { AppendFiles, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
+import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
+import { clip } from "../hal/format/text.ts";
+import { createTokenBucket } from "../hal/rate-limit.ts";
+import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
-import { type MachinePorts, type MachineSettings, openServices } from "./services.ts";
+import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
-import { appendAllowance, openProtocolSession, refusals, type ProtocolSession } from "./protocol/index.ts";
+import {
+  createAppendAllowance,
+  openProtocolSession,
+  type ProtocolSession,
+  refusals,
+  type VerbHandlers,
+} from "./protocol/index.ts";
 import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
-import { wardenHandlers } from "./verbs.ts";
+import { createWardenHandlers } from "./verbs.ts";
+
+/** UTF-16 code units of a reason in an audit record. */
+const WHY_CHARACTERS_MAX = 512;
 
 export interface WardenPorts {
-  /** Records and the audit key; under the state lock. */
+  /** Records and the audit key, under the state lock. */
   readonly state: DurableFiles;
   readonly birth: DurableFiles;
   readonly auditLog: AppendFiles;
@@ -23,43 +34,47 @@ export interface WardenPorts {
   readonly hardware: Hardware;
   readonly vitals: Vitals;
   readonly machine: MachinePorts;
-  /** One line for the system's journal. */
+  /** Writes one line to the journal. */
   readonly say: (line: string) => void;
 }
 
 export interface WardenSettings {
-  /** Name and version, for the greeting and the log. */
+  /** Name and version, for the hello and the log. */
   readonly program: string;
   readonly bounds: ClockBounds;
-  /** Undefined without hub anchors: then no time and no witness is believed. */
+  /** Undefined without hub anchors: no time and no witness is trusted then. */
   readonly hubKeys: HubKeys | undefined;
-  /** False when the clock's setting ends with this process (a simulated board): then that it was set is not remembered either. */
+  /**
+   * False when the clock's setting ends with this process (a simulated board): it is not remembered
+   * then that the clock was set.
+   */
   readonly clockOutlivesUs: boolean;
   readonly audit: Partial<AuditLimits>;
   /** SHA-256 of the configuration in force, for the trail. */
   readonly configHash: string;
   readonly machine: MachineSettings;
-  /** What already went wrong and does not stop the warden. */
+  /** Faults before the start that do not stop the warden. */
   readonly troubles: readonly Fault[];
 }
 
 export interface Warden {
   readonly identity: DeviceIdentity;
-  /** A conversation for one connection. */
+  /** Opens the conversation on one connection. */
   openSession(send: (line: string) => Promise<void>, signal: AbortSignal): ProtocolSession;
-  /** A peer that was not even heard. */
+  /** Records a peer that was refused before it could send anything. */
   refused(fault: Fault): void;
-  /** A failure of ours that stops nothing. */
+  /** Reports to the journal a failure that stops nothing. */
   report(fault: Fault): void;
   /** Records the stop and closes the log. */
   stop(reason: string): Promise<void>;
 }
 
 /**
- * @throws Fault `identity.no-source` [ID-3]; `audit.*` when the log can't be kept; `file.*` for state that can't be read or written.
+ * @throws Fault `identity.no-source` [ID-3]; `audit.*` when no log can be kept; `file.*` for state
+ *   that cannot be read or written.
  */
 export async function openWarden(ports: WardenPorts, settings: WardenSettings): Promise<Warden> {
-  const { clock, say } = ports;
+  const { clock } = ports;
   const startedMonotonicMs = clock.monotonicMs();
   const bootId = await ports.hardware.bootId();
   const births = birthBook(ports.birth);
@@ -67,72 +82,108 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const time = await openTime(ports, settings, identity, bootId);
   const log = await openLog(ports, settings, { identity, bootId, time });
   const sizeAtStart = log.head.size;
+  const recorder = createRecorder(log, ports);
+  const { record, report } = recorder;
 
-  const report = (fault: Fault): void => say(`trouble: ${fault.code}: ${fault.message}`);
-  const note = async (entry: AuditEntry): Promise<void> => {
-    try {
-      await log.append(entry);
-    } catch (error) {
-      report(asFault(error, "audit.write-failed", `record "${entry.event}"`));
-    }
-  };
-  const tell = async (record: BirthRecord): Promise<void> => {
-    try {
-      await recordBirth(ports.state, record, (entry) => log.append(entry));
-    } catch (error) {
-      report(asFault(error, "audit.write-failed", "record the birth; it will be tried again"));
-    }
-  };
-  const tampered = log.tampered === undefined ? [] : [log.tampered];
-  const known = [...tampered, ...troubles, ...settings.troubles].slice(0, WARDEN_TROUBLES_MAX);
-  known.forEach(report);
-  await noteStart(note, settings, identity, troubles);
-  if (birth !== undefined) await tell(birth); // a crash may have come between the birth and its record
-  const machine = await openServices({
+  const atStart = [log.tampered, ...troubles, ...settings.troubles].filter((fault) => fault !== undefined);
+  atStart.slice(0, WARDEN_TROUBLES_MAX).forEach(report);
+  await recordStart(record, settings, identity, troubles);
+  // a crash may have come between the birth and its record
+  if (birth !== undefined) await recorder.recordBirth(birth);
+  const services = await openServices({
     ports: ports.machine,
     settings: settings.machine,
     deviceId: identity.id,
     clock,
     clockTrusted: () => time.state().state !== "unset",
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
-    note,
+    record,
     report,
   });
-
-  const handlers = wardenHandlers({
-    allowance: appendAllowance(clock),
+  const handlers = createWardenHandlers({
+    ...recorder,
+    allowance: createAppendAllowance(clock),
     births,
     bootId,
     clock,
     identity,
     log,
-    note,
-    report,
     startedMonotonicMs,
-    tellBirth: tell,
     time,
     program: settings.program,
     vitals: ports.vitals,
-    troubles: () => [...known, ...machine.troubles()].slice(0, WARDEN_TROUBLES_MAX),
-    machine,
+    troubles: () => [...atStart, ...services.troubles()].slice(0, WARDEN_TROUBLES_MAX),
+    services,
     sizeAtStart,
   });
-  const bucket = tokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
-  const recorded = refusals((entry) => log.append(entry), clock, report);
+  return createWarden({ identity, clock, handlers, log, recorder, services });
+}
+
+interface OpenedWarden {
+  readonly identity: DeviceIdentity;
+  readonly clock: Clock;
+  readonly handlers: VerbHandlers;
+  readonly log: AuditLog;
+  readonly recorder: Recorder;
+  readonly services: Services;
+}
+
+function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
+  const { record, report } = recorder;
+  const bucket = createTokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
+  const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,
     report,
-    openSession: (send, signal) => openProtocolSession({ handlers, bucket, refusals: recorded, report, send, signal }),
-    refused: (fault) => void recorded.record("connect", fault),
+    openSession: (send, signal) => openProtocolSession({ handlers, bucket, refusals: recordedRefusals, report, send, signal }),
+    refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
-      await machine.stop();
-      await note({ event: "warden.stopped", result: "ok", detail: { reason } });
+      await services.stop();
+      await record({ event: "warden.stopped", result: "ok", detail: { reason } });
       await log.close();
     },
   };
 }
 
-/** A birth record that can't be read stops no one from being served; it stops a second identity from being made. [ID-6] */
+interface Recorder {
+  /**
+   * Records an entry. One that the log cannot take is counted and goes to the journal. Never
+   * throws.
+   */
+  readonly record: (entry: AuditEntry) => Promise<void>;
+  readonly report: (fault: Fault) => void;
+  /** Records the birth unless that was done before. Never throws. */
+  readonly recordBirth: (record: BirthRecord) => Promise<void>;
+}
+
+function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" | "state">): Recorder {
+  let lost = 0;
+  const report = (fault: Fault): void => say(`trouble: ${fault.code}: ${fault.message}`);
+  return {
+    report,
+    record: async (entry) => {
+      try {
+        await log.append(entry);
+      } catch (error) {
+        lost += 1;
+        const { code, message } = asFault(error, "audit.write-failed", "append to the log");
+        report(new Fault(code, `record "${entry.event}", number ${lost} lost since the start: ${message}`, { cause: error }));
+      }
+    },
+    recordBirth: async (record) => {
+      try {
+        await recordBirth(state, record, (entry) => log.append(entry));
+      } catch (error) {
+        report(asFault(error, "audit.write-failed", "record the birth; the next start tries again"));
+      }
+    },
+  };
+}
+
+/**
+ * A birth record that cannot be read does not stop the warden; it prevents a second identity.
+ * [ID-6]
+ */
 async function settle(
   hardware: Hardware,
   births: BirthBook,
@@ -171,37 +222,37 @@ async function openTime(
 async function openLog(
   ports: WardenPorts,
   settings: WardenSettings,
-  who: { readonly identity: DeviceIdentity; readonly bootId: string; readonly time: TrustedClock },
+  machine: { readonly identity: DeviceIdentity; readonly bootId: string; readonly time: TrustedClock },
 ): Promise<AuditLog> {
   return await openAuditLog({
     files: ports.auditLog,
     state: ports.state,
     clock: ports.clock,
-    bootId: who.bootId,
-    deviceId: who.identity.id,
-    clockSynced: () => who.time.isSynced(),
+    bootId: machine.bootId,
+    deviceId: machine.identity.id,
+    clockSynced: () => machine.time.isSynced(),
     witness: settings.hubKeys?.witness,
     limits: settings.audit,
   });
 }
 
-async function noteStart(
-  note: (entry: AuditEntry) => Promise<void>,
+async function recordStart(
+  record: (entry: AuditEntry) => Promise<void>,
   settings: WardenSettings,
   identity: DeviceIdentity,
   troubles: readonly Fault[],
 ): Promise<void> {
-  const said: AuditDetail = { id: identity.id, source: identity.source };
+  const detail: AuditDetail = { id: identity.id, source: identity.source };
   const [trouble] = troubles;
   await Promise.all([
-    note({ event: "warden.started", result: "ok", detail: { program: settings.program, pid: process.pid } }),
-    note({ event: "config.loaded", result: "ok", detail: { sha256: settings.configHash } }),
+    record({ event: "warden.started", result: "ok", detail: { program: settings.program, pid: process.pid } }),
+    record({ event: "config.loaded", result: "ok", detail: { sha256: settings.configHash } }),
     trouble === undefined
-      ? note({ event: "identity.read", result: "ok", detail: said })
-      : note({
+      ? record({ event: "identity.read", result: "ok", detail })
+      : record({
           event: "identity.read",
           result: "failed",
-          detail: { ...said, code: trouble.code, why: trouble.message.slice(0, 512) },
+          detail: { ...detail, code: trouble.code, why: clip(trouble.message, WHY_CHARACTERS_MAX) },
         }),
   ]);
 }

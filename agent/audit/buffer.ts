@@ -1,90 +1,140 @@
-// What the agent saw, for the audit trail. A warden that restarts loses nothing of it: entries wait, in order, few and bounded. [OPS-2]
+// A bounded buffer of the agent's audit entries. They wait here, in order, while the warden
+// restarts or refuses for the moment. [OPS-2]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import { ENTRIES_WAITING_MAX, RETRY_MS_MAX, RETRY_MS_MIN } from "./buffer-limits.ts";
+
+/**
+ * Entries that wait in memory for the warden: at most 4 KiB each, so a quarter of a mebibyte in
+ * all.
+ */
+export const ENTRIES_WAITING_MAX = 64;
+/** The wait after a passing fault: doubled from the first to the second. */
+const RETRY_MS_MIN = 250;
+const RETRY_MS_MAX = 10_000;
 
 export interface AuditBuffer {
-  /** Resolves when the entry is durable in the warden's log. @throws Fault what the warden refuses with, `protocol.closed` while it is away. */
+  /**
+   * Resolves when the entry is durable in the warden's log.
+   * @throws Fault of the warden's refusal; `protocol.closed` while the warden is away.
+   */
   append(entry: AuditEntry): Promise<void>;
-  /** Appends when the warden can; never throws. An entry over the bound is counted and said in the next one that fits. */
+  /**
+   * Appends as soon as the warden accepts it. Never throws. Entries above the bound, and entries
+   * that the warden refuses for good, are counted, and a later entry states their number.
+   */
   note(entry: AuditEntry): void;
+  /** The last fault, until an entry is accepted; for the status. */
   trouble(): Fault | undefined;
-  /** Tries once more what waits, for at most `waitMs`. */
+  /** Tries the waiting entries once more, for at most `waitMs`. */
   close(waitMs: number): Promise<void>;
 }
 
-export function createAuditBuffer(parts: {
+export interface AuditBufferOptions {
   readonly warden: WardenClient;
   readonly clock: Clock;
+  /** Called when an entry has become durable. */
   readonly onAppended: () => void;
-}): AuditBuffer {
-  const { warden, clock, onAppended } = parts;
-  const waiting: AuditEntry[] = [];
-  const closed = new AbortController();
-  const state: { lost: number; fault: Fault | undefined; draining: Promise<void> | undefined } = {
-    lost: 0,
-    fault: undefined,
-    draining: undefined,
-  };
+}
 
-  const append = async (entry: AuditEntry): Promise<void> => {
+export function createAuditBuffer(options: AuditBufferOptions): AuditBuffer {
+  return new WardenAuditBuffer(options);
+}
+
+class WardenAuditBuffer implements AuditBuffer {
+  readonly #options: AuditBufferOptions;
+  readonly #waiting: AuditEntry[] = [];
+  /** Entries that give a count of losses. When one is refused, its count goes into the next. */
+  readonly #lossReports = new WeakMap<AuditEntry, number>();
+  readonly #closed = new AbortController();
+  #lost = 0;
+  #fault: Fault | undefined;
+  #draining: Promise<void> | undefined;
+
+  constructor(options: AuditBufferOptions) {
+    this.#options = options;
+  }
+
+  async append(entry: AuditEntry): Promise<void> {
+    const { warden, onAppended } = this.#options;
     await warden.call("audit.append", entry);
     onAppended();
-  };
+  }
 
-  /** One entry, the oldest. An entry that the warden refuses for what it is must not hold up the others. @returns how long to wait before the next look. */
-  const deliver = async (entry: AuditEntry, delayMs: number): Promise<number> => {
+  note(entry: AuditEntry): void {
+    if (this.#waiting.length >= ENTRIES_WAITING_MAX) {
+      this.#lost += 1;
+      return;
+    }
+    this.#waiting.push(entry);
+    this.#draining ??= this.#drain();
+  }
+
+  trouble(): Fault | undefined {
+    return this.#fault;
+  }
+
+  async close(waitMs: number): Promise<void> {
+    const timer = new AbortController();
+    await Promise.race([this.#draining ?? Promise.resolve(), this.#options.clock.sleep(waitMs, timer.signal)]);
+    timer.abort();
+    this.#closed.abort();
+    await this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    const { signal } = this.#closed;
+    let delayMs = 0;
+    for (let entry = this.#waiting[0]; entry !== undefined; entry = this.#waiting[0]) {
+      delayMs = await this.#deliver(entry, delayMs);
+      if (delayMs > 0 && signal.aborted) break;
+      if (delayMs > 0) await this.#options.clock.sleep(delayMs, signal);
+    }
+    // With no await since the last check of the queue, so that an entry noted from now on starts
+    // the next round.
+    this.#draining = undefined;
+  }
+
+  /**
+   * Appends the oldest entry. An entry that the warden refuses for its content is dropped and
+   * counted, so that it does not hold up the others.
+   * @returns how long to wait before the next attempt, milliseconds.
+   */
+  async #deliver(entry: AuditEntry, delayMs: number): Promise<number> {
     try {
-      await append(entry);
+      await this.append(entry);
     } catch (error) {
-      state.fault = asFault(error, "protocol.closed", "record what the agent saw");
-      if (PASSING.has(state.fault.code)) return Math.min(Math.max(delayMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
-      waiting.shift();
+      this.#fault = asFault(error, "protocol.closed", "record an audit entry of the agent");
+      if (PASSING.has(this.#fault.code)) return Math.min(Math.max(delayMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
+      this.#waiting.shift();
+      this.#lost += this.#lossReports.get(entry) ?? (this.#fault.code === COUNTED_BY_WARDEN ? 0 : 1);
       return 0;
     }
-    waiting.shift();
-    state.fault = undefined;
-    if (state.lost > 0) waiting.push(lostEntry(state.lost));
-    state.lost = 0;
+    this.#waiting.shift();
+    this.#fault = undefined;
+    this.#reportLosses();
     return 0;
-  };
+  }
 
-  const drain = async (): Promise<void> => {
-    let delayMs = 0;
-    for (let entry = waiting[0]; entry !== undefined; entry = waiting[0]) {
-      delayMs = await deliver(entry, delayMs);
-      if (delayMs > 0 && closed.signal.aborted) break;
-      if (delayMs > 0) await clock.sleep(delayMs, closed.signal);
-    }
-    state.draining = undefined; // at once, with no await after the last look: an entry noted now starts the next round
-  };
-
-  return {
-    append,
-    note(entry) {
-      if (waiting.length >= ENTRIES_WAITING_MAX) {
-        state.lost += 1;
-        return;
-      }
-      waiting.push(entry);
-      state.draining ??= drain();
-    },
-    trouble: () => state.fault,
-    async close(waitMs) {
-      const enough = new AbortController();
-      await Promise.race([state.draining ?? Promise.resolve(), clock.sleep(waitMs, enough.signal)]);
-      enough.abort();
-      closed.abort();
-      await state.draining;
-    },
-  };
+  #reportLosses(): void {
+    if (this.#lost === 0) return;
+    const report = lostEntry(this.#lost);
+    this.#lossReports.set(report, this.#lost);
+    this.#waiting.push(report);
+    this.#lost = 0;
+  }
 }
 
 function lostEntry(count: number): AuditEntry {
   return { event: "spool.dropped", result: "failed", detail: { what: "audit entries of the agent", count } };
 }
 
-/** Faults that another moment may cure. Not `audit.full`: the warden has dropped and counted that entry, and one more severe behind it may be taken. [AUD-11] */
+/**
+ * The warden has dropped and counted the entry itself. A more severe one behind it may be accepted.
+ * [AUD-11]
+ */
+const COUNTED_BY_WARDEN = "audit.full";
+
+/** Faults that may pass by themselves. */
 const PASSING: ReadonlySet<string> = new Set(["protocol.closed", "protocol.rate-limited", "audit.write-failed", "file.no-space"]);

@@ -1,12 +1,12 @@
-// What was typed, as a value. Pure.
+// The parser of the command line. Pure.
 import { parseArgs } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "../../warden/audit/format/index.ts";
 import { type Challenge, type OrderVerb, parseChallenge } from "../../warden/orders/format/index.ts";
-import { AUDIT_TAIL_RECORDS_MAX, carriedVerbSchema, type OperationName } from "../operations/format.ts";
+import { AUDIT_TAIL_RECORDS_MAX, carriedVerbSchema, type OrderedOperation } from "../operations/format.ts";
 import { DEFAULT_SOCKET, usage } from "./usage.ts";
 
-interface Asking {
+interface AgentQuery {
   readonly socket: string;
   readonly json: boolean;
 }
@@ -14,20 +14,17 @@ interface Asking {
 export type Invocation =
   | { readonly command: "help" }
   | { readonly command: "version" }
-  | (Asking & { readonly command: "status" | "update status" | "lockdown show" })
-  | (Asking & { readonly command: "audit tail"; readonly count: number | undefined })
-  | (Asking & { readonly command: "lockdown plan"; readonly file: string })
-  | (Asking & { readonly command: "order nonce"; readonly verb: OrderVerb })
+  | (AgentQuery & { readonly command: "status" | "update status" | "lockdown show" })
+  | (AgentQuery & { readonly command: "audit tail"; readonly count: number | undefined })
+  | (AgentQuery & { readonly command: "lockdown plan"; readonly file: string })
+  | (AgentQuery & { readonly command: "order nonce"; readonly verb: OrderVerb })
   | OrderInvocation
   | VerifyInvocation;
 
-/** An operation that takes an order, by the verb of the order. */
-export type OrderedOperation = OperationName & OrderVerb;
-
-export interface OrderInvocation extends Asking {
+export interface OrderInvocation extends AgentQuery {
   readonly command: "order";
   readonly operation: OrderedOperation;
-  /** Undefined: a challenge is asked for, and its answer read. */
+  /** Undefined: the command requests a challenge and reads its answer. */
   readonly answered: { readonly challenge: Challenge; readonly answer: string } | undefined;
 }
 
@@ -56,13 +53,13 @@ const OPTIONS = {
 } as const;
 
 type OptionName = keyof typeof OPTIONS;
-/** Checkpoints of one log beyond any use; each file is read whole. */
+/** More checkpoints of one log are of no use. Each file is read whole. */
 const CHECKPOINTS_MAX = 16;
 const EPOCH_MAX = 999_999;
 
-/** @throws Fault `usage.invalid`, saying what was expected. */
+/** @throws Fault `usage.invalid`, which says what was expected. */
 export function parseInvocation(argv: readonly string[]): Invocation {
-  const { values, positionals } = typed(argv);
+  const { values, positionals } = parse(argv);
   if (values.help === true) return { command: "help" };
   if (values.version === true) return { command: "version" };
   const { socket = DEFAULT_SOCKET, json = false } = values;
@@ -75,12 +72,12 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   }
   if (command === "audit tail") {
     allow("socket", "count");
-    return { command, socket, json, count: whole("-n", values.count, 1, AUDIT_TAIL_RECORDS_MAX) };
+    return { command, socket, json, count: wholeNumber("-n", values.count, 1, AUDIT_TAIL_RECORDS_MAX) };
   }
-  const operation = Object.hasOwn(ORDERED, command) ? ORDERED[command] : undefined;
+  const operation = Object.hasOwn(ORDERED_COMMANDS, command) ? ORDERED_COMMANDS[command] : undefined;
   if (operation !== undefined) {
     allow("socket", "challenge", "answer");
-    return { command: "order", operation, socket, json, answered: answered(operation, values) };
+    return { command: "order", operation, socket, json, answered: answerIn(operation, values) };
   }
   if (noun === "lockdown" && verb === "plan" && rest.length <= 1) {
     allow("socket");
@@ -99,7 +96,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   throw usage(command === "" ? "no command was given" : `there is no command "${command}"`);
 }
 
-const ORDERED: Readonly<Record<string, OrderedOperation>> = {
+const ORDERED_COMMANDS: Readonly<Record<string, OrderedOperation>> = {
   "update approve": "update.approve",
   "update revert": "update.revert",
   "lockdown confirm": "lockdown.confirm",
@@ -114,16 +111,17 @@ function orderVerb(text: string | undefined): OrderVerb {
   return verb;
 }
 
-function answered(operation: OrderedOperation, values: ReturnType<typeof typed>["values"]): OrderInvocation["answered"] {
+function answerIn(operation: OrderedOperation, values: ReturnType<typeof parse>["values"]): OrderInvocation["answered"] {
   const { challenge: text, answer } = values;
   if (text === undefined && answer === undefined) return undefined;
   if (text === undefined || answer === undefined) throw usage("--challenge and --answer go together");
-  const challenge = understood("--challenge", () => parseChallenge(text));
-  if (challenge.verb !== operation) throw usage(`--challenge is one for "${challenge.verb}", this needs one for "${operation}"`);
+  const challenge = readOption("--challenge", () => parseChallenge(text));
+  if (challenge.verb !== operation)
+    throw usage(`--challenge is for "${challenge.verb}", but this command needs one for "${operation}"`);
   return { challenge, answer };
 }
 
-function typed(argv: readonly string[]) {
+function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true, strict: true });
   } catch (error) {
@@ -132,14 +130,14 @@ function typed(argv: readonly string[]) {
 }
 
 function verification(
-  values: ReturnType<typeof typed>["values"],
+  values: ReturnType<typeof parse>["values"],
   directory: string | undefined,
   json: boolean,
 ): VerifyInvocation {
   const { key, witness, checkpoint: checkpoints = [] } = values;
   if (directory === undefined) throw usage("audit verify needs DIR, the directory of the log");
   if (key === undefined) throw usage("audit verify needs --key, the device's audit key as the hub knows it");
-  if (checkpoints.length > CHECKPOINTS_MAX) throw usage(`at most ${CHECKPOINTS_MAX} times --checkpoint`);
+  if (checkpoints.length > CHECKPOINTS_MAX) throw usage(`--checkpoint may be given at most ${CHECKPOINTS_MAX} times`);
   return {
     command: "audit verify",
     json,
@@ -147,32 +145,41 @@ function verification(
     key: verifier("--key", key, "ed25519"),
     witness: witness === undefined ? undefined : verifier("--witness", witness, "cosignature/v1"),
     checkpoints,
-    epoch: whole("--epoch", values.epoch, 0, EPOCH_MAX),
+    epoch: wholeNumber("--epoch", values.epoch, 0, EPOCH_MAX),
   };
 }
 
-/** An option that a command does not know is a mistake, not a thing to ignore: `audit tail --key` is not a verification. */
+/**
+ * An option that a command does not have is a mistake and must not be ignored: `audit tail --key`
+ * is not a verification.
+ */
 function refuseOthers(given: readonly string[], allowed: readonly string[]): void {
   const other = given.find((name) => !allowed.includes(name));
-  if (other !== undefined) throw usage(`--${other} does not go with this command`);
+  if (other !== undefined) throw usage(`this command has no option --${other}`);
 }
 
-function whole(option: string, text: string | undefined, min: number, max: number): number | undefined {
+function wholeNumber(option: string, text: string | undefined, min: number, max: number): number | undefined {
   if (text === undefined) return undefined;
   const value = /^\d{1,9}$/u.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) throw usage(`${option} takes a whole number from ${min} to ${max}, got "${text}"`);
   return value;
 }
 
-/** A key that can't be read, or one key typed for the other, says nothing about the log: that would be exit code 5. */
+/**
+ * An unreadable key or a key of the wrong kind is a usage error. It says nothing about the log,
+ * which exit code 5 would.
+ */
 function verifier(option: string, text: string, kind: NoteKeyKind): Verifier {
-  const key = understood(option, () => decodeVerifier(text));
+  const key = readOption(option, () => decodeVerifier(text));
   if (key.kind !== kind) throw usage(`${option} takes a key of kind ${kind}, "${key.name}" is of kind ${key.kind}`);
   return key;
 }
 
-/** What an option's text stands for; what it can't be read as is a mistake in the command, whatever code it has elsewhere. */
-function understood<T>(option: string, read: () => T): T {
+/**
+ * Reads the value of an option. A fault is a usage error here, even if its code means something
+ * else elsewhere.
+ */
+function readOption<T>(option: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

@@ -1,4 +1,4 @@
-// Exit codes: what a script tells apart. Pure.
+// The exit codes of the command, by which a script tells the outcomes apart. Pure.
 import type { FaultCode } from "../../hal/fault.ts";
 
 export const EXIT = { ok: 0, fault: 1, usage: 2, unreachable: 3, denied: 4, unverified: 5 } as const;

@@ -1,4 +1,5 @@
-// `sallyport`: the command for whoever sits at the device or looks at its audit log. Thin: all it decides lies beside it, pure.
+// `sallyport`, the command for an operator at the device and for an auditor of its log. This file
+// only touches the system; the pure files beside it make the decisions.
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
@@ -10,15 +11,19 @@ import type { Directory, Evidence } from "./verify.ts";
 
 const VERSION = "0.1.0";
 
-/** A file of a log that may have been copied from anywhere: a regular one, no link, bounded. Who owns it proves nothing here; signatures do. */
+/**
+ * Reads a file of a log that may come from anywhere: a regular file, no link, bounded. Its owner
+ * proves nothing here, the signatures do.
+ * @returns undefined when there is no such file.
+ */
 function readRegular(path: string, bytesMax: number): Uint8Array | undefined {
   let file: number | undefined;
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const facts = fstatSync(file);
-    if (!facts.isFile()) throw new Fault("file.not-regular", `read "${path}": it is no regular file`);
+    if (!facts.isFile()) throw new Fault("file.not-regular", `read "${path}": it is not a regular file`);
     if (facts.size > bytesMax)
-      throw new Fault("file.too-large", `read "${path}": it has ${facts.size} bytes, at most ${bytesMax} are expected`);
+      throw new Fault("file.too-large", `read "${path}": it has ${facts.size} bytes, and at most ${bytesMax} are read`);
     const bytes = Buffer.alloc(facts.size);
     let length = 0;
     for (let read = -1; read !== 0 && length < bytes.byteLength; length += read)
@@ -32,16 +37,16 @@ function readRegular(path: string, bytesMax: number): Uint8Array | undefined {
   }
 }
 
-function existing(path: string, bytesMax: number): Uint8Array {
+function readExisting(path: string, bytesMax: number): Uint8Array {
   const bytes = readRegular(path, bytesMax);
   if (bytes === undefined) throw new Fault("file.read-failed", `read "${path}": there is no such file`);
   return bytes;
 }
 
-/** Longer than any answer; what comes after is not read. */
+/** Longer than any answer. Nothing after it is read. */
 const LINE_CHARACTERS_MAX = 512;
 
-async function line(): Promise<string | undefined> {
+async function readLine(): Promise<string | undefined> {
   let text = "";
   process.stdin.setEncoding("latin1");
   for await (const chunk of process.stdin) {
@@ -52,7 +57,7 @@ async function line(): Promise<string | undefined> {
   return text === "" ? undefined : text;
 }
 
-function directory(path: string): Directory {
+function openDirectory(path: string): Directory {
   return {
     names() {
       try {
@@ -65,22 +70,24 @@ function directory(path: string): Directory {
   };
 }
 
-function evidence(path: string, checkpointFiles: readonly string[]): Evidence {
-  const log = join(path, "audit"); // the warden keeps the log in a directory of its own, a copy may not
+function openEvidence(path: string, checkpointFiles: readonly string[]): Evidence {
+  // The warden keeps the log in a directory of its own. A copy may be flat.
+  const log = join(path, "audit");
   return {
-    log: directory(existsSync(log) ? log : path),
-    state: directory(path),
-    checkpoints: checkpointFiles.map((file) => Buffer.from(existing(file, NOTE_BYTES_MAX)).toString("utf8")),
+    log: openDirectory(existsSync(log) ? log : path),
+    state: openDirectory(path),
+    checkpoints: checkpointFiles.map((file) => Buffer.from(readExisting(file, NOTE_BYTES_MAX)).toString("utf8")),
   };
 }
 
-process.stdout.on("error", () => process.exit()); // EPIPE: whoever read us, `head` say, has seen enough
+// EPIPE: the reader of the output, `head` for instance, has ended.
+process.stdout.on("error", () => process.exit());
 
 process.exitCode = await runCommand(process.argv.slice(2), {
   ask: (socket, request) => askLocal(socket, request),
-  evidence,
-  file: existing,
-  line,
+  evidence: openEvidence,
+  file: readExisting,
+  line: readLine,
   version: VERSION,
   id: () => `cli-${randomBytes(6).toString("hex")}`,
   out: (text) => void process.stdout.write(text),

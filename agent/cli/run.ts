@@ -1,4 +1,4 @@
-// The `sallyport` command: reads what was typed, asks, prints, ends with a code a script can use.
+// The run of one command: parse, ask the agent or verify, print, and return an exit code.
 import { asFault, Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
@@ -9,10 +9,11 @@ import {
   type OperationName,
   type OperationRequest,
   type OperationResult,
+  type OrderedOperation,
 } from "../operations/format.ts";
 import {
-  plainJson,
-  plainText,
+  serialJson,
+  serialText,
   renderChallenge,
   renderLockdown,
   renderPreview,
@@ -20,41 +21,47 @@ import {
   renderTail,
   renderUpdate,
 } from "../status/index.ts";
-import { type Invocation, type OrderedOperation, type OrderInvocation, parseInvocation } from "./arguments.ts";
+import { type Invocation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
 import { USAGE } from "./usage.ts";
 import { type Evidence, verify } from "./verify.ts";
 
 export interface CommandPorts {
-  /** Asks the agent at a socket. @throws Fault `socket.unreachable`, `socket.denied`, `protocol.*`. */
+  /**
+   * Asks the agent at a socket.
+   * @throws Fault `socket.unreachable`, `socket.denied`, `protocol.*`.
+   */
   readonly ask: (socket: string, request: OperationRequest) => Promise<OperationAnswer>;
-  /** @throws Fault `file.*` for a directory or a file that can't be read. */
+  /** @throws Fault `file.*` for a directory or a file that cannot be read. */
   readonly evidence: (directory: string, checkpointFiles: readonly string[]) => Evidence;
-  /** A file somebody wrote. @throws Fault `file.*` for one that is not there, is none, or has more bytes. */
+  /**
+   * Reads a file of the operator's.
+   * @throws Fault `file.*` if it does not exist, is not a regular file, or has more bytes.
+   */
   readonly file: (path: string, bytesMax: number) => Uint8Array;
-  /** One line from standard input; undefined when it ended before. */
+  /** Reads one line from standard input. @returns undefined when the input ends before. */
   readonly line: () => Promise<string | undefined>;
   readonly version: string;
-  /** A fresh correlation id. */
+  /** Makes a new correlation id. */
   readonly id: () => string;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
 }
 
-type Question = Exclude<Invocation, { command: "help" | "version" | "order" | "audit verify" }>;
+type Query = Exclude<Invocation, { command: "help" | "version" | "order" | "audit verify" }>;
 
-/** Never throws: what goes wrong is printed, with what to do about it, and told by the code. */
+/** Never throws: a fault is printed with what to do about it, and decides the exit code. */
 export async function runCommand(argv: readonly string[], ports: CommandPorts): Promise<ExitCode> {
   try {
-    return await carryOut(parseInvocation(argv), ports);
+    return await execute(parseInvocation(argv), ports);
   } catch (error) {
     const { code, message } = asFault(error, "assert.broken", "run the command");
-    ports.err(`sallyport: ${code}: ${plainText(message)}\n`);
+    ports.err(`sallyport: ${code}: ${serialText(message)}\n`);
     return exitCodeOf(code);
   }
 }
 
-async function carryOut(invocation: Invocation, ports: CommandPorts): Promise<ExitCode> {
+async function execute(invocation: Invocation, ports: CommandPorts): Promise<ExitCode> {
   switch (invocation.command) {
     case "help":
       ports.out(USAGE);
@@ -70,15 +77,15 @@ async function carryOut(invocation: Invocation, ports: CommandPorts): Promise<Ex
       return verdict.verified ? EXIT.ok : EXIT.unverified;
     }
     default:
-      return question(invocation, ports);
+      return query(invocation, ports);
   }
 }
 
-/** Asks one thing and shows what came. */
-async function question(invocation: Question, ports: CommandPorts): Promise<ExitCode> {
+/** Asks the agent one thing and prints the answer. */
+async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> {
   const { socket, json } = invocation;
   const show = (result: object, text: string): ExitCode => {
-    ports.out(json ? `${plainJson(result)}\n` : text);
+    ports.out(json ? `${serialJson(result)}\n` : text);
     return EXIT.ok;
   };
   switch (invocation.command) {
@@ -113,26 +120,34 @@ async function question(invocation: Question, ports: CommandPorts): Promise<Exit
   }
 }
 
-/** Shows a challenge, unless one was answered before, and carries the answer to the warden, which alone judges it. [OPS-7] */
+/**
+ * Shows a challenge, unless it was answered already, and sends the answer to the warden, the only
+ * judge. [OPS-7]
+ */
 async function order({ operation, socket, json, answered }: OrderInvocation, ports: CommandPorts): Promise<ExitCode> {
-  const { challenge, answer } = answered ?? (await challenged(operation, socket, ports));
+  const { challenge, answer } = answered ?? (await askForAnswer(operation, socket, ports));
   const result = await ask(ports, socket, operation, { order: JSON.stringify(orderOfAnswer(challenge, answer)) });
   const text =
-    "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device starts anew now.\n";
-  ports.out(json ? `${plainJson(result)}\n` : text);
+    "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device restarts now.\n";
+  ports.out(json ? `${serialJson(result)}\n` : text);
   return EXIT.ok;
 }
 
-async function challenged(operation: OrderedOperation, socket: string, ports: CommandPorts) {
+async function askForAnswer(operation: OrderedOperation, socket: string, ports: CommandPorts) {
   const nonce = await ask(ports, socket, "order.nonce", { verb: operation });
   const challenge = { verb: operation, ...nonce };
   ports.err(`${renderChallenge(challenge)}Paste the line it prints here, and press Enter.\nanswer> `);
   const answer = await ports.line();
-  if (answer === undefined) throw new Fault("usage.invalid", "no answer was given: standard input ended before a line");
+  if (answer === undefined)
+    throw new Fault("usage.invalid", "no answer was given: standard input ended before the end of a line");
   return { challenge, answer };
 }
 
-/** The answer's result, judged by the table: what comes from the agent is input too. @throws Fault as the agent gave it, `protocol.invalid`. */
+/**
+ * Asks the agent, and checks its result against the table of operations: a captured agent's answer
+ * is input too.
+ * @throws Fault of the agent's answer; `protocol.invalid`.
+ */
 async function ask<N extends OperationName>(
   { ask, id }: CommandPorts,
   socket: string,

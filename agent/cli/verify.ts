@@ -1,4 +1,5 @@
-// `audit verify`: which files are asked, which checkpoints must hold, and what the answer is worth. Pure but for the directory it is given. [AUD-8] [AUD-10]
+// The offline verification of an audit log: which files are read, which checkpoints must hold, and
+// what the verdict means. Pure except for the directory it reads. [AUD-8] [AUD-10]
 import { Fault } from "../../hal/fault.ts";
 import {
   closedName,
@@ -16,10 +17,13 @@ import {
   verifyTrail,
   witnessedName,
 } from "../../warden/audit/format/index.ts";
-import { counted, plainJson, plainText } from "../status/index.ts";
+import { counted, serialJson, serialText } from "../status/index.ts";
 import type { VerifyInvocation } from "./arguments.ts";
 
-/** A directory somebody else may have filled. Names come sorted; reads are bounded and take regular files only. */
+/**
+ * A directory from an untrusted source. Names are sorted; reads are bounded and take regular files
+ * only.
+ */
 export interface Directory {
   names(): readonly string[];
   /** @returns undefined when there is no such file. @throws Fault `file.*`. */
@@ -31,7 +35,7 @@ export interface Evidence {
   readonly log: Directory;
   /** Checkpoints the device kept. */
   readonly state: Directory;
-  /** Checkpoints given beside: from the hub, say. */
+  /** Checkpoints from other sources, such as the hub. */
   readonly checkpoints: readonly string[];
 }
 
@@ -42,18 +46,20 @@ export interface VerifyResult {
 }
 
 /**
- * Verified means: the log is whole, and a signed checkpoint (with `--witness`: one the witness cosigned) vouches for entries of it. A log without any proof of its
- * past is not called good: whoever rewrote it would have left the checkpoints out.
- * @throws Fault `note.invalid`, `note.bad-signature` for checkpoints that are none of this log's; `file.*`.
+ * Verified means that the log is whole and that a signed checkpoint vouches for entries of it, with
+ * `--witness` one that the witness cosigned. A log without any proof of its past is not verified:
+ * an attacker who rewrote it would have removed the checkpoints.
+ * @throws Fault `note.invalid`, `note.bad-signature` for checkpoints that are not of this log;
+ *   `file.*`.
  */
-export function verify(question: VerifyInvocation, evidence: Evidence): VerifyResult {
-  const { key: auditKey, witness } = question;
+export function verify(invocation: VerifyInvocation, evidence: Evidence): VerifyResult {
+  const { key: auditKey, witness } = invocation;
   const names = evidence.log.names();
-  const epoch = question.epoch ?? lastEpoch(names);
+  const epoch = invocation.epoch ?? lastEpoch(names);
   if (epoch === undefined)
     throw new Fault(
       "file.not-regular",
-      `"${question.directory}" holds no segment of an audit log; is it the warden's state directory?`,
+      `"${invocation.directory}" holds no segment of an audit log; is it the warden's state directory?`,
     );
   const own = noteIn(evidence.state, witnessedName(epoch));
   const vouching = [...own, ...evidence.checkpoints];
@@ -74,7 +80,10 @@ function noteIn(state: Directory, name: string): readonly string[] {
   return bytes === undefined ? [] : [Buffer.from(bytes).toString("utf8")];
 }
 
-/** @returns the largest size the witness cosigned. @throws Fault `note.bad-signature` for a checkpoint it did not. [AUD-8] */
+/**
+ * @returns the largest size that the witness cosigned.
+ * @throws Fault `note.bad-signature` for a checkpoint that it did not cosign. [AUD-8]
+ */
 function witnessedSize(notes: readonly string[], witness: Verifier): number {
   const opened = notes.map((encoded) => decodeNote(encoded));
   for (const note of opened) verifyNote(note, witness);
@@ -94,10 +103,10 @@ function verdictOn(trail: TrailReport, witnessed: number | undefined): VerifyRes
   const verified = trail.finding === undefined && vouched;
   return {
     verified,
-    text: lines.map((line) => `${plainText(line)}\n`).join(""),
-    json: `${plainJson({ v: 1, verified, ...trail, witnessed })}\n`,
+    text: lines.map((line) => `${serialText(line)}\n`).join(""),
+    json: `${serialJson({ v: 1, verified, ...trail, witnessed })}\n`,
   };
 }
 
 const UNPROVEN =
-  "NOT VERIFIED: no signed checkpoint vouches for this log; fetch the hub's last one for this device and name it with --checkpoint";
+  "NOT VERIFIED: no signed checkpoint vouches for this log; fetch the hub's last one for this device and pass it with --checkpoint";

@@ -1,4 +1,6 @@
-// A challenge and its answer: login, and whatever needs an order. The warden judges; here is remembered what was asked, so that nothing in the order is the answerer's word. [CON-4] [CON-5]
+// Challenge and response on the console: for the login, and for every operation that needs an
+// order. The warden judges the answer. This file keeps what was asked, so that an order contains
+// nothing that only the answer claims. [CON-4] [CON-5]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { Clock } from "../../hal/ports.ts";
@@ -6,7 +8,7 @@ import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { type Challenge, type OrderEnvelope, orderOfAnswer, type OrderVerb } from "../../warden/orders/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
-import { type OperationAnswer, OPERATIONS, type OperationName } from "../operations/format.ts";
+import { type OperationAnswer, OPERATIONS, type OperationName, type OrderedOperation } from "../operations/format.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
 import {
   challengeScreen,
@@ -21,28 +23,34 @@ import {
   tooManyChallengesText,
   unjudgedText,
 } from "./challenge-screen.ts";
-import { type ConsoleCommand, commandOf, type OrderedOperation } from "./commands.ts";
+import { type ConsoleCommand, commandOf } from "./commands.ts";
 import type { LoginThrottle } from "./login-throttle.ts";
 import { resultText } from "./results.ts";
 import type { Host } from "./screen.ts";
 
-/** The warden's judge of orders, as the console needs it for the login; all else goes by the operations. */
+/**
+ * The warden's verification of orders, used for the login only; all else goes through the
+ * operations.
+ */
 export interface OrderPorts {
-  /** @throws Fault `protocol.closed` while the warden is away, and what it refuses with. */
+  /** @throws Fault `protocol.closed` while the warden is away, and the faults of its refusals. */
   nonce(verb: OrderVerb): Promise<WardenResult<"order.nonce">>;
-  /** @throws Fault `order.*` for an answer that is refused, `protocol.closed` while the warden is away. */
+  /**
+   * @throws Fault `order.*` for an answer that is refused, `protocol.closed` while the warden is
+   *   away.
+   */
   submit(verb: OrderVerb, order: string): Promise<WardenResult<"order.submit">>;
 }
 
-export interface ChallengeDialogOptions {
+export interface ChallengeResponseOptions {
   readonly orders: OrderPorts;
-  readonly gate: LoginThrottle;
+  readonly throttle: LoginThrottle;
   readonly clock: Clock;
   readonly host: () => Host;
   readonly print: (text: string) => Promise<void>;
-  /** Prints what an operation was answered with when it was not carried out. */
+  /** Prints the fault of an operation that was not carried out. */
   readonly printFault: (fault: FaultReport) => Promise<void>;
-  /** Asks as whoever the session is. */
+  /** Performs an operation as the principal of the session. */
   readonly perform: (operation: OperationName, args: Readonly<Record<string, unknown>>) => Promise<OperationAnswer>;
   readonly record: (entry: Pick<AuditEntry, "event" | "result" | "detail">) => Promise<void>;
 }
@@ -55,29 +63,65 @@ interface Pending {
   readonly challenge: Challenge;
 }
 
-export interface ChallengeDialog {
-  /** True between a challenge and its end: lines are answers then. */
-  pending(): boolean;
-  /** Asks for a nonce and shows the challenge; says why not when there is none. */
+export interface ChallengeResponse {
+  /** True between a challenge and its end. Lines are answers then. */
+  isPending(): boolean;
+  /** Asks for a nonce and prints the challenge, or prints why there is none. */
   ask(command: ConsoleCommand, purpose: Purpose): Promise<void>;
-  /** Takes a line as the answer. @returns who logged in, if it was that. */
-  take(line: string): Promise<ConsoleLogin | undefined>;
-  giveUp(): void;
+  /**
+   * Takes a line as the answer to the pending challenge.
+   * @returns the login that it completed, if any.
+   */
+  answer(line: string): Promise<ConsoleLogin | undefined>;
+  cancel(): void;
 }
 
-export function createChallengeDialog({
-  orders,
-  gate,
-  clock,
-  host,
-  print,
-  printFault,
-  perform,
-  record,
-}: ChallengeDialogOptions): ChallengeDialog {
-  let pending: Pending | undefined;
+export function createChallengeResponse(options: ChallengeResponseOptions): ChallengeResponse {
+  return new ConsoleChallenge(options);
+}
 
-  async function challengeFor(purpose: Purpose): Promise<Challenge | FaultReport | undefined> {
+class ConsoleChallenge implements ChallengeResponse {
+  readonly #options: ChallengeResponseOptions;
+  #pending: Pending | undefined;
+
+  constructor(options: ChallengeResponseOptions) {
+    this.#options = options;
+  }
+
+  isPending(): boolean {
+    return this.#pending !== undefined;
+  }
+
+  async ask(command: ConsoleCommand, purpose: Purpose): Promise<void> {
+    const { print, throttle } = this.#options;
+    const waitMs = purpose.kind === "login" ? throttle.takeChallenge() : 0;
+    if (waitMs > 0) return print(tooManyChallengesText(waitMs));
+    const challenge = await orFault(() => this.#challengeFor(purpose));
+    if (challenge === undefined) return print(namelessText());
+    if ("code" in challenge) return this.#printUnjudged(purpose, challenge);
+    this.#pending = { command, purpose, challenge };
+    await print(challengeScreen(challenge));
+  }
+
+  async answer(line: string): Promise<ConsoleLogin | undefined> {
+    const { print, throttle } = this.#options;
+    const pending = this.#pending;
+    if (pending === undefined) return undefined;
+    const waitMs = throttle.waitMs();
+    // People who are lost press Enter or type a command. Neither is an answer that could be
+    // refused.
+    const isAnswer = commandOf(line) === "unknown";
+    if (isAnswer && waitMs === 0) return this.#judge(pending, line);
+    await print(isAnswer ? tooEarlyText(waitMs) : noAnswerYetText());
+    return undefined;
+  }
+
+  cancel(): void {
+    this.#pending = undefined;
+  }
+
+  async #challengeFor(purpose: Purpose): Promise<Challenge | FaultReport | undefined> {
+    const { host, orders, perform } = this.#options;
     if (purpose.kind === "order") {
       const answer = await perform("order.nonce", { verb: purpose.operation });
       if ("fault" in answer) return answer.fault;
@@ -87,37 +131,29 @@ export function createChallengeDialog({
     return deviceId === undefined ? undefined : { verb: "console.login", deviceId, ...(await orders.nonce("console.login")) };
   }
 
-  async function ask(command: ConsoleCommand, purpose: Purpose): Promise<void> {
-    const waitMs = purpose.kind === "login" ? gate.takeChallenge() : 0;
-    if (waitMs > 0) return print(tooManyChallengesText(waitMs));
-    const challenge = await orFault(() => challengeFor(purpose));
-    if (challenge === undefined) return print(namelessText());
-    if ("code" in challenge) return unjudged(purpose, challenge);
-    pending = { command, purpose, challenge };
-    await print(challengeScreen(challenge));
+  async #judge(pending: Pending, line: string): Promise<ConsoleLogin | undefined> {
+    const envelope = await orFault(async () => orderOfAnswer(pending.challenge, line));
+    if ("code" in envelope) {
+      await this.#options.record({
+        event: "input.refused",
+        result: "refused",
+        detail: { channel: "console", reason: "no answer to the challenge", verb: pending.challenge.verb },
+      });
+      await this.#refuse(pending, NO_ANSWER);
+      return undefined;
+    }
+    const outcome = await orFault(() => this.#submit(pending, envelope));
+    if (outcome !== undefined && "code" in outcome) {
+      await this.#failed(pending, outcome);
+      return undefined;
+    }
+    this.#pending = undefined;
+    if (outcome !== undefined) this.#options.throttle.reset();
+    return outcome;
   }
 
-  /** What is no verdict on an answer: the warden was away, say. Before login its words are nobody's business. */
-  function unjudged(purpose: Purpose, fault: FaultReport): Promise<void> {
-    return purpose.kind === "login" ? print(unjudgedText(fault.code)) : printFault(fault);
-  }
-
-  /** [CON-5] The next answer has to wait. */
-  async function refuse({ command }: Pending, refusal: Refusal): Promise<void> {
-    gate.refused();
-    if (!refusal.retry) pending = undefined;
-    await print(refusal.text + (refusal.retry ? nextAnswerText(gate.waitMs()) : newChallengeText(command.words)));
-  }
-
-  /** What is no verdict on the answer costs nothing, but ends the challenge: who knows whether it was used. */
-  function failed(now: Pending, fault: FaultReport): Promise<void> {
-    const refusal = refusalOf(fault.code, clock.nowMs());
-    if (refusal !== undefined) return refuse(now, refusal);
-    pending = undefined;
-    return unjudged(now.purpose, fault);
-  }
-
-  async function submit({ purpose, command }: Pending, envelope: OrderEnvelope): Promise<ConsoleLogin | FaultReport | undefined> {
+  async #submit({ purpose, command }: Pending, envelope: OrderEnvelope): Promise<ConsoleLogin | FaultReport | undefined> {
+    const { orders, perform, print } = this.#options;
     const order = JSON.stringify(envelope);
     if (purpose.kind === "login") {
       const { by, roles, keyid } = await orders.submit("console.login", order);
@@ -130,45 +166,36 @@ export function createChallengeDialog({
     return undefined;
   }
 
-  async function answer(now: Pending, line: string): Promise<ConsoleLogin | undefined> {
-    const envelope = await orFault(async () => orderOfAnswer(now.challenge, line));
-    if ("code" in envelope) {
-      await record({
-        event: "input.refused",
-        result: "refused",
-        detail: { channel: "console", reason: "no answer to the challenge", verb: now.challenge.verb },
-      });
-      await refuse(now, NO_ANSWER);
-      return undefined;
-    }
-    const done = await orFault(() => submit(now, envelope));
-    if (done !== undefined && "code" in done) {
-      await failed(now, done);
-      return undefined;
-    }
-    pending = undefined;
-    if (done !== undefined) gate.loggedIn();
-    return done;
+  /**
+   * A fault that is no verdict on the answer causes no wait. It ends the challenge all the same,
+   * because the warden may have used up the nonce.
+   */
+  #failed(pending: Pending, fault: FaultReport): Promise<void> {
+    const refusal = refusalOf(fault.code, this.#options.clock.nowMs());
+    if (refusal !== undefined) return this.#refuse(pending, refusal);
+    this.#pending = undefined;
+    return this.#printUnjudged(pending.purpose, fault);
   }
 
-  return {
-    pending: () => pending !== undefined,
-    ask,
-    async take(line) {
-      if (pending === undefined) return undefined;
-      const waitMs = gate.waitMs();
-      const meant = commandOf(line) === "unknown"; // nothing and commands are typed by people who have lost their way: no answers to hold against them
-      if (meant && waitMs === 0) return answer(pending, line);
-      await print(meant ? tooEarlyText(waitMs) : noAnswerYetText());
-      return undefined;
-    },
-    giveUp: () => {
-      pending = undefined;
-    },
-  };
+  /** [CON-5] The next answer has to wait. */
+  async #refuse({ command }: Pending, refusal: Refusal): Promise<void> {
+    const { print, throttle } = this.#options;
+    throttle.recordRefusal();
+    if (!refusal.retry) this.#pending = undefined;
+    await print(refusal.text + (refusal.retry ? nextAnswerText(throttle.waitMs()) : newChallengeText(command.words)));
+  }
+
+  /**
+   * For a fault that is no verdict, such as an absent warden. Its message is not shown before
+   * login.
+   */
+  #printUnjudged(purpose: Purpose, fault: FaultReport): Promise<void> {
+    const { print, printFault } = this.#options;
+    return purpose.kind === "login" ? print(unjudgedText(fault.code)) : printFault(fault);
+  }
 }
 
-/** A Fault as a value; a defect of ours goes on. */
+/** @returns a Fault of `work` as a value. A closed line and a programming error are thrown on. */
 async function orFault<T>(work: () => Promise<T>): Promise<T | FaultReport> {
   try {
     return await work();

@@ -1,10 +1,7 @@
-// The console's commands, as data: there is no shell, and no other way from here to the device than an operation. [CON-3] [CON-4] [OPS-5]
-import type { OrderVerb } from "../../warden/orders/format/index.ts";
+// The table of console commands. There is no shell: the only way from the console to the device is
+// an operation. [CON-3] [CON-4] [OPS-5]
 import type { OperatorRole } from "../../warden/roster/format.ts";
-import { type OperationName, OPERATIONS } from "../operations/format.ts";
-
-/** What takes an order: an operation and the verb of the order, by the same name. */
-export type OrderedOperation = OperationName & OrderVerb;
+import { type OperationName, OPERATIONS, type OrderedOperation } from "../operations/format.ts";
 
 export type ConsoleAction =
   | { readonly kind: "help" }
@@ -12,11 +9,12 @@ export type ConsoleAction =
   | { readonly kind: "logout" }
   | { readonly kind: "ask"; readonly operation: Exclude<OperationName, OrderedOperation>; readonly show: "text" | "json" }
   | { readonly kind: "order"; readonly operation: OrderedOperation };
+export type OperationAction = Extract<ConsoleAction, { operation: OperationName }>;
 
 export interface ConsoleCommand {
-  /** As typed, words parted by one space. */
+  /** As typed, with one space between words. */
   readonly words: string;
-  /** A whole number may follow. */
+  /** The argument that may follow: a whole number. */
   readonly takes?: "count";
   readonly help: string;
   readonly does: ConsoleAction;
@@ -33,25 +31,33 @@ export const COMMANDS: readonly ConsoleCommand[] = [
     help: "the newest records of the audit trail, 10 or N",
     does: { kind: "ask", operation: "audit.tail", show: "text" },
   },
-  { words: "update", help: "how far an update is", does: { kind: "ask", operation: "update.status", show: "text" } },
-  { words: "update approve", help: "let it be tried: needs an order", does: { kind: "order", operation: "update.approve" } },
-  { words: "update revert", help: "stop it, or go back: needs an order", does: { kind: "order", operation: "update.revert" } },
+  { words: "update", help: "the state of the update", does: { kind: "ask", operation: "update.status", show: "text" } },
+  {
+    words: "update approve",
+    help: "let the release be tried: needs an order",
+    does: { kind: "order", operation: "update.approve" },
+  },
+  {
+    words: "update revert",
+    help: "stop the update, or go back: needs an order",
+    does: { kind: "order", operation: "update.revert" },
+  },
   {
     words: "lockdown",
-    help: "what is open, what is plugged in",
+    help: "what is open and what is plugged in",
     does: { kind: "ask", operation: "lockdown.show", show: "text" },
   },
   {
     words: "lockdown confirm",
-    help: "keep the policy on trial: needs an order",
+    help: "confirm the policy on trial: needs an order",
     does: { kind: "order", operation: "lockdown.confirm" },
   },
   {
     words: "lockdown revert",
-    help: "take the policy on trial back: needs an order",
+    help: "revert the policy on trial: needs an order",
     does: { kind: "order", operation: "lockdown.revert" },
   },
-  { words: "reboot", help: "start this device anew: needs an order", does: { kind: "order", operation: "system.reboot" } },
+  { words: "reboot", help: "restart this device: needs an order", does: { kind: "order", operation: "system.reboot" } },
   { words: "logout", help: "end this session", does: { kind: "logout" } },
 ];
 
@@ -60,7 +66,10 @@ export interface Typed {
   readonly args: Readonly<Record<string, unknown>>;
 }
 
-/** @returns what a line asks for, "nothing" for an empty line, "unknown" for all else. Blanks around and between words do not count. */
+/**
+ * @returns the command of a line, "nothing" for an empty line, "unknown" for anything else. Extra
+ *   spaces do not matter.
+ */
 export function commandOf(line: string): Typed | "nothing" | "unknown" {
   const words = line.trim().replaceAll(/ +/gu, " ");
   if (words === "") return "nothing";
@@ -71,7 +80,10 @@ export function commandOf(line: string): Typed | "nothing" | "unknown" {
   return counted === undefined ? "unknown" : { command: counted, args: { count: Number(count) } };
 }
 
-/** Whether the table of operations lets one of `roles` use it; undefined before login. For what is shown: who asks all the same is judged by the table itself. [OPS-4] */
+/**
+ * Whether the table of operations lets one of `roles` use the command; `roles` is undefined before
+ * login. This decides only what is offered: the operations judge every request themselves. [OPS-4]
+ */
 export function mayUse({ does }: ConsoleCommand, roles: readonly OperatorRole[] | undefined): boolean {
   if (does.kind === "help") return true;
   if (does.kind === "login") return roles === undefined;

@@ -1,20 +1,21 @@
-// The serial console for ever: opens the port, serves who comes, and opens it again. [CON-2]
+// The serial console: it opens the port, serves sessions, and opens the port again after every
+// hang-up. [CON-2]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, SerialConnection, SerialPort } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { Operations } from "../operations/index.ts";
-import { createTimedReader } from "./timed-reader.ts";
-import { createLoginThrottle, type LoginThrottle } from "./login-throttle.ts";
-import { REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
 import type { OrderPorts } from "./challenge.ts";
+import { REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
+import { createLoginThrottle, type LoginThrottle } from "./login-throttle.ts";
 import { hintText, type Host } from "./screen.ts";
 import { serveSession } from "./session.ts";
+import { createTimedReader } from "./timed-reader.ts";
 
 export interface ConsoleOptions {
   readonly port: SerialPort;
   readonly operations: Operations;
-  /** The warden's judge of orders, for the login. [CON-4] */
+  /** The warden's verification of orders, for the login. [CON-4] */
   readonly orders: OrderPorts;
   readonly audit: (entry: AuditEntry) => Promise<void>;
   readonly clock: Clock;
@@ -22,17 +23,27 @@ export interface ConsoleOptions {
 }
 
 export interface Console {
-  /** What does not work of the console, for the status: a port that does not open, a trail that takes no records. */
+  /**
+   * The console's faults for the status: a port that does not open, a trail that takes no records.
+   */
   troubles(): readonly FaultReport[];
-  /** Closes the line and resolves when nothing of the console runs any more. Rejects if it had ended by a defect of ours. */
+  /**
+   * Closes the line. Resolves when the console has ended; rejects when a programming error ended
+   * it.
+   */
   stop(): Promise<void>;
 }
 
-/** Starts at once, in the background. A defect of ours is an unhandled rejection, unless `stop` was called: never a console that is silently gone. */
-export function startConsole(parts: ConsoleOptions): Console {
+type Troubles = Map<"port" | "audit", Fault>;
+
+/**
+ * Starts at once, in the background. Before `stop` is called, a programming error is an unhandled
+ * rejection, so that the console never disappears silently.
+ */
+export function startConsole(options: ConsoleOptions): Console {
   const stopped = new AbortController();
-  const troubles = new Map<"port" | "audit", Fault>();
-  const ended = keepOpen(parts, troubles, stopped.signal);
+  const troubles: Troubles = new Map();
+  const ended = keepOpen(options, troubles, stopped.signal);
   return {
     troubles: () => [...troubles.values()].map(({ code, message }) => ({ code, message: `console: ${message}` })),
     async stop() {
@@ -42,21 +53,25 @@ export function startConsole(parts: ConsoleOptions): Console {
   };
 }
 
-/** [CON-2] The wait before the next opening: doubled each time, small again after a connection that held. */
-export function reopenDelayMs(previousMs: number, heldMs: number): number {
-  return heldMs >= STABLE_MS ? REOPEN_DELAY_MS_MIN : Math.min(previousMs * 2, REOPEN_DELAY_MS_MAX);
+/**
+ * [CON-2] The wait before the port is opened again, milliseconds. It doubles each time, and is
+ * short again after a connection that lasted {@link STABLE_MS}.
+ */
+export function reopenDelayMs(previousMs: number, lastedMs: number): number {
+  return lastedMs >= STABLE_MS ? REOPEN_DELAY_MS_MIN : Math.min(previousMs * 2, REOPEN_DELAY_MS_MAX);
 }
 
-async function keepOpen(parts: ConsoleOptions, troubles: Map<"port" | "audit", Fault>, stopped: AbortSignal): Promise<void> {
-  const { port, clock } = parts;
-  const gate = createLoginThrottle(clock); // one for all sessions: it outlives them [CON-5]
+async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: AbortSignal): Promise<void> {
+  const { port, clock } = options;
+  // One throttle for all sessions: hanging up must not reset it. [CON-5]
+  const throttle = createLoginThrottle(clock);
   let delayMs = REOPEN_DELAY_MS_MIN / 2;
   while (!stopped.aborted) {
     const openedMs = clock.monotonicMs();
     try {
       const connection = await port.open();
       troubles.delete("port");
-      await serveConnection(parts, gate, connection, troubles, stopped);
+      await serveConnection(options, throttle, connection, troubles, stopped);
     } catch (error) {
       if (!(error instanceof Fault) || (error.code !== "serial.open-failed" && error.code !== "serial.closed")) throw error;
       if (error.code === "serial.open-failed") troubles.set("port", error);
@@ -66,15 +81,18 @@ async function keepOpen(parts: ConsoleOptions, troubles: Map<"port" | "audit", F
   }
 }
 
-/** Nobody is there before the first key: no session, no record, however often a loose cable hangs up. */
+/**
+ * A session begins with the first key. A loose cable that hangs up often makes no sessions and no
+ * records.
+ */
 async function serveConnection(
   { operations, orders, audit, clock, host }: ConsoleOptions,
-  gate: LoginThrottle,
+  throttle: LoginThrottle,
   connection: SerialConnection,
-  troubles: Map<"port" | "audit", Fault>,
+  troubles: Troubles,
   stopped: AbortSignal,
 ): Promise<void> {
-  const chunks = createTimedReader(connection.input, clock);
+  const reader = createTimedReader(connection.input, clock);
   const print = (text: string): Promise<void> => connection.write(Buffer.from(text.replaceAll("\n", "\r\n")));
   const record = async (entry: AuditEntry): Promise<void> => {
     try {
@@ -87,14 +105,15 @@ async function serveConnection(
   let closing: Promise<void> | undefined;
   const close = (): void => {
     closing ??= connection.close();
-    closing.catch(() => undefined); // awaited, and its fault heard, below
+    // The promise is awaited below, which reports its fault.
+    closing.catch(() => undefined);
   };
   stopped.addEventListener("abort", close, { once: true });
   try {
     if (stopped.aborted) return;
     await print(hintText(host()));
-    for (let chunk = await chunks.next(); chunk.kind === "bytes"; chunk = await chunks.next()) {
-      const end = await serveSession({ chunks, print, operations, orders, gate, record, clock, host }, chunk.bytes);
+    for (let read = await reader.next(); read.kind === "bytes"; read = await reader.next()) {
+      const end = await serveSession({ reader, print, operations, orders, throttle, record, clock, host }, read.bytes);
       if (end === "hang-up") return;
     }
   } finally {

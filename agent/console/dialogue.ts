@@ -1,14 +1,16 @@
-// What is said in answer to each line of a session: as a guest, then as whoever logged in. [CON-3] [CON-4] [OPS-5]
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+// The dialogue of one console session: the answer to each line, first for a guest, then for the
+// operator who has logged in. [CON-3] [CON-4] [OPS-5]
+import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { OperationAnswer, OperationName } from "../operations/format.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
 import { ANSWER_PROMPT, gaveUpText } from "./challenge-screen.ts";
-import { commandOf, type ConsoleAction, mayUse, type Typed } from "./commands.ts";
+import { type ChallengeResponse, createChallengeResponse } from "./challenge.ts";
+import { commandOf, mayUse, type OperationAction, type Typed } from "./commands.ts";
 import { CHALLENGE_MS_MAX, COMMAND_REFILL_MS, COMMANDS_BURST_MAX, IDLE_MS_MAX, LOGGED_IN_IDLE_MS_MAX } from "./limits.ts";
 import type { LineEvent } from "./line.ts";
-import { createChallengeDialog } from "./challenge.ts";
+import type { ConsoleSessionOptions } from "./options.ts";
 import { resultText } from "./results.ts";
 import {
   alreadyText,
@@ -22,141 +24,179 @@ import {
   unknownText,
   welcomeText,
 } from "./screen.ts";
-import type { ConsoleSessionOptions } from "./session.ts";
 
 export interface Dialogue {
-  /** Answers one thing the line reader found. @returns "over" when the session is, by `logout`. */
-  take(event: LineEvent): Promise<"goes-on" | "over">;
+  /**
+   * Answers one event of the line reader, and prints the next prompt unless the session is over.
+   */
+  take(event: LineEvent): Promise<void>;
+  /** True after `logout`. */
+  isOver(): boolean;
   prompt(): string;
   login(): ConsoleLogin | undefined;
-  /** How long nobody may type, milliseconds. [CON-4] */
+  /** How long the session may go without a key, milliseconds. [CON-4] */
   idleMsMax(): number;
 }
 
-/** Remembers who logged in, the challenge that waits for its answer, how fast commands come and how many there were. */
-export function createDialogue(parts: ConsoleSessionOptions, session: string): Dialogue {
-  const { print, operations, orders, gate, clock, host } = parts;
-  const bucket = tokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
-  const ordering = createChallengeDialog({ orders, gate, clock, host, print, printFault, perform, record });
-  let login: ConsoleLogin | undefined;
-  let flooding = false;
-  let asked = 0;
+/** @param session the id of the session, which its records and operations carry. */
+export function createDialogue(options: ConsoleSessionOptions, session: string): Dialogue {
+  return new SessionDialogue(options, session);
+}
 
-  async function record(entry: Pick<AuditEntry, "event" | "result" | "detail">): Promise<void> {
-    await parts.record({ ...entry, principal: login?.id ?? "console", correlation: session });
+class SessionDialogue implements Dialogue {
+  readonly #options: ConsoleSessionOptions;
+  readonly #session: string;
+  readonly #commands: TokenBucket;
+  readonly #challenge: ChallengeResponse;
+  #login: ConsoleLogin | undefined;
+  #isOver = false;
+  #isFlooding = false;
+  #operations = 0;
+
+  constructor(options: ConsoleSessionOptions, session: string) {
+    const { orders, throttle, clock, host, print } = options;
+    this.#options = options;
+    this.#session = session;
+    this.#commands = createTokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
+    this.#challenge = createChallengeResponse({
+      orders,
+      throttle,
+      clock,
+      host,
+      print,
+      printFault: (fault) => this.#printFault(fault),
+      perform: (operation, args) => this.#perform(operation, args),
+      record: (entry) => this.#record(entry),
+    });
   }
 
-  function perform(operation: OperationName, args: Readonly<Record<string, unknown>>): Promise<OperationAnswer> {
-    asked += 1;
-    return operations.perform({ channel: "console", login }, { v: 1, id: `${session}-${asked}`, operation, args });
+  async take(event: LineEvent): Promise<void> {
+    const { print } = this.#options;
+    switch (event.kind) {
+      case "echo":
+        return print(event.text);
+      case "redraw":
+        return print(`\n${this.prompt()}${event.text}`);
+      case "interrupt":
+        await print("^C\n");
+        await this.#interrupt();
+        break;
+      case "too-long":
+        await print("\n");
+        await this.#refuseLine();
+        break;
+      case "line":
+        await print("\n");
+        await this.#takeLine(event.text);
+    }
+    if (!this.#isOver) await print(this.prompt());
   }
 
-  function printFault(fault: FaultReport): Promise<void> {
-    const hint = fault.code === "operation.denied" && login === undefined ? logInFirstText() : "";
-    return print(faultText(fault) + hint);
+  isOver(): boolean {
+    return this.#isOver;
   }
 
-  async function refused(reason: string): Promise<void> {
-    await record({ event: "input.refused", result: "refused", detail: { channel: "console", reason } });
+  prompt(): string {
+    return this.#challenge.isPending() ? ANSWER_PROMPT : promptText(this.#options.host(), this.#login);
   }
 
-  /** One record for a whole flood: the trail must not be what is flooded. */
-  async function mayGoOn(): Promise<boolean> {
-    if (bucket.take()) {
-      flooding = false;
+  login(): ConsoleLogin | undefined {
+    return this.#login;
+  }
+
+  idleMsMax(): number {
+    if (this.#login !== undefined) return LOGGED_IN_IDLE_MS_MAX;
+    return this.#challenge.isPending() ? CHALLENGE_MS_MAX : IDLE_MS_MAX;
+  }
+
+  async #interrupt(): Promise<void> {
+    if (!this.#challenge.isPending()) return;
+    this.#challenge.cancel();
+    await this.#options.print(gaveUpText());
+  }
+
+  async #refuseLine(): Promise<void> {
+    if (!(await this.#takeToken())) return;
+    await this.#recordRefusal("line too long");
+    await this.#options.print(tooLongText());
+  }
+
+  async #takeLine(text: string): Promise<void> {
+    if (this.#challenge.isPending()) return this.#takeAnswer(text);
+    const typed = commandOf(text);
+    if (typed === "nothing" || !(await this.#takeToken())) return;
+    if (typed === "unknown") await this.#options.print(unknownText(text));
+    else await this.#run(typed);
+  }
+
+  async #takeAnswer(text: string): Promise<void> {
+    if (!(await this.#takeToken())) return;
+    const login = await this.#challenge.answer(text);
+    if (login === undefined) return;
+    this.#login = login;
+    await this.#options.print(welcomeText(login));
+  }
+
+  /**
+   * Takes a token for one line, or prints that there were too many. A flood makes one record only,
+   * so that it does not flood the audit trail.
+   */
+  async #takeToken(): Promise<boolean> {
+    if (this.#commands.take()) {
+      this.#isFlooding = false;
       return true;
     }
-    if (!flooding) await refused("too many commands at once");
-    flooding = true;
-    await print(tooManyText(bucket.dueMs()));
+    if (!this.#isFlooding) await this.#recordRefusal("too many commands at once");
+    this.#isFlooding = true;
+    await this.#options.print(tooManyText(this.#commands.dueMs()));
     return false;
   }
 
-  async function carryOut({ command, args }: Typed): Promise<"goes-on" | "over"> {
+  async #run({ command, args }: Typed): Promise<void> {
+    const { print } = this.#options;
+    const login = this.#login;
     const { does } = command;
     switch (does.kind) {
       case "help":
-        await print(helpText(login));
-        break;
+        return print(helpText(login));
       case "login":
-        await (login === undefined ? ordering.ask(command, { kind: "login" }) : print(alreadyText(login)));
-        break;
+        return login === undefined ? this.#challenge.ask(command, { kind: "login" }) : print(alreadyText(login));
       case "logout":
-        await print(logoutText(login));
-        return "over";
+        this.#isOver = true;
+        return print(logoutText(login));
       case "order":
-        if (!mayUse(command, login?.roles)) return askFor(does, args);
-        await ordering.ask(command, does);
-        break;
+        return mayUse(command, login?.roles) ? this.#challenge.ask(command, does) : this.#show(does, args);
       case "ask":
-        return askFor(does, args);
+        return this.#show(does, args);
     }
-    return "goes-on";
   }
 
-  /** Asks, and shows the result or the refusal: who may not is told so by the operations, and recorded there. [OPS-5] */
-  async function askFor(deed: Extract<ConsoleAction, { operation: OperationName }>, args: Typed["args"]): Promise<"goes-on"> {
-    const answer = await perform(deed.operation, args);
-    await ("fault" in answer ? printFault(answer.fault) : print(resultText(deed, answer.result)));
-    return "goes-on";
+  /**
+   * Performs the operation and prints its result or the refusal. The operations refuse what the
+   * login has no right to, and record that. [OPS-5]
+   */
+  async #show(action: OperationAction, args: Typed["args"]): Promise<void> {
+    const answer = await this.#perform(action.operation, args);
+    if ("fault" in answer) await this.#printFault(answer.fault);
+    else await this.#options.print(resultText(action, answer.result));
   }
 
-  async function takeCommand(text: string): Promise<"goes-on" | "over"> {
-    const typed = commandOf(text);
-    if (typed === "nothing" || !(await mayGoOn())) return "goes-on";
-    if (typed !== "unknown") return carryOut(typed);
-    await print(unknownText(text));
-    return "goes-on";
+  #perform(operation: OperationName, args: Readonly<Record<string, unknown>>): Promise<OperationAnswer> {
+    this.#operations += 1;
+    const id = `${this.#session}-${this.#operations}`;
+    return this.#options.operations.perform({ channel: "console", login: this.#login }, { v: 1, id, operation, args });
   }
 
-  async function takeAnswer(text: string): Promise<void> {
-    if (!(await mayGoOn())) return;
-    const who = await ordering.take(text);
-    if (who === undefined) return;
-    login = who;
-    await print(welcomeText(who));
+  #printFault(fault: FaultReport): Promise<void> {
+    const hint = fault.code === "operation.denied" && this.#login === undefined ? logInFirstText() : "";
+    return this.#options.print(faultText(fault) + hint);
   }
 
-  async function takeLine(text: string): Promise<"goes-on" | "over"> {
-    if (!ordering.pending()) return takeCommand(text);
-    await takeAnswer(text);
-    return "goes-on";
+  async #recordRefusal(reason: string): Promise<void> {
+    await this.#record({ event: "input.refused", result: "refused", detail: { channel: "console", reason } });
   }
 
-  async function interrupt(): Promise<void> {
-    if (!ordering.pending()) return;
-    ordering.giveUp();
-    await print(gaveUpText());
+  async #record(entry: Pick<AuditEntry, "event" | "result" | "detail">): Promise<void> {
+    await this.#options.record({ ...entry, principal: this.#login?.id ?? "console", correlation: this.#session });
   }
-
-  async function end(event: Exclude<LineEvent, { kind: "echo" | "redraw" }>): Promise<"goes-on" | "over"> {
-    if (event.kind === "line") return takeLine(event.text);
-    if (event.kind === "interrupt") await interrupt();
-    else if (await mayGoOn()) {
-      await refused("line too long");
-      await print(tooLongText());
-    }
-    return "goes-on";
-  }
-
-  const prompt = (): string => (ordering.pending() ? ANSWER_PROMPT : promptText(host(), login));
-
-  return {
-    prompt,
-    login: () => login,
-    idleMsMax() {
-      if (login !== undefined) return LOGGED_IN_IDLE_MS_MAX;
-      return ordering.pending() ? CHALLENGE_MS_MAX : IDLE_MS_MAX;
-    },
-    async take(event) {
-      if (event.kind === "echo" || event.kind === "redraw") {
-        await print(event.kind === "echo" ? event.text : `\n${prompt()}${event.text}`);
-        return "goes-on";
-      }
-      await print(event.kind === "interrupt" ? "^C\n" : "\n");
-      const outcome = await end(event);
-      if (outcome === "goes-on") await print(prompt());
-      return outcome;
-    },
-  };
 }

@@ -1,4 +1,4 @@
-// The serial console: what a technician at the cable can see and ask. [CON-3]
+// The serial console, for a technician at the cable. [CON-3]
 export { type Console, type ConsoleOptions, startConsole } from "./console.ts";
 export type { OrderPorts } from "./challenge.ts";
 export type { Host } from "./screen.ts";

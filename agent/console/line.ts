@@ -1,13 +1,13 @@
-// Bytes from the serial line to lines, with what the terminal is to echo. Pure. [CON-1]
+// The line editor of the console: from bytes to lines, and the echo for the terminal. Pure. [CON-1]
 import { LINE_BYTES_MAX } from "./limits.ts";
 
 export interface LineState {
-  /** What was typed so far, printable ASCII; empty while the rest of a line that is too long goes by. */
+  /** The text typed so far, printable ASCII; empty while the rest of a long line is skipped. */
   readonly text: string;
   readonly tooLong: boolean;
-  /** Inside an escape sequence such as an arrow key's: swallowed, it is no text and must not be echoed. */
+  /** The place in an escape sequence, such as an arrow key. It is neither text nor echoed. */
   readonly escape: "none" | "begun" | "sequence";
-  /** A line feed right after a carriage return belongs to it: CR, LF and CR LF each end one line. */
+  /** The last byte was CR. An LF after it belongs to it: CR, LF and CR LF each end one line. */
   readonly afterReturn: boolean;
 }
 
@@ -36,7 +36,10 @@ interface Step {
   readonly event?: LineEvent;
 }
 
-/** @returns the state after `bytes`, and what happened, in order, echoes next to each other as one. Memory is bounded by the chunk and one line. */
+/**
+ * @returns the state after `bytes`, and the events in order, with adjacent echoes joined. Memory is
+ *   bounded by the size of `bytes` and one line.
+ */
 export function readBytes(
   start: LineState,
   bytes: Uint8Array,
@@ -56,10 +59,11 @@ export function readBytes(
 
 function readByte(state: LineState, byte: number): Step {
   if (byte === LINE_FEED && state.afterReturn) return { state: { ...state, afterReturn: false } };
-  const now = { ...state, afterReturn: byte === RETURN };
-  if (byte < 0x20 || byte === DELETE) return control({ ...now, escape: "none" }, byte); // a control byte ends an escape sequence: no line end is swallowed
-  if (now.escape !== "none") return { state: { ...now, escape: inEscape(now.escape, byte) } };
-  return typed(now, byte);
+  const next = { ...state, afterReturn: byte === RETURN };
+  // A control byte ends an escape sequence, so that no sequence can hide a line end.
+  if (byte < 0x20 || byte === DELETE) return control({ ...next, escape: "none" }, byte);
+  if (next.escape !== "none") return { state: { ...next, escape: inEscape(next.escape, byte) } };
+  return typed(next, byte);
 }
 
 function control(state: LineState, byte: number): Step {
@@ -86,13 +90,13 @@ function control(state: LineState, byte: number): Step {
   }
 }
 
-/** ECMA-48 5.4: CSI, parameters, then one final byte from "@" to "~"; ESC O is how keypads send. */
+/** ECMA-48 5.4: CSI, parameters, then one final byte from "@" to "~". Keypads send ESC O. */
 function inEscape(escape: "begun" | "sequence", byte: number): LineState["escape"] {
   if (escape === "begun") return byte === 0x5b || byte === 0x4f ? "sequence" : "none";
   return byte >= 0x40 && byte <= 0x7e ? "none" : "sequence";
 }
 
-/** What is not ASCII is kept as "?", so that the command is refused as unknown instead of run without the byte. */
+/** A byte that is not ASCII becomes "?", so that no command runs with the byte left out. */
 function typed(state: LineState, byte: number): Step {
   if (state.tooLong) return { state };
   if (state.text.length >= LINE_BYTES_MAX)

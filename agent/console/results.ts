@@ -1,15 +1,18 @@
-// Answers of operations as the console shows them. Pure.
+// The results of operations as text for the console. Pure.
 import { check } from "../../hal/format/schema.ts";
 import { type OperationName, type OperationResult, OPERATIONS } from "../operations/format.ts";
-import { plainJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
-import type { ConsoleAction } from "./commands.ts";
+import { serialJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
+import type { OperationAction } from "./commands.ts";
 import { LIST_LINES_MAX } from "./limits.ts";
 
-/** @param result what came of `deed`, checked once more by the table. */
-export function resultText(deed: Extract<ConsoleAction, { operation: OperationName }>, result: unknown): string {
+/**
+ * @param result the result of `action`, as the operations answered it.
+ * @throws Fault `schema.invalid` when it does not fit the table of operations.
+ */
+export function resultText(action: OperationAction, result: unknown): string {
   const checked = <N extends OperationName>(name: N): OperationResult<N> => check(OPERATIONS[name].result, result, name);
-  if (deed.kind === "ask" && deed.show === "json") return `${plainJson(result)}\n`;
-  switch (deed.operation) {
+  if (action.kind === "ask" && action.show === "json") return `${serialJson(result)}\n`;
+  switch (action.operation) {
     case "status":
       return renderStatus(checked("status"));
     case "audit.tail":
@@ -23,9 +26,9 @@ export function resultText(deed: Extract<ConsoleAction, { operation: OperationNa
     case "lockdown.revert":
       return renderLockdown(checked("lockdown.show"), LIST_LINES_MAX);
     case "system.reboot":
-      return "This device starts anew now.\n";
+      return "This device restarts now.\n";
     case "lockdown.plan":
     case "order.nonce":
-      return `${plainJson(result)}\n`;
+      return `${serialJson(result)}\n`;
   }
 }

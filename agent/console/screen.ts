@@ -1,37 +1,35 @@
-// What the console says. Pure, ASCII. [CON-1]
+// The console's texts. Pure, ASCII. [CON-1]
 import type { FaultReport } from "../../hal/format/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
-import { plainText, SCREEN_COLUMNS_MAX, wrapped } from "../status/index.ts";
+import { counted, SCREEN_COLUMNS_MAX, serialText, wrapText } from "../status/index.ts";
 import { COMMANDS, mayUse } from "./commands.ts";
-import { LINE_BYTES_MAX } from "./limits.ts";
+import { LINE_BYTES_MAX, LOGGED_IN_IDLE_MS_MAX } from "./limits.ts";
 
 export interface Host {
   /** Name and version, such as `sallyport-agent/0.1.0`. */
   readonly program: string;
-  /** Undefined until the warden has said it. */
+  /** Undefined until the warden has reported it. */
   readonly deviceId: DeviceId | undefined;
 }
 
-/** Shown while nobody has typed yet. */
+/** Shown before the first key. */
 export function hintText(host: Host): string {
-  return `\n${nameOf(host)}: serial console, press Enter\n`;
+  return `\n${fit(`${nameOf(host)}: serial console, press Enter`)}`;
 }
 
-/** Shown before anything can be asked: the notice of IEC 62443-4-2 CR 1.12. */
+/** Shown before the first prompt: the use notification of IEC 62443-4-2 CR 1.12. */
 export function bannerText(host: Host): string {
   return [
-    "",
-    `${plainText(host.program, 40)} on ${nameOf(host)}`,
-    "Authorised use only. What is done here is recorded.",
-    'Type "help" for the commands.',
-    "",
-    "",
-  ].join("\n");
+    "\n",
+    fit(`${serialText(host.program, 40)} on ${nameOf(host)}`),
+    "Authorised use only. What is done here is recorded.\n",
+    'Type "help" for the commands.\n\n',
+  ].join("");
 }
 
 export function promptText(host: Host, login?: ConsoleLogin): string {
-  return `${login === undefined ? "" : `${plainText(login.id, 40)} on `}${nameOf(host)}> `;
+  return `${login === undefined ? "" : `${serialText(login.id, 40)} on `}${nameOf(host)}> `;
 }
 
 export function helpText(login: ConsoleLogin | undefined): string {
@@ -39,26 +37,26 @@ export function helpText(login: ConsoleLogin | undefined): string {
     ...COMMANDS.filter((command) => mayUse(command, login?.roles)).map(
       ({ words, takes, help }) => `  ${(takes === undefined ? words : `${words} [N]`).padEnd(18)}${help}`,
     ),
-    "  ^C drops a line, ^U clears it, ^L shows it again",
-    ...(login === undefined ? ["There are more once you have logged in."] : [loggedInAs(login)]),
-    "",
+    "  ^C drops a line, ^U clears it, ^L prints it again",
+    login === undefined ? "There are more once you have logged in.\n" : fit(loggedInAs(login)),
   ].join("\n");
 }
 
 export function welcomeText(login: ConsoleLogin): string {
-  return `${loggedInAs(login)}\nThis ends with "logout", a hang-up, or 5 minutes without a key.\n`;
+  const end = `This ends with "logout", a hang-up, or ${minutes(LOGGED_IN_IDLE_MS_MAX)} without a key.`;
+  return fit(loggedInAs(login)) + fit(end);
 }
 
 export function alreadyText(login: ConsoleLogin): string {
-  return `${loggedInAs(login)} Type "logout" first.\n`;
+  return fit(`${loggedInAs(login)} Type "logout" first.`);
 }
 
 function loggedInAs({ id, roles }: ConsoleLogin): string {
-  return `Logged in as ${plainText(id, 64)}, ${roles.join(", ") || "without a role"}.`;
+  return `Logged in as ${serialText(id, 64)}, ${roles.join(", ") || "without a role"}.`;
 }
 
 export function unknownText(line: string): string {
-  return `There is no command "${plainText(line.trim(), 40)}". Type "help" for the commands.\n`;
+  return fit(`There is no command "${serialText(line.trim(), 40)}". Type "help" for the commands.`);
 }
 
 export function tooLongText(): string {
@@ -70,21 +68,21 @@ export function tooManyText(waitMs: number): string {
 }
 
 export function idleText(idleMs: number, login: ConsoleLogin | undefined): string {
-  const what = login === undefined ? "session closed" : `${plainText(login.id, 64)} is logged out`;
-  return `\nNobody typed for ${idleMs / 60_000} minutes: ${what}. Press Enter for a new session.\n`;
+  const what = login === undefined ? "session closed" : `${serialText(login.id, 64)} is logged out`;
+  return `\n${fit(`Nobody typed for ${minutes(idleMs)}: ${what}. Press Enter for a new session.`)}`;
 }
 
 export function logoutText(login: ConsoleLogin | undefined): string {
   return login === undefined
     ? "Nobody is logged in: session closed. Press Enter for a new one.\n"
-    : `${plainText(login.id, 64)} is logged out. Press Enter for a new session.\n`;
+    : fit(`${serialText(login.id, 64)} is logged out. Press Enter for a new session.`);
 }
 
 export function faultText({ code, message }: FaultReport): string {
-  return `${wrapped(`${code}: ${plainText(message, 512)}`, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
+  return fit(`${code}: ${serialText(message, 512)}`);
 }
 
-/** Under a refusal that a login would turn. */
+/** Shown after a refusal that a login may change. */
 export function logInFirstText(): string {
   return 'Type "login" first.\n';
 }
@@ -93,6 +91,15 @@ export function seconds(ms: number): string {
   return `${Math.ceil(ms / 1000)} s`;
 }
 
+/** The text as lines that fit the screen, each with a newline. */
+function fit(text: string): string {
+  return `${wrapText(text, SCREEN_COLUMNS_MAX, 0).join("\n")}\n`;
+}
+
+function minutes(ms: number): string {
+  return counted(ms / 60_000, "minute");
+}
+
 function nameOf({ deviceId }: Host): string {
-  return deviceId === undefined ? "sallyport" : plainText(deviceId, 64);
+  return deviceId === undefined ? "sallyport" : serialText(deviceId, 64);
 }

@@ -1,4 +1,4 @@
-// An input one can wait for with an end to the waiting, without losing what comes later.
+// A reader with a timeout. A read that times out loses no bytes: the next read gets them.
 import type { Clock } from "../../hal/ports.ts";
 
 export type TimedRead =
@@ -7,7 +7,10 @@ export type TimedRead =
   | { readonly kind: "idle" };
 
 export interface TimedReader {
-  /** The next bytes, the end of the input, or `idle` when nothing came for `msMax`. Not to be called again before it has answered. */
+  /**
+   * @returns the next bytes, the end of the input, or `idle` when nothing arrived for `msMax`. Must
+   *   not be called while an earlier call is pending.
+   */
   next(msMax?: number): Promise<TimedRead>;
 }
 
@@ -29,9 +32,9 @@ export function createTimedReader(input: AsyncIterable<Uint8Array>, clock: Clock
         return { kind: "idle" };
       };
       try {
-        const chunk = await (msMax === undefined ? pending : Promise.race([pending, idle()]));
-        if (chunk.kind !== "idle") pending = undefined;
-        return chunk;
+        const result = await (msMax === undefined ? pending : Promise.race([pending, idle()]));
+        if (result.kind !== "idle") pending = undefined;
+        return result;
       } finally {
         arrived.abort();
       }

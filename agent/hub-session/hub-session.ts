@@ -1,118 +1,251 @@
-// The tunnel with what flows in it: spool, birth, audit answers, operations asked by the hub; and what happens to it, for the audit trail.
+// The session with the hub: the tunnel and everything that needs it, which is hub time, releases,
+// the upload of the audit log and the operations that the hub asks for. It is complete or does not
+// exist.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity, Protection } from "../../hal/identity/format.ts";
+import type { DeviceId, Protection } from "../../hal/format/identity.ts";
+import type { HubServer } from "../../provisioning/tls/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import type { ClockState } from "../../warden/time/format.ts";
-import type { AuditUploader } from "../audit/index.ts";
+import type { WardenClient } from "../../warden/client/index.ts";
+import { type AuditUploader, createAuditUploader } from "../audit/index.ts";
 import type { LifeState } from "../lifecycle.ts";
+import type { OperationRequest } from "../operations/format.ts";
 import type { Operations } from "../operations/index.ts";
 import type { AgentPorts } from "../ports.ts";
-import { auditAnswerSchema, operationMessageSchema, repositoryHintSchema, updateHintSchema } from "../tunnel/format.ts";
-import { createTunnel, openSpool, TIMEOUTS_DEFAULT, type Tunnel, type TunnelEvent } from "../tunnel/index.ts";
-import { createOperationLimiter } from "./operation-limiter.ts";
-import { createEventLog } from "./events.ts";
+import { type Releases, startReleases } from "../releases/index.ts";
+import type { TunnelStatus } from "../status/format.ts";
+import { createTimeSync, createTimeWatch, type TimeWatch } from "../time/index.ts";
+import {
+  auditAnswerSchema,
+  operationMessageSchema,
+  repositoryHintSchema,
+  type StatusMessage,
+  updateHintSchema,
+} from "../tunnel/format.ts";
+import {
+  type ConnectedFacts,
+  createTunnel,
+  openSpool,
+  type Spool,
+  TIMEOUTS_DEFAULT,
+  type Tunnel,
+  type TunnelEvent,
+} from "../tunnel/index.ts";
+import { createEventLog, type EventLog } from "./events.ts";
+import { createOperationLimiter, type OperationLimiter } from "./operation-limiter.ts";
 
 export interface HubSessionOptions {
-  readonly parts: Pick<AgentPorts, "config" | "anchors" | "program" | "files" | "spoolFiles" | "clock" | "random" | "log">;
-  readonly identity: DeviceIdentity;
-  readonly uploader: AuditUploader;
+  readonly ports: Pick<
+    AgentPorts,
+    "config" | "anchors" | "program" | "files" | "spoolFiles" | "clock" | "random" | "log" | "releases"
+  >;
+  readonly deviceId: DeviceId;
+  /** Where hub time comes from. */
+  readonly hub: HubServer;
+  readonly warden: WardenClient;
   readonly operations: Operations;
   readonly credentials: () => Promise<{ readonly cert: string; readonly key: string }>;
-  readonly clockState: () => ClockState | undefined;
   readonly protection: () => Protection | undefined;
   /** For the audit trail; never throws. */
   readonly note: (entry: AuditEntry) => void;
   readonly onEvent: (event: TunnelEvent) => void;
-  /** [OTA-42] The hub points at something; what it is, signatures say. */
-  readonly onHint: (hint: UpdateHint) => void;
+  /** The warden has set the clock from the hub. */
+  readonly onClockSynced: () => void;
+  /** Aborts when the agent stops. */
+  readonly signal: AbortSignal;
 }
 
-export type UpdateHint = { readonly kind: "repository.changed" } | { readonly kind: "update.start"; readonly target: string };
-
 export interface HubSession {
-  readonly tunnel: Tunnel;
-  /** There is a certificate, or another than before: connect with it. */
+  readonly time: TimeWatch;
+  /**
+   * Connects with the device certificate. A connection that exists is made again, with the
+   * current certificate.
+   */
   connect(): Promise<void>;
-  /** Tells the hub of a change in the device's life, through the spool. Never rejects. */
+  /** Reports a change in the device's life to the hub, through the spool. Never rejects. */
   announce(life: LifeState): Promise<void>;
-  /** What does not work of it. */
-  fault(): Fault | undefined;
+  /** The audit log has new records: uploads them now instead of at the next interval. */
+  uploadAudit(): void;
+  tunnelStatus(): TunnelStatus;
+  /** What does not work at present. */
+  faults(): readonly Fault[];
   stop(): Promise<void>;
 }
 
 /** @throws Fault of the spool's files. */
-export async function openHubSession(link: HubSessionOptions): Promise<HubSession> {
-  const { parts, identity, uploader, operations } = link;
-  const { config, anchors, clock } = parts;
-  const events = createEventLog(link.note, parts.log, clock);
-  const ask = createOperationLimiter({ operations, clock, note: link.note, log: parts.log });
+export async function openHubSession(options: HubSessionOptions): Promise<HubSession> {
+  const { ports, warden, note, signal } = options;
+  const { config, clock, log } = ports;
+  const events = createEventLog(note, log, clock);
+  const time = createTimeWatch({
+    warden,
+    source: createTimeSync({ warden, hub: options.hub, deviceId: options.deviceId, clock, signal }),
+    clock,
+    signal,
+    log,
+    note,
+    onSynced: options.onClockSynced,
+  });
   const spool = await openSpool({
-    files: parts.spoolFiles,
+    files: ports.spoolFiles,
     limits: { bytesMax: config.spool.bytesMax, ageMsMax: config.spool.ageMaxS * 1000 },
     clock,
-    clockIsSane: () => (link.clockState()?.state ?? "unset") !== "unset",
-    onDrop: events.dropped,
-    onFault: events.spoolFault,
+    clockIsSane: () => time.isClockTrusted(),
+    onDrop: (drop) => events.messagesDropped(drop),
+    onFault: (error) => events.spoolFailed(error),
   });
-  const tunnel = createTunnel({
-    deviceId: identity.id,
-    anchors,
-    connectTo: config.tunnel.connectTo,
-    alpn: config.tunnel.alpn,
-    proxy: config.tunnel.proxy,
-    minTls: config.tunnel.minTls,
-    keepaliveS: config.tunnel.keepaliveS,
-    credentials: link.credentials,
-    spool,
-    files: parts.files,
-    clock,
-    random: parts.random,
-    timeouts: TIMEOUTS_DEFAULT,
-    birth: (facts) => {
-      const protection = link.protection();
-      const state = link.clockState()?.state;
-      return {
-        state: "online",
-        program: parts.program,
-        mqtt: facts.mqtt,
-        group: facts.group,
-        ...(protection !== undefined && { protection }),
-        ...(state !== undefined && { clock: state }),
-      };
-    },
-    onEvent: (event) => {
-      events.tunnel(event);
-      if (event.kind === "connected") held.hub = event.facts.fingerprint;
-      link.onEvent(event);
-    },
-  });
-  const held: { started: boolean; hub: string | undefined } = { started: false, hub: undefined };
-  tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => uploader.answer(body));
-  tunnel.onMessage("operation", operationMessageSchema, async ({ body }) => {
-    const answer = await ask(held.hub, body);
+  return new OpenHubSession(options, { events, time, spool });
+}
+
+class OpenHubSession implements HubSession {
+  readonly time: TimeWatch;
+  readonly #options: HubSessionOptions;
+  readonly #events: EventLog;
+  readonly #spool: Spool;
+  readonly #tunnel: Tunnel;
+  readonly #uploader: AuditUploader;
+  readonly #releases: Releases;
+  readonly #perform: OperationLimiter;
+  #isStarted = false;
+  /** Fingerprint of the certificate that the hub showed last. */
+  #hubCertificate: string | undefined;
+
+  constructor(
+    options: HubSessionOptions,
+    { events, time, spool }: { readonly events: EventLog; readonly time: TimeWatch; readonly spool: Spool },
+  ) {
+    const { ports, warden, operations, note } = options;
+    const { clock, random, log } = ports;
+    this.#options = options;
+    this.#events = events;
+    this.time = time;
+    this.#spool = spool;
+    this.#perform = createOperationLimiter({ operations, clock, note, log });
+    this.#tunnel = this.#createTunnel();
+    this.#uploader = createAuditUploader({
+      warden,
+      clock,
+      random,
+      deliver: (body) => this.#tunnel.deliver("audit", body),
+    });
+    this.#releases = startReleases({ places: ports.releases, warden, tunnel: this.#tunnel, clock, random, log, note });
+    this.#handleMessages();
+  }
+
+  async connect(): Promise<void> {
+    if (this.#isStarted) {
+      this.#tunnel.reconnectNow();
+      return;
+    }
+    this.#isStarted = true;
+    await this.#tunnel.start();
+  }
+
+  async announce(life: LifeState): Promise<void> {
+    try {
+      await this.#tunnel.publish("event", { kind: "life", life });
+      this.#events.spoolWorks();
+    } catch (error) {
+      this.#events.spoolFailed(error);
+    }
+  }
+
+  uploadAudit(): void {
+    this.#uploader.poke();
+  }
+
+  tunnelStatus(): TunnelStatus {
+    return this.#tunnel.status();
+  }
+
+  faults(): readonly Fault[] {
+    const faults = [this.time.fault(), this.#events.spoolFault(), this.#uploader.trouble(), ...this.#releases.faults()];
+    return faults.filter((fault) => fault !== undefined);
+  }
+
+  async stop(): Promise<void> {
+    await this.#releases.stop();
+    await this.#tunnel.stop();
+    await this.#spool.close().catch((error: unknown) => this.#events.spoolFailed(error));
+    await this.#uploader.stop();
+  }
+
+  #createTunnel(): Tunnel {
+    const { ports, deviceId, credentials } = this.#options;
+    const { config, anchors, files, clock, random } = ports;
+    return createTunnel({
+      deviceId,
+      anchors,
+      connectTo: config.tunnel.connectTo,
+      alpn: config.tunnel.alpn,
+      proxy: config.tunnel.proxy,
+      minTls: config.tunnel.minTls,
+      keepaliveS: config.tunnel.keepaliveS,
+      credentials,
+      spool: this.#spool,
+      files,
+      clock,
+      random,
+      timeouts: TIMEOUTS_DEFAULT,
+      birth: (facts) => this.#birth(facts),
+      onEvent: (event) => this.#onTunnelEvent(event),
+    });
+  }
+
+  #birth({ mqtt, group }: ConnectedFacts): StatusMessage["body"] {
+    const protection = this.#options.protection();
+    const clock = this.time.clock()?.state;
+    return {
+      state: "online",
+      program: this.#options.ports.program,
+      mqtt,
+      group,
+      ...(protection !== undefined && { protection }),
+      ...(clock !== undefined && { clock }),
+    };
+  }
+
+  #handleMessages(): void {
+    this.#tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => this.#uploader.answer(body));
+    this.#tunnel.onMessage("operation", operationMessageSchema, ({ body }) => this.#answerOperation(body));
+    // [OTA-42] The hub only points at something. Signatures decide what it is.
+    this.#tunnel.onMessage("policy", repositoryHintSchema, () => this.#releases.repositoryChanged());
+    this.#tunnel.onMessage("update", updateHintSchema, ({ body }) => this.#releases.updateHinted(body.target));
+  }
+
+  async #answerOperation(request: OperationRequest): Promise<void> {
+    const answer = await this.#perform(this.#hubCertificate, request);
     if (answer === undefined) return;
-    await tunnel.publish("result", { kind: "operation", answer });
-    events.spoolWorks();
-  });
-  tunnel.onMessage("update", updateHintSchema, ({ body }) => link.onHint(body));
-  tunnel.onMessage("policy", repositoryHintSchema, ({ body }) => link.onHint(body));
-  return {
-    tunnel,
-    async connect() {
-      if (held.started) {
-        tunnel.reconnectNow();
+    await this.#tunnel.publish("result", { kind: "operation", answer });
+    this.#events.spoolWorks();
+  }
+
+  #onTunnelEvent(event: TunnelEvent): void {
+    this.#events.tunnelEvent(event);
+    if (event.kind === "connected") this.#hubCertificate = event.facts.fingerprint;
+    this.#options.onEvent(event);
+    switch (event.kind) {
+      case "connected":
+        this.#uploader.connected();
+        this.#releases.connected();
+        void this.time.sync("trusted");
         return;
-      }
-      held.started = true;
-      await tunnel.start();
-    },
-    async announce(life) {
-      await tunnel.publish("event", { kind: "life", life }).then(events.spoolWorks, events.spoolFault);
-    },
-    fault: events.fault,
-    async stop() {
-      await tunnel.stop();
-      await spool.close().catch(events.spoolFault);
-    },
-  };
+      case "disconnected":
+        this.#uploader.disconnected();
+        return;
+      case "refused":
+        if (event.fault.code === "tunnel.refused") void this.time.sync("trusted");
+        if (event.fault.code === "tls.hub-dates") void this.#reconnectOnceClockIsSet();
+        return;
+      default:
+        return;
+    }
+  }
+
+  /**
+   * [TUN-4] Reconnects at once only if the clock was wrong. Otherwise the hub's certificate is the
+   * problem, and it stays one however often the hub is asked.
+   */
+  async #reconnectOnceClockIsSet(): Promise<void> {
+    if (await this.time.sync("in-doubt")) this.#tunnel.reconnectNow();
+  }
 }

@@ -1,1 +1,1 @@
-export { openHubSession, type UpdateHint, type HubSession } from "./hub-session.ts";
+export { type HubSession, type HubSessionOptions, openHubSession } from "./hub-session.ts";

@@ -1,17 +1,18 @@
-// Operations asked by the hub, so many and no more. [OPS-6] [TUN-7]
+// The rate limit of operations that the hub asks for. [OPS-6] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
-import { pacedLines, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { type TokenBucket, limitLineRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { OperationAnswer, OperationRequest } from "../operations/format.ts";
 import type { Operations } from "../operations/index.ts";
 import { OPERATION_REFILL_MS, OPERATIONS_BURST_MAX, REFUSAL_LINE_REFILL_MS, REFUSAL_LINES_BURST_MAX } from "./limits.ts";
 
-/** After a pause in which the bucket fills, what comes is another flood. */
+/** After a pause in which the bucket fills, refusals belong to another flood. */
 const FLOOD_OVER_AFTER_MS = OPERATIONS_BURST_MAX * OPERATION_REFILL_MS;
 
 /**
- * @returns the answer: what came of it, or the fault `operation.rate-limited`. Undefined for what is beyond even that: an answer lies in the spool, so refusing
+ * Carries out an operation, or refuses it with the fault `operation.rate-limited`.
+ * @returns undefined beyond the limit of refusals: each answer is written to the spool, so refusing
  *   without bound would write without bound.
  * @throws Fault as {@link Operations.perform}.
  */
@@ -20,38 +21,60 @@ export type OperationLimiter = (
   request: OperationRequest,
 ) => Promise<OperationAnswer | undefined>;
 
-export function createOperationLimiter(parts: {
+export interface OperationLimiterOptions {
   readonly operations: Pick<Operations, "perform">;
   readonly clock: Pick<Clock, "monotonicMs" | "sleep">;
+  /** For the audit trail; never throws. */
   readonly note: (entry: AuditEntry) => void;
   readonly log: (line: string) => void;
-}): OperationLimiter {
-  const { operations, clock, note } = parts;
-  const askings = tokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-  const refusals = tokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-  const log = pacedLines(tokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), parts.log);
-  let askedAtMs = clock.monotonicMs();
-  let flooded = false;
+}
 
-  /** One record a flood, however long it goes on. */
-  function tellFlood({ code, message }: Fault): void {
-    log(`operation refused: ${code}: ${message}`);
-    if (!flooded)
-      note({ event: "input.refused", result: "refused", principal: "hub", detail: { channel: "tunnel", code, message } });
-    flooded = true;
+export function createOperationLimiter(options: OperationLimiterOptions): OperationLimiter {
+  const limiter = new Limiter(options);
+  return (certificate, request) => limiter.perform(certificate, request);
+}
+
+class Limiter {
+  readonly #options: OperationLimiterOptions;
+  readonly #operations: TokenBucket;
+  readonly #refusals: TokenBucket;
+  readonly #log: (line: string) => void;
+  #lastRequestAtMs: number;
+  #isFloodRecorded = false;
+
+  constructor(options: OperationLimiterOptions) {
+    const { clock, log } = options;
+    this.#options = options;
+    this.#operations = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
+    this.#refusals = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
+    this.#log = limitLineRate(createTokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
+    this.#lastRequestAtMs = clock.monotonicMs();
   }
 
-  return async (certificate, request) => {
-    const nowMs = clock.monotonicMs();
-    if (nowMs - askedAtMs >= FLOOD_OVER_AFTER_MS) flooded = false;
-    askedAtMs = nowMs;
-    if (askings.take()) return operations.perform({ channel: "tunnel", certificate }, request);
+  async perform(certificate: string | undefined, request: OperationRequest): Promise<OperationAnswer | undefined> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#lastRequestAtMs >= FLOOD_OVER_AFTER_MS) this.#isFloodRecorded = false;
+    this.#lastRequestAtMs = nowMs;
+    if (this.#operations.take()) return this.#options.operations.perform({ channel: "tunnel", certificate }, request);
     const fault = new Fault(
       "operation.rate-limited",
       `carry out an operation: ${OPERATIONS_BURST_MAX} at once and one every ${OPERATION_REFILL_MS / 1000} s are accepted; ask again later`,
     );
-    tellFlood(fault);
-    if (!refusals.take()) return undefined;
+    this.#recordFlood(fault);
+    if (!this.#refusals.take()) return undefined;
     return { v: 1, id: request.id, fault: { code: fault.code, message: fault.message } };
-  };
+  }
+
+  /** Makes one record for each flood, however long it lasts. */
+  #recordFlood({ code, message }: Fault): void {
+    this.#log(`operation refused: ${code}: ${message}`);
+    if (!this.#isFloodRecorded)
+      this.#options.note({
+        event: "input.refused",
+        result: "refused",
+        principal: "hub",
+        detail: { channel: "tunnel", code, message },
+      });
+    this.#isFloodRecorded = true;
+  }
 }

@@ -1,12 +1,16 @@
-// The identity as the status shows it. Pure.
+// The identity manager's part of the device status. Pure.
 import { X509Certificate } from "node:crypto";
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { FaultReport } from "../../hal/format/fault.ts";
+import { clip } from "../../hal/format/text.ts";
+import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
-import type { FaultReport } from "../../hal/format/fault.ts";
 import type { DeviceStatus } from "../status/format.ts";
 import type { CertificateFacts, DeviceStatusInputs } from "../status/index.ts";
+
+/** Of a fault's message in the status, UTF-16 code units. */
+const MESSAGE_CHARACTERS_MAX = 2_048;
 
 export type IdentityStatus = Pick<DeviceStatusInputs, "identity" | "key" | "certificate" | "enrolment"> & {
   readonly faults: readonly FaultReport[];
@@ -62,5 +66,5 @@ function enrolmentOf({ enrolmentFault, requested, current, renewal }: IdentityFa
 }
 
 function reportOf({ code, message }: Fault): FaultReport {
-  return { code, message: message.slice(0, 2048) };
+  return { code, message: clip(message, MESSAGE_CHARACTERS_MAX) };
 }

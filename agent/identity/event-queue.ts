@@ -1,26 +1,27 @@
-// News for one reader, one after another: what must not overlap waits here. Bounded by kind: the same news twice is one.
+// A queue of events for one reader, which handles them one after another because they must not
+// overlap. It is bounded by the number of kinds: an event that waits already is not queued twice.
 import type { Clock } from "../../hal/ports.ts";
 
 export interface EventQueue<T> {
-  put(news: T): void;
-  /** @returns the oldest news, or undefined after `waitMs` or when `signal` aborts. */
+  put(event: T): void;
+  /** @returns the oldest event, or undefined after `waitMs` or when `signal` aborts. */
   next(waitMs: number, signal: AbortSignal): Promise<T | undefined>;
 }
 
-export function createEventQueue<T>(clock: Clock): EventQueue<T> {
-  const waiting: T[] = [];
-  const held = { arrived: new AbortController() };
+export function createEventQueue<T>(clock: Pick<Clock, "sleep">): EventQueue<T> {
+  const queued: T[] = [];
+  let arrived = new AbortController();
   return {
-    put(news) {
-      if (!waiting.includes(news)) waiting.push(news);
-      held.arrived.abort();
+    put(event) {
+      if (!queued.includes(event)) queued.push(event);
+      arrived.abort();
     },
     async next(waitMs, signal) {
-      if (waiting.length === 0) {
-        held.arrived = new AbortController();
-        await clock.sleep(waitMs, AbortSignal.any([held.arrived.signal, signal]));
+      if (queued.length === 0) {
+        arrived = new AbortController();
+        await clock.sleep(waitMs, AbortSignal.any([arrived.signal, signal]));
       }
-      return waiting.shift();
+      return queued.shift();
     },
   };
 }

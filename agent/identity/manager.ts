@@ -1,208 +1,296 @@
-// Keeps the device's identity: the key of its birth, a certificate that is good, and the next one in time. [ID-6] [ID-9]
+// The manager of the device's identity: the key that was born with it, a valid certificate, and the
+// next certificate before that one expires. [ID-6] [ID-9]
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
 import { type Enrolment, startEnrolment } from "../../provisioning/enrolment/index.ts";
 import { signRequest } from "../../provisioning/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
+import { faultDetail } from "../fault-detail.ts";
 import { describeIdentity, type IdentityStatus } from "./describe.ts";
-import { HOPELESS_RETRY_MS, TICK_MS, WARDEN_RETRY_MS_MAX, WARDEN_RETRY_MS_MIN } from "./limits.ts";
-import { nextCheckInMs } from "./renewal-schedule.ts";
+import { createEventQueue, type EventQueue } from "./event-queue.ts";
 import type { IdentityManagerOptions } from "./ports.ts";
-import { createProgressReporter } from "./progress.ts";
-import { createEventQueue } from "./event-queue.ts";
+import { createProgressReporter, type ProgressReporter } from "./progress.ts";
+import { CHECK_MS_MAX, nextCheckInMs } from "./renewal-schedule.ts";
+
+/** The warden starts beside the agent: it is asked at once, then less and less often. */
+const WARDEN_RETRY_MS_MIN = 100;
+const WARDEN_RETRY_MS_MAX = 5_000;
+/**
+ * Wait after a fault of the key, which time alone does not repair: the owner may have put the TPM
+ * or the record back.
+ */
+const KEY_RETRY_MS = 60_000;
 
 export interface IdentityManager {
-  /** Runs until `signal` aborts; never rejects but for a defect. */
+  /** Runs until `signal` aborts. Rejects only for a defect in our code. */
   run(signal: AbortSignal): Promise<void>;
-  /** What the tunnel shows. @throws Fault `enrol.pending` before there is a certificate. */
+  /**
+   * Certificate and key for the next connection.
+   * @throws Fault `enrol.pending` before there is a certificate.
+   */
   credentials(): Promise<{ readonly cert: string; readonly key: string }>;
-  /** The hub accepted a connection with what `credentials` gave last. */
+  /** The hub accepted a connection with what `credentials` returned last. */
   connected(): void;
-  /** The hub refused one. */
+  /** The hub refused a connection. */
   refused(fault: Fault): void;
-  /** The clock was set or the network came back: ask now instead of later. */
+  /** The clock was set or the network came back: asks now instead of later. */
   wake(): void;
   status(): IdentityStatus;
 }
 
-type News = "proven" | "rejected" | "look";
+/**
+ * What happens to the certificate: the hub accepted or refused the next one, or it is time to check
+ * its dates.
+ */
+type CertificateEvent = "accepted" | "rejected" | "check";
 
-export function createIdentityManager(parts: IdentityManagerOptions): IdentityManager {
-  const { clock, warden, note } = parts;
-  const news = createEventQueue<News>(clock);
-  const report = createProgressReporter(parts, () => held.identity);
-  const held: {
-    identity: WardenResult<"identity.read"> | undefined;
-    key: { readonly key: DeviceKey; readonly note: string | undefined } | undefined;
-    current: DeviceCertificate | undefined;
-    proving: DeviceCertificate | undefined;
-    shown: string | undefined;
-    enrolment: Enrolment | undefined;
-    renewal: Renewal | undefined;
-    fault: Fault | undefined;
-  } = {
-    identity: undefined,
-    key: undefined,
-    current: undefined,
-    proving: undefined,
-    shown: undefined,
-    enrolment: undefined,
-    renewal: undefined,
-    fault: undefined,
-  };
+type IdentityAnswer = WardenResult<"identity.read">;
 
-  /** The warden knows who we are; until it answers, and the rest of the agent can begin with that, there is nothing to do. [ID-3] */
-  async function askIdentity(signal: AbortSignal): Promise<WardenResult<"identity.read"> | undefined> {
+export function createIdentityManager(options: IdentityManagerOptions): IdentityManager {
+  return new DeviceIdentityManager(options);
+}
+
+class DeviceIdentityManager implements IdentityManager {
+  readonly #options: IdentityManagerOptions;
+  readonly #events: EventQueue<CertificateEvent>;
+  readonly #progress: ProgressReporter;
+  #identity: IdentityAnswer | undefined;
+  #key: { readonly key: DeviceKey; readonly note: string | undefined } | undefined;
+  #current: DeviceCertificate | undefined;
+  /** The renewed certificate, until the hub has accepted or refused it. */
+  #next: DeviceCertificate | undefined;
+  /** PEM of the certificate that `credentials` returned last. */
+  #presented: string | undefined;
+  #enrolment: Enrolment | undefined;
+  #renewal: Renewal | undefined;
+  #fault: Fault | undefined;
+
+  constructor(options: IdentityManagerOptions) {
+    this.#options = options;
+    this.#events = createEventQueue<CertificateEvent>(options.clock);
+    this.#progress = createProgressReporter(options.note, () => this.#identity?.identity.id);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const answer = await this.#readIdentity(signal);
+    if (answer === undefined) return;
+    for (let isRepeated = false; !signal.aborted; isRepeated = true) {
+      const certificate = await this.#enrol(answer, isRepeated, signal);
+      if (certificate !== undefined) await this.#maintain(certificate, answer, signal);
+    }
+  }
+
+  async credentials(): Promise<{ readonly cert: string; readonly key: string }> {
+    const certificate = this.#next ?? this.#current;
+    if (certificate === undefined || this.#key === undefined)
+      throw new Fault("enrol.pending", "connect to the hub: this device has no certificate yet");
+    this.#presented = certificate.pem;
+    return { cert: certificate.pem, key: this.#key.key.tlsKey() };
+  }
+
+  connected(): void {
+    if (this.#next === undefined) return;
+    if (this.#presented === this.#next.pem) this.#events.put("accepted");
+    else this.#options.onCertificate(); // this connection was begun with the certificate before
+  }
+
+  refused(fault: Fault): void {
+    if (fault.code !== "tunnel.refused") return;
+    const isNext = this.#next !== undefined && this.#presented === this.#next.pem;
+    this.#events.put(isNext ? "rejected" : "check");
+  }
+
+  wake(): void {
+    this.#enrolment?.wake();
+    this.#events.put("check");
+  }
+
+  status(): IdentityStatus {
+    return describeIdentity({
+      identity: this.#identity?.identity,
+      key: this.#key,
+      current: this.#current,
+      renewal: this.#renewal,
+      fault: this.#fault,
+      enrolmentFault: this.#progress.fault(),
+      requested: this.#progress.requested(),
+    });
+  }
+
+  /**
+   * Asks the warden who this device is, until it answers and the agent has opened what depends on
+   * the answer. [ID-3]
+   * @returns undefined when `signal` aborted.
+   */
+  async #readIdentity(signal: AbortSignal): Promise<IdentityAnswer | undefined> {
+    const { warden, clock, onIdentity } = this.#options;
     for (let delayMs = WARDEN_RETRY_MS_MIN; !signal.aborted; delayMs = Math.min(delayMs * 2, WARDEN_RETRY_MS_MAX)) {
       try {
-        const told = await warden.call("identity.read", {});
-        held.identity = told;
-        await parts.onIdentity(told.identity);
-        held.fault = undefined;
-        return told;
+        const answer = await warden.call("identity.read", {});
+        this.#identity = answer;
+        await onIdentity(answer.identity);
+        this.#fault = undefined;
+        return answer;
       } catch (error) {
-        held.fault = survivable(error);
+        this.#fault = faultOrThrow(error);
         await clock.sleep(delayMs, signal);
       }
     }
     return undefined;
   }
 
-  /** Finds or makes the key, and has its birth recorded before anything is asked with it. [ID-6] */
-  async function settleKey(): Promise<DeviceKey> {
-    if (held.key !== undefined) return held.key.key;
+  /**
+   * Finds or makes the key, and has its birth recorded before it is used for any request. [ID-6]
+   */
+  async #settleKey(): Promise<DeviceKey> {
+    if (this.#key !== undefined) return this.#key.key;
+    const { warden } = this.#options;
     const { birth } = await warden.call("identity.read", {});
-    const settled = await parts.settleKey(birth);
-    if (settled.made)
-      note({
+    const { key, made, note } = await this.#options.settleKey(birth);
+    const { protection, fingerprint } = key;
+    if (made)
+      this.#options.note({
         event: "key.created",
         result: "ok",
-        detail: {
-          protection: settled.key.protection,
-          fingerprint: settled.key.fingerprint,
-          ...(settled.note !== undefined && { note: settled.note }),
-        },
+        detail: { protection, fingerprint, ...(note !== undefined && { note }) },
       });
-    await warden.call("birth.record", { protection: settled.key.protection, keyFingerprint: settled.key.fingerprint });
-    held.key = { key: settled.key, note: settled.note };
-    return settled.key;
+    await warden.call("birth.record", { protection, keyFingerprint: fingerprint });
+    this.#key = { key, note };
+    return key;
   }
 
-  /** @returns undefined when `signal` aborted. */
-  async function enrol(
-    identity: DeviceIdentity,
-    auditKey: string,
-    again: boolean,
-    signal: AbortSignal,
-  ): Promise<DeviceCertificate | undefined> {
+  /**
+   * Enrols until there is a certificate.
+   * @param isRepeated the device had one in this run of the agent and lost it.
+   * @returns undefined when `signal` aborted.
+   */
+  async #enrol(answer: IdentityAnswer, isRepeated: boolean, signal: AbortSignal): Promise<DeviceCertificate | undefined> {
     while (!signal.aborted) {
-      held.enrolment = startEnrolment(
-        {
-          enroller: parts.enroller,
-          identity,
-          request: { auditKey, enterpriseNumber: parts.enterpriseNumber },
-          settleKey,
-          files: parts.files,
-          store: parts.store,
-          authority: parts.authority,
-          clock,
-          clockTrusted: parts.clockTrusted,
-          random: parts.random,
-          again,
-          report: (progress) => {
-            report.progress(progress);
-            parts.onProgress(progress);
-          },
-        },
-        signal,
-      );
+      this.#enrolment = this.#startEnrolment(answer, isRepeated, signal);
       try {
-        const enrolled = await held.enrolment.done;
-        held.fault = undefined;
+        const enrolled = await this.#enrolment.done;
+        this.#fault = undefined;
         return enrolled?.certificate;
       } catch (error) {
-        const fault = survivable(error);
-        if (held.fault?.code !== fault.code)
-          note({
-            event: "key.unavailable",
-            result: "failed",
-            detail: { code: fault.code, message: fault.message.slice(0, 512) },
-          });
-        held.fault = fault;
-        await clock.sleep(HOPELESS_RETRY_MS, signal);
+        this.#keyFailed(faultOrThrow(error));
+        await this.#options.clock.sleep(KEY_RETRY_MS, signal);
       } finally {
-        held.enrolment = undefined;
+        this.#enrolment = undefined;
       }
     }
     return undefined;
   }
 
-  /** From one enrolment to the loss of its certificate. */
-  async function keep(certificate: DeviceCertificate, identity: DeviceIdentity, signal: AbortSignal): Promise<void> {
-    const { store, clock, random, enroller, authority, clockTrusted } = parts;
-    const key = await settleKey();
-    held.current = certificate;
-    held.proving = undefined;
-    const renewal = createRenewal(certificate, {
+  #startEnrolment({ identity, auditKey }: IdentityAnswer, isRepeated: boolean, signal: AbortSignal): Enrolment {
+    const { enroller, enterpriseNumber, files, store, authority, clock, clockTrusted, random, onProgress } = this.#options;
+    return startEnrolment(
+      {
+        enroller,
+        identity,
+        request: { auditKey, enterpriseNumber },
+        settleKey: () => this.#settleKey(),
+        files,
+        store,
+        authority,
+        clock,
+        clockTrusted,
+        random,
+        again: isRepeated,
+        report: (progress) => {
+          this.#progress.record(progress);
+          onProgress(progress);
+        },
+      },
+      signal,
+    );
+  }
+
+  #keyFailed(fault: Fault): void {
+    if (this.#fault?.code !== fault.code)
+      this.#options.note({ event: "key.unavailable", result: "failed", detail: faultDetail(fault) });
+    this.#fault = fault;
+  }
+
+  /** Keeps a certificate valid, from its enrolment to its loss. */
+  async #maintain(certificate: DeviceCertificate, answer: IdentityAnswer, signal: AbortSignal): Promise<void> {
+    const { note, onCertificate, onCertificateLost } = this.#options;
+    const renewal = this.#createRenewal(certificate, await this.#settleKey(), answer);
+    this.#current = certificate;
+    this.#next = undefined;
+    this.#renewal = renewal;
+    onCertificate();
+    let need = await this.#attempt(() => renewal.begin());
+    while (need.need !== "enrol-again" && !signal.aborted) {
+      if (need.need === "connect-with-next") this.#connectWith(need.certificate);
+      const event = await this.#events.next(this.#checkInMs(renewal), signal);
+      need = await this.#attempt(() => this.#apply(renewal, event));
+    }
+    this.#renewal = undefined;
+    if (signal.aborted) return;
+    note({ event: "certificate.expired", result: "failed", detail: { serial: this.#current.serial } });
+    onCertificateLost();
+  }
+
+  #createRenewal(certificate: DeviceCertificate, key: DeviceKey, { identity }: IdentityAnswer): Renewal {
+    const { warden, enroller, enterpriseNumber, store, clock, random, authority, clockTrusted } = this.#options;
+    return createRenewal(certificate, {
       store,
       clock,
       random,
       clockTrusted,
       expected: { deviceId: identity.id, publicKey: key.publicKey, authority },
       renew: async (current) => {
-        const { auditKey } = await warden.call("identity.read", {}); // another one since a new epoch of the log has begun [AUD-10]
-        return enroller.renew(await signRequest(identity, key, { auditKey, enterpriseNumber: parts.enterpriseNumber }), current);
+        // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-10]
+        const { auditKey } = await warden.call("identity.read", {});
+        return enroller.renew(await signRequest(identity, key, { auditKey, enterpriseNumber }), current);
       },
       tlsKey: () => key.tlsKey(),
     });
-    held.renewal = renewal;
-    parts.onCertificate();
-    for (
-      let need = await tried(() => renewal.begin());
-      need.need !== "enrol-again" && !signal.aborted;
-      need = await tried(async () => act(renewal, await news.next(lookIn(renewal), signal)))
-    )
-      follow(need);
-    held.renewal = undefined;
-    if (!signal.aborted) {
-      note({ event: "certificate.expired", result: "failed", detail: { serial: held.current.serial } });
-      parts.onCertificateLost();
-    }
   }
 
-  const lookIn = (renewal: Renewal): number => (parts.clockTrusted() ? nextCheckInMs(renewal.state(), clock.nowMs()) : TICK_MS);
+  #checkInMs(renewal: Renewal): number {
+    const { clock, clockTrusted } = this.#options;
+    return clockTrusted() ? nextCheckInMs(renewal.state(), clock.nowMs()) : CHECK_MS_MAX;
+  }
 
-  /** A disk that takes nothing more is told and outlived: the certificate in use stays in use. */
-  async function tried(step: () => Promise<RenewalNeed>): Promise<RenewalNeed> {
+  /**
+   * A disk that takes no more bytes is reported and survived: the certificate in use stays in use.
+   */
+  async #attempt(step: () => Promise<RenewalNeed>): Promise<RenewalNeed> {
     try {
       const need = await step();
-      held.fault = undefined;
+      this.#fault = undefined;
       return need;
     } catch (error) {
-      held.fault = survivable(error);
+      this.#fault = faultOrThrow(error);
       return { need: "nothing" };
     }
   }
 
-  async function act(renewal: Renewal, what: News | undefined): Promise<RenewalNeed> {
-    const next = held.proving;
-    if (next === undefined || what === "look" || what === undefined) return renewal.tick();
-    held.proving = undefined;
-    if (what === "rejected") {
-      note({
-        event: "enrolment.failed",
-        result: "refused",
-        detail: { what: "the hub refused a connection with the renewed certificate", serial: next.serial },
-      });
-      const need = await renewal.rejected();
-      parts.onCertificate();
-      return need;
-    }
-    held.current = next;
+  /** @param event undefined when it is time to check the certificate's dates. */
+  async #apply(renewal: Renewal, event: CertificateEvent | undefined): Promise<RenewalNeed> {
+    const next = this.#next;
+    if (next === undefined || event === "check" || event === undefined) return renewal.tick();
+    this.#next = undefined;
+    return event === "rejected" ? this.#rejected(renewal, next) : this.#accepted(renewal, next);
+  }
+
+  async #rejected(renewal: Renewal, { serial }: DeviceCertificate): Promise<RenewalNeed> {
+    this.#options.note({
+      event: "enrolment.failed",
+      result: "refused",
+      detail: { what: "the hub refused a connection with the renewed certificate", serial },
+    });
+    const need = await renewal.rejected();
+    this.#options.onCertificate();
+    return need;
+  }
+
+  async #accepted(renewal: Renewal, next: DeviceCertificate): Promise<RenewalNeed> {
+    this.#current = next;
     const need = await renewal.proven();
-    note({
+    this.#options.note({
       event: "certificate.renewed",
       result: "ok",
       detail: { serial: next.serial, notAfter: new Date(next.notAfterMs).toISOString() },
@@ -210,53 +298,18 @@ export function createIdentityManager(parts: IdentityManagerOptions): IdentityMa
     return need;
   }
 
-  function follow(need: RenewalNeed): void {
-    if (need.need !== "connect-with-next" || held.proving?.serial === need.certificate.serial) return;
-    held.proving = need.certificate;
-    parts.onCertificate();
+  #connectWith(next: DeviceCertificate): void {
+    if (this.#next?.serial === next.serial) return;
+    this.#next = next;
+    this.#options.onCertificate();
   }
-
-  return {
-    async run(signal) {
-      const told = await askIdentity(signal);
-      if (told === undefined) return;
-      for (let again = false; !signal.aborted; again = true) {
-        const certificate = await enrol(told.identity, told.auditKey, again, signal);
-        if (certificate !== undefined) await keep(certificate, told.identity, signal);
-      }
-    },
-    async credentials() {
-      const certificate = held.proving ?? held.current;
-      if (certificate === undefined || held.key === undefined)
-        throw new Fault("enrol.pending", "connect to the hub: this device has no certificate yet");
-      held.shown = certificate.pem;
-      return { cert: certificate.pem, key: held.key.key.tlsKey() };
-    },
-    connected() {
-      if (held.proving === undefined) return;
-      if (held.shown === held.proving.pem) news.put("proven");
-      else parts.onCertificate(); // this connection was begun before there was another certificate to show
-    },
-    refused(fault) {
-      if (held.proving !== undefined && held.shown === held.proving.pem && fault.code === "tunnel.refused") news.put("rejected");
-      else if (fault.code === "tunnel.refused") news.put("look");
-    },
-    wake() {
-      held.enrolment?.wake();
-      news.put("look");
-    },
-    status: () =>
-      describeIdentity({
-        ...held,
-        identity: held.identity?.identity,
-        enrolmentFault: report.fault(),
-        requested: report.requested(),
-      }),
-  };
 }
 
-/** @returns what goes wrong in the world, to be shown and tried again. @throws what is a defect of ours. */
-function survivable(error: unknown): Fault {
+/**
+ * @returns the fault of something outside the agent, which is shown and tried again.
+ * @throws any defect in our code.
+ */
+function faultOrThrow(error: unknown): Fault {
   if (!(error instanceof Fault) || error.code === "assert.broken") throw error;
   return error;
 }

@@ -1,5 +1,5 @@
-// What keeping an identity needs of the rest of the agent, and what it tells.
-import type { BirthRecord, DeviceIdentity } from "../../hal/identity/format.ts";
+// What the identity manager needs from the rest of the agent, and what it reports to it.
+import type { BirthRecord, DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateStore } from "../../provisioning/certificate/index.ts";
 import type { Enroller } from "../../provisioning/enrollers/index.ts";
@@ -9,9 +9,9 @@ import type { WardenClient } from "../../warden/client/index.ts";
 
 export interface SettledKey {
   readonly key: DeviceKey;
-  /** It was made just now. */
+  /** It was made by this call, not found. */
   readonly made: boolean;
-  /** Why not in the TPM, when it is not. */
+  /** Why the key is not in the TPM, when it is not. */
   readonly note: string | undefined;
 }
 
@@ -27,14 +27,14 @@ export interface IdentityManagerOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly clockTrusted: () => boolean;
-  /** The key of the one identity: found, or made where there never was one. [ID-6] */
+  /** The key of the one identity: found, or made where no key was ever born. [ID-6] */
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
   /** For the audit trail; never throws. */
   readonly note: (entry: AuditEntry) => void;
-  /** The device has a name: awaited before anything is asked of the hub. */
+  /** The device has a name. Awaited before anything is asked of the hub; a fault is tried again. */
   readonly onIdentity: (identity: DeviceIdentity) => Promise<void>;
   readonly onProgress: (progress: EnrolmentProgress) => void;
-  /** There is a certificate to connect with, or another one than before. */
+  /** There is a certificate to connect with: the first one, or another than before. */
   readonly onCertificate: () => void;
   readonly onCertificateLost: () => void;
 }

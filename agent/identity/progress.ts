@@ -1,55 +1,55 @@
-// Enrolment's progress for the audit trail: every change once, however often it is tried.
+// The progress of enrolment in the audit trail: each change once, however often enrolment is tried.
 import type { Fault, FaultCode } from "../../hal/fault.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { EnrolmentProgress } from "../../provisioning/enrolment/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import type { WardenResult } from "../../warden/protocol/format.ts";
-import type { IdentityManagerOptions } from "./ports.ts";
+import { faultDetail } from "../fault-detail.ts";
 
 export interface ProgressReporter {
-  progress(progress: EnrolmentProgress): void;
+  record(progress: EnrolmentProgress): void;
   /** Why enrolment waits; undefined while it does not. */
   fault(): Fault | undefined;
+  /** A certificate was requested and has not come yet. */
   requested(): boolean;
 }
 
+/** @param note appends to the audit trail and never throws. */
 export function createProgressReporter(
-  { note }: Pick<IdentityManagerOptions, "note">,
-  identity: () => WardenResult<"identity.read"> | undefined,
+  note: (entry: AuditEntry) => void,
+  deviceId: () => DeviceId | undefined,
 ): ProgressReporter {
-  const state: { fault: Fault | undefined; requested: boolean } = { fault: undefined, requested: false };
+  let fault: Fault | undefined;
+  let isRequested = false;
   return {
-    progress(progress) {
+    record(progress) {
       switch (progress.kind) {
         case "key-ready":
           return;
         case "requested":
-          state.requested = true;
-          note({ event: "enrolment.requested", result: "ok", detail: { id: identity()?.identity.id ?? "" } });
+          isRequested = true;
+          note({ event: "enrolment.requested", result: "ok", detail: { id: deviceId() ?? "" } });
           return;
         case "waiting": {
-          const { code, message } = progress.fault;
-          const detail = { code, message: message.slice(0, 512) };
-          if (state.fault?.code !== code) note({ ...kindOf(code), detail });
-          state.fault = progress.fault;
+          const { code } = progress.fault;
+          if (fault?.code !== code) note({ ...eventOf(code), detail: faultDetail(progress.fault) });
+          fault = progress.fault;
           return;
         }
-        case "certificate-ready":
-          if (state.requested)
-            note({
-              event: "enrolment.completed",
-              result: "ok",
-              detail: { serial: progress.certificate.serial, notAfter: new Date(progress.certificate.notAfterMs).toISOString() },
-            });
-          state.fault = undefined;
-          state.requested = false;
+        case "certificate-ready": {
+          const { serial, notAfterMs } = progress.certificate;
+          const detail = { serial, notAfter: new Date(notAfterMs).toISOString() };
+          if (isRequested) note({ event: "enrolment.completed", result: "ok", detail });
+          fault = undefined;
+          isRequested = false;
+        }
       }
     },
-    fault: () => state.fault,
-    requested: () => state.requested,
+    fault: () => fault,
+    requested: () => isRequested,
   };
 }
 
-function kindOf(code: FaultCode): Pick<AuditEntry, "event" | "result"> {
+function eventOf(code: FaultCode): Pick<AuditEntry, "event" | "result"> {
   switch (code) {
     case "tls.hub-untrusted":
     case "tls.hub-name":

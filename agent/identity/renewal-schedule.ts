@@ -1,15 +1,19 @@
-// When the certificate is looked at next. Pure.
+// The schedule of checks of the device certificate. Pure.
 import type { Renewal } from "../../provisioning/certificate/index.ts";
-import { TICK_MS, TICK_MS_MIN } from "./limits.ts";
 
-type State = ReturnType<Renewal["state"]>;
+/** Between two checks at most: the wall clock may step, and a timer does not notice. */
+export const CHECK_MS_MAX = 60_000;
+/** Between two checks at least: a date in the past is no reason to spin. */
+export const CHECK_MS_MIN = 250;
 
-/** At the certificate's next date, but no later than {@link TICK_MS}: the wall clock may step, and a wait does not feel it. [ID-9] */
-export function nextCheckInMs(state: State, nowMs: number): number {
-  return Math.min(Math.max(dateOf(state) - nowMs, TICK_MS_MIN), TICK_MS);
+type RenewalState = ReturnType<Renewal["state"]>;
+
+/** At the certificate's next date, within the two bounds. [ID-9] */
+export function nextCheckInMs(state: RenewalState, nowMs: number): number {
+  return Math.min(Math.max(nextDateMs(state) - nowMs, CHECK_MS_MIN), CHECK_MS_MAX);
 }
 
-function dateOf(state: State): number {
+function nextDateMs(state: RenewalState): number {
   switch (state.at) {
     case "fresh":
       return state.renewAtMs;

@@ -1,4 +1,4 @@
-// The other end of the local socket: one question, one answer. For the `sallyport` command.
+// The client of the local socket, for the `sallyport` command: one request, one answer.
 import { connect } from "node:net";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -14,9 +14,10 @@ import { ANSWER_MS_MAX } from "./limits.ts";
 
 /**
  * Asks the agent that listens on `path`.
- * @returns its answer, the fault in it included.
- * @throws Fault `socket.denied` when we may not connect, `socket.unreachable` when nobody listens or answers in time, `protocol.invalid`, `protocol.too-large` or
- *   `json.invalid` for an answer that is none: what comes from the agent is input too, it may be captured.
+ * @returns its answer, which may be a fault.
+ * @throws Fault `socket.denied` if this user may not connect; `socket.unreachable` if nobody
+ *   listens or answers in time; `protocol.invalid`, `protocol.too-large` or `json.invalid` for an
+ *   invalid answer. The agent may be captured, so its answer is input too.
  */
 export async function askLocal(path: string, request: OperationRequest, answerMsMax = ANSWER_MS_MAX): Promise<OperationAnswer> {
   const socket = connect({ path });
@@ -46,7 +47,7 @@ export async function askLocal(path: string, request: OperationRequest, answerMs
 function answerIn(line: Uint8Array, id: string): OperationAnswer {
   const value = parseJson(line, OPERATION_ANSWER_BYTES_MAX, "answer of the agent");
   const answer = check(operationAnswerSchema, value, "answer of the agent", "protocol.invalid");
-  if (answer.id !== id) throw new Fault("protocol.invalid", `the agent answered "${answer.id}", asked was "${id}"`);
+  if (answer.id !== id) throw new Fault("protocol.invalid", `the agent answered request "${answer.id}", but this is "${id}"`);
   return answer;
 }
 

@@ -1,4 +1,5 @@
-// One connection of a local caller: a request a line, an answer a line, one after the other. [OPS-6]
+// One connection of a local caller: each line is a request and gets one line as its answer, in
+// order. [OPS-6]
 import type { Socket } from "node:net";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -7,9 +8,13 @@ import { OPERATION_ANSWER_BYTES_MAX, OPERATION_REQUEST_BYTES_MAX, type Operation
 import type { Caller, Operations } from "../operations/index.ts";
 import { IDLE_MS_MAX } from "./limits.ts";
 
-/** Serves until the peer has asked all, hangs up, sends what is no request, or does nothing for {@link IDLE_MS_MAX}. */
+/**
+ * Serves until the peer ends its side or closes the connection, sends an invalid request, or is
+ * idle for {@link IDLE_MS_MAX}.
+ */
 export async function serveConnection(socket: Socket, caller: Caller, operations: Operations): Promise<void> {
-  socket.on("error", () => socket.destroy()); // EPIPE, ECONNRESET: the peer left; without a listener Node would end the process
+  // EPIPE, ECONNRESET: the peer is gone. Without a listener Node would end the process.
+  socket.on("error", () => socket.destroy());
   socket.setTimeout(IDLE_MS_MAX, () => socket.destroy());
   const chunks = socket.iterator({ destroyOnReturn: false });
   const splitter = lineSplitter(OPERATION_REQUEST_BYTES_MAX);
@@ -24,7 +29,10 @@ export async function serveConnection(socket: Socket, caller: Caller, operations
   }
 }
 
-/** A line that is too long comes last, as undefined: it is no request, and nothing after it can be told apart. */
+/**
+ * Yields undefined for a line that is too long, as the last one: where the next would begin is
+ * unknown.
+ */
 function* linesOf(lines: Iterable<Uint8Array>): Generator<Uint8Array | undefined> {
   try {
     yield* lines;
@@ -34,7 +42,10 @@ function* linesOf(lines: Iterable<Uint8Array>): Generator<Uint8Array | undefined
   }
 }
 
-/** @returns false when the connection is to end: what can't be read is refused, recorded and cut off. */
+/**
+ * @returns false when the connection must end: an unreadable request is refused, recorded and cut
+ *   off.
+ */
 async function answer(line: Uint8Array | undefined, socket: Socket, caller: Caller, operations: Operations): Promise<boolean> {
   const request = line === undefined ? undefined : jsonOf(line);
   await send(socket, boundedLine(await operations.perform(caller, request)));
@@ -46,7 +57,8 @@ function jsonOf(line: Uint8Array): unknown {
     return parseJson(line, OPERATION_REQUEST_BYTES_MAX, "request");
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    return undefined; // refused by the pipeline like any other request that is none, so that it is recorded there
+    // The pipeline refuses it like any other invalid request, and so records it.
+    return undefined;
   }
 }
 
@@ -57,17 +69,24 @@ function boundedLine(answer: OperationAnswer): string {
   return `${JSON.stringify({ v: 1, id: answer.id, fault: { code: "operation.failed", message } } satisfies OperationAnswer)}\n`;
 }
 
-/** Resolves when the kernel has the line, or the connection is over: a slow reader is waited for, the time limit ends one that reads nothing. */
+/**
+ * Resolves when the kernel has the line or the connection is over. It waits for a slow reader; the
+ * time limit ends a connection whose peer reads nothing.
+ */
 function send(socket: Socket, line: string): Promise<void> {
   return new Promise((resolve) => void socket.write(line, () => resolve()));
 }
 
-/** @returns undefined when nothing more comes. Read on demand: a peer that sends faster than it is answered fills its own socket. */
+/**
+ * Reads on demand, so that a peer that sends faster than it is answered fills its own socket.
+ * @returns undefined when nothing more comes.
+ */
 async function nextChunk(chunks: AsyncIterator<unknown>): Promise<Uint8Array | undefined> {
   try {
     const next = await chunks.next();
     return next.done !== true && next.value instanceof Uint8Array ? next.value : undefined;
   } catch {
-    return undefined; // reset by the peer or closed by the time limit: there is no more to know about it
+    // The peer has reset the connection or the time limit has closed it.
+    return undefined;
   }
 }

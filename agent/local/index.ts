@@ -1,3 +1,3 @@
-// The local socket: the agent's end and the caller's.
+// The local socket: its server in the agent, and its client in the `sallyport` command.
 export { askLocal } from "./client.ts";
-export { type LocalSocket, type LocalSocketOptions, serveLocalSocket } from "./server.ts";
+export { type LocalSocket, type LocalSocketOptions, openLocalSocket } from "./server.ts";

@@ -1,10 +1,13 @@
-// Bounds of the local socket; sizes of lines are in agent/operations/format.ts.
+// Bounds of the local socket. The sizes of lines are in agent/operations/format.ts.
 
-/** People and scripts of one machine: more at once is a mistake. */
+/** For the people and scripts of one machine. More at once is a mistake. */
 export const CONNECTIONS_MAX = 8;
-/** A connection on which nothing moves is closed, whether its peer does not ask or does not read. Longer than any operation may take. */
+/**
+ * An idle connection is closed after this time, whether its peer does not ask or does not read. It
+ * is longer than any operation may take.
+ */
 export const IDLE_MS_MAX = 30_000;
-/** A caller does not wait longer for one answer. */
+/** How long a caller waits for one answer. */
 export const ANSWER_MS_MAX = 20_000;
-/** Owner only: root passes by its capability. */
+/** For the owner only; root passes by its capability. */
 export const ROOT_SOCKET_MODE = 0o600;

@@ -1,4 +1,5 @@
-// A Unix socket for one class of local callers: who may open it is the file system's word, Node sees no peer credentials. [OPS-3]
+// The server of the local socket for one class of callers. The file system decides who may open the
+// socket, because Node does not see peer credentials. [OPS-3]
 import { createServer, type Socket } from "node:net";
 import type { ListenUnix } from "../../hal/ports.ts";
 import type { Operations } from "../operations/index.ts";
@@ -6,24 +7,29 @@ import { serveConnection } from "./connection.ts";
 import { CONNECTIONS_MAX, ROOT_SOCKET_MODE } from "./limits.ts";
 
 export interface LocalSocketOptions {
-  /** At most 107 bytes (unix(7)); its directory must exist, with the owner and mode that suit the caller class. */
+  /**
+   * At most 107 bytes (unix(7)). The directory must exist, with an owner and a mode that suit the
+   * class of callers.
+   */
   readonly path: string;
-  /** The caller class, as agent/operations knows it. */
+  /** The class of callers, as agent/operations names it. */
   readonly socket: "root";
   readonly operations: Operations;
   readonly listen: ListenUnix;
 }
 
 export interface LocalSocket {
-  /** Takes no more connections, closes those there are, removes the socket. */
+  /** Closes all connections and removes the socket. */
   close(): Promise<void>;
 }
 
 /**
- * Call only with the state lock held: a socket that lies there is then a dead agent's and is removed.
- * @throws Fault `socket.listen-failed` when something else lies there, or the path can't be bound.
+ * Call this only with the state lock held. A socket that exists at `path` then belongs to an agent
+ * that is dead, and is removed.
+ * @throws Fault `socket.listen-failed` when something else exists there or the path cannot be
+ *   bound.
  */
-export async function serveLocalSocket({ path, socket: name, operations, listen }: LocalSocketOptions): Promise<LocalSocket> {
+export async function openLocalSocket({ path, socket: name, operations, listen }: LocalSocketOptions): Promise<LocalSocket> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     open.add(socket);

@@ -1,16 +1,19 @@
-// What the audit trail says of an operation, as data. [OPS-5] [AUD-2]
+// The audit entry of an operation. [OPS-5] [AUD-2]
 import { Fault } from "../../hal/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import { plainText } from "../status/text.ts";
 import { DETAIL_CHARACTERS_MAX } from "./limits.ts";
 import type { RequestContext } from "./request-context.ts";
 
-/** How a passage ended, or that a changing operation is about to begin. */
+/** How a request ended, or that a changing operation is about to begin. */
 export type OperationEnd = { readonly fault: Fault | undefined; readonly durationMs: number } | "begins";
 
-/** The record of `passage`. Every end has one: allowed and well, allowed and failed, denied, not understood. */
-export function auditEntryOf(passage: RequestContext, ending: OperationEnd): AuditEntry {
-  const { caller, principal, request } = passage;
+/**
+ * @returns the entry for a request. Every outcome has one: allowed and done, allowed and failed,
+ *   denied, malformed.
+ */
+export function auditEntryOf(context: RequestContext, ending: OperationEnd): AuditEntry {
+  const { caller, principal, request } = context;
   const known = request instanceof Fault ? undefined : request;
   const fault = ending === "begins" ? undefined : ending.fault;
   return {
@@ -19,9 +22,9 @@ export function auditEntryOf(passage: RequestContext, ending: OperationEnd): Aud
     ...(known && { correlation: known.id }),
     detail: {
       channel: caller.channel,
-      ...(known && { operation: plainText(known.operation, 64) }),
+      ...(known && { operation: printable(known.operation, 64) }),
       ...(ending === "begins" ? { stage: "begins" } : { durationMs: Math.max(0, Math.round(ending.durationMs)) }),
-      ...(fault && { code: fault.code, message: plainText(fault.message, DETAIL_CHARACTERS_MAX) }),
+      ...(fault && { code: fault.code, message: printable(fault.message, DETAIL_CHARACTERS_MAX) }),
     },
   };
 }

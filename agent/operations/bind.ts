@@ -1,4 +1,4 @@
-// The table of operations bound to what carries them out. [OPS-4]
+// The table of operations, bound to the handlers. [OPS-4]
 import { check } from "../../hal/format/schema.ts";
 import {
   isOperationName,
@@ -13,21 +13,30 @@ import { REDACTORS, type Redactors } from "./redact.ts";
 
 export interface RunContext {
   readonly principal: Principal;
-  /** The request's id: ties what the handler reports to the operation. */
+  /** The id of the request. It connects the handler's records with the operation. */
   readonly correlation: string;
 }
 
-/** A handler for every operation of the table: one missing is a compile error. Handlers get checked arguments and judge no rights. */
+/**
+ * One handler for every operation of the table; a missing one is a compile error. Handlers get
+ * validated arguments, and do not check rights.
+ */
 export type OperationHandlers = {
   readonly [N in OperationName]: (args: OperationArgs<N>, context: RunContext) => Promise<OperationResult<N>>;
 };
 
-/** One operation, its types folded away: what was checked is what runs, and what ran is only seen redacted. */
+/**
+ * One operation, without its types: only validated arguments can be run, and only a redacted result
+ * can be read.
+ */
 export interface BoundOperation {
   readonly name: string;
   readonly roles: readonly OperatorRole[];
   readonly changes: boolean;
-  /** @throws Fault `operation.invalid` for arguments other than the table's, unknown ones included. */
+  /**
+   * @throws Fault `operation.invalid` for arguments that the table does not allow, unknown ones
+   *   included.
+   */
   prepare(args: unknown): PreparedOperation;
 }
 
@@ -36,13 +45,13 @@ export interface PreparedOperation {
 }
 
 export interface CompletedOperation {
-  /** The result with what `principal` may not see taken out. */
+  /** The result without what `principal` may not see. */
   resultFor(principal: Principal): Readonly<Record<string, unknown>>;
 }
 
 export type BoundOperations = ReadonlyMap<string, BoundOperation>;
 
-/** A Map, so that no name an object inherits ("constructor", "__proto__") can be asked for. */
+/** @returns a Map, so that names that objects inherit ("constructor", "__proto__") do not exist. */
 export function bindOperations(handlers: OperationHandlers): BoundOperations {
   const names = Object.keys(OPERATIONS).filter((name) => isOperationName(name));
   return new Map(names.map((name) => [name, bindOperation(name, handlers[name], REDACTORS[name])]));

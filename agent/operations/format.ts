@@ -1,22 +1,24 @@
-// Operations: who asks, what can be asked, how it is asked and answered, the same by tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
+// The operations: principals, the table of operations, and the format of requests and answers. It
+// is the same on tunnel, console and local socket. [OPS-3] [OPS-4] [OPS-5] [OPS-6]
 import * as v from "valibot";
-import { auditRecordSchema } from "../../warden/audit/format/index.ts";
-import { auditHeadSchema } from "../../warden/audit/format/index.ts";
+import { auditHeadSchema, auditRecordSchema } from "../../warden/audit/format/index.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
-import { lockdownPreviewSchema, lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
+import { lockdownPreviewSchema, lockdownViewSchema, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
-import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
-import { deviceIdSchema } from "../../hal/identity/format.ts";
-import { nonceSchema } from "../../ota/time/format.ts";
+import { deviceIdSchema } from "../../hal/format/identity.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
 import { deviceStatusSchema } from "../status/format.ts";
 
-/** The way a principal came in. One socket per caller class: Node sees no peer credentials, the file system judges. */
+/**
+ * The channel of a principal. Node cannot read the peer credentials of a local socket, so there is
+ * one socket for each class of callers, and file permissions decide.
+ */
 export const channelSchema = v.picklist(["tunnel", "console", "local"]);
 export type Channel = v.InferOutput<typeof channelSchema>;
 
-/** [OPS-3] Whoever asks, however they came. */
+/** [OPS-3] The authenticated sender of a request, on any channel. */
 export const principalSchema = v.strictObject({
   /** `local-root`, `console`, `hub`, or an operator's id from the roster. */
   id: principalIdSchema,
@@ -25,12 +27,12 @@ export const principalSchema = v.strictObject({
     channel: channelSchema,
     tenant: v.optional(v.pipe(v.string(), v.maxLength(64))),
   }),
-  /** What the principal showed; never the secret itself. */
+  /** How the principal authenticated; never the secret itself. */
   credentials: v.pipe(
     v.array(
       v.strictObject({
         kind: v.picklist(["socket", "certificate", "challenge", "none"]),
-        /** Certificate fingerprint, key id or socket name. */
+        /** Certificate fingerprint, key id or name of the socket. */
         reference: v.optional(v.pipe(v.string(), v.maxLength(160))),
       }),
     ),
@@ -43,7 +45,9 @@ export const OPERATION_REQUEST_BYTES_MAX = 65_536;
 export const OPERATION_ANSWER_BYTES_MAX = 262_144;
 export const AUDIT_TAIL_RECORDS_MAX = 256;
 
-/** The newest records of the trail, oldest first; fewer than asked for when an answer can't hold more. */
+/**
+ * The newest records of the trail, oldest first. There are fewer when the answer cannot hold more.
+ */
 export const auditTailSchema = v.strictObject({
   head: auditHeadSchema,
   records: v.pipe(v.array(auditRecordSchema), v.maxLength(AUDIT_TAIL_RECORDS_MAX)),
@@ -54,13 +58,18 @@ interface OperationKind {
   readonly args: v.GenericSchema;
   readonly result: v.GenericSchema;
   readonly roles: readonly OperatorRole[];
-  /** True when it alters the device: such an operation does not begin before the audit trail holds it. [OPS-5] */
+  /**
+   * True if it changes the device. It does not begin before the audit trail has its record. [OPS-5]
+   */
   readonly changes: boolean;
 }
 
 /** A DSSE envelope as JSON text. [OPS-7] */
 const orderArgs = v.strictObject({ order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) });
-/** Verbs that an operation carries. The console asks for its login by itself: what comes by the tunnel is not to use up its nonces. */
+/**
+ * The verbs that operations carry. The console's login is not among them, so that requests over the
+ * tunnel cannot use up its nonces.
+ */
 export const carriedVerbSchema = v.picklist([
   "lockdown.confirm",
   "lockdown.revert",
@@ -68,10 +77,13 @@ export const carriedVerbSchema = v.picklist([
   "update.approve",
   "update.revert",
 ] as const satisfies readonly OrderVerb[]);
-/** Who may bring an order: nobody gains anything by it. */
+/** The roles that may submit an order. That gives them nothing, because the signature decides. */
 const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly OperatorRole[];
 
-/** [OPS-4] The table: every operation with its arguments and the roles that may ask for it. The device's whole attack surface for a principal is this list. */
+/**
+ * [OPS-4] The table: every operation with its arguments, its result and the roles that may request
+ * it. This list is the whole attack surface that a principal has.
+ */
 export const OPERATIONS = {
   status: {
     args: v.strictObject({}),
@@ -93,9 +105,12 @@ export const OPERATIONS = {
     roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
-  /** Lets a written release be tried, or one that was rolled back be taken again. What counts is who signed the order: whoever asks only carries it. [OPS-7] */
+  /**
+   * Allows the trial of a written release, or a new attempt with one that was rolled back. The
+   * signer of the order counts, and not the principal that submits it. [OPS-7]
+   */
   "update.approve": { args: orderArgs, result: updateStatusSchema, roles: CARRIERS, changes: true },
-  /** Stops the update that is under way and not committed yet; a system under trial is left. [OPS-7] */
+  /** Stops an update that is not committed yet; a system on trial is rolled back. [OPS-7] */
   "update.revert": { args: orderArgs, result: updateStatusSchema, roles: CARRIERS, changes: true },
   "lockdown.show": {
     args: v.strictObject({}),
@@ -103,7 +118,7 @@ export const OPERATIONS = {
     roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
-  /** What a policy would do here. Its signature does not matter, and nothing is changed. */
+  /** Shows what a policy would do here. Its signature does not matter, and nothing changes. */
   "lockdown.plan": {
     args: v.strictObject({
       policy: v.pipe(v.string(), v.maxLength(Math.ceil(POLICY_BYTES_MAX / 3) * 4), v.base64("expected base64")),
@@ -115,7 +130,7 @@ export const OPERATIONS = {
   "lockdown.confirm": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },
   "lockdown.revert": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },
   "system.reboot": { args: orderArgs, result: v.strictObject({ rebooting: v.literal(true) }), roles: CARRIERS, changes: true },
-  /** What has to be signed for an order: device, fresh nonce, and the hash of what it is about. */
+  /** What an order must sign: the device, a fresh nonce, and the hash of the order's subject. */
   "order.nonce": {
     args: v.strictObject({ verb: carriedVerbSchema }),
     result: v.strictObject({ deviceId: deviceIdSchema, nonce: nonceSchema, planHash: v.optional(planHashSchema) }),
@@ -125,6 +140,8 @@ export const OPERATIONS = {
 } as const satisfies Readonly<Record<string, OperationKind>>;
 
 export type OperationName = keyof typeof OPERATIONS;
+/** An operation that takes an order; the verb of the order has the same name. */
+export type OrderedOperation = OperationName & OrderVerb;
 export type OperationArgs<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["args"]>;
 export type OperationResult<N extends OperationName> = v.InferOutput<(typeof OPERATIONS)[N]["result"]>;
 
@@ -132,19 +149,22 @@ export function isOperationName(name: string): name is OperationName {
   return Object.hasOwn(OPERATIONS, name);
 }
 
-/** Chosen by the caller, echoed in the answer and in the audit trail as correlation. */
+/** Chosen by the caller; repeated in the answer, and in the audit trail as correlation. */
 export const correlationSchema = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9._-]{1,64}$/, "expected 1 to 64 letters, digits, '.', '_', '-'"),
 );
 
-/** Passes the object on untouched: v.record would drop members named like those of Object.prototype, and what is dropped is not refused. */
+/**
+ * Passes the object on unchanged. v.record would drop members with names of Object.prototype, so
+ * that they would not be refused.
+ */
 const anyObjectSchema = v.custom<Readonly<Record<string, unknown>>>(
   (value) => typeof value === "object" && value !== null && !Array.isArray(value),
   "expected an object",
 );
 
-/** [OPS-6] */
+/** [OPS-6] A request. */
 export const operationRequestSchema = v.strictObject({
   v: v.literal(1),
   id: correlationSchema,
@@ -153,7 +173,7 @@ export const operationRequestSchema = v.strictObject({
 });
 export type OperationRequest = v.InferOutput<typeof operationRequestSchema>;
 
-/** [OPS-6] `id` is empty when the request could not be read far enough to know it. */
+/** [OPS-6] The answer. `id` is empty when the request had no readable id. */
 export const operationAnswerSchema = v.union([
   v.strictObject({ v: v.literal(1), id: v.string(), result: v.record(v.string(), v.unknown()) }),
   v.strictObject({ v: v.literal(1), id: v.string(), fault: faultSchema }),

@@ -1,10 +1,10 @@
-// What the operations do: they ask the parts that know, and carry orders to the warden, which alone judges and obeys them.
+// The handlers of the operations. They read from the agent and the warden, and submit orders to the
+// warden, which alone verifies and executes them.
 import { Fault } from "../../hal/fault.ts";
-import { AUDIT_RECORD_BYTES_MAX, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import { AUDIT_RECORD_BYTES_MAX, type AuditHead, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
 import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
-import { type AuditHead } from "../../warden/audit/format/index.ts";
 import type { DeviceStatus } from "../status/format.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { OperationHandlers } from "./bind.ts";
@@ -14,10 +14,13 @@ import { ANSWER_MARGIN_BYTES } from "./limits.ts";
 export interface HandlerPorts {
   readonly snapshot: () => Promise<DeviceStatus>;
   readonly auditHead: () => Promise<AuditHead>;
-  /** Encoded records from number `from` on, at most `count`; fewer when the trail ends or the answer is full. At most {@link AUDIT_READ_RECORDS_MAX}. */
+  /**
+   * Reads encoded records from number `from` on. There are fewer than `count` when the trail ends
+   * or the answer is full. `count` is at most {@link AUDIT_READ_RECORDS_MAX}.
+   */
   readonly readAudit: (from: number, count: number) => Promise<readonly Uint8Array[]>;
   readonly warden: Pick<WardenClient, "call">;
-  /** @throws Fault `identity.no-source` while the warden has not said it. */
+  /** @throws Fault `identity.no-source` until the warden has reported it. */
   readonly deviceId: () => DeviceId;
 }
 
@@ -55,18 +58,22 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
   };
 }
 
-/** The last `count` records. Read in pieces, the newest kept when an answer can't hold all: at most 256 records of 4 KiB are in memory. */
+/**
+ * @returns the last `count` records, or the newest of them when an answer cannot hold all. They are
+ *   read in pieces; at most 256 records of 4 KiB are in memory.
+ */
 async function auditTail(ports: HandlerPorts, count: number): Promise<AuditTail> {
   const head = await ports.auditHead();
   const records: Uint8Array[] = [];
   let next = Math.max(0, head.size - count);
   while (next < head.size) {
     const piece = await ports.readAudit(next, Math.min(AUDIT_READ_RECORDS_MAX, head.size - next));
-    if (piece.length === 0) break; // segments the hub has witnessed may be gone; what is left is what there is [AUD-11]
+    // Segments that the hub has witnessed may have been deleted. [AUD-11]
+    if (piece.length === 0) break;
     records.push(...piece.slice(0, head.size - next));
     next += piece.length;
   }
-  return { head, records: newestThatFit(records).map((record) => decoded(record)) };
+  return { head, records: newestThatFit(records).map((record) => decode(record)) };
 }
 
 function newestThatFit(records: readonly Uint8Array[]): readonly Uint8Array[] {
@@ -80,15 +87,18 @@ function newestThatFit(records: readonly Uint8Array[]): readonly Uint8Array[] {
   return records.slice(first);
 }
 
-/** @throws Fault `audit.tampered`: the warden gives out what lies in the log; a record no warden wrote means that someone else did. */
-function decoded(record: Uint8Array): AuditRecord {
+/**
+ * @throws Fault `audit.tampered` for an unreadable record. The warden returns what the log
+ *   contains, so somebody else has written it.
+ */
+function decode(record: Uint8Array): AuditRecord {
   try {
     return decodeAuditRecord(record);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     throw new Fault(
       "audit.tampered",
-      `a record of the audit trail can't be read (${Math.min(record.byteLength, AUDIT_RECORD_BYTES_MAX)} bytes); verify the trail: ${error.message}`,
+      `a record of the audit trail cannot be read (${Math.min(record.byteLength, AUDIT_RECORD_BYTES_MAX)} bytes); verify the trail: ${error.message}`,
       { cause: error },
     );
   }

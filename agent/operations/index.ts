@@ -1,4 +1,4 @@
-// Everything the agent can be asked to do, and the one way to ask. [OPS-5]
+// The operations of the agent, and the one pipeline that every request passes. [OPS-5]
 import { bindOperations, type OperationHandlers } from "./bind.ts";
 import type { InterceptorPorts } from "./interceptors.ts";
 import { createPipeline, type Operations } from "./pipeline.ts";

@@ -1,4 +1,5 @@
-// What a principal may see of a result. Pure. Rights to ask are in the table; this is about what is in the answer. [OPS-5]
+// The redaction of results: what a principal may see of an answer. The table of operations decides
+// who may ask at all. Pure. [OPS-5]
 import type { Fault, FaultCode } from "../../hal/fault.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { LockdownState } from "../../warden/lockdown/format/index.ts";
@@ -6,55 +7,57 @@ import type { UpdateStatus } from "../../warden/update/format.ts";
 import type { DeviceStatus } from "../status/format.ts";
 import type { OperationName, OperationResult, Principal } from "./format.ts";
 
-/** Stands where something is, but not for this reader: "none" would be a lie. */
+/** Replaces a value that the reader may not see. "none" would be false. */
 export const WITHHELD = "(withheld)";
 
 export type Redactors = {
   readonly [N in OperationName]: (result: OperationResult<N>, principal: Principal) => OperationResult<N>;
 };
 
-/** One for every operation: that nothing has to be taken out is a decision too. */
+/** One for every operation, so that removing nothing is a decision too. */
 export const REDACTORS: Redactors = {
-  status: (snapshot, principal) => (isGuest(principal) ? statusForGuest(snapshot) : snapshot),
+  status: (status, principal) => (isGuest(principal) ? statusForGuest(status) : status),
   "audit.tail": (tail) => tail,
   "update.status": (status) => status,
   "update.approve": (status) => status,
   "update.revert": (status) => status,
-  "lockdown.show": (shown) => shown,
+  "lockdown.show": (view) => view,
   "lockdown.plan": (preview) => preview,
-  "lockdown.confirm": (shown) => shown,
-  "lockdown.revert": (shown) => shown,
-  "system.reboot": (done) => done,
+  "lockdown.confirm": (view) => view,
+  "lockdown.revert": (view) => view,
+  "system.reboot": (result) => result,
   "order.nonce": (nonce) => nonce,
 };
 
-/** True before login: whoever holds the cable may be anyone. */
+/** True before a login: anybody may hold the cable. */
 export function isGuest(principal: Principal): boolean {
   return !principal.roles.some((role) => role !== "guest");
 }
 
 /**
- * What someone in front of the device needs to say "it is up" or "it stops at this fault": state, protection, key fingerprint (to compare at approval), dates and
- * codes. Not where the hub is, who issued the certificate, and not the words of faults, which quote hosts, proxies and paths. Of policy and update: how far, not what
- * is open, what is on its way or what an order would have to be about.
+ * The status for somebody in front of the device, who must be able to say "it is up" or "it stops
+ * at this fault": state, protection, key fingerprint (to compare at approval), dates and fault
+ * codes. It contains no address of the hub, no issuer of the certificate and no fault messages,
+ * which quote hosts, proxies and paths. Of policy and update it contains the state, but not what is
+ * open, which release comes, or the subject of an order.
  */
-export function statusForGuest(snapshot: DeviceStatus): DeviceStatus {
-  const { certificate, enrolment, tunnel, lockdown, update } = snapshot;
+export function statusForGuest(status: DeviceStatus): DeviceStatus {
+  const { certificate, enrolment, tunnel, lockdown, update } = status;
   return {
-    ...snapshot,
+    ...status,
     ...(certificate && { certificate: { ...certificate, serial: WITHHELD, issuer: WITHHELD } }),
     ...(enrolment && {
-      enrolment: { ...enrolment, ...(enrolment.lastFault && { lastFault: withoutWords(enrolment.lastFault) }) },
+      enrolment: { ...enrolment, ...(enrolment.lastFault && { lastFault: withoutMessage(enrolment.lastFault) }) },
     }),
     tunnel: {
       ...tunnel,
       ...(tunnel.hub !== undefined && { hub: WITHHELD }),
       ...(tunnel.peer !== undefined && { peer: WITHHELD }),
-      ...(tunnel.lastFault && { lastFault: withoutWords(tunnel.lastFault) }),
+      ...(tunnel.lastFault && { lastFault: withoutMessage(tunnel.lastFault) }),
     },
     ...(lockdown && { lockdown: lockdownForGuest(lockdown) }),
     ...(update && { update: updateForGuest(update) }),
-    troubles: snapshot.troubles.map((trouble) => troubleForGuest(trouble)),
+    troubles: status.troubles.map((trouble) => troubleForGuest(trouble)),
   };
 }
 
@@ -76,7 +79,7 @@ function updateForGuest({ phase, version, running, reason }: UpdateStatus): Upda
   };
 }
 
-/** Faults that speak of the request only; all others speak of the device. */
+/** Faults about the request. All others are about the device. */
 const ABOUT_THE_REQUEST: readonly FaultCode[] = [
   "operation.denied",
   "operation.invalid",
@@ -84,18 +87,18 @@ const ABOUT_THE_REQUEST: readonly FaultCode[] = [
   "operation.unknown",
 ];
 
-/** A fault as an answer to `principal`: a guest gets the code of what went wrong inside, not its words. */
+/** A fault as an answer to `principal`. Of faults inside the device a guest gets only the code. */
 export function faultFor(principal: Principal | undefined, fault: Fault): FaultReport {
   if (!ABOUT_THE_REQUEST.includes(fault.code) && (principal === undefined || isGuest(principal)))
     return { code: fault.code, message: "the operation failed; the audit trail says more" };
   return { code: fault.code, message: fault.message };
 }
 
-function withoutWords(fault: FaultReport): FaultReport {
+function withoutMessage(fault: FaultReport): FaultReport {
   return { code: fault.code, message: WITHHELD };
 }
 
-/** Troubles read "code: words"; one without a code has nothing that is safe to keep. */
+/** A trouble has the form "code: message". Without a code nothing in it is safe to show. */
 function troubleForGuest(trouble: string): string {
   const code = /^[a-z0-9-]+\.[a-z0-9-]+(?=: )/u.exec(trouble)?.[0];
   return code === undefined ? WITHHELD : `${code}: ${WITHHELD}`;

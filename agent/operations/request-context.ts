@@ -1,4 +1,5 @@
-// One request on its way through the interceptors: each adds what it found out, none takes anything away.
+// The context of a request in the pipeline. Each interceptor adds its result, and none removes
+// anything.
 import type { BoundOperation, CompletedOperation, PreparedOperation } from "./bind.ts";
 import type { Caller } from "./caller.ts";
 import type { Fault } from "../../hal/fault.ts";
@@ -6,16 +7,16 @@ import type { OperationRequest, Principal } from "./format.ts";
 
 export interface RequestContext {
   readonly caller: Caller;
-  /** The request as read, or why it can't be read. */
+  /** The request, or the fault that makes it unreadable. */
   readonly request: OperationRequest | Fault;
-  /** From `authenticate`. */
+  /** Set by `authenticate`. */
   readonly principal?: Principal;
-  /** From `authorize`, which alone sets it: whoever holds a passage with an operation holds the right to ask for it. */
+  /** Set by `authorize` alone. A context with an operation has the right to request it. */
   readonly operation?: BoundOperation;
-  /** From `validate`. */
+  /** Set by `validate`. */
   readonly prepared?: PreparedOperation;
-  /** From `run`. */
+  /** Set by `run`. */
   readonly completed?: CompletedOperation;
-  /** From `redact`. */
+  /** Set by `redact`. */
   readonly result?: Readonly<Record<string, unknown>>;
 }

@@ -1,10 +1,13 @@
-// A request from outside, read once. [OPS-6]
+// The parsing of a request from outside. It happens once. [OPS-6]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { correlationSchema, type OperationRequest, operationRequestSchema } from "./format.ts";
 
-/** @returns the request, or the fault `operation.invalid` as a value: who sent it is found out before it is answered. */
+/**
+ * @returns the request, or the fault `operation.invalid` as a value: the sender is authenticated
+ *   before a malformed request is answered.
+ */
 export function readRequest(value: unknown): OperationRequest | Fault {
   try {
     return check(operationRequestSchema, value, "request", "operation.invalid");
@@ -14,7 +17,7 @@ export function readRequest(value: unknown): OperationRequest | Fault {
   }
 }
 
-/** The id to answer under: the request's own where it has a valid one, else empty. */
+/** @returns the id for the answer: that of the request if it is valid, otherwise an empty text. */
 export function answerId(value: unknown): string {
   const read = v.safeParse(v.object({ id: correlationSchema }), value);
   return read.success ? read.output.id : "";

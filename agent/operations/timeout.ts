@@ -1,10 +1,11 @@
-// A promise with an end.
+// A timeout for promises.
 import { Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 
 /**
- * The outcome of `work`, unless `msMax` pass first. The work itself is not stopped: it has bounds of its own, this one is for who waits.
- * @throws Fault `operation.failed` when the time is over; else what `work` throws.
+ * Waits for `work`, for at most `msMax`. The work itself is not stopped: it has bounds of its own,
+ * and this one is for the caller that waits.
+ * @throws Fault `operation.failed` after `msMax`; otherwise what `work` throws.
  */
 export async function withTimeout<T>(clock: Clock, msMax: number, what: string, work: () => Promise<T>): Promise<T> {
   const finished = new AbortController();
@@ -15,6 +16,7 @@ export async function withTimeout<T>(clock: Clock, msMax: number, what: string, 
     return await Promise.race([work(), timeout]);
   } finally {
     finished.abort();
-    timeout.catch(() => {}); // the loser of a race that was won: its fault has nobody left to hear it
+    // After the race nobody listens to this promise, so its fault must not count as unhandled.
+    timeout.catch(() => {});
   }
 }

@@ -1,37 +1,40 @@
-// Fetching for the warden, which has no network: it names a file, we bring it or say that there is none. [OTA-40]
+// The fetching of files for the warden, which has no network: it names a file, and the agent brings
+// the file or says that there is none. [OTA-40]
 import { Fault } from "../../hal/fault.ts";
 import { ABSENT_PATHS_MAX, type WantedFile } from "../../warden/targets/format.ts";
 import { WANTED_BYTES_MAX, WANTED_FILE_BYTES_MAX, WANTS_MAX } from "./limits.ts";
 import type { StepContext } from "./ports.ts";
 
 /**
- * [OTA-40] Asks again and again until nothing is wanted any more. What was brought stays in the drop until then: the warden keeps nothing between two questions.
- * Bounded in questions and bytes, whatever the warden wants.
- * @param ask the request, with what the repository has not.
- * @throws Fault `protocol.invalid` for a warden whose wants do not end; what `ask` refuses with; `fetch.*`, `tls.*`, `update.aborted`, `file.*`.
+ * [OTA-40] Repeats a request until the warden wants no more files. The files stay in the handover
+ * directory until then, because the warden keeps nothing between two requests. Their number and
+ * their bytes are bounded, also against a warden that is captured.
+ * @param request the request, with the paths that the repository does not have.
+ * @throws Fault `protocol.invalid` for a warden that wants without end; the refusals of `request`;
+ *   `fetch.*`, `tls.*`, `update.aborted`, `file.*`.
  */
 export async function fetchWanted<A extends { readonly state: string }>(
   { repository, drop, signal }: Pick<StepContext, "repository" | "drop" | "signal">,
-  ask: (absent: readonly string[]) => Promise<WantedFile | A>,
+  request: (absent: readonly string[]) => Promise<WantedFile | A>,
 ): Promise<A> {
-  const asked = new Set<string>();
+  const wanted = new Set<string>();
   const absent: string[] = [];
   let bytes = 0;
   for (;;) {
-    const answer = await ask(absent);
+    const answer = await request(absent);
     if (!isWanted(answer)) return answer;
     const { path, bytesMax, handoverName } = answer;
-    if (asked.has(path)) throw endless(`it wants "${path}" again`);
-    if (asked.size >= WANTS_MAX) throw endless(`more than ${WANTS_MAX} files`);
-    asked.add(path);
+    if (wanted.has(path)) throw unbounded(`"${path}" for the second time`);
+    if (wanted.size >= WANTS_MAX) throw unbounded(`more than ${WANTS_MAX} files`);
+    wanted.add(path);
     const file = await repository.get(path, Math.min(bytesMax, WANTED_FILE_BYTES_MAX), signal);
     if (file === undefined) {
-      if (absent.length >= ABSENT_PATHS_MAX) throw endless(`more than ${ABSENT_PATHS_MAX} files that the repository has not`);
+      if (absent.length >= ABSENT_PATHS_MAX) throw unbounded(`more than ${ABSENT_PATHS_MAX} files that do not exist`);
       absent.push(path);
       continue;
     }
     bytes += file.byteLength;
-    if (bytes > WANTED_BYTES_MAX) throw endless(`files of more than ${WANTED_BYTES_MAX} bytes`);
+    if (bytes > WANTED_BYTES_MAX) throw unbounded(`files of more than ${WANTED_BYTES_MAX} bytes in all`);
     await drop.put(handoverName, file);
   }
 }
@@ -40,6 +43,6 @@ function isWanted(answer: { readonly state: string }): answer is WantedFile {
   return answer.state === "wanted";
 }
 
-function endless(what: string): Fault {
-  return new Fault("protocol.invalid", `bring files to the warden: ${what}, which is no end to what it wants`);
+function unbounded(what: string): Fault {
+  return new Fault("protocol.invalid", `fetch files for the warden: it wants ${what}`);
 }

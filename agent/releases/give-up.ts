@@ -1,55 +1,58 @@
-// The agent does not go on with an update by itself: who has to hear of it, and whether the warden is to end it. [OTA-41]
+// The end of the agent's own attempts at an update: the hub is told, and the warden ends the
+// release if the release itself is the reason. [OTA-41]
 import { asFault, type Fault } from "../../hal/fault.ts";
+import { clip } from "../../hal/format/text.ts";
+import { isUpdateActive } from "../../ota/commit/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import { type Follower, isBusy } from "./follow.ts";
+import { isReleaseFault } from "./faults.ts";
 import { ABANDON_CHARACTERS_MAX } from "./limits.ts";
+import type { UpdateReporter } from "./update-reporter.ts";
 
 export interface GivenUp {
-  /** What the hub pointed at; undefined: whatever the warden is at. */
+  /** Target of the hub's hint; undefined: the release that the warden has. */
   readonly target: string | undefined;
-  /** It made way for this one. */
+  /** Target that takes its place. */
   readonly instead: string | undefined;
   readonly fault: Fault;
 }
 
 /**
- * [OTA-41] What the release itself is the matter of, the warden is to end: it would wait for it for ever, and nothing else could be taken up. Where the line is the
- * matter, the next connection goes on with it. Either way the hub is told.
- * @throws Fault of a warden that is away.
+ * [OTA-41] A release that is itself at fault is abandoned at the warden: otherwise the warden would
+ * wait for it without end, and no other release could be taken up. If the network is at fault, the
+ * next connection continues the update. The hub is told in both cases.
+ * @throws Fault `protocol.closed` while the warden is away; `tunnel.*`.
  */
 export async function giveUp(
-  { warden, follower }: { readonly warden: Pick<WardenClient, "call">; readonly follower: Follower },
+  { warden, reporter }: { readonly warden: Pick<WardenClient, "call">; readonly reporter: UpdateReporter },
   { target, instead, fault }: GivenUp,
 ): Promise<void> {
-  const update = await warden.call("update.read", {});
-  const current = update.release?.target;
-  if (isBusy(update)) {
-    const isIt = target === undefined || target === current;
-    if (isIt && instead !== undefined && instead === current) return; // the same one, by its name
-    if (!isIt) return follower.remark("hint", `${target}: ${fault.code}: ${fault.message}`);
-    if (isOfTheRelease(fault)) return await abandon(warden, follower, fault);
-    return follower.remark("line", `to be gone on with after the next connection: ${fault.code}: ${fault.message}`);
+  const { phase, release } = await warden.call("update.read", {});
+  const current = release?.target;
+  const isCurrent = target === undefined || target === current;
+  if (!isUpdateActive(phase)) {
+    // What the warden has ended in the meantime, the reporter takes from the warden.
+    const isEnded = fault.code === "update.not-waiting" || (target === current && isReleaseFault(fault));
+    if (target !== undefined && !isEnded) await reporter.reportFailed(target, fault);
+    return;
   }
-  // what the warden ended meanwhile, it tells by itself
-  if (target === undefined || fault.code === "update.not-waiting" || (target === current && isOfTheRelease(fault))) return;
-  await follower.tellFailed(target, fault);
+  if (!isCurrent) {
+    reporter.remark("hint", `${target}: ${fault.code}: ${fault.message}`);
+    return;
+  }
+  if (instead !== undefined && instead === current) return; // the same release, by its name
+  if (isReleaseFault(fault)) await abandon(warden, reporter, fault);
+  else reporter.remark("connection", `continues after the next connection: ${fault.code}: ${fault.message}`);
 }
 
-async function abandon(warden: Pick<WardenClient, "call">, follower: Follower, fault: Fault): Promise<void> {
+async function abandon(warden: Pick<WardenClient, "call">, reporter: UpdateReporter, fault: Fault): Promise<void> {
   const { code } = fault;
-  const message = fault.message.slice(0, ABANDON_CHARACTERS_MAX).toWellFormed();
+  const message = clip(fault.message, ABANDON_CHARACTERS_MAX);
   try {
     await warden.call("update.abandon", { code, message });
   } catch (error) {
     const refusal = asFault(error, "protocol.closed", "give an update up");
-    if (refusal.code !== "update.not-waiting") throw refusal; // else it went on meanwhile, or was ended
+    // `update.not-waiting`: in the meantime the update has continued or was ended.
+    if (refusal.code !== "update.not-waiting") throw refusal;
   }
-  follower.poke();
-}
-
-const OF_THE_RELEASE = ["chunk.missing", "chunk.tampered", "image.invalid", "fetch.too-large", "fetch.refused", "update.aborted"];
-
-/** What the repository has of it is wrong or not there, and stayed so for as long as the agent had patience. */
-function isOfTheRelease({ code }: Fault): boolean {
-  return OF_THE_RELEASE.includes(code) || code.startsWith("index.");
+  reporter.poke();
 }

@@ -1,18 +1,29 @@
-// What is done about releases, and when: one thing at a time. Pure: time (monotonic, milliseconds) and randomness ([0, 1)) arrive in events, effects leave as data.
+// The state machine of the work on releases: what is done next, one job at a time. Pure: time
+// (monotonic, milliseconds) and randomness ([0, 1)) arrive in events, effects leave as data.
 import {
-  BEGINNING_PERIOD_MS,
-  BEGINNINGS_BURST_MAX,
-  LOOK_EVERY_MS,
-  LOOK_JITTER_MS,
-  LOOK_RETRY_MS_MAX,
-  LOOK_RETRY_MS_MIN,
+  CHECK_EVERY_MS,
+  CHECK_JITTER_MS,
+  CHECK_RETRY_MS_MAX,
+  CHECK_RETRY_MS_MIN,
+  START_PERIOD_MS,
+  STARTS_BURST_MAX,
   UPDATE_FAILURES_MAX,
   UPDATE_RETRY_MS_MAX,
   UPDATE_RETRY_MS_MIN,
 } from "./limits.ts";
 
-/** An update goes on step by step, so that between two stretches of a long one the policy is not forgotten. Without a target: what the warden is at. */
-export type ReleaseJob = { readonly kind: "look" } | { readonly kind: "update"; readonly target: string | undefined };
+/**
+ * `check`: of the repository. `update`: one step of an update, so that a check can run between two
+ * ranges of a long one. Without a target it is the release that the warden has.
+ */
+export type ReleaseJob = { readonly kind: "check" } | { readonly kind: "update"; readonly target: string | undefined };
+
+interface PlannedCheck {
+  readonly atMs: number;
+  readonly failures: number;
+  /** Another one was requested while one ran. */
+  readonly repeat: boolean;
+}
 
 interface PlannedUpdate {
   readonly target: string | undefined;
@@ -23,176 +34,196 @@ interface PlannedUpdate {
 
 export interface State {
   readonly running: ReleaseJob | undefined;
-  readonly look: { readonly atMs: number; readonly failures: number; /** Asked for while one ran. */ readonly again: boolean };
+  readonly check: PlannedCheck;
   readonly update: PlannedUpdate | undefined;
-  /** The newest target that was pointed at meanwhile: one waits, not a queue. */
-  readonly next: string | undefined;
-  /** What was begun so far is paid for until then (GCRA, ITU-T I.371). */
-  readonly paidUntilMs: number;
+  /** The target of the newest hint that could not start yet. There is one place, not a queue. */
+  readonly waiting: string | undefined;
+  /** Theoretical arrival time of the next start (GCRA, ITU-T I.371). */
+  readonly arrivalAtMs: number;
   readonly stopped: boolean;
 }
 
-/** How a step ended: `more` goes on after `afterMs`; `again` may pass by itself; `never` will not. */
+/**
+ * How a job ended. `continue`: the next step follows after `afterMs`. `retry`: it failed, and
+ * another attempt may succeed. `failed`: no other attempt will.
+ */
 export type JobOutcome =
   | { readonly kind: "done" }
-  | { readonly kind: "more"; readonly afterMs: number }
-  | { readonly kind: "again" }
-  | { readonly kind: "never" };
+  | { readonly kind: "continue"; readonly afterMs: number }
+  | { readonly kind: "retry" }
+  | { readonly kind: "failed" };
 
 export type Event =
   | { readonly kind: "connected"; readonly nowMs: number }
-  /** `repository.changed`. */
-  | { readonly kind: "changed"; readonly nowMs: number }
-  /** `update.start`. */
-  | { readonly kind: "pointed"; readonly nowMs: number; readonly target: string }
-  | { readonly kind: "woken"; readonly nowMs: number }
-  | { readonly kind: "ended"; readonly nowMs: number; readonly random: number; readonly outcome: JobOutcome }
+  /** The hub sent `repository.changed`. */
+  | { readonly kind: "repository-changed"; readonly nowMs: number }
+  /** The hub sent `update.start`. */
+  | { readonly kind: "update-hinted"; readonly nowMs: number; readonly target: string }
+  | { readonly kind: "timer"; readonly nowMs: number }
+  | { readonly kind: "job-ended"; readonly nowMs: number; readonly random: number; readonly outcome: JobOutcome }
   | { readonly kind: "stop" };
 
 export type Effect =
   | { readonly do: "run"; readonly job: ReleaseJob }
-  /** Instead of any earlier one. */
-  | { readonly do: "wake"; readonly inMs: number }
-  /** The update is not gone on with by itself: say so. `instead`: it made way for this one. */
+  /** Replaces any earlier timer. */
+  | { readonly do: "set-timer"; readonly inMs: number }
+  /** The agent stops its attempts at this update. `instead`: the target that takes its place. */
   | { readonly do: "give-up"; readonly target: string | undefined; readonly instead?: string }
-  /** This target was pointed at and has to wait: say so; undefined: none waits any more. */
-  | { readonly do: "waits"; readonly target: string | undefined };
+  /** A hint for this target has to wait; undefined: none waits any more. */
+  | { readonly do: "report-waiting"; readonly target: string | undefined };
 
 export interface Step {
   readonly state: State;
   readonly effects: readonly Effect[];
 }
 
-/** A program that starts settles first what is pending; it looks within a day although no tunnel comes up. */
+/**
+ * @returns the first state and effects: a pending update is continued first, and the repository is
+ *   checked within a day even if no tunnel comes up.
+ */
 export function start(nowMs: number, random: number): Step {
   const state: State = {
     running: undefined,
-    look: { atMs: nowMs + nextLookMs(random), failures: 0, again: false },
+    check: { atMs: nowMs + nextCheckInMs(random), failures: 0, repeat: false },
     update: { target: undefined, atMs: nowMs, failures: 0 },
-    next: undefined,
-    paidUntilMs: Number.NEGATIVE_INFINITY,
+    waiting: undefined,
+    arrivalAtMs: Number.NEGATIVE_INFINITY,
     stopped: false,
   };
-  return goOn(state, nowMs);
+  return proceed(state, nowMs);
 }
 
-/** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
+/**
+ * @returns the state after `event`, and what the driver must do now. Never throws: an event that
+ *   makes no sense here changes nothing.
+ */
 export function next(state: State, event: Event): Step {
   if (state.stopped) return { state, effects: [] };
   switch (event.kind) {
     case "connected":
-      return goOn(resume(lookSoon(state, event.nowMs), event.nowMs), event.nowMs);
-    case "changed":
-      return goOn(lookSoon(state, event.nowMs), event.nowMs);
-    case "pointed":
-      return after(pointed(state, event.target, event.nowMs), event.nowMs);
-    case "woken":
-      return goOn(state, event.nowMs);
-    case "ended":
-      return ended(state, event);
+      return proceed(resume(planCheck(state, event.nowMs), event.nowMs), event.nowMs);
+    case "repository-changed":
+      return proceed(planCheck(state, event.nowMs), event.nowMs);
+    case "update-hinted":
+      return thenProceed(hinted(state, event.target, event.nowMs), event.nowMs);
+    case "timer":
+      return proceed(state, event.nowMs);
+    case "job-ended":
+      return jobEnded(state, event);
     case "stop":
       return { state: { ...state, stopped: true }, effects: [] };
   }
 }
 
-/** [OTA-42] Hints and connections begin as much as {@link BEGINNINGS_BURST_MAX} allows; what is planned for then already is not planned again. */
-function paced(
+/**
+ * [OTA-42] Limits the starts by hints and connections to {@link STARTS_BURST_MAX}.
+ * @param plannedAtMs a job that is planned for no later time already costs nothing more.
+ */
+function limited(
   state: State,
   nowMs: number,
-  plannedMs: number | undefined,
-): { readonly atMs: number; readonly paidUntilMs: number } {
-  const atMs = Math.max(nowMs, state.paidUntilMs - (BEGINNINGS_BURST_MAX - 1) * BEGINNING_PERIOD_MS);
-  if (plannedMs !== undefined && plannedMs <= atMs) return { atMs: plannedMs, paidUntilMs: state.paidUntilMs };
-  return { atMs, paidUntilMs: Math.max(atMs, state.paidUntilMs) + BEGINNING_PERIOD_MS };
+  plannedAtMs: number | undefined,
+): { readonly atMs: number; readonly arrivalAtMs: number } {
+  const atMs = Math.max(nowMs, state.arrivalAtMs - (STARTS_BURST_MAX - 1) * START_PERIOD_MS);
+  if (plannedAtMs !== undefined && plannedAtMs <= atMs) return { atMs: plannedAtMs, arrivalAtMs: state.arrivalAtMs };
+  return { atMs, arrivalAtMs: Math.max(atMs, state.arrivalAtMs) + START_PERIOD_MS };
 }
 
-function lookSoon(state: State, nowMs: number): State {
-  if (state.running?.kind === "look") return { ...state, look: { ...state.look, again: true } };
-  const { atMs, paidUntilMs } = paced(state, nowMs, state.look.atMs);
-  return { ...state, paidUntilMs, look: { ...state.look, atMs } };
+function planCheck(state: State, nowMs: number): State {
+  if (state.running?.kind === "check") return { ...state, check: { ...state.check, repeat: true } };
+  const { atMs, arrivalAtMs } = limited(state, nowMs, state.check.atMs);
+  return { ...state, arrivalAtMs, check: { ...state.check, atMs } };
 }
 
-/** What was given up or waits for its turn may get through on a new connection. */
+/** An update that was given up or waits to be retried may get through on a new connection. */
 function resume(state: State, nowMs: number): State {
   if (state.running?.kind === "update") return state;
   return { ...state, update: { target: undefined, failures: 0, ...state.update, atMs: nowMs } };
 }
 
-/** [OTA-42] A second word about the same target only hurries it; another target waits until this one is over or does not get on. */
-function pointed(state: State, target: string, nowMs: number): Step {
+/**
+ * [OTA-42] A second hint for the same target only makes it sooner. Another target waits until the
+ * present update is over or makes no progress.
+ */
+function hinted(state: State, target: string, nowMs: number): Step {
   const { update, running } = state;
   const isRunning = running?.kind === "update";
   if (update !== undefined && update.target === target) {
-    const effects: readonly Effect[] = state.next === undefined ? [] : [{ do: "waits", target: undefined }];
-    if (isRunning) return { state: { ...state, next: undefined }, effects };
-    const { atMs, paidUntilMs } = paced(state, nowMs, update.atMs);
-    return { state: { ...state, paidUntilMs, next: undefined, update: { ...update, atMs } }, effects };
+    const effects: readonly Effect[] = state.waiting === undefined ? [] : [{ do: "report-waiting", target: undefined }];
+    if (isRunning) return { state: { ...state, waiting: undefined }, effects };
+    const { atMs, arrivalAtMs } = limited(state, nowMs, update.atMs);
+    return { state: { ...state, arrivalAtMs, waiting: undefined, update: { ...update, atMs } }, effects };
   }
-  const { atMs, paidUntilMs } = paced(state, nowMs, undefined);
+  const { atMs, arrivalAtMs } = limited(state, nowMs, undefined);
   if (isRunning || (update !== undefined && update.failures === 0)) {
-    // said only as often as something could be begun: hints without end are not to be reports without end
-    if (state.next === target || atMs > nowMs) return { state: { ...state, next: target }, effects: [] };
-    return { state: { ...state, next: target, paidUntilMs }, effects: [{ do: "waits", target }] };
+    // Reports are limited like starts: hints without end must not cause reports without end.
+    if (state.waiting === target || atMs > nowMs) return { state: { ...state, waiting: target }, effects: [] };
+    return { state: { ...state, waiting: target, arrivalAtMs }, effects: [{ do: "report-waiting", target }] };
   }
   const effects: readonly Effect[] = update === undefined ? [] : [{ do: "give-up", target: update.target, instead: target }];
-  return { state: { ...state, paidUntilMs, next: undefined, update: { target, atMs, failures: 0 } }, effects };
+  return { state: { ...state, arrivalAtMs, waiting: undefined, update: { target, atMs, failures: 0 } }, effects };
 }
 
-/** What is done now, before what that leads to. */
-function after({ state, effects }: Step, nowMs: number): Step {
-  const step = goOn(state, nowMs);
+/** Keeps the effects of `step` in front of those of the next job. */
+function thenProceed({ state, effects }: Step, nowMs: number): Step {
+  const step = proceed(state, nowMs);
   return { state: step.state, effects: [...effects, ...step.effects] };
 }
 
-function ended(state: State, event: Extract<Event, { kind: "ended" }>): Step {
+function jobEnded(state: State, event: Extract<Event, { kind: "job-ended" }>): Step {
   const { running } = state;
   if (running === undefined) return { state, effects: [] };
   const idle: State = { ...state, running: undefined };
-  if (running.kind === "look") return goOn(lookEnded(idle, event), event.nowMs);
-  return after(updateEnded(idle, event), event.nowMs);
+  if (running.kind === "check") return proceed(checkEnded(idle, event), event.nowMs);
+  return thenProceed(updateEnded(idle, event), event.nowMs);
 }
 
-/** Whatever is wrong with a repository may be put right: it is asked again, later each time. */
-function lookEnded(state: State, { nowMs, random, outcome }: Extract<Event, { kind: "ended" }>): State {
-  const failed = outcome.kind !== "done";
-  const failures = failed ? state.look.failures + 1 : 0;
-  const inMs = failed ? backOffMs(failures, random, LOOK_RETRY_MS_MIN, LOOK_RETRY_MS_MAX) : nextLookMs(random);
-  const after: State = { ...state, look: { atMs: nowMs + inMs, failures, again: false } };
-  return state.look.again ? lookSoon(after, nowMs) : after;
+/**
+ * Any fault of a repository may be corrected: it is checked again, after longer and longer waits.
+ */
+function checkEnded(state: State, { nowMs, random, outcome }: Extract<Event, { kind: "job-ended" }>): State {
+  const isFailed = outcome.kind !== "done";
+  const failures = isFailed ? state.check.failures + 1 : 0;
+  const inMs = isFailed ? backOffMs(failures, random, CHECK_RETRY_MS_MIN, CHECK_RETRY_MS_MAX) : nextCheckInMs(random);
+  const after: State = { ...state, check: { atMs: nowMs + inMs, failures, repeat: false } };
+  return state.check.repeat ? planCheck(after, nowMs) : after;
 }
 
-function updateEnded(state: State, { nowMs, random, outcome }: Extract<Event, { kind: "ended" }>): Step {
-  const { update, next: waiting } = state;
+function updateEnded(state: State, { nowMs, random, outcome }: Extract<Event, { kind: "job-ended" }>): Step {
+  const { update, waiting } = state;
   const target = update?.target;
-  if (outcome.kind === "more")
+  if (outcome.kind === "continue")
     return { state: { ...state, update: { target, failures: 0, atMs: nowMs + outcome.afterMs } }, effects: [] };
   const failures = (update?.failures ?? 0) + 1;
-  const givenUp = outcome.kind === "never" || (outcome.kind === "again" && failures >= UPDATE_FAILURES_MAX);
-  if (outcome.kind === "again" && !givenUp && waiting === undefined) {
+  const isFinal = outcome.kind === "failed" || (outcome.kind === "retry" && failures >= UPDATE_FAILURES_MAX);
+  if (outcome.kind === "retry" && !isFinal && waiting === undefined) {
     const inMs = backOffMs(failures, random, UPDATE_RETRY_MS_MIN, UPDATE_RETRY_MS_MAX);
     return { state: { ...state, update: { target, failures, atMs: nowMs + inMs } }, effects: [] };
   }
   const instead = waiting === undefined ? {} : { instead: waiting };
   const effects: readonly Effect[] = outcome.kind === "done" ? [] : [{ do: "give-up", target, ...instead }];
-  const over: State = { ...state, update: undefined, next: undefined };
-  return { state: waiting === undefined ? over : pointed(over, waiting, nowMs).state, effects };
+  const over: State = { ...state, update: undefined, waiting: undefined };
+  return { state: waiting === undefined ? over : hinted(over, waiting, nowMs).state, effects };
 }
 
-/** The next thing, if one is due; else when to look again. A look goes first: an update's metadata may be old. */
-function goOn(state: State, nowMs: number): Step {
-  const { running, look, update } = state;
+/**
+ * Runs the next job that is due, or sets the timer. A check goes first: the metadata of an update
+ * may be old.
+ */
+function proceed(state: State, nowMs: number): Step {
+  const { running, check, update } = state;
   if (running !== undefined) return { state, effects: [] };
-  if (look.atMs <= nowMs) return run(state, { kind: "look" });
+  if (check.atMs <= nowMs) return run(state, { kind: "check" });
   if (update !== undefined && update.atMs <= nowMs) return run(state, { kind: "update", target: update.target });
-  return { state, effects: [{ do: "wake", inMs: Math.min(look.atMs, update?.atMs ?? look.atMs) - nowMs }] };
+  return { state, effects: [{ do: "set-timer", inMs: Math.min(check.atMs, update?.atMs ?? check.atMs) - nowMs }] };
 }
 
 function run(state: State, job: ReleaseJob): Step {
   return { state: { ...state, running: job }, effects: [{ do: "run", job }] };
 }
 
-function nextLookMs(random: number): number {
-  return LOOK_EVERY_MS - random * LOOK_JITTER_MS;
+function nextCheckInMs(random: number): number {
+  return CHECK_EVERY_MS - random * CHECK_JITTER_MS;
 }
 
 function backOffMs(failures: number, random: number, minMs: number, maxMs: number): number {

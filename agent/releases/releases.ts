@@ -1,178 +1,240 @@
-// The driver: runs what the machine decides, one step at a time, and opens what a step needs only for as long as it lasts. [OTA-42]
+// The driver of the work on releases: it runs what the machine decides, one step at a time, and
+// opens what a step needs only for as long as the step lasts. [OTA-42]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
-import { followUpdate } from "./follow.ts";
+import { faultDetail } from "../fault-detail.ts";
+import { isTransient } from "./faults.ts";
 import { giveUp } from "./give-up.ts";
-import { type Effect, type Event, type ReleaseJob, next, type JobOutcome, type State, start } from "./machine.ts";
+import { type Effect, type Event, type JobOutcome, next, type ReleaseJob, start, type State } from "./machine.ts";
 import { checkRepository } from "./metadata.ts";
-import { type StepContext, mayPass, type ReleasesOptions } from "./ports.ts";
-import { createPolicyTrials } from "./policy-trial.ts";
-import { createUpdate } from "./update.ts";
-
-const TEXT_CHARACTERS_MAX = 512;
+import type { ReleasesOptions, StepContext } from "./ports.ts";
+import { createPolicyTrials, type PolicyTrials } from "./policy-trial.ts";
+import { createTransfer, type Transfer } from "./transfer.ts";
+import { startUpdateReporter, type UpdateReporter } from "./update-reporter.ts";
 
 export interface Releases {
-  /** The tunnel is up: look, and go on with what is pending. */
+  /** The tunnel is up: checks the repository and continues a pending update. */
   connected(): void;
-  /** `repository.changed`: something may be new. */
-  changed(): void;
-  /** `update.start`: only points, what it points at is judged by its signatures. */
-  pointed(target: string): void;
-  /** What does not work, until it does again. */
-  troubles(): readonly Fault[];
-  /** Ends what is under way, at once; an update goes on from there when the agent runs again. */
+  /** The hub sent `repository.changed`: there may be something new. */
+  repositoryChanged(): void;
+  /** The hub sent `update.start`. It only points at a target, which is judged by its signatures. */
+  updateHinted(target: string): void;
+  /** What does not work at present. */
+  faults(): readonly Fault[];
+  /** Ends what is under way, at once. An update continues from there when the agent runs again. */
   stop(): Promise<void>;
 }
 
-/** Begins by going on with what an earlier life of the agent left. */
-export function startReleases(parts: ReleasesOptions): Releases {
-  const { clock, random, log, note } = parts;
-  const stopped = new AbortController();
-  const { signal } = stopped;
-  const warden = untilAborted(parts.warden, signal);
-  const follower = followUpdate({ ...parts, warden, signal });
-  const trials = createPolicyTrials({ ...parts, warden });
-  const update = createUpdate(parts.places);
-  const faults = new Map<string, Fault>();
-  /** Code of the last refusal that was told. */
-  let refusedBefore: string | undefined;
-  let waking = new AbortController();
-  let working: Promise<void> = Promise.resolve();
-  /** What was given up last is ended before anything else is begun. */
-  let ending: Promise<void> = Promise.resolve();
-  const first = start(clock.monotonicMs(), random());
-  let state: State = first.state;
+/** Begins with the update that an earlier run of the agent has left pending, if there is one. */
+export function startReleases(options: ReleasesOptions): Releases {
+  return new ReleaseDriver(options);
+}
 
-  const apply = (event: Event): void => {
-    const step = next(state, event);
-    state = step.state;
-    for (const effect of step.effects) perform(effect);
-  };
+/** What a fault belongs to. At most one of each is shown. */
+type FaultSource = ReleaseJob["kind"] | "policy";
 
-  const perform = (effect: Effect): void => {
-    switch (effect.do) {
-      case "run":
-        waking.abort();
-        working = work(effect.job);
-        return;
-      case "wake":
-        void wake(effect.inMs);
-        return;
-      case "give-up":
-        giveUpNow(effect);
-        return;
-      case "waits":
-        follower.remark("hint", effect.target && `${effect.target} waits until this one is over`, effect.target);
-        return;
+class ReleaseDriver implements Releases {
+  readonly #options: ReleasesOptions;
+  readonly #stopped = new AbortController();
+  readonly #warden: Pick<WardenClient, "call">;
+  readonly #reporter: UpdateReporter;
+  readonly #trials: PolicyTrials;
+  readonly #transfer: Transfer;
+  readonly #faults = new Map<FaultSource, Fault>();
+  /** Code of the last refusal that was recorded, until a check succeeds. */
+  #recordedRefusal: string | undefined;
+  #timer = new AbortController();
+  #job: Promise<void> = Promise.resolve();
+  /** Settled once the updates given up so far have ended. Only then does the next job begin. */
+  #givingUp: Promise<void> = Promise.resolve();
+  #state: State;
+
+  constructor(options: ReleasesOptions) {
+    const { places, tunnel, clock, random } = options;
+    const { signal } = this.#stopped;
+    this.#options = options;
+    this.#warden = untilAborted(options.warden, signal);
+    this.#reporter = startUpdateReporter({ warden: this.#warden, tunnel, clock, signal });
+    this.#trials = createPolicyTrials({ ...options, warden: this.#warden });
+    this.#transfer = createTransfer(places);
+    const first = start(clock.monotonicMs(), random());
+    this.#state = first.state;
+    this.#perform(first.effects);
+  }
+
+  connected(): void {
+    this.#apply({ kind: "connected", nowMs: this.#options.clock.monotonicMs() });
+  }
+
+  repositoryChanged(): void {
+    this.#apply({ kind: "repository-changed", nowMs: this.#options.clock.monotonicMs() });
+  }
+
+  updateHinted(target: string): void {
+    this.#transfer.allowRestart();
+    this.#apply({ kind: "update-hinted", nowMs: this.#options.clock.monotonicMs(), target });
+  }
+
+  faults(): readonly Fault[] {
+    return [...this.#faults.values(), this.#reporter.fault()].filter((fault) => fault !== undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#apply({ kind: "stop" });
+    this.#stopped.abort(new Fault("update.aborted", "the agent stops"));
+    this.#timer.abort();
+    await Promise.all([this.#job, this.#givingUp, this.#reporter.done]);
+  }
+
+  #apply(event: Event): void {
+    const { state, effects } = next(this.#state, event);
+    this.#state = state;
+    this.#perform(effects);
+  }
+
+  #perform(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      switch (effect.do) {
+        case "run":
+          this.#timer.abort();
+          this.#job = this.#run(effect.job);
+          break;
+        case "set-timer":
+          void this.#setTimer(effect.inMs);
+          break;
+        case "give-up":
+          this.#giveUp(effect);
+          break;
+        case "report-waiting":
+          this.#reporter.remark("hint", effect.target && `${effect.target} waits until this one is over`, effect.target);
+          break;
+      }
     }
-  };
+  }
 
-  const wake = async (inMs: number): Promise<void> => {
-    waking.abort();
-    const mine = (waking = new AbortController());
-    await clock.sleep(inMs, AbortSignal.any([mine.signal, signal]));
-    if (!mine.signal.aborted && !signal.aborted) apply({ kind: "woken", nowMs: clock.monotonicMs() });
-  };
+  async #setTimer(inMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#stopped;
+    this.#timer.abort();
+    const timer = new AbortController();
+    this.#timer = timer;
+    await clock.sleep(inMs, AbortSignal.any([timer.signal, signal]));
+    if (!timer.signal.aborted && !signal.aborted) this.#apply({ kind: "timer", nowMs: clock.monotonicMs() });
+  }
 
-  /** Never rejects: what goes wrong decides whether it is tried again. */
-  const work = async (job: ReleaseJob): Promise<void> => {
-    await ending;
-    const outcome = await attempt(job);
-    if (job.kind === "update" && outcome.kind !== "more") update.forget();
-    if (job.kind === "update" && outcome.kind === "more") follower.remark("line", undefined);
-    if (signal.aborted) return;
-    follower.poke();
-    apply({ kind: "ended", nowMs: clock.monotonicMs(), random: random(), outcome });
-  };
+  /** Never rejects: the outcome decides whether the job is tried again. */
+  async #run(job: ReleaseJob): Promise<void> {
+    await this.#givingUp;
+    const outcome = await this.#attempt(job);
+    if (job.kind === "update") {
+      if (outcome.kind === "continue") this.#reporter.remark("connection", undefined);
+      else this.#transfer.reset();
+    }
+    if (this.#stopped.signal.aborted) return;
+    this.#reporter.poke();
+    const { clock, random } = this.#options;
+    this.#apply({ kind: "job-ended", nowMs: clock.monotonicMs(), random: random(), outcome });
+  }
 
-  const attempt = async (job: ReleaseJob): Promise<JobOutcome> => {
+  async #attempt(job: ReleaseJob): Promise<JobOutcome> {
     try {
-      const outcome = job.kind === "look" ? await look() : await withBench((bench) => update.step(bench, job.target));
-      faults.delete(job.kind);
+      const outcome =
+        job.kind === "check"
+          ? await this.#check()
+          : await this.#withContext((context) => this.#transfer.step(context, job.target));
+      this.#faults.delete(job.kind);
       return outcome;
     } catch (error) {
-      const fault = asFault(error, "fetch.unreachable", job.kind === "look" ? "look at the repository" : "update");
-      if (!signal.aborted) failed(job.kind, fault);
-      return { kind: mayPass(fault) ? "again" : "never" };
+      const fault = asFault(error, "fetch.unreachable", job.kind === "check" ? "check the repository" : "update");
+      this.#failed(job.kind, fault);
+      return { kind: isTransient(fault) ? "retry" : "failed" };
     }
-  };
+  }
 
-  /** A trial that is pending is brought to the hub whatever is wrong with the repository. */
-  const look = async (): Promise<JobOutcome> => {
-    const seen = await withBench((bench) => checkRepository(bench, parts.places)).catch((error: unknown) =>
-      asFault(error, "fetch.unreachable", "look at the repository"),
+  /** Reports a pending trial to the hub even if the repository cannot be read. */
+  async #check(): Promise<JobOutcome> {
+    const checked = await this.#withContext((context) => checkRepository(context, this.#options.places)).catch((error: unknown) =>
+      asFault(error, "fetch.unreachable", "check the repository"),
     );
-    const trial = await trials.settle(seen instanceof Fault ? [] : seen.offers, signal).then(
-      () => undefined,
-      (error: unknown) => asFault(error, "protocol.closed", "try a policy"),
-    );
-    if (trial === undefined) faults.delete("policy");
-    else if (!signal.aborted) failed("policy", trial);
-    if (seen instanceof Fault) throw seen;
-    refusedBefore = undefined;
-    return { kind: trial !== undefined && mayPass(trial) ? "again" : "done" };
-  };
+    const trialFault = await this.#settleTrial(checked instanceof Fault ? [] : checked.offers);
+    if (checked instanceof Fault) throw checked;
+    this.#recordedRefusal = undefined;
+    return { kind: trialFault !== undefined && isTransient(trialFault) ? "retry" : "done" };
+  }
 
-  const withBench = async <T>(run: (bench: StepContext) => Promise<T>): Promise<T> => {
-    const drop = await parts.places.drop();
-    const repository = parts.places.repository();
+  async #settleTrial(offers: Parameters<PolicyTrials["settle"]>[0]): Promise<Fault | undefined> {
     try {
-      await drop.clear(); // what an earlier step left, or one of an earlier life
-      return await run({ warden, repository, drop, clock, random, refused, signal });
+      await this.#trials.settle(offers, this.#stopped.signal);
+      this.#faults.delete("policy");
+      return undefined;
+    } catch (error) {
+      const fault = asFault(error, "protocol.closed", "try a policy");
+      this.#failed("policy", fault);
+      return fault;
+    }
+  }
+
+  async #withContext<T>(run: (context: StepContext) => Promise<T>): Promise<T> {
+    const { places, clock, random } = this.#options;
+    const drop = await places.drop();
+    const repository = places.repository();
+    try {
+      await drop.clear(); // of an earlier step, or of an earlier run of the agent
+      return await run({
+        warden: this.#warden,
+        repository,
+        drop,
+        clock,
+        random,
+        refused: (fault, channel) => this.#recordRefusal(fault, channel),
+        signal: this.#stopped.signal,
+      });
     } finally {
       repository.close();
       await drop.clear();
     }
-  };
+  }
 
-  /** Told once for as long as it is the same: a repository that is wrong stays so over many looks. */
-  const failed = (what: string, fault: Fault): void => {
-    const known = faults.get(what)?.code === fault.code;
-    faults.set(what, fault);
-    if (known) return;
-    const { code, message } = fault;
-    log(`${what}: ${code}: ${message}`);
-  };
+  /**
+   * Logs a fault once for as long as its code is the same: a bad repository stays so over many
+   * checks.
+   */
+  #failed(source: FaultSource, fault: Fault): void {
+    if (this.#stopped.signal.aborted) return;
+    const isKnown = this.#faults.get(source)?.code === fault.code;
+    this.#faults.set(source, fault);
+    if (!isKnown) this.#options.log(`${source}: ${fault.code}: ${fault.message}`);
+  }
 
-  /** Of the same kind once, until a look has found all well: the trail is on flash. Hints are paced by the machine. */
-  const refused: StepContext["refused"] = ({ code, message }, channel) => {
-    if (channel === "repository" && refusedBefore === code) return;
-    if (channel === "repository") refusedBefore = code;
-    const detail = { channel, code, message: message.slice(0, TEXT_CHARACTERS_MAX) };
-    note({ event: "input.refused", result: "refused", detail });
-  };
+  /**
+   * Records refusals of the repository once for each kind until a check succeeds, because the audit
+   * trail is on flash. The machine limits the rate of hints.
+   */
+  #recordRefusal(fault: Fault, channel: "repository" | "update"): void {
+    if (channel === "repository" && this.#recordedRefusal === fault.code) return;
+    if (channel === "repository") this.#recordedRefusal = fault.code;
+    this.#options.note({ event: "input.refused", result: "refused", detail: { channel, ...faultDetail(fault) } });
+  }
 
-  /** Nothing more is tried and the hub is told: no trouble of this machine's any longer. */
-  const giveUpNow = ({ target, instead }: Extract<Effect, { do: "give-up" }>): void => {
-    const fault = faults.get("update");
-    faults.delete("update");
+  /**
+   * After this nothing is tried and the hub is told, so the fault is no longer one of this device.
+   */
+  #giveUp({ target, instead }: Extract<Effect, { do: "give-up" }>): void {
+    const fault = this.#faults.get("update");
+    this.#faults.delete("update");
     if (fault === undefined) return;
-    ending = ending
-      .then(() => giveUp({ warden, follower }, { target, instead, fault }))
-      .catch((error: unknown) => {
-        if (!signal.aborted) failed("update", asFault(error, "protocol.closed", "give an update up"));
-      });
-  };
-
-  for (const effect of first.effects) perform(effect);
-  return {
-    connected: () => apply({ kind: "connected", nowMs: clock.monotonicMs() }),
-    changed: () => apply({ kind: "changed", nowMs: clock.monotonicMs() }),
-    pointed: (target) => {
-      update.pointed();
-      apply({ kind: "pointed", nowMs: clock.monotonicMs(), target });
-    },
-    troubles: () => [...faults.values(), follower.trouble()].filter((fault) => fault !== undefined),
-    async stop() {
-      apply({ kind: "stop" });
-      stopped.abort(new Fault("update.aborted", "the agent stops"));
-      waking.abort();
-      await Promise.all([working, ending, follower.done]);
-    },
-  };
+    const warden = this.#warden;
+    const reporter = this.#reporter;
+    this.#givingUp = this.#givingUp
+      .then(() => giveUp({ warden, reporter }, { target, instead, fault }))
+      .catch((error: unknown) => this.#failed("update", asFault(error, "protocol.closed", "give an update up")));
+  }
 }
 
-/** A call that is under way can't be taken back, but a stopping agent does not wait for its answer. @throws Fault `update.aborted` then. */
+/**
+ * A call that is under way cannot be withdrawn, but a stopping agent does not wait for its answer.
+ * @returns a client whose calls reject with the reason of `signal` when it aborts.
+ */
 function untilAborted(warden: Pick<WardenClient, "call">, signal: AbortSignal): Pick<WardenClient, "call"> {
   return {
     call: async (verb, args) => {

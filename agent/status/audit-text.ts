@@ -1,7 +1,7 @@
-// Audit records as a table for people. Pure; texts in records come from anywhere, so only plain ones are printed. [CON-1]
-import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import type { AuditHead } from "../../warden/audit/format/index.ts";
-import { plainText, wrapped } from "./text.ts";
+// Audit records as a table for people. Texts in records may come from anywhere, so the table is
+// ASCII. Pure. [CON-1]
+import type { AuditHead, AuditRecord } from "../../warden/audit/format/index.ts";
+import { serialText, wrapText } from "./serial-text.ts";
 import { counted } from "./units.ts";
 
 interface Tail {
@@ -9,17 +9,21 @@ interface Tail {
   readonly records: readonly AuditRecord[];
 }
 
-const INDENT = 7; // under the time
+/** Continuation lines begin below the time. */
+const INDENT = 7;
 
-/** A head line, then a line a record, more where it has more than `columnsMax`. A time with "?" was not yet checked against the hub. */
+/**
+ * @returns a summary line, then one line for each record, wrapped at `columnsMax`. A "?" after a
+ *   time means that the clock was not verified against the hub.
+ */
 export function renderTail({ head, records }: Tail, columnsMax = Number.POSITIVE_INFINITY): string {
   const summary = `${counted(head.size, "record")}, ${head.witnessedSize} witnessed by the hub, ${head.dropped} dropped`;
-  return [summary, ...records.flatMap((record) => wrapped(recordLine(record), columnsMax, INDENT)), ""].join("\n");
+  return [summary, ...records.flatMap((record) => wrapText(recordLine(record), columnsMax, INDENT)), ""].join("\n");
 }
 
 function recordLine(record: AuditRecord): string {
   const { seq, at, synced, source, severity, event, result, principal, correlation, detail } = record;
-  const members = Object.entries(detail ?? {}).map(([name, value]) => `${name}=${quoted(String(value))}`);
+  const members = Object.entries(detail ?? {}).map(([name, value]) => `${name}=${detailValue(String(value))}`);
   const columns = [
     String(seq).padStart(6),
     `${at.slice(0, 19)}${synced ? "Z" : "?"}`,
@@ -28,12 +32,12 @@ function recordLine(record: AuditRecord): string {
     event.padEnd(20),
     result.padEnd(7),
     principal ?? "-",
-    ...(correlation === undefined ? [] : [`id=${quoted(correlation)}`]),
+    ...(correlation === undefined ? [] : [`id=${detailValue(correlation)}`]),
     ...members,
   ];
-  return plainText(columns.join(" "));
+  return serialText(columns.join(" "));
 }
 
-function quoted(text: string): string {
+function detailValue(text: string): string {
   return /^[\w.:/@+-]+$/u.test(text) ? text : JSON.stringify(text);
 }

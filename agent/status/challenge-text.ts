@@ -1,10 +1,11 @@
-// A challenge, with what to do about it: whoever reads it has a laptop with a key and may never have done this before. Pure, ASCII. [CON-1] [CON-4]
+// A challenge with instructions, for a person who has a laptop with a key and may never have done
+// this before. Pure, ASCII. [CON-1] [CON-4]
 import { type Challenge, challengeText } from "../../warden/orders/format/index.ts";
 
-/** The command stands alone in its line, so that it can be marked and copied as a whole. */
+/** The command has a line of its own, so that it can be selected and copied as a whole. */
 export function renderChallenge(challenge: Challenge): string {
   const { verb } = challenge;
-  const trial = verb.startsWith("lockdown."); // judged by the policy on trial itself [LCK-12]
+  const trial = verb.startsWith("lockdown."); // the policy on trial says who may [LCK-12]
   const needs = trial ? "by a confirm key of the policy on trial" : "by someone whose role may give it";
   return [
     ...(verb === "console.login" ? [] : [`This needs an order "${verb}" ${needs}.`]),

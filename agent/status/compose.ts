@@ -1,13 +1,13 @@
-// The snapshot, put together from what the parts know. Pure.
-import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/identity/format.ts";
+// The composition of the device status from the states of the agent and the warden. Pure.
+import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/format/identity.ts";
 import type { VitalSigns } from "../../hal/ports.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import type { DeviceStatus, TunnelStatus } from "./format.ts";
-import { plainText } from "./text.ts";
 import { troublesOf } from "./troubles.ts";
 
-/** What a part said, or why it could not. */
+/** A value that was read, or the fault that prevented it. */
 export type ReadResult<T> = { readonly value: T } | { readonly fault: FaultReport };
 
 export interface CertificateFacts {
@@ -26,7 +26,7 @@ export interface DeviceStatusInputs {
   /** Wall clock, Unix milliseconds. */
   readonly nowMs: number;
   readonly life: DeviceStatus["life"];
-  /** Undefined until the warden has said who the device is. */
+  /** Undefined until the warden has reported it. */
   readonly identity: DeviceIdentity | undefined;
   readonly key: { readonly protection: Protection; readonly fingerprint: Fingerprint; readonly note?: string } | undefined;
   readonly certificate: CertificateFacts | undefined;
@@ -34,23 +34,29 @@ export interface DeviceStatusInputs {
   readonly tunnel: TunnelStatus;
   readonly warden: ReadResult<WardenResult<"status.read">>;
   readonly vitals: ReadResult<VitalSigns>;
-  /** What else does not work: birth record conflict, console without its port, operations without an audit trail. */
+  /**
+   * Further faults, such as a conflict of birth records, a console without its port, a trail that
+   * is full.
+   */
   readonly faults: readonly FaultReport[];
 }
 
-/** Texts of a snapshot are bounded by its schema. */
+/** The bound of texts in `deviceStatusSchema`. */
 const TEXT_CHARACTERS_MAX = 256;
 const YEAR_9999_MS = Date.UTC(9999, 11, 31);
 
-/** @returns a snapshot that its own schema accepts, whatever the parts held: texts cut and cleaned, numbers whole and not below zero. */
-export function composeDeviceStatus(parts: DeviceStatusInputs): DeviceStatus {
-  const { identity, key, certificate, enrolment } = parts;
-  const warden = "value" in parts.warden ? parts.warden.value : undefined;
+/**
+ * @returns a status that `deviceStatusSchema` accepts for all inputs: texts are printable and
+ *   clipped, numbers are whole and not negative.
+ */
+export function composeDeviceStatus(inputs: DeviceStatusInputs): DeviceStatus {
+  const { identity, key, certificate, enrolment } = inputs;
+  const warden = "value" in inputs.warden ? inputs.warden.value : undefined;
   return {
     v: 1,
-    program: text(parts.program),
-    at: timestamp(parts.nowMs),
-    life: parts.life,
+    program: text(inputs.program),
+    at: timestamp(inputs.nowMs),
+    life: inputs.life,
     ...(identity && {
       device: { id: identity.id, source: identity.source, ...(identity.model !== undefined && { model: text(identity.model) }) },
     }),
@@ -63,12 +69,12 @@ export function composeDeviceStatus(parts: DeviceStatusInputs): DeviceStatus {
     }),
     ...(certificate && { certificate: certificateOf(certificate) }),
     ...(enrolment && { enrolment }),
-    tunnel: parts.tunnel,
+    tunnel: inputs.tunnel,
     ...(warden && { audit: warden.audit, clock: warden.clock }),
     ...(warden?.lockdown && { lockdown: warden.lockdown }),
     ...(warden?.update && { update: warden.update }),
-    system: systemOf(parts.vitals, warden?.residentBytes),
-    troubles: troublesOf(parts),
+    system: systemOf(inputs.vitals, warden?.residentBytes),
+    troubles: troublesOf(inputs),
   };
 }
 
@@ -83,7 +89,7 @@ function certificateOf(facts: CertificateFacts): NonNullable<DeviceStatus["certi
   };
 }
 
-/** Zeros where the machine does not say: a total of 0 bytes is no machine, and the trouble beside it says why. */
+/** Zeros when the vital signs are unknown: no machine has 0 bytes, and a trouble has the reason. */
 function systemOf(vitals: ReadResult<VitalSigns>, wardenResidentBytes: number | undefined): DeviceStatus["system"] {
   const known = "value" in vitals ? vitals.value : undefined;
   return {
@@ -97,14 +103,14 @@ function systemOf(vitals: ReadResult<VitalSigns>, wardenResidentBytes: number | 
 }
 
 function text(value: string): string {
-  return plainText(value, TEXT_CHARACTERS_MAX);
+  return printable(value, TEXT_CHARACTERS_MAX);
 }
 
 function count(value: number): number {
   return Math.min(Math.max(0, Math.floor(value)), Number.MAX_SAFE_INTEGER);
 }
 
-/** Four-digit years only: a clock or a certificate from beyond is shown at the edge. */
+/** RFC 3339 has years of four digits; times beyond are clipped. */
 function timestamp(unixMs: number): string {
   return new Date(Math.min(Math.max(unixMs, 0), YEAR_9999_MS)).toISOString();
 }

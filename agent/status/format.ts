@@ -1,6 +1,6 @@
-// The one snapshot of the device that console, tunnel and local socket all show.
+// The device status, the same on console, tunnel and local socket.
 import * as v from "valibot";
-import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
+import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/format/identity.ts";
 import { auditHeadSchema } from "../../warden/audit/format/index.ts";
 import { clockStateSchema } from "../../warden/time/format.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
@@ -10,20 +10,20 @@ import { updateStatusSchema } from "../../warden/update/format.ts";
 const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const shortText = v.pipe(v.string(), v.maxLength(256));
 
-/** The life of the device, in the design's words. */
+/** The states in the life of a device. */
 export const LIFE_STATES = ["blank", "keyed", "requested", "enrolled", "connected", "disconnected"] as const;
 
 export const tunnelStatusSchema = v.strictObject({
   state: v.picklist(["idle", "connecting", "connected", "waiting"]),
   hub: v.optional(shortText),
-  /** Subject of the hub's certificate, TLS version, cipher and group of the connection that is up. */
+  /** Of the connection that is up: subject of the hub's certificate, TLS version, cipher, group. */
   peer: v.optional(shortText),
   tls: v.optional(shortText),
   cipher: v.optional(shortText),
   group: v.optional(shortText),
   mqtt: v.optional(v.picklist(["3.1.1", "5"])),
   connectedForS: v.optional(safeCount),
-  /** Connections made since start. */
+  /** Connections made since the agent started. */
   connections: safeCount,
   retryInS: v.optional(safeCount),
   lastFault: v.optional(faultSchema),
@@ -41,7 +41,7 @@ export const deviceStatusSchema = v.strictObject({
     v.strictObject({
       protection: protectionSchema,
       fingerprint: fingerprintSchema,
-      /** Why not in the TPM, when it is not. */
+      /** Why the key is not in the TPM, if it is not. */
       note: v.optional(shortText),
     }),
   ),
@@ -75,7 +75,7 @@ export const deviceStatusSchema = v.strictObject({
     agentResidentBytes: safeCount,
     wardenResidentBytes: v.optional(safeCount),
   }),
-  /** What does not work, for people; empty when all is well. */
+  /** What does not work, for people; empty when everything works. */
   troubles: v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(32)),
 });
 export type DeviceStatus = v.InferOutput<typeof deviceStatusSchema>;

@@ -1,10 +1,10 @@
-// The one snapshot of the device, and how it and what it is made of read.
+// The device status, and the texts that show it and its details to people.
 export { renderTail } from "./audit-text.ts";
 export { renderChallenge } from "./challenge-text.ts";
 export { type CertificateFacts, composeDeviceStatus, type DeviceStatusInputs, type ReadResult } from "./compose.ts";
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";
-export { plainJson, plainText, wrapped } from "./text.ts";
+export { serialJson, serialText, wrapText } from "./serial-text.ts";
 export { renderUpdate } from "./update-text.ts";
 export { counted } from "./units.ts";

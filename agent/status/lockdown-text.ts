@@ -1,19 +1,19 @@
-// What the device may use, for people. Pure, ASCII. [CON-1]
+// The lockdown state as text for people. Pure, ASCII. [CON-1]
 import type { LockdownPreview, LockdownView, LockdownState } from "../../warden/lockdown/format/index.ts";
 import { list, printed, row } from "./rows.ts";
 import { duration } from "./units.ts";
 
-/** One line, or two where something of it can't be enforced or was taken back. */
+/** One line, and a second one if something cannot be enforced or was reverted. */
 export function lockdownRows(state: LockdownState): string[] {
   const { reverted, unenforced = [] } = state;
   const notes = [
     ...(unenforced.length === 0 ? [] : [`NOT ENFORCED: ${unenforced.join("; ")}`]),
-    ...(reverted === undefined ? [] : [`the last one tried was TAKEN BACK: ${reverted.reason}`]),
+    ...(reverted === undefined ? [] : [`the last policy tried was REVERTED: ${reverted.reason}`]),
   ];
   return [row("policy", stateOf(state)), ...(notes.length === 0 ? [] : [row("", notes.join("; "))])];
 }
 
-/** All of it, at most `linesMax` lines of each list. */
+/** The whole state, with at most `linesMax` lines of each list. */
 export function renderLockdown({ state, open, usb }: LockdownView, linesMax = Number.POSITIVE_INFINITY): string {
   return printed([
     ...lockdownRows(state),
@@ -23,7 +23,7 @@ export function renderLockdown({ state, open, usb }: LockdownView, linesMax = Nu
   ]);
 }
 
-/** What a policy would do here. */
+/** The effect that a policy would have here. */
 export function renderPreview({ planHash, risks, opens, closes, open }: LockdownPreview): string {
   return printed([
     row("plan", planHash),
@@ -43,9 +43,9 @@ function stateOf({ at, counter, trial }: LockdownState): string {
     case "confirmed":
       return `${policy} is in force, confirmed`;
     case "pending":
-      return `${policy} ON TRIAL${trial === undefined ? "" : `, taken back in ${duration(trial.confirmWithinMs / 1000)} unless confirmed`}`;
+      return `${policy} ON TRIAL${trial === undefined ? "" : `, reverted in ${duration(trial.confirmWithinMs / 1000)} unless confirmed`}`;
     case "shut":
-      return "SHUT: only the way to the hub is open";
+      return "SHUT: only connections to the hub are open";
     case "changing":
       return "being changed now";
   }

@@ -1,33 +1,37 @@
-// The snapshot for people: one screen of a serial terminal. Pure, ASCII, for console and command line alike. [CON-1]
+// The device status as text for people: one screen of a serial terminal, also used by the command
+// line. Pure, ASCII. [CON-1]
 import type { DeviceStatus } from "./format.ts";
 import { lockdownRows } from "./lockdown-text.ts";
 import { row, SCREEN_COLUMNS_MAX } from "./rows.ts";
-import { plainText } from "./text.ts";
+import { serialText } from "./serial-text.ts";
 import { updateRows } from "./update-text.ts";
 import { counted, distance, duration, minute, size } from "./units.ts";
 
-/** One less than a terminal has, the last line is the prompt's. */
+/** A terminal has 24 lines; the command and the prompt need one each. */
 export const STATUS_LINES_MAX = 22;
 
-/** At most 22 lines of 79 columns, each ended by a newline: 1,760 bytes, 0.15 s at 115,200 baud. What does not fit is counted, `status --json` has it all. */
-export function renderStatus(snapshot: DeviceStatus): string {
+/**
+ * @returns at most 22 lines of 79 columns, each with a newline: 1,760 bytes, which take 0.15 s at
+ *   115,200 baud. Troubles that do not fit are counted; `status --json` has them all.
+ */
+export function renderStatus(status: DeviceStatus): string {
   const facts = [
-    heading(snapshot),
-    ...device(snapshot),
-    ...key(snapshot),
-    ...certificate(snapshot),
-    ...tunnel(snapshot),
-    ...stores(snapshot),
-    ...(snapshot.lockdown === undefined ? [] : lockdownRows(snapshot.lockdown)),
-    ...(snapshot.update === undefined ? [] : updateRows(snapshot.update)),
-    ...system(snapshot),
+    heading(status),
+    ...device(status),
+    ...key(status),
+    ...certificate(status),
+    ...tunnel(status),
+    ...stores(status),
+    ...(status.lockdown === undefined ? [] : lockdownRows(status.lockdown)),
+    ...(status.update === undefined ? [] : updateRows(status.update)),
+    ...system(status),
   ];
-  const troubles = trouble(snapshot, STATUS_LINES_MAX - facts.length);
-  return [...facts, ...troubles].map((line) => `${plainText(line, SCREEN_COLUMNS_MAX).trimEnd()}\n`).join("");
+  const troubles = trouble(status, STATUS_LINES_MAX - facts.length);
+  return [...facts, ...troubles].map((line) => `${serialText(line, SCREEN_COLUMNS_MAX).trimEnd()}\n`).join("");
 }
 
 function heading({ program, at, life }: DeviceStatus): string {
-  const left = `${plainText(program, 32)}: ${life.toUpperCase()}`;
+  const left = `${serialText(program, 32)}: ${life.toUpperCase()}`;
   const right = `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`;
   return left + right.padStart(SCREEN_COLUMNS_MAX - left.length);
 }
@@ -72,7 +76,7 @@ function certificate({ certificate, at }: DeviceStatus): string[] {
   const renewal = state === "fresh" && renewAt !== undefined ? `renewed ${distance(Date.parse(renewAt), nowMs)}` : state;
   return [
     row("cert", end, state === "expired" ? undefined : renewal),
-    row("", `serial ${plainText(serial, 40)}`, `issuer ${issuer}`),
+    row("", `serial ${serialText(serial, 40)}`, `issuer ${issuer}`),
   ];
 }
 

@@ -1,4 +1,4 @@
-// Times and sizes as people read them. Pure, ASCII.
+// Times, sizes and counts as text for people. Pure, ASCII.
 
 /** "42 s", "5 min", "3 h 12 min", "9 d 4 h": two units at most, rounded down. */
 export function duration(seconds: number): string {
@@ -14,12 +14,12 @@ function two(seconds: number, large: number, largeName: string, small: number, s
   return `${Math.floor(seconds / large)} ${largeName}${rest === 0 ? "" : ` ${rest} ${smallName}`}`;
 }
 
-/** "in 9 d 4 h" or "9 d 4 h ago", seen from `nowMs`. */
+/** "in 9 d 4 h" or "9 d 4 h ago", relative to `nowMs`. */
 export function distance(unixMs: number, nowMs: number): string {
   return unixMs >= nowMs ? `in ${duration((unixMs - nowMs) / 1000)}` : `${duration((nowMs - unixMs) / 1000)} ago`;
 }
 
-/** "512 B", "3.4 kB", "58 MB": decimal units, two digits where it matters. */
+/** "512 B", "3.4 kB", "58 MB": decimal units, with at least two significant digits above a byte. */
 export function size(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let value = bytes;

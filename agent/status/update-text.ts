@@ -1,18 +1,18 @@
-// How far an update is, for people. Pure, ASCII. [CON-1]
+// The state of an update as text for people. Pure, ASCII. [CON-1]
 import type { UpdateStatus } from "../../warden/update/format.ts";
 import { printed, row } from "./rows.ts";
 
-/** One line, or two where there is a reason or a health to tell. */
+/** One line, and a second one if there is a reason, a detail or a health check to show. */
 export function updateRows(update: UpdateStatus): string[] {
   const detail = detailOf(update);
   return [row("update", runs(update), phaseOf(update)), ...(detail === undefined ? [] : [row("", detail)])];
 }
 
-/** All of it: the rows, then what an order would be about. */
+/** The rows of {@link updateRows}, then the subject of the order that the update waits for. */
 export function renderUpdate(update: UpdateStatus): string {
   const rows = updateRows(update);
   if (update.awaitsOrder !== undefined)
-    rows.push(row("order", '"update approve" takes an order over'), row("", update.awaitsOrder));
+    rows.push(row("order", '"update approve" needs an order over'), row("", update.awaitsOrder));
   return printed(rows);
 }
 
@@ -33,15 +33,17 @@ function phaseOf(update: UpdateStatus): string {
     case "verified":
       return `writing ${release}`;
     case "written":
-      return awaitsOrder === undefined ? `${release} is written${slot}, to be tried` : `${release}${slot} WAITS FOR AN ORDER`;
+      return awaitsOrder === undefined
+        ? `${release} is written${slot}, waiting for its trial`
+        : `${release}${slot} WAITS FOR AN ORDER`;
     case "trying":
       return `TRYING ${release}${slot}`;
     case "committing":
-      return `${release} is well, being kept`;
+      return `${release} passed its checks, being committed`;
     case "rolling-back":
-      return `GOING BACK from ${release}`;
+      return `ROLLING BACK ${release}`;
     case "committed":
-      return `${release} kept`;
+      return `${release} committed`;
     case "rolled-back":
       return `${release} ROLLED BACK`;
     case "failed":

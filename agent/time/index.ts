@@ -1,3 +1,3 @@
-// Hub time, fetched for the warden.
+// Hub time for the warden's clock.
 export { createTimeSync, type TimeSync } from "./sync.ts";
 export { createTimeWatch, type TimeWatch } from "./watch.ts";

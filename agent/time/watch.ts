@@ -1,89 +1,116 @@
-// The clock as the warden last told of it, and hub time asked for until it is had. [ID-10]
+// The state of the warden's clock, and the attempts to set it from the hub until one succeeds.
+// [ID-10]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { ClockState } from "../../warden/time/format.ts";
-import { RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
-import type { TimeSync } from "./sync.ts";
+import { faultDetail } from "../fault-detail.ts";
+import type { CertificateDates, TimeSync } from "./sync.ts";
+
+/** Wait after an attempt that failed, doubled from the first bound to the second. */
+export const RETRY_MS_MIN = 5_000;
+export const RETRY_MS_MAX = 300_000;
 
 export interface TimeWatch {
   /**
-   * Asks now, and again later when it fails. Never rejects: a hub without time is no reason to stop.
+   * Has the clock set now, and tries again later if that fails. Never rejects: a hub without time
+   * is no reason to stop.
    * @returns whether the clock was wrong and is right now.
    */
-  sync(dates: "in-doubt" | "believed"): Promise<boolean>;
-  /** Somebody else asked the warden. */
-  saw(clock: ClockState): void;
+  sync(dates: CertificateDates): Promise<boolean>;
+  /** Takes over a state of the clock that the warden has told to another caller. */
+  observe(clock: ClockState): void;
+  /** As the warden told it last. */
   clock(): ClockState | undefined;
-  /** Why the last question failed, until one succeeds. */
+  /** False while the clock is `unset` or its state is not known yet. */
+  isClockTrusted(): boolean;
+  /** Why the last attempt failed, until one succeeds. */
   fault(): Fault | undefined;
 }
 
-export function createTimeWatch(parts: {
-  readonly warden: WardenClient;
-  /** Undefined until the device has a name. */
-  readonly source: () => TimeSync | undefined;
-  readonly clock: Clock;
+export interface TimeWatchOptions {
+  readonly warden: Pick<WardenClient, "call">;
+  readonly source: TimeSync;
+  readonly clock: Pick<Clock, "sleep">;
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
   /** For the audit trail; never throws. */
   readonly note: (entry: AuditEntry) => void;
   readonly onSynced: () => void;
-}): TimeWatch {
-  const { warden, clock, signal, log, note } = parts;
-  const held: { clock: ClockState | undefined; fault: Fault | undefined; waiting: boolean; retryMs: number } = {
-    clock: undefined,
-    fault: undefined,
-    waiting: false,
-    retryMs: RETRY_MS_MIN,
-  };
+}
 
-  const failed = (fault: Fault): void => {
-    const untrusted = fault.code === "tls.hub-untrusted" || fault.code === "tls.hub-name";
-    if (untrusted && held.fault?.code !== fault.code)
-      note({ event: "hub.untrusted", result: "refused", detail: { code: fault.code, message: fault.message.slice(0, 512) } });
-    held.fault = fault;
-    log(`time: ${fault.code}: ${fault.message}`);
-  };
+export function createTimeWatch(options: TimeWatchOptions): TimeWatch {
+  return new HubTimeWatch(options);
+}
 
-  const settled = (state: ClockState): void => {
-    held.clock = state;
-    held.fault = undefined;
-    held.retryMs = RETRY_MS_MIN;
-    if (state.state === "synced") parts.onSynced();
-  };
+class HubTimeWatch implements TimeWatch {
+  readonly #options: TimeWatchOptions;
+  #clock: ClockState | undefined;
+  #fault: Fault | undefined;
+  #isRetrying = false;
+  #retryMs = RETRY_MS_MIN;
 
-  /** The next connection asks too, but one that stays up may be the last for months. */
-  const askAgain = async (): Promise<void> => {
-    if (held.waiting) return;
-    held.waiting = true;
-    await clock.sleep(held.retryMs, signal);
-    held.waiting = false;
-    held.retryMs = Math.min(held.retryMs * 2, RETRY_MS_MAX);
-    if (held.fault !== undefined && !signal.aborted) await sync("believed");
-  };
+  constructor(options: TimeWatchOptions) {
+    this.#options = options;
+  }
 
-  const sync = async (dates: "in-doubt" | "believed"): Promise<boolean> => {
+  async sync(dates: CertificateDates): Promise<boolean> {
+    const { warden, source } = this.#options;
     let moved = false;
     try {
-      held.clock = (await warden.call("status.read", {})).clock;
-      const answer = await parts.source()?.sync(dates);
-      if (answer !== undefined) settled(answer.clock); // else it was asked too short a time ago: what that met stands
+      this.#clock = (await warden.call("status.read", {})).clock;
+      const answer = await source.sync(dates);
+      // Undefined: the hub was asked a short time ago, and the result of that attempt stands.
+      if (answer !== undefined) this.#succeeded(answer.clock);
       moved = answer?.moved ?? false;
     } catch (error) {
-      failed(asFault(error, "enrol.unreachable", "ask the hub for the time"));
+      this.#failed(asFault(error, "enrol.unreachable", "ask the hub for the time"));
     }
-    if (held.fault !== undefined) void askAgain();
+    if (this.#fault !== undefined) void this.#retry();
     return moved;
-  };
+  }
 
-  return {
-    sync,
-    saw(state) {
-      held.clock = state;
-    },
-    clock: () => held.clock,
-    fault: () => held.fault,
-  };
+  observe(clock: ClockState): void {
+    this.#clock = clock;
+  }
+
+  clock(): ClockState | undefined {
+    return this.#clock;
+  }
+
+  isClockTrusted(): boolean {
+    return (this.#clock?.state ?? "unset") !== "unset";
+  }
+
+  fault(): Fault | undefined {
+    return this.#fault;
+  }
+
+  #succeeded(clock: ClockState): void {
+    this.#clock = clock;
+    this.#fault = undefined;
+    this.#retryMs = RETRY_MS_MIN;
+    if (clock.state === "synced") this.#options.onSynced();
+  }
+
+  #failed(fault: Fault): void {
+    const { code, message } = fault;
+    const isUntrusted = code === "tls.hub-untrusted" || code === "tls.hub-name";
+    if (isUntrusted && this.#fault?.code !== code)
+      this.#options.note({ event: "hub.untrusted", result: "refused", detail: faultDetail(fault) });
+    this.#fault = fault;
+    this.#options.log(`time: ${code}: ${message}`);
+  }
+
+  /** The next connection asks as well, but the present one may last for months. */
+  async #retry(): Promise<void> {
+    if (this.#isRetrying) return;
+    const { clock, signal } = this.#options;
+    this.#isRetrying = true;
+    await clock.sleep(this.#retryMs, signal);
+    this.#isRetrying = false;
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
+    if (this.#fault !== undefined && !signal.aborted) await this.sync("trusted");
+  }
 }

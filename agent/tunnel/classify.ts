@@ -1,14 +1,18 @@
-// What went wrong on the way to CONNACK, by code: OpenSSL's and the kernel's words come in, our faults leave.
+// The classification of connection errors: from error codes of OpenSSL and the kernel to Faults.
 import { Fault } from "../../hal/fault.ts";
-import { certificateVerdict, errorCode } from "../../provisioning/enrollers/index.ts";
+import { certificateVerdict, errorCode } from "../../provisioning/tls/index.ts";
 
-/** RFC 8446 section 6.2: alerts by which a server says that it will not have our certificate. */
+/** RFC 8446 section 6.2: the alerts with which a server refuses the client's certificate. */
 const REFUSED = /ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)/u;
-/** The hub was not reached, or the way to it broke. */
+/** The hub could not be reached, or the connection broke. */
 const UNREACHABLE =
   /^(?:ECONNREFUSED|ECONNRESET|ECONNABORTED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_\w+|ETIMEDOUT|EPIPE|EADDRNOTAVAIL)$/u;
 
-/** @param action what was being done, with the address: "connect to \"hub.example:8883\"". */
+/**
+ * @param action what was being done, with the address: `connect to "hub.example:8883"`.
+ * @returns `error` itself if it is a Fault; otherwise Fault `tls.*` for a certificate of the hub
+ *   that was refused here, `tunnel.refused`, `tunnel.unreachable` or `tunnel.protocol`.
+ */
 export function connectFault(error: unknown, action: string): Fault {
   if (error instanceof Fault) return error;
   const verdict = certificateVerdict(error);

@@ -1,31 +1,25 @@
-// One MQTT session over one stream, from CONNECT to the end. mqtt.js does the protocol; when to connect, what to send again and what to bound is ours, so its
-// own reconnecting, queueing, stores and re-subscribing are off. [TUN-3] [TUN-7]
-import mqttClient from "mqtt/lib/client";
-import { asFault, Fault } from "../../hal/fault.ts";
-import { errorCode } from "../../provisioning/enrollers/index.ts";
-import { connectFault } from "./classify.ts";
-import { createFramingGuard } from "./framing.ts";
-import { INBOX_RUNNING_MAX, PACKET_BYTES_MAX, type Timeouts, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX } from "./limits.ts";
+// One MQTT connection over one stream, from CONNECT to the end of the stream. It bounds the
+// messages in flight, and turns everything that ends it into one Fault. [TUN-3] [TUN-7]
+import { Fault } from "../../hal/fault.ts";
+import { errorCode } from "../../provisioning/tls/index.ts";
 import { MESSAGE_BYTES_MAX } from "./format.ts";
-import type { Failure, Mqtt } from "./machine.ts";
-import type { Stream } from "./stream.ts";
+import { PACKET_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX } from "./limits.ts";
+import type { Failure } from "./machine.ts";
+import {
+  bufferOf,
+  clientFault,
+  connackCode,
+  createMqttClient,
+  type MqttClient,
+  type MqttClientOptions,
+  type Retained,
+  subscribe,
+} from "./mqtt-client.ts";
 
-export interface BrokerConnectionOptions {
-  readonly stream: Stream;
-  readonly mqtt: Mqtt;
-  readonly clientId: string;
-  readonly keepaliveS: number;
-  readonly timeouts: Timeouts;
-  /** What the broker says for us when we are gone without a word. [TUN-9] */
-  readonly will: Retained;
+export interface BrokerConnectionOptions extends MqttClientOptions {
   readonly onMessage: (topic: string, payload: Uint8Array) => void;
-  /** A message was acknowledged: there may be room for another. */
+  /** A message was acknowledged, so there may be room for another. */
   readonly onRoom: () => void;
-}
-
-export interface Retained {
-  readonly topic: string;
-  readonly payload: Uint8Array;
 }
 
 export interface ConnectionEnd {
@@ -34,16 +28,20 @@ export interface ConnectionEnd {
 }
 
 export interface BrokerConnection {
-  /** Whether another message fits into what may be on the way. [TUN-7] */
+  /** Whether another message fits into the window of messages in flight. [TUN-7] */
   hasRoom(): boolean;
   /**
-   * Resolves with the PUBACK; waits for its turn when the window is full.
-   * @throws Fault `spool.too-large` when the broker takes no message of that size, `tunnel.closed` when the connection ended first.
+   * Resolves with the PUBACK. Waits in line while the window is full.
+   * @throws Fault `spool.too-large` when the broker accepts no message of that size;
+   *   `tunnel.closed` when the connection ends first.
    */
   send(topic: string, payload: Uint8Array, retain: boolean): Promise<void>;
   /** At QoS 1. @throws Fault `tunnel.refused`, `tunnel.timeout`, `tunnel.closed`. */
   subscribe(topics: readonly string[]): Promise<void>;
-  /** Says DISCONNECT, so that the will is not published, and waits for the end. `farewell` goes before it, retained, at QoS 0: a full window does not hold it up. */
+  /**
+   * Sends DISCONNECT, so that the broker does not publish the will, and waits for the end.
+   * `farewell` is published first, retained, at QoS 0: a full window does not delay it.
+   */
   close(farewell?: Retained): Promise<void>;
   destroy(fault: Fault): void;
   /** Never rejects. */
@@ -54,158 +52,178 @@ export type ConnectOutcome =
   | { readonly connection: BrokerConnection }
   | { readonly connection: undefined; readonly failure: Failure; readonly fault: Fault };
 
-type Client = InstanceType<typeof mqttClient.default>;
-
+/** A message that was sent and has no PUBACK yet. */
 interface Flight {
   readonly bytes: number;
   readonly fail: (fault: Fault) => void;
 }
 
-/** CONNACK "unacceptable protocol version" (3.1.1 section 3.2.2.3) and "unsupported protocol version" (5.0 section 3.2.2.2). */
+/**
+ * CONNACK "unacceptable protocol version" (MQTT 3.1.1 section 3.2.2.3) and "unsupported protocol
+ * version" (5.0 section 3.2.2.2).
+ */
 const VERSION_REFUSED: ReadonlySet<number> = new Set([1, 132]);
 
-/** Resolves once CONNACK has come, or will not come. Never rejects. [TUN-3] */
+/** MQTT 5.0 section 3.14.2.1: the client id is in use by another connection. */
+const SESSION_TAKEN_OVER = 142;
+
+/** A generous bound of a PUBLISH packet beside its payload: our topics have at most 90 bytes. */
+const PUBLISH_OVERHEAD_BYTES = 128;
+
+/**
+ * Resolves with the connection after CONNACK, or with the reason why there will be none. Never
+ * rejects. [TUN-3]
+ */
 export function openBrokerConnection(options: BrokerConnectionOptions): Promise<ConnectOutcome> {
   const { socket } = options.stream;
   return new Promise((resolve) => {
-    const client = newClient(options);
-    const session = createSession(client, options);
-    const early = (ending: ConnectionEnd): void => {
-      const failure = session.failure();
-      resolve({ connection: undefined, failure, fault: ending.fault });
-    };
-    void session.connection.ended.then(early);
+    const client = createMqttClient(options);
+    const connection = new MqttConnection(client, options);
+    void connection.ended.then(({ fault }) => resolve({ connection: undefined, failure: connection.failure(), fault }));
     client.on("connect", (connack) => {
-      session.begun(connack.properties?.receiveMaximum, connack.properties?.maximumPacketSize);
-      resolve({ connection: session.connection });
+      connection.onConnack(connack.properties?.receiveMaximum, connack.properties?.maximumPacketSize);
+      resolve({ connection });
     });
     client.on("message", options.onMessage);
-    client.on("disconnect", (packet) => session.said(packet.reasonCode ?? 0));
-    client.on("error", (error) => session.broke(error));
-    socket.on("error", (error) => session.broke(error));
-    socket.on("close", () => session.closed());
+    client.on("disconnect", (packet) => connection.onDisconnect(packet.reasonCode ?? 0));
+    client.on("error", (error) => connection.onError(error));
+    socket.on("error", (error) => connection.onError(error));
+    socket.on("close", () => connection.onClose());
   });
 }
 
-function newClient(options: BrokerConnectionOptions): Client {
-  const guard = createFramingGuard();
-  const { socket } = options.stream;
-  // Before the client's own listener: what the guard refuses ends the stream before it is parsed any further.
-  socket.on("data", (chunk: Buffer) => {
-    try {
-      guard(chunk);
-    } catch (error) {
-      socket.destroy(asFault(error, "tunnel.protocol", "read from the hub"));
-    }
-  });
-  const version5 = { protocolVersion: 5 as const, properties: { ...PROPERTIES } };
-  return new mqttClient.default(() => socket, {
-    ...(options.mqtt === "5" ? version5 : { protocolVersion: 4 as const }),
-    protocolId: "MQTT",
-    clientId: options.clientId,
-    clean: true,
-    keepalive: options.keepaliveS,
-    reschedulePings: true,
-    timerVariant: "native",
-    connectTimeout: options.timeouts.answerMs,
-    reconnectPeriod: 0,
-    reconnectOnConnackError: false,
-    resubscribe: false,
-    queueQoSZero: false,
-    autoUseTopicAlias: false,
-    autoAssignTopicAlias: false,
-    manualConnect: false,
-    // Its table of 65,536 ready-made numbers costs 14 MB of private memory.
-    writeCache: false,
-    log: () => undefined,
-    will: { topic: options.will.topic, payload: bufferOf(options.will.payload), qos: 1, retain: true },
-  });
-}
+class MqttConnection implements BrokerConnection {
+  readonly ended: Promise<ConnectionEnd>;
+  readonly #resolveEnded: (ending: ConnectionEnd) => void;
+  readonly #client: MqttClient;
+  readonly #options: BrokerConnectionOptions;
+  readonly #flights = new Set<Flight>();
+  /** Starts the messages that found the window full, in order. */
+  readonly #waiting: (() => void)[] = [];
+  #flightBytes = 0;
+  #windowMessagesMax = WINDOW_MESSAGES_MAX;
+  #payloadBytesMax = MESSAGE_BYTES_MAX;
+  #connected = false;
+  #failure: Failure = "silent";
+  #ending: ConnectionEnd | undefined;
 
-/** MQTT 5.0 section 3.1.2.11. No session survives the connection: the spool is our session. */
-const PROPERTIES = {
-  sessionExpiryInterval: 0,
-  receiveMaximum: INBOX_RUNNING_MAX,
-  maximumPacketSize: PACKET_BYTES_MAX,
-} as const;
-
-interface Session {
-  readonly connection: BrokerConnection;
-  begun(receiveMaximum: number | undefined, maximumPacketSize: number | undefined): void;
-  said(reason: number): void;
-  broke(error: unknown): void;
-  closed(): void;
-  failure(): Failure;
-}
-
-function createSession(client: Client, options: BrokerConnectionOptions): Session {
-  const { socket } = options.stream;
-  const { promise: ended, resolve: end } = Promise.withResolvers<ConnectionEnd>();
-  const flights = new Set<Flight>();
-  const waiting: (() => void)[] = [];
-  let flightBytes = 0;
-  let windowMax = WINDOW_MESSAGES_MAX;
-  let payloadBytesMax = MESSAGE_BYTES_MAX;
-  let up = false;
-  let failure: Failure = "silent";
-  let ending: ConnectionEnd | undefined;
-
-  /** The first reason counts: what follows from it says less. Once {@link close} has begun nothing that follows from it may cut DISCONNECT off. [TUN-9] */
-  function because(by: ConnectionEnd["by"], fault: Fault): void {
-    if (ending !== undefined) return;
-    ending = { by, fault };
-    socket.destroy();
+  constructor(client: MqttClient, options: BrokerConnectionOptions) {
+    const { promise, resolve } = Promise.withResolvers<ConnectionEnd>();
+    this.ended = promise;
+    this.#resolveEnded = resolve;
+    this.#client = client;
+    this.#options = options;
   }
 
-  function broke(error: unknown): void {
-    if (ending !== undefined) {
-      socket.destroy(); // nothing more will be understood on it, whatever it was waiting for
+  hasRoom(): boolean {
+    return (
+      this.#flights.size + this.#waiting.length < this.#windowMessagesMax &&
+      this.#flightBytes + MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX
+    );
+  }
+
+  send(topic: string, payload: Uint8Array, retain: boolean): Promise<void> {
+    if (payload.byteLength > this.#payloadBytesMax) {
+      const message = `send ${payload.byteLength} bytes to "${topic}": the hub accepts ${this.#payloadBytesMax}`;
+      return Promise.reject(new Fault("spool.too-large", message));
+    }
+    return new Promise((resolve, reject) => {
+      const start = (): void => this.#publish(topic, payload, retain, resolve, reject);
+      if (this.#flights.size < this.#windowMessagesMax) start();
+      else this.#waiting.push(start);
+    });
+  }
+
+  subscribe(topics: readonly string[]): Promise<void> {
+    return subscribe(this.#client, topics, this.#options.timeouts.answerMs);
+  }
+
+  async close(farewell?: Retained): Promise<void> {
+    const client = this.#client;
+    const timer = setTimeout(() => this.#options.stream.socket.destroy(), this.#options.timeouts.stopMs);
+    this.#ending ??= { by: "us", fault: new Fault("tunnel.closed", "the connection was closed by this device") };
+    this.#failFlights(this.#ending.fault);
+    // DISCONNECT would otherwise wait for acknowledgements that nothing here waits for any more.
+    // The messages stay in the spool.
+    for (const id of Object.keys(client.outgoing)) client.removeOutgoingMessage(Number(id));
+    if (farewell !== undefined) client.publish(farewell.topic, bufferOf(farewell.payload), { qos: 0, retain: true });
+    client.end(false);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  destroy(fault: Fault): void {
+    this.#end("fault", fault);
+  }
+
+  /** Why no CONNACK came. */
+  failure(): Failure {
+    return this.#failure;
+  }
+
+  onConnack(receiveMaximum: number | undefined, maximumPacketSize: number | undefined): void {
+    this.#connected = true;
+    this.#windowMessagesMax = Math.max(1, Math.min(WINDOW_MESSAGES_MAX, receiveMaximum ?? WINDOW_MESSAGES_MAX));
+    const packetBytesMax = maximumPacketSize ?? PACKET_BYTES_MAX;
+    this.#payloadBytesMax = Math.min(MESSAGE_BYTES_MAX, packetBytesMax - PUBLISH_OVERHEAD_BYTES);
+  }
+
+  onDisconnect(reason: number): void {
+    const meaning = reason === SESSION_TAKEN_OVER ? " (session taken over)" : "";
+    this.#end("peer", new Fault("tunnel.closed", `the hub ended the connection with reason ${reason}${meaning}`));
+  }
+
+  onError(error: unknown): void {
+    if (this.#ending !== undefined) {
+      // Nothing more will be understood on this stream, so waiting for its end makes no sense.
+      this.#options.stream.socket.destroy();
       return;
     }
     const code = connackCode(error);
-    if (!up && code !== undefined) {
-      failure = VERSION_REFUSED.has(code) ? "mqtt-version" : "other";
-      const words = error instanceof Error ? error.message : "";
-      because(
-        "peer",
-        new Fault("tunnel.refused", `connect as "${options.clientId}": the hub says ${code} (${words})`, { cause: error }),
-      );
+    if (!this.#connected && code !== undefined) {
+      this.#failure = VERSION_REFUSED.has(code) ? "mqtt-version" : "other";
+      this.#end("peer", connackFault(this.#options.clientId, code, error));
       return;
     }
-    const fault = sessionFault(error);
-    // A reset may be all that a broker has to say to an MQTT version it does not know.
-    if (!up && !["ECONNRESET", "EPIPE"].includes(errorCode(error))) failure = "other";
-    because(fault.code === "tunnel.unreachable" ? "peer" : "fault", fault);
+    // A reset may be the only answer of a broker that does not know the version of MQTT.
+    if (!this.#connected && !["ECONNRESET", "EPIPE"].includes(errorCode(error))) this.#failure = "other";
+    const fault = clientFault(error);
+    this.#end(fault.code === "tunnel.unreachable" ? "peer" : "fault", fault);
   }
 
-  /** Whoever waits for an acknowledgement will get none. */
-  function giveUpFlights(why: Fault): void {
-    for (const flight of flights) flight.fail(new Fault("tunnel.closed", why.message, { cause: why }));
-    flights.clear();
-    for (const start of waiting.splice(0)) start();
+  onClose(): void {
+    const message = this.#connected ? "the hub closed the connection" : "the hub closed the connection before CONNACK";
+    this.#ending ??= { by: "peer", fault: new Fault("tunnel.closed", message) };
+    this.#failFlights(this.#ending.fault);
+    this.#resolveEnded(this.#ending);
   }
 
-  function finish(): void {
-    const words = up ? "the hub closed the connection" : "the hub closed the connection before CONNACK";
-    ending ??= { by: "peer", fault: new Fault("tunnel.closed", words) };
-    giveUpFlights(ending.fault);
-    end(ending);
+  /**
+   * Ends the stream for `fault`. Only the first reason counts, because the later ones follow from
+   * it. After {@link close} has begun, nothing cuts off its DISCONNECT. [TUN-9]
+   */
+  #end(by: ConnectionEnd["by"], fault: Fault): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = { by, fault };
+    this.#options.stream.socket.destroy();
   }
 
-  function takeOff(
-    topic: string,
-    payload: Uint8Array,
-    retain: boolean,
-    resolve: () => void,
-    reject: (fault: Fault) => void,
-  ): void {
-    if (ending !== undefined) {
-      reject(new Fault("tunnel.closed", `send to "${topic}": ${ending.fault.message}`));
+  /** Rejects every send that still waits: no acknowledgement will come. */
+  #failFlights(why: Fault): void {
+    for (const flight of this.#flights) flight.fail(new Fault("tunnel.closed", why.message, { cause: why }));
+    this.#flights.clear();
+    for (const start of this.#waiting.splice(0)) start();
+  }
+
+  #publish(topic: string, payload: Uint8Array, retain: boolean, resolve: () => void, reject: (fault: Fault) => void): void {
+    if (this.#ending !== undefined) {
+      reject(new Fault("tunnel.closed", `send to "${topic}": ${this.#ending.fault.message}`));
       return;
     }
-    const late = (): void =>
-      because("fault", new Fault("tunnel.timeout", `send to "${topic}": no PUBACK within ${options.timeouts.ackMs} ms`));
-    const timer = setTimeout(late, options.timeouts.ackMs);
+    const { ackMs } = this.#options.timeouts;
+    const timedOut = (): void =>
+      this.#end("fault", new Fault("tunnel.timeout", `send to "${topic}": no PUBACK within ${ackMs} ms`));
+    const timer = setTimeout(timedOut, ackMs);
     const flight: Flight = {
       bytes: payload.byteLength,
       fail(fault) {
@@ -213,103 +231,26 @@ function createSession(client: Client, options: BrokerConnectionOptions): Sessio
         reject(fault);
       },
     };
-    flights.add(flight);
-    flightBytes += flight.bytes;
-    client.publish(topic, bufferOf(payload), { qos: 1, retain, dup: false }, (error) => {
-      if (!flights.delete(flight)) return;
-      flightBytes -= flight.bytes;
+    this.#flights.add(flight);
+    this.#flightBytes += flight.bytes;
+    this.#client.publish(topic, bufferOf(payload), { qos: 1, retain, dup: false }, (error) => {
+      if (!this.#flights.delete(flight)) return;
+      this.#flightBytes -= flight.bytes;
       if (error === undefined || error === null) {
         clearTimeout(timer);
         resolve();
-        waiting.shift()?.();
-        options.onRoom();
+        this.#waiting.shift()?.();
+        this.#options.onRoom();
         return;
       }
       const fault = new Fault("tunnel.refused", `send to "${topic}": ${error.message}`, { cause: error });
       flight.fail(fault);
-      because("fault", fault);
+      this.#end("fault", fault);
     });
   }
-
-  async function close(farewell?: Retained): Promise<void> {
-    const late = setTimeout(() => socket.destroy(), options.timeouts.stopMs);
-    ending ??= { by: "us", fault: new Fault("tunnel.closed", "the connection was closed by this device") };
-    giveUpFlights(ending.fault);
-    // DISCONNECT would otherwise wait for acknowledgements that nobody waits for any more; those messages stay in the spool.
-    for (const id of Object.keys(client.outgoing)) client.removeOutgoingMessage(Number(id));
-    if (farewell !== undefined) client.publish(farewell.topic, bufferOf(farewell.payload), { qos: 0, retain: true });
-    client.end(false);
-    await ended;
-    clearTimeout(late);
-  }
-
-  const connection: BrokerConnection = {
-    hasRoom: () => flights.size + waiting.length < windowMax && flightBytes + MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX,
-    send(topic, payload, retain) {
-      if (payload.byteLength > payloadBytesMax) {
-        const told = `send ${payload.byteLength} bytes to "${topic}": the hub takes ${payloadBytesMax}`;
-        return Promise.reject(new Fault("spool.too-large", told));
-      }
-      return new Promise((resolve, reject) => {
-        const start = (): void => takeOff(topic, payload, retain, resolve, reject);
-        if (flights.size < windowMax) start();
-        else waiting.push(start);
-      });
-    },
-    subscribe: (topics) => subscribe(client, topics, options.timeouts.answerMs),
-    close,
-    destroy: (fault) => because("fault", fault),
-    ended,
-  };
-
-  return {
-    connection,
-    begun(receiveMaximum, maximumPacketSize) {
-      up = true;
-      windowMax = Math.max(1, Math.min(WINDOW_MESSAGES_MAX, receiveMaximum ?? WINDOW_MESSAGES_MAX));
-      // A generous guess of what is in a packet beside the payload: our topics have at most 90 bytes.
-      payloadBytesMax = Math.min(MESSAGE_BYTES_MAX, (maximumPacketSize ?? PACKET_BYTES_MAX) - 128);
-    },
-    said(reason) {
-      because(
-        "peer",
-        new Fault(
-          "tunnel.closed",
-          `the hub ended the connection with reason ${reason}${reason === 142 ? " (session taken over)" : ""}`,
-        ),
-      );
-    },
-    broke,
-    closed: finish,
-    failure: () => failure,
-  };
 }
 
-/** Shares the memory. */
-function bufferOf(payload: Uint8Array): Buffer {
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-}
-
-function subscribe(client: Client, topics: readonly string[], timeoutMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const late = (): void => reject(new Fault("tunnel.timeout", `subscribe: no SUBACK within ${timeoutMs} ms`));
-    const timer = setTimeout(late, timeoutMs);
-    client.subscribe([...topics], { qos: 1 }, (error) => {
-      clearTimeout(timer);
-      if (error === null) resolve();
-      else reject(new Fault("tunnel.refused", `subscribe to "${topics.join('", "')}": ${error.message}`, { cause: error }));
-    });
-  });
-}
-
-/** mqtt.js gives a CONNACK's code as a number where others have a string. */
-function connackCode(error: unknown): number | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
-}
-
-/** mqtt.js has no codes for its own two timeouts, only "connack timeout" and "Keepalive timeout". */
-function sessionFault(error: unknown): Fault {
-  if (error instanceof Error && /^(?:connack|keepalive) timeout$/iu.test(error.message))
-    return new Fault("tunnel.timeout", `wait for the hub: ${error.message}`, { cause: error });
-  return connectFault(error, "talk to the hub");
+function connackFault(clientId: string, code: number, error: unknown): Fault {
+  const reason = error instanceof Error ? error.message : "";
+  return new Fault("tunnel.refused", `connect as "${clientId}": the hub says ${code} (${reason})`, { cause: error });
 }

@@ -1,7 +1,8 @@
-// The tunnel's messages: topics and bodies. JSON in MQTT payloads; nothing here depends on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
+// The wire format of the tunnel: topics, and bodies as JSON in MQTT payloads. Nothing in it depends
+// on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
 import * as v from "valibot";
-import { type DeviceId, deviceIdSchema } from "../../hal/identity/format.ts";
-import { nonceSchema } from "../../ota/time/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
 import { planHashSchema } from "../../warden/orders/format/index.ts";
@@ -14,7 +15,7 @@ export const DOWN_CHANNELS = ["update", "policy", "operation", "audit"] as const
 export type UpChannel = (typeof UP_CHANNELS)[number];
 export type DownChannel = (typeof DOWN_CHANNELS)[number];
 
-/** Larger messages are refused on both sides. */
+/** Both sides refuse larger messages. */
 export const MESSAGE_BYTES_MAX = 262_144;
 /** Records in one audit delivery. */
 export const AUDIT_DELIVERY_RECORDS_MAX = 64;
@@ -26,7 +27,7 @@ export function downTopic(deviceId: DeviceId, channel: DownChannel): string {
   return `${TOPIC_ROOT}/${deviceId}/down/${channel}`;
 }
 
-/** @returns the parts of a topic of ours, else undefined. */
+/** @returns the parts of a Sallyport topic; undefined for any other topic. */
 export function parseTopic(
   topic: string,
 ): { readonly deviceId: DeviceId; readonly direction: "up" | "down"; readonly channel: string } | undefined {
@@ -39,21 +40,21 @@ export function parseTopic(
   return { deviceId: deviceId.output, direction, channel };
 }
 
-/** UUID version 4: the receiver drops what it has seen. [TUN-8] */
+/** A UUID. The receiver uses it to drop duplicates. [TUN-8] */
 export const messageIdSchema = v.pipe(
   v.string(),
   v.regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, "expected a UUID"),
 );
 
-/** Every message, either way. `at` is the sender's wall clock at the time of the event, not of sending. */
+/** The envelope of every message. `at` is the sender's wall clock at the event, not at sending. */
 const envelope = <const B extends v.GenericSchema>(body: B) =>
   v.strictObject({ v: v.literal(1), id: messageIdSchema, at: v.pipe(v.string(), v.isoTimestamp()), body });
 
-/** `up/status`, retained: birth after every CONNACK, `offline` as the will. [TUN-9] */
+/** `up/status`, retained: the birth message after every CONNACK, `offline` as the will. [TUN-9] */
 export const statusMessageSchema = envelope(
   v.strictObject({
     state: v.picklist(["online", "offline"]),
-    /** `clean` when the agent said goodbye itself, `lost` when the broker published the will. */
+    /** `clean`: published by the agent itself. `lost`: published by the broker, as the will. */
     reason: v.optional(v.picklist(["clean", "lost"])),
     program: v.optional(v.pipe(v.string(), v.maxLength(64))),
     bootId: v.optional(v.pipe(v.string(), v.maxLength(36))),
@@ -69,8 +70,8 @@ const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const base64 = (bytesMax: number) => v.pipe(v.string(), v.maxLength(Math.ceil(bytesMax / 3) * 4), v.base64("expected base64"));
 
 /**
- * `up/audit`: c2sp.org/tlog-witness's add-checkpoint over the tunnel, with the leaves: records `oldSize` to the checkpoint's size (excluded), as they lie in the
- * log. [AUD-9]
+ * `up/audit`: the add-checkpoint request of c2sp.org/tlog-witness, with the leaves. They are the
+ * records from `oldSize` to the size of the checkpoint (excluded), encoded as in the log. [AUD-9]
  */
 export const auditUploadSchema = envelope(
   v.strictObject({
@@ -82,7 +83,11 @@ export const auditUploadSchema = envelope(
 );
 export type AuditUpload = v.InferOutput<typeof auditUploadSchema>;
 
-/** `down/audit`: the witness's answer. `cosigned`: the checkpoint with the hub's cosignature; `conflict`: the hub has another size, resume from there; `refused`: why. [AUD-9] */
+/**
+ * `down/audit`: the witness's answer. `cosigned`: the checkpoint with the hub's cosignature.
+ * `conflict`: the hub has another size, and the upload must resume from it. `refused`: the reason.
+ * [AUD-9]
+ */
 export const auditAnswerSchema = envelope(
   v.union([
     v.strictObject({ answer: v.literal("cosigned"), checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)) }),
@@ -92,19 +97,31 @@ export const auditAnswerSchema = envelope(
 );
 export type AuditAnswer = v.InferOutput<typeof auditAnswerSchema>;
 
-/** `up/event`, `up/telemetry`, `up/update`, `up/result`: bodies grow with the parts that send them; kind names which. */
+/**
+ * `up/event`, `up/telemetry`, `up/update`, `up/result`: each `kind` defines its own further
+ * members.
+ */
 export const reportMessageSchema = envelope(v.looseObject({ kind: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9.-]{0,63}$/)) }));
 export type ReportMessage = v.InferOutput<typeof reportMessageSchema>;
 
-/** `down/operation`: the hub asks like anybody else, through the same interceptors; the answer goes up as a result of kind `operation`. [OPS-6] */
+/**
+ * `down/operation`: a request of the hub. It passes the same interceptors as every other request;
+ * the answer goes up as a result of kind `operation`. [OPS-6]
+ */
 export const operationMessageSchema = envelope(operationRequestSchema);
 
-/** `down/update`: the hub's online voice only points at targets; what it points at is judged by its signatures. [OTA-42] */
+/**
+ * `down/update`: a hint to a target. The online hub can only name targets; their signatures decide.
+ * [OTA-42]
+ */
 export const updateHintSchema = envelope(v.strictObject({ kind: v.literal("update.start"), target: targetNameSchema }));
-/** `down/policy`: look at the repository, something may be new. [OTA-42] */
+/** `down/policy`: a hint that the repository may have something new. [OTA-42] */
 export const repositoryHintSchema = envelope(v.strictObject({ kind: v.literal("repository.changed") }));
 
-/** `up/event` of kind `lockdown.pending`: a policy is being tried; an order over this confirms it. [LCK-12] */
+/**
+ * `up/event` of kind `lockdown.pending`: a policy is on trial. An order over these members confirms
+ * it. [LCK-12]
+ */
 export const lockdownPendingSchema = v.strictObject({
   kind: v.literal("lockdown.pending"),
   counter: safeCount,
@@ -114,9 +131,12 @@ export const lockdownPendingSchema = v.strictObject({
 });
 export type LockdownPending = v.InferOutput<typeof lockdownPendingSchema>;
 
-/** `up/update` of kind `update`: where an update is. With a `detail` while it is under way: what became of a hint for another release, or why the agent rests. */
+/**
+ * `up/update` of kind `update`: the state of an update. While the update is in progress, `detail`
+ * may say what happened to a hint for another release, or why the agent waits.
+ */
 export const updateReportSchema = v.strictObject({ kind: v.literal("update"), update: updateStatusSchema });
 export type UpdateReport = v.InferOutput<typeof updateReportSchema>;
 
-/** `up/result` of kind `operation`: what came of `down/operation`. [OPS-6] */
+/** `up/result` of kind `operation`: the answer to `down/operation`. [OPS-6] */
 export const operationResultSchema = v.strictObject({ kind: v.literal("operation"), answer: operationAnswerSchema });

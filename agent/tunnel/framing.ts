@@ -1,20 +1,28 @@
-// A guard on the bytes from the hub, before the MQTT library sees them: its parser collects up to 256 MB for one packet, and takes packets that no broker
-// may send us. Reads fixed headers only (MQTT 5.0 section 2.1, the same in 3.1.1).
+// A guard on the bytes from the hub, before mqtt.js parses them. The parser of mqtt.js collects up
+// to 256 MB for one packet, and accepts packets that no broker may send to this client. The guard
+// reads fixed headers only (MQTT 5.0 section 2.1, the same in 3.1.1).
 import { Fault } from "../../hal/fault.ts";
 import { PACKET_BYTES_MAX } from "./limits.ts";
 
 const CONNACK = 2;
 const PUBLISH = 3;
-/** PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT: what else a broker may send to a client of QoS 1 that never unsubscribes or authenticates by AUTH. */
+/**
+ * PUBACK, SUBACK, UNSUBACK, PINGRESP and DISCONNECT: the other packets that a broker may send to a
+ * client with QoS 1 that does not authenticate by AUTH.
+ */
 const EXPECTED: ReadonlySet<number> = new Set([4, 9, 11, 13, 14]);
 
 /**
- * @returns a function to call with every chunk, in order.
- * It throws Fault `tunnel.protocol` for a packet that is too large, is not CONNACK where CONNACK must come first, or is of a kind or QoS that we never ask for.
+ * @returns a function that must be called with every chunk of bytes, in order. It throws Fault
+ *   `tunnel.protocol` for a packet that is too large, a first packet that is not CONNACK, a second
+ *   CONNACK, and a packet type or QoS that this client never asks for.
  */
 export function createFramingGuard(): (chunk: Uint8Array) => void {
   let packets = 0;
-  /** Bytes of the current packet still to come; undefined between packets and within a header. */
+  /**
+   * Bytes of the current packet that are still missing; undefined between packets and within a
+   * header.
+   */
   let remaining: number | undefined;
   let header: number[] = [];
 
@@ -48,10 +56,13 @@ function checkType(first: number, packets: number): void {
   }
   const qos = (first >> 1) & 3;
   if (type === PUBLISH && qos > 1) throw broken(`a message with QoS ${qos}, at most 1 was subscribed to`);
-  if (type !== PUBLISH && !EXPECTED.has(type)) throw broken(`a packet of type ${type}, which we never ask for`);
+  if (type !== PUBLISH && !EXPECTED.has(type)) throw broken(`a packet of type ${type}, which this client never asks for`);
 }
 
-/** @returns the length when `header` has it whole: seven bits a byte, four bytes at most, the last without the top bit. */
+/**
+ * @returns the remaining length once `header` has all its bytes: seven bits in each, four bytes at
+ *   most, the last one without the top bit.
+ */
 function remainingLength(header: readonly number[]): number | undefined {
   const digits = header.slice(1);
   const last = digits.at(-1) ?? 0;

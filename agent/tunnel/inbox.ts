@@ -1,17 +1,21 @@
-// Messages from the hub: bounded, checked once and completely, each handled once. [TUN-8] [TUN-11]
+// The inbox for messages from the hub. Their size and number are bounded; each is validated once
+// and handled once. [TUN-8] [TUN-11]
 import type * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { type DownChannel, DOWN_CHANNELS, downTopic, MESSAGE_BYTES_MAX } from "./format.ts";
 import { INBOX_RUNNING_MAX, SEEN_IDS_MAX } from "./limits.ts";
 
-/** Every schema of a message from the hub gives at least its id. */
+/** Every schema of a message from the hub has at least its id. */
 export type MessageSchema = v.GenericSchema<unknown, { readonly id: string }>;
 
 export interface Inbox {
-  /** One handler a channel; a second takes the place of the first. What a handler throws is reported, and the message may come again. */
+  /**
+   * Sets the one handler of a channel. When a handler throws, its fault is reported, and the
+   * message is accepted if it is sent once more.
+   */
   on<S extends MessageSchema>(channel: DownChannel, schema: S, handle: (message: v.InferOutput<S>) => void | Promise<void>): void;
   /** Never throws. */
   take(topic: string, payload: Uint8Array): void;
@@ -22,7 +26,7 @@ interface Checked {
   readonly run: () => void | Promise<void>;
 }
 
-/** @param onRefused what was not handled and why; the message itself is not in it. */
+/** @param onRefused is called for a message that was not handled, without the message itself. */
 export function createInbox(deviceId: DeviceId, onRefused: (channel: DownChannel | undefined, fault: Fault) => void): Inbox {
   const readers = new Map<DownChannel, (payload: Uint8Array) => Checked>();
   const seen = new Set<string>();
@@ -42,10 +46,9 @@ export function createInbox(deviceId: DeviceId, onRefused: (channel: DownChannel
 
   function read(channel: DownChannel, payload: Uint8Array): Checked {
     const reader = readers.get(channel);
-    if (reader === undefined)
-      throw new Fault("message.invalid", `read a message on "${channel}": nothing here takes such messages`);
+    if (reader === undefined) throw new Fault("message.invalid", `read a message on "${channel}": it has no handler`);
     if (running >= INBOX_RUNNING_MAX)
-      throw new Fault("message.invalid", `read a message on "${channel}": ${running} others are still being handled`);
+      throw new Fault("message.invalid", `read a message on "${channel}": ${running} others are still in progress`);
     return reader(payload);
   }
 
@@ -60,7 +63,7 @@ export function createInbox(deviceId: DeviceId, onRefused: (channel: DownChannel
     take(topic, payload) {
       const channel = DOWN_CHANNELS.find((each) => downTopic(deviceId, each) === topic);
       if (channel === undefined) {
-        onRefused(undefined, new Fault("message.invalid", "read a message: its topic is none of this device's"));
+        onRefused(undefined, new Fault("message.invalid", "read a message: its topic is not one of this device"));
         return;
       }
       try {

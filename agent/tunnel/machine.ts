@@ -1,4 +1,5 @@
-// The life of the tunnel: when to connect, how long to wait, which MQTT to speak. Pure: time and randomness arrive in events, effects leave as data.
+// The state machine of the tunnel: when to connect, how long to wait, which MQTT version to speak.
+// Pure: time and randomness arrive in events, effects leave as data.
 import {
   BACKOFF_BOUND_FIRST_MS,
   BACKOFF_BOUND_MAX_MS,
@@ -14,27 +15,30 @@ export type Mqtt = "5" | "3.1.1";
 
 export type TunnelPhase =
   | { readonly at: "idle" }
-  /** `anew`: this attempt is being given up for another, see `hurry`. */
-  | { readonly at: "connecting"; readonly mqtt: Mqtt; readonly anew?: true }
+  /** `abandoned`: the attempt is being closed, and the next one begins at once; see `reconnect`. */
+  | { readonly at: "connecting"; readonly mqtt: Mqtt; readonly abandoned?: true }
   | { readonly at: "connected"; readonly mqtt: Mqtt; readonly sinceMs: number }
   | { readonly at: "waiting"; readonly untilMs: number };
 
 export interface State {
   readonly phase: TunnelPhase;
-  /** Upper bound of the next wait. [TUN-4] */
+  /** Upper bound of the next wait, milliseconds. [TUN-4] */
   readonly boundMs: number;
   /** Connections in a row that the peer ended at once. [TUN-5] */
   readonly kicks: number;
-  /** Wall clock at which the broker refused MQTT 5, as remembered. [TUN-10] */
+  /** Wall clock of the remembered refusal of MQTT 5, Unix milliseconds. [TUN-10] */
   readonly mqtt5RefusedAtMs: number | undefined;
-  /** Connections in a row that offered MQTT 5 and got no answer at all. */
+  /** Connections in a row that offered MQTT 5 and ended without any answer. */
   readonly silences: number;
 }
 
-/** Why no CONNACK came: `mqtt-version` says that the broker refuses this MQTT, `silent` that it closed a good TLS connection without a word. */
+/**
+ * Why no CONNACK came. `mqtt-version`: the broker refuses this version of MQTT. `silent`: it closed
+ * a good TLS connection without an answer.
+ */
 export type Failure = "mqtt-version" | "silent" | "other";
 
-/** `nowMs` is monotonic, `wallMs` the wall clock, `random` in [0, 1). */
+/** `nowMs` is the monotonic clock, `wallMs` the wall clock; `random` is in [0, 1). */
 export type Event =
   | { readonly kind: "start"; readonly wallMs: number }
   | { readonly kind: "connack"; readonly nowMs: number; readonly wallMs: number }
@@ -47,8 +51,10 @@ export type Event =
       readonly random: number;
     }
   | { readonly kind: "waited"; readonly wallMs: number }
-  /** Connect now, whatever was planned; a connection that is up or under way is made again. */
-  | { readonly kind: "hurry"; readonly wallMs: number }
+  /**
+   * Connect now instead of waiting. A connection that is up or being made is closed and made again.
+   */
+  | { readonly kind: "reconnect"; readonly wallMs: number }
   | { readonly kind: "stop" };
 
 export type Effect =
@@ -64,12 +70,15 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** @param mqtt5RefusedAtMs what an earlier run remembered. */
+/** @param mqtt5RefusedAtMs the refusal that an earlier run recorded, Unix milliseconds. */
 export function initial(mqtt5RefusedAtMs: number | undefined): State {
   return { phase: { at: "idle" }, boundMs: BACKOFF_BOUND_FIRST_MS, kicks: 0, mqtt5RefusedAtMs, silences: 0 };
 }
 
-/** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
+/**
+ * @returns the state after `event`, and what the driver must do now.
+ *   Never throws: an event that does not apply to the phase changes nothing.
+ */
 export function next(state: State, event: Event): Step {
   const { phase } = state;
   switch (event.kind) {
@@ -79,13 +88,13 @@ export function next(state: State, event: Event): Step {
       return phase.at === "connecting" ? connected(state, phase.mqtt, event) : unchanged(state);
     case "failed":
       if (phase.at !== "connecting") return unchanged(state);
-      return phase.anew === true ? connect(state, phase.mqtt) : failed(state, phase.mqtt, event);
+      return phase.abandoned === true ? connect(state, phase.mqtt) : failed(state, phase.mqtt, event);
     case "ended":
       return phase.at === "connected" ? ended(state, phase.sinceMs, event) : unchanged(state);
     case "waited":
       return phase.at === "waiting" ? connect(state, mqttFor(state, event.wallMs)) : unchanged(state);
-    case "hurry":
-      return hurry(state, event.wallMs);
+    case "reconnect":
+      return reconnect(state, event.wallMs);
     case "stop":
       return stop(state);
   }
@@ -99,14 +108,20 @@ function connect(state: State, mqtt: Mqtt): Step {
   return { state: { ...state, phase: { at: "connecting", mqtt } }, effects: [{ do: "connect", mqtt }] };
 }
 
-/** [TUN-10] 5 unless it was refused within the last week. A clock that stepped back past the refusal means that we do not know: 5 again, which costs one connection. */
+/**
+ * [TUN-10] MQTT 5 unless it was refused within the last week. When the clock has stepped back past
+ * the refusal, its age is unknown; MQTT 5 is then offered once more, which costs one connection.
+ */
 function mqttFor(state: State, wallMs: number): Mqtt {
   if (state.mqtt5RefusedAtMs === undefined) return "5";
   const agoMs = wallMs - state.mqtt5RefusedAtMs;
   return agoMs >= 0 && agoMs < MQTT5_AGAIN_AFTER_MS ? "3.1.1" : "5";
 }
 
-/** [TUN-10] A refusal of 5 is remembered only here, where 3.1.1 was seen to work: a broker that is merely ill looks the same before. */
+/**
+ * [TUN-10] A refusal of MQTT 5 is remembered only here, once 3.1.1 has worked. Before that, a
+ * broker that is merely out of order looks the same.
+ */
 function connected(state: State, mqtt: Mqtt, event: { readonly nowMs: number; readonly wallMs: number }): Step {
   const known = mqtt === "3.1.1" && mqttFor(state, event.wallMs) === "3.1.1";
   const mqtt5RefusedAtMs = mqtt === "5" ? undefined : known ? state.mqtt5RefusedAtMs : event.wallMs;
@@ -123,14 +138,14 @@ function failed(
   event: { readonly failure: Failure; readonly nowMs: number; readonly random: number },
 ): Step {
   const silences = mqtt === "5" && event.failure === "silent" ? state.silences + 1 : 0;
-  // A refusal breaks the row of kicks: who is kicked gets a CONNACK every time.
-  const now: State = { ...state, kicks: 0, silences };
+  // A refusal ends a series of kicks: a client that is kicked gets a CONNACK every time.
+  const counted: State = { ...state, kicks: 0, silences };
   if (mqtt === "5" && (event.failure === "mqtt-version" || silences >= SILENT_REFUSALS_MAX)) {
-    // At once, as one attempt with the refused one: the wait comes when this fails too.
-    return connect({ ...now, silences: 0 }, "3.1.1");
+    // At once: both versions count as one attempt, and the wait follows when 3.1.1 fails too.
+    return connect({ ...counted, silences: 0 }, "3.1.1");
   }
   const forget = mqtt === "3.1.1" && event.failure === "mqtt-version" && state.mqtt5RefusedAtMs !== undefined;
-  const step = backOff(forget ? { ...now, mqtt5RefusedAtMs: undefined } : now, event);
+  const step = backOff(forget ? { ...counted, mqtt5RefusedAtMs: undefined } : counted, event);
   return forget ? { ...step, effects: [...step.effects, { do: "remember", mqtt5RefusedAtMs: undefined }] } : step;
 }
 
@@ -152,7 +167,7 @@ function ended(
   return backOff({ ...state, kicks, boundMs }, event);
 }
 
-/** [TUN-5] Two clients with one id only kick each other faster when they hurry. */
+/** [TUN-5] Two clients with one id kick each other; shorter waits would only make it worse. */
 function waitOutKicks(state: State, nowMs: number): Step {
   const delayMs = BACKOFF_BOUND_MAX_MS;
   return {
@@ -164,7 +179,7 @@ function waitOutKicks(state: State, nowMs: number): Step {
   };
 }
 
-/** [TUN-4] Full jitter, as in AWS's "Exponential Backoff And Jitter", above a floor of a second. */
+/** [TUN-4] Full jitter as in AWS's "Exponential Backoff And Jitter", with a minimum of a second. */
 function backOff(state: State, event: { readonly nowMs: number; readonly random: number }): Step {
   const delayMs = Math.round(BACKOFF_MS_MIN + event.random * (state.boundMs - BACKOFF_MS_MIN));
   return {
@@ -177,12 +192,12 @@ function backOff(state: State, event: { readonly nowMs: number; readonly random:
   };
 }
 
-function hurry(state: State, wallMs: number): Step {
+function reconnect(state: State, wallMs: number): Step {
   const { phase } = state;
   if (phase.at === "connected") return { state, effects: [{ do: "close" }] };
-  // Should CONNACK come all the same, what was closed ends by us, and is made again then.
-  if (phase.at === "connecting" && phase.anew !== true)
-    return { state: { ...state, phase: { ...phase, anew: true } }, effects: [{ do: "close" }] };
+  // If CONNACK arrives all the same, the connection ends by us, and that makes the next one.
+  if (phase.at === "connecting" && phase.abandoned !== true)
+    return { state: { ...state, phase: { ...phase, abandoned: true } }, effects: [{ do: "close" }] };
   if (phase.at !== "waiting") return unchanged(state);
   const step = connect(state, mqttFor(state, wallMs));
   return { ...step, effects: [{ do: "stop-waiting" }, ...step.effects] };

@@ -1,11 +1,12 @@
-// Messages to the hub as bytes. [TUN-8]
+// The encoding of messages to the hub. [TUN-8]
 import { randomUUID } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import { MESSAGE_BYTES_MAX } from "./format.ts";
 
 /**
- * The envelope around `body`, with an id of its own: made once, however often it is sent.
- * @throws Fault `spool.too-large` above MESSAGE_BYTES_MAX, which no receiver would take.
+ * @returns `body` in its envelope, with an id of its own. A message is encoded once, so that every
+ *   transmission has the same id.
+ * @throws Fault `spool.too-large` above {@link MESSAGE_BYTES_MAX}, which no receiver accepts.
  */
 export function encodeMessage(body: object, atMs: number): Uint8Array {
   const bytes = Buffer.from(JSON.stringify({ v: 1, id: randomUUID(), at: new Date(atMs).toISOString(), body }));

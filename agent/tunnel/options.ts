@@ -1,9 +1,9 @@
-// What the tunnel is given, and what it tells.
+// The options and the events of the tunnel.
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
-import type { HubAnchors } from "../../ota/anchors/format.ts";
-import type { Endpoint } from "../../provisioning/enrollers/index.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
+import type { HubAnchors } from "../../ota/format/anchors.ts";
+import type { Endpoint } from "../../provisioning/tls/index.ts";
 import type { DownChannel, StatusMessage } from "./format.ts";
 import type { Timeouts } from "./limits.ts";
 import type { Mqtt } from "./machine.ts";
@@ -17,38 +17,44 @@ export interface ConnectedFacts extends StreamFacts {
 export interface TunnelOptions {
   readonly deviceId: DeviceId;
   readonly anchors: Pick<HubAnchors, "host" | "mqttPort" | "authority">;
-  /** Where to connect instead of the hub's own host and port; the name checked stays the hub's. */
+  /**
+   * Where to connect instead of the hub's own host and port. The certificate must still have the
+   * hub's name.
+   */
   readonly connectTo: Endpoint | undefined;
   readonly alpn: string | undefined;
   readonly proxy: Endpoint | undefined;
   readonly minTls: TlsVersion;
   readonly keepaliveS: number;
-  /** Asked before every connection; the same texts as the last time mean the same TLS context. */
+  /** Called before every connection. Unchanged texts keep the TLS context. */
   readonly credentials: () => Promise<{ readonly cert: string; readonly key: string }>;
-  /** Closed by whoever opened it, after {@link Tunnel.stop}. */
+  /** Its owner closes it, after {@link Tunnel.stop}. */
   readonly spool: Spool;
-  /** Where it is remembered that a broker speaks 3.1.1 only. */
+  /** Holds the record that the broker refused MQTT 5. */
   readonly files: DurableFiles;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
   readonly timeouts: Timeouts;
-  /** Body of the birth message for the connection that is now up. [TUN-9] */
+  /** The body of the birth message for a new connection. [TUN-9] */
   readonly birth: (facts: ConnectedFacts) => StatusMessage["body"];
   readonly onEvent: (event: TunnelEvent) => void;
 }
 
 export type TunnelEvent =
   | { readonly kind: "connected"; readonly facts: ConnectedFacts }
-  /** A connection that had its CONNACK is over. */
+  /** A connection has ended after its CONNACK. */
   | { readonly kind: "disconnected"; readonly by: "peer" | "fault" | "us"; readonly fault: Fault }
-  /** No CONNACK: `tls.hub-dates` means that this clock or the hub's is wrong, `tunnel.refused` that the hub will not have us. */
+  /**
+   * There was no CONNACK. `tls.hub-dates`: the clock of this device or of the hub is wrong.
+   * `tunnel.refused`: the hub refuses this device.
+   */
   | { readonly kind: "refused"; readonly fault: Fault }
-  /** [TUN-5] */
+  /** The peer ended several connections in a row at once. [TUN-5] */
   | { readonly kind: "kicked"; readonly kicks: number; readonly fault: Fault }
   /** A message from the hub that was not handled. */
   | { readonly kind: "input-refused"; readonly channel: DownChannel | undefined; readonly fault: Fault }
-  /** Telemetry that found no room; other classes tell their caller. */
+  /** Telemetry that the spool did not take. For other classes `publish` rejects. */
   | { readonly kind: "telemetry-lost"; readonly fault: Fault }
-  /** What the tunnel remembers could not be read or written: it goes on without. */
+  /** The tunnel's record could not be read or written. The tunnel works without it. */
   | { readonly kind: "memory-fault"; readonly fault: Fault };

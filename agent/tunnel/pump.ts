@@ -1,4 +1,5 @@
-// From the spool to the connection: as much as may be on the way, no more. [TUN-6] [TUN-7]
+// The pump from the spool to the connection. It keeps the window of messages in flight filled, and
+// never exceeds it. [TUN-6] [TUN-7]
 import { Fault } from "../../hal/fault.ts";
 import type { BrokerConnection } from "./connection.ts";
 import type { UpChannel } from "./format.ts";
@@ -7,11 +8,14 @@ import type { Spool, Spooled } from "./spool/index.ts";
 export interface PumpOptions {
   readonly spool: Spool;
   readonly topic: (channel: UpChannel) => string;
-  /** The connection that is up, if one is. */
+  /** The connection that is up; undefined when there is none. */
   readonly connection: () => BrokerConnection | undefined;
 }
 
-/** @returns what to call whenever there may be something to send or room to send it. One pump runs at a time; a call meanwhile makes it look again. */
+/**
+ * @returns a function to call whenever there may be a message to send or room to send it. Only one
+ *   round runs at a time; a call during a round makes it check once more.
+ */
 export function createPump({ spool, topic, connection }: PumpOptions): () => void {
   let running = false;
   let again = false;
@@ -19,9 +23,10 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
   async function send(message: Spooled, through: BrokerConnection): Promise<void> {
     try {
       await through.send(topic(message.channel), message.payload, false);
-      message.acked();
+      message.acknowledge();
     } catch (error) {
-      // Not acknowledged: it stays in the spool, and the end of the connection hands it out again. Unless this hub can never take it.
+      // The message was not acknowledged, so it stays in the spool, and the next connection hands
+      // it out once more. The exception is a message that this hub can never accept.
       if (error instanceof Fault && error.code === "spool.too-large") message.drop();
       else through.destroy(asEnding(error));
     }
@@ -35,7 +40,8 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
         for (let to = connection(); to?.hasRoom() === true; to = connection()) {
           const message = await spool.next();
           if (message === undefined) break;
-          // The connection may be another by now, or gone: the next one begins with a rewind, so nothing is skipped.
+          // Meanwhile the connection may have ended or been replaced. Each connection begins with a
+          // rewind, so no message is skipped.
           const now = connection();
           if (now === undefined) break;
           void send(message, now);
@@ -44,7 +50,8 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
     } catch (error) {
       connection()?.destroy(asEnding(error));
     } finally {
-      running = false; // with no await after the last look: whoever calls from now on starts the next round
+      // With no await since the last check, so that a call from now on starts the next round.
+      running = false;
     }
   }
 

@@ -1,12 +1,16 @@
-// Who waits for a connection that begins from now on. An attempt that was under way when they asked does not count: its TCP and TLS are from before. [LCK-13]
+// The callers that wait for a new connection. An attempt that was in progress at the call does not
+// count, because its TCP and TLS connections are older than the call. [LCK-13]
 import { Fault } from "../../hal/fault.ts";
 
 export interface ReconnectWaiters {
-  /** An attempt to connect begins. @returns its number. */
-  began(): number;
-  /** The attempt of that number has become a session. */
-  serving(began: number): void;
-  /** Resolves with the first session of an attempt that begins after this call. @throws Fault `tunnel.closed` when `signal` aborts first. */
+  /** Counts an attempt to connect that begins now. @returns its number. */
+  beginAttempt(): number;
+  /** Resolves the callers that waited before `attempt` began, which now has its session. */
+  resolveWaiters(attempt: number): void;
+  /**
+   * Resolves at the first session of an attempt that begins after this call.
+   * @throws Fault `tunnel.closed` when `signal` aborts first.
+   */
   wait(signal: AbortSignal): Promise<void>;
 }
 
@@ -14,22 +18,22 @@ export function createReconnectWaiters(): ReconnectWaiters {
   let attempts = 0;
   const waiting = new Set<{ readonly after: number; readonly resolve: () => void }>();
   return {
-    began: () => (attempts += 1),
-    serving: (began) => {
-      for (const waiter of waiting) if (began > waiter.after) waiter.resolve();
+    beginAttempt: () => (attempts += 1),
+    resolveWaiters: (attempt) => {
+      for (const waiter of waiting) if (attempt > waiter.after) waiter.resolve();
     },
     wait: async (signal) => {
       const { promise, resolve } = Promise.withResolvers<boolean>();
       const waiter = { after: attempts, resolve: () => resolve(true) };
-      const giveUp = (): void => resolve(false);
+      const cancel = (): void => resolve(false);
       waiting.add(waiter);
-      signal.addEventListener("abort", giveUp, { once: true });
-      if (signal.aborted) giveUp();
+      signal.addEventListener("abort", cancel, { once: true });
+      if (signal.aborted) cancel();
       const renewed = await promise;
       waiting.delete(waiter);
-      signal.removeEventListener("abort", giveUp);
+      signal.removeEventListener("abort", cancel);
       if (!renewed)
-        throw new Fault("tunnel.closed", "wait for a new connection: given up before there was one", { cause: signal.reason });
+        throw new Fault("tunnel.closed", "wait for a new connection: cancelled before there was one", { cause: signal.reason });
     },
   };
 }

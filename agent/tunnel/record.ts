@@ -1,4 +1,4 @@
-// What the tunnel remembers over a reboot: that the broker refused MQTT 5, and when. [TUN-10]
+// The durable record that the broker refused MQTT 5, and when. [TUN-10]
 import * as v from "valibot";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { Fault } from "../../hal/fault.ts";
@@ -14,7 +14,8 @@ const recordSchema = v.strictObject({
 });
 
 /**
- * @returns wall clock of the refusal, or undefined. A record that cannot be read as one counts as none: to offer MQTT 5 once more costs one connection.
+ * @returns the wall clock of the refusal in Unix milliseconds, or undefined. A malformed record
+ *   counts as none, because to offer MQTT 5 once more costs only one connection.
  * @throws Fault of `files`.
  */
 export async function readMqtt5Refusal(files: DurableFiles): Promise<number | undefined> {

@@ -1,15 +1,18 @@
-// The byte stream to the hub: TCP, perhaps a proxy, TLS with a certificate on both sides. [TUN-2] [TUN-12]
+// The byte stream to the hub: TCP, an optional proxy, and TLS with certificates on both sides.
+// [TUN-2] [TUN-12]
 import { createHash } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { Fault } from "../../hal/fault.ts";
-import { connectThroughProxy, type Endpoint } from "../../provisioning/enrollers/index.ts";
+import { printable } from "../../hal/format/text.ts";
+import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
 import { connectFault } from "./classify.ts";
+import { PEER_CHARACTERS_MAX } from "./limits.ts";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 export interface StreamOptions {
-  /** What the hub's certificate must carry, whatever address is connected to. */
+  /** The name or address that the hub's certificate must contain, independent of `address`. */
   readonly host: string;
   readonly address: Endpoint;
   readonly proxy: Endpoint | undefined;
@@ -26,7 +29,7 @@ export interface StreamFacts {
   readonly fingerprint: string;
   readonly protocol: string;
   readonly cipher: string;
-  /** Key exchange group that was negotiated, such as X25519MLKEM768. */
+  /** The negotiated key exchange group, such as X25519MLKEM768. */
   readonly group: string;
 }
 
@@ -35,17 +38,24 @@ export interface Stream {
   readonly facts: StreamFacts;
 }
 
-/** Hybrid first, so that what is recorded today stays shut when quantum computers come; each group was tried with the OpenSSL in Node 26. [TUN-2] */
+/**
+ * The hybrid group is first, so that traffic recorded today stays confidential once quantum
+ * computers exist. Each group was tried with the OpenSSL in Node 26. [TUN-2]
+ */
 const GROUPS = "X25519MLKEM768:X25519:P-256";
-/** TLS 1.3 suites, then those of 1.2 with forward secrecy and AEAD (RFC 9325 section 4.2). */
+/**
+ * The suites of TLS 1.3, then those of 1.2 with forward secrecy and AEAD (RFC 9325 section 4.2).
+ */
 const CIPHERS = [
   "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256",
   "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256",
 ].join(":");
 
 /**
- * One per certificate and key, to be used for every connection with them: each context opens the key anew, and a TPM has three places for keys.
- * @throws Fault `key.mismatch` when key and certificate are not a pair, or one of them cannot be read.
+ * Makes the TLS context of a certificate and its key. It must be reused for every connection,
+ * because each context opens the key, and a TPM has room for three loaded keys.
+ * @throws Fault `key.mismatch` when key and certificate are not a pair, or one of them cannot be
+ *   read.
  */
 export function createContext(options: {
   readonly cert: string;
@@ -69,14 +79,16 @@ export function createContext(options: {
 }
 
 /**
- * @throws Fault `tunnel.unreachable`, `tunnel.timeout`, `tunnel.proxy-refused`, `tunnel.refused` (the hub's TLS will not have our certificate),
- *   `tunnel.protocol`, `tls.hub-untrusted`, `tls.hub-name`, `tls.hub-dates`; `tunnel.closed` when `signal` aborts.
+ * Connects, and resolves after the TLS handshake.
+ * @throws Fault `tunnel.unreachable`, `tunnel.timeout`, `tunnel.proxy-refused`, `tunnel.refused`
+ *   (the hub refuses this device's certificate), `tunnel.protocol`, `tls.hub-untrusted`,
+ *   `tls.hub-name`, `tls.hub-dates`; `tunnel.closed` when `signal` aborts.
  */
 export async function openStream(options: StreamOptions): Promise<Stream> {
   const first = options.proxy ?? options.address;
   const action = `connect to "${options.address.host}:${options.address.port}"`;
   const socket = net.connect({ host: first.host, port: first.port, noDelay: true, keepAlive: true });
-  // Whatever happens to it later is seen on the TLS socket; an error without a listener would end the process.
+  // Later errors show on the TLS socket. Without a listener here they would end the process.
   socket.on("error", () => undefined);
   const deadline = AbortSignal.timeout(options.timeoutMs);
   const stop = AbortSignal.any([deadline, options.signal]);
@@ -98,7 +110,7 @@ export async function openStream(options: StreamOptions): Promise<Stream> {
     socket.destroy();
     if (options.signal.aborted) throw new Fault("tunnel.closed", `${action}: stopped`, { cause: error });
     if (deadline.aborted)
-      throw new Fault("tunnel.timeout", `${action}: nothing came of it within ${options.timeoutMs} ms`, { cause: error });
+      throw new Fault("tunnel.timeout", `${action}: not done within ${options.timeoutMs} ms`, { cause: error });
     throw connectFault(error, action);
   } finally {
     stop.removeEventListener("abort", abort);
@@ -109,18 +121,23 @@ function secure(socket: net.Socket, options: StreamOptions): tls.TLSSocket {
   const secured = tls.connect({
     socket,
     host: options.host,
-    // An address is no server name (RFC 6066 section 3); it is checked all the same, against the certificate's addresses.
+    // An address is not a server name (RFC 6066 section 3). It is still checked, against the
+    // addresses in the certificate.
     ...(net.isIP(options.host) === 0 ? { servername: options.host } : {}),
     secureContext: options.context,
     rejectUnauthorized: true,
     checkServerIdentity: (_name, certificate) => tls.checkServerIdentity(options.host, certificate),
     ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
   });
-  // The first error is taken by whoever waits; one that comes after it says nothing new, and must not end the process.
+  // The caller that waits gets the first error. A later one has nothing new, and must not end the
+  // process.
   return secured.on("error", () => undefined);
 }
 
-/** Node's own `once` would leave listeners behind, and takes an error without a close for none. */
+/**
+ * Used instead of Node's `once`, which leaves listeners behind and does not notice a close without
+ * an error.
+ */
 function once(socket: net.Socket, event: "connect" | "secureConnect"): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
@@ -142,7 +159,7 @@ function factsOf(socket: tls.TLSSocket): StreamFacts {
   const { CN } = subject;
   return {
     fingerprint: `sha256:${createHash("sha256").update(raw).digest("hex")}`,
-    peer: (Array.isArray(CN) ? CN.join(",") : (CN ?? "")).slice(0, 256),
+    peer: printable(Array.isArray(CN) ? CN.join(",") : (CN ?? ""), PEER_CHARACTERS_MAX),
     protocol: socket.getProtocol() ?? "",
     cipher: socket.getCipher().name,
     group: named && typeof group.name === "string" ? group.name : "",

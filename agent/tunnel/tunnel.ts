@@ -1,11 +1,14 @@
-// The driver of the tunnel: runs what the machine decides, hands what is spooled to the connection, and tells what happened.
+// The driver of the tunnel. It runs the effects that the state machine decides on, sends what is
+// spooled over the connection that is up, and reports what happens as events.
 import type { SecureContext } from "node:tls";
 import type * as v from "valibot";
+import { aborted } from "../../hal/aborted.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { TunnelStatus } from "../status/format.ts";
 import { type BrokerConnection, type ConnectionEnd, openBrokerConnection, type ConnectOutcome } from "./connection.ts";
-import { DOWN_CHANNELS, type DownChannel, downTopic, upTopic } from "./format.ts";
-import { createInbox, type MessageSchema } from "./inbox.ts";
+import { createContextCache } from "./context-cache.ts";
+import { DOWN_CHANNELS, type DownChannel, downTopic, type UpChannel, upTopic } from "./format.ts";
+import { createInbox, type Inbox, type MessageSchema } from "./inbox.ts";
 import { DELIVERIES_MAX } from "./limits.ts";
 import { type Effect, type Event, initial, type Mqtt, next, type State } from "./machine.ts";
 import { encodeMessage } from "./messages.ts";
@@ -14,306 +17,352 @@ import { createPump } from "./pump.ts";
 import { createReconnectWaiters } from "./reconnect-waiters.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "./record.ts";
 import type { SpoolClass } from "./spool/index.ts";
-import { createContext, openStream } from "./stream.ts";
+import { describeTunnel } from "./status.ts";
+import { openStream } from "./stream.ts";
 
-/** What is reported through the spool, with its class there. [TUN-6] */
+/** The channels that go through the spool, with the class of their messages there. [TUN-6] */
 const CLASS_OF = { result: "result", update: "result", event: "event", telemetry: "telemetry" } as const satisfies Readonly<
   Record<string, SpoolClass>
 >;
 export type ReportChannel = keyof typeof CLASS_OF;
 
 export interface Tunnel {
-  /** Connects, and keeps connecting until {@link stop}. */
+  /** Connects, and connects again after every end, until {@link stop}. */
   start(): Promise<void>;
-  /** Publishes `offline` and `clean`, says DISCONNECT, and waits for the end; each of the two at most `timeouts.stopMs`. [TUN-9] */
+  /**
+   * Publishes `offline` with reason `clean`, sends DISCONNECT, and waits for the end of the
+   * connection. The acknowledgement and the end each take at most `timeouts.stopMs`. [TUN-9]
+   */
   stop(): Promise<void>;
   /**
-   * Resolves when the message is durable in the spool: it will reach the hub at least once. Telemetry resolves when it is taken, and may be lost.
-   * @throws Fault `spool.too-large`, `spool.full`, and those of the files.
+   * Resolves when the message is durable in the spool: the hub will get it at least once. Telemetry
+   * resolves as soon as it is accepted, and may be lost.
+   * @throws Fault `spool.too-large`, `spool.full`, and the faults of the files.
    */
   publish(channel: ReportChannel, body: { readonly kind: string } & Readonly<Record<string, unknown>>): Promise<void>;
   /**
-   * Sends now, past the spool, and resolves with the broker's acknowledgement: for what has a log of its own to send again from.
-   * @throws Fault `tunnel.closed`, `tunnel.busy` with too many on the way, `tunnel.refused`, `spool.too-large`.
+   * Sends now, without the spool, and resolves with the broker's acknowledgement. For senders that
+   * have a log of their own from which they can send again.
+   * @throws Fault `tunnel.closed`, `tunnel.busy` with too many deliveries in flight,
+   *   `tunnel.refused`, `spool.too-large`.
    */
   deliver(channel: "audit", body: object): Promise<void>;
-  /** One handler a channel. What does not fit `schema`, comes twice or comes too fast is not handled: event `input-refused`. */
+  /**
+   * Sets the one handler of a channel. A message that does not fit `schema`, is a duplicate, or
+   * comes too fast is not handled; all but duplicates are reported as the event `input-refused`.
+   */
   onMessage<S extends MessageSchema>(
     channel: DownChannel,
     schema: S,
     handle: (message: v.InferOutput<S>) => void | Promise<void>,
   ): void;
   status(): TunnelStatus;
-  /** Connects now instead of waiting; a connection that is up or being made is made again, as when the credentials have changed. */
+  /**
+   * Connects now instead of waiting. A connection that is up or being made is closed and made
+   * again, as is needed after the credentials have changed.
+   */
   reconnectNow(): void;
   /**
-   * Ends the connection there is, and resolves when one that began after this call has its session: what came before it in the network is behind us. [LCK-13]
+   * Ends the current connection. Resolves when a connection that began after this call has its
+   * session, so that the whole network path is known to be a new one. [LCK-13]
    * @throws Fault `tunnel.closed` when `signal` aborts first.
    */
   renew(signal: AbortSignal): Promise<void>;
 }
 
 export function createTunnel(options: TunnelOptions): Tunnel {
-  const { deviceId, clock, spool, onEvent } = options;
-  const inbox = createInbox(deviceId, (channel, fault) => onEvent({ kind: "input-refused", channel, fault }));
-  let state: State = initial(undefined);
-  let context: { readonly cert: string; readonly key: string; readonly tls: SecureContext } | undefined;
-  let connection: BrokerConnection | undefined;
-  let facts: ConnectedFacts | undefined;
-  let attempt = new AbortController();
-  let waiting = new AbortController();
-  let running: Promise<void> = Promise.resolve();
-  /** From start to stop, another object each time. */
-  let life: object | undefined;
-  let connections = 0;
-  let deliveries = 0;
-  let telemetryLost = 0;
-  const renewals = createReconnectWaiters();
-  let lastFault: Fault | undefined;
+  return new MqttTunnel(options);
+}
 
-  const pump = createPump({
-    spool,
-    topic: (channel) => upTopic(deviceId, channel),
-    connection: () => connection,
-  });
+class MqttTunnel implements Tunnel {
+  readonly #options: TunnelOptions;
+  readonly #inbox: Inbox;
+  readonly #pump: () => void;
+  readonly #currentContext: () => Promise<SecureContext>;
+  readonly #waiters = createReconnectWaiters();
+  #state: State = initial(undefined);
+  /** One object for each time from start to stop; undefined while the tunnel is stopped. */
+  #started: object | undefined;
+  /** The work of the last attempt, from TCP to the end of its connection. Never rejects. */
+  #running: Promise<void> = Promise.resolve();
+  #attempt = new AbortController();
+  #backOff = new AbortController();
+  /** The connection that takes messages: from its birth message until it ends or has to close. */
+  #connection: BrokerConnection | undefined;
+  #facts: ConnectedFacts | undefined;
+  #connections = 0;
+  #deliveries = 0;
+  #telemetryLost = 0;
+  #lastFault: Fault | undefined;
 
-  function apply(event: Event): void {
-    const step = next(state, event);
-    state = step.state;
-    for (const effect of step.effects) run(effect);
+  constructor(options: TunnelOptions) {
+    const { deviceId, onEvent, spool } = options;
+    this.#options = options;
+    this.#inbox = createInbox(deviceId, (channel, fault) => onEvent({ kind: "input-refused", channel, fault }));
+    this.#pump = createPump({
+      spool,
+      topic: (channel) => upTopic(deviceId, channel),
+      connection: () => this.#connection,
+    });
+    this.#currentContext = createContextCache(options);
   }
 
-  function run(effect: Effect): void {
+  async start(): Promise<void> {
+    if (this.#started !== undefined) return;
+    const started = {};
+    this.#started = started;
+    await this.#running;
+    const refusedAtMs = await this.#readRefusal();
+    if (this.#started !== started) return; // stopped meanwhile
+    this.#state = initial(refusedAtMs);
+    this.#apply({ kind: "start", wallMs: this.#options.clock.nowMs() });
+  }
+
+  async stop(): Promise<void> {
+    this.#started = undefined;
+    this.#apply({ kind: "stop" });
+    await this.#running;
+  }
+
+  async publish(channel: ReportChannel, body: { readonly kind: string } & Readonly<Record<string, unknown>>): Promise<void> {
+    const { spool, clock } = this.#options;
+    const stored = spool.append(CLASS_OF[channel], channel, encodeMessage(body, clock.nowMs())).then(this.#pump);
+    if (channel !== "telemetry") return stored;
+    stored.catch((error: unknown) => {
+      this.#telemetryLost += 1;
+      this.#options.onEvent({ kind: "telemetry-lost", fault: asFault(error, "spool.full", "spool telemetry") });
+    });
+  }
+
+  async deliver(channel: "audit", body: object): Promise<void> {
+    if (this.#connection === undefined) throw new Fault("tunnel.closed", `deliver on "${channel}": the tunnel is not connected`);
+    if (this.#deliveries >= DELIVERIES_MAX)
+      throw new Fault("tunnel.busy", `deliver on "${channel}": ${this.#deliveries} deliveries are in flight`);
+    this.#deliveries += 1;
+    try {
+      await this.#connection.send(this.#topic(channel), this.#encode(body), false);
+    } finally {
+      this.#deliveries -= 1;
+    }
+  }
+
+  onMessage<S extends MessageSchema>(
+    channel: DownChannel,
+    schema: S,
+    handle: (message: v.InferOutput<S>) => void | Promise<void>,
+  ): void {
+    this.#inbox.on(channel, schema, handle);
+  }
+
+  status(): TunnelStatus {
+    return describeTunnel({
+      state: this.#state,
+      options: this.#options,
+      facts: this.#facts,
+      connections: this.#connections,
+      lastFault: this.#lastFault,
+      telemetryLost: this.#telemetryLost,
+    });
+  }
+
+  reconnectNow(): void {
+    this.#apply({ kind: "reconnect", wallMs: this.#options.clock.nowMs() });
+  }
+
+  renew(signal: AbortSignal): Promise<void> {
+    const renewed = this.#waiters.wait(signal);
+    this.reconnectNow();
+    return renewed;
+  }
+
+  #apply(event: Event): void {
+    const step = next(this.#state, event);
+    this.#state = step.state;
+    for (const effect of step.effects) this.#run(effect);
+  }
+
+  #run(effect: Effect): void {
     switch (effect.do) {
       case "connect":
-        running = connectOnce(effect.mqtt);
+        this.#running = this.#connectOnce(effect.mqtt);
         return;
       case "close":
-        attempt.abort();
+        this.#attempt.abort();
         return;
       case "wait":
-        waiting = new AbortController();
-        void wait(effect.delayMs, waiting.signal);
+        this.#backOff = new AbortController();
+        void this.#wait(effect.delayMs, this.#backOff.signal);
         return;
       case "stop-waiting":
-        waiting.abort();
+        this.#backOff.abort();
         return;
       case "report-kicks":
-        reportKicks(effect.kicks);
+        this.#reportKicks(effect.kicks);
         return;
       case "remember":
-        writeMqtt5Refusal(options.files, effect.mqtt5RefusedAtMs).catch(memoryFault);
+        writeMqtt5Refusal(this.#options.files, effect.mqtt5RefusedAtMs).catch((error: unknown) => this.#recordFault(error));
         return;
     }
   }
 
-  async function remembered(): Promise<number | undefined> {
+  /** Without a readable record the tunnel starts as if it had none. */
+  async #readRefusal(): Promise<number | undefined> {
     try {
-      return await readMqtt5Refusal(options.files);
+      return await readMqtt5Refusal(this.#options.files);
     } catch (error) {
-      memoryFault(error);
+      this.#recordFault(error);
       return undefined;
     }
   }
 
-  function memoryFault(error: unknown): void {
-    onEvent({ kind: "memory-fault", fault: asFault(error, "file.read-failed", "remember the broker's MQTT version") });
+  #recordFault(error: unknown): void {
+    const fault = asFault(error, "file.read-failed", "remember the broker's MQTT version");
+    this.#options.onEvent({ kind: "memory-fault", fault });
   }
 
-  function reportKicks(kicks: number): void {
-    const words = `the hub ended ${kicks} connections in a row at once: another client may use the id "${deviceId}"`;
-    lastFault = new Fault("tunnel.kicked", words, { cause: lastFault });
-    onEvent({ kind: "kicked", kicks, fault: lastFault });
+  #reportKicks(kicks: number): void {
+    const { deviceId, onEvent } = this.#options;
+    const message = `the hub ended ${kicks} connections in a row at once: another client may use the id "${deviceId}"`;
+    this.#lastFault = new Fault("tunnel.kicked", message, { cause: this.#lastFault });
+    onEvent({ kind: "kicked", kicks, fault: this.#lastFault });
   }
 
-  async function wait(delayMs: number, signal: AbortSignal): Promise<void> {
+  async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
     await clock.sleep(delayMs, signal);
-    if (!signal.aborted) apply({ kind: "waited", wallMs: clock.nowMs() });
+    if (!signal.aborted) this.#apply({ kind: "waited", wallMs: clock.nowMs() });
   }
 
-  /** From TCP to the end of the connection. Never rejects: what goes wrong is an event for the machine. */
-  async function connectOnce(mqtt: Mqtt): Promise<void> {
-    attempt = new AbortController();
-    const { signal } = attempt;
-    const began = renewals.began();
-    const outcome = await open(mqtt, signal);
-    if (outcome.connection === undefined) {
-      lastFault = outcome.fault;
-      // Stopped while connecting: nobody refused us. A broker without MQTT 5 has answered a question, and is asked with 3.1.1 at once. [TUN-10]
-      const answered = mqtt === "5" && outcome.failure === "mqtt-version";
-      if (!signal.aborted && !answered) onEvent({ kind: "refused", fault: outcome.fault });
-      apply({ kind: "failed", failure: outcome.failure, nowMs: clock.monotonicMs(), random: options.random() });
-      return;
-    }
-    const ending = await serve(outcome.connection, signal, began);
-    connection = undefined;
-    facts = undefined;
-    lastFault = ending.by === "us" ? undefined : ending.fault;
-    onEvent({ kind: "disconnected", by: ending.by, fault: ending.fault });
-    const nowMs = clock.monotonicMs();
-    apply({ kind: "ended", by: ending.by, nowMs, wallMs: clock.nowMs(), random: options.random() });
+  /**
+   * From TCP to the end of the connection. Never rejects: a failure is an event for the machine.
+   */
+  async #connectOnce(mqtt: Mqtt): Promise<void> {
+    this.#attempt = new AbortController();
+    const { signal } = this.#attempt;
+    const number = this.#waiters.beginAttempt();
+    const outcome = await this.#open(mqtt, signal);
+    if (outcome.connection === undefined) this.#failed(mqtt, outcome, signal);
+    else this.#ended(await this.#serve(outcome.connection, signal, number));
   }
 
-  async function open(mqtt: Mqtt, signal: AbortSignal): Promise<ConnectOutcome> {
+  #failed(mqtt: Mqtt, { failure, fault }: Extract<ConnectOutcome, { failure: unknown }>, signal: AbortSignal): void {
+    const { clock, onEvent, random } = this.#options;
+    this.#lastFault = fault;
+    // A stop while connecting is no refusal. Neither is a broker without MQTT 5: it has answered a
+    // question, and is asked with 3.1.1 at once. [TUN-10]
+    const versionAnswered = mqtt === "5" && failure === "mqtt-version";
+    if (!signal.aborted && !versionAnswered) onEvent({ kind: "refused", fault });
+    this.#apply({ kind: "failed", failure, nowMs: clock.monotonicMs(), random: random() });
+  }
+
+  #ended({ by, fault }: ConnectionEnd): void {
+    const { clock, onEvent, random } = this.#options;
+    this.#connection = undefined;
+    this.#facts = undefined;
+    this.#lastFault = by === "us" ? undefined : fault;
+    onEvent({ kind: "disconnected", by, fault });
+    this.#apply({ kind: "ended", by, nowMs: clock.monotonicMs(), wallMs: clock.nowMs(), random: random() });
+  }
+
+  /** From TCP to CONNACK. Never rejects. */
+  async #open(mqtt: Mqtt, signal: AbortSignal): Promise<ConnectOutcome> {
+    const { anchors, connectTo, proxy, alpn, timeouts, deviceId, keepaliveS } = this.#options;
     try {
       const stream = await openStream({
-        host: options.anchors.host,
-        address: options.connectTo ?? { host: options.anchors.host, port: options.anchors.mqttPort },
-        proxy: options.proxy,
-        alpn: options.alpn,
-        context: await currentContext(),
-        timeoutMs: options.timeouts.streamMs,
+        host: anchors.host,
+        address: connectTo ?? { host: anchors.host, port: anchors.mqttPort },
+        proxy,
+        alpn,
+        context: await this.#currentContext(),
+        timeoutMs: timeouts.streamMs,
         signal,
       });
-      facts = { ...stream.facts, mqtt };
-      const stopEarly = (): void => void stream.socket.destroy();
-      signal.addEventListener("abort", stopEarly, { once: true });
-      if (signal.aborted) stopEarly();
+      this.#facts = { ...stream.facts, mqtt };
+      const destroy = (): void => void stream.socket.destroy();
+      signal.addEventListener("abort", destroy, { once: true });
+      if (signal.aborted) destroy();
       const outcome = await openBrokerConnection({
         stream,
         mqtt,
         clientId: deviceId,
-        keepaliveS: options.keepaliveS,
-        timeouts: options.timeouts,
-        will: { topic: upTopic(deviceId, "status"), payload: encodeMessage({ state: "offline", reason: "lost" }, clock.nowMs()) },
-        onMessage: (topic, payload) => inbox.take(topic, payload),
-        onRoom: pump,
+        keepaliveS,
+        timeouts,
+        will: { topic: this.#topic("status"), payload: this.#encode({ state: "offline", reason: "lost" }) },
+        onMessage: (topic, payload) => this.#inbox.take(topic, payload),
+        onRoom: this.#pump,
       });
-      signal.removeEventListener("abort", stopEarly);
+      signal.removeEventListener("abort", destroy);
       return outcome;
     } catch (error) {
       return { connection: undefined, failure: "other", fault: asFault(error, "tunnel.protocol", "connect to the hub") };
     }
   }
 
-  /** One TLS context per certificate and key, however often we connect. */
-  async function currentContext(): Promise<SecureContext> {
-    const { cert, key } = await options.credentials();
-    if (context === undefined || context.cert !== cert || context.key !== key) {
-      const { authority } = options.anchors;
-      context = { cert, key, tls: createContext({ cert, key, authority, minTls: options.minTls }) };
-    }
-    return context.tls;
-  }
-
   /** From CONNACK to the end. [TUN-3] [TUN-9] */
-  async function serve(opened: BrokerConnection, signal: AbortSignal, began: number): Promise<ConnectionEnd> {
-    connections += 1;
-    apply({ kind: "connack", nowMs: clock.monotonicMs(), wallMs: clock.nowMs() });
-    if (facts !== undefined) onEvent({ kind: "connected", facts });
-    const closing = goodbye(opened, signal);
+  async #serve(connection: BrokerConnection, signal: AbortSignal, attempt: number): Promise<ConnectionEnd> {
+    const { clock, onEvent } = this.#options;
+    this.#connections += 1;
+    this.#apply({ kind: "connack", nowMs: clock.monotonicMs(), wallMs: clock.nowMs() });
+    if (this.#facts !== undefined) onEvent({ kind: "connected", facts: this.#facts });
+    const closing = this.#closeWhenAborted(connection, signal);
     try {
-      await opened.subscribe(DOWN_CHANNELS.map((channel) => downTopic(deviceId, channel)));
-      if (facts !== undefined)
-        await opened.send(upTopic(deviceId, "status"), encodeMessage(options.birth(facts), clock.nowMs()), true);
-      await spool.rewind();
-      if (!signal.aborted) {
-        connection = opened;
-        renewals.serving(began);
-      }
-      pump();
+      await this.#beginSession(connection, signal, attempt);
     } catch (error) {
-      opened.destroy(asFault(error, "tunnel.protocol", "begin the session"));
+      connection.destroy(asFault(error, "tunnel.protocol", "begin the session"));
     }
-    const ending = await opened.ended;
-    attempt.abort();
+    const ending = await connection.ended;
+    this.#attempt.abort();
     await closing;
     return ending;
   }
 
-  /** Waits until we are told to close, or the connection ends; then leaves politely. Never rejects. */
-  async function goodbye(opened: BrokerConnection, signal: AbortSignal): Promise<void> {
+  /** Subscribes, publishes the birth message, and opens the connection for messages. */
+  async #beginSession(connection: BrokerConnection, signal: AbortSignal, attempt: number): Promise<void> {
+    const { deviceId, spool, birth } = this.#options;
+    await connection.subscribe(DOWN_CHANNELS.map((channel) => downTopic(deviceId, channel)));
+    if (this.#facts !== undefined) await connection.send(this.#topic("status"), this.#encode(birth(this.#facts)), true);
+    await spool.rewind();
+    if (!signal.aborted) {
+      this.#connection = connection;
+      this.#waiters.resolveWaiters(attempt);
+    }
+    this.#pump();
+  }
+
+  /**
+   * Waits until the attempt is aborted or the connection ends; then closes in order. Never rejects.
+   */
+  async #closeWhenAborted(connection: BrokerConnection, signal: AbortSignal): Promise<void> {
     await aborted(signal);
-    connection = undefined;
-    if (state.phase.at !== "idle") return opened.close();
-    const topic = upTopic(deviceId, "status");
-    const payload = encodeMessage({ state: "offline", reason: "clean" }, clock.nowMs());
-    const enough = new AbortController();
-    const acknowledged = opened.send(topic, payload, true).then(
+    this.#connection = undefined;
+    if (this.#state.phase.at !== "idle") return connection.close();
+    const topic = this.#topic("status");
+    const payload = this.#encode({ state: "offline", reason: "clean" });
+    const acknowledged = await this.#sendWithin(connection, topic, payload);
+    // Sent once more when it may not have left this device. Otherwise the retained status would say
+    // "online" until the next connection.
+    return connection.close(acknowledged ? undefined : { topic, payload });
+  }
+
+  /** @returns whether the broker acknowledged the retained message within `timeouts.stopMs`. */
+  async #sendWithin(connection: BrokerConnection, topic: string, payload: Uint8Array): Promise<boolean> {
+    const { clock, timeouts } = this.#options;
+    const timer = new AbortController();
+    const acknowledged = connection.send(topic, payload, true).then(
       () => true,
       () => false,
     );
-    const tooLate = clock.sleep(options.timeouts.stopMs, enough.signal).then(() => false);
-    const heard = await Promise.race([acknowledged, tooLate]);
-    enough.abort();
-    // Said once more where it may not have left us: without it the retained status would say for ever that we are online.
-    return opened.close(heard ? undefined : { topic, payload });
+    const timedOut = clock.sleep(timeouts.stopMs, timer.signal).then(() => false);
+    const outcome = await Promise.race([acknowledged, timedOut]);
+    timer.abort();
+    return outcome;
   }
 
-  return {
-    async start() {
-      if (life !== undefined) return;
-      const mine = {};
-      life = mine;
-      await running;
-      const refusedAtMs = await remembered();
-      if (life !== mine) return; // stopped meanwhile
-      state = initial(refusedAtMs);
-      apply({ kind: "start", wallMs: clock.nowMs() });
-    },
-    async stop() {
-      life = undefined;
-      apply({ kind: "stop" });
-      await running;
-    },
-    async publish(channel, body) {
-      const stored = spool.append(CLASS_OF[channel], channel, encodeMessage(body, clock.nowMs())).then(pump);
-      if (channel !== "telemetry") return stored;
-      stored.catch((error: unknown) => {
-        telemetryLost += 1;
-        onEvent({ kind: "telemetry-lost", fault: asFault(error, "spool.full", "spool telemetry") });
-      });
-    },
-    async deliver(channel, body) {
-      if (connection === undefined) throw new Fault("tunnel.closed", `deliver on "${channel}": the tunnel is not connected`);
-      if (deliveries >= DELIVERIES_MAX)
-        throw new Fault("tunnel.busy", `deliver on "${channel}": ${deliveries} deliveries are on the way`);
-      deliveries += 1;
-      try {
-        await connection.send(upTopic(deviceId, channel), encodeMessage(body, clock.nowMs()), false);
-      } finally {
-        deliveries -= 1;
-      }
-    },
-    onMessage: (channel, schema, handle) => inbox.on(channel, schema, handle),
-    status: () => describe({ state, options, facts, connections, lastFault, telemetryLost }),
-    reconnectNow() {
-      apply({ kind: "hurry", wallMs: clock.nowMs() });
-    },
-    renew(signal) {
-      const renewed = renewals.wait(signal);
-      apply({ kind: "hurry", wallMs: clock.nowMs() });
-      return renewed;
-    },
-  };
-}
+  #topic(channel: UpChannel): string {
+    return upTopic(this.#options.deviceId, channel);
+  }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-}
-
-function describe(tunnel: {
-  readonly state: State;
-  readonly options: TunnelOptions;
-  readonly facts: ConnectedFacts | undefined;
-  readonly connections: number;
-  readonly lastFault: Fault | undefined;
-  readonly telemetryLost: number;
-}): TunnelStatus {
-  const { state, options, facts, lastFault } = tunnel;
-  const { phase } = state;
-  const nowMs = options.clock.monotonicMs();
-  const spool = options.spool.status();
-  const up = phase.at === "connected" && facts !== undefined;
-  return {
-    state: phase.at,
-    hub: `${options.anchors.host}:${options.anchors.mqttPort}`,
-    ...(up ? { peer: facts.peer, tls: facts.protocol, cipher: facts.cipher, group: facts.group, mqtt: facts.mqtt } : {}),
-    ...(phase.at === "connected" ? { connectedForS: Math.floor((nowMs - phase.sinceMs) / 1000) } : {}),
-    ...(phase.at === "waiting" ? { retryInS: Math.max(0, Math.ceil((phase.untilMs - nowMs) / 1000)) } : {}),
-    connections: tunnel.connections,
-    ...(lastFault === undefined ? {} : { lastFault: { code: lastFault.code, message: lastFault.message.slice(0, 2048) } }),
-    spool: { ...spool, dropped: spool.dropped + tunnel.telemetryLost },
-  };
+  #encode(body: object): Uint8Array {
+    return encodeMessage(body, this.#options.clock.nowMs());
+  }
 }

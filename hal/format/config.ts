@@ -1,12 +1,15 @@
-// A configuration file as an input: one code for every way in which it can be wrong, and its name in every message.
+// Parsing of a configuration file: one fault code for everything that can be wrong with it, and the
+// file's name in every message.
 import type * as v from "valibot";
 import { Fault } from "../fault.ts";
 import { parseJson } from "./json.ts";
 import { check } from "./schema.ts";
 
 /**
- * @param what what it is and where it lies, for the message: `configuration "/etc/sallyport/agent.json"`.
- * @throws Fault `config.invalid` naming every fault; also for what is no JSON or above `bytesMax`.
+ * @param what what the file is and where it lies, for the message: `configuration
+ *   "/etc/sallyport/agent.json"`.
+ * @throws Fault `config.invalid` that lists every fault; also when the file is not JSON or is
+ *   larger than `bytesMax`.
  */
 export function parseConfigFile<const S extends v.GenericSchema>(
   schema: S,

@@ -1,4 +1,4 @@
-// A Fault as it goes over a wire: the answer that refuses a request.
+// The wire form of a Fault: the answer to a refused request.
 import * as v from "valibot";
 import { FAULT_CODES } from "../fault.ts";
 

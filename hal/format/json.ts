@@ -1,4 +1,4 @@
-// JSON as we sign and store it: bounded on the way in, one spelling on the way out.
+// JSON as it is signed and stored: bounded when it is read, canonical when it is written.
 import { Fault } from "../fault.ts";
 
 export type JsonValue =
@@ -9,13 +9,14 @@ export type JsonValue =
   | readonly JsonValue[]
   | { readonly [key: string]: JsonValue | undefined };
 
-/** Deeper input is refused before it can exhaust the stack of whoever walks it. */
+/** Deeper input is refused before it can exhaust the stack of code that walks it. */
 export const JSON_DEPTH_MAX = 16;
 
 /**
- * The one spelling of a value: RFC 8785 (JCS). Members sorted by UTF-16 code units, no white space, numbers as ECMAScript prints them;
- * a member that is undefined is left out.
- * @throws Fault `json.invalid` for NaN, an infinity or a lone surrogate, which RFC 8785 section 3.2.2 forbids.
+ * The canonical form of a value, RFC 8785 (JCS): members sorted by UTF-16 code units, no white
+ * space, numbers as ECMAScript prints them. A member that is undefined is left out.
+ * @throws Fault `json.invalid` for NaN, an infinity or a lone surrogate, which RFC 8785 section
+ *   3.2.2 forbids.
  */
 export function canonicalJson(value: JsonValue): string {
   if (typeof value === "number" && !Number.isFinite(value)) throw new Fault("json.invalid", `no JSON for the number ${value}`);
@@ -32,8 +33,10 @@ export function canonicalJson(value: JsonValue): string {
 }
 
 /**
- * Bytes or text from outside as JSON. Strict UTF-8, at most `bytesMax` bytes, at most {@link JSON_DEPTH_MAX} levels deep.
- * @throws Fault `json.too-large` above the bound, `json.invalid` for anything that is not one JSON value.
+ * Parses bytes or text from outside: strict UTF-8, at most `bytesMax` bytes, at most
+ * {@link JSON_DEPTH_MAX} levels deep.
+ * @throws Fault `json.too-large` above the bound; `json.invalid` for anything that is not one JSON
+ *   value.
  */
 export function parseJson(input: Uint8Array | string, bytesMax: number, what: string): unknown {
   const length = typeof input === "string" ? Buffer.byteLength(input) : input.byteLength;
@@ -53,9 +56,9 @@ export function parseJson(input: Uint8Array | string, bytesMax: number, what: st
 }
 
 /**
- * Like {@link parseJson}, and the bytes must be the canonical spelling: what is hashed or signed has one reading only (no duplicate member, no
- * second spelling of a number).
- * @throws Fault `json.not-canonical` besides those of parseJson.
+ * Like {@link parseJson}, and the bytes must be in canonical form, so that what is hashed or signed
+ * has only one reading: no duplicate member, no second way to write a number.
+ * @throws Fault `json.not-canonical`, besides those of parseJson.
  */
 export function parseCanonicalJson(input: Uint8Array, bytesMax: number, what: string): unknown {
   const value = parseJson(input, bytesMax, what);
@@ -68,14 +71,14 @@ function isList(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value);
 }
 
-/** Whatever JSON.parse returned is JSON; this says so to the type checker by looking, not by a cast. */
+/** JSON.parse returns only JSON. This check shows it to the type checker without a cast. */
 function isJson(value: unknown): value is JsonValue {
   if (value === null) return true;
   if (typeof value === "object") return Object.values(value).every((member) => isJson(member));
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
 }
 
-/** Stops one level past the bound, so hostile depth costs no stack. */
+/** Stops one level past the bound, so that hostile depth costs no stack. */
 function depthOf(value: unknown, depth: number): number {
   if (value === null || typeof value !== "object" || depth > JSON_DEPTH_MAX) return depth;
   let deepest = depth + 1;

@@ -1,10 +1,12 @@
-// Validation at the edge: once, completely, every fault in one message.
+// Validation of input against a schema: once, completely, with every fault in one message.
 import * as v from "valibot";
 import { Fault, type FaultCode } from "../fault.ts";
 
 /**
- * `value` as `schema` describes it. Objects in our schemas are `v.strictObject`: an unknown member is a fault, not a thing to ignore.
- * @throws Fault with `code` (`schema.invalid` unless told otherwise), listing every fault as `path: what was expected`.
+ * @returns `value` as `schema` describes it. Objects in our schemas are `v.strictObject`: an
+ *   unknown member is a fault and is not ignored.
+ * @throws Fault with `code`, by default `schema.invalid`, that lists every fault as `path: what was
+ *   expected`.
  */
 export function check<const S extends v.GenericSchema>(
   schema: S,
@@ -20,14 +22,15 @@ export function check<const S extends v.GenericSchema>(
   throw new Fault(code, `${what} is invalid: ${faults.join("; ")}`);
 }
 
-/** valibot names the first unknown member only: ours are all named by {@link shapeFaults}. */
+/** valibot names only the first unknown member. {@link shapeFaults} names all of them. */
 function isUnknownMember(issue: v.BaseIssue<unknown>): boolean {
   return issue.type === "strict_object" && issue.expected === "never";
 }
 
 /**
- * What `v.strictObject` lets pass: a second unknown member, an own member by a name that every object inherits ("constructor"), a list in place of an object.
- * Walks objects within objects; members of lists and unions are left to the schema.
+ * Finds what `v.strictObject` accepts although we do not: a second unknown member, an own member
+ * with a name that every object inherits ("constructor"), a list in place of an object. It walks
+ * objects within objects; members of lists and unions are left to the schema.
  */
 function shapeFaults(schema: unknown, value: unknown, path: string): readonly string[] {
   const object = strictEntries(schema);
@@ -42,7 +45,7 @@ function shapeFaults(schema: unknown, value: unknown, path: string): readonly st
   });
 }
 
-/** The members of a strict object, also behind `v.optional`. */
+/** The members of a strict object, also of one inside `v.optional`. */
 function strictEntries(schema: unknown): Readonly<Record<string, unknown>> | undefined {
   if (!isRecord(schema)) return undefined;
   if ("wrapped" in schema) return strictEntries(schema["wrapped"]);

@@ -1,11 +1,19 @@
-// Text from outside made fit to show and to record: one rule for length, one for what a terminal may be sent, one for quoting.
+// Text from outside, made fit for records and screens: one rule for its length, one for what a
+// terminal may receive, one for quoting.
 
-/** Code points that move the cursor, end a line or hide text: C0, DEL, C1, zero-width and bidirectional controls (Unicode TR 36). */
+/**
+ * Code points that move the cursor, end a line or hide text: controls (C0, DEL, C1), format
+ * characters (zero-width, bidirectional, tags; Unicode TR 36), line and paragraph separators,
+ * private use and unassigned ones. The zero-width joiner is among them: it can hide a difference
+ * between two names, so an emoji that is joined from several reads as its parts with `?` between
+ * them. That loss is accepted, because these texts are evidence and not decoration.
+ */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 
 /**
- * The beginning of `text`, at most `unitsMax` UTF-16 code units. Never ends in the middle of a character, and lone
- * surrogates become U+FFFD: the result is well-formed Unicode, so that it can be written as canonical JSON (RFC 8785).
+ * The beginning of `text`, at most `unitsMax` UTF-16 code units. It never ends in the middle of a
+ * surrogate pair, and lone surrogates become U+FFFD: the result is well-formed Unicode, so that it
+ * can be written as canonical JSON (RFC 8785).
  */
 export function clip(text: string, unitsMax: number): string {
   if (text.length <= unitsMax) return text.toWellFormed();
@@ -13,12 +21,26 @@ export function clip(text: string, unitsMax: number): string {
   return text.slice(0, end).toWellFormed();
 }
 
-/** `text` with each character that a terminal or a log viewer could act on replaced by `?`, clipped to `unitsMax`. */
+/**
+ * `text` clipped to `unitsMax`, with each code point that a terminal or a log viewer could act on
+ * replaced by `?`.
+ */
 export function printable(text: string, unitsMax: number): string {
   return clip(text, unitsMax).replace(UNPRINTABLE, "?");
 }
 
-/** An input as a message quotes it: printable, at most `unitsMax` code units between double quotes, `...` where it was longer. */
+/**
+ * `text` as one printable line: every run of white space and controls becomes one space, the ends
+ * are trimmed, and the result is clipped to `unitsMax`.
+ */
+export function singleLine(text: string, unitsMax: number): string {
+  return printable(text.replaceAll(/[\s\p{Cc}]+/gu, " ").trim(), unitsMax);
+}
+
+/**
+ * An input as a message quotes it: printable, at most `unitsMax` code units between double quotes,
+ * with `...` at the end when the input was longer. A double quote in it becomes a single one.
+ */
 export function quoted(text: string, unitsMax = 64): string {
   const shown = printable(text, unitsMax).replaceAll('"', "'");
   return text.length > unitsMax ? `"${shown}..."` : `"${shown}"`;

@@ -1,5 +1,5 @@
-// The drivers of a Linux machine, one folder each. Only main.ts files and tests import this.
-// The serial port has a door of its own (serial/index.ts): it brings a native add-on that only the agent carries.
+// The drivers of a Linux machine. Only main.ts files and tests import this. The serial port has a
+// door of its own (serial/index.ts), because it brings a native add-on that only the agent carries.
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { optionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";
@@ -7,12 +7,12 @@ export { fatFiles, linuxAppendFiles, linuxFiles } from "./files/index.ts";
 export { linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
-export { lockState } from "./lock/index.ts";
+export { lockState } from "./lock.ts";
 export { linuxNetwork } from "./network/index.ts";
-export { linuxPower, linuxUptime } from "./power/index.ts";
+export { linuxPower } from "./power.ts";
 export { runProgram } from "./process/index.ts";
-export { journal, reasonOf, requiredConfigFile, runMain } from "./program/index.ts";
-export { listenUnix } from "./socket/index.ts";
+export { journal, reasonOf, requiredConfigFile, runMain } from "./program.ts";
+export { listenUnix } from "./socket.ts";
 export { fileBootChoice, fileSlots, type FileSlotsOptions, partitionSlots, systemdBootChoice } from "./slots/index.ts";
 export {
   activateTpmProvider,
@@ -23,5 +23,6 @@ export {
   tpmKeyStore,
   type TpmProvider,
 } from "./tpm/index.ts";
+export { linuxUptime } from "./uptime.ts";
 export { linuxUsbTree } from "./usb/index.ts";
-export { linuxVitals } from "./vitals/index.ts";
+export { linuxVitals } from "./vitals.ts";

@@ -1,24 +1,57 @@
-// The life of an update, in the warden: idle -> fetching -> verified -> written -> trying -> committed | rolled-back. Pure: the boot's slot, the boot loader's
-// plan, the boot's id and the uptime arrive in events, effects leave as data. The driver makes the state durable before it runs an effect of it. [OTA-35]
-import { type BootPlan, otherSlot, type SlotName } from "../../hal/slots/format.ts";
+// The state machine of an update. It is pure: the slot that booted, the boot loader's plan, the id
+// of the boot and the uptime arrive in events, and effects leave as data. The driver makes a state
+// durable before it runs an effect of that state. [OTA-35]
+//
+// | state         | event                          | next state   | effects               |
+// | ------------- | ------------------------------ | ------------ | --------------------- |
+// | idle *        | offered                        | fetching     | fetch                 |
+// | fetching      | verified                       | verified     | write                 |
+// | verified      | written                        | written      |                       |
+// | written       | try                            | trying       | choose-try, reboot    |
+// | trying        | started, trial slot            | trying, seen | check-health          |
+// | trying        | started, other slot, not tried | trying       | choose-try, reboot    |
+// | trying        | started, other slot, tried     | rolled-back  | boot choice, report   |
+// | trying, seen  | health: all passed             | committing   | commit-choice         |
+// | trying, seen  | health: failed; tick; revert   | rolling-back | cancel-choice, reboot |
+// | committing    | choice-committed               | committed    | raise-floor, report   |
+// | committing    | failed                         | rolling-back | cancel-choice, reboot |
+// | committing    | started, other slot            | rolled-back  | boot choice, report   |
+// | rolling-back  | started, other slot            | rolled-back  | boot choice, report   |
+// | committed     | started, other slot            | rolled-back  | boot choice, report   |
+// | up to written | failed; revert                 | failed       | report                |
+// | trying        | failed; revert                 | failed       | cancel-choice, report |
+//
+// * Also committed, rolled-back and failed: a release that has ended leaves room for the next one.
+// "Boot choice" is what makes the boot loader's choice agree with the slot that runs. A trial
+// without checks commits at once. `started` in any other state repeats the effects of that state,
+// so that a power cut loses none of them.
+import { clip } from "../../hal/format/text.ts";
+import { type BootPlan, otherSlot, type SlotName } from "../../hal/format/slots.ts";
 import type { FloorCommit } from "../floor/index.ts";
 import { DETAIL_CHARACTERS_MAX, QUARANTINED_MAX, TRIES_MAX } from "./limits.ts";
 import type { HealthResult, Phase, Release, RollbackReason, State, Trial } from "./record.ts";
 
 export type Event =
-  /** Judged by signatures, audience and floor already. `ordered`: an operator's order stands behind it, so a rollback before does not count against it. */
+  /**
+   * A release that signatures, audience and floor allow. `ordered`: an operator ordered it, so an
+   * earlier rollback does not count against it.
+   */
   | { readonly kind: "offered"; readonly release: Release; readonly ordered: boolean }
-  /** Manifest and indexes are here and are the release's. `slot` does not run. */
+  /** Manifest and indexes are here and belong to the release. `slot` is not the running one. */
   | { readonly kind: "verified"; readonly slot: SlotName }
-  /** Every part is in the slot, synced and read back. */
+  /** Every part is in the slot, was synced and was read back. */
   | { readonly kind: "written" }
-  /** Now: windows and approvals are behind us. `checks` are all to pass. `bootId`: of the boot that asks. */
+  /**
+   * The trial may begin: every window and approval has been passed. All of `checks` must pass.
+   * `bootId` is that of the boot that asks.
+   */
   | { readonly kind: "try"; readonly checks: readonly string[]; readonly bootId: string }
-  /** Fetching or writing went wrong for good, or the boot choice could not be written. */
+  /** Fetching or writing failed for good, or the boot choice could not be written. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string }
   /**
-   * The program runs, after a boot or a restart, or looks again at what it left undone. `bootId`: another one after each boot, the same within one.
-   * `deadlineUptimeMs`: of a trial of the system that runs.
+   * The program runs after a boot or a restart, or it tries again what it left undone. `bootId`
+   * changes with each boot and stays the same within one. `deadlineUptimeMs` is the deadline for a
+   * trial of the running system.
    */
   | {
       readonly kind: "started";
@@ -27,13 +60,13 @@ export type Event =
       readonly bootId: string;
       readonly deadlineUptimeMs: number;
     }
-  /** `failed` is final; `waiting` may still pass. */
+  /** The result of one check. `failed` is final, `waiting` may still pass. */
   | { readonly kind: "health"; readonly result: HealthResult }
   | { readonly kind: "tick"; readonly uptimeMs: number }
   | { readonly kind: "revert"; readonly by: string }
-  /** The boot choice names the slot for good. */
+  /** The boot choice now names the slot permanently. */
   | { readonly kind: "choice-committed" }
-  /** How it ended was told. */
+  /** The end of the update was reported. */
   | { readonly kind: "reported" };
 
 export type Effect =
@@ -41,12 +74,15 @@ export type Effect =
   | { readonly do: "write"; readonly release: Release; readonly slot: SlotName }
   | { readonly do: "choose-try"; readonly slot: SlotName }
   | { readonly do: "commit-choice"; readonly slot: SlotName }
-  /** Before a reboot it need not succeed: the boot loader takes a try off with each boot. */
+  /** Need not succeed before a reboot: the boot loader uses up one try with each boot. */
   | { readonly do: "cancel-choice" }
   | { readonly do: "reboot" }
   | { readonly do: "check-health"; readonly checks: readonly string[] }
   | { readonly do: "raise-floor"; readonly commit: FloorCommit }
-  /** To the hub and into the audit trail: how it ended. Done, it is answered by `reported`; else it is told again after the next start. */
+  /**
+   * Reports to the hub and to the audit trail how the update ended. The updater answers with
+   * `reported` once it is done; otherwise the next start reports it again.
+   */
   | { readonly do: "report"; readonly phase: Phase }
   | { readonly do: "refuse"; readonly release: Release; readonly why: "busy" | "quarantined" };
 
@@ -55,10 +91,13 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** Of a device that was never updated. */
+/** The state of a device that was never updated. */
 export const START: State = { phase: { at: "idle" }, quarantined: [] };
 
-/** @returns the state after `event`, and what the driver must do then, in this order. Never throws: an event that makes no sense here changes nothing. */
+/**
+ * @returns the state after `event`, and what the driver must then do, in this order. Never throws:
+ *   an event that makes no sense in this state changes nothing.
+ */
 export function next(state: State, event: Event): Step {
   const { phase } = state;
   switch (event.kind) {
@@ -95,12 +134,15 @@ export function next(state: State, event: Event): Step {
   }
 }
 
-/** [OTA-35] @returns why `release` takes an operator's order; undefined when no roll-back speaks against it. */
+/**
+ * [OTA-35]
+ * @returns why `release` needs an operator's order; undefined when no rollback counts against it.
+ */
 export function whyNotAgain({ quarantined }: State, { digest }: Pick<Release, "digest">): string | undefined {
   if (quarantined.some((known) => known.digest === digest)) return "it was rolled back before";
   return quarantined.length < QUARANTINED_MAX
     ? undefined
-    : `${quarantined.length} releases were rolled back since the last one that stayed`;
+    : `${quarantined.length} releases were rolled back since the last commit`;
 }
 
 function onOffered(state: State, release: Release, ordered: boolean): Step {
@@ -114,13 +156,13 @@ function onOffered(state: State, release: Release, ordered: boolean): Step {
 
 function onFailed(state: State, code: string, message: string): Step {
   const { phase } = state;
-  const detail = words(`${code}: ${message}`);
+  const detail = clipDetail(`${code}: ${message}`);
   switch (phase.at) {
     case "fetching":
     case "verified":
     case "written":
       return ended(state, { at: "failed", release: phase.release, detail });
-    case "trying": // the choice could not be written: nothing was tried
+    case "trying": // the boot choice could not be written, so nothing was tried
       return phase.trial.seen
         ? same(state)
         : ended(state, { at: "failed", release: phase.release, detail }, [{ do: "cancel-choice" }]);
@@ -133,7 +175,10 @@ function onFailed(state: State, code: string, message: string): Step {
 
 type Started = Extract<Event, { kind: "started" }>;
 
-/** [OTA-35] After power-on, or a restart of the program: what was left pending is settled by what really boots. */
+/**
+ * [OTA-35] After power-on or a restart of the program, the slot that really booted settles what was
+ * pending.
+ */
 function onStarted(state: State, event: Started): Step {
   const { phase } = state;
   const { slot, plan } = event;
@@ -151,13 +196,13 @@ function onStarted(state: State, event: Started): Step {
       if (slot === phase.slot) return { state, effects: leave(phase.slot, plan) };
       return fellBack(state, phase, slot, plan, phase.reason);
     case "committed":
-      // told again, because the power may have gone between the choice and the floor
+      // the floor is raised again: the power may have failed between the boot choice and the floor
       if (slot === phase.slot)
-        return { state, effects: [{ do: "raise-floor", commit: commitOf(phase.release) }, ...untold(state)] };
+        return { state, effects: [{ do: "raise-floor", commit: commitOf(phase.release) }, ...unreported(state)] };
       return fellBack(state, phase, slot, plan, { why: "fell-back", detail: `the boot loader chose slot "${slot}"` });
     case "rolled-back":
     case "failed":
-      return { state, effects: [...agreed(phase, slot, plan), ...untold(state)] };
+      return { state, effects: [...reconcile(phase, slot, plan), ...unreported(state)] };
     default:
       return same(state);
   }
@@ -166,8 +211,9 @@ function onStarted(state: State, event: Started): Step {
 type Trying = Extract<Phase, { at: "trying" }>;
 
 /**
- * The deadline is the new system's own: its timer, which needs no Node, goes by that too, and is to be the later of the two. The boot id is kept if it is there, and
- * never added: a system that wrote none could not read the record any more, if it comes back.
+ * The deadline comes from the new system's own configuration. Its timer, which needs no Node, uses
+ * the same value and must fire after the warden's deadline. A boot id that is in the record stays
+ * there, but none is added: a system that wrote none could not read the record after a rollback.
  */
 function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs: number): Step {
   const checks = phase.trial.health.map(({ name }) => name);
@@ -182,33 +228,35 @@ function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs: number): S
 function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId }: Started): Step {
   const { trial } = phase;
   const planned = plan.trial?.slot === phase.slot ? plan.trial : undefined;
-  const again = planned === undefined ? tryNow(phase.slot) : [{ do: "reboot" } as const];
-  // The program was restarted, or the reboot could not be asked for: nothing was tried, and nothing speaks against the release.
-  if (!trial.seen && trial.bootId === bootId) return { state, effects: again };
-  // The power went before the boot choice was written, or before the reboot. A boot loader that forgets, or that does not take the kernel image for one and boots
-  // the other without counting, would look the same: hence the bound.
+  const retry = planned === undefined ? tryNow(phase.slot) : [{ do: "reboot" } as const];
+  // The program was restarted, or the reboot could not be requested. Nothing was tried, so nothing
+  // counts against the release.
+  if (!trial.seen && trial.bootId === bootId) return { state, effects: retry };
+  // The power failed before the boot choice was written, or before the reboot. A boot loader that
+  // forgets, or that does not accept the kernel image and boots the other one without counting,
+  // would look the same: hence the bound.
   if (!trial.seen && planned?.used !== true && trial.tries < TRIES_MAX)
-    return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1, bootId } }, again);
+    return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1, bootId } }, retry);
   const reason: RollbackReason = trial.seen
-    ? { why: "interrupted", detail: words(`it ran and restarted before it was committed; ${summary(trial.health)}`) }
+    ? { why: "interrupted", detail: clipDetail(`it ran and restarted before it was committed; ${summary(trial.health)}`) }
     : { why: "not-booted", detail: notBooted(planned) };
   return fellBack(state, { ...phase, health: trial.health }, slot, plan, reason);
 }
 
 function notBooted(planned: BootPlan["trial"]): string {
   return planned?.used === false
-    ? "the boot loader was told to try it, and never did: is its kernel image one?"
-    : "the boot loader tried it and came back; it never got as far as to say so";
+    ? "the boot loader was asked to try it and never did: is its kernel image valid?"
+    : "the boot loader tried it and fell back; the system never started this program";
 }
 
 /** [OTA-35] */
 function onHealth(state: State, result: HealthResult): Step {
   const { phase } = state;
   if (phase.at !== "trying" || !phase.trial.seen) return same(state);
-  const kept = { ...result, detail: words(result.detail) };
-  const health = phase.trial.health.map((known) => (known.name === result.name ? kept : known));
+  const clipped = { ...result, detail: clipDetail(result.detail) };
+  const health = phase.trial.health.map((known) => (known.name === result.name ? clipped : known));
   if (health.some(({ verdict }) => verdict === "failed"))
-    return rollBack(state, { ...phase, health }, { why: "unhealthy", detail: words(summary(health)) });
+    return rollBack(state, { ...phase, health }, { why: "unhealthy", detail: clipDetail(summary(health)) });
   if (health.every(({ verdict }) => verdict === "passed"))
     return to(state, { at: "committing", release: phase.release, slot: phase.slot, health }, [
       { do: "commit-choice", slot: phase.slot },
@@ -216,25 +264,28 @@ function onHealth(state: State, result: HealthResult): Step {
   return to(state, { ...phase, trial: { ...phase.trial, health } });
 }
 
-/** [OTA-35] Uptime, so that no clock can make a trial longer, and a restart of the program does not either. */
+/**
+ * [OTA-35] Counts uptime, so that neither a clock nor a restart of the program can make a trial
+ * longer.
+ */
 function onTick(state: State, uptimeMs: number): Step {
   const { phase } = state;
   if (phase.at !== "trying" || !phase.trial.seen || uptimeMs < phase.trial.deadlineUptimeMs) return same(state);
   const { health } = phase.trial;
-  return rollBack(state, { ...phase, health }, { why: "deadline", detail: words(summary(health)) });
+  return rollBack(state, { ...phase, health }, { why: "deadline", detail: clipDetail(summary(health)) });
 }
 
 function onRevert(state: State, by: string): Step {
   const { phase } = state;
-  const detail = words(`by ${by}`);
+  const detail = clipDetail(`by ${by}`);
   switch (phase.at) {
     case "fetching":
     case "verified":
     case "written":
-      return ended(state, { at: "failed", release: phase.release, detail: words(`cancelled ${detail}`) });
+      return ended(state, { at: "failed", release: phase.release, detail: clipDetail(`cancelled ${detail}`) });
     case "trying":
       if (!phase.trial.seen)
-        return ended(state, { at: "failed", release: phase.release, detail: words(`cancelled ${detail}`) }, [
+        return ended(state, { at: "failed", release: phase.release, detail: clipDetail(`cancelled ${detail}`) }, [
           { do: "cancel-choice" },
         ]);
       return rollBack(state, { ...phase, health: phase.trial.health }, { why: "ordered", detail });
@@ -243,39 +294,54 @@ function onRevert(state: State, by: string): Step {
   }
 }
 
-interface Left {
+interface Attempt {
   readonly release: Release;
   readonly slot: SlotName;
   readonly health?: readonly HealthResult[];
 }
 
-/** The slot under trial runs: leave it. Where it has a try left, that is taken away first; a driver that can't reboots all the same, and each boot takes one. */
-function rollBack(state: State, { release, slot, health = [] }: Left, reason: RollbackReason): Step {
+/**
+ * Leaves the slot under trial, which is running. A try that it has left is cancelled first. A
+ * driver that cannot cancel it reboots all the same: each boot uses up one try.
+ */
+function rollBack(state: State, { release, slot, health = [] }: Attempt, reason: RollbackReason): Step {
   return to(state, { at: "rolling-back", release, slot, reason, health: [...health] }, [
     { do: "cancel-choice" },
     { do: "reboot" },
   ]);
 }
 
-/** The end was durable before the boot choice followed it: the power may have gone between the two. */
-function agreed({ at }: Phase, slot: SlotName, plan: BootPlan): readonly Effect[] {
+/**
+ * Makes the boot choice agree with an end that is durable: the power may have failed between the
+ * two.
+ */
+function reconcile({ at }: Phase, slot: SlotName, plan: BootPlan): readonly Effect[] {
   if (plan.committed === slot) return plan.trial === undefined ? [] : [{ do: "cancel-choice" }];
-  if (plan.trial?.slot === slot) return leave(slot, plan); // called off, and booted all the same
+  if (plan.trial?.slot === slot) return leave(slot, plan); // cancelled, and booted all the same
   return at === "rolled-back" ? [{ do: "commit-choice", slot }] : [];
 }
 
-function untold({ phase, untold: isUntold }: State): readonly Effect[] {
-  return isUntold === true ? [{ do: "report", phase }] : [];
+function unreported({ phase, untold }: State): readonly Effect[] {
+  return untold === true ? [{ do: "report", phase }] : [];
 }
 
-/** It booted again although it was to be left: a commit that failed may have reached the disk after all. */
+/**
+ * The slot booted once more although it must be left: a commit that failed may have reached the
+ * disk after all.
+ */
 function leave(slot: SlotName, plan: BootPlan): readonly Effect[] {
   const back: Effect = plan.committed === slot ? { do: "commit-choice", slot: otherSlot(slot) } : { do: "cancel-choice" };
   return [back, { do: "reboot" }];
 }
 
-/** The other slot runs: say so, and make the boot choice agree with it. */
-function fellBack(state: State, { release, health = [] }: Left, running: SlotName, plan: BootPlan, reason: RollbackReason): Step {
+/** The other slot runs: the update is rolled back, and the boot choice is made to agree. */
+function fellBack(
+  state: State,
+  { release, health = [] }: Attempt,
+  running: SlotName,
+  plan: BootPlan,
+  reason: RollbackReason,
+): Step {
   const settle: readonly Effect[] =
     plan.committed !== running
       ? [{ do: "commit-choice", slot: running }]
@@ -288,7 +354,10 @@ function fellBack(state: State, { release, health = [] }: Left, running: SlotNam
   return ended({ ...state, quarantined }, { at: "rolled-back", release, reason, health: [...health] }, settle);
 }
 
-/** Of its line, what is no newer than a committed release takes an order anyway. [OTA-41] */
+/**
+ * A commit ends the quarantine of releases of its line that are no newer: they need an order in any
+ * case. [OTA-41]
+ */
 function committed(state: State, release: Release, slot: SlotName): Step {
   const quarantined = state.quarantined.filter(
     ({ digest, line, counter }) => digest !== release.digest && (line !== release.line || counter > release.counter),
@@ -316,8 +385,8 @@ function summary(health: readonly HealthResult[]): string {
   );
 }
 
-function words(text: string): string {
-  return text.slice(0, DETAIL_CHARACTERS_MAX).toWellFormed();
+function clipDetail(text: string): string {
+  return clip(text, DETAIL_CHARACTERS_MAX);
 }
 
 function ended(state: State, phase: Phase, effects: readonly Effect[] = []): Step {

@@ -1,9 +1,9 @@
-// What of an update survives a reboot. [OTA-35]
+// The durable record of an update: what survives a reboot. [OTA-35]
 import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { slotNameSchema } from "../../hal/slots/format.ts";
+import { slotNameSchema } from "../../hal/format/slots.ts";
 import { lineSchema, targetNameSchema } from "../trust/format/index.ts";
 import {
   BOOT_ID_CHARACTERS_MAX,
@@ -21,11 +21,11 @@ const counterSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const releaseSchema = v.strictObject({
   /** Name of the target: `os/gateway-7`. */
   target: targetNameSchema,
-  /** SHA-256 of the target's payload. */
+  /** SHA-256 of the target's payload, in hex. */
   digest: digestSchema,
   line: lineSchema,
   counter: counterSchema,
-  /** The line's floor once this is committed. */
+  /** The floor of the line once this release is committed. */
   floorAfterCommit: counterSchema,
 });
 export type Release = v.InferOutput<typeof releaseSchema>;
@@ -46,18 +46,24 @@ export type RollbackReason = v.InferOutput<typeof reasonSchema>;
 
 const uptimeSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 const trialMembers = {
-  /** Boots of the system before, the one in which the trial began included, that told the boot choice or asked for the reboot into it. */
+  /**
+   * Boots of the previous system that wrote the boot choice or asked for the reboot into it. The
+   * boot in which the trial began counts.
+   */
   tries: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(TRIES_MAX)),
-  /** The last of these boots. Not there in records of earlier versions: then every start is taken for a boot. */
+  /**
+   * The last of these boots. Records of earlier versions lack it: every start then counts as a
+   * boot.
+   */
   bootId: v.optional(v.pipe(v.string(), v.maxLength(BOOT_ID_CHARACTERS_MAX))),
   /** One for each check that must pass. */
   health: healthListSchema,
 };
-/** `seen`: the slot under trial booted as far as this program. */
+/** `seen`: the slot under trial booted far enough to start this program. */
 const trialSchema = v.variant("seen", [
-  /** Earlier versions wrote a deadline here, which nobody went by. */
+  /** Earlier versions wrote a deadline here, which nothing used. */
   v.strictObject({ ...trialMembers, seen: v.literal(false), deadlineUptimeMs: v.optional(uptimeSchema) }),
-  /** The deadline is of the slot under trial, since its boot. */
+  /** The deadline of the slot under trial, counted from its boot. */
   v.strictObject({ ...trialMembers, seen: v.literal(true), deadlineUptimeMs: uptimeSchema }),
 ]);
 export type Trial = v.InferOutput<typeof trialSchema>;
@@ -86,7 +92,7 @@ const recordSchema = v.strictObject({
   phase: phaseSchema,
   /** Releases that were rolled back, oldest first. */
   quarantined: v.pipe(v.array(quarantinedSchema), v.maxLength(QUARANTINED_MAX)),
-  /** It is over, and nobody was told yet how it ended. */
+  /** The update has ended, and its end is not reported yet. */
   untold: v.optional(v.literal(true)),
 });
 

@@ -1,48 +1,88 @@
-// Runs the machine: event in, state made durable, effects out. [OTA-35]
+// The updater: applies events to the state machine, makes each state durable, and runs the effects.
+// [OTA-35]
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
-import { type Effect, type Event, next, START } from "./machine.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
+import { type Effect, type Event, next, START } from "./machine.ts";
 import { decodeState, encodeState, type State } from "./record.ts";
 
 const NAME = "update.json";
 
-export interface UpdaterPorts {
+export interface UpdaterOptions {
   readonly files: DurableFiles;
-  /** Runs one effect. What comes of it is told later, not awaited in here: events take turns. A fault of it ends its turn. */
+  /** The state to begin with, as {@link readUpdateState} returned it. */
+  readonly state: State;
+  /**
+   * Runs one effect. A fault ends the turn of its event. An event that follows from the effect must
+   * not be awaited in here: events take turns, and it would wait for its own turn's end.
+   */
   readonly run: (effect: Effect) => Promise<void>;
-  /** After the new state is durable, before its effects. */
+  /** Called when the new state is durable, before its effects run. */
   readonly onChange?: (state: State, event: Event) => void;
 }
 
 export interface Updater {
   state(): State;
   /**
-   * [OTA-35] The state after the event is durable before the first of its effects runs; effects run one after the other. Events take turns.
-   * @throws what the store or an effect throws: the state is then durable and an effect not done, which the next `started` settles.
+   * Applies one event. The state after it is durable before the first of its effects runs, and
+   * effects run one after the other. Events take turns. [OTA-35]
+   * @throws what the store or an effect throws. The state is durable then and an effect is not
+   *   done; the next `started` event settles that.
    */
-  tell(event: Event): Promise<void>;
+  apply(event: Event): Promise<void>;
+  /** Resolves when no event is being applied and none is waiting. */
+  idle(): Promise<void>;
 }
 
-/** @throws Fault `update.record-invalid`; `file.*` as for state files. */
-export async function openUpdater({ files, run, onChange }: UpdaterPorts): Promise<Updater> {
+/** @throws Fault `update.record-invalid`; `file.*` as for every state file. */
+export async function readUpdateState(files: Pick<DurableFiles, "get">): Promise<State> {
   const bytes = await files.get(NAME, RECORD_BYTES_MAX);
-  let state = bytes === undefined ? START : decodeState(bytes);
-  const inTurn = createMutex();
-  const turn = async (event: Event): Promise<void> => {
-    const step = next(state, event);
-    if (step.state !== state) {
+  return bytes === undefined ? START : decodeState(bytes);
+}
+
+export function createUpdater(options: UpdaterOptions): Updater {
+  return new MachineUpdater(options);
+}
+
+class MachineUpdater implements Updater {
+  readonly #options: Omit<UpdaterOptions, "state">;
+  readonly #inTurn = createMutex();
+  #state: State;
+  #pending = 0;
+
+  constructor({ state, ...options }: UpdaterOptions) {
+    this.#options = options;
+    this.#state = state;
+  }
+
+  state(): State {
+    return this.#state;
+  }
+
+  async apply(event: Event): Promise<void> {
+    this.#pending += 1;
+    try {
+      await this.#inTurn(() => this.#step(event));
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  async idle(): Promise<void> {
+    while (this.#pending > 0) await this.#inTurn(async () => undefined);
+  }
+
+  async #step(event: Event): Promise<void> {
+    const { files, run, onChange } = this.#options;
+    const step = next(this.#state, event);
+    if (step.state !== this.#state) {
       await files.put(NAME, encodeState(step.state));
-      state = step.state;
-      onChange?.(state, event);
+      this.#state = step.state;
+      onChange?.(this.#state, event);
     }
     for (const effect of step.effects) {
       await run(effect);
-      if (effect.do === "report") await turn({ kind: "reported" });
+      if (effect.do === "report") await this.#step({ kind: "reported" });
     }
-  };
-  return {
-    state: () => state,
-    tell: (event) => inTurn(() => turn(event)),
-  };
+  }
 }

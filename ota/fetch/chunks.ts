@@ -1,65 +1,79 @@
-// Chunks from the repository into the courier's directory. Verified here too, so that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
+// Fetching chunks from the repository into the hand-over directory. They are verified here too, so
+// that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverWriter } from "../../hal/ports.ts";
 import { verifyChunk } from "../index/index.ts";
 import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex, chunkPath, type ChunkRef } from "../index/format/index.ts";
-import { ATTEMPTS_MAX, FETCHES_IN_FLIGHT, RETRY_MS_MAX, RETRY_MS_MIN, TAMPERED_MAX } from "./limits.ts";
 import type { Repository } from "./repository.ts";
 import type { FetchRange } from "./ranges.ts";
+
+/** Chunks requested at the same time: the line stays busy although each takes a round trip. */
+const FETCHES_IN_FLIGHT = 6;
+/** Attempts for one chunk, including the first: they cover about ten minutes of a dead line. */
+export const ATTEMPTS_MAX = 10;
+/**
+ * Attempts for one chunk that arrives with the wrong content. A mirror with a bad copy, or a proxy
+ * that changes data, will still do so a minute later.
+ */
+export const TAMPERED_MAX = 3;
+const RETRY_MS_MIN = 500;
+export const RETRY_MS_MAX = 120_000;
 
 export interface ChunksToFetch {
   readonly index: ChunkIndex;
   readonly window: FetchRange;
   readonly repository: Repository;
-  /** Directory of chunks in the repository. */
+  /** The directory of chunks in the repository. */
   readonly store: string;
   readonly drop: HandoverWriter;
   readonly clock: Pick<Clock, "sleep">;
-  /** In [0, 1): spreads the attempts of a fleet. */
+  /** In [0, 1). It spreads the attempts of a fleet. */
   readonly random: () => number;
-  /** After each chunk, with what it took on the line. */
+  /** Called after each chunk, with the bytes that it took on the line. */
   readonly onFetched?: (ref: ChunkRef, fileBytes: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Each different chunk of the window once. When it resolves all of them are in the drop. When it rejects nothing is under way any more.
- * @throws Fault `chunk.missing` when the repository has none, at once; `chunk.tampered` when it came wrong {@link TAMPERED_MAX} times, within seconds; `fetch.*` after
- *   {@link ATTEMPTS_MAX} attempts; `tls.*`, at once; `update.aborted`; `file.*` of the drop.
+ * Fetches each different chunk of the window once. When it resolves, all of them are in the drop.
+ * When it rejects, no work is in progress any more.
+ * @throws Fault `chunk.missing` at once when the repository has none; `chunk.tampered` within
+ *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after
+ *   {@link ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
  */
 export async function fetchChunks(job: ChunksToFetch): Promise<void> {
-  const wanted = different(job.index, job.window);
+  const refs = distinctChunks(job.index, job.window);
   const faults: Fault[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
-    for (let ref = wanted[next++]; ref !== undefined && faults.length === 0; ref = wanted[next++]) {
-      const file = await fetchWithPatience(job, ref);
+    for (let ref = refs[next++]; ref !== undefined && faults.length === 0; ref = refs[next++]) {
+      const file = await fetchWithRetries(job, ref);
       await job.drop.put(chunkFileName(ref.id), file);
       job.onFetched?.(ref, file.byteLength);
     }
   };
-  const failing = (error: unknown): void => void faults.push(asFault(error, "fetch.unreachable", "fetch chunks"));
-  await Promise.all(Array.from({ length: FETCHES_IN_FLIGHT }, () => work().catch(failing)));
+  const recordFault = (error: unknown): void => void faults.push(asFault(error, "fetch.unreachable", "fetch chunks"));
+  await Promise.all(Array.from({ length: FETCHES_IN_FLIGHT }, () => work().catch(recordFault)));
   if (faults[0] !== undefined) throw faults[0];
 }
 
-function different(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkRef[] {
+function distinctChunks(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkRef[] {
   const refs = new Map<string, ChunkRef>();
   for (let n = from; n < to; n++) refs.set(index.at(n).id, index.at(n));
   return [...refs.values()];
 }
 
-async function fetchWithPatience(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
+async function fetchWithRetries(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
   const { signal, clock, random } = job;
   let tampered = 0;
   for (let attempt = 1; ; attempt++) {
-    if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: called off", { cause: signal.reason });
+    if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: cancelled", { cause: signal.reason });
     try {
       return await fetchOnce(job, ref);
     } catch (error) {
       const isTampered = error instanceof Fault && error.code === "chunk.tampered";
       if (isTampered) tampered += 1;
-      if (attempt >= ATTEMPTS_MAX || tampered >= TAMPERED_MAX || !mayPass(error)) throw error;
+      if (attempt >= ATTEMPTS_MAX || tampered >= TAMPERED_MAX || !isTransient(error)) throw error;
       const boundMs = Math.min(RETRY_MS_MIN * 2 ** (isTampered ? tampered : attempt), RETRY_MS_MAX);
       await clock.sleep(RETRY_MS_MIN + random() * (boundMs - RETRY_MS_MIN), signal);
     }
@@ -74,7 +88,10 @@ async function fetchOnce({ repository, store, signal }: ChunksToFetch, ref: Chun
   return file;
 }
 
-/** A mirror may have a bad copy or a bad moment; a certificate or a disk does not change by asking again. */
-function mayPass(error: unknown): boolean {
+/**
+ * A mirror may have a bad copy or a bad moment. A certificate or a disk does not change when it is
+ * asked again.
+ */
+function isTransient(error: unknown): boolean {
   return error instanceof Fault && (error.code.startsWith("fetch.") || error.code === "chunk.tampered");
 }

@@ -1,6 +1,8 @@
-// An image in stretches that fit into the courier's directory. Pure.
+// The division of an image into ranges that fit into the hand-over directory. Pure.
 import type { ChunkIndex } from "../index/format/index.ts";
-import { WINDOW_BYTES_MAX } from "./limits.ts";
+
+/** Uncompressed bytes in the hand-over directory at the same time. */
+const RANGE_BYTES_MAX = 16_777_216;
 
 /** Chunks from `from` up to but not including `to`. */
 export interface FetchRange {
@@ -8,8 +10,11 @@ export interface FetchRange {
   readonly to: number;
 }
 
-/** In order, without gaps, each of at least one chunk and else of at most `bytesMax` bytes, uncompressed. */
-export function* windowsOf(index: ChunkIndex, bytesMax = WINDOW_BYTES_MAX): Generator<FetchRange> {
+/**
+ * Ranges in order and without gaps. Each has at most `bytesMax` bytes, uncompressed, or is a single
+ * larger chunk.
+ */
+export function* windowsOf(index: ChunkIndex, bytesMax = RANGE_BYTES_MAX): Generator<FetchRange> {
   let from = 0;
   let bytes = 0;
   for (let n = 0; n < index.count; n++) {

@@ -1,12 +1,26 @@
-// Where releases are published: static files by path.
+// A repository of releases: how its files are read, and the name under which the agent hands one
+// over to the warden. [OTA-40]
+import { createHash } from "node:crypto";
 
-/** A hub, a CDN, an object store, a USB stick. What it gives proves nothing by where it came from. */
+/**
+ * Static files by path: a hub, a CDN, an object store, a USB stick. Where a file comes from proves
+ * nothing about it.
+ */
 export interface Repository {
   /**
-   * One attempt.
+   * Makes one attempt.
    * @param path relative, as `repositoryPathSchema`.
-   * @returns undefined when it has no such file.
+   * @returns undefined when the repository has no such file.
    * @throws Fault `fetch.*`, `tls.*`, `update.aborted`.
    */
   get(path: string, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+}
+
+/**
+ * [OTA-40] Pure: `f-` and the SHA-256 of the path in hex. The name depends on the path alone, never
+ * leaves the directory, and is never the name of a chunk.
+ * @param path in the repository, relative to its root, as the warden asks for it.
+ */
+export function handoverName(path: string): string {
+  return `f-${createHash("sha256").update(path, "utf8").digest("hex")}`;
 }

@@ -1,4 +1,5 @@
-// How far back a device may go, line by line: one record of the warden's. Pure. [OTA-36]
+// The record of floors: how far back each line of the device may go. The warden keeps it. Pure.
+// [OTA-36]
 import * as v from "valibot";
 import { asFault, assert, Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
@@ -12,7 +13,7 @@ const lineStateSchema = v.pipe(
   v.strictObject({
     /** The lowest counter that may still be installed. */
     floor: counterSchema,
-    /** The counter that was committed last: what the next release replaces. */
+    /** The counter that was committed last, which the next release replaces. */
     committed: counterSchema,
   }),
   v.check(({ floor, committed }) => floor <= committed, "expected a floor no higher than what was committed"),
@@ -20,7 +21,10 @@ const lineStateSchema = v.pipe(
 
 const recordSchema = v.strictObject({
   v: v.literal(1),
-  /** Grows by one with each write. A TPM's counter, where there is one, follows it: valid when it is that counter or one more. */
+  /**
+   * Grows by one with each write. A TPM's counter, if there is one, follows it: the record is valid
+   * when its serial equals that counter or is one more.
+   */
   serial: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   lines: v.pipe(
     v.record(lineSchema, lineStateSchema),
@@ -29,20 +33,24 @@ const recordSchema = v.strictObject({
 });
 export type FloorRecord = v.InferOutput<typeof recordSchema>;
 
-/** What a commit does to the floors. */
+/** A commit, as the floors see it. */
 export interface FloorCommit {
   readonly line: string;
   readonly counter: number;
-  /** The floor from now on; what is lower than the floor there is changes nothing. */
+  /** The floor from now on. A value below the present floor changes nothing. */
   readonly floor: number;
 }
 
-/** Of a device that has committed nothing yet. */
+/** The record of a device that has committed nothing yet. */
 export const NO_FLOORS: FloorRecord = { v: 1, serial: 0, lines: {} };
 
-/** [OTA-36] @returns the record after a commit, or the very same one when it says that already: a commit may be told twice. Floors never fall. */
-export function committed(record: FloorRecord, { line, counter, floor }: FloorCommit): FloorRecord {
-  assert(floor <= counter, "a release does not shut itself out");
+/**
+ * [OTA-36] Floors never fall.
+ * @returns the record after a commit, or the same object when it already contains the commit,
+ *   because a commit may be repeated.
+ */
+export function withCommit(record: FloorRecord, { line, counter, floor }: FloorCommit): FloorRecord {
+  assert(floor <= counter, "a release is not below its own floor");
   const before = Object.hasOwn(record.lines, line) ? record.lines[line] : undefined;
   const after = { floor: Math.max(before?.floor ?? 0, floor), committed: counter };
   if (after.floor > counter) throw new Fault("floor.below", `commit ${line} ${counter}: the floor of the line is ${after.floor}`);
@@ -55,7 +63,7 @@ export function committed(record: FloorRecord, { line, counter, floor }: FloorCo
   );
 }
 
-/** Lowest counters that may still be installed, by line. */
+/** The lowest counters that may still be installed, by line. */
 export function floorsOf(record: FloorRecord): ReadonlyMap<string, number> {
   return new Map(Object.entries(record.lines).map(([line, { floor }]) => [line, floor]));
 }
@@ -64,7 +72,7 @@ export function encodeFloors(record: FloorRecord): Uint8Array {
   return Buffer.from(canonicalJson(record));
 }
 
-/** @throws Fault `floor.invalid`: a record that can't be read is no reason to take any release. */
+/** @throws Fault `floor.invalid`. A record that cannot be read must not let any release pass. */
 export function decodeFloors(bytes: Uint8Array): FloorRecord {
   try {
     return check(recordSchema, parseCanonicalJson(bytes, FLOORS_BYTES_MAX, "floor record"), "floor record", "floor.invalid");

@@ -1,4 +1,4 @@
-// What went wrong with a request, by code.
+// Fault codes for failed requests.
 import { Fault, type FaultCode } from "../../hal/fault.ts";
 
 const CODES: Readonly<Record<string, FaultCode>> = {
@@ -14,7 +14,10 @@ const CODES: Readonly<Record<string, FaultCode>> = {
   INVALID_PURPOSE: "tls.hub-untrusted",
 };
 
-/** @returns a Fault: `tls.*` for what is wrong with the certificate, `fetch.bad-response` for what is no HTTP, else `fetch.unreachable`. */
+/**
+ * @returns a Fault: `tls.*` for the server's certificate, `fetch.bad-response` for an answer that
+ *   is not HTTP, `fetch.unreachable` otherwise.
+ */
 export function httpFault(error: unknown, action: string): Fault {
   if (error instanceof Fault) return error;
   const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";

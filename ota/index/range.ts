@@ -1,40 +1,49 @@
-// Stretches of an image, verified chunk by chunk: on this thread or on others. [OTA-31] [OTA-33]
+// Verification of ranges of an image, chunk by chunk, on this thread or on others. [OTA-31]
+// [OTA-33]
 import { assert, Fault } from "../../hal/fault.ts";
 import type { ThreadAnswer, ThreadJob, Threads } from "../../hal/ports.ts";
 import type { ChunkRef } from "./format/index.ts";
-import { firstWrong, joined, type PackedChunk, unpackRange } from "./unpack.ts";
+import { firstWrong, concatenate, type PackedChunk, unpackRange } from "./unpack.ts";
 
-/** Whoever calls hands its memory over, and gets memory of its own back. */
+/** The caller gives its memory away, and gets memory with a buffer to itself back. */
 export interface RangeVerifier {
-  /** Stretches on their way at once that keep it busy while others are read and written. */
+  /** Ranges in progress that keep the verifier busy while others are read and written. */
   readonly width: number;
   /**
-   * [OTA-31] @param packed a zstd frame for each of `chunks`, which follow each other in the image.
+   * [OTA-31]
+   * @param packed a zstd frame for each of `chunks`, which follow each other in the image.
    * @returns their bytes, proven one by one.
    * @throws Fault `chunk.tampered`; `process.failed` when a thread ended.
    */
   unpack(packed: readonly Uint8Array[], chunks: readonly ChunkRef[]): Promise<Uint8Array>;
-  /** [OTA-33] @returns the memory, and which of `chunks`, whose bytes it begins with, is the first that does not have the content of its id. */
-  check(memory: Uint8Array, chunks: readonly ChunkRef[]): Promise<Checked>;
+  /**
+   * [OTA-33]
+   * @returns the memory, and the first of `chunks` whose content does not match its id. The memory
+   *   begins with their bytes.
+   */
+  check(memory: Uint8Array, chunks: readonly ChunkRef[]): Promise<RangeCheck>;
 }
 
-export interface Checked {
+export interface RangeCheck {
   readonly memory: Uint8Array;
   readonly wrong: number | undefined;
 }
 
-/** On the thread that calls, which is then busy for some 3 ms a MiB. */
+/** Verifies on the calling thread, which is then busy for about 3 ms a MiB. */
 export function verifyRangesHere(): RangeVerifier {
-  return stretches(2, async (job) => rangeWork(job));
+  return createVerifier(2, async (job) => rangeWork(job));
 }
 
-/** On other threads, which {@link rangeWork} serves. While they all have work, stretches are checked on the thread that calls. */
+/**
+ * Verifies on other threads, which {@link rangeWork} serves. While all of them have work, ranges
+ * are checked on the calling thread.
+ */
 export function verifyRangesOn(threads: Threads): RangeVerifier {
-  const there = stretches(threads.count + 3, (job) => threads.run(job));
-  const here = verifyRangesHere();
+  const onThreads = createVerifier(threads.count + 3, (job) => threads.run(job));
+  const onCaller = verifyRangesHere();
   return {
-    ...there,
-    check: (memory, chunks) => (threads.busy() ? here : there).check(memory, chunks),
+    ...onThreads,
+    check: (memory, chunks) => (threads.busy() ? onCaller : onThreads).check(memory, chunks),
   };
 }
 
@@ -44,7 +53,7 @@ export function rangeWork({ task, memory, texts, numbers }: ThreadJob): ThreadAn
   switch (task) {
     case "unpack": {
       const bytes = unpackRange(memory, chunks);
-      release(memory);
+      freeMemory(memory);
       return { memory: bytes, numbers: [] };
     }
     case "check": {
@@ -52,30 +61,31 @@ export function rangeWork({ task, memory, texts, numbers }: ThreadJob): ThreadAn
       return { memory, numbers: wrong === undefined ? [] : [wrong] };
     }
     default:
-      throw new Fault("assert.broken", `a thread was told to "${task}"`);
+      throw new Fault("assert.broken", `a thread got an unknown task "${task}"`);
   }
 }
 
 /**
- * Gives memory that nobody needs any more back at once: the collector, which sees only the small objects that stand for it, would let tens of megabytes pile up.
- * @param memory that has its buffer to itself; it is empty afterwards.
+ * Frees memory at once. The garbage collector sees only the small objects that represent it, and
+ * would let tens of megabytes pile up.
+ * @param memory has its buffer to itself, and is empty afterwards.
  */
-export function release(memory: Uint8Array): void {
+export function freeMemory(memory: Uint8Array): void {
   assert(memory.buffer instanceof ArrayBuffer, "memory that is released is not shared");
   memory.buffer.transfer(0);
 }
 
-/** {@link release}, for memory that may lie in a buffer together with others: then nothing is done. */
-export function releaseOwn(memory: Uint8Array): void {
-  if (memory.buffer instanceof ArrayBuffer && memory.buffer.byteLength <= memory.byteLength + 1) release(memory);
+/** {@link freeMemory} for memory that may share its buffer with others; then nothing is done. */
+export function freeIfOwned(memory: Uint8Array): void {
+  if (memory.buffer instanceof ArrayBuffer && memory.buffer.byteLength <= memory.byteLength + 1) freeMemory(memory);
 }
 
-function stretches(width: number, run: (job: ThreadJob) => Promise<ThreadAnswer>): RangeVerifier {
+function createVerifier(width: number, run: (job: ThreadJob) => Promise<ThreadAnswer>): RangeVerifier {
   return {
     width,
     unpack: async (packed, chunks) => {
       const numbers = chunks.flatMap(({ length }, n) => [length, packed[n]?.byteLength ?? 0]);
-      const { memory } = await run({ task: "unpack", memory: joined(packed), texts: chunks.map(({ id }) => id), numbers });
+      const { memory } = await run({ task: "unpack", memory: concatenate(packed), texts: chunks.map(({ id }) => id), numbers });
       return memory;
     },
     check: async (whole, chunks) => {

@@ -1,23 +1,24 @@
-// From what somebody served to the bytes an image has, or to a refusal: on the thread that calls, without waiting for anything. Pure. [OTA-31]
+// Decompression and verification of chunks, synchronously on the calling thread. Pure. [OTA-31]
 import { constants, zstdDecompressSync } from "node:zlib";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { CHUNK_FILE_BYTES_MAX, CHUNK_WINDOW_LOG_MAX, type ChunkId, chunkId } from "./format/index.ts";
 
-/** What must come out. */
+/** What the index says about the content. */
 export interface ChunkClaim {
   readonly id: ChunkId;
   readonly length: number;
 }
 
-/** A chunk of a stretch whose frames lie one behind the other. */
+/** A chunk of a range whose frames follow each other. */
 export interface PackedChunk extends ChunkClaim {
   readonly packedBytes: number;
 }
 
 /**
- * [OTA-31] The chunk's own bytes, proven: never more than `length` of them and a little are made, length and SHA-512/256 are those of the index.
- * @param packed one zstd frame. Its own checksum and size claims count for nothing.
- * @throws Fault `chunk.tampered`, whatever is wrong with it.
+ * [OTA-31] Returns the chunk's own bytes, proven: hardly more than `length` of them are ever
+ * produced, and their length and SHA-512/256 are those of the index.
+ * @param packed one zstd frame. Its own checksum and size are ignored.
+ * @throws Fault `chunk.tampered` for any deviation.
  */
 export function unpackChunk(packed: Uint8Array, claim: ChunkClaim): Uint8Array {
   if (packed.byteLength > CHUNK_FILE_BYTES_MAX)
@@ -30,28 +31,34 @@ export function unpackChunk(packed: Uint8Array, claim: ChunkClaim): Uint8Array {
 }
 
 /**
- * [OTA-31] As {@link unpackChunk} for chunks that follow each other in an image. They are decompressed in one go, because a decoder for each costs half as much
- * as its chunk; each is then held against its own id. Where that fails they are unpacked one by one, which finds the bad one.
- * @returns memory of its own, that nothing else lies in.
- * @throws Fault `chunk.tampered`, which names the chunk.
+ * [OTA-31] Like {@link unpackChunk}, for consecutive chunks of an image. They are decompressed
+ * together, because a decoder for each one costs half as much as its chunk; each is then compared
+ * with its own id. When that fails they are unpacked one by one, which finds the bad one.
+ * @returns memory with a buffer to itself.
+ * @throws Fault `chunk.tampered` that names the chunk.
  */
 export function unpackRange(packed: Uint8Array, chunks: readonly PackedChunk[]): Uint8Array {
   const bytes = decompressTogether(packed, chunks);
   if (bytes !== undefined && firstWrong(bytes, chunks) === undefined) return bytes;
   let at = 0;
   const parts = chunks.map((chunk) => unpackChunk(packed.subarray(at, (at += chunk.packedBytes)), chunk));
-  return joined(parts);
+  return concatenate(parts);
 }
 
-/** @returns the place in `chunks` of the first whose content is not the one of its id, or undefined. */
+/**
+ * @returns the position in `chunks` of the first whose content does not match its id, or undefined.
+ */
 export function firstWrong(bytes: Uint8Array, chunks: readonly ChunkClaim[]): number | undefined {
   let at = 0;
   const wrong = chunks.findIndex(({ id, length }) => chunkId(bytes.subarray(at, (at += length))) !== id);
   return wrong === -1 ? undefined : wrong;
 }
 
-/** Memory of its own, that nothing else lies in: such memory can be handed to another thread, or given back at once. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
+/**
+ * @returns memory with a buffer to itself, which can be transferred to another thread or released
+ *   at once.
+ */
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = Buffer.allocUnsafeSlow(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const part of parts) {
@@ -61,19 +68,20 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** Room past the end: what fills it is too much, and what does not was all there is. */
+/** Room past the end: if it is filled, there was too much. */
 const SPARE_BYTES = 64;
 
-/** @returns undefined when they do not make what was claimed, for whatever reason. */
+/** @returns undefined when the result is not what the index says, for any reason. */
 function decompressTogether(packed: Uint8Array, chunks: readonly PackedChunk[]): Uint8Array | undefined {
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   try {
     const bytes = zstdDecompressSync(packed, options(length));
     if (bytes.byteLength !== length) return undefined;
-    // small ones come from Node's pool
+    // small buffers come from Node's pool
     return bytes.buffer.byteLength === length + SPARE_BYTES ? bytes : Uint8Array.from(bytes);
   } catch (error) {
-    asFault(error, "chunk.tampered", "decompress"); // told when the chunks are tried one by one
+    // reported when the chunks are unpacked one by one
+    asFault(error, "chunk.tampered", "decompress");
     return undefined;
   }
 }

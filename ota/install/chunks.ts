@@ -1,26 +1,34 @@
-// From chunks to a slot. Nothing is written that was not verified, from the very memory that was verified. [OTA-31] [OTA-33]
+// The installation of a part: from chunks to a slot. Only verified bytes are written, from the same
+// memory in which they were verified. [OTA-31] [OTA-33]
 import { Fault } from "../../hal/fault.ts";
 import type { SlotWriter } from "../../hal/ports.ts";
-import { release, releaseOwn, verifyRangesHere, type RangeVerifier } from "../index/index.ts";
+import { freeMemory, freeIfOwned, verifyRangesHere, type RangeVerifier } from "../index/index.ts";
 import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
-import { CHUNKS_PER_SYNC, STRETCH_BYTES } from "./limits.ts";
-import { inRanges } from "./ranges.ts";
+import { CHUNKS_PER_SYNC, RANGE_BYTES } from "./limits.ts";
+import { forEachRange } from "./ranges.ts";
 
 /**
- * Where encoded chunks come from: a courier's directory, a network, an installed image. What it returns is given away: the memory goes back as soon as it was
- * unpacked. @throws Fault `chunk.missing`.
+ * A source of encoded chunks: a hand-over directory, a network, an installed image. The caller
+ * takes over the memory that it returns, and releases it as soon as it is unpacked.
+ * @throws Fault `chunk.missing`.
  */
 export type ChunkSource = (ref: ChunkRef) => Promise<Uint8Array>;
 
-/** How much of a part is in place, across power cuts. */
+/** A record of how much of a part is in place, across power cuts. */
 export interface InstallJournal {
-  /** Chunks, from the first on, that an earlier attempt at this very part has synced; 0 where nothing is known. */
+  /**
+   * Chunks, counted from the first, that an earlier attempt at exactly this part has synced; 0 when
+   * nothing is known.
+   */
   inPlace(): Promise<number>;
   /** Called when the first `count` chunks are synced. Durable when it resolves. */
   advance(count: number): Promise<void>;
 }
 
-/** Written and read back at the same time: the phases alternate, and the last is of the reading back. */
+/**
+ * The part is written and read back at the same time, so the phases alternate. The last report is
+ * of reading back.
+ */
 export interface InstallProgress {
   readonly phase: "writing" | "reading-back";
   readonly chunks: number;
@@ -31,28 +39,33 @@ export interface InstallProgress {
 export interface PartToInstall {
   readonly index: ChunkIndex;
   readonly source: ChunkSource;
-  /** Of at least `index.imageBytes`. The caller closes it. */
+  /** It has at least `index.imageBytes`. The caller closes it. */
   readonly slot: SlotWriter;
   readonly journal?: InstallJournal;
   readonly onProgress?: (progress: InstallProgress) => void;
   readonly signal?: AbortSignal;
   /**
-   * Where chunks are decompressed and hashed: without it on the calling thread. A program that installs has its main.ts do, before anything else,
-   * `if (inThread()) serveThread(stretchWork)`, and gives `stretchesOn(startThreads({ file: import.meta.url, countMax: 1 }))` here.
+   * Decompresses and hashes chunks, by default on the calling thread. For other threads, the
+   * main.ts of the installing program calls `if (inThread()) serveThread(rangeWork)` before
+   * anything else, and passes `verifyRangesOn(startThreads({ file: import.meta.url, countMax: 1
+   * }))` here.
    */
   readonly verifier?: RangeVerifier;
 }
 
 /**
- * [OTA-33] Writes the whole part, syncs it, reads it back. When it resolves the slot holds what the index says, on the device. When it rejects the slot holds a
- * part of it and is not to be booted. Memory: {@link STRETCH_BYTES} a few times over and the index, whatever the image's size.
- * @throws Fault `chunk.tampered`, `chunk.missing`, `slot.*`, `update.aborted`, and what `source` throws. By then nothing is under way any more.
+ * [OTA-33] Writes the whole part, syncs it, and reads it back. When it resolves, the slot on the
+ * device holds what the index says. When it rejects, the slot holds a fragment and must not be
+ * booted. Memory: a few times {@link RANGE_BYTES} and the index, for an image of any size.
+ * @throws Fault `chunk.tampered`, `chunk.missing`, `slot.*`, `update.aborted`, and what `source`
+ *   throws. By then all work has ended.
  */
 export async function installPart(part: PartToInstall): Promise<void> {
   const { index, slot, journal } = part;
   const whole = { ...part, verifier: part.verifier ?? verifyRangesHere() };
   const inPlace = Math.min((await journal?.inPlace()) ?? 0, index.count);
-  // What was written is synced and read back while what comes next is being unpacked, and may fall behind: nothing but a range waits there.
+  // What was written is synced and read back while the next chunks are unpacked. It may fall
+  // behind, because nothing but a range number waits in that queue.
   const state = { failed: false };
   let behind = Promise.resolve();
   const follow = (work: () => Promise<void>): void => {
@@ -76,22 +89,26 @@ export async function installPart(part: PartToInstall): Promise<void> {
   for (const outcome of [written, proven]) if (outcome.status === "rejected") throw outcome.reason;
 }
 
-/** [OTA-31] Writes the chunks from `from` up to but not including `to`, in any order, not synced. @throws as {@link installPart}. */
+/**
+ * [OTA-31] Writes the chunks from `from` up to but not including `to`, in any order, without a
+ * sync.
+ * @throws as {@link installPart}.
+ */
 export async function writeChunks(
   { index, source, slot, onProgress, signal, verifier = verifyRangesHere() }: PartToInstall,
   from: number,
   to: number,
 ): Promise<void> {
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
-  await inRanges({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
+  await forEachRange({ index, from, to, width: verifier.width }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
     const packed: Uint8Array[] = [];
     for (const ref of refs) packed.push(await source(ref));
     const proven = await verifier.unpack(packed, refs);
-    for (const frame of packed) releaseOwn(frame);
+    for (const frame of packed) freeIfOwned(frame);
     stopIfAborted(signal);
     await slot.write(offset, proven);
-    release(proven);
+    freeMemory(proven);
     done.chunks += refs.length;
     done.bytes += bytes;
     onProgress?.({ phase: "writing", ...done, imageBytes: index.imageBytes });
@@ -99,8 +116,8 @@ export async function writeChunks(
 }
 
 /**
- * [OTA-33] Reads the chunks from `from` up to but not including `to` from the slot and compares the content of each with its id. They are to be synced before;
- * others may be written meanwhile.
+ * [OTA-33] Reads the chunks from `from` up to but not including `to` from the slot, and compares
+ * the content of each with its id. They must be synced before; others may be written meanwhile.
  * @throws Fault `slot.mismatch`, `slot.read-failed`, `update.aborted`.
  */
 export async function readBack(
@@ -111,7 +128,7 @@ export async function readBack(
   const { imageBytes } = index;
   const done = { chunks: from, bytes: from === to ? 0 : index.at(from).offset };
   const spare: Uint8Array[] = [];
-  await inRanges({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
+  await forEachRange({ index, from, to, width: 2 }, async ({ refs, offset, bytes }) => {
     stopIfAborted(signal);
     const memory = memoryOf(spare, bytes);
     const length = await slot.read(offset, memory.subarray(0, bytes));
@@ -123,12 +140,12 @@ export async function readBack(
     done.bytes += bytes;
     onProgress?.({ phase: "reading-back", ...done, imageBytes });
   });
-  for (const memory of spare) release(memory);
+  for (const memory of spare) freeMemory(memory);
 }
 
 function memoryOf(spare: Uint8Array[], bytes: number): Uint8Array {
   const memory = spare.pop();
-  return memory !== undefined && memory.byteLength >= bytes ? memory : new Uint8Array(Math.max(bytes, STRETCH_BYTES));
+  return memory !== undefined && memory.byteLength >= bytes ? memory : new Uint8Array(Math.max(bytes, RANGE_BYTES));
 }
 
 function mismatch(offset: number): Fault {

@@ -1,12 +1,13 @@
-// The payload of an `os/` target: which parts make the system, each by its chunk index. [OTA-30] [OTA-33]
+// The payload of an `os/` target: the parts of the system, each by its chunk index. [OTA-30]
+// [OTA-33]
 import * as v from "valibot";
-import { slotPartSchema } from "../../hal/slots/format.ts";
+import { slotPartSchema } from "../../hal/format/slots.ts";
 import { IMAGE_BYTES_MAX, INDEX_BYTES_MAX } from "../index/format/index.ts";
 
 /** Three parts and some names. */
 export const MANIFEST_BYTES_MAX = 16_384;
 
-/** A path below the repository: segments that need no escaping and cannot leave it. */
+/** A path below the repository, of segments that need no escaping and cannot leave it. */
 export const repositoryPathSchema = v.pipe(
   v.string(),
   v.maxLength(256),
@@ -18,7 +19,7 @@ export const repositoryPathSchema = v.pipe(
 
 const partSchema = v.strictObject({
   part: slotPartSchema,
-  /** Of the whole part, uncompressed: what the index must come to. */
+  /** The size of the whole part, uncompressed. The index must add up to it. */
   bytes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(IMAGE_BYTES_MAX)),
   index: v.strictObject({
     path: repositoryPathSchema,
@@ -30,9 +31,9 @@ export type ImagePart = v.InferOutput<typeof partSchema>;
 
 export const osManifestSchema = v.strictObject({
   v: v.literal(1),
-  /** The directory of chunks all parts share. */
+  /** The directory of the chunks, shared by all parts. */
   store: repositoryPathSchema,
-  /** In the order in which they are written. */
+  /** In the order of writing. */
   parts: v.pipe(
     v.array(partSchema),
     v.minLength(1),

@@ -1,9 +1,14 @@
 // Bounds of an installation.
 
 /**
- * Unpacked, written, read back at once. Two on their way for each thread that unpacks and one or two that are read or written; each takes its size twice and a
- * decoder's window. What V8 and malloc keep beyond that is for the program that installs to bound: see docs/decisions/0007-casync-chunks.md.
+ * Bytes that are unpacked, written and read back at once. Two such ranges are in progress for each
+ * thread that unpacks, and one or two are read or written. Each takes twice its size and the window
+ * of a decoder. The installing program must bound what V8 and malloc keep beyond that, see
+ * docs/decisions/0007-casync-chunks.md.
  */
-export const STRETCH_BYTES = 524_288;
-/** Chunks between two syncs, after each of which the journal is told: at casync's sizes 18 MiB, of which a power cut costs twice at most. */
+export const RANGE_BYTES = 524_288;
+/**
+ * Chunks between two syncs. The journal is updated after each sync. At casync's sizes this is 18
+ * MiB, and a power cut costs twice that at most.
+ */
 export const CHUNKS_PER_SYNC = 256;

@@ -1,31 +1,35 @@
-// Targets to choose from: the search of TUF 5.6.7 with the roles it asks for. [OTA-10]
+// The catalogue of targets: the search of TUF 5.6.7, which loads the roles it needs. [OTA-10]
 import { Fault } from "../../hal/fault.ts";
 import { namesOf, nextRole, search, type Target } from "./search.ts";
 import { type Chain, chainKey, type TrustedMetadata } from "./trusted.ts";
 
 export interface Catalogue {
   /**
-   * The target, by the first role in order that may speak for it.
-   * @returns undefined when there is none. @throws Fault of every check on the way, those of files and source.
+   * The target by the first role, in order, that may speak for it.
+   * @returns undefined when there is none.
+   * @throws Fault of every check on the way, and those of files and source.
    */
   find(path: string): Promise<Target | undefined>;
   list(): Promise<Listing>;
 }
 
-/** Answers of a search through all roles. */
+/** The result of a search through all roles. */
 export interface Listing {
   readonly targets: readonly Target[];
-  /** Roles that cannot be believed now, one fault each: the others are not held up by them. */
+  /** One fault for each role that cannot be trusted now. They do not hold up the other roles. */
   readonly faults: readonly Fault[];
-  /** With every role that can be had: what the time floor is made from. [OTA-13] */
+  /** With every role that could be loaded: the time floor is computed from it. [OTA-13] */
   readonly trusted: TrustedMetadata;
 }
 
-/** @returns undefined when the role cannot be had and that is no fault. */
-export type Load = (trusted: TrustedMetadata, chain: Chain) => Promise<TrustedMetadata | undefined>;
+/** @returns undefined when the role cannot be loaded and that is no fault. */
+export type LoadRole = (trusted: TrustedMetadata, chain: Chain) => Promise<TrustedMetadata | undefined>;
 
-/** @param start what is trusted before any role was looked at; asked anew for every search, which keeps what it loads to itself. */
-export function catalogue(start: () => TrustedMetadata, load: Load): Catalogue {
+/**
+ * @param start what is trusted before any role is loaded. It is called for every search, and a
+ *   search keeps what it loads to itself.
+ */
+export function createCatalogue(start: () => TrustedMetadata, load: LoadRole): Catalogue {
   return {
     find: async (path) => (await resolve(start(), path, load)).target,
     list: async () => await listAll(start(), load),
@@ -37,7 +41,7 @@ interface Resolved {
   readonly target: Target | undefined;
 }
 
-async function resolve(start: TrustedMetadata, path: string, load: Load): Promise<Resolved> {
+async function resolve(start: TrustedMetadata, path: string, load: LoadRole): Promise<Resolved> {
   let trusted = start;
   for (;;) {
     const found = search(trusted, path);
@@ -48,33 +52,39 @@ async function resolve(start: TrustedMetadata, path: string, load: Load): Promis
   }
 }
 
-/** Every role first, then every name in them: a role may have to be looked at along another chain for one of its names. */
-async function listAll(start: TrustedMetadata, load: Load): Promise<Listing> {
+/**
+ * Loads every role first, then resolves every name in them: for one of its names a role may be
+ * needed along another chain.
+ */
+async function listAll(start: TrustedMetadata, load: LoadRole): Promise<Listing> {
   const without = new Set<string>();
   const faults = new Map<string, Fault>();
   let trusted = start;
-  const kept: Load = async (before, chain) => {
+  const loadOnce: LoadRole = async (before, chain) => {
     if (without.has(chainKey(chain))) return undefined;
-    const next = await load(before, chain).catch((error: unknown) => verdict(error));
+    const next = await load(before, chain).catch((error: unknown) => asVerdict(error));
     if (next instanceof Fault) faults.set(chainKey(chain), next);
     if (next !== undefined && !(next instanceof Fault)) return next;
     without.add(chainKey(chain));
     return undefined;
   };
   for (let chain = nextRole(trusted, without); chain !== undefined; chain = nextRole(trusted, without))
-    trusted = (await kept(trusted, chain)) ?? trusted;
+    trusted = (await loadOnce(trusted, chain)) ?? trusted;
 
   const targets: Target[] = [];
   for (const path of namesOf(trusted)) {
-    const resolved = await resolve(trusted, path, kept);
+    const resolved = await resolve(trusted, path, loadOnce);
     trusted = resolved.trusted;
     if (resolved.target !== undefined) targets.push(resolved.target);
   }
   return { targets, faults: [...faults.values()], trusted };
 }
 
-/** @throws `error` when it is no verdict about metadata: a full disk or a lost connection ends the search. */
-function verdict(error: unknown): Fault {
+/**
+ * @throws `error` when it is not a verdict about metadata: a full disk or a lost connection ends
+ *   the search.
+ */
+function asVerdict(error: unknown): Fault {
   if (error instanceof Fault && error.code.startsWith("trust.")) return error;
   throw error;
 }

@@ -1,4 +1,4 @@
-// The checks that several steps share. Each throws, or says nothing.
+// The checks that several steps share. Each throws a Fault or returns nothing.
 import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import { type TufKey, verifyingKey } from "./format/keys.ts";
@@ -7,8 +7,9 @@ import { momentMs } from "./format/moment.ts";
 import { SIGNED_AHEAD_MS_MAX } from "./limits.ts";
 
 /**
- * [OTA-2] TUF 5.3.4, 5.4.2, 5.5.3, 5.6.3: signed by a threshold of the role's keys. Counted are different key ids of different keys: the same key under two ids
- * is one key. Wrong and unknown signatures beside enough good ones do no harm.
+ * [OTA-2] TUF 5.3.4, 5.4.2, 5.5.3, 5.6.3: signed by a threshold of the role's keys. Different key
+ * ids of different keys count: the same key under two ids is one key. Wrong and unknown signatures
+ * do no harm beside enough good ones.
  * @throws Fault `trust.bad-signature`.
  */
 export function checkSignatures(
@@ -28,19 +29,23 @@ export function checkSignatures(
   if (counted.size < role.threshold)
     throw new Fault(
       "trust.bad-signature",
-      `${what} is signed by ${counted.size} of the keys that may sign it, ${role.threshold} are needed (TUF ${clause})`,
+      `${what} is signed by ${counted.size} of the keys that may sign it, but ${role.threshold} are needed (TUF ${clause})`,
     );
 }
 
 /**
- * [OTA-6] TUF 5.5.2, 5.6.2: length and hashes as the parent says, where it says any.
+ * [OTA-6] TUF 5.5.2, 5.6.2: length and hashes are those that the parent announces, as far as it
+ * announces any.
  * @throws Fault `trust.mismatch`.
  */
-export function checkBytes(bytes: Uint8Array, said: MetaFile | TargetFile, what: string, clause: string): void {
-  if (said.length !== undefined && bytes.byteLength !== said.length)
-    throw new Fault("trust.mismatch", `${what} has ${bytes.byteLength} bytes, ${said.length} were announced (TUF ${clause})`);
-  if (said.hashes === undefined) return;
-  const known = [...said.hashes].filter(([algorithm]) => algorithm === "sha256" || algorithm === "sha512");
+export function checkBytes(bytes: Uint8Array, announced: MetaFile | TargetFile, what: string, clause: string): void {
+  if (announced.length !== undefined && bytes.byteLength !== announced.length)
+    throw new Fault(
+      "trust.mismatch",
+      `${what} has ${bytes.byteLength} bytes, but ${announced.length} were announced (TUF ${clause})`,
+    );
+  if (announced.hashes === undefined) return;
+  const known = [...announced.hashes].filter(([algorithm]) => algorithm === "sha256" || algorithm === "sha512");
   if (known.length === 0)
     throw new Fault("trust.mismatch", `${what} is announced without a SHA-256 or SHA-512 hash (TUF ${clause})`);
   for (const [algorithm, hash] of known)
@@ -50,7 +55,7 @@ export function checkBytes(bytes: Uint8Array, said: MetaFile | TargetFile, what:
 
 /**
  * [OTA-7] TUF 5.3.10, 5.4.4, 5.5.6, 5.6.5: not expired at the start of the refresh.
- * @param nowMs undefined for stored metadata: its expiry is not judged.
+ * @param nowMs undefined for stored metadata, whose expiry is not checked.
  * @throws Fault `trust.expired`.
  */
 export function checkExpiry(
@@ -65,8 +70,10 @@ export function checkExpiry(
 }
 
 /**
- * [OTA-13] What was not signed yet raises the floor of the clock above every time the hub can tell: neither that clock nor what mends it would ever be believed.
- * @param nowMs undefined for stored metadata, which was judged when it was accepted.
+ * [OTA-13] A signing date in the future would raise the floor of the clock above every time that
+ * the hub can report. Then neither the hub's time nor anything that repairs it would ever be
+ * trusted.
+ * @param nowMs undefined for stored metadata, which was checked when it was accepted.
  * @throws Fault `trust.invalid`.
  */
 export function checkSignedAt(
@@ -78,6 +85,6 @@ export function checkSignedAt(
   if (nowMs === undefined || signedAt === undefined || momentMs(signedAt) - nowMs <= SIGNED_AHEAD_MS_MAX) return;
   throw new Fault(
     "trust.invalid",
-    `${what} says that it was signed at ${signedAt}, it is ${new Date(nowMs).toISOString()}: sign it anew by a clock that is right`,
+    `${what} says that it was signed at ${signedAt}, but it is ${new Date(nowMs).toISOString()}: sign it again with a correct clock`,
   );
 }

@@ -1,4 +1,5 @@
-// The one verifier of everything that may change a device: TUF 1.0.34. Pure but for its store, which gets files, a fetch and the time as arguments.
+// The only verifier of everything that may change a device: TUF 1.0.34. Pure except for its store,
+// which gets files, a fetch function and the time as arguments.
 export type { Catalogue, Listing } from "./catalogue.ts";
 export { timeFloor } from "./floor.ts";
 export { floorAfterCommit, type DeviceFacts, judgeTarget, type TargetRefusal, type TargetVerdict } from "./judge.ts";

@@ -1,4 +1,4 @@
-// Which targets a delegation is for, TUF section 4.5.
+// Which targets a delegation covers, TUF section 4.5.
 import { createHash } from "node:crypto";
 import type { Delegation } from "./format/metadata.ts";
 
@@ -11,8 +11,9 @@ export function covers({ paths, path_hash_prefixes }: Delegation, path: string):
 }
 
 /**
- * PATHPATTERN: `*` and `?` as a shell has them, neither of which matches a slash. Two fingers instead of a regular expression: its work is bounded by the product
- * of the lengths, whatever the pattern.
+ * PATHPATTERN: `*` and `?` as in a shell; neither matches a slash. It works with two indexes
+ * instead of a regular expression, so that its work is bounded by the product of the lengths for
+ * any pattern.
  */
 export function matchesPattern(pattern: string, path: string): boolean {
   let at = 0;
@@ -30,7 +31,7 @@ export function matchesPattern(pattern: string, path: string): boolean {
       at += 1;
       from += 1;
     } else if (star >= 0 && path[retry] !== "/") {
-      retry += 1; // the last star takes one more
+      retry += 1; // the last star takes one more character
       from = retry;
       at = star + 1;
     } else {

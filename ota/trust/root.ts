@@ -1,4 +1,4 @@
-// TUF 5.2 and 5.3: the root of trust and the line from one to the next.
+// The root role, TUF 5.2 and 5.3: the root of trust, and the step from one root to the next.
 import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import { checkExpiry, checkSignatures, checkSignedAt } from "./checks.ts";
@@ -8,8 +8,9 @@ import { ROOT_BYTES_MAX } from "./limits.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
 /**
- * TUF 5.2: the root that the image or the store gives us. Its expiry does not matter.
- * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature` when it is not signed by itself.
+ * TUF 5.2: the root that comes from the image or the store. Its expiry does not matter.
+ * @throws Fault `trust.too-large`, `trust.invalid`; `trust.bad-signature` when it is not signed by
+ *   itself.
  */
 export function trustRoot(bytes: Uint8Array): TrustedMetadata {
   const root = parseMetadata(rootSchema, bytes, ROOT_BYTES_MAX, "trusted root");
@@ -18,8 +19,8 @@ export function trustRoot(bytes: Uint8Array): TrustedMetadata {
 }
 
 /**
- * [OTA-3] TUF 5.3.3 to 5.3.7: version N+1, signed by the keys of N and by its own. Timestamp and snapshot signed by keys that are gone are dropped with
- * {@link onlineKeys}, by whoever keeps them.
+ * [OTA-3] TUF 5.3.3 to 5.3.7: version N+1, signed by the keys of N and by its own. The caller must
+ * drop timestamp and snapshot when they were signed by keys that are gone, see {@link onlineKeys}.
  * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`, `trust.rollback`.
  */
 export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number): TrustedMetadata {
@@ -37,14 +38,15 @@ export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: n
   return { ...trusted, root };
 }
 
-/** [OTA-7] TUF 5.3.10, once no newer root is there. @throws Fault `trust.expired`. */
+/** [OTA-7] TUF 5.3.10, once there is no newer root. @throws Fault `trust.expired`. */
 export function checkRootExpiry(trusted: TrustedMetadata, nowMs: number): void {
   checkExpiry(trusted.root, nowMs, `root ${trusted.root.signed.version}`, "5.3.10");
 }
 
 /**
- * [OTA-4] TUF 5.3.11: the keys of timestamp and snapshot, as one hex digest. When it changes, stored timestamp and snapshot go, so that versions an attacker
- * drove up can be left behind.
+ * [OTA-4] TUF 5.3.11: the keys of timestamp and snapshot, as one hex digest. When it changes, the
+ * stored timestamp and snapshot are removed, so that versions which an attacker has driven up can
+ * be left behind.
  */
 export function onlineKeys({ signed }: Metadata<Root>): string {
   const keysOf = ({ keyids, threshold }: Role) => ({

@@ -1,26 +1,33 @@
-// Metadata at rest: the exact bytes that were received, one file a role, no version in the name. [OTA-8]
+// Metadata at rest: the exact bytes that were received, one file for each role, without the version
+// in its name. [OTA-8]
 import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 
-/** Says under which keys the stored timestamp and snapshot were accepted. [OTA-4] */
+/** The file that says under which keys the stored timestamp and snapshot were accepted. [OTA-4] */
 export const ONLINE_KEYS_FILE = "online-keys";
 export const ONLINE_KEYS_BYTES_MAX = 128;
 
 const PLAIN_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/u;
 
-/** A role's name is the repository's choice: one that is no plain file name is stored under its hash. */
+/**
+ * The repository chooses the names of roles. A role whose name is not a plain file name is stored
+ * under its hash.
+ */
 export function storedName(role: string): string {
   return PLAIN_NAME.test(role) ? `${role}.json` : `role-${createHash("sha256").update(role).digest("hex")}.json`;
 }
 
-/** A stored file that cannot be believed any more, to be reported; it is fetched again. */
+/** A stored file that can no longer be trusted. It is reported, and fetched again. */
 export interface Damage {
   readonly name: string;
   readonly fault: Fault;
 }
 
-/** What a cut, a bad sector or an older program leaves behind. Anything else, such as a file another user could have written, is not repaired in silence. */
+/**
+ * What a cut, a bad sector or an older program leaves behind. Anything else, such as a file that
+ * another user could have written, is not repaired silently.
+ */
 const DAMAGE = [
   "trust.invalid",
   "trust.too-large",
@@ -31,10 +38,11 @@ const DAMAGE = [
 ];
 
 /**
- * [OTA-8] A stored file, if it is there and `accept` takes it. What is damaged is as good as missing, never fatal.
+ * [OTA-8] A stored file, if it exists and `accept` accepts it. A damaged file counts as missing and
+ * is never fatal.
  * @throws Fault of `files`, other than those of damage.
  */
-export async function restored<T>(
+export async function readStored<T>(
   files: DurableFiles,
   name: string,
   bytesMax: number,
@@ -44,12 +52,12 @@ export async function restored<T>(
     const bytes = await files.get(name, bytesMax);
     return bytes === undefined ? undefined : accept(bytes);
   } catch (error) {
-    return damage(name, error);
+    return asDamage(name, error);
   }
 }
 
-/** @throws `error` when it is none. */
-export function damage(name: string, error: unknown): Damage {
+/** @throws `error` when it is not damage. */
+export function asDamage(name: string, error: unknown): Damage {
   if (error instanceof Fault && DAMAGE.includes(error.code)) return { name, fault: error };
   throw error;
 }

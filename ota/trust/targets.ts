@@ -1,4 +1,4 @@
-// TUF 5.6: the top-level targets and the roles it delegates to.
+// The targets roles, TUF 5.6: the top-level one and those it delegates to.
 import { Fault } from "../../hal/fault.ts";
 import { checkBytes, checkExpiry, checkSignatures, checkSignedAt } from "./checks.ts";
 import type { TufKey } from "./format/keys.ts";
@@ -7,9 +7,11 @@ import { TARGETS_BYTES_MAX } from "./limits.ts";
 import { type Chain, chainKey, delegatorOf, metaOf, roleOf, type TrustedMetadata } from "./trusted.ts";
 
 /**
- * [OTA-6] TUF 5.6.2 to 5.6.5, for the top-level targets or, through delegators that are trusted already, for a delegated role.
- * @param nowMs undefined for stored metadata: its dates are not judged. [OTA-7]
- * @throws Fault `trust.too-large`, `trust.invalid`, `trust.mismatch`, `trust.bad-signature`, `trust.expired`; `trust.missing` when the snapshot does not list it.
+ * [OTA-6] TUF 5.6.2 to 5.6.5, for the top-level targets or, through delegators that are already
+ * trusted, for a delegated role.
+ * @param nowMs undefined for stored metadata, whose dates are not checked. [OTA-7]
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.mismatch`, `trust.bad-signature`,
+ *   `trust.expired`; `trust.missing` when the snapshot does not list it.
  */
 export function updateTargets(
   trusted: TrustedMetadata,
@@ -18,22 +20,26 @@ export function updateTargets(
   nowMs: number | undefined,
 ): TrustedMetadata {
   const what = `"${roleOf(chain)}"`;
-  const said = metaOf(trusted, roleOf(chain));
-  if (said === undefined) throw new Fault("trust.missing", `${what} is not listed by the snapshot (TUF 5.6.4)`);
-  checkBytes(bytes, said, what, "5.6.2");
+  const announced = metaOf(trusted, roleOf(chain));
+  if (announced === undefined) throw new Fault("trust.missing", `${what} is not listed by the snapshot (TUF 5.6.4)`);
+  checkBytes(bytes, announced, what, "5.6.2");
   const targets = parseMetadata(targetsSchema, bytes, TARGETS_BYTES_MAX, what);
   const { keys, role } = authority(trusted, chain);
   checkSignatures(targets, keys, role, what, "5.6.3");
-  if (targets.signed.version !== said.version)
-    throw new Fault("trust.mismatch", `${what} ${targets.signed.version} is not the ${said.version} announced (TUF 5.6.4)`);
-  checkExpiry(targets, nowMs, `${what} ${said.version}`, "5.6.5");
-  checkSignedAt(targets, nowMs, `${what} ${said.version}`);
+  if (targets.signed.version !== announced.version)
+    throw new Fault(
+      "trust.mismatch",
+      `${what} ${targets.signed.version} is not version ${announced.version}, which was announced (TUF 5.6.4)`,
+    );
+  checkExpiry(targets, nowMs, `${what} ${announced.version}`, "5.6.5");
+  checkSignedAt(targets, nowMs, `${what} ${announced.version}`);
   return { ...trusted, targets: new Map([...trusted.targets, [chainKey(chain), targets]]) };
 }
 
 /**
- * [OTA-7] [OTA-8] A stored file, which was accepted before: who signed it is checked, not whether the snapshot names this very version. So a cycle that ended in the
- * middle takes nothing away from what the device had.
+ * [OTA-7] [OTA-8] A stored file, which was accepted before: its signatures are checked, but not
+ * whether the snapshot names exactly this version. So a cycle that ended in the middle takes
+ * nothing away from the device.
  * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`.
  */
 export function restoreTargets(trusted: TrustedMetadata, chain: Chain, bytes: Uint8Array): TrustedMetadata {
@@ -44,7 +50,10 @@ export function restoreTargets(trusted: TrustedMetadata, chain: Chain, bytes: Ui
   return { ...trusted, targets: new Map([...trusted.targets, [chainKey(chain), targets]]) };
 }
 
-/** [OTA-10] Who may sign: what the last delegator of this very chain says, never one of an earlier search. */
+/**
+ * [OTA-10] The keys that may sign, as the last delegator of exactly this chain says, never one of
+ * an earlier search.
+ */
 function authority(trusted: TrustedMetadata, chain: Chain): { readonly keys: ReadonlyMap<string, TufKey>; readonly role: Role } {
   if (chain.length === 1) return { keys: trusted.root.signed.keys, role: trusted.root.signed.roles.targets };
   const delegations = delegatorOf(trusted, chain)?.signed.delegations;

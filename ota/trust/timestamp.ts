@@ -1,4 +1,4 @@
-// TUF 5.4: the timestamp says which snapshot is the newest.
+// The timestamp role, TUF 5.4, which names the newest snapshot.
 import { Fault } from "../../hal/fault.ts";
 import { checkExpiry, checkSignatures } from "./checks.ts";
 import { parseMetadata, timestampSchema } from "./format/metadata.ts";
@@ -7,9 +7,11 @@ import type { TrustedMetadata } from "./trusted.ts";
 
 /**
  * [OTA-5] TUF 5.4.2 to 5.4.4.
- * @param nowMs undefined for stored metadata: its expiry is not judged. [OTA-7]
- * @returns `trusted` itself when it has this version already: the offered bytes are dropped, whatever they are (5.4.3.1).
- * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`, `trust.rollback`, `trust.expired`.
+ * @param nowMs undefined for stored metadata, whose expiry is not checked. [OTA-7]
+ * @returns `trusted` itself when it already has this version: the offered bytes are dropped
+ *   (5.4.3.1).
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`, `trust.rollback`,
+ *   `trust.expired`.
  */
 export function updateTimestamp(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number | undefined): TrustedMetadata {
   const timestamp = parseMetadata(timestampSchema, bytes, TIMESTAMP_BYTES_MAX, "timestamp");
@@ -19,16 +21,23 @@ export function updateTimestamp(trusted: TrustedMetadata, bytes: Uint8Array, now
   const old = trusted.timestamp?.signed;
   const { version, meta } = timestamp.signed;
   if (old !== undefined && version < old.version)
-    throw new Fault("trust.rollback", `timestamp ${version} is older than ${old.version}, which is known (TUF 5.4.3.1)`);
+    throw new Fault(
+      "trust.rollback",
+      `timestamp ${version} is older than ${old.version}, which is trusted already (TUF 5.4.3.1)`,
+    );
   if (trusted.timestamp !== undefined && version === old?.version) {
     checkExpiry(trusted.timestamp, nowMs, `timestamp ${version}`, "5.4.4");
     return trusted;
   }
-  // The stored snapshot counts too: a timestamp that was damaged and fetched again must not lead back behind it.
+  // The stored snapshot counts too: a timestamp that was damaged and fetched again must not lead
+  // back behind it.
   const known = Math.max(old?.meta["snapshot.json"].version ?? 0, trusted.snapshot?.signed.version ?? 0);
   const named = meta["snapshot.json"].version;
   if (named < known)
-    throw new Fault("trust.rollback", `timestamp ${version} names snapshot ${named}, ${known} is known (TUF 5.4.3.2)`);
+    throw new Fault(
+      "trust.rollback",
+      `timestamp ${version} names snapshot ${named}, but ${known} is known already (TUF 5.4.3.2)`,
+    );
   checkExpiry(timestamp, nowMs, `timestamp ${version}`, "5.4.4");
   return { ...trusted, timestamp };
 }

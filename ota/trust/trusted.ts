@@ -1,18 +1,19 @@
-// What a device believes about the repository: metadata whose signatures were checked. A value; each step of the workflow makes a new one.
+// What a device believes about the repository: metadata whose signatures were checked. It is a
+// value; each step of the workflow makes a new one.
 import type { Metadata, MetaFile, Root, Snapshot, Targets, Timestamp } from "./format/metadata.ts";
 
 export interface TrustedMetadata {
   readonly root: Metadata<Root>;
   readonly timestamp?: Metadata<Timestamp>;
-  /** May be older than the timestamp says: it is still what a new one is compared with (TUF 5.5.5). */
+  /** It may be older than the timestamp says. A new one is still compared with it (TUF 5.5.5). */
   readonly snapshot?: Metadata<Snapshot>;
-  /** Targets and delegated roles by {@link chainKey}, as far as they were looked at. */
+  /** Targets and delegated roles by {@link chainKey}, as far as they were loaded. */
   readonly targets: ReadonlyMap<string, Metadata<Targets>>;
 }
 
 /**
- * [OTA-10] The way to a role: `targets`, then who was delegated to, one after the other. A role is believed along one way at a time: another delegator may name
- * other keys for it.
+ * [OTA-10] The way to a role: `targets`, then each delegated role in turn. A role is trusted along
+ * one way at a time, because another delegator may name other keys for it.
  */
 export type Chain = readonly [...string[], string];
 
@@ -22,7 +23,7 @@ export function chainKey(chain: Chain): string {
   return JSON.stringify(chain);
 }
 
-/** The role at the end of it. */
+/** The role at the end of the chain. */
 export function roleOf(chain: Chain): string {
   return chain.at(-1) ?? "targets";
 }
@@ -38,7 +39,7 @@ export function currentSnapshot(trusted: TrustedMetadata): Metadata<Snapshot> | 
   return trusted.snapshot?.signed.version === named ? trusted.snapshot : undefined;
 }
 
-/** What the current snapshot says of a role's file. */
+/** What the current snapshot says about a role's file. */
 export function metaOf(trusted: TrustedMetadata, role: string): MetaFile | undefined {
   return currentSnapshot(trusted)?.signed.meta.get(`${role}.json`);
 }

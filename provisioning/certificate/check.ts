@@ -1,7 +1,7 @@
-// Whether what an authority issued is a certificate for us. [ID-8]
+// The check of an issued certificate: whether it is one for this device. [ID-8]
 import { X509Certificate } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import { CLIENT_AUTH, isFor } from "../x509/usage.ts";
+import { CLIENT_AUTH, isFor } from "../key-usage.ts";
 import { CLOCK_SKEW_MS, INTERMEDIATES_MAX } from "./limits.ts";
 
 export interface ExpectedCertificate {
@@ -10,31 +10,31 @@ export interface ExpectedCertificate {
   readonly publicKey: Uint8Array;
   /** PEM of the pinned authority. */
   readonly authority: string;
-  /** Wall clock, only when it can be trusted: at 1970 every certificate is from the future. */
+  /** The wall clock, only when it can be trusted: in 1970 every certificate lies in the future. */
   readonly nowMs: number | undefined;
 }
 
 /** A certificate that was checked. */
 export interface DeviceCertificate {
-  /** The certificate, then its intermediates, as TLS shows them. */
+  /** The certificate followed by its intermediates, as TLS sends them. */
   readonly pem: string;
   /** Hex, as Node and openssl print it. */
   readonly serial: string;
-  /** For people: CN of who signed it, or all of the name when it has none. */
+  /** For people: the CN of the issuer, or its whole name when it has no CN. */
   readonly issuer: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
 
 /**
- * Finds ours by its key among `certificates` (DER each, any order) and checks it.
- * @throws Fault `enrol.mismatch` naming every fault at once, `x509.invalid` for bytes that are no certificate.
+ * Finds our certificate by its key among `certificates` (each DER, in any order) and checks it.
+ * @throws Fault `enrol.mismatch` that names every fault at once; `x509.invalid` for bytes that are
+ *   not a certificate.
  */
 export function checkIssued(certificates: readonly Uint8Array[], expected: ExpectedCertificate): DeviceCertificate {
   const all = certificates.map((bytes) => parse(bytes));
   const leaf = all.find((one) => one.publicKey.export({ format: "der", type: "spki" }).equals(expected.publicKey));
-  if (leaf === undefined)
-    throw new Fault("enrol.mismatch", `check issued certificate: none of ${all.length} holds our public key`);
+  if (leaf === undefined) throw new Fault("enrol.mismatch", `check issued certificate: none of ${all.length} has our public key`);
 
   const chain = chainTo(new X509Certificate(expected.authority), leaf, all);
   const faults = [
@@ -52,7 +52,7 @@ export function checkIssued(certificates: readonly Uint8Array[], expected: Expec
   };
 }
 
-/** The same for what lies on disk. @throws Fault `enrol.mismatch`, `x509.invalid`. */
+/** The same check for a certificate on disk. @throws Fault `enrol.mismatch`, `x509.invalid`. */
 export function checkStored(pem: string, expected: ExpectedCertificate): DeviceCertificate {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   return checkIssued(
@@ -74,7 +74,7 @@ function faultsOf(leaf: X509Certificate, expected: ExpectedCertificate): readonl
   const faults: string[] = [];
   const commonName: unknown = leaf.toLegacyObject().subject.CN; // a list when there are several
   if (commonName !== deviceId) faults.push(`its CN is ${JSON.stringify(commonName)}, expected "${deviceId}"`);
-  if (leaf.ca) faults.push("it is an authority's");
+  if (leaf.ca) faults.push("it is an authority's certificate");
   if (!isFor(leaf, CLIENT_AUTH)) faults.push("it is not for client authentication");
   const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
   if (!(from < to)) faults.push("it ends before it begins");
@@ -84,7 +84,10 @@ function faultsOf(leaf: X509Certificate, expected: ExpectedCertificate): readonl
   return faults;
 }
 
-/** @returns the intermediates from `leaf` up to `pin`, without the pin; undefined when there is no way. Each step is a signature, not a name. */
+/**
+ * @returns the intermediates from `leaf` up to `pin`, without the pin; undefined when there is no
+ *   path. Each step is proven by a signature, not by a name.
+ */
 function chainTo(
   pin: X509Certificate,
   leaf: X509Certificate,

@@ -1,4 +1,4 @@
-// The device certificate: is it ours, where it lies, when it is renewed.
+// The device certificate: its check, its store and its renewal.
 export { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "./check.ts";
 export { createRenewal, type Renewal, type RenewalNeed } from "./renewal.ts";
 export { createCertificateStore, type CertificateStore } from "./store.ts";

@@ -1,9 +1,10 @@
-// The life of the device certificate: fresh -> due -> renewing -> proving -> swapped (fresh again). Pure: time and jitter arrive in events, effects leave as
-// data. Nothing of it is stored: what lies in the store says where to begin, and cannot disagree with a note about it. [ID-9]
+// The life of the device certificate: fresh -> due -> renewing -> proving -> swapped (fresh again).
+// Pure: time and jitter arrive in events, effects leave as data. The state is not stored: the
+// certificates on disk say where to begin, so no record can disagree with them. [ID-9]
 import type { FaultCode } from "../../hal/fault.ts";
 import { RENEW_AT_LIFETIME_RATIO, RENEW_SPREAD_RATIO, RETRY_LIFETIME_RATIO, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
 
-/** When a certificate holds, Unix milliseconds. */
+/** The validity of a certificate, Unix milliseconds. */
 export interface Validity {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -11,18 +12,21 @@ export interface Validity {
 
 export type State =
   | { readonly at: "fresh"; readonly current: Validity; readonly renewAtMs: number }
-  /** A renewal failed or was put off; again at `retryAtMs`. */
+  /** A renewal failed or was postponed. The next attempt is at `retryAtMs`. */
   | { readonly at: "due"; readonly current: Validity; readonly retryAtMs: number; readonly attempt: number }
   | { readonly at: "renewing"; readonly current: Validity; readonly attempt: number }
   | { readonly at: "proving"; readonly current: Validity; readonly next: Validity }
-  /** By our clock or by the hub's: the certificate is of no more use, enrolment runs again with the same key. */
+  /**
+   * The certificate is useless by our clock or by the hub's. Enrolment runs again with the same
+   * key.
+   */
   | { readonly at: "expired" };
 
-/** `nowMs` is Unix milliseconds, `jitter` random in [0, 1). */
+/** `nowMs` is in Unix milliseconds, `jitter` is random in [0, 1). */
 export type Event =
-  /** Now and then, and only while the wall clock can be trusted. */
+  /** From time to time, and only while the wall clock can be trusted. */
   | { readonly kind: "tick"; readonly nowMs: number }
-  /** Checked and stored as `next`. */
+  /** The certificate was checked and stored as `next`. */
   | { readonly kind: "issued"; readonly next: Validity }
   | { readonly kind: "later"; readonly nowMs: number; readonly retryAfterMs: number; readonly jitter: number }
   | { readonly kind: "failed"; readonly code: FaultCode; readonly nowMs: number; readonly jitter: number }
@@ -33,7 +37,8 @@ export type Event =
 
 export type Effect =
   | { readonly do: "request-renewal" }
-  | { readonly do: "connect-with-next" } // a certificate counts only once the hub has accepted it [ID-9]
+  // a certificate counts only once the hub has accepted it [ID-9]
+  | { readonly do: "connect-with-next" }
   | { readonly do: "swap-durably" }
   | { readonly do: "discard-next" }
   | { readonly do: "enrol-again" };
@@ -43,13 +48,16 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** Where to begin, from what the store holds. */
+/** The first step, from the certificates in the store. */
 export function start(current: Validity, next: Validity | undefined, jitter: number): Step {
   if (next === undefined) return { state: fresh(current, jitter), effects: [] };
   return { state: { at: "proving", current, next }, effects: [{ do: "connect-with-next" }] };
 }
 
-/** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
+/**
+ * @returns the state after `event`, and what the driver must do now. Never throws: an event that
+ *   makes no sense in this state changes nothing.
+ */
 export function next(state: State, event: Event): Step {
   switch (event.kind) {
     case "tick":
@@ -62,11 +70,12 @@ export function next(state: State, event: Event): Step {
       };
     case "later":
       if (state.at !== "renewing") return same(state);
-      // spread a little, or all that were told "in an hour" come in the same second
+      // spread a little: otherwise all devices that got "in an hour" would come in the same second
       return due(state.current, event.nowMs + event.retryAfterMs * (1 + event.jitter / 10), state.attempt);
     case "failed":
       if (state.at !== "renewing") return same(state);
-      // the hub's clock may say "expired" before ours does; approval of id and fingerprint stands, so asking again by key alone costs nothing [ID-9]
+      // The hub's clock may say "expired" before ours does. The approval of id and fingerprint
+      // stands, so enrolling again by key alone costs nothing. [ID-9]
       if (event.code === "enrol.unauthorized") return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
       return due(state.current, event.nowMs + retryMs(state.current, event.jitter), state.attempt);
     case "proven":
@@ -82,11 +91,11 @@ export function next(state: State, event: Event): Step {
 
 function onTick(state: State, nowMs: number): Step {
   if (state.at === "expired") return same(state);
-  // while a next certificate is being proven its own end counts, not that of the one it replaces
+  // While a next certificate is being proven, its end counts and not that of the one it replaces.
   const { notAfterMs } = state.at === "proving" ? state.next : state.current;
   if (nowMs >= notAfterMs) return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
   if (state.at === "fresh" && nowMs >= state.renewAtMs) return renew(state.current, 1);
-  // a clock that was set back must not make a wait longer than any wait is
+  // A clock that was set back must not make a wait longer than the longest wait.
   if (state.at === "due" && (nowMs >= state.retryAtMs || state.retryAtMs - nowMs > RETRY_MS_MAX))
     return renew(state.current, state.attempt + 1);
   return same(state);
@@ -100,7 +109,7 @@ function due(current: Validity, retryAtMs: number, attempt: number): Step {
   return { state: { at: "due", current, retryAtMs, attempt }, effects: [] };
 }
 
-/** [ID-9] At 80 % of the lifetime, and up to 4 % later, so that a fleet does not come at once. */
+/** [ID-9] At 80 % of the lifetime and up to 4 % later, so that a fleet does not come at once. */
 function fresh(current: Validity, jitter: number): State {
   const ratio = RENEW_AT_LIFETIME_RATIO + RENEW_SPREAD_RATIO * jitter;
   return { at: "fresh", current, renewAtMs: Math.round(current.notBeforeMs + lifetimeMs(current) * ratio) };

@@ -1,7 +1,8 @@
-// Drives the certificate's life: runs what the machine decides. [ID-9]
+// Renewal of the device certificate: carries out what the machine decides. [ID-9]
 import { Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
-import type { ClientCredential, EnrolAnswer } from "../enrollers/index.ts";
+import type { EnrolAnswer } from "../enrollers/index.ts";
+import type { ClientCredential } from "../tls/index.ts";
 import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "./check.ts";
 import { type Effect, type Event, next, start, type State } from "./machine.ts";
 import type { CertificateStore } from "./store.ts";
@@ -11,140 +12,179 @@ export interface RenewalPorts {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** What a certificate must be; `nowMs` of it is taken from the clock while that can be trusted. */
+  /** What a certificate must be. The clock adds `nowMs` while it can be trusted. */
   readonly expected: Omit<ExpectedCertificate, "nowMs">;
-  /** Whether wall-clock decisions may be made now. */
+  /** True when decisions may depend on the wall clock now. */
   readonly clockTrusted: () => boolean;
-  /** One attempt at /simplereenroll with a fresh request. */
+  /** Makes one attempt at /simplereenroll with a fresh request. */
   readonly renew: (current: ClientCredential) => Promise<EnrolAnswer>;
   readonly tlsKey: () => string;
 }
 
-/** What the rest of the agent is to do. */
+/** What the rest of the agent must do. */
 export type RenewalNeed =
   | { readonly need: "nothing" }
-  /** Connect with this certificate and report how it went with `proven` or `rejected`. */
+  /** Connect with this certificate, and report the outcome with `proven` or `rejected`. */
   | { readonly need: "connect-with-next"; readonly certificate: DeviceCertificate }
   /** The certificate is lost: run enrolment with the same key, and with `again`. */
   | { readonly need: "enrol-again" };
 
-/** One certificate's life. Calls are not to overlap. */
+/** The life of one certificate. Calls must not overlap. */
 export interface Renewal {
-  /** For status: where in its life the certificate is, and when it is renewed. */
+  /** For the status: where in its life the certificate is, and when it is renewed. */
   state(): State;
-  /** Settles what the last run left. Call once, first. @throws Fault of the store. */
+  /**
+   * Settles what the last run left. Call it once, before the others.
+   * @throws Fault of the store.
+   */
   begin(): Promise<RenewalNeed>;
-  /** Call about once a minute. Renews when it is time; a failed attempt is in `lastFault`, and tried again later. */
+  /**
+   * Renews when it is time. Call it about once a minute. A failed attempt is in `lastFault`, and is
+   * repeated later.
+   */
   tick(): Promise<RenewalNeed>;
   proven(): Promise<RenewalNeed>;
   rejected(): Promise<RenewalNeed>;
-  /** Of the last attempt, until one succeeds. */
+  /** The fault of the last attempt, until one succeeds. */
   lastFault(): Fault | undefined;
 }
 
-interface Held {
-  state: State;
-  fault: Fault | undefined;
-  current: DeviceCertificate;
-  next: DeviceCertificate | undefined;
+/** @param current the certificate in use, which has been checked. */
+export function createRenewal(current: DeviceCertificate, ports: RenewalPorts): Renewal {
+  return new CertificateRenewal(current, ports);
 }
 
-/** @param current the certificate in use: checked. */
-export function createRenewal(current: DeviceCertificate, ports: RenewalPorts): Renewal {
-  const { store, clock, random } = ports;
-  const held: Held = { state: start(current, undefined, random()).state, fault: undefined, current, next: undefined };
+const NOTHING: RenewalNeed = { need: "nothing" };
 
-  const expected = (): ExpectedCertificate => ({ ...ports.expected, nowMs: ports.clockTrusted() ? clock.nowMs() : undefined });
+class CertificateRenewal implements Renewal {
+  readonly #ports: RenewalPorts;
+  #state: State;
+  #current: DeviceCertificate;
+  #next: DeviceCertificate | undefined;
+  #lastFault: Fault | undefined;
 
-  async function apply(event: Event): Promise<RenewalNeed> {
-    const step = next(held.state, event);
-    held.state = step.state;
-    return run(step.effects);
+  constructor(current: DeviceCertificate, ports: RenewalPorts) {
+    this.#ports = ports;
+    this.#current = current;
+    this.#state = start(current, undefined, ports.random()).state;
   }
 
-  async function run(effects: readonly Effect[]): Promise<RenewalNeed> {
-    let need: RenewalNeed = { need: "nothing" };
-    for (const effect of effects) need = await runOne(effect);
+  state(): State {
+    return this.#state;
+  }
+
+  lastFault(): Fault | undefined {
+    return this.#lastFault;
+  }
+
+  async begin(): Promise<RenewalNeed> {
+    const { store, random } = this.#ports;
+    const { next: pem } = await store.load();
+    if (pem === undefined) return NOTHING;
+    try {
+      this.#next = checkStored(pem, this.#expected());
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#lastFault = error; // damaged, or for another key or hub: it can prove nothing
+      await store.discardNext();
+      return NOTHING;
+    }
+    const { state, effects } = start(this.#current, this.#next, random());
+    this.#state = state;
+    return this.#runAll(effects);
+  }
+
+  async tick(): Promise<RenewalNeed> {
+    const { clock, clockTrusted } = this.#ports;
+    return clockTrusted() ? this.#apply({ kind: "tick", nowMs: clock.nowMs() }) : NOTHING;
+  }
+
+  proven(): Promise<RenewalNeed> {
+    return this.#apply({ kind: "proven", jitter: this.#ports.random() });
+  }
+
+  rejected(): Promise<RenewalNeed> {
+    const { clock, random } = this.#ports;
+    return this.#apply({ kind: "rejected-by-hub", nowMs: clock.nowMs(), jitter: random() });
+  }
+
+  async #apply(event: Event): Promise<RenewalNeed> {
+    const { state, effects } = next(this.#state, event);
+    this.#state = state;
+    return this.#runAll(effects);
+  }
+
+  async #runAll(effects: readonly Effect[]): Promise<RenewalNeed> {
+    let need = NOTHING;
+    for (const effect of effects) need = await this.#run(effect);
     return need;
   }
 
-  async function runOne(effect: Effect): Promise<RenewalNeed> {
+  async #run(effect: Effect): Promise<RenewalNeed> {
+    const { store } = this.#ports;
     switch (effect.do) {
       case "request-renewal":
-        return apply(await attempt());
+        return this.#apply(await this.#attempt());
       case "connect-with-next":
-        return held.next === undefined ? { need: "nothing" } : { need: "connect-with-next", certificate: held.next };
+        return this.#next === undefined ? NOTHING : { need: "connect-with-next", certificate: this.#next };
       case "swap-durably":
-        held.current = held.next ?? held.current; // also when the disk can't follow: the hub has taken it, and the next start finds it and proves it again
-        held.next = undefined;
+        // Done in memory first, even if the disk then fails: the hub has accepted the certificate,
+        // and the next start finds it and proves it again.
+        this.#current = this.#next ?? this.#current;
+        this.#next = undefined;
         await store.swap();
-        return { need: "nothing" };
+        return NOTHING;
       case "discard-next":
         await store.discardNext();
-        held.next = undefined;
-        return { need: "nothing" };
+        this.#next = undefined;
+        return NOTHING;
       case "enrol-again":
-        await forgetNext();
+        await this.#forgetNext();
         return { need: "enrol-again" };
     }
   }
 
-  /** What can't be removed now proves nothing later either: no reason to stay without a certificate. */
-  async function forgetNext(): Promise<void> {
-    held.next = undefined;
+  /**
+   * A next certificate that cannot be removed now proves nothing later either, so a failure is no
+   * reason to stay without a certificate.
+   */
+  async #forgetNext(): Promise<void> {
+    this.#next = undefined;
     try {
-      await store.discardNext();
+      await this.#ports.store.discardNext();
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      held.fault = error;
+      this.#lastFault = error;
     }
   }
 
-  /** A full disk or a hub that is down is no reason to give up: each fault is told, and tried again later. */
-  async function attempt(): Promise<Event> {
+  /**
+   * A full disk or a hub that is down is no reason to give up: each fault is reported, and the
+   * attempt is repeated later.
+   */
+  async #attempt(): Promise<Event> {
+    const { store, clock, random, renew, tlsKey } = this.#ports;
     try {
-      const answer = await ports.renew({ certificate: held.current.pem, key: ports.tlsKey() });
+      const answer = await renew({ certificate: this.#current.pem, key: tlsKey() });
       if (answer.kind === "later") {
-        held.fault = new Fault(
-          answer.code,
-          `renew the certificate: the authority says later, in ${answer.retryAfterMs / 1000} s`,
-        );
-        return { kind: "later", nowMs: clock.nowMs(), retryAfterMs: answer.retryAfterMs, jitter: random() };
+        const { code, retryAfterMs } = answer;
+        this.#lastFault = new Fault(code, `renew the certificate: the authority asks to try again in ${retryAfterMs / 1000} s`);
+        return { kind: "later", nowMs: clock.nowMs(), retryAfterMs, jitter: random() };
       }
-      const certificate = checkIssued(answer.certificates, expected());
+      const certificate = checkIssued(answer.certificates, this.#expected());
       await store.putNext(certificate.pem);
-      held.next = certificate;
-      held.fault = undefined;
+      this.#next = certificate;
+      this.#lastFault = undefined;
       return { kind: "issued", next: certificate };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      held.fault = error;
+      this.#lastFault = error;
       return { kind: "failed", code: error.code, nowMs: clock.nowMs(), jitter: random() };
     }
   }
 
-  return {
-    state: () => held.state,
-    lastFault: () => held.fault,
-    async begin() {
-      const { next: pem } = await store.load();
-      if (pem === undefined) return { need: "nothing" };
-      try {
-        held.next = checkStored(pem, expected());
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        held.fault = error; // not ours any more (another key, another hub), or damaged: it proves nothing
-        await store.discardNext();
-        return { need: "nothing" };
-      }
-      const step = start(held.current, held.next, random());
-      held.state = step.state;
-      return run(step.effects);
-    },
-    async tick() {
-      return ports.clockTrusted() ? apply({ kind: "tick", nowMs: clock.nowMs() }) : { need: "nothing" };
-    },
-    proven: async () => apply({ kind: "proven", jitter: random() }),
-    rejected: async () => apply({ kind: "rejected-by-hub", nowMs: clock.nowMs(), jitter: random() }),
-  };
+  #expected(): ExpectedCertificate {
+    const { expected, clock, clockTrusted } = this.#ports;
+    return { ...expected, nowMs: clockTrusted() ? clock.nowMs() : undefined };
+  }
 }

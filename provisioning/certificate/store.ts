@@ -1,4 +1,5 @@
-// The device certificate on disk: `current`, and beside it `next` until the hub has accepted a connection with it. [ID-9]
+// The device certificate on disk: `current`, and beside it `next` until the hub has accepted a
+// connection with it. [ID-9]
 import type { DurableFiles } from "../../hal/ports.ts";
 import { CERTIFICATE_FILE_BYTES_MAX } from "./limits.ts";
 
@@ -8,17 +9,25 @@ const NEXT = "certificate-next.pem";
 export interface StoredCertificates {
   /** PEM with intermediates; undefined before the first enrolment. */
   readonly current: string | undefined;
-  /** One that has not been proven yet. */
+  /** A certificate that has not been proven yet. */
   readonly next: string | undefined;
 }
 
 export interface CertificateStore {
-  /** Settles a swap that a power cut interrupted, then reads. @throws Fault of {@link DurableFiles}. */
+  /**
+   * Completes a swap that a power cut interrupted, then reads.
+   * @throws Fault of {@link DurableFiles}.
+   */
   load(): Promise<StoredCertificates>;
-  /** First certificate, or one after an expired one: there is nothing worth keeping. */
+  /**
+   * Stores the first certificate, or one that replaces an expired one: nothing has to be preserved.
+   */
   putCurrent(pem: string): Promise<void>;
   putNext(pem: string): Promise<void>;
-  /** `next` becomes `current`. Cut at any point, {@link load} finds the old pair or the new certificate alone. */
+  /**
+   * Makes `next` the `current` one. After a cut at any point {@link load} finds the old pair or the
+   * new certificate alone.
+   */
   swap(): Promise<void>;
   discardNext(): Promise<void>;
 }
@@ -37,7 +46,7 @@ export function createCertificateStore(files: DurableFiles): CertificateStore {
     async load() {
       const [current, next] = [await read(CURRENT), await read(NEXT)];
       if (next === undefined || next !== current) return { current, next };
-      await files.remove(NEXT); // the swap got as far as its first step
+      await files.remove(NEXT); // a swap was cut after its first step
       return { current, next: undefined };
     },
     putCurrent: async (pem) => write(CURRENT, pem),

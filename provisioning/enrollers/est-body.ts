@@ -1,5 +1,6 @@
-// What EST servers send as certificates. RFC 8951 section 3.1 says base64 of DER CMS; servers in the field send it wrapped or not, as PEM, as bare DER, as a
-// bare certificate, so all of these are read. What they hold proves itself later. [ID-8]
+// The certificates in an EST server's answer. RFC 8951 section 3.1 prescribes base64 of DER CMS.
+// Servers in the field send it wrapped or not, as PEM, as bare DER, or as a bare certificate, so
+// all of these are read. The certificates prove themselves later. [ID-8]
 import { X509Certificate } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { CERTS_ONLY_BYTES_MAX, decodeCertsOnly } from "../x509/format/index.ts";
@@ -14,7 +15,7 @@ export function readCertificates(body: Uint8Array): readonly Uint8Array[] {
   try {
     const certificates =
       body[0] === SEQUENCE && !isText(body) ? fromBinary(body) : fromText(Buffer.from(body).toString("latin1"));
-    if (certificates.length === 0) throw new Fault("enrol.bad-response", "read certificates: the answer holds none");
+    if (certificates.length === 0) throw new Fault("enrol.bad-response", "read certificates: the answer has none");
     return certificates;
   } catch (error) {
     if (error instanceof Fault && error.code === "enrol.bad-response") throw error;
@@ -57,10 +58,10 @@ function fromBinary(bytes: Uint8Array): readonly Uint8Array[] {
   }
 }
 
-function bareCertificate(bytes: Uint8Array, otherwise: Fault): Uint8Array {
+function bareCertificate(bytes: Uint8Array, cmsFault: Fault): Uint8Array {
   try {
     return new X509Certificate(bytes).raw;
   } catch {
-    throw otherwise; // it is no certificate either: the CMS reader's words say more
+    throw cmsFault; // it is not a certificate either: the fault of the CMS reader says more
   }
 }

@@ -3,17 +3,16 @@ import { X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
 import { der } from "../x509/format/index.ts";
-import type { ClientCredential, EnrolAnswer, Enroller } from "./enroller.ts";
+import type { EnrolAnswer, Enroller } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import { readEnrolAnswer, refusal } from "./est-status.ts";
 import { type HttpsResponse, exchange, type TimeoutOptions, type HttpsRequest, withTimeout } from "./exchange.ts";
-import type { HubServer } from "./hub.ts";
 import { RESPONSE_BYTES_MAX } from "./limits.ts";
-import { openStrict, secureContextFor } from "./tls.ts";
+import { type ClientCredential, type HubServer, openStrictTls, secureContextFor } from "../tls/index.ts";
 
 export interface EstEnrollerOptions extends TimeoutOptions {
   readonly hub: HubServer;
-  /** Authorities with several roles tell them apart by it: `/.well-known/est/{label}/...`. */
+  /** Tells the roles of an authority apart: `/.well-known/est/{label}/...`. */
   readonly label?: string | undefined;
 }
 
@@ -21,33 +20,33 @@ type Operation = "cacerts" | "csrattrs" | "simpleenroll" | "simplereenroll";
 
 const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
 
-/** @returns an enroller that holds nothing open between calls. */
+/** @returns an enroller that keeps nothing open between calls. */
 export function createEstEnroller(options: EstEnrollerOptions): Enroller {
   const { hub, label } = options;
-  const contexts = keepLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
+  const contexts = memoizeLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
 
-  async function ask(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
+  async function send(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
     return withTimeout(`EST /${operation}`, options, async (signal) =>
-      exchange(await openStrict(hub, contexts(client), signal), questionOf(hub, label, operation, request)),
+      exchange(await openStrictTls(hub, contexts(client), signal), requestOf(hub, label, operation, request)),
     );
   }
 
   return {
     name: "est",
     async prepare() {
-      checkAuthority(await ask("cacerts"), hub);
-      checkAttributes(await ask("csrattrs"));
+      checkAuthority(await send("cacerts"), hub);
+      checkAttributes(await send("csrattrs"));
     },
     async enrol(request): Promise<EnrolAnswer> {
-      return readEnrolAnswer(await ask("simpleenroll", request));
+      return readEnrolAnswer(await send("simpleenroll", request));
     },
     async renew(request, current): Promise<EnrolAnswer> {
-      return readEnrolAnswer(await ask("simplereenroll", request, current));
+      return readEnrolAnswer(await send("simplereenroll", request, current));
     },
   };
 }
 
-function questionOf(
+function requestOf(
   hub: HubServer,
   label: string | undefined,
   operation: Operation,
@@ -59,13 +58,17 @@ function questionOf(
   return {
     ...where,
     method: "POST",
-    // some servers demand the second header although RFC 8951 section 3.1 took its meaning away; none accepts PEM armour
+    // Some servers demand the second header, although RFC 8951 section 3.1 removed its meaning. No
+    // server accepts PEM armour.
     headers: { "content-type": "application/pkcs10", "content-transfer-encoding": "base64" },
     body: Buffer.from(request).toString("base64"),
   };
 }
 
-/** [ID-7] What it calls its authorities must hold the one we were given with the image: else this is another authority behind a name of ours. */
+/**
+ * [ID-7] The authorities that the server lists must include the one that came with the image.
+ * Otherwise this is another authority behind one of our names.
+ */
 function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
   if (answer.status !== 200) throw refusal(answer, "EST /cacerts");
   const pin = new X509Certificate(hub.authority).raw;
@@ -76,32 +79,38 @@ function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
     );
 }
 
-/** RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request, which TLS 1.3 does not have. The rest is advice. */
+/**
+ * RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request,
+ * which TLS 1.3 does not have. The other attributes are advice.
+ */
 function checkAttributes(answer: HttpsResponse): void {
   if (answer.status === 204 || answer.status === 404 || answer.body.byteLength === 0) return;
   if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
   const text = Buffer.from(answer.body).toString("latin1").replaceAll(/\s+/g, "");
   const bytes = Buffer.from(text, "base64");
-  const wanted = der.decodeBer(bytes, RESPONSE_BYTES_MAX, { code: "enrol.bad-response", what: "EST /csrattrs" });
-  const parts = wanted.content instanceof Uint8Array ? [] : wanted.content;
-  const wantsPassword = parts.some((part) => Buffer.from(der.encode(part)).equals(der.encode(CHALLENGE_PASSWORD)));
+  const attributes = der.decodeBer(bytes, RESPONSE_BYTES_MAX, { code: "enrol.bad-response", what: "EST /csrattrs" });
+  const items = attributes.content instanceof Uint8Array ? [] : attributes.content;
+  const wantsPassword = items.some((item) => Buffer.from(der.encode(item)).equals(der.encode(CHALLENGE_PASSWORD)));
   if (wantsPassword)
     throw new Fault(
       "enrol.mismatch",
-      "EST /csrattrs: the authority wants a challengePassword bound to TLS 1.2; switch that off for this label",
+      "EST /csrattrs: the authority demands a challengePassword bound to TLS 1.2; switch that off for this label",
     );
 }
 
-/** One TLS context for one credential, made again only when the credential changes. See {@link secureContextFor}. */
-function keepLast(
+/**
+ * Keeps the TLS context of the last credential, and makes another only when the credential changes.
+ * See {@link secureContextFor}.
+ */
+function memoizeLast(
   make: (client: ClientCredential | undefined) => SecureContext,
 ): (client: ClientCredential | undefined) => SecureContext {
-  const kept = new Map<string, SecureContext>();
+  const last = new Map<string, SecureContext>();
   return (client) => {
     const name = client === undefined ? "" : `${client.certificate}\n${client.key}`;
-    const context = kept.get(name) ?? make(client);
-    kept.clear();
-    kept.set(name, context);
+    const context = last.get(name) ?? make(client);
+    last.clear();
+    last.set(name, context);
     return context;
   };
 }

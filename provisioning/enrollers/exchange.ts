@@ -1,7 +1,8 @@
-// One HTTP request over an open stream, bounded in bytes; the stream ends with it.
-import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+// One HTTP request over an open stream, bounded in bytes. The stream ends with it.
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { Duplex } from "node:stream";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { defined } from "../../hal/format/defined.ts";
 import { EXCHANGE_TIMEOUT_MS } from "./limits.ts";
 
 export interface HttpsRequest {
@@ -20,12 +21,15 @@ export interface HttpsResponse {
   readonly body: Uint8Array;
 }
 
-/** @throws Fault `enrol.too-large` above `bytesMax`, `enrol.bad-response` for what is no HTTP, `enrol.unreachable` when the stream breaks. */
-export async function exchange(stream: Duplex, question: HttpsRequest): Promise<HttpsResponse> {
-  const what = `${question.method} ${question.path}`;
+/**
+ * @throws Fault `enrol.too-large` above `bytesMax`; `enrol.bad-response` for an answer that is not
+ *   HTTP; `enrol.unreachable` when the stream breaks.
+ */
+export async function exchange(stream: Duplex, request: HttpsRequest): Promise<HttpsResponse> {
+  const what = `${request.method} ${request.path}`;
   try {
-    const response = await send(stream, question);
-    const body = await collect(response, question.bytesMax, what);
+    const response = await send(stream, request);
+    const body = await collect(response, request.bytesMax, what);
     return { status: response.statusCode ?? 0, headers: response.headers, body };
   } catch (error) {
     throw asFault(error, isParseError(error) ? "enrol.bad-response" : "enrol.unreachable", what);
@@ -37,55 +41,58 @@ export async function exchange(stream: Duplex, question: HttpsRequest): Promise<
 export interface TimeoutOptions {
   /** At most 2^31 - 1. */
   readonly timeoutMs?: number | undefined;
-  /** The program is ending: no answer is waited for any more. */
+  /** Aborts when the program ends: no answer is awaited any more. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Runs an attempt under one deadline, whichever step it hangs in. @throws Fault `enrol.timeout`, or `enrol.unreachable` when it was called off. */
+/**
+ * Runs an attempt under one deadline, which covers all of its steps.
+ * @throws Fault `enrol.timeout`; `enrol.unreachable` when `signal` aborts.
+ */
 export async function withTimeout<T>(
   what: string,
-  patience: TimeoutOptions,
+  timeout: TimeoutOptions,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { timeoutMs = EXCHANGE_TIMEOUT_MS, signal } = patience;
+  const { timeoutMs = EXCHANGE_TIMEOUT_MS, signal } = timeout;
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), timeoutMs);
   try {
     return await attempt(signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, signal]));
   } catch (error) {
     if (signal?.aborted === true)
-      throw new Fault("enrol.unreachable", `${what}: called off, the program is ending`, { cause: error });
+      throw new Fault("enrol.unreachable", `${what}: cancelled, because the program is ending`, { cause: error });
     if (!deadline.signal.aborted) throw error;
-    throw new Fault("enrol.timeout", `${what}: no whole answer within ${timeoutMs / 1000} s`, { cause: error });
+    throw new Fault("enrol.timeout", `${what}: no complete answer within ${timeoutMs / 1000} s`, { cause: error });
   } finally {
     clearTimeout(timer);
   }
 }
 
-function send(stream: Duplex, question: HttpsRequest): Promise<IncomingMessage> {
-  const answered = Promise.withResolvers<IncomingMessage>();
-  const body = question.body === undefined ? undefined : Buffer.from(question.body);
-  const sent = request({
-    method: question.method,
-    path: question.path,
+function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
+  const response = Promise.withResolvers<IncomingMessage>();
+  const body = request.body === undefined ? undefined : Buffer.from(request.body);
+  const outgoing = httpRequest({
+    method: request.method,
+    path: request.path,
     headers: {
-      ...question.headers,
-      host: question.host,
+      ...request.headers,
+      host: request.host,
       connection: "close",
-      ...(body === undefined ? {} : { "content-length": String(body.byteLength) }),
+      ...defined({ "content-length": body === undefined ? undefined : String(body.byteLength) }),
     },
     createConnection: () => stream,
   });
-  sent.on("response", answered.resolve);
-  sent.on("error", answered.reject);
-  sent.end(body);
-  return answered.promise;
+  outgoing.on("response", response.resolve);
+  outgoing.on("error", response.reject);
+  outgoing.end(body);
+  return response.promise;
 }
 
 async function collect(response: IncomingMessage, bytesMax: number, what: string): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  // no encoding is set, so the chunks are buffers; the typings cannot know
+  // no encoding is set, so the chunks are buffers; the typings cannot know that
   for await (const chunk of response.iterator({ destroyOnReturn: true })) {
     if (!(chunk instanceof Uint8Array)) throw new Fault("assert.broken", "a response without an encoding gave text");
     bytes += chunk.byteLength;

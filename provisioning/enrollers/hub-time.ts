@@ -1,4 +1,5 @@
-// Asks the hub for the time. The one file of the program that may waive the dates of a certificate: a clock at 1970 must be able to learn better. [ID-10] [ID-11]
+// The request for the hub's time. Only this file may waive the dates of a certificate: a device
+// whose clock is at 1970 must be able to learn the time. [ID-10] [ID-11]
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -6,14 +7,16 @@ import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { isFor, maySign, SERVER_AUTH } from "../x509/usage.ts";
+import { isFor, maySign, SERVER_AUTH } from "../key-usage.ts";
 import { refusal } from "./est-status.ts";
 import { exchange, type TimeoutOptions, withTimeout } from "./exchange.ts";
-import { addressOf, type HubServer } from "./hub.ts";
-import { open, openStrict, secureContextFor } from "./tls.ts";
+import { addressOf, type HubServer, openStrictTls, openTls, secureContextFor } from "../tls/index.ts";
 
-/** What is asked and what may come back: ota/time/format says, the caller hands it in. */
-export interface HubTimeQuestion<S extends v.GenericSchema> {
+/**
+ * The request and the schema of its answer. ota/format/time.ts defines them, and the caller passes
+ * them in.
+ */
+export interface HubTimeExchange<S extends v.GenericSchema> {
   readonly path: string;
   /** Device id and the warden's nonce, as JSON. */
   readonly body: string;
@@ -23,25 +26,29 @@ export interface HubTimeQuestion<S extends v.GenericSchema> {
 
 /**
  * @param dates `strict` first; `waived` only after `tls.hub-dates`, while the clock may be wrong.
- * @returns what the hub said, of the right shape and no more: that its time key signed it for our nonce is for the warden to verify.
- * @throws Fault as {@link openStrict}, `enrol.timeout`, `enrol.too-large`, `enrol.bad-response`, or by status as enrolment does.
+ * @returns the hub's answer, of which only the form was checked. The warden must verify that the
+ *   hub's time key signed it for our nonce.
+ * @throws Fault as {@link openStrictTls}; `enrol.timeout`, `enrol.too-large`, `enrol.bad-response`;
+ *   or by status, as in enrolment.
  */
 export async function askHubTime<const S extends v.GenericSchema>(
   hub: HubServer,
   dates: "strict" | "waived",
-  question: HubTimeQuestion<S>,
-  patience: TimeoutOptions = {},
+  request: HubTimeExchange<S>,
+  timeout: TimeoutOptions = {},
 ): Promise<v.InferOutput<S>> {
-  const what = `POST ${question.path}`;
-  const { path, body, bytesMax } = question;
-  const answer = await withTimeout(what, patience, async (signal) => {
+  const what = `POST ${request.path}`;
+  const { path, body, bytesMax } = request;
+  const answer = await withTimeout(what, timeout, async (signal) => {
     const socket =
-      dates === "strict" ? await openStrict(hub, secureContextFor(hub, undefined), signal) : await openDatesWaived(hub, signal);
+      dates === "strict"
+        ? await openStrictTls(hub, secureContextFor(hub, undefined), signal)
+        : await openDatesWaived(hub, signal);
     const headers = { "content-type": "application/json" };
     return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
   });
   if (answer.status !== 200) throw refusal(answer, what);
-  return check(question.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
+  return check(request.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
 }
 
 function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
@@ -52,9 +59,11 @@ function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
   }
 }
 
-/** [ID-11] Nothing is written to the connection before everything but the dates has been checked. */
+/**
+ * [ID-11] Nothing is written to the connection before everything but the dates has been checked.
+ */
 async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLSSocket> {
-  const socket = await open(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
+  const socket = await openTls(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
   try {
     checkAllButDates(socket.getPeerX509Certificate(), hub);
     return socket;
@@ -65,14 +74,15 @@ async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLS
 }
 
 /**
- * Chain, signature, name and usage, by our own code: OpenSSL stops at the first thing it finds, so that "not yet valid" is all it says of a certificate by an
- * attacker's authority too (seen). That the peer has the certificate's key was proven by the handshake.
+ * Checks chain, signature, name and usage with our own code: OpenSSL stops at the first error, so
+ * "not yet valid" is all it says of a certificate by an attacker's authority too (seen). The
+ * handshake has proven that the peer has the certificate's key.
  */
 function checkAllButDates(leaf: X509Certificate | undefined, hub: HubServer): void {
   const at = `the hub at ${addressOf(hub)}`;
   const pin = new X509Certificate(hub.authority);
-  if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it showed no certificate`);
-  // checkIssued compares names and key ids only; the signature is what an attacker cannot make
+  if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it sent no certificate`);
+  // checkIssued compares names and key ids only. The signature is what an attacker cannot make.
   if (!leaf.checkIssued(pin) || !leaf.verify(pin.publicKey))
     throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not signed by the pinned authority itself`);
   const named = isIP(hub.host) === 0 ? leaf.checkHost(hub.host, { subject: "never" }) : leaf.checkIP(hub.host);

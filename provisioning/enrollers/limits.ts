@@ -1,17 +1,14 @@
-// What an authority may make us wait for, or hold.
+// Bounds of what an authority may make us wait for, or keep.
 
-/** A CMS of 16 certificates as base64 with line breaks stays below this. */
+/** A CMS of 16 certificates as base64 with line breaks is smaller than this. */
 export const RESPONSE_BYTES_MAX = 131_072;
-/** From the first octet sent to the last received, connection and handshake included. */
+/** From the first octet sent to the last one received, including connection and handshake. */
 export const EXCHANGE_TIMEOUT_MS = 30_000;
 
 export const RETRY_AFTER_MS_MIN = 1000;
 export const RETRY_AFTER_MS_MAX = 3_600_000;
-/** For a 202 that does not say: RFC 7030 section 4.2.3 demands that it does. */
+/** For a 202 without Retry-After, although RFC 7030 section 4.2.3 demands one. */
 export const RETRY_AFTER_MS_DEFAULT = 60_000;
 
-/** Of an authority's own words, this much is quoted. */
-export const QUOTED_CHARACTERS_MAX = 160;
-
-/** Of a proxy's answer. */
-export const PROXY_HEAD_BYTES_MAX = 8192;
+/** The part of an authority's own error text that is quoted. */
+export const QUOTED_BYTES_MAX = 160;

@@ -1,55 +1,58 @@
-// Runs enrolment to its end, however often it is cut. [ID-7]
+// The driver of enrolment: runs it to its end, however often it is interrupted. [ID-7]
 import type { Clock } from "../../hal/ports.ts";
 import { BLANK, next } from "./machine.ts";
 import type { Enrolled, EnrolmentPorts } from "./ports.ts";
-import { createWork } from "./work.ts";
+import { createSteps } from "./steps.ts";
 
-/** One enrolment under way. */
+/** An enrolment that is running. */
 export interface Enrolment {
   /**
-   * Resolves with key and certificate once that is on disk; with undefined when `signal` aborted first.
-   * Rejects for what waiting cannot mend: Fault `key.missing`, `key.mismatch`, `birth.conflict`, or a defect.
+   * Resolves with key and certificate once they are on disk, or with undefined when `signal` aborts
+   * first. Rejects with what waiting cannot mend: Fault `key.missing`, `key.mismatch`,
+   * `birth.conflict`, or a defect.
    */
   readonly done: Promise<Enrolled | undefined>;
-  /** Cuts the present wait short: the clock was set, the network came up, an operator is at the console. */
+  /**
+   * Ends the current wait: the clock was set, the network came up, or an operator is at the
+   * console.
+   */
   readonly wake: () => void;
 }
 
 export function startEnrolment(ports: EnrolmentPorts, signal: AbortSignal): Enrolment {
-  const waits = createWaits(ports.clock, signal);
-  return { done: run(ports, waits, signal), wake: waits.wake };
+  const waiter = createWaiter(ports.clock, signal);
+  return { done: run(ports, waiter, signal), wake: waiter.wake };
 }
 
-async function run(ports: EnrolmentPorts, waits: Waits, signal: AbortSignal): Promise<Enrolled | undefined> {
-  const work = createWork(ports);
+async function run(ports: EnrolmentPorts, waiter: Waiter, signal: AbortSignal): Promise<Enrolled | undefined> {
+  const steps = createSteps(ports);
   let step = next(BLANK, { kind: "go" });
   while (step.effect !== undefined) {
     if (signal.aborted) return undefined;
     if (step.effect.do === "wait") {
-      ports.report({ kind: "waiting", fault: work.reason(), forMs: step.effect.forMs });
-      await waits.wait(step.effect.forMs);
+      ports.report({ kind: "waiting", fault: steps.lastFault(), forMs: step.effect.forMs });
+      await waiter.wait(step.effect.forMs);
       step = next(step.state, { kind: "go" });
     } else {
-      step = next(step.state, await work.perform(step.effect));
+      step = next(step.state, await steps.perform(step.effect));
     }
   }
-  return work.enrolled();
+  return steps.enrolled();
 }
 
-interface Waits {
+interface Waiter {
   readonly wait: (forMs: number) => Promise<void>;
   readonly wake: () => void;
 }
 
-/** Waits that end early by `wake`, and when `signal` aborts. */
-function createWaits(clock: Clock, signal: AbortSignal): Waits {
-  const held: { early?: AbortController } = {};
+/** Waits that `wake` or an abort of `signal` ends early. */
+function createWaiter(clock: Clock, signal: AbortSignal): Waiter {
+  let current = new AbortController();
   return {
     wait: async (forMs) => {
-      const early = new AbortController();
-      held.early = early;
-      await clock.sleep(forMs, AbortSignal.any([signal, early.signal]));
+      current = new AbortController();
+      await clock.sleep(forMs, AbortSignal.any([signal, current.signal]));
     },
-    wake: () => held.early?.abort(),
+    wake: () => current.abort(),
   };
 }

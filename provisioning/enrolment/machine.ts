@@ -1,21 +1,22 @@
-// From nothing to a certificate: blank -> keyed -> requested -> enrolled. Pure: jitter arrives in events, effects leave as data. Where to begin is read from the
-// artefacts themselves (key, request, certificate), so a crash anywhere continues and there is no second truth. [ID-7]
+// The states of enrolment: blank -> keyed -> requested -> enrolled. Pure: jitter arrives in events,
+// effects leave as data. The artefacts themselves (key, request, certificate) say where to begin,
+// so a run continues after a crash at any point and no second record can disagree. [ID-7]
 import type { FaultCode } from "../../hal/fault.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MS_MAX, BACKOFF_MS_MIN, DENIED_RETRY_MS, RETRY_AFTER_SPREAD_RATIO } from "./limits.ts";
 
 export type State = {
   readonly at: "blank" | "keyed" | "requested" | "enrolled";
-  /** Attempts at this step that failed in a row; being told to wait is none. */
+  /** Failed attempts at this step in a row. An answer that says to wait is not a failure. */
   readonly failures: number;
 };
 
 /** `jitter` is random in [0, 1). */
 export type Event =
-  /** Start, or the wait is over. */
+  /** The start, or the end of a wait. */
   | { readonly kind: "go" }
   | { readonly kind: "key-ready" }
   | { readonly kind: "request-ready" }
-  /** Checked [ID-8] and stored. */
+  /** The certificate was checked [ID-8] and stored. */
   | { readonly kind: "certificate-ready" }
   /** The authority says when to ask again. */
   | { readonly kind: "later"; readonly retryAfterMs: number; readonly jitter: number }
@@ -34,7 +35,10 @@ export interface Step {
 
 export const BLANK: State = { at: "blank", failures: 0 };
 
-/** @returns the state after `event`, and what the driver must do now; nothing once enrolled. Never throws: an event that makes no sense here changes nothing. */
+/**
+ * @returns the state after `event`, and what the driver must do now; no effect once enrolled. Never
+ *   throws: an event that makes no sense in this state changes nothing.
+ */
 export function next(state: State, event: Event): Step {
   switch (event.kind) {
     case "go":
@@ -44,7 +48,7 @@ export function next(state: State, event: Event): Step {
     case "request-ready":
       return state.at === "keyed" ? arrive("requested") : unchanged(state);
     case "certificate-ready":
-      // also from "keyed": the certificate of an earlier run is still good
+      // also from "keyed": the certificate of an earlier run may still be valid
       return state.at === "keyed" || state.at === "requested" ? arrive("enrolled") : unchanged(state);
     case "later":
       if (state.at !== "requested") return unchanged(state);
@@ -83,7 +87,10 @@ function unchanged(state: State): Step {
   return { state, effect: undefined };
 }
 
-/** A refusal by a person is asked about slowly; all else with full jitter between 1 s and a bound that doubles from 2 s to 300 s. */
+/**
+ * After a refusal by a person the device asks slowly. Everything else is retried with full jitter
+ * between 1 s and a bound that doubles from 2 s to 300 s.
+ */
 function retryMs(code: FaultCode, failures: number, jitter: number): number {
   if (code === "enrol.unauthorized" || code === "enrol.denied") return DENIED_RETRY_MS * (0.5 + jitter / 2);
   const bound = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(failures, 16), BACKOFF_MS_MAX);

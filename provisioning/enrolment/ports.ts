@@ -1,6 +1,6 @@
-// What enrolment needs of the rest of the agent, and what it tells.
+// What enrolment needs from the rest of the agent, and what it reports.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceIdentity } from "../../hal/identity/format.ts";
+import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateStore, DeviceCertificate } from "../certificate/index.ts";
 import type { RequestOptions } from "../csr.ts";
@@ -10,16 +10,22 @@ export interface EnrolmentPorts {
   readonly enroller: Enroller;
   readonly identity: DeviceIdentity;
   readonly request: RequestOptions;
-  /** The device's key: made by the first call ever, the same one afterwards, its birth recorded before it is returned. [ID-6] */
+  /**
+   * The device's key. The first call ever makes it, later calls return the same one, and its birth
+   * is recorded before it is returned. [ID-6]
+   */
   readonly settleKey: () => Promise<DeviceKey>;
   readonly files: DurableFiles;
   readonly store: CertificateStore;
-  /** The hub does not take the certificate on disk any more: ask for another, though by its dates it is good. [ID-9] */
+  /**
+   * The hub no longer accepts the certificate on disk: request another one, although its dates are
+   * valid. [ID-9]
+   */
   readonly again?: boolean | undefined;
   /** PEM of the pinned authority. */
   readonly authority: string;
   readonly clock: Clock;
-  /** Whether the wall clock may decide that a certificate is out of date. */
+  /** True when the wall clock may decide that a certificate is out of date. */
   readonly clockTrusted: () => boolean;
   /** In [0, 1). */
   readonly random: () => number;
@@ -29,7 +35,10 @@ export interface EnrolmentPorts {
 export type EnrolmentProgress =
   | { readonly kind: "key-ready"; readonly key: DeviceKey }
   | { readonly kind: "requested" }
-  /** An operator has yet to approve id and fingerprint, or something failed: asked again after `forMs`. */
+  /**
+   * An operator has not approved id and fingerprint yet, or something failed. The device asks again
+   * after `forMs`.
+   */
   | { readonly kind: "waiting"; readonly fault: Fault; readonly forMs: number }
   | { readonly kind: "certificate-ready"; readonly certificate: DeviceCertificate };
 

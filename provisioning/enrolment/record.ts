@@ -1,16 +1,20 @@
-// The request on disk: RFC 7030 section 4.2.3 has the client repeat the *same* request after a 202, and a reboot is no reason for another one.
+// The stored certificate request. RFC 7030 section 4.2.3 has the client repeat the *same* request
+// after a 202, and a reboot is no reason to make another one.
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { type CertificateRequest, parseRequest, REQUEST_BYTES_MAX } from "../x509/format/index.ts";
 
 const NAME = "request.der";
 
-/** @returns the stored request if it still asks for exactly `wanted`; one for another key, id or audit key, or a damaged one, counts as none. */
-export async function loadRequest(files: DurableFiles, wanted: CertificateRequest): Promise<Uint8Array | undefined> {
+/**
+ * @returns the stored request if it still asks for exactly `expected`. A damaged one, or one for
+ *   another key, id or audit key, counts as none.
+ */
+export async function loadRequest(files: DurableFiles, expected: CertificateRequest): Promise<Uint8Array | undefined> {
   const bytes = await files.get(NAME, REQUEST_BYTES_MAX);
   if (bytes === undefined) return undefined;
   try {
-    return asText(parseRequest(bytes)) === asText(wanted) ? bytes : undefined;
+    return asText(parseRequest(bytes)) === asText(expected) ? bytes : undefined;
   } catch (error) {
     if (error instanceof Fault && error.code === "csr.invalid") return undefined;
     throw error;

@@ -1,4 +1,4 @@
-// The agent's configuration file as an input from outside.
+// The agent's configuration file as untrusted input.
 import { test } from "tap";
 import * as config from "../../agent/config.ts";
 import { Fault } from "../../hal/fault.ts";
@@ -12,10 +12,10 @@ function faultOf(act: () => unknown): Fault {
     if (error instanceof Fault) return error;
     throw error;
   }
-  throw new Fault("assert.broken", "nothing was refused");
+  throw new Fault("assert.broken", "no fault was thrown");
 }
 
-test("an empty file means the safe defaults", async (t) => {
+test("an empty configuration gives the safe defaults", async (t) => {
   const config = parseAgentConfig("{}");
   t.match(config, {
     stateDirectory: "/var/lib/sallyport",
@@ -23,10 +23,10 @@ test("an empty file means the safe defaults", async (t) => {
     tunnel: { minTls: "TLSv1.3", keepaliveS: 60 },
     spool: { bytesMax: 16_777_216, ageMaxS: 2_592_000 },
   });
-  t.equal(config.console, undefined, "no console is opened unless one is named");
+  t.equal(config.console, undefined, "no console is opened unless one is configured");
 });
 
-test("all faults are reported at once, each with its path and what was expected", async (t) => {
+test("all faults are reported at once, each with its path", async (t) => {
   const fault = faultOf(() =>
     parseAgentConfig('{"tunnel":{"minTls":"TLSv1.1","keepaliveS":0},"key":{"protection":"none"},"stateDirectory":"relative"}'),
   );
@@ -34,12 +34,12 @@ test("all faults are reported at once, each with its path and what was expected"
   for (const path of ["tunnel.minTls", "tunnel.keepaliveS", "key.protection", "stateDirectory"]) t.match(fault.message, path);
 });
 
-test("an unknown key is refused at any depth, and named", async (t) => {
+test("an unknown key is refused at any depth, and the message names it", async (t) => {
   t.match(faultOf(() => parseAgentConfig('{"statedirectory":"/tmp"}')).message, "statedirectory");
   t.match(faultOf(() => parseAgentConfig('{"tunnel":{"insecure":true}}')).message, "tunnel.insecure");
 });
 
-test("what is no JSON, or too much of it, is a fault of the configuration, and the file is named", async (t) => {
+test("invalid JSON and a file that is too large are faults of the configuration, and the message names the file", async (t) => {
   for (const text of ["", "{", "[]", "null", `{"stateDirectory":"/${"x".repeat(config.CONFIG_BYTES_MAX)}"}`])
     t.match(
       faultOf(() => parseAgentConfig(text)),
@@ -48,7 +48,7 @@ test("what is no JSON, or too much of it, is a fault of the configuration, and t
     );
 });
 
-test("hub anchors without a pin or with another form are refused", async (t) => {
+test("hub anchors without a pin or in another form are refused", async (t) => {
   const fault = faultOf(() =>
     config.parseAnchors(
       '{"v":1,"name":"hub","host":"hub.example","estPort":0,"mqttPort":8883,"authority":"","timeKey":"x","witnessKey":"y"}',

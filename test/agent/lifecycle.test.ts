@@ -1,4 +1,4 @@
-// The life of a device, walked whole.
+// The life of a device, from the first power-on.
 import fc from "fast-check";
 import { test } from "tap";
 import { type LifeEvent, type LifeState, next } from "../../agent/lifecycle.ts";
@@ -20,13 +20,13 @@ test("a first power-on goes blank, keyed, requested, enrolled, connected", async
   t.same(states, ["blank", "keyed", "requested", "enrolled", "connected"]);
 });
 
-test("[ID-9] a lost certificate leads back to asking with the same key, never to blank", async (t) => {
+test("[ID-9] after the loss of its certificate a device enrols again with the same key and never becomes blank", async (t) => {
   for (const state of ["enrolled", "connected", "disconnected"] as const)
     t.equal(next(state, { kind: "certificate-lost" }), "keyed");
   t.equal(next("blank", { kind: "certificate-lost" }), "blank");
 });
 
-test("nothing connects before it has a certificate, and nothing ever becomes blank again", async (t) => {
+test("no device connects before it has a certificate, and none becomes blank again", async (t) => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...EVENTS), { maxLength: 40 }), (kinds) => {
       let state: LifeState = "blank";
@@ -42,5 +42,5 @@ test("nothing connects before it has a certificate, and nothing ever becomes bla
       return LIFE_STATES.includes(state);
     }),
   );
-  t.pass("for every sequence tried");
+  t.pass("for every sequence that was tried");
 });

@@ -11,7 +11,7 @@ export const audit: Measure = {
   name: "audit",
   how: `audit events durable per second, one after the other, against a bare loop of write and fdatasync with records of the same size on the same disk; and ${TOGETHER} callers at once, who share writes`,
   async run(bench) {
-    // many short rounds: what else the disk has to do comes and goes
+    // many short rounds, because other work on the disk comes and goes
     const [rounds, count] = bench.quick ? [40, 25] : [120, 50];
     const { directory } = bench;
     const one = await openLog(bench, "one", 1);
@@ -51,7 +51,7 @@ async function openLog(bench: Bench, name: string, width: number): Promise<Conte
   return startContender(bench, { program: "audit-log", args: [directory, `${width}`] });
 }
 
-/** As they lie on disk, frames and all. */
+/** The records as they lie on disk, with their frames. */
 async function bytesPerRecord(log: Contender, directory: string): Promise<number> {
   const count = 100;
   const before = await sizeOf(directory);

@@ -1,4 +1,5 @@
-// What a measure is given: how long it may take, a directory of its own, and a way to have everything undone at its end.
+// The context of a measure: its length, a directory of its own, and a stack of what must be undone
+// at its end.
 import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,21 +10,24 @@ import type { Finding } from "./finding.ts";
 export const PROJECT = fileURLToPath(new URL("../../", import.meta.url));
 
 export interface Bench {
-  /** Fewer messages and rounds, shorter waits. */
+  /** True for fewer messages and rounds and shorter waits. */
   readonly quick: boolean;
-  /** Gone at the end of the measure. On a real disk where the machine has one; packages resolve from it as from the project. */
+  /**
+   * A directory that is removed at the end of the measure. It lies on a real disk where the machine
+   * has one, and packages resolve from it as from the project.
+   */
   readonly directory: string;
-  /** What was begun last is ended first. */
+  /** Undo actions, run in reverse order. */
   readonly teardown: (act: () => Promise<void> | void) => void;
-  /** One line for whoever waits. */
+  /** Prints one line of progress. */
   readonly progress: (text: string) => void;
 }
 
 export interface Measure {
   readonly name: string;
-  /** What is measured against what, and how: stands above its rows. */
+  /** What is measured, against which peer, and how: printed above the rows. */
   readonly how: string;
-  /** @throws Fault when it could not be measured. */
+  /** @throws Fault when the measurement could not be made. */
   readonly run: (bench: Bench) => Promise<readonly Finding[]>;
 }
 
@@ -33,7 +37,8 @@ export interface Undoable {
 }
 
 export async function openBench(quick: boolean, progress: (text: string) => void): Promise<Undoable> {
-  // /tmp may lie in memory, where a durable write costs nothing; /var/tmp is to survive a reboot (hier(7))
+  // /tmp may be in memory, where a durable write costs nothing; /var/tmp survives a reboot
+  // (hier(7))
   const directory = await mkdtemp(join(existsSync("/var/tmp") ? "/var/tmp" : tmpdir(), "sallyport-bench-"));
   await symlink(join(PROJECT, "node_modules"), join(directory, "node_modules"));
   const acts: (() => Promise<void> | void)[] = [() => rm(directory, { recursive: true, force: true })];

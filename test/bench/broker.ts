@@ -1,4 +1,5 @@
-// The broker of the tunnel's measures: a real Mosquitto with mutual TLS in its own process, and certificates for ours and for the peer.
+// The broker of the tunnel measures: a real Mosquitto with mutual TLS in a process of its own, and
+// certificates for our tunnel and for the peer.
 import { assert } from "../../hal/fault.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { needs } from "../lab/runner/needs.ts";
@@ -6,11 +7,11 @@ import { type Credential, issue, makeAuthority } from "../lab/counterparts/pki.t
 import type { Bench } from "./bench.ts";
 
 export interface BenchBroker {
-  /** The first arguments of the load programs; see load/session.ts. */
+  /** The first arguments of the load programs, see load/session.ts. */
   readonly session: (id: string) => readonly string[];
 }
 
-/** @param windowMax messages that the broker lets a client have on the way. */
+/** @param windowMax messages that the broker allows a client to have in flight. */
 export async function startBroker(bench: Bench, windowMax: number): Promise<BenchBroker> {
   const missing = needs("mosquitto", "openssl");
   assert(missing === false, `the broker of the bench is a real one: it ${missing}`);
@@ -23,9 +24,10 @@ export async function startBroker(bench: Bench, windowMax: number): Promise<Benc
     credentials.set(id, made);
     return made;
   };
-  // Without nodelay each handshake waits 40 ms for a delayed acknowledgement (Nagle's algorithm), whoever connects: a pause is not what is to be measured.
+  // Without nodelay each handshake of either client waits 40 ms for a delayed acknowledgement
+  // (Nagle's algorithm). The measure must not contain that pause.
   const extra = ["set_tcp_nodelay true", "log_type none", `max_inflight_messages ${windowMax}`];
-  const { port } = await startMosquitto({ authority, server, extra }, bench.teardown);
+  const { port } = await startMosquitto(bench, { authority, server, extra });
   return {
     session: (id) => [`${port}`, id, authority.certFile, credential(id).certFile, credential(id).keyFile],
   };

@@ -1,4 +1,4 @@
-// Bytes of JavaScript on the device.
+// Size of the JavaScript on the device, in bytes.
 import { buildPrograms, DEVICE_BYTES_MAX, PROGRAMS } from "../../build/bundle.ts";
 import type { Measure } from "./bench.ts";
 import { finding } from "./finding.ts";

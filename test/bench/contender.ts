@@ -1,4 +1,5 @@
-// A load program as a process of its own, so that its memory is its own; and two or more of them taking turns.
+// A load program in a process of its own, so that its memory can be measured, and rounds in which
+// two or more of them take turns.
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -25,7 +26,10 @@ export interface Contender {
   end(): Promise<void>;
 }
 
-/** `ours` are bundled as the device's programs are; the others run as anybody would run them, with packages from node_modules. */
+/**
+ * Programs with `ours` are bundled as the device's programs are. The peers run unbundled, with
+ * packages from node_modules.
+ */
 const LOADS = {
   "tunnel-messages": { ours: true, source: new URL("./load/tunnel-messages.ts", import.meta.url) },
   "bare-messages": { ours: false, source: new URL("./load/bare-messages.ts", import.meta.url) },
@@ -43,10 +47,10 @@ export type Load = keyof typeof LOADS;
 export interface ContenderOptions {
   readonly program: Load;
   readonly args: readonly string[];
-  /** Node's own. */
+  /** Options for Node itself. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Words before Node's path: a way into a namespace. */
+  /** A command before Node's path, for instance to enter a namespace. */
   readonly inside?: readonly [string, ...string[]];
 }
 
@@ -73,7 +77,9 @@ export async function startContender(
   };
 }
 
-/** @returns the file to run: plain JavaScript, because Node's type stripping would cost memory and time of its own. */
+/**
+ * @returns the file to run: plain JavaScript, because type stripping in Node costs memory and time.
+ */
 export async function buildLoad(bench: Bench, program: Load): Promise<string> {
   const { ours, source } = LOADS[program];
   const entry = relative(PROJECT, fileURLToPath(source));
@@ -93,7 +99,7 @@ export async function buildLoad(bench: Bench, program: Load): Promise<string> {
   return outfile;
 }
 
-/** Rounds in turn, after one that is not counted. @returns for each contender its outcomes. */
+/** Runs rounds in turn, after one that does not count. @returns the results of each contender. */
 export async function inTurns(
   contenders: readonly Contender[],
   rounds: number,
@@ -103,7 +109,7 @@ export async function inTurns(
   const outcomes = contenders.map((): RoundOutcome[] => []);
   for (let round = 0; round <= rounds; round += 1) {
     if (round % Math.ceil(rounds / 4) === 0) progress(`round ${round} of ${rounds}, ${count} each`);
-    // who goes first changes, too
+    // the order changes as well
     const order = round % 2 === 0 ? contenders.keys() : [...contenders.keys()].reverse();
     for (const index of order) {
       const outcome = await contenders[index]?.round(count);

@@ -1,10 +1,13 @@
-// What a measurement says: our numbers, a named peer's from the same run, and the target of the design (section 8) where there is one.
+// A finding: our numbers, those of a named peer in the same run, and the budget where there is one.
 import { ratios, type Spread, spreadOf } from "./stats.ts";
 
 export type Unit = "bytes" | "s" | "of 10" | "ms" | "us" | "/s" | "MiB/s" | "bytes/message";
 
 export interface Target {
-  /** What is held against the bound: the ratio to the peer, or our own number where a bound in absolute terms makes sense on every machine. */
+  /**
+   * What is compared with the bound: the ratio to the peer, or our own number where an absolute
+   * bound makes sense on every machine.
+   */
   readonly of: "ratio" | "ours";
   readonly bound: number;
   readonly is: "at most" | "at least" | "below";
@@ -15,12 +18,12 @@ export interface Finding {
   readonly unit: Unit;
   readonly ours: Spread;
   readonly peer: (Spread & { readonly name: string }) | undefined;
-  /** Ours over the peer's, of rounds that ran side by side. */
+  /** Our number divided by the peer's, over rounds that ran side by side. */
   readonly ratio: Spread | undefined;
   readonly target: Target | undefined;
-  /** Undefined where there is no target. */
+  /** Undefined without a target. */
   readonly met: boolean | undefined;
-  /** Why it was missed, as far as that is known. */
+  /** The known reason for a target that was missed. */
   readonly why: string | undefined;
 }
 
@@ -30,13 +33,13 @@ export interface Compared {
   readonly ours: readonly number[];
   readonly peer?: { readonly name: string; readonly values: readonly number[] };
   readonly target?: Target;
-  /** The known reason, told only when the target is missed. */
+  /** The known reason, printed only when the target is missed. */
   readonly whyMissed?: string;
 }
 
 export function finding({ what, unit, ours, peer, target, whyMissed }: Compared): Finding {
   const mine = spreadOf(ours);
-  // what hovers around nothing has no ratio
+  // numbers around zero have no useful ratio
   const ratio = peer === undefined || unit === "bytes/message" ? undefined : ratios(ours, peer.values);
   const judged = target?.of === "ratio" ? ratio?.median : mine.median;
   const met = target === undefined || judged === undefined ? undefined : holds(target, judged);

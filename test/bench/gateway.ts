@@ -1,4 +1,5 @@
-// A gateway that is enrolled already, its hub, and the bare peer with an identity of its own at the same hub: what start and steady memory are measured on.
+// An enrolled gateway, its hub, and the bare peer with an identity of its own at the same hub, for
+// the measures of start-up time and steady memory.
 import { chmod, copyFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -23,13 +24,19 @@ export interface Gateway {
   startWarden(): Promise<RunningProgram>;
   startAgent(): Promise<RunningProgram>;
   startBare(): RunningProgram;
-  /** Resolves once the console has spoken on the serial line since this call. */
+  /** Resolves when the console writes to the serial line after this call. */
   consoleSpeaks(): Promise<void>;
-  /** Resolves with the moment (as performance.now tells it) at which the hub told that it let this client in, for the first time after this call. */
+  /**
+   * Resolves with the time (performance.now) at which the hub first reports, after this call, that
+   * it admitted the client.
+   */
   letIn(id: string): Promise<number>;
 }
 
-/** The agent has a file key, and its console on a pseudo-terminal. Nothing of the gateway runs yet when this resolves but the hub. */
+/**
+ * The agent has a file key and its console on a pseudo-terminal. When this resolves, only the hub
+ * runs.
+ */
 export async function openGateway(bench: Bench): Promise<Gateway> {
   const missing = needs("socat", "flock");
   assert(missing === false, `the gateway of the bench has real parts: it ${missing}`);
@@ -68,7 +75,7 @@ export async function openGateway(bench: Bench): Promise<Gateway> {
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
 const openedSchema = v.looseObject({ name: v.literal("connection.opened"), deviceId: v.string() });
 
-/** The other end of the serial line. @returns what waits for the next bytes on it. */
+/** The other end of the serial line. @returns a function that waits for the next bytes. */
 async function listen(path: string): Promise<() => Promise<void>> {
   const line = await linuxSerialPort({ path, baudRate: 115_200 }).open();
   const waiting = new Set<() => void>();
@@ -81,7 +88,7 @@ async function listen(path: string): Promise<() => Promise<void>> {
   return () => within<void>("the console says something", (heard) => waiting.add(heard));
 }
 
-/** Both sides are judged by the same door: the hub's journal. */
+/** Both contenders are timed by the same source, the journal of the hub. */
 function watchDoor(): { readonly line: (line: string) => void; readonly letIn: Gateway["letIn"] } {
   const waiting = new Map<string, (atMs: number) => void>();
   return {
@@ -98,7 +105,7 @@ function watchDoor(): { readonly line: (line: string) => void; readonly letIn: G
 
 const WAIT_MS_MAX = 60_000;
 
-/** May be awaited later than it fails: what goes wrong in between is told first. */
+/** A promise that may be awaited after it failed: a fault in the meantime is reported first. */
 function within<T>(what: string, begin: (settle: (value: T) => void) => void): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const late = setTimeout(() => reject(new Fault("process.timeout", `${what}: not within ${WAIT_MS_MAX} ms`)), WAIT_MS_MAX);
@@ -112,8 +119,9 @@ function within<T>(what: string, begin: (settle: (value: T) => void) => void): P
 }
 
 /**
- * On a device agent and warden share Node's code with each other and with nobody else. Here the hub and this bench run from the same file, and PSS would count
- * only a share of it: so the device gets a copy, which other processes do not map. The hub runs on from the file it has.
+ * A copy of Node for the device's programs. On a device, agent and warden share Node's code with
+ * each other only. Here the hub and this bench run from the same file, so PSS would count only a
+ * share of its pages. No other process maps the copy; the hub keeps the original.
  */
 async function giveDeviceItsOwnNode(rig: Rig): Promise<void> {
   const node = join(rig.directory, "opt", "node");
@@ -122,7 +130,10 @@ async function giveDeviceItsOwnNode(rig: Rig): Promise<void> {
   await rename(`${node}.own`, node);
 }
 
-/** Enrolled, connected once (so that it is known that this broker speaks 3.1.1 only), its audit trail delivered, and stopped. */
+/**
+ * Enrols the gateway, connects once (the agent then remembers that this broker speaks MQTT 3.1.1
+ * only), delivers its audit trail, and stops it.
+ */
 async function firstPowerOn(rig: Rig, progress: (text: string) => void): Promise<string> {
   progress("a gateway is powered on and enrolled");
   const warden = await rig.startWarden();
@@ -139,7 +150,10 @@ interface BareCommand {
   readonly args: readonly string[];
 }
 
-/** An identity of its own, so that both can be connected at once; and a Node of its own, see above. */
+/**
+ * The peer has an identity of its own, so that both can be connected at once, and a Node of its own
+ * (see above).
+ */
 async function enrolBare(bench: Bench, rig: Rig, ports: v.InferOutput<typeof readySchema>): Promise<BareCommand> {
   const { authority } = await rig.hub.anchors();
   const key = memoryKey();

@@ -1,4 +1,5 @@
-// How fast an image is installed, and what memory that takes, against casync's own tool on the same chunks. [OTA-31] [OTA-33]
+// Speed and memory of an installation, against casync's own tool on the same chunks. [OTA-31]
+// [OTA-33]
 import { glob, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { assert } from "../../hal/fault.ts";
@@ -31,7 +32,7 @@ export const install: Measure = {
       const peer = round % 2 === 0 ? await extractOnce(places) : undefined;
       const mine = await installOnce(bench, places);
       const his = peer ?? (await extractOnce(places));
-      // the first of each only warms the page cache
+      // the first round of each only warms the page cache
       if (round === 0) continue;
       ours.push(mine);
       theirs.push(his);
@@ -113,7 +114,10 @@ async function extractOnce({ caibx, store, extracted }: Places): Promise<Cost> {
   return { ms, cpuMs: (await childrenCpuMs()) - cpuMs };
 }
 
-/** Of children that have ended and were waited for: cutime and cstime of proc_pid_stat(5), in hundredths of a second. */
+/**
+ * Processor time of children that have ended and were waited for: cutime and cstime of
+ * proc_pid_stat(5), in hundredths of a second.
+ */
 async function childrenCpuMs(): Promise<number> {
   const text = await readFile("/proc/self/stat", "utf8");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");

@@ -1,9 +1,10 @@
-// A whole gateway in an emulator: how large its image is, how long it boots until its tunnel is up, what its programs need there, how exposed systemd finds them.
+// A whole gateway in an emulator: image size, time from boot to tunnel, memory of its programs, and
+// their exposure as systemd rates it.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type DeviceStatus, deviceStatusSchema } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
-import { openSite, type Site } from "../lab/gateway/index.ts";
+import { openSite, type Site } from "../lab/gateway/site.ts";
 import { hubAsks } from "../lab/worlds/hub-cli-json.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";
@@ -14,7 +15,7 @@ import { memoryOf } from "./memory.ts";
 
 const BOOT_MS_MAX = 400_000;
 const STATUS_MS_MAX = 120_000;
-/** Of the guest, from the kernel's start on. */
+/** Seconds of the guest's clock, counted from the start of the kernel. */
 const CONNECTED = /\[\s*(\d+\.\d+)\][^\n]*life \w+ -> connected/u;
 const FILE_SYSTEMS = /\[\s*(\d+\.\d+)\][^\n]*Reached target local-fs\.target/u;
 
@@ -47,7 +48,10 @@ export const machine: Measure = {
   },
 };
 
-/** Enrols it, then cuts its power and times the boots that follow: these are what a gateway does for years. */
+/**
+ * Enrols the gateway, then cuts its power and times the following boots, which are what a gateway
+ * does for years.
+ */
 async function boot(bench: Bench, { gateway, hub }: Site) {
   bench.progress("first power-on");
   await gateway.powerOn();
@@ -73,20 +77,20 @@ async function idleNode(bench: Bench): Promise<number> {
   return (await memoryOf(idle.pid)).rssBytes;
 }
 
-async function sizes({ mould }: Site): Promise<readonly Finding[]> {
+async function sizes({ golden }: Site): Promise<readonly Finding[]> {
   const rows = [
     ["root image (a release's larger part)", "images/1.0.0.root"],
     ["kernel image", "images/1.0.0.kernel"],
   ] as const;
   return await Promise.all(
     rows.map(async ([what, name]) => {
-      const { size } = await stat(join(mould.directory, name));
+      const { size } = await stat(join(golden.directory, name));
       return finding({ what, unit: "bytes", ours: [size] });
     }),
   );
 }
 
-/** Aims of the bare gateway; 0 is shut, 10 is open. */
+/** Upper bounds of exposure; 0 is fully sandboxed, 10 is fully exposed. */
 const EXPOSURES = [
   ["sallyport-agent.service", 1.5],
   ["sallyport-warden.service", 2.9],

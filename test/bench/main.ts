@@ -1,4 +1,5 @@
-// `npm run bench`: how much the device's programs cost, against named peers in the same run. Absolute numbers depend on the machine; the ratios are what counts.
+// `npm run bench`: the cost of the device's programs against named peers in the same run. Absolute
+// numbers depend on the machine, the ratios count.
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { type Measure, openBench } from "./bench.ts";
@@ -18,16 +19,17 @@ const NAMES = MEASURES.map(({ name }) => name);
 
 const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json]
 
-Measures the device's programs against named peers in the same run, both in turn. Progress is on stderr.
+Measures the device's programs against named peers, in turn and in the same run. Progress goes to stderr.
 
-  --quick       fewer messages and rounds, 15 s instead of 60 s of rest before memory is read
-  --only NAMES  some of: ${NAMES.join(", ")}
-  --json        one JSON document on stdout instead of the table:
+  --quick       use fewer messages and rounds, and wait 15 s instead of 60 s before reading memory
+  --only NAMES  run only some of: ${NAMES.join(", ")}
+  --json        print one JSON document instead of the table:
                 {quick, node, cpus, sections: [{name, how, findings}], failed: [{name, code, message}]}
                 Each finding: {what, unit, ours, peer?, ratio?, target?, met?, why?}; numbers as {median, min, max, samples}.
-  --help        this text
+  --help        print this text
 
-Exit codes: 0 everything was measured (a target that was missed is reported, it is no failure), 1 a measurement could not be made, 2 usage.
+Exit codes: 0 everything was measured (a missed target is reported, but is no failure), 1 a
+measurement could not be made, 2 wrong usage.
 `;
 
 interface Options {

@@ -1,17 +1,18 @@
-// What a process costs, as the kernel counts it: /proc/PID/smaps_rollup (proc_pid_smaps_rollup(5)).
+// The memory of a process as the kernel counts it: /proc/PID/smaps_rollup
+// (proc_pid_smaps_rollup(5)).
 import { readFile } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
 
 export interface Memory {
-  /** All its pages in memory, those shared with others included. */
+  /** All pages in memory, shared pages included. */
   readonly rssBytes: number;
-  /** Each page divided by how many share it. */
+  /** Each page divided by the number of processes that share it. */
   readonly pssBytes: number;
-  /** Written by it, shared with nobody: what goes when it goes. */
+  /** Pages that the process wrote and shares with no other: they are freed when it ends. */
   readonly privateDirtyBytes: number;
 }
 
-/** @throws Fault `file.read-failed` without such a process, or without the right to look. */
+/** @throws Fault `file.read-failed` when there is no such process or no permission to read it. */
 export async function memoryOf(pid: number): Promise<Memory> {
   const path = `/proc/${pid}/smaps_rollup`;
   try {

@@ -6,13 +6,16 @@ import { inTurns, perSecond, type RoundOutcome, startContender } from "./contend
 import { type Finding, finding } from "./finding.ts";
 import { slopeOf } from "./stats.ts";
 
-/** As many as the tunnel lets be on the way: deliveries, and what goes through the spool. */
+/** Messages in flight as the tunnel limits them: direct deliveries, and messages of the spool. */
 const WINDOWS = { deliver: 8, publish: 32 } as const;
 const FILLING_BYTES = 128;
 const ROUNDS = 20;
-/** Share of the rounds in which caches fill and code is compiled. */
+/** The share of rounds that only fills caches and compiles code. */
 const WARM_UP_RATIO = 0.25;
-/** What a message may leave behind: a ninth of the smallest thing that could be kept of it, its id. */
+/**
+ * Bytes that a message may leave behind: a ninth of its id, the smallest part of it that could
+ * leak.
+ */
 const KEPT_BYTES_MAX = 4;
 
 export const messages: Measure = {
@@ -53,7 +56,7 @@ async function compare(bench: Bench, { session }: BenchBroker, path: keyof typeo
       unit: "bytes/message",
       ours: [growth(mine, count, "keptBytes")],
       peer: { name, values: [growth(theirs, count, "keptBytes")] },
-      // what a start leaves behind needs the whole number of messages to become small
+      // memory kept from the start is small only when divided by all messages
       ...(bench.quick ? {} : { target: { of: "ours", is: "at most", bound: KEPT_BYTES_MAX } as const }),
       whyMissed: "something is kept for every message: compare heap snapshots of the load program",
     }),

@@ -1,22 +1,22 @@
-// What it costs to put a policy in force, against nft with the same tables. [LCK-5]
+// The cost of putting a policy in force, against nft with the same tables. [LCK-5]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../hal/fault.ts";
 import { planLockdown } from "../../warden/lockdown/plan/index.ts";
-import { noDoors } from "../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork } from "../lab/counterparts/network-probe.ts";
 import { labPolicy, labSnapshot, policyBytes } from "../lab/worlds/lockdown.ts";
 import type { Measure } from "./bench.ts";
 import { inTurns, startContender } from "./contender.ts";
 import { finding } from "./finding.ts";
 
-/** Two that differ, so that there is something to replace each time. */
+/** Two different policies, so that each round replaces a table. */
 const POLICIES = [{}, { network: { inbound: [], outbound: [{ protocol: "tcp", ports: [443], to: "any" }] } }] as const;
 
 export const policy: Measure = {
   name: "policy",
   how: "a policy judged, planned and put in force (nft checks the table, then replaces ours in one transaction), against nft -f of the same table; each in a network namespace of its own",
   async run(bench) {
-    const missing = noDoors("user");
+    const missing = lacksProbeNetwork("user");
     assert(missing === false, `policies are tried in a namespace: it ${missing}`);
     const [rounds, count] = bench.quick ? [5, 10] : [15, 20];
     const snapshot = labSnapshot();
@@ -24,7 +24,7 @@ export const policy: Measure = {
     for (const [n, change] of POLICIES.entries()) {
       const [document, table] = [join(bench.directory, `policy-${n}.json`), join(bench.directory, `table-${n}.nft`)];
       await writeFile(document, policyBytes(change));
-      // as our executor writes it: see hal/linux/firewall
+      // as hal/linux/firewall writes it
       const replace = "table inet sallyport {}\ndelete table inet sallyport\n";
       await writeFile(table, replace + planLockdown(labPolicy(change), snapshot).firewall);
       args.push(document, table);

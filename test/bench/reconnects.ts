@@ -1,4 +1,5 @@
-// How fast a tunnel comes back: TCP, TLS 1.3 with certificates on both sides, CONNECT, CONNACK, DISCONNECT.
+// The rate of tunnel connections: TCP, TLS 1.3 with certificates on both sides, CONNECT, CONNACK,
+// DISCONNECT.
 import { assert } from "../../hal/fault.ts";
 import type { Measure } from "./bench.ts";
 import { startBroker } from "./broker.ts";

@@ -1,4 +1,4 @@
-// From the start of the process to the tunnel.
+// The time from the start of the process to the tunnel.
 import type { Measure } from "./bench.ts";
 import { finding } from "./finding.ts";
 import { BARE_ID, openGateway } from "./gateway.ts";
@@ -14,7 +14,7 @@ export const start: Measure = {
     for (let round = 0; round <= rounds; round += 1) {
       if (round % Math.ceil(rounds / 4) === 0) bench.progress(`round ${round} of ${rounds}`);
       const [mine, bare] = [await agentOnce(), await bareOnce()];
-      // the first of each only warms the page cache
+      // the first round of each only warms the page cache
       if (round > 0) {
         ours.push(mine);
         theirs.push(bare);

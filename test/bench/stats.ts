@@ -1,4 +1,4 @@
-// Few numbers in, few out: medians, because a machine that does other things as well spoils means.
+// Statistics over few samples: medians, because other work on the machine distorts means.
 import { assert } from "../../hal/fault.ts";
 
 export interface Spread {
@@ -8,7 +8,7 @@ export interface Spread {
   readonly samples: number;
 }
 
-/** @throws Fault `assert.broken` without a single number. */
+/** @throws Fault `assert.broken` without any number. */
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
   const [upper, lower] = [sorted[Math.floor(sorted.length / 2)], sorted[Math.floor((sorted.length - 1) / 2)]];
@@ -17,7 +17,10 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: (upper + lower) / 2, min, max, samples: sorted.length };
 }
 
-/** Ours over theirs, round by round: what slows the machine down slows both of a pair. */
+/**
+ * Our number divided by the peer's, round by round: a slow moment of the machine affects both of a
+ * pair.
+ */
 export function ratios(ours: readonly number[], theirs: readonly number[]): Spread {
   return spreadOf(ours.flatMap((value, round) => (theirs[round] === undefined ? [] : [value / theirs[round]])));
 }
@@ -27,7 +30,7 @@ export interface Point {
   readonly y: number;
 }
 
-/** Least squares: how much y grows for one more x. @throws Fault `assert.broken` for fewer than two places on x. */
+/** The slope by least squares. @throws Fault `assert.broken` for fewer than two different x. */
 export function slopeOf(points: readonly Point[]): number {
   const mean = (pick: (point: Point) => number): number => points.reduce((sum, point) => sum + pick(point), 0) / points.length;
   const [x, y] = [mean((point) => point.x), mean((point) => point.y)];

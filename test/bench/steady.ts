@@ -1,4 +1,4 @@
-// Memory of a gateway that has nothing to do.
+// Memory of an idle gateway.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench, Measure } from "./bench.ts";
 import { finding } from "./finding.ts";
@@ -59,7 +59,7 @@ export const steady: Measure = {
   },
 };
 
-/** All three started anew, connected, left alone, looked at. */
+/** Starts all three, waits until they are connected and idle, and reads their memory. */
 async function rest(bench: Bench, gateway: Gateway, round: number): Promise<Round> {
   const seconds = bench.quick ? 15 : 60;
   const warden = await gateway.startWarden();

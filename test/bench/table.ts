@@ -1,10 +1,10 @@
-// The findings for people: one row a number, each measure with what was done above it.
+// The findings as a table for people: one row a number, below a description of each measure.
 import type { Finding, Target, Unit } from "./finding.ts";
 import type { Spread } from "./stats.ts";
 
 export interface Section {
   readonly name: string;
-  /** What was measured against what, and how. */
+  /** What was measured, against which peer, and how. */
   readonly how: string;
   readonly findings: readonly Finding[];
 }

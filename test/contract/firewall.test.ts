@@ -1,9 +1,9 @@
-// What every Firewall does.
+// The contract of Firewall.
 import { test } from "tap";
 import { linuxFirewall } from "../../hal/linux/firewall/index.ts";
 import type { Firewall } from "../../hal/ports.ts";
 import { renderTable } from "../../warden/lockdown/plan/table.ts";
-import { fakeFirewall, noDoors, openDoors } from "../lab/counterparts/network-probe.ts";
+import { fakeFirewall, lacksProbeNetwork, openProbeNetwork } from "../lab/counterparts/network-probe.ts";
 
 const SHUT = renderTable({ links: [], management: [], echo: "none", networkRules: [] });
 const FULL = renderTable({
@@ -57,18 +57,18 @@ const subjects: Record<
   { readonly skip: string | false; open: () => Promise<{ firewall: Firewall; close: () => Promise<void> }> }
 > = {
   fakeFirewall: { skip: false, open: async () => ({ firewall: fakeFirewall(), close: async () => undefined }) },
-  "nft as root": { skip: noDoors("netns"), open: () => real("netns") },
-  "nft without root": { skip: noDoors("user"), open: () => real("user") },
+  "nft as root": { skip: lacksProbeNetwork("netns"), open: () => real("netns") },
+  "nft without root": { skip: lacksProbeNetwork("user"), open: () => real("user") },
 };
 
 async function real(kind: "netns" | "user"): Promise<{ firewall: Firewall; close: () => Promise<void> }> {
-  const doors = await openDoors(kind);
+  const doors = await openProbeNetwork(kind);
   return { firewall: linuxFirewall({ command: doors.nft }), close: () => doors.stop() };
 }
 
 for (const [name, { skip, open }] of Object.entries(subjects))
   test(
-    `[LCK-5] ${name}: one table, checked without effect, replaced whole, read back in the same spelling`,
+    `[LCK-5] ${name}: one table is checked without effect, replaced whole, and read back in the same form`,
     { skip },
     async (t) => {
       const { firewall, close } = await open();

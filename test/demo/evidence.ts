@@ -1,11 +1,12 @@
-// What the demo looks at to know that a step really happened: the programs' own commands and standard tools, never their inner state.
+// The demo's evidence that a step happened: the programs' own commands and standard tools, never
+// inner state.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runProgram } from "../../hal/linux/index.ts";
 import type { Rig } from "../lab/worlds/rig.ts";
 
-/** What openssl reads in the stored certificate request. */
+/** The stored certificate request as openssl reads it. */
 export async function readRequest(
   rig: Rig,
 ): Promise<{ readonly subject: string; readonly names: string; readonly verified: boolean }> {
@@ -22,7 +23,7 @@ export async function readRequest(
   };
 }
 
-/** Files below the agent's state that hold a private key anyone could copy. */
+/** Files in the agent's state that hold a private key which could be copied. */
 export function plainKeyFiles(rig: Rig): readonly string[] {
   return readdirSync(rig.board.agentState, { withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -30,7 +31,7 @@ export function plainKeyFiles(rig: Rig): readonly string[] {
     .filter((name) => /-----BEGIN (?:EC )?PRIVATE KEY-----/u.test(readFileSync(join(rig.board.agentState, name), "latin1")));
 }
 
-/** The certificate in the agent's state, checked against the hub's authority. */
+/** The device certificate in the agent's state, checked against the hub's authority. */
 export async function readCertificate(
   rig: Rig,
 ): Promise<{ readonly subject: string; readonly issuer: string; readonly notAfter: string; readonly signed: boolean }> {

@@ -1,5 +1,6 @@
-// The steps in order. Each looks for its own proof and throws when it is not there.
-import { confirmPolicy, foreignPolicy, imageDoors, tryDoors } from "./network.ts";
+// The steps of the demo in order. Each looks for its own proof and throws when the proof is
+// missing.
+import { confirmPolicy, foreignPolicy, imagePorts, tryPorts } from "./network.ts";
 import { logIn } from "./login.ts";
 import type { Narrator } from "./narrate.ts";
 import { approve, bootWarden, certified, connected, killHub, makeRequest, serialStatus } from "./power-on.ts";
@@ -10,40 +11,46 @@ import type { World } from "./world.ts";
 
 export async function play(world: World, { step, skipped }: Narrator): Promise<void> {
   const { rig } = world;
-  const hub = await step("The hub starts: authority, enrolment, broker, witness, time", async (say) => {
+  const hub = await step("The hub starts", async (report) => {
     const started = await rig.startHub();
     const anchors = await rig.hub.anchors();
-    say("listens", `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.hub.ports.est}, MQTT on ${rig.hub.ports.mqtt}`);
+    report.evidence(
+      "listens",
+      `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.hub.ports.est}, MQTT on ${rig.hub.ports.mqtt}`,
+    );
     await rig.hub.command("release", "publish", rig.release.directory);
-    say("serves", "a signed repository, with nothing in it yet");
-    say("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key; root.json; policy.json`);
+    report.evidence("serves", "a signed repository that is still empty");
+    report.evidence("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key; root.json; policy.json`);
+    report.result("authority, EST enrolment, MQTT broker, update repository, audit witness and signed time");
     return started;
   });
-  await step("The board boots: the warden reads who it is from the hardware", (say) => bootWarden(world, say));
+  await step("The board boots, and the warden reads its identity from the hardware", (report) => bootWarden(world, report));
   const terminal = world.cable === undefined ? undefined : await openTerminal(world.cable.hostPath);
-  await step("The agent makes a key and a certificate request on the board", (say) => makeRequest(world, say));
-  const device = await step("An operator compares the fingerprint and approves it", (say) => approve(world, terminal, say));
-  const { id } = device;
-  await step("The certificate is issued, for this key only", (say) => certified(world, say));
-  await step("The tunnel is up: mutual TLS, each side sees the other", (say) => connected(world, id, say));
-  if (terminal === undefined) skipped("Status on the serial line", "needs socat: apt-get install socat");
-  else await step("A technician reads the status on the serial line", (say) => serialStatus(terminal, say));
-  await step("The hub is killed and comes back: nothing is lost", (say) => killHub(world, hub, say));
-
-  const doors = await step("Somebody tries the doors that the image leaves open", (say) => imageDoors(world, say));
-  await step("A signed policy arrives, is tried, and confirmed by a key through a new connection", (say) =>
-    confirmPolicy(world, id, say),
+  await step("The agent makes its key and certificate request on the board", (report) => makeRequest(world, report));
+  const device = await step("An operator compares the fingerprints and approves the request", (report) =>
+    approve(world, terminal, report),
   );
-  await step("The doors again: what the policy does not name is shut", (say) => tryDoors(world, doors, say));
-  await step("A policy signed for another device is refused", (say) => foreignPolicy(world, doors, id, say));
-  await step("The hub points at release 2: written, booted, healthy, committed", (say) => goodRelease(world, id, say));
-  await step("Release 3 was tampered with: refused before a byte reaches a slot", (say) => tamperedRelease(world, id, say));
-  await step("Release 4 is signed but ill: rolled back, with its reason", (say) => unhealthyRelease(world, id, say));
+  const { id } = device;
+  await step("The hub issues the certificate for this key", (report) => certified(world, report));
+  await step("The tunnel connects over mutual TLS", (report) => connected(world, id, report));
+  if (terminal === undefined) skipped("Status on the serial line", "needs socat: apt-get install socat");
+  else await step("A technician reads the status on the serial line", (report) => serialStatus(terminal, report));
+  await step("The hub is killed and restarted", (report) => killHub(world, hub, report));
+
+  const ports = await step("An outsider tries the open network ports and plugs in a USB stick", (report) =>
+    imagePorts(world, report),
+  );
+  await step("A signed policy arrives on trial and an operator confirms it", (report) => confirmPolicy(world, id, report));
+  await step("The outsider tries again under the new policy", (report) => tryPorts(world, ports, report));
+  await step("A policy for another device is published", (report) => foreignPolicy(world, ports, id, report));
+  await step("Release 2 is installed, tried and committed", (report) => goodRelease(world, id, report));
+  await step("Release 3 is changed after it was signed", (report) => tamperedRelease(world, id, report));
+  await step("Release 4 is signed, but its agent does not run", (report) => unhealthyRelease(world, id, report));
   if (terminal === undefined) skipped("Login on the serial line", "needs socat: apt-get install socat");
   else
-    await step("A technician logs in on the serial line, without a password or a network", (say) => logIn(world, terminal, say));
+    await step("A technician logs in on the serial line with a key, not a password", (report) => logIn(world, terminal, report));
 
-  await step("The hub verifies the audit trail it received: it tells all of it", (say) => verifyAtHub(world, id, say));
-  await step("One byte of the device's log is flipped: the verifier names the entry", (say) => flipByte(world, device, say));
+  await step("The hub verifies the audit trail that it received", (report) => verifyAtHub(world, id, report));
+  await step("Somebody edits the audit log on the device", (report) => flipByte(world, device, report));
   await terminal?.close();
 }

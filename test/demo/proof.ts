@@ -1,4 +1,4 @@
-// How a step proves itself: by looking, and by waiting for what it waits for.
+// How a step proves itself: by assertions, and by waiting for a state of the device.
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceStatus } from "../../agent/status/format.ts";
 import { eventually } from "../lab/runner/process.ts";

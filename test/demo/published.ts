@@ -1,10 +1,10 @@
-// What the demo's board is offered: policies by what they open, releases by what is wrong with them.
+// What the demo publishes: policies by what they open, releases by what is wrong with them.
 import type { Added } from "../../build/release/add.ts";
-import type { ReleaseDesk } from "../lab/worlds/release.ts";
+import type { ReleaseTool } from "../lab/worlds/release-tool.ts";
 
-/** The plant's own service: stays. */
+/** The plant's own service, which the policy keeps open. */
 export const KEPT_PORT = 8080;
-/** Left over from the factory. */
+/** A service left over from the factory, which the policy shuts. */
 export const SHUT_PORT = 9090;
 export const BAD_STICK_SOCKET = "1-2";
 export const FOREIGN = "policy/another.json";
@@ -21,8 +21,8 @@ export function imageNetwork(ports: readonly number[] = [KEPT_PORT, SHUT_PORT]):
 
 export type Releases = readonly [good: Added, tampered: Added, unhealthy: Added];
 
-/** Cut into chunks and signed once the desk signs. */
-export async function makeReleases(release: ReleaseDesk): Promise<Releases> {
+/** Releases cut into chunks; they count once the release repository is signed. */
+export async function makeReleases(release: ReleaseTool): Promise<Releases> {
   const image = { bytes: IMAGE_BYTES };
   return [
     await release.image({ ...image, version: "2.0.0", counter: 2 }),

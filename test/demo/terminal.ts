@@ -1,11 +1,14 @@
-// The technician's end of the serial cable: types, and reads what comes back.
+// The technician's end of the serial cable: types, and reads the answer.
 import type { SerialConnection } from "../../hal/ports.ts";
 import { Fault } from "../../hal/fault.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 
 export interface Terminal {
   type(text: string): Promise<void>;
-  /** Everything received since the last call, once `pattern` is in it. @throws Fault `process.timeout` after `timeoutMs`. */
+  /**
+   * Everything received since the last call, once `pattern` is in it. @throws Fault
+   * `process.timeout` after `timeoutMs`.
+   */
   until(pattern: RegExp, timeoutMs?: number): Promise<string>;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// The audit trail: what the hub holds of it, and what becomes of an edit on the device.
+// The audit trail: what the hub holds, and what happens when somebody edits the log on the device.
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
@@ -8,7 +8,7 @@ import { encodeFrame, FRAME_HEAD_BYTES, readFrames } from "../../warden/audit/fo
 import { BAD_STICK_SOCKET } from "./published.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { type HubDevice, hubDevices, hubRecords } from "../lab/worlds/hub-cli-json.ts";
-import type { Say } from "./narrate.ts";
+import type { StepReport } from "./narrate.ts";
 import { must } from "./proof.ts";
 import type { World } from "./world.ts";
 
@@ -19,11 +19,11 @@ interface Chapter {
   readonly onCable?: boolean;
 }
 
-/** Records wait some seconds for company before they go to the hub. */
+/** Records are collected for some seconds before they go to the hub. */
 const TRAIL_MS_MAX = 20_000;
 const LOOK_EVERY_MS = 300;
 
-/** What must be in the trail when all steps before happened. */
+/** The records that must be in the trail when all earlier steps happened. */
 const CHAPTERS: readonly Chapter[] = [
   { what: "the key", told: ({ event }) => event === "key.created" },
   { what: "the certificate", told: ({ event }) => event === "enrolment.completed" },
@@ -44,18 +44,18 @@ const CHAPTERS: readonly Chapter[] = [
   { what: "the reboots", told: ({ event }) => event === "system.rebooting" },
 ];
 
-/** @returns what `records` do not tell of. */
+/** @returns the chapters that `records` do not contain. */
 function missing(records: readonly AuditRecord[], hasCable: boolean): readonly string[] {
   return CHAPTERS.filter(({ told, onCable = false }) => (hasCable || !onCable) && !records.some(told)).map(({ what }) => what);
 }
 
-/** One line of the demo's width. */
+/** A record on one line. */
 function line({ at, event, result, principal, source, detail = {} }: AuditRecord): string {
   const members = Object.entries(detail).map(([name, value]) => `${name}=${String(value)}`);
-  return [at.slice(11, 19), event, result, `by ${principal ?? source}`, ...members].join(" ").slice(0, 110);
+  return [at.slice(11, 19), event, result, `by ${principal ?? source}`, ...members].join(" ");
 }
 
-export async function verifyAtHub({ rig, cable }: World, id: string, say: Say): Promise<void> {
+export async function verifyAtHub({ rig, cable }: World, id: string, report: StepReport): Promise<void> {
   const hasCable = cable !== undefined;
   const records = await eventually(
     "the last record at the hub",
@@ -68,21 +68,22 @@ export async function verifyAtHub({ rig, cable }: World, id: string, say: Say): 
   ).catch(async (cause: unknown) => {
     const held = (await hubRecords(rig.hub, id)).map(({ record }) => record);
     const open = missing(held, hasCable);
-    throw new Fault("process.failed", `the trail at the hub does not tell of ${open.join(", ")}`, { cause });
+    throw new Fault("process.failed", `the trail at the hub has no record of ${open.join(", ")}`, { cause });
   });
-  say("audit verify", (await rig.hub.command("audit", "verify", id)).trim());
+  report.evidence("audit verify", (await rig.hub.command("audit", "verify", id)).trim());
   const first = new Set(CHAPTERS.map(({ told }) => records.find(told)));
-  say(
-    "it tells",
+  report.evidence(
+    "it contains",
     records
       .filter((record) => first.has(record))
       .map(line)
       .join("\n"),
   );
+  report.result(`all ${CHAPTERS.length} milestones of this demo are in it, signed by the device and witnessed by the hub`);
 }
 
-/** Works on a copy: the device's own log stays whole. */
-export async function flipByte({ rig }: World, device: HubDevice, say: Say): Promise<void> {
+/** Edits a copy: the device's own log stays whole. */
+export async function flipByte({ rig }: World, device: HubDevice, report: StepReport): Promise<void> {
   const key = (await hubDevices(rig.hub)).find(({ id }) => id === device.id)?.auditKey;
   must(key !== undefined, "the hub knows the device's audit key from its certificate request");
   const copy = join(rig.directory, "copy");
@@ -93,7 +94,7 @@ export async function flipByte({ rig }: World, device: HubDevice, say: Say): Pro
   };
   const whole = verify();
   must(whole.code === 0, `the untouched copy verifies: ${whole.words}`);
-  say("untouched", whole.words);
+  report.evidence("untouched", whole.words);
   const target = findRecord(join(copy, "audit"), "enrolment.requested");
   edit(target, "as-is");
   const flipped = verify();
@@ -101,19 +102,24 @@ export async function flipByte({ rig }: World, device: HubDevice, say: Say): Pro
     flipped.code === 5 && flipped.words.includes(`entry ${target.seq}`),
     `the flipped byte is found at entry ${target.seq}: ${flipped.words}`,
   );
-  say("one bit", `of byte ${target.offset} of ${target.file}, in entry ${target.seq}\n${flipped.words}`);
+  report.evidence("one bit", `of byte ${target.offset} of ${target.file}, in entry ${target.seq}\n${flipped.words}`);
   edit(target, "with-checksum");
   const careful = verify();
   must(careful.code === 5, `the careful edit is found: ${careful.words}`);
   const differing = await differingEntry(rig, device.id, target);
   must(differing === target.seq, `the hub's records tell which entry was edited: ${differing}`);
-  say(
+  report.evidence(
     "checksum too",
-    `made right again, as a careful editor would\n${careful.words}\nbeside the hub's records: entry ${differing} differs`,
+    `corrected as well, as a careful attacker would do\n${careful.words}\ncompared with the hub's records: entry ${differing} differs`,
+  );
+  report.held(
+    "audit log",
+    `one flipped bit is found in entry ${target.seq}, with its checksum corrected as well`,
+    "a flipped bit was found, also behind a corrected checksum",
   );
 }
 
-/** The first entry of the edited segment that is not what the hub holds. */
+/** The first entry of the edited segment that differs from the hub's copy. */
 async function differingEntry(rig: World["rig"], id: string, { directory, file }: Target): Promise<number | undefined> {
   const held = new Map((await hubRecords(rig.hub, id)).map(({ seq, record }) => [seq, canonicalJson(record)]));
   const bodies = readFrames(readFileSync(join(directory, file))).bodies.slice(1);
@@ -149,7 +155,10 @@ function findRecord(directory: string, event: string): Target {
   throw new Fault("process.failed", `no record of ${event} in the log`);
 }
 
-/** Flips the lowest bit of the byte in the original file; `with-checksum` also writes the frame's checksum anew. */
+/**
+ * Flips the lowest bit of the byte in the original file; `with-checksum` also writes the frame's
+ * checksum anew.
+ */
 function edit({ directory, file, offset, frame, original }: Target, how: "as-is" | "with-checksum"): void {
   const bytes = Buffer.from(original);
   bytes.writeUInt8(bytes.readUInt8(offset) ^ 0x01, offset);

@@ -1,41 +1,43 @@
-// Three releases: one that is good, one that somebody changed after it was signed, one that is signed and does not work.
+// Three releases: a good one, one that was changed after it was signed, and a signed one that does
+// not work.
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../warden/update/format.ts";
 import { eventually } from "../lab/runner/process.ts";
 import type { Added } from "../../build/release/add.ts";
 import { updateStatus } from "../lab/worlds/hub-cli-json.ts";
-import type { Say } from "./narrate.ts";
+import type { StepReport } from "./narrate.ts";
 import { must } from "./proof.ts";
 import { IMAGE_BYTES } from "./published.ts";
 import type { World } from "./world.ts";
 
-/** Seconds for a system that can only fail; the others are given more. */
+/** The trial of a system that can only fail, in seconds; the others get more. */
 const SHORT_TRIAL_S = 6;
 const REBOOTED_MS_MAX = 40_000;
 
-export async function goodRelease(world: World, id: string, say: Say): Promise<void> {
+export async function goodRelease(world: World, id: string, report: StepReport): Promise<void> {
   const { launcher } = world;
   const before = launcher.boots.length;
   const [added] = world.releases;
-  say("release", `${added.target}: ${IMAGE_BYTES / 1_048_576} MiB of system and a kernel, counter 2`);
-  await point(world, id, added, say);
+  report.evidence("release", `${added.target}: ${IMAGE_BYTES / 1_048_576} MiB of system and a kernel, counter 2`);
+  await point(world, id, added, report);
   const trial = await launcher.booted(before + 1, REBOOTED_MS_MAX);
   must(trial.slot === "b" && trial.trial && trial.system.version === "2.0.0", `slot b boots on trial: ${JSON.stringify(trial)}`);
-  say("booted", `slot b on trial, asked for by: ${trial.after ?? "nobody"}`);
+  report.evidence("booted", `slot b on trial, asked for by: ${trial.after ?? "nobody"}`);
   const update = await updateWhen(world, "the commit", ({ phase }) => phase === "committed");
   must(update.version === "2.0.0" && update.running === "b", `release 2 runs from slot b: ${update.version ?? "none"}`);
   const choice = await bootChoice(world);
   must(choice === "b", `the boot choice names slot b for good: ${choice}`);
   must(launcher.boots.length === before + 1, "it took one reboot");
-  say("committed", `healthy (agent greeted, hub heard, lockdown in force); boot choice "${choice}"`);
-  say("at the hub", await reported(world, id, "committed"));
+  report.evidence("committed", `healthy (agent greeted, hub heard, lockdown in force); boot choice "${choice}"`);
+  report.evidence("at the hub", await reported(world, id, "committed"));
+  report.result("written to the idle slot, booted on trial, found healthy and committed, with one reboot");
 }
 
-export async function tamperedRelease(world: World, id: string, say: Say): Promise<void> {
+export async function tamperedRelease(world: World, id: string, report: StepReport): Promise<void> {
   const { rig, launcher } = world;
   const boots = launcher.boots.length;
   const slot = await digestOfSlot(world, "a");
@@ -45,47 +47,57 @@ export async function tamperedRelease(world: World, id: string, say: Say): Promi
   const evil = manifest.replace(/"sha256":"[0-9a-f]{64}"/u, `"sha256":"${"0".repeat(64)}"`);
   must(evil !== manifest && evil.length === manifest.length, "the copy at the hub is another one");
   await writeFile(path, evil);
-  say("tampered", `${added.target} at the hub names another index; its length is the same, its signature cannot be`);
-  await point(world, id, added, say);
+  report.evidence("tampered", `${added.target} at the hub names another index; its length is the same, its hash is not`);
+  await point(world, id, added, report);
   const { detail } = await updateWhen(
     world,
     "the refusal",
     ({ phase, release }) => phase === "failed" && release?.target === added.target,
   );
   must(detail?.startsWith("trust.mismatch") === true, `it is refused for its signature: ${detail ?? "no reason"}`);
-  say("refused", detail);
+  report.evidence("refused", detail);
   must((await digestOfSlot(world, "a")) === slot, "no byte of slot a has changed");
   must(launcher.boots.length === boots && (await bootChoice(world)) === "b", "nothing was booted, nothing was chosen");
-  say("slot a", `sha256 ${slot.slice(0, 16)}..., as before; boot choice "b"; no reboot`);
-  say("at the hub", await reported(world, id, "failed"));
+  report.evidence("slot a", `sha256 ${slot.slice(0, 16)}..., as before; boot choice "b"; no reboot`);
+  report.evidence("at the hub", await reported(world, id, "failed"));
+  report.held(
+    "releases",
+    "the changed release is refused before a byte of it reaches a slot",
+    "the changed release never reached a slot",
+  );
 }
 
-export async function unhealthyRelease(world: World, id: string, say: Say): Promise<void> {
+export async function unhealthyRelease(world: World, id: string, report: StepReport): Promise<void> {
   const { launcher } = world;
   const before = launcher.boots.length;
   const [, , added] = world.releases;
   await world.setTrialS(SHORT_TRIAL_S); // as the system that is booted next says of itself
-  await point(world, id, added, say);
+  await point(world, id, added, report);
   const trial = await launcher.booted(before + 1, REBOOTED_MS_MAX);
   must(trial.slot === "a" && trial.trial && trial.system.version === "4.0.0", `slot a boots on trial: ${JSON.stringify(trial)}`);
-  say("booted", `slot a on trial; its agent ends as soon as it is started`);
+  report.evidence("booted", `slot a on trial; its agent exits at once`);
   const back = await launcher.booted(before + 2, REBOOTED_MS_MAX);
   must(back.slot === "b" && !back.trial && back.system.version === "2.0.0", `slot b boots again: ${JSON.stringify(back)}`);
-  say("left", `by the warden, after ${SHORT_TRIAL_S} s: ${back.after ?? "nobody"}`);
+  report.evidence("left", `by the warden, after ${SHORT_TRIAL_S} s: ${back.after ?? "nobody"}`);
   const update = await updateWhen(world, "the rollback", ({ phase }) => phase === "rolled-back");
   const { reason } = update;
   must(reason?.why === "deadline" && update.running === "b", `it was rolled back for its reason: ${JSON.stringify(reason)}`);
-  say("reason", `${reason.why}: ${reason.detail}`);
+  report.evidence("reason", `${reason.why}: ${reason.detail}`);
   must((await bootChoice(world)) === "b", "the boot choice is as it was");
-  say("at the hub", await reported(world, id, "rolled-back"));
+  report.evidence("at the hub", await reported(world, id, "rolled-back"));
+  report.held(
+    "releases",
+    `the release that does not run is rolled back after ${SHORT_TRIAL_S} s, and the hub knows why`,
+    "the broken release was rolled back",
+  );
 }
 
-async function point({ rig }: World, id: string, { target }: Added, say: Say): Promise<void> {
+async function point({ rig }: World, id: string, { target }: Added, report: StepReport): Promise<void> {
   await rig.hub.command("update", "start", id, target);
-  say("at the hub", `sallyport-hub update start ${id} ${target}`);
+  report.evidence("started by", `sallyport-hub update start ${id} ${target}`);
 }
 
-/** While the board reboots nobody answers: asked again. */
+/** Asks until the board answers as `wanted`: while it reboots it does not answer. */
 async function updateWhen({ rig }: World, what: string, wanted: (update: UpdateStatus) => boolean): Promise<UpdateStatus> {
   return await eventually(what, async () => {
     const update = await rig.ask("update.status", updateStatusSchema);
@@ -93,7 +105,7 @@ async function updateWhen({ rig }: World, what: string, wanted: (update: UpdateS
   });
 }
 
-/** What the device told the hub by itself. */
+/** What the device reported to the hub by itself. */
 async function reported({ rig }: World, id: string, phase: UpdateStatus["phase"]): Promise<string> {
   const update = await eventually(`the hub knows "${phase}"`, async () => {
     const update = await updateStatus(rig.hub, id);

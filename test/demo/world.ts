@@ -1,38 +1,39 @@
-// The demo's world: which real parts this machine gives the simulated board, and what is left out and why.
-import { startWatcher, type Watcher } from "../lab/counterparts/network-probe.ts";
+// The demo's world: the real parts that this machine offers the simulated board, and what is
+// missing and why.
+import { startProbe, type Probe } from "../lab/counterparts/network-probe.ts";
 import { createLauncher, type Launcher } from "../lab/worlds/launcher.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { type BoardNetwork, startBoardNetwork } from "../lab/counterparts/netns.ts";
-import { makePerson, type Person } from "../lab/counterparts/operator-keys.ts";
+import { makeKeyHolder, type KeyHolder } from "../lab/counterparts/operator-keys.ts";
 import { type PtyPair, startPtyPair } from "../lab/counterparts/pty.ts";
 import { AGENT_UID, buildRig, DEFAULT_MAC, type Rig } from "../lab/worlds/rig.ts";
 import { startSwtpm, type Swtpm } from "../lab/counterparts/swtpm.ts";
 import { imageNetwork, makeReleases, type Releases } from "./published.ts";
 
-/** Seconds after which the timer outside leaves a system on trial: the warden is to be first. */
+/** After this many seconds the timer outside ends a trial; the warden must be faster. */
 const TIMER_S = 60;
 
 export interface World {
   readonly rig: Rig;
-  /** Boot loader and systemd of the board. */
+  /** The board's boot loader and service manager. */
   readonly launcher: Launcher;
-  /** Whose key the roster will name. */
-  readonly technician: Person;
-  /** Made at the signing desk, not published yet. */
+  /** The person whose key the roster names. */
+  readonly technician: KeyHolder;
+  /** Made, not published yet. */
   readonly releases: Releases;
-  /** Seconds that a new system is given to be well; counts from the warden's next start. */
+  /** Sets the trial time of a new system in seconds, from the warden's next start on. */
   readonly setTrialS: (trialS: number) => Promise<void>;
   readonly tpm: Swtpm | undefined;
   readonly cable: PtyPair | undefined;
   readonly network: BoardNetwork | undefined;
-  /** Somebody at each end of its cable: the board's services, and who tries them from here. */
-  readonly ends: { readonly board: Watcher; readonly outside: Watcher } | undefined;
-  /** What this machine can't show, and why. */
+  /** A peer at each end of the board's cable: its services, and the outsider who tries them. */
+  readonly ends: { readonly board: Probe; readonly outside: Probe } | undefined;
+  /** What this machine cannot show, and why. */
   readonly missing: readonly { readonly what: string; readonly why: string }[];
   stop(): Promise<void>;
 }
 
-/** Lays everything out; what was laid out is taken away again when a later part fails. */
+/** Sets everything up; removes what was set up when a later part fails. */
 export async function buildWorld(onLine: (program: string, line: string) => void): Promise<World> {
   const undo = new AsyncDisposableStack();
   try {
@@ -56,8 +57,8 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   );
   const network = lacks("a network namespace for the board", needs("netns")) ? undefined : startBoardNetwork(DEFAULT_MAC);
   undo.defer(() => network?.stop());
-  const watch = async (prefix: readonly string[], name: string): Promise<Watcher> => {
-    const watcher = await startWatcher(prefix, name);
+  const watch = async (prefix: readonly string[], name: string): Promise<Probe> => {
+    const watcher = await startProbe(prefix, name);
     undo.defer(() => watcher.stop());
     return watcher;
   };
@@ -85,7 +86,7 @@ async function layOut(undo: AsyncDisposableStack, onLine: (program: string, line
   undo.defer(() => rig.stop());
   const launcher = createLauncher(rig, { timerS: () => TIMER_S });
   undo.defer(() => launcher.stop());
-  const technician = await makePerson(rig.directory, "ada");
+  const technician = await makeKeyHolder(rig.directory, "ada");
   const releases = await makeReleases(rig.release);
   const setTrialS = (trialS: number): Promise<void> => rig.configure({ agentConfig, wardenConfig: { update: { trialS } } });
   return { rig, launcher, technician, releases, setTrialS, tpm, cable, network, ends, missing, stop: () => undo.disposeAsync() };

@@ -1,24 +1,25 @@
-// What was typed at our terminal: for the gateway's serial line, or, after Ctrl-], for us. Pure; as picocom and QEMU have it.
+// Keys of the user's terminal: they go to the gateway's serial line or, after Ctrl-], to this
+// program, as in picocom and QEMU. Pure.
 
 export const ESCAPE_KEY = 0x1d;
 
 export type Command =
-  | Ours
+  | ProgramCommand
   | { readonly does: "stick-in" | "stick-out" | "keyboard" | "hub" | "overview" | "answer" }
   | { readonly does: "cut"; readonly loss: "drop" | "tear" }
   | { readonly does: "update"; readonly to: "good" | "broken" | "next" };
 
-/** What needs neither gateway nor hub. */
-export type Ours = { readonly does: "help" } | { readonly does: "quit" } | { readonly does: "log" };
+/** Commands that need neither gateway nor hub. */
+export type ProgramCommand = { readonly does: "help" } | { readonly does: "quit" } | { readonly does: "log" };
 
 export type KeyEvent =
   | { readonly kind: "type"; readonly bytes: Buffer }
   | { readonly kind: "command"; readonly command: Command }
-  /** To be shown: which keys may follow. */
+  /** Shown to the user: which keys may follow. */
   | { readonly kind: "question"; readonly text: string }
   | { readonly kind: "unknown"; readonly key: string };
 
-/** What the next key is for: the serial line, us, or the question how to cut. */
+/** Where the next key goes: to the serial line, to this program, or to the question how to cut. */
 export type KeyState = "line" | "escape" | "cut";
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -39,23 +40,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 const LOSSES: Readonly<Record<string, Command>> = { d: { does: "cut", loss: "drop" }, t: { does: "cut", loss: "tear" } };
 
 export const CUT_QUESTION =
-  "cut the power now? d: what the disk had not flushed is lost, t: some of it is torn; any other key: leave it on";
+  "cut the power now? d: lose all unflushed writes, t: tear some of them; any other key: leave the power on";
 
 export const KEYS_HELP = [
   "Ctrl-] and then",
-  "  s  how it stands: the device and its update, as the hub knows them",
+  "  s  show the device and its update, as the hub knows them",
   "  c  cut the power and switch on again",
-  "  1  update to release 2.0.0, a good one",
-  "  2  update to release 3.0.0, whose agent is broken: it is rolled back",
-  "  3  update to release 4.0.0, a good one",
-  "  p  plug a USB stick in    u  pull it out    k  plug a keyboard in, or pull it out",
-  "  h  the hub goes away, or comes back",
-  "  a  answer the login's challenge with the technician's key, as in another terminal",
-  "  l  what kernel and systemd said",
-  "  ?  this list    q  end it all    Ctrl-]  send Ctrl-] itself",
+  "  1  update to release 2.0.0, which works",
+  "  2  update to release 3.0.0, whose agent is broken: the update is rolled back",
+  "  3  update to release 4.0.0, which works",
+  "  p  plug in a USB stick    u  pull it out    k  plug in a keyboard, or pull it out",
+  "  h  stop the hub, or start it again",
+  "  a  answer the challenge of the login with the technician's key",
+  "  l  show the log of the kernel and of systemd",
+  "  ?  this list    q  end the program    Ctrl-]  send Ctrl-] itself",
 ].join("\n");
 
-/** @returns what `bytes` mean, in order; what goes to the line next to each other is one event. */
+/** @returns the meaning of `bytes`, in order. Adjacent keys for the serial line are one event. */
 export function readKeys(start: KeyState, bytes: Uint8Array): { readonly state: KeyState; readonly events: readonly KeyEvent[] } {
   const events: KeyEvent[] = [];
   const typed: number[] = [];
@@ -88,10 +89,10 @@ function readKey(state: KeyState, byte: number): Step {
   if (state === "escape" && key === "c") return { state: "cut", event: { kind: "question", text: CUT_QUESTION } };
   const command = (state === "cut" ? LOSSES : COMMANDS)[key];
   if (command !== undefined) return { state: "line", event: { kind: "command", command } };
-  return { state: "line", event: state === "cut" ? { kind: "question", text: "left on" } : { kind: "unknown", key } };
+  return { state: "line", event: state === "cut" ? { kind: "question", text: "the power stays on" } : { kind: "unknown", key } };
 }
 
-/** Who still holds Ctrl down means the letter. */
+/** A user who still holds Ctrl down means the letter. */
 function keyOf(byte: number): string {
   if (byte >= 0x01 && byte <= 0x1a) return String.fromCharCode(byte + 0x60);
   return byte > 0x20 && byte < 0x7f ? String.fromCharCode(byte).toLowerCase() : "";

@@ -1,11 +1,14 @@
-// The kernel's line, cut into lines as they end.
-import { screen } from "./screen.ts";
+// The second serial line, with the log of the kernel and of systemd, read by lines.
+import { createScreen } from "./screen.ts";
 
 const LINE_CHARACTERS_MAX = 2000;
 
-/** @returns what takes the bytes and gives back the lines that have ended, without escape sequences and empty lines. */
-export function lineReader(): (bytes: Buffer) => readonly string[] {
-  const { show } = screen();
+/**
+ * @returns a function that takes bytes and returns the lines that have ended, without escape
+ * sequences and without empty lines.
+ */
+export function createLineReader(): (bytes: Buffer) => readonly string[] {
+  const { show } = createScreen();
   let rest = "";
   return (bytes) => {
     const [...lines] = (rest + show(bytes)).replaceAll(/[\r\u0007]/gu, "").split("\n");

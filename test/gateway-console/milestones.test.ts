@@ -1,4 +1,4 @@
-// How far a boot is, from lines that a gateway has said.
+// The progress of a boot, from lines of a real gateway.
 import { test } from "tap";
 import { nextMilestones, SWITCHED_ON } from "./milestones.ts";
 
@@ -21,7 +21,7 @@ const FIRST_BOOT = [
   "[  104.226385] node[533]: sallyport-agent: life enrolled -> connected",
 ];
 
-function told(lines: readonly string[]): readonly string[] {
+function reported(lines: readonly string[]): readonly string[] {
   let state = SWITCHED_ON;
   return lines.flatMap((line) => {
     const next = nextMilestones(state, line);
@@ -30,8 +30,8 @@ function told(lines: readonly string[]): readonly string[] {
   });
 }
 
-test("a first boot is told step by step, each once", async (t) => {
-  t.same(told(FIRST_BOOT), [
+test("a first boot is reported step by step, each step once", async (t) => {
+  t.same(reported(FIRST_BOOT), [
     "firmware: firmware starts the boot loader",
     "image: boot loader has chosen a slot and starts its kernel",
     "kernel: kernel runs",
@@ -48,20 +48,20 @@ test("a first boot is told step by step, each once", async (t) => {
   ]);
 });
 
-test("a boot loader after a kernel is a restart, and the boot is told again", async (t) => {
-  const twice = told([...FIRST_BOOT, ...FIRST_BOOT]);
+test("a boot loader after a kernel is a restart, and the boot is reported again", async (t) => {
+  const twice = reported([...FIRST_BOOT, ...FIRST_BOOT]);
   t.equal(twice.length, 2 * 13 + 1);
-  t.equal(twice[13], "restart: it starts anew");
+  t.equal(twice[13], "restart: it restarts");
 });
 
-test("a program that ends and a root image that is not as signed are told each time", async (t) => {
+test("a program that ends and a root image that differs from the signed one are reported each time", async (t) => {
   const failed = "[   90.1] systemd[1]: sallyport-agent.service: Failed with result 'exit-code'.";
-  t.equal(told([...FIRST_BOOT, failed, failed]).filter((line) => line.startsWith("trouble: ")).length, 2);
-  t.same(told(["[    9.1] device-mapper: verity: 254:2: data block 3 is corrupted"]).slice(1), [
+  t.equal(reported([...FIRST_BOOT, failed, failed]).filter((line) => line.startsWith("trouble: ")).length, 2);
+  t.same(reported(["[    9.1] device-mapper: verity: 254:2: data block 3 is corrupted"]).slice(1), [
     "trouble: device-mapper: verity: 254:2: data block 3 is corrupted",
   ]);
 });
 
-test("words that only look like ours are no milestones", async (t) => {
-  t.same(told(["sallyport is a word", "systemd[1]: no time stamp", ""]), []);
+test("lines that only look like milestones are none", async (t) => {
+  t.same(reported(["sallyport is a word", "systemd[1]: no time stamp", ""]), []);
 });

@@ -1,4 +1,4 @@
-// How far a boot is, from what firmware, kernel and systemd say on the second serial line. Pure.
+// The progress of a boot, read from the lines of firmware, kernel and systemd. Pure.
 
 export interface Milestone {
   readonly step: Step["name"];
@@ -21,7 +21,7 @@ interface Step {
     | "trouble";
   readonly pattern: RegExp;
   readonly text: (match: RegExpExecArray) => string;
-  /** Not only the first time in a boot. */
+  /** Reported each time, not only the first time in a boot. */
   readonly often?: true;
 }
 
@@ -80,12 +80,15 @@ const LIVES: Readonly<Record<string, string>> = {
   disconnected: "disconnected",
 };
 
-/** Steps of this boot that were seen. */
+/** The steps of this boot that were seen. */
 export type BootState = ReadonlySet<Step["name"]>;
 
 export const SWITCHED_ON: BootState = new Set();
 
-/** @returns the milestones that `line` is; a boot loader after a kernel is a restart, from which on all is told again. */
+/**
+ * @returns the milestones in `line`. A boot loader after a kernel is a restart, after which every
+ * step is reported again.
+ */
 export function nextMilestones(
   state: BootState,
   line: string,
@@ -96,6 +99,6 @@ export function nextMilestones(
     const match = seen.has(name) && often === undefined ? null : pattern.exec(line);
     return match === null ? [] : [{ step: name, text: text(match) }];
   });
-  const restart: readonly Milestone[] = restarts ? [{ step: "restart", text: "it starts anew" }] : [];
+  const restart: readonly Milestone[] = restarts ? [{ step: "restart", text: "it restarts" }] : [];
   return { state: new Set([...seen, ...found.map(({ step }) => step)]), milestones: [...restart, ...found] };
 }

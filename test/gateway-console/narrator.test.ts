@@ -1,12 +1,16 @@
-// Our own words between a serial line's.
+// The program's own lines between those of a serial line.
 import { test } from "tap";
-import { createTeller } from "./narrator.ts";
+import { createNarrator } from "./narrator.ts";
 
-function told(isTTY: boolean): { readonly teller: ReturnType<typeof createTeller>; readonly text: () => string; atMs: number } {
+function recorded(isTTY: boolean): {
+  readonly narrator: ReturnType<typeof createNarrator>;
+  readonly text: () => string;
+  atMs: number;
+} {
   const lab = { atMs: 0, written: "" };
-  const teller = createTeller({ isTTY, write: (text: string) => (lab.written += text) }, () => lab.atMs);
+  const narrator = createNarrator({ isTTY, write: (text: string) => (lab.written += text) }, () => lab.atMs);
   return {
-    teller,
+    narrator,
     text: () => lab.written.replaceAll(/\u001B\[\d+m/gu, ""),
     set atMs(ms: number) {
       lab.atMs = ms;
@@ -14,45 +18,45 @@ function told(isTTY: boolean): { readonly teller: ReturnType<typeof createTeller
   };
 }
 
-test("steps come with the seconds since the count began", async (t) => {
-  const lab = told(false);
+test("a step is printed with the seconds since the count began", async (t) => {
+  const lab = recorded(false);
   lab.atMs = 12_900;
-  lab.teller.step("reached");
-  lab.teller.restart();
-  lab.teller.step("again");
+  lab.narrator.step("reached");
+  lab.narrator.restart();
+  lab.narrator.step("again");
   t.equal(lab.text(), "  12 s  reached\n   0 s  again\n");
 });
 
-test("between what a serial line says, the line that has not ended is written again below", async (t) => {
-  const { teller, text } = told(true);
-  teller.serial("GW-1> sta", "GW-1> sta");
-  teller.plain("-- one\ntwo --");
-  teller.serial("tus\r\n", "");
-  teller.plain("-- three --");
+test("between the lines of a serial line, the unfinished line is written again below", async (t) => {
+  const { narrator, text } = recorded(true);
+  narrator.serial("GW-1> sta", "GW-1> sta");
+  narrator.plain("-- one\ntwo --");
+  narrator.serial("tus\r\n", "");
+  narrator.plain("-- three --");
   t.equal(text(), "GW-1> sta\r\n-- one\r\ntwo --\r\nGW-1> status\r\n-- three --\r\n");
 });
 
-test("a pipe gets lines that end as lines of files do", async (t) => {
-  const { teller, text } = told(false);
-  teller.serial("GW-1> status\r\nCONNECTED\r\nGW-1> ", "GW-1> ");
-  teller.plain("-- one --");
+test("a pipe gets lines that end with a newline alone", async (t) => {
+  const { narrator, text } = recorded(false);
+  narrator.serial("GW-1> status\r\nCONNECTED\r\nGW-1> ", "GW-1> ");
+  narrator.plain("-- one --");
   t.equal(text(), "GW-1> status\nCONNECTED\nGW-1> \n-- one --\nGW-1> ");
 });
 
-test("muted, it says nothing more", async (t) => {
-  const { teller, text } = told(true);
-  teller.mute();
-  teller.step("kernel runs");
-  teller.plain("off");
-  teller.serial("GW-1> ", "GW-1> ");
+test("once it is muted, nothing is printed", async (t) => {
+  const { narrator, text } = recorded(true);
+  narrator.mute();
+  narrator.step("kernel runs");
+  narrator.plain("off");
+  narrator.serial("GW-1> ", "GW-1> ");
   t.equal(text(), "");
 });
 
-test("a terminal sees what is waited for, below the steps; a pipe does not", async (t) => {
-  const { teller, text } = told(true);
-  teller.waiting("the agent");
-  teller.step("kernel runs");
-  teller.waiting(undefined);
+test("a terminal shows what is awaited below the steps; a pipe does not", async (t) => {
+  const { narrator, text } = recorded(true);
+  narrator.waiting("the agent");
+  narrator.step("kernel runs");
+  narrator.waiting(undefined);
   t.equal(
     text(),
     [
@@ -65,8 +69,8 @@ test("a terminal sees what is waited for, below the steps; a pipe does not", asy
       "\r\u001B[K",
     ].join(""),
   );
-  const piped = told(false);
-  piped.teller.waiting("the agent");
-  piped.teller.waiting(undefined);
+  const piped = recorded(false);
+  piped.narrator.waiting("the agent");
+  piped.narrator.waiting(undefined);
   t.equal(piped.text(), "");
 });

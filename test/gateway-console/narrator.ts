@@ -1,19 +1,25 @@
-// What we say ourselves, beside what the gateway's serial line says: as progress before the console is the user's, then between its lines.
+// This program's own lines on the terminal: progress until the console is the user's, and then
+// lines between those of the gateway's serial line.
 
-export interface Teller {
-  /** Begins to count anew. */
+export interface Narrator {
+  /** Sets the count of seconds to 0. */
   restart(): void;
-  /** Something was reached, after so many seconds. */
+  /** Prints what was reached, with the seconds since the count began. */
   readonly step: (text: string) => void;
-  /** What is waited for, with a clock that runs where the output is a terminal; undefined ends it. */
+  /**
+   * Shows what is awaited, with a running clock when the output is a terminal. Undefined ends it.
+   */
   waiting(text: string | undefined): void;
-  /** As it is, on lines of its own. */
+  /** Prints `text` on lines of its own. */
   plain(text: string): void;
-  /** A question; its answer is typed behind it. */
+  /** Prints a question; the answer is typed behind it. */
   ask(text: string): void;
-  /** Nothing more is told: what ends now would tell of its end. */
+  /** Prints nothing from now on: everything that ends now would report its end. */
   mute(): void;
-  /** From the serial line, as the terminal may show it. @param unfinished the line it leaves the cursor in. */
+  /**
+   * Prints text of the serial line.
+   * @param unfinished the line in which it leaves the cursor.
+   */
   serial(text: string, unfinished: string): void;
 }
 
@@ -25,9 +31,10 @@ export interface Output {
 const TICK_MS = 1000;
 const ERASE_LINE = "\r\u001B[K";
 
-export function createTeller(output: Output, nowMs: () => number = () => performance.now()): Teller {
+export function createNarrator(output: Output, nowMs: () => number = () => performance.now()): Narrator {
   const terminal = output.isTTY === true;
-  const lineEnd = terminal ? "\r\n" : "\n"; // keys are taken raw: a newline alone would go on below
+  // the terminal is raw: a newline alone would not return to the first column
+  const lineEnd = terminal ? "\r\n" : "\n";
   const colour = terminal && process.env["NO_COLOR"] === undefined;
   const paint = (how: string, text: string): string => (colour ? `\u001B[${how}m${text}\u001B[0m` : text);
   let beganMs = nowMs();
@@ -44,7 +51,7 @@ export function createTeller(output: Output, nowMs: () => number = () => perform
   const drawWait = (): void => {
     if (terminal && awaited !== undefined) write(`${ERASE_LINE}${paint("2", `${elapsed()}  ... ${awaited}`)}`);
   };
-  /** Below what stands there, which is written again afterwards. */
+  /** Prints below the unfinished line, which is written again afterwards. */
   const between = (text: string): void => {
     const open = awaited !== undefined && terminal ? ERASE_LINE : unfinished === "" ? "" : lineEnd;
     write(`${open}${text.replaceAll("\n", lineEnd)}${lineEnd}${awaited === undefined ? unfinished : ""}`);

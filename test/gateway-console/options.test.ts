@@ -1,4 +1,4 @@
-// `npm run gateway`'s words, and what it says where it can't run.
+// The command line of `npm run gateway`, and its messages where it cannot run.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "tap";
@@ -27,7 +27,7 @@ test("defaults, and every option", async (t) => {
   for (const name of Object.keys(readOptions(["--log", "x"]))) t.ok(USAGE.includes(`--${name}`), name);
 });
 
-test("what is no option is refused, and a serial number that QEMU would read as more words", async (t) => {
+test("an unknown option is refused, and a serial number that QEMU would read as more options", async (t) => {
   for (const words of [["--quick"], ["more"], ["--serial"]])
     t.throws(() => readOptions(words), { code: "usage.invalid" }, words.join(" "));
   for (const words of [
@@ -38,17 +38,17 @@ test("what is no option is refused, and a serial number that QEMU would read as 
     t.throws(() => readOptions(words), { code: "schema.invalid" }, words.join(" "));
 });
 
-test("--help ends with 0, a wrong word with 2 and the usage", async (t) => {
+test("--help ends with 0, an unknown option with 2 and the usage", async (t) => {
   t.match(run(["--help"]), { status: 0, stdout: USAGE });
   const wrong = run(["--quick"]);
   t.match(wrong, { status: 2, stdout: "" });
   t.ok(wrong.stderr.includes("--quick") && wrong.stderr.includes(USAGE));
 });
 
-test("without root it says why it can't, and ends with 1", async (t) => {
+test("without root it says why it cannot run, and ends with 1", async (t) => {
   const other = process.getuid?.() === 0 ? 65_534 : undefined;
   if (other !== undefined && spawnSync("/usr/bin/test", ["-r", MAIN], { uid: other }).status !== 0) {
-    t.pass("others can't read the checkout here");
+    t.pass("other users cannot read the checkout here");
     return;
   }
   const { status, stdout, stderr } = run([], other);

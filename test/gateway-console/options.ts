@@ -1,4 +1,4 @@
-// What `npm run gateway` may be told, and its help.
+// The options of `npm run gateway`, and its help.
 import { parseArgs } from "node:util";
 import * as v from "valibot";
 import { asFault } from "../../hal/fault.ts";
@@ -7,17 +7,19 @@ import { ID } from "../lab/gateway/gateway.ts";
 
 export const USAGE = `usage: npm run gateway [-- --approve | --no-tpm | --serial ID | --log FILE | --help]
 
-Boots a whole gateway in an emulator, beside a hub that has releases for it, and gives you its serial console. Everything is new at each
-start and gone at its end. No KVM; a boot takes one to two minutes. Needs root, and once some hundred MB of Debian packages, which it installs.
+Boots a whole gateway in an emulator, beside a hub that has releases for it, and gives you its
+serial console. Everything is new at each start and removed at the end. It uses no KVM; a boot takes
+one to two minutes. It needs root, and installs some hundred MB of Debian packages the first time.
 
   --approve      approve the gateway's request without asking
-  --no-tpm       a gateway whose TPM is missing
-  --serial ID    the board's serial number, which the gateway takes as its id; ${ID} when left out
-  --log FILE     write what kernel and systemd say into FILE (Ctrl-] l shows it too)
-  --help         this text
+  --no-tpm       boot a gateway whose TPM is missing
+  --serial ID    the board's serial number, which becomes the gateway's id; ${ID} when left out
+  --log FILE     write the log of the kernel and of systemd to FILE (Ctrl-] l shows it too)
+  --help         print this text
 
-On the console Ctrl-] is this program's key: Ctrl-] ? lists what it can do, such as cutting the power; Ctrl-] q ends it all.
-Exit code 0 when you ended it, 1 when it could not go on, 2 for wrong usage, 130 when interrupted.
+On the console Ctrl-] is this program's key: Ctrl-] ? lists what it can do, for instance cut the
+power; Ctrl-] q ends the program. Exit code 0 when you ended it, 1 when it could not go on, 2 when
+the command line is wrong, 130 when it was interrupted.
 `;
 
 const optionsSchema = v.strictObject({
@@ -33,7 +35,7 @@ const optionsSchema = v.strictObject({
 
 export type Options = v.InferOutput<typeof optionsSchema>;
 
-/** @throws Fault `usage.invalid` for words that are none, `schema.invalid` for what follows them. */
+/** @throws Fault `usage.invalid` for an unknown option, `schema.invalid` for a wrong value. */
 export function readOptions(argv: readonly string[]): Options {
   const flag = { type: "boolean" } as const;
   const text = { type: "string" } as const;

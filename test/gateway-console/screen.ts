@@ -1,13 +1,17 @@
-// What the serial line says, as our user's terminal may show it. Firmware clears screens, moves cursors and changes fonts on the way: all of that is left out,
-// so that what was on the screen stays, and a gateway can do nothing to the terminal of who looks at it.
+// The text of the serial line without control sequences. Firmware clears the screen, moves the
+// cursor and changes fonts; all of that is left out, so that the screen keeps its content and a
+// gateway can do nothing to the user's terminal.
 import { StringDecoder } from "node:string_decoder";
 
 export interface Screen {
-  /** @returns what to print. */
+  /** @returns the text to print. */
   readonly show: (bytes: Buffer) => string;
-  /** The line that has not ended, such as a prompt with what was typed after it. */
+  /** The unfinished line, for instance a prompt with the text typed after it. */
   readonly unfinished: () => string;
-  /** Whoever spoke is gone, in the middle of whatever it was. @returns what to print: the end of the line it left. */
+  /**
+   * The gateway went off, perhaps in the middle of a sequence.
+   * @returns the text to print: the end of the unfinished line.
+   */
   readonly forget: () => string;
 }
 
@@ -17,7 +21,7 @@ const ESC = "\u001B";
 const BELL = "\u0007";
 const UNFINISHED_CHARACTERS_MAX = 4096;
 
-export function screen(): Screen {
+export function createScreen(): Screen {
   const decoder = new StringDecoder("utf8");
   let inside: Inside = "text";
   let line = "";
@@ -30,7 +34,7 @@ export function screen(): Screen {
     else if (character !== "\r" && character !== "\t" && character !== BELL) return "";
     return character === ESC ? "" : character;
   };
-  /** A screen that is cleared, or begun again at its top, is here a new line. */
+  /** Clearing the screen and moving to its top become a new line. */
   const jump = (): string => {
     if (line === "") return "";
     line = "";
@@ -77,7 +81,7 @@ function afterEscape(character: string): Inside {
   return "]PX^_".includes(character) ? "string" : "text";
 }
 
-/** Not C0, DEL, C1, nor what turns the direction of writing. */
+/** Not C0, DEL, C1, nor a character that changes the direction of writing. */
 function isPrintable(character: string): boolean {
   return !/[\u0000-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/u.test(character);
 }

@@ -1,18 +1,19 @@
-// The user's terminal: what is typed, line by line as a shell gives it or each key as it is pressed, and as it was before whatever happens.
+// The user's terminal: input by lines or by keys, and the terminal's mode restored however the
+// program ends.
 import type { ReadStream } from "node:tty";
 
 export interface Keyboard {
-  /** Somebody can be asked, and sees what the gateway says as it says it. */
+  /** A user can be asked, and sees the gateway's output as it comes. */
   readonly interactive: boolean;
-  /** Lines, echoed by the terminal; what is typed goes to `take` from now on. */
+  /** Input goes to `take` by lines from now on; the terminal echoes it. */
   lines(take: (line: string) => void): void;
-  /** Each key by itself, Ctrl-C too, echoed by nobody. */
+  /** Input goes to `take` by keys from now on, Ctrl-C too; nothing echoes it. */
   keys(take: (bytes: Buffer) => void): void;
-  /** As it was found. Calling it twice does no harm. */
+  /** Restores the terminal's mode. Calling it twice does no harm. */
   restore(): void;
 }
 
-/** @param gone called when nothing more can be typed: the terminal was closed, or a pipe ended. */
+/** @param gone called when no more input can come: the terminal was closed, or a pipe ended. */
 export function openKeyboard(stdin: ReadStream, interactive: boolean, gone: () => void): Keyboard {
   let take: (bytes: Buffer) => void = () => undefined;
   let started = false;

@@ -7,11 +7,11 @@ const pinned = readFileSync(new URL("../vectors/fault-codes.txt", import.meta.ur
   .trimEnd()
   .split("\n");
 
-test("the codes are those pinned in test/vectors/fault-codes.txt: none vanished, none came in unnoticed", async (t) => {
+test("the codes are those pinned in test/vectors/fault-codes.txt: none is missing and none was added unnoticed", async (t) => {
   t.same([...FAULT_CODES].sort(), pinned);
 });
 
-test("a foreign error keeps its words and is kept as cause; a Fault passes unchanged", async (t) => {
+test("a foreign error keeps its message and becomes the cause; a Fault passes unchanged", async (t) => {
   const foreign = new RangeError("too far");
   const fault = asFault(foreign, "file.read-failed", 'read "a"');
   t.equal(fault.message, 'read "a": too far');

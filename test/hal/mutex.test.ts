@@ -1,24 +1,24 @@
-// Work that takes turns.
+// The mutex for asynchronous work.
 import { test } from "tap";
 import { createMutex } from "../../hal/mutex.ts";
 
-test("work runs one after the other in the order of the calls, and a failure ends its own turn only", async (t) => {
-  const inTurn = createMutex();
+test("work runs one at a time in the order of the calls, and a failure rejects its own call only", async (t) => {
+  const exclusively = createMutex();
   const log: string[] = [];
   const slow = Promise.withResolvers<void>();
-  const first = inTurn(async () => {
+  const first = exclusively(async () => {
     log.push("first begins");
     await slow.promise;
     log.push("first ends");
     return 1;
   });
-  const second = inTurn(async () => {
+  const second = exclusively(async () => {
     log.push("second");
     throw new RangeError("it went wrong");
   });
-  const third = inTurn(async () => log.push("third"));
+  const third = exclusively(async () => log.push("third"));
   await Promise.resolve();
-  t.same(log, ["first begins"], "nobody begins before");
+  t.same(log, ["first begins"], "the second call waits for the first");
   slow.resolve();
   t.equal(await first, 1);
   await t.rejects(second, /went wrong/u);

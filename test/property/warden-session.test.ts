@@ -1,8 +1,9 @@
-// Whatever bytes come, a session answers, slows or ends: it never throws, and every line it sends is an answer of the protocol.
+// For any bytes, a session answers, slows down or ends: it never throws, and every line that it
+// sends is an answer of the protocol.
 import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, wardenAnswerSchema } from "../../warden/protocol/format.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
 import { openProtocolSession, refusals } from "../../warden/protocol/index.ts";
@@ -11,7 +12,7 @@ import { VERBS } from "../lab/worlds/verbs.ts";
 
 const HELLO = '{"id":1,"verb":"hello","args":{"protocol":1,"program":"x"}}\n';
 
-/** Bytes at random, JSON at random, and requests that are almost right. */
+/** Random bytes, random JSON, and requests that are almost right. */
 const line = fc.oneof(
   fc.uint8Array({ maxLength: 200 }),
   fc.json().map((text) => Buffer.from(`${text}\n`)),
@@ -32,7 +33,7 @@ test("[OPS-1] [OPS-2] no bytes make a session throw or send anything but an answ
       const report = (): void => undefined;
       const session = openProtocolSession({
         handlers: VERBS,
-        bucket: tokenBucket(clock, 1000, 1),
+        bucket: createTokenBucket(clock, 1000, 1),
         refusals: refusals(async () => 0, clock, report),
         report,
         send: async (text) => void sent.push(text),

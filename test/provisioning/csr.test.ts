@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { test } from "tap";
-import { deviceIdentitySchema } from "../../hal/identity/format.ts";
+import { deviceIdentitySchema } from "../../hal/format/identity.ts";
 import { describeRequest, signRequest } from "../../provisioning/index.ts";
 import { parseRequest } from "../../provisioning/x509/format/index.ts";
 import { memoryKey } from "../lab/fakes/keys.ts";
@@ -14,7 +14,7 @@ const IDENTITY = v.parse(deviceIdentitySchema, {
 });
 const AUDIT_KEY = "sallyport/1/gw-1+0a1b2c3d+AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
-test("[ID-5] a device's request: id, board serial, each MAC, the product when there is an enterprise number, the audit key", async (t) => {
+test("[ID-5] a device's request has id, board serial, each MAC, the product when there is an enterprise number, and the audit key", async (t) => {
   const key = memoryKey();
   const request = parseRequest(await signRequest(IDENTITY, key, { auditKey: AUDIT_KEY, enterpriseNumber: 32473 }));
   t.same(request, {
@@ -26,7 +26,7 @@ test("[ID-5] a device's request: id, board serial, each MAC, the product when th
   });
 });
 
-test("[ID-5] without an enterprise number there is no urn:dev:ops; a serial that X.509 cannot spell is left out", (t) => {
+test("[ID-5] without an enterprise number there is no urn:dev:ops; a serial that X.509 cannot hold is left out", (t) => {
   const odd = { ...IDENTITY, boardSerial: "S/N_42#" };
   const request = describeRequest(odd, memoryKey().publicKey, { auditKey: undefined, enterpriseNumber: undefined });
   t.same(request.uris, ["urn:dev:mac:0024befffe804ff1", "urn:dev:mac:0024befffe804ff2"]);

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { test } from "tap";
-import { birthRecordSchema } from "../../hal/identity/format.ts";
+import { birthRecordSchema } from "../../hal/format/identity.ts";
 import { settleKey } from "../../provisioning/index.ts";
 import { memoryKey } from "../lab/fakes/keys.ts";
 
@@ -29,5 +29,5 @@ test("[ID-4] [ID-6] the key is made once; a key found after a crash is used; a r
   await t.rejects(settleKey({ store }, birth), { code: "key.missing", message: /owner's reset/ });
   await t.rejects(settleKey({ store, key: memoryKey() }, birth), { code: "key.mismatch" });
   await t.rejects(settleKey({ store, key: { ...key, protection: "tpm" } }, birth), { code: "key.mismatch" });
-  t.same(made, ["key"], "and no second key was made");
+  t.same(made, ["key"], "no second key was made");
 });

@@ -1,11 +1,12 @@
-// The device's side of enrolment against the reference hub itself.
+// The device's side of enrolment against the reference hub.
 import { verify, X509Certificate } from "node:crypto";
 import * as v from "valibot";
 import { test } from "tap";
 import { Fault } from "../../hal/fault.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
-import { deviceIdentitySchema } from "../../hal/identity/format.ts";
-import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../ota/time/format.ts";
+import type { Hub } from "../../hub/hub.ts";
+import { deviceIdentitySchema } from "../../hal/format/identity.ts";
+import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSignedText } from "../../ota/format/time.ts";
 import {
   askHubTime,
   checkStored,
@@ -31,19 +32,13 @@ const IDENTITY = v.parse(deviceIdentitySchema, {
   model: "ACME 7",
 });
 
-test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the device and the hub understand each other", async (t) => {
+test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approval, renewal, and enrolment again", async (t) => {
   const { hub } = await labHub(t, { certificateLifeMs: 60_000 });
   const { anchors } = hub;
-  const where: HubServer = {
-    host: anchors.host,
-    port: hub.estPort,
-    authority: anchors.authority,
-    connectTo: { host: "127.0.0.1", port: hub.estPort },
-  };
   const key = memoryKey();
   const files = fakeFiles();
   const store = createCertificateStore(files);
-  const enroller = createEstEnroller({ hub: where });
+  const enroller = createEstEnroller({ hub: estServer(hub) });
   const request = { auditKey: encodeVerifier(labAuditKey(IDENTITY.id).verifier), enterpriseNumber: 32473 };
   const clock = linuxClock();
   const progress: EnrolmentProgress[] = [];
@@ -72,7 +67,8 @@ test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the
   t.match(new X509Certificate(enrolled.certificate.pem).subjectAltName, "urn:dev:mac:0024befffe804ff1");
 
   const expected = { deviceId: IDENTITY.id, publicKey: key.publicKey, authority: anchors.authority };
-  const later = { ...clock, nowMs: () => Date.now() + 55_000 }; // 92 % of the lifetime, if the hub backdates nothing
+  // 92 % of the lifetime, if the hub backdates nothing
+  const later = { ...clock, nowMs: () => Date.now() + 55_000 };
   const renewal = createRenewal(enrolled.certificate, {
     store,
     clock: later,
@@ -94,26 +90,24 @@ test("[ID-7] [ID-8] [ID-9] enrolled after approval, renewed, enrolled again: the
   t.not(again?.certificate.serial, enrolled.certificate.serial);
 });
 
-test("[ID-10] [ID-11] the hub's time is signed for our nonce, strictly and with dates waived", async (t) => {
+test("[ID-10] [ID-11] the hub signs the time for our nonce, both strictly and with dates waived", async (t) => {
   const { hub } = await labHub(t);
   const { anchors } = hub;
-  const where: HubServer = {
-    host: anchors.host,
-    port: hub.estPort,
-    authority: anchors.authority,
-    connectTo: { host: "127.0.0.1", port: hub.estPort },
-  };
   const key = ed25519KeyObject(decodeVerifier(anchors.timeKey).publicKey);
   const nonce = "5a".repeat(32);
   const body = JSON.stringify({ deviceId: IDENTITY.id, nonce });
   for (const dates of ["strict", "waived"] as const) {
-    const said = await askHubTime(where, dates, {
+    const answer = await askHubTime(estServer(hub), dates, {
       path: HUB_TIME_PATH,
       body,
       answer: hubTimeResponseSchema,
       bytesMax: HUB_TIME_BYTES_MAX,
     });
-    t.match(said, { deviceId: IDENTITY.id, nonce });
-    t.ok(verify(null, Buffer.from(hubTimeSignedText(said)), key, Buffer.from(said.signature, "base64")));
+    t.match(answer, { deviceId: IDENTITY.id, nonce });
+    t.ok(verify(null, Buffer.from(hubTimeSignedText(answer)), key, Buffer.from(answer.signature, "base64")));
   }
 });
+
+function estServer({ anchors: { host, authority }, estPort }: Hub): HubServer {
+  return { host, port: estPort, authority, connectTo: { host: "127.0.0.1", port: estPort } };
+}

@@ -1,48 +1,39 @@
 // The console over a real pseudo-terminal with the real serial driver, both ways. [CON-1] [CON-2]
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { startConsole } from "../../agent/console/index.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import { needs } from "../lab/runner/needs.ts";
+import { eventually } from "../lab/runner/process.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../lab/worlds/orders.ts";
+import { operator, createJudgedOrders } from "../lab/worlds/orders.ts";
 import { startPtyPair } from "../lab/counterparts/pty.ts";
 
-const WAIT_MS_MAX = 20_000;
-
-/** The technician's terminal: a plain open file, not our driver, so that both ends do not share a mistake. */
+/**
+ * The technician's terminal: a plain open file instead of our driver, so that both ends do not
+ * share a mistake.
+ */
 async function terminal(path: string) {
   const file = await open(path, "r+");
   const received = createReadStream(path, { highWaterMark: 512 });
   let screen = "";
   let from = 0;
-  const waiting = new Set<() => void>();
   received.on("data", (chunk) => {
     screen += chunk.toString("latin1");
-    for (const wake of waiting) wake();
   });
-  received.on("error", () => {}); // EIO: the cable was pulled
+  received.on("error", () => {}); // EIO: the cable was pulled.
   return {
     type: (keys: string) => file.write(keys),
-    /** What came since the last call, up to and with `text`. */
+    /** @returns the output since the last call, up to and with `text`. */
     async sees(text: string): Promise<string> {
-      const deadline = Date.now() + WAIT_MS_MAX;
-      while (!screen.slice(from).includes(text) && Date.now() < deadline) {
-        await new Promise<void>((resolve) => {
-          const wake = (): void => {
-            clearTimeout(timer);
-            waiting.delete(wake);
-            resolve();
-          };
-          const timer = setTimeout(wake, deadline - Date.now());
-          waiting.add(wake);
-        });
-      }
-      const end = screen.indexOf(text, from);
-      if (end < 0) return screen.slice(from);
+      const end = await eventually(`${JSON.stringify(text)} on the screen`, async () => {
+        const at = screen.indexOf(text, from);
+        return at < 0 ? undefined : at;
+      });
       const seen = screen.slice(from, end + text.length);
       from = end + text.length;
       return seen;
@@ -58,7 +49,7 @@ function startOn(path: string) {
   const entries: AuditEntry[] = [];
   const id = deviceId("gw-0042");
   const alice = operator("alice", "technician");
-  const orders = orderDesk(id, linuxClock(), [alice]);
+  const orders = createJudgedOrders(id, linuxClock(), [alice]);
   const { operations } = watchedOperations({
     ...HANDLERS,
     "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await orders.nonce(verb)) }),
@@ -79,7 +70,7 @@ function startOn(path: string) {
 }
 
 test(
-  "[CON-1] [CON-3] a technician reads status on a real serial line, types wrong, sends a line without end",
+  "[CON-1] [CON-3] a technician reads the status on a real serial line, mistypes, and sends an endless line",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();
@@ -121,17 +112,19 @@ test(
       const [, shown = ""] = /\r\nsallyport-hub answer (\S+) --key FILE\r\n/u.exec(await far.sees("answer> ")) ?? [];
       return shown;
     };
-    await far.sees("press Enter\r\n"); // what is typed before the port is open is lost
+    await far.sees("press Enter\r\n"); // Keys that are typed before the port is open are lost.
     await far.type("\rlogin\r");
     const first = await challenge();
     await far.type(`${operator("mallory", "owner").answer(first)}\r\n`);
     t.match(await far.sees("answer> "), "order.bad-signature");
-    await new Promise((resolve) => setTimeout(resolve, 1100)); // [CON-5] the second that the device said; that sooner is too early is proven on a fake clock
+    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a
+    // fake clock.
+    await sleep(1100);
     await far.type(`${alice.answer(first)}\r\n`);
     t.match(await far.sees("alice on gw-0042> "), "Logged in as alice, technician.");
     await far.type("reboot\r");
     await far.type(`${alice.answer(await challenge())}\r`);
-    t.match(await far.sees("alice on gw-0042> "), "This device starts anew now.");
+    t.match(await far.sees("alice on gw-0042> "), "This device restarts now.");
     await far.type("logout\r");
     await far.sees("for a new session.\r\n");
     await far.close();
@@ -145,7 +138,7 @@ test(
 );
 
 test(
-  "[CON-2] the cable is pulled in a session: it is over, the console waits, and stops when told",
+  "[CON-2] pulling the cable ends the session; the console waits, and stops when it is told to",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();
@@ -154,7 +147,9 @@ test(
     await far.type("\r");
     await far.sees("gw-0042> ");
     await cable.stop();
-    while (entries.length < 2 || console.troubles().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    await eventually("the session is over", async () =>
+      entries.length >= 2 && console.troubles().length > 0 ? true : undefined,
+    );
     t.match(entries, [{ event: "console.opened" }, { event: "console.closed" }]);
     t.equal(entries.length, 2);
     t.match(console.troubles(), [{ code: "serial.open-failed" }]);

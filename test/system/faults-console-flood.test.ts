@@ -1,4 +1,5 @@
-// A serial line that brings garbage without end: the tunnel does not feel it, and the line is of use again afterwards. [CON-1] [CON-2]
+// A serial line that brings garbage without end: the tunnel is not affected, and the console works
+// again afterwards. [CON-1] [CON-2]
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
@@ -6,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
-import { eventually } from "../lab/runner/process.ts";
+import { eventually, HANG_MS } from "../lab/runner/process.ts";
 import { startPtyPair } from "../lab/counterparts/pty.ts";
 import { AGENT_UID, buildRig } from "../lab/worlds/rig.ts";
 
@@ -14,8 +15,11 @@ const ID = "SPG2-0A1B2C3D";
 const RECORDS_OF_A_FLOOD_MAX = 100;
 const MEMORY_OF_A_FLOOD_BYTES_MAX = 64 * 1_048_576;
 
-/** What socat's pseudo-terminals hold is 4 KiB; a piece more in one direction, and socat waits for the agent that waits for socat. */
-const PIECE_BYTES = 1024;
+/**
+ * A pseudo-terminal holds 4 KiB. With more in one direction, socat waits for the agent, which waits
+ * for socat. Small pieces leave room for an agent that does not get the processor for a while.
+ */
+const PIECE_BYTES = 512;
 const PIECE_MS = 20;
 
 const FLOODS: Readonly<Record<string, Buffer>> = {
@@ -46,7 +50,7 @@ test(
       seen.bytes += chunk.length;
       seen.screen = (seen.screen + chunk.toString("latin1")).slice(-65_536);
     });
-    reading.on("error", () => undefined); // EIO: the cable was pulled
+    reading.on("error", () => undefined); // EIO: the cable was pulled.
     t.teardown(async () => {
       reading.destroy();
       await far.close();
@@ -61,7 +65,7 @@ test(
       }
     };
 
-    // while it boots
+    // While it boots.
     await pour(randomBytes(16_384));
     await approveOn(rig, hub, ID);
     await agent.line(/life .* -> connected/u);
@@ -71,24 +75,29 @@ test(
       await pour(bytes);
       t.match(await rig.status(), { life: "connected", tunnel: { state: "connected", connections: 1 } }, what);
     }
-    // nobody reads what it answers
+    // Nobody reads its answers.
     reading.pause();
     await far.write("help\r".repeat(200));
     const after = await rig.status();
     t.match(after, { life: "connected", tunnel: { connections: 1 }, audit: { dropped: 0 } }, "answers that nobody reads");
+    seen.screen = "";
     reading.resume();
     const grown = after.system.agentResidentBytes - before.system.agentResidentBytes;
     t.ok(grown < MEMORY_OF_A_FLOOD_BYTES_MAX, `${Math.round(grown / 1_048_576)} MiB more`);
-    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "a flood is not a flood in the trail");
+    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "the flood does not flood the trail");
 
-    await eventually("an answer on the console", async () => {
-      seen.screen = "";
-      await far.write("\r\rstatus\r");
-      await sleep(1500);
-      return /sallyport-agent\/\S+: CONNECTED/u.test(seen.screen) ? true : undefined;
-    });
+    await eventually(
+      "an answer on the console",
+      async () => {
+        if (/sallyport-agent\/\S+: CONNECTED/u.test(seen.screen)) return true;
+        await far.write("\r\rstatus\r");
+        return undefined;
+      },
+      HANG_MS,
+      1500,
+    );
     await far.write("status\r".repeat(100));
-    t.same(await agent.stop(), { code: 0, signal: null }, "told to stop in the middle of it");
+    t.same(await agent.stop(), { code: 0, signal: null }, "it stops in the middle of a flood");
     await (await rig.startAgent()).line(/life .* -> connected/u);
     await verifiedTrail(rig, ID, ["input.refused", "agent.stopped"]);
   },

@@ -1,8 +1,10 @@
-// A person with openssl, curl and mosquitto_pub enrols against the hub: no program of ours but the hub's own.
+// An operator with openssl, curl and mosquitto_pub enrols against the hub: the hub is the only
+// program of ours.
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import { Fault } from "../../hal/fault.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
@@ -15,7 +17,10 @@ interface Outcome {
   readonly out: string;
 }
 
-/** What a person types; both streams as they would see them. */
+/**
+ * Runs a command as an operator types it.
+ * @returns both streams as one text.
+ */
 async function typed(cwd: string, command: string, ...args: readonly string[]): Promise<Outcome> {
   const child = spawn("/usr/bin/env", ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", command, ...args], { cwd });
   const chunks: Uint8Array[] = [];
@@ -32,8 +37,8 @@ test(
   { skip },
   async (t) => {
     const directory = await temporaryDirectory(t);
-    const [state, desk] = [join(directory, "hub"), join(directory, "desk")];
-    mkdirSync(desk);
+    const [state, folder] = [join(directory, "hub"), join(directory, "folder")];
+    mkdirSync(folder);
     const hub = async (...args: readonly string[]) => typed(directory, process.execPath, MAIN, ...args, "--state", state);
     t.equal((await hub("init", "--name", "Plant 7", "--host", "localhost", "--certificate-life", "30d")).code, 0);
     const serving = startProgram({
@@ -45,40 +50,40 @@ test(
     const ready: unknown = JSON.parse(await serving.line(/"ready"/));
     const [est, mqtt] = [portOf(ready, "estPort"), portOf(ready, "mqttPort")];
     const anchors: unknown = JSON.parse((await hub("anchors")).out);
-    writeFileSync(join(desk, "ca.pem"), textOf(anchors, "authority"));
+    writeFileSync(join(folder, "ca.pem"), textOf(anchors, "authority"));
 
     const make = await typed(
-      desk,
+      folder,
       ...(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-sha256"] as const),
       ...(["-keyout", "key.pem", "-out", "csr.der", "-outform", "DER", "-subj", "/CN=bench-1/serialNumber=SN-42"] as const),
       ...(["-addext", "subjectAltName=URI:urn:dev:mac:02005efffe100001"] as const),
     );
     t.equal(make.code, 0, make.out);
-    t.equal((await typed(desk, "openssl", "base64", "-in", "csr.der", "-out", "csr.b64")).code, 0);
+    t.equal((await typed(folder, "openssl", "base64", "-in", "csr.der", "-out", "csr.b64")).code, 0);
     const base = `https://localhost:${est}/.well-known/est`;
     const curl = async (path: string, ...args: readonly string[]) =>
-      typed(desk, "curl", "-sS", "--cacert", "ca.pem", "-w", "\n%{http_code}", ...args, `${base}/${path}`);
+      typed(folder, "curl", "-sS", "--cacert", "ca.pem", "-w", "\n%{http_code}", ...args, `${base}/${path}`);
     const post = ["--data-binary", "@csr.b64", "-H", "Content-Type: application/pkcs10"] as const;
 
     const waiting = await curl("simpleenroll", ...post, "-D", "headers");
     t.match(waiting.out, /waits for approval.*\n\n202$/s);
-    t.match(readFileSync(join(desk, "headers"), "utf8"), /^retry-after: \d+/im);
+    t.match(readFileSync(join(folder, "headers"), "utf8"), /^retry-after: \d+/im);
     const hint = /sallyport-hub (devices approve bench-1 sha256:[0-9a-f]{64})/.exec(waiting.out)?.[1] ?? "";
-    const fingerprint = await typed(desk, "sh", "-c", "openssl pkey -in key.pem -pubout -outform DER | sha256sum");
-    t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is what sha256sum says of the public key");
+    const fingerprint = await typed(folder, "sh", "-c", "openssl pkey -in key.pem -pubout -outform DER | sha256sum");
+    t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is the SHA-256 of the public key");
     t.match((await hub("devices", "list")).out, /bench-1 {2}pending/);
-    t.equal((await hub(...hint.split(" "))).code, 0, "what the hub told to type can be typed");
+    t.equal((await hub(...hint.split(" "))).code, 0, "the command that the hub printed works");
 
     const answer = await curl("simpleenroll", ...post, "-o", "cert.b64");
     t.equal(answer.out.trim(), "200");
-    t.equal((await typed(desk, "openssl", "base64", "-d", "-in", "cert.b64", "-out", "cert.p7")).code, 0);
+    t.equal((await typed(folder, "openssl", "base64", "-d", "-in", "cert.b64", "-out", "cert.p7")).code, 0);
     const print = await typed(
-      desk,
+      folder,
       ...(["openssl", "pkcs7", "-inform", "DER", "-in", "cert.p7", "-print_certs", "-out", "cert.pem"] as const),
     );
     t.equal(print.code, 0, print.out);
     const verify = await typed(
-      desk,
+      folder,
       ...(["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", "ca.pem", "cert.pem"] as const),
     );
     t.match(verify, { code: 0, out: /cert\.pem: OK/ });
@@ -88,7 +93,7 @@ test(
     const message = JSON.stringify({ v: 1, id, at: new Date().toISOString(), body: { kind: "hello" } });
     const publish = async (...args: readonly string[]) =>
       typed(
-        desk,
+        folder,
         ...(["mosquitto_pub", "-h", "localhost", "-p", String(mqtt), "--cafile", "ca.pem", "-q", "1"] as const),
         ...args,
       );
@@ -96,7 +101,7 @@ test(
     t.same(await publish(...own, "-t", topic, "-m", message), { code: 0, out: "" });
     const list = await hub("alerts", "--all");
     t.match(list.out, /connection\.opened bench-1 .*protocol=TLSv1\.3/);
-    t.not((await publish("-i", "bench-1", "-t", topic, "-m", message)).code, 0, "without the certificate nothing is taken");
+    t.not((await publish("-i", "bench-1", "-t", topic, "-m", message)).code, 0, "without the certificate nothing is accepted");
     t.not((await publish(...own.slice(0, 4), "-i", "bench-2", "-t", topic, "-m", message)).code, 0, "nor under another name");
     t.match(
       (await hub("alerts", "--all")).out,
@@ -145,12 +150,12 @@ test(
 function portOf(ready: unknown, name: "estPort" | "mqttPort"): number {
   if (typeof ready === "object" && ready !== null && name in ready)
     return Number(Object.entries(ready).find(([key]) => key === name)?.[1]);
-  throw new RangeError("no port in the hub's first line");
+  throw new Fault("assert.broken", "the hub's first line names its ports");
 }
 
 function textOf(value: unknown, name: string): string {
   const found: unknown =
     typeof value === "object" && value !== null ? Object.entries(value).find(([key]) => key === name)?.[1] : undefined;
-  if (typeof found !== "string") throw new RangeError(`no ${name}`);
+  if (typeof found !== "string") throw new Fault("assert.broken", `the anchors have "${name}"`);
   return found;
 }

@@ -1,18 +1,19 @@
-// Mosquitto is killed and restarted while the device publishes: nothing that was spooled is lost, nothing is doubled for who drops ids it has seen.
+// Mosquitto is killed and restarted while the device publishes: nothing that was spooled is lost,
+// and a receiver that drops repeated ids sees nothing twice.
 //
-// What is claimed, and why it can be: our side forgets a message only with its PUBACK. Mosquitto writes a message to the sockets of its subscribers before it
-// answers PUBACK, so one that was acknowledged and did not arrive would be ours, as long as nothing else can lose it: the subscriber is there before the device may
-// connect (a crossing on the device's way opens only then), and it says nothing back, or unread words of it would make the kernel of a killed broker reset its
-// connection and drop what was on the way.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+// Why that can be claimed: our side forgets a message only with its PUBACK. Mosquitto writes a
+// message to the sockets of its subscribers before it answers PUBACK, so a message that was
+// acknowledged and did not arrive would be our fault, as long as nothing else can lose it.
+// Therefore the subscriber is there before the device may connect (a proxy on the device's way
+// opens only then), and it acknowledges nothing: unread acknowledgements would make the kernel of a
+// killed broker reset the connection and drop the messages on their way.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";
 import { linuxAppendFiles } from "../../hal/linux/index.ts";
-import { openCrossing } from "../lab/counterparts/switchable-proxy.ts";
+import { openSwitchableProxy } from "../lab/counterparts/switchable-proxy.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { issue, makePki } from "../lab/counterparts/pki.ts";
@@ -20,41 +21,41 @@ import { eventually } from "../lab/runner/process.ts";
 import { startProxy } from "../lab/counterparts/proxy.ts";
 import { durableSubscriber } from "../lab/counterparts/subscriber.ts";
 import { labTunnel } from "../lab/worlds/tunnel.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const KILLS = 4;
 
 test(
   "[TUN-6] [TUN-8] [TUN-9] a broker killed and restarted while the device publishes loses nothing that was spooled",
-  { skip: needs("mosquitto", "openssl"), timeout: 110_000 },
+  { skip: needs("mosquitto", "openssl") },
   async (t) => {
-    const directory = mkdtempSync(join(tmpdir(), "sallyport-tunnel-"));
-    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    const directory = await temporaryDirectory(t);
     const pki = makePki(directory);
     const lab = issue(directory, "lab", pki.authority, { commonName: "lab", names: [], usages: ["clientAuth"] });
-    const broker = await startMosquitto(
-      {
-        authority: pki.authority,
-        server: pki.server,
-        extra: [
-          "persistence true",
-          `persistence_location ${directory}/`,
-          "autosave_interval 1",
-          "autosave_on_changes true",
-          // All that waits for the subscriber is written to it at once.
-          "max_inflight_messages 0",
-          "max_queued_messages 0",
-        ],
-      },
-      (act) => t.teardown(act),
-    );
-    const subscriber = await durableSubscriber(
-      { port: broker.port, authority: pki.authority, credential: lab, protocolVersion: 5, qos: 0 },
-      (act) => t.teardown(act),
-    );
+    const broker = await startMosquitto(t, {
+      authority: pki.authority,
+      server: pki.server,
+      extra: [
+        "persistence true",
+        `persistence_location ${directory}/`,
+        "autosave_interval 1",
+        "autosave_on_changes true",
+        // Everything that waits for the subscriber is written to it at once.
+        "max_inflight_messages 0",
+        "max_queued_messages 0",
+      ],
+    });
+    const subscriber = await durableSubscriber(t, {
+      port: broker.port,
+      authority: pki.authority,
+      credential: lab,
+      protocolVersion: 5,
+      qos: 0,
+    });
     const spoolFiles = await linuxAppendFiles(join(directory, "spool"));
-    const crossing = await openCrossing();
-    t.teardown(() => crossing.close());
-    const { tunnel, spool, event, events } = await labTunnel({ pki, port: crossing.port, spoolFiles }, (act) => t.teardown(act));
+    const proxy = await openSwitchableProxy();
+    t.teardown(() => proxy.close());
+    const { tunnel, spool, event, events } = await labTunnel(t, { pki, port: proxy.port, spoolFiles });
 
     let spooled = 0;
     const publishing = new AbortController();
@@ -72,7 +73,7 @@ test(
       await publisher;
     });
 
-    crossing.point(broker.port);
+    proxy.point(broker.port);
     await tunnel.start();
     for (let kill = 0; kill < KILLS; kill += 1) {
       const { facts } = await event("connected", kill);
@@ -82,12 +83,13 @@ test(
       await broker.kill();
       const { by } = await event("disconnected", kill);
       t.equal(by, "peer", "the broker ended it");
-      // The broker stays away for an attempt at least: what is published meanwhile is in the spool only. And a kick loop it is not.
+      // The broker stays away for at least one attempt, so that messages are only in the spool
+      // meanwhile, and so that it is no kick loop.
       await event("refused", events.filter((each) => each.kind === "refused").length);
-      crossing.point(undefined);
+      proxy.point(undefined);
       await broker.start();
       await subscriber.listening();
-      crossing.point(broker.port);
+      proxy.point(broker.port);
     }
     await event("connected", KILLS);
     publishing.abort();
@@ -105,7 +107,7 @@ test(
     t.same(
       counts,
       Array.from({ length: spooled }, (_, index) => index),
-      "each message once by id, none lost, none made twice",
+      "each message once by id, none lost, none duplicated",
     );
     t.comment(`${spooled} spooled, ${reports().length} received, ${KILLS} kills, ${events.length} events`);
     t.equal(spool.status().dropped, 0, "nothing was dropped");
@@ -120,25 +122,24 @@ test(
     t.ok(births.length >= KILLS + 1, "a birth after every CONNACK");
     t.notOk(
       statuses().some(({ reason }) => reason === "lost"),
-      "the will stays unsaid",
+      "the will is not published",
     );
   },
 );
 
 test(
-  "[TUN-9] the will says offline and lost when the connection breaks, the birth that follows says online again, both retained",
+  "[TUN-9] when the connection breaks the will says offline and lost, the next birth says online, and both are retained",
   { skip: needs("mosquitto", "openssl") },
   async (t) => {
-    const directory = mkdtempSync(join(tmpdir(), "sallyport-will-"));
-    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    const directory = await temporaryDirectory(t);
     const pki = makePki(directory);
     const lab = issue(directory, "lab", pki.authority, { commonName: "lab", names: [], usages: ["clientAuth"] });
-    const broker = await startMosquitto({ authority: pki.authority, server: pki.server }, (act) => t.teardown(act));
+    const broker = await startMosquitto(t, { authority: pki.authority, server: pki.server });
     const watch = { port: broker.port, authority: pki.authority, credential: lab, protocolVersion: 5 } as const;
-    const subscriber = await durableSubscriber(watch, (act) => t.teardown(act));
-    const proxy = await startProxy((act) => t.teardown(act));
+    const subscriber = await durableSubscriber(t, watch);
+    const proxy = await startProxy(t);
     const override = { proxy: { host: "127.0.0.1", port: proxy.port } };
-    const { tunnel, event } = await labTunnel({ pki, port: broker.port, override }, (act) => t.teardown(act));
+    const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, override });
     const states = () =>
       subscriber.received
         .map(({ payload }) => v.parse(statusMessageSchema, JSON.parse(payload)).body)
@@ -157,7 +158,7 @@ test(
     await eventually("the second will arrives", async () => states()[3]);
     await tunnel.stop();
     await subscriber.end();
-    const late = await durableSubscriber(watch, (act) => t.teardown(act));
+    const late = await durableSubscriber(t, watch);
     await eventually("who comes later sees the last of them", async () => late.received[0]);
     t.equal(late.received[0]?.retain, true);
   },

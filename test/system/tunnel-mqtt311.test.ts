@@ -1,8 +1,6 @@
-// The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and remembers.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { test } from "tap";
+// The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and
+// remembers it.
+import { t as root, test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";
 import { startAedes } from "../lab/counterparts/aedes.ts";
@@ -12,36 +10,36 @@ import { makePki } from "../lab/counterparts/pki.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { realClock, labTunnel } from "../lab/worlds/tunnel.ts";
 import { startPeer } from "../lab/counterparts/tls-peer.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const WEEK_MS = 7 * 86_400_000;
-const directory = mkdtempSync(join(tmpdir(), "sallyport-mqtt311-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = await temporaryDirectory(root);
 
 test(
-  "[TUN-10] MQTT 5 is offered, refused, 3.1.1 taken and remembered over a restart; after a week 5 is offered again",
+  "[TUN-10] after a refusal of MQTT 5 the device uses 3.1.1, also after a restart; after a week it offers 5 again",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
     const files = fakeFiles();
-    const first = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
+    const first = await labTunnel(t, { pki, port: broker.port, files });
     await first.tunnel.start();
     t.equal((await first.event("connected")).facts.mqtt, "3.1.1");
     t.same(broker.levels, [5, 4]);
     t.notOk(
       first.events.some(({ kind }) => kind === "refused"),
-      "a question answered is no refusal to report",
+      "a refused version is no refusal to report",
     );
     await first.tunnel.stop();
 
-    const second = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
+    const second = await labTunnel(t, { pki, port: broker.port, files });
     await second.tunnel.start();
     await second.event("connected");
     t.same(broker.levels, [5, 4, 4], "remembered");
     await second.tunnel.stop();
 
     const clock = { ...realClock, nowMs: () => Date.now() + WEEK_MS };
-    const third = await labTunnel({ pki, port: broker.port, files, override: { clock } }, (act) => t.teardown(act));
+    const third = await labTunnel(t, { pki, port: broker.port, files, override: { clock } });
     await third.tunnel.start();
     await third.event("connected");
     t.same(broker.levels, [5, 4, 4, 5, 4], "asked again");
@@ -49,15 +47,15 @@ test(
 );
 
 test(
-  "[TUN-10] a memory that is damaged or cannot be written costs a connection, not the tunnel",
+  "[TUN-10] stored state that is damaged or cannot be written costs a connection, not the tunnel",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
     const files = fakeFiles();
     files.contents.set("tunnel.json", Buffer.from('{"v":1,"mqtt5RefusedAtMs":"yesterday"}'));
     files.faults.failAlways("file.read-only");
-    const { tunnel, event } = await labTunnel({ pki, port: broker.port, files }, (act) => t.teardown(act));
+    const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, files });
     await tunnel.start();
     t.equal((await event("connected")).facts.mqtt, "3.1.1");
     t.equal((await event("memory-fault")).fault.code, "file.read-only");
@@ -65,26 +63,23 @@ test(
 );
 
 test(
-  "[TUN-10] a broker that hangs up on MQTT 5 without a word gets 3.1.1 the third time",
+  "[TUN-10] a broker that hangs up on MQTT 5 without an answer gets 3.1.1 at the third attempt",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
     const levels: number[] = [];
-    const peer = await startPeer(
-      {
-        server: pki.server,
-        authority: pki.authority,
-        onSecure: (socket) =>
-          socket.once("data", (connect: Buffer) => {
-            const level = connect[connect.indexOf("MQTT") + 4] ?? 0;
-            levels.push(level);
-            if (level === 5) socket.end();
-            else socket.write(Buffer.from([0x20, 0x02, 0x00, 0x00]));
-          }),
-      },
-      (act) => t.teardown(act),
-    );
-    const { tunnel, event } = await labTunnel({ pki, port: peer.port }, (act) => t.teardown(act));
+    const peer = await startPeer(t, {
+      server: pki.server,
+      authority: pki.authority,
+      onSecure: (socket) =>
+        socket.once("data", (connect: Buffer) => {
+          const level = connect[connect.indexOf("MQTT") + 4] ?? 0;
+          levels.push(level);
+          if (level === 5) socket.end();
+          else socket.write(Buffer.from([0x20, 0x02, 0x00, 0x00]));
+        }),
+    });
+    const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
     await tunnel.start();
     t.equal((await event("connected")).facts.mqtt, "3.1.1");
     t.same(levels, [5, 5, 4]);
@@ -96,8 +91,8 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki }, (act) => t.teardown(act));
-    const { tunnel, event, events, spool } = await labTunnel({ pki, port: broker.port }, (act) => t.teardown(act));
+    const broker = await startAedes(t, { pki });
+    const { tunnel, event, events, spool } = await labTunnel(t, { pki, port: broker.port });
     const heard: unknown[] = [];
     tunnel.onMessage("update", reportMessageSchema, (message) => void heard.push(message.body));
     tunnel.onMessage("policy", reportMessageSchema, () => Promise.reject(new RangeError("not today")));
@@ -112,7 +107,7 @@ test(
     const status = broker.published.find(({ topic }) => topic === "sallyport/1/gw-1/up/status");
     t.equal(status?.retain, true, "the birth message is retained");
     t.match(v.parse(statusMessageSchema, JSON.parse(status?.payload ?? "")).body, { state: "online", mqtt: "3.1.1" });
-    t.equal(broker.published[0], status, "and comes before all else");
+    t.equal(broker.published[0], status, "and comes before everything else");
     const early = broker.published.find(({ topic }) => topic === "sallyport/1/gw-1/up/event");
     t.equal(v.parse(reportMessageSchema, JSON.parse(early?.payload ?? "")).body["kind"], "early");
     t.ok(broker.published.some(({ topic }) => topic === "sallyport/1/gw-1/up/audit"));
@@ -141,7 +136,7 @@ test(
     await down("policy", hint("3b241101-e2bb-4255-8caf-4136c566a964", { kind: "look" }));
     await down("operation", hint("3b241101-e2bb-4255-8caf-4136c566a965", { kind: "look" }));
     await event("input-refused", 5);
-    t.same(heard, [{ kind: "look" }], "what comes twice is handled once, what is malformed never");
+    t.same(heard, [{ kind: "look" }], "a repeated message is handled once, a malformed one never");
     const refusals = events
       .filter((each) => each.kind === "input-refused")
       .map(({ channel, fault }) => `${channel}: ${fault.code}`);

@@ -1,9 +1,7 @@
-// Port 443, an ALPN name and a proxy: what plants' networks ask for. The peer is a broker in process, so that its side of TLS can be looked at.
-import { mkdtempSync, rmSync } from "node:fs";
+// Port 443, an ALPN name and a proxy, as the networks of plants require them. The peer is a broker
+// in this process, so that its side of TLS can be inspected.
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { test } from "tap";
+import { t as root, test } from "tap";
 import { startAedes } from "../lab/counterparts/aedes.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { makePki } from "../lab/counterparts/pki.ts";
@@ -11,19 +9,19 @@ import { startProxy } from "../lab/counterparts/proxy.ts";
 import { NO_PIPE } from "../lab/counterparts/proxy-answers.ts";
 import { startTcpPeer } from "../lab/counterparts/tls-peer.ts";
 import { labTunnel } from "../lab/worlds/tunnel.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
-const directory = mkdtempSync(join(tmpdir(), "sallyport-proxy-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = await temporaryDirectory(root);
 
 test(
   "[TUN-12] [TUN-2] through an HTTP CONNECT proxy TLS is end to end with the hub, with its ALPN name and the hybrid group",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startAedes({ pki, alpn: ["mqtt"] }, (act) => t.teardown(act));
-    const proxy = await startProxy((act) => t.teardown(act));
+    const broker = await startAedes(t, { pki, alpn: ["mqtt"] });
+    const proxy = await startProxy(t);
     const override = { proxy: { host: "127.0.0.1", port: proxy.port }, alpn: "mqtt" };
-    const { tunnel, event } = await labTunnel({ pki, port: broker.port, override }, (act) => t.teardown(act));
+    const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, override });
     await tunnel.start();
     const { facts } = await event("connected");
     t.same(new Set(proxy.asked), new Set([`127.0.0.1:${broker.port}`]));
@@ -35,24 +33,24 @@ test(
   },
 );
 
-test("[TUN-12] a hub that does not speak the ALPN name is no hub", { skip: needs("openssl") }, async (t) => {
+test("[TUN-12] a server that does not speak the ALPN name is refused", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(directory);
-  const broker = await startAedes({ pki, alpn: ["h2"] }, (act) => t.teardown(act));
-  const { tunnel, event } = await labTunnel({ pki, port: broker.port, override: { alpn: "mqtt" } }, (act) => t.teardown(act));
+  const broker = await startAedes(t, { pki, alpn: ["h2"] });
+  const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, override: { alpn: "mqtt" } });
   await tunnel.start();
   t.equal((await event("refused")).fault.code, "tunnel.protocol");
 });
 
 test(
-  "[TUN-12] a proxy that refuses, talks nonsense, talks too long, talks too soon or hangs up is named as such",
+  "[TUN-12] a proxy that refuses, sends garbage, sends too much, sends too early or hangs up is named as the cause",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
     for (const [what, answer] of NO_PIPE) {
       const behave = (socket: Socket): void => void (answer === undefined ? socket.end() : socket.write(answer, "latin1"));
-      const port = await startTcpPeer(behave, (act) => t.teardown(act));
+      const port = await startTcpPeer(t, behave);
       const override = { proxy: { host: "127.0.0.1", port } };
-      const { tunnel, event } = await labTunnel({ pki, port: 1, override }, (act) => t.teardown(act));
+      const { tunnel, event } = await labTunnel(t, { pki, port: 1, override });
       await tunnel.start();
       const { fault } = await event("refused");
       t.equal(fault.code, "tunnel.proxy-refused", `${what}: ${fault.message}`);

@@ -1,18 +1,16 @@
-// Who is not the hub, and whom the hub does not want: each certificate real, each refused for its own reason.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+// Servers that are not the hub, and devices that the hub refuses: every certificate is real, and
+// each has its own reason.
 import type { TLSSocket } from "node:tls";
-import { test } from "tap";
+import { t as root, test } from "tap";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { makePki } from "../lab/counterparts/pki.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { startPeer } from "../lab/counterparts/tls-peer.ts";
 import { labTunnel } from "../lab/worlds/tunnel.ts";
+import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
-const directory = mkdtempSync(join(tmpdir(), "sallyport-trust-"));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const directory = await temporaryDirectory(root);
 
 test("[TUN-2] a peer that is not the hub gets no CONNECT", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(directory);
@@ -29,59 +27,57 @@ test("[TUN-2] a peer that is not the hub gets no CONNECT", { skip: needs("openss
       let bytes = 0;
       const onSecure = (socket: NodeJS.ReadableStream): void =>
         void socket.on("data", (chunk: Buffer) => (bytes += chunk.length));
-      const peer = await startPeer({ server, authority: pki.authority, onSecure }, (act) => t.teardown(act));
-      const { tunnel, event } = await labTunnel({ pki, port: peer.port }, (act) => t.teardown(act));
+      const peer = await startPeer(t, { server, authority: pki.authority, onSecure });
+      const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
       await tunnel.start();
       const { fault } = await event("refused");
       t.equal(fault.code, code, fault.message);
-      t.equal(bytes, 0, "nothing was said to it");
+      t.equal(bytes, 0, "nothing was sent to it");
       t.equal(tunnel.status().connections, 0);
     });
   }
 });
 
-test("[TUN-2] the name is checked also where the connection goes to an address", { skip: needs("openssl") }, async (t) => {
+test("[TUN-2] the name is checked also when the connection goes to an address", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(directory);
-  const peer = await startPeer({ server: pki.server, authority: pki.authority, onSecure: (socket) => socket.end() }, (act) =>
-    t.teardown(act),
-  );
+  const peer = await startPeer(t, { server: pki.server, authority: pki.authority, onSecure: (socket) => socket.end() });
   const anchors = { host: "10.9.8.7", mqttPort: peer.port, authority: pki.authority.cert };
-  const { tunnel, event } = await labTunnel({ pki, port: peer.port, override: { anchors } }, (act) => t.teardown(act));
+  const { tunnel, event } = await labTunnel(t, { pki, port: peer.port, override: { anchors } });
   await tunnel.start();
   t.equal((await event("refused")).fault.code, "tls.hub-name");
 });
 
 test("[TUN-2] TLS 1.2 is refused unless configured, and then has forward secrecy", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(directory);
-  const old = await startPeer(
-    { server: pki.server, authority: pki.authority, maxVersion: "TLSv1.2", onSecure: () => undefined },
-    (act) => t.teardown(act),
-  );
-  const strict = await labTunnel({ pki, port: old.port }, (act) => t.teardown(act));
+  const old = await startPeer(t, {
+    server: pki.server,
+    authority: pki.authority,
+    maxVersion: "TLSv1.2",
+    onSecure: () => undefined,
+  });
+  const strict = await labTunnel(t, { pki, port: old.port });
   await strict.tunnel.start();
   t.equal((await strict.event("refused")).fault.code, "tunnel.protocol");
-  const lenient = await labTunnel({ pki, port: old.port, override: { minTls: "TLSv1.2" } }, (act) => t.teardown(act));
+  const lenient = await labTunnel(t, { pki, port: old.port, override: { minTls: "TLSv1.2" } });
   await lenient.tunnel.start();
   await eventually("a handshake with TLS 1.2", async () => old.sockets[0]);
   for (const socket of old.sockets) t.match(socket.getCipher().name, /^ECDHE-ECDSA-.*GCM/u);
 });
 
 test(
-  "[TUN-3] a hub that refuses our certificate in TLS is a refusal, though the handshake looked finished",
+  "[TUN-3] a hub that refuses the device's certificate in TLS is a refusal, although the handshake looked finished",
   { skip: needs("mosquitto", "openssl") },
   async (t) => {
     const pki = makePki(directory);
-    const broker = await startMosquitto({ authority: pki.authority, server: pki.server }, (act) => t.teardown(act));
+    const broker = await startMosquitto(t, { authority: pki.authority, server: pki.server });
     const credentials = async () => ({ cert: pki.attackerClient.cert, key: pki.attackerClient.key });
-    const { tunnel, event, events } = await labTunnel({ pki, port: broker.port, override: { credentials } }, (act) =>
-      t.teardown(act),
-    );
+    const { tunnel, event, events } = await labTunnel(t, { pki, port: broker.port, override: { credentials } });
     await tunnel.start();
     const { fault } = await event("refused");
     t.equal(fault.code, "tunnel.refused", fault.message);
     t.notOk(
       events.some(({ kind }) => kind === "connected"),
-      "secureConnect was no connection",
+      "secureConnect did not count as a connection",
     );
   },
 );
@@ -99,8 +95,8 @@ test("[TUN-3] a broker that refuses by CONNACK is a refusal with its code", { sk
       seen.push(String(socket.getPeerCertificate().subject.CN));
       socket.once("data", () => socket.write(Buffer.from(bytes)));
     };
-    const peer = await startPeer({ server: pki.server, authority: pki.authority, onSecure }, (act) => t.teardown(act));
-    const { tunnel, event } = await labTunnel({ pki, port: peer.port }, (act) => t.teardown(act));
+    const peer = await startPeer(t, { server: pki.server, authority: pki.authority, onSecure });
+    const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
     await tunnel.start();
     const { fault } = await event("refused");
     t.equal(fault.code, "tunnel.refused");
@@ -110,32 +106,30 @@ test("[TUN-3] a broker that refuses by CONNACK is a refusal with its code", { sk
 });
 
 test(
-  "[TUN-2] one TLS context serves every connection of the same credentials, another one those of the next",
+  "[TUN-2] one TLS context serves every connection with the same credentials, another one those with the next",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
     const seen: string[] = [];
-    const peer = await startPeer(
-      {
-        server: pki.server,
-        authority: pki.authority,
-        onSecure: (socket) => {
-          seen.push(socket.getPeerCertificate().fingerprint256);
-          socket.end();
-        },
+    const peer = await startPeer(t, {
+      server: pki.server,
+      authority: pki.authority,
+      onSecure: (socket) => {
+        seen.push(socket.getPeerCertificate().fingerprint256);
+        socket.end();
       },
-      (act) => t.teardown(act),
-    );
+    });
     let current = pki.client;
-    const { tunnel, event } = await labTunnel(
-      { pki, port: peer.port, override: { credentials: async () => ({ cert: current.cert, key: current.key }) } },
-      (act) => t.teardown(act),
-    );
+    const { tunnel, event } = await labTunnel(t, {
+      pki,
+      port: peer.port,
+      override: { credentials: async () => ({ cert: current.cert, key: current.key }) },
+    });
     await tunnel.start();
     await event("refused", 1);
     current = pki.attackerClient;
     tunnel.reconnectNow();
     await eventually("another certificate is shown", async () => (seen.at(-1) === seen[0] ? undefined : true));
-    t.equal(seen[0], seen[1], "the same until then");
+    t.equal(seen[0], seen[1], "the certificate was the same until then");
   },
 );

@@ -1,15 +1,16 @@
-// Releases on their whole way: cut and signed at a desk, pointed at by a hub, brought by the agent, judged and written by the warden's side, booted by a launcher.
+// Releases from end to end: cut and signed by the release tool, announced by the hub, brought by
+// the agent, verified and written by the warden's side, and booted by a launcher.
 import { createHash } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { OPERATIONS } from "../../agent/operations/format.ts";
-import type { SlotName } from "../../hal/slots/format.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { updateStatusSchema, type UpdateStatus } from "../../warden/update/format.ts";
-import { connectedMachine, type Machine } from "../lab/worlds/connected-board.ts";
+import { connectedBoard, type ConnectedBoard } from "../lab/worlds/connected-board.ts";
 import { needs } from "../lab/runner/needs.ts";
-import { makePerson, rosterOf } from "../lab/counterparts/operator-keys.ts";
+import { makeKeyHolder, rosterOf } from "../lab/counterparts/operator-keys.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { systemKernel, systemRoot } from "../lab/worlds/system-image.ts";
 
@@ -21,11 +22,11 @@ function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-async function slotDigest({ rig }: Machine, slot: SlotName): Promise<string> {
+async function slotDigest({ rig }: ConnectedBoard, slot: SlotName): Promise<string> {
   return digestOf(await readFile(rig.board.slots[slot]));
 }
 
-async function updateWhen({ rig }: Machine, ...phases: readonly UpdateStatus["phase"][]): Promise<UpdateStatus> {
+async function updateWhen({ rig }: ConnectedBoard, ...phases: readonly UpdateStatus["phase"][]): Promise<UpdateStatus> {
   return await eventually(`the update is ${phases.join(" or ")}`, async () => {
     const update = await rig.ask("update.status", updateStatusSchema);
     return phases.includes(update.phase) ? update : undefined;
@@ -33,18 +34,18 @@ async function updateWhen({ rig }: Machine, ...phases: readonly UpdateStatus["ph
 }
 
 test(
-  "[OTA-34] [OTA-35] [OTA-41] [OTA-42] [OTA-43] releases that do not work are left, by whom and why is known; a good one is committed; an older one and a tampered one are refused",
+  "[OTA-34] [OTA-35] [OTA-41] [OTA-42] [OTA-43] releases that do not work are rolled back with the reason; a good one is committed; an older one and a tampered one are refused",
   { skip },
   async (t) => {
-    const machine = await connectedMachine(
+    const machine = await connectedBoard(
       t,
       { wardenConfig: { update: { trialS: 3 } } },
       { timerS: ({ warden }) => (warden === "broken" ? 1 : 600) },
     );
-    const { rig, launcher, id, told } = machine;
+    const { rig, launcher, id, recorded } = machine;
     const point = (target: string) => rig.hub.command("update", "start", id, target);
     const refused = (target: string) =>
-      told(`${target} is refused`, ({ event, detail }) => REFUSED.includes(event) && detail?.["target"] === target);
+      recorded(`${target} is refused`, ({ event, detail }) => REFUSED.includes(event) && detail?.["target"] === target);
     const dead = await rig.release.image({ version: "2.0.0", counter: 2, bytes: BYTES, agent: "broken", warden: "broken" });
     const ill = await rig.release.image({ version: "3.0.0", counter: 3, bytes: BYTES, agent: "broken" });
     const wanted = { version: "4.0.0", counter: 4, bytes: BYTES };
@@ -55,15 +56,16 @@ test(
 
     await point(dead.target);
     t.match(await launcher.booted(2), { slot: "b", trial: true });
-    t.match(await launcher.booted(3), { slot: "a", trial: false, after: /timer/ }, "nothing of ours ran in between");
+    t.match(await launcher.booted(3), { slot: "a", trial: false, after: /timer/ }, "none of our programs ran in between");
     t.match(await updateWhen(machine, "rolled-back"), { running: "a", reason: { why: "not-booted" } });
     await point(ill.target);
     t.match(await launcher.booted(4), { slot: "b", trial: true, system: { version: "3.0.0" } });
     t.match(await launcher.booted(5), { slot: "a", after: /deadline/ });
-    await rig.configure({ wardenConfig: { update: { trialS: 300 } } }); // what is tried from now on says so itself
+    // The next trial has this deadline.
+    await rig.configure({ wardenConfig: { update: { trialS: 300 } } });
     t.match((await updateWhen(machine, "rolled-back")).reason, { why: "deadline", detail: /agent/ });
     await point(ill.target);
-    t.match((await refused(ill.target)).detail?.["reason"], /rolled back before/, "not without an operator's order");
+    t.match((await refused(ill.target)).detail?.["reason"], /rolled back before/, "it needs an operator's order");
 
     await point(good.target);
     t.match(await launcher.booted(6), { slot: "b", trial: true, system: { version: "4.0.0" } });
@@ -86,25 +88,25 @@ test(
 );
 
 test(
-  "[OPS-7] [OPS-9] [OTA-41] an update whose chunks are gone is stopped by an operator's order from the hub, and not begun again",
+  "[OPS-7] [OPS-9] [OTA-41] an operator's order from the hub stops an update whose chunks are gone, and it is not started again",
   { skip },
   async (t) => {
-    const machine = await connectedMachine(t);
-    const { rig, launcher, id, told } = machine;
-    const [olga, tom] = [await makePerson(rig.directory, "olga"), await makePerson(rig.directory, "tom")];
-    const roster = rosterOf({ person: olga, roles: ["maintainer"] }, { person: tom, roles: ["technician"] });
+    const machine = await connectedBoard(t);
+    const { rig, launcher, id, recorded } = machine;
+    const [olga, tom] = [await makeKeyHolder(rig.directory, "olga"), await makeKeyHolder(rig.directory, "tom")];
+    const roster = rosterOf({ holder: olga, roles: ["maintainer"] }, { holder: tom, roles: ["technician"] });
     await rig.release.target("operators/roster.json", roster);
     const gone = await rig.release.image({ version: "2.0.0", counter: 2, bytes: BYTES });
     await machine.publish();
     await rm(join(rig.hub.state, "repository/chunks"), { recursive: true });
-    await told("the roster is taken", ({ event }) => event === "roster.accepted");
+    await recorded("the roster is taken", ({ event }) => event === "roster.accepted");
     await rig.hub.command("update", "start", id, gone.target);
     const lacksChunks = (troubles: readonly string[]): boolean => troubles.some((trouble) => trouble.includes("chunk.missing"));
     await machine.statusWhen("chunks are missing", ({ troubles }) => lacksChunks(troubles));
     await t.rejects(rig.hub.command("order", id, "update.revert", "--key", tom.keyFile), "a technician may not");
     await rig.hub.command("order", id, "update.revert", "--key", olga.keyFile);
     t.match(await updateWhen(machine, "failed"), { detail: /cancelled by olga/, release: { target: gone.target } });
-    t.match((await told("it is recorded", ({ event }) => event === "update.failed")).detail?.["reason"], /olga/);
+    t.match((await recorded("it is recorded", ({ event }) => event === "update.failed")).detail?.["reason"], /olga/);
     await machine.statusWhen("nothing is tried any more", ({ troubles }) => !lacksChunks(troubles));
     t.match(await updateWhen(machine, "failed"), { detail: /cancelled by olga/ });
     const { records } = await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: 100 });

@@ -1,4 +1,4 @@
-// The clock of the started program: wrong by decades, and without a hub to ask.
+// The clock of the running program: wrong by decades, and without a hub.
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,14 +8,14 @@ import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { labWarden, verifiedLog } from "../lab/worlds/warden.ts";
 
-// The library itself: the faketime command stays between as a parent and would take the signals.
+// The library itself: the faketime command would stay as a parent process and receive the signals.
 const LIBRARY = ["x86_64", "aarch64"]
   .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketime.so.1`)
   .find((path) => existsSync(path));
 const FAKE_CLOCK = [`LD_PRELOAD=${LIBRARY ?? ""}`, "FAKETIME_DONT_FAKE_MONOTONIC=1"];
 
 test(
-  "[ID-10] a clock at 1970 or 2099 stops no start: it counts as unset until hub time",
+  "[ID-10] a clock at 1970 or 2099 does not stop the warden: it counts as unset until the hub gives the time",
   { skip: needs("faketime") },
   async (t) => {
     for (const date of ["1970-01-02 00:00:00", "2099-01-01 00:00:00"]) {
@@ -34,7 +34,7 @@ test(
   },
 );
 
-test("[ID-10] without hub anchors, or with broken ones, the warden runs, says so and believes no time", async (t) => {
+test("[ID-10] without hub anchors, or with broken ones, the warden runs, reports it and trusts no time", async (t) => {
   for (const [anchors, code] of [
     [undefined, "config.unreadable"],
     ['{"v":1,"name":"half"}', "config.invalid"],

@@ -1,11 +1,11 @@
-// The warden's configuration file as an input from outside.
+// The warden's configuration file as untrusted input.
 import { test } from "tap";
 import { CONFIG_BYTES_MAX, parseConfig } from "../../warden/config.ts";
 import { faultOf } from "../lab/runner/faults.ts";
 
 const parse = (text: string): ReturnType<typeof parseConfig> => parseConfig(Buffer.from(text), "warden.json");
 
-test("an empty file means the safe defaults, frozen", async (t) => {
+test("an empty file gives the safe defaults, frozen", async (t) => {
   const config = parse("{}");
   t.match(config, {
     stateDirectory: "/var/lib/sallyport-warden",
@@ -19,7 +19,7 @@ test("an empty file means the safe defaults, frozen", async (t) => {
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.lockdown));
 });
 
-test("every fault is named in one message, with its path and what was expected", async (t) => {
+test("one message names every fault with its path and what was expected", async (t) => {
   const fault = await faultOf(() =>
     parse(
       JSON.stringify({
@@ -50,24 +50,24 @@ test("every fault is named in one message, with its path and what was expected",
     t.match(fault.message, path);
 });
 
-test("what is no JSON object, or too much of it, is a fault of the configuration", async (t) => {
+test("a file that is not a JSON object, or that is too long, is a fault of the configuration", async (t) => {
   for (const text of ["", "{", "[]", "null", '"/etc"', `{"stateDirectory":"/${"x".repeat(CONFIG_BYTES_MAX)}"}`])
     t.equal((await faultOf(() => parse(text))).code, "config.invalid", text.slice(0, 20));
 });
 
-test("a date is the floor of the clock: a day or a moment, and one that exists", async (t) => {
+test("the build date is the floor of the clock: an existing day or moment", async (t) => {
   t.equal(parse('{"buildDate":"2026-11-30"}').buildDateMs, Date.UTC(2026, 10, 30));
   t.equal(parse('{"buildDate":"2026-11-30T12:00:00Z"}').buildDateMs, Date.UTC(2026, 10, 30, 12));
   for (const date of ["2026-13-01", "yesterday", "2026"])
     t.equal((await faultOf(() => parse(JSON.stringify({ buildDate: date })))).code, "config.invalid");
 });
 
-test("a socket path of 107 bytes fits unix(7), one of 108 does not", async (t) => {
+test("a socket path of 107 bytes fits unix(7), and one of 108 does not", async (t) => {
   t.equal(parse(JSON.stringify({ socket: `/${"s".repeat(106)}` })).socket.length, 107);
   t.equal((await faultOf(() => parse(JSON.stringify({ socket: `/${"s".repeat(107)}` })))).code, "config.invalid");
 });
 
-test("[OTA-34] systemd-boot is chosen by naming it; a trial gets two boots, and never many", async (t) => {
+test("[OTA-34] systemd-boot is chosen by its setting, and a trial gets two boots by default and three at most", async (t) => {
   t.equal(parse("{}").systemdBoot, undefined);
   t.same(parse('{"systemdBoot":{}}').systemdBoot, { esp: "/boot", tries: 2 });
   for (const tries of [0, 4, 1.5])

@@ -1,10 +1,10 @@
-// How the program ends: told to, and killed at any moment.
+// The end of the program: stopped in order, and killed at any moment.
 import { test } from "tap";
 import { labWarden, verifiedLog } from "../lab/worlds/warden.ts";
 
 const BORN = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
 
-test("SIGTERM and SIGINT end it cleanly: what was begun is answered, the stop is recorded, the log goes on with the next start", async (t) => {
+test("SIGTERM and SIGINT end it cleanly: begun requests are answered, the stop is recorded, and the log goes on with the next start", async (t) => {
   const lab = await labWarden(t);
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const warden = await lab.start();
@@ -24,7 +24,7 @@ test("SIGTERM and SIGINT end it cleanly: what was begun is answered, the stop is
   );
 });
 
-test("[AUD-10] SIGKILL at any moment: every append that was answered is in the log, which verifies, and the id stays", async (t) => {
+test("[AUD-10] after SIGKILL at any moment every answered append is in the log, the log verifies, and the id stays", async (t) => {
   const lab = await labWarden(t);
   const answered: number[] = [];
   let n = 0;
@@ -39,7 +39,7 @@ test("[AUD-10] SIGKILL at any moment: every append that was answered is in the l
         try {
           await client.call("audit.append", { event: "agent.started", result: "ok", detail: { n: mine } });
         } catch {
-          return; // the warden is gone: what was not answered may or may not be there
+          return; // the warden is gone: an append without an answer may or may not be in the log
         }
         answered.push(mine);
         if (answered.length >= killAt) until.resolve();
@@ -59,7 +59,7 @@ test("[AUD-10] SIGKILL at any moment: every append that was answered is in the l
   );
 });
 
-test("SIGKILL before and while the birth is recorded: the next start has no birth or the whole one", async (t) => {
+test("after SIGKILL before or while the birth is recorded the next start has no birth record or the complete one", async (t) => {
   for (const waitMs of [0, 1, 3]) {
     const lab = await labWarden(t);
     const warden = await lab.start();
@@ -75,6 +75,6 @@ test("SIGKILL before and while the birth is recorded: the next start has no birt
     await lab.start();
     const { birth } = await client.call("identity.read", {});
     if (wasAnswered) t.match(birth, BORN);
-    t.match(await client.call("birth.record", BORN), BORN, "the same birth can be recorded (again)");
+    t.match(await client.call("birth.record", BORN), BORN, "the same birth can be recorded once more");
   }
 });

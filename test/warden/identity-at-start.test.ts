@@ -1,4 +1,5 @@
-// Who the machine is, as the started program settles it: boards without a name, with new parts, with a broken record.
+// The identity that the running program settles: boards without a name, with replaced parts, with a
+// broken record.
 import { readFileSync } from "node:fs";
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,12 +9,12 @@ import { labWarden, outcomeOf, verifiedLog } from "../lab/worlds/warden.ts";
 
 const BORN = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
 
-test("[ID-3] a board with no serial and no MAC of its own: the warden says so, makes no identity and ends with 1", async (t) => {
+test("[ID-3] on a board with no serial and no MAC of its own the warden reports it, makes no identity and ends with code 1", async (t) => {
   const lab = await labWarden(t, { serial: "Default string", mac: "02:00:00:00:00:10" });
   t.match(await outcomeOf(lab.launch()), { code: 1, text: /identity\.no-source.*commission the device/u });
 });
 
-test("[ID-6] after a replaced network card the device keeps the id it was born with, and says so in status and trail", async (t) => {
+test("[ID-6] after a network card was replaced the device keeps the id of its birth record and reports it in status and trail", async (t) => {
   const lab = await labWarden(t, { serial: "None" });
   const first = await lab.start();
   const client = lab.client();
@@ -35,7 +36,7 @@ test("[ID-6] after a replaced network card the device keeps the id it was born w
   );
 });
 
-test("[ID-6] a birth record that can't be read is neither replaced nor ignored; the rest is served", async (t) => {
+test("[ID-6] a birth record that cannot be read is neither replaced nor ignored, and everything else is served", async (t) => {
   const lab = await labWarden(t);
   const broken = join(lab.board.birth, "birth.json");
   await writeFile(broken, '{"v":1}', { mode: 0o600 });
@@ -47,7 +48,7 @@ test("[ID-6] a birth record that can't be read is neither replaced nor ignored; 
   t.equal(readFileSync(broken, "utf8"), '{"v":1}');
 });
 
-test("[ID-6] a birth record without bytes is a cut of its first writing: it is written again; once it was whole, it is damage and no birth is recorded", async (t) => {
+test("[ID-6] an empty birth record that was never complete is written again; one that was complete is damaged, and no birth is recorded", async (t) => {
   const lab = await labWarden(t);
   const record = join(lab.board.birth, "birth.json");
   await writeFile(record, "", { mode: 0o600 });
@@ -64,5 +65,5 @@ test("[ID-6] a birth record without bytes is a cut of its first writing: it is w
   t.equal((await faultOf(() => client.call("identity.read", {}))).code, "birth.unreadable");
   const other = { protection: "file", keyFingerprint: `sha256:${"cd".repeat(32)}` } as const;
   t.equal((await faultOf(() => client.call("birth.record", other))).code, "birth.unreadable");
-  t.equal(readFileSync(record, "utf8"), "", "kept as it is");
+  t.equal(readFileSync(record, "utf8"), "", "the file is unchanged");
 });

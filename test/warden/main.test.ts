@@ -1,4 +1,4 @@
-// The program as a person or systemd starts it: its words and exit codes.
+// The program as a person or systemd starts it: its messages and exit codes.
 import { writeFileSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { test, type Test } from "tap";
@@ -11,17 +11,17 @@ async function run(t: Test, ...args: readonly string[]): Promise<{ readonly code
   return await outcomeOf(program);
 }
 
-test("--check-config: 0 and the settings in force, or 78 and every fault; the machine is not touched", async (t) => {
+test("--check-config prints the settings with code 0, or every fault with code 78, and does not touch the machine", async (t) => {
   const lab = await labWarden(t);
-  t.match(await run(t, "--config", lab.configFile, "--check-config"), { code: 0, text: /is right.*"setClock":false/u });
-  t.same(await readdir(lab.board.wardenState), [], "no state was made");
+  t.match(await run(t, "--config", lab.configFile, "--check-config"), { code: 0, text: /is valid.*"setClock":false/u });
+  t.same(await readdir(lab.board.wardenState), [], "no state was created");
   await writeFile(lab.configFile, '{"socket":"relative","colour":"red","audit":{"bytesMax":1}}');
   const { code, text } = await run(t, "--config", lab.configFile, "--check-config");
   t.equal(code, 78);
   for (const what of ["config.invalid", "socket", "colour", "audit.bytesMax"]) t.match(text, what);
 });
 
-test("a configuration that is missing, no file, or writable by others ends with 78", async (t) => {
+test("a configuration that is missing, not a file, or writable by others ends with code 78", async (t) => {
   const lab = await labWarden(t);
   t.match(await run(t, "--config", "/nonexistent/warden.json"), { code: 78, text: /config\.unreadable.*no such file/u });
   t.match(await run(t, "--config", lab.board.etc), { code: 78, text: /config\.unreadable/u });

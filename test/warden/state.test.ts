@@ -1,4 +1,4 @@
-// The state directory of the started program: owned by one, read-only, full, tampered with.
+// The state directory of the running program: locked, read-only, full, or tampered with.
 import { readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { type LabWarden, labWarden, outcomeOf, verifiedLog } from "../lab/worlds/warden.ts";
 
-test("[STA-3] a second warden on the same state is refused and told by whom; the first serves on", async (t) => {
+test("[STA-3] a second warden on the same state is refused with the pid of the first, which goes on", async (t) => {
   const lab = await labWarden(t);
   const first = await lab.start();
   const { code, text } = await outcomeOf(lab.launch());
@@ -16,7 +16,7 @@ test("[STA-3] a second warden on the same state is refused and told by whom; the
   t.match(await lab.client().call("identity.read", {}), { identity: { id: "GW-4711", source: "serial" } });
 });
 
-test("[AUD-10] a byte of the log turned while the warden was down: said in status and log, kept aside, and the machine goes on", async (t) => {
+test("[AUD-10] a log that was changed while the warden was down is reported in status and log and set aside, and the machine goes on", async (t) => {
   const lab = await labWarden(t);
   await lab.start().then((warden) => warden.stop());
   const folder = join(lab.board.wardenState, "audit");
@@ -33,18 +33,18 @@ test("[AUD-10] a byte of the log turned while the warden was down: said in statu
     log.find(({ event }) => event === "audit.tampered"),
     { source: "warden" },
   );
-  t.ok(readFileSync(join(folder, segment)).equals(bytes), "the evidence lies as it was found");
+  t.ok(readFileSync(join(folder, segment)).equals(bytes), "the evidence is left as it was found");
 });
 
 const REMOUNT = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"';
 const TINY = 'mount -t tmpfs -o size=4k,mode=700 none "$0" && exec "$@"';
 
-test("[STA-1] a read-only state directory is one clear fault, exit 1", { skip: needs("root") }, async (t) => {
+test("[STA-1] a read-only state directory is one clear fault with exit code 1", { skip: needs("root") }, async (t) => {
   const lab = await labWarden(t);
   t.match(await outcomeOf(lab.launch(inNamespace(lab, REMOUNT))), { code: 1, text: /file\.read-only.*\/var\/warden/u });
 });
 
-test("[STA-1] a full disk at the first start is one clear fault, exit 1", { skip: needs("root") }, async (t) => {
+test("[STA-1] a full disk at the first start is one clear fault with exit code 1", { skip: needs("root") }, async (t) => {
   const lab = await labWarden(t);
   t.match(await outcomeOf(lab.launch(inNamespace(lab, TINY))), { code: 1, text: /file\.no-space.*\/var\/warden/u });
 });

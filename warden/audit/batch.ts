@@ -1,4 +1,4 @@
-// What goes into one write: numbered, encoded, framed. Pure.
+// One write of the audit log: its records numbered, encoded and framed. Pure.
 import { Fault } from "../../hal/fault.ts";
 import {
   appendLeaf,
@@ -17,22 +17,22 @@ import {
 import type { AuditLimits } from "./limits.ts";
 import { admits, type LogState, openSegmentOf, usedBytes } from "./state.ts";
 
-/** An entry with the moment it was reported, which is not the moment it is written. */
-export interface Reported {
+/** An entry with the time at which it was reported, which is earlier than the time of its write. */
+export interface StampedEntry {
   readonly entry: AuditEntry;
   readonly atMs: number;
   readonly monotonicMs: number;
   readonly clockSynced: boolean;
 }
 
-export interface Batch<T extends Reported> {
+export interface Batch<T extends StampedEntry> {
   readonly bytes: Uint8Array;
   readonly leaves: readonly Uint8Array[];
   readonly tree: Frontier;
   readonly taken: readonly { readonly item: T; readonly seq: number }[];
-  /** No room for their source and severity. [AUD-11] */
+  /** Entries for which the log has no room, given their source and severity. [AUD-11] */
   readonly dropped: readonly T[];
-  /** No record can hold them. */
+  /** Entries that no record can hold. */
   readonly refused: readonly { readonly item: T; readonly fault: Fault }[];
 }
 
@@ -44,8 +44,8 @@ export function atLeast(entry: AuditEntry, lowest: AuditSeverity): boolean {
   return AUDIT_SEVERITIES.indexOf(severityOf(entry)) >= AUDIT_SEVERITIES.indexOf(lowest);
 }
 
-/** @param items no more than the open segment has room for. */
-export function composeBatch<T extends Reported>(
+/** @param items at most as many as the open segment has room for. */
+export function composeBatch<T extends StampedEntry>(
   log: LogState,
   limits: AuditLimits,
   bootId: string,

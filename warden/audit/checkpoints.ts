@@ -1,4 +1,5 @@
-// The signed checkpoints that lie beside the log: the last one the hub cosigned, and the one of the last orderly close. The log must pass through both.
+// The signed checkpoints stored beside the log: the last one that the hub cosigned, and the one of
+// the last orderly close. The log must pass through both.
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import {
@@ -21,7 +22,10 @@ export interface StoredCheckpoints {
   readonly closed: Checkpoint | undefined;
 }
 
-/** @throws Fault `note.invalid`, `note.bad-signature` when one of them is not what this key signed; those of {@link DurableFiles.get}. */
+/**
+ * @throws Fault `note.invalid`, `note.bad-signature` when one of them was not signed by this key;
+ *   those of {@link DurableFiles.get}.
+ */
 export async function loadCheckpoints(state: DurableFiles, epoch: number, own: Verifier): Promise<StoredCheckpoints> {
   const load = async (name: string): Promise<Checkpoint | undefined> => {
     const bytes = await state.get(name, NOTE_BYTES_MAX);

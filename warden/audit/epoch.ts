@@ -1,27 +1,30 @@
-// An epoch of the log: one tree, one key, its own files. Names of what lies there, and what a sound one consists of.
+// An epoch of the log: one tree and one key with files of their own. Here are the files of an epoch
+// by name, and what a sound epoch consists of.
 import { type Frontier, parseAuditFile } from "./format/index.ts";
 import type { StoredCheckpoints } from "./checkpoints.ts";
 
-/** What lies there of an epoch, by number. */
+/** The files of an epoch, by number. */
 export interface EpochListing {
   readonly segments: readonly number[];
   /** Segments whose leaf hashes are stored. */
   readonly tiles: readonly number[];
 }
 
-/** An epoch as it lies on the disk. */
+/** An epoch as its files hold it. */
 export interface SoundEpoch {
   readonly tree: Frontier;
   /** Leaf hashes of the segment after the last full one. */
   readonly open: readonly Uint8Array[];
-  /** Bytes of every segment that is there; of the last, those that are valid. */
+  /** Bytes of every segment; of the last one, the valid bytes only. */
   readonly segments: ReadonlyMap<number, number>;
   /** The lowest segment whose leaf hashes are stored. */
   readonly tilesFrom: number;
-  readonly notes: StoredCheckpoints;
-  /** An unfinished write at the end. `validBytes` 0: not even the header was whole. */
+  readonly checkpoints: StoredCheckpoints;
+  /** An unfinished write at the end. With `validBytes` 0 not even the header was complete. */
   readonly torn: { readonly segment: number; readonly validBytes: number; readonly lostBytes: number } | undefined;
-  /** Leaf hashes of the last segment, when it is full: a crash may have come before they were stored. */
+  /**
+   * Leaf hashes of the last segment when it is full: a crash may have come before they were stored.
+   */
   readonly unstored: { readonly segment: number; readonly leaves: readonly Uint8Array[] } | undefined;
 }
 

@@ -1,4 +1,4 @@
-// Reading an epoch of the log back, whole, and judging it. Changes nothing. [AUD-10]
+// Inspection of a whole epoch of the log. It changes nothing. [AUD-10]
 import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import {
@@ -11,14 +11,17 @@ import {
   witnessedName,
 } from "./format/index.ts";
 import { type EpochListing, listEpoch, type SoundEpoch } from "./epoch.ts";
-import { followSegments } from "./follow.ts";
+import { verifySegments } from "./verify-segments.ts";
 import type { AuditSigner } from "./key.ts";
 import { loadCheckpoints, type StoredCheckpoints } from "./checkpoints.ts";
 
 export type Inspection =
   | { readonly verdict: "sound"; readonly epoch: SoundEpoch }
   | { readonly verdict: "tampered"; readonly finding: AuditFinding; readonly witnessed: number }
-  /** The device got another id before any hub knew it: the log is of a former name, not a forged one. */
+  /**
+   * The device got another id before any hub knew it: the log has the former name, and is not
+   * forged.
+   */
   | { readonly verdict: "renamed"; readonly formerId: string; readonly size: number };
 
 export interface InspectOptions {
@@ -26,32 +29,34 @@ export interface InspectOptions {
   readonly state: DurableFiles;
   readonly deviceId: string;
   readonly epoch: number;
-  /** Undefined: lost. */
+  /** Undefined when the key is lost. */
   readonly signer: AuditSigner | undefined;
 }
 
-/** @throws Fault of the ports for what is not about the log's own files. */
+/** @throws Fault of the ports for anything but the log's own files. */
 export async function inspectEpoch(options: InspectOptions): Promise<Inspection> {
   const { files, epoch, deviceId, signer } = options;
   const listing = listEpoch(await files.list(), epoch);
   const former = await formerDevice(options, listing);
   if (former !== undefined) return former;
   if (signer === undefined)
-    return tampered(allOf(epoch, listing, "key", "the audit key that signed it is missing or unreadable"), 0);
-  const notes = await ownNotes(options, signer);
-  if (typeof notes === "string") return tampered(allOf(epoch, listing, "key", notes), 0);
-  const witnessed = notes.witnessed?.size ?? 0;
+    return tampered(wholeLogFinding(epoch, listing, "key", "the audit key that signed it is missing or unreadable"), 0);
+  const stored = await ownCheckpoints(options, signer);
+  if (typeof stored === "string") return tampered(wholeLogFinding(epoch, listing, "key", stored), 0);
+  const witnessed = stored.witnessed?.size ?? 0;
   const keyId = Buffer.from(signer.verifier.id).toString("hex");
-  const followed = await onlyOurFaults(epoch, listing, () => followSegments(files, { epoch, deviceId, keyId }, listing, notes));
-  return "finding" in followed ? tampered(followed.finding, witnessed) : { verdict: "sound", epoch: { ...followed, notes } };
+  const followed = await findingOf(epoch, listing, () => verifySegments(files, { epoch, deviceId, keyId }, listing, stored));
+  return "finding" in followed
+    ? tampered(followed.finding, witnessed)
+    : { verdict: "sound", epoch: { ...followed, checkpoints: stored } };
 }
 
 function tampered(finding: AuditFinding, witnessed: number): Inspection {
   return { verdict: "tampered", finding, witnessed };
 }
 
-/** A finding that is about the whole log. */
-function allOf(epoch: number, listing: EpochListing, part: AuditFinding["part"], why: string): AuditFinding {
+/** A finding about the whole log. */
+function wholeLogFinding(epoch: number, listing: EpochListing, part: AuditFinding["part"], why: string): AuditFinding {
   const until = ((listing.segments.at(-1) ?? 0) + 1) * SEGMENT_RECORDS;
   return { epoch, segment: listing.segments[0] ?? 0, part, entry: 0, until, why };
 }
@@ -61,7 +66,8 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
   if (listing.segments[0] !== 0) return undefined;
   const read = (): Promise<Uint8Array | undefined> => files.read(segmentName(epoch, 0), SEGMENT_BYTES_MAX);
   const bytes = await read().catch((error: unknown) => {
-    if (isUnreadable(error)) return undefined; // followSegments meets it again, and makes it a finding
+    // verifySegments reads the file again and reports a finding
+    if (isUnreadable(error)) return undefined;
     throw error;
   });
   const formerId = readSegment(bytes ?? new Uint8Array()).header?.deviceId;
@@ -70,8 +76,8 @@ async function formerDevice(options: InspectOptions, listing: EpochListing): Pro
   return { verdict: "renamed", formerId, size: (listing.segments.at(-1) ?? 0) * SEGMENT_RECORDS };
 }
 
-/** @returns why they are not this log's, as a text. */
-async function ownNotes(options: InspectOptions, signer: AuditSigner): Promise<StoredCheckpoints | string> {
+/** @returns a text that says why the checkpoints are not those of this log. */
+async function ownCheckpoints(options: InspectOptions, signer: AuditSigner): Promise<StoredCheckpoints | string> {
   try {
     return await loadCheckpoints(options.state, options.epoch, signer.verifier);
   } catch (error) {
@@ -81,14 +87,17 @@ async function ownNotes(options: InspectOptions, signer: AuditSigner): Promise<S
   }
 }
 
-/** Files that can't be read as they should are findings: that a segment is unreadable must not end all logging. */
+/**
+ * Files that cannot be read as expected are findings: one unreadable segment must not end all
+ * logging.
+ */
 const UNREADABLE: readonly FaultCode[] = ["file.too-large", "file.untrusted-owner", "file.not-regular", "file.read-failed"];
 
 function isUnreadable(error: unknown): boolean {
   return error instanceof Fault && UNREADABLE.includes(error.code);
 }
 
-async function onlyOurFaults<T>(
+async function findingOf<T>(
   epoch: number,
   listing: EpochListing,
   work: () => Promise<T>,
@@ -98,6 +107,6 @@ async function onlyOurFaults<T>(
   } catch (error) {
     const fault = asFault(error, "assert.broken", "read the audit log");
     if (!isUnreadable(fault) && fault.code !== "audit.tampered") throw fault;
-    return { finding: allOf(epoch, listing, "tree", fault.message) };
+    return { finding: wholeLogFinding(epoch, listing, "tree", fault.message) };
   }
 }

@@ -1,4 +1,4 @@
-// The audit key: made here, signs checkpoints, never leaves. [AUD-7]
+// The audit key: created here, signs checkpoints, and never leaves the device. [AUD-7]
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { auditKeyName, checkpointOrigin, ed25519Raw, type Verifier, verifierOf } from "./format/index.ts";
@@ -9,15 +9,22 @@ export interface AuditSigner {
   readonly privateKey: KeyObject;
 }
 
-/** @returns the key of `epoch`, or undefined when there is none or the file holds none of ours. @throws Fault of {@link DurableFiles.get}. */
+/**
+ * @returns the key of `epoch`; undefined when there is none, or when the file does not hold a key
+ *   of ours.
+ * @throws Fault of {@link DurableFiles.get}.
+ */
 export async function loadAuditKey(state: DurableFiles, epoch: number, deviceId: string): Promise<AuditSigner | undefined> {
   const bytes = await state.get(auditKeyName(epoch), AUDIT_KEY_BYTES_MAX);
   const privateKey = bytes === undefined ? undefined : parseKey(bytes);
   return privateKey === undefined ? undefined : signerOf(privateKey, deviceId);
 }
 
-/** Makes the key of `epoch`, durably. What lay there and was no key is put aside under another name. */
-export async function makeAuditKey(state: DurableFiles, epoch: number, deviceId: string): Promise<AuditSigner> {
+/**
+ * Creates the key of `epoch` durably. A file under its name that does not hold a key is copied to
+ * `{name}.rejected` first.
+ */
+export async function createAuditKey(state: DurableFiles, epoch: number, deviceId: string): Promise<AuditSigner> {
   const name = auditKeyName(epoch);
   const unreadable = await state.get(name, AUDIT_KEY_BYTES_MAX);
   if (unreadable !== undefined) await state.put(`${name}.rejected`, unreadable);
@@ -31,7 +38,10 @@ function signerOf(privateKey: KeyObject, deviceId: string): AuditSigner {
   return { privateKey, verifier: verifierOf(checkpointOrigin(deviceId), "ed25519", publicKey) };
 }
 
-/** A file that OpenSSL can't read is a lost key, whatever its reason: the log it signed is closed, and a new one begins with a new key. */
+/**
+ * A file that OpenSSL cannot read is a lost key, for any reason: the log that it signed is closed,
+ * and a new log begins with a new key.
+ */
 function parseKey(pem: Uint8Array): KeyObject | undefined {
   try {
     const key = createPrivateKey(Buffer.from(pem));

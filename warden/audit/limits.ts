@@ -2,27 +2,34 @@
 import { type AuditSeverity, type AuditSource, SEGMENT_RECORDS } from "./format/index.ts";
 
 export interface AuditLimits {
-  /** Bytes of an epoch's segments and tiles together, the open segment's tile included. [AUD-11] */
+  /**
+   * Bytes of an epoch's segments and tiles together, the tile of the open segment included.
+   * [AUD-11]
+   */
   readonly bytesMax: number;
-  /** Records in one write. Larger batches only pay when callers wait in such numbers. */
+  /** Records in one write. Larger batches would only pay if that many callers waited. */
   readonly batchRecordsMax: number;
-  /** Records waiting to be written; whoever comes then is refused, and counted. */
+  /** Records that wait to be written. Further records are refused and counted. */
   readonly waitingRecordsMax: number;
 }
 
-/** About 50,000 records of the usual size: checked in well under a second at every start. */
+/**
+ * 16 MiB hold about 50,000 records of the usual size, which every start verifies in well under a
+ * second.
+ */
 export const AUDIT_LIMITS: AuditLimits = {
   bytesMax: 16 * 1024 * 1024,
   batchRecordsMax: SEGMENT_RECORDS,
   waitingRecordsMax: 1024,
 };
 
-/** Records in one answer of `read`: a protocol line holds fewer, a console page too. */
+/** Records in one answer of `read`. A protocol line holds fewer, and so does a console page. */
 export const READ_RECORDS_MAX = SEGMENT_RECORDS;
 
 /**
- * Share of `bytesMax` that may be filled with records of a source and severity. What is above is kept for those that matter more; the last fifth for what the warden
- * saw itself, for a captured agent calls grave what it likes. [AUD-11]
+ * Share of `bytesMax` that records of a source and severity may fill. The space above it is
+ * reserved for more important records, and the last fifth for what the warden saw itself, because a
+ * captured agent can call anything grave. [AUD-11]
  */
 export const FILL_RATIO_MAX: Readonly<Record<AuditSource, Readonly<Record<AuditSeverity, number>>>> = {
   agent: { info: 0.7, notice: 0.75, warning: 0.8, high: 0.8 },
@@ -30,13 +37,17 @@ export const FILL_RATIO_MAX: Readonly<Record<AuditSource, Readonly<Record<AuditS
 };
 
 /**
- * Share of `bytesMax` for the leaf hashes of removed segments. Beyond it the oldest go: from a size inside such a segment nothing can be proven then, from its
- * ends it still can.
+ * Share of `bytesMax` for the leaf hashes of removed segments. Beyond it the oldest hashes are
+ * removed. Then nothing can be proven from a size inside such a segment; from its ends it still
+ * can.
  */
 export const REMOVED_TILES_RATIO_MAX = 0.125;
 
-/** Epochs left as they lie after tampering: the first, which shows how it began, and the last. */
+/**
+ * Epochs that are left unchanged after tampering: the first, which shows how it began, and the
+ * last.
+ */
 export const SEALED_EPOCHS_KEPT_MAX = 2;
 
 export const AUDIT_KEY_BYTES_MAX = 1024;
-export const OWED_BYTES_MAX = 2048;
+export const PENDING_EVENTS_BYTES_MAX = 2048;

@@ -1,25 +1,26 @@
-// What happened to the log and is not in it yet: kept beside it, so that a crash between the deed and its record loses neither.
+// Events about the log itself that it does not hold yet. They are stored beside the log, so that a
+// crash between an event and its record loses neither.
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import type { AuditEntry } from "./format/index.ts";
-import { OWED_BYTES_MAX } from "./limits.ts";
+import { PENDING_EVENTS_BYTES_MAX } from "./limits.ts";
 
-const OWED_NAME = "audit-owed.json";
+const FILE = "audit-pending.json";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-const owedSchema = v.strictObject({
+const pendingEventsSchema = v.strictObject({
   v: v.literal(1),
-  /** Records dropped for want of space, ever. */
+  /** Records dropped for want of space since the log began. */
   droppedTotal: count,
-  /** Of these, the ones no record tells of yet. */
+  /** The dropped records that no record reports yet. */
   dropped: count,
-  /** A torn tail that was cut. `lastSeq` -1: nothing was left. [AUD-10] */
+  /** A torn tail was cut off. `lastSeq` is -1 when no record remained. [AUD-10] */
   recovered: v.optional(v.strictObject({ lostBytes: count, lastSeq: v.pipe(v.number(), v.safeInteger(), v.minValue(-1)) })),
-  /** Why the epoch before was closed. [AUD-10] */
+  /** Why the previous epoch was closed. [AUD-10] */
   sealed: v.optional(
     v.strictObject({
       epoch: count,
@@ -31,46 +32,61 @@ const owedSchema = v.strictObject({
     }),
   ),
 });
-export type PendingEvents = v.InferOutput<typeof owedSchema>;
+export type PendingEvents = v.InferOutput<typeof pendingEventsSchema>;
 
 export const NO_PENDING_EVENTS: PendingEvents = { v: 1, droppedTotal: 0, dropped: 0 };
 
-/** A file that is damaged is no reason to keep no log: what it told is lost, and the next one is written whole. */
+/**
+ * The stored events. A damaged file counts as none, because it must not stop the log: what it held
+ * is lost, and the next write replaces it.
+ */
 export async function loadPendingEvents(state: DurableFiles): Promise<PendingEvents> {
-  const bytes = await state.get(OWED_NAME, OWED_BYTES_MAX);
+  const bytes = await state.get(FILE, PENDING_EVENTS_BYTES_MAX);
   if (bytes === undefined) return NO_PENDING_EVENTS;
   try {
-    return check(owedSchema, parseJson(bytes, OWED_BYTES_MAX, OWED_NAME), OWED_NAME);
+    return check(pendingEventsSchema, parseJson(bytes, PENDING_EVENTS_BYTES_MAX, FILE), FILE);
   } catch (error) {
     if (error instanceof Fault) return NO_PENDING_EVENTS;
     throw error;
   }
 }
 
-/** As durable as the disk allows: where there is no room even for this, memory has it until the process ends. */
-export async function savePendingEvents(state: DurableFiles, owed: PendingEvents): Promise<void> {
+/**
+ * Stores the events where the disk allows it. On a full or broken disk they stay in memory until
+ * the process ends.
+ */
+export async function savePendingEvents(state: DurableFiles, pending: PendingEvents): Promise<void> {
   try {
-    await state.put(OWED_NAME, Buffer.from(canonicalJson(owed)));
+    await state.put(FILE, Buffer.from(canonicalJson(pending)));
   } catch (error) {
     if (!(error instanceof Fault && ["file.no-space", "file.read-only", "file.write-failed"].includes(error.code))) throw error;
   }
 }
 
-/** The records that are owed, oldest deed first. `withDrops`: there is space again, so drops can be told. */
-export function pendingEntries(owed: PendingEvents, withDrops: boolean): readonly AuditEntry[] {
+/**
+ * The records that report the events, oldest event first. `withDrops` says that there is space to
+ * report drops.
+ */
+export function pendingEntries(pending: PendingEvents, withDrops: boolean): readonly AuditEntry[] {
   const entries: AuditEntry[] = [];
-  if (owed.sealed !== undefined) {
-    const { tampered, ...detail } = owed.sealed;
+  if (pending.sealed !== undefined) {
+    const { tampered, ...detail } = pending.sealed;
     entries.push({ event: tampered ? "audit.tampered" : "audit.renamed", result: tampered ? "failed" : "ok", detail });
   }
-  if (owed.recovered !== undefined) entries.push({ event: "audit.recovered", result: "ok", detail: owed.recovered });
-  if (withDrops && owed.dropped > 0)
-    entries.push({ event: "audit.dropped", result: "failed", detail: { count: owed.dropped, total: owed.droppedTotal } });
+  if (pending.recovered !== undefined) entries.push({ event: "audit.recovered", result: "ok", detail: pending.recovered });
+  if (withDrops && pending.dropped > 0)
+    entries.push({
+      event: "audit.dropped",
+      result: "failed",
+      detail: { count: pending.dropped, total: pending.droppedTotal },
+    });
   return entries;
 }
 
-/** What is still owed when `owedEntries(owed, withDrops)` is durable. */
-export function withoutRecorded(owed: PendingEvents, withDrops: boolean): PendingEvents {
-  const { v, droppedTotal, dropped } = owed;
+/**
+ * What remains once the records of {@link pendingEntries} with the same `withDrops` are durable.
+ */
+export function withoutRecorded(pending: PendingEvents, withDrops: boolean): PendingEvents {
+  const { v, droppedTotal, dropped } = pending;
   return { v, droppedTotal, dropped: withDrops ? 0 : dropped };
 }

@@ -1,31 +1,34 @@
-// Records back out of the log, each checked against its stored hash: what is handed on is what was written.
+// Verified reading of records: each record is checked against its stored hash, so that what is
+// returned is what was written.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
 import { leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
 import { READ_RECORDS_MAX } from "./limits.ts";
 import { type LogState, unstoredOf } from "./state.ts";
-import { readTiles } from "./tiles.ts";
+import { createTileReader } from "./tiles.ts";
 
 /** A record that is not the one that was written. */
-export interface ReadFailure {
+export interface ReadFinding {
   readonly entry: number;
   readonly fault: Fault;
 }
 
 /**
- * Encoded records from `from` on, at most `count` and {@link READ_RECORDS_MAX}; none beyond the end.
- * @returns a failure where the file and the stored hash differ.
- * @throws Fault `audit.removed` for records that were removed after the hub had witnessed them; those of {@link AppendFiles.read}.
+ * Encoded records from `from` on, at most `count` and {@link READ_RECORDS_MAX}; none beyond the
+ * end.
+ * @returns a finding where the file and the stored hash differ.
+ * @throws Fault `audit.removed` for records that were removed after the hub had witnessed them;
+ *   those of {@link AppendFiles.read}.
  */
 export async function readRecords(
   files: AppendFiles,
   log: LogState,
   from: number,
   count: number,
-): Promise<readonly Uint8Array[] | ReadFailure> {
+): Promise<readonly Uint8Array[] | ReadFinding> {
   const end = Math.min(from + Math.min(count, READ_RECORDS_MAX), log.tree.size);
   const records: Uint8Array[] = [];
-  const tiles = readTiles(files, log.epoch, unstoredOf(log));
+  const tiles = createTileReader(files, log.epoch, unstoredOf(log));
   for (let entry = from; entry < end;) {
     const segment = Math.floor(entry / SEGMENT_RECORDS);
     if (!log.segments.has(segment)) throw removed(log, entry);
@@ -45,7 +48,7 @@ export async function readRecords(
   return records;
 }
 
-function damaged(log: LogState, entry: number, how: string): ReadFailure {
+function damaged(log: LogState, entry: number, how: string): ReadFinding {
   const name = segmentName(log.epoch, Math.floor(entry / SEGMENT_RECORDS));
   return { entry, fault: new Fault("audit.tampered", `read the audit log: entry ${entry} ("${name}") ${how}`) };
 }

@@ -1,9 +1,13 @@
-// The start of the log: judge what lies there, cut a torn tail, or leave a tampered epoch as it lies and begin the next. [AUD-10]
+// The start of the log: it judges the files of the last epoch, cuts a torn tail, or closes a
+// tampered epoch and begins the next. [AUD-10]
 //
-// An epoch that was tampered with is never written to again: its files, its key and its checkpoints stay under their names. The next epoch is a new log with a
-// new key, so nothing signed with the old key is ever contradicted (a log must not sign two histories), and the hub can't take it for the log it knows: it goes
-// on witnessing only after the owner has let the device in anew. Its first record says what was found. The warden meanwhile keeps recording.
+// A tampered epoch is never written to again: its files, its key and its checkpoints keep their
+// names. The next epoch is a new log with a new key, so nothing signed with the old key is ever
+// contradicted (a log must not sign two histories), and the hub cannot take it for the log it
+// knows. The hub witnesses again only after the owner has admitted the device anew. The first
+// record of the new epoch says what was found. Meanwhile the warden goes on recording.
 import { Fault } from "../../hal/fault.ts";
+import { clip } from "../../hal/format/text.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { lastEpoch, listEpoch, type SoundEpoch } from "./epoch.ts";
 import {
@@ -16,7 +20,7 @@ import {
   witnessedName,
 } from "./format/index.ts";
 import { inspectEpoch, type Inspection } from "./inspect.ts";
-import { type AuditSigner, loadAuditKey, makeAuditKey } from "./key.ts";
+import { type AuditSigner, loadAuditKey, createAuditKey } from "./key.ts";
 import { SEALED_EPOCHS_KEPT_MAX } from "./limits.ts";
 import { type LogState, createLogState } from "./state.ts";
 import { loadPendingEvents, type PendingEvents, savePendingEvents } from "./pending-events.ts";
@@ -29,56 +33,72 @@ export interface RestoreOptions {
 
 export interface RestoredLog {
   readonly log: LogState;
-  readonly owed: PendingEvents;
+  readonly pending: PendingEvents;
 }
 
-/** Epochs that may turn out bad in one start, one after the other: files for epochs to come may have been planted. */
+/**
+ * Epochs that may be found bad in one start, one after the other: somebody may have planted files
+ * for epochs to come.
+ */
 const EPOCHS_TRIED_MAX = 8;
 const WHY_CHARACTERS_MAX = 512;
 
-/** @throws Fault of the ports; `audit.tampered` only where epoch after epoch is bad. */
+/**
+ * @throws Fault of the ports; `audit.tampered` only when {@link EPOCHS_TRIED_MAX} epochs in a row
+ *   are bad.
+ */
 export async function restore(options: RestoreOptions): Promise<RestoredLog> {
   const { files, state } = options;
-  const owed = await loadPendingEvents(state);
+  const pending = await loadPendingEvents(state);
   const epoch = lastEpoch(await files.list());
-  return await restoreFrom(options, epoch, owed);
+  return await restoreFrom(options, epoch, pending);
 }
 
-/** Leaves `log` as it lies, for what was found while it was open, and begins the next epoch. */
-export async function abandon(options: RestoreOptions, log: LogState, owed: PendingEvents, why: string): Promise<RestoredLog> {
+/**
+ * Closes the epoch of `log` for what was found while it was open, leaves its files unchanged, and
+ * begins the next epoch.
+ */
+export async function abandon(options: RestoreOptions, log: LogState, pending: PendingEvents, why: string): Promise<RestoredLog> {
   const entry = log.tree.size - log.open.length;
-  const sealed = { epoch: log.epoch, entry, until: log.tree.size, witnessed: log.witnessed, tampered: true, why: short(why) };
-  const next = sealing(owed, sealed);
+  const sealed = {
+    epoch: log.epoch,
+    entry,
+    until: log.tree.size,
+    witnessed: log.witnessed,
+    tampered: true,
+    why: clip(why, WHY_CHARACTERS_MAX),
+  };
+  const next = withSealed(pending, sealed);
   await savePendingEvents(options.state, next);
   return await restoreFrom(options, log.epoch + 1, next);
 }
 
 async function restoreFrom(options: RestoreOptions, first: number, before: PendingEvents): Promise<RestoredLog> {
   const { state, deviceId } = options;
-  let owed = before;
+  let pending = before;
   for (let epoch = first; epoch < first + EPOCHS_TRIED_MAX; epoch++) {
-    if (epoch > first || owed.sealed?.epoch === epoch - 1) await forgetMiddle(options, epoch);
-    const signer = (await loadAuditKey(state, epoch, deviceId)) ?? (await firstKey(options, epoch));
+    if (epoch > first || pending.sealed?.epoch === epoch - 1) await removeMiddleEpochs(options, epoch);
+    const signer = (await loadAuditKey(state, epoch, deviceId)) ?? (await createFirstKey(options, epoch));
     const found = await inspectEpoch({ ...options, epoch, signer });
-    if (found.verdict === "sound" && signer !== undefined) return await takeUp(options, signer, epoch, found.epoch, owed);
-    owed = sealing(owed, sealedBy(found, epoch));
-    await savePendingEvents(state, owed);
+    if (found.verdict === "sound" && signer !== undefined) return await resume(options, signer, epoch, found.epoch, pending);
+    pending = withSealed(pending, sealedBy(found, epoch));
+    await savePendingEvents(state, pending);
   }
   throw new Fault(
     "audit.tampered",
-    `open the audit log: ${EPOCHS_TRIED_MAX} epochs from ${first} on are tampered with: ${owed.sealed?.why ?? ""}`,
+    `open the audit log: ${EPOCHS_TRIED_MAX} epochs from ${first} on are tampered with: ${pending.sealed?.why ?? ""}`,
   );
 }
 
-/** A key is made where nothing lies that another key could have signed. */
-async function firstKey({ files, state, deviceId }: RestoreOptions, epoch: number): Promise<AuditSigner | undefined> {
+/** Creates a key only where there is nothing that another key could have signed. */
+async function createFirstKey({ files, state, deviceId }: RestoreOptions, epoch: number): Promise<AuditSigner | undefined> {
   const { segments, tiles } = listEpoch(await files.list(), epoch);
   const note = (await state.get(witnessedName(epoch), NOTE_BYTES_MAX)) ?? (await state.get(closedName(epoch), NOTE_BYTES_MAX));
-  return segments.length + tiles.length > 0 || note !== undefined ? undefined : await makeAuditKey(state, epoch, deviceId);
+  return segments.length + tiles.length > 0 || note !== undefined ? undefined : await createAuditKey(state, epoch, deviceId);
 }
 
-/** What was cut of the epoch that ends is no news for the one that begins. */
-function sealing({ v, droppedTotal, dropped }: PendingEvents, sealed: NonNullable<PendingEvents["sealed"]>): PendingEvents {
+/** A torn tail of the closed epoch is not reported in the next one. */
+function withSealed({ v, droppedTotal, dropped }: PendingEvents, sealed: NonNullable<PendingEvents["sealed"]>): PendingEvents {
   return { v, droppedTotal, dropped, sealed };
 }
 
@@ -86,7 +106,14 @@ function sealedBy(found: Inspection, epoch: number): NonNullable<PendingEvents["
   switch (found.verdict) {
     case "tampered": {
       const { entry, until } = found.finding;
-      return { epoch, entry, until, witnessed: found.witnessed, tampered: true, why: short(describeFinding(found.finding)) };
+      return {
+        epoch,
+        entry,
+        until,
+        witnessed: found.witnessed,
+        tampered: true,
+        why: clip(describeFinding(found.finding), WHY_CHARACTERS_MAX),
+      };
     }
     case "renamed":
       return {
@@ -95,15 +122,15 @@ function sealedBy(found: Inspection, epoch: number): NonNullable<PendingEvents["
         until: found.size,
         witnessed: 0,
         tampered: false,
-        why: short(`the device was "${found.formerId}" before`),
+        why: clip(`the device was "${found.formerId}" before`, WHY_CHARACTERS_MAX),
       };
     case "sound":
       return { epoch, entry: 0, until: 0, witnessed: 0, tampered: true, why: "the audit key is missing" };
   }
 }
 
-/** Cuts what a crash left unfinished; that it was cut is owed to the log from before the cut on. */
-async function takeUp(
+/** Cuts what a crash left unfinished. The cut is stored as a pending event before it is made. */
+async function resume(
   options: RestoreOptions,
   signer: AuditSigner,
   epoch: number,
@@ -112,25 +139,26 @@ async function takeUp(
 ): Promise<RestoredLog> {
   const { files, state } = options;
   const { torn, segments, tree } = sound;
-  let owed = before;
+  let pending = before;
   if (torn !== undefined) {
     if (torn.lostBytes > 0) {
-      owed = { ...owed, recovered: { lostBytes: torn.lostBytes, lastSeq: tree.size - 1 } };
-      await savePendingEvents(state, owed);
+      pending = { ...pending, recovered: { lostBytes: torn.lostBytes, lastSeq: tree.size - 1 } };
+      await savePendingEvents(state, pending);
     }
     const name = segmentName(epoch, torn.segment);
     if (torn.validBytes === 0) await files.remove(name);
     else await files.truncate(name, torn.validBytes);
   } else {
-    // what was read may not be on the disk yet, if the process before was killed: it is, before anything of it is signed
+    // if the previous process was killed, what was read may not be on the disk yet; truncating to
+    // the same length syncs it before anything of it is signed
     const last = Math.max(...segments.keys());
     if (segments.size > 0) await files.truncate(segmentName(epoch, last), segments.get(last) ?? 0);
   }
-  return { log: createLogState(epoch, signer, sound), owed };
+  return { log: createLogState(epoch, signer, sound), pending };
 }
 
-/** Tampering again and again must not fill the disk: the first sealed epoch and the latest are kept. */
-async function forgetMiddle({ files, state }: RestoreOptions, next: number): Promise<void> {
+/** Repeated tampering must not fill the disk: only the first and the last closed epoch are kept. */
+async function removeMiddleEpochs({ files, state }: RestoreOptions, next: number): Promise<void> {
   const names = await files.list();
   const sealed = [...new Set(names.flatMap((name) => parseAuditFile(name)?.epoch ?? []))]
     .filter((epoch) => epoch < next)
@@ -139,8 +167,4 @@ async function forgetMiddle({ files, state }: RestoreOptions, next: number): Pro
     for (const name of names) if (parseAuditFile(name)?.epoch === epoch) await files.remove(name);
     for (const name of [auditKeyName(epoch), witnessedName(epoch), closedName(epoch)]) await state.remove(name);
   }
-}
-
-function short(why: string): string {
-  return why.slice(0, WHY_CHARACTERS_MAX).toWellFormed();
 }

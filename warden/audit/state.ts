@@ -1,4 +1,4 @@
-// The log being written: what is in memory of it, and how much room it takes. [AUD-11]
+// The state of the log in memory, and the room that the log takes on the disk. [AUD-11]
 import type { SoundEpoch } from "./epoch.ts";
 import {
   AUDIT_EVENTS,
@@ -13,12 +13,12 @@ import type { AuditSigner } from "./key.ts";
 import { type AuditLimits, FILL_RATIO_MAX, REMOVED_TILES_RATIO_MAX } from "./limits.ts";
 import { TILE_BYTES, type UnstoredLeaves } from "./tiles.ts";
 
-/** Changed by the one who has the turn, and only after what it describes is durable. */
+/** Changed only under the log's mutex, and only after what it describes is durable. */
 export interface LogState {
   readonly epoch: number;
   readonly signer: AuditSigner;
   tree: Frontier;
-  /** Leaf hashes of the open segment, and the bytes of its file. */
+  /** Leaf hashes of the open segment. */
   open: readonly Uint8Array[];
   openBytes: number;
   /** The segment that was filled last, until its hashes are stored. */
@@ -27,11 +27,14 @@ export interface LogState {
   readonly segments: Map<number, number>;
   tilesFrom: number;
   witnessed: number;
-  /** Size of the checkpoint that the last orderly close left. */
+  /** Size of the checkpoint of the last orderly close. */
   closedAt: number;
 }
 
-/** Each segment costs its leaf hashes and one hash on the level above, when it is closed at the latest. */
+/**
+ * Each segment costs its leaf hashes and one hash on the level above, at the latest when it is
+ * closed.
+ */
 const HASHES_BYTES = TILE_BYTES + HASH_BYTES;
 
 export function createLogState(epoch: number, signer: AuditSigner, sound: SoundEpoch): LogState {
@@ -45,8 +48,8 @@ export function createLogState(epoch: number, signer: AuditSigner, sound: SoundE
     full: sound.unstored,
     segments: new Map(sound.segments),
     tilesFrom: sound.tilesFrom,
-    witnessed: sound.notes.witnessed?.size ?? 0,
-    closedAt: sound.notes.closed?.size ?? 0,
+    witnessed: sound.checkpoints.witnessed?.size ?? 0,
+    closedAt: sound.checkpoints.closed?.size ?? 0,
   };
 }
 
@@ -58,7 +61,7 @@ export function unstoredOf(log: LogState): UnstoredLeaves {
   return { openSegment: openSegmentOf(log), open: log.open, full: log.full };
 }
 
-/** Bytes of the epoch's files, the open segment's hashes to come included. */
+/** Bytes of the epoch's files, including the hashes that the open segment will need. */
 export function usedBytes(log: LogState): number {
   const segments = [...log.segments.values()].reduce((sum, bytes) => sum + bytes, 0);
   return segments + (openSegmentOf(log) + 1 - log.tilesFrom) * HASHES_BYTES;
@@ -70,25 +73,30 @@ export function admits(limits: AuditLimits, event: AuditEventName, bytes: number
   return bytes <= limits.bytesMax * FILL_RATIO_MAX[source][severity];
 }
 
-/** Whether `bytes` leave room for every record there is, the least important ones included. */
+/** Whether `bytes` leave room for every kind of record, the least important included. */
 export function admitsAll(limits: AuditLimits, bytes: number): boolean {
   return bytes <= limits.bytesMax * FILL_RATIO_MAX.agent.info;
 }
 
 /**
- * What goes next when there is no room: the oldest witnessed segment, or before it the oldest hashes of removed segments when these take more than their share.
- * The last segment file stays, whatever was witnessed: the log goes on from it.
- * @returns the file's name and how the log changes with it, or undefined when nothing may go.
+ * The next file to remove when there is no room: the oldest witnessed segment, or before it the
+ * oldest hashes of removed segments when these take more than their share. The last segment file
+ * stays even when it is witnessed, because the log continues from it.
+ * @returns the file's name and the change of the log that goes with its removal; undefined when
+ *   nothing may be removed.
  */
-export function nextToGo(log: LogState, limits: AuditLimits): { readonly name: string; readonly gone: () => void } | undefined {
+export function nextRemovable(
+  log: LogState,
+  limits: AuditLimits,
+): { readonly name: string; readonly removed: () => void } | undefined {
   const numbers = [...log.segments.keys()];
   const oldest = Math.min(...numbers);
   const removedTiles = (numbers.length === 0 ? 0 : oldest - log.tilesFrom) * TILE_BYTES;
   if (removedTiles > limits.bytesMax * REMOVED_TILES_RATIO_MAX) {
     const tile = log.tilesFrom;
-    return { name: tileName(log.epoch, 0, tile), gone: () => void (log.tilesFrom = tile + 1) };
+    return { name: tileName(log.epoch, 0, tile), removed: () => void (log.tilesFrom = tile + 1) };
   }
   const witnessed = (oldest + 1) * SEGMENT_RECORDS <= log.witnessed;
   if (numbers.length < 2 || !witnessed || log.full?.segment === oldest) return undefined;
-  return { name: segmentName(log.epoch, oldest), gone: () => void log.segments.delete(oldest) };
+  return { name: segmentName(log.epoch, oldest), removed: () => void log.segments.delete(oldest) };
 }

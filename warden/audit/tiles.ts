@@ -1,5 +1,6 @@
-// The stored hashes of closed segments, and every root and proof made of them: c2sp.org/tlog-tiles, level L entry i is the root of 256^L leaves.
-// Whole tiles are append files; the leaf hashes of the open segment are in memory. No proof needs a record.
+// The stored hashes of closed segments, and the roots and proofs made of them. As in
+// c2sp.org/tlog-tiles, entry i of level L is the root of 256^L leaves. Full tiles are append files;
+// the leaf hashes of the open segment are in memory. No proof needs a record.
 import { Fault } from "../../hal/fault.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
 import {
@@ -18,32 +19,41 @@ import {
 export const TILE_BYTES = SEGMENT_RECORDS * HASH_BYTES;
 /** Height of a tile: 2^8 entries. */
 const TILE_HEIGHT = 8;
-/** Tiles of level 6 would hold 2^56 leaves: numbers end before. */
+/** A tile of level 6 holds 2^56 leaves, more than JavaScript's safe integers can count. */
 const LEVEL_MAX = 6;
 
-/** Hash of the full subtree `index` of `height`: leaves index * 2^height and on. */
+/** Hash of the full subtree `index` of `height`, whose first leaf is index * 2^height. */
 type NodeAt = (height: number, index: number) => Promise<Uint8Array>;
 
-export interface Tiles {
-  /** @throws Fault `audit.removed` where the leaf hashes needed were removed; `audit.tampered` where hashes are missing or misshapen. */
+export interface TileReader {
+  /**
+   * @throws Fault `audit.removed` when leaf hashes that it needs were removed; `audit.tampered`
+   *   when hashes are missing or malformed.
+   */
   frontierAt(size: number): Promise<Frontier>;
   rootAt(size: number): Promise<Uint8Array>;
   /** Leaf hashes of a segment. */
   leavesOf(segment: number): Promise<readonly Uint8Array[]>;
-  /** [AUD-5] From `oldSize` to `size`. */
+  /** [AUD-5] The consistency proof from `oldSize` to `size`. */
   proof(oldSize: number, size: number): Promise<readonly Uint8Array[]>;
 }
 
-/** What is in memory: leaf hashes of the open segment, and of the one before as long as they are not stored. */
+/**
+ * The hashes that are only in memory: those of the open segment, and those of the segment before it
+ * until they are stored.
+ */
 export interface UnstoredLeaves {
   readonly openSegment: number;
   readonly open: readonly Uint8Array[];
   readonly full: { readonly segment: number; readonly leaves: readonly Uint8Array[] } | undefined;
 }
 
-/** A look at the tree with the tiles of `epoch`. It remembers the tiles it has read: make a new one for every question. */
-export function readTiles(files: AppendFiles, epoch: number, unstored?: UnstoredLeaves): Tiles {
-  const seen = new Map<string, readonly Uint8Array[]>();
+/**
+ * A view of the tree through the tiles of `epoch`. It caches the tiles that it has read, so create
+ * a new one for each use.
+ */
+export function createTileReader(files: AppendFiles, epoch: number, unstored?: UnstoredLeaves): TileReader {
+  const cache = new Map<string, readonly Uint8Array[]>();
   const stored = async (level: number, number: number): Promise<readonly Uint8Array[]> => {
     const bytes = await files.read(tileName(epoch, level, number), TILE_BYTES);
     if (bytes === undefined && level === 0) {
@@ -59,12 +69,12 @@ export function readTiles(files: AppendFiles, epoch: number, unstored?: Unstored
     if (level === 0 && number === unstored?.openSegment) return unstored.open;
     if (level === 0 && number === unstored?.full?.segment) return unstored.full.leaves;
     const name = tileName(epoch, level, number);
-    const known = seen.get(name);
+    const known = cache.get(name);
     if (known !== undefined) return known;
     const hashes = await stored(level, number);
     const below = level === 0 ? undefined : entryToCome(unstored?.full?.segment, level, number, hashes.length);
     const all = below === undefined ? hashes : [...hashes, rootOf(await tile(level - 1, below))];
-    seen.set(name, all);
+    cache.set(name, all);
     return all;
   };
   const nodeAt: NodeAt = async (height, index) => {
@@ -97,8 +107,8 @@ export function readTiles(files: AppendFiles, epoch: number, unstored?: Unstored
 }
 
 /**
- * Where the full segment `segment` is not stored yet, the tiles above lack an entry each.
- * @returns the tile whose root is the entry `length` of tile `number` of `level`, if that is one of them.
+ * While the full segment `segment` is not stored, the tiles above it lack one entry each.
+ * @returns the tile whose root is entry `length` of tile `number` of `level`, if it is one of them.
  */
 function entryToCome(segment: number | undefined, level: number, number: number, length: number): number | undefined {
   let index = segment;
@@ -107,7 +117,10 @@ function entryToCome(segment: number | undefined, level: number, number: number,
   return index === number * SEGMENT_RECORDS + length ? index : undefined;
 }
 
-/** The full subtrees of a tree of `size`, largest first: one for every one in its binary form. */
+/**
+ * The full subtrees of a tree of `size`, largest first: one for each 1 in the binary form of
+ * `size`.
+ */
 function fullSubtrees(size: number): readonly { readonly height: number; readonly index: number }[] {
   const subtrees: { readonly height: number; readonly index: number }[] = [];
   let rest = size;
@@ -128,7 +141,7 @@ async function rangeRoot(nodeAt: NodeAt, start: number, end: number): Promise<Ui
   return nodeHash(await rangeRoot(nodeAt, start, split), await rangeRoot(nodeAt, split, end));
 }
 
-/** Hashes to lie at `at` of a tile's file, as its end. */
+/** Hashes that belong at offset `at` of a tile's file, as its end. */
 interface TilePart {
   readonly name: string;
   readonly at: number;
@@ -136,9 +149,11 @@ interface TilePart {
 }
 
 /**
- * Stores the hashes of the closed segment `number`: its own tile, its root on the level above, and so on for every tile that this fills. Doing it again does no
- * harm, and finishes what a crash left half done.
- * @throws Fault `audit.tampered` where other hashes are stored already; those of {@link AppendFiles}.
+ * Stores the hashes of the closed segment `number`: its own tile, its root on the level above, and
+ * so on for every tile that this fills. Repeating it does no harm, and completes what a crash left
+ * unfinished.
+ * @throws Fault `audit.tampered` where other hashes are stored already; those of {@link
+ *   AppendFiles}.
  */
 export async function storeTiles(
   files: AppendFiles,
@@ -147,17 +162,20 @@ export async function storeTiles(
   leaves: readonly Uint8Array[],
 ): Promise<void> {
   for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves)) {
-    const lies = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
-    if (!isMendable(lies, at, bytes))
+    const stored = (await files.read(name, TILE_BYTES)) ?? new Uint8Array();
+    if (!isUnfinishedAppend(stored, at, bytes))
       throw new Fault("audit.tampered", `store the audit tree: "${name}" has other hashes than the entries give`);
-    const unlike = lies.subarray(at).findIndex((byte, i) => byte !== bytes[i]);
-    const right = unlike < 0 ? lies.byteLength - at : unlike;
-    if (unlike >= 0) await files.truncate(name, at + right);
-    if (right < bytes.byteLength) await files.append(name, bytes.subarray(right));
+    const firstWrong = stored.subarray(at).findIndex((byte, i) => byte !== bytes[i]);
+    const rightBytes = firstWrong < 0 ? stored.byteLength - at : firstWrong;
+    if (firstWrong >= 0) await files.truncate(name, at + rightBytes);
+    if (rightBytes < bytes.byteLength) await files.append(name, bytes.subarray(rightBytes));
   }
 }
 
-/** Whether {@link storeTiles} would find nothing but its own work, done, half done or not begun. Changes nothing. */
+/**
+ * Whether {@link storeTiles} would find only its own work: done, unfinished or not begun. Changes
+ * nothing.
+ */
 export async function canStoreTiles(
   files: AppendFiles,
   epoch: number,
@@ -165,7 +183,7 @@ export async function canStoreTiles(
   leaves: readonly Uint8Array[],
 ): Promise<boolean> {
   for await (const { name, at, bytes } of partsOf(files, epoch, number, leaves))
-    if (!isMendable((await files.read(name, TILE_BYTES)) ?? new Uint8Array(), at, bytes)) return false;
+    if (!isUnfinishedAppend((await files.read(name, TILE_BYTES)) ?? new Uint8Array(), at, bytes)) return false;
   return true;
 }
 
@@ -183,15 +201,15 @@ async function* partsOf(
     const at = index % SEGMENT_RECORDS;
     yield { name, at: at * HASH_BYTES, bytes: root };
     if (at < SEGMENT_RECORDS - 1) return;
-    const lies = tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array());
-    root = rootOf([...lies.slice(0, at), root]);
+    const stored = tileHashes((await files.read(name, TILE_BYTES)) ?? new Uint8Array());
+    root = rootOf([...stored.slice(0, at), root]);
     index = Math.floor(index / SEGMENT_RECORDS);
   }
 }
 
-/** What a power cut leaves of an append are parts of it, and zeros. Anything else was written by somebody else. */
-function isMendable(lies: Uint8Array, at: number, bytes: Uint8Array): boolean {
-  const present = lies.subarray(at);
-  if (lies.byteLength < at || present.byteLength > bytes.byteLength) return false;
+/** A power cut leaves parts of an append, and zeros. Anything else was written by somebody else. */
+function isUnfinishedAppend(stored: Uint8Array, at: number, bytes: Uint8Array): boolean {
+  const present = stored.subarray(at);
+  if (stored.byteLength < at || present.byteLength > bytes.byteLength) return false;
   return present.every((byte, i) => byte === 0 || byte === bytes[i]);
 }

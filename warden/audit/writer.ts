@@ -1,113 +1,238 @@
-// Writing, one batch at a time: whoever waits shares a write and its sync. Keeps within the bounds and out of what a failed write has left. [AUD-10] [AUD-11]
+// The writer of the audit log: one batch at a time, so that callers who wait share a write and its
+// sync. It keeps the log within its bounds, and never builds on what a failed write has left.
+// [AUD-10] [AUD-11]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { atLeast, type Batch, composeBatch, type Reported, roomIn } from "./batch.ts";
-import { AUDIT_SEVERITIES, leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
+import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
+import { atLeast, type Batch, composeBatch, roomIn, type StampedEntry } from "./batch.ts";
+import {
+  type AuditEntry,
+  AUDIT_SEVERITIES,
+  type AuditSeverity,
+  leafHash,
+  readSegment,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_RECORDS,
+  segmentName,
+} from "./format/index.ts";
 import type { AuditLimits } from "./limits.ts";
-import { admitsAll, type LogState, nextToGo, openSegmentOf, usedBytes } from "./state.ts";
 import { type PendingEvents, pendingEntries, savePendingEvents, withoutRecorded } from "./pending-events.ts";
 import { abandon, type RestoredLog, type RestoreOptions } from "./restore.ts";
+import { admitsAll, type LogState, nextRemovable, openSegmentOf, usedBytes } from "./state.ts";
 import { storeTiles } from "./tiles.ts";
 
-export interface QueuedEntry extends Reported {
-  /** The first call of either answers, later ones do nothing: they settle a promise. */
+export interface QueuedEntry extends StampedEntry {
+  /** Settle the caller's promise: the first call of either decides, and later calls do nothing. */
   readonly done: (seq: number) => void;
   readonly failed: (fault: Fault) => void;
 }
 
-export interface Writer {
+export interface AuditWriter {
   readonly log: LogState;
-  readonly owed: PendingEvents;
-  /** Writes what it can of `items`, answers each it has dealt with, and returns the others. The caller has the turn. Never rejects for a fault of the disk. */
+  readonly pending: PendingEvents;
+  /**
+   * Writes as many of `items` as one write holds, settles each that it has dealt with, and returns
+   * the others. Calls must not overlap. A fault of the disk fails the items; it never rejects the
+   * promise.
+   */
   write(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]>;
-  /** Counts `items` as dropped and tells them so. */
+  /** Counts `items` as dropped and fails them with `audit.full`. */
   drop(items: readonly QueuedEntry[], why: string): Promise<void>;
 }
 
-/** Room that must be free before drops are told: what tells of them is not to be dropped in turn. */
-const DROPS_TOLD_BYTES = 1024;
+export interface AuditWriterOptions extends RestoreOptions {
+  readonly bootId: string;
+  readonly limits: AuditLimits;
+  /** Adds the current time to an entry of the log's own. */
+  readonly stamp: (entry: AuditEntry) => StampedEntry;
+}
 
-export function createAuditWriter(
-  options: RestoreOptions & {
-    readonly bootId: string;
-    readonly limits: AuditLimits;
-    readonly report: (entry: Reported["entry"]) => Reported;
-  },
-  restored: RestoredLog,
-): Writer {
-  const { files, state, limits, bootId } = options;
-  let { log, owed } = restored;
-  /** A write failed: what is in the file now is not known. `noSpace`: what was lost is counted elsewhere. */
-  let suspect: { readonly noSpace: boolean } | undefined;
+/**
+ * Room that must be free before drops are reported: the record that reports them must not be
+ * dropped in turn.
+ */
+const DROP_REPORT_BYTES = 1024;
 
-  const owe = async (next: PendingEvents): Promise<void> => {
-    owed = next;
-    await savePendingEvents(state, owed);
-  };
+export function createAuditWriter(options: AuditWriterOptions, restored: RestoredLog): AuditWriter {
+  return new BatchWriter(options, restored);
+}
 
-  const drop = async (items: readonly QueuedEntry[], why: string): Promise<void> => {
+class BatchWriter implements AuditWriter {
+  readonly #options: AuditWriterOptions;
+  readonly #files: AppendFiles;
+  readonly #state: DurableFiles;
+  readonly #limits: AuditLimits;
+  #log: LogState;
+  #pending: PendingEvents;
+  /**
+   * Set after a failed write, when the contents of the file are not known. With `noSpace` the lost
+   * entries are counted as dropped, so the torn tail is not reported as recovered.
+   */
+  #suspect: { readonly noSpace: boolean } | undefined;
+
+  constructor(options: AuditWriterOptions, restored: RestoredLog) {
+    this.#options = options;
+    this.#files = options.files;
+    this.#state = options.state;
+    this.#limits = options.limits;
+    this.#log = restored.log;
+    this.#pending = restored.pending;
+  }
+
+  get log(): LogState {
+    return this.#log;
+  }
+
+  get pending(): PendingEvents {
+    return this.#pending;
+  }
+
+  async write(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> {
+    try {
+      return await this.#writeOrDrop(items);
+    } catch (error) {
+      const fault = asFault(error, "audit.write-failed", "write the audit log");
+      // no effect on items that were settled before
+      for (const item of items) item.failed(failure(item, fault));
+      return [];
+    }
+  }
+
+  async drop(items: readonly QueuedEntry[], why: string): Promise<void> {
     if (items.length === 0) return;
-    const total = owed.droppedTotal + items.length;
-    // under a flood of drops the count goes to the disk each time it has doubled
-    const doubled = Math.floor(Math.log2(total)) > Math.floor(Math.log2(owed.droppedTotal || 0.5));
-    const next = { ...owed, droppedTotal: total, dropped: owed.dropped + items.length };
-    if (doubled || owed.dropped === 0) await owe(next);
-    else owed = next;
+    const { dropped, droppedTotal } = this.#pending;
+    const total = droppedTotal + items.length;
+    // under a flood of drops the count is stored only each time it has doubled
+    const doubled = Math.floor(Math.log2(total)) > Math.floor(Math.log2(droppedTotal || 0.5));
+    const next = { ...this.#pending, droppedTotal: total, dropped: dropped + items.length };
+    if (doubled || dropped === 0) await this.#savePending(next);
+    else this.#pending = next;
     for (const { entry, failed } of items)
       failed(new Fault("audit.full", `record "${entry.event}": dropped, ${why}; ${total} records were dropped so far`));
-  };
+  }
 
-  /** Removes one file that may go. */
-  const reclaim = async (): Promise<boolean> => {
-    const next = nextToGo(log, limits);
-    if (next === undefined) return false;
-    await files.remove(next.name);
-    next.gone();
-    return true;
-  };
-
-  /** After a failed write: cut back to what is known to be durable, read that again, and go on only if it is what was written. */
-  const settle = async (noSpace: boolean): Promise<void> => {
-    const name = segmentName(log.epoch, openSegmentOf(log));
-    const lies = (await files.read(name, 2 * SEGMENT_BYTES_MAX))?.byteLength ?? 0;
-    if (lies > log.openBytes && !noSpace)
-      await owe({ ...owed, recovered: { lostBytes: lies - log.openBytes, lastSeq: log.tree.size - 1 } });
-    if (log.openBytes === 0) await files.remove(name);
-    else if (lies >= log.openBytes) await files.truncate(name, log.openBytes);
-    const again = (await files.read(name, SEGMENT_BYTES_MAX)) ?? new Uint8Array();
-    const leaves = readSegment(again).records.map((record) => leafHash(record));
-    const intact = again.byteLength === log.openBytes && Buffer.concat(leaves).equals(Buffer.concat(log.open));
-    suspect = undefined;
-    if (intact) return;
-    const why = `"${name}" has other contents after a failed write than were made durable before`;
-    ({ log, owed } = await abandon(options, log, owed, why));
-  };
-
-  const finish = async (): Promise<void> => {
-    if (log.full === undefined) return;
-    try {
-      await storeTiles(files, log.epoch, log.full.segment, log.full.leaves);
-      log.full = undefined;
-    } catch (error) {
-      if (!(error instanceof Fault && error.code === "audit.tampered")) throw error;
-      ({ log, owed } = await abandon(options, log, owed, error.message));
+  /**
+   * Where the disk is full, tries again with fewer entries each time: the least severe are dropped
+   * first.
+   */
+  async #writeOrDrop(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> {
+    for (const lowest of AUDIT_SEVERITIES) {
+      for (;;) {
+        if (!(await this.#prepare())) break;
+        const rest = await this.#writeOnce(items, lowest);
+        if (rest !== undefined) return rest;
+        if (!(await this.#prepare()) || !(await this.#removeOldest())) break;
+      }
     }
-  };
+    await this.drop(items, "the disk is full");
+    return [];
+  }
 
-  /** Puts things in order for a write. @returns false when there is no space even for that. */
-  const ready = async (): Promise<boolean> => {
+  /**
+   * One write of the pending events and of the entries that are at least as severe as `lowest`.
+   * @returns the items for a later write, or undefined when the disk had no space and nothing was
+   *   settled.
+   */
+  async #writeOnce(items: readonly QueuedEntry[], lowest: AuditSeverity): Promise<readonly QueuedEntry[] | undefined> {
+    const withDrops = lowest === "info" && this.#pending.dropped > 0 && (await this.#makeRoomForDropReport());
+    const own = this.#pendingItems(withDrops);
+    const now = items.slice(0, Math.min(this.#limits.batchRecordsMax, roomIn(this.#log) - own.length));
+    const batch = await this.#compose([...own, ...now.filter(({ entry }) => atLeast(entry, lowest))]);
+    if (batch.taken.length > 0 && !(await this.#append(batch))) return undefined;
+    for (const { item, fault } of batch.refused) item.failed(fault);
+    const settled = batch.taken.length + batch.refused.length;
+    if (own.length > 0 && settled >= own.length && own.every((item) => !batch.dropped.includes(item)))
+      await this.#savePending(withoutRecorded(this.#pending, withDrops));
+    const callers = batch.dropped.filter((item) => !own.includes(item));
+    const belowLowest = now.filter(({ entry }) => !atLeast(entry, lowest));
+    await this.drop([...callers, ...belowLowest], "the log has no room for its source and severity");
+    return items.slice(now.length);
+  }
+
+  /**
+   * Repairs what a failed write left and stores the hashes of a full segment. @returns false when
+   * the disk has no space for that.
+   */
+  async #prepare(): Promise<boolean> {
     for (;;) {
       try {
-        if (suspect !== undefined) await settle(suspect.noSpace);
-        await finish();
+        if (this.#suspect !== undefined) await this.#repair(this.#suspect.noSpace);
+        await this.#storeFullSegment();
         return true;
       } catch (error) {
         if (!(error instanceof Fault && error.code === "file.no-space")) throw error;
-        if (!(await reclaim())) return false;
+        if (!(await this.#removeOldest())) return false;
       }
     }
-  };
+  }
 
-  const taken = (batch: Batch<QueuedEntry>): void => {
+  /**
+   * After a failed write: cuts the file back to what is known to be durable and reads it again. The
+   * log goes on only when the file holds what was written; otherwise the epoch is left as it is.
+   */
+  async #repair(noSpace: boolean): Promise<void> {
+    const { epoch, open, openBytes, tree } = this.#log;
+    const name = segmentName(epoch, openSegmentOf(this.#log));
+    const bytesOnDisk = (await this.#files.read(name, 2 * SEGMENT_BYTES_MAX))?.byteLength ?? 0;
+    if (bytesOnDisk > openBytes && !noSpace)
+      await this.#savePending({
+        ...this.#pending,
+        recovered: { lostBytes: bytesOnDisk - openBytes, lastSeq: tree.size - 1 },
+      });
+    if (openBytes === 0) await this.#files.remove(name);
+    else if (bytesOnDisk >= openBytes) await this.#files.truncate(name, openBytes);
+    const bytes = (await this.#files.read(name, SEGMENT_BYTES_MAX)) ?? new Uint8Array();
+    const leaves = readSegment(bytes).records.map((record) => leafHash(record));
+    this.#suspect = undefined;
+    if (bytes.byteLength === openBytes && Buffer.concat(leaves).equals(Buffer.concat(open))) return;
+    await this.#abandonEpoch(`"${name}" has other contents after a failed write than were made durable before`);
+  }
+
+  async #storeFullSegment(): Promise<void> {
+    const { epoch, full } = this.#log;
+    if (full === undefined) return;
+    try {
+      await storeTiles(this.#files, epoch, full.segment, full.leaves);
+      this.#log.full = undefined;
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === "audit.tampered")) throw error;
+      await this.#abandonEpoch(error.message);
+    }
+  }
+
+  async #abandonEpoch(why: string): Promise<void> {
+    const { log, pending } = await abandon(this.#options, this.#log, this.#pending, why);
+    this.#log = log;
+    this.#pending = pending;
+  }
+
+  async #compose(items: readonly QueuedEntry[]): Promise<Batch<QueuedEntry>> {
+    const { bootId } = this.#options;
+    let batch = composeBatch(this.#log, this.#limits, bootId, items);
+    while (batch.dropped.length > 0 && (await this.#removeOldest())) batch = composeBatch(this.#log, this.#limits, bootId, items);
+    return batch;
+  }
+
+  /**
+   * @returns false when the disk had no space for `batch`. @throws Fault of {@link
+   *   AppendFiles.append} for any other failure.
+   */
+  async #append(batch: Batch<QueuedEntry>): Promise<boolean> {
+    try {
+      await this.#files.append(segmentName(this.#log.epoch, openSegmentOf(this.#log)), batch.bytes);
+    } catch (error) {
+      const fault = asFault(error, "audit.write-failed", "append to the audit log");
+      const noSpace = fault.code === "file.no-space";
+      this.#suspect = { noSpace };
+      if (noSpace) return false;
+      throw fault;
+    }
+    this.#commit(batch);
+    return true;
+  }
+
+  /** Takes the durable `batch` into the state in memory and gives its callers their numbers. */
+  #commit(batch: Batch<QueuedEntry>): void {
+    const log = this.#log;
     const segment = openSegmentOf(log);
     log.openBytes += batch.bytes.byteLength;
     log.segments.set(segment, log.openBytes);
@@ -119,97 +244,39 @@ export function createAuditWriter(
       log.openBytes = 0;
     }
     for (const { item, seq } of batch.taken) item.done(seq);
-  };
+  }
 
-  /** @returns false when the disk had no space for it. */
-  const append = async (batch: Batch<QueuedEntry>): Promise<boolean> => {
-    try {
-      await files.append(segmentName(log.epoch, openSegmentOf(log)), batch.bytes);
-    } catch (error) {
-      const fault = asFault(error, "audit.write-failed", "append to the audit log");
-      suspect = { noSpace: fault.code === "file.no-space" };
-      if (suspect.noSpace) return false;
-      throw fault;
-    }
-    taken(batch);
-    return true;
-  };
+  /**
+   * The records of the pending events. None where the segment has no room for all of them: they go
+   * into the next.
+   */
+  #pendingItems(withDrops: boolean): readonly QueuedEntry[] {
+    const entries = pendingEntries(this.#pending, withDrops);
+    if (entries.length >= roomIn(this.#log)) return [];
+    const ignore = (): void => undefined;
+    return entries.map((entry) => ({ ...this.#options.stamp(entry), done: ignore, failed: ignore }));
+  }
 
-  const compose = async (items: readonly QueuedEntry[]): Promise<Batch<QueuedEntry>> => {
-    let batch = composeBatch(log, limits, bootId, items);
-    while (batch.dropped.length > 0 && (await reclaim())) batch = composeBatch(log, limits, bootId, items);
-    return batch;
-  };
-
-  const roomToTell = async (): Promise<boolean> => {
+  async #makeRoomForDropReport(): Promise<boolean> {
     for (;;) {
-      if (admitsAll(limits, usedBytes(log) + DROPS_TOLD_BYTES)) return true;
-      if (!(await reclaim())) return false;
+      if (admitsAll(this.#limits, usedBytes(this.#log) + DROP_REPORT_BYTES)) return true;
+      if (!(await this.#removeOldest())) return false;
     }
-  };
+  }
 
-  /** The records owed, to go before `items`; none when the segment has no room for them all, then they come with the next. */
-  const due = (room: number, withDrops: boolean): readonly QueuedEntry[] => {
-    const entries = pendingEntries(owed, withDrops);
-    const nothing = (): void => undefined;
-    return entries.length < room ? entries.map((entry) => ({ ...options.report(entry), done: nothing, failed: nothing })) : [];
-  };
+  /** Removes the oldest file that may be removed. @returns false when there is none. */
+  async #removeOldest(): Promise<boolean> {
+    const next = nextRemovable(this.#log, this.#limits);
+    if (next === undefined) return false;
+    await this.#files.remove(next.name);
+    next.removed();
+    return true;
+  }
 
-  const writeOnce = async (
-    items: readonly QueuedEntry[],
-    lowest: (typeof AUDIT_SEVERITIES)[number],
-  ): Promise<readonly QueuedEntry[] | undefined> => {
-    const withDrops = lowest === "info" && owed.dropped > 0 && (await roomToTell());
-    const owing = due(roomIn(log), withDrops);
-    const now = items.slice(0, Math.min(limits.batchRecordsMax, roomIn(log) - owing.length));
-    const batch = await compose([...owing, ...now.filter(({ entry }) => atLeast(entry, lowest))]);
-    if (batch.taken.length > 0 && !(await append(batch))) return undefined;
-    for (const { item, fault } of batch.refused) item.failed(fault);
-    const missed = batch.dropped.filter((item) => !owing.includes(item));
-    if (
-      owing.length > 0 &&
-      batch.taken.length + batch.refused.length >= owing.length &&
-      owing.every((item) => !batch.dropped.includes(item))
-    )
-      await owe(withoutRecorded(owed, withDrops));
-    await drop(
-      [...missed, ...now.filter(({ entry }) => !atLeast(entry, lowest))],
-      `the log has no room for its source and severity`,
-    );
-    return items.slice(now.length);
-  };
-
-  const write = async (items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> => {
-    for (const lowest of AUDIT_SEVERITIES) {
-      for (;;) {
-        if (!(await ready())) break;
-        const left = await writeOnce(items, lowest);
-        if (left !== undefined) return left;
-        if (!(await ready()) || !(await reclaim())) break; // nothing more to remove: try with fewer, the least severe first
-      }
-    }
-    await drop(items, "the disk is full");
-    return [];
-  };
-
-  return {
-    get log() {
-      return log;
-    },
-    get owed() {
-      return owed;
-    },
-    drop,
-    write: async (items) => {
-      try {
-        return await write(items);
-      } catch (error) {
-        const fault = asFault(error, "audit.write-failed", "write the audit log");
-        for (const item of items) item.failed(failure(item, fault)); // does nothing to those that were answered
-        return [];
-      }
-    },
-  };
+  async #savePending(pending: PendingEvents): Promise<void> {
+    this.#pending = pending;
+    await savePendingEvents(this.#state, pending);
+  }
 }
 
 function failure({ entry }: QueuedEntry, cause: Fault): Fault {

@@ -1,4 +1,5 @@
-// The agent's hand on the warden: typed calls, connected when one is made, connected again when the warden has restarted. [OPS-1] [OPS-2]
+// The agent's client of the warden: typed calls over one connection, which is made for the first
+// call and again after a restart of the warden. [OPS-1] [OPS-2]
 import type { Duplex } from "node:stream";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
@@ -11,18 +12,29 @@ import {
   type WardenResult,
   type WardenVerb,
 } from "../protocol/format.ts";
-import { type WardenConnection, openWardenConnection } from "./connection.ts";
-import { ANSWER_WITHIN_MS, CALLS_WAITING_MAX } from "./limits.ts";
+import { type WardenConnection, createWardenConnection } from "./connection.ts";
 import { type Semaphore, createSemaphore } from "./semaphore.ts";
 
-/** Every verb but the greeting, which the client says by itself. */
+/**
+ * Calls that wait while {@link PROTOCOL_PENDING_MAX} are unanswered. A further call is refused at
+ * once.
+ */
+export const CALLS_WAITING_MAX = 256;
+/**
+ * A call unanswered for this long means that the warden hangs or is gone, and ends the connection.
+ */
+const ANSWER_WITHIN_MS = 30_000;
+
+/** Every verb except the greeting, which the client sends by itself. */
 type CallableVerb = Exclude<WardenVerb, "hello">;
 
 export interface WardenClient {
   /**
-   * Asks the warden; connects first when there is no connection. A call in flight when the warden goes away is not made again: it may have been done.
-   * @throws Fault `protocol.closed` when there is no warden or it went away (call again), `protocol.rate-limited` with too many calls waiting,
-   *   `protocol.invalid` for an answer that is not the verb's, and whatever the warden refused with.
+   * Calls the warden, and connects first when there is no connection. A call in flight when the
+   * warden goes away is not repeated, because it may have been carried out.
+   * @throws Fault `protocol.closed` when there is no warden or it went away (call again);
+   *   `protocol.rate-limited` when too many calls wait; `protocol.invalid` for an answer that does
+   *   not fit the verb; and the fault with which the warden refused.
    */
   call<V extends CallableVerb>(verb: V, args: WardenArgs<V>): Promise<WardenResult<V>>;
   /** Ends the connection; calls in flight and later ones are refused with `protocol.closed`. */
@@ -40,7 +52,8 @@ interface WardenClientOptions {
 
 export function createWardenClient(options: WardenClientOptions): WardenClient {
   const turns: Semaphore = createSemaphore(PROTOCOL_PENDING_MAX, CALLS_WAITING_MAX);
-  let current: Promise<WardenConnection> | undefined; // one for all calls; the first call after its end makes the next
+  // one for all calls; the first call after its end makes the next
+  let current: Promise<WardenConnection> | undefined;
   let closed = false;
 
   const connected = async (): Promise<WardenConnection> => {
@@ -62,17 +75,21 @@ export function createWardenClient(options: WardenClientOptions): WardenClient {
       closed = true;
       void current?.then(
         (connection) => connection.end(),
-        () => undefined, // it never came up: there is nothing to end
+        () => undefined, // the connection was never made: there is nothing to end
       );
     },
   };
 }
 
-/** Connects and says hello. @throws Fault `protocol.closed` when nobody listens, `protocol.invalid` when the warden speaks another protocol. */
+/**
+ * Connects and sends hello.
+ * @throws Fault `protocol.closed` when nobody listens, `protocol.invalid` when the warden speaks
+ *   another protocol.
+ */
 async function greet(options: WardenClientOptions, onEnd: () => void): Promise<WardenConnection> {
   const { program, clock, answerWithinMs } = options;
   const stream = await connect(options);
-  const connection = openWardenConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
+  const connection = createWardenConnection(stream, { clock, onEnd, answerWithinMs: answerWithinMs ?? ANSWER_WITHIN_MS });
   try {
     resultOf("hello", await connection.ask("hello", { protocol: PROTOCOL_VERSION, program }));
     return connection;

@@ -1,4 +1,4 @@
-// One connection to the warden: requests out, answers matched by id. Over a stream that somebody else connected. [OPS-1]
+// One connection to the warden over a given stream: requests out, answers matched by id. [OPS-1]
 import type { Duplex } from "node:stream";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -15,8 +15,9 @@ interface Waiting {
 
 export interface WardenConnection {
   /**
-   * The answer's result, unjudged.
-   * @throws Fault as the warden gave it; `protocol.closed` when the connection ended first, the caller then can't know whether the warden did it.
+   * @returns the answer's result, not validated.
+   * @throws Fault as the warden gave it; `protocol.closed` when the connection ended first. Then
+   *   the caller cannot know whether the warden carried the request out.
    */
   ask(verb: string, args: object): Promise<unknown>;
   end(): void;
@@ -24,80 +25,94 @@ export interface WardenConnection {
 
 export interface WardenConnectionOptions {
   readonly clock: Clock;
-  /** A call unanswered for so long ends the connection: the warden hangs. */
+  /** A call unanswered for this long means that the warden hangs, and ends the connection. */
   readonly answerWithinMs: number;
   /** Called once, before the calls in flight are refused. */
   readonly onEnd: () => void;
 }
 
-export function openWardenConnection(stream: Duplex, options: WardenConnectionOptions): WardenConnection {
-  const { clock, answerWithinMs, onEnd } = options;
-  const waiting = new Map<number, Waiting>();
-  const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
-  let lastId = 0;
-  let ended: Fault | undefined;
+export function createWardenConnection(stream: Duplex, options: WardenConnectionOptions): WardenConnection {
+  return new StreamConnection(stream, options);
+}
 
-  const end = (fault: Fault): void => {
-    if (ended !== undefined) return;
-    ended = fault;
-    stream.destroy();
-    onEnd();
-    for (const { reject, answered } of waiting.values()) {
+class StreamConnection implements WardenConnection {
+  readonly #stream: Duplex;
+  readonly #options: WardenConnectionOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
+  #lastId = 0;
+  #ended: Fault | undefined;
+
+  constructor(stream: Duplex, options: WardenConnectionOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    stream.on("data", (chunk: Uint8Array) => this.#receive(chunk));
+    stream.on("error", (error) => this.#end(`the connection to the warden broke: ${error.message}`, error));
+    stream.on("end", () => this.#end("the warden closed the connection"));
+    stream.on("close", () => this.#end("the warden closed the connection"));
+  }
+
+  ask(verb: string, args: object): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) return reject(this.#ended);
+      const id = ++this.#lastId;
+      const line = `${JSON.stringify({ id, verb, args })}\n`;
+      const bytes = Buffer.byteLength(line);
+      if (bytes > PROTOCOL_LINE_BYTES_MAX) return reject(requestTooLarge(verb, bytes));
+      const answered = new AbortController();
+      this.#waiting.set(id, { resolve, reject, answered });
+      this.#stream.write(line);
+      void this.#endUnlessAnswered(answered.signal, verb);
+    });
+  }
+
+  end(): void {
+    this.#end("the connection to the warden was closed on this side");
+  }
+
+  #receive(chunk: Uint8Array): void {
+    try {
+      for (const line of this.#splitter.push(chunk)) this.#take(line);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#end(`the warden's answer could not be read: ${error.message}`, error);
+    }
+  }
+
+  #take(line: Uint8Array): void {
+    const answer = check(wardenAnswerSchema, parseJson(line, PROTOCOL_LINE_BYTES_MAX, "answer"), "answer", "protocol.invalid");
+    const fault = "fault" in answer ? new Fault(answer.fault.code, answer.fault.message) : undefined;
+    if (answer.id === 0 && fault !== undefined) return this.#end(`the warden ended the connection: ${fault.message}`, fault);
+    const request = this.#waiting.get(answer.id);
+    if (request === undefined)
+      throw new Fault("protocol.invalid", `the warden answered request ${answer.id}, which was not made`);
+    this.#waiting.delete(answer.id);
+    request.answered.abort();
+    if (fault === undefined) request.resolve("result" in answer ? answer.result : undefined);
+    else request.reject(fault);
+  }
+
+  async #endUnlessAnswered(answered: AbortSignal, verb: string): Promise<void> {
+    const { clock, answerWithinMs } = this.#options;
+    await clock.sleep(answerWithinMs, answered);
+    if (!answered.aborted) this.#end(`the warden did not answer "${verb}" within ${answerWithinMs} ms`);
+  }
+
+  /** The first end counts: later ones change nothing. */
+  #end(why: string, cause?: unknown): void {
+    if (this.#ended !== undefined) return;
+    const fault = new Fault("protocol.closed", why, { cause });
+    this.#ended = fault;
+    this.#stream.destroy();
+    this.#options.onEnd();
+    for (const { reject, answered } of this.#waiting.values()) {
       answered.abort();
       reject(fault);
     }
-    waiting.clear();
-  };
-
-  const take = (line: Uint8Array): void => {
-    const answer = check(wardenAnswerSchema, parseJson(line, PROTOCOL_LINE_BYTES_MAX, "answer"), "answer", "protocol.invalid");
-    const fault = "fault" in answer ? new Fault(answer.fault.code, answer.fault.message) : undefined;
-    if (answer.id === 0 && fault !== undefined)
-      return end(new Fault("protocol.closed", `the warden ended the connection: ${fault.message}`, { cause: fault }));
-    const asked = waiting.get(answer.id);
-    if (asked === undefined) throw new Fault("protocol.invalid", `the warden answered request ${answer.id}, which nobody asked`);
-    waiting.delete(answer.id);
-    asked.answered.abort();
-    if (fault === undefined) asked.resolve("result" in answer ? answer.result : undefined);
-    else asked.reject(fault);
-  };
-
-  stream.on("data", (chunk: Uint8Array) => {
-    try {
-      for (const line of splitter.push(chunk)) take(line);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      end(new Fault("protocol.closed", `the warden's answer could not be read: ${error.message}`, { cause: error }));
-    }
-  });
-  stream.on("error", (error) =>
-    end(new Fault("protocol.closed", `the connection to the warden broke: ${error.message}`, { cause: error })),
-  );
-  stream.on("end", () => end(new Fault("protocol.closed", "the warden closed the connection")));
-  stream.on("close", () => end(new Fault("protocol.closed", "the warden closed the connection")));
-
-  return {
-    end: () => end(new Fault("protocol.closed", "the connection to the warden was closed on this side")),
-    ask: (verb, args) =>
-      new Promise((resolve, reject) => {
-        if (ended !== undefined) return reject(ended);
-        const line = `${JSON.stringify({ id: ++lastId, verb, args })}\n`;
-        if (Buffer.byteLength(line) > PROTOCOL_LINE_BYTES_MAX)
-          return reject(
-            new Fault(
-              "protocol.too-large",
-              `a request "${verb}" of ${Buffer.byteLength(line)} bytes, at most ${PROTOCOL_LINE_BYTES_MAX} fit a line`,
-            ),
-          );
-        const answered = new AbortController();
-        waiting.set(lastId, { resolve, reject, answered });
-        stream.write(line);
-        void giveUp(answered.signal, verb);
-      }),
-  };
-
-  async function giveUp(answered: AbortSignal, verb: string): Promise<void> {
-    await clock.sleep(answerWithinMs, answered);
-    if (!answered.aborted) end(new Fault("protocol.closed", `the warden did not answer "${verb}" within ${answerWithinMs} ms`));
+    this.#waiting.clear();
   }
+}
+
+function requestTooLarge(verb: string, bytes: number): Fault {
+  return new Fault("protocol.too-large", `a request "${verb}" of ${bytes} bytes, at most ${PROTOCOL_LINE_BYTES_MAX} fit a line`);
 }

@@ -1,31 +1,35 @@
-// So many at once, so many in line, the rest refused. Pure but for its own queue.
+// A counting semaphore with a bounded queue.
 import { Fault } from "../../hal/fault.ts";
 
 export interface Semaphore {
-  /** Runs `work` when a slot is free, in order. @throws Fault `protocol.rate-limited` when the line is full, and what `work` throws. */
+  /**
+   * Runs `work` when a place is free, in the order of the calls.
+   * @throws Fault `protocol.rate-limited` when the queue is full, and what `work` throws.
+   */
   run<T>(work: () => Promise<T>): Promise<T>;
 }
 
-export function createSemaphore(atOnceMax: number, waitingMax: number): Semaphore {
-  const line: (() => void)[] = [];
-  let busy = 0;
+export function createSemaphore(runningMax: number, waitingMax: number): Semaphore {
+  const queue: (() => void)[] = [];
+  let running = 0;
   return {
     async run(work) {
-      if (busy >= atOnceMax) {
-        if (line.length >= waitingMax)
+      if (running >= runningMax) {
+        if (queue.length >= waitingMax)
           throw new Fault(
             "protocol.rate-limited",
-            `${busy} calls to the warden are unanswered and ${line.length} wait; call again later`,
+            `${running} calls to the warden are unanswered and ${queue.length} wait; call again later`,
           );
-        await new Promise<void>((resolve) => line.push(resolve)); // the slot is handed over: `busy` stays as it is
+        // the place is handed over: `running` stays as it is
+        await new Promise<void>((resolve) => queue.push(resolve));
       } else {
-        busy += 1;
+        running += 1;
       }
       try {
         return await work();
       } finally {
-        const next = line.shift();
-        if (next === undefined) busy -= 1;
+        const next = queue.shift();
+        if (next === undefined) running -= 1;
         else next();
       }
     },

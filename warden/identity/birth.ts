@@ -9,15 +9,16 @@ import {
   type DeviceIdentity,
   type Fingerprint,
   type Protection,
-} from "../../hal/identity/format.ts";
+} from "../../hal/format/identity.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
 
 const BIRTH_FILE = "birth.json";
 
 /**
- * The record on disk, or undefined before the first identity.
- * @throws Fault `birth.unreadable` for a record that is there and can't be used: it is neither repaired nor replaced, only the owner's reset removes it.
+ * The record on disk; undefined before the first identity.
+ * @throws Fault `birth.unreadable` for a record that exists and cannot be used. It is neither
+ *   repaired nor replaced: only the owner's reset removes it.
  */
 export async function readBirth(files: DurableFiles): Promise<BirthRecord | undefined> {
   try {
@@ -26,29 +27,31 @@ export async function readBirth(files: DurableFiles): Promise<BirthRecord | unde
     return check(birthRecordSchema, parseCanonicalJson(bytes, BIRTH_RECORD_BYTES_MAX, "birth record"), "birth record");
   } catch (error) {
     const fault = asFault(error, "file.read-failed", "read the birth record");
-    throw new Fault("birth.unreadable", `the birth record can't be used and is kept as it is: ${fault.message}`, {
+    throw new Fault("birth.unreadable", `the birth record cannot be used and is kept as it is: ${fault.message}`, {
       cause: fault,
     });
   }
 }
 
-/** What the agent says of its first key; id and source are the warden's own. */
+/** What the agent reports about its first key. Id and source are the warden's own. */
 export interface FirstKey {
   readonly protection: Protection;
   readonly keyFingerprint: Fingerprint;
 }
 
 /**
- * [ID-6] Writes the record of `identity` and its first key, or finds the same one written. Calls must not overlap: see {@link birthBook}.
- * @throws Fault `birth.conflict` when another is there; `birth.unreadable`; those of the files.
+ * [ID-6] Writes the record of `identity` and its first key, or finds the same record written. Calls
+ * must not overlap: see {@link birthBook}.
+ * @throws Fault `birth.conflict` when another record exists; `birth.unreadable`; those of the
+ *   files.
  */
-async function recordBirth(files: DurableFiles, identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord> {
-  const there = await readBirth(files);
-  if (there !== undefined) {
-    if (there.protection === key.protection && there.keyFingerprint === key.keyFingerprint) return there;
+async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord> {
+  const written = await readBirth(files);
+  if (written !== undefined) {
+    if (written.protection === key.protection && written.keyFingerprint === key.keyFingerprint) return written;
     throw new Fault(
       "birth.conflict",
-      `record the birth of "${identity.id}" with key ${key.keyFingerprint}: it was born as "${there.id}" with key ${there.keyFingerprint} in ${there.protection}; ` +
+      `record the birth of "${identity.id}" with key ${key.keyFingerprint}: the device was born as "${written.id}" with key ${written.keyFingerprint} in ${written.protection}; ` +
         "only the owner's reset makes a new identity",
     );
   }
@@ -62,11 +65,14 @@ export interface BirthBook {
   record(identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord>;
 }
 
-/** The one writer of the record: requests that come at once are taken one after the other, so that two can't both find no record. */
+/**
+ * The only writer of the record. It serves requests one after the other, so that two of them cannot
+ * both find no record.
+ */
 export function birthBook(files: DurableFiles): BirthBook {
-  const inTurn = createMutex();
+  const exclusively = createMutex();
   return {
     read: () => readBirth(files),
-    record: (identity, key) => inTurn(() => recordBirth(files, identity, key)),
+    record: (identity, key) => exclusively(() => writeBirth(files, identity, key)),
   };
 }

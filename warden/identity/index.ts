@@ -1,4 +1,4 @@
-// Who this machine is: chosen from hardware, bound by the birth record. [ID-1] [ID-6]
+// The device identity: chosen from the hardware, and bound by the birth record. [ID-1] [ID-6]
 export { birthBook, type BirthBook } from "./birth.ts";
 export { chooseIdentity } from "./choose.ts";
 export { settleIdentity } from "./settle.ts";

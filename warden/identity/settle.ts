@@ -1,18 +1,25 @@
-// Hardware against birth record: which id holds. Pure. [ID-3] [ID-6]
+// The settlement of the device id between the hardware and the birth record. Pure. [ID-3] [ID-6]
 import { Fault } from "../../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity, HardwareFacts } from "../../hal/identity/format.ts";
+import type { BirthRecord, DeviceIdentity, HardwareFacts } from "../../hal/format/identity.ts";
 import { chooseIdentity } from "./choose.ts";
 
 export interface SettledIdentity {
   readonly identity: DeviceIdentity;
-  /** `identity.changed` when the hardware would now give another id, `identity.no-source` when it would give none. Reported, not obeyed. */
+  /**
+   * `identity.changed` when the hardware would now give another id, `identity.no-source` when it
+   * would give none. It is reported, and has no other effect.
+   */
   readonly trouble: Fault | undefined;
 }
 
 /**
- * [ID-6] The id of the birth record holds: the certificate, the audit log's name and the hub's approval are bound to it. A replaced board or network card
- * must not make a second identity without anyone's word; it is said, and the owner's reset is the way to a new one.
- * A disk moved to another board thus keeps its id too: there the key is missing (TPM) or the hub sees one id twice [TUN-5], and `identity.changed` is in the trail.
+ * [ID-6] The id of the birth record holds, because the certificate, the name of the audit log and
+ * the hub's approval are bound to it. A replaced board or network card must not make a second
+ * identity without anyone's decision: the change is reported, and the owner's reset is the way to a
+ * new identity.
+ *
+ * A disk that was moved to another board therefore keeps its id too. There the key is missing (TPM)
+ * or the hub sees one id twice [TUN-5], and `identity.changed` is in the trail.
  * @throws Fault `identity.no-source` with neither a usable source nor a birth record. [ID-3]
  */
 export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefined): SettledIdentity {

@@ -1,21 +1,30 @@
-// How the installer is started: for the warden that starts it and for the installer that reads it. Pure.
+// The command line of the installer: written by the warden, read by the installer. Pure.
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 
-/** What the machine looks like. Comes from the warden's configuration, never from an update. */
+/** Places on this machine. They come from the warden's configuration, never from an update. */
 export interface InstallerPlaces {
-  /** What stands for `/`. */
+  /** The directory that stands for `/`. */
   readonly root: string;
-  /** Of the slots' images, where slots are files; else where the EFI system partition is mounted. */
+  /**
+   * The directory of the slots' images where slots are files; otherwise the mount point of the EFI
+   * system partition.
+   */
   readonly slots: string | { readonly esp: string };
   readonly handover: string;
 }
 
-/** V8 grows its young generation with every buffer; malloc keeps what threads freed. Measured: docs/decisions/0007-casync-chunks.md. */
+/**
+ * V8 grows its young generation with every buffer, and malloc keeps what threads have freed.
+ * Measured in docs/decisions/0007-casync-chunks.md.
+ */
 export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
 export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
 
-/** @param program path of the installer's main file. @returns arguments for Node, and its environment. */
+/**
+ * @param program path of the installer's main file.
+ * @returns arguments for Node, and its environment.
+ */
 export function installerCommand(
   program: string,
   { root, slots, handover }: InstallerPlaces,

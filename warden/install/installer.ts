@@ -1,14 +1,22 @@
-// The installer's one job: indexes first, then each part stretch by stretch, synced, read back. Whatever goes wrong ends it. [OTA-33] [OTA-41]
+// The installer's only job: it reads the index of every part, then writes each part range by range,
+// syncs it and reads it back. Any failure ends the job. [OTA-33] [OTA-41]
 import { Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverReader, Slots, SlotWriter } from "../../hal/ports.ts";
-import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
+import type { SlotName, SlotPart } from "../../hal/format/slots.ts";
 import { handoverName } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
 import type { RangeVerifier } from "../../ota/index/index.ts";
 import type { ImagePart } from "../../ota/install/format.ts";
 import { handoverSource, openPartIndex, type PartToInstall, readBack, writeChunks } from "../../ota/install/index.ts";
 import type { InstallEvent, InstallJob } from "./format.ts";
-import { PROGRESS_EVERY_MS } from "./limits.ts";
+
+/** The installer reports progress at most this often. */
+const PROGRESS_PERIOD_MS = 1000;
+/**
+ * Many times what reading back one chunk or syncing a range takes: an installer that reports
+ * nothing for so long while it has work hangs.
+ */
+export const SILENCE_MS_MAX = 300_000;
 
 export interface InstallerPorts {
   readonly slots: Slots;
@@ -16,9 +24,9 @@ export interface InstallerPorts {
   /** Where chunks are unpacked and hashed. */
   readonly verifier: RangeVerifier;
   readonly clock: Pick<Clock, "monotonicMs">;
-  /** The next order; undefined when the warden is gone. */
+  /** The next job; undefined when the warden is gone. */
   readonly next: () => Promise<InstallJob | undefined>;
-  readonly say: (news: InstallEvent) => void;
+  readonly send: (event: InstallEvent) => void;
   /** Aborts when the warden is gone. */
   readonly signal: AbortSignal;
 }
@@ -28,18 +36,24 @@ interface IndexedPart {
   readonly index: ChunkIndex;
 }
 
-/** @throws Fault `update.aborted` when the warden is gone; `protocol.invalid` for an order out of turn; what `ota/install` throws. */
+/**
+ * @throws Fault `update.aborted` when the warden is gone; `protocol.invalid` for a job out of
+ *   order; what `ota/install` throws.
+ */
 export async function install(ports: InstallerPorts): Promise<void> {
-  const order = await nextOrder(ports);
-  if (order.do !== "install") throw new Fault("protocol.invalid", `expected the order "install" first, got "${order.do}"`);
+  const job = await nextJob(ports);
+  if (job.do !== "install") throw new Fault("protocol.invalid", `expected the job "install" first, got "${job.do}"`);
   const parts: IndexedPart[] = [];
-  for (const part of order.parts) parts.push({ part: part.part, index: await takeIndex(ports.handover, part) });
-  ports.say({ said: "ready" });
-  for (const part of parts) await installPart(ports, order.slot, part);
-  ports.say({ said: "done" });
+  for (const part of job.parts) parts.push({ part: part.part, index: await takeIndex(ports.handover, part) });
+  ports.send({ said: "ready" });
+  for (const part of parts) await installPart(ports, job.slot, part);
+  ports.send({ said: "done" });
 }
 
-/** [OTA-41] The warden has seen it already; whoever changed it since has to hit the hash of the signed manifest. */
+/**
+ * [OTA-41] The warden has checked the index before. It is checked here again, because the agent may
+ * have changed it since: to pass, it must still have the hash of the signed manifest.
+ */
 async function takeIndex(handover: HandoverReader, part: ImagePart): Promise<ChunkIndex> {
   const { path, bytes } = part.index;
   const taken = await handover.take(handoverName(path), bytes);
@@ -48,35 +62,36 @@ async function takeIndex(handover: HandoverReader, part: ImagePart): Promise<Chu
   return openPartIndex(taken, part);
 }
 
-/** The slot is opened with the first stretch: a job that gets none leaves it as it was. [OTA-33] */
+/** Opens the slot with the first range: a job without any leaves the slot as it was. [OTA-33] */
 async function installPart(ports: InstallerPorts, slotName: SlotName, { part, index }: IndexedPart): Promise<void> {
   let slot: SlotWriter | undefined;
-  /** What is synced is read back while the agent fetches what comes next. */
-  let behind = Promise.resolve();
+  /** Synced ranges are read back while the agent fetches the next ones. */
+  let readingBack = Promise.resolve();
   try {
     for (let from = 0; from < index.count;) {
-      const { to } = await nextStretch(ports, part, from, index.count);
+      const { to } = await nextRange(ports, part, from, index.count);
       slot ??= await ports.slots.open(slotName, part, index.imageBytes);
       const work = partOf(ports, part, index, slot);
       await writeChunks(work, from, to);
       await slot.sync();
-      ports.say({ said: "written", part, from, to });
-      const stretch = [from, to] as const;
-      behind = behind.then(() => readBack(work, ...stretch));
-      behind.catch(() => undefined); // thrown below
+      ports.send({ said: "written", part, from, to });
+      const range = [from, to] as const;
+      readingBack = readingBack.then(() => readBack(work, ...range));
+      readingBack.catch(() => undefined); // thrown by the await below
       from = to;
     }
-    await behind;
+    await readingBack;
   } finally {
-    await behind.catch(() => undefined); // not to be closed under its hands; the first fault is the one to tell
+    // the slot must stay open until the reading ends; the first fault is thrown
+    await readingBack.catch(() => undefined);
     await slot?.close();
   }
-  ports.say({ said: "proven", part });
+  ports.send({ said: "proven", part });
 }
 
 function partOf(ports: InstallerPorts, part: SlotPart, index: ChunkIndex, slot: SlotWriter): PartToInstall {
-  const { handover, verifier, clock, say, signal } = ports;
-  let saidAtMs = clock.monotonicMs();
+  const { handover, verifier, clock, send, signal } = ports;
+  let sentAtMs = clock.monotonicMs();
   return {
     index,
     slot,
@@ -84,25 +99,25 @@ function partOf(ports: InstallerPorts, part: SlotPart, index: ChunkIndex, slot: 
     verifier,
     signal,
     onProgress: ({ phase, chunks }) => {
-      if (clock.monotonicMs() - saidAtMs < PROGRESS_EVERY_MS) return;
-      saidAtMs = clock.monotonicMs();
-      say({ said: "progress", part, phase, chunks });
+      if (clock.monotonicMs() - sentAtMs < PROGRESS_PERIOD_MS) return;
+      sentAtMs = clock.monotonicMs();
+      send({ said: "progress", part, phase, chunks });
     },
   };
 }
 
-async function nextStretch(ports: InstallerPorts, part: SlotPart, from: number, count: number): Promise<{ readonly to: number }> {
-  const order = await nextOrder(ports);
-  if (order.do !== "write" || order.part !== part || order.from !== from || order.to <= from || order.to > count)
+async function nextRange(ports: InstallerPorts, part: SlotPart, from: number, count: number): Promise<{ readonly to: number }> {
+  const job = await nextJob(ports);
+  if (job.do !== "write" || job.part !== part || job.from !== from || job.to <= from || job.to > count)
     throw new Fault(
       "protocol.invalid",
-      `expected chunks of ${part} from ${from} up to at most ${count}, got ${JSON.stringify(order)}`,
+      `expected chunks of ${part} from ${from} up to at most ${count}, got ${JSON.stringify(job)}`,
     );
-  return order;
+  return job;
 }
 
-async function nextOrder({ next }: InstallerPorts): Promise<InstallJob> {
-  const order = await next();
-  if (order === undefined) throw new Fault("update.aborted", "install: the warden is gone");
-  return order;
+async function nextJob({ next }: InstallerPorts): Promise<InstallJob> {
+  const job = await next();
+  if (job === undefined) throw new Fault("update.aborted", "install: the warden is gone");
+  return job;
 }

@@ -1,5 +1,7 @@
-// sallyport-install: started by the warden for one job, which comes over standard input. Writes a slot and ends.
+// The program sallyport-install: the warden starts it for one job, which comes over standard input.
+// It writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
+import { clip } from "../../hal/format/text.ts";
 import { fileSlots, journal, linuxClock, linuxHandoverReader, partitionSlots } from "../../hal/linux/index.ts";
 import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
 import { verifyRangesOn, rangeWork } from "../../ota/index/index.ts";
@@ -13,20 +15,20 @@ const EXIT_USAGE = 2;
 
 const say = journal(NAME);
 
-function tell(news: InstallEvent): void {
-  process.stdout.write(`${JSON.stringify(news)}\n`);
+function send(event: InstallEvent): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
 function failed(fault: Fault): void {
   say(`${fault.code}: ${fault.message}`);
   process.exitCode = fault.code === "usage.invalid" ? EXIT_USAGE : EXIT_FAULT;
-  tell({ said: "fault", code: fault.code, message: fault.message.slice(0, 2048).toWellFormed() });
+  send({ said: "fault", code: fault.code, message: clip(fault.message, 2048) });
 }
 
 async function main(): Promise<void> {
   const { root, slots: place, handover: handoverDirectory } = installerPlaces(process.argv.slice(2));
   await using handover = await linuxHandoverReader(handoverDirectory);
-  const orders = readJobs(process.stdin);
+  const jobs = readJobs(process.stdin);
   const slots =
     typeof place === "string"
       ? fileSlots({ directory: place, root, partBytesMax: IMAGE_BYTES_MAX })
@@ -39,9 +41,9 @@ async function main(): Promise<void> {
       handover,
       verifier,
       clock: linuxClock(),
-      next: () => orders.next(),
-      say: tell,
-      signal: orders.signal,
+      next: () => jobs.next(),
+      send,
+      signal: jobs.signal,
     });
   } finally {
     await threads.close();
@@ -50,7 +52,8 @@ async function main(): Promise<void> {
 
 if (inThread()) serveThread(rangeWork);
 else {
-  process.stdout.on("error", () => undefined); // nobody listens any more: the end of our input says so too
+  // the warden is gone: the end of our input reports that too
+  process.stdout.on("error", () => undefined);
   await main().catch((error: unknown) => failed(asFault(error, "assert.broken", "install")));
-  process.stdin.destroy(); // else the open pipe keeps this process alive
+  process.stdin.destroy(); // an open pipe would keep this process alive
 }

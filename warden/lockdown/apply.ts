@@ -1,9 +1,9 @@
-// Carries a plan out. What shuts comes first and must succeed; what opens comes last and may fail. [LCK-5] [LCK-7]
+// The application of a plan to the packet filter and the USB tree. Steps that shut come first and
+// must succeed; steps that open come last and may fail. [LCK-5] [LCK-7]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Firewall, UsbState, UsbTree } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
-import { type UsbStep, usbSteps } from "./plan/index.ts";
-import { opens } from "./plan/usb.ts";
+import { isOpening, type UsbStep, usbSteps } from "./plan/index.ts";
 
 export interface Executors {
   readonly firewall: Firewall;
@@ -11,9 +11,10 @@ export interface Executors {
 }
 
 /**
- * [LCK-5] Tried first, so that a table the kernel does not take changes nothing.
- * @returns what could not be opened: the machine is as shut as planned.
- * @throws Fault `firewall.*`, `usb.*`, `lockdown.not-in-force` when something that should be shut may be open.
+ * [LCK-5] Checks the table first, so that a table that the kernel refuses changes nothing.
+ * @returns what could not be opened: then the machine is at least as shut as planned.
+ * @throws Fault `firewall.*`, `usb.*`, `lockdown.not-in-force` when something that should be shut
+ *   may be open.
  */
 export async function applyPlan(plan: Plan, executors: Executors): Promise<readonly Fault[]> {
   await executors.firewall.check(plan.firewall);
@@ -21,28 +22,32 @@ export async function applyPlan(plan: Plan, executors: Executors): Promise<reado
   return await openUsb(plan, executors.usb);
 }
 
-/** What {@link applyPlan} does to the USB tree. */
+/** The USB part of {@link applyPlan}. */
 export async function applyUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
   const [fault] = await shutUsb(plan, usb);
   if (fault !== undefined) throw fault;
   return await openUsb(plan, usb);
 }
 
-/** Shuts what `plan` shuts, one part even if another fails. @throws the first Fault of those met. */
+/**
+ * Shuts what `plan` shuts. If one part fails, the others are shut all the same.
+ * @throws the first Fault that occurred.
+ */
 export async function shutBy(plan: Plan, { firewall, usb }: Executors): Promise<void> {
   const [fault] = [...(await attempt(() => putTable(plan.firewall, firewall))), ...(await shutUsb(plan, usb))];
   if (fault !== undefined) throw fault;
 }
 
-/** What the machine was, or is, as far as a plan has a say in it. */
+/** The part of the machine's state that a plan determines. */
 export interface AppliedState {
   readonly table: string | undefined;
   readonly usb: UsbState;
 }
 
 /**
- * [LCK-14] What somebody else did to a machine that `plan` was in force on: what is not as it was then, though it was as planned. What is new since, and what
- * could not be opened then, is nobody's doing.
+ * [LCK-14] What somebody else changed on a machine on which `plan` was in force: what differs from
+ * the plan now and did not when it was applied. What is new since then, and what could not be
+ * opened then, was not changed by others.
  */
 export function undoneBy(plan: Plan, then: UsbState, now: AppliedState): readonly string[] {
   const table = now.table === plan.firewall ? [] : [`packet filter: ${firstDifference(plan.firewall, now.table ?? "")}`];
@@ -66,19 +71,19 @@ function wasDone(step: UsbStep, { controllers, ports, devices }: UsbState): bool
 function stepText(step: UsbStep): string {
   switch (step.do) {
     case "set-default":
-      return `USB ${step.controller}: it let in what is plugged in`;
+      return `USB ${step.controller}: it authorized new devices by default`;
     case "set-port":
       return `USB port ${step.port}: it was ${step.disabled ? "enabled" : "disabled"}`;
     case "set-device":
-      return `USB device at ${step.device.port}: it was ${step.authorized ? "shut out" : "let in"}`;
+      return `USB device at ${step.device.port}: it was ${step.authorized ? "deauthorized" : "authorized"}`;
   }
 }
 
 async function openUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
-  for (const step of usbSteps(plan.usb, await usb.read()).filter((one) => opens(one)))
+  for (const step of usbSteps(plan.usb, await usb.read()).filter((step) => isOpening(step)))
     faults.push(...(await attempt(() => perform(step, usb))));
-  return faults.filter(({ code }) => code !== "usb.gone"); // unplugged on the way
+  return faults.filter(({ code }) => code !== "usb.gone"); // the device was unplugged meanwhile
 }
 
 async function putTable(table: string, firewall: Firewall): Promise<void> {
@@ -91,11 +96,11 @@ async function putTable(table: string, firewall: Firewall): Promise<void> {
     );
 }
 
-/** Every step is tried, as one device that does not obey must not keep the others open. */
+/** Tries every step: one device that fails must not leave the others open. */
 async function shutUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
   const read = await attempt(async () => {
-    for (const step of usbSteps(plan.usb, await usb.read()).filter((one) => !opens(one)))
+    for (const step of usbSteps(plan.usb, await usb.read()).filter((step) => !isOpening(step)))
       faults.push(...(await attempt(() => perform(step, usb))));
   });
   return [...read, ...faults].filter(({ code }) => code !== "usb.gone");

@@ -1,20 +1,20 @@
-// What became of each USB device that is plugged in, and why. [LCK-8] [LCK-14]
+// The verdict on each USB device that is plugged in, with its reason. [LCK-8] [LCK-14]
 import type { UsbState } from "../../hal/ports.ts";
 import type { Plan } from "./format/index.ts";
-import { judgeDevices } from "./plan/usb.ts";
+import { judgeDevices } from "./plan/index.ts";
 
 export interface JudgedUsbDevice {
   readonly port: string;
-  /** Another one whenever a device is plugged in, even the same again. */
+  /** Differs each time a device is plugged in, even for the same device. */
   readonly key: string;
   readonly authorized: boolean;
-  /** For people; printable ASCII. */
+  /** For people; printable. */
   readonly why: string;
-  /** What it says of itself; undefined when that makes no sense. */
+  /** What the device claims to be; undefined when its descriptors make no sense. */
   readonly claims: UsbState["devices"][number]["claims"];
 }
 
-/** @param plan undefined: nothing was planned yet, so nothing was let in. */
+/** @param plan undefined when nothing was planned yet, so no device was authorized. */
 export function judgedDevices(plan: Plan | undefined, { devices }: UsbState): readonly JudgedUsbDevice[] {
   const rules = plan?.usb ?? { allow: [], disable: [] };
   const verdicts = new Map(judgeDevices(rules, devices).map((verdict) => [verdict.port, verdict]));

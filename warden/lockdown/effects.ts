@@ -1,147 +1,51 @@
-// Carries out what the machine decides. [LCK-10] [LCK-11]
+// The effects of the lockdown state machine, performed on the packet filter, the USB tree and the
+// record. [LCK-10] [LCK-11]
 import { randomBytes } from "node:crypto";
 import { asFault, type Fault } from "../../hal/fault.ts";
+import type { Clock, UsbState } from "../../hal/ports.ts";
 import { applyPlan, applyUsb, shutBy, undoneBy } from "./apply.ts";
 import { type Plan, planHash, type Policy } from "./format/index.ts";
 import { NONCE_BYTES } from "./limits.ts";
 import type { Effect, Event } from "./machine.ts";
+import type { MachineFacts } from "./machine-facts.ts";
 import { type Difference, differenceOf, planLockdown, risksOf, usbSteps } from "./plan/index.ts";
-import type { UsbState } from "../../hal/ports.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
 import { type Accepted, writeRecord } from "./record.ts";
-import type { MachineFacts } from "./machine-facts.ts";
 
 export interface Preview {
   readonly plan: Plan;
   readonly planHash: string;
-  /** What it would cut; with any of these it is refused. */
+  /** What the plan would cut. A policy with any risk is refused. */
   readonly risks: readonly string[];
   readonly difference: Difference;
 }
 
 export interface Effects {
-  /** @returns what became of it, for an effect that has an outcome. */
+  /** @returns the outcome as an event, for an effect that has one. */
   perform(effect: Effect): Promise<Event | undefined>;
   preview(policy: Policy): Promise<Preview>;
-  /** Puts `plan`, or the plan of what was accepted, in force where it is not. @returns why it can't be; undefined when it is. */
+  /**
+   * Puts `wanted` (a plan, or the plan of an accepted policy) in force where it is not.
+   * @returns why it cannot be put in force; undefined when it is.
+   */
   restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined>;
   inForce(): Plan | undefined;
   /** The USB tree when it was last put as planned, or found so. */
   usb(): UsbState;
-  /** The first failure since {@link forget}. */
+  /** The first failure since {@link clearFailure}. */
   failure(): Fault | undefined;
-  forget(): void;
-  /** No timer fires after this. */
-  still(): void;
+  clearFailure(): void;
+  /** Stops the timers: none fires after this. */
+  stopTimers(): void;
 }
 
-/** @param onTimer gets the events of timers that ran out. */
-export function createEffects(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void): Effects {
-  const held: { plan: Plan | undefined; usb: UsbState; fault: Fault | undefined } = {
-    plan: undefined,
-    usb: BLIND.usb,
-    fault: undefined,
-  };
-  const deadline = timer(ports, onTimer);
-  const retry = timer(ports, onTimer);
-
-  const snapshot = async (): Promise<MachineFacts> => ({ ...(await ports.look()), usb: await ports.usb.read() });
-  const planOf = async (accepted: Accepted | undefined): Promise<Plan> =>
-    planLockdown(accepted === undefined ? base : accepted.policy, await snapshot());
-  const put = async (plan: Plan, apply: () => Promise<readonly Fault[]>): Promise<void> => {
-    const unopened = await apply();
-    const usb = await ports.usb.read();
-    Object.assign(held, { plan, usb });
-    unopened.forEach(ports.report);
-  };
-  const restore = async (plan: Plan, counter: number | undefined): Promise<void> => {
-    const found = { table: await ports.firewall.read(), usb: await ports.usb.read() };
-    const before = held.plan;
-    const undone = before === undefined ? [] : undoneBy(before, held.usb, found);
-    if (found.table !== plan.firewall) await put(plan, () => applyPlan(plan, ports));
-    else if (usbSteps(plan.usb, found.usb).length > 0) await put(plan, () => applyUsb(plan, ports.usb));
-    else held.usb = found.usb;
-    if (undone.length > 0) ports.tell({ kind: "restored", what: undone }, held.plan);
-    if (before?.firewall !== plan.firewall) ports.tell({ kind: "enforced", counter }, held.plan); // the machine is another one
-  };
-  const shut = async (): Promise<void> => {
-    held.plan = planLockdown(undefined, await snapshot().catch(() => BLIND)); // that it failed was reported when it failed first
-    held.usb = BLIND.usb;
-    await shutBy(held.plan, ports);
-    held.usb = await ports.usb.read();
-  };
-  const attempt = async (work: () => Promise<void>): Promise<Fault | undefined> => {
-    try {
-      await work();
-      return undefined;
-    } catch (error) {
-      const fault = asFault(error, "assert.broken", "change the lockdown");
-      held.fault ??= fault;
-      ports.report(fault);
-      return fault;
-    }
-  };
-  const apply = async (work: () => Promise<void>): Promise<Event> => {
-    const fault = await attempt(work);
-    return fault === undefined ? applied(ports) : { kind: "apply-failed", code: fault.code };
-  };
-
-  return {
-    perform: async (effect) => {
-      switch (effect.do) {
-        case "record": {
-          const fault = await attempt(() => writeRecord(ports.files, effect.record));
-          return fault === undefined ? { kind: "recorded" } : { kind: "record-failed", code: fault.code };
-        }
-        case "apply-plan":
-          return await apply(() => put(effect.plan, () => applyPlan(effect.plan, ports)));
-        case "apply-accepted":
-          return await apply(async () => {
-            const plan = await planOf(effect.accepted);
-            await put(plan, () => applyPlan(plan, ports));
-          });
-        case "apply-shut":
-          await attempt(shut);
-          return undefined;
-        case "arm":
-          deadline.start(effect.forMs, { kind: "withdrawn", reason: "deadline" });
-          return undefined;
-        case "disarm":
-          deadline.stop();
-          return undefined;
-        case "try-again":
-          retry.start(effect.afterMs, { kind: "again" });
-          return undefined;
-        case "tell":
-          ports.tell(effect.news, held.plan);
-          return undefined;
-      }
-    },
-    preview: async (policy) => {
-      const machine = await snapshot();
-      const plan = planLockdown(policy, machine);
-      return { plan, planHash: planHash(plan), risks: risksOf(plan, machine), difference: differenceOf(held.plan, plan) };
-    },
-    restore: (wanted) =>
-      attempt(async () => {
-        if (wanted !== undefined && "firewall" in wanted) await restore(wanted, undefined);
-        else await restore(await planOf(wanted), wanted?.counter);
-      }),
-    inForce: () => held.plan,
-    usb: () => held.usb,
-    failure: () => held.fault,
-    forget: () => {
-      held.fault = undefined;
-    },
-    still: () => {
-      deadline.stop();
-      retry.stop();
-    },
-  };
+/** @param onTimer receives the event of a timer that ran out. */
+export function createEffects(ports: LockdownPorts, settings: LockdownSettings, onTimer: (event: Event) => void): Effects {
+  return new LockdownEffects(ports, settings, onTimer);
 }
 
-/** [LCK-1] A machine that can't be looked at: nothing at all passes. */
-const BLIND: MachineFacts = {
+/** [LCK-1] Facts of a machine that cannot be read: planned on these, nothing at all passes. */
+const NO_FACTS: MachineFacts = {
   links: [],
   hub: [],
   nameServers: [],
@@ -149,26 +53,166 @@ const BLIND: MachineFacts = {
   usb: { controllers: [], ports: [], devices: [] },
 };
 
-/** The nonce is made now, so an order over it was given while the new policy was in force. [LCK-12] */
-function applied({ clock }: LockdownPorts): Event {
-  return { kind: "applied", monotonicMs: clock.monotonicMs(), nonce: randomBytes(NONCE_BYTES).toString("hex") };
+class LockdownEffects implements Effects {
+  readonly #ports: LockdownPorts;
+  readonly #base: Policy | undefined;
+  readonly #deadline: Timer;
+  readonly #retry: Timer;
+  #plan: Plan | undefined;
+  #usb: UsbState = NO_FACTS.usb;
+  #failure: Fault | undefined;
+
+  constructor(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void) {
+    this.#ports = ports;
+    this.#base = base;
+    this.#deadline = createTimer(ports.clock, onTimer);
+    this.#retry = createTimer(ports.clock, onTimer);
+  }
+
+  async perform(effect: Effect): Promise<Event | undefined> {
+    switch (effect.do) {
+      case "record": {
+        const fault = await this.#attempt(() => writeRecord(this.#ports.files, effect.record));
+        return fault === undefined ? { kind: "recorded" } : { kind: "record-failed", code: fault.code };
+      }
+      case "apply-plan":
+        return await this.#applied(() => this.#apply(effect.plan));
+      case "apply-accepted":
+        return await this.#applied(async () => this.#apply(await this.#planOf(effect.accepted)));
+      case "apply-shut":
+        await this.#attempt(() => this.#shut());
+        return undefined;
+      case "arm-deadline":
+        this.#deadline.start(effect.forMs, { kind: "withdrawn", reason: "deadline" });
+        return undefined;
+      case "disarm-deadline":
+        this.#deadline.stop();
+        return undefined;
+      case "arm-retry":
+        this.#retry.start(effect.afterMs, { kind: "retry" });
+        return undefined;
+      case "audit":
+        this.#ports.audit(effect.report, this.#plan);
+        return undefined;
+    }
+  }
+
+  async preview(policy: Policy): Promise<Preview> {
+    const facts = await this.#readFacts();
+    const plan = planLockdown(policy, facts);
+    return { plan, planHash: planHash(plan), risks: risksOf(plan, facts), difference: differenceOf(this.#plan, plan) };
+  }
+
+  async restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined> {
+    return await this.#attempt(async () => {
+      if (wanted !== undefined && "firewall" in wanted) await this.#restore(wanted, undefined);
+      else await this.#restore(await this.#planOf(wanted), wanted?.counter);
+    });
+  }
+
+  inForce(): Plan | undefined {
+    return this.#plan;
+  }
+
+  usb(): UsbState {
+    return this.#usb;
+  }
+
+  failure(): Fault | undefined {
+    return this.#failure;
+  }
+
+  clearFailure(): void {
+    this.#failure = undefined;
+  }
+
+  stopTimers(): void {
+    this.#deadline.stop();
+    this.#retry.stop();
+  }
+
+  async #readFacts(): Promise<MachineFacts> {
+    return { ...(await this.#ports.readFacts()), usb: await this.#ports.usb.read() };
+  }
+
+  async #planOf(accepted: Accepted | undefined): Promise<Plan> {
+    return planLockdown(accepted === undefined ? this.#base : accepted.policy, await this.#readFacts());
+  }
+
+  async #apply(plan: Plan): Promise<void> {
+    await this.#put(plan, () => applyPlan(plan, this.#ports));
+  }
+
+  async #put(plan: Plan, apply: () => Promise<readonly Fault[]>): Promise<void> {
+    const unopened = await apply();
+    this.#usb = await this.#ports.usb.read();
+    this.#plan = plan;
+    unopened.forEach(this.#ports.report);
+  }
+
+  /**
+   * Compares `plan` with the machine, applies what differs, and records what others had changed.
+   */
+  async #restore(plan: Plan, counter: number | undefined): Promise<void> {
+    const { firewall, usb, audit } = this.#ports;
+    const found = { table: await firewall.read(), usb: await usb.read() };
+    const before = this.#plan;
+    const undone = before === undefined ? [] : undoneBy(before, this.#usb, found);
+    if (found.table !== plan.firewall) await this.#apply(plan);
+    else if (usbSteps(plan.usb, found.usb).length > 0) await this.#put(plan, () => applyUsb(plan, usb));
+    else this.#usb = found.usb;
+    if (undone.length > 0) audit({ kind: "restored", what: undone }, this.#plan);
+    // another table for the same policy: the facts of the machine have changed
+    if (before?.firewall !== plan.firewall) audit({ kind: "enforced", counter }, this.#plan);
+  }
+
+  async #shut(): Promise<void> {
+    // why the facts cannot be read was reported when it failed first
+    this.#plan = planLockdown(undefined, await this.#readFacts().catch(() => NO_FACTS));
+    this.#usb = NO_FACTS.usb;
+    await shutBy(this.#plan, this.#ports);
+    this.#usb = await this.#ports.usb.read();
+  }
+
+  /**
+   * The nonce is made now, so that an order over it was given while the new policy was in force.
+   * [LCK-12]
+   */
+  async #applied(work: () => Promise<void>): Promise<Event> {
+    const fault = await this.#attempt(work);
+    if (fault !== undefined) return { kind: "apply-failed", code: fault.code };
+    const nonce = randomBytes(NONCE_BYTES).toString("hex");
+    return { kind: "applied", monotonicMs: this.#ports.clock.monotonicMs(), nonce };
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<Fault | undefined> {
+    try {
+      await work();
+      return undefined;
+    } catch (error) {
+      const fault = asFault(error, "assert.broken", "change the lockdown");
+      this.#failure ??= fault;
+      this.#ports.report(fault);
+      return fault;
+    }
+  }
 }
 
 interface Timer {
-  /** Ends the one that runs. */
+  /** Replaces the timer that runs. */
   start(forMs: number, event: Event): void;
   stop(): void;
 }
 
-function timer({ clock }: LockdownPorts, onTimer: (event: Event) => void): Timer {
-  const held = { running: new AbortController() };
+function createTimer(clock: Clock, onTimer: (event: Event) => void): Timer {
+  let running = new AbortController();
   return {
     start: (forMs, event) => {
-      held.running.abort();
-      held.running = new AbortController();
-      const { signal } = held.running;
+      running.abort();
+      running = new AbortController();
+      const { signal } = running;
       void clock.sleep(forMs, signal).then(() => (signal.aborted ? undefined : onTimer(event)));
     },
-    stop: () => held.running.abort(),
+    stop: () => running.abort(),
   };
 }

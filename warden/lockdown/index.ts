@@ -1,4 +1,4 @@
-// What a device may use, and how a change of that is tried before it is kept.
+// The lockdown: what a device may use, and how a new policy is tried before it is kept.
 export { type Preview } from "./effects.ts";
 export { type Lockdown, openLockdown } from "./lockdown.ts";
 export { type LockdownReport } from "./machine.ts";

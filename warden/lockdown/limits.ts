@@ -1,28 +1,37 @@
-// Bounds of what lockdown keeps and waits for. What a policy can say is bounded in format/limits.ts.
+// Bounds of the lockdown's memory, waits and answers. The bounds of a policy are in
+// format/limits.ts.
 
-/** The record on disk: one policy with its defaults spelled out, and a few words. */
+/** The record on disk: one policy with its defaults written out, and a few short members. */
 export const RECORD_BYTES_MAX = 131_072;
-/** When what should be in force can't be put in force, everything is shut and this long passes before the next try. */
+/**
+ * When a plan cannot be put in force, everything is shut and the next try comes after this time.
+ */
 export const RETRY_MS = 60_000;
 export const NONCE_BYTES = 32;
 
-/** How often the USB tree is looked at for something new: names and numbers only. */
+/** Period of the check for newly plugged USB devices. It reads names and numbers only. */
 export const USB_POLL_MS = 1000;
-/** How often all of it is compared with what should be in force; costs one run of nft. */
+/** Period of the full comparison with the plan in force. It costs one run of nft. */
 export const RECHECK_MS = 5000;
 
-/** Records of what others do (devices that come and go, a table that is changed) at once and then one each: nobody fills the log by plugging. */
-export const WORLD_RECORDS_BURST_MAX = 32;
-export const WORLD_RECORDS_PERIOD_MS = 30_000;
+/**
+ * Records of what others do (devices that come and go, a table that is changed): a burst, then one
+ * per period, so that nobody fills the log by plugging.
+ */
+export const EXTERNAL_RECORDS_BURST_MAX = 32;
+export const EXTERNAL_RECORDS_PERIOD_MS = 30_000;
 
-/** Plans the agent may have made at once, and then one each. */
-export const PLANNINGS_BURST_MAX = 8;
-export const PLANNINGS_PERIOD_MS = 2000;
+/** Plans that the agent may have made: a burst, then one per period. */
+export const PLANS_BURST_MAX = 8;
+export const PLANS_PERIOD_MS = 2000;
 
-/** Of one list in an answer, as JSON: an answer with all of its lists fits one line of the protocol. [OPS-1] */
-export const SHOWN_LIST_BYTES_MAX = 24_576;
+/**
+ * Size of one list in an answer, as JSON: an answer with all of its lists fits one line of the
+ * protocol. [OPS-1]
+ */
+export const VIEW_LIST_BYTES_MAX = 24_576;
 export const PREVIEW_LIST_BYTES_MAX = 14_336;
 
-/** A failure that lasts is reported once in this time. */
-export const REPORT_AGAIN_MS = 3_600_000;
+/** A lasting failure is reported once in this time. */
+export const REPORT_PERIOD_MS = 3_600_000;
 export const REPORTS_REMEMBERED_MAX = 64;

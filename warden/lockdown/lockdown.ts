@@ -1,4 +1,5 @@
-// Runs lockdown: settles what a start finds, tries what is offered, takes back what nobody confirms. Needs no agent for any of it. [LCK-10] [LCK-11] [LCK-12]
+// The lockdown of a machine: it settles the state that a start finds, tries a proposed policy, and
+// reverts one that nobody confirms. It needs no agent for any of this. [LCK-10] [LCK-11] [LCK-12]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
@@ -14,58 +15,71 @@ export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
-  /** What became of each USB device, as the machine was last seen. */
+  /** The verdict on each USB device, as of the last check. */
   devices(): readonly JudgedUsbDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
   preview(policy: Uint8Array): Promise<Preview>;
   /**
-   * Tries a policy whose signature was checked: in force when it resolves, taken back unless it is confirmed in time.
-   * @param counter of the TUF target that carries it.
-   * @throws Fault `lockdown.invalid`, `lockdown.unsafe`, `lockdown.busy`, `lockdown.unchanged`; what failed when it can't be put in force, and then what was confirmed before is.
+   * Tries a policy whose signature was checked. The policy is in force when the promise resolves,
+   * and is reverted unless it is confirmed in time.
+   * @param counter that of the TUF target that carries the policy.
+   * @throws Fault `lockdown.invalid`, `lockdown.unsafe`, `lockdown.busy`, `lockdown.unchanged`; the
+   *   fault of a policy that cannot be put in force, and then the confirmed policy is in force
+   *   again.
    */
   propose(policy: Uint8Array, counter: number): Promise<PolicyTrial>;
-  /** @returns the id of the key that signed. @throws Fault `lockdown.not-pending`, also when it came too late; `order.*`, and then it is still being tried. */
+  /**
+   * @returns the id of the key that signed.
+   * @throws Fault `lockdown.not-pending`, also for an order that came too late; `order.*`, and then
+   *   the policy is still on trial.
+   */
   confirm(order: Uint8Array | string): Promise<string>;
-  /** Takes the policy on trial back at once. @returns and throws as {@link confirm}. */
+  /** Reverts the policy on trial at once. @returns and throws as {@link confirm}. */
   revert(order: Uint8Array | string): Promise<string>;
-  /** Puts in force again what was changed by others, and judges what was plugged in. To be called on every USB event and now and then. */
+  /**
+   * Restores what others changed and judges what was plugged in. Call it on every USB event, and
+   * from time to time.
+   */
   recheck(): Promise<void>;
-  /** Takes back what nobody confirmed; what was confirmed stays in force when the program ends. */
+  /** Reverts an unconfirmed policy. A confirmed policy stays in force when the program ends. */
   stop(): Promise<void>;
 }
 
 /**
- * Resolves when what should be in force is, or everything is shut: to be awaited before the network comes up. A machine that does not obey is reported, tried again
- * later, and no reason not to open.
+ * Resolves when the plan is in force or everything is shut. Await it before the network comes up. A
+ * machine that fails is reported and tried again later; it does not keep the lockdown from opening.
  */
 export async function openLockdown(ports: LockdownPorts, settings: LockdownSettings): Promise<Lockdown> {
-  const inTurn = createMutex();
+  const exclusively = createMutex();
   const effects: Effects = createEffects(ports, settings, (event) => {
-    inTurn(() => engine.handle(event)).catch((error: unknown) =>
+    exclusively(() => driver.handle(event)).catch((error: unknown) =>
       ports.report(asFault(error, "assert.broken", "run a lockdown timer")),
     );
   });
-  const engine = createEngine(effects, start(await rememberedRecord(ports)));
-  await inTurn(engine.begin);
+  const driver = createDriver(effects, start(await storedRecord(ports)));
+  await exclusively(driver.begin);
   return {
-    status: () => statusOf(engine.state(), effects.inForce(), ports.clock.monotonicMs()),
+    status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
-    preview: (policy) => inTurn(async () => await effects.preview(parsePolicy(policy))),
-    propose: (policy, counter) => inTurn(() => propose(engine, effects, ports, policy, counter)),
-    confirm: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.confirm")),
-    revert: (order) => inTurn(() => obey(engine, ports, settings, order, "lockdown.revert")),
-    recheck: () => inTurn(() => recheck(engine, effects)),
+    preview: (policy) => exclusively(async () => await effects.preview(parsePolicy(policy))),
+    propose: (policy, counter) => exclusively(() => propose(driver, effects, ports, policy, counter)),
+    confirm: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
+    revert: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
+    recheck: () => exclusively(() => recheck(driver, effects)),
     stop: () =>
-      inTurn(async () => {
-        await engine.handle({ kind: "withdrawn", reason: "stopped" });
-        effects.still();
+      exclusively(async () => {
+        await driver.handle({ kind: "withdrawn", reason: "stopped" });
+        effects.stopTimers();
       }),
   };
 }
 
-/** [LCK-1] A record that can't be trusted counts as none: the base policy holds, and the loss is told. */
-async function rememberedRecord({ files, report }: LockdownPorts): Promise<LockdownRecord | undefined> {
+/**
+ * [LCK-1] A record that cannot be trusted counts as none: the base policy holds, and the loss is
+ * reported.
+ */
+async function storedRecord({ files, report }: LockdownPorts): Promise<LockdownRecord | undefined> {
   try {
     return await readRecord(files);
   } catch (error) {
@@ -74,44 +88,45 @@ async function rememberedRecord({ files, report }: LockdownPorts): Promise<Lockd
   }
 }
 
-/** The machine and its effects, one event after the other: whoever calls sees to it that calls do not overlap. */
-interface Engine {
+/** Runs the state machine and its effects, one event after the other. Calls must not overlap. */
+interface Driver {
   state(): State;
   begin(this: void): Promise<void>;
   handle(event: Event): Promise<void>;
 }
 
-function createEngine(effects: Effects, first: Step): Engine {
-  const held: { state: State } = { state: first.state };
+function createDriver(effects: Effects, first: Step): Driver {
+  const current: { state: State } = { state: first.state };
   const run = async (step: Step): Promise<void> => {
-    held.state = step.state;
+    current.state = step.state;
     let outcome: Event | undefined;
     for (const effect of step.effects) outcome = await effects.perform(effect);
-    if (outcome !== undefined) await run(next(held.state, outcome)); // no state comes twice without an event from outside
+    // the recursion ends: no state occurs twice without an event from outside
+    if (outcome !== undefined) await run(next(current.state, outcome));
   };
   return {
-    state: () => held.state,
+    state: () => current.state,
     begin: () => run(first),
     handle: async (event) => {
-      effects.forget();
-      await run(next(held.state, event));
+      effects.clearFailure();
+      await run(next(current.state, event));
     },
   };
 }
 
 async function propose(
-  engine: Engine,
+  driver: Driver,
   effects: Effects,
   { clock }: LockdownPorts,
   bytes: Uint8Array,
   counter: number,
 ): Promise<PolicyTrial> {
   const policy = parsePolicy(bytes);
-  const state = engine.state();
+  const state = driver.state();
   if (state.at !== "settled" && state.at !== "shut")
     throw new Fault(
       "lockdown.busy",
-      "propose a policy: another one is being tried; confirm it, revert it, or wait until it is taken back",
+      "propose a policy: another one is being tried; confirm it, revert it, or wait until it is reverted",
     );
   expectNewer(counter, state.previous, state.reverted);
   const { plan, planHash, risks } = await effects.preview(policy);
@@ -122,8 +137,8 @@ async function propose(
       "lockdown.invalid",
       `propose a policy: its plan has more than ${PLAN_BYTES_MAX} bytes; name ranges and prefixes`,
     );
-  await engine.handle({ kind: "offered", offer: { accepted: { counter, planHash, policy }, plan } });
-  const { trial } = statusOf(engine.state(), plan, clock.monotonicMs());
+  await driver.handle({ kind: "offered", offer: { accepted: { counter, planHash, policy }, plan } });
+  const { trial } = statusOf(driver.state(), plan, clock.monotonicMs());
   if (trial === undefined) throw effects.failure() ?? new Fault("lockdown.not-in-force", "propose a policy: it is not in force");
   return trial;
 }
@@ -135,40 +150,37 @@ function expectNewer(counter: number, previous: Accepted | undefined, reverted: 
   if (reverted !== undefined && counter <= reverted.counter)
     throw new Fault(
       "lockdown.unchanged",
-      `propose policy ${counter}: policy ${reverted.counter} was tried and taken back (${reverted.reason}); publish it under a higher counter to have it tried again`,
+      `propose policy ${counter}: policy ${reverted.counter} was tried and reverted (${reverted.reason}); publish it under a higher counter to try it again`,
     );
 }
 
-async function obey(
-  engine: Engine,
+async function carryOutOrder(
+  driver: Driver,
   { clock, clockTrusted }: LockdownPorts,
   { deviceId }: LockdownSettings,
   order: Uint8Array | string,
   verb: ExpectedTrialOrder["verb"],
 ): Promise<string> {
-  const state = engine.state();
+  const state = driver.state();
   if (state.at !== "pending") throw new Fault("lockdown.not-pending", "order refused: no policy is being tried");
   const { policy, planHash } = state.offer.accepted;
   const nowMs = clockTrusted() ? clock.nowMs() : undefined;
   const keyid = judgeTrialOrder(order, policy, { verb, deviceId, nonce: state.nonce, planHash, nowMs });
   if (verb === "lockdown.revert") {
-    await engine.handle({ kind: "withdrawn", reason: "ordered" });
+    await driver.handle({ kind: "withdrawn", reason: "ordered" });
     return keyid;
   }
-  await engine.handle({ kind: "confirmed", monotonicMs: clock.monotonicMs(), keyid });
-  const after = engine.state();
+  await driver.handle({ kind: "confirmed", monotonicMs: clock.monotonicMs(), keyid });
+  const after = driver.state();
   if (after.at !== "settled" || after.previous !== state.offer.accepted)
-    throw new Fault(
-      "lockdown.not-pending",
-      "order refused: it came too late or could not be recorded; the policy was taken back",
-    );
+    throw new Fault("lockdown.not-pending", "order refused: it came too late or could not be recorded; the policy was reverted");
   return keyid;
 }
 
-async function recheck(engine: Engine, effects: Effects): Promise<void> {
-  const state = engine.state();
-  if (state.at === "shut") return await engine.handle({ kind: "again" });
+async function recheck(driver: Driver, effects: Effects): Promise<void> {
+  const state = driver.state();
+  if (state.at === "shut") return await driver.handle({ kind: "retry" });
   const fault = await effects.restore(state.at === "pending" ? state.offer.plan : state.previous);
   if (fault !== undefined)
-    await engine.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "again" });
+    await driver.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "retry" });
 }

@@ -1,14 +1,15 @@
-// The machine as the planner sees it: read once, then planned on. Whoever makes it reads /sys, /proc, the anchors and the resolver's configuration.
+// The machine as the planner sees it, read once for each plan: from /sys, /proc, the hub's anchors
+// and the resolver's configuration.
 import type { UsbState } from "../../hal/ports.ts";
-import type { HubAnchors } from "../../ota/anchors/format.ts";
+import type { HubAnchors } from "../../ota/format/anchors.ts";
 import { parsePrefix } from "./format/index.ts";
 
 export interface MachineFacts {
-  /** Network interfaces but the loopback. */
+  /** Network interfaces except the loopback. */
   readonly links: readonly LinkFacts[];
-  /** Where the hub is; always allowed. */
+  /** Addresses of the hub; always allowed. */
   readonly hub: readonly HubEndpoint[];
-  /** Addresses of the name servers in use, without those on this machine. */
+  /** Addresses of the name servers in use, except those on this machine. */
   readonly nameServers: readonly string[];
   /** The tty of the maintenance console, without /dev/. */
   readonly console: string | undefined;
@@ -17,21 +18,21 @@ export interface MachineFacts {
 
 export interface LinkFacts {
   readonly name: string;
-  /** It has a default route: the hub is reached by it. */
+  /** The interface has a default route, so the hub is reached through it. */
   readonly uplink: boolean;
   readonly dhcp4: boolean;
   readonly dhcp6: boolean;
-  /** The port of the USB device it sits on. */
+  /** The port of the USB device that provides the interface. */
   readonly usb: string | undefined;
 }
 
 export interface HubEndpoint {
-  /** undefined: the hub has a name, so its address is not known here. */
+  /** Undefined when the hub has a name, so that its address is not known here. */
   readonly address: string | undefined;
   readonly port: number;
 }
 
-/** @param further what the agent's configuration adds: a proxy, port 443. */
+/** @param further endpoints that the agent's configuration adds: a proxy, port 443. */
 export function hubEndpoints(
   anchors: Pick<HubAnchors, "host" | "estPort" | "mqttPort">,
   further: readonly HubEndpoint[] = [],

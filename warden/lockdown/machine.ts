@@ -1,5 +1,6 @@
-// The life of a policy: settled -> intending -> applying -> pending -> confirming -> settled; from each of them back, by what was confirmed before. Pure: time and
-// chance arrive in events, effects leave as data. [LCK-10] [LCK-11] [LCK-12]
+// The state machine of a policy: settled -> intending -> applying -> pending -> confirming ->
+// settled. From each of these it can go back to the policy confirmed before. Pure: time and chance
+// arrive in events, effects leave as data. [LCK-10] [LCK-11] [LCK-12]
 import type { FaultCode } from "../../hal/fault.ts";
 import type { Plan } from "./format/index.ts";
 import { RETRY_MS } from "./limits.ts";
@@ -7,13 +8,18 @@ import type { Accepted, LockdownRecord, Reverted } from "./record.ts";
 
 export interface PolicyOffer {
   readonly accepted: Accepted;
-  /** As its hash was told to whoever confirms: it is applied as it is, and not planned anew. */
+  /**
+   * The plan whose hash the confirming operator sees: it is applied unchanged, not planned anew.
+   */
   readonly plan: Plan;
 }
 
-/** `reverted`: what became of the last policy that was tried and not kept. `untold`: neither recorded nor told yet. */
+/**
+ * `reverted` is the last policy that was tried and not kept. `unrecorded`: the revert is in neither
+ * the record nor the trail yet.
+ */
 export type State =
-  /** `previous` is in force; undefined: the base policy. */
+  /** `previous` is in force; undefined stands for the base policy. */
   | { readonly at: "settled"; readonly previous: Accepted | undefined; readonly reverted: Reverted | undefined }
   | { readonly at: "intending"; readonly previous: Accepted | undefined; readonly offer: PolicyOffer }
   | { readonly at: "applying"; readonly previous: Accepted | undefined; readonly offer: PolicyOffer }
@@ -29,16 +35,16 @@ export type State =
       readonly at: "reverting";
       readonly previous: Accepted | undefined;
       readonly reverted: Reverted | undefined;
-      readonly untold: boolean;
+      readonly unrecorded: boolean;
     }
-  /** What was tried is out of force, the record still speaks of it. */
+  /** The tried policy is out of force, but the record still names it. */
   | { readonly at: "forgetting"; readonly previous: Accepted | undefined; readonly reverted: Reverted }
-  /** Not even what was confirmed can be put in force. */
+  /** Not even the confirmed policy can be put in force. */
   | {
       readonly at: "shut";
       readonly previous: Accepted | undefined;
       readonly reverted: Reverted | undefined;
-      readonly untold: boolean;
+      readonly unrecorded: boolean;
     };
 
 /** Times are monotonic milliseconds. */
@@ -48,41 +54,47 @@ export type Event =
   | { readonly kind: "record-failed"; readonly code: FaultCode }
   | { readonly kind: "applied"; readonly monotonicMs: number; readonly nonce: string }
   | { readonly kind: "apply-failed"; readonly code: FaultCode }
-  /** An order that was checked [LCK-12]. */
+  /** By an order that was checked. [LCK-12] */
   | { readonly kind: "confirmed"; readonly monotonicMs: number; readonly keyid: string }
   | { readonly kind: "withdrawn"; readonly reason: Exclude<Reverted["reason"], "restarted"> }
-  /** What was in force is found to be so no more, or the wait after a failure is over. */
-  | { readonly kind: "again" };
+  /** The plan is found not to be in force any more, or the wait after a failure is over. */
+  | { readonly kind: "retry" };
 
 export type Effect =
   | { readonly do: "record"; readonly record: LockdownRecord }
   | { readonly do: "apply-plan"; readonly plan: Plan }
-  /** Planned anew: the machine may have changed since. */
+  /** Planned anew, because the machine may have changed since. */
   | { readonly do: "apply-accepted"; readonly accepted: Accepted | undefined }
   | { readonly do: "apply-shut" }
-  | { readonly do: "arm"; readonly forMs: number }
-  | { readonly do: "disarm" }
-  | { readonly do: "try-again"; readonly afterMs: number }
-  | { readonly do: "tell"; readonly news: LockdownReport };
+  | { readonly do: "arm-deadline"; readonly forMs: number }
+  | { readonly do: "disarm-deadline" }
+  | { readonly do: "arm-retry"; readonly afterMs: number }
+  | { readonly do: "audit"; readonly report: LockdownReport };
 
 /** For the audit trail. [LCK-14] */
 export type LockdownReport =
-  /** `counter` undefined: the base policy. */
+  /** `counter` is undefined for the base policy. */
   | { readonly kind: "enforced"; readonly counter: number | undefined }
-  /** Others had changed it. */
+  /** Others had changed the machine. */
   | { readonly kind: "restored"; readonly what: readonly string[] }
   | { readonly kind: "pending"; readonly planHash: string; readonly counter: number; readonly confirmWithinS: number }
   | { readonly kind: "confirmed"; readonly planHash: string; readonly counter: number; readonly keyid: string }
   | ({ readonly kind: "reverted" } & Reverted)
   | { readonly kind: "shut"; readonly code: FaultCode };
 
-/** At most one effect of a step has an outcome (record, apply-plan, apply-accepted): the last. Its event comes before any other. */
+/**
+ * At most one effect of a step has an outcome (record, apply-plan, apply-accepted), and it is the
+ * last. The event of its outcome comes before any other.
+ */
 export interface Step {
   readonly state: State;
   readonly effects: readonly Effect[];
 }
 
-/** [LCK-11] Whatever the record says was confirmed is put in force first; a policy that was being tried is not. */
+/**
+ * [LCK-11] Puts the confirmed policy of the record in force first; a policy that was on trial is
+ * reverted.
+ */
 export function start(record: LockdownRecord | undefined): Step {
   const { confirmed, pending, reverted } = record ?? {};
   return pending === undefined
@@ -90,7 +102,10 @@ export function start(record: LockdownRecord | undefined): Step {
     : revert(confirmed, { ...pending, reason: "restarted" }, true);
 }
 
-/** @returns the state after `event`, and what the driver must do now. Never throws: an event that makes no sense here changes nothing. */
+/**
+ * @returns the state after `event`, and the effects that the driver must perform. Never throws: an
+ *   event that makes no sense in `state` changes nothing.
+ */
 export function next(state: State, event: Event): Step {
   switch (event.kind) {
     case "offered":
@@ -99,7 +114,8 @@ export function next(state: State, event: Event): Step {
       return onRecorded(state);
     case "record-failed":
       if (state.at === "intending" || state.at === "confirming") return failed(state.previous, state.offer, event.code);
-      // on the disk it is still being tried: the next start takes it back once more, which changes nothing
+      // on the disk the policy is still on trial: the next start reverts it once more, which
+      // changes nothing
       return state.at === "forgetting" ? settle(state.previous, state.reverted, true) : same(state);
     case "applied":
       return onApplied(state, event.monotonicMs, event.nonce);
@@ -110,14 +126,17 @@ export function next(state: State, event: Event): Step {
       return onConfirmed(state, event.monotonicMs, event.keyid);
     case "withdrawn":
       if (state.at !== "pending") return same(state);
-      return withEffects([{ do: "disarm" }], failed(state.previous, state.offer, event.reason));
-    case "again":
-      if (state.at === "shut") return revert(state.previous, state.reverted, state.untold);
+      return withEffects([{ do: "disarm-deadline" }], failed(state.previous, state.offer, event.reason));
+    case "retry":
+      if (state.at === "shut") return revert(state.previous, state.reverted, state.unrecorded);
       return state.at === "settled" ? revert(state.previous, state.reverted, false) : same(state);
   }
 }
 
-/** [LCK-10] Intent first. One at a time; what is shut can be mended by an offer. */
+/**
+ * [LCK-10] Records the intent first. One policy is tried at a time; an offer can also mend a
+ * machine that is shut.
+ */
 function onOffered(state: State, offer: PolicyOffer): Step {
   if (state.at !== "settled" && state.at !== "shut") return same(state);
   const { previous } = state;
@@ -136,13 +155,13 @@ function onRecorded(state: State): Step {
     }
     case "confirming": {
       const { accepted } = state.offer;
-      const news: LockdownReport = {
+      const report: LockdownReport = {
         kind: "confirmed",
         planHash: accepted.planHash,
         counter: accepted.counter,
         keyid: state.keyid,
       };
-      return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "tell", news }] };
+      return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "audit", report }] };
     }
     case "forgetting":
       return settle(state.previous, state.reverted, true);
@@ -154,7 +173,7 @@ function onRecorded(state: State): Step {
 function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   if (state.at === "reverting") {
     const { previous, reverted } = state;
-    if (reverted === undefined || !state.untold) return settle(previous, reverted, false);
+    if (reverted === undefined || !state.unrecorded) return settle(previous, reverted, false);
     const record: LockdownRecord = { v: 1, confirmed: previous, reverted };
     return { state: { at: "forgetting", previous, reverted }, effects: [{ do: "record", record }] };
   }
@@ -165,46 +184,51 @@ function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   return {
     state: { at: "pending", previous, offer, nonce, confirmByMs: monotonicMs + forMs },
     effects: [
-      { do: "arm", forMs },
-      { do: "tell", news: { kind: "pending", planHash, counter, confirmWithinS: policy.confirmWithinS } },
+      { do: "arm-deadline", forMs },
+      { do: "audit", report: { kind: "pending", planHash, counter, confirmWithinS: policy.confirmWithinS } },
     ],
   };
 }
 
-/** [LCK-12] In time, by the monotonic clock, also where the timer is late. */
+/**
+ * [LCK-12] The monotonic clock decides whether the order is in time, even when the timer is late.
+ */
 function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
   if (state.at !== "pending") return same(state);
   const { previous, offer, confirmByMs } = state;
-  if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm" }], failed(previous, offer, "deadline"));
+  if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm-deadline" }], failed(previous, offer, "deadline"));
   return {
     state: { at: "confirming", previous, offer, keyid },
-    effects: [{ do: "disarm" }, { do: "record", record: { v: 1, confirmed: offer.accepted } }],
+    effects: [{ do: "disarm-deadline" }, { do: "record", record: { v: 1, confirmed: offer.accepted } }],
   };
 }
 
-/** [LCK-11] Out of force first, then out of the record: cut between the two, the next start does both again. */
+/**
+ * [LCK-11] First out of force, then out of the record: after a cut between the two, the next start
+ * does both again.
+ */
 function failed(previous: Accepted | undefined, offer: PolicyOffer, reason: Reverted["reason"]): Step {
   const { counter, planHash } = offer.accepted;
   return revert(previous, { counter, planHash, reason }, true);
 }
 
-function revert(previous: Accepted | undefined, reverted: Reverted | undefined, untold: boolean): Step {
-  return { state: { at: "reverting", previous, reverted, untold }, effects: [{ do: "apply-accepted", accepted: previous }] };
+function revert(previous: Accepted | undefined, reverted: Reverted | undefined, unrecorded: boolean): Step {
+  return { state: { at: "reverting", previous, reverted, unrecorded }, effects: [{ do: "apply-accepted", accepted: previous }] };
 }
 
-function shut({ previous, reverted, untold }: State & { readonly at: "reverting" }, code: FaultCode): Step {
+function shut({ previous, reverted, unrecorded }: State & { readonly at: "reverting" }, code: FaultCode): Step {
   return {
-    state: { at: "shut", previous, reverted, untold },
-    effects: [{ do: "apply-shut" }, { do: "try-again", afterMs: RETRY_MS }, { do: "tell", news: { kind: "shut", code } }],
+    state: { at: "shut", previous, reverted, unrecorded },
+    effects: [{ do: "apply-shut" }, { do: "arm-retry", afterMs: RETRY_MS }, { do: "audit", report: { kind: "shut", code } }],
   };
 }
 
-function settle(previous: Accepted | undefined, reverted: Reverted | undefined, untold: boolean): Step {
-  const news: readonly Effect[] =
-    untold && reverted !== undefined ? [{ do: "tell", news: { kind: "reverted", ...reverted } }] : [];
+function settle(previous: Accepted | undefined, reverted: Reverted | undefined, unrecorded: boolean): Step {
+  const audit: readonly Effect[] =
+    unrecorded && reverted !== undefined ? [{ do: "audit", report: { kind: "reverted", ...reverted } }] : [];
   return {
     state: { at: "settled", previous, reverted },
-    effects: [...news, { do: "tell", news: { kind: "enforced", counter: previous?.counter } }],
+    effects: [...audit, { do: "audit", report: { kind: "enforced", counter: previous?.counter } }],
   };
 }
 

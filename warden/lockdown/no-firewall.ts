@@ -1,15 +1,16 @@
-// Where there is no packet filter to put a plan in force: what is planned is remembered, so that a policy can be tried and confirmed all the same, and nothing is kept out.
+// A stand-in for the packet filter on machines without one. It remembers the table, so that a
+// policy can be tried and confirmed, and it blocks nothing.
 import type { Firewall } from "../../hal/ports.ts";
 
-export const UNFILTERED = 'packet filter: "lockdown.firewall" is "none", so no packet is kept out';
+export const UNFILTERED = 'packet filter: "lockdown.firewall" is "none", so no packet is blocked';
 
-export function noFirewall(): Firewall {
-  const held: { table: string | undefined } = { table: undefined };
+export function createNoFirewall(): Firewall {
+  let current: string | undefined;
   return {
     check: async () => undefined,
     replace: async (table) => {
-      held.table = table;
+      current = table;
     },
-    read: async () => held.table,
+    read: async () => current,
   };
 }

@@ -1,6 +1,6 @@
-// What lockdown needs of the warden and of the machine.
+// What the lockdown needs from the warden and the machine.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock, DurableFiles } from "../../hal/ports.ts";
 import type { Executors } from "./apply.ts";
 import type { Plan, Policy } from "./format/index.ts";
@@ -10,18 +10,21 @@ import type { MachineFacts } from "./machine-facts.ts";
 export interface LockdownPorts extends Executors {
   readonly files: DurableFiles;
   readonly clock: Clock;
-  /** The machine but its USB tree. */
-  readonly look: () => Promise<Omit<MachineFacts, "usb">>;
+  /** Reads the facts of the machine except its USB tree. */
+  readonly readFacts: () => Promise<Omit<MachineFacts, "usb">>;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
-  /** For the audit trail; with the plan in force then. */
-  readonly tell: (news: LockdownReport, inForce: Plan | undefined) => void;
-  /** Failures, also those that stop nothing. */
+  /** Records an event in the audit trail; `inForce` is the plan in force at that moment. */
+  readonly audit: (report: LockdownReport, inForce: Plan | undefined) => void;
+  /** Receives failures, including those that stop nothing. */
   readonly report: (fault: Fault) => void;
 }
 
 export interface LockdownSettings {
   readonly deviceId: DeviceId;
-  /** The image's policy, before any other is confirmed; undefined when it can't be trusted: then everything is shut but the way to the hub. */
+  /**
+   * The image's policy, which holds until another one is confirmed. Undefined when it cannot be
+   * trusted: then everything is shut except the way to the hub.
+   */
   readonly base: Policy | undefined;
 }

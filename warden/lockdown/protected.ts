@@ -1,4 +1,5 @@
-// What of the machine must not be cut off: the links that lead to the hub, the name servers, the console. [LCK-3]
+// The parts of the machine that must not be cut off: the links that lead to the hub, the name
+// servers, the console. [LCK-3]
 import type { Network, NetworkRoute } from "../../hal/ports.ts";
 import { contains, parsePrefix, type Prefix } from "./format/index.ts";
 import type { HubEndpoint, MachineFacts } from "./machine-facts.ts";
@@ -12,7 +13,7 @@ export interface ProtectedOptions {
 /** @throws Fault of {@link Network.read}. */
 export async function readProtected({ network, console, hubEndpoints }: ProtectedOptions): Promise<Omit<MachineFacts, "usb">> {
   const { links, routes, nameServers } = await network.read();
-  const uplinks = new Set(hubEndpoints.flatMap(({ address }) => waysTo(address, routes)));
+  const uplinks = new Set(hubEndpoints.flatMap(({ address }) => uplinksTo(address, routes)));
   return {
     links: links.map((link) => ({ ...link, uplink: uplinks.has(link.name) })),
     hub: hubEndpoints,
@@ -21,8 +22,11 @@ export async function readProtected({ network, console, hubEndpoints }: Protecte
   };
 }
 
-/** By the longest prefix, as the kernel chooses; a hub that has a name may be anywhere, so by every default route. */
-function waysTo(address: string | undefined, routes: readonly NetworkRoute[]): readonly string[] {
+/**
+ * Uses the longest prefix, as the kernel does. A hub that has a name may be anywhere, so every
+ * default route counts.
+ */
+function uplinksTo(address: string | undefined, routes: readonly NetworkRoute[]): readonly string[] {
   const hub = address === undefined ? undefined : parsePrefix(address);
   const fitting = routes.filter((route) => (hub === undefined ? route.length === 0 : leadsTo(route, hub)));
   const longest = Math.max(...fitting.map(({ length }) => length));

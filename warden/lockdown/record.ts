@@ -1,4 +1,5 @@
-// What lockdown remembers across restarts: the confirmed policy, and that another one is being tried. One file, so one write is one step. [LCK-10] [LCK-11]
+// The lockdown's record across restarts: the confirmed policy, and whether another one is on trial.
+// It is one file, so that one write is one step. [LCK-10] [LCK-11]
 import * as v from "valibot";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { FAULT_CODES } from "../../hal/fault.ts";
@@ -14,11 +15,13 @@ const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const recordSchema = v.strictObject({
   v: v.literal(1),
-  /** undefined: none yet, the image's base policy holds. */
+  /** Undefined while the image's base policy holds. */
   confirmed: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema, policy: policySchema })),
-  /** Written before the first change: whoever finds it takes the change back. [LCK-10] */
+  /** Written before the first change: a start that finds it reverts the change. [LCK-10] */
   pending: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema })),
-  /** The last one that was tried and not kept: so that it is not tried again by itself. [LCK-13] */
+  /**
+   * The last policy that was tried and not kept, so that it is not tried again by itself. [LCK-13]
+   */
   reverted: v.optional(
     v.strictObject({
       counter: counterSchema,
@@ -29,12 +32,19 @@ const recordSchema = v.strictObject({
 });
 export type LockdownRecord = v.InferOutput<typeof recordSchema>;
 
-/** A policy somebody confirmed. `counter` is that of the TUF target that carried it, `planHash` that of the plan that was confirmed. */
+/**
+ * A confirmed policy. `counter` is that of the TUF target that carried it, `planHash` that of the
+ * confirmed plan.
+ */
 export type Accepted = NonNullable<LockdownRecord["confirmed"]>;
 
 export type Reverted = NonNullable<LockdownRecord["reverted"]>;
 
-/** @returns undefined when there is none. @throws Fault `schema.invalid`, `json.*` for one that can't be trusted, and those of {@link DurableFiles.get}. */
+/**
+ * @returns undefined when there is no record.
+ * @throws Fault `schema.invalid`, `json.*` for a record that cannot be trusted, and those of {@link
+ *   DurableFiles.get}.
+ */
 export async function readRecord(files: DurableFiles): Promise<LockdownRecord | undefined> {
   const bytes = await files.get(NAME, RECORD_BYTES_MAX);
   return bytes === undefined

@@ -1,41 +1,42 @@
-// Lockdown as the warden runs it: opened on this machine, watched over, told of, asked by the agent.
+// The lockdown as a service of the warden: opened on this machine, watched, reported, and open to
+// the agent's requests.
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import { clip } from "../../hal/format/text.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
-import type { LockdownState } from "./format/index.ts";
 import type { UpdateStatus } from "../update/format.ts";
-import { parsePolicy, type Policy } from "./format/index.ts";
-import { REPORT_AGAIN_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
+import { type LockdownState, parsePolicy, type Policy } from "./format/index.ts";
+import { REPORT_PERIOD_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
 import { type Lockdown, openLockdown } from "./lockdown.ts";
 import { readProtected } from "./protected.ts";
 import { stateView } from "./view.ts";
 import type { HubEndpoint } from "./machine-facts.ts";
 import type { PolicyTrial } from "./status.ts";
 import { createTrail } from "./trail.ts";
-import { noFirewall, UNFILTERED } from "./no-firewall.ts";
-import { type LockdownVerbs, lockdownVerbs, type SignedPolicy } from "./verbs.ts";
-import { watch } from "./watch.ts";
+import { createNoFirewall, UNFILTERED } from "./no-firewall.ts";
+import { type LockdownVerbs, createLockdownVerbs, type SignedPolicy } from "./verbs.ts";
+import { watchLockdown } from "./watch.ts";
 
 export interface LockdownOptions {
-  /** undefined: there is none, as the configuration says. */
+  /** Undefined when the configuration says that there is none. */
   readonly firewall: Firewall | undefined;
   readonly usb: UsbTree;
   readonly network: Network;
-  /** Its own record only. */
+  /** The directory of the lockdown's record. */
   readonly files: DurableFiles;
   readonly clock: Clock;
   readonly deviceId: DeviceId;
-  /** tty of the maintenance console, without /dev/. */
+  /** The tty of the maintenance console, without /dev/. */
   readonly console: string | undefined;
   /** Every way to the hub that must stay open. */
   readonly hubEndpoints: readonly HubEndpoint[];
-  /** The image's policy; undefined when it can't be read. */
+  /** The image's policy; undefined when it cannot be read. */
   readonly base: Uint8Array | undefined;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
   readonly policy: () => SignedPolicy | undefined;
-  readonly note: (entry: AuditEntry) => Promise<void>;
+  readonly record: (entry: AuditEntry) => Promise<void>;
   /** For the journal. */
   readonly report: (fault: Fault) => void;
 }
@@ -43,53 +44,59 @@ export interface LockdownOptions {
 export interface LockdownService {
   readonly verbs: LockdownVerbs;
   state(this: void): LockdownState;
-  /** Of the policy that is being tried: what an order has to name. */
+  /** The plan hash of the policy on trial, which an order must name. */
   planHash(this: void): string | undefined;
   trial(this: void): PolicyTrial | undefined;
   /** @returns the id of the key that signed. @throws as {@link Lockdown.confirm}. */
   confirm(this: void, order: Uint8Array | string): Promise<string>;
   /** @returns and throws as {@link Lockdown.revert}. */
   revert(this: void, order: Uint8Array | string): Promise<string>;
-  /** [OTA-43] Whether what should be in force is. Never failed for good: what can't be put in force is tried again, and the trial of a system has its own end. */
+  /**
+   * [OTA-43] Whether the plan is in force. Never a final failure: a plan that cannot be put in
+   * force is tried again, and the trial of a system has an end of its own.
+   */
   healthy(this: void): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
-  /** Takes back what nobody confirmed; what was confirmed stays in force. */
+  /** Reverts an unconfirmed policy. A confirmed policy stays in force. */
   stop(this: void): Promise<void>;
   troubles(this: void): readonly Fault[];
 }
 
-/** Resolves when the doors are shut that should be: to be awaited before the network comes up. */
-export async function startLockdown(parts: LockdownOptions): Promise<LockdownService> {
-  const { clock, usb, policy } = parts;
-  const unenforced = parts.firewall === undefined ? [UNFILTERED] : [];
-  const base = basePolicy(parts.base);
-  const reports = createReports(parts);
+/**
+ * Resolves when the network rules and USB rules are in force, or everything is shut. Await it
+ * before the network comes up.
+ */
+export async function startLockdown(options: LockdownOptions): Promise<LockdownService> {
+  const { clock, usb, policy } = options;
+  const unenforced = options.firewall === undefined ? [UNFILTERED] : [];
+  const base = basePolicy(options.base);
+  const reports = createFaultReports(options);
   if (base instanceof Fault) reports.report(base);
-  const trail = createTrail({ clock, note: noteBy(parts) }, unenforced);
+  const trail = createTrail({ clock, record: recordWith(options) }, unenforced);
   const lockdown = await openLockdown(
     {
-      firewall: parts.firewall ?? noFirewall(),
+      firewall: options.firewall ?? createNoFirewall(),
       usb,
-      files: parts.files,
+      files: options.files,
       clock,
-      look: () => readProtected(parts),
-      clockTrusted: parts.clockTrusted,
-      tell: trail.tell,
+      readFacts: () => readProtected(options),
+      clockTrusted: options.clockTrusted,
+      audit: trail.audit,
       report: reports.report,
     },
-    { deviceId: parts.deviceId, base: base instanceof Fault ? undefined : base },
+    { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base },
   );
-  const lost = reports.seen().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
+  const lost = reports.recent().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
   const state = (): LockdownState => stateView(lockdown.status(), unenforced);
   const ending = new AbortController();
-  const watching = watch({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
+  const watching = watchLockdown({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
   return {
-    verbs: lockdownVerbs({ lockdown, state, clock, trail, policy }),
+    verbs: createLockdownVerbs({ lockdown, state, clock, trail, policy }),
     state,
     planHash: () => lockdown.status().trial?.planHash,
     trial: () => lockdown.status().trial,
     confirm: (order) => lockdown.confirm(order),
     revert: (order) => lockdown.revert(order),
-    healthy: () => healthOf(lockdown, reports.seen().at(-1)),
+    healthy: () => healthOf(lockdown, reports.recent().at(-1)),
     stop: async () => {
       ending.abort();
       await watching;
@@ -98,14 +105,14 @@ export async function startLockdown(parts: LockdownOptions): Promise<LockdownSer
     troubles: () => [
       ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
       ...(base instanceof Fault ? [base] : []),
-      ...(lockdown.status().at === "shut" ? reports.seen().slice(-1) : lost),
+      ...(lockdown.status().at === "shut" ? reports.recent().slice(-1) : lost),
     ],
   };
 }
 
-/** [LCK-1] What can't be trusted counts as none. */
+/** [LCK-1] A policy that cannot be trusted counts as none. */
 function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
-  const until = "everything is shut but the way to the hub until a signed policy is confirmed";
+  const until = "everything is shut except the way to the hub until a signed policy is confirmed";
   if (bytes === undefined) return new Fault("lockdown.invalid", `read the base policy: there is none; ${until}`);
   try {
     return parsePolicy(bytes);
@@ -119,7 +126,7 @@ function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<Lock
   const { at, counter } = lockdown.status();
   switch (at) {
     case "shut":
-      return { verdict: "waiting", detail: `everything is shut: ${fault?.message ?? "no reason known"}`.slice(0, 256) };
+      return { verdict: "waiting", detail: clip(`everything is shut: ${fault?.message ?? "no reason known"}`, 256) };
     case "changing":
       return { verdict: "waiting", detail: "a policy is being put in force" };
     case "base":
@@ -130,33 +137,33 @@ function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<Lock
   }
 }
 
-interface Reports {
+interface FaultReports {
   report(this: void, fault: Fault): void;
-  /** The last of them, oldest first, each once. */
-  seen(): readonly Fault[];
+  /** The last reports, oldest first, each once. */
+  recent(): readonly Fault[];
 }
 
-/** What lasts is met again at every check: told once an hour is enough. */
-function createReports({ clock, report }: Pick<LockdownOptions, "clock" | "report">): Reports {
-  const told = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
+/** A lasting failure occurs again at every check, and is reported once an hour only. */
+function createFaultReports({ clock, report }: Pick<LockdownOptions, "clock" | "report">): FaultReports {
+  const seen = new Map<string, { readonly fault: Fault; readonly atMs: number }>();
   return {
     report: (fault) => {
       const text = `${fault.code} ${fault.message}`;
-      const before = told.get(text);
-      const again = before !== undefined && clock.monotonicMs() - before.atMs < REPORT_AGAIN_MS;
-      told.delete(text); // so that the last one met is the last one listed
-      told.set(text, { fault, atMs: again ? before.atMs : clock.monotonicMs() });
-      const [oldest] = told.keys();
-      if (told.size > REPORTS_REMEMBERED_MAX && oldest !== undefined) told.delete(oldest);
+      const before = seen.get(text);
+      const again = before !== undefined && clock.monotonicMs() - before.atMs < REPORT_PERIOD_MS;
+      seen.delete(text); // so that the latest is listed last
+      seen.set(text, { fault, atMs: again ? before.atMs : clock.monotonicMs() });
+      const [oldest] = seen.keys();
+      if (seen.size > REPORTS_REMEMBERED_MAX && oldest !== undefined) seen.delete(oldest);
       if (!again) report(fault);
     },
-    seen: () => [...told.values()].map(({ fault }) => fault),
+    recent: () => [...seen.values()].map(({ fault }) => fault),
   };
 }
 
-/** The deed stands, recorded or not. */
-function noteBy({ note, report }: Pick<LockdownOptions, "note" | "report">): (entry: AuditEntry) => void {
+/** What was done stands, whether it can be recorded or not. */
+function recordWith({ record, report }: Pick<LockdownOptions, "record" | "report">): (entry: AuditEntry) => void {
   return (entry) => {
-    note(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));
+    record(entry).catch((error: unknown) => report(asFault(error, "audit.write-failed", `record "${entry.event}"`)));
   };
 }

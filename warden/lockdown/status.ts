@@ -1,23 +1,23 @@
-// Lockdown as status pages and operators see it.
+// The lockdown's status, as status pages and operators see it.
 import { type Plan, planHash } from "./format/index.ts";
 import type { State } from "./machine.ts";
 import type { Reverted } from "./record.ts";
 
 export interface PolicyTrial {
   readonly planHash: string;
-  /** For the order that confirms it; made once it was in force. */
+  /** For the order that confirms the policy. It is made once the policy is in force. */
   readonly nonce: string;
   readonly confirmWithinMs: number;
 }
 
 export interface LockdownStatus {
   readonly at: "base" | "confirmed" | "pending" | "shut" | "changing";
-  /** Of the policy in force; undefined: the base policy. */
+  /** Counter of the policy in force; undefined for the base policy. */
   readonly counter: number | undefined;
-  /** Of the plan in force. */
+  /** Hash of the plan in force. */
   readonly planHash: string | undefined;
   readonly trial: PolicyTrial | undefined;
-  /** What became of the last one that was tried and not kept. */
+  /** The last policy that was tried and not kept. */
   readonly reverted: Reverted | undefined;
 }
 

@@ -1,84 +1,99 @@
-// What lockdown did and saw, as audit records. [LCK-14]
+// The lockdown's events as audit records. [LCK-14]
 import type { Fault } from "../../hal/fault.ts";
-import { paced, tokenBucket } from "../../hal/rate-limit/index.ts";
+import { clip, printable } from "../../hal/format/text.ts";
+import { limitRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
-import { withSuppressed } from "../audit/rate-limited-recorder.ts";
+import { withSuppressed } from "../audit/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
-import { WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS } from "./limits.ts";
+import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
+
+/** Length of each text in a detail: a record may hold several texts. */
+const DETAIL_CHARACTERS_MAX = 480;
 
 export interface TrailPorts {
   readonly clock: Clock;
-  readonly note: (entry: AuditEntry) => void;
+  readonly record: (entry: AuditEntry) => void;
 }
 
 export interface Trail {
-  tell(this: void, news: LockdownReport, inForce: Plan | undefined): void;
-  /** [LCK-14] Each that is plugged in once, and again when its fate changes. */
+  audit(this: void, report: LockdownReport, inForce: Plan | undefined): void;
+  /**
+   * [LCK-14] Records each device once when it is plugged in, and again when its verdict changes.
+   */
   devices(devices: readonly JudgedUsbDevice[]): void;
-  /** A signed policy that is not even tried; the same for the same reason once. */
+  /** Records a signed policy that is not even tried; the same policy with the same reason once. */
   refused(policy: { readonly target: string; readonly counter: number; readonly digest: string }, fault: Fault): void;
 }
 
-/** @param unenforced what this machine can't enforce, in words. */
-export function createTrail({ clock, note }: TrailPorts, unenforced: readonly string[]): Trail {
-  const told = new Map<string, boolean>();
-  const held = { refused: "", shut: "" };
+/** @param unenforced what this machine cannot enforce, as texts for people. */
+export function createTrail({ clock, record }: TrailPorts, unenforced: readonly string[]): Trail {
+  const recorded = new Map<string, boolean>();
+  const last = { refused: "", shut: "" };
 
-  /** Of what others can make happen at will. */
-  const world = paced(tokenBucket(clock, WORLD_RECORDS_BURST_MAX, WORLD_RECORDS_PERIOD_MS), (entry: AuditEntry, suppressed) =>
-    note(withSuppressed(entry, suppressed)),
+  /** Records what others can cause at will. */
+  const external = limitRate(
+    createTokenBucket(clock, EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS),
+    (entry: AuditEntry, suppressed) => record(withSuppressed(entry, suppressed)),
   );
 
   return {
-    tell: (news, inForce) => {
-      if (news.kind === "shut" && news.code === held.shut) return; // tried again every minute
-      held.shut = news.kind === "shut" ? news.code : "";
-      if (news.kind === "restored")
-        return world({ event: "lockdown.restored", result: "ok", detail: { what: short(news.what.join("; ")) } });
-      note(entryOf(news, inForce, unenforced));
+    audit: (report, inForce) => {
+      if (report.kind === "shut" && report.code === last.shut) return; // tried again every minute
+      last.shut = report.kind === "shut" ? report.code : "";
+      if (report.kind === "restored")
+        return external({
+          event: "lockdown.restored",
+          result: "ok",
+          detail: { what: clip(report.what.join("; "), DETAIL_CHARACTERS_MAX) },
+        });
+      record(entryOf(report, inForce, unenforced));
     },
     devices: (devices) => {
       const present = new Set(devices.map(({ key }) => key));
-      for (const key of told.keys()) if (!present.has(key)) told.delete(key);
+      for (const key of recorded.keys()) if (!present.has(key)) recorded.delete(key);
       for (const device of devices) {
-        if (told.get(device.key) === device.authorized) continue;
-        told.set(device.key, device.authorized);
-        world(usbEntry(device));
+        if (recorded.get(device.key) === device.authorized) continue;
+        recorded.set(device.key, device.authorized);
+        external(usbEntry(device));
       }
     },
     refused: ({ target, counter, digest }, { code, message }) => {
-      if (held.refused === `${digest} ${code}`) return;
-      held.refused = `${digest} ${code}`;
-      note({ event: "policy.refused", result: "refused", detail: { target: short(target), counter, code, why: short(message) } });
+      if (last.refused === `${digest} ${code}`) return;
+      last.refused = `${digest} ${code}`;
+      record({
+        event: "policy.refused",
+        result: "refused",
+        detail: { target: clip(target, DETAIL_CHARACTERS_MAX), counter, code, why: clip(message, DETAIL_CHARACTERS_MAX) },
+      });
     },
   };
 }
 
 function entryOf(
-  news: Exclude<LockdownReport, { readonly kind: "restored" }>,
+  report: Exclude<LockdownReport, { readonly kind: "restored" }>,
   inForce: Plan | undefined,
   unenforced: readonly string[],
 ): AuditEntry {
-  switch (news.kind) {
+  switch (report.kind) {
     case "enforced":
       return {
         event: "lockdown.enforced",
         result: "ok",
         detail: {
-          ...(news.counter === undefined ? { policy: "base" } : { policy: "confirmed", counter: news.counter }),
+          ...(report.counter === undefined ? { policy: "base" } : { policy: "confirmed", counter: report.counter }),
           ...(inForce === undefined ? {} : { mode: inForce.mode, planHash: planHash(inForce) }),
-          ...(unenforced.length === 0 ? {} : { unenforced: short(unenforced.join("; ")) }),
+          ...(unenforced.length === 0 ? {} : { unenforced: clip(unenforced.join("; "), DETAIL_CHARACTERS_MAX) }),
         },
       };
     case "pending": {
-      const { counter, planHash: hash, confirmWithinS } = news;
+      const { counter, planHash: hash, confirmWithinS } = report;
       return { event: "lockdown.pending", result: "ok", detail: { counter, planHash: hash, confirmWithinS } };
     }
     case "confirmed": {
-      const { counter, planHash: hash, keyid } = news;
+      const { counter, planHash: hash, keyid } = report;
       return {
         event: "lockdown.confirmed",
         result: "ok",
@@ -87,11 +102,11 @@ function entryOf(
       };
     }
     case "reverted": {
-      const { counter, planHash: hash, reason } = news;
+      const { counter, planHash: hash, reason } = report;
       return { event: "lockdown.reverted", result: "ok", detail: { counter, planHash: hash, reason } };
     }
     case "shut":
-      return { event: "lockdown.shut", result: "failed", detail: { code: news.code } };
+      return { event: "lockdown.shut", result: "failed", detail: { code: report.code } };
   }
 }
 
@@ -105,19 +120,10 @@ function usbEntry({ port, authorized, why, claims }: JudgedUsbDevice): AuditEntr
         ? {}
         : {
             device: `${claims.vendor}:${claims.product}`,
-            ...(claims.serial === undefined ? {} : { serial: short(printable(claims.serial)) }),
-            interfaces: short(claims.interfaces.join(" ")),
+            ...(claims.serial === undefined ? {} : { serial: printable(claims.serial, DETAIL_CHARACTERS_MAX) }),
+            interfaces: clip(claims.interfaces.join(" "), DETAIL_CHARACTERS_MAX),
           }),
-      why: short(why),
+      why: clip(why, DETAIL_CHARACTERS_MAX),
     },
   };
-}
-
-/** Fits a record, with the others. */
-function short(text: string): string {
-  return text.slice(0, 480);
-}
-
-function printable(text: string): string {
-  return text.replaceAll(/[^\u0020-\u007e]/gu, "?");
 }

@@ -1,15 +1,16 @@
-// What the agent may ask of lockdown: to see it, to have a policy planned, to have the newest signed one tried. Nothing here opens a door that nobody signed for. [OPS-2] [LCK-13]
+// The agent's verbs of the lockdown: read its state, have a policy planned, have the newest signed
+// policy tried. None of them opens anything that no signed policy opens. [OPS-2] [LCK-13]
 import { Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { LockdownState } from "./format/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
-import { PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS } from "./limits.ts";
+import { PLANS_BURST_MAX, PLANS_PERIOD_MS } from "./limits.ts";
 import type { Lockdown } from "./lockdown.ts";
 import { lockdownView, previewView, trialView } from "./view.ts";
 import type { Trail } from "./trail.ts";
 
-/** The newest policy that was signed for this device, its signature checked by the warden itself. */
+/** The newest policy signed for this device. The warden itself has checked its signature. */
 export interface SignedPolicy {
   readonly target: string;
   readonly counter: number;
@@ -18,7 +19,7 @@ export interface SignedPolicy {
   readonly bytes: Uint8Array;
 }
 
-export interface VerbPorts {
+export interface LockdownVerbPorts {
   readonly lockdown: Lockdown;
   readonly state: () => LockdownState;
   readonly clock: Clock;
@@ -28,9 +29,9 @@ export interface VerbPorts {
 
 export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
 
-export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPorts): LockdownVerbs {
-  const bucket = tokenBucket(clock, PLANNINGS_BURST_MAX, PLANNINGS_PERIOD_MS);
-  /** Planning reads the machine, and a trial waits behind it. */
+export function createLockdownVerbs({ lockdown, state, clock, trail, policy }: LockdownVerbPorts): LockdownVerbs {
+  const bucket = createTokenBucket(clock, PLANS_BURST_MAX, PLANS_PERIOD_MS);
+  /** Planning reads the machine, and a trial has to wait for it. */
   const spend = (): void => {
     if (!bucket.take())
       throw new Fault("protocol.rate-limited", `plan a policy: too often; wait ${Math.ceil(bucket.dueMs() / 1000)} s`);
@@ -44,10 +45,7 @@ export function lockdownVerbs({ lockdown, state, clock, trail, policy }: VerbPor
     "lockdown.propose": async () => {
       const signed = policy();
       if (signed === undefined)
-        throw new Fault(
-          "lockdown.unchanged",
-          "propose a policy: no policy was signed for this device yet, or none has come here",
-        );
+        throw new Fault("lockdown.unchanged", "propose a policy: no policy was signed for this device yet, or none has arrived");
       spend();
       const { bytes, counter } = signed;
       try {

@@ -1,15 +1,15 @@
-// Lockdown in the words of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
-import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownView, type LockdownState } from "./format/index.ts";
+// The lockdown in the terms of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
+import { clip } from "../../hal/format/text.ts";
+import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownState, type LockdownView, type Plan } from "./format/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import type { Preview } from "./effects.ts";
-import type { Plan } from "./format/index.ts";
-import { PREVIEW_LIST_BYTES_MAX, SHOWN_LIST_BYTES_MAX } from "./limits.ts";
+import { PREVIEW_LIST_BYTES_MAX, VIEW_LIST_BYTES_MAX } from "./limits.ts";
 import { staysOpen } from "./plan/index.ts";
 import type { LockdownStatus, PolicyTrial } from "./status.ts";
 
 const LINE_CHARACTERS_MAX = 512;
 
-/** @param unenforced what this machine can't enforce, in words. */
+/** @param unenforced what this machine cannot enforce, as texts for people. */
 export function stateView(status: LockdownStatus, unenforced: readonly string[]): LockdownState {
   const { at, counter, planHash, trial, reverted } = status;
   return {
@@ -27,11 +27,11 @@ export function trialView({ planHash, nonce, confirmWithinMs }: PolicyTrial): No
 }
 
 export function lockdownView(state: LockdownState, plan: Plan | undefined, devices: readonly JudgedUsbDevice[]): LockdownView {
-  const usb = devices.map(({ port, authorized, why }) => `${port} ${authorized ? "works" : "shut out"}: ${why}`);
+  const usb = devices.map(({ port, authorized, why }) => `${port} ${authorized ? "works" : "refused"}: ${why}`);
   return {
     state,
-    open: lines(plan === undefined ? [] : staysOpen(plan), SHOWN_LIST_BYTES_MAX),
-    usb: lines(usb, SHOWN_LIST_BYTES_MAX),
+    open: lines(plan === undefined ? [] : staysOpen(plan), VIEW_LIST_BYTES_MAX),
+    usb: lines(usb, VIEW_LIST_BYTES_MAX),
   };
 }
 
@@ -46,15 +46,15 @@ export function previewView({ plan, planHash, risks, difference }: Preview): Loc
   };
 }
 
-/** What does not fit is counted, never left out in silence. */
+/** Lines that do not fit are counted in the last line, never omitted silently. */
 function lines(all: readonly string[], bytesMax: number): string[] {
   const fit: string[] = [];
   let room = bytesMax;
   for (const line of all) {
-    const short = line.length > LINE_CHARACTERS_MAX ? `${line.slice(0, LINE_CHARACTERS_MAX - 4)} ...` : line;
-    room -= Buffer.byteLength(JSON.stringify(short)) + 1;
+    const shown = line.length > LINE_CHARACTERS_MAX ? `${clip(line, LINE_CHARACTERS_MAX - 4)} ...` : line;
+    room -= Buffer.byteLength(JSON.stringify(shown)) + 1;
     if (room < 0 || fit.length === LOCKDOWN_LINES_MAX - 1) return [...fit, `... and ${all.length - fit.length} more`];
-    fit.push(short);
+    fit.push(shown);
   }
   return fit;
 }

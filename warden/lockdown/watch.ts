@@ -1,4 +1,5 @@
-// Keeps in force what should be: compares now and then, and at once when something is plugged in. [LCK-7] [LCK-8] [LCK-14]
+// The watch that keeps the plan in force: it compares periodically, and at once when something is
+// plugged in. [LCK-7] [LCK-8] [LCK-14]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock, UsbTree } from "../../hal/ports.ts";
 import { RECHECK_MS, USB_POLL_MS } from "./limits.ts";
@@ -14,17 +15,18 @@ export interface WatchOptions {
 }
 
 /**
- * Until `signal` aborts. What is plugged in works only once it was judged [LCK-7], so a second more or less costs comfort, not safety. Where everything is shut
- * lockdown tries again by a timer of its own.
+ * Runs until `signal` aborts. A plugged device works only after it was judged [LCK-7], so a second
+ * more or less costs comfort, not safety. Where everything is shut, the lockdown tries again by a
+ * timer of its own.
  */
-export async function watch({ lockdown, usb, clock, trail, report }: WatchOptions, signal: AbortSignal): Promise<void> {
+export async function watchLockdown({ lockdown, usb, clock, trail, report }: WatchOptions, signal: AbortSignal): Promise<void> {
   let known: string | undefined;
   let checkedAtMs = Number.NEGATIVE_INFINITY;
   const plugged = async (): Promise<string | undefined> => {
     try {
       return await usb.plugged();
     } catch (error) {
-      report(asFault(error, "usb.unreadable", "look at the USB tree"));
+      report(asFault(error, "usb.unreadable", "read the USB tree"));
       return undefined;
     }
   };
@@ -35,14 +37,14 @@ export async function watch({ lockdown, usb, clock, trail, report }: WatchOption
       checkedAtMs = clock.monotonicMs();
       await lockdown.recheck();
     }
-    known = found; // as it was before the check: what came since is looked at the next time
+    known = found; // as found before the check: what came since is checked in the next turn
     trail.devices(lockdown.devices());
   };
   while (!signal.aborted) {
     try {
       await turn();
     } catch (error) {
-      report(asFault(error, "assert.broken", "watch over the lockdown"));
+      report(asFault(error, "assert.broken", "watch the lockdown"));
     }
     await clock.sleep(USB_POLL_MS, signal);
   }

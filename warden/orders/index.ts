@@ -1,2 +1,2 @@
-// Orders, as the warden obeys them. How they are written is in format/.
+// The orders that the warden obeys. Their form is in format/.
 export { type Executor, openOrders, type Orders, type OrdersOptions, type TrialOrders } from "./orders.ts";

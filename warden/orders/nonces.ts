@@ -1,18 +1,20 @@
-// Nonces for orders: each for one verb, one use, a while by the monotonic clock, a bounded number. They die with the process. [OPS-9]
+// Nonces for orders: each for one verb and one use, with a limited life by the monotonic clock, in
+// a bounded number. They end with the process. [OPS-9]
 import type { OrderVerb } from "./format/index.ts";
 import { NONCE_BYTES, NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "./limits.ts";
 
 export interface OrderNonces {
-  /** 64 hex digits. */
+  /** @returns 64 hex digits. */
   issue(verb: OrderVerb, monotonicMs: number): string;
-  /** True while `nonce` waits for an order of `verb`. Costs it nothing. */
+  /** True while `nonce` waits for an order of `verb`. The question does not spend it. */
   waits(nonce: string, verb: OrderVerb, monotonicMs: number): boolean;
-  /** It never waits again. */
+  /** Ends the nonce: it never waits again. */
   spend(nonce: string): void;
 }
 
 export function createOrderNonces(random: (bytes: number) => Uint8Array): OrderNonces {
-  const issued = new Map<string, { readonly verb: OrderVerb; readonly atMs: number }>(); // in order of issue
+  // in order of issue
+  const issued = new Map<string, { readonly verb: OrderVerb; readonly atMs: number }>();
   return {
     issue(verb, monotonicMs) {
       const same = [...issued].flatMap(([nonce, known]) => (known.verb === verb ? [nonce] : []));

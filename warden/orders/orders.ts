@@ -1,21 +1,28 @@
-// Orders: makes the nonces, judges what comes back, has it carried out. Who brings an order gains nothing by it. [OPS-7] [OPS-9]
+// The order service: it issues nonces, judges the orders that come back, and has them carried out.
+// The bearer of an order gains nothing by it. [OPS-7] [OPS-9]
 import { randomBytes } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
+import { clip } from "../../hal/format/text.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock } from "../../hal/ports.ts";
-import { type AuditRecorder, createRateLimitedRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditEntry } from "../audit/format/index.ts";
+import { type AuditRecorder, createRateLimitedRecorder } from "../audit/index.ts";
 import type { WardenResult } from "../protocol/format.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import type { Roster } from "../roster/format.ts";
 import type { OrderVerb } from "./format/index.ts";
 import { judgeOrder, type Judged, type Signers, signersOf } from "./judge.ts";
-import { REFUSAL_NOTED_PERIOD_MS, REFUSALS_NOTED_BURST_MAX } from "./limits.ts";
-import { createOrderNonces } from "./nonces.ts";
+import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "./limits.ts";
+import { createOrderNonces, type OrderNonces } from "./nonces.ts";
 
-/** Does what was ordered. `planHash`: of what the order was about, which the executor compares with what it is about to do. @throws Fault why it can't. */
+/**
+ * Carries an order out. The executor compares `planHash`, the hash of what the order was about,
+ * with what it is about to do.
+ * @throws Fault that says why it cannot.
+ */
 export type Executor = (order: { readonly planHash?: string; readonly by: string }) => Promise<void>;
 
-/** A policy on trial has a nonce and keys of its own. [LCK-12] */
+/** Orders about a policy on trial, which has a nonce and keys of its own. [LCK-12] */
 export interface TrialOrders {
   trial(): { readonly nonce: string; readonly planHash: string } | undefined;
   /** @returns the id of the key that signed. @throws Fault `lockdown.not-pending`; `order.*`. */
@@ -28,15 +35,18 @@ export interface OrdersOptions {
   readonly clock: Clock;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
-  /** [OPS-8] Undefined: nobody gives orders. */
+  /** [OPS-8] Without a roster nobody may give orders. */
   readonly roster: () => Roster | undefined;
-  /** Hash of what an order of this verb would be about now. */
+  /** The hash of what an order of this verb would be about now. */
   readonly planHash: (verb: OrderVerb) => string | undefined;
-  /** A verb without one is not obeyed by this program. `console.login` has its own: what it grants is the answer. */
+  /**
+   * A verb without an executor is not obeyed by this program. `console.login` has one here: what it
+   * grants is its answer.
+   */
   readonly executors: Readonly<Partial<Record<OrderVerb, Executor>>>;
   readonly lockdown: TrialOrders;
   /** Never throws. */
-  readonly note: AuditRecorder;
+  readonly record: AuditRecorder;
   readonly random?: (bytes: number) => Uint8Array;
 }
 
@@ -45,91 +55,127 @@ export interface Orders {
 }
 
 type Submitted = WardenResult<"order.submit">;
+type Issued = WardenResult<"order.nonce">;
+
+/**
+ * The principal in records of orders that the confirm keys of a policy signed: no roster names
+ * their owners.
+ */
+const CONFIRM_KEY = "confirm-key";
 
 export function openOrders(options: OrdersOptions): Orders {
-  const { deviceId, clock, clockTrusted, planHash, lockdown, note } = options;
-  const executors: OrdersOptions["executors"] = { "console.login": async () => undefined, ...options.executors };
-  const issued = createOrderNonces(options.random ?? randomBytes);
-  const signers = rememberingSigners(options.roster);
-  const refusal = createRateLimitedRecorder(note, clock, REFUSALS_NOTED_BURST_MAX, REFUSAL_NOTED_PERIOD_MS);
-
-  const executorOf = (verb: OrderVerb): Executor => {
-    const executor = executors[verb];
-    if (executor === undefined)
-      throw new Fault("order.unsupported", `no order "${verb}" is obeyed by this program: it has not the part for it`);
-    return executor;
-  };
-  /** What `judging` refuses is recorded; what fails later is no refusal. */
-  const recorded = async <T>(verb: OrderVerb, judging: () => Promise<T>): Promise<T> => {
-    try {
-      return await judging();
-    } catch (error) {
-      if (error instanceof Fault)
-        await refusal({ event: eventOf(verb, false), result: "refused", detail: { verb, code: error.code } });
-      throw error;
-    }
-  };
-  const judged = async (verb: OrderVerb, encoded: string): Promise<Judged> => {
-    const one = judgeOrder(encoded, signers(), {
-      verb,
-      deviceId,
-      planHash: planHash(verb),
-      nowMs: clockTrusted() ? clock.nowMs() : undefined,
-      nonceWaits: (nonce) => issued.waits(nonce, verb, clock.monotonicMs()),
-    });
-    issued.spend(one.order.nonce); // before anything is waited for: the same order twice at once is one
-    return one;
-  };
-  const obey = async (verb: OrderVerb, encoded: string): Promise<Submitted> => {
-    const executor = await recorded(verb, async () => executorOf(verb));
-    const { operator, keyid, order } = await recorded(verb, () => judged(verb, encoded));
-    await note(acceptance(verb, { operator, keyid, order })); // before it is done: a reboot leaves no time
-    try {
-      await executor({ by: operator.id, ...(order.planHash === undefined ? {} : { planHash: order.planHash }) });
-    } catch (error) {
-      const { code } = asFault(error, "assert.broken", `carry out "${verb}"`);
-      await note({ event: eventOf(verb, false), result: "failed", principal: operator.id, detail: { verb, keyid, code } });
-      throw error;
-    }
-    return { by: operator.id, roles: [...operator.roles], keyid };
-  };
-
+  const service = new OrderService(options);
   return {
     verbs: {
-      "order.nonce": async ({ verb }) => {
-        if (isTrialVerb(verb)) {
-          const trial = lockdown.trial();
-          if (trial === undefined) throw new Fault("lockdown.not-pending", `no order "${verb}" is due: no policy is being tried`);
-          return { nonce: trial.nonce, planHash: trial.planHash };
-        }
-        executorOf(verb);
-        const about = planHash(verb);
-        return { nonce: issued.issue(verb, clock.monotonicMs()), ...(about === undefined ? {} : { planHash: about }) };
-      },
-      "order.submit": async ({ verb, order }) => {
-        if (!isTrialVerb(verb)) return await obey(verb, order);
-        const keyid = await recorded(verb, () => tried(verb, order, lockdown));
-        await note({ event: "order.accepted", result: "ok", principal: CONFIRM_KEY, detail: { verb, keyid } });
-        return { by: CONFIRM_KEY, roles: [], keyid };
-      },
+      "order.nonce": async ({ verb }) => service.issueNonce(verb),
+      "order.submit": async ({ verb, order }) => await service.submit(verb, order),
     },
   };
 }
 
-/** [LCK-12] Judged by the trial itself: its nonce, the keys of its policy. */
-async function tried(verb: TrialVerb, order: string, lockdown: TrialOrders): Promise<string> {
+class OrderService {
+  readonly #options: OrdersOptions;
+  readonly #executors: OrdersOptions["executors"];
+  readonly #nonces: OrderNonces;
+  readonly #signers: () => Signers;
+  readonly #recordRefusal: AuditRecorder;
+
+  constructor(options: OrdersOptions) {
+    const { clock, record, random, roster } = options;
+    this.#options = options;
+    this.#executors = { "console.login": async () => undefined, ...options.executors };
+    this.#nonces = createOrderNonces(random ?? randomBytes);
+    this.#signers = cachedSigners(roster);
+    this.#recordRefusal = createRateLimitedRecorder(record, clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
+  }
+
+  /** @throws Fault `lockdown.not-pending` when no policy is on trial; `order.unsupported`. */
+  issueNonce(verb: OrderVerb): Issued {
+    const { clock, lockdown } = this.#options;
+    if (isTrialVerb(verb)) {
+      const trial = lockdown.trial();
+      if (trial === undefined)
+        throw new Fault("lockdown.not-pending", `no order "${verb}" is expected: no policy is being tried`);
+      return { nonce: trial.nonce, planHash: trial.planHash };
+    }
+    this.#executorOf(verb);
+    const planHash = this.#options.planHash(verb);
+    return { nonce: this.#nonces.issue(verb, clock.monotonicMs()), ...(planHash === undefined ? {} : { planHash }) };
+  }
+
+  /** @throws Fault `order.*` for an order that is refused, and what its executor throws. */
+  async submit(verb: OrderVerb, order: string): Promise<Submitted> {
+    if (!isTrialVerb(verb)) return await this.#obey(verb, order);
+    const { lockdown, record } = this.#options;
+    const keyid = await this.#judging(verb, () => submitTrialOrder(verb, order, lockdown));
+    await record({ event: "order.accepted", result: "ok", principal: CONFIRM_KEY, detail: { verb, keyid } });
+    return { by: CONFIRM_KEY, roles: [], keyid };
+  }
+
+  async #obey(verb: OrderVerb, encoded: string): Promise<Submitted> {
+    const { record } = this.#options;
+    const executor = await this.#judging(verb, async () => this.#executorOf(verb));
+    const { operator, keyid, order } = await this.#judging(verb, async () => this.#accept(verb, encoded));
+    // before it is carried out: a reboot leaves no time
+    await record(acceptance(verb, { operator, keyid, order }));
+    try {
+      await executor({ by: operator.id, ...(order.planHash === undefined ? {} : { planHash: order.planHash }) });
+    } catch (error) {
+      const { code } = asFault(error, "assert.broken", `carry out "${verb}"`);
+      await record({ event: eventOf(verb, false), result: "failed", principal: operator.id, detail: { verb, keyid, code } });
+      throw error;
+    }
+    return { by: operator.id, roles: [...operator.roles], keyid };
+  }
+
+  #accept(verb: OrderVerb, encoded: string): Judged {
+    const { deviceId, clock, clockTrusted, planHash } = this.#options;
+    const judged = judgeOrder(encoded, this.#signers(), {
+      verb,
+      deviceId,
+      planHash: planHash(verb),
+      nowMs: clockTrusted() ? clock.nowMs() : undefined,
+      isNonceWaiting: (nonce) => this.#nonces.waits(nonce, verb, clock.monotonicMs()),
+    });
+    // before anything is awaited: the same order sent twice at once counts once
+    this.#nonces.spend(judged.order.nonce);
+    return judged;
+  }
+
+  #executorOf(verb: OrderVerb): Executor {
+    const executor = this.#executors[verb];
+    if (executor === undefined)
+      throw new Fault("order.unsupported", `order "${verb}" is not supported: this program has no executor for it`);
+    return executor;
+  }
+
+  /**
+   * Records what `judge` refuses. What fails later, while the order is carried out, is not a
+   * refusal.
+   */
+  async #judging<T>(verb: OrderVerb, judge: () => Promise<T>): Promise<T> {
+    try {
+      return await judge();
+    } catch (error) {
+      if (error instanceof Fault)
+        await this.#recordRefusal({ event: eventOf(verb, false), result: "refused", detail: { verb, code: error.code } });
+      throw error;
+    }
+  }
+}
+
+/** [LCK-12] The trial judges its orders itself, by its nonce and the keys of its policy. */
+async function submitTrialOrder(verb: TrialVerb, order: string, lockdown: TrialOrders): Promise<string> {
   const bytes = Buffer.from(order);
   return await (verb === "lockdown.confirm" ? lockdown.confirm(bytes) : lockdown.revert(bytes));
 }
-
-const CONFIRM_KEY = "confirm-key";
 
 type TrialVerb = "lockdown.confirm" | "lockdown.revert";
 function isTrialVerb(verb: OrderVerb): verb is TrialVerb {
   return verb === "lockdown.confirm" || verb === "lockdown.revert";
 }
 
-function acceptance(verb: OrderVerb, { operator, keyid, order }: Judged): Parameters<AuditRecorder>[0] {
+function acceptance(verb: OrderVerb, { operator, keyid, order }: Judged): AuditEntry {
   const { planHash, reason } = order;
   return {
     event: eventOf(verb, true),
@@ -140,7 +186,7 @@ function acceptance(verb: OrderVerb, { operator, keyid, order }: Judged): Parame
       keyid,
       roles: operator.roles.join(" "),
       ...(planHash === undefined ? {} : { planHash }),
-      ...(reason === undefined ? {} : { reason: reason.toWellFormed() }),
+      ...(reason === undefined ? {} : { reason: clip(reason, 256) }),
     },
   };
 }
@@ -150,12 +196,12 @@ function eventOf(verb: OrderVerb, accepted: boolean): "login.accepted" | "login.
   return accepted ? "order.accepted" : "order.refused";
 }
 
-/** Keys are read from a roster once, not for every order. */
-function rememberingSigners(roster: () => Roster | undefined): () => Signers {
-  let known: { readonly roster: Roster | undefined; readonly signers: Signers } = { roster: undefined, signers: new Map() };
+/** Keys are parsed once for each roster, not for every order. */
+function cachedSigners(roster: () => Roster | undefined): () => Signers {
+  let cached: { readonly roster: Roster | undefined; readonly signers: Signers } = { roster: undefined, signers: new Map() };
   return () => {
     const current = roster();
-    if (current !== known.roster) known = { roster: current, signers: signersOf(current) };
-    return known.signers;
+    if (current !== cached.roster) cached = { roster: current, signers: signersOf(current) };
+    return cached.signers;
   };
 }

@@ -1,4 +1,5 @@
-// Which role may give which order. Data: what a role is allowed is read here, not found out from code. [OPS-9]
+// The rights to give orders, by role. They are data, so that they can be read here instead of being
+// inferred from code. [OPS-9]
 import type { OperatorRole } from "../roster/format.ts";
 import type { OrderVerb } from "./format/index.ts";
 

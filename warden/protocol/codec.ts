@@ -1,18 +1,19 @@
-// Lines to requests, answers to lines. Pure. [OPS-1]
+// The codec of the protocol: lines to requests, answers to lines. Pure. [OPS-1]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
+import { clip } from "../../hal/format/text.ts";
 import { PROTOCOL_LINE_BYTES_MAX, wardenRequestSchema } from "./format.ts";
-import { FAULT_MESSAGE_CHARS_MAX } from "./limits.ts";
+import { FAULT_MESSAGE_CHARACTERS_MAX } from "./limits.ts";
 
-/** A line that is a request by its form; verb and arguments are not judged yet. */
+/** A request in the right form. Its verb and its arguments are not checked yet. */
 export interface Request {
   readonly id: number;
   readonly verb: string;
   readonly args: Readonly<Record<string, unknown>>;
 }
 
-/** @throws Fault `protocol.invalid` for a line that is no request. */
+/** @throws Fault `protocol.invalid` for a line that is not a request. */
 export function decodeRequest(line: Uint8Array): Request {
   try {
     return check(wardenRequestSchema, parseJson(line, PROTOCOL_LINE_BYTES_MAX, "request"), "request", "protocol.invalid");
@@ -23,7 +24,9 @@ export function decodeRequest(line: Uint8Array): Request {
   }
 }
 
-/** @throws Fault `assert.broken` for an answer of ours that would break the bound of a line. */
+/**
+ * @throws Fault `assert.broken` for an answer of the warden that would exceed the bound of a line.
+ */
 export function encodeResult(id: number, result: object): string {
   const line = `${JSON.stringify({ id, result })}\n`;
   if (Buffer.byteLength(line) > PROTOCOL_LINE_BYTES_MAX)
@@ -34,12 +37,13 @@ export function encodeResult(id: number, result: object): string {
   return line;
 }
 
-/** `id` 0 says that the line was no request and that the connection ends. A foreign error's words stay in the warden: only its code goes out. */
+/**
+ * `id` 0 says that the line was not a request and that the connection ends. Of an error that is not
+ * a Fault only a code leaves the warden, never its message.
+ */
 export function encodeFault(id: number, error: unknown): string {
   const fault = error instanceof Fault ? error : undefined;
   const code = asFault(error, "assert.broken", "serve a request").code;
-  const message = (fault?.message ?? "the warden failed to serve this request; see its log")
-    .slice(0, FAULT_MESSAGE_CHARS_MAX)
-    .toWellFormed();
+  const message = clip(fault?.message ?? "the warden failed to serve this request; see its log", FAULT_MESSAGE_CHARACTERS_MAX);
   return `${JSON.stringify({ id, fault: { code, message } })}\n`;
 }

@@ -1,18 +1,26 @@
-// The table of handlers and the one way to them. [OPS-2]
+// The dispatcher: the table of handlers, and the only way to them. [OPS-2]
 import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
+import { printable } from "../../hal/format/text.ts";
 import { isWardenVerb, WARDEN_VERBS, type WardenArgs, type WardenResult, type WardenVerb } from "./format.ts";
 import type { Request } from "./codec.ts";
+import { VERB_CHARACTERS_MAX } from "./limits.ts";
 
-/** One handler a verb: a verb without one, or a handler without a verb, does not compile. */
+/**
+ * One handler for each verb: a verb without a handler, or a handler without a verb, does not
+ * compile.
+ */
 export type VerbHandlers = { readonly [V in WardenVerb]: (args: WardenArgs<V>) => Promise<WardenResult<V>> };
 
-/** @throws Fault `protocol.unknown-verb`, `protocol.invalid` for arguments that are not the verb's, and whatever its handler throws. */
+/**
+ * @throws Fault `protocol.unknown-verb`; `protocol.invalid` for arguments that do not fit the verb;
+ *   what its handler throws.
+ */
 export async function dispatch(handlers: VerbHandlers, request: Request): Promise<object> {
   if (!isWardenVerb(request.verb))
     throw new Fault(
       "protocol.unknown-verb",
-      `there is no verb "${printable(request.verb)}"; expected one of ${Object.keys(WARDEN_VERBS).join(", ")}`,
+      `there is no verb "${verbName(request)}"; expected one of ${Object.keys(WARDEN_VERBS).join(", ")}`,
     );
   return await run(handlers, request.verb, request.args);
 }
@@ -21,7 +29,7 @@ async function run<V extends WardenVerb>(handlers: VerbHandlers, verb: V, args: 
   return await handlers[verb](check(WARDEN_VERBS[verb].args, args, `arguments of "${verb}"`, "protocol.invalid"));
 }
 
-/** What came from outside goes into logs with signs of its own replaced. */
-export function printable(text: string): string {
-  return text.slice(0, 64).replaceAll(/[^A-Za-z0-9._:-]/gu, "?");
+/** The verb of a request as it may go into logs and messages. */
+export function verbName({ verb }: Pick<Request, "verb">): string {
+  return printable(verb, VERB_CHARACTERS_MAX);
 }

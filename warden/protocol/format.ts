@@ -1,12 +1,13 @@
-// The agent-warden protocol: one request a line, JSON, a closed list of verbs. [OPS-1] [OPS-2]
-// The agent is taken to be captured: no verb hands it a path, a command or a secret, and no verb weakens the machine.
+// The agent-warden protocol: one request a line, as JSON, with a closed list of verbs. [OPS-1]
+// [OPS-2] The agent is assumed to be captured: no verb accepts a path or a command, no verb reveals
+// a secret, and no verb weakens the machine.
 import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
 import { base64Schema, countSchema, shortTextSchema } from "../../hal/format/fields.ts";
-import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/identity/format.ts";
-import { slotPartSchema } from "../../hal/slots/format.ts";
-import { hubTimeResponseSchema, nonceSchema } from "../../ota/time/format.ts";
+import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/format/identity.ts";
+import { slotPartSchema } from "../../hal/format/slots.ts";
+import { hubTimeResponseSchema, nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import {
   auditEntrySchema,
@@ -29,13 +30,16 @@ import { clockStateSchema } from "../time/format.ts";
 import { updateStatusSchema } from "../update/format.ts";
 
 export const PROTOCOL_VERSION = 1;
-/** A line with its newline, either way. */
+/** Bytes of a line with its newline, in either direction. */
 export const PROTOCOL_LINE_BYTES_MAX = 65_536;
-/** Records in one `audit.read` answer; fewer when the line would grow past its bound. */
+/** Records in one `audit.read` answer; fewer when the line would exceed its bound. */
 export const AUDIT_READ_RECORDS_MAX = 64;
-/** Requests one connection may have unanswered. */
+/** Requests that one connection may have unanswered. */
 export const PROTOCOL_PENDING_MAX = 32;
-/** Requests a second, sustained, that the warden serves all connections of its socket together; bursts of as many. Faster peers are read slower. */
+/**
+ * Requests a second that the warden serves, all connections of its socket together, with bursts of
+ * as many. Input of faster peers is read more slowly.
+ */
 export const PROTOCOL_REQUESTS_PER_SECOND_MAX = 200;
 
 export const WARDEN_TROUBLES_MAX = 16;
@@ -43,9 +47,62 @@ export const WARDEN_TROUBLES_MAX = 16;
 const noteSchema = v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX));
 const nothing = v.strictObject({});
 
-/** Each verb with what it takes and what it answers. The whole list: [OPS-2]. */
+/**
+ * The most that a verb can change. `nothing`: it reads. `trail`: the audit log and what the hub has
+ * witnessed of it. `machine`: anything else that outlives the request, from the clock to the boot
+ * choice. Records of refusals do not count: every verb can cause one.
+ */
+export type VerbChanges = "nothing" | "trail" | "machine";
+
+/**
+ * The limiters that bound how often a verb can change something, or cost something. Every verb
+ * passes `requests` before it is dispatched; a row names the narrowest limiter that its verb
+ * passes.
+ */
+export type VerbLimiter =
+  /** {@link PROTOCOL_REQUESTS_PER_SECOND_MAX}, all connections together: warden/socket. */
+  | "requests"
+  /** Only the first call since the start, or ever, changes something. */
+  | "once"
+  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-11] */
+  | "appended-bytes"
+  /** Each change takes a new signature of the hub: `warden/audit`, `warden/time`. */
+  | "hub-signatures"
+  /** Nonces for the hub's time; a further one displaces the oldest: `warden/time/nonces.ts`. */
+  | "time-nonces"
+  /**
+   * Nonces for orders; a further one displaces the oldest of its verb: `warden/orders/nonces.ts`.
+   */
+  | "order-nonces"
+  /** Requests that verify metadata: `warden/targets`. */
+  | "target-requests"
+  /** Plans of a lockdown policy: `warden/lockdown/verbs.ts`. */
+  | "plans"
+  /** Releases that are taken up, and what each of them allows: `warden/update/admission.ts`. */
+  | "beginnings";
+
+/** One row of the table: what reviewers of the boundary need to know of a verb. */
+export interface VerbRow {
+  readonly args: v.GenericSchema;
+  readonly result: v.GenericSchema;
+  readonly changes: VerbChanges;
+  readonly limiter: VerbLimiter;
+  /**
+   * Who records refusals of the verb: the protocol session, or the service behind the verb under an
+   * event of its own.
+   */
+  readonly refusals: "session" | "service";
+}
+
+/**
+ * Every verb: what it accepts, what it answers, what it can change, and what limits it. The list is
+ * complete. [OPS-2]
+ */
 export const WARDEN_VERBS = {
-  /** First on every connection: both sides know whom they talk to. */
+  /**
+   * The first request on every connection, so that both sides know each other. It passes the check
+   * `agent` of a system under trial. [OTA-43]
+   */
   hello: {
     args: v.strictObject({ protocol: v.literal(PROTOCOL_VERSION), program: v.pipe(v.string(), v.maxLength(64)) }),
     result: v.strictObject({
@@ -53,33 +110,54 @@ export const WARDEN_VERBS = {
       program: v.pipe(v.string(), v.maxLength(64)),
       bootId: v.pipe(v.string(), v.maxLength(36)),
     }),
+    changes: "machine",
+    limiter: "once",
+    refusals: "session",
   },
-  /** Who the machine is, and the record of its first identity, if it has one. */
+  /** The identity of the machine, and the birth record if there is one. */
   "identity.read": {
     args: nothing,
     result: v.strictObject({
       identity: deviceIdentitySchema,
       birth: v.optional(birthRecordSchema),
-      /** C2SP verifier key of the audit log: goes into the CSR. [AUD-7] */
+      /** C2SP verifier key of the audit log, for the certificate request. [AUD-7] */
       auditKey: v.pipe(v.string(), v.maxLength(256)),
     }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
   },
-  /** Writes the birth record; a second one with other content is refused. [ID-6] */
+  /** Writes the birth record. A second one with other content is refused. [ID-6] */
   "birth.record": {
     args: v.strictObject({ protection: protectionSchema, keyFingerprint: fingerprintSchema }),
     result: birthRecordSchema,
+    changes: "machine",
+    limiter: "once",
+    refusals: "session",
   },
-  /** Appends what the agent saw, marked as said by the agent. Answers when it is durable. */
-  "audit.append": { args: auditEntrySchema, result: v.strictObject({ seq: countSchema }) },
-  /** Whole encoded records from `from`, base64, as many as fit. */
+  /** Appends an entry of the agent, marked as such. Answers when it is durable. */
+  "audit.append": {
+    args: auditEntrySchema,
+    result: v.strictObject({ seq: countSchema }),
+    changes: "trail",
+    limiter: "appended-bytes",
+    refusals: "session",
+  },
+  /** Encoded records from `from` on, in base64, as many as fit. */
   "audit.read": {
     args: v.strictObject({ from: countSchema, count: v.pipe(countSchema, v.minValue(1), v.maxValue(AUDIT_READ_RECORDS_MAX)) }),
     result: v.strictObject({
       from: countSchema,
       records: v.pipe(v.array(base64Schema(AUDIT_RECORD_BYTES_MAX)), v.maxLength(AUDIT_READ_RECORDS_MAX)),
     }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
   },
-  /** A checkpoint of the log at `size` (undefined: as it stands), signed, with the proof that it continues the tree of `oldSize`. */
+  /**
+   * A signed checkpoint of the log at `size` (undefined: its present size), with the proof that it
+   * continues the tree of `oldSize`.
+   */
   "audit.checkpoint": {
     args: v.strictObject({ oldSize: countSchema, size: v.optional(countSchema) }),
     result: v.strictObject({
@@ -88,9 +166,21 @@ export const WARDEN_VERBS = {
       checkpoint: noteSchema,
       proof: v.pipe(v.array(base64Schema(32)), v.maxLength(PROOF_HASHES_MAX)),
     }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
   },
-  /** The hub's cosignature: checked by the warden against the witness key before it counts. [AUD-8] */
-  "audit.cosigned": { args: v.strictObject({ checkpoint: noteSchema }), result: auditHeadSchema },
+  /**
+   * Takes a cosignature of the hub, which the warden checks against the witness key. It passes the
+   * check `hub` of a system under trial. [AUD-8] [OTA-43]
+   */
+  "audit.cosigned": {
+    args: v.strictObject({ checkpoint: noteSchema }),
+    result: auditHeadSchema,
+    changes: "machine",
+    limiter: "hub-signatures",
+    refusals: "session",
+  },
   /** What the warden knows of the machine's state. */
   "status.read": {
     args: nothing,
@@ -102,17 +192,36 @@ export const WARDEN_VERBS = {
       residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
-      /** What of the warden does not work; absent when all is well. */
+      /** What does not work in the warden; absent when everything does. */
       troubles: v.optional(v.pipe(v.array(faultSchema), v.maxLength(WARDEN_TROUBLES_MAX))),
     }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
   },
-  /** A fresh nonce for hub time, good once and for 60 s. [ID-10] */
-  "time.nonce": { args: nothing, result: v.strictObject({ nonce: nonceSchema }) },
-  /** The hub's signed answer: verified here, then the clock is set. [ID-10] */
-  "time.set": { args: hubTimeResponseSchema, result: clockStateSchema },
+  /** A fresh nonce for the hub's time, valid once and for 60 s. [ID-10] */
+  "time.nonce": {
+    args: nothing,
+    result: v.strictObject({ nonce: nonceSchema }),
+    changes: "nothing",
+    limiter: "time-nonces",
+    refusals: "session",
+  },
   /**
-   * One update cycle of the warden's own metadata store, with the files the agent left with the courier. Policies and rosters for this device are taken on the way.
-   * Asked again and again until nothing is wanted any more. [OTA-40]
+   * Verifies the hub's signed answer, then sets the clock. It passes the check `hub` of a system
+   * under trial. [ID-10] [OTA-43]
+   */
+  "time.set": {
+    args: hubTimeResponseSchema,
+    result: clockStateSchema,
+    changes: "machine",
+    limiter: "hub-signatures",
+    refusals: "session",
+  },
+  /**
+   * One update cycle of the warden's own metadata store, with the files that the agent left in the
+   * hand-over directory. Newer policies and rosters for this device are stored on the way. The
+   * agent repeats the request until no file is wanted. [OTA-40]
    */
   "trust.refresh": {
     args: v.strictObject({ absent: absentSchema }),
@@ -126,47 +235,104 @@ export const WARDEN_VERBS = {
         offers: v.pipe(v.array(offerSchema), v.maxLength(16)),
       }),
     ]),
+    changes: "machine",
+    limiter: "target-requests",
+    refusals: "service",
   },
-  "lockdown.read": { args: nothing, result: lockdownViewSchema },
-  /** What a policy would do here; changes nothing, and its signature does not matter. */
-  "lockdown.preview": { args: v.strictObject({ policy: base64Schema(POLICY_BYTES_MAX) }), result: lockdownPreviewSchema },
-  /** Tries the newest signed policy for this device: in force when it answers, taken back unless an order confirms it in time. [LCK-10] */
+  "lockdown.read": {
+    args: nothing,
+    result: lockdownViewSchema,
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
+  /** What a policy would do on this device. Its signature is not checked. */
+  "lockdown.preview": {
+    args: v.strictObject({ policy: base64Schema(POLICY_BYTES_MAX) }),
+    result: lockdownPreviewSchema,
+    changes: "nothing",
+    limiter: "plans",
+    refusals: "session",
+  },
+  /**
+   * Tries the newest signed policy for this device. It is in force when the answer comes, and is
+   * reverted unless an order confirms it in time. [LCK-10]
+   */
   "lockdown.propose": {
     args: nothing,
     result: v.strictObject({ counter: countSchema, trial: lockdownTrialSchema }),
+    changes: "machine",
+    limiter: "plans",
+    refusals: "service",
   },
-  /** A nonce for one order, good once and for a while; with the hash of what the order is about, where there is such a thing. */
+  /**
+   * A nonce for one order, valid once and for a limited time, with the plan hash that the order
+   * must name where there is one.
+   */
   "order.nonce": {
     args: v.strictObject({ verb: orderVerbSchema }),
     result: v.strictObject({ nonce: nonceSchema, planHash: v.optional(planHashSchema) }),
+    changes: "nothing",
+    limiter: "order-nonces",
+    refusals: "service",
   },
-  /** Verified here, carried out here. Answers who gave it, which is what a console session is then allowed as. [OPS-7] [OPS-8] */
+  /**
+   * Verifies an order and carries it out. Answers who gave it: a console session gets the rights of
+   * that operator. [OPS-7] [OPS-8]
+   */
   "order.submit": {
-    /** `verb`: what the caller asked for; an order for anything else is refused. */
+    /** `verb` is what the caller asked for; an order for anything else is refused. */
     args: v.strictObject({ verb: orderVerbSchema, order: v.pipe(v.string(), v.maxLength(ORDER_BYTES_MAX)) }),
     result: v.strictObject({
       by: principalIdSchema,
       roles: v.array(operatorRoleSchema),
       keyid: keyIdSchema,
     }),
+    changes: "machine",
+    limiter: "order-nonces",
+    refusals: "service",
   },
-  "update.read": { args: nothing, result: updateStatusSchema },
-  /** Takes up a signed release that is for this device: manifest and indexes are wanted from the courier, then its parts. [OTA-41] */
+  "update.read": {
+    args: nothing,
+    result: updateStatusSchema,
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
+  /**
+   * Takes up a signed release for this device: its manifest and indexes are wanted first, then its
+   * chunks. [OTA-41]
+   */
   "update.begin": {
     args: v.strictObject({ target: targetNameSchema, absent: absentSchema }),
     result: v.variant("state", [wantedSchema, v.strictObject({ state: v.literal("begun"), update: updateStatusSchema })]),
+    changes: "machine",
+    limiter: "beginnings",
+    refusals: "service",
   },
-  /** Chunks `from` up to but not including `to` lie with the courier. Answers when they are in the slot, or with what is expected instead. [OTA-41] */
+  /**
+   * Chunks `from` up to but not including `to` lie in the hand-over directory. Answers when they
+   * are in the slot, or with what is expected instead. [OTA-41]
+   */
   "update.write": {
     args: v.strictObject({ part: slotPartSchema, from: countSchema, to: countSchema }),
     result: updateStatusSchema,
+    changes: "machine",
+    limiter: "beginnings",
+    refusals: "session",
   },
-  /** The agent can't bring what is expected, and why. Ends a release that is fetched or written, which an agent that brings nothing keeps from going on anyway. [OTA-41] */
+  /**
+   * The agent cannot bring what is expected, and says why. Ends a release that is being fetched or
+   * written; an agent that brings nothing prevents it from going on anyway. [OTA-41]
+   */
   "update.abandon": {
     args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortTextSchema }),
     result: updateStatusSchema,
+    changes: "machine",
+    limiter: "beginnings",
+    refusals: "session",
   },
-} as const;
+} as const satisfies Readonly<Record<string, VerbRow>>;
 
 export type WardenVerb = keyof typeof WARDEN_VERBS;
 export type WardenArgs<V extends WardenVerb> = v.InferOutput<(typeof WARDEN_VERBS)[V]["args"]>;
@@ -176,10 +342,13 @@ export function isWardenVerb(verb: string): verb is WardenVerb {
   return Object.hasOwn(WARDEN_VERBS, verb);
 }
 
-/** Chosen by the caller, echoed in the answer. */
+/** Chosen by the caller and repeated in the answer. */
 export const requestIdSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
-/** An object of its own members. valibot takes a list for one, and drops members that every object inherits instead of refusing them as unknown. */
+/**
+ * An object with members of its own only. valibot accepts a list as an object, and drops members
+ * that every object inherits instead of refusing them as unknown.
+ */
 const plainObject = v.pipe(
   v.unknown(),
   v.check((value) => !Array.isArray(value), "expected an object, not a list"),
@@ -198,6 +367,6 @@ export const wardenRequestSchema = v.strictObject({
 
 export const wardenAnswerSchema = v.union([
   v.strictObject({ id: requestIdSchema, result: v.record(v.string(), v.unknown()) }),
-  /** `id` 0: the line could not be read as a request at all; the connection ends. */
+  /** `id` 0: the line could not be read as a request, and the connection ends. */
   v.strictObject({ id: v.pipe(v.number(), v.safeInteger(), v.minValue(0)), fault: faultSchema }),
 ]);

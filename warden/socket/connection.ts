@@ -12,29 +12,38 @@ export interface ServeConnectionOptions {
   readonly socket: Socket;
   readonly clock: Clock;
   readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => ProtocolSession;
-  /** Aborts when the warden stops: nothing more is read, what was begun is answered. */
+  /**
+   * Aborts when the warden stops: nothing more is read, and the requests that were begun are
+   * answered.
+   */
   readonly stopping: AbortSignal;
 }
 
-/** Serves until either side ends it. A peer's broken pipe is the peer's affair and no fault of ours. */
+/**
+ * Serves until either side ends the connection. A broken pipe of the peer is not a fault of ours.
+ */
 export async function serveConnection({ socket, clock, open, stopping }: ServeConnectionOptions): Promise<void> {
-  const over = new AbortController();
-  socket.once("close", () => over.abort());
-  socket.on("error", () => over.abort()); // EPIPE, ECONNRESET; without a listener Node would end the process
-  const session = open(lineSender(socket, clock, over.signal), AbortSignal.any([over.signal, stopping]));
+  const closed = new AbortController();
+  socket.once("close", () => closed.abort());
+  // EPIPE, ECONNRESET; without a listener Node would end the process
+  socket.on("error", () => closed.abort());
+  const session = open(createLineSender(socket, clock, closed.signal), AbortSignal.any([closed.signal, stopping]));
   const greeted = new AbortController();
-  void closeUnlessGreeted(socket, clock, AbortSignal.any([greeted.signal, over.signal]));
+  void closeUnlessGreeted(socket, clock, AbortSignal.any([greeted.signal, closed.signal]));
   try {
-    await readLines(socket, session, greeted, AbortSignal.any([over.signal, stopping]));
+    await readLines(socket, session, greeted, AbortSignal.any([closed.signal, stopping]));
     await session.settled();
   } finally {
     greeted.abort();
     socket.end(() => socket.destroy());
-    void destroyUnlessDrained(socket, clock, over.signal);
+    void destroyUnlessDrained(socket, clock, closed.signal);
   }
 }
 
-/** Reading waits for each line's turn, so a peer that sends faster than it may is held back by the kernel's socket buffer. */
+/**
+ * Reading waits until each line is taken, so the kernel's socket buffer holds back a peer that
+ * sends too fast.
+ */
 async function readLines(socket: Socket, session: ProtocolSession, greeted: AbortController, signal: AbortSignal): Promise<void> {
   const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
   const chunks = socket.iterator({ destroyOnReturn: false });
@@ -55,24 +64,27 @@ async function readLines(socket: Socket, session: ProtocolSession, greeted: Abor
   }
 }
 
-/** @returns undefined at the end of the stream, however it ended. */
+/** @returns undefined at the end of the stream, for any reason. */
 async function nextChunk(chunks: AsyncIterator<unknown>): Promise<Uint8Array | undefined> {
   try {
     const next = await chunks.next();
     return next.done !== true && next.value instanceof Uint8Array ? next.value : undefined;
   } catch {
-    return undefined; // the peer reset the connection: nothing more will come, and that is all there is to know
+    return undefined; // the peer reset the connection, so nothing more will come
   }
 }
 
-/** One line after the other; a peer that doesn't read makes the next wait, and is closed when it reads nothing at all. */
-function lineSender(socket: Socket, clock: Clock, over: AbortSignal): (line: string) => Promise<void> {
+/**
+ * Sends one line after the other. A peer that reads slowly delays the next line; one that reads
+ * nothing at all is disconnected.
+ */
+function createLineSender(socket: Socket, clock: Clock, closed: AbortSignal): (line: string) => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   const write = async (line: string): Promise<void> => {
-    if (over.aborted || socket.writableEnded || socket.write(line)) return;
+    if (closed.aborted || socket.writableEnded || socket.write(line)) return;
     const drained = new AbortController();
     socket.once("drain", () => drained.abort());
-    await clock.sleep(DRAIN_WITHIN_MS, AbortSignal.any([drained.signal, over]));
+    await clock.sleep(DRAIN_WITHIN_MS, AbortSignal.any([drained.signal, closed]));
     if (!drained.signal.aborted) socket.destroy();
   };
   return (line) => (last = last.then(() => write(line)));
@@ -83,7 +95,7 @@ async function closeUnlessGreeted(socket: Socket, clock: Clock, greeted: AbortSi
   if (!greeted.aborted) socket.destroy();
 }
 
-async function destroyUnlessDrained(socket: Socket, clock: Clock, over: AbortSignal): Promise<void> {
-  await clock.sleep(DRAIN_WITHIN_MS, over);
-  if (!over.aborted) socket.destroy();
+async function destroyUnlessDrained(socket: Socket, clock: Clock, closed: AbortSignal): Promise<void> {
+  await clock.sleep(DRAIN_WITHIN_MS, closed);
+  if (!closed.aborted) socket.destroy();
 }

@@ -1,4 +1,4 @@
-// The Unix socket the agent comes in by: the file system says who may connect. [OPS-1] [OPS-2]
+// The Unix socket for the agent. The file system decides who may connect. [OPS-1] [OPS-2]
 import { createServer, type Socket } from "node:net";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { Clock, ListenUnix } from "../../hal/ports.ts";
@@ -6,7 +6,10 @@ import type { ProtocolSession } from "../protocol/index.ts";
 import { serveConnection } from "./connection.ts";
 import { CONNECTIONS_MAX, STOP_WITHIN_MS } from "./limits.ts";
 
-/** Owner and group of the socket may connect. Its directory, owner and group are set outside: by tmpfiles or the unit, setgid for the agent's group. */
+/**
+ * Owner and group of the socket may connect. Its directory, owner and group are set by tmpfiles or
+ * the unit, setgid for the agent's group.
+ */
 const SOCKET_MODE = 0o660;
 
 export interface SocketOptions {
@@ -14,20 +17,28 @@ export interface SocketOptions {
   readonly clock: Clock;
   readonly listen: ListenUnix;
   readonly open: (send: (line: string) => Promise<void>, signal: AbortSignal) => ProtocolSession;
-  /** A connection above {@link CONNECTIONS_MAX}: it is closed unheard. */
+  /**
+   * Receives a connection above {@link CONNECTIONS_MAX}, which is closed before anything is read
+   * from it.
+   */
   readonly refused: (fault: Fault) => void;
-  /** A defect of ours in serving a connection. */
+  /** Receives a defect of ours in serving a connection. */
   readonly report: (fault: Fault) => void;
 }
 
 export interface SocketServer {
-  /** Stops taking requests, answers those begun within {@link STOP_WITHIN_MS}, closes. */
+  /**
+   * Takes no more requests, answers those that were begun within {@link STOP_WITHIN_MS}, and
+   * closes.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Call only with the state lock held: a socket that lies there is then a dead warden's and is removed.
- * @throws Fault `socket.listen-failed` when the path is taken by something else or can't be bound.
+ * Call only while holding the state lock: then a socket under this path belongs to a dead warden
+ * and is removed.
+ * @throws Fault `socket.listen-failed` when something else occupies the path, or it cannot be
+ *   bound.
  */
 export async function serveSocket(options: SocketOptions): Promise<SocketServer> {
   const stopping = new AbortController();
@@ -52,9 +63,9 @@ export async function serveSocket(options: SocketOptions): Promise<SocketServer>
     async close() {
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
       stopping.abort();
-      const late = new AbortController();
-      await Promise.race([Promise.all(sockets.values()), options.clock.sleep(STOP_WITHIN_MS, late.signal)]);
-      late.abort();
+      const timeout = new AbortController();
+      await Promise.race([Promise.all(sockets.values()), options.clock.sleep(STOP_WITHIN_MS, timeout.signal)]);
+      timeout.abort();
       for (const socket of sockets.keys()) socket.destroy();
       await closed;
     },

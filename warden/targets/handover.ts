@@ -1,22 +1,27 @@
-// Files of the repository through the agent: what is not there yet is asked for, and the request made again. [OTA-40]
+// Files of the repository, as the agent hands them over: a missing file is wanted, and the request
+// is repeated. [OTA-40]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import type { HandoverReader } from "../../hal/ports.ts";
 import { handoverName } from "../../ota/fetch/index.ts";
 import { repositoryPathSchema } from "../../ota/install/format.ts";
 import type { WantedFile } from "./format.ts";
+import { PATH_CHARACTERS_MAX } from "./limits.ts";
 
 /**
- * A file by its path in the repository.
- * @returns undefined when the agent says that there is none.
- * @throws Fault `trust.invalid` for a path that can't be asked for; `file.*` of the courier; what ends the request when the file has to be wanted first.
+ * Reads a file by its path in the repository.
+ * @returns undefined when the agent reports that there is none.
+ * @throws Fault `trust.invalid` for a path that no repository has; `file.*` of the hand-over
+ *   directory; what ends the request when the file is wanted first.
  */
 export type Take = (path: string, bytesMax: number) => Promise<Uint8Array | undefined>;
 
 /**
- * [OTA-40] Runs `work` on what lies with the courier. At the first file that is neither there nor called absent it ends, and that file is the answer: work that is
- * run again must find its way by what it kept durably, not by what the agent says.
- * @param absent paths of which the agent says that the repository has them not.
+ * [OTA-40] Runs `work` on the files in the hand-over directory. It ends at the first file that is
+ * neither there nor reported absent, and that file is the answer. When the work runs again, it must
+ * find its way by its own durable state, not by what the agent reports.
+ * @param absent paths that the repository lacks, as the agent reports.
  */
 export async function throughHandover<T>(
   handover: HandoverReader,
@@ -24,20 +29,20 @@ export async function throughHandover<T>(
   work: (take: Take) => Promise<T>,
 ): Promise<T | WantedFile> {
   const missing = new Set(absent);
-  const asked: { wanted?: WantedFile } = {};
+  const outcome: { wanted?: WantedFile } = {};
   const take: Take = async (path, bytesMax) => {
     if (!v.safeParse(repositoryPathSchema, path).success)
-      throw new Fault("trust.invalid", `take "${path.slice(0, 160)}": no file of a repository can be asked for by that path`);
+      throw new Fault("trust.invalid", `take ${quoted(path, PATH_CHARACTERS_MAX)}: no file of a repository has such a path`);
     if (missing.has(path)) return undefined;
     const bytes = await handover.take(handoverName(path), bytesMax);
     if (bytes !== undefined) return bytes;
-    asked.wanted = { state: "wanted", path, bytesMax: Math.max(1, bytesMax), handoverName: handoverName(path) };
+    outcome.wanted = { state: "wanted", path, bytesMax: Math.max(1, bytesMax), handoverName: handoverName(path) };
     throw new Fault("fetch.unreachable", `take "${path}": it is not in the hand-over directory yet`);
   };
   try {
     return await work(take);
   } catch (error) {
-    if (asked.wanted !== undefined) return asked.wanted;
+    if (outcome.wanted !== undefined) return outcome.wanted;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
-// Policy and roster: payloads that the warden takes by itself as soon as a newer one for this device is published. [OPS-8] [LCK-13]
+// Policy and roster: payloads that the warden stores by itself as soon as a newer one for this
+// device is published. [OPS-8] [LCK-13]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { checkTarget, type Damage, targetFileName, type TrustedMetadata } from "../../ota/trust/index.ts";
@@ -6,75 +7,114 @@ import { POLICY_BYTES_MAX } from "../lockdown/format/index.ts";
 import { parseRoster, type Roster, ROSTER_BYTES_MAX } from "../roster/format.ts";
 import type { Take } from "./handover.ts";
 import type { Candidate } from "./selection.ts";
-import { type StoredPayload, storedName, readStored, writeStored } from "./stored-payload.ts";
+import { readStored, storedName, type StoredPayload, writeStored } from "./stored-payload.ts";
 
-/** The roster first: it says of which tenant and groups the device is. */
+/** The roster comes first: it says to which tenant and groups the device belongs. */
 export const PAYLOAD_LINES = ["operators", "policy"] as const;
 export type PayloadLine = (typeof PAYLOAD_LINES)[number];
 const BYTES_MAX = { operators: ROSTER_BYTES_MAX, policy: POLICY_BYTES_MAX } as const;
 
-export interface Payloads {
-  kept(line: PayloadLine): StoredPayload | undefined;
-  roster(): Roster | undefined;
-  /** What can't be taken now, or was found damaged at the start and was not taken anew. */
-  faults(): readonly Damage[];
-  /**
-   * Takes what `candidate` says, if it is newer than what is kept: verified and durable before it counts. What can't be taken changes nothing and holds up
-   * nothing else; it is asked for again with the next cycle, unless it is a payload that will never do.
-   * @returns true when something new was taken; the fault when it is refused.
-   * @throws Fault `file.*` of courier and files; what ends the request when the payload has to be wanted first.
-   */
-  take(line: PayloadLine, candidate: Candidate | undefined, trusted: TrustedMetadata, take: Take): Promise<boolean | Fault>;
+/**
+ * A stored payload that cannot be read counts as none until it is stored anew: nobody is trusted by
+ * it meanwhile.
+ */
+export async function openPayloads(files: DurableFiles): Promise<Payloads> {
+  const payloads = new Payloads(files);
+  await payloads.load();
+  return payloads;
 }
 
-/** What was kept and can't be read any more counts as none, and is taken anew; until then nobody is believed by it. */
-export async function openPayloads(files: DurableFiles): Promise<Payloads> {
-  const kept = new Map<PayloadLine, StoredPayload>();
-  const faults = new Map<PayloadLine, Fault>();
-  /** Digests of signed payloads that are no roster. */
-  const useless = new Set<string>();
-  let roster: Roster | undefined;
+export class Payloads {
+  readonly #files: DurableFiles;
+  readonly #stored = new Map<PayloadLine, StoredPayload>();
+  readonly #faults = new Map<PayloadLine, Fault>();
+  /** Digests of signed payloads that are not rosters. */
+  readonly #useless = new Set<string>();
+  #roster: Roster | undefined;
 
-  const believe = (line: PayloadLine, one: StoredPayload): void => {
-    if (line === "operators") roster = parseRoster(one.bytes);
-    kept.set(line, one);
-    faults.delete(line);
-  };
-  for (const line of PAYLOAD_LINES) {
-    try {
-      const one = await readStored(files, line, BYTES_MAX[line]);
-      if (one !== undefined) believe(line, one);
-    } catch (error) {
-      faults.set(line, asFault(error, "assert.broken", `read "${line}" that was taken`));
+  constructor(files: DurableFiles) {
+    this.#files = files;
+  }
+
+  stored(line: PayloadLine): StoredPayload | undefined {
+    return this.#stored.get(line);
+  }
+
+  roster(): Roster | undefined {
+    return this.#roster;
+  }
+
+  /**
+   * Payloads that cannot be stored now, or that were damaged at the start and are not stored anew
+   * yet.
+   */
+  faults(): readonly Damage[] {
+    return [...this.#faults].map(([line, fault]) => ({ name: storedName(line), fault }));
+  }
+
+  /** Reads what is stored. A fault is kept for {@link faults}. */
+  async load(): Promise<void> {
+    for (const line of PAYLOAD_LINES) {
+      try {
+        const payload = await readStored(this.#files, line, BYTES_MAX[line]);
+        if (payload !== undefined) this.#accept(line, payload);
+      } catch (error) {
+        this.#faults.set(line, asFault(error, "assert.broken", `read the stored payload "${line}"`));
+      }
     }
   }
 
-  return {
-    kept: (line) => kept.get(line),
-    roster: () => roster,
-    faults: () => [...faults].map(([line, fault]) => ({ name: storedName(line), fault })),
-    async take(line, candidate, trusted, take) {
-      const before = kept.get(line);
-      if (candidate === undefined || candidate.custom.counter <= (before?.counter ?? 0)) {
-        if (before !== undefined) faults.delete(line); // what could not be taken is no longer published
-        return false;
-      }
-      if (useless.has(candidate.digest)) return false;
-      try {
-        const bytes = await payloadOf(candidate, trusted, BYTES_MAX[line], take);
-        const { digest, target, custom } = candidate;
-        if (line === "operators") refuseUseless(bytes, digest, useless);
-        const one = { target: target.path, counter: custom.counter, digest, bytes };
-        await writeStored(files, line, one);
-        believe(line, one);
-        return true;
-      } catch (error) {
-        if (!(error instanceof Fault) || !isVerdict(error)) throw error;
-        faults.set(line, error);
-        return error;
-      }
-    },
-  };
+  /**
+   * Stores the payload of `candidate` if it is newer than the stored one. It is verified and
+   * durable before it counts. A payload that cannot be stored changes nothing and delays nothing
+   * else. The next cycle tries it again, unless the payload itself is useless.
+   * @returns true when something new was stored; the fault when the payload is refused.
+   * @throws Fault `file.*` of the hand-over directory and the files; what ends the request when the
+   *   payload is wanted first.
+   */
+  async take(
+    line: PayloadLine,
+    candidate: Candidate | undefined,
+    trusted: TrustedMetadata,
+    take: Take,
+  ): Promise<boolean | Fault> {
+    const before = this.#stored.get(line);
+    if (candidate === undefined || candidate.custom.counter <= (before?.counter ?? 0)) {
+      // the payload that could not be stored is no longer published
+      if (before !== undefined) this.#faults.delete(line);
+      return false;
+    }
+    if (this.#useless.has(candidate.digest)) return false;
+    try {
+      const bytes = await payloadOf(candidate, trusted, BYTES_MAX[line], take);
+      const { digest, target, custom } = candidate;
+      if (line === "operators") this.#expectRoster(bytes, digest);
+      const payload = { target: target.path, counter: custom.counter, digest, bytes };
+      await writeStored(this.#files, line, payload);
+      this.#accept(line, payload);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Fault) || !isVerdict(error)) throw error;
+      this.#faults.set(line, error);
+      return error;
+    }
+  }
+
+  #accept(line: PayloadLine, payload: StoredPayload): void {
+    if (line === "operators") this.#roster = parseRoster(payload.bytes);
+    this.#stored.set(line, payload);
+    this.#faults.delete(line);
+  }
+
+  /** [OPS-8] A roster that cannot be read changes nothing, even with valid signatures. */
+  #expectRoster(bytes: Uint8Array, digest: string): void {
+    try {
+      parseRoster(bytes);
+    } catch (error) {
+      this.#useless.add(digest);
+      throw error;
+    }
+  }
 }
 
 /** @throws Fault `trust.too-large`, `trust.missing`, `trust.mismatch`; those of `take`. */
@@ -88,24 +128,14 @@ export async function payloadOf(
   if (file.length > bytesMax)
     throw new Fault("trust.too-large", `target "${path}" has ${file.length} bytes, at most ${bytesMax} are accepted`);
   const bytes = await take(payloadPath(trusted, target), file.length);
-  if (bytes === undefined) throw new Fault("trust.missing", `the repository has not the file of target "${path}"`);
+  if (bytes === undefined) throw new Fault("trust.missing", `the repository lacks the file of target "${path}"`);
   checkTarget(target, bytes); // [OTA-6] before a byte of it is used
   return bytes;
 }
 
-/** Where the file of a target lies in the repository. @throws Fault `trust.mismatch`. */
+/** The path of a target's file in the repository. @throws Fault `trust.mismatch`. */
 export function payloadPath(trusted: TrustedMetadata, target: Candidate["target"]): string {
   return `targets/${targetFileName(trusted, target)}`;
-}
-
-/** [OPS-8] A roster that can't be read changes nothing, however well it is signed. */
-function refuseUseless(bytes: Uint8Array, digest: string, useless: Set<string>): void {
-  try {
-    parseRoster(bytes);
-  } catch (error) {
-    useless.add(digest);
-    throw error;
-  }
 }
 
 function isVerdict({ code }: Fault): boolean {

@@ -1,4 +1,5 @@
-// What of all that is published is for this device, and what is the newest of each line. Pure. [OTA-11] [OTA-12]
+// The selection of targets: which are for this device, and which is the newest of each line. Pure.
+// [OTA-11] [OTA-12]
 import { type DeviceFacts, judgeTarget, type TargetRefusal, type Target } from "../../ota/trust/index.ts";
 import type { TargetCustom } from "../../ota/trust/format/index.ts";
 
@@ -6,7 +7,7 @@ import type { TargetCustom } from "../../ota/trust/format/index.ts";
 export interface Candidate {
   readonly target: Target;
   readonly custom: TargetCustom;
-  /** SHA-256 of its payload, hex. */
+  /** SHA-256 of its payload, in hex. */
   readonly digest: string;
 }
 
@@ -33,7 +34,10 @@ export interface Choice {
   readonly refused: readonly Refused[];
 }
 
-/** The same whatever order they are listed in: of two with one counter the one whose name comes first. */
+/**
+ * The result does not depend on the order of the listing: of two targets with the same counter the
+ * one whose name sorts first is chosen.
+ */
 export function choose(targets: readonly Target[], device: DeviceFacts): Choice {
   const newest = new Map<string, Candidate>();
   const refused: Refused[] = [];

@@ -1,4 +1,5 @@
-// The newest signed policy and roster for this device, as they were taken: they hold across restarts, whatever the repository says later. [OPS-8] [LCK-13]
+// The stored payload: the newest signed policy or roster for this device. It stays valid across
+// restarts, even when the repository later publishes something else. [OPS-8] [LCK-13]
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
@@ -7,18 +8,18 @@ import { check } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 
-/** A payload whose target was verified, with where it came from. */
+/** A payload whose target was verified, with its origin. */
 export interface StoredPayload {
   readonly target: string;
   readonly counter: number;
-  /** SHA-256 of the payload, hex. */
+  /** SHA-256 of the payload, in hex. */
   readonly digest: string;
   readonly bytes: Uint8Array;
 }
 
 const ENVELOPE_BYTES = 1024;
 
-const keptSchema = v.strictObject({
+const storedSchema = v.strictObject({
   v: v.literal(1),
   target: targetNameSchema,
   counter: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
@@ -26,24 +27,25 @@ const keptSchema = v.strictObject({
   payload: v.pipe(v.string(), v.base64("expected base64")),
 });
 
-/** The trust store has `*.json` in the same directory, with names that the repository chooses. */
+/** The trust store keeps `*.json` in the same directory, with names that the repository chooses. */
 export function storedName(line: string): string {
   return `${line}.taken`;
 }
 
 /**
- * @param payloadBytesMax of the payload.
- * @returns undefined when none was taken yet.
- * @throws Fault `trust.mismatch` when it is not what was taken; `json.*`, `schema.invalid` and those of {@link DurableFiles.get}.
+ * @param payloadBytesMax bound of the payload itself.
+ * @returns undefined when none was stored yet.
+ * @throws Fault `trust.mismatch` when it is not what was stored; `json.*`, `schema.invalid` and
+ *   those of {@link DurableFiles.get}.
  */
 export async function readStored(files: DurableFiles, line: string, payloadBytesMax: number): Promise<StoredPayload | undefined> {
   const bytesMax = 4 * Math.ceil(payloadBytesMax / 3) + ENVELOPE_BYTES;
   const bytes = await files.get(storedName(line), bytesMax);
   if (bytes === undefined) return undefined;
-  const what = `"${line}" that was taken`;
-  const { target, counter, digest, payload } = check(keptSchema, parseCanonicalJson(bytes, bytesMax, what), what);
+  const what = `the stored payload "${line}"`;
+  const { target, counter, digest, payload } = check(storedSchema, parseCanonicalJson(bytes, bytesMax, what), what);
   const decoded = Buffer.from(payload, "base64");
-  if (sha256(decoded) !== digest) throw new Fault("trust.mismatch", `${what} is not what it was: its sha256 differs`);
+  if (sha256(decoded) !== digest) throw new Fault("trust.mismatch", `${what} was changed: its SHA-256 differs`);
   return { target, counter, digest, bytes: decoded };
 }
 

@@ -1,4 +1,3 @@
-// Hub time and the clock's state. [ID-10]
-export { type ClockBounds, clockBounds, clockState } from "./bounds.ts";
+// The trusted clock: hub time, and how far the wall clock can be trusted. [ID-10]
+export { BUILD_DATE_MS_MIN, type ClockBounds, clockBounds, clockState } from "./bounds.ts";
 export { openTrustedClock, type TrustedClock } from "./trusted-clock.ts";
-export { BUILD_DATE_MS_MIN } from "./limits.ts";

@@ -1,12 +1,21 @@
-// Nonces for hub time: one use, a short life by the monotonic clock, a bounded number. [ID-10]
+// Nonces for hub time: each for one use, with a short life by the monotonic clock, in a bounded
+// number. [ID-10]
 import { randomBytes } from "node:crypto";
-import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/time/format.ts";
-import { NONCE_BYTES, NONCES_MAX } from "./limits.ts";
+import { HUB_TIME_NONCE_LIFE_MS } from "../../ota/format/time.ts";
+
+/** Nonces that wait for their answer. A further one replaces the oldest. */
+export const NONCES_MAX = 16;
+const NONCE_BYTES = 32;
 
 export interface TimeNonces {
-  /** A fresh one, 64 hex digits. Above {@link NONCES_MAX} the oldest is forgotten: whoever asks in a flood only spoils their own. */
+  /**
+   * @returns a fresh nonce of 64 hex digits. Above {@link NONCES_MAX} the oldest is dropped: a
+   *   flood of requests only spoils the nonces of its sender.
+   */
   issue(monotonicMs: number): string;
-  /** True once for a nonce that was issued and is not older than its life; it is forgotten either way. */
+  /**
+   * True once for an issued nonce that is not older than its life. The nonce is spent either way.
+   */
   consume(nonce: string, monotonicMs: number): boolean;
 }
 

@@ -1,13 +1,14 @@
-// The hub's answer to a nonce: what must hold before a clock is touched. Pure. [ID-10]
+// Verification of the hub's answer to a nonce, before a clock is touched. Pure. [ID-10]
 import { verify } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/identity/format.ts";
-import { type HubTimeResponse, hubTimeSignedText } from "../../ota/time/format.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
+import { type HubTimeResponse, hubTimeSignedText } from "../../ota/format/time.ts";
 import { ed25519KeyObject, type Verifier } from "../audit/format/index.ts";
 import { type ClockBounds, isPlausible } from "./bounds.ts";
 
 /**
- * [ID-10] The time in `response`, Unix milliseconds, once device, signature and bounds were checked. The nonce is the caller's to consume.
+ * [ID-10] The time in `response` in Unix milliseconds, once device, signature and bounds are
+ * checked. The caller must consume the nonce.
  * @throws Fault `time.bad-signature`, `time.out-of-range`.
  */
 export function verifiedTime(
@@ -17,7 +18,10 @@ export function verifiedTime(
   bounds: ClockBounds,
 ): number {
   if (timeKey === undefined)
-    throw new Fault("time.bad-signature", "hub time refused: this device has no hub anchors, so no key may tell it the time");
+    throw new Fault(
+      "time.bad-signature",
+      "hub time refused: this device has no hub anchors, so there is no key to verify it with",
+    );
   if (response.deviceId !== deviceId)
     throw new Fault(
       "time.bad-signature",

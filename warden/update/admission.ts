@@ -1,170 +1,220 @@
-// Taking a release up: who may have it, and everything about it before a byte of it is written. [OTA-41]
+// Admission of releases: decides whether a release may be taken up, before a byte of it is written.
+// [OTA-41]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { tokenBucket } from "../../hal/rate-limit/index.ts";
-import { otherSlot } from "../../hal/slots/format.ts";
-import { type Phase, type Release, whyNotAgain } from "../../ota/commit/index.ts";
+import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
+import type { SlotName } from "../../hal/format/slots.ts";
+import { isUpdateActive, type Phase, type Release, type State, whyNotAgain } from "../../ota/commit/index.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { WantedFile } from "../targets/format.ts";
 import type { JudgedTarget } from "../targets/index.ts";
-import type { UpdateDriver } from "./driver.ts";
 import { BEGINNING_PERIOD_MS, BEGINNINGS_BURST_MAX } from "./limits.ts";
 import type { UpdatePorts, UpdateSettings } from "./ports.ts";
+import { isFinal, OS_LINE, type Planned, planParts, releaseOf, replacedOf } from "./release-plan.ts";
 import { planHashOf } from "./status.ts";
-import { isFinal, OS_LINE, planParts, releaseOf, replacedOf } from "./release-plan.ts";
-import type { Installation } from "./installation.ts";
-
-export interface Admission {
-  /** Whether an operator ordered it. */
-  readonly isOrdered: (release: Release) => boolean;
-  /** It is refused until an operator orders it. */
-  readonly asked: (release: Release) => void;
-}
-
-export type Admit = (target: string, absent: readonly string[]) => Promise<WantedFile | "begun">;
 
 /**
- * [OTA-41] Calls are not to overlap. What is wrong with a release that was taken up ends it, and is no fault.
- * @throws Fault `update.busy`, `update.refused`, `floor.*`, `protocol.rate-limited`, `slot.unknown`; what `Targets.find` throws; `file.*` of the courier.
+ * What a decision reads of the update under way. A wait may change any of it, so it is read again
+ * after each one.
  */
-export function createAdmission(
-  { floors, boot, targets, clock }: Pick<UpdatePorts, "floors" | "boot" | "targets" | "clock">,
-  { image }: Pick<UpdateSettings, "image">,
-  engine: UpdateDriver,
-  writing: Installation,
-  admission: Admission,
-): Admit {
-  const bucket = tokenBucket(clock, BEGINNINGS_BURST_MAX, BEGINNING_PERIOD_MS);
+export interface UpdateView {
+  state(): State;
+  /** The slot that this boot runs from; undefined where the boot did not say. */
+  running(): SlotName | undefined;
+  /** Why something that was decided is still undone; undefined when nothing is. */
+  trouble(): Fault | undefined;
+  /** Whether an operator ordered this release. */
+  isOrdered(release: Release): boolean;
+  /** Whether an installer is at work. */
+  isInstalling(): boolean;
+}
 
-  /** @throws Fault unless the machine could take any release now. */
-  const prepared = async (): Promise<Floors> => {
+/** The release under way cannot be installed: it ends with this fault. */
+export interface Ends {
+  readonly state: "ends";
+  readonly fault: Fault;
+}
+
+/** A release that ends because another one takes its place, and the reason for the record. */
+export interface Replaced {
+  readonly release: Release;
+  readonly message: string;
+}
+
+export interface Admitted {
+  readonly state: "admitted";
+  readonly release: Release;
+  readonly found: JudgedTarget;
+  /**
+   * How it begins; undefined where it is under way already and only needs its manifest and indexes.
+   */
+  readonly beginning: { readonly ordered: boolean; readonly replaces: Replaced | undefined } | undefined;
+}
+
+export interface RefusedRelease {
+  readonly state: "refused";
+  readonly fault: Fault;
+  /** The refused release, where an operator's order would overrule the refusal. */
+  readonly orderable: Release | undefined;
+  /** The release under way that ends all the same. */
+  readonly ends: Replaced | undefined;
+}
+
+export type AdmissionDecision =
+  /** The agent must bring this file first. */
+  | WantedFile
+  /** The release is under way and needs nothing of the agent now. */
+  | { readonly state: "under-way" }
+  | Ends
+  | Admitted
+  | RefusedRelease;
+
+export class Admission {
+  readonly #ports: Pick<UpdatePorts, "floors" | "boot" | "targets">;
+  readonly #image: UpdateSettings["image"];
+  readonly #beginnings: TokenBucket;
+
+  constructor(ports: Pick<UpdatePorts, "floors" | "boot" | "targets" | "clock">, { image }: Pick<UpdateSettings, "image">) {
+    this.#ports = ports;
+    this.#image = image;
+    this.#beginnings = createTokenBucket(ports.clock, BEGINNINGS_BURST_MAX, BEGINNING_PERIOD_MS);
+  }
+
+  /**
+   * Decides about the release that is published as `target`. Calls must not overlap. [OTA-41]
+   * @param absent paths that the repository lacks, as the agent reports.
+   * @throws Fault `update.busy`, `update.refused`, `slot.unknown`, `floor.*` when no release can be
+   *   taken up now; what `TargetService.find` throws; `file.*` of the hand-over directory.
+   */
+  async decide(target: string, absent: readonly string[], view: UpdateView): Promise<AdmissionDecision> {
+    const { phase } = view.state();
+    const current = activeRelease(phase);
+    if (current !== undefined && current.target !== target) {
+      if (!isReplaceable(phase)) throw busy(target, current);
+      return await this.#decideReplacement(target, current, absent, view);
+    }
+    if (current !== undefined && !needsManifest(phase, view)) return { state: "under-way" };
+    const floors = await this.#expectReady(view);
+    try {
+      const found = await this.#ports.targets.find(target, absent);
+      if (found.state === "wanted") return found;
+      return this.#decideFound(found, releaseOf(found, floors.record(), this.#image), floors, view);
+    } catch (error) {
+      return endedBy(error, view);
+    }
+  }
+
+  /**
+   * Plans the parts of a release that was admitted.
+   * @throws Fault when a later attempt may succeed, or when the release is no longer under way.
+   */
+  async plan({ found }: Admitted, absent: readonly string[], view: UpdateView): Promise<WantedFile | Planned | Ends> {
+    try {
+      return await planParts(this.#ports.targets, found.target, absent);
+    } catch (error) {
+      return endedBy(error, view);
+    }
+  }
+
+  #decideFound(found: JudgedTarget, release: Release, floors: Floors, view: UpdateView): Admitted | RefusedRelease {
+    const current = activeRelease(view.state().phase);
+    if (current?.digest === release.digest) return { state: "admitted", release, found, beginning: undefined };
+    const replaces =
+      current === undefined ? undefined : { release: current, message: "another release was published under its name" };
+    const verdict = this.#judge(release, floors, view);
+    return "fault" in verdict
+      ? { state: "refused", ...verdict, ends: replaces }
+      : { state: "admitted", release, found, beginning: { ...verdict, replaces } };
+  }
+
+  /**
+   * A newer release of the same line replaces one that is not tried yet. A release whose files are
+   * no longer available must not block the one that repairs it.
+   */
+  async #decideReplacement(
+    target: string,
+    current: Release,
+    absent: readonly string[],
+    view: UpdateView,
+  ): Promise<WantedFile | Admitted | RefusedRelease> {
+    const floors = await this.#expectReady(view);
+    const found = await this.#ports.targets.find(target, absent);
+    if (found.state === "wanted") return found;
+    const release = releaseOf(found, floors.record(), this.#image);
+    if (release.line !== current.line || release.counter <= current.counter) throw busy(target, current);
+    const verdict = this.#judge(release, floors, view);
+    if ("fault" in verdict) return { state: "refused", ...verdict, ends: undefined };
+    const replaces = { release: current, message: `the newer "${target}" took its place` };
+    return { state: "admitted", release, found, beginning: { ...verdict, replaces } };
+  }
+
+  /** @throws Fault unless this machine could take up any release now. */
+  async #expectReady(view: UpdateView): Promise<Floors> {
+    const { floors, boot } = this.#ports;
     if (floors instanceof Fault) throw floors;
-    const trouble = engine.trouble();
-    if (trouble !== undefined) throw trouble; // a floor or a boot choice is still to follow what was decided
-    const running = engine.running();
-    if (running === undefined) throw new Fault("slot.unknown", "take up a release: it is not known which slot runs");
+    const trouble = view.trouble();
+    // an earlier decision is not carried out yet: a floor, a boot choice or a reboot
+    if (trouble !== undefined) throw trouble;
+    const running = view.running();
+    if (running === undefined) throw new Fault("slot.unknown", "take up a release: the running slot is not known");
     const { committed } = await boot.read();
-    // the other slot is what this machine falls back to: it is not to be written over
+    // the machine falls back to the other slot, which must not be overwritten then
     if (committed !== running)
       throw new Fault("update.refused", `take up a release: slot ${running} runs and is not committed, slot ${committed} is`);
     return floors;
-  };
-  /** @throws Fault unless `release` may be taken up now. */
-  const expectAdmissible = (release: Release, record: Floors): { readonly ordered: boolean } => {
-    const { line, counter, digest } = release;
-    const isOrdered = admission.isOrdered(release);
-    const replaced = replacedOf(line, record.record(), image);
-    const { phase } = engine.state();
-    if (phase.at === "committed" && phase.release.digest === digest)
-      throw new Fault("update.refused", `take up "${release.target}": it is what runs`);
-    const isNoNewer = replaced !== undefined && counter <= replaced;
-    const why =
-      whyNotAgain(engine.state(), release) ??
-      (isNoNewer ? `its counter ${counter} is no higher than ${replaced}, which runs` : undefined) ??
-      (replaced === undefined && line !== OS_LINE ? `nothing of the line "${line}" has run here` : undefined);
-    if (why !== undefined && !isOrdered) {
-      admission.asked(release);
-      throw new Fault(
-        "update.refused",
-        `take up "${release.target}": ${why}; it is taken on an operator's order update.approve over ${planHashOf(release)}`,
-      );
-    }
-    if (bucket.dueMs() > 0)
-      throw new Fault("protocol.rate-limited", `releases were taken up too often; again in ${bucket.dueMs()} ms`);
-    return { ordered: isOrdered };
-  };
-  const offer = async (release: Release, record: Floors): Promise<void> => {
-    const { ordered } = expectAdmissible(release, record);
-    bucket.take();
-    await engine.tell({ kind: "offered", release, ordered });
-  };
-  /** A newer one of its line takes the place of a release that is not tried yet: one that can't be had any more is not to block what mends it. */
-  const replace = async (
-    before: Release,
-    target: string,
-    record: Floors,
-    absent: readonly string[],
-  ): Promise<WantedFile | undefined> => {
-    const found = await targets.find(target, absent);
-    if (found.state === "wanted") return found;
-    const release = releaseOf(found, record.record(), image);
-    if (release.line !== before.line || release.counter <= before.counter) throw busy(target, before);
-    expectAdmissible(release, record);
-    await writing.abort();
-    const { phase } = engine.state();
-    if (!isReplaceable(phase) || phase.release.digest !== before.digest) throw busy(target, before);
-    await engine.tell({ kind: "failed", code: "update.refused", message: `the newer "${target}" took its place` });
-    return undefined;
-  };
-  /** @returns undefined when it was ended by what is wrong with it. @throws Fault that may pass, or of a release that was not taken up. */
-  const orEnded = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await work();
-    } catch (error) {
-      const fault = asFault(error, "assert.broken", "take up a release");
-      if (!isFinal(fault) || underWay(engine.state().phase) === undefined) throw fault;
-      await engine.tell({ kind: "failed", code: fault.code, message: fault.message });
-      return undefined;
-    }
-  };
-  const goOn = async (found: JudgedTarget, release: Release, absent: readonly string[]): Promise<WantedFile | "begun"> => {
-    const planned = await orEnded(() => planParts(targets, found.target, absent));
-    if (planned === undefined) return "begun";
-    if (planned.state === "wanted") return planned;
-    if ((await boot.read()).trial !== undefined) await boot.cancel(); // of the slot that is about to be written
-    writing.plan(release, planned.parts);
-    const { phase } = engine.state();
-    const running = engine.running();
-    if (phase.at === "fetching" && running !== undefined) await engine.tell({ kind: "verified", slot: otherSlot(running) });
-    else if (phase.at === "verified") writing.start(release, phase.slot);
-    await writing.ready();
-    return "begun";
-  };
-  return async (target, absent) => {
-    const { phase } = engine.state();
-    const before = underWay(phase);
-    const other = before === undefined || before.target === target ? undefined : before;
-    if (other !== undefined && !isReplaceable(phase)) throw busy(target, other);
-    if (before !== undefined && other === undefined && !isWaiting(phase, writing)) return "begun";
-    const record = await prepared();
-    const wanted = other === undefined ? undefined : await replace(other, target, record, absent);
-    if (wanted !== undefined) return wanted;
-    const found = await orEnded(() => targets.find(target, absent));
-    if (found === undefined) return "begun";
-    if (found.state === "wanted") return found;
-    const release = await orEnded(async () => releaseOf(found, record.record(), image));
-    if (release === undefined) return "begun";
-    const current = underWay(engine.state().phase);
-    if (current !== undefined && current.digest !== release.digest)
-      await engine.tell({ kind: "failed", code: "update.refused", message: "another release was published under its name" });
-    if (current?.digest !== release.digest) await offer(release, record);
-    return await goOn(found, release, absent);
-  };
-}
+  }
 
-/** The release that has the machine, until it is committed or gone. */
-export function underWay(phase: Phase): Release | undefined {
-  switch (phase.at) {
-    case "fetching":
-    case "verified":
-    case "written":
-    case "trying":
-    case "committing":
-    case "rolling-back":
-      return phase.release;
-    default:
-      return undefined;
+  /** Whether `release` may begin now. An admitted release takes one beginning from the limiter. */
+  #judge(
+    release: Release,
+    floors: Floors,
+    view: UpdateView,
+  ): { readonly ordered: boolean } | Pick<RefusedRelease, "fault" | "orderable"> {
+    const { target } = release;
+    const { phase } = view.state();
+    if (phase.at === "committed" && phase.release.digest === release.digest)
+      return { fault: new Fault("update.refused", `take up "${target}": it is the running system`), orderable: undefined };
+    const why = this.#whyOrderNeeded(release, floors, view.state());
+    const ordered = view.isOrdered(release);
+    if (why !== undefined && !ordered) {
+      const needed = `an operator's order update.approve over ${planHashOf(release)} overrules this`;
+      return { fault: new Fault("update.refused", `take up "${target}": ${why}; ${needed}`), orderable: release };
+    }
+    if (this.#beginnings.take()) return { ordered };
+    const message = `releases were taken up too often; try again in ${this.#beginnings.dueMs()} ms`;
+    return { fault: new Fault("protocol.rate-limited", message), orderable: undefined };
+  }
+
+  #whyOrderNeeded(release: Release, floors: Floors, state: State): string | undefined {
+    const { line, counter } = release;
+    const rolledBack = whyNotAgain(state, release);
+    if (rolledBack !== undefined) return rolledBack;
+    const replaced = replacedOf(line, floors.record(), this.#image);
+    if (replaced === undefined) return line === OS_LINE ? undefined : `no release of the line "${line}" has run here`;
+    return counter > replaced ? undefined : `its counter ${counter} is no higher than ${replaced}, which runs`;
   }
 }
 
-function isReplaceable(phase: Phase): phase is Extract<Phase, { at: "fetching" | "verified" | "written" }> {
+/** The release that holds the machine; undefined when none does. */
+export function activeRelease(phase: Phase): Release | undefined {
+  return isUpdateActive(phase.at) && "release" in phase ? phase.release : undefined;
+}
+
+/** A release that is not tried yet may still give way to a newer one. */
+export function isReplaceable(phase: Phase): phase is Extract<Phase, { at: "fetching" | "verified" | "written" }> {
   return phase.at === "fetching" || phase.at === "verified" || phase.at === "written";
 }
 
-function busy(target: string, { target: other }: Release): Fault {
+export function busy(target: string, { target: other }: Release): Fault {
   return new Fault("update.busy", `take up "${target}": "${other}" is under way`);
 }
 
-/** For manifest and indexes. */
-function isWaiting({ at }: Phase, writing: Installation): boolean {
-  return at === "fetching" || (at === "verified" && writing.expects() === undefined);
+function needsManifest({ at }: Phase, view: UpdateView): boolean {
+  return at === "fetching" || (at === "verified" && !view.isInstalling());
+}
+
+/** @throws Fault when a later attempt may succeed, or when no release is under way. */
+function endedBy(error: unknown, view: UpdateView): Ends {
+  const fault = asFault(error, "assert.broken", "take up a release");
+  if (!isFinal(fault) || !isUpdateActive(view.state().phase.at)) throw fault;
+  return { state: "ends", fault };
 }

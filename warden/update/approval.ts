@@ -1,4 +1,5 @@
-// The one release that an operator has ordered: durable, because fetching it may take longer than the machine runs. [OTA-41]
+// The approval of one release by an operator's order. It is durable, because fetching the release
+// may take longer than the machine runs. [OTA-41]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
@@ -15,13 +16,13 @@ const recordSchema = v.strictObject({
 
 export interface Approval {
   has(digest: string): boolean;
-  /** Durable when it resolves; the one before it is forgotten. */
-  give(digest: string): Promise<void>;
-  /** It was made use of. */
+  /** Durable when it resolves. It replaces an earlier approval. */
+  grant(digest: string): Promise<void>;
+  /** Removes the approval: it was used. */
   spend(): Promise<void>;
 }
 
-/** What can't be read approves nothing, and is told to `report`. */
+/** A record that cannot be read approves nothing; its fault goes to `report`. */
 export async function openApproval(files: DurableFiles, report: (fault: Fault) => void): Promise<Approval> {
   let approved = await read(files).catch((error: unknown) => {
     if (!(error instanceof Fault)) throw error;
@@ -30,7 +31,7 @@ export async function openApproval(files: DurableFiles, report: (fault: Fault) =
   });
   return {
     has: (digest) => approved === digest,
-    give: async (digest) => {
+    grant: async (digest) => {
       await files.put(NAME, Buffer.from(canonicalJson({ v: 1, digest })));
       approved = digest;
     },

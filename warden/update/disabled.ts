@@ -1,30 +1,34 @@
-// A warden that can't read where its update is: it serves everything else, and refuses updates. [OTA-35]
+// Updates of a warden whose update record cannot be read: it serves everything else and refuses
+// releases. [OTA-35]
 import { Fault } from "../../hal/fault.ts";
+import { clip } from "../../hal/format/text.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
 import type { UpdateStatus } from "./format.ts";
-import type { UpdatePorts, UpdateSettings } from "./ports.ts";
+import { STATUS_CHARACTERS_MAX } from "./limits.ts";
+import type { UpdatePorts, Updates, UpdateSettings } from "./ports.ts";
 import { createReboot } from "./reboot.ts";
-import type { Updates } from "./updates.ts";
 
-/** @param fault why. */
-export function createDisabledUpdates(fault: Fault, { floors, power, note }: UpdatePorts, { image }: UpdateSettings): Updates {
+/** @param fault why updates are refused. */
+export function createDisabledUpdates(fault: Fault, { floors, power, record }: UpdatePorts, { image }: UpdateSettings): Updates {
   const refuse = async (): Promise<never> => {
     throw fault;
   };
+  const refused = { planHash: () => undefined, execute: refuse };
+  const reboot = createReboot(power, record);
   const status = (): UpdateStatus => ({
     phase: "failed",
-    detail: fault.message.slice(0, 256).toWellFormed(),
+    detail: clip(fault.message, STATUS_CHARACTERS_MAX),
     ...(image === undefined ? {} : { version: image.version }),
   });
   return {
     verbs: { "update.read": async () => status(), "update.begin": refuse, "update.write": refuse, "update.abandon": refuse },
+    orders: {
+      "update.approve": refused,
+      "update.revert": refused,
+      "system.reboot": { planHash: () => undefined, execute: ({ by }) => reboot(`ordered by ${by}`) },
+    },
     status,
     settle: async () => undefined,
-    awaits: () => undefined,
-    approve: refuse,
-    revertible: () => undefined,
-    revert: refuse,
-    reboot: createReboot(power, note),
     floors: () => {
       if (floors instanceof Fault) throw floors;
       return floorsOf(floors.record());

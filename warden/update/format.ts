@@ -1,7 +1,7 @@
-// The state of an update as the warden reports it. [OTA-35]
+// The status of an update, as the warden reports it. [OTA-35]
 import * as v from "valibot";
 import { countSchema, sha256Schema, shortTextSchema } from "../../hal/format/fields.ts";
-import { slotNameSchema, slotPartSchema } from "../../hal/slots/format.ts";
+import { slotNameSchema, slotPartSchema } from "../../hal/format/slots.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { planHashSchema } from "../orders/format/index.ts";
 
@@ -12,7 +12,7 @@ const healthSchema = v.strictObject({
   detail: shortTextSchema,
 });
 
-/** Where an update is, and what the warden needs for it to go on. */
+/** The phase of an update, and what the warden needs for it to go on. */
 export const updateStatusSchema = v.strictObject({
   phase: v.picklist([
     "idle",
@@ -26,20 +26,23 @@ export const updateStatusSchema = v.strictObject({
     "rolled-back",
     "failed",
   ]),
-  /** Of the image that runs. */
+  /** Version of the running image. */
   version: v.optional(v.pipe(v.string(), v.maxLength(64))),
   running: v.optional(slotNameSchema),
   release: v.optional(releaseSchema),
-  /** That the release is for. */
+  /** The slot that the release is written to. */
   slot: v.optional(slotNameSchema),
-  /** Chunks `from` on, of `chunks` in all, are to be left with the courier, then `update.write` called. `from` = `chunks`: being read back. */
+  /**
+   * The agent must leave the chunks `from` on, of `chunks` in all, in the hand-over directory and
+   * call `update.write`. `from` = `chunks`: the part is being read back.
+   */
   expects: v.optional(v.strictObject({ part: slotPartSchema, from: countSchema, chunks: countSchema })),
-  /** It is written and waits for an order `update.approve` over this. */
+  /** The release is written and waits for an order `update.approve` over this plan hash. */
   awaitsOrder: v.optional(planHashSchema),
   health: v.optional(v.pipe(v.array(healthSchema), v.maxLength(16))),
-  /** Why it was rolled back. */
+  /** Why the release was rolled back. */
   reason: v.optional(v.strictObject({ why: v.pipe(v.string(), v.maxLength(32)), detail: shortTextSchema })),
-  /** Why it failed before it was tried. */
+  /** Why the release failed before it was tried. */
   detail: v.optional(shortTextSchema),
 });
 export type UpdateStatus = v.InferOutput<typeof updateStatusSchema>;

@@ -1,3 +1,12 @@
-// What of updates the warden does itself. [OTA-41] [OTA-43]
-export type { CheckName, CheckResult, HealthPorts, UpdatePorts, UpdateSettings } from "./ports.ts";
-export { type Ordered, startUpdates, type Updates } from "./updates.ts";
+// The warden's part in updates. [OTA-41] [OTA-43]
+export type {
+  CheckName,
+  CheckResult,
+  HealthPorts,
+  OrderExecutor,
+  UpdatePorts,
+  Updates,
+  UpdateSettings,
+  VerifiedOrder,
+} from "./ports.ts";
+export { startUpdates } from "./updates.ts";

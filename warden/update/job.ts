@@ -1,9 +1,10 @@
-// One installation: the installer started, told what to write, listened to, and killed when it is not wanted any more or hangs. [OTA-41]
+// One installer job: starts the installer, passes it what to write, checks its answers, and kills
+// it when it hangs or is aborted. [OTA-41]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { ChildProgram, Clock } from "../../hal/ports.ts";
-import type { SlotName, SlotPart } from "../../hal/slots/format.ts";
+import type { SlotName, SlotPart } from "../../hal/format/slots.ts";
 import { INSTALL_LINE_BYTES_MAX, type InstallEvent, installEventSchema, type InstallJob } from "../install/format.ts";
 import { SILENCE_MS_MAX } from "../install/index.ts";
 import type { UpdateStatus } from "./format.ts";
@@ -18,6 +19,7 @@ export interface JobOptions {
 
 export type ExpectedChunks = NonNullable<UpdateStatus["expects"]>;
 
+/** Chunks `from` up to but not including `to` of a part. */
 export interface WriteRequest {
   readonly part: SlotPart;
   readonly from: number;
@@ -25,122 +27,162 @@ export interface WriteRequest {
 }
 
 export interface InstallerJob {
-  /** The installer has all indexes, or it is over. Never rejects. */
+  /** Resolves when the installer has all indexes, or when the job is over. Never rejects. */
   readonly ready: Promise<void>;
-  /** Resolves when every part is proven and the installer is gone. @throws Fault: the slot is not to be tried. */
+  /**
+   * Resolves when every part is proven and the installer is gone.
+   * @throws Fault: the slot must not be tried.
+   */
   readonly done: Promise<void>;
   expects(): ExpectedChunks;
   isOver(): boolean;
-  /** [OTA-41] Writes it if it is what is expected, which nothing else changes. Resolves when it is in the slot, when it is not expected, or when the job is over. */
-  write(stretch: WriteRequest): Promise<void>;
+  /**
+   * [OTA-41] Writes `range` if it is expected now; anything else changes nothing. Resolves when the
+   * chunks are in the slot, when they are not expected, or when the job is over.
+   */
+  write(range: WriteRequest): Promise<void>;
   /** Resolves when the installer is gone. */
   abort(): Promise<void>;
 }
 
-export function startJob({ start, clock, slot, parts }: JobOptions): InstallerJob {
-  const over = new AbortController();
-  let child: ChildProgram | undefined;
-  let expected = firstOf(parts[0]);
-  let asked: { readonly stretch: WriteRequest; readonly written: PromiseWithResolvers<void> } | undefined;
-  let heard = new AbortController();
-  let isReady = false;
-  let isDone = false;
-  const ready = Promise.withResolvers<void>();
+export function startJob(options: JobOptions): InstallerJob {
+  return new Job(options);
+}
 
-  const tell = async (order: InstallJob): Promise<void> => {
-    await child?.tell(JSON.stringify(order));
-  };
-  const onNews = (news: InstallEvent): void => {
-    switch (news.said) {
+class Job implements InstallerJob {
+  readonly ready: Promise<void>;
+  readonly done: Promise<void>;
+  readonly #options: JobOptions;
+  readonly #over = new AbortController();
+  readonly #whenReady = Promise.withResolvers<void>();
+  #child: ChildProgram | undefined;
+  #expected: ExpectedChunks;
+  #writing: { readonly range: WriteRequest; readonly written: PromiseWithResolvers<void> } | undefined;
+  /** Aborted by each line of the installer. */
+  #heard = new AbortController();
+  #isReady = false;
+  #isDone = false;
+
+  constructor(options: JobOptions) {
+    this.#options = options;
+    this.#expected = firstOf(options.parts[0]);
+    this.ready = this.#whenReady.promise;
+    this.done = this.#run();
+    this.done.catch(() => undefined); // the owner of the job handles the fault through `done`
+  }
+
+  expects(): ExpectedChunks {
+    return this.#expected;
+  }
+
+  isOver(): boolean {
+    return this.#over.signal.aborted;
+  }
+
+  async write(range: WriteRequest): Promise<void> {
+    if (this.#writing !== undefined) {
+      if (isSame(this.#writing.range, range)) await this.#writing.written.promise;
+      return;
+    }
+    const { part, from, chunks } = this.#expected;
+    const isExpected = range.part === part && range.from === from && range.to > from && range.to <= chunks;
+    if (!isExpected || this.isOver()) return;
+    const written = Promise.withResolvers<void>();
+    this.#writing = { range, written };
+    // an installer that is gone ends the job, and this wait
+    await this.#send({ do: "write", ...range }).catch(() => undefined);
+    await written.promise;
+  }
+
+  async abort(): Promise<void> {
+    this.#over.abort();
+    await this.#child?.kill();
+    await this.done.catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#listen();
+    } catch (error) {
+      throw this.isOver() ? aborted() : asFault(error, "process.failed", `write slot "${this.#options.slot}"`);
+    } finally {
+      this.#over.abort();
+      await this.#child?.kill();
+      this.#whenReady.resolve();
+      this.#writing?.written.resolve();
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const { start, slot, parts } = this.#options;
+    const child = await start();
+    this.#child = child;
+    void this.#killIfSilent(child);
+    if (this.isOver()) throw aborted();
+    await this.#send({ do: "install", v: 1, slot, parts: parts.map(({ part }) => part) });
+    for await (const line of child.lines) {
+      this.#heard.abort();
+      this.#take(decodeEvent(line));
+    }
+    const ending = await child.ended;
+    if (this.isOver()) throw aborted();
+    if (!this.#isDone || ending !== "code 0")
+      throw new Fault("process.failed", `write slot "${slot}": the installer ended (${ending}) before its job was done`);
+  }
+
+  /**
+   * Kills an installer that stays silent while it owes an answer. While chunks are expected it
+   * waits for the agent.
+   */
+  async #killIfSilent(child: ChildProgram): Promise<void> {
+    while (!this.isOver()) {
+      this.#heard = new AbortController();
+      await this.#options.clock.sleep(SILENCE_MS_MAX, AbortSignal.any([this.#heard.signal, this.#over.signal]));
+      const owesAnswer = !this.#isReady || this.#writing !== undefined || this.#expected.from === this.#expected.chunks;
+      if (!this.#heard.signal.aborted && owesAnswer) await child.kill();
+    }
+  }
+
+  #take(event: InstallEvent): void {
+    switch (event.said) {
       case "ready":
-        isReady = true;
-        return ready.resolve();
+        this.#isReady = true;
+        return this.#whenReady.resolve();
       case "progress":
         return;
       case "written":
-        if (asked === undefined || !isSame(asked.stretch, news)) throw outOfTurn(news);
-        expected = { ...expected, from: news.to };
-        asked.written.resolve();
-        asked = undefined;
+        if (this.#writing === undefined || !isSame(this.#writing.range, event)) throw outOfTurn(event);
+        this.#expected = { ...this.#expected, from: event.to };
+        this.#writing.written.resolve();
+        this.#writing = undefined;
         return;
       case "proven": {
-        if (news.part !== expected.part || expected.from !== expected.chunks) throw outOfTurn(news);
-        const next = parts[parts.findIndex(({ part }) => part.part === news.part) + 1];
-        if (next !== undefined) expected = firstOf(next);
+        if (event.part !== this.#expected.part || !this.#isPartWritten()) throw outOfTurn(event);
+        const { parts } = this.#options;
+        const next = parts[parts.findIndex(({ part }) => part.part === event.part) + 1];
+        if (next !== undefined) this.#expected = firstOf(next);
         return;
       }
       case "done":
-        if (expected.part !== parts.at(-1)?.part.part || expected.from !== expected.chunks) throw outOfTurn(news);
-        isDone = true;
+        if (this.#expected.part !== this.#options.parts.at(-1)?.part.part || !this.#isPartWritten()) throw outOfTurn(event);
+        this.#isDone = true;
         return;
       case "fault":
-        throw new Fault(news.code, news.message);
+        throw new Fault(event.code, event.message);
     }
-  };
-  const listen = async (): Promise<void> => {
-    child = await start();
-    void watch();
-    if (over.signal.aborted) throw aborted();
-    await tell({ do: "install", v: 1, slot, parts: parts.map(({ part }) => part) });
-    for await (const line of child.lines) {
-      heard.abort();
-      onNews(newsOf(line));
-    }
-    const how = await child.ended;
-    if (over.signal.aborted) throw aborted();
-    if (!isDone || how !== "code 0")
-      throw new Fault("process.failed", `write slot "${slot}": the installer ended (${how}) before its job was done`);
-  };
-  /** Kills an installer that says nothing while we wait for its news: while chunks are expected, it waits for us. */
-  const watch = async (): Promise<void> => {
-    while (!over.signal.aborted) {
-      heard = new AbortController();
-      await clock.sleep(SILENCE_MS_MAX, AbortSignal.any([heard.signal, over.signal]));
-      const isOwed = !isReady || asked !== undefined || expected.from === expected.chunks;
-      if (!heard.signal.aborted && isOwed) await child?.kill();
-    }
-  };
-  const run = async (): Promise<void> => {
-    try {
-      await listen();
-    } catch (error) {
-      const fault = over.signal.aborted ? aborted() : asFault(error, "process.failed", `write slot "${slot}"`);
-      throw fault;
-    } finally {
-      over.abort();
-      await child?.kill();
-      ready.resolve();
-      asked?.written.resolve();
-    }
-  };
-  const done = run();
-  done.catch(() => undefined); // whoever started the job looks at it
+  }
 
-  return {
-    ready: ready.promise,
-    done,
-    expects: () => expected,
-    isOver: () => over.signal.aborted,
-    write: async (stretch) => {
-      if (asked !== undefined) return isSame(asked.stretch, stretch) ? await asked.written.promise : undefined;
-      const { part, from, chunks } = expected;
-      const isExpected = stretch.part === part && stretch.from === from && stretch.to > from && stretch.to <= chunks;
-      if (!isExpected || over.signal.aborted) return;
-      asked = { stretch, written: Promise.withResolvers<void>() };
-      const { written } = asked;
-      await tell({ do: "write", ...stretch }).catch(() => undefined); // it is gone: that ends the job, and this wait
-      await written.promise;
-    },
-    abort: async () => {
-      over.abort();
-      await child?.kill();
-      await done.catch(() => undefined);
-    },
-  };
+  #isPartWritten(): boolean {
+    return this.#expected.from === this.#expected.chunks;
+  }
+
+  async #send(job: InstallJob): Promise<void> {
+    await this.#child?.tell(JSON.stringify(job));
+  }
 }
 
 function firstOf(plan: PartPlan | undefined): ExpectedChunks {
-  if (plan === undefined) throw new Fault("assert.broken", "a manifest has a part");
+  if (plan === undefined) throw new Fault("assert.broken", "a manifest has at least one part");
   return { part: plan.part.part, from: 0, chunks: plan.chunks };
 }
 
@@ -148,7 +190,7 @@ function isSame(a: WriteRequest, b: WriteRequest): boolean {
   return a.part === b.part && a.from === b.from && a.to === b.to;
 }
 
-function newsOf(line: string): InstallEvent {
+function decodeEvent(line: string): InstallEvent {
   return check(
     installEventSchema,
     parseJson(line, INSTALL_LINE_BYTES_MAX, "installer's line"),
@@ -157,10 +199,10 @@ function newsOf(line: string): InstallEvent {
   );
 }
 
-function outOfTurn(news: InstallEvent): Fault {
-  return new Fault("protocol.invalid", `listen to the installer: "${news.said}" out of turn`);
+function outOfTurn(event: InstallEvent): Fault {
+  return new Fault("protocol.invalid", `listen to the installer: "${event.said}" came out of turn`);
 }
 
 function aborted(): Fault {
-  return new Fault("update.aborted", "write a slot: called off");
+  return new Fault("update.aborted", "write a slot: the job was aborted");
 }

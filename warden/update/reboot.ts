@@ -1,19 +1,21 @@
-// Asking for a reboot, with what comes of it in the audit trail. [OTA-35]
+// A request for a reboot, with its outcome in the audit trail. [OTA-35]
 import { asFault } from "../../hal/fault.ts";
 import type { Power } from "../../hal/ports.ts";
-import type { AuditRecorder } from "../audit/rate-limited-recorder.ts";
+import type { AuditRecorder } from "../audit/index.ts";
 import { clipReason } from "./trail.ts";
 
 /**
- * @returns asks for an orderly reboot. It is recorded before, because what is stopped may record no more; that it could not be asked for is recorded after. Asked
- *   again for the same reason, what fails as before is not recorded once more, and what succeeds is, then. It throws Fault `power.failed`.
+ * @returns a function that requests an orderly reboot. The request is recorded before it is made,
+ *   because a system that stops may record no more; a failure is recorded after it. A repeated
+ *   request for the same reason records only what changed: another failure, or that it succeeded.
+ *   It throws Fault `power.failed`.
  */
-export function createReboot(power: Power, note: AuditRecorder): (reason: string) => Promise<void> {
+export function createReboot(power: Power, record: AuditRecorder): (reason: string) => Promise<void> {
   let failed: { readonly reason: string; readonly why: string } | undefined;
   return async (reason) => {
     const before = failed?.reason === reason ? failed : undefined;
-    const asked = (): Promise<void> => note({ event: "system.rebooting", result: "ok", detail: { reason } });
-    if (before === undefined) await asked();
+    const recordRequest = (): Promise<void> => record({ event: "system.rebooting", result: "ok", detail: { reason } });
+    if (before === undefined) await recordRequest();
     try {
       await power.reboot(reason);
     } catch (error) {
@@ -21,10 +23,10 @@ export function createReboot(power: Power, note: AuditRecorder): (reason: string
       const why = clipReason(fault.message);
       failed = { reason, why };
       if (before?.why !== why)
-        await note({ event: "system.rebooting", result: "failed", detail: { reason, code: fault.code, why } });
+        await record({ event: "system.rebooting", result: "failed", detail: { reason, code: fault.code, why } });
       throw fault;
     }
     failed = undefined;
-    if (before !== undefined) await asked();
+    if (before !== undefined) await recordRequest();
   };
 }

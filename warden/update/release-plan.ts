@@ -1,9 +1,10 @@
-// A release by its target's name: judged, then manifest and indexes, each known by its hash from signed metadata. [OTA-30] [OTA-41]
+// The plan of a release: its manifest and indexes, each known by its hash from signed metadata.
+// [OTA-30] [OTA-41]
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { FloorRecord } from "../../ota/floor/index.ts";
-import type { ImageFacts } from "../../ota/image/format.ts";
+import type { ImageFacts } from "../../ota/format/image.ts";
 import { type ImagePart, MANIFEST_BYTES_MAX, osManifestSchema } from "../../ota/install/format.ts";
 import { openPartIndex } from "../../ota/install/index.ts";
 import type { Release } from "../../ota/commit/index.ts";
@@ -11,7 +12,7 @@ import { floorAfterCommit, type Target } from "../../ota/trust/index.ts";
 import type { WantedFile } from "../targets/format.ts";
 import type { JudgedTarget, TargetService } from "../targets/index.ts";
 
-/** The role of systems, and the line of the image that came with the machine. */
+/** The role of systems, and the line of the image that the machine was delivered with. */
 export const OS_LINE = "os";
 
 export interface PartPlan {
@@ -25,30 +26,36 @@ export interface Planned {
 }
 
 /**
- * [OTA-41] What is taken up by this name; `target` is what a system can be installed from: of the role `os`.
- * @throws Fault `update.refused` for another role's target; as `Targets.find`.
+ * [OTA-41] The release that a judged target stands for. Only targets of the role `os` can be
+ * installed as a system.
+ * @throws Fault `update.refused` for a target of another role.
  */
 export function releaseOf({ target, custom, digest }: JudgedTarget, floors: FloorRecord, image: ImageFacts | undefined): Release {
   const { line, counter } = custom;
   if (target.role !== OS_LINE)
     throw new Fault(
       "update.refused",
-      `take up "${target.path}": it is of role "${target.role}", a system is of role "${OS_LINE}"`,
+      `take up "${target.path}": its role is "${target.role}", a system has the role "${OS_LINE}"`,
     );
   const before = replacedOf(line, floors, image);
   const floor = Object.hasOwn(floors.lines, line) ? (floors.lines[line]?.floor ?? 0) : 0;
   return { target: target.path, digest, line, counter, floorAfterCommit: floorAfterCommit(custom, before, floor) };
 }
 
-/** The counter that a release of `line` replaces: what was committed last, or what the image says of itself before anything was. */
+/**
+ * The counter that a release of `line` replaces: that of the last commit, or before the first one
+ * that of the image.
+ */
 export function replacedOf(line: string, { lines }: FloorRecord, image: ImageFacts | undefined): number | undefined {
   const committed = Object.hasOwn(lines, line) ? lines[line]?.committed : undefined;
   return committed ?? (line === OS_LINE ? image?.counter : undefined);
 }
 
 /**
- * [OTA-41] Manifest and indexes, all of them before anything is written. An index is looked at and let go: the installer takes it again, under the same hash.
- * @throws Fault `image.invalid`, `index.*`, `trust.missing`, `trust.mismatch`; `file.*` of the courier.
+ * [OTA-41] Reads the manifest and every index before anything is written. An index is checked and
+ * released: the installer reads it again under the same hash.
+ * @throws Fault `image.invalid`, `index.*`, `trust.missing`, `trust.mismatch`; `file.*` of the
+ *   hand-over directory.
  */
 export async function planParts(
   targets: Pick<TargetService, "payload" | "take">,
@@ -78,7 +85,7 @@ function partsOf(name: string, bytes: Uint8Array): readonly ImagePart[] {
 
 const FINAL = ["trust.missing", "trust.mismatch", "trust.too-large", "update.refused", "floor.below", "image.invalid"];
 
-/** Whether another attempt with the same release could end no other way. */
+/** Whether every further attempt with the same release would fail in the same way. */
 export function isFinal({ code }: Fault): boolean {
   return FINAL.includes(code) || code.startsWith("index.");
 }

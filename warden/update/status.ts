@@ -1,19 +1,22 @@
-// Where an update is, for whoever asks. Pure.
-import type { SlotName } from "../../hal/slots/format.ts";
+// The status of an update. Pure.
+import type { SlotName } from "../../hal/format/slots.ts";
 import type { Release, State } from "../../ota/commit/index.ts";
 import type { UpdateStatus } from "./format.ts";
 
-export interface Known {
+export interface StatusFacts {
   readonly version: string | undefined;
   readonly running: SlotName | undefined;
-  /** Of the installer, while one is at work. */
+  /** The chunks that the installer expects, while one is at work. */
   readonly expects: UpdateStatus["expects"];
-  /** What an order `update.approve` has to be over. */
+  /** The plan hash that an order `update.approve` must name. */
   readonly awaitsOrder: string | undefined;
 }
 
-/** [OTA-41] A release that was verified and is being written by nobody (this program was restarted) is as one that is being fetched: its manifest has to come again. */
-export function statusOf({ phase }: State, { version, running, expects, awaitsOrder }: Known): UpdateStatus {
+/**
+ * [OTA-41] A verified release without an installer (this program was restarted) is shown as one
+ * that is being fetched: its manifest must be brought again.
+ */
+export function statusOf({ phase }: State, { version, running, expects, awaitsOrder }: StatusFacts): UpdateStatus {
   const isWriting = phase.at === "verified" && expects !== undefined;
   return {
     phase: phase.at === "verified" && !isWriting ? "fetching" : phase.at,
@@ -21,7 +24,7 @@ export function statusOf({ phase }: State, { version, running, expects, awaitsOr
     ...(running === undefined ? {} : { running }),
     ...(isWriting ? { expects } : {}),
     ...(awaitsOrder === undefined ? {} : { awaitsOrder }),
-    ...("release" in phase ? { release: shown(phase.release) } : {}),
+    ...("release" in phase ? { release: releaseView(phase.release) } : {}),
     ...("slot" in phase ? { slot: phase.slot } : {}),
     ...("reason" in phase ? { reason: phase.reason } : {}),
     ...("detail" in phase ? { detail: phase.detail } : {}),
@@ -29,11 +32,11 @@ export function statusOf({ phase }: State, { version, running, expects, awaitsOr
   };
 }
 
-function shown({ target, counter, digest }: Release): UpdateStatus["release"] {
+function releaseView({ target, counter, digest }: Release): UpdateStatus["release"] {
   return { target, counter, digest };
 }
 
-/** What an order about a release is over. */
+/** The plan hash of orders about a release. */
 export function planHashOf({ digest }: Pick<Release, "digest">): string {
   return `sha256:${digest}`;
 }

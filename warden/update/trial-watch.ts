@@ -1,54 +1,70 @@
-// A system under trial is looked at, and its deadline kept by the uptime of this boot. [OTA-35] [OTA-43]
+// The watch over a system under trial: reports its health and the uptime of this boot to the
+// driver. [OTA-35] [OTA-43]
 import { asFault } from "../../hal/fault.ts";
-import { changed } from "./health.ts";
-import type { UpdateDriver } from "./driver.ts";
+import type { Event, State } from "../../ota/commit/index.ts";
+import { changedResults } from "./health.ts";
 import { HEALTH_EVERY_MS } from "./limits.ts";
 import type { UpdatePorts } from "./ports.ts";
 
-export interface TrialWatch {
-  /** From now on, until the trial is over. */
-  start(): void;
-  /** Something that counts may have happened: looks at once. */
-  nudge(): void;
-  stop(): void;
+/** What the watch reads of the driver, and where it reports to. */
+export interface TrialDriver {
+  state(): State;
+  /** Never rejects. */
+  post(event: Event): Promise<void>;
 }
 
-export function createTrialWatch(
-  { health, uptimeMs, clock, report }: Pick<UpdatePorts, "health" | "uptimeMs" | "clock" | "report">,
-  engine: () => Pick<UpdateDriver, "state" | "told">,
-): TrialWatch {
-  const stopped = new AbortController();
-  let isWatching = false;
+export class TrialWatch {
+  readonly #ports: Pick<UpdatePorts, "health" | "uptimeMs" | "clock" | "report">;
+  readonly #driver: TrialDriver;
+  readonly #stopped = new AbortController();
+  #isWatching = false;
 
-  const isOn = (): boolean => {
-    const { phase } = engine().state();
-    return phase.at === "trying" && phase.trial.seen && !stopped.signal.aborted;
-  };
-  const judge = async (): Promise<void> => {
-    const { phase } = engine().state();
-    if (phase.at !== "trying" || !isOn()) return;
-    for (const result of changed(phase.trial.health, health)) if (isOn()) await engine().told({ kind: "health", result });
-  };
-  const watch = async (): Promise<void> => {
-    while (isOn()) {
-      await judge(); // first: the reason of a roll-back is to say what had passed
+  constructor(ports: Pick<UpdatePorts, "health" | "uptimeMs" | "clock" | "report">, driver: TrialDriver) {
+    this.#ports = ports;
+    this.#driver = driver;
+  }
+
+  /** Watches until the trial is over. */
+  start(): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    void this.#watch();
+  }
+
+  /** Checks the health at once: something that counts may have happened. */
+  nudge(): void {
+    void this.#reportHealth();
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  async #watch(): Promise<void> {
+    const { uptimeMs, clock, report } = this.#ports;
+    while (this.#isTrialOn()) {
+      // before the deadline: the reason of a rollback must say what had passed
+      await this.#reportHealth();
       try {
         const now = await uptimeMs();
-        if (isOn()) await engine().told({ kind: "tick", uptimeMs: now });
+        if (this.#isTrialOn()) await this.#driver.post({ kind: "tick", uptimeMs: now });
       } catch (error) {
         report(asFault(error, "assert.broken", "read the uptime"));
       }
-      await clock.sleep(HEALTH_EVERY_MS, stopped.signal);
+      await clock.sleep(HEALTH_EVERY_MS, this.#stopped.signal);
     }
-    isWatching = false;
-  };
-  return {
-    start: () => {
-      if (isWatching) return;
-      isWatching = true;
-      void watch();
-    },
-    nudge: () => void judge(),
-    stop: () => stopped.abort(),
-  };
+    this.#isWatching = false;
+  }
+
+  async #reportHealth(): Promise<void> {
+    const { phase } = this.#driver.state();
+    if (phase.at !== "trying" || !this.#isTrialOn()) return;
+    for (const result of changedResults(phase.trial.health, this.#ports.health))
+      if (this.#isTrialOn()) await this.#driver.post({ kind: "health", result });
+  }
+
+  #isTrialOn(): boolean {
+    const { phase } = this.#driver.state();
+    return phase.at === "trying" && phase.trial.seen && !this.#stopped.signal.aborted;
+  }
 }

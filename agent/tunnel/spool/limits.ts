@@ -1,26 +1,37 @@
 // Bounds of the spool. [TUN-6] [TUN-7]
 import { MESSAGE_BYTES_MAX } from "../format.ts";
 
-/** A segment is closed once another record would bring it past this, so what is dropped together, and read back together, is small. */
+/**
+ * A segment is closed when another record would exceed this. What is dropped together or read back
+ * together stays small in this way.
+ */
 export const SEGMENT_BYTES_MAX = 65_536;
-/** Frame and header around a payload; see record.ts. */
+/** The frame and the header around a payload; see record.ts. */
 export const RECORD_OVERHEAD_BYTES_MAX = 32;
 export const RECORD_BYTES_MAX = MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES_MAX;
-/** One record that is larger than a segment should be has a segment of its own, besides the mark that may precede it. */
+/**
+ * A record larger than {@link SEGMENT_BYTES_MAX} has a segment of its own, which a mark may
+ * precede.
+ */
 export const SEGMENT_FILE_BYTES_MAX = RECORD_BYTES_MAX + SEGMENT_BYTES_MAX;
-/** Accepted and not yet written: callers that do not wait for their promise meet this bound. */
+/** Accepted and not yet written. This bounds callers that do not await their promise. */
 export const UNWRITTEN_BYTES_MAX = 1_048_576;
-/** Read ahead of the sender, for each class. */
+/** Read ahead of the sender, in each class. */
 export const READY_BYTES_MAX = RECORD_BYTES_MAX;
-/** After this many acknowledgements the place reached is written down: as many messages at most are sent again after a crash, besides those on the way. */
+/**
+ * After this many acknowledgements the position reached is written to disk. At most as many
+ * messages are sent a second time after a crash, beside those in flight.
+ */
 export const ACKS_UNMARKED_MAX = 32;
 
 export interface SpoolLimits {
   /** All segments of all classes together. */
   readonly bytesMax: number;
-  /** Older messages are dropped instead of sent, where the wall clock could be believed both times. */
+  /** Older messages are dropped instead of sent, if the wall clock was plausible both times. */
   readonly ageMsMax: number;
 }
 
-/** 16 MiB and 30 days: an outage of a long holiday, on the smallest flash we meet. */
+/**
+ * 16 MiB and 30 days: enough for an outage over a long holiday, and small enough for a small flash.
+ */
 export const SPOOL_LIMITS_DEFAULT: SpoolLimits = { bytesMax: 16_777_216, ageMsMax: 30 * 86_400_000 };

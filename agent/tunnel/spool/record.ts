@@ -1,22 +1,24 @@
-// What a segment of the spool holds: frames of length, CRC-32 and body. A body is a message, or a mark: "all before this number are acknowledged".
+// The records in a segment of the spool: frames of length, CRC-32 and body. A body is a message, or
+// a mark that all messages before a number are acknowledged.
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { UP_CHANNELS, type UpChannel } from "../format.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
 
-/** A message as it waits: its payload is complete, so that it goes out the same however often it is sent. [TUN-8] */
+/** A waiting message. Its payload is complete, so that every transmission is the same. [TUN-8] */
 export interface SpoolEntry {
   readonly channel: UpChannel;
   /** Wall clock at `append`, Unix milliseconds. */
   readonly atMs: number;
-  /** Whether that clock could be believed. A message of 1970 is not 50 years old. */
+  /** Whether that clock was plausible. A message dated 1970 is not 50 years old. */
   readonly timed: boolean;
   readonly payload: Uint8Array;
 }
 
 export type Item =
   | { readonly kind: "message"; readonly entry: SpoolEntry }
-  | { readonly kind: "mark"; /** Number of the first message that is not acknowledged. */ readonly before: number };
+  /** `before`: number of the first message that is not acknowledged. */
+  | { readonly kind: "mark"; readonly before: number };
 
 const FRAME_BYTES = 8;
 const MESSAGE_HEADER_BYTES = 11;
@@ -24,12 +26,15 @@ const MARK_BYTES = 9;
 const KIND_MESSAGE = 1;
 const KIND_MARK = 2;
 
-/** Bytes that {@link encodeMessage} makes of `entry`. */
+/** The length of the record that {@link encodeMessage} makes, in bytes. */
 export function messageBytes(entry: SpoolEntry): number {
   return FRAME_BYTES + MESSAGE_HEADER_BYTES + entry.payload.byteLength;
 }
 
-/** Little endian: u32 length of the body, u32 CRC-32 of it; body: u8 kind, u8 channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload. */
+/**
+ * Little endian: u32 length of the body, u32 CRC-32 of the body, body. The body: u8 kind, u8
+ * channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload.
+ */
 export function encodeMessage(entry: SpoolEntry): Uint8Array {
   const frame = Buffer.alloc(messageBytes(entry));
   frame.writeUInt8(KIND_MESSAGE, FRAME_BYTES);
@@ -40,7 +45,7 @@ export function encodeMessage(entry: SpoolEntry): Uint8Array {
   return seal(frame);
 }
 
-/** As {@link encodeMessage}; body: u8 kind, f64 number (exact up to 2^53). */
+/** The frame is as in {@link encodeMessage}. The body: u8 kind, f64 number (exact up to 2^53). */
 export function encodeMark(before: number): Uint8Array {
   const frame = Buffer.alloc(FRAME_BYTES + MARK_BYTES);
   frame.writeUInt8(KIND_MARK, FRAME_BYTES);
@@ -56,8 +61,10 @@ function seal(frame: Buffer): Uint8Array {
 }
 
 /**
- * Reads records until the first that is not whole and sound: what follows it was never durable, or is damaged.
- * @returns the records, and how many bytes they take. Payloads share memory with `bytes`. Never throws.
+ * Reads records up to the first one that is incomplete or fails its checksum. The bytes from there
+ * on were never durable, or are damaged.
+ * @returns the records, and their length in bytes. Payloads share memory with `bytes`. Never
+ *   throws.
  */
 export function scan(bytes: Uint8Array): { readonly items: readonly Item[]; readonly goodBytes: number } {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,25 +1,25 @@
-// The files of one class: what they are called, and what is in them when the spool is opened.
+// The segment files of one class: their names, and their content when the spool is opened.
 import type { AppendFiles } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
 import { type SpoolEntry, messageBytes, scan } from "./record.ts";
 
-/** Messages are numbered without gaps in a segment; its name carries the number of its first one. */
+/** Messages in a segment are numbered without gaps. Its name contains the number of the first. */
 export interface Segment {
   readonly name: string;
   readonly first: number;
   count: number;
-  /** That were written well. */
+  /** Length of the records that were written without a fault. */
   bytes: number;
-  /** An append failed: something may lie beyond `bytes`, to be cut before the next one. */
+  /** An append failed. What may lie beyond `bytes` must be cut off before the next append. */
   torn: boolean;
-  /** Damaged while we ran: nothing is appended to it any more. */
+  /** Found damaged while the spool was open. Nothing more is appended to it. */
   closed: boolean;
 }
 
 const DIGITS = 16;
 
-/** Number after the segment's last message. */
+/** The number after the last message of the segment. */
 export function endOf(segment: Segment): number {
   return segment.first + segment.count;
 }
@@ -28,7 +28,10 @@ export function newSegment(prefix: string, first: number): Segment {
   return { name: `${prefix}-${String(first).padStart(DIGITS, "0")}.log`, first, count: 0, bytes: 0, torn: false, closed: false };
 }
 
-/** At least one, however large: a record that is larger than a segment should be gets one of its own. */
+/**
+ * @returns the first entries that fit into `bytesMax`, but at least one: a larger record gets a
+ *   segment of its own.
+ */
 export function takeFitting(entries: readonly SpoolEntry[], bytesMax: number): readonly SpoolEntry[] {
   let bytes = 0;
   let count = 0;
@@ -41,9 +44,10 @@ export function takeFitting(entries: readonly SpoolEntry[], bytesMax: number): r
 }
 
 /**
- * Reads every segment of the class, one at a time; cuts a torn tail.
- * @returns the segments in order, and the number before which all is acknowledged, as far as that was written down. What follows a damaged record in its
- *   segment cannot be numbered and is given up: `onDamage` hears of it, as one message because nobody can tell how many they were.
+ * Reads every segment of the class, one at a time, and cuts off torn ends.
+ * @returns the segments in order, and the number before which all messages are acknowledged, as far
+ *   as marks on disk say so. The messages behind a damaged record in a segment cannot be numbered
+ *   and are given up. `onDamage` is called for them with 1, because their number is unknown.
  * @throws Fault of `files`.
  */
 export async function readSegments(
@@ -64,7 +68,7 @@ export async function readSegments(
     const { items, goodBytes } = scan(bytes);
     if (goodBytes < bytes.byteLength) {
       await files.truncate(name, goodBytes);
-      // A crash cuts the last one short; elsewhere it is damage.
+      // In the last segment a crash is the cause; in any other it is damage.
       if (name !== names.at(-1)) onDamage(1);
     }
     for (const item of items) if (item.kind === "mark") cursor = Math.max(cursor, item.before);
@@ -74,7 +78,7 @@ export async function readSegments(
   return { segments, cursor };
 }
 
-/** A segment that is larger than we ever write is not ours any more; it must not keep the device from starting. */
+/** A segment larger than the spool ever writes is damaged, but must not stop the agent. */
 async function readOrGiveUp(files: AppendFiles, name: string): Promise<Uint8Array | undefined> {
   try {
     return await files.read(name, SEGMENT_FILE_BYTES_MAX);

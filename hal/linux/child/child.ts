@@ -1,35 +1,45 @@
-// A program of ours as a child process: lines in, lines out, both bounded; killed with all that it started. No shell.
+// A program of ours as a child process: lines in and lines out, both bounded. It is killed together
+// with everything it started. No shell is involved.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { Fault } from "../../fault.ts";
+import { printable } from "../../format/text.ts";
 import type { ChildProgram } from "../../ports.ts";
 import { CHILD_PATH, findProgram } from "../process/index.ts";
-import { COMPLAINT_CHARACTERS_MAX, COMPLAINTS_MAX } from "./limits.ts";
 import { textLines } from "./lines.ts";
 
+/** Lines of a child's stderr that are passed on. The rest is read and dropped. */
+const ERROR_LINES_MAX = 64;
+const ERROR_LINE_UNITS_MAX = 512;
+
 export interface ChildOptions {
-  /** Of a line it says, with the newline. */
+  /** Bytes of one line of its output, including the newline. */
   readonly lineBytesMax: number;
-  /** Beside PATH and LC_ALL=C, which is all of our environment that it gets. */
+  /** Added to PATH and LC_ALL=C, which are all it gets of our environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A line of its stderr, for the journal. */
-  readonly complain: (line: string) => void;
+  /** Called for each line of its stderr, for the journal. */
+  readonly onErrorLine: (line: string) => void;
 }
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** It ends by itself when we are gone: its standard input is then over. @throws Fault `process.failed` when it can't be started. */
+/**
+ * Starts `program`. It ends by itself when this process is gone, because its standard input ends
+ * then.
+ * @throws Fault `process.failed` when it cannot be started.
+ */
 export async function startChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildProgram> {
-  const { lineBytesMax, env = {}, complain } = options;
+  const { lineBytesMax, env = {}, onErrorLine } = options;
   const child = spawn(await findProgram(program), [...args], {
     cwd: "/",
     env: { PATH: CHILD_PATH, LC_ALL: "C", ...env },
-    detached: true, // a process group of its own, setsid(2), so that the kill reaches what it started
+    // a process group of its own, setsid(2), so that the kill reaches what it started
+    detached: true,
     stdio: ["pipe", "pipe", "pipe"],
   });
   const ended = endOf(child);
-  child.stdin.on("error", () => undefined); // EPIPE: told to whoever writes
-  passOn(child.stderr, complain);
+  child.stdin.on("error", () => undefined); // EPIPE: the writer gets it too
+  forwardErrorLines(child.stderr, onErrorLine);
   await started(child, program);
   const kill = async (): Promise<void> => {
     killGroup(child);
@@ -38,7 +48,7 @@ export async function startChild(program: string, args: readonly string[], optio
   return {
     lines: linesOf(child, program, lineBytesMax, kill),
     ended,
-    tell: (line) => tell(child, program, line),
+    tell: (line) => writeLine(child, program, line),
     kill,
   };
 }
@@ -62,34 +72,38 @@ async function* linesOf(child: Child, program: string, lineBytesMax: number, kil
     yield* textLines(child.stdout, lineBytesMax);
   } catch (error) {
     await kill();
-    if (error instanceof Fault) throw new Fault("process.failed", `listen to "${program}": ${error.message}`, { cause: error });
-    // else the pipe broke, with the program
+    if (error instanceof Fault) throw new Fault("process.failed", `read from "${program}": ${error.message}`, { cause: error });
+    // Otherwise the pipe broke because the program ended.
   }
 }
 
-function tell(child: Child, program: string, line: string): Promise<void> {
+function writeLine(child: Child, program: string, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.stdin.write(`${line}\n`, (cause) => {
       if (cause === null || cause === undefined) resolve();
-      else reject(new Fault("process.failed", `tell "${program}": ${cause.message}`, { cause }));
+      else reject(new Fault("process.failed", `write to "${program}": ${cause.message}`, { cause }));
     });
   });
 }
 
-/** Reads to the end, whatever is passed on: a full pipe would hold the program up. */
-function passOn(stderr: Readable, complain: (line: string) => void): void {
-  let left = COMPLAINTS_MAX;
+/**
+ * Reads stderr to its end even when no more lines are forwarded: a full pipe would block the
+ * program.
+ */
+function forwardErrorLines(stderr: Readable, onErrorLine: (line: string) => void): void {
+  let left = ERROR_LINES_MAX;
   stderr.setEncoding("utf8");
   stderr.on("error", () => undefined);
   stderr.on("data", (text: string) => {
     for (const line of text.split("\n").filter((part) => part !== ""))
-      if (left-- > 0) complain(line.slice(0, COMPLAINT_CHARACTERS_MAX));
+      if (left-- > 0) onErrorLine(printable(line, ERROR_LINE_UNITS_MAX));
   });
 }
 
-/** kill(2) with a negative pid: the whole group. ESRCH means it is gone already. */
+/** kill(2) with a negative pid reaches the whole group. ESRCH means that it is already gone. */
 function killGroup(child: Child): void {
-  const hasEnded = child.exitCode !== null || child.signalCode !== null; // then its number may be somebody else's
+  // its pid may then belong to another process
+  const hasEnded = child.exitCode !== null || child.signalCode !== null;
   if (child.pid === undefined || hasEnded) return;
   try {
     process.kill(-child.pid, "SIGKILL");

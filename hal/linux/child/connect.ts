@@ -1,15 +1,21 @@
-// A program of ours that systemd starts for a connection (systemd.socket(5), Accept=yes): its standard input and output are the other end. It has rights of its own,
-// not ours; its complaints go to the journal.
+// A program of ours that systemd starts for a connection (systemd.socket(5), Accept=yes). The
+// connection is its standard input and output. It has its own rights and not ours, and its error
+// output goes to the journal.
 import { connect, type Socket } from "node:net";
 import { asFault, Fault } from "../../fault.ts";
 import type { ChildProgram } from "../../ports.ts";
-import { CONNECT_MS_MAX, GONE_MS_MAX } from "./limits.ts";
 import { textLines } from "./lines.ts";
 
+/** Time to reach a program that systemd starts. */
+const CONNECT_MS_MAX = 10_000;
+/** Time for the program to end after its input has ended. */
+const END_MS_MAX = 10_000;
+
 /**
- * How it ended is not told over a connection: closed in order is `code 0`, and whether its job was done is in what it said.
- * @param lineBytesMax of a line it says, with the newline.
- * @throws Fault `process.failed` when nobody listens.
+ * Connects to the program. A connection does not tell how the program ended: an orderly close is
+ * `code 0`, and the program's output says whether its job was done.
+ * @param lineBytesMax bytes of one line of its output, including the newline.
+ * @throws Fault `process.failed` when nothing listens.
  */
 export async function connectChild(path: string, { lineBytesMax }: { readonly lineBytesMax: number }): Promise<ChildProgram> {
   const socket = await connected(path);
@@ -17,10 +23,10 @@ export async function connectChild(path: string, { lineBytesMax }: { readonly li
   socket.on("error", (error) => (failure = error.message));
   const ended = new Promise<string>((resolve) => socket.once("close", () => resolve(failure ?? "code 0")));
   const kill = async (): Promise<void> => {
-    socket.resume().end(); // with the end of its input it ends itself
-    const late = setTimeout(() => socket.destroy(), GONE_MS_MAX);
+    socket.resume().end(); // the program ends with its input
+    const timer = setTimeout(() => socket.destroy(), END_MS_MAX);
     await ended;
-    clearTimeout(late);
+    clearTimeout(timer);
   };
   return {
     lines: linesOf(socket, path, lineBytesMax, kill),
@@ -30,7 +36,7 @@ export async function connectChild(path: string, { lineBytesMax }: { readonly li
       new Promise((resolve, reject) => {
         socket.write(`${line}\n`, (cause) => {
           if (cause === null || cause === undefined) resolve();
-          else reject(new Fault("process.failed", `tell what listens at "${path}": ${cause.message}`, { cause }));
+          else reject(new Fault("process.failed", `write to "${path}": ${cause.message}`, { cause }));
         });
       }),
   };
@@ -43,14 +49,14 @@ function connected(path: string): Promise<Socket> {
       socket.destroy();
       reject(asFault(cause, "process.failed", `connect to "${path}"`));
     };
-    const late = setTimeout(() => failed(new Fault("process.failed", `connect to "${path}": no answer`)), CONNECT_MS_MAX);
+    const timer = setTimeout(() => failed(new Fault("process.failed", `connect to "${path}": no answer`)), CONNECT_MS_MAX);
     socket.once("error", failed);
     socket.once("connect", () => {
-      clearTimeout(late);
+      clearTimeout(timer);
       socket.off("error", failed);
       resolve(socket);
     });
-    socket.once("close", () => clearTimeout(late));
+    socket.once("close", () => clearTimeout(timer));
   });
 }
 
@@ -59,7 +65,7 @@ async function* linesOf(socket: Socket, path: string, lineBytesMax: number, kill
     yield* textLines(socket.iterator({ destroyOnReturn: false }), lineBytesMax);
   } catch (error) {
     await kill();
-    if (error instanceof Fault) throw new Fault("process.failed", `listen at "${path}": ${error.message}`, { cause: error });
-    // else the connection broke, with the program
+    if (error instanceof Fault) throw new Fault("process.failed", `read from "${path}": ${error.message}`, { cause: error });
+    // Otherwise the connection broke because the program ended.
   }
 }

@@ -1,15 +1,25 @@
-// The machine's clock.
+// The machine's clock: reading it, and setting it through date(1).
 import { asFault, Fault } from "../../fault.ts";
 import type { SettableClock } from "../../ports.ts";
 import { runProgram } from "../process/index.ts";
-import { SET_CLOCK_ERROR_MS_MAX, SET_CLOCK_MS_MAX } from "./limits.ts";
 import { monotonicMs, sleep } from "./sleep.ts";
 
+/** date(1) sets the clock in a few milliseconds. A hung one must not hold up the first boot. */
+const SET_CLOCK_MS_MAX = 10_000;
+
 /**
- * The machine's clock. Setting it needs CAP_SYS_TIME (the warden has it) and goes through date(1), because Node has no clock_settime(2).
+ * How far the clock may be from the requested time when it is read back at once: the duration of
+ * the program, and no more.
+ */
+const SET_CLOCK_ERROR_MS_MAX = 2_000;
+
+/**
+ * Setting the clock needs CAP_SYS_TIME, which the warden has. It goes through date(1), because Node
+ * has no clock_settime(2).
  *
- * What the kernel guarantees: CLOCK_REALTIME may step either way at any moment, also by others; CLOCK_MONOTONIC never does.
- * @param run for tests: what runs date(1).
+ * The kernel guarantees that CLOCK_MONOTONIC never steps. CLOCK_REALTIME may step in either
+ * direction at any moment, also because of other programs.
+ * @param run runs date(1); for tests.
  */
 export function linuxClock(run: typeof runProgram = runProgram): SettableClock {
   return {
@@ -20,9 +30,12 @@ export function linuxClock(run: typeof runProgram = runProgram): SettableClock {
   };
 }
 
-/** @throws Fault `clock.set-failed`, also when the clock reads otherwise right after: somebody else sets it too. */
+/**
+ * @throws Fault `clock.set-failed`, also when the clock reads differently right afterwards, because
+ *   another program sets it too.
+ */
 async function setSystemClock(unixMs: number, run: typeof runProgram): Promise<void> {
-  const action = `set the clock to ${printable(unixMs)}`;
+  const action = `set the clock to ${isoTime(unixMs)}`;
   if (!Number.isSafeInteger(unixMs) || unixMs < 0)
     throw new Fault("clock.set-failed", `${action}: expected whole milliseconds since 1970`);
   const seconds = `${Math.floor(unixMs / 1000)}.${String(unixMs % 1000).padStart(3, "0")}`;
@@ -34,13 +47,10 @@ async function setSystemClock(unixMs: number, run: typeof runProgram): Promise<v
   }
   const errorMs = Date.now() - unixMs - (monotonicMs() - startedAt);
   if (Math.abs(errorMs) > SET_CLOCK_ERROR_MS_MAX)
-    throw new Fault(
-      "clock.set-failed",
-      `${action}: it reads ${printable(Date.now())} right after; is another program setting it?`,
-    );
+    throw new Fault("clock.set-failed", `${action}: it reads ${isoTime(Date.now())} right after; is another program setting it?`);
 }
 
-function printable(unixMs: number): string {
+function isoTime(unixMs: number): string {
   const date = new Date(unixMs);
   return Number.isNaN(date.getTime()) ? `${unixMs}` : date.toISOString();
 }

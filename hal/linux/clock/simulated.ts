@@ -1,9 +1,12 @@
-// The clock of a simulated board: its setting is its own, the machine's is never touched.
+// The clock of a simulated board. Setting it never touches the machine's clock.
 import { Fault } from "../../fault.ts";
 import type { SettableClock } from "../../ports.ts";
 import { monotonicMs, sleep } from "./sleep.ts";
 
-/** Runs with the monotonic clock from `startMs` (Unix milliseconds; now, when not given) on, and is set within this process only. */
+/**
+ * Runs with the monotonic clock, starting at `startMs` (Unix milliseconds, now by default). It is
+ * set within this process only.
+ */
 export function simulatedClock(startMs: number = Date.now()): SettableClock {
   let offsetMs = startMs - monotonicMs();
   return {

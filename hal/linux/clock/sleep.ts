@@ -1,14 +1,23 @@
-// Waiting, by the clock that never steps.
-import { TIMER_MS_MAX } from "./limits.ts";
+// Sleeping on the monotonic clock, which never steps.
 
-/** CLOCK_MONOTONIC, clock_gettime(2): on Linux milliseconds since boot without time in suspend; never set, never goes back. The same for all processes. */
+/**
+ * Node's timers hold at most 2^31 - 1 ms and fire at once above that. Longer sleeps consist of
+ * several.
+ */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/**
+ * CLOCK_MONOTONIC, clock_gettime(2): on Linux, milliseconds since boot without time in suspend. It
+ * is never set, never goes back, and is the same for all processes.
+ */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
 /**
- * Resolves after `delayMs`, or at once and without rejecting when `signal` aborts. A step of the wall clock changes nothing: libuv's timers run on
- * CLOCK_MONOTONIC. They may fire a fraction of a millisecond early, so the clock is asked again.
+ * Resolves after `delayMs`, or at once and without rejecting when `signal` aborts. A step of the
+ * wall clock changes nothing, because libuv's timers run on CLOCK_MONOTONIC. They may fire a
+ * fraction of a millisecond early, so the remaining time is computed again.
  */
 export async function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
   const end = monotonicMs() + delayMs;
@@ -23,7 +32,10 @@ function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }
 
-/** An abort clears the timer, so nothing keeps the process alive, and the listener goes with it, so a signal that lives long collects none. */
+/**
+ * An abort clears the timer, so that nothing keeps the process alive. The listener is removed too,
+ * so that a long-lived signal does not collect listeners.
+ */
 function timer(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {

@@ -1,5 +1,6 @@
-// The kernel's listing of our table, written in the one spelling in which tables are planned: equal text is an equal table. [LCK-5]
-// Only the forms that a plan uses have a spelling (libnftables-json(5)); everything else is spelled so that no plan ever equals it.
+// The canonical form of our table, made from the kernel's listing. Plans are written in the same
+// form, so that equal text means an equal table. [LCK-5] Only the forms that a plan uses have a
+// canonical form (libnftables-json(5)). Anything else is rendered so that no plan ever equals it.
 import * as v from "valibot";
 import { Fault } from "../../fault.ts";
 import { parseJson } from "../../format/json.ts";
@@ -22,37 +23,37 @@ const prefixSchema = v.strictObject({ prefix: v.strictObject({ addr: v.string(),
 const rangeSchema = v.strictObject({ range: v.strictTuple([v.number(), v.number()]) });
 const anonymousSetSchema = v.strictObject({ set: v.array(v.unknown()) });
 
-/** What the kernel adds to its listing and nobody planned. */
+/** Objects that the kernel adds to its listing and no plan contains. */
 const NOT_PLANNED = new Set(["metainfo", "table"]);
 
 /**
- * @param listing of `nft -j list table inet sallyport`.
- * @throws Fault `firewall.unreadable` for what is no such listing.
+ * @param listing the output of `nft -j list table inet sallyport`.
+ * @throws Fault `firewall.unreadable` when it is not such a listing.
  */
 export function canonicalTable(listing: string): string {
   const objects = read(listingSchema, parse(listing)).nftables.filter(
     (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
   );
   const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
-  // nft 1.0 lists sets before chains, 1.1 after them
+  // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
-    .flatMap((object) => ("set" in object ? [spellSet(object["set"])] : []))
+    .flatMap((object) => ("set" in object ? [renderSet(object["set"])] : []))
     .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
   const blocks = objects.flatMap((object) => {
     if ("rule" in object || "set" in object) return [];
-    return ["chain" in object ? spellChain(object["chain"], rules) : [unspelled(object)]];
+    return ["chain" in object ? renderChain(object["chain"], rules) : [notPlanned(object)]];
   });
   return `table inet sallyport {\n${[...sets, ...blocks].map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
 }
 
-function spellSet(object: unknown): readonly string[] {
+function renderSet(object: unknown): readonly string[] {
   const { name, type, flags, elem = [] } = read(setSchema, object);
   const flag = JSON.stringify(flags) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
   const elements = elem.length === 0 ? [] : [`\telements = { ${sorted(elem.map((one) => value(one)))} }`];
   return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
 }
 
-function spellChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
+function renderChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
   const { name, type, hook, prio, policy } = read(chainSchema, object);
   const priority = prio === 0 ? "filter" : String(prio);
   const own = rules.filter(({ chain }) => chain === name).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
@@ -65,11 +66,11 @@ function statement(object: Readonly<Record<string, unknown>>): string {
   if (v.is(rejectSchema, object["reject"]))
     return ["reject with", object["reject"].type, object["reject"].expr ?? []].flat().join(" ");
   const match = object["match"];
-  if (!v.is(matchSchema, match)) return unspelled(object);
+  if (!v.is(matchSchema, match)) return notPlanned(object);
   const left = leftSide(match.left);
-  if (left === undefined || !["==", "!=", "in"].includes(match.op)) return unspelled(object);
-  const quoted = left === "iifname" || left === "oifname";
-  return `${left} ${match.op === "!=" ? "!= " : ""}${value(match.right, quoted)}`;
+  if (left === undefined || !["==", "!=", "in"].includes(match.op)) return notPlanned(object);
+  const isQuoted = left === "iifname" || left === "oifname";
+  return `${left} ${match.op === "!=" ? "!= " : ""}${value(match.right, isQuoted)}`;
 }
 
 function leftSide(left: Readonly<Record<string, unknown>>): string | undefined {
@@ -87,7 +88,7 @@ function value(right: unknown, quoted = false): string {
   if (v.is(prefixSchema, right)) return `${right.prefix.addr}/${right.prefix.len}`;
   if (v.is(rangeSchema, right)) return `${right.range[0]}-${right.range[1]}`;
   if (v.is(anonymousSetSchema, right)) return braces(right.set.map((one) => value(one, quoted)));
-  return unspelled(right);
+  return notPlanned(right);
 }
 
 function braces(elements: readonly string[]): string {
@@ -95,13 +96,13 @@ function braces(elements: readonly string[]): string {
   return only !== undefined && more.length === 0 ? only : `{ ${sorted(elements)} }`;
 }
 
-/** As text: the kernel keeps elements in an order of its own. */
+/** Sorted as text, because the kernel keeps the elements in an order of its own. */
 function sorted(elements: readonly string[]): string {
   return [...elements].sort().join(", ");
 }
 
-/** A comment in nft's language: no plan has one. */
-function unspelled(object: unknown): string {
+/** A comment in nft's language, which no plan has. */
+function notPlanned(object: unknown): string {
   return `# ${JSON.stringify(object)}`;
 }
 

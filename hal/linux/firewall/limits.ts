@@ -1,4 +1,6 @@
-/** Our table has a few dozen rules; a listing longer than this is no table of ours. */
+/** Our table has a few dozen rules. A longer listing is not of our table. */
 export const LISTING_BYTES_MAX = 4_194_304;
-/** nft takes milliseconds; a machine that is out of memory or under attack may take seconds. */
+/**
+ * nft takes milliseconds. On a machine that is out of memory or under attack it may take seconds.
+ */
 export const NFT_TIMEOUT_MS = 20_000;

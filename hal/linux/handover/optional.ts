@@ -1,9 +1,13 @@
-// A courier's directory that may not be there yet: the other program makes it when it first has something to leave. [OTA-32]
+// A reader for a hand-over directory that may not exist yet: the other program makes it when it
+// first has a file to leave. [OTA-32]
 import { errnoOf } from "../files/index.ts";
 import type { HandoverReader } from "../../ports.ts";
 import { linuxHandoverReader } from "./reader.ts";
 
-/** Opens the directory for each file, so that it may come, go and be made anew; while it is not there, nothing is. */
+/**
+ * Opens the directory anew for each file, so that it may appear, disappear and be made again. While
+ * it does not exist, there are no files.
+ */
 export function optionalHandoverReader(directory: string): HandoverReader {
   return {
     take: async (name, bytesMax) => {

@@ -4,22 +4,30 @@ import { chmod, mkdir, open, opendir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HandoverWriter } from "../../ports.ts";
 import { isTemporary, pathOf, temporaryPathOf, writeFault } from "../files/index.ts";
-import { DROPPED_NAMES_MAX } from "./limits.ts";
 
-/** For all to read: what is dropped is checked by who takes it and is no secret. */
+/**
+ * The directory holds files on their way and is no archive. Names beyond this number are not ours.
+ */
+const NAMES_MAX = 10_000;
+
+/** Everyone may read: the receiver checks what it takes, and none of it is secret. */
 const MODE_FILE = 0o644;
 const MODE_DIRECTORY = 0o755;
 
-/** Files in `directory`, made when missing. Calls for one name are not to overlap. @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`. */
+/**
+ * Writes files into `directory`, which is made when it is missing. Calls for one name must not
+ * overlap.
+ * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+ */
 export async function linuxHandoverWriter(directory: string): Promise<HandoverWriter> {
-  await doing(`make "${directory}"`, async () => {
+  await withWriteFault(`make "${directory}"`, async () => {
     await mkdir(directory, { recursive: true });
     await chmod(directory, MODE_DIRECTORY);
   });
   return {
     put: (name, bytes) => put(directory, name, bytes),
-    remove: (name) => doing(`remove "${name}"`, () => rm(pathOf(directory, name), { force: true })),
-    clear: () => doing(`clear "${directory}"`, () => clear(directory)),
+    remove: (name) => withWriteFault(`remove "${name}"`, () => rm(pathOf(directory, name), { force: true })),
+    clear: () => withWriteFault(`clear "${directory}"`, () => clear(directory)),
   };
 }
 
@@ -28,13 +36,14 @@ async function put(directory: string, name: string, bytes: Uint8Array): Promise<
   const path = pathOf(directory, name);
   const temporary = temporaryPathOf(directory, name);
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  await doing(`drop "${name}"`, async () => {
+  await withWriteFault(`write "${name}"`, async () => {
     try {
       await using file = await open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE_FILE);
       await file.writeFile(bytes);
       await file.chmod(MODE_FILE);
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined); // the first fault is the one to report
+      // the first fault is the one to report
+      await rm(temporary, { force: true }).catch(() => undefined);
       throw error;
     }
     await rename(temporary, path);
@@ -42,15 +51,15 @@ async function put(directory: string, name: string, bytes: Uint8Array): Promise<
 }
 
 async function clear(directory: string): Promise<void> {
-  let seen = 0;
+  let entries = 0;
   for await (const entry of await opendir(directory)) {
-    seen += 1;
-    if (seen > DROPPED_NAMES_MAX) break;
+    entries += 1;
+    if (entries > NAMES_MAX) break;
     if (entry.isFile() || isTemporary(entry.name)) await rm(join(directory, entry.name), { force: true });
   }
 }
 
-async function doing(action: string, work: () => Promise<void>): Promise<void> {
+async function withWriteFault(action: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {

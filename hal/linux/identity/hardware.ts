@@ -1,4 +1,5 @@
-// What the board says of itself. Facts only: what is a placeholder and what becomes the id is the warden's to judge. [ID-1] [ID-3]
+// What the board says about itself. These are facts only: the warden judges which are placeholders
+// and which becomes the id. [ID-1] [ID-3]
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { Hardware } from "../../ports.ts";
@@ -9,11 +10,17 @@ import { ATTRIBUTE_BYTES_MAX, COMMISSIONED_BYTES_MAX } from "./limits.ts";
 export interface HardwareOptions {
   /** `/`, or a folder that looks like the kernel's view: a simulated board. */
   readonly root: string;
-  /** A file under `root` with an id given at commissioning: an EEPROM (`sys/bus/nvmem/devices/.../nvmem`) or a file of the factory's. */
+  /**
+   * A file under `root` with the id that was assigned at commissioning: an EEPROM
+   * (`sys/bus/nvmem/devices/.../nvmem`) or a file from the factory.
+   */
   readonly commissionedIdFile?: string;
 }
 
-/** [ID-1] in its order. DMI: dmi_id.c makes product_serial, board_serial and chassis_serial readable by root only. Device tree: the `serial-number` property. */
+/**
+ * In the order of [ID-1]. DMI: dmi_id.c makes product_serial, board_serial and chassis_serial
+ * readable by root only. Device tree: the `serial-number` property.
+ */
 const SERIALS = [
   "sys/class/dmi/id/product_serial",
   "sys/class/dmi/id/board_serial",
@@ -28,10 +35,12 @@ const BOOT_ID = "proc/sys/kernel/random/boot_id";
 const BOOT_ID_PATTERN = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * What the kernel guarantees: DMI attributes and device-tree properties are what the firmware gave at boot and do not change; the boot id changes with every
- * boot, never within one.
- * @throws Fault `file.read-failed` where a source is there and cannot be read (most often: not root), and where there is no boot id: a simulated board must
- *   bring its own, the machine's real one would not change with the board's boots.
+ * The kernel guarantees that DMI attributes and device-tree properties are what the firmware
+ * provided at boot and do not change, and that the boot id changes with every boot and never within
+ * one.
+ * @throws Fault `file.read-failed` when a source exists and cannot be read, most often for lack of
+ *   root, and when there is no boot id. A simulated board must bring its own boot id, because the
+ *   machine's would not change with the board's boots.
  */
 export function linuxHardware(options: HardwareOptions): Hardware {
   const { root, commissionedIdFile } = options;
@@ -51,7 +60,7 @@ async function bootId(root: string): Promise<string> {
   if (id === undefined || !BOOT_ID_PATTERN.test(id))
     throw new Fault(
       "file.read-failed",
-      `read the boot id "${join(root, BOOT_ID)}": ${id === undefined ? "none is there" : `"${id}" is no UUID`}`,
+      `read the boot id "${join(root, BOOT_ID)}": ${id === undefined ? "there is none" : `"${id}" is not a UUID`}`,
     );
   return id;
 }
@@ -65,9 +74,13 @@ async function texts(root: string, paths: readonly string[]): Promise<readonly s
   return found;
 }
 
-/** @returns what stands before the first NUL (device-tree strings end with one), line end or erased EEPROM byte, trimmed; undefined when that is nothing. */
+/**
+ * @returns the text before the first NUL (device-tree strings end with one), line end or erased
+ *   EEPROM byte, trimmed; undefined when it is empty.
+ */
 async function text(root: string, path: string, bytesMax: number): Promise<string | undefined> {
   const raw = await readKernelFile(join(root, path), bytesMax);
-  const value = raw?.split(/[\0\n\r\uFFFD]/, 1)[0]?.trim(); // 0xff, erased flash, is no UTF-8 and decodes to U+FFFD
+  // 0xff, erased flash, is not UTF-8 and decodes to U+FFFD
+  const value = raw?.split(/[\0\n\r\uFFFD]/, 1)[0]?.trim();
   return value === "" ? undefined : value;
 }

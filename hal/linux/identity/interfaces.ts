@@ -1,11 +1,11 @@
-// The network interfaces that are part of the board, and the MACs they were made with. [ID-1] [ID-2]
+// The network interfaces that are part of the board, with their permanent MACs. [ID-1] [ID-2]
 import { realpath } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Fault } from "../../fault.ts";
 import { errnoOf, linuxOps, readFault, readKernelFile } from "../files/index.ts";
 import { INTERFACES_MAX } from "./limits.ts";
 
-export interface Interface {
+export interface BuiltInInterface {
   readonly name: string;
   readonly mac: string;
 }
@@ -13,19 +13,28 @@ export interface Interface {
 const ATTRIBUTE_BYTES_MAX = 64;
 const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
-/** Documentation/ABI/testing/sysfs-class-net, addr_assign_type: "0: permanent address; 1: randomly generated; 2: stolen from another device; 3: set by user". */
+/**
+ * Documentation/ABI/testing/sysfs-class-net, addr_assign_type: "0: permanent address; 1: randomly
+ * generated; 2: stolen from another device; 3: set by user".
+ */
 const ASSIGNED_PERMANENTLY = "0";
 
-/** A component of the device's path that says it can be unplugged (a USB bus) or is the other side of a USB cable (a gadget). */
+/**
+ * A component of the device's path which shows that the interface can be unplugged (a USB bus) or
+ * is the other end of a USB cable (a gadget).
+ */
 const NOT_BUILT_IN = /^(usb\d+|gadget(\.\d+)?)$/;
 
 /**
- * Built-in interfaces in kernel order (by ifindex). What the kernel guarantees: `device` links to the hardware an interface sits on, and bridges, bonds, VLANs
- * and tunnels have none; addr_assign_type tells a permanent MAC from one that was set. sysfs does not show the permanent MAC of an interface whose MAC was set
- * (only a bond keeps its members' in bonding_slave/perm_hwaddr), so such an interface is left out: the warden runs before anything sets MACs.
+ * Built-in interfaces in the kernel's order (by ifindex). The kernel guarantees that `device` links
+ * to the hardware of an interface, that bridges, bonds, VLANs and tunnels have no such link, and
+ * that addr_assign_type tells a permanent MAC from one that was set. sysfs does not show the
+ * permanent MAC of an interface whose MAC was set; only a bond keeps those of its members in
+ * bonding_slave/perm_hwaddr. Such an interface is left out: the warden runs before anything sets
+ * MACs.
  * @throws Fault `file.read-failed`.
  */
-export async function builtInInterfaces(root: string): Promise<readonly Interface[]> {
+export async function builtInInterfaces(root: string): Promise<readonly BuiltInInterface[]> {
   const folder = join(root, "sys/class/net");
   const found: { readonly name: string; readonly mac: string; readonly index: number }[] = [];
   for (const name of await interfaceNames(folder)) {
@@ -53,7 +62,8 @@ async function isBuiltIn(root: string, folder: string): Promise<boolean> {
     const device = relative(await realpath(root), await realpath(join(folder, "device")));
     return !device.split("/").some((component) => NOT_BUILT_IN.test(component));
   } catch (error) {
-    // ENOTDIR: /sys/class/net also holds plain files (bonding_masters). An interface that went meanwhile is not built in either.
+    // ENOTDIR: /sys/class/net also holds plain files (bonding_masters). An interface that has
+    // disappeared meanwhile is not built in either.
     if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return false;
     throw readFault(error, `follow "${folder}/device"`);
   }
@@ -65,7 +75,8 @@ async function permanentMac(folder: string): Promise<string | undefined> {
     (await attribute(folder, "bonding_slave/perm_hwaddr")) ??
     (assigned === ASSIGNED_PERMANENTLY ? await attribute(folder, "address") : undefined);
   const lower = mac?.toLowerCase();
-  return lower !== undefined && MAC_PATTERN.test(lower) ? lower : undefined; // CAN has none, InfiniBand a longer one
+  // CAN has no MAC, InfiniBand a longer one
+  return lower !== undefined && MAC_PATTERN.test(lower) ? lower : undefined;
 }
 
 async function attribute(folder: string, name: string): Promise<string | undefined> {

@@ -1,9 +1,10 @@
-// Which store holds the device key. [ID-4] [ID-6]
+// The choice of the store that holds the device key. [ID-4] [ID-6]
 import type { DeviceKey, KeyStore } from "../../ports.ts";
 import { Fault, unreachable } from "../../fault.ts";
-import type { Protection } from "../../identity/format.ts";
+import { defined } from "../../format/defined.ts";
+import type { Protection } from "../../format/identity.ts";
 
-/** What the owner configured: "auto" takes the TPM where one is usable. */
+/** What the owner configured. "auto" takes the TPM when one is usable. */
 export type WantedStore = "auto" | Protection;
 
 /** What was found on the machine. */
@@ -11,24 +12,26 @@ export interface FoundKeyStores {
   readonly wanted: WantedStore;
   readonly tpmKeyExists: boolean;
   readonly fileKeyExists: boolean;
-  /** Why the TPM can't be used, or undefined when it can. */
+  /** Why the TPM cannot be used; undefined when it can. */
   readonly tpmUnavailable: string | undefined;
 }
 
-/** `note`, in words for an operator, says why it is not the store one would expect. */
-export interface Decision {
+/** `note`, for an operator, says why the store is not the one that could be expected. */
+export interface KeyStoreDecision {
   readonly protection: Protection;
   readonly note?: string;
 }
 
 /**
- * Pure. A key that exists wins, whatever is wanted: another store would mean another identity. Of two keys the wanted one counts, the TPM's when nothing
- * is said; the birth record then shows whether that is the one the device was born with.
- * @throws Fault `key.tpm-unavailable` when a TPM is asked for by name, no key exists, and there is none to use.
+ * Pure. An existing key wins over the configuration, because another store would mean another
+ * identity. Of two keys, the one in the configured store counts, and the TPM's for "auto". The
+ * birth record then shows whether the device was born with that key.
+ * @throws Fault `key.tpm-unavailable` when the TPM is configured by name, no key exists, and no TPM
+ *   can be used.
  */
-export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): Decision {
+export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): KeyStoreDecision {
   if (tpmKeyExists && fileKeyExists)
-    return { protection: wanted === "file" ? "file" : "tpm", note: "a device key lies in the TPM and another in a file" };
+    return { protection: wanted === "file" ? "file" : "tpm", note: "there is a device key in the TPM and another in a file" };
   if (tpmKeyExists)
     return wanted === "file"
       ? { protection: "tpm", note: "the device key was made in the TPM before, and stays there" }
@@ -54,13 +57,17 @@ export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavail
 
 export interface ChosenStore {
   readonly store: KeyStore;
-  /** The key that was found, so that it need not be loaded twice; without it the store is to make one. */
+  /**
+   * The key that was found, so that it need not be loaded twice. Without it, the store must make
+   * one.
+   */
   readonly key?: DeviceKey;
   readonly note?: string;
 }
 
 /**
- * Looks for keys first, and asks the TPM only when there is none. A key in the TPM that can't be loaded is a fault, never a reason to make another. [ID-6]
+ * Looks for keys first, and asks the TPM only when there is none. A key in the TPM that cannot be
+ * loaded is a fault and never a reason to make another. [ID-6]
  * @throws Fault `key.tpm-unavailable`, `key.mismatch`, and those of the stores' files.
  */
 export async function chooseKeyStore(stores: {
@@ -71,8 +78,8 @@ export async function chooseKeyStore(stores: {
   const { wanted, tpm, file } = stores;
   const keys = { tpm: await tpm.load(), file: await file.load() };
   const found = { wanted, tpmKeyExists: keys.tpm !== undefined, fileKeyExists: keys.file !== undefined };
-  const askTpm = !found.tpmKeyExists && !found.fileKeyExists && wanted !== "file";
-  const { protection, note } = decideKeyStore({ ...found, tpmUnavailable: askTpm ? await tpm.unavailable() : undefined });
+  const needsTpm = !found.tpmKeyExists && !found.fileKeyExists && wanted !== "file";
+  const { protection, note } = decideKeyStore({ ...found, tpmUnavailable: needsTpm ? await tpm.unavailable() : undefined });
   const key = keys[protection];
-  return { store: stores[protection], ...(key === undefined ? {} : { key }), ...(note === undefined ? {} : { note }) };
+  return { store: stores[protection], ...defined({ key, note }) };
 }

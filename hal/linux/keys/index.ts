@@ -1,12 +1,11 @@
-// Where the device key lies: the store in a file, and the choice between it and the TPM.
+// The stores of the device key: the one in a file, and the choice between it and the TPM.
 export {
   type ChosenStore,
   chooseKeyStore,
-  type Decision,
+  type KeyStoreDecision,
   decideKeyStore,
   type FoundKeyStores,
   type WantedStore,
 } from "./choose.ts";
-export { fileKeyStore } from "./file.ts";
-export { KEY_BYTES_MAX } from "./limits.ts";
+export { fileKeyStore, KEY_BYTES_MAX } from "./file.ts";
 export { type PublicHalf, publicHalf } from "./public.ts";

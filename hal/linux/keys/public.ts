@@ -1,6 +1,6 @@
-// The public half: what is known of a key outside its store.
+// The public half of a device key, which is all that is known of it outside its store.
 import { createHash, createPublicKey } from "node:crypto";
-import type { Fingerprint } from "../../identity/format.ts";
+import type { Fingerprint } from "../../format/identity.ts";
 import { Fault } from "../../fault.ts";
 
 export interface PublicHalf {
@@ -10,22 +10,23 @@ export interface PublicHalf {
 }
 
 /**
- * What begins the SubjectPublicKeyInfo of every P-256 key and of no other: RFC 5480 section 2.1.1, id-ecPublicKey with namedCurve secp256r1, then a BIT
- * STRING of 65 bytes whose first, 04, says uncompressed point (section 2.2).
+ * The beginning of the SubjectPublicKeyInfo of every P-256 key and of no other: id-ecPublicKey with
+ * namedCurve secp256r1 (RFC 5480 section 2.1.1), then a BIT STRING of 65 bytes whose first byte,
+ * 04, means an uncompressed point (section 2.2).
  */
 const P256_PREFIX = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
 const P256_BYTES = P256_PREFIX.byteLength + 64;
 
 /**
- * The public half of a device key, from a PUBLIC KEY PEM. The curve is judged by the encoding: to look at a KeyObject's details would abort the process for
- * a key that lies in a TPM.
+ * Reads the public half from a PUBLIC KEY PEM. The curve is judged by the encoding, because reading
+ * the details of a KeyObject would abort the process when the key lies in a TPM.
  * @param what names the key in the message.
- * @throws Fault `key.mismatch` when it is no public key or not P-256.
+ * @throws Fault `key.mismatch` when it is not a public key or not P-256.
  */
 export function publicHalf(pem: string, what: string): PublicHalf {
   const der = decode(pem, what);
   if (der.byteLength !== P256_BYTES || !der.subarray(0, P256_PREFIX.byteLength).equals(P256_PREFIX))
-    throw new Fault("key.mismatch", `load ${what}: it is not a P-256 key, and device keys are [ID-4]`);
+    throw new Fault("key.mismatch", `load ${what}: it is not a P-256 key, as device keys must be [ID-4]`);
   return { publicKey: new Uint8Array(der), fingerprint: fingerprintOf(der) };
 }
 
@@ -38,6 +39,6 @@ function decode(pem: string, what: string): Buffer {
   try {
     return createPublicKey({ key: pem, format: "pem" }).export({ type: "spki", format: "der" });
   } catch (cause) {
-    throw new Fault("key.mismatch", `load ${what}: what was read is no public key`, { cause });
+    throw new Fault("key.mismatch", `load ${what}: it is not a public key`, { cause });
   }
 }

@@ -1,4 +1,4 @@
-// Folders and files of /sys, /proc and /run that may not be there.
+// Folders and files of /sys, /proc and /run that may not exist.
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, linuxOps, readFault, readKernelFile } from "../files/index.ts";
@@ -6,7 +6,10 @@ import { ATTRIBUTE_BYTES_MAX, ENTRIES_MAX } from "./limits.ts";
 
 const NOT_THERE = ["ENOENT", "ENOTDIR", "ENODEV", "EINVAL", "ELOOP"];
 
-/** @returns the first entries of a folder, sorted; none when it is not there. @throws Fault `file.read-failed`. */
+/**
+ * @returns the first entries of a folder, sorted; an empty list when it does not exist.
+ * @throws Fault `file.read-failed`.
+ */
 export async function namesIn(folder: string): Promise<readonly string[]> {
   try {
     return [...(await linuxOps.names(folder, ENTRIES_MAX))].sort();
@@ -16,12 +19,15 @@ export async function namesIn(folder: string): Promise<readonly string[]> {
   }
 }
 
-/** @returns "" when it is not there. @throws Fault `file.read-failed`. */
+/** @returns "" when it does not exist. @throws Fault `file.read-failed`. */
 export async function attribute(folder: string, name: string): Promise<string> {
   return ((await readKernelFile(join(folder, name), ATTRIBUTE_BYTES_MAX)) ?? "").trim();
 }
 
-/** @returns where a link ends; undefined when it is not there or leads nowhere. @throws Fault `file.read-failed`. */
+/**
+ * @returns the target of a link; undefined when it does not exist or leads nowhere.
+ * @throws Fault `file.read-failed`.
+ */
 export async function endOf(path: string): Promise<string | undefined> {
   try {
     return await realpath(path);

@@ -1,2 +1,2 @@
-// The network of a Linux machine, as far as it must not be cut off.
+// The network of a Linux machine, as far as a lockdown must know it to keep it usable.
 export { linuxNetwork, type NetworkOptions } from "./network.ts";

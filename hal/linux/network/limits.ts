@@ -1,12 +1,12 @@
 /** An attribute of sysfs is one short value. */
 export const ATTRIBUTE_BYTES_MAX = 64;
-/** Entries of one folder that are looked at: containers can add hundreds of interfaces. */
+/** Entries read from one folder. Containers can add hundreds of interfaces. */
 export const ENTRIES_MAX = 4096;
-/** Interfaces that are listed; those with a route first. */
+/** Interfaces in the result; those with a route come first. */
 export const LINKS_MAX = 64;
-/** A routing table of a gateway has a few dozen lines; what lies behind this is not looked at. */
+/** The routing table of a gateway has a few dozen lines. What lies beyond this is not read. */
 export const ROUTES_BYTES_MAX = 1_048_576;
 export const ROUTES_MAX = 1024;
 export const RESOLVER_BYTES_MAX = 16_384;
-/** glibc asks three. */
+/** glibc asks three servers. */
 export const NAME_SERVERS_MAX = 8;

@@ -1,15 +1,17 @@
-// Network interfaces, what they sit on, and who leaves traces of DHCP on them. Documentation/ABI/testing/sysfs-class-net. [LCK-3]
+// Network interfaces, the USB devices that provide them, and the traces that DHCP clients leave.
+// Documentation/ABI/testing/sysfs-class-net. [LCK-3]
 import { join } from "node:path";
 import type { NetworkLink } from "../../ports.ts";
 import { attribute, endOf, namesIn } from "./files.ts";
 
 /** linux/if_arp.h */
 const ARPHRD_LOOPBACK = "772";
-/** A part of a device's path that is a device on a USB bus. */
+/** A component of a device's path that is a device on a USB bus. */
 const USB_PORT = /^\d{1,3}-\d{1,3}(?:\.\d{1,3})*$/u;
 /**
- * Names that a packet filter's table can hold. The kernel lets an interface be called almost anything (dev_valid_name: no blank, no slash, no colon); one with a
- * quote or a star in it is in no plan, so it stays shut.
+ * Names that a packet filter's table can hold. The kernel accepts almost any name for an interface
+ * (dev_valid_name: no blank, no slash, no colon). A name with a quote or a star appears in no plan,
+ * so that interface stays shut.
  */
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/u;
 
@@ -27,7 +29,10 @@ export async function readLinks(root: string): Promise<readonly NetworkLink[]> {
   return links;
 }
 
-/** Of an interface of its own, or of the first one below it that has one (a VLAN, a bridge). A modem that is dialled by a tty (ppp) is not seen. */
+/**
+ * The USB port of the interface itself, or of the first interface below it that has one (for a VLAN
+ * or a bridge). A modem that is dialled over a tty (ppp) is not recognized.
+ */
 async function usbPortOf(link: string): Promise<string | undefined> {
   const lower = (await namesIn(link)).filter((name) => name.startsWith("lower_")).map((name) => join(name, "device"));
   for (const device of ["device", ...lower]) {
@@ -38,11 +43,14 @@ async function usbPortOf(link: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** What DHCP clients keep below /run while they hold an address. Files that outlive a boot say nothing of now. */
+/**
+ * Files that DHCP clients keep below /run while they hold an address. Files that outlive a boot
+ * would prove nothing.
+ */
 interface Traces {
-  /** systemd-networkd: a file for each interface, named by its index; IPv4 only. */
+  /** systemd-networkd: one file for each interface, named by its index; IPv4 only. */
   readonly networkd: ReadonlySet<string>;
-  /** dhclient as ifupdown starts it, udhcpc. */
+  /** dhclient as ifupdown starts it, and udhcpc. */
   readonly run: ReadonlySet<string>;
   /** dhcpcd's resolv.conf hook. */
   readonly dhcpcd: ReadonlySet<string>;

@@ -1,4 +1,4 @@
-// Looks at the network without asking anybody: a few files, no program, no packet. [LCK-3]
+// Reads the network from a few files: it starts no program and sends no packet. [LCK-3]
 import type { Network } from "../../ports.ts";
 import { LINKS_MAX } from "./limits.ts";
 import { readLinks } from "./links.ts";

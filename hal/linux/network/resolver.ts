@@ -1,11 +1,11 @@
-// The name servers that programs of this machine ask. [LCK-3]
+// The name servers that programs on this machine ask. [LCK-3]
 import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
 import { readKernelFile } from "../files/index.ts";
 import { endOf } from "./files.ts";
 import { NAME_SERVERS_MAX, RESOLVER_BYTES_MAX } from "./limits.ts";
 
-/** resolv.conf(5); and where systemd-resolved stands between, whom that one asks. */
+/** resolv.conf(5), and the servers that systemd-resolved asks when it is in between. */
 const FILES = ["etc/resolv.conf", "run/systemd/resolve/resolv.conf"];
 
 /** @throws Fault `file.read-failed`. */
@@ -19,11 +19,15 @@ export async function readNameServers(root: string): Promise<readonly string[]> 
   return [...new Set(found)].slice(0, NAME_SERVERS_MAX);
 }
 
-/** None on this machine, and none that is good on one link only (`fe80::1%eth0`): no rule can name it. */
+/**
+ * Leaves out servers on this machine, and addresses that are valid on one link only
+ * (`fe80::1%eth0`), because no rule can name them.
+ */
 function serverOf(line: string): readonly string[] {
   const text = /^\s*nameserver\s+([0-9A-Fa-f.:]{2,45})\s*$/u.exec(line)?.[1] ?? "";
   const family = isIP(text);
   if (family === 0) return [];
-  const { address } = new SocketAddress({ address: text, family: family === 4 ? "ipv4" : "ipv6" }); // in its one spelling
+  // in canonical form
+  const { address } = new SocketAddress({ address: text, family: family === 4 ? "ipv4" : "ipv6" });
   return /^(?:127\.|0\.|::1?$|fe80:)/u.test(address) ? [] : [address];
 }

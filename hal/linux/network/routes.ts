@@ -1,27 +1,35 @@
-// The main routing tables as the kernel lists them for programs. [LCK-3]
+// The main routing tables, as the kernel lists them. [LCK-3]
 import { join } from "node:path";
 import type { NetworkRoute } from "../../ports.ts";
 import { readKernelFile } from "../files/index.ts";
 import { ROUTES_BYTES_MAX, ROUTES_MAX } from "./limits.ts";
 
-/** linux/route.h: usable, and no refusal. */
+/** linux/route.h: the route is usable, and does not reject. */
 const RTF_UP = 0x1;
 const RTF_REJECT = 0x200;
 
-/** `proc/self/net` is there also under systemd's ProcSubset=pid, `proc/net` on a board that is a folder. @throws Fault `file.read-failed`. */
+/**
+ * `proc/self/net` also exists under systemd's ProcSubset=pid; `proc/net` exists on a board that is
+ * a folder.
+ * @throws Fault `file.read-failed`.
+ */
 export async function readRoutes(root: string): Promise<readonly NetworkRoute[]> {
   const lines = async (name: string): Promise<readonly string[]> => {
     const text =
       (await readKernelFile(join(root, "proc/self/net", name), ROUTES_BYTES_MAX)) ??
       (await readKernelFile(join(root, "proc/net", name), ROUTES_BYTES_MAX)) ??
       "";
-    return text.slice(0, text.lastIndexOf("\n") + 1).split("\n"); // a line that the bound cut through is none
+    // drops a line that the bound has cut
+    return text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
   };
   const routes = [...(await lines("route")).flatMap(ipv4Route), ...(await lines("ipv6_route")).flatMap(ipv6Route)];
   return routes.filter(({ link }) => link !== "lo").slice(0, ROUTES_MAX);
 }
 
-/** net/ipv4/fib_trie.c, fib_route_seq_show: interface, destination, gateway, flags, three counters, mask; addresses as numbers of the machine's own byte order. */
+/**
+ * net/ipv4/fib_trie.c, fib_route_seq_show: interface, destination, gateway, flags, three counters,
+ * mask. Addresses are numbers in the machine's own byte order.
+ */
 function ipv4Route(line: string): readonly NetworkRoute[] {
   const [link = "", destination = "", , flags = "", , , , mask = ""] = line.split(/\s+/u);
   if (!/^[0-9A-F]{8}$/iu.test(destination) || !/^[0-9A-F]{8}$/iu.test(mask) || !isUsable(flags)) return [];
@@ -29,7 +37,10 @@ function ipv4Route(line: string): readonly NetworkRoute[] {
   return [{ link, family: 4, bytes: machineOrder(destination), length: bits.join("").split("0", 1)[0]?.length ?? 0 }];
 }
 
-/** net/ipv6/route.c, rt6_info_route: destination, its length, source, its length, gateway, metric, two counters, flags, interface. */
+/**
+ * net/ipv6/route.c, rt6_info_route: destination, its length, source, its length, gateway, metric,
+ * two counters, flags, interface.
+ */
 function ipv6Route(line: string): readonly NetworkRoute[] {
   const [destination = "", length = "", , , , , , , flags = "", link = ""] = line.trim().split(/\s+/u);
   if (!/^[0-9a-f]{32}$/u.test(destination) || !/^[0-9a-f]{2}$/u.test(length) || !isUsable(flags)) return [];
@@ -41,7 +52,7 @@ function isUsable(flags: string): boolean {
   return (bits & RTF_UP) !== 0 && (bits & RTF_REJECT) === 0;
 }
 
-/** Every machine that Node runs on here (x64, arm64) is little endian. */
+/** Every machine that this Node runs on (x64, arm64) is little endian. */
 function machineOrder(hex: string): readonly number[] {
   return [...Buffer.from(hex, "hex").reverse()];
 }

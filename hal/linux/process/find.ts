@@ -1,4 +1,5 @@
-// Where programs come from: the system's own folders, never the environment, which a user may have set.
+// The search for programs: in the system's own folders, and never by the environment, which a user
+// may have set.
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
@@ -6,12 +7,13 @@ import { Fault } from "../../fault.ts";
 
 const FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"] as const;
 
-/** The PATH a child gets, so that what it starts comes from the same folders. */
+/** The PATH of a child, so that the programs it starts come from the same folders. */
 export const CHILD_PATH = FOLDERS.join(":");
 
 /**
- * @returns the absolute path of `program`: an absolute one as it is, a bare name from the system's folders.
- * @throws Fault `process.failed` when it is not there or may not be run.
+ * @returns the absolute path of `program`. An absolute path stays as it is; a bare name is looked
+ *   up in the system's folders.
+ * @throws Fault `process.failed` when it does not exist or may not be run.
  */
 export async function findProgram(program: string): Promise<string> {
   const candidates = isAbsolute(program)
@@ -29,6 +31,6 @@ async function mayRun(path: string): Promise<boolean> {
     await access(path, constants.X_OK);
     return true;
   } catch {
-    return false; // whatever the reason: the next folder is tried, and the fault above names them all
+    return false; // for any reason: the next folder is tried, and the fault above names them all
   }
 }

@@ -1,30 +1,40 @@
-// One child process, bounded in time and in output. No shell: arguments reach the program as they are.
+// One child process, bounded in time and in output. There is no shell: the program gets its
+// arguments unchanged.
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { Fault } from "../../fault.ts";
+import { singleLine } from "../../format/text.ts";
 import { CHILD_PATH, findProgram } from "./find.ts";
-import { COMPLAINT_CHARACTERS_MAX } from "./limits.ts";
+
+/** The part of a program's error output that goes into a fault's message. */
+const ERROR_TEXT_UNITS_MAX = 300;
 
 export interface RunOptions {
-  /** After this the program and what it started (its process group) are killed. */
+  /** After this time the program and its process group are killed. */
   readonly timeoutMs: number;
   /** Bound of stdout and of stderr, each. */
   readonly outputBytesMax: number;
-  /** Replaces the whole environment; by default PATH and LC_ALL=C only, so that nothing of ours leaks and messages are in English. */
+  /**
+   * Replaces the whole environment. The default is PATH and LC_ALL=C only, so that nothing of ours
+   * leaks and messages are in English.
+   */
   readonly env?: Readonly<Record<string, string>>;
-  /** Given to stdin, which is then closed. Without it stdin is /dev/null. */
+  /** Written to stdin, which is then closed. Without it, stdin is /dev/null. */
   readonly input?: string | Uint8Array;
-  /** A descriptor of ours that the program gets as its descriptor 3: the same open file description, so locks taken on it stay with us. */
+  /**
+   * A descriptor of ours that the program gets as its descriptor 3. Both refer to the same open
+   * file description, so locks taken on it stay with us.
+   */
   readonly descriptor?: number;
 }
 
-export interface Ended {
+export interface ExitResult {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** How it ended, once every pipe is closed and the child is reaped. */
+/** The end of the child, once every pipe is closed and the child is reaped. */
 interface Outcome {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -35,8 +45,9 @@ interface Outcome {
 }
 
 /**
- * Runs `program` (a bare name from the system's folders, or an absolute path) and waits for its end.
- * @throws Fault `process.failed` when it is missing, writes more than the bound, is killed, or ends with another code than 0; `process.timeout`.
+ * Runs `program`, a bare name from the system's folders or an absolute path, and waits for its end.
+ * @throws Fault `process.failed` when the program is missing, writes more than the bound, is
+ *   killed, or ends with a code other than 0; `process.timeout`.
  */
 export async function runProgram(
   program: string,
@@ -45,12 +56,15 @@ export async function runProgram(
 ): Promise<{ stdout: string; stderr: string }> {
   const { exitCode, stdout, stderr } = await runToExit(program, args, options);
   if (exitCode !== 0)
-    throw new Fault("process.failed", `run "${program}": it ended with code ${exitCode}${complaint(stderr, stdout)}`);
+    throw new Fault("process.failed", `run "${program}": it ended with code ${exitCode}${errorText(stderr, stdout)}`);
   return { stdout, stderr };
 }
 
-/** Like {@link runProgram}, for programs whose exit code is an answer. @throws Fault `process.failed`, `process.timeout`. */
-export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<Ended> {
+/**
+ * Like {@link runProgram}, for programs whose exit code is an answer.
+ * @throws Fault `process.failed`, `process.timeout`.
+ */
+export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<ExitResult> {
   const path = await findProgram(program);
   const { exitCode, signal, stdout, stderr, fault } = await finished(program, start(path, args, options), options);
   if (fault !== undefined) throw fault;
@@ -62,19 +76,21 @@ function start(path: string, args: readonly string[], { env, input, descriptor }
   return spawn(path, [...args], {
     cwd: "/",
     env: { ...(env ?? { PATH: CHILD_PATH, LC_ALL: "C" }) },
-    detached: true, // a process group of its own (setsid(2)), so that the kill reaches what it started
+    // a process group of its own, setsid(2), so that the kill reaches what it started
+    detached: true,
     stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe", ...(descriptor === undefined ? [] : [descriptor])],
   });
 }
 
-/** Never rejects: how it ended is data. */
+/** Never rejects: the outcome is data. */
 function finished(program: string, child: ChildProcess, { timeoutMs, outputBytesMax, input }: RunOptions): Promise<Outcome> {
   return new Promise((resolve) => {
     let fault: Fault | undefined;
     const end = (reason: Fault): void => {
       fault ??= reason;
       killGroup(child);
-      // A program that left the group could hold the pipes for ever; "close" waits for them only as long as we read.
+      // A program that left the group could hold the pipes open forever. "close" waits for the
+      // pipes only while we read them.
       child.stdout?.destroy();
       child.stderr?.destroy();
     };
@@ -82,7 +98,7 @@ function finished(program: string, child: ChildProcess, { timeoutMs, outputBytes
     const stdout = collect(child.stdout, outputBytesMax, overflow);
     const stderr = collect(child.stderr, outputBytesMax, overflow);
     const timer = setTimeout(
-      () => end(new Fault("process.timeout", `run "${program}": not done after ${timeoutMs} ms, ended`)),
+      () => end(new Fault("process.timeout", `run "${program}": it did not end within ${timeoutMs} ms and was killed`)),
       timeoutMs,
     );
     child.on("error", (cause) => end(new Fault("process.failed", `run "${program}": ${cause.message}`, { cause })));
@@ -90,7 +106,8 @@ function finished(program: string, child: ChildProcess, { timeoutMs, outputBytes
       clearTimeout(timer);
       resolve({ exitCode, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr), fault });
     });
-    child.stdin?.on("error", () => undefined); // EPIPE: the program read less than it was given; its exit code says whether that matters
+    // EPIPE: the program did not read all of its input; its exit code says whether that matters
+    child.stdin?.on("error", () => undefined);
     if (input !== undefined) child.stdin?.end(input);
   });
 }
@@ -106,7 +123,7 @@ function collect(stream: Readable | null, bytesMax: number, overflow: () => void
   return chunks;
 }
 
-/** kill(2) with a negative pid: the whole group. ESRCH means it is gone already. */
+/** kill(2) with a negative pid reaches the whole group. ESRCH means that it is already gone. */
 function killGroup(child: ChildProcess): void {
   if (child.pid === undefined) return;
   try {
@@ -116,8 +133,8 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-/** The program's own words, on one line and printable: they end in logs and on terminals. */
-function complaint(stderr: string, stdout: string): string {
-  const words = (stderr.trim() === "" ? stdout : stderr).trim().replaceAll(/[\s\x00-\x1f\x7f-\x9f]+/g, " ");
-  return words === "" ? "" : `: ${words.slice(0, COMPLAINT_CHARACTERS_MAX)}`;
+/** The program's own error text on one line, printable: it ends in logs and on terminals. */
+function errorText(stderr: string, stdout: string): string {
+  const text = singleLine(stderr.trim() === "" ? stdout : stderr, ERROR_TEXT_UNITS_MAX);
+  return text === "" ? "" : `: ${text}`;
 }

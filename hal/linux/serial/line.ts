@@ -1,108 +1,146 @@
-// An open tty: the binding opens it raw and tells when it is ready; reads and writes are our own, so that each has an end.
+// An open tty. The binding opens it raw and reports when it is ready. Reads and writes are our own,
+// so that each of them ends.
 import { read, write } from "node:fs";
 import { promisify } from "node:util";
 import { LinuxBinding, type LinuxPortBinding } from "@serialport/bindings-cpp/dist/linux.js";
 import { asFault, Fault } from "../../fault.ts";
-import { READ_BYTES_MAX } from "./limits.ts";
+
+/**
+ * The kernel's own buffer of a tty (N_TTY_BUF_SIZE, drivers/tty/n_tty.c): one read never returns
+ * more.
+ */
+const READ_BYTES_MAX = 4096;
 
 const readOnce = promisify(read);
 const writeOnce = promisify(write);
 
-export interface LineOptions {
+export interface SerialLineOptions {
   readonly path: string;
   readonly baudRate: number;
 }
 
-/** One reader and one writer at a time; the two do not disturb each other. */
-export interface Line {
-  /** @returns what has come, at least a byte; undefined once the line has hung up or is closed. @throws Fault `serial.closed` for any other end. */
+/** One reader and one writer at a time. The two do not disturb each other. */
+export interface SerialLine {
+  /**
+   * @returns the bytes received, at least one; undefined once the line has hung up or is closed.
+   * @throws Fault `serial.closed` for any other end.
+   */
   read(): Promise<Uint8Array | undefined>;
-  /** Resolves when the kernel has all bytes. @throws Fault `serial.closed`. */
+  /** Resolves when the kernel has taken all bytes. @throws Fault `serial.closed`. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Ends what waits. The descriptor is closed when it resolves. */
+  /** Ends pending reads and writes. The descriptor is closed when it resolves. */
   close(): Promise<void>;
 }
 
-/** What read(2) says of a line that is gone: EIO of a pty or modem, ENXIO and ENODEV of an adapter that was pulled out. */
+/**
+ * Errors of read(2) on a line that is gone: EIO of a pty or modem, ENXIO and ENODEV of an adapter
+ * that was unplugged.
+ */
 const HUNG_UP: readonly (string | undefined)[] = ["EIO", "ENXIO", "ENODEV"];
 const NOT_YET: readonly (string | undefined)[] = ["EAGAIN", "EINTR"];
 
 /**
- * Opens 8N1, raw, non-blocking, under flock(2), so that no second program of ours reads the same line.
+ * Opens 8N1, raw, non-blocking, under flock(2), so that no second program of ours reads the same
+ * line.
  * @throws Fault `serial.open-failed`.
  */
-export async function openLine({ path, baudRate }: LineOptions): Promise<Line> {
-  const port = await openPort({ path, baudRate });
-  const line = { closed: false };
-  const busy = new Set<Promise<unknown>>();
+export async function openLine({ path, baudRate }: SerialLineOptions): Promise<SerialLine> {
+  return new TtyLine(await openPort({ path, baudRate }), path);
+}
 
-  /** @returns false when there is nothing to wait for any more: hung up (epoll's EPOLLERR, EPOLLHUP) or closed. */
-  const ready = (event: "readable" | "writable"): Promise<boolean> =>
-    line.closed ? Promise.resolve(false) : new Promise((resolve) => port.poller.once(event, (error) => resolve(error === null)));
+class TtyLine implements SerialLine {
+  readonly #port: LinuxPortBinding;
+  readonly #path: string;
+  /** Reads and writes under way. */
+  readonly #pending = new Set<Promise<unknown>>();
+  #closed = false;
 
-  const readSome = async (): Promise<Uint8Array | undefined> => {
+  constructor(port: LinuxPortBinding, path: string) {
+    this.#port = port;
+    this.#path = path;
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    return this.#track(this.#readSome());
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return this.#track(this.#writeAll(bytes));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#port.poller.stop(); // wakes up the reader and the writer, with an error
+    await Promise.allSettled(this.#pending);
+    try {
+      await this.#port.close();
+    } catch (error) {
+      throw asFault(error, "serial.closed", `close the serial line "${this.#path}"`);
+    }
+  }
+
+  async #readSome(): Promise<Uint8Array | undefined> {
     const buffer = Buffer.allocUnsafe(READ_BYTES_MAX);
-    while (!line.closed && port.fd !== null) {
+    while (!this.#closed && this.#port.fd !== null) {
       try {
-        const { bytesRead } = await readOnce(port.fd, buffer, 0, buffer.byteLength, null);
-        // With VMIN 1 no read of a living line gives nothing (termios(3)): this is how a hung-up one ends
+        const { bytesRead } = await readOnce(this.#port.fd, buffer, 0, buffer.byteLength, null);
+        // With VMIN 1 a read of a living line returns at least one byte (termios(3)): none means
+        // that the line has hung up.
         return bytesRead === 0 ? undefined : new Uint8Array(buffer.subarray(0, bytesRead));
       } catch (error) {
-        if (line.closed || HUNG_UP.includes(errnoOf(error))) return undefined;
-        if (!NOT_YET.includes(errnoOf(error))) throw asFault(error, "serial.closed", `read the serial line "${path}"`);
-        if (!(await ready("readable"))) return undefined;
+        if (this.#closed || HUNG_UP.includes(errnoOf(error))) return undefined;
+        if (!NOT_YET.includes(errnoOf(error))) throw asFault(error, "serial.closed", `read the serial line "${this.#path}"`);
+        if (!(await this.#ready("readable"))) return undefined;
       }
     }
     return undefined;
-  };
+  }
 
-  const writeAll = async (bytes: Uint8Array): Promise<void> => {
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     for (let offset = 0; offset < bytes.byteLength;) {
-      if (line.closed || port.fd === null) throw gone(path);
+      if (this.#closed || this.#port.fd === null) throw hungUp(this.#path);
       try {
-        offset += (await writeOnce(port.fd, bytes, offset, bytes.byteLength - offset, null)).bytesWritten;
+        offset += (await writeOnce(this.#port.fd, bytes, offset, bytes.byteLength - offset, null)).bytesWritten;
       } catch (error) {
-        if (!NOT_YET.includes(errnoOf(error))) throw asFault(error, "serial.closed", `write to the serial line "${path}"`);
-        if (!(await ready("writable"))) throw gone(path);
+        if (!NOT_YET.includes(errnoOf(error))) throw asFault(error, "serial.closed", `write to the serial line "${this.#path}"`);
+        if (!(await this.#ready("writable"))) throw hungUp(this.#path);
       }
     }
-  };
+  }
 
-  /** The descriptor's number may be another file's the moment it is closed: nothing may be under way then. */
-  const tracked = async <T>(work: Promise<T>): Promise<T> => {
-    busy.add(work);
+  /**
+   * @returns false when there is nothing left to wait for: the line has hung up (epoll's EPOLLERR,
+   *   EPOLLHUP) or is closed.
+   */
+  #ready(event: "readable" | "writable"): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false);
+    return new Promise((resolve) => this.#port.poller.once(event, (error) => resolve(error === null)));
+  }
+
+  /**
+   * Remembers `work` until it ends. The number of a closed descriptor may belong to another file at
+   * once, so nothing may be under way when it is closed.
+   */
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
     try {
       return await work;
     } finally {
-      busy.delete(work);
+      this.#pending.delete(work);
     }
-  };
-
-  return {
-    read: () => tracked(readSome()),
-    write: (bytes) => tracked(writeAll(bytes)),
-    close: async () => {
-      if (line.closed) return;
-      line.closed = true;
-      port.poller.stop(); // wakes up whoever waits, with an error
-      await Promise.allSettled(busy);
-      try {
-        await port.close();
-      } catch (error) {
-        throw asFault(error, "serial.closed", `close the serial line "${path}"`);
-      }
-    },
-  };
+  }
 }
 
-function gone(path: string): Fault {
+function hungUp(path: string): Fault {
   return new Fault("serial.closed", `write to the serial line "${path}": it has hung up or was closed`);
 }
 
-async function openPort(options: LineOptions): Promise<LinuxPortBinding> {
+async function openPort(options: SerialLineOptions): Promise<LinuxPortBinding> {
   try {
     const port = await LinuxBinding.open(options);
-    // The binding's poller calls back from outside any callback scope of Node: on Node 26 what it resolves then lies until some other event comes by
+    // The binding's poller calls back from outside any callback scope of Node. On Node 26, the
+    // continuation of a promise that it resolves then waits until some other event occurs
     // (node-serialport issue 3148). An immediate is such an event.
     const emit = port.poller.emit.bind(port.poller);
     port.poller.emit = (event: string, ...args: unknown[]) => {

@@ -1,28 +1,44 @@
-// What tells a kernel image in which slot it is: releases are the same for both. systemd-stub(7) adds the command line of every `*.addon.efi` in the folder
-// `NAME.efi.extra.d` beside the image (the boot counter is no part of NAME) to the image's own; ours says `sallyport.slot=`. [OTA-33]
+// The add-on that tells a kernel image which slot it is in; releases are the same for both slots.
+// systemd-stub(7) adds the command line of every `*.addon.efi` in the folder `NAME.efi.extra.d`
+// beside the image to the image's own (the boot counter is not part of NAME). Our add-on says
+// `sallyport.slot=`. [OTA-33]
 //
-// Why that is sound when the power goes: the folder's name holds the slot, as the kernel's does, and what is in it says the same slot, so no add-on is ever wrong, only
-// torn or too many. It is synced before the kernel gets the name that it belongs to:
-//   - cut before the rename: a folder without a kernel, which the boot loader does not look at; found torn, it is written anew by the next try;
-//   - cut in the rename, the kernel under both names: where only counters differ (a commit, the loader's own), both have the one folder; else each has its own;
-//   - older generations' folders stay until the slot is written again, kernels gone first: they are still true;
-//   - the committed slot's is never removed, as its kernel is not (esp.ts: retire).
-// A kernel whose add-on were lost all the same does not boot (init.sh), which ends a trial; one with the other slot's finds a root whose hash is not its own.
-// The loader's EFI variable LoaderEntrySelected would say the name too, without a file; but it needs efivarfs and UTF-16 in the initrd and firmware that keeps
-// variables at run time, nothing signs or measures it, and with Secure Boot an add-on is checked and measured as the kernel is.
+// Why this survives a power cut: the folder's name contains the slot, as the kernel's name does,
+// and its content names the same slot. So no add-on is ever wrong; it can only be torn or
+// superfluous. The folder is synced before the kernel gets the name that it belongs to:
+// - Cut before the rename: a folder without a kernel remains. The boot loader ignores it, and a
+//   torn one is written anew by the next attempt.
+// - Cut within the rename, with the kernel under both names: where only the counters differ (after
+//   a commit, or the loader's own rename), both names share one folder; otherwise each has its own.
+// - Folders of older generations stay until the slot is written again, and their kernels go first.
+//   Until then they are still true.
+// - The folder of the committed slot is never removed, because its kernel is not (esp.ts: retire).
+//
+// A kernel that has lost its add-on all the same does not boot (init.sh), which ends a trial. With
+// the add-on of the other slot it finds a root file system whose hash is not its own. The loader's
+// EFI variable LoaderEntrySelected would also give the name, without a file. But it needs efivarfs
+// and UTF-16 in the initrd, and firmware that keeps variables at run time; nothing signs or
+// measures it, while with Secure Boot an add-on is checked and measured like the kernel.
 import { constants } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { errnoOf, type FileOps, readFault, SAFE, syncDirectory, writeFault } from "../files/index.ts";
 import { type BootEntry, entryName, parseEntry } from "./entries.ts";
 
-/** The add-ons of both slots, put there with the image, on the EFI system partition. An image whose kernels name their slot themselves has none. */
+/**
+ * The add-ons of both slots on the EFI system partition, where the image puts them. An image whose
+ * kernels name their slot themselves has none.
+ */
 const ADDONS_DIRECTORY = "EFI/sallyport";
 const ADDON = "slot.addon.efi";
 const FOLDER_PATTERN = /^(.+\.efi)\.extra\.d$/u;
 
-/** Makes the folder of the add-on for an entry that is to be. Durable when it resolves: it comes before the name. @throws Fault `file.*`. */
+/**
+ * Makes the add-on's folder for an entry that will be created. Durable when it resolves, because it
+ * must exist before the entry's name.
+ * @throws Fault `file.*`.
+ */
 export async function provideAddon(
   ops: FileOps,
   esp: string,
@@ -52,7 +68,11 @@ export async function provideAddon(
   }
 }
 
-/** Of a slot whose kernels are gone. @param names what is in `directory`. @throws Node's errors. */
+/**
+ * Removes the add-ons of a slot whose kernels are gone.
+ * @param names the entries of `directory`.
+ * @throws Node's errors.
+ */
 export async function removeAddons(directory: string, names: readonly string[], slot: SlotName): Promise<void> {
   for (const name of names)
     if (parseEntry(FOLDER_PATTERN.exec(name)?.[1] ?? "")?.slot === slot) await rm(join(directory, name), { recursive: true });

@@ -1,11 +1,11 @@
-// The boot choice as a file of one line. [OTA-34]
+// The boot choice in a file of one line. [OTA-34]
 import { Fault } from "../../fault.ts";
 import type { BootChoice, DurableFiles } from "../../ports.ts";
-import { BOOT_PLAN_BYTES_MAX, type BootPlan, decodeBootPlan, encodeBootPlan, type SlotName } from "../../slots/format.ts";
+import { BOOT_PLAN_BYTES_MAX, type BootPlan, decodeBootPlan, encodeBootPlan, type SlotName } from "../../format/slots.ts";
 
 const NAME = "boot-choice";
 
-/** @param files the directory of the boot choice; its `put` makes each change one. */
+/** @param files the directory of the boot choice. Its `put` makes each change atomic. */
 export function fileBootChoice(files: DurableFiles): BootChoice {
   const read = async (): Promise<BootPlan> => {
     const bytes = await files.get(NAME, BOOT_PLAN_BYTES_MAX);

@@ -1,14 +1,20 @@
-// Which slot runs: the boot loader says it to the kernel, the kernel to us. [OTA-33]
+// The running slot: the boot loader tells the kernel, and the kernel tells us. [OTA-33]
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { readKernelFile } from "../files/index.ts";
 import { COMMAND_LINE_BYTES_MAX } from "./limits.ts";
 
-/** Said twice, the later one may come from somebody who edited the line: then nothing is known. */
+/**
+ * If the setting occurs twice, the later one may come from a person who edited the line. Then
+ * nothing is known.
+ */
 const SLOT_PATTERN = /(?:^|\s)sallyport\.slot=(\S*)/g;
 
-/** @throws Fault `slot.unknown` unless `sallyport.slot=a` or `=b` is in the kernel's command line, once. */
+/**
+ * @throws Fault `slot.unknown` unless the kernel's command line has `sallyport.slot=a` or `=b`
+ *   exactly once.
+ */
 export async function runningSlot(root: string): Promise<SlotName> {
   const line = await readKernelFile(join(root, "proc/cmdline"), COMMAND_LINE_BYTES_MAX);
   const found = [...(line ?? "").matchAll(SLOT_PATTERN)].map(([, slot]) => slot);
@@ -16,6 +22,6 @@ export async function runningSlot(root: string): Promise<SlotName> {
   if (found.length === 1 && (slot === "a" || slot === "b")) return slot;
   throw new Fault(
     "slot.unknown",
-    `tell which slot runs: expected sallyport.slot=a or =b once in the kernel's command line, found ${JSON.stringify(found.slice(0, 4))}`,
+    `find the running slot: expected sallyport.slot=a or =b exactly once in the kernel's command line, found ${JSON.stringify(found.slice(0, 4))}`,
   );
 }

@@ -1,4 +1,4 @@
-// Reading back what the device has, not what the kernel remembers of it. [OTA-33]
+// Reading from the device itself, past the kernel's page cache. [OTA-33]
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { asFault } from "../../fault.ts";
@@ -12,17 +12,19 @@ export interface DirectReader {
 }
 
 /**
- * O_DIRECT, open(2), where the file system has it (tmpfs does not); else the kernel's pages, which show at least what write(2) was given.
- * @param file the same file, open without it: read through when O_DIRECT does not work.
+ * Opens with O_DIRECT, open(2), where the file system supports it (tmpfs does not). Otherwise reads
+ * go through the page cache, which shows at least what write(2) was given.
+ * @param file the same file, open without O_DIRECT; it is read when O_DIRECT does not work.
  * @throws Fault `slot.read-failed`.
  */
 export async function openDirect(path: string, file: FileHandle): Promise<DirectReader> {
   const direct = await tryOpen(path);
-  const inTurn = createMutex();
-  const memory = direct === undefined ? undefined : alignedMemory(direct);
+  const exclusively = createMutex();
+  const memory = direct === undefined ? undefined : createAlignedMemory(direct);
   const read = async (offset: number, into: Uint8Array): Promise<number> => {
     if (memory === undefined) return readUpTo(file, into, offset);
-    // whole sectors around what is asked for, into memory that starts where the device can write to
+    // Reads the whole sectors around the requested range, into memory at an address that the device
+    // can write to.
     const from = Math.floor(offset / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN;
     const skip = offset - from;
     const filled = await memory.read(from, Math.ceil((skip + into.byteLength) / DIRECT_BYTES_ALIGN) * DIRECT_BYTES_ALIGN);
@@ -33,7 +35,7 @@ export async function openDirect(path: string, file: FileHandle): Promise<Direct
   };
   return {
     read: (offset, into) =>
-      inTurn(async () => {
+      exclusively(async () => {
         try {
           return await read(offset, into);
         } catch (error) {
@@ -54,15 +56,19 @@ async function tryOpen(path: string): Promise<FileHandle | undefined> {
 }
 
 interface AlignedMemory {
-  /** @returns what there was of `bytes`, until the next call; undefined where no start of the memory will do. */
+  /**
+   * @returns what was read of `bytes`, valid until the next call; undefined when no start of the
+   *   memory works.
+   */
   read(from: number, bytes: number): Promise<Uint8Array | undefined>;
 }
 
 /**
- * Node does not say where a buffer lies: a read that the device refuses (EINVAL) was not aligned, so the start moves on until one is taken. Any read may be the
- * first that reaches the device: one of a hole in a file is taken wherever the memory starts.
+ * Node does not tell the address of a buffer. When the device refuses a read (EINVAL), the memory
+ * was not aligned, so its start moves on until a read is accepted. Any read may be the first that
+ * reaches the device: a read of a hole in a file is accepted at any address.
  */
-function alignedMemory(direct: FileHandle): AlignedMemory {
+function createAlignedMemory(direct: FileHandle): AlignedMemory {
   let memory = Buffer.alloc(0);
   let start = 0;
   return {
@@ -82,13 +88,14 @@ function alignedMemory(direct: FileHandle): AlignedMemory {
   };
 }
 
-/** read(2) may read less than there is; none at all is the end. @returns how many bytes. */
+/** read(2) may return fewer bytes than there are; 0 is the end. @returns the number of bytes. */
 async function readUpTo(file: FileHandle, into: Uint8Array, position: number): Promise<number> {
   let length = 0;
   while (length < into.byteLength) {
     const { bytesRead } = await file.read(into, length, into.byteLength - length, position + length);
     length += bytesRead;
-    if (bytesRead === 0 || bytesRead % DIRECT_BYTES_ALIGN !== 0) break; // a sector that is not full is the last
+    // a sector that is not full is the last one
+    if (bytesRead === 0 || bytesRead % DIRECT_BYTES_ALIGN !== 0) break;
   }
   return length;
 }

@@ -1,11 +1,13 @@
 // The kernel images on the EFI system partition, as files.
 //
-// What is relied on, and what of FAT is not, is told in files/fat-rename.ts. Names are short and few, so that what a rename changes mostly lies in one sector, and disks
-// write a sector whole: then the rename is one write. Where that fails (a directory grown beyond a sector, a write-back in between) the name of the committed entry is
-// not changed while there is no other: at worst the committed system boots, and the other one is written again.
+// files/fat-rename.ts says what this relies on, and what FAT does not guarantee. Names are short
+// and few, so that a rename mostly changes one sector, and disks write a sector as a whole: then
+// the rename is one write. Where that fails, because the directory has grown beyond a sector or a
+// write-back comes in between, the name of the committed entry is still not changed while there is
+// no other. At worst the committed system boots, and the other one is written again.
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 import { type FileOps, hasBytes, linuxOps, readFault, renameOnFat, syncDirectory, writeFault } from "../files/index.ts";
 import { provideAddon, removeAddons } from "./addons.ts";
 import { type BootEntry, committedOf, entryName, parseEntry } from "./entries.ts";
@@ -15,32 +17,37 @@ import { ENTRIES_MAX } from "./limits.ts";
 const ENTRIES_DIRECTORY = "EFI/Linux";
 
 export interface KernelImages {
-  /** @throws Fault `boot.plan-invalid` for more files than there may be; `file.*`. */
+  /** @throws Fault `boot.plan-invalid` when there are more files than expected; `file.*`. */
   entries(): Promise<readonly BootEntry[]>;
-  /** The kernel of `slot` that was written and not tried yet: its name, if there is one. It is nothing the boot loader looks at. */
+  /**
+   * The name of the kernel of `slot` that was written and not tried yet, if there is one. The boot
+   * loader ignores it.
+   */
   written(slot: SlotName): Promise<string | undefined>;
-  /** Durable when it resolves. `to` must not be there. @throws Fault `file.*`. */
+  /** Durable when it resolves. `to` must not exist. @throws Fault `file.*`. */
   rename(from: string, to: Omit<BootEntry, "name">): Promise<void>;
   /**
-   * Takes from a slot that is to be written what could boot it: the kernel that fits what the slot held so far. Durable when it resolves.
-   * @param written also the kernel that was written and not tried yet.
+   * Removes what could boot a slot that will be written: the kernel that matches the slot's
+   * previous content. Durable when it resolves.
+   * @param written also removes the kernel that was written and not tried yet.
    * @throws Fault `slot.in-use` for the slot that the boot loader falls back to; `file.*`.
    */
   retire(slot: SlotName, written: boolean): Promise<void>;
-  /** Where the next kernel of `slot` is written. */
+  /** The path at which the next kernel of `slot` is written. */
   pathFor(slot: SlotName): string;
 }
 
-/** @param esp where the EFI system partition is mounted, for root alone (umask=0077). */
-export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages {
+/** @param esp where the EFI system partition is mounted, accessible to root only (umask=0077). */
+export function createKernelImages(esp: string, ops: FileOps = linuxOps): KernelImages {
   const directory = join(esp, ENTRIES_DIRECTORY);
   const list = async (): Promise<readonly string[]> => {
-    const names = await reading(directory, () => ops.names(directory, ENTRIES_MAX));
+    const names = await withReadFault(directory, () => ops.names(directory, ENTRIES_MAX));
     if (names.length > ENTRIES_MAX)
       throw new Fault("boot.plan-invalid", `read the boot choice: more than ${ENTRIES_MAX} files are in "${directory}"`);
     return names;
   };
-  const isThere = (name: string): Promise<boolean> => reading(join(directory, name), () => hasBytes(ops, join(directory, name)));
+  const isThere = (name: string): Promise<boolean> =>
+    withReadFault(join(directory, name), () => hasBytes(ops, join(directory, name)));
   const entries = async (): Promise<readonly BootEntry[]> => {
     const found: BootEntry[] = [];
     for (const entry of entriesIn(await list())) if (await isThere(entry.name)) found.push(entry);
@@ -52,7 +59,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
     rename: async (from, entry) => {
       const to = entryName(entry);
       await provideAddon(ops, esp, directory, entry);
-      await changing(`rename "${from}" to "${to}" in "${directory}"`, async () => {
+      await withWriteFault(`rename "${from}" to "${to}" in "${directory}"`, async () => {
         await renameOnFat(ops, join(directory, from), join(directory, to));
         await syncDirectory(ops, directory);
       });
@@ -62,7 +69,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
         throw new Fault("slot.in-use", `write slot "${slot}": it is the committed one, which the boot loader falls back to`);
       const names = await list();
       const old = entriesIn(names).filter((entry) => entry.slot === slot);
-      await changing(`take the kernel of slot "${slot}" away`, async () => {
+      await withWriteFault(`remove the kernel of slot "${slot}"`, async () => {
         for (const { name } of old) await ops.unlink(join(directory, name));
         if (written && names.includes(newName(slot))) await ops.unlink(join(directory, newName(slot)));
         await syncDirectory(ops, directory);
@@ -73,7 +80,7 @@ export function kernelImages(esp: string, ops: FileOps = linuxOps): KernelImages
   };
 }
 
-/** Not `.efi`: no boot loader takes it for a kernel. */
+/** It does not end in `.efi`, so no boot loader takes it for a kernel. */
 function newName(slot: SlotName): string {
   return `gw_${slot}.new`;
 }
@@ -82,7 +89,7 @@ function entriesIn(names: readonly string[]): readonly BootEntry[] {
   return names.map(parseEntry).filter((entry) => entry !== undefined);
 }
 
-async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function withReadFault<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -90,7 +97,7 @@ async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function changing(action: string, work: () => Promise<void>): Promise<void> {
+async function withWriteFault(action: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {

@@ -1,10 +1,14 @@
-// Who may write a slot, and that each part has one writer at a time. [OTA-33]
+// Which slot may be written, and one writer at a time for each part. [OTA-33]
 import { Fault } from "../../fault.ts";
 import type { SlotWriter } from "../../ports.ts";
-import type { SlotName } from "../../slots/format.ts";
+import type { SlotName } from "../../format/slots.ts";
 
-/** @returns what opens the part at `path` unless it is being written already; `make` is given what to call when its writer is closed. @throws Fault `slot.busy`. */
-export function oneWriterEach(): (path: string, make: (closed: () => void) => Promise<SlotWriter>) => Promise<SlotWriter> {
+/**
+ * @returns a function that opens the part at `path` unless it is being written already. `make` gets
+ *   a function to call when its writer is closed.
+ * @throws Fault `slot.busy`.
+ */
+export function createWriterGuard(): (path: string, make: (closed: () => void) => Promise<SlotWriter>) => Promise<SlotWriter> {
   const busy = new Set<string>();
   return async (path, make) => {
     if (busy.has(path)) throw new Fault("slot.busy", `write "${path}": it is being written already`);
@@ -25,5 +29,6 @@ export function refuseRunning(running: SlotName, slot: SlotName): void {
 
 /** @throws Fault `slot.too-small`. */
 export function refuseTooLarge(slot: SlotName, bytes: number, bytesMax: number): void {
-  if (bytes > bytesMax) throw new Fault("slot.too-small", `write slot "${slot}": ${bytes} bytes, it takes at most ${bytesMax}`);
+  if (bytes > bytesMax)
+    throw new Fault("slot.too-small", `write slot "${slot}": it takes at most ${bytesMax} bytes, not ${bytes}`);
 }

@@ -3,21 +3,23 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { SlotWriter } from "../../ports.ts";
 import { checkTrustedFile } from "../files/index.ts";
-import { slotWriter, writing } from "./writer.ts";
+import { openSlotWriter, withSlotFault } from "./writer.ts";
 
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
- * Truncated to the size it will have, so that nothing of a larger image before it stays behind the end.
- * @throws Fault `file.not-regular`, `file.untrusted-owner`, `slot.write-failed`, `slot.read-failed`.
+ * Truncates the file to the size it will have, so that nothing of a larger earlier image stays
+ * behind the end.
+ * @throws Fault `file.not-regular`, `file.untrusted-owner`, `slot.write-failed`,
+ *   `slot.read-failed`.
  */
 export async function openImage(path: string, bytes: number, closed: () => void): Promise<SlotWriter> {
-  return writing(path, async () => {
+  return withSlotFault(path, async () => {
     const file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
       checkTrustedFile(await file.stat(), path);
       await file.truncate(bytes);
-      return await slotWriter(path, file, bytes, closed);
+      return await openSlotWriter(path, file, bytes, closed);
     } catch (error) {
       await file.close();
       throw error;

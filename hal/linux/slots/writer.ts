@@ -1,4 +1,4 @@
-// Writing one part of a slot, whatever it lies on. [OTA-33]
+// Writing one part of a slot, on a file or a partition. [OTA-33]
 import type { FileHandle } from "node:fs/promises";
 import { asFault, Fault } from "../../fault.ts";
 import type { SlotWriter } from "../../ports.ts";
@@ -6,17 +6,17 @@ import { errnoOf } from "../files/index.ts";
 import { openDirect } from "./direct.ts";
 
 /**
- * @param path of `file`, to be opened once more for reading back.
- * @param bytes what the part will have: nothing is written or read beyond.
- * @param closed called once, with the end of the writer.
- * @throws Fault `slot.read-failed`; `file` is then still open.
+ * @param path of `file`, which is opened a second time for reading back.
+ * @param bytes the size that the part will have. Nothing is written or read beyond it.
+ * @param closed called once, when the writer is closed.
+ * @throws Fault `slot.read-failed`; `file` is still open then.
  */
-export async function slotWriter(path: string, file: FileHandle, bytes: number, closed: () => void): Promise<SlotWriter> {
+export async function openSlotWriter(path: string, file: FileHandle, bytes: number, closed: () => void): Promise<SlotWriter> {
   const direct = await openDirect(path, file);
   return {
-    write: (offset, chunk) => writing(path, () => writeAt(file, offset, chunk, bytes)),
+    write: (offset, chunk) => withSlotFault(path, () => writeAt(file, offset, chunk, bytes)),
     read: (offset, into) => direct.read(offset, into.subarray(0, Math.max(0, bytes - offset))),
-    sync: () => writing(path, () => file.sync()),
+    sync: () => withSlotFault(path, () => file.sync()),
     close: async () => {
       await direct.close();
       await file.close();
@@ -35,8 +35,11 @@ async function writeAt(file: FileHandle, offset: number, chunk: Uint8Array, byte
   }
 }
 
-/** @throws Fault of `work`'s own; `file.not-regular` for a link, `slot.busy` for a device that something else holds (O_EXCL, open(2)), else `slot.write-failed`. */
-export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+/**
+ * @throws Fault of `work` itself; `file.not-regular` for a link; `slot.busy` for a device that
+ *   something else holds (O_EXCL, open(2)); `slot.write-failed` otherwise.
+ */
+export async function withSlotFault<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

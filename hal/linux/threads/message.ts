@@ -1,4 +1,5 @@
-// What passes between threads of one program. Checked all the same: the compiler does not see across.
+// Messages between the threads of one program. They are checked, because the compiler does not see
+// across threads.
 import * as v from "valibot";
 import { assert, FAULT_CODES } from "../../fault.ts";
 
@@ -12,7 +13,10 @@ export const answerMessage = v.union([
 ]);
 export type AnswerMessage = v.InferOutput<typeof answerMessage>;
 
-/** What is to be handed over with a message; the other thread has it afterwards, this one no more. */
+/**
+ * The buffer to transfer with a message. Afterwards it belongs to the other thread and no longer to
+ * this one.
+ */
 export function ownBuffer({ buffer, byteLength }: Uint8Array): ArrayBuffer {
   assert(buffer instanceof ArrayBuffer && buffer.byteLength - byteLength < 4096, "memory for a thread has its buffer to itself");
   return buffer;

@@ -1,16 +1,22 @@
-// The inside of a thread.
+// The code that runs inside a thread.
 import { isMainThread, parentPort } from "node:worker_threads";
 import * as v from "valibot";
 import { asFault } from "../../fault.ts";
 import type { ThreadAnswer, ThreadJob } from "../../ports.ts";
 import { type AnswerMessage, jobMessage, ownBuffer } from "./message.ts";
 
-/** Whether this program was started as a thread by {@link startThreads}: one file is both, so its first question is this. */
+/**
+ * True when this program was started as a thread by {@link startThreads}. One file serves both
+ * purposes, so its main.ts asks this first.
+ */
 export function inThread(): boolean {
   return !isMainThread && parentPort !== null;
 }
 
-/** Does `work` for each job, one after the other, until the thread is ended. What it throws goes to whoever gave the job. */
+/**
+ * Does `work` for each job, one after the other, until the thread is ended. A fault of `work` goes
+ * to the caller that gave the job.
+ */
 export function serveThread(work: (job: ThreadJob) => ThreadAnswer): void {
   const port = parentPort;
   port?.on("message", (message: unknown) => {

@@ -1,22 +1,34 @@
-// Threads that work on memory handed over to them.
+// Threads that work on memory transferred to them.
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import * as v from "valibot";
 import { asFault, assert, Fault } from "../../fault.ts";
 import type { ThreadAnswer, ThreadJob, Threads } from "../../ports.ts";
-import { THREAD_OLD_MB, THREAD_YOUNG_MB } from "./limits.ts";
 import { answerMessage, ownBuffer } from "./message.ts";
 
+/**
+ * V8's own heap of a thread; the memory it works on lies outside. Young objects are few, and a
+ * bundle and its garbage fit into the rest three times over.
+ */
+const THREAD_YOUNG_MB = 1;
+const THREAD_OLD_MB = 16;
+
 export interface ThreadsOptions {
-  /** The file that is run in each thread, and calls {@link serveThread} there: that of the program itself, `import.meta.url` of its main.ts. */
+  /**
+   * The file that runs in each thread and calls {@link serveThread} there: the program's own,
+   * `import.meta.url` of its main.ts.
+   */
   readonly file: string;
-  /** At most so many; never more than the machine has processors. */
+  /** The number of threads, but never more than the machine has processors. */
   readonly countMax: number;
-  /** V8's heap of each, in MiB. What is run from sources instead of a bundle needs more. */
+  /**
+   * V8's heap of each thread, in MiB. A program that runs from sources instead of a bundle needs
+   * more.
+   */
   readonly heapMbMax?: number;
 }
 
-/** Each thread costs some 9 MiB. To be closed. */
+/** Each thread costs about 9 MiB. The caller must close them. */
 export function startThreads({ file, countMax, heapMbMax = THREAD_OLD_MB }: ThreadsOptions): Threads {
   const count = Math.max(1, Math.min(countMax, availableParallelism()));
   const threads = Array.from({ length: count }, () => startThread(new URL(file), heapMbMax));
@@ -50,10 +62,10 @@ function startThread(file: URL, heapMbMax: number): Thread {
   };
   worker.on("message", (message: unknown) => {
     const answer = v.parse(answerMessage, message);
-    const asked = waiting.shift();
-    assert(asked !== undefined, "a thread answers what it was asked");
-    if ("fault" in answer) asked.reject(new Fault(answer.fault.code, answer.fault.message));
-    else asked.resolve(answer);
+    const request = waiting.shift();
+    assert(request !== undefined, "a thread answers what it was request");
+    if ("fault" in answer) request.reject(new Fault(answer.fault.code, answer.fault.message));
+    else request.resolve(answer);
   });
   worker.on("error", (error) => end(asFault(error, "process.failed", "run a thread")));
   worker.on("exit", (code) => end(new Fault("process.failed", `run a thread: it ended with code ${code}`)));
@@ -62,9 +74,9 @@ function startThread(file: URL, heapMbMax: number): Thread {
     run: async (job) => {
       if (ended !== undefined) throw ended;
       worker.postMessage(job, [ownBuffer(job.memory)]);
-      const asked = Promise.withResolvers<ThreadAnswer>();
-      waiting.push(asked);
-      return asked.promise;
+      const request = Promise.withResolvers<ThreadAnswer>();
+      waiting.push(request);
+      return request.promise;
     },
     close: async () => void (await worker.terminate()),
   };

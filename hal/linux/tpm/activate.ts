@@ -1,4 +1,5 @@
-// The provider inside our own process: TLS signs with the key, so Node itself has to know it, from its start on.
+// Activation of the tpm2 provider inside our own process. TLS signs with the key, so Node itself
+// must know the provider from its start.
 import { createPrivateKey } from "node:crypto";
 import { join } from "node:path";
 import type { DurableFiles } from "../../ports.ts";
@@ -8,15 +9,20 @@ import { providerEnvironment, type TpmProvider } from "./provider.ts";
 const CONFIG_FILE = "openssl.cnf";
 const CONFIG_BYTES_MAX = 4096;
 
-/** OpenSSL's configuration has `$`, `#`, quotes and backslashes as syntax (config(5)): a path with none of them stays a path. */
+/**
+ * OpenSSL's configuration gives `$`, `#`, quotes and backslashes a meaning (config(5)). A path
+ * without them is taken literally.
+ */
 const PLAIN_PATH = /^\/[A-Za-z0-9._/+-]+$/u;
 
 /**
- * Writes the configuration that loads the provider, and says how Node must be started to use it. OpenSSL reads it once, before any of our code: a process that
- * runs without it replaces itself, see {@link restartWith}.
+ * Writes the configuration that loads the provider, and says how Node must be started to use it.
+ * OpenSSL reads it once, before any of our code. A process that runs without it replaces itself,
+ * see {@link restartWith}.
  * @param options.directory the absolute path of `files`.
  * @returns variables to add to the environment.
- * @throws Fault `config.invalid` for a path that the configuration can't hold; and those of `files`.
+ * @throws Fault `config.invalid` for a path that the configuration cannot hold, and those of
+ *   `files`.
  */
 export async function activateTpmProvider(options: {
   readonly files: DurableFiles;
@@ -30,29 +36,35 @@ export async function activateTpmProvider(options: {
   return { OPENSSL_CONF: join(directory, CONFIG_FILE), ...providerEnvironment(provider) };
 }
 
-/** @returns true when `environment` has all that {@link activateTpmProvider} asked for: the process need not be started again. */
-export function isStartedWith(environment: NodeJS.ProcessEnv, wanted: Readonly<Record<string, string>>): boolean {
-  return Object.entries(wanted).every(([name, value]) => environment[name] === value);
+/**
+ * @returns true when `environment` has everything that {@link activateTpmProvider} asked for, so
+ *   that the process need not be restarted.
+ */
+export function isStartedWith(environment: NodeJS.ProcessEnv, required: Readonly<Record<string, string>>): boolean {
+  return Object.entries(required).every(([name, value]) => environment[name] === value);
 }
 
 /**
- * Replaces this process by the same program with `wanted` added to its environment (execve(2)): same process id, so service managers see no restart.
- * To be called first thing in a main.ts, before anything is open.
- * @throws Fault `assert.broken` where Node can't.
+ * Replaces this process by the same program with `required` added to its environment (execve(2)).
+ * The process id stays the same, so service managers see no restart. A main.ts must call this
+ * before anything else, while nothing is open.
+ * @throws Fault `assert.broken` when Node lacks execve.
  */
-export function restartWith(wanted: Readonly<Record<string, string>>): never {
+export function restartWith(required: Readonly<Record<string, string>>): never {
   assert(process.execve !== undefined, "Node on Linux has execve");
-  // a signal that comes from here on ends the process, as it would before our first line: caught by this one, it would be gone with it
+  // From here on a signal ends the process, as it would before our first line. A signal that our
+  // handler caught would be lost with this program.
   for (const name of ["SIGTERM", "SIGINT"]) process.removeAllListeners(name);
   return process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
     ...process.env,
-    ...wanted,
+    ...required,
   });
 }
 
 /**
- * Does OpenSSL in this process take keys of the TPM? Shown by a copy of the key with one bit changed: without the provider OpenSSL does not know the format,
- * with it the TPM refuses the key. The key itself would take one of the TPM's three slots until it is collected.
+ * Tells whether OpenSSL in this process accepts keys of the TPM. The test is a copy of the key with
+ * one bit changed: without the provider OpenSSL does not know the format, with it the TPM refuses
+ * the key. The key itself would occupy one of the TPM's three slots until it is collected.
  * @param tlsKey the device key's TSS2 PEM.
  */
 export function isTpmProviderActive(tlsKey: string): boolean {
@@ -64,7 +76,10 @@ export function isTpmProviderActive(tlsKey: string): boolean {
   }
 }
 
-/** The last byte belongs to the encrypted private part, which the TPM checks (TPM 2.0 Part 1, "Protected Storage", outer integrity HMAC). */
+/**
+ * The last byte belongs to the encrypted private part, which the TPM checks (TPM 2.0 Part 1,
+ * "Protected Storage", outer integrity HMAC).
+ */
 function damaged(pem: string): string {
   const lines = pem.trimEnd().split("\n");
   const der = Buffer.from(lines.slice(1, -1).join(""), "base64");
@@ -73,14 +88,17 @@ function damaged(pem: string): string {
   return [lines[0], ...body, lines.at(-1), ""].join("\n");
 }
 
-/** Default first: the provider then does only what it alone can. The other way round the TPM becomes the random generator, and Node hangs. */
+/**
+ * The default provider comes first, so that the tpm2 provider does only what it alone can do. In
+ * the other order the TPM becomes the random generator, and Node hangs.
+ */
 function configuration({ module }: TpmProvider): string {
   if (!PLAIN_PATH.test(module))
     throw new Fault(
       "config.invalid",
       `activate the tpm2 provider "${module}": expected an absolute path of letters, digits and . _ / + -`,
     );
-  return `# Written by sallyport-agent at every start; what is changed here is lost.
+  return `# Written by sallyport-agent at every start; changes to this file are lost.
 nodejs_conf = sallyport
 openssl_conf = sallyport
 [sallyport]

@@ -1,20 +1,35 @@
-// The four things asked of the TPM, each by one openssl child: the provider runs there, so the agent's own Node needs it for TLS only.
+// The commands to the TPM, each an openssl child process. The provider runs in the child, so the
+// agent's own Node needs it for TLS only.
 import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
+import { defined } from "../../format/defined.ts";
+import { clip } from "../../format/text.ts";
 import { createMutex } from "../../mutex.ts";
 import { runToExit } from "../process/index.ts";
-import { OPENSSL_OUTPUT_BYTES_MAX, OPENSSL_TIMEOUT_MS } from "./limits.ts";
 import { opensslEnvironment, type TpmProvider } from "./provider.ts";
+
+/**
+ * One TPM command through openssl takes 10 ms on swtpm, and up to a second or two on a slow chip
+ * that derives its primary key. A hung one never ends.
+ */
+const OPENSSL_TIMEOUT_MS = 20_000;
+const OPENSSL_OUTPUT_BYTES_MAX = 16_384;
 
 const ERROR_LINE = /^[0-9A-F]+:error:[0-9A-F]+:/u;
 const REASON_CHARACTERS_MAX = 300;
 
-/** All run one after another, and throw Fault `process.failed` with openssl's words, or `process.timeout`; `sign` also `file.write-failed`. */
+/**
+ * The commands run one at a time. They throw Fault `process.failed` with openssl's error text, or
+ * `process.timeout`; `sign` also `file.write-failed`.
+ */
 export interface TpmCommands {
-  /** The provider's version, as it says it. Loading the provider opens the way to the TPM, so this fails when there is none. */
+  /**
+   * The provider's version, as it reports it. Loading the provider opens the connection to the TPM,
+   * so this fails when there is none.
+   */
   version(): Promise<string>;
   /** Makes the TPM answer one harmless command (TPM2_GetRandom). */
   ping(): Promise<void>;
@@ -22,28 +37,30 @@ export interface TpmCommands {
   generate(): Promise<string>;
   /** Loads the key into the TPM. @returns its public half as PEM. */
   publicKey(keyPem: string): Promise<string>;
-  /** ECDSA-SHA256 over `data`, DER. */
+  /** ECDSA with SHA-256 over `data`, in DER. */
   sign(keyPem: string, data: Uint8Array): Promise<Uint8Array>;
 }
 
-/** @param program openssl 3, by bare name from the system's folders or by absolute path. */
-export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: number = OPENSSL_TIMEOUT_MS): TpmCommands {
+/** @param program openssl 3, by a bare name from the system's folders or by an absolute path. */
+export function createTpmCommands(provider: TpmProvider, program: string, timeoutMs: number = OPENSSL_TIMEOUT_MS): TpmCommands {
   const tpmOnly = ["-provider-path", dirname(provider.module), "-provider", "tpm2"];
-  // default first: it reads files and PEM, and takes no TSS2 key from the other
+  // default comes first: it reads files and PEM, and does not take a TSS2 key from the other
   const both = ["-provider-path", dirname(provider.module), "-provider", "default", "-provider", "tpm2"];
   const run = async (args: readonly string[], input?: string | Uint8Array): Promise<string> => {
     const bounds = { timeoutMs, outputBytesMax: OPENSSL_OUTPUT_BYTES_MAX, env: opensslEnvironment(provider) };
-    const { exitCode, stdout, stderr } = await runToExit(program, args, input === undefined ? bounds : { ...bounds, input });
+    const { exitCode, stdout, stderr } = await runToExit(program, args, { ...bounds, ...defined({ input }) });
     if (exitCode !== 0) throw new Fault("process.failed", `openssl ${args[0] ?? ""} failed: ${reasonIn(stderr)}`);
     return stdout;
   };
-  // one after another: each takes two of the TPM's three slots for a moment, which matters where no resource manager stands between
-  const inTurn = createMutex();
-  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => inTurn(() => run(args, input));
+  // One at a time: each command takes two of the TPM's three slots for a moment, which matters
+  // where no resource manager stands in between.
+  const exclusively = createMutex();
+  const openssl = (args: readonly string[], input?: string | Uint8Array): Promise<string> => exclusively(() => run(args, input));
   return {
     version: async () => versionIn(await openssl(["list", "-providers", ...tpmOnly])),
     ping: async () => void (await openssl(["rand", ...tpmOnly, "-hex", "8"])),
-    // only tpm2 is loaded, so that no other provider can make a software key instead (tpm2-openssl issue 140)
+    // Only tpm2 is loaded, so that no other provider can make a software key instead (tpm2-openssl
+    // issue 140).
     generate: () => openssl(["genpkey", ...tpmOnly, "-algorithm", "EC", "-pkeyopt", "group:P-256"]),
     publicKey: (keyPem) => openssl(["pkey", ...both, "-pubout"], keyPem),
     sign: (keyPem, data) =>
@@ -57,7 +74,10 @@ export function tpmCommands(provider: TpmProvider, program: string, timeoutMs: n
   };
 }
 
-/** For the two files openssl takes by name only. Neither is a secret: the key is useless without this TPM. mkdtemp(3) makes the directory 0700. */
+/**
+ * A directory for the two files that openssl takes by name only. Neither is secret: the key is
+ * useless without this TPM. mkdtemp(3) makes the directory 0700.
+ */
 async function inScratch<T>(work: (directory: string) => Promise<T>): Promise<T> {
   const base = join(tmpdir(), "sallyport-tpm-");
   try {
@@ -68,22 +88,24 @@ async function inScratch<T>(work: (directory: string) => Promise<T>): Promise<T>
       await rm(directory, { recursive: true, force: true });
     }
   } catch (error) {
-    throw asFault(error, "file.write-failed", `lay files for openssl in "${base}..."`);
+    throw asFault(error, "file.write-failed", `write files for openssl below "${base}..."`);
   }
 }
 
 /**
- * Pure. The reason in openssl's first error line: `THREAD:error:CODE:library:function:reason:file:line:data`, where the tpm2 provider leaves library and
- * function empty and puts the TPM's own words into the data, such as `tcti:IO failure`. Hints and later lines follow from it.
+ * Pure. The reason in openssl's first error line,
+ * `THREAD:error:CODE:library:function:reason:file:line:data`. The tpm2 provider leaves library and
+ * function empty and puts the TPM's own text into the data, such as `tcti:IO failure`. Hints and
+ * later lines are consequences of it.
  */
 export function reasonIn(stderr: string): string {
   const lines = stderr.trim().split("\n");
   const line = lines.find((line) => ERROR_LINE.test(line)) ?? lines[0] ?? "";
-  const words = line
+  const reason = line
     .replace(ERROR_LINE, "")
     .replaceAll(/[^\x20-\x7e]+/gu, " ")
     .trim();
-  return words === "" ? "without a word" : words.slice(0, REASON_CHARACTERS_MAX);
+  return reason === "" ? "it gave no reason" : clip(reason, REASON_CHARACTERS_MAX);
 }
 
 function versionIn(listing: string): string {

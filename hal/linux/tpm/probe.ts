@@ -1,4 +1,4 @@
-// Can the TPM be used? If not, why not, in words that tell an operator what to do.
+// The check whether the TPM can be used. If not, the reason tells an operator what to do.
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { Fault } from "../../fault.ts";
@@ -6,12 +6,18 @@ import { findProgram } from "../process/index.ts";
 import type { TpmCommands } from "./openssl.ts";
 import type { TpmProvider } from "./provider.ts";
 
-/** Below it the key loads and TLS then fails, or Node hangs at its start (seen with Debian 12's 1.1.1). */
+/**
+ * With older versions the key loads and TLS then fails, or Node hangs at its start (seen with
+ * Debian 12's 1.1.1).
+ */
 const VERSION_MIN = [1, 2, 0] as const;
 
 const INSTALL = `install tpm2-openssl ${VERSION_MIN.join(".")} or later`;
 
-/** @returns undefined when provider and TPM are there, new enough and answer; else the first reason found, cheapest question first. */
+/**
+ * @returns undefined when provider and TPM are present, recent enough and answer; otherwise the
+ *   first reason found. The cheapest check comes first.
+ */
 export async function whyUnavailable(provider: TpmProvider, program: string, commands: TpmCommands): Promise<string | undefined> {
   return (
     (await deviceProblem(provider.tcti)) ??
@@ -23,7 +29,8 @@ export async function whyUnavailable(provider: TpmProvider, program: string, com
 
 async function deviceProblem(tcti: string): Promise<string | undefined> {
   const path = /^device:(\/.+)$/u.exec(tcti)?.[1];
-  if (path === undefined) return undefined; // a TPM that is reached in another way shows whether it is there by answering
+  // a TPM that is reached in another way shows by its answer that it is there
+  if (path === undefined) return undefined;
   switch (await errnoOf(access(path, constants.R_OK | constants.W_OK))) {
     case undefined:
       return undefined;
@@ -33,7 +40,7 @@ async function deviceProblem(tcti: string): Promise<string | undefined> {
     case "EPERM":
       return `the TPM device "${path}" may not be opened; add this user to the group that owns it`;
     default:
-      return `the TPM device "${path}" can't be opened`;
+      return `the TPM device "${path}" cannot be opened`;
   }
 }
 
@@ -62,22 +69,26 @@ async function answerProblem(tcti: string, commands: TpmCommands): Promise<strin
     if (!(error instanceof Fault)) throw error;
     if (error.code === "process.timeout") return `the TPM at "${tcti}" does not answer in time; power-cycle the device`;
     if (error.code !== "process.failed") throw error;
-    // tpm2-openssl names the layer its error comes from: "tcti:" and "tpm:" are the way to the TPM and the TPM itself
+    // tpm2-openssl names the layer of an error: "tcti:" is the way to the TPM, "tpm:" the TPM
+    // itself.
     if (/\b(tcti|tpm|esapi|sys):/u.test(error.message)) return `the TPM at "${tcti}" does not answer: ${error.message}`;
-    return `OpenSSL's tpm2 provider can't be loaded: ${error.message}; ${INSTALL}`;
+    return `OpenSSL's tpm2 provider cannot be loaded: ${error.message}; ${INSTALL}`;
   }
 }
 
-/** Pure. `1.3.0`, also with a suffix such as `1.3.0-rc1` or `1.2.0-12-gabcdef`; what is no version is not new enough. */
+/**
+ * Pure. Accepts `1.3.0`, also with a suffix such as `1.3.0-rc1` or `1.2.0-12-gabcdef`. A text that
+ * is not a version is not new enough.
+ */
 export function isNewEnough(version: string): boolean {
   const parts = /^(\d+)\.(\d+)(?:\.(\d+))?/u
     .exec(version)
     ?.slice(1)
     .map((part) => Number(part ?? 0));
   if (parts === undefined) return false;
-  for (const [index, least] of VERSION_MIN.entries()) {
+  for (const [index, required] of VERSION_MIN.entries()) {
     const part = parts[index] ?? 0;
-    if (part !== least) return part > least;
+    if (part !== required) return part > required;
   }
   return true;
 }

@@ -1,4 +1,4 @@
-// The attributes of sysfs: one value a file.
+// Attributes of sysfs: one value in each file.
 import { constants } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import { basename } from "node:path";
@@ -6,10 +6,14 @@ import { Fault } from "../../fault.ts";
 import { errnoOf, linuxOps, readKernelFile } from "../files/index.ts";
 import { ATTRIBUTE_BYTES_MAX, DESCRIPTORS_BYTES_MAX } from "./limits.ts";
 
-/** Hot-plugging takes folders away at any moment. */
+/** Hot-plugging removes folders at any moment. */
 const GONE = ["ENOENT", "ENODEV", "ENOTDIR", "ENXIO"];
 
-/** @returns one value without the line end that sysfs adds; undefined when the attribute is not there (any more). @throws Fault `usb.unreadable`. */
+/**
+ * @returns the value without the line end that sysfs adds; undefined when the attribute does not
+ *   exist (any more).
+ * @throws Fault `usb.unreadable`.
+ */
 export async function readAttribute(path: string): Promise<string | undefined> {
   try {
     return (await readKernelFile(path, ATTRIBUTE_BYTES_MAX))?.replace(/\n$/u, "");
@@ -28,7 +32,7 @@ export async function readNumber(read: ReadAttribute, path: string): Promise<num
   return text !== undefined && /^\d{1,9}$/u.test(text) ? Number(text) : undefined;
 }
 
-/** @returns undefined when it is not there, or longer than any that is accepted. */
+/** @returns undefined when the file does not exist, or is longer than any that is accepted. */
 export async function readDescriptors(path: string): Promise<Uint8Array | undefined> {
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -46,7 +50,10 @@ export async function readDescriptors(path: string): Promise<Uint8Array | undefi
   }
 }
 
-/** Names in a folder; none when it is not there. @throws Fault `usb.unreadable` above `namesMax`. */
+/**
+ * The names in a folder; none when it does not exist.
+ * @throws Fault `usb.unreadable` above `namesMax`.
+ */
 export async function namesIn(folder: string, namesMax: number): Promise<readonly string[]> {
   try {
     const names = await linuxOps.names(folder, namesMax);
@@ -58,7 +65,7 @@ export async function namesIn(folder: string, namesMax: number): Promise<readonl
   }
 }
 
-/** @returns the name of what a link leads to; undefined where there is no link. */
+/** @returns the name of a link's target; undefined when there is no link. */
 export async function linkedName(path: string): Promise<string | undefined> {
   try {
     return basename(await realpath(path));
@@ -68,7 +75,7 @@ export async function linkedName(path: string): Promise<string | undefined> {
   }
 }
 
-/** One write(2), as sysfs wants it; the attribute must be there. Rejects with Node's errors. */
+/** One write(2), as sysfs demands. The attribute must exist. Rejects with Node's errors. */
 export async function writeAttribute(path: string, value: string): Promise<void> {
   await using file = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   await file.write(value);

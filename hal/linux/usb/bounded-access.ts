@@ -1,41 +1,50 @@
-// Waiting for the kernel, but not for ever. Some attributes wait for the lock of a device or hub (`disable` in drivers/usb/core/port.c, `serial`, `authorized` when
-// it is written, and on some kernels `descriptors`, in sysfs.c of the same folder), which the kernel holds while it sets up what is plugged in there: with a device
-// that never answers for minutes, and nothing interrupts it. Each such call takes one of the few threads that Node has for files: only so many may be lost to it at a
-// time, or a bad stick would stop the whole program.
+// Time-bounded access to sysfs. Some attributes wait for the lock of a device or hub (`disable` in
+// drivers/usb/core/port.c; `serial`, `authorized` when it is written, and on some kernels
+// `descriptors`, in sysfs.c of the same folder). The kernel holds that lock while it sets up what
+// is plugged in there: for minutes when the device never answers, and nothing interrupts it. Each
+// such call takes one of the few threads that Node has for files, so only a few may be lost at a
+// time. Otherwise one bad stick would stop the whole program.
 import { Fault } from "../../fault.ts";
 
 export interface BoundedAccess {
-  /** Whether {@link within} would ask at once. */
+  /** True when {@link run} would start its work at once. */
   isFree(hub: string): boolean;
   /**
-   * @param late What follows once `work`, given up on, has ended after all, well or not. Its Faults are nobody's: who waited was told already.
-   * @returns what `work` does.
-   * @throws Fault `usb.busy` when it takes too long, and at once where earlier work at the same hub still does, or too much does elsewhere.
+   * Runs `work`, and gives up on it after the time limit.
+   * @param onLateEnd called when `work` ends, in success or failure, after it was given up on. Its
+   *   Faults are dropped, because the caller has been answered by then.
+   * @returns what `work` returns.
+   * @throws Fault `usb.busy` when `work` takes too long; at once while earlier work at the same hub
+   *   still runs, or too much other work does.
    */
-  within<T>(hub: string, work: () => Promise<T>, late?: () => Promise<void>): Promise<T>;
+  run<T>(hub: string, work: () => Promise<T>, onLateEnd?: () => Promise<void>): Promise<T>;
 }
 
-/** @param stuckMax Calls that may go on once they were given up on; with so many no other is made. */
+/**
+ * @param waitMs time limit of one call.
+ * @param stuckMax calls that may still run after they were given up on. With that many, no new call
+ *   is made.
+ */
 export function createBoundedAccess(waitMs: number, stuckMax: number): BoundedAccess {
   const stuck = new Set<string>();
   return {
     isFree: (hub) => !stuck.has(hub) && stuck.size < stuckMax,
-    within: async (hub, work, late) => {
+    run: async (hub, work, onLateEnd) => {
       if (stuck.has(hub)) throw busy(hub);
       if (stuck.size >= stuckMax)
         throw new Fault(
           "usb.busy",
-          `ask the kernel about "${hub}": not asked, as it is busy at "${[...stuck].join('", "')}" with devices that do not answer`,
+          `ask the kernel about "${hub}": not asked, because it is busy at "${[...stuck].join('", "')}" with devices that do not answer`,
         );
-      const working = work();
-      const waiting = Promise.withResolvers<never>();
+      const result = work();
+      const timeout = Promise.withResolvers<never>();
       const timer = setTimeout(() => {
         stuck.add(hub);
-        void afterwards(working, () => stuck.delete(hub), late);
-        waiting.reject(busy(hub));
+        void afterwards(result, () => stuck.delete(hub), onLateEnd);
+        timeout.reject(busy(hub));
       }, waitMs);
       try {
-        return await Promise.race([working, waiting.promise]);
+        return await Promise.race([result, timeout.promise]);
       } finally {
         clearTimeout(timer);
       }
@@ -43,11 +52,11 @@ export function createBoundedAccess(waitMs: number, stuckMax: number): BoundedAc
   };
 }
 
-async function afterwards(working: Promise<unknown>, free: () => void, late?: () => Promise<void>): Promise<void> {
-  await Promise.allSettled([working]);
+async function afterwards(result: Promise<unknown>, free: () => void, onLateEnd?: () => Promise<void>): Promise<void> {
+  await Promise.allSettled([result]);
   free();
   try {
-    await late?.();
+    await onLateEnd?.();
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
   }

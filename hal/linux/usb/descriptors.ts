@@ -1,4 +1,5 @@
-// A device's descriptors as sysfs shows them, parsed strictly: what is not exactly in the form of the specification is no device we know. [LCK-8]
+// A strict parser for a device's descriptors as sysfs shows them. A device whose descriptors
+// deviate from the specification has no claims. [LCK-8]
 import { Fault } from "../../fault.ts";
 import type { UsbClaims } from "../../ports.ts";
 import { INTERFACES_MAX } from "./limits.ts";
@@ -15,9 +16,11 @@ const INTERFACE_BYTES = 9;
 const CONFIGURATIONS_MAX = 8;
 
 /**
- * [LCK-8] `descriptors` of Documentation/ABI/stable/sysfs-bus-usb: "the device descriptor. Following that are the raw descriptor entries for all the
- * configurations", as they came over the wire (little endian). While a device is not authorized there are no interface folders, so this is the only truth.
- * @throws Fault `usb.invalid` where lengths, counts or the order of descriptors disagree.
+ * [LCK-8] `descriptors` of Documentation/ABI/stable/sysfs-bus-usb: "the device descriptor.
+ * Following that are the raw descriptor entries for all the configurations", as they came over the
+ * wire (little endian). A device that is not authorized has no interface folders, so this is the
+ * only source.
+ * @throws Fault `usb.invalid` when lengths, counts or the order of descriptors disagree.
  */
 export function parseDescriptors(bytes: Uint8Array): Omit<UsbClaims, "serial"> {
   if (bytes.byteLength < DEVICE_BYTES || bytes[0] !== DEVICE_BYTES || bytes[1] !== DEVICE)
@@ -45,7 +48,7 @@ function configurationBytes(bytes: Uint8Array, offset: number): number {
   return total;
 }
 
-/** Adds the interfaces of one configuration, alternates included. */
+/** Adds the interfaces of one configuration, including alternate settings. */
 function walkConfiguration(bytes: Uint8Array, interfaces: Set<string>): void {
   const numbers = new Set<number>();
   for (let offset = CONFIGURATION_BYTES; offset < bytes.byteLength; offset += at(bytes, offset)) {
@@ -63,7 +66,7 @@ function walkConfiguration(bytes: Uint8Array, interfaces: Set<string>): void {
   if (numbers.size !== at(bytes, 4)) throw invalid(`a configuration claims ${at(bytes, 4)} interfaces and has ${numbers.size}`);
 }
 
-/** @throws Fault `usb.invalid` past the end: no offset that a device chose is trusted. */
+/** @throws Fault `usb.invalid` past the end: an offset that a device chose is never trusted. */
 function at(bytes: Uint8Array, offset: number): number {
   const byte = bytes[offset];
   if (byte === undefined) throw invalid(`it ends at byte ${bytes.byteLength}, in the middle of a descriptor`);

@@ -1,91 +1,103 @@
-// What sysfs shows of the USB tree. Only `serial`, `disable` and, on some kernels, `descriptors` wait for anything: all else is there at once. [LCK-8] [LCK-9]
+// Reading the USB tree from sysfs. Only `serial`, `disable` and, on some kernels, `descriptors`
+// wait for a lock; every other attribute is read at once. [LCK-8] [LCK-9]
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState } from "../../ports.ts";
 import { linkedName, namesIn, type ReadAttribute, readDescriptors, readNumber } from "./attributes.ts";
-import { parseDescriptors } from "./descriptors.ts";
-import { ENTRIES_MAX, HUB_ENTRIES_MAX, SERIAL_CHARACTERS_MAX } from "./limits.ts";
-import type { Memory } from "./memory.ts";
-import { CONTROLLER, DEVICE, INTERFACE, portName } from "./names.ts";
 import type { BoundedAccess } from "./bounded-access.ts";
+import { parseDescriptors } from "./descriptors.ts";
+import type { LastKnown } from "./last-known.ts";
+import { ENTRIES_MAX, HUB_ENTRIES_MAX, SERIAL_CHARACTERS_MAX } from "./limits.ts";
+import { CONTROLLER, DEVICE, INTERFACE, portName } from "./names.ts";
 
-/** How the kernel is asked. */
-export interface Kernel {
+/** The way to the kernel's view of the tree. */
+export interface UsbSysfs {
+  /** The folder of all devices, /sys/bus/usb/devices. */
   readonly devices: string;
   readonly read: ReadAttribute;
-  readonly patience: BoundedAccess;
+  /** For the attributes that may wait for a lock. */
+  readonly bounded: BoundedAccess;
 }
 
-/** What it said, by device and by port. */
-export interface Memories {
-  readonly faces: Memory<Face>;
-  readonly switches: Memory<boolean | undefined>;
+/** What the kernel said last, by {@link deviceKey} and by {@link portKey}. */
+export interface LastKnownTree {
+  readonly appearances: LastKnown<Appearance>;
+  /** The `disable` switches of the ports. */
+  readonly switches: LastKnown<boolean | undefined>;
 }
 
-type Face = Pick<UsbDevice, "descriptors" | "claims">;
+/** The part of a device's state that the device itself provides. */
+type Appearance = Pick<UsbDevice, "descriptors" | "claims">;
 
-/** All there is. What the kernel is too busy to say is as it said the last time, or is not known. */
-export async function readTree(kernel: Kernel, { faces, switches }: Memories): Promise<UsbState> {
-  const { devices, read } = kernel;
+/** Reads the whole tree. Where the kernel is too busy to answer, the last known value stands. */
+export async function readTree(sysfs: UsbSysfs, { appearances, switches }: LastKnownTree): Promise<UsbState> {
+  const { devices, read } = sysfs;
   const controllers: UsbController[] = [];
   const ports: UsbPort[] = [];
   const found: UsbDevice[] = [];
-  const seen = new Set<string>();
+  const present = new Set<string>();
   const readPorts = async (hub: string, number: number | undefined): Promise<void> => {
     for (const folder of await portFolders(devices, hub)) {
       const [name, peer] = [portName(basename(folder)) ?? "", await linkedName(join(folder, "peer"))];
       const key = portKey(hub, number, name);
-      seen.add(key);
-      const disabled = await switches.ask(key, () => switchAt(kernel, hub, folder));
+      present.add(key);
+      const disabled = await switches.readOrRecall(key, () => readSwitch(sysfs, hub, folder));
       ports.push({ name, disabled, peer: peer === undefined ? undefined : portName(peer) });
     }
   };
   for (const name of await namesIn(devices, ENTRIES_MAX)) {
     if (CONTROLLER.test(name)) {
       controllers.push({ name, authorizedDefault: await readNumber(read, join(devices, name, "authorized_default")) });
-      await readPorts(name, await numberOf(kernel, name));
+      await readPorts(name, await deviceNumber(sysfs, name));
     } else if (DEVICE.test(name)) {
-      const facts = await factsOf(kernel, name);
-      if (facts === undefined) continue;
-      const key = deviceKey(facts);
-      seen.add(key);
-      const face = await faces.ask(key, () => faceOf(kernel, name));
-      found.push({ ...facts, ...(face ?? faceFrom(undefined, undefined)) });
-      await readPorts(name, facts.number);
+      const status = await readStatus(sysfs, name);
+      if (status === undefined) continue;
+      const key = deviceKey(status);
+      present.add(key);
+      const appearance = await appearances.readOrRecall(key, () => readAppearance(sysfs, name));
+      found.push({ ...status, ...(appearance ?? appearanceOf(undefined, undefined)) });
+      await readPorts(name, status.number);
     }
   }
-  for (const memory of [faces, switches]) memory.forgetOthers(seen);
+  for (const lastKnown of [appearances, switches]) lastKnown.retain(present);
   return { controllers, ports, devices: found };
 }
 
-/** A device as the kernel says now that it is, never as it was. @returns undefined when it is unplugged. @throws Fault `usb.busy`, `usb.unreadable`. */
-export async function inspectDevice(kernel: Kernel, port: string): Promise<UsbDevice | undefined> {
-  const facts = await factsOf(kernel, port);
-  return facts === undefined ? undefined : { ...facts, ...(await faceOf(kernel, port)) };
+/**
+ * Reads one device as it is now, never from what was known before.
+ * @returns undefined when it is unplugged.
+ * @throws Fault `usb.busy`, `usb.unreadable`.
+ */
+export async function inspectDevice(sysfs: UsbSysfs, port: string): Promise<UsbDevice | undefined> {
+  const status = await readStatus(sysfs, port);
+  return status === undefined ? undefined : { ...status, ...(await readAppearance(sysfs, port)) };
 }
 
-/** Under the same number it is the same device: the kernel gives each the next one. */
+/** A device keeps its number: the kernel gives each new device the next one. */
 export function deviceKey({ port, number }: Pick<UsbDevice, "port" | "number">): string {
   return `${port}=${number}`;
 }
 
-/** Another hub in the place of one has other switches, under the same names. */
+/** Another hub in the same place has other switches under the same names. */
 export function portKey(hub: string, number: number | undefined, port: string): string {
   return `${hub}=${number ?? ""} ${port}`;
 }
 
 /** The kernel's number of a device or controller. */
-export async function numberOf({ devices, read }: Kernel, name: string): Promise<number | undefined> {
+export async function deviceNumber({ devices, read }: UsbSysfs, name: string): Promise<number | undefined> {
   return await readNumber(read, join(devices, name, "devnum"));
 }
 
-/** What `disable` of a port says; undefined when there is no such attribute. */
+/** The meaning of a port's `disable`; undefined when there is no such attribute. */
 export function isDisabled(text: string | undefined): boolean | undefined {
   return text === undefined ? undefined : text === "1";
 }
 
-/** Folders of the ports that the hub `name` has. They lie in its first interface, whatever its configuration's number is. */
+/**
+ * The folders of the ports of the hub `name`. They lie in the hub's first interface, and the number
+ * of its configuration may vary.
+ */
 export async function portFolders(devices: string, name: string): Promise<readonly string[]> {
   const hub = join(devices, name);
   const folders: string[] = [];
@@ -97,21 +109,21 @@ export async function portFolders(devices: string, name: string): Promise<readon
   return folders;
 }
 
-/** @returns undefined when it was unplugged meanwhile. */
-async function factsOf(kernel: Kernel, port: string): Promise<Omit<UsbDevice, keyof Face> | undefined> {
-  const [number, authorized] = [await numberOf(kernel, port), await kernel.read(join(kernel.devices, port, "authorized"))];
+/** @returns undefined when the device was unplugged meanwhile. */
+async function readStatus(sysfs: UsbSysfs, port: string): Promise<Omit<UsbDevice, keyof Appearance> | undefined> {
+  const [number, authorized] = [await deviceNumber(sysfs, port), await sysfs.read(join(sysfs.devices, port, "authorized"))];
   if (number === undefined || authorized === undefined) return undefined;
-  return { port, number, authorized: authorized !== "0" }; // what is neither is taken for the worse
+  return { port, number, authorized: authorized !== "0" }; // an unknown value counts as authorized
 }
 
-async function faceOf({ devices, read, patience }: Kernel, port: string): Promise<Face> {
+async function readAppearance({ devices, read, bounded }: UsbSysfs, port: string): Promise<Appearance> {
   const folder = join(devices, port);
-  return await patience.within(port, async () =>
-    faceFrom(await readDescriptors(join(folder, "descriptors")), await read(join(folder, "serial"))),
+  return await bounded.run(port, async () =>
+    appearanceOf(await readDescriptors(join(folder, "descriptors")), await read(join(folder, "serial"))),
   );
 }
 
-function faceFrom(bytes: Uint8Array | undefined, serial: string | undefined): Face {
+function appearanceOf(bytes: Uint8Array | undefined, serial: string | undefined): Appearance {
   const descriptors = createHash("sha256")
     .update(bytes ?? "none")
     .digest("hex");
@@ -128,6 +140,6 @@ function claimsOf(descriptors: Uint8Array, serial: string | undefined): UsbClaim
   }
 }
 
-async function switchAt({ read, patience }: Kernel, hub: string, folder: string): Promise<boolean | undefined> {
-  return isDisabled(await patience.within(hub, () => read(join(folder, "disable"))));
+async function readSwitch({ read, bounded }: UsbSysfs, hub: string, folder: string): Promise<boolean | undefined> {
+  return isDisabled(await bounded.run(hub, () => read(join(folder, "disable"))));
 }

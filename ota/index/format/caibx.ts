@@ -1,11 +1,12 @@
-// casync's index of a blob (.caibx): which chunks, in which order, make an image. Layout: caformat.h of casync 2, CaFormatIndex and CaFormatTable. [OTA-30]
+// casync's index of a blob (.caibx): which chunks make an image, and in which order. Layout:
+// caformat.h of casync 2, CaFormatIndex and CaFormatTable. [OTA-30]
+// - 48 bytes: size = 48, type, feature flags, chunk size min, avg, max
+// - 16 bytes, the table: size = 2^64 - 1, type
+// - 40 bytes for each chunk: its end in the image, its id
+// - 40 bytes, the tail: 0, 0, 48, bytes from the table on, marker
 //
-//   48 bytes   size = 48, type, feature flags, chunk size min, avg, max
-//   16 bytes   table: size = 2^64 - 1, type
-//   40 bytes   each chunk: where it ends in the image, id
-//   40 bytes   tail: 0, 0, 48, bytes from the table on, marker
-//
-// All integers are 64 bits, little-endian. The blob's own bytes are kept and read in place: 40 bytes a chunk, no object until it is asked for.
+// All integers have 64 bits, little-endian. The bytes of the blob are kept and read in place, 40
+// bytes a chunk; an object is made only when a chunk is asked for.
 import { Fault } from "../../../hal/fault.ts";
 import { type ChunkId, isChunkId } from "./chunk.ts";
 import { CHUNK_BYTES_MAX, IMAGE_BYTES_MAX, INDEX_BYTES_MAX } from "./limits.ts";
@@ -20,16 +21,19 @@ const ITEM_BYTES = 40;
 const ID_BYTES = 32;
 const ITEMS_AT = HEAD_BYTES + TABLE_HEAD_BYTES;
 
-/** Ids are SHA-512/256; without it they would be SHA-256. */
+/** Ids are SHA-512/256. Without this flag they would be SHA-256. */
 const SHA512_256 = 0x2000_0000_0000_0000n;
-/** What `casync make` was to leave out of a directory; set by default, means nothing for a blob. */
+/**
+ * What `casync make` should leave out of a directory. It is set by default and means nothing for a
+ * blob.
+ */
 const EXCLUSIONS = 0xd000_0000_0000_0000n;
 /** As `casync make` sets them: exclude by .caexclude, exclude nodump. */
 const FLAGS_WRITTEN = SHA512_256 | 0x9000_0000_0000_0000n;
 
 export interface ChunkRef {
   readonly id: ChunkId;
-  /** In the image, bytes. */
+  /** Its position in the image, bytes. */
   readonly offset: number;
   readonly length: number;
 }
@@ -43,16 +47,17 @@ export interface ChunkSizes {
 export interface ChunkIndex {
   readonly imageBytes: number;
   readonly sizes: ChunkSizes;
-  /** How many chunks. */
+  /** The number of chunks. */
   readonly count: number;
   /** The n-th chunk, from 0. @throws Fault `assert.broken` past the end. */
   at(n: number): ChunkRef;
 }
 
 /**
- * [OTA-30] Reads a whole index, strictly: every byte is what casync would have written for these chunks.
- * @param bytes kept, not copied: they are not to change any more.
- * @throws Fault `index.too-large` above {@link INDEX_BYTES_MAX}, `index.invalid` else.
+ * [OTA-30] Reads a whole index strictly: every byte must be what casync would have written for
+ * these chunks.
+ * @param bytes kept without a copy; they must not change afterwards.
+ * @throws Fault `index.too-large` above {@link INDEX_BYTES_MAX}; `index.invalid` otherwise.
  */
 export function readIndex(bytes: Uint8Array): ChunkIndex {
   if (bytes.byteLength > INDEX_BYTES_MAX)
@@ -97,7 +102,7 @@ function readItems(view: Buffer, count: number, { minBytes, maxBytes }: ChunkSiz
   for (let n = 0; n < count; n++) {
     const next = view.readBigUInt64LE(ITEMS_AT + n * ITEM_BYTES);
     const length = next - end;
-    const least = n === count - 1 ? 1n : BigInt(minBytes); // only what is left at the end may be shorter
+    const least = n === count - 1 ? 1n : BigInt(minBytes); // only the last chunk may be shorter
     if (length < least || length > BigInt(maxBytes))
       throw invalid(`chunk ${n} has ${length} bytes, expected ${least} to ${maxBytes}`);
     end = next;
@@ -115,7 +120,8 @@ function itemAt(view: Buffer, count: number, n: number): ChunkRef {
 }
 
 /**
- * [OTA-30] The index of an image that is these chunks, in this order. What it returns {@link readIndex} takes.
+ * [OTA-30] The index of an image that consists of these chunks in this order. {@link readIndex}
+ * accepts the result.
  * @throws Fault `index.invalid`, `index.too-large`.
  */
 export function writeIndex(chunks: readonly Pick<ChunkRef, "id" | "length">[], sizes: ChunkSizes): Uint8Array {

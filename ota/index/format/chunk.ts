@@ -1,4 +1,4 @@
-// A chunk: a stretch of an image under the name of its content. [OTA-31]
+// A chunk: a part of an image under the name of its content. [OTA-31]
 import { hash } from "node:crypto";
 
 /** SHA-512/256 (FIPS 180-4 section 5.3.6.2) over the uncompressed bytes, 64 hex digits. */
@@ -15,12 +15,15 @@ export function isChunkId(text: string): boolean {
   return ID_PATTERN.test(text);
 }
 
-/** Name of the chunk's file: one path component, as couriers carry it. */
+/** The name of the chunk's file: one path component, as it is in a hand-over directory. */
 export function chunkFileName(id: ChunkId): string {
   return `${id}.cacnk`;
 }
 
-/** Where the chunk lies in a store, below the store's directory: casync's layout, which spreads chunks over 65,536 folders. */
+/**
+ * The chunk's path below a store's directory: casync's layout, which spreads chunks over 65,536
+ * folders.
+ */
 export function chunkPath(id: ChunkId): string {
   return `${id.slice(0, 4)}/${chunkFileName(id)}`;
 }

@@ -1,4 +1,4 @@
-// Chunk indexes and chunk names, for whoever makes a release, serves one or installs it. Pure.
+// Chunk indexes and chunk names, for making, serving and installing releases. Pure.
 export * from "./caibx.ts";
 export * from "./chunk.ts";
 export * from "./limits.ts";

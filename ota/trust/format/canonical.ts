@@ -1,10 +1,12 @@
-// Canonical JSON as TUF signs it: the OLPC form (wiki.laptop.org/go/Canonical_JSON) the way securesystemslib writes it. Not RFC 8785: only quotes and
-// backslashes are escaped, members are sorted by code point, and there are no fractions. TUF section 4.1. [OTA-2]
+// Canonical JSON as TUF signs it: the OLPC form (wiki.laptop.org/go/Canonical_JSON) as
+// securesystemslib writes it. It differs from RFC 8785: only quotes and backslashes are escaped,
+// members are sorted by code point, and there are no fractions. TUF section 4.1. [OTA-2]
 import { Fault } from "../../../hal/fault.ts";
 
 /**
- * The bytes under a signature, from a value that JSON.parse made.
- * @throws Fault `trust.invalid` for what has no canonical form: a fraction, an integer above 2^53 - 1, a lone surrogate.
+ * The bytes under a signature, for a value that JSON.parse returned.
+ * @throws Fault `trust.invalid` for a value without a canonical form: a fraction, an integer above
+ *   2^53 - 1, a lone surrogate.
  */
 export function canonicalBytes(value: unknown): Uint8Array {
   return Buffer.from(canonical(value));
@@ -13,7 +15,7 @@ export function canonicalBytes(value: unknown): Uint8Array {
 function canonical(value: unknown): string {
   switch (typeof value) {
     case "string":
-      return quoted(value);
+      return canonicalString(value);
     case "boolean":
       return String(value);
     case "number":
@@ -26,15 +28,18 @@ function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join(",")}]`;
   if (typeof value !== "object") throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
   const members = Object.entries(value).sort(([a], [b]) => byCodePoint(a, b));
-  return `{${members.map(([key, member]) => `${quoted(key)}:${canonical(member)}`).join(",")}}`;
+  return `{${members.map(([key, member]) => `${canonicalString(key)}:${canonical(member)}`).join(",")}}`;
 }
 
-function quoted(text: string): string {
+function canonicalString(text: string): string {
   if (!text.isWellFormed()) throw new Fault("trust.invalid", "no canonical form for a string with a lone surrogate");
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
-/** Order of UTF-8 bytes is order of code points; that of JavaScript's strings is not, above U+FFFF. */
+/**
+ * The order of UTF-8 bytes is the order of code points. The order of JavaScript's strings is not,
+ * above U+FFFF.
+ */
 function byCodePoint(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

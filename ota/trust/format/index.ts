@@ -1,4 +1,5 @@
-// What others may read of the trust core: the release tool that signs, tests that attack.
+// The part of the trust core that others may read: the release tool that signs, and tests that
+// attack.
 export { canonicalBytes } from "./canonical.ts";
 export { keyIdOf, signatureOf, type TufKey, tufKeyOf } from "./keys.ts";
 export { TOP_LEVEL_ROLES } from "./metadata.ts";

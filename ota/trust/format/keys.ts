@@ -1,4 +1,5 @@
-// Keys of TUF metadata, TUF section 4.2 and TAP 21. A kind that is not in the table never counts and never breaks parsing. [OTA-2]
+// Keys of TUF metadata, TUF section 4.2 and TAP 21. A key type that is not in the table never
+// counts and never breaks parsing. [OTA-2]
 import * as v from "valibot";
 import { constants, createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
@@ -6,9 +7,11 @@ import { canonicalBytes } from "./canonical.ts";
 
 const PUBLIC_CHARACTERS_MAX = 16_384;
 const RSA_BITS_MIN = 2048; // TUF section 4.2: "All RSA keys MUST be at least 2048 bits"
-const RSA_BITS_MAX = 8192; // a verification grows with the square of it
+const RSA_BITS_MAX = 8192; // the cost of a verification grows with its square
 
-/** Unknown members stay: they are under the signature, and the key id is made from all of them. */
+/**
+ * Unknown members stay: they are under the signature, and the key id is computed from all members.
+ */
 export const tufKeySchema = v.looseObject({
   keytype: v.pipe(v.string(), v.maxLength(64)),
   scheme: v.pipe(v.string(), v.maxLength(64)),
@@ -18,16 +21,18 @@ export type TufKey = v.InferOutput<typeof tufKeySchema>;
 
 const keyvalSchema = v.looseObject({ public: v.pipe(v.string(), v.maxLength(PUBLIC_CHARACTERS_MAX)) });
 
-/** A key that can verify. */
+/** A key that can verify signatures. */
 export interface VerifyingKey {
-  /** SHA-256 of the DER SubjectPublicKeyInfo: the key itself, whatever its id says. */
+  /**
+   * SHA-256 of the DER SubjectPublicKeyInfo. It identifies the key itself, independent of its id.
+   */
   readonly fingerprint: string;
   verifies(message: Uint8Array, signature: Uint8Array): boolean;
 }
 
 interface Kind {
   readonly keytype: string;
-  /** What securesystemslib wrote before the specification settled. */
+  /** The name that securesystemslib used before the specification settled. */
   readonly formerKeytype?: string;
   readonly scheme: string;
   /** @returns undefined when the key is not of this kind. */
@@ -38,7 +43,8 @@ interface Kind {
   verify(message: Uint8Array, key: KeyObject, signature: Uint8Array): boolean;
 }
 
-const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex"); // RFC 8410 section 4: the fixed header before the 32 bytes
+// RFC 8410 section 4: the fixed header in front of the 32 bytes
+const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 
 const publicHalf = (key: KeyObject): KeyObject => (key.type === "private" ? createPublicKey(key) : key);
 
@@ -80,7 +86,8 @@ const KINDS: readonly Kind[] = [
       return key.asymmetricKeyType === "rsa" && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX;
     },
     sign: (message, key) => sign("sha256", message, { key, ...PSS }),
-    verify: (message, key, signature) => verify("sha256", message, { key, ...PSS_ANY_SALT }, signature), // the scheme names no salt length
+    // the scheme names no salt length
+    verify: (message, key, signature) => verify("sha256", message, { key, ...PSS_ANY_SALT }, signature),
   },
   {
     keytype: "ml-dsa",
@@ -92,17 +99,23 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-/** TAP 21: pure ML-DSA with an empty context over `tuf`, the version byte and SHA-512 of the canonical form. */
+/**
+ * TAP 21: pure ML-DSA with an empty context over `tuf`, the version byte and SHA-512 of the
+ * canonical form.
+ */
 function preHashed(message: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from("tuf\u0001"), createHash("sha512").update(message).digest()]);
 }
 
-/** TUF section 4.2: the hex SHA-256 of the canonical form of the key. */
+/** TUF section 4.2: the hex SHA-256 of the key's canonical form. */
 export function keyIdOf(key: TufKey): string {
   return createHash("sha256").update(canonicalBytes(key)).digest("hex");
 }
 
-/** @returns undefined for a kind that is unknown here and for a key that is not what its kind says: neither ever counts. [OTA-2] */
+/**
+ * @returns undefined for an unknown type, and for a key that does not match its type: neither ever
+ *   counts. [OTA-2]
+ */
 export function verifyingKey(key: TufKey): VerifyingKey | undefined {
   const kind = KINDS.find(
     ({ keytype, formerKeytype, scheme }) => (key.keytype === keytype || key.keytype === formerKeytype) && key.scheme === scheme,
@@ -118,24 +131,31 @@ export function verifyingKey(key: TufKey): VerifyingKey | undefined {
   };
 }
 
-/** What OpenSSL cannot read is no key of this kind, whatever it says of it. */
+/** A key that OpenSSL cannot read is not of this kind, for any error that it reports. */
 function loadedBy(kind: Kind, text: string): KeyObject | undefined {
   try {
     const key = kind.load(text);
     return key !== undefined && kind.isOf(key) ? key : undefined;
   } catch (error) {
-    if (error instanceof Error && "code" in error) return undefined; // Node's ERR_* and OpenSSL's ERR_OSSL_*: nothing else is thrown here
+    // Node's ERR_* and OpenSSL's ERR_OSSL_*: nothing else is thrown here
+    if (error instanceof Error && "code" in error) return undefined;
     throw error;
   }
 }
 
-/** The public half of `key` as metadata lists it. @throws Fault `trust.invalid` for a kind that the device would not count. */
+/**
+ * The public half of `key` as metadata lists it.
+ * @throws Fault `trust.invalid` for a key type that the device would not count.
+ */
 export function tufKeyOf(key: KeyObject): TufKey {
   const kind = kindOf(key);
   return { keytype: kind.keytype, scheme: kind.scheme, keyval: { public: kind.text(key) } };
 }
 
-/** Hex signature over the canonical form. @throws Fault `trust.invalid` for a kind that the device would not count. */
+/**
+ * The hex signature over the canonical form.
+ * @throws Fault `trust.invalid` for a key type that the device would not count.
+ */
 export function signatureOf(message: Uint8Array, privateKey: KeyObject): string {
   return Buffer.from(kindOf(privateKey).sign(message, privateKey)).toString("hex");
 }

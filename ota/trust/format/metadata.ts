@@ -1,4 +1,5 @@
-// The four kinds of metadata file, TUF sections 4.3 to 4.6. Unknown members are let pass, as section 4 asks: they are under the signature, nobody here reads them.
+// The four kinds of metadata file, TUF sections 4.3 to 4.6. Unknown members pass, as section 4
+// demands: they are under the signature, and nothing here reads them.
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
@@ -7,7 +8,7 @@ import { canonicalBytes } from "./canonical.ts";
 import { tufKeySchema } from "./keys.ts";
 import { momentSchema } from "./moment.ts";
 
-/** Keys a role may have, and signatures on a file: what bounds the work of one verification. */
+/** Keys of a role, and signatures on a file. This bounds the work of one verification. */
 const KEYS_MAX = 64;
 const DELEGATIONS_MAX = 64;
 const NAME_CHARACTERS_MAX = 512;
@@ -15,7 +16,10 @@ const NAME_CHARACTERS_MAX = 512;
 export const TOP_LEVEL_ROLES = ["root", "timestamp", "snapshot", "targets"] as const;
 export type TopLevelRole = (typeof TOP_LEVEL_ROLES)[number];
 
-/** A Map, so that no name of the repository's is ever looked up among what every object inherits. valibot drops "__proto__", "constructor" and "prototype" on the way. */
+/**
+ * A Map, so that a name from the repository is never looked up among the members that every object
+ * inherits. valibot drops "__proto__", "constructor" and "prototype" on the way.
+ */
 function mapOf<const S extends v.GenericSchema>(members: S) {
   return v.pipe(
     v.record(v.pipe(v.string(), v.maxLength(NAME_CHARACTERS_MAX)), members),
@@ -33,7 +37,7 @@ const common = {
   spec_version: v.pipe(v.string(), v.maxLength(32), v.regex(/^1\.\d+(\.\d+)?$/u, "expected specification version 1")),
   version: countSchema,
   expires: momentSchema,
-  /** Ours: when an offline key signed this. Raises the time floor. [OTA-13] */
+  /** Our extension: when an offline key signed this. It raises the time floor. [OTA-13] */
   signedAt: v.optional(momentSchema),
 };
 
@@ -117,7 +121,10 @@ export const targetsSchema = v.object({
   delegations: v.optional(
     v.object({
       keys: keysSchema,
-      /** Left out where TAP 15's succinct_roles are used, which we don't follow: such a file delegates nothing to us. */
+      /**
+       * Absent where TAP 15's succinct_roles are used, which are not supported: such a file
+       * delegates nothing to us.
+       */
       roles: v.optional(
         v.pipe(
           v.array(delegationSchema),
@@ -132,11 +139,12 @@ export const targetsSchema = v.object({
 export type Targets = v.InferOutput<typeof targetsSchema>;
 
 const envelopeSchema = v.object({
-  signed: v.unknown(), // kept as it is: what is signed is all of it
+  signed: v.unknown(), // kept as it is, because all of it is signed
   signatures: v.pipe(
     v.array(v.object({ keyid: keyIdSchema, sig: v.pipe(v.string(), v.maxLength(16_384)) })),
     v.maxLength(KEYS_MAX),
-    // Section 4.2: "The keyid MUST be unique in the signatures array: multiple signatures with the same keyid are not allowed"
+    // Section 4.2: "The keyid MUST be unique in the signatures array: multiple signatures with the
+    // same keyid are not allowed"
     v.check(
       (signatures) => new Set(signatures.map(({ keyid }) => keyid)).size === signatures.length,
       "expected each key id once",
@@ -145,17 +153,17 @@ const envelopeSchema = v.object({
 });
 export type Signature = v.InferOutput<typeof envelopeSchema>["signatures"][number];
 
-/** A metadata file, read but not yet believed. */
+/** A metadata file that was parsed but is not trusted yet. */
 export interface Metadata<S> {
   readonly signed: S;
   readonly signatures: readonly Signature[];
-  /** The canonical form of the signed part: what the signatures are over. */
+  /** The canonical form of the signed part, which the signatures cover. */
   readonly message: Uint8Array;
 }
 
 /**
- * [OTA-9] Bytes as one kind of metadata. Checks form only.
- * @throws Fault `trust.too-large` above `bytesMax`, `trust.invalid` for any other form.
+ * [OTA-9] Parses bytes as one kind of metadata. Only the form is checked.
+ * @throws Fault `trust.too-large` above `bytesMax`; `trust.invalid` for any other form.
  */
 export function parseMetadata<const S extends v.GenericSchema>(
   schema: S,

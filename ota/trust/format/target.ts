@@ -1,15 +1,16 @@
-// What a target says of itself beside length and hashes: for whom it is, which line it continues and how far back one may go. [OTA-11] [OTA-12]
+// What a target says about itself besides length and hashes: who it is for, which line it
+// continues, and how far back a device may go. [OTA-11] [OTA-12]
 import * as v from "valibot";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 
 const LIST_MAX = 10_000;
 const COUNTER_MAX = 4_294_967_295;
 
-/** Roles with keys of their own, each over the targets whose names begin with it. */
+/** Roles with keys of their own, each for the targets whose names begin with it. */
 export const DELEGATED_ROLES = ["os", "app", "policy", "operators", "hub"] as const;
 export type DelegatedRoleName = (typeof DELEGATED_ROLES)[number];
 
-/** Stricter than TUF: fits a path, a URL and a terminal without escaping, and cannot climb. */
+/** Stricter than TUF: fits into a path, a URL and a terminal without escaping, and cannot climb. */
 export const targetNameSchema = v.pipe(
   v.string(),
   v.regex(
@@ -27,13 +28,19 @@ export const tenantSchema = wordSchema;
 export const groupSchema = wordSchema;
 const counterSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(COUNTER_MAX));
 
-/** `os`, or `os/recovery` where a role keeps several lines. Its first part is the role: a key of `policy/` cannot raise the floor of `os`. */
+/**
+ * `os`, or `os/recovery` when a role keeps several lines. The first segment is the role, so that a
+ * key of `policy/` cannot raise the floor of `os`.
+ */
 export const lineSchema = v.pipe(
   v.string(),
   v.regex(/^(os|app|policy|operators|hub)(\/[a-z0-9][a-z0-9-]{0,31})?$/u, "expected a line such as os or os/recovery"),
 );
 
-/** [OTA-11] Who is meant. A tenant only narrows: alone it names nobody. Group names are a tenant's own. */
+/**
+ * [OTA-11] The devices a target is for. A tenant only narrows: alone it names no device. Group
+ * names belong to a tenant.
+ */
 export const audienceSchema = v.pipe(
   v.strictObject({
     everyone: v.optional(v.literal(true)),
@@ -45,7 +52,7 @@ export const audienceSchema = v.pipe(
 );
 export type Audience = v.InferOutput<typeof audienceSchema>;
 
-/** `any` has to be said: a target that names no hardware is for none. */
+/** `any` must be written out: a target that names no hardware is for none. */
 export const hardwareSchema = v.union([
   v.strictObject({ any: v.literal(true) }),
   v.strictObject({ ids: v.pipe(v.array(hardwareIdSchema), v.minLength(1), v.maxLength(64)) }),
@@ -55,9 +62,12 @@ export const targetCustomSchema = v.pipe(
   v.strictObject({
     v: v.literal(1),
     line: lineSchema,
-    /** Grows along a line; what is below the line's floor is refused. */
+    /** Grows along a line. A counter below the line's floor is refused. */
     counter: counterSchema,
-    /** The floor after this one was committed; left out: the counter it replaces, so that the other slot stays usable. */
+    /**
+     * The floor after this target is committed. By default it is the counter that this one
+     * replaces, so that the other slot stays usable.
+     */
     floorAfterCommit: v.optional(counterSchema),
     hardware: hardwareSchema,
     audience: v.optional(audienceSchema),

@@ -1,4 +1,5 @@
-// CMS certs-only (RFC 5652 section 5, degenerate; RFC 8951 section 3.2): how EST carries certificates.
+// CMS certs-only (RFC 5652 section 5, degenerate; RFC 8951 section 3.2), the form in which EST
+// carries certificates.
 import { Fault } from "../../../hal/fault.ts";
 import * as der from "./der.ts";
 import { CERTS_ONLY_BYTES_MAX, CERTS_ONLY_COUNT_MAX } from "./limits.ts";
@@ -9,7 +10,7 @@ const READING: der.Reading = { code: "cms.invalid", what: "CMS certificates" };
 const CERTIFICATES = 0xa0;
 
 /**
- * @param certificates DER each. Their order is lost: a SET OF has none.
+ * @param certificates each DER. Their order is lost, because a SET OF has none.
  * @throws Fault `cms.invalid` for a certificate that is not DER, or too many.
  */
 export function encodeCertsOnly(certificates: readonly Uint8Array[]): Uint8Array {
@@ -26,8 +27,9 @@ export function encodeCertsOnly(certificates: readonly Uint8Array[]): Uint8Array
 }
 
 /**
- * The certificates in a SignedData, DER each, in its order. Servers write BER too (indefinite lengths), so it is read. Signatures, CRLs and content are not
- * looked at: a certificate proves itself by its own signature, and a damaged one fails there.
+ * The certificates in a SignedData, each DER, in its order. Servers also write BER with indefinite
+ * lengths, so that is read too. Signatures, CRLs and content are ignored: a certificate proves
+ * itself by its own signature, and a damaged one fails there.
  * @throws Fault `cms.invalid`.
  */
 export function decodeCertsOnly(bytes: Uint8Array): readonly Uint8Array[] {
@@ -46,7 +48,8 @@ export function decodeCertsOnly(bytes: Uint8Array): readonly Uint8Array[] {
   parts(content, der.TAG.sequence, "encapContentInfo", READING);
   const list = parts(certificates, CERTIFICATES, "certificates", READING);
   if (list.length > CERTS_ONLY_COUNT_MAX) throw tooMany(list.length);
-  for (const certificate of list) parts(certificate, der.TAG.sequence, "certificate", READING); // no attribute certificates and the like
+  // no attribute certificates and the like
+  for (const certificate of list) parts(certificate, der.TAG.sequence, "certificate", READING);
   return list.map((certificate) => der.encode(certificate));
 }
 

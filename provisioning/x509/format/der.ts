@@ -1,12 +1,16 @@
-// ASN.1 values and their one spelling, DER (X.690). On node-forge's ASN.1 module, which reads any BER: strictness is added here.
+// ASN.1 values and their only canonical encoding, DER (X.690). node-forge's ASN.1 module underneath
+// reads any BER; the strictness is added here.
 import asn1, { type Asn1 } from "node-forge/lib/asn1.js";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import { DER_DEPTH_MAX } from "./limits.ts";
 
-/** One ASN.1 value. `tag` is the identifier octet: class, constructed bit and number. Numbers above 30 are not supported; X.509 has none. */
+/**
+ * One ASN.1 value. `tag` is the identifier octet: class, constructed bit and number. Numbers above
+ * 30 are not supported; X.509 has none.
+ */
 export interface Value {
   readonly tag: number;
-  /** Of a primitive value the content octets, of a constructed one its parts. */
+  /** The content octets of a primitive value, or the parts of a constructed one. */
   readonly content: Uint8Array | readonly Value[];
 }
 
@@ -33,14 +37,15 @@ export function encode(value: Value): Uint8Array {
   return Buffer.from(asn1.toDer(toForge(value)).getBytes(), "latin1");
 }
 
-/** Who reads, for the fault: its code and the words that name the input. */
+/** Who reads, for the fault: its code, and the name of the input in its message. */
 export interface Reading {
   readonly code: FaultCode;
   readonly what: string;
 }
 
 /**
- * Bytes that must be DER, to the last one: forge reads them, and writing what it read must give the same bytes.
+ * Decodes bytes that must be DER up to the last one: forge reads them, and writing what it read
+ * must give the same bytes.
  * @throws Fault with the reading's code.
  */
 export function decode(bytes: Uint8Array, bytesMax: number, reading: Reading): Value {
@@ -54,7 +59,7 @@ export function decode(bytes: Uint8Array, bytesMax: number, reading: Reading): V
 }
 
 /**
- * Bytes in any BER encoding, indefinite lengths too.
+ * Decodes bytes in any BER encoding, including indefinite lengths.
  * @throws Fault with the reading's code.
  */
 export function decodeBer(bytes: Uint8Array, bytesMax: number, reading: Reading): Value {
@@ -65,7 +70,7 @@ export function decodeBer(bytes: Uint8Array, bytesMax: number, reading: Reading)
     return fromForge(asn1.fromDer(Buffer.from(bytes).toString("latin1"), options));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Fault(reading.code, `read ${reading.what}: it is not the ASN.1 expected: ${why}`, { cause: error });
+    throw new Fault(reading.code, `read ${reading.what}: it is not the expected ASN.1: ${why}`, { cause: error });
   }
 }
 
@@ -87,7 +92,10 @@ function fromForge(node: Asn1): Value {
   return { tag: tag | CONSTRUCTED, content: node.value.map((part) => fromForge(part)) };
 }
 
-/** Forge holds octets as one character each, save for tag number 30, BMPString, where a character is two of them. */
+/**
+ * Forge holds one octet in each character, except for tag number 30, BMPString, where a character
+ * holds two.
+ */
 const BMP_STRING = 30;
 
 function toCharacters(type: number, octets: Uint8Array): string {
@@ -111,7 +119,10 @@ export function inDerOrder(parts: readonly Value[]): readonly Value[] {
   return parts.toSorted((a, b) => Buffer.compare(encode(a), encode(b)));
 }
 
-/** Context-specific and constructed: `[n] EXPLICIT` of one part, `[n] IMPLICIT` of a SEQUENCE or SET of parts. */
+/**
+ * Context-specific and constructed: `[n] EXPLICIT` of one part, or `[n] IMPLICIT` of a SEQUENCE or
+ * SET of parts.
+ */
 export function context(number: number, ...parts: readonly Value[]): Value {
   return { tag: CONTEXT_SPECIFIC | CONSTRUCTED | number, content: parts };
 }
@@ -121,17 +132,21 @@ export function contextPrimitive(number: number, content: Uint8Array): Value {
   return { tag: CONTEXT_SPECIFIC | number, content };
 }
 
-/** From the dotted spelling; every arc below 2^32. */
+/** From dotted notation. Every arc is below 2^32. */
 export function oid(dotted: string): Value {
   return { tag: TAG.oid, content: Buffer.from(asn1.oidToDer(dotted).getBytes(), "latin1") };
 }
 
-/** A non-negative INTEGER, from its value or its big-endian magnitude (a certificate's serial number). */
+/**
+ * A non-negative INTEGER, from its value or from its big-endian magnitude (a certificate's serial
+ * number).
+ */
 export function integer(value: number | Uint8Array): Value {
   const magnitude = typeof value === "number" ? Buffer.from(value.toString(16).padStart(14, "0"), "hex") : Buffer.from(value);
   const from = magnitude.findIndex((byte) => byte !== 0);
   const minimal = from < 0 ? Buffer.of(0) : magnitude.subarray(from);
-  const negative = (minimal[0] ?? 0) >= 0x80; // would read as negative: a zero octet goes before it
+  // it would read as negative: a zero octet goes in front
+  const negative = (minimal[0] ?? 0) >= 0x80;
   return { tag: TAG.integer, content: negative ? Buffer.concat([Buffer.of(0), minimal]) : minimal };
 }
 
@@ -143,7 +158,10 @@ export function octetString(bytes: Uint8Array): Value {
   return { tag: TAG.octetString, content: bytes };
 }
 
-/** `unusedBits` low bits of the last octet count for nothing (a named bit list such as KeyUsage); they must be zero. */
+/**
+ * The lowest `unusedBits` bits of the last octet do not count (a named bit list such as KeyUsage)
+ * and must be zero.
+ */
 export function bitString(bytes: Uint8Array, unusedBits = 0): Value {
   return { tag: TAG.bitString, content: Buffer.concat([Buffer.of(unusedBits), bytes]) };
 }
@@ -152,7 +170,7 @@ export function utf8String(text: string): Value {
   return { tag: TAG.utf8String, content: Buffer.from(text, "utf8") };
 }
 
-/** Of the characters of X.680 section 41.4; see {@link isPrintable}. */
+/** The characters of X.680 section 41.4, see {@link isPrintable}. */
 export function printableString(text: string): Value {
   return { tag: TAG.printableString, content: Buffer.from(text, "latin1") };
 }

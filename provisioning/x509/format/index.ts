@@ -1,4 +1,5 @@
-// X.509 as we write and read it: requests, certs-only CMS, and the ASN.1 below them. Used by the device and by the hub.
+// X.509 as it is written and read here: requests, certs-only CMS, and the ASN.1 below them. The
+// device and the hub both use it.
 export * as der from "./der.ts";
 export { decodeCertsOnly, encodeCertsOnly } from "./certs-only.ts";
 export { keyFingerprint } from "./fingerprint.ts";

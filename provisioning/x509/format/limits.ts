@@ -1,17 +1,22 @@
-// What is accepted from outside, at most.
+// Upper bounds of what is accepted from outside.
 
-/** A request of ours has about 600 bytes; openssl's with many names stays below this. */
+/**
+ * A request of ours has about 600 bytes. One that openssl made with many names stays below this.
+ */
 export const REQUEST_BYTES_MAX = 8192;
 export const REQUEST_URIS_MAX = 20;
 export const REQUEST_URI_BYTES_MAX = 256;
 /** X.520 upper bounds ub-common-name and ub-serial-number. */
 export const NAME_CHARACTERS_MAX = 64;
-/** A C2SP verifier key of Ed25519 has about 100 characters; ota/anchors has the same bound. */
+/**
+ * A C2SP verifier key of Ed25519 has about 100 characters. ota/format/anchors.ts has the same
+ * bound.
+ */
 export const AUDIT_KEY_CHARACTERS_MAX = 256;
 
-/** A chain of a few certificates; more has no use for a device. */
+/** A chain of a few certificates. A device has no use for more. */
 export const CERTS_ONLY_BYTES_MAX = 65_536;
 export const CERTS_ONLY_COUNT_MAX = 16;
 
-/** Certificates and CMS nest about twelve deep. */
+/** Certificates and CMS nest about twelve levels deep. */
 export const DER_DEPTH_MAX = 24;

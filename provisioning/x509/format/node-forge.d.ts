@@ -1,4 +1,5 @@
-// The part of node-forge we use: its ASN.1 module. Bytes are "binary strings" there, one character a byte.
+// The part of node-forge in use: its ASN.1 module. It represents bytes as "binary strings", one
+// character a byte.
 declare module "node-forge/lib/asn1.js" {
   export interface Asn1 {
     readonly tagClass: number;

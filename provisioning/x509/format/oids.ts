@@ -11,9 +11,11 @@ export const OID = {
   data: oid("1.2.840.113549.1.7.1"),
   signedData: oid("1.2.840.113549.1.7.2"),
   /**
-   * Our attribute with the audit key [AUD-7]. We have no enterprise arc, so it lies under 2.25, where a random UUID needs no registration (X.667
-   * section 7): 2e0ea425-eeca-4181-bb0e-f5b9b3bd78dd, drawn once and never changed, as one arc of 128 bits: 2.25.61220509282644574342077204429801355485.
-   * Written as its octets because node-forge's oidToDer stops at arcs of 32 bits; a test derives them from the UUID.
+   * Our attribute with the audit key [AUD-7]. We have no enterprise arc, so it lies under 2.25,
+   * where a random UUID needs no registration (X.667 section 7). The UUID
+   * 2e0ea425-eeca-4181-bb0e-f5b9b3bd78dd was drawn once and never changes; as one arc of 128 bits
+   * it is 2.25.61220509282644574342077204429801355485. It is written as octets because node-forge's
+   * oidToDer stops at arcs of 32 bits; a test derives them from the UUID.
    */
   auditKey: { tag: TAG.oid, content: Buffer.from("69dc8ed289bdecd28683bb87bdb79b9df5f15d", "hex") },
 } as const satisfies Record<string, Value>;

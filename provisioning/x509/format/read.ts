@@ -1,4 +1,4 @@
-// Taking ASN.1 values apart: each step says what it expected where.
+// Taking ASN.1 values apart. Each step reports what it expected and where.
 import { Fault } from "../../../hal/fault.ts";
 import type { Reading, Value } from "./der.ts";
 import { TAG } from "./der.ts";
@@ -10,14 +10,20 @@ export function parts(value: Value | undefined, tag: number, where: string, read
   return value.content;
 }
 
-/** The content octets of a primitive value. @throws Fault with the reading's code for another tag. */
+/**
+ * The content octets of a primitive value.
+ * @throws Fault with the reading's code for another tag.
+ */
 export function octets(value: Value | undefined, tag: number, where: string, reading: Reading): Uint8Array {
   if (value === undefined || value.tag !== tag || !(value.content instanceof Uint8Array))
     throw unexpected(value, tag, where, reading);
   return value.content;
 }
 
-/** A UTF8String or PrintableString: what names come in (RFC 5280 section 4.1.2.4). @throws Fault with the reading's code. */
+/**
+ * A UTF8String or PrintableString, the types that names have (RFC 5280 section 4.1.2.4).
+ * @throws Fault with the reading's code.
+ */
 export function text(value: Value | undefined, where: string, reading: Reading): string {
   const tag = value?.tag === TAG.printableString ? TAG.printableString : TAG.utf8String;
   const bytes = octets(value, tag, where, reading);
@@ -26,7 +32,10 @@ export function text(value: Value | undefined, where: string, reading: Reading):
   return decoded;
 }
 
-/** Whether an OBJECT IDENTIFIER is `oid`, by its octets: no dotted spelling to get wrong. */
+/**
+ * True when an OBJECT IDENTIFIER is `oid`. Octets are compared, so there is no dotted notation to
+ * get wrong.
+ */
 export function isOid(value: Value | undefined, oid: Value): boolean {
   return (
     value !== undefined &&

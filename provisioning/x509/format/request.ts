@@ -28,9 +28,9 @@ const ATTRIBUTES = 0xa0;
 const URI = 6;
 
 /**
- * @param sign ECDSA-SHA256 over the bytes given, DER: the key stays where it is. [ID-4]
+ * @param sign ECDSA with SHA-256 over the given bytes, DER. The key stays where it is. [ID-4]
  * @returns PKCS#10 DER.
- * @throws Fault `csr.invalid` for a member out of bounds, or whatever `sign` throws.
+ * @throws Fault `csr.invalid` for a member out of bounds, or what `sign` throws.
  */
 export async function buildRequest(
   request: CertificateRequest,
@@ -49,9 +49,10 @@ export async function buildRequest(
 }
 
 /**
- * Reads what {@link buildRequest} or another EST client wrote: strict DER, P-256 with ecdsa-with-SHA256, subject of CN and serialNumber only. Attributes
- * and extensions not known here are passed over: what a certificate says is the authority's choice, never the request's.
- * The self-signature is verified (proof of possession, RFC 2986 section 4.2).
+ * Reads what {@link buildRequest} or another EST client wrote: strict DER, P-256 with
+ * ecdsa-with-SHA256, a subject of CN and serialNumber only. Unknown attributes and extensions are
+ * ignored: the authority decides what a certificate says, never the request. The self-signature is
+ * verified (proof of possession, RFC 2986 section 4.2).
  * @throws Fault `csr.invalid`.
  */
 export function parseRequest(bytes: Uint8Array): CertificateRequest {
@@ -68,7 +69,8 @@ export function parseRequest(bytes: Uint8Array): CertificateRequest {
   const publicKey = der.encode(key);
   const bits = octets(signature, der.TAG.bitString, "signature", READING);
   const verifier = { key: p256PublicKey(publicKey, READING), dsaEncoding: "der" } as const;
-  // DER was checked, so encoding a part again gives the very bytes that were signed
+  // The input is proven to be DER, so encoding a part again gives exactly the bytes that were
+  // signed.
   if (bits[0] !== 0 || !verify("sha256", der.encode(info), verifier, bits.subarray(1)))
     throw refused("its signature is not by the key it asks a certificate for");
 
@@ -159,7 +161,8 @@ function readExtensions(list: der.Value | undefined): readonly string[] {
   const names = parts(list, der.TAG.sequence, "extensions", READING).flatMap((extension) => {
     const [type, ...rest] = parts(extension, der.TAG.sequence, "extension", READING);
     if (!isOid(type, OID.subjectAltName)) return [];
-    const wrapped = octets(rest.at(-1), der.TAG.octetString, "value of an extension", READING); // `critical` may stand between
+    // `critical` may stand in between
+    const wrapped = octets(rest.at(-1), der.TAG.octetString, "value of an extension", READING);
     return parts(der.decode(wrapped, REQUEST_BYTES_MAX, READING), der.TAG.sequence, "subjectAltName", READING);
   });
   return names.map((name) => Buffer.from(octets(name, 0x80 | URI, "name of kind URI", READING)).toString("latin1"));

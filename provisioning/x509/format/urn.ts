@@ -2,10 +2,11 @@
 import { Fault } from "../../../hal/fault.ts";
 
 /**
- * `urn:dev:mac:` with the EUI-64 of an EUI-48: ff fe between the organisation's half and the device's (RFC 9039 section 4.1; ff ff would be for the
- * obsolete MAC-48), no bit inverted (that is IPv6's "modified" EUI-64).
- * @param mac lower case, colon separated.
- * @throws Fault `csr.invalid` for another spelling.
+ * `urn:dev:mac:` with the EUI-64 of an EUI-48: ff fe between the organisation's half and the
+ * device's (RFC 9039 section 4.1; ff ff would be for the obsolete MAC-48). No bit is inverted, as
+ * it would be in IPv6's "modified" EUI-64.
+ * @param mac in lower case, separated by colons.
+ * @throws Fault `csr.invalid` for another form.
  */
 export function macUrn(mac: string): string {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
@@ -15,11 +16,13 @@ export function macUrn(mac: string): string {
 }
 
 /**
- * `urn:dev:ops:` number `-` product `-` serial (RFC 9039 section 4.4). A product has letters, digits and dots; a serial dashes too; anything else has no
- * spelling there, not even percent-encoded.
+ * `urn:dev:ops:` number `-` product `-` serial (RFC 9039 section 4.4). A product has letters,
+ * digits and dots, a serial also dashes. Other characters cannot be written there, not even
+ * percent-encoded.
  * @param enterprise IANA private enterprise number.
- * @returns undefined when product or serial cannot be written so: the name is an extra, its absence is no fault.
- * @throws Fault `csr.invalid` for an enterprise number that is none.
+ * @returns undefined when product or serial cannot be written. The name is optional, so its absence
+ *   is no fault.
+ * @throws Fault `csr.invalid` for a malformed enterprise number.
  */
 export function opsUrn(enterprise: number, product: string, serial: string): string | undefined {
   if (!Number.isSafeInteger(enterprise) || enterprise < 1)

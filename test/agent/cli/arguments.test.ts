@@ -1,3 +1,4 @@
+// The command line: what is understood, and what is refused with which message.
 import { test } from "tap";
 import { parseInvocation } from "../../../agent/cli/arguments.ts";
 import { DEFAULT_SOCKET } from "../../../agent/cli/usage.ts";
@@ -31,7 +32,7 @@ test("commands and options, in any order", async (t) => {
 
 const NONCE = "5a".repeat(32);
 
-test("[OPS-7] what needs an order names it by its verb, with the answer that was given or none yet", async (t) => {
+test("[OPS-7] a command that needs an order names its verb, with or without an answer", async (t) => {
   t.same(parse("reboot --socket /run/x"), {
     command: "order",
     operation: "system.reboot",
@@ -50,7 +51,7 @@ test("[OPS-7] what needs an order names it by its verb, with the answer that was
   t.match([parse("update status"), parse("lockdown show")], [{ command: "update status" }, { command: "lockdown show" }]);
 });
 
-test("what is not understood is usage, with a word on what was expected", async (t) => {
+test("a wrong command line is a usage fault that says what was expected", async (t) => {
   const cases: readonly [string, RegExp][] = [
     ["", /no command was given; see sallyport --help/],
     ["stauts", /no command "stauts"/],
@@ -61,12 +62,12 @@ test("what is not understood is usage, with a word on what was expected", async 
     ["audit tail -n 257", /from 1 to 256/],
     ["audit tail -n 1e2", /from 1 to 256/],
     ["audit tail -n", /argument missing/],
-    ["audit tail --key k", /--key does not go with this command/],
-    ["status -n 5", /--count does not go/],
+    ["audit tail --key k", /has no option --key/],
+    ["status -n 5", /has no option --count/],
     ["audit verify --key k", /needs DIR/],
     ["audit verify /d", /needs --key/],
-    ["audit verify /d --key k --socket /run/x", /--socket does not go/],
-    [`audit verify /d --key k ${"--checkpoint c ".repeat(17)}`, /at most 16/],
+    ["audit verify /d --key k --socket /run/x", /has no option --socket/],
+    [`audit verify /d --key k ${"--checkpoint c ".repeat(17)}`, /at most 16 times/],
     ["audit verify /d --key foo", /--key: expected a verifier key "name\+id\+base64", got "foo"/],
     [`audit verify /d --key ${KEY}x`, /--key: /],
     [`audit verify /d --key ${WITNESS}`, /--key takes a key of kind ed25519, "sallyport-hub\/test" is of kind cosignature\/v1/],
@@ -83,15 +84,15 @@ test("what is not understood is usage, with a word on what was expected", async 
     ["reboot --challenge x --answer y", /--challenge: read a challenge: expected sp1/],
     [
       `reboot --challenge sp1/update.approve/g/${NONCE} --answer y`,
-      /one for "update.approve", this needs one for "system.reboot"/,
+      /for "update.approve", but this command needs one for "system.reboot"/,
     ],
-    ["status --answer y", /--answer does not go/],
+    ["status --answer y", /has no option --answer/],
     ["status --force", /Unknown option '--force'/],
     ["status --json=yes", /does not take an argument/],
   ];
   for (const [line, message] of cases) t.throws(() => parse(line), { code: "usage.invalid", message }, line);
 });
 
-test("the command looks for the agent where the agent listens when nobody says otherwise", async (t) => {
+test("the default socket is the one on which the agent listens by default", async (t) => {
   t.equal(parseAgentConfig("{}", "agent.json").localSocket, DEFAULT_SOCKET);
 });

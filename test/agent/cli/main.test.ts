@@ -1,13 +1,13 @@
-// The program itself, as a process, against a real socket and real files.
+// The program as a process, with a real socket and real files.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { serveLocalSocket } from "../../../agent/local/index.ts";
+import { openLocalSocket } from "../../../agent/local/index.ts";
 import { listenUnix } from "../../../hal/linux/index.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { CLOCK, deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../../lab/worlds/orders.ts";
+import { createJudgedOrders, operator } from "../../lab/worlds/orders.ts";
 import { startProgram } from "../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { smallTrail } from "../../lab/worlds/trail.ts";
@@ -27,10 +27,10 @@ async function sallyport(args: readonly string[], uid?: number) {
   return { code, text: program.lines.join("\n") };
 }
 
-test("[OPS-3] status over the root socket is local root's: nothing is withheld", async (t) => {
+test("[OPS-3] the status through the root socket is for local root, and complete", async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
   const { operations, entries } = watchedOperations();
-  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.teardown(() => server.close());
   t.match(await sallyport(["--socket", path, "status"]), {
     code: 0,
@@ -44,15 +44,18 @@ test("[OPS-3] status over the root socket is local root's: nothing is withheld",
   t.equal(entries.length, 2);
 });
 
-/** A checkout in root's home is closed to others: who can't start the program is not refused by it. */
+/**
+ * A checkout in root's home is closed to other users. A user who cannot start the program is not
+ * refused by it.
+ */
 function closedToOthers(): string | false {
   const tried = spawnSync("/usr/bin/setpriv", [`--reuid=${NOBODY}`, "--clear-groups", "--", "/usr/bin/test", "-r", MAIN]);
-  return tried.status === 0 ? false : "another user can't read this checkout: clone it outside of root's home";
+  return tried.status === 0 ? false : "another user cannot read this checkout: clone it outside of root's home";
 }
 
-test("another user may not ask", { skip: needs("root") || closedToOthers() }, async (t) => {
+test("another user may not ask the agent", { skip: needs("root") || closedToOthers() }, async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
-  const server = await serveLocalSocket({ path, socket: "root", operations: watchedOperations().operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations: watchedOperations().operations, listen: listenUnix });
   t.teardown(() => server.close());
   t.match(await sallyport(["--socket", path, "status"], NOBODY), {
     code: 4,
@@ -60,20 +63,20 @@ test("another user may not ask", { skip: needs("root") || closedToOthers() }, as
   });
 });
 
-test("[OPS-7] reboot as a program: the challenge on stderr, the answer on stdin, a line of its own or cut by the end", async (t) => {
+test("[OPS-7] reboot as a process: the challenge on stderr, the answer on stdin, with or without a line end", async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
   const id = deviceId("gw-0042");
   const alice = operator("alice", "technician");
-  const desk = orderDesk(id, CLOCK, [alice]);
+  const judge = createJudgedOrders(id, CLOCK, [alice]);
   const { operations } = watchedOperations({
     ...HANDLERS,
-    "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await desk.nonce(verb)) }),
+    "order.nonce": async ({ verb }) => ({ deviceId: id, ...(await judge.nonce(verb)) }),
     "system.reboot": async ({ order }) => {
-      await desk.submit("system.reboot", order);
+      await judge.submit("system.reboot", order);
       return { rebooting: true };
     },
   });
-  const server = await serveLocalSocket({ path, socket: "root", operations, listen: listenUnix });
+  const server = await openLocalSocket({ path, socket: "root", operations, listen: listenUnix });
   t.teardown(() => server.close());
   for (const ending of ["\r\n", ""]) {
     const child = spawn("/usr/bin/env", [
@@ -93,21 +96,21 @@ test("[OPS-7] reboot as a program: the challenge on stderr, the answer on stdin,
       if (challenge !== undefined) child.stdin.end(`${alice.answer(challenge)}${ending}`);
     }
     const out = (await child.stdout.toArray()).join("");
-    t.equal(out, "This device starts anew now.\n");
+    t.equal(out, "This device restarts now.\n");
   }
-  t.same(desk.taken(), ["system.reboot", "system.reboot"]);
+  t.same(judge.taken(), ["system.reboot", "system.reboot"]);
 });
 
-test("nobody there, nonsense typed, version asked", async (t) => {
+test("no agent, an unknown command, and the version", async (t) => {
   const path = join(await temporaryDirectory(t), "root.sock");
   t.match(await sallyport(["--socket", path, "status"]), { code: 3, text: /socket\.unreachable: no agent listens/ });
   t.match(await sallyport(["staus"]), { code: 2, text: /usage\.invalid: there is no command "staus"; see sallyport --help/ });
   const manifest: unknown = JSON.parse(await readFile(new URL("../../../package.json", import.meta.url), "utf8"));
   const { text } = await sallyport(["--version"]);
-  t.match(manifest, { version: text.slice("sallyport/".length) }, "and it is the version of the package");
+  t.match(manifest, { version: text.slice("sallyport/".length) }, "it is the version of the package");
 });
 
-test("[AUD-10] audit verify on the warden's directory and on a flat copy; a flipped byte is exit code 5 and the entry's number", async (t) => {
+test("[AUD-10] audit verify reads the warden's directory and a flat copy; a flipped byte gives exit code 5 and the entry's number", async (t) => {
   const trail = smallTrail("gw-0042", 20);
   const [state, copy] = [await temporaryDirectory(t), await temporaryDirectory(t)];
   await mkdir(join(state, "audit"));
@@ -129,7 +132,7 @@ test("[AUD-10] audit verify on the warden's directory and on a flat copy; a flip
   t.match(JSON.parse(end.text), { verified: false, finding: { entry: 7 } });
 });
 
-test("files of a log that are no files, and those that are missing, are named", async (t) => {
+test("links and missing files of a log are refused by name", async (t) => {
   const trail = smallTrail("gw-0042", 3);
   const copy = await temporaryDirectory(t);
   t.match(await sallyport(["audit", "verify", join(copy, "none"), "--key", trail.vkey]), {

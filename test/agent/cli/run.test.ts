@@ -1,4 +1,4 @@
-// The command as a whole, on an agent that answers what a test wants.
+// The command as a whole, with an agent that gives scripted answers.
 import { test } from "tap";
 import { runCommand } from "../../../agent/cli/run.ts";
 import type { OperationAnswer, OperationRequest } from "../../../agent/operations/format.ts";
@@ -49,7 +49,7 @@ const TAIL = {
   ],
 };
 
-test("[OPS-6] status asks one question and prints the screen; --json prints the whole", async (t) => {
+test("[OPS-6] status makes one request and prints the screen; --json prints all of it", async (t) => {
   const text = await run("--socket /run/x status", gives(CONNECTED));
   t.equal(text.code, 0);
   t.same(text.asked, [{ socket: "/run/x", request: { v: 1, id: "cli-1", operation: "status", args: {} } }]);
@@ -58,7 +58,7 @@ test("[OPS-6] status asks one question and prints the screen; --json prints the 
   t.same(JSON.parse(json.out), CONNECTED);
 });
 
-test("audit tail prints a line a record; unset clocks are marked, control characters are not printed", async (t) => {
+test("audit tail prints one line for each record, marks unset clocks, and prints no control characters", async (t) => {
   const { code, out, asked } = await run("audit tail -n 2", gives(TAIL));
   t.equal(code, 0);
   t.match(asked, [{ request: { operation: "audit.tail", args: { count: 2 } } }]);
@@ -74,7 +74,7 @@ test("audit tail prints a line a record; unset clocks are marked, control charac
   t.same(JSON.parse((await run("audit tail --json", gives(TAIL))).out), TAIL);
 });
 
-test("each way to fail has its exit code and says what to do", async (t) => {
+test("each failure has its exit code and says what to do", async (t) => {
   const cases: readonly [string, () => OperationAnswer, number, RegExp][] = [
     ["nonsense", gives({}), 2, /see sallyport --help/],
     [
@@ -119,7 +119,7 @@ const NONCE = "5a".repeat(32);
 const PLAN = `sha256:${"ab".repeat(32)}`;
 const alice = operator("alice", "technician");
 
-/** An agent whose warden knows alice. */
+/** An agent whose warden accepts the orders of alice. */
 function agentWith(result: Record<string, unknown>, planHash?: string) {
   const orders: string[] = [];
   const ask = ({ id, operation, args }: OperationRequest): OperationAnswer => {
@@ -138,10 +138,10 @@ function agentWith(result: Record<string, unknown>, planHash?: string) {
 }
 const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key FILE\n/u.exec(text)?.[1] ?? "";
 
-test("[OPS-7] what needs an order shows the challenge, reads its answer, and carries the order: all five", async (t) => {
+test("[OPS-7] each of the five ordered commands shows the challenge, reads its answer, and sends the order", async (t) => {
   const shown = { state: { at: "confirmed", counter: 8 }, open: ["tcp 22"], usb: [] };
   const cases: readonly [string, Record<string, unknown>, string, RegExp][] = [
-    ["reboot", { rebooting: true }, "system.reboot", /^This device starts anew now\.\n$/u],
+    ["reboot", { rebooting: true }, "system.reboot", /^This device restarts now\.\n$/u],
     [
       "update approve",
       { phase: "trying", version: "1.2.0", running: "a" },
@@ -172,10 +172,10 @@ test("[OPS-7] what needs an order shows the challenge, reads its answer, and car
   }
 });
 
-test("[OPS-7] an order that was answered elsewhere, one signed by a stranger, none, and nonsense", async (t) => {
+test("[OPS-7] an answer made elsewhere is accepted; a stranger's answer, none, and nonsense are refused", async (t) => {
   const { ask, orders } = agentWith({ rebooting: true });
   const { out } = await run("order nonce system.reboot", ask);
-  t.equal(out, `sp1/system.reboot/gw-0042/${NONCE}\n`, "for a script: nothing but the challenge");
+  t.equal(out, `sp1/system.reboot/gw-0042/${NONCE}\n`, "for a script: only the challenge");
   t.same(JSON.parse((await run("--json order nonce system.reboot", ask)).out), {
     deviceId: "gw-0042",
     nonce: NONCE,
@@ -183,7 +183,7 @@ test("[OPS-7] an order that was answered elsewhere, one signed by a stranger, no
   });
   const given = await run(`--json reboot --challenge ${out.trim()} --answer ${alice.answer(out)}`, ask);
   t.match(given, { code: 0, out: '{"rebooting":true}\n', err: "" });
-  t.equal(given.asked.length, 1, "no other nonce is asked for");
+  t.equal(given.asked.length, 1, "no other nonce is requested");
   const stranger = await run("reboot", ask, (shown) => operator("x", "owner").answer(challengeIn(shown)));
   t.match(stranger, { code: 4, err: /sallyport: order\.bad-signature: / });
   t.match(await run("reboot", ask), { code: 2, err: /no answer was given/ });
@@ -191,7 +191,7 @@ test("[OPS-7] an order that was answered elsewhere, one signed by a stranger, no
   t.equal(orders.length, 1);
 });
 
-test("update and policy are shown; a policy that would be refused is exit code 1", async (t) => {
+test("update and policy are shown, and a policy that would be refused gives exit code 1", async (t) => {
   const update = { phase: "idle", version: "1.2.0", running: "a" };
   t.equal((await run("update status", gives(update))).out, "update  1.2.0 runs from slot a, no new release\n");
   t.same(JSON.parse((await run("update status --json", gives(update))).out), update);
@@ -212,7 +212,7 @@ test("update and policy are shown; a policy that would be refused is exit code 1
   t.equal((await run("lockdown plan /tmp/p", gives({ ...preview, risks: [] }))).code, 0);
 });
 
-test("[CON-1] an agent that is captured can neither lie about the form nor write on the terminal", async (t) => {
+test("[CON-1] a captured agent can neither send another form nor control the terminal", async (t) => {
   const wrong = await run("status", gives({ ...CONNECTED, life: "\u001b[2Jfine" }));
   t.equal(wrong.code, 1);
   t.match(wrong.err, /protocol.invalid: answer of the agent to "status" is invalid: life/);

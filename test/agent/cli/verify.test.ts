@@ -1,4 +1,4 @@
-// Offline verification as an auditor does it: a log that is good, and logs that were really tampered with.
+// Offline verification by an auditor: an intact log, and logs that were really tampered with.
 import { test } from "tap";
 import { parseInvocation } from "../../../agent/cli/arguments.ts";
 import { type Directory, verify } from "../../../agent/cli/verify.ts";
@@ -34,7 +34,7 @@ function ask(
   });
 }
 
-test("[AUD-8] a log that holds what the witness cosigned is verified", async (t) => {
+test("[AUD-8] a log that contains what the witness cosigned is verified", async (t) => {
   const verdict = ask(
     { "witnessed.note": trail.note(15, trail.witness), "audit-closed.note": trail.note(20) },
     { witness: trail.witnessVkey },
@@ -47,12 +47,12 @@ test("[AUD-8] a log that holds what the witness cosigned is verified", async (t)
   t.match(JSON.parse(verdict.json), { v: 1, verified: true, size: 20, vouched: 20, witnessed: 15 });
 });
 
-test("without a witness key the device's own checkpoints vouch; the hub's can be given beside", async (t) => {
+test("without a witness key the device's own checkpoints vouch; the hub's can be added", async (t) => {
   t.equal(ask({ "audit-closed.note": trail.note(20) }).verified, true);
   t.equal(ask({}, { checkpoints: [trail.note(20, trail.witness)], witness: trail.witnessVkey }).verified, true);
 });
 
-test("[AUD-10] one flipped byte anywhere in the log is found, and the entry named", async (t) => {
+test("[AUD-10] one flipped byte anywhere in the log is found, and its entry is named", async (t) => {
   for (const entry of [0, 7, 19]) {
     const segment = Buffer.from(trail.segment);
     const at = (trail.offsets[entry] ?? 0) + 40;
@@ -63,22 +63,22 @@ test("[AUD-10] one flipped byte anywhere in the log is found, and the entry name
   }
 });
 
-test("a log cut short, emptied or exchanged for another device's is not verified", async (t) => {
+test("a truncated, an empty and a replaced log are not verified", async (t) => {
   const note = { "audit-closed.note": trail.note(20) };
   t.equal(ask({ ...note, [trail.segmentName]: trail.segment.subarray(0, trail.offsets[12]) }).verified, false);
   t.equal(ask({ ...note, [trail.segmentName]: new Uint8Array() }).verified, false);
   t.equal(ask({ ...note, [trail.segmentName]: smallTrail("gw-0042", 20).segment }).verified, false, "rewritten with another key");
 });
 
-test("a log that nothing vouches for is not called verified: whoever rewrote it would leave the checkpoints out", async (t) => {
+test("a log without a vouching checkpoint is not verified, because an attacker would remove the checkpoints", async (t) => {
   const verdict = ask({});
   t.equal(verdict.verified, false);
   t.match(verdict.text, "NOT VERIFIED: no signed checkpoint vouches for this log; fetch the hub's last one");
   const unwitnessed = ask({ "audit-closed.note": trail.note(20) }, { witness: trail.witnessVkey });
-  t.equal(unwitnessed.verified, false, "the device's own word is not the witness's");
+  t.equal(unwitnessed.verified, false, "the device's own checkpoint is not the witness's");
 });
 
-test("checkpoints of others prove nothing and are said to: wrong device key, wrong witness, no cosignature", async (t) => {
+test("foreign checkpoints are refused: wrong device key, wrong witness, no cosignature", async (t) => {
   const other = smallTrail("gw-0042", 20);
   const stranger = noteKey("sallyport-hub/test", "cosignature/v1");
   t.throws(() => ask({ "audit-closed.note": other.note(20) }), { code: "note.bad-signature" });
@@ -89,7 +89,7 @@ test("checkpoints of others prove nothing and are said to: wrong device key, wro
   t.throws(() => ask({ "witnessed.note": "no note" }), { code: "note.invalid" });
 });
 
-test("a directory without a log says so", async (t) => {
+test("a directory without a log is refused with a hint", async (t) => {
   const invocation = parseInvocation(["audit", "verify", "/copy", "--key", trail.vkey]);
   if (invocation.command !== "audit verify") throw t.fail("it is a verification");
   const nothing = { log: directory({}), state: directory({}), checkpoints: [] };

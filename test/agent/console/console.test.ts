@@ -1,4 +1,4 @@
-// The console's port over its life: opened, hung up, opened again.
+// The console's serial port: opened, hung up, and opened again.
 import { test } from "tap";
 import { startConsole } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
@@ -9,7 +9,7 @@ import { type FakeCable, fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, watchedOperations } from "../../lab/worlds/operations.ts";
 import { NO_ORDERS } from "../../lab/worlds/orders.ts";
 
-/** A port whose every opening takes the next cable; undefined is an opening that fails. */
+/** A port that takes the next cable at each opening; undefined makes the opening fail. */
 function portOver(cables: readonly (FakeCable | undefined)[]): { readonly port: SerialPort; readonly openings: () => number } {
   let openings = 0;
   const port: SerialPort = {
@@ -33,13 +33,13 @@ function start(cables: readonly (FakeCable | undefined)[], audit?: () => Promise
   return { clock, openings, entries, console: startConsole({ port, operations, orders: NO_ORDERS, audit: record, clock, host }) };
 }
 
-/** Reads on where the last call stopped, until the screen ends with `until`. */
+/** Continues to read where the last call stopped, until the text ends with `until`. */
 function reader({ input }: SerialConnection): (until: string) => Promise<string> {
-  const chunks = input[Symbol.asyncIterator]();
+  const bytes = input[Symbol.asyncIterator]();
   return async (until) => {
     let text = "";
     while (!text.endsWith(until)) {
-      const next = await chunks.next();
+      const next = await bytes.next();
       if (next.done === true) return text;
       text += Buffer.from(next.value).toString("latin1");
     }
@@ -47,7 +47,7 @@ function reader({ input }: SerialConnection): (until: string) => Promise<string>
   };
 }
 
-test("[CON-1] [CON-3] a line that is plugged in shows a hint, the first key a banner, and nothing is recorded before it", async (t) => {
+test("[CON-1] [CON-3] a plugged line shows a hint, the first key shows the banner, and only then is a session recorded", async (t) => {
   const cable = fakeSerialCable();
   const { console, entries } = start([cable]);
   const far = await cable.host.open();
@@ -64,7 +64,7 @@ test("[CON-1] [CON-3] a line that is plugged in shows a hint, the first key a ba
   t.equal(entries.length, 2);
 });
 
-test("[CON-2] a hang-up ends the session, and the port is opened again for the next", async (t) => {
+test("[CON-2] a hang-up ends the session, and the port is opened again for the next one", async (t) => {
   const [first, second] = [fakeSerialCable(), fakeSerialCable()];
   const { console, entries, clock } = start([first, second]);
   const far = await first.host.open();
@@ -76,10 +76,10 @@ test("[CON-2] a hang-up ends the session, and the port is opened again for the n
   t.equal(entries.length, 2);
   t.match(await reader(await second.host.open())("Enter\r\n"), "press Enter");
   await console.stop();
-  t.equal(entries.length, 2, "no session where nobody typed");
+  t.equal(entries.length, 2, "no session without a key");
 });
 
-test("[CON-2] a port that does not open is tried again with a growing wait, for ever, and is a trouble until it opens", async (t) => {
+test("[CON-2] a port that does not open is tried again without end, with a growing wait, and is reported until it opens", async (t) => {
   const cable = fakeSerialCable();
   const { console, openings, clock } = start([...Array.from({ length: 9 }, () => undefined), cable]);
   await clock.advance(0);
@@ -96,7 +96,7 @@ test("[CON-2] a port that does not open is tried again with a growing wait, for 
   await console.stop();
 });
 
-test("a trail that takes no records closes no console: it is a trouble", async (t) => {
+test("a trail that takes no records does not close the console, and is reported", async (t) => {
   const cable = fakeSerialCable();
   const { console } = start([cable], () => Promise.reject(new Fault("audit.full", "the trail is full")));
   const far = await cable.host.open();
@@ -106,7 +106,7 @@ test("a trail that takes no records closes no console: it is a trouble", async (
   await console.stop();
 });
 
-test("stop ends a console that waits, that nobody reads, and that was stopped before", async (t) => {
+test("stop ends a console that waits, one whose output nobody reads, and one that was stopped before", async (t) => {
   const waiting = start([undefined]);
   await waiting.console.stop();
   await waiting.console.stop();
@@ -120,8 +120,8 @@ test("stop ends a console that waits, that nobody reads, and that was stopped be
   t.match(unread.entries.at(-1), { event: "console.closed" });
 });
 
-test("a defect of ours is not mistaken for a bad line: the console ends with it", async (t) => {
-  const broken: SerialPort = { open: () => Promise.reject(new RangeError("defect")) };
+test("a programming error is not mistaken for a bad line: it ends the console", async (t) => {
+  const broken: SerialPort = { open: () => Promise.reject(new RangeError("programming error")) };
   const { operations } = watchedOperations();
   const console = startConsole({
     port: broken,
@@ -131,5 +131,5 @@ test("a defect of ours is not mistaken for a bad line: the console ends with it"
     clock: fakeClock(),
     host: () => ({ program: "x", deviceId: undefined }),
   });
-  await t.rejects(console.stop(), { message: "defect" });
+  await t.rejects(console.stop(), { message: "programming error" });
 });

@@ -1,4 +1,4 @@
-// Login and orders on the console, by a desk that really verifies them, over a line and a clock that the test holds.
+// Login and orders on the console, with real verification, a fake serial line and a fake clock.
 import { test } from "tap";
 import { startConsole } from "../../../agent/console/index.ts";
 import type { SerialPort } from "../../../hal/ports.ts";
@@ -7,7 +7,8 @@ import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
-import { operator, orderDesk } from "../../lab/worlds/orders.ts";
+import { operator, createJudgedOrders } from "../../lab/worlds/orders.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
 const ID = deviceId("gw-0042");
 const MINUTE_MS = 60_000;
@@ -18,21 +19,24 @@ const guest = operator("gus", "guest");
 const PLAN = `sha256:${"ab".repeat(32)}`;
 const stranger = operator("mallory", "owner");
 
-/** A console with a person at it. `plug` puts a new cable in; `type` answers what is printed up to the next prompt, or up to the silence. */
-function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
+/**
+ * A console and a person at the cable. `plug` replaces the cable; `type` returns what is printed
+ * until nothing more comes.
+ */
+function atTheCable(t: TestContext) {
   const clock = fakeClock();
-  const desk = orderDesk(ID, clock, [alice, maria, audra, guest]);
+  const orders = createJudgedOrders(ID, clock, [alice, maria, audra, guest]);
   let cable = fakeSerialCable();
   let far = cable.host.open();
   let screen = "";
   const port: SerialPort = { open: () => cable.device.open() };
   const entries: AuditEntry[] = [];
-  const { operations, entries: asked } = watchedOperations(
+  const { operations, entries: performed } = watchedOperations(
     {
       ...HANDLERS,
-      "order.nonce": async ({ verb }) => ({ deviceId: ID, ...(await desk.nonce(verb)) }),
+      "order.nonce": async ({ verb }) => ({ deviceId: ID, ...(await orders.nonce(verb)) }),
       "system.reboot": async ({ order }) => {
-        await desk.submit("system.reboot", order);
+        await orders.submit("system.reboot", order);
         return { rebooting: true };
       },
     },
@@ -41,7 +45,7 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
   const console = startConsole({
     port,
     operations,
-    orders: desk,
+    orders,
     audit: async (entry) => void entries.push(entry),
     clock,
     host: () => ({ program: "sallyport-agent/0.1.0", deviceId: ID }),
@@ -65,9 +69,9 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
 
   return {
     clock,
-    desk,
+    orders,
     entries,
-    asked,
+    performed,
     type,
     async plug(): Promise<void> {
       cable.hangUp();
@@ -91,7 +95,7 @@ function atTheCable(t: { teardown(stop: () => Promise<void>): void }) {
   };
 }
 
-test("[CON-4] login shows a challenge with the command to run, takes its answer, and the session is then the operator's", async (t) => {
+test("[CON-4] login shows a challenge with the command to run; after its answer the session is the operator's", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const shown = await at.type("login\r");
@@ -103,22 +107,22 @@ test("[CON-4] login shows a challenge with the command to run, takes its answer,
   for (const line of shown.split("\n")) if (!line.startsWith("sallyport-hub")) t.ok(line.length < 80, line);
   const challenge = /sp1\S+/u.exec(shown)?.[0] ?? "";
   t.match(await at.type(`${alice.answer(challenge)}\r\n`), /\nLogged in as alice, technician\.\n.*\nalice on gw-0042> $/u);
-  t.match(await at.type("status\r"), "hub hub.example.net:8883", "nothing is withheld any more");
+  t.match(await at.type("status\r"), "hub hub.example.net:8883", "nothing is withheld after a login");
   t.match(await at.type("audit tail 2\r"), "3 records, 1 witnessed by the hub");
   t.match(
     await at.type("help\r"),
     /\n  audit tail \[N\].*\n.*\n  update approve .*\n  update revert .*\n  lockdown .*\n.*\n.*\n  reboot .*\n  logout /u,
   );
   t.match(await at.type("login\r"), "Logged in as alice, technician. Type");
-  t.match(at.asked.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
-  t.same(at.desk.taken(), ["console.login"]);
+  t.match(at.performed.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });
+  t.same(at.orders.taken(), ["console.login"]);
   t.equal(await at.type("logout\r"), "logout\nalice is logged out. Press Enter for a new session.\n");
   t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "logout" } });
   await at.type("\r");
-  t.match(await at.type("status\r"), "hub (withheld)", "the next one is a guest");
+  t.match(await at.type("status\r"), "hub (withheld)", "the next session is a guest's");
 });
 
-test("[CON-4] [CON-5] wrong, foreign, replayed, misused and late answers: each refused by its code, none logs in, the wait doubles", async (t) => {
+test("[CON-4] [CON-5] wrong, foreign, replayed, misused and expired answers are refused by their codes, and the wait doubles", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const old = await at.challenge("login");
@@ -129,41 +133,41 @@ test("[CON-4] [CON-5] wrong, foreign, replayed, misused and late answers: each r
   await at.type("\r");
   const now = await at.challenge("login");
   const cases: readonly [string, string, RegExp][] = [
-    ["signed by a stranger", stranger.answer(now), /order\.bad-signature: no key that counts here/],
-    ["of another challenge", alice.answer(`${now.slice(0, -2)}00`), /order\.bad-signature/],
+    ["signed by a stranger", stranger.answer(now), /order\.bad-signature: no key that this device accepts/],
+    ["to another challenge", alice.answer(`${now.slice(0, -2)}00`), /order\.bad-signature/],
     ["replayed", used, /order\.bad-signature/],
     ["for another verb", alice.answer(reboot), /order\.bad-signature/],
     ["for another device", alice.answer(now.replace(ID, "gw-0043")), /order\.bad-signature/],
-    ["in a stranger's name", stranger.answer(now).replace(/^\w+/u, alice.keyid), /order\.bad-signature/],
-    ["run out", alice.answer(now, { notAfterS: 1000 }), /order\.expired: .* here it is 2026-01-01T\S+Z\.\nMake a new one/],
-    ["of who has no right", guest.answer(now), /order\.denied: the key is known here/],
-    ["no answer", "hello", /order\.invalid: that is no answer\.\n/],
-    ["of too many digits", `${alice.keyid}.999999999999.${"A".repeat(86)}`, /order\.invalid/],
+    ["under another key's id", stranger.answer(now).replace(/^\w+/u, alice.keyid), /order\.bad-signature/],
+    ["expired", alice.answer(now, { notAfterS: 1000 }), /order\.expired: .* the time here is 2026-01-01T\S+Z\.\nMake a new one/],
+    ["by someone without the right", guest.answer(now), /order\.denied: the key is known here/],
+    ["of another form", "hello", /order\.invalid: that is no answer\.\n/],
+    ["with too many digits", `${alice.keyid}.999999999999.${"A".repeat(86)}`, /order\.invalid/],
   ];
   let waitS = 1;
   for (const [what, answer, message] of cases) {
     const refused = await at.type(`${answer}\r`);
     t.match(refused, message, what);
-    t.match(refused, `\nThe next answer is taken in ${waitS} s; ^C gives up.\nanswer> `, what);
+    t.match(refused, `\nThe next answer is accepted in ${waitS} s; ^C gives up.\nanswer> `, what);
     await at.clock.advance(waitS * 1000 - 1);
-    const submitted = at.desk.refused().length;
-    t.match(await at.type(`${alice.answer(now)}\r`), "Not looked at: too early", `${what}: a right one, too early`);
-    t.equal(at.desk.refused().length, submitted);
+    const submitted = at.orders.refused().length;
+    t.match(await at.type(`${alice.answer(now)}\r`), "Not checked: it is too early", `${what}: a correct one, too early`);
+    t.equal(at.orders.refused().length, submitted);
     await at.clock.advance(1);
     waitS = Math.min(waitS * 2, 60);
   }
   t.equal(waitS, 60);
-  t.same(at.desk.taken(), ["console.login"], "the first only");
-  t.equal(at.desk.refused().length, 8, "the warden recorded what it refused");
-  const told = at.entries.filter(({ event }) => event === "input.refused");
-  t.match(told, [{ principal: "console", detail: { reason: "no answer to the challenge", verb: "console.login" } }, {}]);
-  t.equal(told.length, 2, "what the warden never saw is recorded here");
+  t.same(at.orders.taken(), ["console.login"], "only the first");
+  t.equal(at.orders.refused().length, 8, "the warden recorded what it refused");
+  const records = at.entries.filter(({ event }) => event === "input.refused");
+  t.match(records, [{ principal: "console", detail: { reason: "no answer to the challenge", verb: "console.login" } }, {}]);
+  t.equal(records.length, 2, "lines that the warden never saw are recorded here");
   t.match(await at.type(`${alice.answer(now)}\r`), "Logged in as alice", "a refused answer costs no nonce");
   const again = await at.challenge("reboot");
-  t.match(await at.type(`${stranger.answer(again)}\r`), "in 1 s", "and the login made the wait small again");
+  t.match(await at.type(`${stranger.answer(again)}\r`), "in 1 s", "the login has reset the wait");
 });
 
-test("[CON-5] the wait outlives the session and a pulled cable", async (t) => {
+test("[CON-5] the wait continues after the end of the session and after a pulled cable", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const challenge = await at.challenge("login");
@@ -175,95 +179,102 @@ test("[CON-5] the wait outlives the session and a pulled cable", async (t) => {
   await at.type("\r");
   t.match(await at.type(`${alice.answer(await at.challenge("login"))}\r`), "Paste it again in 60 s");
   await at.plug();
-  t.match(await at.type(`${stranger.answer(await at.challenge("login"))}\r`), "taken in 60 s");
+  t.match(await at.type(`${stranger.answer(await at.challenge("login"))}\r`), "accepted in 60 s");
 });
 
-test("[CON-4] an answer after 15 minutes is refused, and a new challenge has to be asked for", async (t) => {
+test("[CON-4] an answer after 15 minutes is refused, and needs a new challenge", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const challenge = await at.challenge("login");
   await at.clock.advance(8 * MINUTE_MS);
   await at.type("\u0015");
-  await at.type("x\b"); // somebody is there
+  await at.type("x\b"); // keeps the session open
   await at.clock.advance(8 * MINUTE_MS);
   const refused = await at.type(`${alice.answer(challenge)}\r`);
   t.match(refused, /order\.replayed: .*too old\.\nType "login" for a new challenge\.\ngw-0042> $/u);
-  t.match(at.desk.taken(), []);
+  t.match(at.orders.taken(), []);
 });
 
-test("[CON-1] [CON-4] at the answer prompt: CR LF, pasted brackets and blanks, 10,000 characters, garbage, an empty line, ^C", async (t) => {
+test("[CON-1] [CON-4] the answer prompt takes CR LF, bracketed paste, spaces, 10,000 characters, garbage, empty lines and ^C", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const challenge = await at.challenge("login");
   t.match(await at.type("\r\n"), "Paste the line that sallyport-hub answer printed");
-  t.match(await at.type("logout\r"), "Paste the line that sallyport-hub answer printed", "and nothing is held against them");
+  t.match(
+    await at.type("logout\r"),
+    "Paste the line that sallyport-hub answer printed",
+    "a command does not count as a refused answer",
+  );
   t.match(
     await at.type(`${"x".repeat(10_000)}\r\n`),
     /at most 256 characters; this one was longer and was not read\.\nanswer> $/u,
   );
   const garbage = Uint8Array.from({ length: 250 }, (_, n) => (n * 7 + 128) % 256).filter((byte) => byte !== 3);
   await at.type(garbage);
-  t.match(await at.type("\r"), /^[\x20-\x7e\n\u0007\b]*answer> $/u, "nothing of it comes back as it was");
+  t.match(await at.type("\r"), /^[\x20-\x7e\n\u0007\b]*answer> $/u, "no byte of it is echoed as it was");
   t.match(await at.type("\u0003"), "^C\nGiven up.\ngw-0042> ");
-  t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "', "an answer that nobody waits for");
+  t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "', "an answer without a challenge");
   await at.clock.advance(MINUTE_MS);
   t.match(await at.type(`\u001b[200~  ${alice.answer(await at.challenge("login"))} \u001b[201~\r\n`), "Logged in as alice");
 });
 
-test("[CON-4] a hang-up in the middle of a login ends it: the next one is a guest without a challenge", async (t) => {
+test("[CON-4] a hang-up during a login ends it: the next session is a guest's and has no challenge", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const challenge = await at.challenge("login");
   await at.plug();
   t.match(await at.type(`${alice.answer(challenge)}\r`), 'There is no command "');
-  t.same(at.desk.taken(), []);
+  t.same(at.orders.taken(), []);
   t.match(await at.login(), "Logged in as alice");
   await at.plug();
   t.match(at.entries.at(-2), { event: "console.closed", principal: "alice", detail: { reason: "hang-up" } });
   t.match(await at.type("status\r"), "hub (withheld)");
 });
 
-test("[CON-4] [CON-5] while the warden is away nobody logs in, nothing is held against anybody, and the way on is shown", async (t) => {
+test("[CON-4] [CON-5] while the warden is away nobody logs in, no answer counts as refused, and the screen says what to do", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
-  at.desk.away(true);
-  const asked = await at.type("login\r");
-  t.match(asked, /protocol\.closed: this device can't judge a login now\.\nNothing is held against you\..*\ngw-0042> $/u);
-  t.notMatch(asked, "/run/", "a guest reads no paths");
-  at.desk.away(false);
+  at.orders.away(true);
+  const refused = await at.type("login\r");
+  t.match(
+    refused,
+    /protocol\.closed: this device cannot check a login now\.\nThis was not counted as a refused answer\..*\n.*\ngw-0042> $/u,
+  );
+  t.notMatch(refused, "/run/", "a guest sees no paths");
+  at.orders.away(false);
   const challenge = await at.challenge("login");
-  at.desk.away(true);
-  t.match(await at.type(`${alice.answer(challenge)}\r`), "protocol.closed: this device can't judge a login now");
-  at.desk.away(false);
+  at.orders.away(true);
+  t.match(await at.type(`${alice.answer(challenge)}\r`), "protocol.closed: this device cannot check a login now");
+  at.orders.away(false);
   t.match(await at.login(), "Logged in as alice", "at once");
 });
 
-test("[CON-4] [OPS-4] who is logged in may do what the role may; an order counts by who signed it", async (t) => {
+test("[CON-4] [OPS-4] a login has the rights of its role; for an order the signer counts", async (t) => {
   const at = atTheCable(t);
   t.match(await at.login(audra), "Logged in as audra, auditor.");
   t.notMatch(await at.type("help\r"), /reboot|approve|confirm/u);
   const denied = await at.type("reboot\r");
   t.match(denied, 'operation.denied: "audra" with role auditor may not ask for "system.reboot"');
   t.notMatch(denied, "login");
-  t.match(at.asked.at(-1), { event: "operation.denied", principal: "audra", detail: { operation: "system.reboot" } });
+  t.match(at.performed.at(-1), { event: "operation.denied", principal: "audra", detail: { operation: "system.reboot" } });
   await at.type("logout\r");
   await at.login();
   const challenge = await at.challenge("reboot");
   t.match(challenge, "sp1/system.reboot/gw-0042/");
   t.match(await at.type(`${audra.answer(challenge)}\r`), "order.denied");
   await at.clock.advance(1000);
-  t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device starts anew now\.\nalice on gw-0042> $/u);
-  t.same(at.desk.taken(), ["console.login", "console.login", "system.reboot"]);
-  t.match(at.asked.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
+  t.match(await at.type(`${maria.answer(challenge)}\r`), /\nThis device restarts now\.\nalice on gw-0042> $/u);
+  t.same(at.orders.taken(), ["console.login", "console.login", "system.reboot"]);
+  t.match(at.performed.at(-1), { principal: "alice", result: "ok", detail: { operation: "system.reboot" } });
 });
 
-test("[CON-4] [OPS-9] an order about what has changed meanwhile is refused, and the challenge with it", async (t) => {
+test("[CON-4] [OPS-9] an order whose subject has changed is refused, and its challenge ends", async (t) => {
   const at = atTheCable(t);
   await at.login();
-  at.desk.plan(PLAN);
+  at.orders.plan(PLAN);
   const challenge = await at.challenge("reboot");
   t.match(challenge, new RegExp(`/${PLAN}$`, "u"));
-  at.desk.plan(PLAN.replaceAll("ab", "cd"));
+  at.orders.plan(PLAN.replaceAll("ab", "cd"));
   t.match(
     await at.type(`${alice.answer(challenge)}\r`),
     /order\.invalid: .* has changed.*\nType "reboot" for a new challenge\.\nalice on/u,
@@ -271,7 +282,7 @@ test("[CON-4] [OPS-9] an order about what has changed meanwhile is refused, and 
   t.match(await at.type("lockdown confirm\r"), "lockdown.not-pending: no order");
 });
 
-test("[CON-4] after 5 minutes without a key nobody is logged in; bytes that are no keys keep nobody in; an open challenge is waited for longer", async (t) => {
+test("[CON-4] 5 minutes without a key end the login, line noise does not count as a key, and a challenge waits longer", async (t) => {
   const at = atTheCable(t);
   await at.login();
   await at.clock.advance(5 * MINUTE_MS - 1);
@@ -288,7 +299,7 @@ test("[CON-4] after 5 minutes without a key nobody is logged in; bytes that are 
   t.match(await at.type(`${alice.answer(challenge)}\r`), "Logged in as alice");
 });
 
-test("[CON-4] a stranger at the cable can't use up the warden's nonces by asking for challenges", async (t) => {
+test("[CON-4] a stranger at the cable cannot use up the warden's nonces by asking for challenges", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   for (let n = 0; n < 4; n++) {

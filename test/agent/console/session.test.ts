@@ -1,4 +1,4 @@
-// A session, typed in as bytes and read as what the terminal gets.
+// A console session: its input as bytes, and its output as the terminal gets it.
 import { test } from "tap";
 import { createTimedReader } from "../../../agent/console/timed-reader.ts";
 import { serveSession } from "../../../agent/console/session.ts";
@@ -16,7 +16,7 @@ import { CONNECTED } from "../../lab/worlds/device-status.ts";
 const HOST = { program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") };
 
 async function type(typed: readonly string[], options: { handlers?: typeof HANDLERS; clock?: Clock; open?: boolean } = {}) {
-  const { operations, entries: asked } = watchedOperations(options.handlers ?? HANDLERS);
+  const { operations, entries: performed } = watchedOperations(options.handlers ?? HANDLERS);
   const [first = "", ...rest] = typed;
   const clock = options.clock ?? CLOCK;
   async function* input(): AsyncGenerator<Uint8Array> {
@@ -27,21 +27,21 @@ async function type(typed: readonly string[], options: { handlers?: typeof HANDL
   let screen = "";
   const end = await serveSession(
     {
-      chunks: createTimedReader(input(), clock),
+      reader: createTimedReader(input(), clock),
       print: async (text) => void (screen += text),
       operations,
       orders: NO_ORDERS,
-      gate: createLoginThrottle(clock),
+      throttle: createLoginThrottle(clock),
       record: async (entry) => void entries.push(entry),
       clock,
       host: () => HOST,
     },
     Buffer.from(first),
   );
-  return { screen, end, entries, asked };
+  return { screen, end, entries, performed };
 }
 
-test("[CON-3] the banner names device and terms before anything can be asked, and Enter shows one prompt", async (t) => {
+test("[CON-3] the banner states device and terms before the first prompt, and Enter shows one prompt", async (t) => {
   const { screen } = await type(["\r", "\n"]);
   t.equal(
     screen,
@@ -50,23 +50,23 @@ test("[CON-3] the banner names device and terms before anything can be asked, an
 });
 
 test("[CON-3] [CON-4] help lists what a guest may do: help, login and status", async (t) => {
-  const { screen, asked } = await type(["help\r"]);
+  const { screen, performed } = await type(["help\r"]);
   t.match(
     screen,
     /gw-0042> help\n  help +this list\n  login +log in .*\n  status +the state of this device\n  status --json .*\n  \^C/u,
   );
-  t.same(asked, [], "and asks nobody");
+  t.same(performed, [], "and performs no operation");
 });
 
-test("[OPS-5] [CON-3] status goes the way of every operation, as console guest, with the session in its id", async (t) => {
-  const { screen, asked, entries } = await type(["sta", "tus\r"]);
+test("[OPS-5] [CON-3] status is performed as an operation of the guest, with the session in its id", async (t) => {
+  const { screen, performed, entries } = await type(["sta", "tus\r"]);
   t.match(screen, "gw-0042> status\nsallyport-agent/0.1.0: CONNECTED");
   t.match(screen, "hub (withheld)");
-  t.match(asked, [{ event: "operation.allowed", principal: "console", correlation: `${entries[0]?.correlation ?? "?"}-1` }]);
-  t.equal(asked.length, 1);
+  t.match(performed, [{ event: "operation.allowed", principal: "console", correlation: `${entries[0]?.correlation ?? "?"}-1` }]);
+  t.equal(performed.length, 1);
 });
 
-test("[CON-1] status --json is one line of ASCII with the reduced snapshot", async (t) => {
+test("[CON-1] status --json is one line of ASCII with the redacted status", async (t) => {
   const model = "Gateway \u001b[2J \u00e9";
   const handlers = {
     ...HANDLERS,
@@ -78,7 +78,7 @@ test("[CON-1] status --json is one line of ASCII with the reduced snapshot", asy
   t.match(json, { v: 1, device: { model }, tunnel: { hub: "(withheld)" } });
 });
 
-test("[CON-3] there is no shell: what is no command is said to be none, whatever it looks like", async (t) => {
+test("[CON-3] there is no shell: every line that is not a command is refused as unknown", async (t) => {
   for (const line of [
     "sh",
     "status; reboot",
@@ -91,13 +91,13 @@ test("[CON-3] there is no shell: what is no command is said to be none, whatever
     "__proto__",
     "constructor",
   ]) {
-    const { screen, asked } = await type([`${line}\r`]);
+    const { screen, performed } = await type([`${line}\r`]);
     t.match(screen, `There is no command "${line}".`);
-    t.same(asked, []);
+    t.same(performed, []);
   }
 });
 
-test("[CON-3] [OPS-5] what takes a login is denied to a guest by the operations, recorded there, and says what to do", async (t) => {
+test("[CON-3] [OPS-5] the operations deny a guest what needs a login, and record it; the screen says what to do", async (t) => {
   for (const [line, operation] of [
     ["audit tail 5", "audit.tail"],
     ["update", "update.status"],
@@ -106,10 +106,10 @@ test("[CON-3] [OPS-5] what takes a login is denied to a guest by the operations,
     ["lockdown  revert", "lockdown.revert"],
     ["update revert", "update.revert"],
   ] as const) {
-    const { screen, asked } = await type([`${line}\r`]);
+    const { screen, performed } = await type([`${line}\r`]);
     t.match(screen, `operation.denied: "console" with role guest may not ask for "${operation}"`);
     t.match(screen, '\nType "login" first.\n');
-    t.match(asked, [{ event: "operation.denied", principal: "console", detail: { operation } }]);
+    t.match(performed, [{ event: "operation.denied", principal: "console", detail: { operation } }]);
   }
 });
 
@@ -126,8 +126,8 @@ test("[CON-1] a line that is too long is refused with a message and recorded", a
 });
 
 test("a flood of commands is refused, and recorded once", async (t) => {
-  const { screen, asked, entries } = await type(["status\r".repeat(60)]);
-  t.ok(asked.length >= 10 && asked.length < 30, `${asked.length} were carried out`);
+  const { screen, performed, entries } = await type(["status\r".repeat(60)]);
+  t.ok(performed.length >= 10 && performed.length < 30, `${performed.length} were performed`);
   t.match(screen, "Too many commands at once. Try again in 1 s.\n");
   t.equal(entries.filter(({ event }) => event === "input.refused").length, 1);
 });
@@ -149,17 +149,17 @@ test("a session in which nobody types ends", async (t) => {
   t.match(screen, "Nobody typed for 10 minutes: session closed.");
 });
 
-test("what went wrong is told by its code, without the words", async (t) => {
+test("a guest sees the code of a fault without its message", async (t) => {
   const handlers = { ...HANDLERS, status: () => Promise.reject(new Fault("protocol.closed", "no warden at /run/x")) };
   const { screen } = await type(["status\r"], { handlers });
   t.match(screen, "protocol.closed: the operation failed; the audit trail says more\n");
 });
 
-test("^C and ^L on the screen", async (t) => {
+test("^C and ^L have their effect on the screen", async (t) => {
   const { screen } = await type(["xx\u0003st\u000catus\u0003"]);
   t.match(screen, "gw-0042> xx^C\ngw-0042> st\ngw-0042> status^C\ngw-0042> ");
 });
 
-test("a device that does not know its name yet has a prompt all the same", async (t) => {
+test("a device that does not know its id yet has a prompt too", async (t) => {
   t.equal(promptText({ program: "x", deviceId: undefined }), "sallyport> ");
 });

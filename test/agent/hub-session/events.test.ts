@@ -1,10 +1,11 @@
+// What a flood of refused messages costs: lines in the journal and records in the audit trail.
 import { test } from "tap";
 import { createEventLog } from "../../../agent/hub-session/events.ts";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 
-function lab() {
+function eventLog() {
   const clock = fakeClock();
   const notes: AuditEntry[] = [];
   const lines: string[] = [];
@@ -14,12 +15,12 @@ function lab() {
     clock,
   );
   const refuse = (code: FaultCode): void =>
-    events.tunnel({ kind: "input-refused", channel: "policy", fault: new Fault(code, `refused as ${code}`) });
+    events.tunnelEvent({ kind: "input-refused", channel: "policy", fault: new Fault(code, `refused as ${code}`) });
   return { clock, notes, lines, refuse };
 }
 
-test("[TUN-7] a flood of messages that are refused is ten lines in the journal, and the next line says how many it was", async (t) => {
-  const { clock, lines, notes, refuse } = lab();
+test("[TUN-7] a flood of refused messages makes ten journal lines, and the next line says how many were not written", async (t) => {
+  const { clock, lines, notes, refuse } = eventLog();
   for (let count = 0; count < 1000; count += 1) refuse("message.invalid");
   t.equal(lines.length, 10);
   t.equal(notes.length, 1, "and one record");
@@ -30,8 +31,8 @@ test("[TUN-7] a flood of messages that are refused is ten lines in the journal, 
   t.equal(lines.length, 11);
 });
 
-test("[TUN-7] nor do refusals for reasons in turn fill the audit trail", async (t) => {
-  const { clock, notes, refuse } = lab();
+test("[TUN-7] refusals with alternating reasons do not fill the audit trail", async (t) => {
+  const { clock, notes, refuse } = eventLog();
   for (let count = 0; count < 500; count += 1) {
     refuse("message.invalid");
     refuse("json.invalid");

@@ -1,4 +1,4 @@
-// The trail of what was asked, and what happens when it takes no records.
+// The audit records of operations, and operations while the trail takes no records.
 import { test } from "tap";
 import type { BoundOperation } from "../../../agent/operations/bind.ts";
 import { createOperations } from "../../../agent/operations/index.ts";
@@ -14,7 +14,7 @@ const full = async (): Promise<void> => {
   throw new Fault("audit.full", "the trail is full");
 };
 
-/** No operation of the table changes anything yet: one that does, to see the rule it will be under. */
+/** An operation that changes something, without a warden behind it. */
 function changing(ran: string[]): ReadonlyMap<string, BoundOperation> {
   const operation: BoundOperation = {
     name: "change",
@@ -30,7 +30,7 @@ function changing(ran: string[]): ReadonlyMap<string, BoundOperation> {
   return new Map([["change", operation]]);
 }
 
-test("[OPS-5] what is allowed is audited with principal, operation, channel and duration", async (t) => {
+test("[OPS-5] an allowed operation is audited with principal, operation, channel and duration", async (t) => {
   const { operations, entries } = watchedOperations();
   await operations.perform(ROOT, { v: 1, id: "r-1", operation: "audit.tail", args: { count: 2 } });
   t.match(entries, [
@@ -43,10 +43,10 @@ test("[OPS-5] what is allowed is audited with principal, operation, channel and 
     },
   ]);
   t.equal(entries.length, 1);
-  t.ok(v.is(auditEntrySchema, entries[0]), "the warden's schema takes it");
+  t.ok(v.is(auditEntrySchema, entries[0]), "the warden's schema accepts it");
 });
 
-test("[OPS-5] a reading operation goes on when the trail takes no records, and the trouble is told until it does again", async (t) => {
+test("[OPS-5] a reading operation needs no trail; its failure is reported until the trail takes records again", async (t) => {
   let audit = full;
   const operations = createOperations({ handlers: HANDLERS, audit: () => audit(), clock: CLOCK });
   t.same(operations.troubles(), []);
@@ -62,20 +62,20 @@ test("[OPS-5] a refusal stays a refusal when the trail takes no records", async 
   t.match(await operations.perform(CONSOLE, { v: 1, id: "1", operation: "audit.tail" }), { fault: { code: "operation.denied" } });
 });
 
-test("[OPS-5] a changing operation is recorded before it begins and when it has ended", async (t) => {
+test("[OPS-5] a changing operation is recorded before it begins and after it has ended", async (t) => {
   const ran: string[] = [];
-  const seen: [AuditEntry, number][] = [];
-  const audit = async (entry: AuditEntry): Promise<void> => void seen.push([entry, ran.length]);
+  const recorded: [AuditEntry, number][] = [];
+  const audit = async (entry: AuditEntry): Promise<void> => void recorded.push([entry, ran.length]);
   const operations = createPipeline({ operations: changing(ran), audit, clock: CLOCK });
   t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "change" }), { result: { done: true } });
-  t.match(seen, [
+  t.match(recorded, [
     [{ event: "operation.allowed", detail: { stage: "begins" } }, 0],
     [{ event: "operation.allowed", result: "ok", detail: { durationMs: Number } }, 1],
   ]);
-  t.equal(seen.length, 2);
+  t.equal(recorded.length, 2);
 });
 
-test("[OPS-5] a changing operation that can't be recorded does not begin", async (t) => {
+test("[OPS-5] a changing operation that cannot be recorded does not begin", async (t) => {
   for (const [name, audit] of [
     ["refuses", full],
     ["hangs", () => new Promise<void>(() => {})],
@@ -87,13 +87,13 @@ test("[OPS-5] a changing operation that can't be recorded does not begin", async
       id: "1",
       operation: "change",
     });
-    await clock.advance(2 * AUDIT_MS_MAX); // once for the beginning, once for the end
+    await clock.advance(2 * AUDIT_MS_MAX); // for the record of the beginning and that of the end
     t.match(await answer, { fault: { code: "audit.write-failed", message: /nothing was changed/ } }, `a trail that ${name}`);
     t.same(ran, []);
   }
 });
 
-test("a handler that fails is answered and audited as allowed and failed; a guest gets the code without the words", async (t) => {
+test("a failing handler is answered and audited as allowed and failed; a guest gets only the code", async (t) => {
   const broken = { ...HANDLERS, status: () => Promise.reject(new Fault("file.read-failed", 'read "/var/lib/secret"')) };
   const { operations, entries } = watchedOperations(broken);
   t.match(await operations.perform(ROOT, { v: 1, id: "1", operation: "status" }), {
@@ -109,7 +109,7 @@ test("a handler that fails is answered and audited as allowed and failed; a gues
   t.equal(entries.length, 2);
 });
 
-test("a handler that throws what is no Fault, at once or later, is an operation that failed", async (t) => {
+test("an error that is not a Fault, thrown at once or later, becomes operation.failed", async (t) => {
   for (const status of [
     () => Promise.reject(new RangeError("too far")),
     () => {
@@ -123,16 +123,16 @@ test("a handler that throws what is no Fault, at once or later, is an operation 
   }
 });
 
-test("a handler that never answers is answered for", async (t) => {
+test("a handler that never answers becomes a fault after a time limit", async (t) => {
   const clock = fakeClock();
   const { operations } = watchedOperations({ ...HANDLERS, status: () => new Promise(() => {}) }, clock);
   const answer = operations.perform(ROOT, { v: 1, id: "1", operation: "status" });
   await clock.advance(RUN_MS_MAX);
   t.match(await answer, { fault: { code: "operation.failed", message: /no answer within 10000 ms/ } });
-  t.equal(clock.sleeping, 0, "no timer is left behind");
+  t.equal(clock.sleeping, 0, "no timer is left");
 });
 
-test("a defect of ours is recorded and then thrown: it must not pass for a refusal", async (t) => {
+test("a programming error is recorded and then thrown, so that it does not pass for a refusal", async (t) => {
   const { operations, entries } = watchedOperations({
     ...HANDLERS,
     status: () => Promise.reject(new Fault("assert.broken", "one is two")),

@@ -1,4 +1,4 @@
-// The order of the interceptors is a security property: nothing runs that was not asked for by someone who may.
+// The order of the interceptors, which is a security property: nothing runs without authorization.
 import { test } from "tap";
 import * as v from "valibot";
 import { bindOperations } from "../../../agent/operations/bind.ts";
@@ -24,21 +24,21 @@ test("[OPS-5] the order is authenticate, authorize, validate, run, redact", asyn
   );
 });
 
-test("[OPS-5] with any interceptor left out the next one stops: nothing reaches run without the ones before it", async (t) => {
-  for (const left of INTERCEPTORS.slice(0, -1)) {
+test("[OPS-5] without one of the interceptors the next one fails, and nothing runs", async (t) => {
+  for (const omitted of INTERCEPTORS.slice(0, -1)) {
     const ran: string[] = [];
     const handlers = { ...HANDLERS, status: async () => (ran.push("status"), HANDLERS.status({}, CONTEXT)) };
     const ports = { operations: bindOperations(handlers), audit: async () => {}, clock: CLOCK };
     const walk = async () => {
-      let passage = start();
-      for (const interceptor of INTERCEPTORS) if (interceptor !== left) passage = await interceptor(passage, ports);
+      let context = start();
+      for (const interceptor of INTERCEPTORS) if (interceptor !== omitted) context = await interceptor(context, ports);
     };
-    await t.rejects(walk(), { code: "assert.broken" }, `without ${left.name}`);
-    t.same(ran, [], `without ${left.name} no handler ran`);
+    await t.rejects(walk(), { code: "assert.broken" }, `without ${omitted.name}`);
+    t.same(ran, [], `without ${omitted.name} no handler ran`);
   }
 });
 
-test("[OPS-5] the audit entry is written after the handler ran and before the answer leaves", async (t) => {
+test("[OPS-5] the audit entry is written after the handler and before the answer", async (t) => {
   const order: string[] = [];
   const { operations, entries } = watchedOperations({
     ...HANDLERS,

@@ -1,4 +1,4 @@
-// Who may ask for what: every operation with every role, exhaustively.
+// The rights in the table of operations: every operation with every role.
 import { test } from "tap";
 import * as v from "valibot";
 import { authorize } from "../../../agent/operations/interceptors.ts";
@@ -15,34 +15,37 @@ const principal = (roles: Principal["roles"]): Principal => ({
   attributes: { channel: "local" },
   credentials: [],
 });
-const ask = (operation: string) => v.parse(operationRequestSchema, { v: 1, id: "1", operation });
+const request = (operation: string) => v.parse(operationRequestSchema, { v: 1, id: "1", operation });
 
 test("[OPS-4] every operation with every role is allowed if and only if the table names the role", async (t) => {
   for (const name of Object.keys(OPERATIONS)) {
-    if (!isOperationName(name)) throw t.fail(`"${name}" is not a name of the table`);
-    const named: readonly string[] = OPERATIONS[name].roles;
+    if (!isOperationName(name)) throw t.fail(`"${name}" is not in the table`);
+    const roles: readonly string[] = OPERATIONS[name].roles;
     for (const role of OPERATOR_ROLES) {
-      const attempt = () => authorize({ caller: CONSOLE, principal: principal([role]), request: ask(name) }, ports);
-      if (named.includes(role)) t.equal(attempt().operation?.name, name, `${role} may ask for ${name}`);
+      const attempt = () => authorize({ caller: CONSOLE, principal: principal([role]), request: request(name) }, ports);
+      if (roles.includes(role)) t.equal(attempt().operation?.name, name, `${role} may ask for ${name}`);
       else t.throws(attempt, { code: "operation.denied" }, `${role} may not ask for ${name}`);
     }
-    t.throws(() => authorize({ caller: CONSOLE, principal: principal([]), request: ask(name) }, ports), {
+    t.throws(() => authorize({ caller: CONSOLE, principal: principal([]), request: request(name) }, ports), {
       code: "operation.denied",
     });
   }
 });
 
-test("[OPS-4] [CON-4] nonces of the login at the console are not to be had by the tunnel, nor those that no operation carries", async (t) => {
+test("[OPS-4] [CON-4] order.nonce gives nonces only for verbs that operations carry, and so none for the console login", async (t) => {
   const { args } = OPERATIONS["order.nonce"];
   for (const verb of orderVerbSchema.options) t.equal(v.is(args, { verb }), isOperationName(verb), `order.nonce of ${verb}`);
 });
 
-test("[OPS-4] one role that is named is enough", async (t) => {
-  const passage = authorize({ caller: CONSOLE, principal: principal(["guest", "auditor"]), request: ask("audit.tail") }, ports);
-  t.equal(passage.operation?.name, "audit.tail");
+test("[OPS-4] one allowed role is enough", async (t) => {
+  const context = authorize(
+    { caller: CONSOLE, principal: principal(["guest", "auditor"]), request: request("audit.tail") },
+    ports,
+  );
+  t.equal(context.operation?.name, "audit.tail");
 });
 
-test("[OPS-4] the whole table, pinned: a new operation or a wider right shows up in review", async (t) => {
+test("[OPS-4] the whole table is pinned, so that a new operation or a wider right shows in review", async (t) => {
   const rights = Object.entries(OPERATIONS).map(
     ([name, { roles, changes }]) => `${name} ${changes ? "changes" : "reads"}: ${roles.join(" ")}`,
   );
@@ -61,10 +64,10 @@ test("[OPS-4] the whole table, pinned: a new operation or a wider right shows up
   ]);
 });
 
-test("[OPS-4] names that are not in the table do not exist, those an object inherits included", async (t) => {
+test("[OPS-4] names that are not in the table do not exist, including names that objects inherit", async (t) => {
   for (const name of ["", "reboot", "constructor", "__proto__", "toString", "hasOwnProperty", "STATUS", "status ", "audit"]) {
     t.throws(
-      () => authorize({ caller: CONSOLE, principal: principal(["owner"]), request: ask(name) }, ports),
+      () => authorize({ caller: CONSOLE, principal: principal(["owner"]), request: request(name) }, ports),
       { code: "operation.unknown" },
       `"${name}"`,
     );

@@ -7,24 +7,24 @@ import { CLOCK, recordOf, ROOT } from "../../lab/worlds/operations.ts";
 import { CONNECTED } from "../../lab/worlds/device-status.ts";
 
 function operationsOver(log: readonly AuditRecord[], read?: (from: number, count: number) => readonly Uint8Array[]) {
-  const asked: [number, number][] = [];
+  const reads: [number, number][] = [];
   const handlers = createHandlers({
     ...NO_WARDEN,
     snapshot: async () => CONNECTED,
     auditHead: async () => ({ size: log.length, witnessedSize: 0, dropped: 0 }),
     readAudit: async (from, count) => {
-      asked.push([from, count]);
+      reads.push([from, count]);
       return read === undefined ? log.slice(from, from + count).map((record) => encodeAuditRecord(record)) : read(from, count);
     },
   });
-  return { operations: createOperations({ handlers, audit: async () => {}, clock: CLOCK }), asked };
+  return { operations: createOperations({ handlers, audit: async () => {}, clock: CLOCK }), reads };
 }
 const tail = (count?: number) => ({ v: 1, id: "1", operation: "audit.tail", args: count === undefined ? {} : { count } });
 const log = (size: number, padding = 0) =>
   Array.from({ length: size }, (_, seq) => recordOf(seq, { event: "tunnel.connected", result: "ok", detail: padded(padding) }));
 const padded = (members: number) => Object.fromEntries(Array.from({ length: members }, (_, n) => [`x${n}`, "y".repeat(450)]));
 
-test("the last records come decoded, oldest first, ten unless asked otherwise, with the head", async (t) => {
+test("audit.tail gives the head and the last records, decoded, oldest first, ten by default", async (t) => {
   const { operations } = operationsOver(log(30));
   const answer = await operations.perform(ROOT, tail());
   t.match(answer, {
@@ -32,15 +32,15 @@ test("the last records come decoded, oldest first, ten unless asked otherwise, w
   });
 });
 
-test("a trail shorter than asked for is given whole; an empty one is empty", async (t) => {
+test("a trail shorter than requested is given whole, and an empty one is empty", async (t) => {
   t.match(await operationsOver(log(3)).operations.perform(ROOT, tail(256)), { result: { records: { length: 3 } } });
   t.match(await operationsOver([]).operations.perform(ROOT, tail()), { result: { records: { length: 0 } } });
 });
 
-test("many records are asked for in pieces that the warden serves", async (t) => {
-  const { operations, asked } = operationsOver(log(300));
+test("many records are read in pieces that the warden serves", async (t) => {
+  const { operations, reads } = operationsOver(log(300));
   t.match(await operations.perform(ROOT, tail(200)), { result: { records: { length: 200 } } });
-  t.same(asked, [
+  t.same(reads, [
     [100, 64],
     [164, 64],
     [228, 64],
@@ -48,7 +48,7 @@ test("many records are asked for in pieces that the warden serves", async (t) =>
   ]);
 });
 
-test("the newest are kept when an answer can't hold all", async (t) => {
+test("the answer has the newest records when it cannot hold all", async (t) => {
   const { operations } = operationsOver(log(256, 7));
   const answer = await operations.perform(ROOT, tail(256));
   const bytes = Buffer.byteLength(JSON.stringify(answer));
@@ -56,15 +56,15 @@ test("the newest are kept when an answer can't hold all", async (t) => {
   t.match(JSON.stringify(answer), /"seq":255/);
 });
 
-test("records that are gone are left out, a warden that gives too many is not believed", async (t) => {
+test("deleted records are left out, and surplus records from the warden are ignored", async (t) => {
   t.match(await operationsOver(log(30), () => []).operations.perform(ROOT, tail()), { result: { records: { length: 0 } } });
-  const generous = log(99).map((record) => encodeAuditRecord(record));
-  t.match(await operationsOver(log(30), () => generous).operations.perform(ROOT, tail(5)), {
+  const tooMany = log(99).map((record) => encodeAuditRecord(record));
+  t.match(await operationsOver(log(30), () => tooMany).operations.perform(ROOT, tail(5)), {
     result: { records: { length: 5 } },
   });
 });
 
-test("a record no warden wrote is said to be tampered with", async (t) => {
+test("a record that no warden wrote is reported as tampered with", async (t) => {
   const { operations } = operationsOver(log(3), () => [Buffer.from('{"v":1}')]);
   t.match(await operations.perform(ROOT, tail()), { fault: { code: "audit.tampered", message: /verify the trail/ } });
 });

@@ -1,10 +1,11 @@
+// The order of jobs, their limits and their retries, walked on the pure machine.
 import { test } from "tap";
 import {
-  BEGINNING_PERIOD_MS,
-  BEGINNINGS_BURST_MAX,
-  LOOK_EVERY_MS,
-  LOOK_JITTER_MS,
-  LOOK_RETRY_MS_MAX,
+  START_PERIOD_MS,
+  STARTS_BURST_MAX,
+  CHECK_EVERY_MS,
+  CHECK_JITTER_MS,
+  CHECK_RETRY_MS_MAX,
   UPDATE_FAILURES_MAX,
 } from "../../../agent/releases/limits.ts";
 import {
@@ -17,150 +18,157 @@ import {
   type State,
 } from "../../../agent/releases/machine.ts";
 
-/** Applies events in turn. @returns the last state, and the effects of the last event alone. */
+/** Applies events in order. @returns the last state, and the effects of the last event only. */
 function play(state: State, ...events: readonly Event[]): { readonly state: State; readonly effects: readonly Effect[] } {
   let step: { readonly state: State; readonly effects: readonly Effect[] } = { state, effects: [] };
   for (const event of events) step = next(step.state, event);
   return step;
 }
 
-const ended = (outcome: JobOutcome | JobOutcome["kind"], nowMs = 0, random = 0): Event => ({
-  kind: "ended",
+const jobEnded = (outcome: JobOutcome | JobOutcome["kind"], nowMs = 0, random = 0): Event => ({
+  kind: "job-ended",
   nowMs,
   random,
-  outcome: typeof outcome !== "string" ? outcome : outcome === "more" ? { kind: "more", afterMs: 0 } : { kind: outcome },
+  outcome: typeof outcome !== "string" ? outcome : outcome === "continue" ? { kind: "continue", afterMs: 0 } : { kind: outcome },
 });
 const connected = (nowMs = 0): Event => ({ kind: "connected", nowMs });
-const changed = (nowMs = 0): Event => ({ kind: "changed", nowMs });
-const pointed = (target: string, nowMs = 0): Event => ({ kind: "pointed", target, nowMs });
-const woken = (nowMs: number): Event => ({ kind: "woken", nowMs });
+const changed = (nowMs = 0): Event => ({ kind: "repository-changed", nowMs });
+const hinted = (target: string, nowMs = 0): Event => ({ kind: "update-hinted", target, nowMs });
+const timer = (nowMs: number): Event => ({ kind: "timer", nowMs });
 const jobs = (effects: readonly Effect[]): readonly ReleaseJob[] =>
   effects.flatMap((effect) => (effect.do === "run" ? [effect.job] : []));
-const wakes = (effects: readonly Effect[]): readonly number[] =>
-  effects.flatMap((effect) => (effect.do === "wake" ? [effect.inMs] : []));
+const timers = (effects: readonly Effect[]): readonly number[] =>
+  effects.flatMap((effect) => (effect.do === "set-timer" ? [effect.inMs] : []));
 
-/** Started, and the question what was left pending is answered with nothing. */
-const IDLE = play(start(0, 0).state, ended("done")).state;
+/** Started, and no update was pending. */
+const IDLE = play(start(0, 0).state, jobEnded("done")).state;
 
-test("[OTA-42] a program that starts goes on with what is pending, and looks once a day though nobody tells it to", async (t) => {
+test("[OTA-42] at the start a pending update continues first, and the repository is checked once a day without any hint", async (t) => {
   const { state, effects } = start(0, 0.5);
   t.same(effects, [{ do: "run", job: { kind: "update", target: undefined } }]);
-  const idle = play(state, ended("done"));
-  t.same(wakes(idle.effects), [LOOK_EVERY_MS - LOOK_JITTER_MS / 2]);
-  const looked = play(idle.state, woken(LOOK_EVERY_MS), ended("done", LOOK_EVERY_MS, 1));
-  t.same(wakes(looked.effects), [LOOK_EVERY_MS - LOOK_JITTER_MS], "the next day, earlier by what the dice say");
+  const idle = play(state, jobEnded("done"));
+  t.same(timers(idle.effects), [CHECK_EVERY_MS - CHECK_JITTER_MS / 2]);
+  const looked = play(idle.state, timer(CHECK_EVERY_MS), jobEnded("done", CHECK_EVERY_MS, 1));
+  t.same(timers(looked.effects), [CHECK_EVERY_MS - CHECK_JITTER_MS], "the next day, earlier by the random share");
 });
 
-test("[OTA-42] after each connection it looks, then goes on with an update that is pending", async (t) => {
+test("[OTA-42] after each connection the repository is checked, then a pending update continues", async (t) => {
   const look = play(IDLE, connected());
-  t.same(jobs(look.effects), [{ kind: "look" }]);
-  t.same(jobs(play(look.state, ended("done")).effects), [{ kind: "update", target: undefined }]);
+  t.same(jobs(look.effects), [{ kind: "check" }]);
+  t.same(jobs(play(look.state, jobEnded("done")).effects), [{ kind: "update", target: undefined }]);
 });
 
-test("[OTA-42] one thing at a time: what is asked for meanwhile comes after, once", async (t) => {
+test("[OTA-42] jobs run one at a time: what is requested meanwhile follows once", async (t) => {
   const running = play(IDLE, changed());
-  const more = play(running.state, changed(1), changed(2), pointed("os/b.json", 3), connected(4));
-  t.same(more.effects, [], "nothing begins beside it");
-  const second = play(more.state, ended("done", 5));
-  t.same(jobs(second.effects), [{ kind: "look" }], "for what came after it began");
-  const third = play(second.state, ended("done", 6));
+  const more = play(running.state, changed(1), changed(2), hinted("os/b.json", 3), connected(4));
+  t.same(more.effects, [], "no other job starts");
+  const second = play(more.state, jobEnded("done", 5));
+  t.same(jobs(second.effects), [{ kind: "check" }], "for the request that came after it started");
+  const third = play(second.state, jobEnded("done", 6));
   t.same(jobs(third.effects), [{ kind: "update", target: "os/b.json" }]);
-  t.same(jobs(play(third.state, ended("done", 7)).effects), []);
+  t.same(jobs(play(third.state, jobEnded("done", 7)).effects), []);
 });
 
-test("[OTA-42] of two hints at once the second waits for the first, a third takes its place, and one of the same is none", async (t) => {
-  const first = play(IDLE, pointed("os/a.json"));
+test("[OTA-42] a second hint waits for the first, a third replaces the second, and one for the active target withdraws it", async (t) => {
+  const first = play(IDLE, hinted("os/a.json"));
   t.same(jobs(first.effects), [{ kind: "update", target: "os/a.json" }]);
-  const waiting = play(first.state, pointed("os/b.json"), pointed("os/c.json"), ended("more", 1));
-  t.same(jobs(waiting.effects), [{ kind: "update", target: "os/a.json" }], "it goes on");
-  t.same(jobs(play(waiting.state, ended("done", 2)).effects), [{ kind: "update", target: "os/c.json" }]);
-  const again = play(first.state, pointed("os/b.json"), pointed("os/a.json"), ended("done", 1));
-  t.same(jobs(again.effects), [], "the newest word is what already runs");
+  const waiting = play(first.state, hinted("os/b.json"), hinted("os/c.json"), jobEnded("continue", 1));
+  t.same(jobs(waiting.effects), [{ kind: "update", target: "os/a.json" }], "it continues");
+  t.same(jobs(play(waiting.state, jobEnded("done", 2)).effects), [{ kind: "update", target: "os/c.json" }]);
+  const again = play(first.state, hinted("os/b.json"), hinted("os/a.json"), jobEnded("done", 1));
+  t.same(jobs(again.effects), [], "the newest hint names what already runs");
 });
 
-test("[OTA-42] an update that does not get on makes way for the target that was pointed at last", async (t) => {
-  const stuck = play(IDLE, pointed("os/a.json"), pointed("os/b.json"), ended("again", 1));
+test("[OTA-42] an update that makes no progress makes way for the target of the newest hint", async (t) => {
+  const stuck = play(IDLE, hinted("os/a.json"), hinted("os/b.json"), jobEnded("retry", 1));
   t.same(stuck.effects, [
     { do: "give-up", target: "os/a.json", instead: "os/b.json" },
     { do: "run", job: { kind: "update", target: "os/b.json" } },
   ]);
-  const backedOff = play(IDLE, pointed("os/a.json"), ended("again", 1), pointed("os/b.json", 2));
+  const backedOff = play(IDLE, hinted("os/a.json"), jobEnded("retry", 1), hinted("os/b.json", 2));
   t.same(backedOff.effects, stuck.effects);
 });
 
-test("[OTA-42] that a target waits is said, and that none does any more; not more often than anything is begun", async (t) => {
-  const first = play(IDLE, pointed("os/a.json"));
-  const waiting = play(first.state, pointed("os/b.json"));
-  t.same(waiting.effects, [{ do: "waits", target: "os/b.json" }]);
-  t.same(play(waiting.state, pointed("os/b.json")).effects, [], "once");
-  t.same(play(waiting.state, pointed("os/a.json")).effects, [{ do: "waits", target: undefined }]);
+test("[OTA-42] a waiting target is reported, and so is its withdrawal, no more often than jobs may start", async (t) => {
+  const first = play(IDLE, hinted("os/a.json"));
+  const waiting = play(first.state, hinted("os/b.json"));
+  t.same(waiting.effects, [{ do: "report-waiting", target: "os/b.json" }]);
+  t.same(play(waiting.state, hinted("os/b.json")).effects, [], "once");
+  t.same(play(waiting.state, hinted("os/a.json")).effects, [{ do: "report-waiting", target: undefined }]);
   let { state } = first;
   let said = 0;
   for (let n = 0; n < 100; n++) {
-    const step = play(state, pointed(`os/${n}.json`));
+    const step = play(state, hinted(`os/${n}.json`));
     said += step.effects.length;
     state = step.state;
   }
-  t.equal(said, BEGINNINGS_BURST_MAX - 1);
-  t.equal(state.next, "os/99.json", "it waits all the same");
+  t.equal(said, STARTS_BURST_MAX - 1);
+  t.equal(state.waiting, "os/99.json", "it waits nevertheless");
 });
 
-test("between two stretches of a long update a look is not forgotten", async (t) => {
-  const step = play(IDLE, pointed("os/a.json"), changed(1), ended("more", 2));
-  t.same(jobs(step.effects), [{ kind: "look" }]);
-  t.same(jobs(play(step.state, ended("done", 3)).effects), [{ kind: "update", target: "os/a.json" }]);
+test("a check runs between two ranges of a long update", async (t) => {
+  const step = play(IDLE, hinted("os/a.json"), changed(1), jobEnded("continue", 2));
+  t.same(jobs(step.effects), [{ kind: "check" }]);
+  t.same(jobs(play(step.state, jobEnded("done", 3)).effects), [{ kind: "update", target: "os/a.json" }]);
 });
 
-test("[OTA-42] hints without end begin so many things at once, then one a period", async (t) => {
+test("[OTA-42] hints without end start a burst of jobs, then one in each period", async (t) => {
   let state = IDLE;
   let begun = 0;
-  for (let nowMs = 0; nowMs < BEGINNING_PERIOD_MS; nowMs += 1000) {
-    const step = play(state, pointed(`os/${nowMs}.json`, nowMs));
+  for (let nowMs = 0; nowMs < START_PERIOD_MS; nowMs += 1000) {
+    const step = play(state, hinted(`os/${nowMs}.json`, nowMs));
     begun += jobs(step.effects).length;
-    state = play(step.state, ended("never", nowMs)).state;
+    state = play(step.state, jobEnded("failed", nowMs)).state;
   }
-  t.equal(begun, BEGINNINGS_BURST_MAX);
+  t.equal(begun, STARTS_BURST_MAX);
   let looks = 0;
   state = IDLE;
-  for (let nowMs = 0; nowMs < 3 * BEGINNING_PERIOD_MS; nowMs += 1000) {
-    const step = play(state, woken(nowMs), changed(nowMs));
+  for (let nowMs = 0; nowMs < 3 * START_PERIOD_MS; nowMs += 1000) {
+    const step = play(state, timer(nowMs), changed(nowMs));
     looks += step.state.running === undefined ? 0 : 1;
-    state = play(step.state, ended("done", nowMs)).state;
+    state = play(step.state, jobEnded("done", nowMs)).state;
   }
-  t.equal(looks, BEGINNINGS_BURST_MAX + 2);
+  t.equal(looks, STARTS_BURST_MAX + 2);
 });
 
-test("what failed is tried again later each time, an update so often, and a connection begins anew", async (t) => {
+test("a failed job is retried after longer and longer waits, an update up to a limit, and a connection starts anew", async (t) => {
   let step = play(IDLE, changed());
   const waits: number[] = [];
   for (let n = 0, nowMs = 0; n < 16; n++) {
-    step = play(step.state, ended("again", nowMs, 1));
-    const [wait = 0] = wakes(step.effects);
+    step = play(step.state, jobEnded("retry", nowMs, 1));
+    const [wait = 0] = timers(step.effects);
     waits.push(wait);
     nowMs += wait;
-    step = play(step.state, woken(nowMs));
+    step = play(step.state, timer(nowMs));
   }
   t.same(waits.slice(0, 3), [5_000, 10_000, 20_000]);
-  t.equal(waits.at(-1), LOOK_RETRY_MS_MAX);
+  t.equal(waits.at(-1), CHECK_RETRY_MS_MAX);
 
-  let update = play(IDLE, pointed("os/a.json"));
+  let update = play(IDLE, hinted("os/a.json"));
   let attempts = 1;
   for (let nowMs = 0; attempts < 100; attempts++) {
-    update = play(update.state, ended("again", nowMs, 0));
+    update = play(update.state, jobEnded("retry", nowMs, 0));
     if (update.effects.some((effect) => effect.do === "give-up")) break;
-    nowMs += wakes(update.effects)[0] ?? 0;
-    update = play(update.state, woken(nowMs));
+    nowMs += timers(update.effects)[0] ?? 0;
+    update = play(update.state, timer(nowMs));
   }
   t.equal(attempts, UPDATE_FAILURES_MAX);
-  const anew = play(update.state, connected(1e7), ended("done", 1e7));
-  t.same(jobs(anew.effects), [{ kind: "update", target: undefined }], "whatever the warden is at");
+  const anew = play(update.state, connected(1e7), jobEnded("done", 1e7));
+  t.same(jobs(anew.effects), [{ kind: "update", target: undefined }], "the release that the warden has");
 });
 
-test("what will not pass is given up at once, a step that got through forgets the failures before it, and nothing begins after the stop", async (t) => {
-  const never = play(IDLE, pointed("os/a.json"), ended("never"));
+test("a permanent failure is given up at once, a step that succeeds resets the failures, and nothing starts after the stop", async (t) => {
+  const never = play(IDLE, hinted("os/a.json"), jobEnded("failed"));
   t.same(never.effects[0], { do: "give-up", target: "os/a.json" });
-  const through = play(IDLE, pointed("os/a.json"), ended("again", 0), woken(1e6), ended("more", 1e6), ended("again", 1e6));
-  t.same(wakes(through.effects), [1000], "as after a first failure");
-  const stopped = play(IDLE, { kind: "stop" }, connected(), pointed("os/a.json"), woken(1e9));
+  const through = play(
+    IDLE,
+    hinted("os/a.json"),
+    jobEnded("retry", 0),
+    timer(1e6),
+    jobEnded("continue", 1e6),
+    jobEnded("retry", 1e6),
+  );
+  t.same(timers(through.effects), [1000], "as after a first failure");
+  const stopped = play(IDLE, { kind: "stop" }, connected(), hinted("os/a.json"), timer(1e9));
   t.same(stopped.effects, []);
 });

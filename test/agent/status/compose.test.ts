@@ -15,30 +15,30 @@ const WARDEN = {
   },
 } as const satisfies DeviceStatusInputs["warden"];
 
-test("a blank device with a silent warden makes a snapshot, with the silence as a trouble", async (t) => {
-  const snapshot = composeDeviceStatus(BLANK_PARTS);
-  t.ok(v.is(deviceStatusSchema, snapshot));
-  t.notOk("audit" in snapshot || "clock" in snapshot || "device" in snapshot || "key" in snapshot);
-  t.same(snapshot.troubles, ["protocol.closed: the warden does not answer: no warden at its socket"]);
+test("a blank device without an answer of the warden has a status, with that as a trouble", async (t) => {
+  const status = composeDeviceStatus(BLANK_PARTS);
+  t.ok(v.is(deviceStatusSchema, status));
+  t.notOk("audit" in status || "clock" in status || "device" in status || "key" in status);
+  t.same(status.troubles, ["protocol.closed: the warden does not answer: no warden at its socket"]);
 });
 
-test("what the warden says is shown", async (t) => {
-  const snapshot = composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN });
-  t.match(snapshot, {
+test("what the warden reports is in the status", async (t) => {
+  const status = composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN });
+  t.match(status, {
     audit: { size: 9, witnessedSize: 4 },
     clock: { state: "synced" },
     system: { wardenResidentBytes: 44_000_000, uptimeS: 12 },
     troubles: { length: 0 },
   });
-  t.notOk("lockdown" in snapshot || "update" in snapshot, "what it has no part for is not made up");
+  t.notOk("lockdown" in status || "update" in status, "a state that the warden does not report is not made up");
   const lockdown = { at: "confirmed", counter: 8 } as const;
   const update = { phase: "idle", running: "a" } as const;
-  const whole = composeDeviceStatus({ ...BLANK_PARTS, warden: { value: { ...WARDEN.value, lockdown, update } } });
-  t.same([whole.lockdown, whole.update], [lockdown, update]);
-  t.ok(v.is(deviceStatusSchema, whole));
+  const complete = composeDeviceStatus({ ...BLANK_PARTS, warden: { value: { ...WARDEN.value, lockdown, update } } });
+  t.same([complete.lockdown, complete.update], [lockdown, update]);
+  t.ok(v.is(deviceStatusSchema, complete));
 });
 
-test("states that call for someone become troubles: clock, dropped records and messages, expiry, denial", async (t) => {
+test("clock, dropped records and messages, expiry and denial become troubles", async (t) => {
   const { troubles } = composeDeviceStatus({
     ...BLANK_PARTS,
     warden: {
@@ -70,12 +70,12 @@ test("states that call for someone become troubles: clock, dropped records and m
   );
 });
 
-test("whatever the parts hold, the snapshot's own schema takes it", async () => {
+test("the schema of the status accepts the status of all inputs", async () => {
   const text = fc.string({ unit: "binary", maxLength: 1000 });
   const number = fc.double({ noNaN: true, min: -1e18, max: 1e18 });
   fc.assert(
     fc.property(text, number, fc.array(text, { maxLength: 40 }), (text, number, messages) => {
-      const snapshot = composeDeviceStatus({
+      const status = composeDeviceStatus({
         ...BLANK_PARTS,
         program: text,
         nowMs: number,
@@ -92,7 +92,7 @@ test("whatever the parts hold, the snapshot's own schema takes it", async () => 
         },
         faults: messages.map((message) => ({ code: "tunnel.closed", message })),
       });
-      return v.is(deviceStatusSchema, snapshot);
+      return v.is(deviceStatusSchema, status);
     }),
     { numRuns: 200 },
   );

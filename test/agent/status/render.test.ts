@@ -1,4 +1,4 @@
-// What a technician reads: pinned as a whole, so that a change of the look is seen as one.
+// The screens that a technician reads. One is pinned as a whole, so that every change of it shows.
 import fc from "fast-check";
 import { test } from "tap";
 import { statusForGuest } from "../../../agent/operations/redact.ts";
@@ -10,7 +10,7 @@ import { BLANK_PARTS, CONNECTED, WAITING } from "../../lab/worlds/device-status.
 
 const F = "5e".repeat(32);
 
-test("a device that is up and well", async (t) => {
+test("the status of a connected device without troubles", async (t) => {
   t.equal(
     renderStatus(CONNECTED),
     `sallyport-agent/0.1.0: CONNECTED                        2026-11-22 04:32:11 UTC
@@ -32,7 +32,7 @@ trouble none
   );
 });
 
-test("a device that waits for approval shows the whole fingerprint to compare, and why its key is not in a TPM", async (t) => {
+test("a device that waits for approval shows the whole fingerprint, and why its key is not in a TPM", async (t) => {
   const text = renderStatus(WAITING);
   t.match(text, "enrol   waiting for the operator to approve this id and key fingerprint\n");
   t.match(text, `\n        sha256:${F}\n`);
@@ -47,9 +47,9 @@ test("a device that knows nothing yet says so instead of showing zeros", async (
   t.match(text, "trouble protocol.closed: the warden does not answer: no warden at its socket\n");
 });
 
-test("a lost tunnel shows why and when it is tried again; an expired certificate shouts", async (t) => {
+test("a lost tunnel shows the reason and the next attempt; an expired certificate is in capitals", async (t) => {
   const { certificate } = CONNECTED;
-  if (certificate === undefined) throw t.fail("the snapshot has a certificate");
+  if (certificate === undefined) throw t.fail("the status has a certificate");
   const text = renderStatus({
     ...CONNECTED,
     certificate: { ...certificate, state: "expired", notAfter: "2026-11-20T04:32:11.000Z" },
@@ -66,14 +66,14 @@ test("a lost tunnel shows why and when it is tried again; an expired certificate
   t.match(text, "spool   7 messages waiting, 5.1 kB, 2 dropped\n");
 });
 
-test("a guest reads that something is withheld, not that it is missing", async (t) => {
+test("a guest sees that something is withheld, not that it is missing", async (t) => {
   t.match(renderStatus(statusForGuest(CONNECTED)), "hub (withheld), peer (withheld)\n");
 });
 
 const PLAN = `sha256:${"ab".repeat(32)}` as const;
 const RELEASE = { target: "os/gateway-100-1.3.0", counter: 3, digest: "cd".repeat(32) };
 
-test("policy and update: a line each, another where something is to be told", async (t) => {
+test("policy and update have a line each, and another one for a reason or a fault", async (t) => {
   const shown = (state: Pick<DeviceStatus, "lockdown" | "update">): string[] =>
     renderStatus({ ...CONNECTED, ...state })
       .split("\n")
@@ -103,7 +103,7 @@ test("policy and update: a line each, another where something is to be told", as
       },
     }),
     [
-      "policy  number 9 ON TRIAL, taken back in 9 min unless confirmed",
+      "policy  number 9 ON TRIAL, reverted in 9 min unless confirmed",
       "        NOT ENFORCED: usb: no authorisation in this kernel",
       "update  1.3.0 runs from slot b, TRYING release 3 (os/gateway-100-1.3.0)",
       "        health: agent passed, hub waiting (nothing signed yet)",
@@ -122,14 +122,14 @@ test("policy and update: a line each, another where something is to be told", as
     }),
     [
       "policy  the image's own is in force",
-      "        the last one tried was TAKEN BACK: nobody confirmed it in time",
+      "        the last policy tried was REVERTED: nobody confirmed it in time",
       "update  1.2.0 runs from slot a, release 3 (os/gateway-100-1.3.0) ROLLED BACK",
       "        deadline: hub: nothing",
     ],
   );
 });
 
-test("every phase of an update in words; at length nothing is cut, and what an order is about is there", async (t) => {
+test("every phase of an update has its text; the long form cuts nothing and has the subject of an order", async (t) => {
   const base = { version: "1.2.0", running: "a", slot: "b", release: RELEASE } as const;
   const R = "release 3 (os/gateway-100-1.3.0)";
   const cases: readonly [UpdateStatus, string][] = [
@@ -140,32 +140,32 @@ test("every phase of an update in words; at length nothing is cut, and what an o
     ],
     [{ ...base, phase: "verified", expects: { part: "root", from: 300, chunks: 300 } }, "slot b: reading root back"],
     [{ ...base, phase: "verified" }, `writing ${R}`],
-    [{ ...base, phase: "written" }, `${R} is written in slot b, to be tried`],
-    [{ ...base, phase: "written", awaitsOrder: PLAN }, `WAITS FOR AN ORDER order "update approve" takes an order over ${PLAN}`],
-    [{ ...base, phase: "committing" }, `${R} is well, being kept`],
-    [{ ...base, phase: "rolling-back" }, `GOING BACK from ${R}`],
-    [{ ...base, phase: "committed" }, `${R} kept`],
+    [{ ...base, phase: "written" }, `${R} is written in slot b, waiting for its trial`],
+    [{ ...base, phase: "written", awaitsOrder: PLAN }, `WAITS FOR AN ORDER order "update approve" needs an order over ${PLAN}`],
+    [{ ...base, phase: "committing" }, `${R} passed its checks, being committed`],
+    [{ ...base, phase: "rolling-back" }, `ROLLING BACK ${R}`],
+    [{ ...base, phase: "committed" }, `${R} committed`],
     [{ ...base, phase: "failed", detail: "chunk.tampered: chunk 7" }, `${R} FAILED chunk.tampered: chunk 7`],
   ];
-  for (const [update, words] of cases) {
+  for (const [update, expected] of cases) {
     const text = renderUpdate(update);
-    t.ok(text.replaceAll(/\s+/gu, " ").includes(words), `${text} has ${words}`);
+    t.ok(text.replaceAll(/\s+/gu, " ").includes(expected), `${text} has ${expected}`);
     for (const line of text.split("\n")) t.ok(line.length <= 79, line);
   }
 });
 
-test("policy at length: states, what is open and plugged in, cut to so many lines a list", async (t) => {
+test("the long form of the policy has its state and two lists, each cut to a number of lines", async (t) => {
   const open = Array.from({ length: 5 }, (_, n) => `tcp ${n}`);
   const text = renderLockdown({ state: { at: "shut", counter: 8, planHash: PLAN }, open, usb: ["x".repeat(200)] }, 3);
   t.match(
     text,
-    `policy  SHUT: only the way to the hub is open\nplan    ${PLAN}\nopen    tcp 0\n        tcp 1\n        and 3 more\n`,
+    `policy  SHUT: only connections to the hub are open\nplan    ${PLAN}\nopen    tcp 0\n        tcp 1\n        and 3 more\n`,
   );
   for (const line of text.split("\n")) t.ok(line.length <= 79, line);
   t.match(renderLockdown({ state: { at: "changing" }, open: [], usb: [] }), "policy  being changed now\nopen    nothing\n");
 });
 
-test("[CON-4] a challenge says who may answer, by when, and with what command, in lines that fit but for the command", async (t) => {
+test("[CON-4] a challenge says who may answer, by when, and with which command; all other lines fit the screen", async (t) => {
   const challenge = { deviceId: deviceId("gw-0042"), nonce: "5a".repeat(32) };
   const trial = renderChallenge({ ...challenge, verb: "lockdown.confirm", planHash: PLAN });
   t.match(
@@ -184,8 +184,8 @@ test("[CON-4] a challenge says who may answer, by when, and with what command, i
   for (const line of trial.split("\n")) t.ok(line.length < 80 || line.startsWith("sallyport-hub answer"), line);
 });
 
-/** Every text of the snapshot at its worst, and every optional line shown. */
-function hostileSnapshot(text: string, troubles: string[]): DeviceStatus {
+/** A status with `text` in every place, and with every optional line. */
+function hostileStatus(text: string, troubles: string[]): DeviceStatus {
   const { device, key, certificate, tunnel } = CONNECTED;
   const lastFault = { code: "tunnel.refused", message: text } as const;
   return {
@@ -202,11 +202,11 @@ function hostileSnapshot(text: string, troubles: string[]): DeviceStatus {
   };
 }
 
-test("[CON-1] whatever the snapshot holds: printable ASCII, one screen, under 2,048 bytes with CR LF", async () => {
+test("[CON-1] every status is printable ASCII on one screen, under 2,048 bytes with CR LF", async () => {
   const text = fc.oneof(fc.string({ unit: "binary", maxLength: 256 }), fc.constant("x".repeat(256)));
   fc.assert(
     fc.property(text, fc.array(text, { maxLength: 32 }), (text, troubles) => {
-      const screen = renderStatus(hostileSnapshot(text, troubles));
+      const screen = renderStatus(hostileStatus(text, troubles));
       const lines = screen.trimEnd().split("\n");
       const onePage = lines.length <= 22 && lines.every((line) => line.length <= 79);
       return onePage && screen.length + lines.length < 2048 && /^[\x20-\x7e\n]*$/u.test(screen);
@@ -215,8 +215,8 @@ test("[CON-1] whatever the snapshot holds: printable ASCII, one screen, under 2,
   );
 });
 
-test("troubles that do not fit are counted, all of them where there is no line left", async (t) => {
-  t.match(renderStatus(hostileSnapshot("x", ["a.b: 1", "a.b: 2"])), /\ntrouble 2 of them: see status --json\n$/u);
+test("troubles that do not fit are counted, and all of them when no line is left", async (t) => {
+  t.match(renderStatus(hostileStatus("x", ["a.b: 1", "a.b: 2"])), /\ntrouble 2 of them: see status --json\n$/u);
   const text = renderStatus({ ...CONNECTED, troubles: Array.from({ length: 32 }, (_, n) => `audit.full: number ${n}`) });
   t.match(text, "trouble audit.full: number 0\n");
   t.match(text, /        and 2\d more: see status --json\n$/u);

@@ -5,36 +5,36 @@ import { reportMessageSchema } from "../../../agent/tunnel/format.ts";
 import { createInbox } from "../../../agent/tunnel/inbox.ts";
 import { INBOX_RUNNING_MAX, SEEN_IDS_MAX } from "../../../agent/tunnel/limits.ts";
 import type { Fault } from "../../../hal/fault.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 
 const TOPIC = "sallyport/1/gw-1/down/update";
 const hint = (id: string): Buffer =>
-  Buffer.from(JSON.stringify({ v: 1, id, at: "2026-01-01T00:00:00.000Z", body: { kind: "look" } }));
+  Buffer.from(JSON.stringify({ v: 1, id, at: "2026-01-01T00:00:00.000Z", body: { kind: "check" } }));
 
 function open() {
   const refused: Fault[] = [];
   return { refused, inbox: createInbox(v.parse(deviceIdSchema, "gw-1"), (_channel, fault) => refused.push(fault)) };
 }
 
-test("[TUN-7] handlers that do not end are bounded: more messages are refused, and taken again once there is room", async (t) => {
+test("[TUN-7] running handlers are bounded: further messages are refused until there is room", async (t) => {
   const { inbox, refused } = open();
-  const { promise: gate, resolve } = Promise.withResolvers<void>();
+  const { promise: done, resolve } = Promise.withResolvers<void>();
   let handled = 0;
   inbox.on("update", reportMessageSchema, async () => {
     handled += 1;
-    await gate;
+    await done;
   });
   for (let count = 0; count < INBOX_RUNNING_MAX + 3; count += 1) inbox.take(TOPIC, hint(randomUUID()));
   t.equal(handled, INBOX_RUNNING_MAX);
   t.equal(refused.length, 3);
   resolve();
-  await gate;
+  await done;
   await new Promise((settled) => setImmediate(settled));
   inbox.take(TOPIC, hint(randomUUID()));
   t.equal(handled, INBOX_RUNNING_MAX + 1);
 });
 
-test("[TUN-8] an id that was seen is dropped, unless its handler failed; only so many ids are remembered", async (t) => {
+test("[TUN-8] a duplicate id is dropped unless its handler failed; the number of remembered ids is bounded", async (t) => {
   const { inbox, refused } = open();
   let calls = 0;
   inbox.on("update", reportMessageSchema, async () => {
@@ -48,18 +48,18 @@ test("[TUN-8] an id that was seen is dropped, unless its handler failed; only so
   inbox.take(TOPIC, hint(id));
   inbox.take(TOPIC, hint(id));
   await new Promise((settled) => setImmediate(settled));
-  t.equal(calls, 2, "again after the failure, and not again after that");
+  t.equal(calls, 2, "once more after the failure, and not after that");
   for (let count = 0; count < SEEN_IDS_MAX; count += 1) {
     inbox.take(TOPIC, hint(randomUUID()));
     await new Promise((settled) => setImmediate(settled));
   }
   inbox.take(TOPIC, hint(id));
-  t.equal(calls, SEEN_IDS_MAX + 3, "long forgotten");
+  t.equal(calls, SEEN_IDS_MAX + 3, "the id was forgotten");
 });
 
-test("[TUN-11] a message on a topic that is not this device's is refused, whoever sent it", async (t) => {
+test("[TUN-11] a message on a topic of another device, direction or channel is refused", async (t) => {
   const { inbox, refused } = open();
-  inbox.on("update", reportMessageSchema, () => void t.fail("not ours"));
+  inbox.on("update", reportMessageSchema, () => void t.fail("handled"));
   for (const topic of [
     "sallyport/1/gw-2/down/update",
     "sallyport/1/gw-1/up/event",

@@ -3,16 +3,16 @@ import { type Effect, type Event, initial, next, type State } from "../../../age
 
 const WEEK_MS = 7 * 86_400_000;
 
-/** Applies events in turn. @returns the last state and all effects. */
+/** Applies the events in order. @returns the last state, and all effects. */
 function play(state: State, ...events: readonly Event[]): { readonly state: State; readonly effects: readonly Effect[] } {
   const effects: Effect[] = [];
-  let now = state;
+  let current = state;
   for (const event of events) {
-    const step = next(now, event);
-    now = step.state;
+    const step = next(current, event);
+    current = step.state;
     effects.push(...step.effects);
   }
-  return { state: now, effects };
+  return { state: current, effects };
 }
 
 const START: Event = { kind: "start", wallMs: 0 };
@@ -36,7 +36,7 @@ const waits = (effects: readonly Effect[]): readonly number[] =>
 const connects = (effects: readonly Effect[]): readonly string[] =>
   effects.filter((effect) => effect.do === "connect").map(({ mqtt }) => mqtt);
 
-test("[TUN-4] the wait lies between a second and a bound that doubles from 2 s to 300 s", async (t) => {
+test("[TUN-4] the wait is between one second and a bound that doubles from 2 s to 300 s", async (t) => {
   const rounds = Array.from({ length: 10 }, () => [failed(1), WAITED]).flat();
   const longest = waits(play(initial(undefined), START, ...rounds).effects);
   t.same(longest, [2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]);
@@ -46,18 +46,18 @@ test("[TUN-4] the wait lies between a second and a bound that doubles from 2 s t
   t.same(new Set(shortest), new Set([1000]), "jitter is full: the shortest wait never grows");
 });
 
-test("[TUN-4] only a connection that stayed up for 60 s brings the bound back", async (t) => {
+test("[TUN-4] only a connection that stayed up for 60 s resets the bound", async (t) => {
   const worn = play(initial(undefined), START, failed(1), WAITED, failed(1), WAITED).state;
   t.same(waits(play(worn, connack(0), ended(59_999, 1)).effects), [8000], "a second too short");
   t.same(waits(play(worn, connack(0), ended(60_000, 1)).effects), [2000], "stable");
 });
 
-test("[TUN-5] three connections in a row that the peer ends within 10 s are reported and waited out at the largest bound", async (t) => {
+test("[TUN-5] three connections in a row that the peer ends within 10 s are reported, and the longest wait follows", async (t) => {
   const kick = [connack(0), ended(9999), WAITED];
   const twice = play(initial(undefined), START, ...kick, ...kick);
   t.notOk(
     twice.effects.some((effect) => effect.do === "report-kicks"),
-    "two are no loop",
+    "two are not a loop yet",
   );
   const third = play(twice.state, connack(0), ended(9999));
   t.same(third.effects, [
@@ -67,16 +67,16 @@ test("[TUN-5] three connections in a row that the peer ends within 10 s are repo
   t.match(
     play(third.state, WAITED, connack(0), ended(1)).effects.at(-2),
     { do: "report-kicks", kicks: 4 },
-    "and again, once is enough now",
+    "one more is enough to report again",
   );
 });
 
-test("[TUN-5] what breaks the row: a longer connection, a fault of ours, a refusal", async (t) => {
+test("[TUN-5] a longer connection, a local fault and a refusal each end the series of kicks", async (t) => {
   const kick = [connack(0), ended(5000), WAITED];
   const twice = play(initial(undefined), START, ...kick, ...kick).state;
   const breakers: readonly (readonly [string, readonly Event[]])[] = [
     ["longer", [connack(0), ended(10_000), WAITED]],
-    ["a fault of ours", [connack(0), ended(5000, 0, "fault"), WAITED]],
+    ["a local fault", [connack(0), ended(5000, 0, "fault"), WAITED]],
     ["a refusal", [failed(0), WAITED]],
   ];
   for (const [what, events] of breakers) {
@@ -88,7 +88,7 @@ test("[TUN-5] what breaks the row: a longer connection, a fault of ours, a refus
   }
 });
 
-test("[TUN-10] a broker that refuses MQTT 5 is asked with 3.1.1 at once, and remembered once that worked", async (t) => {
+test("[TUN-10] a broker that refuses MQTT 5 is asked with 3.1.1 at once, and remembered once that has worked", async (t) => {
   const refused = play(initial(undefined), START, failed(0, "mqtt-version"));
   t.same(connects(refused.effects), ["5", "3.1.1"]);
   t.notOk(
@@ -100,29 +100,33 @@ test("[TUN-10] a broker that refuses MQTT 5 is asked with 3.1.1 at once, and rem
   t.same(connects(play(worked.state, ended(60_000), { kind: "waited", wallMs: 60_000 }).effects), ["3.1.1"]);
 });
 
-test("[TUN-10] after a week MQTT 5 is offered again, and forgotten or remembered anew by what comes of it", async (t) => {
-  const again = play(initial(1000), { kind: "start", wallMs: 1000 + WEEK_MS });
-  t.same(connects(again.effects), ["5"]);
+test("[TUN-10] after a week MQTT 5 is offered again; the outcome clears or renews the remembered refusal", async (t) => {
+  const offered = play(initial(1000), { kind: "start", wallMs: 1000 + WEEK_MS });
+  t.same(connects(offered.effects), ["5"]);
   t.same(connects(play(initial(1000), { kind: "start", wallMs: 999 + WEEK_MS }).effects), ["3.1.1"], "not a millisecond earlier");
-  const taken = play(again.state, connack(0, 2000 + WEEK_MS));
-  t.same(taken.effects, [{ do: "remember", mqtt5RefusedAtMs: undefined }], "it speaks 5 now");
-  const refused = play(again.state, failed(0, "mqtt-version"), connack(0, 3000 + WEEK_MS));
+  const accepted = play(offered.state, connack(0, 2000 + WEEK_MS));
+  t.same(accepted.effects, [{ do: "remember", mqtt5RefusedAtMs: undefined }], "the broker speaks MQTT 5 now");
+  const refused = play(offered.state, failed(0, "mqtt-version"), connack(0, 3000 + WEEK_MS));
   t.same(refused.effects.at(-1), { do: "remember", mqtt5RefusedAtMs: 3000 + WEEK_MS });
 });
 
-test("[TUN-10] a wall clock before the refusal offers MQTT 5: the memory is of another time", async (t) => {
+test("[TUN-10] MQTT 5 is offered when the wall clock is before the remembered refusal", async (t) => {
   t.same(connects(play(initial(1_700_000_000_000), { kind: "start", wallMs: 0 }).effects), ["5"]);
 });
 
-test("[TUN-10] a broker that hangs up on MQTT 5 twice without a word is asked with 3.1.1", async (t) => {
+test("[TUN-10] a broker that closes two MQTT 5 connections without an answer is asked with 3.1.1", async (t) => {
   const first = play(initial(undefined), START, failed(0, "silent"));
   t.same(connects(first.effects), ["5"], "once may be chance");
   const second = play(first.state, WAITED, failed(0, "silent"));
   t.same(connects(second.effects), ["5", "3.1.1"]);
-  t.same(connects(play(second.state, failed(0, "silent"), WAITED).effects), ["5"], "it was not the version: 5 again");
+  t.same(
+    connects(play(second.state, failed(0, "silent"), WAITED).effects),
+    ["5"],
+    "the version was not the cause, so MQTT 5 is next",
+  );
 });
 
-test("[TUN-10] a broker that was remembered and now refuses 3.1.1 is offered 5, after a wait", async (t) => {
+test("[TUN-10] a remembered broker that now refuses 3.1.1 is offered MQTT 5 after a wait", async (t) => {
   const { effects } = play(initial(1000), { kind: "start", wallMs: 2000 }, failed(0, "mqtt-version"), {
     kind: "waited",
     wallMs: 3000,
@@ -135,7 +139,7 @@ test("[TUN-10] a broker that was remembered and now refuses 3.1.1 is offered 5, 
   ]);
 });
 
-test("[TUN-9] stop closes what is open, cancels what is planned, and nothing is planned after it", async (t) => {
+test("[TUN-9] stop closes the connection or cancels the wait, and plans nothing more", async (t) => {
   const connecting = play(initial(undefined), START).state;
   const connected = play(connecting, connack(0)).state;
   const waiting = play(connecting, failed(0)).state;
@@ -145,27 +149,27 @@ test("[TUN-9] stop closes what is open, cancels what is planned, and nothing is 
   t.same(play(initial(undefined), { kind: "stop" }).effects, []);
 });
 
-test("[TUN-4] who is told to hurry connects at once, also when connected: then the old connection is closed first", async (t) => {
+test("[TUN-4] reconnect connects at once; a connection that is up is closed first", async (t) => {
   const waiting = play(initial(undefined), START, failed(0)).state;
-  t.same(play(waiting, { kind: "hurry", wallMs: 0 }).effects, [{ do: "stop-waiting" }, { do: "connect", mqtt: "5" }]);
+  t.same(play(waiting, { kind: "reconnect", wallMs: 0 }).effects, [{ do: "stop-waiting" }, { do: "connect", mqtt: "5" }]);
   const connected = play(initial(undefined), START, connack(0)).state;
-  const hurried = play(connected, { kind: "hurry", wallMs: 0 }, ended(1, 0, "us"));
-  t.same(hurried.effects, [{ do: "close" }, { do: "connect", mqtt: "5" }], "without a wait: nothing failed");
+  const restarted = play(connected, { kind: "reconnect", wallMs: 0 }, ended(1, 0, "us"));
+  t.same(restarted.effects, [{ do: "close" }, { do: "connect", mqtt: "5" }], "without a wait, because nothing failed");
 });
 
-test("[TUN-4] who is told to hurry while connecting gives up the attempt and begins another, once, and it is no failure", async (t) => {
-  const hurry: Event = { kind: "hurry", wallMs: 0 };
+test("[TUN-4] reconnect while connecting replaces the attempt once, and does not count as a failure", async (t) => {
+  const reconnect: Event = { kind: "reconnect", wallMs: 0 };
   const connecting = play(initial(undefined), START, failed(0, "silent"), WAITED).state;
-  const hurried = play(connecting, hurry, hurry);
-  t.same(hurried.effects, [{ do: "close" }], "one attempt is given up once");
-  const anew = play(hurried.state, failed(0, "silent"));
-  t.same(anew.effects, [{ do: "connect", mqtt: "5" }], "at once, and what we cut short is no silence of the broker");
-  t.same(play(anew.state, failed(0)).effects, [{ do: "wait", delayMs: 1000 }], "the next failure is one again");
-  const late = play(hurried.state, connack(0));
+  const restarted = play(connecting, reconnect, reconnect);
+  t.same(restarted.effects, [{ do: "close" }], "an attempt is closed only once");
+  const second = play(restarted.state, failed(0, "silent"));
+  t.same(second.effects, [{ do: "connect", mqtt: "5" }], "at once, and a closed attempt does not count as a silent broker");
+  t.same(play(second.state, failed(0)).effects, [{ do: "wait", delayMs: 1000 }], "the next failure counts again");
+  const connected = play(restarted.state, connack(0));
   t.same(
-    play(late.state, ended(1, 0, "us")).effects,
+    play(connected.state, ended(1, 0, "us")).effects,
     [{ do: "connect", mqtt: "5" }],
-    "CONNACK came first: closed, then made again",
+    "when CONNACK came first, the connection is closed and made again",
   );
-  t.same(play(hurried.state, { kind: "stop" }, failed(0)).effects, [{ do: "close" }], "a stop counts more");
+  t.same(play(restarted.state, { kind: "stop" }, failed(0)).effects, [{ do: "close" }], "stop takes precedence");
 });

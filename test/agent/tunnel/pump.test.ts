@@ -4,7 +4,7 @@ import { createPump } from "../../../agent/tunnel/pump.ts";
 import type { Spool, Spooled } from "../../../agent/tunnel/spool/index.ts";
 import { Fault } from "../../../hal/fault.ts";
 
-interface Lab {
+interface Fixture {
   readonly pump: () => void;
   readonly queue: Spooled[];
   readonly sent: readonly string[];
@@ -12,8 +12,8 @@ interface Lab {
   readonly message: (name: string) => Spooled;
 }
 
-/** A pump between a list and a connection with room for all. */
-function lab(next?: () => Promise<Spooled | undefined>): Lab {
+/** A pump between a list and a connection that always has room. */
+function fixture(next?: () => Promise<Spooled | undefined>): Fixture {
   const queue: Spooled[] = [];
   const sent: string[] = [];
   const destroyed: Fault[] = [];
@@ -36,7 +36,7 @@ function lab(next?: () => Promise<Spooled | undefined>): Lab {
     class: "event",
     channel: "event",
     payload: Buffer.from(name),
-    acked: () => undefined,
+    acknowledge: () => undefined,
     drop: () => undefined,
   });
   return { pump: createPump({ spool, topic: String, connection: () => connection }), queue, sent, destroyed, message };
@@ -44,22 +44,22 @@ function lab(next?: () => Promise<Spooled | undefined>): Lab {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("[TUN-6] a message that comes at whatever moment of the pump's last look is sent", async (t) => {
+test("[TUN-6] a message that arrives at any moment around the end of a round is sent", async (t) => {
   for (let offset = 0; offset <= 8; offset += 1) {
-    const { pump, queue, sent, message } = lab();
+    const { pump, queue, sent, message } = fixture();
     pump();
     for (let microtask = 0; microtask < offset; microtask += 1) await Promise.resolve();
-    queue.push(message("late"));
+    queue.push(message("second"));
     pump();
     await turn();
-    t.same(sent, ["late"], `${offset} microtasks after the pump began`);
+    t.same(sent, ["second"], `${offset} microtasks after the pump began`);
   }
 });
 
-test("[TUN-6] a spool that cannot be read ends the connection, and the pump works with the next one", async (t) => {
+test("[TUN-6] an unreadable spool ends the connection, and the pump works with the next one", async (t) => {
   const faults: unknown[] = [new Fault("file.read-failed", "read the spool")];
   const answers: Spooled[] = [];
-  const { pump, sent, destroyed, message } = lab(async () => {
+  const { pump, sent, destroyed, message } = fixture(async () => {
     const fault = faults.shift();
     if (fault !== undefined) throw fault;
     return answers.shift();

@@ -1,4 +1,5 @@
-// Rounds of audit events, each durable before the next (or, with a width, before the next of its place). Arguments: directory, how many at once.
+// Rounds of audit events. Each event is durable before the next of its caller. Arguments:
+// directory, number of concurrent callers.
 import { openAuditLog } from "../../../warden/audit/index.ts";
 import { linuxClock } from "../../../hal/linux/clock/index.ts";
 import { linuxAppendFiles, linuxFiles } from "../../../hal/linux/files/index.ts";

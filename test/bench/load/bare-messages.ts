@@ -1,5 +1,6 @@
-// The peer of tunnel-messages: mqtt.js in its default settings, QoS 1, as many on the way. Last arguments: how many at once, bytes of a message.
-// It keeps nothing on disk and sends the same text every time: less work than ours, so a ratio below 1 is to be expected.
+// The peer of tunnel-messages: mqtt.js with default settings, QoS 1, as many messages in flight.
+// Last arguments: messages in flight, bytes per message. It keeps nothing on disk and sends the
+// same text every time. That is less work than ours, so a ratio below 1 is expected.
 import mqtt from "mqtt";
 import { inWindow, serveRounds } from "./rounds.ts";
 import { sessionArguments } from "./session.ts";

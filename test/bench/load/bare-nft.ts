@@ -1,4 +1,5 @@
-// The peer of policy-apply: nft and the same tables by turns. Arguments: for each policy its document and its table.
+// The peer of policy-apply: nft with the same tables in turn. Arguments: document and table of each
+// policy.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { serveRounds } from "./rounds.ts";

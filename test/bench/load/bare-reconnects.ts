@@ -1,4 +1,4 @@
-// The peer of tunnel-reconnects: mqtt.js in its default settings, connect and end.
+// The peer of tunnel-reconnects: mqtt.js with default settings, connect and end.
 import tls from "node:tls";
 import mqtt from "mqtt";
 import { serveRounds } from "./rounds.ts";

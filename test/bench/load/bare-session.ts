@@ -1,4 +1,5 @@
-// The peer of the whole agent: mqtt.js in its default settings, holding the session that the agent holds. Arguments: see session.ts.
+// The peer of the whole agent: mqtt.js with default settings and the same MQTT session as the
+// agent. Arguments: see session.ts.
 import mqtt from "mqtt";
 import { sessionArguments } from "./session.ts";
 

@@ -1,4 +1,5 @@
-// The peer of audit-log: write and fdatasync, nothing else. Arguments: file, bytes of a record, `blocking` or `promises`.
+// The peer of audit-log: write and fdatasync only. Arguments: file, bytes per record, `blocking` or
+// `promises`.
 import { fdatasyncSync, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { serveRounds } from "./rounds.ts";

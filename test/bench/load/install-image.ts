@@ -1,4 +1,5 @@
-// Installs an image as the program that installs does, threads and all. Arguments: the index, the courier's directory, the board.
+// Installs an image as the installer does, with its threads. Arguments: index, hand-over directory,
+// board.
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { assert } from "../../../hal/fault.ts";
@@ -28,7 +29,7 @@ else {
   });
 }
 
-/** VmHWM is the most it ever was: proc_pid_status(5). */
+/** VmHWM is the peak: proc_pid_status(5). */
 function memoryKb(name: "VmRSS" | "VmHWM"): number {
   const kilobytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, "mu").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   assert(kilobytes !== undefined, `the kernel tells ${name}`);

@@ -1,4 +1,4 @@
-// Puts policies in force by turns. Arguments: for each policy its document and its table.
+// Puts policies in force in turn. Arguments: document and table of each policy.
 import { readFileSync } from "node:fs";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import type { UsbTree } from "../../../hal/ports.ts";

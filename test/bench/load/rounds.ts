@@ -1,9 +1,11 @@
-// How every load program takes its orders: a line `ROUND COUNT` on stdin is a round of so many, its outcome one line of JSON on stdout. Ends with its stdin.
-// The two peers of a comparison are alive together and get their rounds in turn, so that neither has the better minute of the machine.
+// The protocol of every load program: a line `ROUND COUNT` on stdin starts a round of COUNT, its
+// result is one line of JSON on stdout. The program ends with its stdin. The two sides of a
+// comparison run at the same time and get their rounds in turn, so that neither has the quieter
+// minute of the machine.
 
 export type Outcome = Readonly<Record<string, number | string>>;
 
-/** Tells that it is ready, then serves rounds. */
+/** Reports that the program is ready, then serves rounds. */
 export function serveRounds(round: (count: number) => Promise<Outcome>): void {
   let waiting = Promise.resolve();
   let rest = "";
@@ -26,7 +28,10 @@ export function serveRounds(round: (count: number) => Promise<Outcome>): void {
   }
 }
 
-/** After a collection, so that what is measured is what is kept. Outside of the round's time. */
+/**
+ * Memory after a garbage collection, so that only retained memory counts. Not part of the round's
+ * time.
+ */
 function memory(): Outcome {
   globalThis.gc?.();
   globalThis.gc?.();
@@ -43,7 +48,7 @@ function fail(error: unknown): void {
   process.exit(1);
 }
 
-/** `count` times `work`, at most `width` at once. */
+/** Runs `work` `count` times, at most `width` at once. */
 export async function inWindow(count: number, width: number, work: () => Promise<void>): Promise<void> {
   let left = count;
   const worker = async (): Promise<void> => {

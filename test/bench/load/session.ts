@@ -1,9 +1,9 @@
-// What the load programs are told on their command line.
+// The command line of the load programs.
 import { readFileSync } from "node:fs";
 
 export interface SessionArguments {
   readonly port: number;
-  /** Client id, and CN of the certificate. */
+  /** The client id, which is the CN of the certificate. */
   readonly id: string;
   readonly authority: string;
   readonly cert: string;
@@ -11,7 +11,7 @@ export interface SessionArguments {
   readonly rest: readonly string[];
 }
 
-/** PORT ID AUTHORITY-FILE CERT-FILE KEY-FILE and what the program itself wants. */
+/** Reads PORT ID AUTHORITY-FILE CERT-FILE KEY-FILE and the arguments of the program itself. */
 export function sessionArguments(): SessionArguments {
   const [port = "", id = "", authority = "", cert = "", key = "", ...rest] = process.argv.slice(2);
   const read = (file: string): string => readFileSync(file, "utf8");

@@ -1,7 +1,8 @@
-// Rounds of messages through our tunnel. Last arguments: `deliver` or `publish`, how many at once, bytes of filling, and a directory for the spool.
+// Rounds of messages through our tunnel. Last arguments: `deliver` or `publish`, messages in
+// flight, bytes of payload, and a directory for the spool.
 import { assert } from "../../../hal/fault.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { linuxClock } from "../../../hal/linux/clock/index.ts";
 import { linuxAppendFiles, linuxFiles } from "../../../hal/linux/files/index.ts";
 import { createTunnel, openSpool, SPOOL_LIMITS_DEFAULT, TIMEOUTS_DEFAULT } from "../../../agent/tunnel/index.ts";
@@ -56,7 +57,7 @@ const send = path === "deliver" ? () => tunnel.deliver("audit", body) : () => tu
 
 serveRounds(async (count) => {
   await inWindow(count, Number(width), send);
-  // published means durable here; a round is over when the broker has acknowledged all of it
+  // published means durable here; a round ends when the broker has acknowledged all messages
   await inTime(async () => spool.status().messages === 0);
   assert(losses.length === 0, `nothing is lost, and the connection stays up: ${losses.join(", ")}`);
   return {};

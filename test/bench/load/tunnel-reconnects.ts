@@ -1,4 +1,4 @@
-// Rounds of connections as our tunnel makes them: its stream, its MQTT session, a DISCONNECT.
+// Rounds of connections as our tunnel makes them: TLS stream, MQTT session, DISCONNECT.
 import { assert } from "../../../hal/fault.ts";
 import { openBrokerConnection } from "../../../agent/tunnel/connection.ts";
 import { TIMEOUTS_DEFAULT } from "../../../agent/tunnel/limits.ts";

@@ -1,4 +1,4 @@
-// Canonical JSON against the examples of RFC 8785, and the bounds of what is read.
+// Canonical JSON against the examples of RFC 8785, and the bounds of parsing.
 import { test } from "tap";
 import { canonicalJson, JSON_DEPTH_MAX, parseCanonicalJson, parseJson } from "../../../hal/format/json.ts";
 
@@ -6,7 +6,7 @@ function canonical(text: string): void {
   parseCanonicalJson(Buffer.from(text), 4096, "value");
 }
 
-test("RFC 8785 section 3.2.2: the sample object, as it must be written", async (t) => {
+test("RFC 8785 section 3.2.2: the sample object is written as required", async (t) => {
   const value = {
     numbers: [Number("333333333.33333329"), 1e30, 4.5, 2e-3, 0.000000000000000000000000001],
     string: "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"/",
@@ -32,7 +32,8 @@ test("RFC 8785 section 3.2.3: members are sorted by UTF-16 code units, not by co
     '{"\\r":"Carriage Return","1":"One","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis",' +
     '"\u20ac":"Euro Sign","\ud83d\ude00":"Emoji: Grinning Face","\ufb33":"Hebrew Letter Dalet With Dagesh"}';
   t.equal(canonicalJson(value), written);
-  t.doesNotThrow(() => canonical(written)); // JSON.parse puts "1" first: the order of the text must not come from it
+  // JSON.parse puts "1" first: the order must not come from the order in the text
+  t.doesNotThrow(() => canonical(written));
 });
 
 test("RFC 8785 appendix B: numbers", async (t) => {
@@ -62,18 +63,18 @@ test("RFC 8785 appendix B: numbers", async (t) => {
   }
 });
 
-test("RFC 8785 section 3.2.2: what has no JSON is refused", async (t) => {
+test("RFC 8785 section 3.2.2: a value without a JSON form is refused", async (t) => {
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, "\ud83d", "\ude00", { "\udead": 1 }])
     t.throws(() => canonicalJson(value), { code: "json.invalid" });
 });
 
-test("a member that is undefined is left out; one called __proto__ is a member like others", async (t) => {
+test("a member that is undefined is left out; one named __proto__ is a member like others", async (t) => {
   t.equal(canonicalJson({ b: undefined, a: 1 }), '{"a":1}');
   t.doesNotThrow(() => canonical('{"__proto__":{"a":1}}'));
   t.equal(canonicalJson(Object.fromEntries([["__proto__", 1]])), '{"__proto__":1}');
 });
 
-test("canonical bytes have one reading: a duplicate member, white space, an order, a number or an escape of another spelling is refused", async (t) => {
+test("canonical bytes have one reading: a duplicate member, white space, another order, or another form of a number or an escape is refused", async (t) => {
   for (const text of [
     '{"a":1,"a":1}',
     '{"a":1,"a":2}',
@@ -113,14 +114,14 @@ test("bytes that are not strict UTF-8, or not one JSON value, are refused", asyn
   for (const [name, bytes] of Object.entries(cases)) t.throws(() => parseJson(bytes, 100, name), { code: "json.invalid" }, name);
 });
 
-test("the bound counts bytes, not characters: at the bound is taken, one more refused", async (t) => {
+test("the bound counts bytes, not characters: a text at the bound is accepted, one byte more is refused", async (t) => {
   t.equal(parseJson(Buffer.from('"12345678"'), 10, "value"), "12345678");
   t.throws(() => parseJson(Buffer.from('"123456789"'), 10, "value"), { code: "json.too-large" });
   t.equal(parseJson('"\u20ac\u20ac"', 8, "value"), "\u20ac\u20ac");
   t.throws(() => parseJson('"\u20ac\u20ac"', 7, "value"), { code: "json.too-large" });
 });
 
-test("16 levels are taken, 17 refused, and a hundred thousand cost no stack", async (t) => {
+test("16 levels are accepted, 17 are refused, and a hundred thousand cost no stack", async (t) => {
   const lists = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
   const objects = (depth: number) => '{"a":'.repeat(depth) + "1" + "}".repeat(depth);
   for (const nested of [lists, objects]) {

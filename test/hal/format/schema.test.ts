@@ -8,12 +8,12 @@ const schema = v.strictObject({
   inner: v.optional(v.strictObject({ on: v.boolean("expected true or false") })),
 });
 
-test("what fits comes back typed, and unchanged", async (t) => {
+test("a valid value comes back typed and unchanged", async (t) => {
   const value = { name: "a", port: 1, inner: { on: true } };
   t.strictSame(check(schema, value, "settings"), value);
 });
 
-test("every fault is told at once, each with its path", async (t) => {
+test("every fault is reported at once, each with its path", async (t) => {
   t.throws(() => check(schema, { name: "long", port: 70_000, inner: { on: 1 } }, "settings"), {
     code: "schema.invalid",
     message: "settings is invalid: name: expected at most 3 characters; port: expected a port; inner.on: expected true or false",
@@ -34,11 +34,11 @@ test("a missing member and a value of another type are faults", async (t) => {
     t.throws(() => check(schema, value, "settings"), { code: "schema.invalid", message: /^settings is invalid: / });
 });
 
-test("the edge chooses the code", async (t) => {
+test("the caller chooses the code", async (t) => {
   t.throws(() => check(schema, {}, "the request", "protocol.invalid"), { code: "protocol.invalid" });
 });
 
-test("all unknown members are named at once, with what was expected, beside other faults", async (t) => {
+test("all unknown members are named at once, with the expected ones, beside other faults", async (t) => {
   const fault = {
     code: "schema.invalid",
     message:
@@ -54,7 +54,7 @@ test("a name that every object inherits is as unknown as any other", async (t) =
     });
 });
 
-test("a list is no object, not even where every member may be left out", async (t) => {
+test("a list is not an object, not even where every member is optional", async (t) => {
   const loose = v.strictObject({ on: v.optional(v.boolean()), inner: v.optional(v.strictObject({}), {}) });
   t.throws(() => check(loose, [], "settings"), { message: /\(whole\): expected an object, got a list/ });
   t.throws(() => check(loose, { inner: [] }, "settings"), { message: /inner: expected an object, got a list/ });

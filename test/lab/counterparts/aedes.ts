@@ -1,23 +1,24 @@
-// aedes over mutual TLS, in process: the broker that our hub embeds and that speaks MQTT 3.1.1 only, as it comes.
+// aedes over mutual TLS in this process: the broker that the hub embeds. It speaks MQTT 3.1.1 only.
 import { Aedes } from "aedes";
 import type tls from "node:tls";
 import type { Pki } from "./pki.ts";
 import { startPeer } from "./tls-peer.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface LabAedes {
   readonly port: number;
   readonly aedes: Aedes;
-  /** Who finished a handshake: CN and ALPN name. */
+  /** The clients that finished a handshake: CN and ALPN name. */
   readonly peers: readonly { readonly name: string; readonly alpn: string }[];
   readonly published: readonly { readonly topic: string; readonly payload: string; readonly retain: boolean }[];
-  /** MQTT levels that clients asked for. */
+  /** The MQTT levels that clients offered. */
   readonly levels: readonly number[];
 }
 
 /** Ends with the test. */
 export async function startAedes(
+  t: TestContext,
   options: { readonly pki: Pki; readonly alpn?: readonly string[] },
-  teardown: (act: () => Promise<void>) => void,
 ): Promise<LabAedes> {
   const { pki, alpn } = options;
   const peers: { name: string; alpn: string }[] = [];
@@ -31,19 +32,16 @@ export async function startAedes(
   aedes.on("publish", (packet, client) => {
     if (client !== null) published.push({ topic: packet.topic, payload: packet.payload.toString(), retain: packet.retain });
   });
-  const { port } = await startPeer(
-    {
-      server: pki.server,
-      authority: pki.authority,
-      ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
-      onSecure(socket: tls.TLSSocket) {
-        peers.push({ name: String(socket.getPeerCertificate().subject.CN), alpn: String(socket.alpnProtocol) });
-        aedes.handle(socket);
-      },
+  const { port } = await startPeer(t, {
+    server: pki.server,
+    authority: pki.authority,
+    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+    onSecure(socket: tls.TLSSocket) {
+      peers.push({ name: String(socket.getPeerCertificate().subject.CN), alpn: String(socket.alpnProtocol) });
+      aedes.handle(socket);
     },
-    teardown,
-  );
-  teardown(async () => {
+  });
+  t.teardown(async () => {
     await new Promise<void>((resolve) => aedes.close(resolve));
   });
   return { port, aedes, peers, published, levels };

@@ -1,7 +1,8 @@
-// The broker's side of MQTT 5 by hand, over mutual TLS: for what no good broker does.
+// The broker's side of MQTT 5, packet by packet over mutual TLS, for what no correct broker does.
 import type { TLSSocket } from "node:tls";
 import type { Pki } from "./pki.ts";
 import { type Peer, startPeer } from "./tls-peer.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Packet {
   /** 1 CONNECT, 3 PUBLISH, 8 SUBSCRIBE, 12 PINGREQ, 14 DISCONNECT. */
@@ -9,49 +10,60 @@ export interface Packet {
   readonly body: Buffer;
 }
 
-/** CONNACK properties by identifier and two or four bytes: 0x21 receive maximum, 0x27 maximum packet size (MQTT 5.0 section 3.2.2.3). */
+/**
+ * @param properties of the CONNACK, by identifier and two or four bytes: 0x21 is the receive
+ * maximum, 0x27 the maximum packet size (MQTT 5.0 section 3.2.2.3).
+ */
 export function connack(properties: Buffer = Buffer.alloc(0)): Buffer {
   return Buffer.from([0x20, 3 + properties.length, 0x00, 0x00, properties.length, ...properties]);
 }
 
-/** To a SUBSCRIBE for four topics. */
+/** @returns the answer to a SUBSCRIBE for four topics. */
 export function suback(packet: Packet): Buffer {
   return Buffer.from([0x90, 0x07, packet.body[0] ?? 0, packet.body[1] ?? 0, 0x00, 1, 1, 1, 1]);
 }
 
-/** To a PUBLISH at QoS 1. */
+/** @returns the answer to a PUBLISH at QoS 1. */
 export function puback(packet: Packet): Buffer {
   const topicLength = packet.body.readUInt16BE(0);
   return Buffer.from([0x40, 0x02, packet.body[2 + topicLength] ?? 0, packet.body[3 + topicLength] ?? 0]);
+}
+
+/**
+ * @returns what a correct broker answers; nothing where MQTT wants no answer.
+ * @param welcome the CONNACK.
+ */
+export function answerTo(packet: Packet, welcome: Buffer = connack()): Buffer {
+  if (packet.type === 1) return welcome;
+  if (packet.type === 8) return suback(packet);
+  return packet.type === 3 ? puback(packet) : Buffer.alloc(0);
+}
+
+/** @returns whether it is a PUBLISH of the device other than its status. */
+export function isReport(packet: Packet): boolean {
+  return packet.type === 3 && !topicOf(packet).endsWith("/status");
 }
 
 export function topicOf(packet: Packet): string {
   return packet.body.subarray(2, 2 + packet.body.readUInt16BE(0)).toString();
 }
 
-/** `onPacket` answers every packet of every connection as it likes. Ends with the test. */
-export function startMqttPeer(
-  pki: Pki,
-  onPacket: (packet: Packet, socket: TLSSocket) => void,
-  teardown: (act: () => Promise<void>) => void,
-): Promise<Peer> {
-  return startPeer(
-    {
-      server: pki.server,
-      authority: pki.authority,
-      onSecure(socket) {
-        let rest = Buffer.alloc(0);
-        socket.on("data", (chunk: Buffer) => {
-          rest = Buffer.concat([rest, chunk]);
-          for (let packet = first(rest); packet !== undefined; packet = first(rest)) {
-            rest = rest.subarray(packet.bytes);
-            onPacket(packet, socket);
-          }
-        });
-      },
+/** `onPacket` answers every packet of every connection. Ends with the test. */
+export function startMqttPeer(t: TestContext, pki: Pki, onPacket: (packet: Packet, socket: TLSSocket) => void): Promise<Peer> {
+  return startPeer(t, {
+    server: pki.server,
+    authority: pki.authority,
+    onSecure(socket) {
+      let rest = Buffer.alloc(0);
+      socket.on("data", (chunk: Buffer) => {
+        rest = Buffer.concat([rest, chunk]);
+        for (let packet = first(rest); packet !== undefined; packet = first(rest)) {
+          rest = rest.subarray(packet.bytes);
+          onPacket(packet, socket);
+        }
+      });
     },
-    teardown,
-  );
+  });
 }
 
 function first(bytes: Buffer): (Packet & { readonly bytes: number }) | undefined {

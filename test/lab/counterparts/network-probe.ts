@@ -1,43 +1,49 @@
-// A device and the world outside it: two network namespaces joined by two cables, with somebody on each side who tries the doors with real packets.
-// As root by `ip netns`; without root in a user namespace of its own, where nft works too.
+// A device and the network outside it: two network namespaces that two cables join, with a probe on
+// each side that tries connections with real packets. As root it uses `ip netns`; without root a
+// user namespace of its own, in which nft works too.
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Fault } from "../../../hal/fault.ts";
 import type { Firewall } from "../../../hal/ports.ts";
 import { missingPart } from "../runner/needs.ts";
-import { type RunningProgram, startProgram } from "../runner/process.ts";
+import { eventually, type RunningProgram, startProgram } from "../runner/process.ts";
 
 type Words = readonly [string, ...string[]];
 
 /** `open`, `silent` (nothing came back), or the errno's name: ECONNREFUSED, EHOSTUNREACH, ... */
 export type Outcome = string;
 
-export interface Doors {
-  /** Words before nft's arguments, to the device's namespace. */
+export interface ProbeNetwork {
+  /** Words before nft's arguments, which enter the device's namespace. */
   readonly nft: Words;
-  /** The cable `eth0` is the one that policies name, `eth1` the other. */
+  /** Policies name the cable `eth0`; `eth1` is the other one. */
   readonly device: Side;
   readonly outside: Side;
   stop(): Promise<void>;
 }
 
-export interface Side extends Watcher {
+export interface Side extends Probe {
   /** On the cables eth0 and eth1. */
   readonly ipv4: readonly [string, string];
   readonly ipv6: readonly [string, string];
   /** A second address outside on eth0. */
   readonly alias4: string;
-  /** One ping (RFC 792, RFC 4443), by socat: it needs no program that a small machine lacks. */
+  /**
+   * Sends one ping (RFC 792, RFC 4443) by socat, which needs no program that a small machine lacks.
+   */
   ping(host: string): boolean;
 }
 
-export interface Watcher {
+export interface Probe {
   /** Echoes TCP and UDP on every address. */
   listen(port: number): Promise<void>;
   tcp(host: string, port: number): Promise<Outcome>;
   udp(host: string, port: number): Promise<Outcome>;
-  /** A connection that is kept. @returns whether it still carries something, asked again and again. */
+  /**
+   * Makes a connection and keeps it.
+   * @returns a function that tells whether it still carries anything.
+   */
   hold(host: string, port: number): Promise<() => Promise<Outcome>>;
 }
 
@@ -48,26 +54,32 @@ const ADDRESSES = {
   outside: { ipv4: ["198.18.7.1", "198.18.8.1"], ipv6: ["fd5a:7::1", "fd5a:8::1"], alias4: "198.18.7.3" },
 } as const;
 
-/** @returns why there can be no doors of this kind here; false when there can, as tap's `skip` wants it. */
-export function noDoors(kind: "netns" | "user"): string | false {
+/**
+ * @returns the reason why there can be no probe network of this kind, else false: for tap's `skip`.
+ */
+export function lacksProbeNetwork(kind: "netns" | "user"): string | false {
   const command = kind === "netns" ? ["unshare", "-n"] : [...asNobody(), "unshare", "-Urn"];
   const [program, ...args] = [...command, "nft", "list", "tables"];
   if (spawnSync(program, args).status === 0) return false;
   return missingPart(kind === "netns" ? "needs root, iproute2 and nftables" : "needs user namespaces and nftables");
 }
 
-/** A root that gives its rights up, so that the unprivileged way is really that. */
+/** Root gives up its rights, so that the unprivileged way is really tested. */
 function asNobody(): readonly string[] {
   return process.getuid?.() === 0 ? NOBODY : [];
 }
 
-export async function openDoors(kind: "netns" | "user"): Promise<Doors> {
+export async function openProbeNetwork(kind: "netns" | "user"): Promise<ProbeNetwork> {
   const world = kind === "netns" ? namedNamespaces() : await userNamespaces();
   try {
     plug(world);
     const [device, outside] = [watch(world.enter.device, "device"), watch(world.enter.outside, "outside")];
     await Promise.all([device.line(/^ready here$/u), outside.line(/^ready here$/u)]);
-    const sides = { device: side(device, world.run.device, "device"), outside: side(outside, world.run.outside, "outside") };
+    const ask = { device: questions(device), outside: questions(outside) };
+    const sides = {
+      device: side(ask.device, ask.outside, world.run.device, "device"),
+      outside: side(ask.outside, ask.device, world.run.outside, "outside"),
+    };
     await carries(sides);
     return {
       nft: [...world.run.device, "nft"],
@@ -84,9 +96,9 @@ export async function openDoors(kind: "netns" | "user"): Promise<Doors> {
 }
 
 interface World {
-  /** Before a command that runs on a side: with rights over its network only. */
+  /** Words before a command that runs on a side, with rights over that network only. */
   readonly run: { readonly device: Words; readonly outside: Words };
-  /** The same as whoever runs the test, who can read the project's files. */
+  /** The same with the rights of the test's user, who can read the project's files. */
   readonly enter: { readonly device: Words; readonly outside: Words };
   /** How `ip link` names the device's namespace. */
   readonly deviceNamespace: string;
@@ -109,7 +121,7 @@ function namedNamespaces(): World {
   };
 }
 
-/** Both in one user namespace, each held open by a program that ends with us. */
+/** Both are in one user namespace; a program that ends with the test holds each of them open. */
 async function userNamespaces(): Promise<World> {
   const hold = async (name: string, words: readonly string[]): Promise<RunningProgram> => {
     const [command, ...args] = [...words, "sh", "-c", "echo held; exec cat"];
@@ -153,47 +165,63 @@ function plug({ run: prefix, deviceNamespace }: World): void {
 }
 
 /** A cable takes a moment to come up for IPv6. */
-async function carries({ device, outside }: Pick<Doors, "device" | "outside">): Promise<void> {
+async function carries({ device, outside }: Pick<ProbeNetwork, "device" | "outside">): Promise<void> {
   for (const host of [...device.ipv6, ...device.ipv4])
-    for (let patience = 20; (await outside.tcp(host, 9)) !== "ECONNREFUSED"; patience--)
-      if (patience === 0) throw new Fault("process.timeout", `the cable to ${host} does not come up`);
+    await eventually(`the cable to ${host} comes up`, async () =>
+      (await outside.tcp(host, 9)) === "ECONNREFUSED" ? true : undefined,
+    );
 }
 
 function watch([command, ...before]: Words, name: string): RunningProgram {
   return startProgram({ name, command, args: [...before, process.execPath, CHILD], input: true });
 }
 
-/** Somebody on one side of a wall that was built elsewhere. @param prefix words before a command on that side; none: this machine. */
-export async function startWatcher(prefix: readonly string[], name: string): Promise<Watcher & { stop(): Promise<void> }> {
+/**
+ * A probe on one side of a firewall that was set up elsewhere.
+ * @param prefix words before a command on that side; none for this machine.
+ */
+export async function startProbe(prefix: readonly string[], name: string): Promise<Probe & { stop(): Promise<void> }> {
   const program = startProgram({ name, command: "/usr/bin/env", args: [...prefix, process.execPath, CHILD], input: true });
   await program.line(/^ready here$/u);
-  return { ...watcher(program), stop: async () => void (await program.stop()) };
+  return { ...createProbe(questions(program), undefined), stop: async () => void (await program.stop()) };
 }
 
-function watcher(program: RunningProgram): Watcher {
+type Ask = (words: string) => Promise<{ readonly id: string; readonly outcome: Outcome }>;
+
+function questions(program: RunningProgram): Ask {
   let asked = 0;
-  const ask = async (words: string): Promise<{ readonly id: string; readonly outcome: Outcome }> => {
+  return async (words) => {
     const id = `q${(asked += 1)}`;
     program.write(`${id} ${words}\n`);
     const line = await program.line(new RegExp(`^${id} `, "u"));
     return { id, outcome: line.slice(id.length + 1) };
   };
+}
+
+/** @param other the other side, when it is known: no try is silent before that has had its turn. */
+function createProbe(ask: Ask, other: Ask | undefined): Probe {
+  const settled = async (words: string): Promise<Outcome> => {
+    const { id, outcome } = await ask(words);
+    if (outcome !== "unanswered") return outcome;
+    await other?.("turn");
+    return (await ask(`settle ${id}`)).outcome;
+  };
   return {
     listen: async (port) => void (await ask(`listen ${port}`)),
     tcp: async (host, port) => (await ask(`tcp ${host} ${port}`)).outcome,
-    udp: async (host, port) => (await ask(`udp ${host} ${port}`)).outcome,
+    udp: (host, port) => settled(`udp ${host} ${port}`),
     hold: async (host, port) => {
       const { id, outcome } = await ask(`hold ${host} ${port}`);
       if (outcome !== "open") throw new Fault("assert.broken", `hold a connection to ${host} port ${port}: ${outcome}`);
-      return async () => (await ask(`poke ${id}`)).outcome;
+      return () => settled(`poke ${id}`);
     },
   };
 }
 
-function side(program: RunningProgram, prefix: Words, name: "device" | "outside"): Side {
+function side(ask: Ask, other: Ask, prefix: Words, name: "device" | "outside"): Side {
   return {
     ...ADDRESSES[name],
-    ...watcher(program),
+    ...createProbe(ask, other),
     ping: (host) => {
       const ipv6 = host.includes(":");
       const [program, ...args] = [
@@ -204,10 +232,10 @@ function side(program: RunningProgram, prefix: Words, name: "device" | "outside"
         "-",
         ipv6 ? `IP6-SENDTO:[${host}]:58` : `IP4-SENDTO:${host}:1`,
       ];
-      // type, code, checksum (the kernel fills in that of ICMPv6), id 1, number 1
+      // Type, code, checksum (the kernel fills in that of ICMPv6), id 1, number 1.
       const input = Buffer.from(ipv6 ? "8000000000010001" : "0800f7fd00010001", "hex");
       const { stdout } = spawnSync(program, args, { input });
-      return stdout[0] === (ipv6 ? 129 : 0); // the answer's type; socat takes the header off
+      return stdout[0] === (ipv6 ? 129 : 0); // The type of the answer; socat removes the header.
     },
   };
 }
@@ -221,11 +249,11 @@ function run(words: readonly string[]): void {
 export interface FakeFirewall extends Firewall {
   replace: (table: string) => Promise<void>;
   read: () => Promise<string | undefined>;
-  /** In force now. */
+  /** The table in force. */
   table: string | undefined;
-  /** Every table that was put in force. */
+  /** Every table that was in force. */
   readonly history: readonly string[];
-  /** What refuses: the next call, or every call from now on. */
+  /** Makes the next calls refuse. */
   refuse(what: "check" | "replace", times?: number): void;
 }
 
@@ -239,7 +267,7 @@ export function fakeFirewall(): FakeFirewall {
       refusals[what] -= 1;
       throw new Fault("firewall.refused", `${what}: as planned`);
     }
-    // nft's own complaint about what is no statement
+    // nft refuses what is no statement too.
     if (/^\t\tnonsense$/mu.test(table)) throw new Fault("firewall.refused", `${what}: syntax error`);
   };
   const fake: FakeFirewall = {

@@ -1,33 +1,34 @@
-// People with a signing key of their own, as a file that the hub's commands take: operators, and who confirms policies. [OPS-7] [OPS-8]
+// Operators and confirmers of policies with a key of their own, in a file that the hub's commands
+// take. [OPS-7] [OPS-8]
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { orderKeyId } from "../../../warden/orders/format/index.ts";
 import type { OperatorRole } from "../../../warden/roster/format.ts";
 
-export interface Person {
+export interface KeyHolder {
   readonly id: string;
   /** PKCS#8, PEM, 0600. */
   readonly keyFile: string;
   readonly privateKey: KeyObject;
-  /** As rosters and policies name it: DER SubjectPublicKeyInfo in base64. */
+  /** As rosters and policies list it: DER SubjectPublicKeyInfo in base64. */
   readonly publicKey: string;
   readonly keyid: string;
 }
 
-/** A new key in `directory`. */
-export async function makePerson(directory: string, id: string): Promise<Person> {
+/** Makes a new key in `directory`. */
+export async function makeKeyHolder(directory: string, id: string): Promise<KeyHolder> {
   const { privateKey } = generateKeyPairSync("ed25519");
   await writeFile(join(directory, `${id}.pem`), privateKey.export({ format: "pem", type: "pkcs8" }), { mode: 0o600 });
-  return personOf(directory, id, privateKey);
+  return keyHolderOf(directory, id, privateKey);
 }
 
-/** Whose key {@link makePerson} once wrote there. */
-export async function readPerson(directory: string, id: string): Promise<Person> {
-  return personOf(directory, id, createPrivateKey(await readFile(join(directory, `${id}.pem`))));
+/** Reads the key that {@link makeKeyHolder} wrote to `directory`. */
+export async function readKeyHolder(directory: string, id: string): Promise<KeyHolder> {
+  return keyHolderOf(directory, id, createPrivateKey(await readFile(join(directory, `${id}.pem`))));
 }
 
-function personOf(directory: string, id: string, privateKey: KeyObject): Person {
+function keyHolderOf(directory: string, id: string, privateKey: KeyObject): KeyHolder {
   const publicKey = createPublicKey(privateKey);
   return {
     id,
@@ -39,15 +40,17 @@ function personOf(directory: string, id: string, privateKey: KeyObject): Person 
 }
 
 /** The payload of an `operators/` target. */
-export function rosterOf(...operators: readonly { readonly person: Person; readonly roles: readonly OperatorRole[] }[]): object {
-  return { v: 1, operators: operators.map(({ person: { id, publicKey }, roles }) => ({ id, roles, keys: [publicKey] })) };
+export function rosterOf(
+  ...operators: readonly { readonly holder: KeyHolder; readonly roles: readonly OperatorRole[] }[]
+): object {
+  return { v: 1, operators: operators.map(({ holder: { id, publicKey }, roles }) => ({ id, roles, keys: [publicKey] })) };
 }
 
 /**
- * A policy for the lab's board: eth0 in use, names looked up, nothing else open.
+ * A policy for the lab's board: eth0 is used, names are looked up, and everything else is closed.
  * @param change replaces members.
  */
-export function boardPolicy(confirmer: Person, change: Readonly<Record<string, unknown>> = {}): object {
+export function boardPolicy(confirmer: KeyHolder, change: Readonly<Record<string, unknown>> = {}): object {
   return {
     v: 1,
     name: "lab base",

@@ -1,20 +1,22 @@
-// A small HTTP CONNECT proxy, on a real port: what a plant's network puts between a gateway and the world.
+// A small HTTP CONNECT proxy on a real port, as a plant's network puts it between a gateway and the
+// internet.
 import http from "node:http";
 import net from "node:net";
 import { assert } from "../../../hal/fault.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Proxy {
   readonly port: number;
-  /** Targets asked for, as written in the requests. */
+  /** The requested targets, as written in the requests. */
   readonly asked: readonly string[];
-  /** The first bytes that went to a target: to see that it is TLS, end to end. */
+  /** The first bytes that went to a target, to see that they are TLS end to end. */
   readonly firstBytes: readonly Buffer[];
-  /** Ends every connection at once, as a network that breaks. */
+  /** Ends every connection at once, as a network does that breaks. */
   cut(): void;
 }
 
-/** Lets everything through. Ends with the test. */
-export async function startProxy(teardown: (act: () => Promise<void>) => void): Promise<Proxy> {
+/** Lets every connection through. Ends with the test. */
+export async function startProxy(t: TestContext): Promise<Proxy> {
   const asked: string[] = [];
   const firstBytes: Buffer[] = [];
   const open = new Set<net.Socket>();
@@ -42,7 +44,7 @@ export async function startProxy(teardown: (act: () => Promise<void>) => void): 
   const cut = (): void => {
     for (const socket of open) socket.destroy();
   };
-  teardown(async () => {
+  t.teardown(async () => {
     cut();
     await new Promise((resolve) => server.close(resolve));
   });

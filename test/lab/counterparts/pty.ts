@@ -1,12 +1,13 @@
-// A null-modem cable: two pseudo-terminals joined by socat. What is written to one end comes out of the other.
+// A null-modem cable: two pseudo-terminals that socat joins. What is written to one end comes out
+// of the other.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:fs";
 import { access, chmod, type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { assert } from "../../../hal/fault.ts";
+import { eventually } from "../runner/process.ts";
 
 export interface PtyPair {
   /** The end for the device under test. */
@@ -17,12 +18,11 @@ export interface PtyPair {
   readonly stop: () => Promise<void>;
 }
 
-const WAIT_MS_MAX = 10_000;
-
 /**
- * Lays a cable and returns when both ends are there.
- * @param options.deviceUser who may open the device's end, by number; we ourselves when left out.
- * @throws Fault `assert.broken` when socat ends or does not come up.
+ * Makes the cable and returns when both ends exist.
+ * @param options.deviceUser the user, by number, who may open the device's end; the test's own when
+ * left out.
+ * @throws Fault `assert.broken` when socat ends; `process.timeout` when it does not come up.
  */
 export async function startPtyPair(options: { readonly deviceUser?: number } = {}): Promise<PtyPair> {
   const directory = await mkdtemp(join(tmpdir(), "pty-"));
@@ -40,11 +40,11 @@ export async function startPtyPair(options: { readonly deviceUser?: number } = {
     await ended;
     await rm(directory, { recursive: true, force: true });
   };
-  for (let waitedMs = 0; !((await exists(devicePath)) && (await exists(hostPath))); waitedMs += 10) {
-    assert(isRunning(socat) && waitedMs < WAIT_MS_MAX, "socat makes two pseudo-terminals");
-    await sleep(10);
-  }
-  // a line is there whether somebody has it open or not: socat would end with its last user
+  await eventually("socat makes two pseudo-terminals", async () => {
+    assert(isRunning(socat), "socat is running");
+    return (await exists(devicePath)) && (await exists(hostPath)) ? true : undefined;
+  });
+  // A serial line exists whether it is open or not, but socat would end with its last user.
   held = await open(devicePath, constants.O_RDWR | constants.O_NOCTTY);
   return { devicePath, hostPath, stop };
 }

@@ -1,4 +1,4 @@
-// A TUF repository in memory that really signs. Its drafts are there to be changed by hand, which is what attackers do.
+// A TUF repository in memory that really signs. A test may change its drafts, as an attacker would.
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { assert } from "../../../hal/fault.ts";
 import {
@@ -82,7 +82,7 @@ export interface TargetsDraft extends Draft {
   delegations?: { keys: Record<string, unknown>; roles: DelegationDraft[] };
 }
 
-/** A metadata file: `draft` signed by `keys`, whoever they are. */
+/** A metadata file: `draft` signed by `keys`, whichever these are. */
 export function signed(draft: unknown, keys: readonly LabKey[]): Uint8Array {
   const message = canonicalBytes(draft);
   const signatures = keys.map(({ id, privateKey }) => ({ keyid: id, sig: signatureOf(message, privateKey) }));
@@ -93,152 +93,152 @@ export function labCustom(change: Partial<TargetCustom> & Pick<TargetCustom, "li
   return { v: 1, counter: 1, hardware: { any: true }, audience: { everyone: true }, ...change };
 }
 
-export interface LabRepository {
-  readonly root: RootDraft;
-  readonly timestamp: MetaFilesDraft;
-  readonly snapshot: MetaFilesDraft;
-  readonly targets: TargetsDraft;
-  /** Delegated roles by name. */
-  readonly roles: Map<string, TargetsDraft>;
-  /** Who signs, by role. */
-  readonly signers: Map<string, LabKey[]>;
-  /** What is served, by name below `metadata/`. */
-  readonly files: Map<string, Uint8Array>;
-  /** Target files by name below `targets/`. */
-  readonly payloads: Map<string, Uint8Array>;
-  /** Names that were asked for. */
-  readonly asked: string[];
-  readonly fetch: Fetch;
-  /** Root version 1, as an image would carry it. */
-  readonly imageRoot: Uint8Array;
-  readonly signersOf: (role: string) => LabKey[];
-  readonly roleOf: (role: string) => TargetsDraft;
-  /** Raises the versions of these roles, of snapshot where it names one of them, and of the timestamp; signs and serves them. */
-  readonly publish: (...roles: readonly string[]) => void;
-  /** Signs and serves one role as its draft is. */
-  readonly serve: (role: string) => Uint8Array;
-  /** A new key in place of those of a top-level role; root is not published by it. */
-  readonly rotate: (role: "root" | "timestamp" | "snapshot" | "targets") => void;
-  readonly delegate: (delegator: string, name: string, paths: readonly string[], terminating?: boolean) => TargetsDraft;
-  readonly addTarget: (role: string, path: string, content: string, custom?: unknown) => void;
+/**
+ * Root, timestamp, snapshot, targets and the roles of the design, one Ed25519 key each, all at
+ * version 1.
+ */
+export function labRepository(): LabRepository {
+  return new LabRepository();
 }
 
-/** Root, timestamp, snapshot, targets and the roles of the design, one ed25519 key each, all published as version 1. */
-export function labRepository(): LabRepository {
-  const expires = daysFromNow(30);
-  const draft = (_type: string): Draft => ({ _type, spec_version: "1.0.34", version: 1, expires });
-  const signers = new Map<string, LabKey[]>();
-  const files = new Map<string, Uint8Array>();
-  const asked: string[] = [];
-  const roles = new Map<string, TargetsDraft>();
-  const newKey = (role: string): LabKey => {
-    const key = labKey();
-    signers.set(role, [key]);
-    return key;
-  };
-  const top = { root: newKey("root"), timestamp: newKey("timestamp"), snapshot: newKey("snapshot"), targets: newKey("targets") };
-  const own = ({ id }: LabKey): RoleDraft => ({ keyids: [id], threshold: 1 });
-  const root: RootDraft = {
-    ...draft("root"),
-    consistent_snapshot: true,
-    keys: Object.fromEntries(Object.values(top).map(({ id, key }) => [id, key])),
-    roles: { root: own(top.root), timestamp: own(top.timestamp), snapshot: own(top.snapshot), targets: own(top.targets) },
-  };
-  const timestamp: MetaFilesDraft = { ...draft("timestamp"), meta: { "snapshot.json": { version: 1 } } };
-  const snapshot: MetaFilesDraft = { ...draft("snapshot"), meta: { "targets.json": { version: 1 } } };
-  const targets: TargetsDraft = { ...draft("targets"), targets: {} };
+export class LabRepository {
+  readonly root: RootDraft;
+  readonly timestamp: MetaFilesDraft = { ...draftOf("timestamp"), meta: { "snapshot.json": { version: 1 } } };
+  readonly snapshot: MetaFilesDraft = { ...draftOf("snapshot"), meta: { "targets.json": { version: 1 } } };
+  readonly targets: TargetsDraft = { ...draftOf("targets"), targets: {} };
+  /** Delegated roles by name. */
+  readonly roles = new Map<string, TargetsDraft>();
+  /** The keys that sign, by role. */
+  readonly signers = new Map<string, LabKey[]>();
+  /** Metadata files that are served, by name below `metadata/`. */
+  readonly files = new Map<string, Uint8Array>();
+  /** Target files that are served, by name below `targets/`. */
+  readonly payloads = new Map<string, Uint8Array>();
+  /** The names that {@link fetch} was asked for. */
+  readonly asked: string[] = [];
+  /** Root version 1, as an image carries it. */
+  readonly imageRoot: Uint8Array;
 
-  const signersOf = (role: string): LabKey[] => signers.get(role) ?? [];
-  const roleOf = (role: string): TargetsDraft => {
-    const found = role === "targets" ? targets : roles.get(role);
-    assert(found !== undefined, `the lab's repository has the role "${role}"`);
-    return found;
+  constructor() {
+    const keys = TOP_ROLES.map((role) => [role, this.#newKey(role)] as const);
+    const [root, timestamp, snapshot, targets] = keys.map(([, { id }]): RoleDraft => ({ keyids: [id], threshold: 1 }));
+    assert(root !== undefined && timestamp !== undefined && snapshot !== undefined && targets !== undefined, "four roles");
+    this.root = {
+      ...draftOf("root"),
+      consistent_snapshot: true,
+      keys: Object.fromEntries(keys.map(([, { id, key }]) => [id, key])),
+      roles: { root, timestamp, snapshot, targets },
+    };
+    for (const role of DELEGATED_ROLES) this.delegate("targets", role, [`${role}/*`], true);
+    for (const role of [...TOP_ROLES, ...DELEGATED_ROLES]) this.serve(role);
+    this.imageRoot = Uint8Array.from(this.files.get("1.root.json") ?? []);
+  }
+
+  // Properties, because tests pass and destructure them as functions.
+  readonly fetch: Fetch = async (name) => {
+    this.asked.push(name);
+    return this.files.get(name);
   };
-  const draftOf = (role: string): Draft =>
-    role === "root" ? root : role === "timestamp" ? timestamp : role === "snapshot" ? snapshot : roleOf(role);
-  const serve = (role: string): Uint8Array => {
-    const one = draftOf(role);
-    const bytes = signed(one, signersOf(role));
-    const versioned = role !== "timestamp" && (role === "root" || root.consistent_snapshot);
-    files.set(metadataName(role, versioned ? one.version : undefined), bytes);
+
+  readonly signersOf = (role: string): LabKey[] => this.signers.get(role) ?? [];
+
+  /** Signs and serves one role as its draft is. */
+  readonly serve = (role: string): Uint8Array => {
+    const draft = this.#draft(role);
+    const bytes = signed(draft, this.signersOf(role));
+    const versioned = role !== "timestamp" && (role === "root" || this.root.consistent_snapshot);
+    this.files.set(metadataName(role, versioned ? draft.version : undefined), bytes);
     return bytes;
   };
-  const delegate = (delegator: string, name: string, paths: readonly string[], terminating = false): TargetsDraft => {
-    const { id, key } = signersOf(name)[0] ?? newKey(name);
-    const from = roleOf(delegator);
+
+  /**
+   * Raises the versions of these roles, of snapshot where it names one of them, and of timestamp;
+   * signs and serves them.
+   */
+  readonly publish = (...changed: readonly string[]): void => {
+    for (const role of changed) this.#publishRole(role);
+    const below = changed.some((role) => !["root", "snapshot", "timestamp"].includes(role));
+    if (below) this.snapshot.version += 1;
+    if (!below && !changed.includes("snapshot")) return;
+    const bytes = this.serve("snapshot");
+    const hashed = this.timestamp.meta["snapshot.json"]?.hashes !== undefined;
+    this.timestamp.meta["snapshot.json"] = {
+      version: this.snapshot.version,
+      ...(hashed ? { length: bytes.byteLength, hashes: { sha256: sha256(bytes) } } : {}),
+    };
+    if (!changed.includes("timestamp")) this.timestamp.version += 1;
+    this.serve("timestamp");
+  };
+
+  roleOf(role: string): TargetsDraft {
+    const found = role === "targets" ? this.targets : this.roles.get(role);
+    assert(found !== undefined, `the lab's repository has the role "${role}"`);
+    return found;
+  }
+
+  /** Replaces the keys of a top-level role by a new one. This does not publish root. */
+  rotate(role: (typeof TOP_ROLES)[number]): void {
+    const { id, key } = this.#newKey(role);
+    this.root.keys[id] = key;
+    this.root.roles[role] = { keyids: [id], threshold: 1 };
+  }
+
+  delegate(delegator: string, name: string, paths: readonly string[], terminating = false): TargetsDraft {
+    const { id, key } = this.signersOf(name)[0] ?? this.#newKey(name);
+    const from = this.roleOf(delegator);
     from.delegations ??= { keys: {}, roles: [] };
     from.delegations.keys[id] = key;
     from.delegations.roles.push({ name, keyids: [id], threshold: 1, terminating, paths: [...paths] });
-    const made = roles.get(name) ?? { ...draft("targets"), targets: {} };
-    roles.set(name, made);
-    snapshot.meta[`${name}.json`] = { version: made.version };
+    const made = this.roles.get(name) ?? { ...draftOf("targets"), targets: {} };
+    this.roles.set(name, made);
+    this.snapshot.meta[`${name}.json`] = { version: made.version };
     return made;
-  };
-  const payloads = new Map<string, Uint8Array>();
+  }
 
-  for (const role of DELEGATED_ROLES) delegate("targets", role, [`${role}/*`], true);
-  for (const role of ["root", "timestamp", "snapshot", "targets", ...DELEGATED_ROLES]) serve(role);
+  addTarget(role: string, path: string, content: string, custom?: unknown): void {
+    const bytes = Buffer.from(content);
+    const hash = sha256(bytes);
+    this.roleOf(role).targets[path] = {
+      length: bytes.byteLength,
+      hashes: { sha256: hash },
+      ...(custom === undefined ? {} : { custom }),
+    };
+    this.payloads.set(targetName(path, this.root.consistent_snapshot ? hash : undefined), bytes);
+  }
 
-  return {
-    root,
-    timestamp,
-    snapshot,
-    targets,
-    roles,
-    signers,
-    files,
-    payloads,
-    asked,
-    imageRoot: Uint8Array.from(files.get("1.root.json") ?? []),
-    fetch: async (name) => {
-      asked.push(name);
-      return files.get(name);
-    },
-    signersOf,
-    roleOf,
-    serve,
-    publish: (...changed) => {
-      for (const role of changed) {
-        draftOf(role).version += 1;
-        const bytes = serve(role);
-        if (role in root.roles && role !== "targets") continue;
-        const { length, hashes } = snapshot.meta[`${role}.json`] ?? {};
-        snapshot.meta[`${role}.json`] = {
-          version: draftOf(role).version,
-          ...(length === undefined ? {} : { length: bytes.byteLength }),
-          ...(hashes === undefined ? {} : { hashes: { sha256: sha256(bytes) } }),
-        };
-      }
-      const below = changed.some((role) => !["root", "snapshot", "timestamp"].includes(role));
-      if (below) snapshot.version += 1;
-      if (below || changed.includes("snapshot")) {
-        const bytes = serve("snapshot");
-        const hashed = timestamp.meta["snapshot.json"]?.hashes !== undefined;
-        timestamp.meta["snapshot.json"] = {
-          version: snapshot.version,
-          ...(hashed ? { length: bytes.byteLength, hashes: { sha256: sha256(bytes) } } : {}),
-        };
-        if (!changed.includes("timestamp")) timestamp.version += 1;
-        serve("timestamp");
-      }
-    },
-    rotate: (role) => {
-      const { id, key } = newKey(role);
-      root.keys[id] = key;
-      root.roles[role] = { keyids: [id], threshold: 1 };
-    },
-    delegate,
-    addTarget: (role, path, content, custom) => {
-      const bytes = Buffer.from(content);
-      const hash = sha256(bytes);
-      roleOf(role).targets[path] = {
-        length: bytes.byteLength,
-        hashes: { sha256: hash },
-        ...(custom === undefined ? {} : { custom }),
-      };
-      payloads.set(targetName(path, root.consistent_snapshot ? hash : undefined), bytes);
-    },
-  };
+  /**
+   * Raises the version of one role and serves it, and names it in snapshot when it belongs there.
+   */
+  #publishRole(role: string): void {
+    const draft = this.#draft(role);
+    draft.version += 1;
+    const bytes = this.serve(role);
+    if (role in this.root.roles && role !== "targets") return;
+    const { length, hashes } = this.snapshot.meta[`${role}.json`] ?? {};
+    this.snapshot.meta[`${role}.json`] = {
+      version: draft.version,
+      ...(length === undefined ? {} : { length: bytes.byteLength }),
+      ...(hashes === undefined ? {} : { hashes: { sha256: sha256(bytes) } }),
+    };
+  }
+
+  #draft(role: string): Draft {
+    if (role === "root") return this.root;
+    if (role === "timestamp") return this.timestamp;
+    return role === "snapshot" ? this.snapshot : this.roleOf(role);
+  }
+
+  #newKey(role: string): LabKey {
+    const key = labKey();
+    this.signers.set(role, [key]);
+    return key;
+  }
+}
+
+const TOP_ROLES = ["root", "timestamp", "snapshot", "targets"] as const;
+
+function draftOf(type: string): Draft {
+  return { _type: type, spec_version: "1.0.34", version: 1, expires: daysFromNow(30) };
 }
 
 export function sha256(bytes: Uint8Array): string {

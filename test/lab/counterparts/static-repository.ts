@@ -6,13 +6,11 @@ import fastify from "fastify";
 import { assert } from "../../../hal/fault.ts";
 import { repositoryRoutes } from "../../../hub/repository/index.ts";
 import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
+import type { TestContext } from "../runner/context.ts";
 import type { Credential, Pki } from "./pki.ts";
+import { HANG_MS } from "../runner/process.ts";
 
-interface Teardown {
-  teardown(work: () => Promise<void> | void): void;
-}
-
-export async function serveRepository(t: Teardown, directory: string, server: Credential): Promise<number> {
+export async function serveRepository(t: TestContext, directory: string, server: Credential): Promise<number> {
   const https = createServer({ key: server.key, cert: server.cert });
   const app = fastify({ forceCloseConnections: true, serverFactory: (handler) => https.on("request", handler) });
   repositoryRoutes(app, { directory, prefix: "/repository" });
@@ -26,8 +24,8 @@ export function portOf(address: AddressInfo | string | null): number {
   return address.port;
 }
 
-/** Asks for `localhost` at 127.0.0.1. */
-export function clientOf(t: Teardown, pki: Pki, port: number, timeoutMs = 10_000, proxyPort?: number): HttpRepository {
+/** The client connects to 127.0.0.1 and expects the name `localhost`. */
+export function clientOf(t: TestContext, pki: Pki, port: number, timeoutMs = HANG_MS, proxyPort?: number): HttpRepository {
   const client = httpRepository({
     host: "localhost",
     port,

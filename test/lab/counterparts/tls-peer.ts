@@ -1,12 +1,13 @@
-// A TLS server that is a hub in all but what it says: each test tells it how to misbehave.
+// A TLS server in the hub's place that misbehaves as each test says.
 import net from "node:net";
 import tls from "node:tls";
 import { assert } from "../../../hal/fault.ts";
 import type { Credential } from "./pki.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface Peer {
   readonly port: number;
-  /** Connections that finished their handshake. */
+  /** The connections that finished their handshake. */
   readonly sockets: readonly tls.TLSSocket[];
 }
 
@@ -16,8 +17,8 @@ export interface PeerOptions extends tls.TlsOptions {
   readonly onSecure: (socket: tls.TLSSocket) => void;
 }
 
-/** Asks for a certificate without rejecting, as our hub does. Ends with the test. */
-export async function startPeer(options: PeerOptions, teardown: (act: () => Promise<void>) => void): Promise<Peer> {
+/** Like the hub, it asks for a certificate and refuses none in TLS. Ends with the test. */
+export async function startPeer(t: TestContext, options: PeerOptions): Promise<Peer> {
   const { server: credential, authority, onSecure, ...rest } = options;
   const sockets: tls.TLSSocket[] = [];
   const server = tls.createServer({
@@ -34,25 +35,22 @@ export async function startPeer(options: PeerOptions, teardown: (act: () => Prom
     onSecure(socket);
   });
   server.on("tlsClientError", () => undefined);
-  return { port: await listen(server, teardown), sockets };
+  return { port: await listen(t, server), sockets };
 }
 
-/** A server that takes TCP connections and does what `onConnection` says. */
-export async function startTcpPeer(
-  onConnection: (socket: net.Socket) => void,
-  teardown: (act: () => Promise<void>) => void,
-): Promise<number> {
-  return listen(net.createServer(onConnection), teardown);
+/** A server that takes TCP connections and passes them to `onConnection`. */
+export async function startTcpPeer(t: TestContext, onConnection: (socket: net.Socket) => void): Promise<number> {
+  return listen(t, net.createServer(onConnection));
 }
 
-async function listen(server: net.Server, teardown: (act: () => Promise<void>) => void): Promise<number> {
+async function listen(t: TestContext, server: net.Server): Promise<number> {
   const open = new Set<net.Socket>();
   server.on("connection", (socket: net.Socket) => {
     open.add(socket);
     socket.on("error", () => socket.destroy()).on("close", () => open.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  teardown(async () => {
+  t.teardown(async () => {
     for (const socket of open) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });

@@ -1,7 +1,9 @@
-// A disk that can lose its power: records every change that the file drivers make, and works out what a crash after each of them may leave.
+// A disk that can lose its power. It records every change of the file drivers, and computes what a
+// crash after each of them may leave.
 //
-// The model is the weakest that POSIX and Linux's file systems allow. Bytes that were not synced may be there, missing, torn at a sector, or zeros. Names that
-// were not synced may be there or not, each for itself. What was synced stays.
+// The model is the weakest that POSIX and Linux's file systems allow. Bytes that were not synced
+// may be there, missing, torn at a sector, or zeros. Names that were not synced may be there or
+// not, each by itself. What was synced stays.
 import { constants } from "node:fs";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -10,14 +12,16 @@ import { type FileOps, linuxOps, type OpenFile } from "../../../hal/linux/files/
 
 const SECTOR_BYTES = 512;
 
-/** One change, in the order in which the kernel was asked. Files are numbered, because names move. */
+/**
+ * One change, in the order in which the kernel was asked. Files have numbers, because names move.
+ */
 export type Change =
   | { readonly kind: "create"; readonly name: string; readonly file: number }
   | { readonly kind: "write"; readonly file: number; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly file: number; readonly length: number }
   /** fsync of a file. */
   | { readonly kind: "sync"; readonly file: number }
-  /** The end of an O_DSYNC write: its own bytes are on the device, earlier ones need not be. */
+  /** The end of an O_DSYNC write: its own bytes are on the device, earlier ones may not be. */
   | { readonly kind: "sync-write"; readonly file: number; readonly offset: number; readonly length: number }
   | { readonly kind: "rename"; readonly from: string; readonly to: string; readonly file: number }
   | { readonly kind: "unlink"; readonly name: string }
@@ -28,13 +32,19 @@ export type DiskState = ReadonlyMap<string, Uint8Array>;
 export interface CrashDisk {
   readonly ops: FileOps;
   readonly changes: readonly Change[];
-  /** From the n-th change from now on nothing reaches the disk any more and every call fails: the process was killed. */
+  /**
+   * From the n-th change from now on nothing reaches the disk and every call fails, as if the
+   * process was killed.
+   */
   killAt(n: number): void;
-  /** A new process on the same machine: calls work again, what was not synced is still only in memory. */
+  /**
+   * A new process on the same machine: calls work again, and what was not synced is still only in
+   * memory.
+   */
   revive(): void;
 }
 
-/** Records what is done in `directory` (a real one, empty at first) while doing it. */
+/** Records the changes in `directory`, a real and at first empty one, while they are made. */
 export function crashDisk(directory: string): CrashDisk {
   const changes: Change[] = [];
   const files = new Map<string, number>();
@@ -44,23 +54,26 @@ export function crashDisk(directory: string): CrashDisk {
   const record = (change: Change): void => {
     changes.push(change);
   };
-  /** In front of every call that changes something. */
+  /** Called before every call that changes something. */
   const alive = (): void => {
     if (changes.length >= killAt) throw new Fault("assert.broken", "the process was killed here");
   };
 
   const watched = (file: OpenFile, number: number, flags: number): OpenFile => ({
     read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
+    chmod: (mode) => file.chmod(mode),
     stat: () => file.stat(),
     close: () => file.close(),
     write: async (buffer, offset, length) => {
       alive();
       const { size } = await file.stat();
-      // Short writes are allowed by write(2), so callers must cope with them: the first of several sectors goes alone.
+      // write(2) allows short writes, so callers must handle them: the first of several sectors
+      // goes alone.
       const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
       const { bytesWritten } = await file.write(buffer, offset, part);
       const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
-      record({ kind: "write", file: number, offset: size, bytes }); // our drivers write at the end only
+      // Our drivers write at the end only.
+      record({ kind: "write", file: number, offset: size, bytes });
       if ((flags & constants.O_DSYNC) !== 0) {
         alive();
         record({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
@@ -128,6 +141,7 @@ function watchedDirectory(directory: OpenFile, sync: () => void): OpenFile {
     read: (buffer, offset, length, position) => directory.read(buffer, offset, length, position),
     write: (buffer, offset, length) => directory.write(buffer, offset, length),
     truncate: (length) => directory.truncate(length),
+    chmod: (mode) => directory.chmod(mode),
     stat: () => directory.stat(),
     close: () => directory.close(),
     sync: async () => sync(),
@@ -141,7 +155,10 @@ interface File {
 
 type NameChange = Change & { readonly kind: "create" | "rename" | "unlink" };
 
-/** @returns every different state that a power cut after `changes`, or during the last of them, may leave. */
+/**
+ * @returns every different state that a power cut after `changes`, or during the last of them, may
+ * leave.
+ */
 export function crashStates(changes: readonly Change[]): readonly DiskState[] {
   const files = new Map<number, File>();
   let names = new Map<string, number>();
@@ -191,7 +208,7 @@ function applyName(names: Map<string, number>, change: NameChange): Map<string, 
     case "unlink":
       next.delete(change.name);
       break;
-    case "rename": // whether or not the name it had before ever reached the device
+    case "rename": // Whether or not the name that it had before ever reached the device.
       next.delete(change.from);
       next.set(change.to, change.file);
       break;
@@ -207,13 +224,15 @@ function applyBytes(bytes: Uint8Array, change: Change & { readonly kind: "write"
   return next;
 }
 
-/** What one file may hold: each prefix of its pending changes, the next one torn. */
+/**
+ * The possible contents of one file: each prefix of its pending changes, with the next one torn.
+ */
 function fileStates({ durable, pending }: File): readonly Uint8Array[] {
   const states = [durable];
   let whole = durable;
   for (const change of pending) {
     if (change.kind === "write") for (const torn of tornWrites(change)) states.push(applyBytes(whole, torn));
-    // Written back before the earlier ones: those are holes, which read as zeros.
+    // Written back before the earlier ones, which are then holes that read as zeros.
     states.push(applyBytes(durable, change));
     whole = applyBytes(whole, change);
     states.push(whole);
@@ -221,7 +240,10 @@ function fileStates({ durable, pending }: File): readonly Uint8Array[] {
   return states;
 }
 
-/** Parts of a write that may reach the device: half a sector, all but the last byte, the size without the bytes, and the end without the start. */
+/**
+ * The parts of a write that may reach the device: half a sector, all but the last byte, the size
+ * without the bytes, and the end without the start.
+ */
 function tornWrites(change: Change & { readonly kind: "write" }): readonly (Change & { readonly kind: "write" })[] {
   const { bytes } = change;
   const half = Math.ceil(bytes.byteLength / 2);
@@ -253,7 +275,7 @@ function stateKey(state: DiskState): string {
     .join("\n");
 }
 
-/** Makes `directory` hold `state` and nothing else: the machine after its power came back. */
+/** Makes `directory` hold `state` and nothing else, as after the power came back. */
 export function restore(state: DiskState, directory: string): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });

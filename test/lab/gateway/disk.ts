@@ -1,31 +1,35 @@
-// A disk that loses power honestly: what was written stays in its cache until a flush or a forced write, and a cut drops or tears the rest.
-//
-// Killing QEMU alone is no power cut: what the guest never flushed would still be in this machine's page cache. The model is what a write-back cache may do by
-// the NBD protocol and by SCSI and NVMe: after the last flush any subset of the writes may have arrived, each sector whole, in no order between sectors.
+// A disk that loses power as a real one does: a write stays in its cache until a flush or a forced
+// write, and a cut drops or tears the rest.
+// Killing QEMU alone is no power cut: what the guest never flushed would still be in this machine's
+// page cache. The model is what a write-back cache may do by the NBD protocol and by SCSI and NVMe:
+// after the last flush any subset of the writes may have arrived, each sector whole, in any order.
 // All calls are synchronous, so that a cut falls between two of them and never into one.
-//
-// What it does not show: TRIM and discard (there is none); forced writes of a guest, since virtio-blk has none and its driver writes and flushes instead (they are
-// tried through nbd-client.ts and qemu-io only); and any loss outside the disk: TPM and UEFI variables keep all that was written. The same seed repeats a loss only
-// where the same writes wait, which in a running machine is chance.
+// It does not show TRIM and discard (there is none); forced writes of a guest, because virtio-blk
+// has none and its driver writes and flushes instead (nbd-client.ts and qemu-io try them); and a
+// loss outside the disk: TPM and UEFI variables keep all that was written. The same seed repeats a
+// loss only when the same writes wait, which in a running machine is chance.
 import { closeSync, copyFileSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, assert, Fault } from "../../../hal/fault.ts";
 
 export const SECTOR_BYTES = 512;
-/** As a disk's own cache: above it the oldest writes go to the medium by themselves. */
+/** The size of a disk's own cache: above it the oldest writes go to the medium without a flush. */
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** What a cut does to writes that were not flushed. A torn one keeps some of its sectors; the same seed and the same writes give the same loss. */
+/**
+ * What a cut does to the writes that were not flushed. A torn write keeps some of its sectors; the
+ * same seed and the same writes give the same loss.
+ */
 export type Loss = { readonly kind: "drop" } | { readonly kind: "tear"; readonly seed: number };
 
 export interface CutReport {
-  /** Writes that were in the cache, and what became of them. */
+  /** The numbers of writes in the cache, by what became of them. */
   readonly kept: number;
   readonly torn: number;
   readonly dropped: number;
 }
 
-/** A request, told when its bytes are in the cache and before they are durable. */
+/** A request, reported when its bytes are in the cache and before they are durable. */
 export interface DiskEvent {
   readonly kind: "write" | "forced-write" | "flush";
   readonly offset: number;
@@ -36,20 +40,23 @@ export interface DiskEvent {
 
 export interface PowerCutDisk {
   readonly bytes: number;
-  /** What the machine sees: the cache over the medium. */
+  /** @returns what the machine sees: the cache over the medium. */
   read(offset: number, bytes: number): Buffer;
-  /** @param forced until it returns, it is durable (FUA). */
+  /** @param forced the write is durable when the call returns (FUA). */
   write(offset: number, bytes: Uint8Array, forced?: boolean): void;
   flush(): void;
-  /** The power goes: the cache is lost as `loss` says. The disk works again at once. */
+  /** Cuts the power: the cache is lost as `loss` says. The disk works again at once. */
   cut(loss: Loss): CutReport;
-  /** Calls `listener` at each write and flush, until the returned function is called. It may cut: then the request told of counts among what was not flushed. */
+  /**
+   * Calls `listener` at each write and flush, until the returned function is called. The listener
+   * may cut the power: then the request counts as not flushed.
+   */
   watch(listener: (event: DiskEvent) => void): () => void;
-  /** What a cut that drops all would leave. */
+  /** @returns what a cut that drops the whole cache would leave. */
   durable(offset: number, bytes: number): Buffer;
-  /** Writes what is durable as an image file of its own, to look at or to start others from. */
+  /** Writes the durable content to an image file, to look at or to start other disks from. */
   saveTo(path: string): void;
-  /** Forgets everything that was written; the base image never changed. */
+  /** Forgets everything that was written; the base image never changes. */
   close(): void;
 }
 
@@ -60,128 +67,159 @@ interface CachedWrite {
 }
 
 /**
- * @param basePath the image to start from; only read. Its size must be a multiple of {@link SECTOR_BYTES}.
- * @param directory where what is written is kept, in a sparse file.
- * @throws Fault `file.read-failed` when the base image isn't there or has no whole number of sectors.
+ * @param basePath the image to start from; only read. Its size must be a multiple of {@link
+ * SECTOR_BYTES}.
+ * @param directory for a sparse file with everything that is written.
+ * @throws Fault `file.read-failed` when the base image is missing or has no whole number of
+ * sectors.
  */
-export function powerCutDisk(basePath: string, directory: string): PowerCutDisk {
-  const medium = openMedium(basePath, directory);
-  /** The newest bytes of each sector, and the number of the write they came with. */
-  const cache = new Map<number, { readonly number: number; readonly bytes: Buffer }>();
-  const listeners = new Set<(event: DiskEvent) => void>();
-  let log: CachedWrite[] = [];
-  let loggedBytes = 0;
-  let written = 0;
-  let cuts = 0;
-  /** Sectors a forced write has overtaken: older writes of them must not come after it. */
-  const overtaken = new Map<number, number>();
+export function openPowerCutDisk(basePath: string, directory: string): PowerCutDisk {
+  return new CachedDisk(openMedium(basePath, directory));
+}
 
-  const tell = (event: DiskEvent): boolean => {
-    const before = cuts;
-    for (const listener of listeners) listener(event);
-    return cuts === before;
-  };
-  /** @param keep which of the write's sectors reach the medium. */
-  const destage = (write: CachedWrite, keep: (sector: number) => boolean): void => {
+class CachedDisk implements PowerCutDisk {
+  readonly #medium: Medium;
+  /** The newest bytes of each sector, and the number of the write that brought them. */
+  readonly #cache = new Map<number, { readonly number: number; readonly bytes: Buffer }>();
+  /** Sectors that a forced write has overtaken: older writes of them must not come after it. */
+  readonly #overtaken = new Map<number, number>();
+  readonly #listeners = new Set<(event: DiskEvent) => void>();
+  /** The writes that are not on the medium, oldest first. */
+  #log: CachedWrite[] = [];
+  #loggedBytes = 0;
+  #written = 0;
+  #cuts = 0;
+
+  constructor(medium: Medium) {
+    this.#medium = medium;
+  }
+
+  get bytes(): number {
+    return this.#medium.bytes;
+  }
+
+  read(offset: number, length: number): Buffer {
+    this.#check(offset, length);
+    const first = offset / SECTOR_BYTES;
+    const found = this.#medium.read(first, length / SECTOR_BYTES);
+    if (this.#cache.size > 0)
+      for (let index = 0; index < length / SECTOR_BYTES; index += 1)
+        this.#cache.get(first + index)?.bytes.copy(found, index * SECTOR_BYTES);
+    return found;
+  }
+
+  write(offset: number, bytes: Uint8Array, forced = false): void {
+    this.#check(offset, bytes.length);
+    const write: CachedWrite = { number: (this.#written += 1), sector: offset / SECTOR_BYTES, bytes: Buffer.from(bytes) };
+    for (let at = 0; at < bytes.length; at += SECTOR_BYTES) {
+      const sector = write.bytes.subarray(at, at + SECTOR_BYTES);
+      this.#cache.set(write.sector + at / SECTOR_BYTES, { number: write.number, bytes: sector });
+    }
+    this.#log.push(write);
+    this.#loggedBytes += bytes.length;
+    const kind = forced ? "forced-write" : "write";
+    if (!this.#notify({ kind, offset, bytes: bytes.length, content: write.bytes })) return;
+    if (forced) this.#force(write);
+    this.#shrink();
+  }
+
+  flush(): void {
+    if (!this.#notify({ kind: "flush", offset: 0, bytes: 0, content: Buffer.alloc(0) })) return;
+    for (const write of this.#log) this.#destage(write, () => true);
+    this.#empty();
+  }
+
+  cut(loss: Loss): CutReport {
+    this.#cuts += 1;
+    const report = { kept: 0, torn: 0, dropped: 0 };
+    const random = loss.kind === "tear" ? seeded(loss.seed) : undefined;
+    for (const write of this.#log) {
+      const fate = random === undefined ? "dropped" : fateOf(random());
+      report[fate] += 1;
+      if (fate === "kept") this.#destage(write, () => true);
+      if (fate === "torn" && random !== undefined) this.#destage(write, tornBy(write, random));
+    }
+    this.#empty();
+    return report;
+  }
+
+  watch(listener: (event: DiskEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  durable(offset: number, length: number): Buffer {
+    this.#check(offset, length);
+    return this.#medium.read(offset / SECTOR_BYTES, length / SECTOR_BYTES);
+  }
+
+  saveTo(path: string): void {
+    this.#medium.saveTo(path);
+  }
+
+  close(): void {
+    this.#empty();
+    this.#medium.close();
+  }
+
+  /** @returns false when a listener has cut the power: the request is not carried out then. */
+  #notify(event: DiskEvent): boolean {
+    const before = this.#cuts;
+    for (const listener of this.#listeners) listener(event);
+    return this.#cuts === before;
+  }
+
+  /** Puts the newest write on the medium. */
+  #force(write: CachedWrite): void {
+    this.#destage(write, () => true);
+    for (let at = 0; at < write.bytes.length / SECTOR_BYTES; at += 1) this.#overtaken.set(write.sector + at, write.number);
+    this.#log.pop();
+    this.#settle(write);
+  }
+
+  /** Writes sectors of a cached write to the medium. @param keep chooses them. */
+  #destage(write: CachedWrite, keep: (sector: number) => boolean): void {
     const count = write.bytes.length / SECTOR_BYTES;
     const wanted = (index: number): boolean =>
-      index < count && (overtaken.get(write.sector + index) ?? 0) <= write.number && keep(write.sector + index);
+      index < count && (this.#overtaken.get(write.sector + index) ?? 0) <= write.number && keep(write.sector + index);
     for (let index = 0; index < count; index += 1) {
       if (!wanted(index)) continue;
       const first = index;
       while (wanted(index + 1)) index += 1;
-      medium.write(write.sector + first, write.bytes.subarray(first * SECTOR_BYTES, (index + 1) * SECTOR_BYTES));
+      this.#medium.write(write.sector + first, write.bytes.subarray(first * SECTOR_BYTES, (index + 1) * SECTOR_BYTES));
     }
-  };
-  /** It is on the medium: the cache need not keep it any longer. */
-  const settle = (write: CachedWrite): void => {
-    loggedBytes -= write.bytes.length;
+  }
+
+  /** Removes a write that is on the medium from the cache. */
+  #settle(write: CachedWrite): void {
+    this.#loggedBytes -= write.bytes.length;
     for (let index = 0; index < write.bytes.length / SECTOR_BYTES; index += 1)
-      if (cache.get(write.sector + index)?.number === write.number) cache.delete(write.sector + index);
-  };
-  const empty = (): void => {
-    log = [];
-    loggedBytes = 0;
-    cache.clear();
-    overtaken.clear();
-  };
-  const shrink = (): void => {
+      if (this.#cache.get(write.sector + index)?.number === write.number) this.#cache.delete(write.sector + index);
+  }
+
+  /** Writes the oldest writes to the medium until the cache is within its bound. */
+  #shrink(): void {
     let done = 0;
-    for (const oldest of log) {
-      if (loggedBytes <= CACHE_BYTES_MAX) break;
-      destage(oldest, () => true);
-      settle(oldest);
+    for (const oldest of this.#log) {
+      if (this.#loggedBytes <= CACHE_BYTES_MAX) break;
+      this.#destage(oldest, () => true);
+      this.#settle(oldest);
       done += 1;
     }
-    if (done > 0) log = log.slice(done);
-  };
-  const flush = (): void => {
-    for (const write of log) destage(write, () => true);
-    empty();
-  };
+    if (done > 0) this.#log = this.#log.slice(done);
+  }
 
-  const check = (offset: number, length: number): void => {
+  #empty(): void {
+    this.#log = [];
+    this.#loggedBytes = 0;
+    this.#cache.clear();
+    this.#overtaken.clear();
+  }
+
+  #check(offset: number, length: number): void {
     const aligned = offset % SECTOR_BYTES === 0 && length % SECTOR_BYTES === 0;
-    assert(aligned && offset >= 0 && offset + length <= medium.bytes, "the server asks for whole sectors within the disk");
-  };
-
-  return {
-    bytes: medium.bytes,
-    read(offset, length) {
-      check(offset, length);
-      const first = offset / SECTOR_BYTES;
-      const found = medium.read(first, length / SECTOR_BYTES);
-      if (cache.size > 0)
-        for (let index = 0; index < length / SECTOR_BYTES; index += 1)
-          cache.get(first + index)?.bytes.copy(found, index * SECTOR_BYTES);
-      return found;
-    },
-    write(offset, bytes, forced = false) {
-      check(offset, bytes.length);
-      const write: CachedWrite = { number: (written += 1), sector: offset / SECTOR_BYTES, bytes: Buffer.from(bytes) };
-      for (let at = 0; at < bytes.length; at += SECTOR_BYTES)
-        cache.set(write.sector + at / SECTOR_BYTES, { number: write.number, bytes: write.bytes.subarray(at, at + SECTOR_BYTES) });
-      log.push(write);
-      loggedBytes += bytes.length;
-      if (!tell({ kind: forced ? "forced-write" : "write", offset, bytes: bytes.length, content: write.bytes })) return;
-      if (forced) {
-        destage(write, () => true);
-        for (let at = 0; at < bytes.length / SECTOR_BYTES; at += 1) overtaken.set(write.sector + at, write.number);
-        log.pop();
-        settle(write);
-      }
-      shrink();
-    },
-    flush() {
-      if (tell({ kind: "flush", offset: 0, bytes: 0, content: Buffer.alloc(0) })) flush();
-    },
-    cut(loss) {
-      cuts += 1;
-      const report = { kept: 0, torn: 0, dropped: 0 };
-      const random = loss.kind === "tear" ? seeded(loss.seed) : undefined;
-      for (const write of log) {
-        const fate = random === undefined ? "dropped" : fateOf(random());
-        report[fate] += 1;
-        if (fate === "kept") destage(write, () => true);
-        if (fate === "torn" && random !== undefined) destage(write, tornBy(write, random));
-      }
-      empty();
-      return report;
-    },
-    watch(listener) {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
-    durable(offset, length) {
-      check(offset, length);
-      return medium.read(offset / SECTOR_BYTES, length / SECTOR_BYTES);
-    },
-    saveTo: (path) => medium.saveTo(path),
-    close() {
-      empty();
-      medium.close();
-    },
-  };
+    assert(aligned && offset >= 0 && offset + length <= this.bytes, "the server asks for whole sectors within the disk");
+  }
 }
 
 function fateOf(chance: number): "kept" | "torn" | "dropped" {
@@ -189,7 +227,10 @@ function fateOf(chance: number): "kept" | "torn" | "dropped" {
   return chance < 2 / 3 ? "torn" : "dropped";
 }
 
-/** @returns whether a sector of `write` survives. Decided once for each, in order, so that the loss depends on the seed alone. */
+/**
+ * @returns whether a sector of `write` survives. It is decided once for each sector, in order, so
+ * that the loss depends on the seed alone.
+ */
 function tornBy(write: CachedWrite, random: () => number): (sector: number) => boolean {
   const survives = Array.from({ length: write.bytes.length / SECTOR_BYTES }, () => random() < 0.5);
   return (sector) => survives[sector - write.sector] === true;
@@ -214,7 +255,7 @@ interface Medium {
   close(): void;
 }
 
-/** The base image, and over it a sparse file with the sectors that were written since. */
+/** The base image, and over it a sparse file with the sectors that were written. */
 function openMedium(basePath: string, directory: string): Medium {
   const overPath = join(directory, "written.img");
   const base = openBase(basePath);

@@ -1,19 +1,20 @@
-// A whole gateway to test on: switch it on, cut its power, plug things in, type on its serial line and read what it says.
+// A whole gateway in an emulator for tests: its power can be cut, USB devices plugged in, and its
+// serial lines typed on and read.
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert, Fault } from "../../../hal/fault.ts";
 import type { RunningProgram } from "../runner/process.ts";
 import { type Hardware, qemuArguments } from "./command.ts";
-import { type CutReport, type DiskEvent, type Loss, powerCutDisk } from "./disk.ts";
-import { keepTranscript } from "./keep.ts";
+import { type CutReport, type DiskEvent, type Loss, openPowerCutDisk, type PowerCutDisk } from "./disk.ts";
+import { keepTranscript } from "./kept-transcripts.ts";
 import { type Awaited, awaitConnection } from "./line.ts";
-import { serveNbd } from "./nbd.ts";
+import { type NbdServer, serveNbd } from "./nbd.ts";
 import { ownFolder } from "./own-folder.ts";
-import { FIRMWARE_VARIABLES } from "./parts.ts";
+import { FIRMWARE_VARIABLES } from "./firmware.ts";
 import { openQmp, type Qmp, type QmpEvent } from "./qmp.ts";
-import { startWithUs } from "./start.ts";
+import { startWithUs } from "./start-program.ts";
 import { powerTpm } from "./tpm.ts";
-import { type Transcript, transcript } from "./transcript.ts";
+import { type Transcript, createTranscript } from "./transcript.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
 export interface GatewayOptions extends Partial<Hardware> {
@@ -21,50 +22,77 @@ export interface GatewayOptions extends Partial<Hardware> {
   readonly image: string;
   /** A TPM 2.0 at /dev/tpm0 (default), new and empty. */
   readonly tpm?: boolean;
-  /** Gets what comes out of both serial lines, as it comes. */
+  /** Gets the output of both serial lines as it comes. */
   readonly heard?: (line: "serial" | "log", bytes: Buffer) => void;
 }
 
-/** Where a disk that fails us is named, the first thing that went wrong in its server: it throws from every verb that waits, from `powerOn`, `cut` and `stop`. */
+/**
+ * Once the disk is broken, every method that waits throws the first fault of its server, and so do
+ * `powerOn`, `cut` and `stop`.
+ */
 export interface Gateway {
-  /** Resolves when the machine begins to run. @param plugged what is in its USB ports at that moment. */
+  /**
+   * Resolves when the machine begins to run.
+   * @param plugged what is in its USB ports at that moment.
+   */
   powerOn(plugged?: readonly UsbDevice[]): Promise<void>;
-  /** The power goes, now: before the first await. What the disk had not flushed is lost as `loss` says; all of it when left out. */
+  /**
+   * Cuts the power at once, before the first await. What the disk had not flushed is lost as `loss`
+   * says; all of it when left out.
+   */
   cut(loss?: Loss): Promise<CutReport>;
   /** Waits until the machine has switched itself off. @throws Fault `process.timeout`. */
   waitForPowerOff(timeoutMs: number): Promise<void>;
-  /** Waits for an event of QEMU from now on, such as RESET, WATCHDOG or SHUTDOWN. @throws Fault `process.timeout`, `protocol.closed`. */
+  /**
+   * Waits for the next event of QEMU, for instance RESET, WATCHDOG or SHUTDOWN.
+   * @throws Fault `process.timeout`, `protocol.closed`.
+   */
   waitForEvent(name: string, timeoutMs: number): Promise<QmpEvent>;
   plug(device: UsbDevice): Promise<void>;
-  /** Pulls it out and resolves when the machine has let go of it. */
+  /** Pulls the device out and resolves when the machine has released it. */
   unplug(device: UsbDevice): Promise<void>;
   /** Types on the serial line, or on the second one; "\r" is the Enter key. */
   type(text: string, line?: "serial" | "log"): void;
-  /** Holds a serial line low for longer than any character: BREAK, after which a kernel may take the next character for a command. */
+  /**
+   * Sends BREAK, a serial line held low for longer than any character, after which a kernel may
+   * take the next character for a command.
+   */
   sendBreak(line: "serial" | "log"): Promise<void>;
-  /** What the serial line said since the last read or wait. */
+  /** @returns the output of the serial line since the last read or wait. */
   read(): string;
-  /** Waits for `pattern` on the serial line, from where the last read or wait ended; escape sequences and "\r" are left out. @throws Fault `process.timeout`, `process.failed` when the machine ends first. */
+  /**
+   * Waits for `pattern` on the serial line, from where the last read or wait ended. Escape
+   * sequences and "\r" are left out.
+   * @throws Fault `process.timeout`; `process.failed` when the machine ends first.
+   */
   waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
-  /** All that the serial line said, over all power cycles; the newest million characters. */
+  /**
+   * @returns the output of the serial line over all power cycles, the newest million characters.
+   */
   transcript(): string;
-  /** The second serial line (ttyS1), where an image for tests lets its kernel write: not a part of a gateway, only for us to see by. */
+  /**
+   * The second serial line (ttyS1), on which the kernel of a test's image writes its log. A real
+   * gateway has no such line.
+   */
   readonly log: Pick<Transcript, "waitFor" | "all">;
-  /** Calls `listener` at each write and flush of the disk, before it is durable, until the returned function is called. It may cut. When it throws the disk is broken. */
+  /**
+   * Calls `listener` at each write and flush of the disk, before it is durable, until the returned
+   * function is called. The listener may cut the power. When it throws, the disk is broken.
+   */
   watchDisk(listener: (event: DiskEvent) => void): () => void;
-  /** Resolves with why, once the disk is broken: for who waits for what a listener is to be told. */
+  /** Resolves with the reason once the disk is broken, for a caller that waits for a listener. */
   readonly broken: Promise<Fault>;
-  /** What is durable of the disk. */
+  /** @returns the durable content of the disk. */
   readDisk(offset: number, bytes: number): Buffer;
-  /** Writes what is durable on the disk as an image of its own. */
+  /** Writes the durable content of the disk to an image file. */
   saveDisk(path: string): void;
-  /** The chip's state, for a gateway that is off: a removed one is a missing or another TPM. */
+  /** The TPM's state, for a gateway that is off. Without it the TPM is missing, or another one. */
   readonly tpmDirectory: string;
   /** Switches it off for good and removes its files. */
   stop(): Promise<void>;
 }
 
-/** What a gateway has as its id, unless its board is given another serial number. */
+/** The gateway's id unless its board gets another serial number. */
 export const ID = "GW-LAB-0001";
 const DEFAULTS: Hardware = {
   serialNumber: ID,
@@ -84,148 +112,234 @@ interface Running {
 }
 
 /** @throws Fault `file.read-failed` when the image is no disk. */
-export async function makeGateway(options: GatewayOptions): Promise<Gateway> {
-  const hardware: Hardware = { ...DEFAULTS, ...options };
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   await using undo = new AsyncDisposableStack();
   const { path: directory } = undo.use(await ownFolder("gateway"));
-  const at = (name: string): string => join(directory, name);
-  const disk = powerCutDisk(options.image, directory);
+  const disk = openPowerCutDisk(options.image, directory);
   undo.defer(() => disk.close());
-  const nbd = await serveNbd(disk, at("disk"));
+  const nbd = await serveNbd(disk, join(directory, "disk"));
   undo.defer(() => nbd.stop());
-  await copyFile(FIRMWARE_VARIABLES, at("variables.fd"));
-  const [line, log] = [transcript(), transcript()];
-  let broken: Fault | undefined;
-  const whole = (): void => {
-    if (broken !== undefined) throw broken;
-  };
-  const neverWhole = nbd.broken.then((fault) => {
-    broken = fault;
-    for (const each of [line, log]) {
-      each.mark(`the disk is broken: ${fault.message}`);
-      each.end(fault);
-    }
-    throw fault;
-  });
-  neverWhole.catch(() => {}); // whoever waits gets it
-  const ended = (why: string): void => {
-    for (const each of [line, log]) each.end(broken ?? new Fault("process.failed", why));
-  };
-  let running: Running | undefined;
-  let cycles = 0;
+  await copyFile(FIRMWARE_VARIABLES, join(directory, "variables.fd"));
+  const gateway = new EmulatedGateway(options, directory, disk, nbd);
+  undo.defer(() => gateway.close());
+  gateway.onStop(undo.move());
+  return gateway;
+}
 
-  const needed = (): Running => {
-    assert(running !== undefined, "the gateway is on: call powerOn first");
+class EmulatedGateway implements Gateway {
+  readonly #options: GatewayOptions;
+  readonly #hardware: Hardware;
+  readonly #directory: string;
+  readonly #disk: PowerCutDisk;
+  readonly #nbd: NbdServer;
+  readonly #serial = createTranscript();
+  readonly #log = createTranscript();
+  /** Rejects once the disk is broken. */
+  readonly #neverWhole: Promise<never>;
+  #broken: Fault | undefined;
+  #running: Running | undefined;
+  #cycles = 0;
+  #stack: AsyncDisposableStack | undefined;
+
+  constructor(options: GatewayOptions, directory: string, disk: PowerCutDisk, nbd: NbdServer) {
+    this.#options = options;
+    this.#hardware = { ...DEFAULTS, ...options };
+    this.#directory = directory;
+    this.#disk = disk;
+    this.#nbd = nbd;
+    this.#neverWhole = nbd.broken.then((fault) => {
+      this.#broken = fault;
+      for (const each of [this.#serial, this.#log]) {
+        each.mark(`the disk is broken: ${fault.message}`);
+        each.end(fault);
+      }
+      throw fault;
+    });
+    this.#neverWhole.catch(() => {}); // Every wait races with it.
+  }
+
+  get tpmDirectory(): string {
+    return this.#at("chip");
+  }
+
+  get log(): Pick<Transcript, "waitFor" | "all"> {
+    return this.#log;
+  }
+
+  get broken(): Promise<Fault> {
+    return this.#nbd.broken;
+  }
+
+  async powerOn(plugged: readonly UsbDevice[] = []): Promise<void> {
+    assert(this.#running === undefined, "the gateway is off");
+    this.#expectWhole();
+    this.#cycles += 1;
+    await using started = new AsyncDisposableStack();
+    const { qmp } = await this.#start(started, plugged);
+    this.#expectWhole(); // QEMU reads from the disk before the machine runs.
+    for (const each of [this.#serial, this.#log]) each.mark(`power on ${this.#cycles}`);
+    await qmp.execute("cont");
+    started.move(); // It runs: no failure here ends it any more.
+  }
+
+  async cut(loss: Loss = { kind: "drop" }): Promise<CutReport> {
+    const report = await this.#off(this.#on(), loss);
+    this.#expectWhole();
+    return report;
+  }
+
+  async waitForPowerOff(timeoutMs: number): Promise<void> {
+    const { qemu, chip } = this.#on();
+    await within(timeoutMs, "the gateway switched itself off", Promise.race([qemu.ended, this.#neverWhole]));
+    await chip?.stop();
+  }
+
+  waitForEvent(name: string, timeoutMs: number): Promise<QmpEvent> {
+    return Promise.race([this.#on().qmp.event(name, timeoutMs), this.#neverWhole]);
+  }
+
+  async plug(device: UsbDevice): Promise<void> {
+    const { qmp } = this.#on();
+    const { device: words, drive } = usbWords(device);
+    if (drive !== undefined) await qmp.execute("blockdev-add", drive);
+    await qmp.execute("device_add", words);
+  }
+
+  async unplug(device: UsbDevice): Promise<void> {
+    const { qmp } = this.#on();
+    const { drive } = usbWords(device);
+    const gone = qmp.event("DEVICE_DELETED", UNPLUG_MS_MAX, ({ data }) => data["device"] === device.id);
+    await Promise.all([gone, qmp.execute("device_del", { id: device.id })]);
+    if (drive !== undefined) await qmp.execute("blockdev-del", { "node-name": drive["node-name"] });
+  }
+
+  type(text: string, line: "serial" | "log" = "serial"): void {
+    this.#on().type(text, line);
+  }
+
+  async sendBreak(line: "serial" | "log"): Promise<void> {
+    await this.#on().qmp.execute("chardev-send-break", { id: line });
+  }
+
+  read(): string {
+    return this.#serial.read();
+  }
+
+  waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray> {
+    return this.#serial.waitFor(pattern, timeoutMs);
+  }
+
+  transcript(): string {
+    return this.#serial.all();
+  }
+
+  watchDisk(listener: (event: DiskEvent) => void): () => void {
+    return this.#disk.watch(listener);
+  }
+
+  readDisk(offset: number, bytes: number): Buffer {
+    return this.#disk.durable(offset, bytes);
+  }
+
+  saveDisk(path: string): void {
+    this.#disk.saveTo(path);
+  }
+
+  async stop(): Promise<void> {
+    await this.#stack?.disposeAsync();
+  }
+
+  /** @param stack undoes everything that the gateway was made of. */
+  onStop(stack: AsyncDisposableStack): void {
+    this.#stack = stack;
+  }
+
+  /** Switches the machine off and keeps what it said. */
+  async close(): Promise<void> {
+    if (this.#running !== undefined) await this.#off(this.#running, { kind: "drop" });
+    await keepTranscript("serial", this.#serial.all());
+    await keepTranscript("log", this.#log.all());
+  }
+
+  /** Starts QEMU, which waits for `cont`. @param started ends what was started. */
+  async #start(started: AsyncDisposableStack, plugged: readonly UsbDevice[]): Promise<Running> {
+    const sockets = {
+      serial: this.#at(`serial-${this.#cycles}`),
+      log: this.#at(`log-${this.#cycles}`),
+      monitor: this.#at(`monitor-${this.#cycles}`),
+    };
+    const tpm = this.#options.tpm === false ? undefined : this.#at("tpm");
+    using listening = new DisposableStack();
+    const listen = async (path: string): Promise<Awaited> =>
+      listening.adopt(await awaitConnection(path), (opened) => opened.close());
+    const [serial, log, monitor] = [await listen(sockets.serial), await listen(sockets.log), await listen(sockets.monitor)];
+    const chip = tpm === undefined ? undefined : await powerTpm(this.tpmDirectory, tpm);
+    started.defer(async () => void (await chip?.stop()));
+    const attached = { ...sockets, disk: this.#nbd.socketPath, variables: this.#at("variables.fd"), tpm, plugged };
+    const qemu = startWithUs("qemu-system-x86_64", qemuArguments(this.#hardware, attached));
+    started.defer(async () => void (await qemu.stop("SIGKILL")));
+    const connected = Promise.all([serial.socket, log.socket, monitor.socket]);
+    const [console, kernel, control] = await withinStart(qemu, connected);
+    console.on("data", (bytes: Buffer) => this.#heard("serial", bytes));
+    kernel.on("data", (bytes: Buffer) => this.#heard("log", bytes));
+    const qmp = await withinStart(qemu, openQmp(control));
+    const running = {
+      qemu,
+      qmp,
+      chip,
+      type: (text: string, line: "serial" | "log") => void (line === "serial" ? console : kernel).write(text),
+    };
+    this.#running = running;
+    const ended = (): void => this.#ended(qemu);
+    qemu.ended.then(ended, ended);
     return running;
-  };
-  /** The machine is off: the disk's cache has lost its power too. */
-  const wentOff = (qemu: RunningProgram): void => {
-    if (running?.qemu !== qemu) return;
-    running = undefined;
-    nbd.cut({ kind: "drop" });
-    ended(`the gateway is off; QEMU said: ${qemu.lines.join("\n")}`);
-  };
-  const off = async ({ qemu, chip }: Running, loss: Loss): Promise<CutReport> => {
-    running = undefined;
+  }
+
+  #heard(line: "serial" | "log", bytes: Buffer): void {
+    (line === "serial" ? this.#serial : this.#log).add(bytes);
+    this.#options.heard?.(line, bytes);
+  }
+
+  #on(): Running {
+    assert(this.#running !== undefined, "the gateway is on: call powerOn first");
+    return this.#running;
+  }
+
+  /** @throws Fault of the disk once it is broken. */
+  #expectWhole(): void {
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
+  /** The machine switched itself off, so the disk's cache has lost its power too. */
+  #ended(qemu: RunningProgram): void {
+    if (this.#running?.qemu !== qemu) return;
+    this.#running = undefined;
+    this.#nbd.cut({ kind: "drop" });
+    this.#endLines(`the gateway is off; QEMU said: ${qemu.lines.join("\n")}`);
+  }
+
+  async #off({ qemu, chip }: Running, loss: Loss): Promise<CutReport> {
+    this.#running = undefined;
     const dead = qemu.stop("SIGKILL");
     try {
-      return nbd.cut(loss); // nothing between the two: what QEMU still had to send is never carried out
+      return this.#nbd.cut(loss); // At once: what QEMU still had to send is never carried out.
     } finally {
-      ended("the gateway's power was cut");
+      this.#endLines("the gateway's power was cut");
       await dead;
       await chip?.stop();
     }
-  };
-  undo.defer(async () => {
-    await keepTranscript("serial", line.all());
-    await keepTranscript("log", log.all());
-  });
-  undo.defer(async () => {
-    if (running !== undefined) await off(running, { kind: "drop" });
-  });
-  const made = undo.move();
+  }
 
-  return {
-    tpmDirectory: at("chip"),
-    async powerOn(plugged = []) {
-      assert(running === undefined, "the gateway is off");
-      whole();
-      cycles += 1;
-      const sockets = { serial: at(`serial-${cycles}`), log: at(`log-${cycles}`), monitor: at(`monitor-${cycles}`) };
-      const tpm = options.tpm === false ? undefined : at("tpm");
-      using doors = new DisposableStack();
-      await using started = new AsyncDisposableStack();
-      const door = async (path: string): Promise<Awaited> => doors.adopt(await awaitConnection(path), (opened) => opened.close());
-      const [serial, logged, monitor] = [await door(sockets.serial), await door(sockets.log), await door(sockets.monitor)];
-      const chip = tpm === undefined ? undefined : await powerTpm(at("chip"), tpm);
-      started.defer(async () => void (await chip?.stop()));
-      const qemu = startWithUs(
-        "qemu-system-x86_64",
-        qemuArguments(hardware, { ...sockets, disk: nbd.socketPath, variables: at("variables.fd"), tpm, plugged }),
-      );
-      started.defer(async () => void (await qemu.stop("SIGKILL")));
-      const connected = Promise.all([serial.socket, logged.socket, monitor.socket]);
-      const [console, kernel, control] = await withinStart(qemu, connected);
-      console.on("data", (bytes: Buffer) => {
-        line.add(bytes);
-        options.heard?.("serial", bytes);
-      });
-      kernel.on("data", (bytes: Buffer) => {
-        log.add(bytes);
-        options.heard?.("log", bytes);
-      });
-      const qmp = await withinStart(qemu, openQmp(control));
-      running = { qemu, qmp, chip, type: (text, line) => void (line === "serial" ? console : kernel).write(text) };
-      qemu.ended.then(
-        () => wentOff(qemu),
-        () => wentOff(qemu),
-      );
-      whole(); // QEMU reads of the disk before the machine does
-      for (const each of [line, log]) each.mark(`power on ${cycles}`);
-      await qmp.execute("cont");
-      started.move(); // it runs: no failure of ours ends it any more
-    },
-    async cut(loss = { kind: "drop" }) {
-      const report = await off(needed(), loss);
-      whole();
-      return report;
-    },
-    async waitForPowerOff(timeoutMs) {
-      const { qemu, chip } = needed();
-      await within(timeoutMs, "the gateway switched itself off", Promise.race([qemu.ended, neverWhole]));
-      await chip?.stop();
-    },
-    waitForEvent: (name, timeoutMs) => Promise.race([needed().qmp.event(name, timeoutMs), neverWhole]),
-    async plug(device) {
-      const { qmp } = needed();
-      const { device: words, drive } = usbWords(device);
-      if (drive !== undefined) await qmp.execute("blockdev-add", drive);
-      await qmp.execute("device_add", words);
-    },
-    async unplug(device) {
-      const { qmp } = needed();
-      const { drive } = usbWords(device);
-      const gone = qmp.event("DEVICE_DELETED", UNPLUG_MS_MAX, ({ data }) => data["device"] === device.id);
-      await Promise.all([gone, qmp.execute("device_del", { id: device.id })]);
-      if (drive !== undefined) await qmp.execute("blockdev-del", { "node-name": drive["node-name"] });
-    },
-    type: (text, which = "serial") => needed().type(text, which),
-    async sendBreak(which) {
-      await needed().qmp.execute("chardev-send-break", { id: which });
-    },
-    read: () => line.read(),
-    waitFor: (pattern, timeoutMs) => line.waitFor(pattern, timeoutMs),
-    transcript: () => line.all(),
-    log,
-    watchDisk: (listener) => disk.watch(listener),
-    broken: nbd.broken,
-    readDisk: (offset, bytes) => disk.durable(offset, bytes),
-    saveDisk: (path) => disk.saveTo(path),
-    stop: () => made.disposeAsync(),
-  };
+  #endLines(why: string): void {
+    for (const each of [this.#serial, this.#log]) each.end(this.#broken ?? new Fault("process.failed", why));
+  }
+
+  #at(name: string): string {
+    return join(this.#directory, name);
+  }
 }
 
-/** What QEMU says when it does not start is the reason a person needs. */
+/** @throws Fault `process.failed` with the output of QEMU when that ends first. */
 async function withinStart<T>(qemu: RunningProgram, work: Promise<T>): Promise<T> {
   const ended = qemu.ended.then(() => {
     throw new Fault("process.failed", `QEMU did not start:\n${qemu.lines.join("\n")}`);

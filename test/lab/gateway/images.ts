@@ -1,4 +1,5 @@
-// Releases of a gateway's system, as `npm run image` makes them, that differ in what they say of themselves and in what is wrong with them.
+// Releases of a gateway's system, as `npm run image` makes them, that differ in version and counter
+// and in what is broken in them.
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { debianBase } from "../../../build/image/base.ts";
@@ -12,45 +13,48 @@ import { makeRoot } from "../../../build/image/verity.ts";
 import type { PartFiles } from "../../../build/release/image.ts";
 import { HARDWARE } from "../worlds/board.ts";
 
-export interface Facts {
+export interface ReleaseFacts {
   readonly version: string;
   readonly counter: number;
-  /** `broken`: ends as soon as it is started. */
+  /** `broken`: the agent ends as soon as it is started. */
   readonly agent?: "broken";
-  /** The same, so that none of our programs starts. */
+  /** The same for Node, so that none of our programs starts. */
   readonly node?: "broken";
-  /** Seconds that it is given to show that it is well; the warden's own when left out. */
+  /** Seconds of its trial; the warden's default when left out. */
   readonly trialS?: number;
 }
 
-export interface ImageFiles extends Facts {
+export interface ImageFiles extends ReleaseFacts {
   readonly parts: PartFiles;
 }
 
-export interface Images {
+export interface ImagesOptions {
   /** Gets `disk.img`. */
   readonly directory: string;
   /** Files that every release has. */
   readonly given: string;
-  readonly first: Facts;
-  readonly later: readonly Facts[];
-  readonly wardenConfig: (facts: Facts) => object;
+  readonly first: ReleaseFacts;
+  readonly later: readonly ReleaseFacts[];
+  readonly wardenConfig: (facts: ReleaseFacts) => object;
   readonly say: (line: string) => void;
 }
 
 const BROKEN_AGENT = 'console.error("this agent was broken on purpose");\nprocess.exit(1);\n';
 const BROKEN_NODE = '#!/bin/sh\necho "this Node was broken on purpose" >&2\nexit 1\n';
-/** Of the compression: quick rather than small. */
+/** Compression level: fast rather than small. */
 const LEVEL = 3;
 /** In MiB. */
 const SIZES = { esp: 128, slot: 160, data: 320 };
-/** Bytes of the disk. */
+/** In bytes of the disk. */
 export const { esp: ESP, "root-b": ROOT_B } = layoutOf(SIZES).partitions;
-/** Of the kernel's and systemd's words, in an image for tests only. */
+/** The line for the log of the kernel and of systemd, in an image for tests only. */
 const LOG_LINE = "ttyS1";
 
-/** @returns the later ones; the first is on the disk. @throws Fault `process.failed`, `slot.too-small`. */
-export async function makeImages(images: Images): Promise<readonly ImageFiles[]> {
+/**
+ * @returns the later releases; the first is on the disk.
+ * @throws Fault `process.failed`, `slot.too-small`.
+ */
+export async function makeImages(images: ImagesOptions): Promise<readonly ImageFiles[]> {
   const { directory, first, later, say } = images;
   const base = await debianBase(say);
   const work = join(directory, "images");
@@ -67,10 +71,10 @@ export async function makeImages(images: Images): Promise<readonly ImageFiles[]>
 }
 
 /**
- * The factory's disk with another release in slot b, as an update leaves it: to be tried twice.
+ * Writes the factory's disk with another release in slot b, as an update leaves it: with two tries.
  * @param directory that {@link makeImages} was given.
  */
-export async function putOnTrial(directory: string, { version }: Facts, disk: string): Promise<void> {
+export async function putOnTrial(directory: string, { version }: ReleaseFacts, disk: string): Promise<void> {
   const at = (name: string): string => join(directory, "images", name);
   const esp = ["-i", `${disk}@@${ESP.from}`];
   await run("cp", ["--sparse=always", join(directory, "disk.img"), disk]);
@@ -81,10 +85,10 @@ export async function putOnTrial(directory: string, { version }: Facts, disk: st
 }
 
 async function makeRelease(
-  { given, wardenConfig }: Images,
+  { given, wardenConfig }: ImagesOptions,
   base: Awaited<ReturnType<typeof debianBase>>,
   work: string,
-  facts: Facts,
+  facts: ReleaseFacts,
 ): Promise<ImageFiles> {
   const { version, counter } = facts;
   await writeFile(join(given, "image.json"), JSON.stringify({ v: 1, version, hardware: HARDWARE, counter }));

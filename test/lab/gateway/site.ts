@@ -1,48 +1,49 @@
-// A site: a gateway on its cable to a hub that knows its releases, everything new. What tests of whole gateways, `npm run gateway` and the bench start from.
+// A gateway that is cabled to a hub that knows its releases, everything new: the start of the tests
+// of whole gateways, of `npm run gateway` and of the bench.
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import type { HubDesk } from "../worlds/hub-operator.ts";
+import type { HubProcess } from "../worlds/hub-process.ts";
 import type { RunningProgram } from "../runner/process.ts";
-import { type Gateway, type GatewayOptions, makeGateway } from "./gateway.ts";
-import { castingMould, EST_PORT, hubDesk, type Mould, MQTT_PORT } from "./golden-image.ts";
+import { type Gateway, type GatewayOptions, openGateway } from "./gateway.ts";
+import { ensureGoldenImage, EST_PORT, openGoldenHub, type GoldenImage, MQTT_PORT } from "./golden-image.ts";
 import { ownFolder } from "./own-folder.ts";
 
 export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> {
   readonly onHubLine?: (line: string) => void;
-  /** What takes long, for who waits. */
+  /** Reports the steps that take long. */
   readonly say?: (line: string) => void;
 }
 
 export interface Site {
   readonly directory: string;
-  readonly mould: Mould;
-  /** Serves; its commands are `sallyport-hub`'s. */
-  readonly hub: HubDesk;
-  /** Off, its disk as the factory wrote it. */
+  readonly golden: GoldenImage;
+  /** The hub serves; its commands are those of `sallyport-hub`. */
+  readonly hub: HubProcess;
+  /** The gateway is off, and its disk is as the factory wrote it. */
   readonly gateway: Gateway;
-  /** The hub goes away, as servers do. */
+  /** Stops the hub. */
   stopHub(): Promise<void>;
-  /** And comes back where it was. */
+  /** Starts it again on the same ports. */
   startHub(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A first boot, up to the request, on a machine that has others to emulate too. */
+/** A first boot up to the request, on a machine that runs other emulators too. */
 const BOOT_MS_MAX = 420_000;
-/** Each look starts a program beside the emulator, which needs the processors. */
-const LOOK_EVERY_MS = 2000;
+/** Each attempt starts a program beside the emulator, which needs the processors. */
+const POLL_EVERY_MS = 2000;
 
-/** @throws Fault of whatever could not be made. What was made is gone then. */
+/** @throws Fault of the step that failed; everything that was made before is removed. */
 export async function openSite({ onHubLine, say, ...options }: SiteOptions = {}): Promise<Site> {
-  const mould = await castingMould(say);
+  const golden = await ensureGoldenImage(say);
   const undo = new AsyncDisposableStack();
   try {
     const { path: directory } = undo.use(await ownFolder("sallyport-site"));
-    await cp(mould.hub, join(directory, "hub"), { recursive: true });
-    const desk = await hubDesk(join(directory, "hub"), onHubLine);
-    const hub: HubDesk = {
-      ...desk,
-      approve: (timeoutMs = BOOT_MS_MAX, everyMs = LOOK_EVERY_MS) => desk.approve(timeoutMs, everyMs),
+    await cp(golden.hub, join(directory, "hub"), { recursive: true });
+    const inner = await openGoldenHub(join(directory, "hub"), onHubLine);
+    const hub: HubProcess = {
+      ...inner,
+      approve: (timeoutMs = BOOT_MS_MAX, everyMs = POLL_EVERY_MS) => inner.approve(timeoutMs, everyMs),
     };
     let running: RunningProgram | undefined;
     const stopHub = async (): Promise<void> => {
@@ -58,9 +59,9 @@ export async function openSite({ onHubLine, say, ...options }: SiteOptions = {})
       { port: EST_PORT, to: hub.ports.est },
       { port: MQTT_PORT, to: hub.ports.mqtt },
     ];
-    const gateway = await makeGateway({ ...options, image: mould.disk, forwards });
+    const gateway = await openGateway({ ...options, image: golden.disk, forwards });
     undo.defer(() => gateway.stop());
-    return { directory, mould, hub, gateway, stopHub, startHub, stop: () => undo.disposeAsync() };
+    return { directory, golden, hub, gateway, stopHub, startHub, stop: () => undo.disposeAsync() };
   } catch (error) {
     await undo.disposeAsync();
     throw error;

@@ -1,10 +1,10 @@
-// Waiting for words on a serial line: what a wait may see, what it skips, how it ends.
+// Waiting for text on a serial line: what a wait sees, what it skips, how it ends.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { transcript } from "./transcript.ts";
+import { createTranscript } from "./transcript.ts";
 
-test("a wait begins where the one before it ended, and finds what is past or to come", async (t) => {
-  const line = transcript();
+test("a wait begins where the one before it ended, and finds past and future text", async (t) => {
+  const line = createTranscript();
   line.add(Buffer.from("ready\r\nready\r\nrest"));
   await line.waitFor(/ready/u, 1000);
   await line.waitFor(/ready/u, 1000);
@@ -16,13 +16,13 @@ test("a wait begins where the one before it ended, and finds what is past or to 
 });
 
 test("escape sequences are left out, also those that arrive in pieces", async (t) => {
-  const line = transcript();
+  const line = createTranscript();
   for (const piece of ["\u001B[2J\u001B[0", "1;37mSh", "ell\u001B", "[0m> \u001B(", "B"]) line.add(Buffer.from(piece));
   t.equal(line.read(), "Shell> ");
 });
 
-test("who waits is told that the machine has ended; after the next power-on old words no longer count", async (t) => {
-  const line = transcript();
+test("a wait rejects when the machine has ended; after the next power-on old text no longer counts", async (t) => {
+  const line = createTranscript();
   const waiting = line.waitFor(/never/u, 10_000);
   line.add(Buffer.from("login"));
   line.end(new Fault("process.failed", "the power was cut"));
@@ -34,7 +34,7 @@ test("who waits is told that the machine has ended; after the next power-on old 
 });
 
 test("only the newest million characters are kept", async (t) => {
-  const line = transcript();
+  const line = createTranscript();
   for (let at = 0; at < 20; at += 1) line.add(Buffer.alloc(65_536, `${at % 10}`));
   t.equal(line.all().length, 1024 * 1024);
   t.equal(line.read().length, 1024 * 1024);

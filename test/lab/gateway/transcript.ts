@@ -1,24 +1,34 @@
-// What came out of a serial line, as a person would read it, and waiting for a part of it: like expect(1), each wait begins where the one before it ended.
+// The output of a serial line as text, and waits for a part of it. As in expect(1), each wait
+// begins where the one before it ended.
 import { StringDecoder } from "node:string_decoder";
 import { Fault } from "../../../hal/fault.ts";
 
 const TEXT_CHARACTERS_MAX = 1024 * 1024;
 const TAIL_CHARACTERS = 1500;
-/** Colours and cursor movements, which firmware uses freely; and one that has not wholly arrived yet. */
+/**
+ * Colours and cursor movements, which firmware uses freely, and a sequence that has not arrived
+ * completely.
+ */
 const ESCAPES = /\u001B(?:\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78DEHM])/gu;
 const ESCAPE_BEGUN = /\u001B(?:\[[0-9;?=]*|[()])?$/u;
 
 export interface Transcript {
   add(bytes: Buffer): void;
-  /** A line of ours between what the machine said, such as that it was switched on. What came before it is no longer waited for. */
+  /**
+   * Adds a line of the test's between the machine's output, for instance that it was switched on.
+   * What came before it is not waited for any more.
+   */
   mark(words: string): void;
-  /** What came since the last read, wait or mark. */
+  /** @returns the output since the last read, wait or mark. */
   read(): string;
-  /** Resolves with the match, past (since the last wait) or future. @throws Fault `process.timeout`, or whatever {@link Transcript.end} was given. */
+  /**
+   * Resolves with the match, past (since the last wait) or future.
+   * @throws Fault `process.timeout`, or the one that {@link Transcript.end} was given.
+   */
   waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
-  /** Nothing more comes until the next mark: who waits is told why. */
+  /** No output comes until the next mark. Every wait rejects with `why`. */
   end(why: Fault): void;
-  /** The newest million characters. */
+  /** @returns the newest million characters. */
   all(): string;
 }
 
@@ -27,7 +37,7 @@ interface Waiter {
   readonly fail: (why: Fault) => void;
 }
 
-export function transcript(): Transcript {
+export function createTranscript(): Transcript {
   const waiters = new Set<Waiter>();
   let decoder = new StringDecoder("utf8");
   let begun = "";

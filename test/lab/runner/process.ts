@@ -1,7 +1,14 @@
-// A program of ours (or a real counterpart) as a child process: its output by lines, its end awaited, no environment but what is given.
+// A program of ours, or a real counterpart, as a child process. Its output comes by lines, its end
+// can be awaited, and it gets no environment but the one that is given.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { Fault } from "../../../hal/fault.ts";
+
+/**
+ * Bound of every wait that fails a test when it ends. Only a hang may reach it, however busy the
+ * machine is: with 16 busy loops on two cores, a wait of 20 s was too short (seen).
+ */
+export const HANG_MS = 300_000;
 
 export interface RunningProgram {
   readonly name: string;
@@ -9,11 +16,15 @@ export interface RunningProgram {
   /** All lines of stdout and stderr so far, the newest 2,000. */
   readonly lines: readonly string[];
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
-  /** Resolves with the first line, past or future, that `pattern` matches. @throws Fault `process.timeout` after `timeoutMs`, or when the program ends first. */
+  /**
+   * Resolves with the first line, past or future, that `pattern` matches.
+   * @throws Fault `process.timeout` after `timeoutMs`, which is {@link HANG_MS} when left out;
+   * `process.failed` when the program ends first.
+   */
   line(pattern: RegExp, timeoutMs?: number): Promise<string>;
-  /** To its standard input. Only with {@link ProgramOptions.input}. */
+  /** Writes to its standard input. Only with {@link ProgramOptions.input}. */
   write(text: string): void;
-  /** Sends `signal` (SIGTERM) and waits for the end; SIGKILL after 10 s. */
+  /** Sends `signal`, SIGTERM when left out, and waits for the end. Kills it after a minute. */
   stop(signal?: NodeJS.Signals): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
 }
 
@@ -25,7 +36,10 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** Runs as this user (and group of the same number) through setpriv; needs root. */
   readonly uid?: number;
-  /** Ends with us, however we end; a program that outlives its test holds a port and memory for good. */
+  /**
+   * Ends with this process, however it ends: a program that outlives its test holds a port and
+   * memory for good.
+   */
   readonly endsWithUs?: boolean;
   /** Keeps its standard input open, for {@link RunningProgram.write}. */
   readonly input?: boolean;
@@ -33,10 +47,12 @@ export interface ProgramOptions {
 }
 
 const LINES_KEPT_MAX = 2000;
+/** How long a program may take to stop. systemd waits 90 s (TimeoutStopSec=). */
+const STOP_MS_MAX = 60_000;
 
 /**
- * Words for `env -i`: beside what a test gives, what the runner shares between processes to compile each module once. Not set in the bench, so that what is measured
- * compiles for itself.
+ * The variables for `env -i`: what a test gives, and the cache in which the runner shares compiled
+ * modules between processes. The bench has none, so that what it measures compiles for itself.
  */
 export function environment(env: Readonly<Record<string, string>> = {}): readonly string[] {
   const cache = process.env["NODE_COMPILE_CACHE"];
@@ -44,7 +60,7 @@ export function environment(env: Readonly<Record<string, string>> = {}): readonl
   return Object.entries(all).map(([key, value]) => `${key}=${value}`);
 }
 
-/** Starts it with an empty environment: tap and npm put things into the environment of what tests spawn. */
+/** Starts it with an empty environment: tap and npm add variables to what tests spawn. */
 export function startProgram({
   name,
   command,
@@ -57,7 +73,8 @@ export function startProgram({
   onLine,
 }: ProgramOptions): RunningProgram {
   const privileges = uid === undefined ? [] : [`--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
-  // in the one setpriv that changes the user, which sets it after that: another user's process has lost it, PR_SET_PDEATHSIG(2const)
+  // The setpriv that changes the user must also set the death signal, which it does afterwards: a
+  // change of the user clears it, PR_SET_PDEATHSIG(2const).
   const changes = [...privileges, ...(endsWithUs ? ["--pdeathsig", "KILL"] : [])];
   const changed = changes.length === 0 ? [] : ["/usr/bin/setpriv", ...changes, "--"];
   const child = spawn("/usr/bin/env", ["-i", ...environment(env), ...changed, command, ...args], {
@@ -78,14 +95,14 @@ export function startProgram({
     child.on("error", (cause) => reject(new Fault("process.failed", `start ${name}: ${cause.message}`, { cause })));
     child.on("close", (code, signal) => resolve({ code, signal }));
   });
-  ended.catch(() => {}); // awaited by whoever cares; an unawaited one must not take the test runner down
+  ended.catch(() => {}); // a rejection that nobody awaits must not end the test runner
   return {
     name,
     pid: child.pid ?? -1,
     lines,
     ended,
     write: (text) => void child.stdin?.write(text),
-    line: (pattern, timeoutMs = 20_000) => awaitLine({ name, lines, listeners, ended }, pattern, timeoutMs),
+    line: (pattern, timeoutMs = HANG_MS) => awaitLine({ name, lines, listeners, ended }, pattern, timeoutMs),
     stop: (signal = "SIGTERM") => stop(child, ended, signal),
   };
 }
@@ -136,7 +153,7 @@ async function stop(
   signal: NodeJS.Signals,
 ): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
   if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-  const last = setTimeout(() => child.kill("SIGKILL"), 10_000);
+  const last = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
   try {
     return await ended;
   } finally {
@@ -144,11 +161,14 @@ async function stop(
   }
 }
 
-/** Asks `attempt` until it gives something. @throws Fault `process.timeout` after `timeoutMs`, with the last fault as cause. */
+/**
+ * Calls `attempt` until it returns something.
+ * @throws Fault `process.timeout` after `timeoutMs`, with the last fault as its cause.
+ */
 export async function eventually<T>(
   what: string,
   attempt: () => Promise<T | undefined>,
-  timeoutMs = 20_000,
+  timeoutMs = HANG_MS,
   everyMs = 50,
 ): Promise<T> {
   const until = performance.now() + timeoutMs;

@@ -1,4 +1,4 @@
-// Where a program of ours lies, for tests that start it.
+// The files of our own programs, for tests that start them.
 import { join } from "node:path";
 import { PROJECT } from "./sources.ts";
 
@@ -10,12 +10,18 @@ const ENTRIES = {
   sallyport: "agent/cli/main.ts",
 } as const;
 
-/** As it is shipped where the runner has just built it, else from its source: a bundle that somebody built some time ago would test what was. */
+/** The environment in which a runner says that it has just built the bundles. */
+export const FRESH_BUNDLES = { SALLYPORT_TEST_BUNDLES: "fresh" } as const;
+
+/**
+ * @returns the bundle, as it is shipped, when the runner has just built it, and else the source. A
+ * bundle of an earlier build would test an earlier program.
+ */
 export function programFile(name: keyof typeof ENTRIES): string {
   return bundlesAreFresh() ? join(PROJECT, "dist", name, "main.js") : join(PROJECT, ENTRIES[name]);
 }
 
-/** Whether the runner has just built them. Then nobody may build them again: other tests run from them. */
+/** When the runner has just built them, no test may build them again: other tests run from them. */
 export function bundlesAreFresh(): boolean {
-  return process.env["SALLYPORT_TEST_BUNDLES"] === "fresh";
+  return process.env["SALLYPORT_TEST_BUNDLES"] === FRESH_BUNDLES.SALLYPORT_TEST_BUNDLES;
 }

@@ -1,4 +1,5 @@
-// Runs test files with tap and says how it goes: a line per file, every skip with its reason, failures at once and again in full at the end.
+// Runs test files with tap and reports progress: a line per file, every skip with its reason, every
+// failure at once and once more in full at the end.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -6,19 +7,23 @@ import { createInterface } from "node:readline";
 import { PROJECT } from "./sources.ts";
 
 export interface Suite {
-  /** Of the test files, from the project's folder. */
+  /** Of the test files, relative to the project. */
   readonly paths: readonly string[];
-  /** Builds the bundles, and whatever else the files share: they may run at the same time. */
-  readonly prepare: () => Promise<void>;
+  /** Runs only the tests whose title it matches; all when undefined. */
+  readonly title?: RegExp | undefined;
+  /** Builds what the files share, before any of them starts: several run at the same time. */
+  readonly prepare: (() => Promise<void>) | undefined;
   readonly jobs: number;
-  /** Above it a file counts as hanging and is ended. tap's own when left out. */
+  /** A file that runs longer counts as hanging and is ended. When left out, .taprc decides. */
   readonly fileTimeoutS?: number;
-  /** Whether to say when a file begins and which of a test's assertions hold: for tests that take minutes. */
+  /** A run that takes longer counts as hanging, and is ended as failed. */
+  readonly runTimeoutS: number;
+  /** Prints when a file begins and which assertions hold: for tests that take minutes. */
   readonly inSteps?: boolean;
-  /** Lines of tap's that are kept of each failure. */
+  /** Lines of tap's output that are printed for each failure. */
   readonly failureLines: number;
   readonly env?: Readonly<Record<string, string>>;
-  /** @returns more to say of a file that failed, at the end. */
+  /** @returns what else to print about a file that failed, at the end. */
   readonly explain?: (path: string) => Promise<string>;
 }
 
@@ -31,52 +36,71 @@ interface Tally {
 
 /** @returns how many tests failed, after the last line "N passed, N failed, N skipped". */
 export async function runFiles(suite: Suite): Promise<number> {
-  // tap passes over a name that is none
+  // tap skips a file that does not exist without a word
   const none = suite.paths.find((path) => !existsSync(resolve(PROJECT, path)));
   if (none !== undefined) {
     console.log(`FAILED ${none}: there is no such file\n\n0 passed, 1 failed, 0 skipped`);
     return 1;
   }
-  await suite.prepare();
+  await suite.prepare?.();
   const tally: Tally = { passed: 0, failed: 0, skipped: 0, failedFiles: [] };
   const progress = follower(suite, tally);
   const failures = failureLog(suite.failureLines);
-  const timeout = suite.fileTimeoutS === undefined ? [] : [`--timeout=${suite.fileTimeoutS}`];
-  const tap = spawn("tap", ["--reporter=tap", "--disable-coverage", `--jobs=${suite.jobs}`, ...timeout, ...suite.paths], {
+  const tap = spawn("tap", [...tapArguments(suite), ...suite.paths], {
     cwd: PROJECT,
     stdio: ["ignore", "pipe", "inherit"],
     env: {
       ...process.env,
       ...suite.env,
       PATH: `${PROJECT}node_modules/.bin:${process.env["PATH"]}`,
-      // each file is a process of its own that loads the same modules: half of its processor time was compiling them
-      SALLYPORT_TEST_BUNDLES: "fresh",
+      // Each file is a process that loads the same modules; half of its CPU time was compiling
+      // them.
       NODE_COMPILE_CACHE: `${PROJECT}node_modules/.cache/compiled`,
     },
   });
   const ended = new Promise<number>((resolve) => tap.on("close", (code) => resolve(code ?? 1)));
+  const hanging = setTimeout(() => {
+    console.log(`FAILED: the run has not ended after ${suite.runTimeoutS} s`);
+    tap.kill(); // tap ends its files on SIGTERM and reports them
+  }, suite.runTimeoutS * 1000);
   for await (const line of createInterface({ input: tap.stdout })) {
     progress(line);
     failures.take(line);
   }
   const code = await ended;
+  clearTimeout(hanging);
   if (code !== 0) console.log(`\n${failures.text()}`);
   for (const path of tally.failedFiles) {
     const more = await suite.explain?.(path);
     if (more !== undefined && more !== "") console.log(`\n${more}`);
   }
-  // tap may fail without a file that does
+  // tap itself can fail although no file did
   if (code !== 0 && tally.failed === 0) tally.failed = 1;
   console.log(`\n${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
   return tally.failed;
 }
 
+function tapArguments({ jobs, fileTimeoutS, title }: Suite): readonly string[] {
+  return [
+    "--reporter=tap",
+    "--disable-coverage",
+    `--jobs=${jobs}`,
+    ...(fileTimeoutS === undefined ? [] : [`--timeout=${fileTimeoutS}`]),
+    ...(title === undefined ? [] : [`--grep=${title}`]),
+  ];
+}
+
 const RESULT = /^\s*(not )?ok \d+ - (.*?)(?: # (SKIP)\s*(.*?))?(?: # time=([\d.]+)(ms|s|m))?$/u;
-/** tap makes one line of a fault's words, and a fault may carry the end of a transcript. */
+/** tap writes a fault's message as one line, and a fault may carry the end of a transcript. */
 const TITLE_CHARACTERS_MAX = 240;
+/** tap's reason for a test that --grep leaves out. */
+const NOT_CHOSEN = "filter: ";
 const FILE_BEGINS = /^# Subtest: (\S+\.ts)$/u;
 
-/** What tap writes is nested: at the margin the files, then their tests, then what these assert. A file's lines come together, also where several run. */
+/**
+ * Reads tap's output, which is nested: files at the margin, then their tests, then the assertions.
+ * The lines of one file come together, also when several files run.
+ */
 function follower({ paths, inSteps = false }: Suite, tally: Tally): (line: string) => void {
   const files = { done: 0, all: paths.length };
   let failedInFile = 0;
@@ -84,11 +108,12 @@ function follower({ paths, inSteps = false }: Suite, tally: Tally): (line: strin
     files.done += 1;
     console.log(`${String(files.done).padStart(3)}/${files.all} ${failed ? "FAILED" : "ok    "} ${path} ${took}`.trimEnd());
     if (failed) tally.failedFiles.push(path);
-    // it crashed outside its tests
+    // The file crashed outside its tests.
     if (failed && failedInFile === 0) tally.failed += 1;
     failedInFile = 0;
   };
   const testEnded = (title: string, failed: boolean, skipped: string | undefined, took: string): void => {
+    if (skipped?.startsWith(NOT_CHOSEN) === true) return;
     if (skipped !== undefined) tally.skipped += 1;
     else if (failed) tally.failed += 1;
     else tally.passed += 1;
@@ -111,7 +136,10 @@ function follower({ paths, inSteps = false }: Suite, tally: Tally): (line: strin
   };
 }
 
-/** Keeps what tap says after each failure, for the end of a long run. Bounded: a suite that fails everywhere has said enough. */
+/**
+ * Keeps what tap prints after each failure, for the end of a long run. It is bounded: after 2000
+ * lines, more failures add nothing.
+ */
 function failureLog(linesEach: number): { take(line: string): void; text(): string } {
   const kept: string[] = [];
   let wanted = 0;

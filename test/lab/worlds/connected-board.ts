@@ -1,32 +1,39 @@
-// A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
-import type { Test } from "tap";
+// A board that is approved and connected, with its hub: the start of system tests that are not
+// about enrolment. Everything ends with the test.
 import { AUDIT_TAIL_RECORDS_MAX, OPERATIONS } from "../../../agent/operations/format.ts";
 import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { createLauncher, type Launcher, type LauncherOptions } from "./launcher.ts";
-import { eventually } from "../runner/process.ts";
+import type { TestContext } from "../runner/context.ts";
+import { eventually, HANG_MS } from "../runner/process.ts";
 import { buildRig, type Rig, type RigOptions } from "./rig.ts";
 
-export interface Machine {
+export interface ConnectedBoard {
   readonly rig: Rig;
   readonly launcher: Launcher;
   readonly id: string;
-  /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
+  /**
+   * Waits for a status that `wanted` accepts, connected or not.
+   * @throws Fault `process.timeout`.
+   */
   readonly statusWhen: (what: string, wanted: (status: DeviceStatus) => boolean, timeoutMs?: number) => Promise<DeviceStatus>;
-  /** Waits for a record among the newest on the device: the hub has it some seconds later. @throws Fault `process.timeout`. */
-  readonly told: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
-  /** Signs what was added at the desk, and publishes it at the hub. */
+  /**
+   * Waits for a record among the newest on the device; the hub gets it some seconds later.
+   * @throws Fault `process.timeout`.
+   */
+  readonly recorded: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
+  /** Signs the added targets and publishes them at the hub. */
   readonly publish: () => Promise<void>;
 }
 
-/** Each look costs a process or a record. */
-const LOOK_EVERY_MS = 200;
+/** Each attempt costs a process or a record. */
+const POLL_EVERY_MS = 200;
 
-export async function connectedMachine(
-  t: Pick<Test, "teardown">,
+export async function connectedBoard(
+  t: TestContext,
   options: RigOptions = {},
   launching: LauncherOptions = {},
-): Promise<Machine> {
+): Promise<ConnectedBoard> {
   const rig = await buildRig(options);
   t.teardown(() => rig.stop());
   await rig.startHub();
@@ -34,11 +41,11 @@ export async function connectedMachine(
   t.teardown(() => launcher.stop());
   await launcher.powerOn();
   const { id } = await rig.hub.approve();
-  const machine: Machine = {
+  const machine: ConnectedBoard = {
     rig,
     launcher,
     id,
-    statusWhen: (what, wanted, timeoutMs = 30_000) =>
+    statusWhen: (what, wanted, timeoutMs = HANG_MS) =>
       eventually(
         what,
         async () => {
@@ -46,15 +53,15 @@ export async function connectedMachine(
           return wanted(status) ? status : undefined;
         },
         timeoutMs,
-        LOOK_EVERY_MS,
+        POLL_EVERY_MS,
       ),
-    told: (what, wanted) =>
+    recorded: (what, wanted) =>
       eventually(
         what,
         async () =>
           (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: AUDIT_TAIL_RECORDS_MAX })).records.find(wanted),
-        30_000,
-        LOOK_EVERY_MS,
+        HANG_MS,
+        POLL_EVERY_MS,
       ),
     publish: async () => {
       await rig.release.sign();

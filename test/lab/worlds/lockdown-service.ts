@@ -1,5 +1,4 @@
 // Lockdown as the warden runs it, on a machine in memory or on real parts.
-import { setTimeout as delay } from "node:timers/promises";
 import { Fault } from "../../../hal/fault.ts";
 import type { NetworkFacts } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
@@ -9,6 +8,8 @@ import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { DEVICE_ID, NO_USB, policyBytes } from "./lockdown.ts";
 import { type FakeUsbTree, fakeUsbTree } from "../fakes/usb-tree.ts";
+import type { TestContext } from "../runner/context.ts";
+import { eventually } from "../runner/process.ts";
 
 export const NETWORK: NetworkFacts = {
   links: [
@@ -19,7 +20,7 @@ export const NETWORK: NetworkFacts = {
   nameServers: [],
 };
 
-/** A policy as the warden's trust store hands it over. */
+/** A policy as the warden's trust store returns it. */
 export function signed(counter: number, change: Readonly<Record<string, unknown>> = {}): SignedPolicy {
   return { target: `policy/lab-${counter}.json`, counter, digest: `${counter}`.padStart(64, "0"), bytes: policyBytes(change) };
 }
@@ -29,17 +30,17 @@ export interface ServiceRig {
   readonly files: FakeFiles;
   readonly firewall: FakeFirewall;
   readonly usb: FakeUsbTree;
-  /** undefined: it can't be looked at. */
+  /** Undefined: it cannot be read. */
   network: NetworkFacts | undefined;
   policy: SignedPolicy | undefined;
   readonly log: AuditEntry[];
   readonly faults: Fault[];
   start(change?: Partial<LockdownOptions>): Promise<LockdownService>;
-  /** Names of what was recorded, in order. */
+  /** The names of the recorded events, in order. */
   events(): readonly string[];
 }
 
-export function serviceRig(t: { teardown(stop: () => Promise<void>): void }): ServiceRig {
+export function serviceRig(t: TestContext): ServiceRig {
   const rig: ServiceRig = {
     clock: fakeClock(),
     files: fakeFiles(),
@@ -72,7 +73,7 @@ export function serviceRig(t: { teardown(stop: () => Promise<void>): void }): Se
         base: policyBytes({ usb: {} }),
         clockTrusted: () => true,
         policy: () => rig.policy,
-        note: async (entry) => void rig.log.push(entry),
+        record: async (entry) => void rig.log.push(entry),
         report: (fault) => void rig.faults.push(fault),
         ...change,
       });
@@ -83,10 +84,7 @@ export function serviceRig(t: { teardown(stop: () => Promise<void>): void }): Se
   return rig;
 }
 
-/** Waits, by the real clock, for what real parts do in their own time. @throws Fault `process.timeout`. */
+/** Waits, by the real clock, until `holds`. @throws Fault `process.timeout`. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let patience = 250; !(await holds()); patience--) {
-    if (patience === 0) throw new Fault("process.timeout", `waited in vain until ${what}`);
-    await delay(20);
-  }
+  await eventually(what, async () => ((await holds()) ? true : undefined));
 }

@@ -1,9 +1,9 @@
-// Operations on parts a test can watch: real pipeline, real table, recorded audit entries.
+// Operations with the real pipeline and the real table, and a record of their audit entries.
 import { Fault } from "../../../hal/fault.ts";
 import { createOperations, type HandlerPorts, type OperationHandlers, type Operations } from "../../../agent/operations/index.ts";
 import type { Caller } from "../../../agent/operations/index.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { type DeviceId, deviceIdSchema } from "../../../hal/identity/format.ts";
+import { type DeviceId, deviceIdSchema } from "../../../hal/format/identity.ts";
 import { linuxClock } from "../../../hal/linux/index.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import { type AuditEntry, type AuditRecord, auditRecord } from "../../../warden/audit/format/index.ts";
@@ -56,7 +56,7 @@ export const HANDLERS: OperationHandlers = {
   "order.nonce": unexpected("order.nonce"),
 };
 
-/** @returns the operations, and what they wrote to the audit trail so far. */
+/** @returns the operations, and the entries that they have written to the audit trail. */
 export function watchedOperations(
   handlers: OperationHandlers = HANDLERS,
   clock: Clock = CLOCK,

@@ -1,21 +1,22 @@
-// The warden's real judge of orders as the console meets it, over a clock and a roster that a test holds; and people with keys.
+// The warden's real judgement of orders as the console meets it, over a clock and a roster of the
+// test's, and operators with keys.
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { OrderPorts } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { DeviceId } from "../../../hal/identity/format.ts";
+import type { DeviceId } from "../../../hal/format/identity.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { answerText, orderKey, orderKeyId, type OrderVerb, parseChallenge } from "../../../warden/orders/format/index.ts";
 import { openOrders } from "../../../warden/orders/index.ts";
 import { parseRoster, type OperatorRole } from "../../../warden/roster/format.ts";
 
-/** A person with a key, as on a laptop. */
+/** An operator with a private key, as on a laptop. */
 export interface Operator {
   readonly id: string;
   readonly roles: readonly OperatorRole[];
   readonly keyid: string;
   readonly publicKey: KeyObject;
-  /** As a roster has it. */
+  /** As a roster lists it. */
   readonly key: string;
   /** What `sallyport-hub answer CHALLENGE --key FILE` prints. */
   answer(challenge: string, options?: { readonly notAfterS?: number }): string;
@@ -38,7 +39,7 @@ export function operator(id: string, ...roles: readonly OperatorRole[]): Operato
   };
 }
 
-/** For tests that log nobody in. */
+/** For tests in which nobody logs in. */
 export const NO_ORDERS: OrderPorts = {
   nonce: async () => {
     throw new Fault("assert.broken", "no test asks for a nonce");
@@ -48,20 +49,20 @@ export const NO_ORDERS: OrderPorts = {
   },
 };
 
-export interface OrderDesk extends OrderPorts {
+export interface JudgedOrders extends OrderPorts {
   /** What the warden recorded. */
   readonly entries: readonly AuditEntry[];
-  /** Verbs of the orders that were taken, in order. */
+  /** The verbs of the accepted orders, in order. */
   taken(): readonly unknown[];
-  /** Fault codes of those that were refused. */
+  /** The fault codes of the refused ones. */
   refused(): readonly unknown[];
-  /** The socket is dead until it is called with false. */
+  /** The socket is dead until this is called with false. */
   away(isAway: boolean): void;
-  /** What an order would be about from now on. */
+  /** Sets the plan hash that orders must name from now on. */
   plan(hash: string | undefined): void;
 }
 
-export function orderDesk(deviceId: DeviceId, clock: Clock, operators: readonly Operator[]): OrderDesk {
+export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: readonly Operator[]): JudgedOrders {
   const entries: AuditEntry[] = [];
   const state: { away: boolean; plan: string | undefined } = { away: false, plan: undefined };
   const roster = parseRoster(
@@ -78,7 +79,7 @@ export function orderDesk(deviceId: DeviceId, clock: Clock, operators: readonly 
     planHash: () => state.plan,
     executors: { "system.reboot": async () => undefined },
     lockdown: { trial: () => undefined, confirm: none, revert: none },
-    note: async (entry) => void entries.push(entry),
+    record: async (entry) => void entries.push(entry),
   });
   const present = (): void => {
     if (state.away) throw new Fault("protocol.closed", "connect to the warden: no such file: /run/sallyport-warden/warden.sock");

@@ -1,11 +1,9 @@
-// The agent's work on releases between a real HTTPS repository and a warden that wants files, on a clock that runs fast.
+// The agent's part in releases between a real HTTPS repository and the real update services of a
+// warden, on a clock that runs fast.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import * as v from "valibot";
-
 import { type ReleasePlaces, type Releases, startReleases } from "../../../agent/releases/index.ts";
 import { linuxHandoverWriter, linuxFiles } from "../../../hal/linux/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { OsManifest } from "../../../ota/install/format.ts";
 import { chunkPath } from "../../../ota/index/format/index.ts";
@@ -18,7 +16,8 @@ import { labCustom, labRepository, type LabRepository, NOW_MS, sha256 } from "..
 import { clientOf, serveRepository } from "../counterparts/static-repository.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
 import { realClock } from "./tunnel.ts";
-import { wantingWarden, type WantingWarden } from "./wanting-warden.ts";
+import { updatingWarden, type UpdatingWarden } from "./updating-warden.ts";
+import type { TestContext } from "../runner/context.ts";
 
 /** How many milliseconds pass in one. */
 const SPEED = 500;
@@ -31,29 +30,28 @@ export const fastClock: Clock = {
 
 export interface LabReleases {
   readonly lab: LabRepository;
-  /** What is served. */
+  /** The folder that is served. */
   readonly directory: string;
-  readonly warden: WantingWarden;
+  readonly warden: UpdatingWarden;
   readonly places: ReleasePlaces;
-  /** Bodies that went to the hub, and `renewed` where a new connection was made between them. */
+  /** The messages to the hub, and `renewed` where a new connection was made between them. */
   readonly told: (Readonly<Record<string, unknown>> | "renewed")[];
   readonly notes: AuditEntry[];
   readonly lines: string[];
-  /** Begins a life of the agent's work; the one before is to be stopped. */
+  /** Starts the agent's part; an earlier one must be stopped first. */
   readonly start: (over?: Partial<ReleasePlaces>) => Releases;
-  /** Writes what the repository in memory has by now to where it is served. */
+  /** Writes the repository in memory to the folder that is served. */
   readonly publish: () => Promise<void>;
-  /** Puts `os/NAME.json` there with chunks and indexes, not published yet. @returns the parts' bytes. */
+  /**
+   * Adds `os/NAME.json` with chunks and indexes; {@link publish} publishes it.
+   * @returns the parts' bytes.
+   */
   readonly release: (name: string, counter: number) => Promise<Readonly<Record<"root" | "kernel", Buffer>>>;
-  /** Names in the courier's directory. */
+  /** The names in the hand-over directory. */
   readonly dropped: () => Promise<readonly string[]>;
 }
 
-export async function labReleases(
-  t: { teardown(work: () => Promise<void> | void): void },
-  pki: Pki,
-  over: Partial<VerbHandlers> = {},
-): Promise<LabReleases> {
+export async function labReleases(t: TestContext, pki: Pki, over: Partial<VerbHandlers> = {}): Promise<LabReleases> {
   const home = await temporaryDirectory(t);
   const directory = join(home, "repository");
   const handover = join(home, "handover");
@@ -64,8 +62,14 @@ export async function labReleases(
   };
   const drop = await linuxHandoverWriter(handover);
   const port = await serveRepository(t, directory, pki.server);
-  const deviceId = v.parse(deviceIdSchema, "gw-1");
-  const warden = await wantingWarden(t, { imageRoot: lab.imageRoot, handover, deviceId, over });
+  const warden = await updatingWarden(t, {
+    directory: home,
+    imageRoot: lab.imageRoot,
+    handover,
+    deviceId: "gw-1",
+    clock: fastClock,
+    over,
+  });
   const places: ReleasePlaces = {
     metadata: () => linuxFiles(join(home, "trust")),
     imageRoot: async () => lab.imageRoot,

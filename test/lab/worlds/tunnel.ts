@@ -1,4 +1,4 @@
-// A tunnel as the agent makes it, over files in memory, with everything it told.
+// A tunnel as the agent makes it, over files in memory, with a record of its events.
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
@@ -13,11 +13,12 @@ import {
   type TunnelEvent,
   type TunnelOptions,
 } from "../../../agent/tunnel/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { AppendFiles, Clock } from "../../../hal/ports.ts";
 import { fakeAppendFiles, type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import type { Pki } from "../counterparts/pki.ts";
 import { eventually } from "../runner/process.ts";
+import type { TestContext } from "../runner/context.ts";
 
 export interface LabTunnel {
   readonly tunnel: Tunnel;
@@ -25,7 +26,7 @@ export interface LabTunnel {
   readonly events: readonly TunnelEvent[];
   readonly drops: readonly Drop[];
   readonly files: FakeFiles;
-  /** The first event of that kind after `from` others of it. */
+  /** @returns the first event of that kind after `from` others of it. */
   readonly event: <K extends TunnelEvent["kind"]>(kind: K, from?: number) => Promise<Extract<TunnelEvent, { kind: K }>>;
 }
 
@@ -49,7 +50,7 @@ export const realClock: Clock = {
 };
 
 /** Stopped with the test. */
-export async function labTunnel(options: LabTunnelOptions, teardown: (act: () => Promise<void>) => void): Promise<LabTunnel> {
+export async function labTunnel(t: TestContext, options: LabTunnelOptions): Promise<LabTunnel> {
   const events: TunnelEvent[] = [];
   const drops: Drop[] = [];
   const { pki } = options;
@@ -78,12 +79,12 @@ export async function labTunnel(options: LabTunnelOptions, teardown: (act: () =>
     clock: realClock,
     // The shortest waits that the rules allow.
     random: () => 0,
-    timeouts: { ...TIMEOUTS_DEFAULT, stopMs: 1000 },
+    timeouts: TIMEOUTS_DEFAULT,
     birth: (facts) => ({ state: "online", mqtt: facts.mqtt, group: facts.group }),
     onEvent: (event) => events.push(event),
     ...options.override,
   });
-  teardown(async () => {
+  t.teardown(async () => {
     await tunnel.stop();
     await spool.close();
   });

@@ -1,91 +1,36 @@
-// A board that is updated: real slots, boot choice, floors, metadata and installer; the warden's part in this process, so that it can be stopped anywhere, and an agent
-// of a few lines that brings what is wanted.
+// A board that is updated: the warden's update services, a repository in memory, and an agent of a
+// few lines that brings what is wanted.
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Test } from "tap";
-import * as v from "valibot";
-import { bundleFile } from "../../../build/bundle.ts";
 import { chunkImage } from "../../../build/release/chunks.ts";
-import { asFault, assert, type Fault } from "../../../hal/fault.ts";
-import {
-  fileBootChoice,
-  fileSlots,
-  linuxClock,
-  linuxHandoverReader,
-  linuxHandoverWriter,
-  linuxFiles,
-  linuxHardware,
-  linuxPower,
-  linuxUptime,
-  startChild,
-} from "../../../hal/linux/index.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import type { ChildProgram } from "../../../hal/ports.ts";
-import type { SlotName } from "../../../hal/slots/format.ts";
+import { assert } from "../../../hal/fault.ts";
+import { linuxClock, linuxHandoverWriter } from "../../../hal/linux/index.ts";
+import type { HandoverWriter } from "../../../hal/ports.ts";
 import { openFloors } from "../../../ota/floor/index.ts";
 import { chunkFileName, chunkPath, readIndex } from "../../../ota/index/format/index.ts";
 import type { TargetCustom } from "../../../ota/trust/format/index.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { installerCommand } from "../../../warden/install/index.ts";
-import { INSTALL_LINE_BYTES_MAX } from "../../../warden/install/format.ts";
-import type { UpdateStatus } from "../../../warden/update/format.ts";
 import type { WantedFile } from "../../../warden/targets/format.ts";
-import { openTargetService, type TargetService } from "../../../warden/targets/index.ts";
-import { startUpdates, type Updates, type UpdateSettings } from "../../../warden/update/index.ts";
+import type { UpdateStatus } from "../../../warden/update/format.ts";
+import type { Updates, UpdateSettings } from "../../../warden/update/index.ts";
+import { labCustom, type LabRepository, labRepository, NOW_MS } from "../counterparts/repository.ts";
 import { powerOn } from "../fakes/bootloader.ts";
+import type { TestContext } from "../runner/context.ts";
+import { eventually } from "../runner/process.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
 import { SMALL_CHUNKS } from "./chunked.ts";
 import { imageOf } from "./images.ts";
-import { eventually } from "../runner/process.ts";
-import { labCustom, type LabRepository, labRepository, NOW_MS } from "../counterparts/repository.ts";
-import { temporaryDirectory } from "../runner/temporary.ts";
+import { UpdateServices } from "./update-services.ts";
 
 export const UPDATED_DEVICE = "GW-4711";
-
-/** What the system that runs has shown, for its health. */
-export interface Shown {
-  agent: boolean;
-  hub: boolean;
-  lockdown: "waiting" | "passed" | "failed";
-}
+/** The agent brings a part in ranges of so many chunks. */
+const RANGE_CHUNKS = 20;
 
 export interface LabRelease {
   readonly target: string;
   readonly image: Buffer;
   readonly planHash: string;
-}
-
-export interface UpdatedBoard {
-  readonly repository: LabRepository;
-  readonly root: string;
-  readonly slot: (name: SlotName) => string;
-  readonly handover: string;
-  /** What went into the trail, over all boots. */
-  readonly trail: AuditEntry[];
-  readonly faults: Fault[];
-  readonly shown: Shown;
-  /** The one that runs. */
-  readonly installers: ChildProgram[];
-  /** A release of the target `os/gateway-N`, signed and published. */
-  release(counter: number, change?: ReleaseChange): Promise<LabRelease>;
-  /** Starts the warden's part, as after its start. */
-  start(): Promise<Updates>;
-  /** Stops it and starts it again, in the same boot. */
-  restart(): Promise<Updates>;
-  /** The reboot that was asked for: waits for the request, then the board boots what its boot loader chooses. */
-  reboot(): Promise<Updates>;
-  /** Power off, at once, and on. */
-  powerCycle(): Promise<Updates>;
-  /** What an agent does until nothing more is expected of it. */
-  carry(updates: Updates, target: string): Promise<UpdateStatus>;
-  /** One answer to `update.begin`, with all that is wanted brought first. */
-  begin(updates: Updates, target: string): Promise<UpdateStatus>;
-  /** As {@link begin}, but ends as soon as it is taken up: its manifest is wanted next. */
-  takeUp(updates: Updates, target: string): Promise<void>;
-  /** Leaves the chunks of a stretch with the courier, of the release's image. */
-  bring(release: LabRelease, from: number, to: number): Promise<void>;
-  chunks(release: LabRelease): number;
-  floor(): Promise<number | undefined>;
 }
 
 export interface ReleaseChange {
@@ -99,230 +44,221 @@ export interface ReleaseChange {
   readonly kernel?: boolean;
 }
 
-export async function updatedBoard(t: Test, settings: Partial<UpdateSettings> = {}): Promise<UpdatedBoard> {
+/** A new board that was never updated; everything ends with the test. */
+export async function updatedBoard(t: TestContext, settings: Partial<UpdateSettings> = {}): Promise<UpdatedBoard> {
   const directory = await temporaryDirectory(t);
-  const root = join(directory, "board");
-  const slots = join(root, "slots");
-  const handover = join(directory, "handover");
-  await mkdir(slots, { recursive: true, mode: 0o700 });
-  await mkdir(join(root, "proc"), { recursive: true });
-  await writeFile(join(slots, "a.img"), "the system that runs\n", { mode: 0o600 });
-  await writeFile(join(slots, "b.img"), "an older system\n", { mode: 0o600 });
-  await writeFile(join(slots, "boot-choice"), "a\n", { mode: 0o600 });
-  await powerOn(root);
-  const program = join(directory, "sallyport-install.mjs");
-  await bundleFile("warden/install/main.ts", program); // as it is shipped: its thread has no room for a compiler
+  const [root, handover] = [join(directory, "board"), join(directory, "handover")];
   const drop = await linuxHandoverWriter(handover);
-  const held = await linuxHandoverReader(handover);
-  const repository = labRepository();
-  /** Below the repository, beside metadata and targets. */
-  const files = new Map<string, Uint8Array>();
-  const images = new Map<string, { readonly chunks: readonly string[]; readonly index: string }>();
-  const trail: AuditEntry[] = [];
-  const faults: Fault[] = [];
-  const installers: ChildProgram[] = [];
-  const shown: Shown = { agent: false, hub: false, lockdown: "waiting" };
-  const state = (name: string) => linuxFiles(join(directory, "warden", name));
-  let running: Updates | undefined;
-  let targets: TargetService | undefined;
-
-  const installer = async (): Promise<ChildProgram> => {
-    const { args, env } = installerCommand(program, { root, slots, handover });
-    const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-    const child = await startChild("/usr/bin/env", ["-i", ...variables, process.execPath, ...args], {
-      lineBytesMax: INSTALL_LINE_BYTES_MAX,
-      complain: () => undefined,
-    });
-    installers.push(child);
-    return child;
-  };
-
-  const start = async (): Promise<Updates> => {
-    const clock = { ...linuxClock(), nowMs: () => NOW_MS };
-    const floors = await openFloors(await state("floors")).catch((error: unknown) =>
-      asFault(error, "floor.invalid", "open floors"),
-    );
-    const note = async (entry: AuditEntry): Promise<void> => void trail.push(entry);
-    const report = (fault: Fault): void => void faults.push(fault);
-    const image = { v: 1, version: "1.0", hardware: "lab", counter: 1 } as const;
-    targets = await openTargetService({
-      files: await state("trust"),
-      imageRoot: repository.imageRoot,
-      handover: held,
-      clock,
-      clockTrusted: () => true,
-      deviceId: v.parse(deviceIdSchema, UPDATED_DEVICE),
-      hardware: image.hardware,
-      floors: () => updates.floors(),
-      note,
-      report,
-    });
-    const updates: Updates = await startUpdates(
-      {
-        files: await state("update"),
-        floors,
-        slots: fileSlots({ directory: slots, root, partBytesMax: 67_108_864 }),
-        boot: fileBootChoice(await linuxFiles(slots)),
-        power: linuxPower({ root }),
-        targets,
-        installer,
-        uptimeMs: () => linuxUptime(root),
-        bootId: () => linuxHardware({ root }).bootId(),
-        clock,
-        health: {
-          agentGreeted: () => shown.agent,
-          hubHeard: () => shown.hub,
-          lockdown: () => ({ verdict: shown.lockdown, detail: `as shown: ${shown.lockdown}` }),
-        },
-        note,
-        report,
-      },
-      { image, approval: "signed", checks: ["agent", "hub", "lockdown"], trialMs: 60_000, ...settings },
-    );
-    running = updates;
-    await updates.settle();
-    return updates;
-  };
-  t.teardown(async () => {
-    await running?.stop();
-    for (const child of installers) await child.kill();
-    await held[Symbol.asyncDispose]();
+  const releases = new LabReleaseFiles(directory);
+  const services = await UpdateServices.open({
+    directory,
+    root,
+    handover,
+    imageRoot: releases.repository.imageRoot,
+    deviceId: UPDATED_DEVICE,
+    clock: { ...linuxClock(), nowMs: () => NOW_MS },
+    settings,
   });
-  const fileAt = (path: string): Uint8Array | undefined =>
-    path.startsWith("metadata/")
-      ? repository.files.get(decodeURIComponent(path.slice(9)))
-      : path.startsWith("targets/")
-        ? repository.payloads.get(path.slice(8))
-        : files.get(path);
+  t.teardown(() => services.close());
+  return new UpdatedBoard(root, handover, drop, releases, services);
+}
 
-  const bringWanted = async <A extends { readonly state: string }>(
+export class UpdatedBoard {
+  readonly root: string;
+  readonly handover: string;
+  readonly repository: LabRepository;
+  readonly trail: UpdateServices["trail"];
+  readonly faults: UpdateServices["faults"];
+  readonly shown: UpdateServices["health"];
+  readonly installers: UpdateServices["installers"];
+  readonly #drop: HandoverWriter;
+  readonly #releases: LabReleaseFiles;
+  readonly #services: UpdateServices;
+
+  constructor(root: string, handover: string, drop: HandoverWriter, releases: LabReleaseFiles, services: UpdateServices) {
+    this.root = root;
+    this.handover = handover;
+    this.repository = releases.repository;
+    this.trail = services.trail;
+    this.faults = services.faults;
+    this.shown = services.health;
+    this.installers = services.installers;
+    this.#drop = drop;
+    this.#releases = releases;
+    this.#services = services;
+  }
+
+  slot(name: "a" | "b"): string {
+    return this.#services.slot(name);
+  }
+
+  /** Signs and publishes a release of the target `os/gateway-N`. */
+  release(counter: number, change: ReleaseChange = {}): Promise<LabRelease> {
+    return this.#releases.publish(counter, change);
+  }
+
+  /** Starts the warden's services, as after its start. */
+  start(): Promise<Updates> {
+    return this.#services.start();
+  }
+
+  /** Stops the services and starts them again, in the same boot. */
+  async restart(): Promise<Updates> {
+    await this.#services.stop();
+    return await this.start();
+  }
+
+  /** Waits until a reboot is requested; then the board boots what its boot loader chooses. */
+  async reboot(): Promise<Updates> {
+    await eventually("a request to reboot", async () => await readFile(this.#rebootRequest, "utf8"));
+    return await this.powerCycle();
+  }
+
+  /** Power off at once, and on. */
+  async powerCycle(): Promise<Updates> {
+    await this.#services.stop();
+    await rm(this.#rebootRequest, { force: true });
+    await powerOn(this.root);
+    return await this.start();
+  }
+
+  /**
+   * Brings metadata, manifest and indexes, as an agent does.
+   * @returns the answer to `update.begin`.
+   */
+  async begin(updates: Updates, target: string): Promise<UpdateStatus> {
+    await this.#drop.clear();
+    await this.#refresh();
+    const { update } = await this.#bringWanted((absent) => updates.verbs["update.begin"]({ target, absent: [...absent] }));
+    return update;
+  }
+
+  /** As {@link begin}, but ends as soon as the release is taken up: its manifest is wanted next. */
+  async takeUp(updates: Updates, target: string): Promise<void> {
+    await this.#refresh();
+    await this.#bringWanted(async (absent) => {
+      const answer = await updates.verbs["update.begin"]({ target, absent: [...absent] });
+      return updates.status().phase === "idle" ? answer : { state: "begun" };
+    });
+  }
+
+  /** Does what an agent does until nothing more is expected of it. */
+  async carry(updates: Updates, target: string): Promise<UpdateStatus> {
+    let status = await this.begin(updates, target);
+    while (status.phase === "verified" && status.expects !== undefined) {
+      const { part, from, chunks } = status.expects;
+      if (from === chunks) {
+        await new Promise((resolve) => setTimeout(resolve, 10)); // being read back
+        status = await updates.verbs["update.read"]({});
+        continue;
+      }
+      const to = Math.min(from + RANGE_CHUNKS, chunks);
+      await this.#bringChunks(this.#releases.chunks(status.release?.digest ?? "", part).slice(from, to));
+      status = await updates.verbs["update.write"]({ part, from, to });
+    }
+    return status;
+  }
+
+  /** Leaves chunks of the release's root image in the hand-over directory. */
+  bring({ planHash }: LabRelease, from: number, to: number): Promise<void> {
+    return this.#bringChunks(this.#releases.chunks(planHash.slice(7), "root").slice(from, to));
+  }
+
+  chunks({ planHash }: LabRelease): number {
+    return this.#releases.chunks(planHash.slice(7), "root").length;
+  }
+
+  async floor(): Promise<number | undefined> {
+    const floors = await openFloors(await this.#services.state("floors"));
+    return floors.record().lines["os"]?.floor;
+  }
+
+  async #refresh(): Promise<void> {
+    await this.#bringWanted((absent) => this.#services.targets.refresh(absent));
+  }
+
+  async #bringWanted<A extends { readonly state: string }>(
     ask: (absent: readonly string[]) => Promise<WantedFile | A>,
-  ): Promise<A> => {
+  ): Promise<A> {
     const absent: string[] = [];
     for (;;) {
       const answer = await ask(absent);
       if (!isWanted(answer)) return answer;
-      const file = fileAt(answer.path);
+      const file = this.#releases.file(answer.path);
       if (file === undefined) absent.push(answer.path);
-      else await drop.put(answer.handoverName, file);
+      else await this.#drop.put(answer.handoverName, file);
     }
-  };
-  const begin = async (updates: Updates, target: string): Promise<UpdateStatus> => {
-    await drop.clear();
-    await bringWanted(async (absent) => (await targets?.refresh(absent)) ?? { state: "current" });
-    const { update } = await bringWanted((absent) => updates.verbs["update.begin"]({ target, absent: [...absent] }));
-    return update;
-  };
-  const bringFrom = async (chunks: readonly string[], from: number, to: number): Promise<void> => {
-    await drop.clear();
-    for (const id of new Set(chunks.slice(from, to)))
-      await drop.put(chunkFileName(id), fileAt(`store/${chunkPath(id)}`) ?? Buffer.of());
-  };
-  const chunksOf = (digest: string, part: string): readonly string[] => images.get(`${digest} ${part}`)?.chunks ?? [];
+  }
 
-  const publish = async (
-    part: string,
-    image: Buffer,
-    change: ReleaseChange,
-  ): Promise<{ part: object; chunks: readonly string[] }> => {
-    const at = join(directory, `${part}-image`);
+  async #bringChunks(chunks: readonly string[]): Promise<void> {
+    await this.#drop.clear();
+    for (const id of new Set(chunks))
+      await this.#drop.put(chunkFileName(id), this.#releases.file(`store/${chunkPath(id)}`) ?? Buffer.of());
+  }
+
+  get #rebootRequest(): string {
+    return join(this.root, "run/reboot-request");
+  }
+}
+
+/** A repository in memory, with releases that were really cut into chunks. */
+class LabReleaseFiles {
+  readonly repository = labRepository();
+  readonly #directory: string;
+  /** By path, beside metadata and targets. */
+  readonly #files = new Map<string, Uint8Array>();
+  /** The chunks' ids, by the manifest's digest and the part. */
+  readonly #chunks = new Map<string, readonly string[]>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  file(path: string): Uint8Array | undefined {
+    if (path.startsWith("metadata/")) return this.repository.files.get(decodeURIComponent(path.slice(9)));
+    return path.startsWith("targets/") ? this.repository.payloads.get(path.slice(8)) : this.#files.get(path);
+  }
+
+  chunks(digest: string, part: string): readonly string[] {
+    return this.#chunks.get(`${digest} ${part}`) ?? [];
+  }
+
+  async publish(counter: number, change: ReleaseChange): Promise<LabRelease> {
+    const target = `os/gateway-${counter}`;
+    const image = imageOf(change.bytes ?? 200_000, target);
+    const parts = [await this.#part("root", image, change)];
+    if (change.kernel === true) parts.push(await this.#part("kernel", imageOf(40_000, `${target} kernel`), change));
+    const manifest = JSON.stringify({ v: 1, store: "store", parts: parts.map(({ entry }) => entry) });
+    const digest = createHash("sha256").update(manifest).digest("hex");
+    for (const { entry, chunks } of parts) this.#chunks.set(`${digest} ${entry.part}`, chunks);
+    this.repository.addTarget("os", target, manifest, labCustom({ line: "os", counter, ...change.custom }));
+    this.repository.publish("os");
+    return { target, image, planHash: `sha256:${digest}` };
+  }
+
+  async #part(part: string, image: Buffer, change: ReleaseChange) {
+    const at = join(this.#directory, `${part}-image`);
     await writeFile(at, image);
-    await chunkImage({ image: at, index: `${at}.caibx`, store: join(directory, "store"), sizes: SMALL_CHUNKS });
+    await chunkImage({ image: at, index: `${at}.caibx`, store: join(this.#directory, "store"), sizes: SMALL_CHUNKS });
     const index = await readFile(`${at}.caibx`);
     const parsed = readIndex(index);
     const chunks = Array.from({ length: parsed.count }, (_, n) => parsed.at(n).id);
-    for (const [n, id] of chunks.entries())
-      files.set(
-        `store/${chunkPath(id)}`,
-        n === change.chunk?.at ? change.chunk.file : await readFile(join(directory, "store", chunkPath(id))),
-      );
+    for (const [n, id] of chunks.entries()) {
+      const file = n === change.chunk?.at ? change.chunk.file : await readFile(join(this.#directory, "store", chunkPath(id)));
+      this.#files.set(`store/${chunkPath(id)}`, file);
+    }
     const sha256 = createHash("sha256").update(index).digest("hex");
-    files.set(`indexes/${sha256}.caibx`, change.index ?? index);
-    return {
-      part: { part, bytes: image.byteLength, index: { path: `indexes/${sha256}.caibx`, bytes: index.byteLength, sha256 } },
-      chunks,
-    };
-  };
-
-  return {
-    repository,
-    root,
-    handover,
-    trail,
-    faults,
-    shown,
-    installers,
-    slot: (name) => join(slots, `${name}.img`),
-    release: async (counter, change = {}) => {
-      const target = `os/gateway-${counter}`;
-      const image = imageOf(change.bytes ?? 200_000, target);
-      const main = await publish("root", image, change);
-      const kernel = change.kernel === true ? await publish("kernel", imageOf(40_000, `${target} kernel`), change) : undefined;
-      const parts = [main.part, ...(kernel === undefined ? [] : [kernel.part])];
-      const manifest = JSON.stringify({ v: 1, store: "store", parts });
-      const digest = createHash("sha256").update(manifest).digest("hex");
-      images.set(`${digest} root`, { chunks: main.chunks, index: "" });
-      if (kernel !== undefined) images.set(`${digest} kernel`, { chunks: kernel.chunks, index: "" });
-      repository.addTarget("os", target, manifest, labCustom({ line: "os", counter, ...change.custom }));
-      repository.publish("os");
-      return { target, image, planHash: `sha256:${digest}` };
-    },
-    start,
-    restart: async () => {
-      await running?.stop();
-      return await start();
-    },
-    reboot: async () => {
-      const request = join(root, "run/reboot-request");
-      await eventually("a request to reboot", async () => await readFile(request, "utf8"));
-      await running?.stop();
-      await rm(request);
-      await powerOn(root);
-      return await start();
-    },
-    powerCycle: async () => {
-      await running?.stop();
-      await rm(join(root, "run/reboot-request"), { force: true });
-      await powerOn(root);
-      return await start();
-    },
-    begin,
-    takeUp: async (updates, target) => {
-      await bringWanted(async (absent) => (await targets?.refresh(absent)) ?? { state: "current" });
-      await bringWanted(async (absent) => {
-        const answer = await updates.verbs["update.begin"]({ target, absent: [...absent] });
-        return updates.status().phase === "idle" ? answer : { state: "begun" };
-      });
-    },
-    carry: async (updates, target) => {
-      let status = await begin(updates, target);
-      while (status.phase === "verified" && status.expects !== undefined) {
-        const { part, from, chunks } = status.expects;
-        if (from === chunks) {
-          await new Promise((resolve) => setTimeout(resolve, 10)); // being read back
-          status = await updates.verbs["update.read"]({});
-          continue;
-        }
-        const to = Math.min(from + 20, chunks);
-        await bringFrom(chunksOf(status.release?.digest ?? "", part), from, to);
-        status = await updates.verbs["update.write"]({ part, from, to });
-      }
-      return status;
-    },
-    bring: ({ planHash }, from, to) => bringFrom(chunksOf(planHash.slice(7), "root"), from, to),
-    chunks: ({ planHash }) => chunksOf(planHash.slice(7), "root").length,
-    floor: async () => {
-      const floors = await openFloors(await state("floors"));
-      return floors.record().lines["os"]?.floor;
-    },
-  };
+    const path = `indexes/${sha256}.caibx`;
+    this.#files.set(path, change.index ?? index);
+    return { entry: { part, bytes: image.byteLength, index: { path, bytes: index.byteLength, sha256 } }, chunks };
+  }
 }
 
 function isWanted(answer: { readonly state: string }): answer is WantedFile {
   return answer.state === "wanted";
 }
 
-/** The names of what was recorded. */
+/** The names of the update's events that were recorded. */
 export function eventsOf(board: UpdatedBoard): readonly string[] {
   return board.trail.map(({ event }) => event).filter((event) => event.startsWith("update.") || event === "system.rebooting");
 }

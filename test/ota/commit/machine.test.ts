@@ -1,8 +1,8 @@
-// The life of an update, step by step.
+// The state machine of an update, step by step.
 import { test } from "tap";
 import { canonicalJson } from "../../../hal/format/json.ts";
-import type { BootPlan } from "../../../hal/slots/format.ts";
-import { TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
+import type { BootPlan } from "../../../hal/format/slots.ts";
+import { isUpdateActive, TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";
 import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
@@ -12,7 +12,7 @@ const OLD: BootPlan = { committed: "a", trial: undefined };
 const TO_TRY: BootPlan = { committed: "a", trial: { slot: "b", used: false } };
 const TRIED: BootPlan = { committed: "a", trial: { slot: "b", used: true } };
 
-/** Tells all events; the state must survive the disk after each. */
+/** Applies all events. The state must survive the disk after each one. */
 function after(events: readonly Event[], from: State = START): { readonly state: State; readonly did: readonly string[] } {
   let state = from;
   let did: readonly string[] = [];
@@ -28,7 +28,7 @@ const OFFERED: Event = { kind: "offered", release, ordered: false };
 const VERIFIED: Event = { kind: "verified", slot: "b" };
 const WRITTEN: Event = { kind: "written" };
 const TRY: Event = { kind: "try", checks: ["hub", "disk"], bootId: "boot 1" };
-/** The program starts, in a boot of its own unless that is said. */
+/** The program starts, in a new boot unless `bootId` says otherwise. */
 const started = (slot: "a" | "b", plan: BootPlan, bootId = `a boot of ${slot}`): Event => ({
   kind: "started",
   slot,
@@ -44,7 +44,7 @@ const health = (name: string, verdict: "passed" | "failed" | "waiting", detail =
 });
 const TRYING = [OFFERED, VERIFIED, WRITTEN, TRY];
 
-test("[OTA-35] a good release: fetched, verified, written, tried, healthy, committed, its floor raised", async (t) => {
+test("[OTA-35] a good release is fetched, verified, written, tried and committed, and its floor is raised", async (t) => {
   t.same(after([OFFERED]).did, ["fetch"]);
   t.same(after([OFFERED, VERIFIED]).did, ["write"]);
   t.same(after([OFFERED, VERIFIED, WRITTEN]).did, []);
@@ -63,9 +63,9 @@ test("[OTA-35] a good release: fetched, verified, written, tried, healthy, commi
   t.same(state.phase, { at: "committed", release, slot: "b" });
 });
 
-test("[OTA-35] a check that fails for good ends the trial at once, with its words", async (t) => {
+test("[OTA-35] a check that fails for good ends the trial at once, and its detail is the reason", async (t) => {
   const { state, did } = after([...TRYING, IN_B, health("hub", "waiting", "no route"), health("disk", "failed", "read-only")]);
-  t.same(did, ["cancel-choice", "reboot"], "what tries are left go first");
+  t.same(did, ["cancel-choice", "reboot"], "the remaining tries are cancelled first");
   t.match(state.phase, {
     at: "rolling-back",
     reason: { why: "unhealthy", detail: "hub waiting (no route), disk failed (read-only)" },
@@ -87,29 +87,29 @@ test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restar
   t.match(state.phase, { reason: { why: "deadline", detail: "hub waiting (timed out)" } });
 });
 
-test("[OTA-35] the deadline is that of the system under trial, which may know that it needs longer, or shorter", async (t) => {
+test("[OTA-35] the deadline is that of the system under trial, which may need more time or less", async (t) => {
   const booted: Event = { kind: "started", slot: "b", plan: TRIED, bootId: "boot 2", deadlineUptimeMs: 90_000 };
   t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 89_999 }]).state.phase.at, "trying");
   t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 90_000 }]).state.phase.at, "rolling-back");
 });
 
-test("[OTA-35] the deadline counts in the slot under trial only", async (t) => {
+test("[OTA-35] the deadline counts only in the slot under trial", async (t) => {
   t.equal(after([...TRYING, { kind: "tick", uptimeMs: 9_000_000 }]).state.phase.at, "trying");
 });
 
-test("[OTA-35] a check nobody asked for commits nothing", async (t) => {
+test("[OTA-35] a check that was not asked for commits nothing", async (t) => {
   const { state } = after([...TRYING, IN_B, health("disk", "passed"), health("other", "passed"), health("third", "passed")]);
   t.equal(state.phase.at, "trying");
 });
 
-test("[OTA-35] results from the old system, before the try, count for nothing", async (t) => {
+test("[OTA-35] health results of the old system, before the reboot, do not count", async (t) => {
   t.match(after([...TRYING, health("disk", "passed"), health("hub", "passed")]).state.phase, {
     at: "trying",
     trial: { seen: false },
   });
 });
 
-test("[OTA-35] a system that never came up, and one that restarted before its commit, are told apart", async (t) => {
+test("[OTA-35] a system that never booted and one that restarted before its commit have different reasons", async (t) => {
   t.match(after([...TRYING, IN_A]).state.phase, { at: "rolled-back", reason: { why: "not-booted" } });
   t.match(after([...TRYING, IN_B, health("disk", "passed"), IN_A]).state.phase, {
     at: "rolled-back",
@@ -117,15 +117,15 @@ test("[OTA-35] a system that never came up, and one that restarted before its co
   });
 });
 
-test("[OTA-35] power that went before the boot choice was written: tried again, but not for ever", async (t) => {
-  const lost = (bootId: string): Event => started("a", OLD, bootId);
-  t.same(after([...TRYING, lost("boot 2")]).did, ["choose-try", "reboot"]);
+test("[OTA-35] after a power cut before the boot choice was written the trial is repeated, a bounded number of times", async (t) => {
+  const afterCut = (bootId: string): Event => started("a", OLD, bootId);
+  t.same(after([...TRYING, afterCut("boot 2")]).did, ["choose-try", "reboot"]);
   t.same(after([...TRYING, started("a", TO_TRY)]).did, ["reboot"]);
-  t.match(after([...TRYING, lost("boot 2"), lost("boot 3")]).state.phase, { at: "trying" });
-  t.match(after([...TRYING, lost("boot 2"), lost("boot 3"), lost("boot 4")]).state.phase, { at: "rolled-back" });
+  t.match(after([...TRYING, afterCut("boot 2"), afterCut("boot 3")]).state.phase, { at: "trying" });
+  t.match(after([...TRYING, afterCut("boot 2"), afterCut("boot 3"), afterCut("boot 4")]).state.phase, { at: "rolled-back" });
 });
 
-test("[OTA-35] a boot loader that never takes what it was told to try (no kernel in its eyes): given up, and not rebooted for ever", async (t) => {
+test("[OTA-35] a boot loader that never tries the slot (its kernel image is not valid to it) ends the trial after a bounded number of reboots", async (t) => {
   const passedOver = ["boot 2", "boot 3", "boot 4"].map((bootId) => started("a", TO_TRY, bootId));
   t.same(after([...TRYING, ...passedOver.slice(0, 2)]).did, ["reboot"]);
   const { state, did } = after([...TRYING, ...passedOver]);
@@ -134,18 +134,22 @@ test("[OTA-35] a boot loader that never takes what it was told to try (no kernel
   t.match(state.quarantined, [{ digest: release.digest }]);
 });
 
-test("[OTA-35] a reboot that did not come is no boot loader that passed the slot over: within one boot it is asked for again, and nothing counts", async (t) => {
+test("[OTA-35] within one boot a reboot that did not come is requested again, and no try is used up", async (t) => {
   const sameBoot = started("a", TO_TRY, "boot 1");
-  const asked = after([...TRYING, ...Array.from({ length: 10 }, () => sameBoot)]);
-  t.same(asked.did, ["reboot"]);
-  t.same(asked.state, after(TRYING).state, "no try was used up");
-  t.same(after([started("a", OLD, "boot 1")], asked.state).did, ["choose-try", "reboot"], "nor where the choice was not written");
-  t.match(after([started("b", TRIED, "boot 2")], asked.state).state.phase, { at: "trying", trial: { seen: true } });
-  const counted = after([started("a", TO_TRY, "boot 2"), started("a", TO_TRY, "boot 2")], asked.state);
+  const repeated = after([...TRYING, ...Array.from({ length: 10 }, () => sameBoot)]);
+  t.same(repeated.did, ["reboot"]);
+  t.same(repeated.state, after(TRYING).state, "no try was used up");
+  t.same(
+    after([started("a", OLD, "boot 1")], repeated.state).did,
+    ["choose-try", "reboot"],
+    "nor where the boot choice was not written",
+  );
+  t.match(after([started("b", TRIED, "boot 2")], repeated.state).state.phase, { at: "trying", trial: { seen: true } });
+  const counted = after([started("a", TO_TRY, "boot 2"), started("a", TO_TRY, "boot 2")], repeated.state);
   t.match(counted.state.phase, { at: "trying", trial: { tries: 2 } }, "once for each boot");
 });
 
-test("[OTA-35] a record of an earlier version, with a deadline before its time and no boot, is read: each start counts as a boot", async (t) => {
+test("[OTA-35] a record of an earlier version, with an early deadline and without a boot id, is read, and each start counts as a boot", async (t) => {
   const { phase } = after(TRYING).state;
   t.equal(phase.at, "trying");
   if (phase.at !== "trying") return;
@@ -160,47 +164,51 @@ test("[OTA-35] a record of an earlier version, with a deadline before its time a
   t.match(after([passedOver], earlier(false)).state.phase, { at: "trying", trial: { tries: 2, bootId: "boot 1" } });
   const booted = after([IN_B], earlier(false)).state;
   t.match(booted.phase, { at: "trying", trial: { seen: true, deadlineUptimeMs: TRIAL_MS_DEFAULT } });
-  t.notMatch(booted.phase, { trial: { bootId: String } }, "the system before, if it comes back, knows no such member");
+  t.notMatch(booted.phase, { trial: { bootId: String } }, "the previous system could not read the member after a rollback");
   t.equal(after([{ kind: "tick", uptimeMs: 5000 }], earlier(true)).state.phase.at, "rolling-back");
 });
 
-test("[OTA-35] power that went between choice, commit and floor: each is told again", async (t) => {
+test("[OTA-35] after a power cut between boot choice, commit and floor each of them is repeated", async (t) => {
   const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
   t.same(after([...committing, IN_B]).did, ["commit-choice"]);
   t.match(after([...committing, IN_A]).state.phase, { at: "rolled-back", reason: { why: "interrupted" } });
   const done = [...committing, { kind: "choice-committed" } as const];
   const again = started("b", { committed: "b", trial: undefined });
-  t.same(after([...done, again]).did, ["raise-floor", "report"], "nobody knows whether it was told");
+  t.same(after([...done, again]).did, ["raise-floor", "report"], "it is not known whether the end was reported");
   t.same(after([...done, { kind: "reported" }, again]).did, ["raise-floor"]);
 });
 
-test("[OTA-35] power that went between an end and the boot choice: what runs is settled with, and the end told", async (t) => {
+test("[OTA-35] after a power cut between an end and the boot choice, the choice agrees with what runs and the end is reported", async (t) => {
   const done = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed"), { kind: "choice-committed" } as const];
   const fellBack = started("a", { committed: "b", trial: undefined });
-  t.same(after([...done, fellBack, fellBack]).did, ["commit-choice", "report"], "else every update would be refused for ever");
+  t.same(
+    after([...done, fellBack, fellBack]).did,
+    ["commit-choice", "report"],
+    "otherwise every further update would be refused",
+  );
   const settled = started("a", OLD);
   t.same(after([...done, fellBack, { kind: "reported" }, settled]).did, []);
-  const calledOff = [...TRYING, { kind: "revert", by: "alice" } as const];
-  t.same(after([...calledOff, started("a", TO_TRY)]).did, ["cancel-choice", "report"]);
-  const booted = after([...calledOff, IN_B]);
-  t.same(booted.did, ["cancel-choice", "reboot", "report"], "nobody watches it: it is left");
+  const cancelled = [...TRYING, { kind: "revert", by: "alice" } as const];
+  t.same(after([...cancelled, started("a", TO_TRY)]).did, ["cancel-choice", "report"]);
+  const booted = after([...cancelled, IN_B]);
+  t.same(booted.did, ["cancel-choice", "reboot", "report"], "no trial is under way: the system is left");
   t.equal(booted.state.phase.at, "failed");
   const elsewhere = started("b", OLD);
   t.same(
     after([OFFERED, { kind: "revert", by: "alice" }, { kind: "reported" }, elsewhere]).did,
     [],
-    "what was not tried is not committed",
+    "a slot that was not tried is not committed",
   );
 });
 
-test("[OTA-35] a committed system that the boot loader gave up: said so, and the boot choice follows", async (t) => {
+test("[OTA-35] a committed system that the boot loader abandons is reported, and the boot choice follows", async (t) => {
   const done = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed"), { kind: "choice-committed" } as const];
   const { state, did } = after([...done, started("a", { committed: "b", trial: undefined })]);
   t.same(did, ["commit-choice", "report"]);
   t.match(state.phase, { at: "rolled-back", reason: { why: "fell-back" } });
 });
 
-test("[OTA-35] a commit that could not be written rolls back, even where it reached the disk after all", async (t) => {
+test("[OTA-35] a commit that could not be written is rolled back, even where it reached the disk after all", async (t) => {
   const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
   const failed: Event = { kind: "failed", code: "file.no-space", message: "no room" };
   const { state } = after([...committing, failed]);
@@ -209,13 +217,13 @@ test("[OTA-35] a commit that could not be written rolls back, even where it reac
   t.same(again.effects, [{ do: "commit-choice", slot: "a" }, { do: "reboot" }]);
 });
 
-test("[OTA-35] what was rolled back is not taken again without an order; another release is", async (t) => {
+test("[OTA-35] a release that was rolled back needs an order to be taken up again; another release does not", async (t) => {
   const { state } = after([...TRYING, IN_A]);
   t.same(next(state, OFFERED).effects, [{ do: "refuse", release, why: "quarantined" }]);
   t.same(after([{ ...OFFERED, ordered: true }], state).did, ["fetch"]);
   const other = { ...release, digest: "8".repeat(64), counter: 8 };
   t.same(after([{ kind: "offered", release: other, ordered: false }], state).did, ["fetch"]);
-  const through = after(
+  const committed = after(
     [
       { ...OFFERED, ordered: true },
       VERIFIED,
@@ -228,10 +236,10 @@ test("[OTA-35] what was rolled back is not taken again without an order; another
     ],
     state,
   );
-  t.same(through.state.quarantined, [], "a commit clears it");
+  t.same(committed.state.quarantined, [], "a commit clears the quarantine");
 });
 
-test("[OTA-35] [OTA-41] with more rolled back than can be remembered, none is tried again and again: the next takes an order", async (t) => {
+test("[OTA-35] [OTA-41] when the quarantine is full every release needs an order, so none is tried without end", async (t) => {
   const nth = (n: number): Release => ({ ...release, digest: n.toString(16).padStart(64, "0"), counter: 7 + n });
   const rolledBack = (n: number): readonly Event[] => [
     { kind: "offered", release: nth(n), ordered: false },
@@ -247,17 +255,21 @@ test("[OTA-35] [OTA-41] with more rolled back than can be remembered, none is tr
   for (const n of [1, QUARANTINED_MAX + 1]) t.equal(after(rolledBack(n), state).state.phase.at, "rolled-back");
   t.same(after(rolledBack(QUARANTINED_MAX + 1), state).state, state, "nothing was tried");
   const ordered: Event = { kind: "offered", release: nth(QUARANTINED_MAX + 1), ordered: true };
-  const well = [
+  const toCommit = [
     ...TRYING.slice(1),
     IN_B,
     health("disk", "passed"),
     health("hub", "passed"),
     { kind: "choice-committed" } as const,
   ];
-  t.same(after([ordered, ...well], state).state.quarantined, [], "what is older than a committed one takes an order anyway");
+  t.same(
+    after([ordered, ...toCommit], state).state.quarantined,
+    [],
+    "a release older than the committed one needs an order in any case",
+  );
 });
 
-test("[OTA-35] one update at a time", async (t) => {
+test("[OTA-35] only one update is under way at a time", async (t) => {
   for (let n = 1; n <= TRYING.length; n++) {
     const { state } = after(TRYING.slice(0, n));
     const step = next(state, { ...OFFERED, ordered: true });
@@ -266,7 +278,26 @@ test("[OTA-35] one update at a time", async (t) => {
   }
 });
 
-test("[OTA-35] failing before a trial, or being called back, leaves the old system alone and keeps the reason", async (t) => {
+test("[OTA-35] [OTA-41] an update is active in exactly the phases in which another release is refused as busy", async (t) => {
+  const committing = [...TRYING, IN_B, health("disk", "passed"), health("hub", "passed")];
+  const histories: readonly (readonly Event[])[] = [
+    [],
+    ...TRYING.map((_, n) => TRYING.slice(0, n + 1)),
+    committing,
+    [...committing, { kind: "choice-committed" }],
+    [...TRYING, IN_B, health("hub", "failed")],
+    [...TRYING, IN_A],
+    [OFFERED, { kind: "revert", by: "alice" }],
+  ];
+  const phases = histories.map((events) => after(events).state);
+  t.equal(new Set(phases.map(({ phase }) => phase.at)).size, 10, "every phase is reached");
+  for (const state of phases) {
+    const [effect] = next(state, { ...OFFERED, ordered: true }).effects;
+    t.equal(effect?.do === "refuse", isUpdateActive(state.phase.at), state.phase.at);
+  }
+});
+
+test("[OTA-35] a failure or a revert before the trial leaves the old system alone and records the reason", async (t) => {
   for (const events of [[OFFERED], [OFFERED, VERIFIED], [OFFERED, VERIFIED, WRITTEN]]) {
     t.match(after([...events, { kind: "failed", code: "chunk.tampered", message: "x" }]), {
       did: ["report"],
@@ -284,7 +315,7 @@ test("[OTA-35] failing before a trial, or being called back, leaves the old syst
   });
 });
 
-test("[OTA-35] a record that can't be read is a fault", async (t) => {
+test("[OTA-35] a record that cannot be read is a fault", async (t) => {
   for (const text of [
     "",
     "{}",

@@ -1,7 +1,8 @@
-// A trial under systemd-boot has two boots: what becomes of it when the power goes in the middle, and when it is not well.
+// A trial under systemd-boot has two boots: its outcome after power cuts, and when the system is
+// unhealthy.
 import { test } from "tap";
 import { linuxHardware, systemdBootChoice } from "../../../hal/linux/index.ts";
-import { type Effect, type Event, openUpdater, type Updater } from "../../../ota/commit/index.ts";
+import { createUpdater, type Effect, type Event, readUpdateState, type Updater } from "../../../ota/commit/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -12,11 +13,13 @@ const DEADLINE_MS = 600_000;
 interface Boot {
   readonly slot: string;
   readonly updater: Updater;
-  /** What was to be done since this boot. */
+  /** The effects since this boot. */
   readonly did: readonly Effect["do"][];
 }
 
-/** A gateway whose release is written into slot b and about to be tried; each call is one boot of it. */
+/**
+ * A gateway with a release in slot b that is about to be tried. Each call of `powerOn` is one boot.
+ */
 async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
   const root = await temporaryDirectory(t);
   const choice = systemdBootChoice({ esp: await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" }), tries: 2 });
@@ -25,8 +28,9 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
   const powerOn = async (): Promise<Boot> => {
     const slot = await powerOnSystemdBoot(root);
     const did: Effect["do"][] = [];
-    const updater = await openUpdater({
+    const updater = createUpdater({
       files,
+      state: await readUpdateState(files),
       run: async (effect) => {
         did.push(effect.do);
         if (effect.do === "choose-try") await choice.tryOnce(effect.slot);
@@ -34,7 +38,7 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
         if (effect.do === "commit-choice") await choice.commit(effect.slot);
       },
     });
-    await updater.tell({
+    await updater.apply({
       kind: "started",
       slot: slot === "b" ? "b" : "a",
       plan: await choice.read(),
@@ -50,31 +54,31 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
     { kind: "written" },
     { kind: "try", checks: ["agent", "hub"], bootId: await bootId() },
   ];
-  for (const event of events) await updater.tell(event);
+  for (const event of events) await updater.apply(event);
   return { powerOn, choice };
 }
 
 const passed = (name: string): Event => ({ kind: "health", result: { name, verdict: "passed", detail: "" } });
 
-test("[OTA-34] [OTA-35] one power cut during a trial: its second boot goes on with it, its deadline counts anew, and it is committed", async (t) => {
+test("[OTA-34] [OTA-35] after one power cut during a trial the second boot continues it with a new deadline, and it is committed", async (t) => {
   const { powerOn, choice } = await gateway(t);
   const first = await powerOn();
   t.equal(first.slot, "b");
-  await first.updater.tell(passed("agent"));
-  await first.updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS - 1 });
-  // the power goes
+  await first.updater.apply(passed("agent"));
+  await first.updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS - 1 });
+  // the power fails
   const { slot, updater, did } = await powerOn();
   t.equal(slot, "b");
   t.equal(updater.state().phase.at, "trying");
-  await updater.tell({ kind: "tick", uptimeMs: 5000 });
-  for (const name of ["agent", "hub"]) await updater.tell(passed(name));
+  await updater.apply({ kind: "tick", uptimeMs: 5000 });
+  for (const name of ["agent", "hub"]) await updater.apply(passed(name));
   t.same(did, ["check-health", "commit-choice"]);
-  await updater.tell({ kind: "choice-committed" });
+  await updater.apply({ kind: "choice-committed" });
   t.same(await choice.read(), { committed: "b", trial: undefined });
   for (let boot = 0; boot < 3; boot += 1) t.equal((await powerOn()).slot, "b");
 });
 
-test("[OTA-34] [OTA-35] two power cuts during a trial: the committed system boots, and says that it was interrupted", async (t) => {
+test("[OTA-34] [OTA-35] after two power cuts during a trial the committed system boots and records the interruption", async (t) => {
   const { powerOn, choice } = await gateway(t);
   t.equal((await powerOn()).slot, "b");
   t.equal((await powerOn()).slot, "b");
@@ -85,22 +89,22 @@ test("[OTA-34] [OTA-35] two power cuts during a trial: the committed system boot
   t.equal((await powerOn()).slot, "a");
 });
 
-test("[OTA-35] a trial that is not well ends with its first boot: the second one is taken away", async (t) => {
+test("[OTA-35] an unhealthy trial ends with its first boot, and its second one is cancelled", async (t) => {
   const { powerOn } = await gateway(t);
   const { slot, updater, did } = await powerOn();
   t.equal(slot, "b");
-  await updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS });
+  await updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS });
   t.same(did, ["check-health", "cancel-choice", "reboot"]);
   const back = await powerOn();
   t.equal(back.slot, "a");
   t.match(back.updater.state().phase, { at: "rolled-back", reason: { why: "deadline" } });
 });
 
-test("[OTA-35] tries that could not be taken away are used up by boots: the way back is longer, not lost", async (t) => {
+test("[OTA-35] tries that could not be cancelled are used up by boots: the rollback takes longer, but it comes", async (t) => {
   const { powerOn, choice } = await gateway(t);
   const { updater } = await powerOn();
-  await updater.tell({ kind: "tick", uptimeMs: DEADLINE_MS });
-  // as if calling off had failed: it has its second boot again
+  await updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS });
+  // as if the cancellation had failed: the trial has its second boot
   await choice.tryOnce("b");
   const again = await powerOn();
   t.equal(again.slot, "b");

@@ -1,4 +1,5 @@
-// Chunks from a repository that is not always well, into the courier's directory, and from there into a slot.
+// Fetching chunks from an unreliable repository into the hand-over directory, and from there into a
+// slot.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -6,7 +7,7 @@ import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxHandoverReader, linuxHandoverWriter } from "../../../hal/linux/index.ts";
 import { fetchChunks, type ChunksToFetch, type Repository, type FetchRange, windowsOf } from "../../../ota/fetch/index.ts";
-import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/limits.ts";
+import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/chunks.ts";
 import { handoverSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
 import { createHash } from "node:crypto";
@@ -38,7 +39,7 @@ async function job(t: Parameters<typeof temporaryDirectory>[0], change: (get: Re
 }
 
 test(
-  "[OTA-32] an image goes window by window from the hub over TLS through the hand-over directory into the slot",
+  "[OTA-32] an image passes range by range from the hub over TLS through the hand-over directory into the slot",
   { skip: needs("openssl") },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -61,7 +62,10 @@ test(
         clock: { sleep: async () => undefined },
         random: Math.random,
       });
-      t.ok((await readdir(join(directory, "drop"))).length <= window.to - window.from, "no more than a window lies there");
+      t.ok(
+        (await readdir(join(directory, "drop"))).length <= window.to - window.from,
+        "the directory never holds more than a range",
+      );
       await writeChunks({ index, source: handoverSource(handover), slot }, window.from, window.to);
       await drop.clear();
     }
@@ -73,7 +77,7 @@ test(
   },
 );
 
-test("windows follow each other without a gap and keep to their size", async (t) => {
+test("ranges follow each other without a gap and keep to their size", async (t) => {
   const refs = [5, 16, 16, 16, 4, 4, 1].map((length, n) => ({ id: String(n).repeat(64), length }));
   const index = readIndex(writeIndex(refs, { minBytes: 4, avgBytes: 8, maxBytes: 16 }));
   t.same(
@@ -89,13 +93,13 @@ test("windows follow each other without a gap and keep to their size", async (t)
   t.same([...windowsOf(readIndex(writeIndex([], { minBytes: 4, avgBytes: 8, maxBytes: 16 })))], []);
 });
 
-test("[OTA-31] a bad copy costs another attempt and is never dropped; each chunk is asked for once", async (t) => {
-  const asked = new Map<string, number>();
+test("[OTA-31] a bad copy costs another attempt and is never handed over; each chunk is requested once", async (t) => {
+  const requests = new Map<string, number>();
   const { work, slept, dropped, index } = await job(t, (get) => async (path, ...more) => {
-    const times = (asked.get(path) ?? 0) + 1;
-    asked.set(path, times);
-    if (times === 1 && asked.size % 3 === 0) return zstdCompressSync(Buffer.from("another chunk"));
-    if (times === 1 && asked.size % 3 === 1) throw new Fault("fetch.timeout", "slow");
+    const times = (requests.get(path) ?? 0) + 1;
+    requests.set(path, times);
+    if (times === 1 && requests.size % 3 === 0) return zstdCompressSync(Buffer.from("another chunk"));
+    if (times === 1 && requests.size % 3 === 1) throw new Fault("fetch.timeout", "slow");
     return get(path, ...more);
   });
   await fetchChunks(work);
@@ -104,9 +108,9 @@ test("[OTA-31] a bad copy costs another attempt and is never dropped; each chunk
   t.ok(slept.length > 0 && slept.every((delayMs) => delayMs >= 500 && delayMs <= 1000));
 });
 
-test("a line that stays dead ends the fetch after growing delays, some ten minutes in all", async (t) => {
+test("a line that stays dead ends the fetch after growing delays of about ten minutes in all", async (t) => {
   const { work, slept } = await job(t, () => async () => {
-    throw new Fault("fetch.unreachable", "nobody there");
+    throw new Fault("fetch.unreachable", "nothing listens");
   });
   await t.rejects(fetchChunks({ ...work, window: { from: 0, to: 1 } }), { code: "fetch.unreachable" });
   t.equal(slept.length, ATTEMPTS_MAX - 1);
@@ -124,16 +128,16 @@ test("[OTA-31] a chunk that stays tampered ends the fetch within seconds, also o
   await t.rejects(fetchChunks({ ...steady.work, window: only }), { code: "chunk.tampered" });
   t.equal(steady.slept.length, TAMPERED_MAX - 1);
   t.ok(steady.slept.reduce((sum, delayMs) => sum + delayMs, 0) < 5000);
-  let asked = 0;
+  let requests = 0;
   const dropping = await job(t, () => async () => {
-    if (++asked % 2 === 1) throw new Fault("fetch.timeout", "slow");
+    if (++requests % 2 === 1) throw new Fault("fetch.timeout", "slow");
     return await bad();
   });
   await t.rejects(fetchChunks({ ...dropping.work, window: only }), { code: "chunk.tampered" });
-  t.equal(asked, 2 * TAMPERED_MAX);
+  t.equal(requests, 2 * TAMPERED_MAX);
 });
 
-test("a chunk the repository does not have, a wrong certificate or a full disk end the fetch at once", async (t) => {
+test("a chunk that the repository does not have, a wrong certificate or a full disk ends the fetch at once", async (t) => {
   const missing = await job(t, () => async () => undefined);
   await t.rejects(fetchChunks(missing.work), { code: "chunk.missing" });
   const impostor = await job(t, () => async () => {
@@ -146,7 +150,7 @@ test("a chunk the repository does not have, a wrong certificate or a full disk e
   for (const { slept } of [missing, impostor, full]) t.same(slept, []);
 });
 
-test("what is called off stops, also between attempts", async (t) => {
+test("a cancelled fetch stops, also between attempts", async (t) => {
   const stop = new AbortController();
   const { work } = await job(t, () => async () => {
     stop.abort();

@@ -1,10 +1,10 @@
-// How far back a device may go.
+// The floors: how far back a device may go.
 import fc from "fast-check";
 import { test } from "tap";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 
-test("[OTA-36] floors rise at commit, line by line, and are there after a restart", async (t) => {
+test("[OTA-36] floors rise at commit, line by line, and survive a restart", async (t) => {
   const files = fakeFiles();
   const floors = await openFloors(files);
   t.same(floors.record(), { v: 1, serial: 0, lines: {} });
@@ -22,7 +22,7 @@ test("[OTA-36] floors rise at commit, line by line, and are there after a restar
   );
 });
 
-test("[OTA-36] a commit told twice writes once", async (t) => {
+test("[OTA-36] a repeated commit writes once", async (t) => {
   const files = fakeFiles();
   const floors = await openFloors(files);
   await floors.commit({ line: "os", counter: 5, floor: 4 });
@@ -32,7 +32,7 @@ test("[OTA-36] a commit told twice writes once", async (t) => {
   t.equal(floors.record().serial, 1);
 });
 
-test("[OTA-36] a floor never falls: going back to an allowed release leaves it, a release below it is no commit", async (t) => {
+test("[OTA-36] a floor never falls: returning to an allowed release leaves it, and a release below it cannot be committed", async (t) => {
   const floors = await openFloors(fakeFiles());
   await floors.commit({ line: "os", counter: 7, floor: 5 });
   await floors.commit({ line: "os", counter: 6, floor: 1 });
@@ -41,7 +41,7 @@ test("[OTA-36] a floor never falls: going back to an allowed release leaves it, 
   await t.rejects(floors.commit({ line: "os", counter: 8, floor: 9 }), { code: "assert.broken" });
 });
 
-test("[OTA-36] whatever is committed in whatever order, with writes that fail, no floor falls and the serial only grows", async () => {
+test("[OTA-36] for any commits in any order, with writes that fail, no floor falls and the serial only grows", async () => {
   const commits = fc.array(
     fc.record({ line: fc.constantFrom("os", "app", "__proto__"), counter: fc.nat(9), floor: fc.nat(9), fails: fc.boolean() }),
     { maxLength: 20 },
@@ -65,7 +65,7 @@ test("[OTA-36] whatever is committed in whatever order, with writes that fail, n
   );
 });
 
-test("[OTA-36] a record that can't be read is a fault, never a fresh start", async (t) => {
+test("[OTA-36] a record that cannot be read is a fault, never a fresh start", async (t) => {
   const files = fakeFiles();
   for (const text of [
     "",

@@ -1,4 +1,4 @@
-// The repository's client against a real server, and against servers that mean no good.
+// The repository client against a real server, and against malicious ones.
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type ServerOptions } from "node:https";
 import type { RequestListener } from "node:http";
@@ -7,16 +7,20 @@ import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { test } from "tap";
 import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
-import { SOCKETS_MAX } from "../../../ota/http/limits.ts";
+import { SOCKETS_MAX } from "../../../ota/http/client.ts";
 import { makePki, type Credential } from "../../lab/counterparts/pki.ts";
 import { startProxy } from "../../lab/counterparts/proxy.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { clientOf, portOf, serveRepository } from "../../lab/counterparts/static-repository.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import type { TestContext } from "../../lab/runner/context.ts";
 
-type Teardown = Parameters<typeof temporaryDirectory>[0];
-
-async function listen(t: Teardown, server: Credential, listener: RequestListener, options: ServerOptions = {}): Promise<number> {
+async function listen(
+  t: TestContext,
+  server: Credential,
+  listener: RequestListener,
+  options: ServerOptions = {},
+): Promise<number> {
   const https = createServer({ key: server.key, cert: server.cert, ...options }, listener).listen(0, "127.0.0.1");
   await once(https, "listening");
   t.teardown(async () => {
@@ -26,7 +30,7 @@ async function listen(t: Teardown, server: Credential, listener: RequestListener
   return portOf(https.address());
 }
 
-test("[OTA-37] files come whole over few connections; what is not there is no fault", { skip: needs("openssl") }, async (t) => {
+test("[OTA-37] files arrive whole over few connections; a missing file is no fault", { skip: needs("openssl") }, async (t) => {
   const directory = await temporaryDirectory(t);
   const pki = makePki(directory);
   await mkdir(join(directory, "repository/store"), { recursive: true });
@@ -39,7 +43,7 @@ test("[OTA-37] files come whole over few connections; what is not there is no fa
 });
 
 test(
-  "connections are kept from file to file: each new one costs a signature of the TPM",
+  "connections are kept from file to file, because each new one costs a signature of the TPM",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(await temporaryDirectory(t));
@@ -57,7 +61,7 @@ test(
 );
 
 test(
-  "a kept connection that is dropped when it is used again: the file is asked for once more, on another one",
+  "when a kept connection is dropped as it is used again, the file is requested once more on another one",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(await temporaryDirectory(t));
@@ -68,7 +72,8 @@ test(
       used.set(socket, requests);
       if (requests === 1 && url !== "/repository/never") return void response.end("aaa");
       dropped += 1;
-      socket.destroy(); // without a word, as a server whose patience ended, or a NAT that forgot
+      // without an answer, as after a server's idle timeout, or a NAT that forgot the connection
+      socket.destroy();
     });
     const client = clientOf(t, pki, port);
     for (let round = 0; round < 6; round += 1) t.same(await client.get("a", 10), Buffer.from("aaa"));
@@ -77,33 +82,37 @@ test(
     t.ok(all.every((bytes) => bytes?.byteLength === 3));
     const before = dropped;
     await t.rejects(clientOf(t, pki, port).get("never", 10), { code: "fetch.unreachable" });
-    t.equal(dropped, before + 1, "on a new one it is not asked for again");
-    const kept = clientOf(t, pki, port);
-    await kept.get("a", 10);
-    await t.rejects(kept.get("never", 10), { code: "fetch.unreachable" });
-    t.equal(dropped, before + 3, "and on a kept one once");
+    t.equal(dropped, before + 1, "on a new connection it is not requested again");
+    const reused = clientOf(t, pki, port);
+    await reused.get("a", 10);
+    await t.rejects(reused.get("never", 10), { code: "fetch.unreachable" });
+    t.equal(dropped, before + 3, "on a kept connection it is requested once more");
   },
 );
 
 test(
-  "[TUN-12] [OTA-37] through an HTTP CONNECT proxy files come over TLS that ends at the server, whose name is checked all the same",
+  "[TUN-12] [OTA-37] through an HTTP CONNECT proxy files come over TLS that ends at the server, and the server's name is still checked",
   { skip: needs("openssl") },
   async (t) => {
     const directory = await temporaryDirectory(t);
     const pki = makePki(directory);
     await mkdir(join(directory, "repository"));
     await writeFile(join(directory, "repository/a"), "aaa");
-    const proxy = await startProxy((act) => t.teardown(act));
+    const proxy = await startProxy(t);
     const port = await serveRepository(t, join(directory, "repository"), pki.server);
-    t.same(await clientOf(t, pki, port, 10_000, proxy.port).get("a", 10), Buffer.from("aaa"));
+    t.same(await clientOf(t, pki, port, undefined, proxy.port).get("a", 10), Buffer.from("aaa"));
     t.same(proxy.asked, [`127.0.0.1:${port}`]);
     t.equal(proxy.firstBytes[0]?.[0], 0x16, "a TLS handshake, not a request");
     const other = await serveRepository(t, join(directory, "repository"), pki.wrongName);
-    await t.rejects(clientOf(t, pki, other, 10_000, proxy.port).get("a", 10), { code: "tls.hub-name" });
+    await t.rejects(clientOf(t, pki, other, undefined, proxy.port).get("a", 10), { code: "tls.hub-name" });
     const untrusted = await serveRepository(t, join(directory, "repository"), pki.attackerServer);
-    await t.rejects(clientOf(t, pki, untrusted, 10_000, proxy.port).get("a", 10), { code: "tls.hub-untrusted" });
+    await t.rejects(clientOf(t, pki, untrusted, undefined, proxy.port).get("a", 10), { code: "tls.hub-untrusted" });
     proxy.cut();
-    await t.rejects(clientOf(t, pki, port, 10_000, 9).get("a", 10), { code: "fetch.unreachable" }, "never past the proxy");
+    await t.rejects(
+      clientOf(t, pki, port, undefined, 9).get("a", 10),
+      { code: "fetch.unreachable" },
+      "no connection went past the proxy",
+    );
   },
 );
 
@@ -112,7 +121,7 @@ test(
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(await temporaryDirectory(t));
-    let asked = 0;
+    let requests = 0;
     for (const [credential, code] of [
       [pki.wrongName, "tls.hub-name"],
       [pki.attackerServer, "tls.hub-untrusted"],
@@ -122,30 +131,30 @@ test(
       [pki.clientAuthOnly, "tls.hub-untrusted"],
     ] as const) {
       const port = await listen(t, credential, (_request, response) => {
-        asked += 1;
+        requests += 1;
         response.end("x");
       });
       await t.rejects(clientOf(t, pki, port).get("a", 10), { code }, credential.certFile);
     }
-    t.equal(asked, 0);
+    t.equal(requests, 0);
   },
 );
 
 test(
-  "[OTA-37] a host known by its address only is held to that address, wherever the connection goes",
+  "[OTA-37] a host known only by its address must prove that address, wherever the connection goes",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(await temporaryDirectory(t));
-    let asked = 0;
+    let requests = 0;
     const port = await listen(t, pki.server, (_request, response) => {
-      asked += 1;
+      requests += 1;
       response.end("x");
     });
     const at = (host: string): HttpRepository => {
       const client = httpRepository({
         host,
         port,
-        connectTo: { host: "127.0.0.1", port }, // an address that the certificate has
+        connectTo: { host: "127.0.0.1", port }, // an address that is in the certificate
         context: createSecureContext({ ca: pki.authority.cert }),
         prefix: "/repository",
       });
@@ -153,13 +162,13 @@ test(
       return client;
     };
     await t.rejects(at("192.0.2.1").get("a", 10), { code: "tls.hub-name" });
-    t.equal(asked, 0);
+    t.equal(requests, 0);
     t.same(await at("127.0.0.1").get("a", 10), Buffer.from("x"));
   },
 );
 
 test(
-  "[OTA-37] redirects, refusals, bodies without end, lies about length and silence: each its own fault, in time",
+  "[OTA-37] redirects, refusals, endless bodies, false lengths and silence: each has its own fault, in time",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(await temporaryDirectory(t));
@@ -205,7 +214,7 @@ test(
   },
 );
 
-test("[OTA-37] what is called off ends at once; nobody there is said so", { skip: needs("openssl") }, async (t) => {
+test("[OTA-37] a cancelled request ends at once; a closed port is reported", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(await temporaryDirectory(t));
   const port = await listen(t, pki.server, () => undefined);
   const client = clientOf(t, pki, port);

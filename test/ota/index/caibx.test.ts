@@ -1,4 +1,4 @@
-// The index of an image: one spelling, nothing else gets in.
+// The index of an image: it has one form, and any other is refused.
 import { test } from "tap";
 import fc from "fast-check";
 import { Fault } from "../../../hal/fault.ts";
@@ -16,7 +16,7 @@ function changed(change: (bytes: Buffer) => void): Buffer {
 
 const word = (at: number, value: bigint) => changed((bytes) => bytes.writeBigUInt64LE(value, at));
 
-test("[OTA-30] what is written is read again: sizes, offsets, ids, in order", async (t) => {
+test("[OTA-30] a written index is read back: sizes, offsets, ids, in order", async (t) => {
   const index = readIndex(good);
   t.equal(index.imageBytes, 26);
   t.same(index.sizes, sizes);
@@ -34,7 +34,7 @@ test("[OTA-30] the index of an empty image has no chunk", async (t) => {
   t.equal(index.imageBytes, 0);
 });
 
-test("[OTA-30] an index that differs in structure is refused, in words that name the place", async (t) => {
+test("[OTA-30] an index that differs in structure is refused with a message that names the place", async (t) => {
   const cases: readonly (readonly [string, Uint8Array, RegExp])[] = [
     ["nothing", new Uint8Array(), /cut off/],
     ["a head only", good.subarray(0, 64), /cut off/],
@@ -69,7 +69,7 @@ test("[OTA-30] an index above the bound is refused before it is read", async (t)
   t.throws(() => readIndex(new Uint8Array(INDEX_BYTES_MAX + 1)), { code: "index.too-large" });
 });
 
-test("[OTA-30] whatever bytes come, the reader answers with an index that writes the same bytes, or with its own fault", async () => {
+test("[OTA-30] for any bytes, the reader returns an index that writes the same bytes, or throws its own fault", async () => {
   const mutated = fc
     .tuple(fc.nat(good.byteLength - 1), fc.integer({ min: 0, max: 255 }), fc.nat(good.byteLength))
     .map(([at, value, end]) => changed((bytes) => bytes.writeUInt8(value, at)).subarray(0, end < 200 ? end : undefined));
@@ -81,7 +81,8 @@ test("[OTA-30] whatever bytes come, the reader answers with an index that writes
           Array.from({ length: index.count }, (_, n) => index.at(n)),
           index.sizes,
         );
-        return again.every((byte, at) => (at >= 16 && at < 24) || byte === bytes[at]); // flags without meaning are not kept
+        // flags without a meaning are not kept
+        return again.every((byte, at) => (at >= 16 && at < 24) || byte === bytes[at]);
       } catch (error) {
         return error instanceof Fault && error.code === "index.invalid";
       }
@@ -89,7 +90,7 @@ test("[OTA-30] whatever bytes come, the reader answers with an index that writes
   );
 });
 
-test("[OTA-30] what no reader would take is not written either", async (t) => {
+test("[OTA-30] an index that no reader would accept is not written either", async (t) => {
   t.throws(() => writeIndex([{ id: "../../etc", length: 5 }], sizes), { code: "index.invalid" });
   t.throws(() => writeIndex([{ id: chunkId(Buffer.alloc(0)), length: 17 }], sizes), { code: "index.invalid" });
 });

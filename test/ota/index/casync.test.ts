@@ -1,4 +1,4 @@
-// Our index and chunks against casync's own tool, both ways.
+// Our index and chunks against casync's own tool, in both directions.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -21,7 +21,7 @@ async function assembled(index: ChunkIndex, store: string): Promise<Buffer> {
   return image;
 }
 
-test("[OTA-30] [OTA-31] what casync makes, our reader takes", { skip: needs("casync") }, async (t) => {
+test("[OTA-30] [OTA-31] our reader accepts what casync makes", { skip: needs("casync") }, async (t) => {
   const directory = await temporaryDirectory(t);
   for (const bytes of SIZES) {
     const image = join(directory, "image");
@@ -33,7 +33,7 @@ test("[OTA-30] [OTA-31] what casync makes, our reader takes", { skip: needs("cas
   }
 });
 
-test("[OTA-30] [OTA-31] what our release tool makes, casync extracts", { skip: needs("casync") }, async (t) => {
+test("[OTA-30] [OTA-31] casync extracts what our release tool makes", { skip: needs("casync") }, async (t) => {
   const directory = await temporaryDirectory(t);
   for (const bytes of SIZES) {
     const places = {

@@ -1,4 +1,4 @@
-// Stretches of chunks, on the calling thread and on others: the same answers.
+// Verification of ranges on the calling thread and on others: the results are the same.
 import { randomBytes } from "node:crypto";
 import { zstdCompressSync } from "node:zlib";
 import { test } from "tap";
@@ -14,7 +14,7 @@ const chunks = contents.map((content, n): ChunkRef => {
   return { id: chunkId(content), offset, length: content.byteLength };
 });
 
-/** Anew each time: they are given away. */
+/** Made anew for each call, because the memory is given away. */
 function packed(change: Readonly<Record<number, Uint8Array>> = {}): Uint8Array[] {
   return contents.map((content, n) => change[n] ?? zstdCompressSync(content));
 }
@@ -26,14 +26,14 @@ const kinds: readonly (readonly [string, RangeVerifier])[] = [
 ];
 
 for (const [where, verifier] of kinds) {
-  test(`[OTA-31] a stretch is unpacked ${where}, many at once too`, async (t) => {
+  test(`[OTA-31] a range is unpacked ${where}, many at once too`, async (t) => {
     const all = await Promise.all(Array.from({ length: 9 }, () => verifier.unpack(packed(), chunks)));
     t.ok(all.every((bytes) => whole.equals(bytes)));
     const tiny = chunks.slice(2, 3);
     t.same(Buffer.from(await verifier.unpack([zstdCompressSync(Buffer.from("x"))], tiny)), Buffer.from("x"));
   });
 
-  test(`[OTA-31] a bad chunk within a stretch is found and named ${where}, and the next stretch is none the worse`, async (t) => {
+  test(`[OTA-31] a bad chunk within a range is found and named ${where}, and the next range is unaffected`, async (t) => {
     const other = Buffer.from(whole.subarray(5000, 25_000));
     other.writeUInt8(1, 9);
     const cases: readonly (readonly [string, number, Uint8Array])[] = [
@@ -50,16 +50,16 @@ for (const [where, verifier] of kinds) {
     }
   });
 
-  test(`[OTA-31] bytes are proven by their ids whatever frames they came in, and frames in another order are refused ${where}`, async (t) => {
+  test(`[OTA-31] bytes are proven by their ids in any framing, and frames in another order are refused ${where}`, async (t) => {
     const [first, second] = [whole.subarray(0, 4000), whole.subarray(4000, 25_000)].map((part) => zstdCompressSync(part));
     const moved = packed({ 0: first ?? Buffer.of(), 1: second ?? Buffer.of() });
-    // a boundary that lies elsewhere in the frames changes nothing of what comes out
+    // moving a frame boundary does not change the unpacked bytes
     const bytes = await verifier.unpack(moved, chunks);
     t.ok(whole.equals(bytes));
     await t.rejects(verifier.unpack(packed().reverse(), chunks), { code: "chunk.tampered" });
   });
 
-  test(`[OTA-33] what was read back is checked ${where}, and its memory comes back`, async (t) => {
+  test(`[OTA-33] read-back bytes are checked ${where}, and their memory comes back`, async (t) => {
     const right = await verifier.check(Uint8Array.from([...whole, 7, 7]), chunks);
     t.match(right, { wrong: undefined });
     t.equal(right.memory.byteLength, whole.byteLength + 2);
@@ -68,7 +68,7 @@ for (const [where, verifier] of kinds) {
   });
 }
 
-test("a thread that ends fails what it was to do, and what comes later", async (t) => {
+test("when a thread ends, its pending job and later ones fail", async (t) => {
   const mortal = startThreads({ file: FILE, countMax: 1, heapMbMax: 128 });
   const verifier = verifyRangesOn(mortal);
   const [fatal] = chunks.slice(0, 1).map((ref) => ({ ...ref, id: "die" }));

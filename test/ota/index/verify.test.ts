@@ -1,4 +1,4 @@
-// A chunk proves itself, or is refused.
+// Verification of a single chunk: it proves itself or is refused.
 import { randomBytes } from "node:crypto";
 import { buffer } from "node:stream/consumers";
 import { constants, createZstdCompress, zstdCompressSync } from "node:zlib";
@@ -10,7 +10,7 @@ const content = Buffer.concat([randomBytes(5000), Buffer.alloc(20_000, "text ")]
 const ref = { id: chunkId(content), offset: 0, length: content.byteLength };
 const encoded = zstdCompressSync(content);
 
-test("[OTA-31] a chunk as the index says is decompressed whole", async (t) => {
+test("[OTA-31] a chunk that matches the index is decompressed whole", async (t) => {
   t.ok(content.equals(await verifyChunk(encoded, ref)));
 });
 
@@ -21,7 +21,7 @@ test("[OTA-31] a chunk of one byte, and one that does not compress", async (t) =
   }
 });
 
-test("[OTA-31] every single flipped byte is seen", async (t) => {
+test("[OTA-31] every single flipped byte is detected", async (t) => {
   const small = Buffer.from("a short chunk, so that every byte of it can be tried");
   const frame = zstdCompressSync(small);
   const own = { id: chunkId(small), offset: 0, length: small.byteLength };
@@ -30,14 +30,15 @@ test("[OTA-31] every single flipped byte is seen", async (t) => {
     const bad = Buffer.from(frame);
     bad.writeUInt8(bad.readUInt8(at) ^ 0x01, at);
     await verifyChunk(bad, own).then(
-      (bytes) => (passed += Buffer.from(bytes).equals(small) ? 0 : 1), // a flipped bit of the frame header may mean nothing to the content
+      // a flipped bit of the frame header may not affect the content
+      (bytes) => (passed += Buffer.from(bytes).equals(small) ? 0 : 1),
       (error) => t.match(error, { code: "chunk.tampered" }),
     );
   }
-  t.equal(passed, 0, "no other content ever came through");
+  t.equal(passed, 0, "no other content ever passed");
 });
 
-test("[OTA-31] a chunk of other content, other length, cut off, doubled or no zstd at all is refused", async (t) => {
+test("[OTA-31] a chunk of other content or length, cut off, doubled or not zstd at all is refused", async (t) => {
   const other = Buffer.from(content);
   other.writeUInt8(other.readUInt8(9) ^ 1, 9);
   const cases: readonly (readonly [string, Uint8Array])[] = [
@@ -53,7 +54,7 @@ test("[OTA-31] a chunk of other content, other length, cut off, doubled or no zs
   for (const [name, bytes] of cases) await t.rejects(verifyChunk(bytes, ref), { code: "chunk.tampered" }, name);
 });
 
-test("[OTA-31] a bomb is stopped at the length the index says", async (t) => {
+test("[OTA-31] a decompression bomb is stopped at the length in the index", async (t) => {
   const bomb = zstdCompressSync(Buffer.alloc(200_000_000));
   t.ok(bomb.byteLength < 50_000);
   const before = process.memoryUsage().rss;
@@ -61,12 +62,12 @@ test("[OTA-31] a bomb is stopped at the length the index says", async (t) => {
   t.ok(process.memoryUsage().rss - before < 100_000_000, "not decompressed");
 });
 
-test("[OTA-31] a frame that wants a window above 2 MiB is refused: the decoder would allocate it first", async (t) => {
+test("[OTA-31] a frame that demands a window above 2 MiB is refused, because the decoder would allocate it first", async (t) => {
   await t.resolves(verifyChunk(await streamed(21), ref), "as casync writes them");
   await t.rejects(verifyChunk(await streamed(22), ref), { code: "chunk.tampered" });
 });
 
-/** Compressed without saying the size first: then the frame's header asks for the window. */
+/** Compressed without announcing the size, so that the frame's header demands the window. */
 async function streamed(windowLog: number): Promise<Uint8Array> {
   const stream = createZstdCompress({ params: { [constants.ZSTD_c_windowLog]: windowLog } });
   stream.write(content.subarray(0, 100));

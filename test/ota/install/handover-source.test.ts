@@ -1,4 +1,4 @@
-// Installing from files that another process left.
+// Installation from files that another process left.
 import { readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -9,7 +9,7 @@ import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
 import { imageOf } from "../../lab/worlds/images.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
-test("[OTA-32] an image comes whole through a hand-over directory; a chunk that is missing, a link or another one stops it", async (t) => {
+test("[OTA-32] an image passes whole through a hand-over directory; a chunk that is missing, a link or another one stops it", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source, image } = await chunkedImage(directory, imageOf(400_000));
   const { slots, b } = await twoSlots(directory);

@@ -1,28 +1,28 @@
-// From a store of chunks into a slot.
+// Installation from a store of chunks into a slot.
 import { readFile } from "node:fs/promises";
 import { zstdCompressSync } from "node:zlib";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import type { SlotWriter } from "../../../hal/ports.ts";
 import { installPart, type InstallProgress, readBack, writeChunks } from "../../../ota/install/index.ts";
-import { STRETCH_BYTES } from "../../../ota/install/limits.ts";
+import { RANGE_BYTES } from "../../../ota/install/limits.ts";
 import { type ChunkRef } from "../../../ota/index/format/index.ts";
 import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
 import { imageOf } from "../../lab/worlds/images.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
-/** The real writer, with what was asked of it. */
+/** The real writer, which records its calls. */
 function watched(slot: SlotWriter): SlotWriter & { readonly writes: (readonly [number, number])[]; syncs: number } {
   const writes: (readonly [number, number])[] = [];
-  const seen = { writes, syncs: 0 };
-  return Object.assign(seen, {
+  const calls = { writes, syncs: 0 };
+  return Object.assign(calls, {
     write: async (offset: number, bytes: Uint8Array) => {
-      seen.writes.push([offset, bytes.byteLength]);
+      calls.writes.push([offset, bytes.byteLength]);
       await slot.write(offset, bytes);
     },
     read: (offset: number, into: Uint8Array) => slot.read(offset, into),
     sync: async () => {
-      seen.syncs += 1;
+      calls.syncs += 1;
       await slot.sync();
     },
     close: () => slot.close(),
@@ -33,7 +33,7 @@ function covers([offset, length]: readonly [number, number], chunk: ChunkRef): b
   return offset < chunk.offset + chunk.length && chunk.offset < offset + length;
 }
 
-test("[OTA-33] a whole image is written, synced and read back; what was in the slot before is gone", async (t) => {
+test("[OTA-33] a whole image is written, synced and read back; the slot's earlier content is gone", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source, image } = await chunkedImage(directory, imageOf(2_000_003));
   const { slots, b } = await twoSlots(directory);
@@ -45,7 +45,7 @@ test("[OTA-33] a whole image is written, synced and read back; what was in the s
   await slot.close();
   t.ok(image.equals(await readFile(b)));
   t.equal(advanced.at(-1), index.count);
-  t.equal(slot.syncs, advanced.length, "synced each time before the journal is told");
+  t.equal(slot.syncs, advanced.length, "the slot is synced each time before the journal advances");
   const last = { chunks: index.count, bytes: image.byteLength, imageBytes: image.byteLength };
   t.same(progress.at(-1), { phase: "reading-back", ...last });
   t.same(progress.filter(({ phase }) => phase === "writing").at(-1), { phase: "writing", ...last });
@@ -68,11 +68,11 @@ test("[OTA-31] a tampered chunk is refused before a byte of it reaches the slot,
   t.same(after, before);
   const count = slot.writes.length;
   await new Promise((resolve) => setTimeout(resolve, 20));
-  t.equal(slot.writes.length, count, "nothing is under way any more");
+  t.equal(slot.writes.length, count, "no work is in progress any more");
   await slot.close();
 });
 
-test("[OTA-31] every chunk is checked, the first and the last too", async (t) => {
+test("[OTA-31] every chunk is checked, including the first and the last", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source } = await chunkedImage(directory, imageOf(200_000));
   const { slots } = await twoSlots(directory);
@@ -94,7 +94,7 @@ test("[OTA-31] every chunk is checked, the first and the last too", async (t) =>
   }
 });
 
-test("[OTA-33] a slot that does not give back what was written is not taken", async (t) => {
+test("[OTA-33] a slot that does not return what was written is refused", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source } = await chunkedImage(directory, imageOf(300_000));
   const { slots } = await twoSlots(directory);
@@ -109,7 +109,7 @@ test("[OTA-33] a slot that does not give back what was written is not taken", as
   await slot.close();
 });
 
-test("[OTA-33] an installation that is stopped says so, and writes nothing more", async (t) => {
+test("[OTA-33] an installation that is cancelled says so, and writes nothing more", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source } = await chunkedImage(directory, imageOf(1_500_000));
   const { slots } = await twoSlots(directory);
@@ -136,7 +136,7 @@ test("[OTA-33] a source that fails ends the installation with its own fault", as
   await slot.close();
 });
 
-test("a journal that knows of chunks in place has only the rest written, and all of it read back", async (t) => {
+test("with chunks in place according to the journal, only the rest is written, and everything is read back", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source, image } = await chunkedImage(directory, imageOf(800_000));
   const { slots, b } = await twoSlots(directory);
@@ -158,27 +158,27 @@ test("a journal that knows of chunks in place has only the rest written, and all
   await rotten.close();
 });
 
-test("few bytes are held at once, however slow the slot is", async (t) => {
+test("few bytes are in memory at once, however slow the slot is", async (t) => {
   const directory = await temporaryDirectory(t);
   const { index, source } = await chunkedImage(directory, imageOf(2_000_000));
   const { slots } = await twoSlots(directory);
   const slot = await slots.open("b", "root", index.imageBytes);
-  let held = 0;
+  let inFlight = 0;
   let most = 0;
   const counting = async (ref: ChunkRef): Promise<Uint8Array> => {
-    held += ref.length;
-    most = Math.max(most, held);
+    inFlight += ref.length;
+    most = Math.max(most, inFlight);
     return source(ref);
   };
   const slow: SlotWriter = {
     ...slot,
     write: async (offset, bytes) => {
       await new Promise((resolve) => setTimeout(resolve, 1));
-      held -= bytes.byteLength;
+      inFlight -= bytes.byteLength;
       await slot.write(offset, bytes);
     },
   };
   await installPart({ index, source: counting, slot: slow });
   await slot.close();
-  t.ok(most <= 2 * STRETCH_BYTES, `${most} bytes at once`);
+  t.ok(most <= 2 * RANGE_BYTES, `${most} bytes at once`);
 });

@@ -6,7 +6,7 @@ import { labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 const NAMES = ["2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json", "2.os.json"];
 
 for (const name of NAMES) {
-  test(`[OTA-9] endless data for ${name} ends at the bound, the store is unharmed`, async (t) => {
+  test(`[OTA-9] endless data for ${name} ends at the bound, and the store is unharmed`, async (t) => {
     const repository = labRepository();
     repository.publish("root", "targets", "os");
     const files = fakeFiles();
@@ -22,7 +22,7 @@ for (const name of NAMES) {
     await t.resolves(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }));
   });
 
-  test(`[OTA-9] ${name} cut at any byte is refused with a fault, the store is unharmed`, async (t) => {
+  test(`[OTA-9] ${name} cut at any byte is refused with a fault, and the store is unharmed`, async (t) => {
     const repository = labRepository();
     repository.publish("root", "targets", "os");
     const whole = repository.files.get(name) ?? new Uint8Array();
@@ -42,7 +42,7 @@ for (const name of NAMES) {
   });
 }
 
-test("[OTA-9] a length that is announced bounds what is fetched", async (t) => {
+test("[OTA-9] an announced length bounds the fetch", async (t) => {
   const repository = labRepository();
   repository.snapshot.meta["targets.json"] = { version: 1, length: 0 };
   repository.publish("targets");
@@ -57,7 +57,7 @@ test("[OTA-9] a length that is announced bounds what is fetched", async (t) => {
 });
 
 for (const name of ["timestamp.json", "1.snapshot.json", "1.targets.json"]) {
-  test(`[OTA-9] a repository without ${name} is said to be without it`, async (t) => {
+  test(`[OTA-9] a repository without ${name} is reported as such`, async (t) => {
     const repository = labRepository();
     repository.files.delete(name);
     const store = await openTrustStore(fakeFiles(), repository.imageRoot);
@@ -96,7 +96,7 @@ for (const [what, text] of [
   });
 }
 
-test("[OTA-1] the warden refreshes from what a handover brought; what is missing is said by name", async (t) => {
+test("[OTA-1] the warden refreshes from files that were handed over, and names those that are missing", async (t) => {
   const repository = labRepository();
   repository.addTarget("policy", "policy/a", "a");
   repository.publish("policy");
@@ -110,7 +110,7 @@ test("[OTA-1] the warden refreshes from what a handover brought; what is missing
   t.match(await catalogue.find("policy/a"), { role: "policy" });
 });
 
-test("[OTA-1] a fault of the transport is told from a missing file, and passes through", async (t) => {
+test("[OTA-1] a fault of the transport is distinct from a missing file, and passes through", async (t) => {
   const repository = labRepository();
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
   const { Fault } = await import("../../../hal/fault.ts");
@@ -120,7 +120,7 @@ test("[OTA-1] a fault of the transport is told from a missing file, and passes t
   await t.rejects(store.refresh({ fetch, nowMs: NOW_MS }), { code: "tunnel.unreachable" });
 });
 
-test("[OTA-7] a catalogue is not used beyond the next update cycle", async (t) => {
+test("[OTA-7] a catalogue cannot be used beyond the next update cycle", async (t) => {
   const repository = labRepository();
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
   const source = { fetch: repository.fetch, nowMs: NOW_MS };

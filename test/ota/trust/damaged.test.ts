@@ -17,7 +17,7 @@ async function device() {
 
 const NAMES = ["root.json", "timestamp.json", "snapshot.json", "targets.json", "os.json", "online-keys"];
 
-/** The store opens, refreshes and finds what it should, and has everything whole again. */
+/** Expects that the store opens, refreshes, finds its targets, and has everything whole again. */
 async function recovers(
   t: { fail(message: string): void },
   { repository, files, source }: Awaited<ReturnType<typeof device>>,
@@ -31,7 +31,7 @@ async function recovers(
 }
 
 for (const name of NAMES) {
-  test(`[OTA-8] a stored ${name} cut at any byte is fetched again, never fatal`, async (t) => {
+  test(`[OTA-8] a stored ${name} cut at any byte is fetched again and is never fatal`, async (t) => {
     const made = await device();
     const whole = made.files.contents.get(name) ?? new Uint8Array();
     const step = Math.max(1, Math.floor(whole.byteLength / 40));
@@ -48,7 +48,7 @@ for (const name of NAMES) {
     t.pass("all of them");
   });
 
-  test(`[OTA-8] a stored ${name} with a flipped byte is noticed`, async (t) => {
+  test(`[OTA-8] a flipped byte in a stored ${name} is detected`, async (t) => {
     const made = await device();
     const whole = made.files.contents.get(name) ?? new Uint8Array();
     for (let at = 0; at < whole.byteLength; at += Math.max(1, Math.floor(whole.byteLength / 23))) {
@@ -61,7 +61,7 @@ for (const name of NAMES) {
   });
 }
 
-test("[OTA-8] what was found damaged is reported", async (t) => {
+test("[OTA-8] damaged files are reported", async (t) => {
   const { repository, files } = await device();
   files.contents.set("timestamp.json", Buffer.from("{"));
   files.contents.set("os.json", Buffer.from("{"));
@@ -84,7 +84,7 @@ test("[OTA-8] a damaged root gives way to the image's, and the chain is followed
   t.equal(store.trusted.root.signed.version, 2);
 });
 
-test("[OTA-8] a store that another user could have written is not repaired in silence", async (t) => {
+test("[OTA-8] a store that another user could have written is not repaired silently", async (t) => {
   const { repository } = await device();
   const files: FakeFiles = {
     ...fakeFiles(),
@@ -95,7 +95,7 @@ test("[OTA-8] a store that another user could have written is not repaired in si
   await t.rejects(openTrustStore(files, repository.imageRoot), { code: "file.untrusted-owner" });
 });
 
-test("[OTA-8] with neither a stored nor an image's root there is nothing to trust", async (t) => {
+test("[OTA-8] with neither a stored root nor the image's there is nothing to trust", async (t) => {
   const { repository } = await device();
   await t.rejects(openTrustStore(fakeFiles(), Buffer.from("{}")), { code: "trust.invalid" });
   const unsigned = Buffer.from(JSON.stringify({ signatures: [], signed: repository.root }));
@@ -103,7 +103,7 @@ test("[OTA-8] with neither a stored nor an image's root there is nothing to trus
 });
 
 for (const code of ["file.no-space", "file.read-only", "file.write-failed"] as const) {
-  test(`[OTA-8] ${code} at any write: said, nothing believed that is not stored, and the next refresh succeeds`, async (t) => {
+  test(`[OTA-8] ${code} at any write is reported, nothing is trusted that is not stored, and the next refresh succeeds`, async (t) => {
     const made = await device();
     made.repository.rotate("timestamp");
     made.repository.publish("root", "os", "targets");

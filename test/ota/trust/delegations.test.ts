@@ -8,19 +8,19 @@ async function catalogueOf(repository: LabRepository) {
   return await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS });
 }
 
-/** The delegated roles that were asked for. */
+/** The delegated roles that were requested. */
 function visited({ asked }: LabRepository): readonly string[] {
   return asked.slice(4).map((name) => name.replace(/^\d+\.|\.json$/gu, ""));
 }
 
-test("[OTA-10] a role speaks for its own prefix only: an os/ target in the policy role is none", async (t) => {
+test("[OTA-10] a role speaks for its own prefix only: an os/ target in the policy role does not exist", async (t) => {
   const repository = labRepository();
   repository.addTarget("policy", "os/evil", "x");
   repository.publish("policy");
   const catalogue = await catalogueOf(repository);
   t.equal(await catalogue.find("os/evil"), undefined);
-  t.same(visited(repository), ["os"], "policy is not even asked");
-  t.same((await catalogue.list()).targets, [], "nor does it appear in a list");
+  t.same(visited(repository), ["os"], "the policy role is not even requested");
+  t.same((await catalogue.list()).targets, [], "it does not appear in a list either");
 });
 
 test("[OTA-10] a role signed with another role's key is refused", async (t) => {
@@ -67,7 +67,7 @@ test("[OTA-10] the first role in order wins where two may speak for a target", a
   t.match(await (await catalogueOf(repository)).find("x"), { role: "a", file: { length: 4 } });
 });
 
-test("[OTA-10] a role known through one delegator is verified anew through another", async (t) => {
+test("[OTA-10] a role known through one delegator is verified again through another", async (t) => {
   const repository = labRepository();
   repository.targets.delegations = { keys: {}, roles: [] };
   repository.delegate("targets", "parent-a", ["team-a/*"]);
@@ -97,11 +97,11 @@ test("[OTA-10] a role known through one delegator is verified anew through anoth
   repository.signers.get("release")?.push(other);
   repository.publish("release");
   const both = await (await catalogueOf(repository)).list();
-  t.same(both.targets.map(({ path }) => path).sort(), ["team-a/x", "team-b/x"], "signed for both it speaks for both");
+  t.same(both.targets.map(({ path }) => path).sort(), ["team-a/x", "team-b/x"], "signed for both delegators it speaks for both");
   t.same(both.faults, []);
 });
 
-test("[OTA-9] a search visits 32 roles at most", async (t) => {
+test("[OTA-9] a search visits at most 32 roles", async (t) => {
   const repository = labRepository();
   repository.targets.delegations = { keys: {}, roles: [] };
   const names = Array.from({ length: 40 }, (_, index) => `role-${index}`);
@@ -109,10 +109,10 @@ test("[OTA-9] a search visits 32 roles at most", async (t) => {
   repository.addTarget("role-39", "x", "x");
   repository.publish("targets", ...names);
   t.equal(await (await catalogueOf(repository)).find("x"), undefined);
-  t.equal(visited(repository).length, 31, "and the top-level targets");
+  t.equal(visited(repository).length, 31, "with the top-level targets");
 });
 
-test("[OTA-10] a role that the snapshot does not list is not believed, nor asked for", async (t) => {
+test("[OTA-10] a role that the snapshot does not list is neither trusted nor requested", async (t) => {
   const repository = labRepository();
   delete repository.snapshot.meta["os.json"];
   repository.publish("snapshot");
@@ -120,7 +120,7 @@ test("[OTA-10] a role that the snapshot does not list is not believed, nor asked
   t.same(visited(repository), []);
 });
 
-test("[OTA-8] [OTA-10] role names that are no file names are asked for percent-encoded and stored under a hash", async (t) => {
+test("[OTA-8] [OTA-10] role names that are not file names are requested percent-encoded and stored under a hash", async (t) => {
   for (const name of ["../../etc/passwd", "?", "#", "Ü", ".hidden", "a'(b)"]) {
     const repository = labRepository();
     repository.targets.delegations = { keys: {}, roles: [] };
@@ -138,7 +138,7 @@ test("[OTA-8] [OTA-10] role names that are no file names are asked for percent-e
   }
 });
 
-test("[OTA-10] a delegated role that calls itself by a top-level role's name is refused", async (t) => {
+test("[OTA-10] a delegated role with the name of a top-level role is refused", async (t) => {
   const repository = labRepository();
   repository.delegate("targets", "snapshot", ["*"]);
   repository.publish("targets");

@@ -4,7 +4,7 @@ import { fakeFiles } from "../../lab/fakes/files.ts";
 import { daysFromNow, labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 
 for (const role of ["timestamp", "snapshot", "targets"] as const) {
-  test(`[OTA-7] a new ${role} that has expired is refused, what was stored of it stays`, async (t) => {
+  test(`[OTA-7] a new ${role} that has expired is refused, and the stored one stays`, async (t) => {
     const repository = labRepository();
     const files = fakeFiles();
     const store = await openTrustStore(files, repository.imageRoot);
@@ -33,7 +33,7 @@ test("[OTA-7] a new root that has expired is stored, and nothing below it is acc
   t.equal(store.trusted.root.signed.version, 3, "the next root leads on from it");
 });
 
-test("[OTA-7] a delegated role that has expired is refused, the others are not held up", async (t) => {
+test("[OTA-7] a delegated role that has expired is refused, and does not hold up the others", async (t) => {
   const repository = labRepository();
   repository.addTarget("os", "os/a", "a");
   repository.roleOf("policy").expires = daysFromNow(-1);
@@ -44,7 +44,7 @@ test("[OTA-7] a delegated role that has expired is refused, the others are not h
   t.match(await catalogue.find("os/a"), { role: "os" });
 });
 
-test("[OTA-7] freeze: what is stored expires and nothing newer comes; that is said, nothing new is accepted, the stored is still there", async (t) => {
+test("[OTA-7] freeze: the stored metadata expires and nothing newer comes; this is reported, nothing new is accepted, and the stored metadata remains", async (t) => {
   const repository = labRepository();
   repository.addTarget("os", "os/a", "a");
   repository.publish("os");
@@ -54,11 +54,11 @@ test("[OTA-7] freeze: what is stored expires and nothing newer comes; that is sa
   const later = NOW_MS + 31 * 86_400_000;
   await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: later }), { code: "trust.expired" });
   const rebooted = await openTrustStore(files, repository.imageRoot);
-  t.match(await rebooted.stored.find("os/a"), { role: "os" }, "at boot no date is judged");
+  t.match(await rebooted.stored.find("os/a"), { role: "os" }, "at boot no date is checked");
   t.same(rebooted.damaged, []);
 });
 
-test("[OTA-7] a role that was stored in time is judged again when something new is taken from it", async (t) => {
+test("[OTA-7] a role that was stored in time is checked again when something new is taken from it", async (t) => {
   const repository = labRepository();
   repository.addTarget("os", "os/a", "a");
   repository.roleOf("os").expires = daysFromNow(1);
@@ -70,7 +70,7 @@ test("[OTA-7] a role that was stored in time is judged again when something new 
 });
 
 for (const role of ["snapshot", "targets"] as const) {
-  test(`[OTA-7] freeze below a fresh timestamp: a stored ${role} that has expired is not taken for new`, async (t) => {
+  test(`[OTA-7] freeze below a fresh timestamp: a stored ${role} that has expired does not pass as new`, async (t) => {
     const repository = labRepository();
     repository[role].expires = daysFromNow(1);
     repository.publish("targets");

@@ -1,6 +1,6 @@
 import { test } from "tap";
 import * as v from "valibot";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { floorAfterCommit, judgeTarget, type DeviceFacts, type Target } from "../../../ota/trust/index.ts";
 import { labCustom } from "../../lab/counterparts/repository.ts";
 
@@ -23,7 +23,7 @@ function verdict(custom: unknown, path?: string, change: Partial<DeviceFacts> = 
 
 const os = { line: "os", counter: 7 };
 
-test("[OTA-11] who is meant by an audience", async (t) => {
+test("[OTA-11] which devices an audience names", async (t) => {
   for (const [audience, expected] of [
     [undefined, "audience"],
     [{}, "audience"],
@@ -47,7 +47,7 @@ test("[OTA-11] who is meant by an audience", async (t) => {
     t.equal(verdict({ ...labCustom(os), audience }), expected, JSON.stringify(audience));
 });
 
-test("[OTA-11] a device that was assigned to no tenant is in no tenant's audience", async (t) => {
+test("[OTA-11] a device that is assigned to no tenant is in no tenant's audience", async (t) => {
   t.equal(
     verdict(labCustom({ ...os, audience: { everyone: true, tenant: "acme" } }), undefined, { tenant: undefined }),
     "audience",
@@ -55,7 +55,7 @@ test("[OTA-11] a device that was assigned to no tenant is in no tenant's audienc
   t.equal(verdict(labCustom({ ...os, audience: { everyone: true } }), undefined, { tenant: undefined }), "accepted");
 });
 
-test("[OTA-11] hardware has to be named, or said to be any", async (t) => {
+test("[OTA-11] hardware must be named, or declared to be any", async (t) => {
   t.equal(verdict(labCustom({ ...os, hardware: { ids: ["acme-gw-b", "acme-gw-a"] } })), "accepted");
   t.equal(verdict(labCustom({ ...os, hardware: { ids: ["acme-gw-b"] } })), "hardware");
   t.equal(verdict({ ...labCustom(os), hardware: undefined }), "custom");
@@ -63,7 +63,7 @@ test("[OTA-11] hardware has to be named, or said to be any", async (t) => {
   t.equal(verdict({ ...labCustom(os), hardware: { any: true, ids: ["x"] } }), "custom");
 });
 
-test("[OTA-11] a target without custom, or with one that is unknown here, is for no device", async (t) => {
+test("[OTA-11] a target without custom, or with an unknown one, is for no device", async (t) => {
   for (const custom of [
     undefined,
     null,
@@ -90,18 +90,18 @@ test("[OTA-12] a counter below the line's floor is refused, the floor itself is 
   t.equal(verdict(labCustom({ line: "os/recovery", counter: 1 })), "accepted", "another line has another floor");
 });
 
-test("[OTA-12] a role cannot claim another role's line, and so not raise its floor", async (t) => {
+test("[OTA-12] a role cannot claim another role's line, and so cannot raise its floor", async (t) => {
   t.equal(verdict(labCustom({ line: "os", counter: 9 }), "policy/a"), "line");
   t.equal(verdict(labCustom({ line: "policy", counter: 9 }), "policy/a"), "accepted");
   t.equal(verdict(labCustom({ line: "os/recovery", counter: 9 }), "os/a"), "accepted");
 });
 
-test("[OTA-12] the floor after commit: as released, else the counter that was replaced; never down, never above what runs", async (t) => {
+test("[OTA-12] the floor after a commit is the one released, or else the counter that was replaced; it never falls and never passes what runs", async (t) => {
   const custom = labCustom(os);
   t.equal(floorAfterCommit(custom, 6, 5), 6);
   t.equal(floorAfterCommit(custom, undefined, 5), 5);
   t.equal(floorAfterCommit({ ...custom, floorAfterCommit: 7 }, 6, 5), 7);
   t.equal(floorAfterCommit({ ...custom, floorAfterCommit: 3 }, 6, 5), 5);
   t.equal(floorAfterCommit({ ...custom, counter: 5 }, 8, 4), 5, "a step back within the floor stays installable");
-  t.equal(verdict({ ...custom, floorAfterCommit: 8 }), "custom", "a floor above its own counter is no release");
+  t.equal(verdict({ ...custom, floorAfterCommit: 8 }), "custom", "a floor above its own counter is invalid");
 });

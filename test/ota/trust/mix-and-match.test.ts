@@ -14,13 +14,13 @@ async function hashed() {
   return { repository, files, store, source: { fetch: repository.fetch, nowMs: NOW_MS } };
 }
 
-test("[OTA-6] hashes and lengths, where they are announced, are checked and right ones accepted", async (t) => {
+test("[OTA-6] hashes and lengths are checked where they are announced, and correct ones are accepted", async (t) => {
   const { store, source } = await hashed();
   const { faults } = await (await store.refresh(source)).list();
   t.same(faults, []);
 });
 
-test("[OTA-6] a snapshot of the right version with another content is refused (TUF 5.5.2)", async (t) => {
+test("[OTA-6] a snapshot of the right version with other content is refused (TUF 5.5.2)", async (t) => {
   const { repository, files, store, source } = await hashed();
   repository.snapshot.expires = "2030-01-01T00:00:00Z";
   repository.serve("snapshot");
@@ -31,7 +31,7 @@ test("[OTA-6] a snapshot of the right version with another content is refused (T
   t.equal(files.contents.has("snapshot.json"), false);
 });
 
-test("[OTA-6] targets of another snapshot, rightly signed, are refused (TUF 5.6.2)", async (t) => {
+test("[OTA-6] targets of another snapshot, correctly signed, are refused (TUF 5.6.2)", async (t) => {
   const { repository, files, store, source } = await hashed();
   repository.files.set("2.targets.json", repository.files.get("1.targets.json") ?? Buffer.alloc(0));
   await t.rejects(store.refresh(source), { code: "trust.mismatch", message: /5\.6\.2/u });
@@ -45,7 +45,7 @@ test("[OTA-6] targets of another version are refused where no hashes are announc
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
   await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), {
     code: "trust.mismatch",
-    message: /"targets" 1 is not the 2 announced/u,
+    message: /"targets" 1 is not version 2, which was announced/u,
   });
 });
 
@@ -56,7 +56,7 @@ test("[OTA-6] a snapshot of another version is refused (TUF 5.5.4)", async (t) =
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
   await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), {
     code: "trust.mismatch",
-    message: /snapshot 1 is not the 2 announced/u,
+    message: /snapshot 1 is not version 2, which was announced/u,
   });
 });
 
@@ -71,7 +71,7 @@ test("[OTA-6] a role announced with hashes of unknown kinds only is refused", as
   });
 });
 
-test("[OTA-6] one kind of metadata is not taken for another, whoever signed it", async (t) => {
+test("[OTA-6] one kind of metadata does not pass as another, whoever signed it", async (t) => {
   const repository = labRepository();
   repository.signers.set("snapshot", [...repository.signersOf("timestamp")]);
   repository.snapshot.meta["snapshot.json"] = { version: 1 };

@@ -15,14 +15,14 @@ async function found(consistent: boolean) {
   return { repository, store, target };
 }
 
-test("[OTA-6] a target's bytes are those announced, or refused (TUF 5.7.3)", async (t) => {
+test("[OTA-6] a target's bytes are those announced, or are refused (TUF 5.7.3)", async (t) => {
   const { target } = await found(true);
   checkTarget(target, Buffer.from("console.log(2)"));
   for (const bytes of ["console.log(3)", "console.log(2) ", "", "console.log(2"])
     t.throws(() => checkTarget(target, Buffer.from(bytes)), { code: "trust.mismatch", message: /5\.7\.3/u });
 });
 
-test("[OTA-1] with consistent snapshots files are asked for by version and hash, without by plain name", async (t) => {
+test("[OTA-1] with consistent snapshots files are requested by version and hash, otherwise by plain name", async (t) => {
   const { store, target, repository } = await found(true);
   const name = `app/${sha256(Buffer.from("console.log(2)"))}.agent-2.js`;
   t.equal(targetFileName(store.trusted, target), name);

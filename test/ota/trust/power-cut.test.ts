@@ -5,7 +5,7 @@ import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
 import { labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
-test("[OTA-8] [OTA-4] power cut at every durable operation of a refresh with new root, rotated keys and new roles", async (t) => {
+test("[OTA-8] [OTA-4] power cuts at every durable operation of a refresh with a new root, rotated keys and new roles", async (t) => {
   const directory = await temporaryDirectory(t);
   const again = await temporaryDirectory(t);
   const repository = labRepository();
@@ -19,7 +19,8 @@ test("[OTA-8] [OTA-4] power cut at every durable operation of a refresh with new
 
   const before = disk.changes.length;
   repository.rotate("timestamp");
-  repository.timestamp.version = 1; // recovery: back behind what an attacker signed with the old key
+  // recovery: back behind what an attacker signed with the old key
+  repository.timestamp.version = 1;
   repository.publish("root", "os", "targets");
   await (await store.refresh(source)).find("os/a");
 
@@ -32,7 +33,7 @@ test("[OTA-8] [OTA-4] power cut at every durable operation of a refresh with new
       const rebooted = await openTrustStore(await linuxFiles(again), repository.imageRoot);
       if (rebooted.damaged.length > 0) t.fail(`cut ${cut}: ${rebooted.damaged[0]?.fault.message}`);
       if ((await rebooted.stored.find("os/a")) === undefined) t.fail(`cut ${cut}: what was accepted before is gone`);
-      if ((await (await rebooted.refresh(source)).find("os/a")) === undefined) t.fail(`cut ${cut}: no way on`);
+      if ((await (await rebooted.refresh(source)).find("os/a")) === undefined) t.fail(`cut ${cut}: the refresh cannot go on`);
       if (rebooted.trusted.timestamp?.signed.version !== 2)
         t.fail(`cut ${cut}: timestamp ${rebooted.trusted.timestamp?.signed.version}`);
     }

@@ -12,7 +12,7 @@ const vectors = v.parse(
 const files = new Map(Object.entries(vectors.files).map(([name, text]) => [name, Buffer.from(text)]));
 const imageRoot = files.get("1.root.json") ?? new Uint8Array();
 
-test("[OTA-2] a repository made by python-tuf, with each kind of key, hybrid targets and odd characters, is believed", async (t) => {
+test("[OTA-2] a repository made by python-tuf, with each kind of key, hybrid targets and odd characters, is trusted", async (t) => {
   const store = await openTrustStore(fakeFiles(), imageRoot);
   const catalogue = await store.refresh({ fetch: async (name) => files.get(name), nowMs: NOW_MS });
   const target = await catalogue.find("os/gateway-3.json");

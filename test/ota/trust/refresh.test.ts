@@ -28,7 +28,7 @@ test("[OTA-1] [OTA-8] a refresh follows the order of TUF 5 and stores the exact 
   t.same(Buffer.from(files.contents.get("timestamp.json") ?? []), Buffer.from(repository.files.get("timestamp.json") ?? []));
 });
 
-test("[OTA-1] a second refresh with nothing new asks for the next root and the timestamp only", async (t) => {
+test("[OTA-1] a second refresh without news requests only the next root and the timestamp", async (t) => {
   const repository = labRepository();
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
   await store.refresh({ fetch: repository.fetch, nowMs: NOW_MS });
@@ -37,7 +37,7 @@ test("[OTA-1] a second refresh with nothing new asks for the next root and the t
   t.same(repository.asked, ["2.root.json", "timestamp.json"]);
 });
 
-test("[OTA-1] a list has the targets of every role, and says which roles cannot be believed", async (t) => {
+test("[OTA-1] a list has the targets of every role, and names the roles that cannot be trusted", async (t) => {
   const repository = labRepository();
   repository.addTarget("os", "os/a", "a");
   repository.addTarget("policy", "policy/b", "b");
@@ -51,5 +51,5 @@ test("[OTA-1] a list has the targets of every role, and says which roles cannot 
     ["trust.missing"],
   );
   const stored = await store.stored.list();
-  t.same(stored.targets.map(({ path }) => path).sort(), ["os/a", "policy/b"], "and so does the store, without fetching");
+  t.same(stored.targets.map(({ path }) => path).sort(), ["os/a", "policy/b"], "the store does the same without fetching");
 });

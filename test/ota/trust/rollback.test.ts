@@ -3,7 +3,7 @@ import { openTrustStore } from "../../../ota/trust/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { labRepository, type LabRepository, NOW_MS, signed } from "../../lab/counterparts/repository.ts";
 
-/** A device that has seen version 3 of everything, and what it stored then. */
+/** A device that has accepted version 3 of everything, and what it stored then. */
 async function updated() {
   const repository = labRepository();
   repository.publish("targets", "os");
@@ -38,7 +38,7 @@ const ATTACKS: readonly {
       timestamp.meta["snapshot.json"] = { version: 2 };
       serve("timestamp");
     },
-    message: /names snapshot 2, 3 is known.*5\.4\.3\.2/u,
+    message: /names snapshot 2, but 3 is known.*5\.4\.3\.2/u,
     stays: ["timestamp.json", "snapshot.json", "targets.json", "os.json"],
   },
   {
@@ -91,14 +91,14 @@ for (const { title, attack, message, stays } of ATTACKS) {
   });
 }
 
-test("[OTA-5] a timestamp that was lost does not open the way back behind the stored snapshot", async (t) => {
+test("[OTA-5] a lost timestamp does not open a way back behind the stored snapshot", async (t) => {
   const { repository, files, source } = await updated();
   files.contents.set("timestamp.json", Buffer.from("torn"));
   const store = await openTrustStore(files, repository.imageRoot);
   repository.timestamp.version = 1;
   repository.timestamp.meta["snapshot.json"] = { version: 1 };
   repository.serve("timestamp");
-  await t.rejects(store.refresh(source), { code: "trust.rollback", message: /names snapshot 1, 3 is known/u });
+  await t.rejects(store.refresh(source), { code: "trust.rollback", message: /names snapshot 1, but 3 is known/u });
 });
 
 test("[OTA-5] a timestamp of the same version with other content changes nothing (TUF 5.4.3.1)", async (t) => {

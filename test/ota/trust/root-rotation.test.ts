@@ -3,7 +3,7 @@ import { openTrustStore } from "../../../ota/trust/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { labKey, labRepository, NOW_MS, signed } from "../../lab/counterparts/repository.ts";
 
-test("[OTA-3] roots are followed one by one, each signed by the keys before and by its own", async (t) => {
+test("[OTA-3] roots are followed one by one, each signed by the previous keys and by its own", async (t) => {
   const repository = labRepository();
   for (let version = 2; version <= 5; version += 1) {
     const old = repository.signersOf("root");
@@ -24,7 +24,7 @@ for (const [who, pick] of [
   ["the new keys only", (old: number) => old + 1],
   ["the old keys only", (old: number) => old],
 ] as const) {
-  test(`[OTA-3] a root signed by ${who} is refused, the one before stays (TUF 5.3.4)`, async (t) => {
+  test(`[OTA-3] a root signed by ${who} is refused, and the previous one stays (TUF 5.3.4)`, async (t) => {
     const repository = labRepository();
     const keys = [repository.signersOf("root")];
     repository.rotate("root");
@@ -42,7 +42,7 @@ for (const [who, pick] of [
   });
 }
 
-test("[OTA-3] a root that gives an old key's id to a key of the attacker's is refused: ids are looked up where they were trusted", async (t) => {
+test("[OTA-3] a root that gives an old key's id to an attacker's key is refused: ids are looked up where they were trusted", async (t) => {
   const repository = labRepository();
   const [ours] = repository.signersOf("root");
   const theirs = { ...labKey(), id: ours?.id ?? "" };
@@ -56,7 +56,7 @@ test("[OTA-3] a root that gives an old key's id to a key of the attacker's is re
   });
 });
 
-test("[OTA-3] a foreign repository, rightly signed by itself, is refused at its first root", async (t) => {
+test("[OTA-3] a foreign repository, correctly signed by itself, is refused at its first root", async (t) => {
   const ours = labRepository();
   const theirs = labRepository();
   theirs.publish("root");
@@ -77,7 +77,7 @@ test("[OTA-2] a foreign repository that offers no newer root is refused at its t
 });
 
 for (const role of ["timestamp", "snapshot"] as const) {
-  test(`[OTA-4] versions that an attacker drove up are left behind when the ${role} key is rotated (TUF 5.3.11)`, async (t) => {
+  test(`[OTA-4] versions that an attacker has driven up are left behind when the ${role} key is rotated (TUF 5.3.11)`, async (t) => {
     const repository = labRepository();
     repository.timestamp.version = 90;
     repository.snapshot.version = 90;
@@ -112,7 +112,7 @@ test("[OTA-4] without a rotation there is no way back", async (t) => {
   await t.rejects(store.refresh(source), { code: "trust.rollback" });
 });
 
-test("[OTA-4] a key that is only added beside the attacker's counts as rotated: what it signed still verifies, and goes all the same", async (t) => {
+test("[OTA-4] a key that is only added beside the attacker's counts as a rotation: what the attacker's key signed still verifies, and is dropped all the same", async (t) => {
   const repository = labRepository();
   repository.timestamp.version = 90;
   repository.publish("targets");
@@ -128,7 +128,7 @@ test("[OTA-4] a key that is only added beside the attacker's counts as rotated: 
   t.equal(store.trusted.timestamp?.signed.version, 2);
 });
 
-test("[OTA-9] a chain of roots without end is followed in parts, each from where the last ended", async (t) => {
+test("[OTA-9] an endless chain of roots is followed in parts, each from the end of the last", async (t) => {
   const repository = labRepository();
   const [key] = repository.signersOf("root");
   const fetch = async (name: string): Promise<Uint8Array | undefined> => {
@@ -150,7 +150,7 @@ test("[OTA-8] the newer of the image's root and the stored one is used", async (
   const newer = repository.files.get("2.root.json") ?? new Uint8Array();
   const files = fakeFiles();
   await (await openTrustStore(files, newer)).refresh({ fetch: repository.fetch, nowMs: NOW_MS });
-  t.equal((await openTrustStore(files, repository.imageRoot)).trusted.root.signed.version, 2, "an old image leads nowhere back");
+  t.equal((await openTrustStore(files, repository.imageRoot)).trusted.root.signed.version, 2, "an old image does not lead back");
   t.equal((await openTrustStore(fakeFiles(), newer)).trusted.root.signed.version, 2);
   t.same(files.contents.get("root.json"), newer, "the image's root is stored by the first refresh");
 });

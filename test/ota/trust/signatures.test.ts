@@ -18,7 +18,7 @@ async function refresh(repository: LabRepository) {
   return store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }).then(() => files);
 }
 
-/** Gives snapshot these keys and this threshold, in a new root. */
+/** Gives the snapshot role these keys and this threshold, in a new root. */
 function snapshotKeys(repository: LabRepository, keys: readonly LabKey[], threshold: number): void {
   for (const { id, key } of keys) repository.root.keys[id] = key;
   repository.root.roles.snapshot = { keyids: keys.map(({ id }) => id), threshold };
@@ -37,7 +37,7 @@ for (const kind of ["ed25519", "ecdsa", "rsa", "ml-dsa-65"] as const) {
   });
 }
 
-test("[OTA-2] hybrid: one classical and one post-quantum key, threshold 2; one of them alone is not enough", async (t) => {
+test("[OTA-2] hybrid: one classical and one post-quantum key with threshold 2; one of them alone is not enough", async (t) => {
   const repository = labRepository();
   const keys = [labKey("ed25519"), labKey("ml-dsa-65")];
   snapshotKeys(repository, keys, 2);
@@ -50,7 +50,7 @@ test("[OTA-2] hybrid: one classical and one post-quantum key, threshold 2; one o
   }
 });
 
-test("[OTA-2] a signature listed twice under one key id refuses the file (TUF 4.2)", async (t) => {
+test("[OTA-2] a file with two signatures under one key id is refused (TUF 4.2)", async (t) => {
   const repository = labRepository();
   tamper(repository, "timestamp.json", ({ signatures }) => signatures.push(...signatures));
   await t.rejects(refresh(repository), { code: "trust.invalid", message: /each key id once/u });
@@ -77,7 +77,7 @@ test("[OTA-2] wrong, empty and unknown signatures beside enough good ones do no 
   await t.resolves(refresh(repository));
 });
 
-test("[OTA-2] keys of unknown kinds and keys that are none never count and never break parsing", async (t) => {
+test("[OTA-2] keys of unknown kinds and malformed keys never count and never break parsing", async (t) => {
   const repository = labRepository();
   const [good] = repository.signersOf("snapshot");
   const odd = [
@@ -119,7 +119,7 @@ test("[OTA-2] names that every object inherits are no keys and no roles", async 
   }
 });
 
-test("[OTA-2] a threshold above the number of keys can't be met, one of zero is no metadata", async (t) => {
+test("[OTA-2] a threshold above the number of keys cannot be met, and one of zero is invalid", async (t) => {
   const repository = labRepository();
   repository.root.roles.snapshot.threshold = 2;
   repository.publish("root");

@@ -22,11 +22,11 @@ test("[ID-8] our certificate is found among those issued and accepted", { skip }
   t.equal(certificate.pem, ours.cert);
   t.equal(certificate.issuer, "Test Hub Authority");
   t.equal(certificate.notAfterMs - certificate.notBeforeMs, 90 * DAY_MS);
-  t.same(checkStored(certificate.pem, expecting(ours, authority)), certificate, "and read back from PEM it is the same");
+  t.same(checkStored(certificate.pem, expecting(ours, authority)), certificate, "it is the same when it is read back from PEM");
   t.end();
 });
 
-test("[ID-8] intermediates that the authority sends along are kept for TLS, in order", { skip }, (t) => {
+test("[ID-8] intermediates that the authority sends are kept for TLS, in order", { skip }, (t) => {
   const directory = t.testdir();
   const authority = makeAuthority(directory, "authority");
   const sub = (name: string, issuer: Credential): Credential =>
@@ -46,7 +46,7 @@ test("[ID-8] intermediates that the authority sends along are kept for TLS, in o
   t.end();
 });
 
-test("[ID-8] a certificate that is wrong in any one way is refused", { skip }, (t) => {
+test("[ID-8] a certificate with any single fault is refused", { skip }, (t) => {
   const directory = t.testdir();
   const authority = makeAuthority(directory, "authority");
   const attacker = makeAuthority(directory, "attacker");
@@ -70,11 +70,11 @@ test("[ID-8] a certificate that is wrong in any one way is refused", { skip }, (
 
   const both = issue(directory, "j", attacker, { ...DEVICE, commonName: "gw-2", usages: ["serverAuth"] });
   const all = /CN is.*client authentication.*chain/;
-  t.throws(() => checkIssued([raw(both)], expecting(both, authority)), { message: all }, "all faults are told at once");
+  t.throws(() => checkIssued([raw(both)], expecting(both, authority)), { message: all }, "all faults are reported at once");
   t.end();
 });
 
-test("[ID-8] a neighbour's device certificate is no authority, even where its key usage would let it sign", { skip }, (t) => {
+test("[ID-8] another device's certificate is no authority, even if its key usage would let it sign", { skip }, (t) => {
   const directory = t.testdir();
   const authority = makeAuthority(directory, "authority");
   const neighbour = issue(directory, "n", authority, { ...DEVICE, commonName: "gw-2", keyUsage: "digitalSignature,keyCertSign" });
@@ -97,7 +97,7 @@ test("[ID-8] a certificate for another key is refused, whatever else it says", {
   t.end();
 });
 
-test("[ID-8] while the clock cannot be trusted, dates are not judged by it", { skip }, (t) => {
+test("[ID-8] while the clock cannot be trusted, dates are not checked", { skip }, (t) => {
   const directory = t.testdir();
   const authority = makeAuthority(directory, "authority");
   const ours = issue(directory, "ours", authority, DEVICE);

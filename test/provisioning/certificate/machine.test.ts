@@ -36,7 +36,7 @@ test("[ID-9] a new certificate replaces the old only after the hub has accepted 
   t.end();
 });
 
-test("[ID-9] failures are retried within the lifetime, Retry-After is honoured, and a clock set back stretches no wait", (t) => {
+test("[ID-9] failures are retried within the lifetime, Retry-After is honoured, and a clock that is set back lengthens no wait", (t) => {
   const renewing: State = { at: "renewing", current: CURRENT, attempt: 3 };
   const failed = next(renewing, { kind: "failed", code: "enrol.unreachable", nowMs: 85 * DAY_MS, jitter: 0.9 });
   t.match(failed, { state: { at: "due", attempt: 3 }, effects: [] });
@@ -57,14 +57,14 @@ test("[ID-9] an expired certificate, by our clock or by the hub's, leads to enro
   for (const state of states)
     t.same(next(state, { kind: "tick", nowMs: 100 * DAY_MS }), { state: { at: "expired" }, effects: [{ do: "enrol-again" }] });
   const proving: State = { at: "proving", current: CURRENT, next: NEXT };
-  t.same(next(proving, { kind: "tick", nowMs: 101 * DAY_MS }).effects, [], "the next one is still good: it is proven first");
+  t.same(next(proving, { kind: "tick", nowMs: 101 * DAY_MS }).effects, [], "the next one is still valid, so it is proven first");
   t.same(next(proving, { kind: "tick", nowMs: 180 * DAY_MS }).effects, [{ do: "enrol-again" }]);
   const refused = { kind: "failed", code: "enrol.unauthorized", nowMs: 1, jitter: 0 } as const;
   t.same(next({ at: "renewing", current: CURRENT, attempt: 1 }, refused).effects, [{ do: "enrol-again" }]);
   t.end();
 });
 
-test("[ID-9] whatever happens in whatever order: waits stay in bounds, and only a proven certificate is swapped in", (t) => {
+test("[ID-9] for any events in any order, waits stay in bounds, and only a proven certificate is swapped in", (t) => {
   const nowMs = fc.integer({ min: 0, max: 200 * DAY_MS });
   const jitter = fc.double({ min: 0, max: 0.999, noNaN: true });
   const event: fc.Arbitrary<Event> = fc.oneof(

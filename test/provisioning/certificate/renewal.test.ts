@@ -17,14 +17,14 @@ interface Bench {
   readonly files: FakeFiles;
   readonly clock: FakeClock;
   readonly server: EstServer;
-  /** What the authority answers next: a certificate by `issuer`, or a status. */
+  /** The authority's next answer: a certificate by `issuer`, or a status. */
   readonly hub: { answer: number; issuer: Credential };
   readonly trust: { clock: boolean };
   readonly open: () => Promise<Renewal>;
 }
 
 /** A device with a certificate of 90 days, whose authority is a real EST server. */
-async function bench(t: Test): Promise<Bench> {
+async function createBench(t: Test): Promise<Bench> {
   const directory = t.testdir();
   const pki = makePki(directory);
   const key = memoryKey();
@@ -69,7 +69,7 @@ async function bench(t: Test): Promise<Bench> {
 }
 
 test("[ID-9] a certificate is renewed with itself as credential, proven, and swapped in", { skip }, async (t) => {
-  const { clock, server, files, open } = await bench(t);
+  const { clock, server, files, open } = await createBench(t);
   const renewal = await open();
   t.same(await renewal.begin(), { need: "nothing" });
   await clock.set(clock.nowMs() + 71 * DAY_MS);
@@ -81,14 +81,14 @@ test("[ID-9] a certificate is renewed with itself as credential, proven, and swa
   t.same([...files.contents.keys()].sort(), ["certificate-next.pem", "certificate.pem"]);
 
   const again = await open();
-  t.match(await again.begin(), need, "after a reboot the next certificate is still to be proven");
+  t.match(await again.begin(), need, "after a reboot the next certificate must still be proven");
   t.same(await again.proven(), { need: "nothing" });
   t.equal(again.state().at, "fresh");
   t.same([...files.contents.keys()], ["certificate.pem"]);
 });
 
-test("[ID-9] a next certificate that the hub rejects is thrown away, the old one stays", { skip }, async (t) => {
-  const { clock, files, open } = await bench(t);
+test("[ID-9] a next certificate that the hub rejects is discarded, and the old one stays", { skip }, async (t) => {
+  const { clock, files, open } = await createBench(t);
   const before = files.contents.get("certificate.pem");
   const renewal = await open();
   await clock.set(clock.nowMs() + 73 * DAY_MS);
@@ -99,10 +99,10 @@ test("[ID-9] a next certificate that the hub rejects is thrown away, the old one
 });
 
 test(
-  "[ID-8] [ID-9] a renewal that is refused, postponed, forged or cannot be stored changes nothing on disk and is tried again",
+  "[ID-8] [ID-9] a renewal that is refused, postponed, forged or cannot be stored changes nothing on disk and is repeated",
   { skip },
   async (t) => {
-    const { clock, files, hub, server, open } = await bench(t);
+    const { clock, files, hub, server, open } = await createBench(t);
     const before = [...files.contents.entries()];
     const renewal = await open();
     await clock.set(clock.nowMs() + 73 * DAY_MS);
@@ -125,8 +125,8 @@ test(
   },
 );
 
-test("[ID-9] a full disk puts renewal off; a wrong clock stops it from deciding anything", { skip }, async (t) => {
-  const { clock, files, trust, server, open } = await bench(t);
+test("[ID-9] a full disk postpones renewal; a wrong clock keeps it from deciding anything", { skip }, async (t) => {
+  const { clock, files, trust, server, open } = await createBench(t);
   const renewal = await open();
   await clock.set(0);
   trust.clock = false;
@@ -143,8 +143,8 @@ test("[ID-9] a full disk puts renewal off; a wrong clock stops it from deciding 
   t.equal((await renewal.tick()).need, "connect-with-next");
 });
 
-test("[ID-9] a certificate that has expired leads to enrolment again", { skip }, async (t) => {
-  const { clock, open } = await bench(t);
+test("[ID-9] an expired certificate leads to enrolment again", { skip }, async (t) => {
+  const { clock, open } = await createBench(t);
   const renewal = await open();
   await clock.set(clock.nowMs() + 91 * DAY_MS);
   t.same(await renewal.tick(), { need: "enrol-again" });

@@ -2,7 +2,7 @@ import { test } from "tap";
 import { createCertificateStore } from "../../../provisioning/certificate/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 
-test("[ID-9] a new certificate lies beside the old until it is swapped in", async (t) => {
+test("[ID-9] a new certificate lies beside the old one until it is swapped in", async (t) => {
   const store = createCertificateStore(fakeFiles());
   t.same(await store.load(), { current: undefined, next: undefined });
   await store.putCurrent("old");

@@ -10,7 +10,7 @@ import { issue, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 const skip = needs("openssl");
 const REQUEST = Buffer.from("3000", "hex");
 
-test("[ID-7] a hub whose certificate is wrong gets not one byte of HTTP, and the reason is told", { skip }, async (t) => {
+test("[ID-7] a hub with a wrong certificate gets not one byte of HTTP, and the reason is reported", { skip }, async (t) => {
   const directory = t.testdir();
   const pki = makePki(directory);
   const intermediate = issue(directory, "intermediate", pki.attacker, {
@@ -72,7 +72,7 @@ test("[ID-7] an address instead of a name is checked against the certificate's a
   }
 });
 
-test("[ID-7] nobody there, a peer that hangs up, one that is silent, one that speaks no TLS", { skip }, async (t) => {
+test("[ID-7] no listener, a peer that hangs up, a silent peer, and a peer without TLS", { skip }, async (t) => {
   const pki = makePki(t.testdir());
   const peers: readonly [string, (socket: Socket) => void, string][] = [
     ["hangs up", (socket) => socket.destroy(), "enrol.unreachable"],
@@ -89,11 +89,15 @@ test("[ID-7] nobody there, a peer that hangs up, one that is silent, one that sp
     await once(server, "listening");
     const { port } = addressOf(server.address());
     const hub = { host: "localhost", port, authority: pki.authority.cert, connectTo: { host: "127.0.0.1", port } };
-    await t.rejects(createEstEnroller({ hub, timeoutMs: 400 }).enrol(REQUEST), { code }, says);
+    await t.rejects(
+      createEstEnroller({ hub, timeoutMs: code === "enrol.timeout" ? 400 : undefined }).enrol(REQUEST),
+      { code },
+      says,
+    );
     for (const socket of sockets) socket.destroy();
     server.close();
     await once(server, "close");
-    await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.unreachable" }, "nobody there");
+    await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.unreachable" }, "nothing listens");
   }
 });
 
@@ -126,21 +130,18 @@ test("[ID-7] through an HTTP CONNECT proxy TLS is still with the hub itself", { 
   t.same(paths, ["localhost:443", "localhost:443"]);
 });
 
-test(
-  "[ID-7] an attempt that was called off before it began is refused, and leaves no error that nobody hears",
-  { skip },
-  async (t) => {
-    const pki = makePki(t.testdir());
-    const server = await serveHttps(pki.server, pki.authority, (_asked, response) => response.writeHead(500).end());
-    t.teardown(() => server.close());
-    const hub = server.hub(pki.authority);
-    const proxy = { host: "127.0.0.1", port: server.port };
-    for (const way of [hub, { ...hub, proxy }])
-      await t.rejects(createEstEnroller({ hub: way, signal: AbortSignal.abort() }).enrol(REQUEST), {
-        code: "enrol.unreachable",
-        message: /called off/u,
-      });
-    await new Promise((resolve) => setImmediate(resolve)); // an error event comes in the next turn, and nobody waits for it
-    t.same(server.asked, []);
-  },
-);
+test("[ID-7] an attempt that was cancelled before it began is refused, and leaves no unhandled error", { skip }, async (t) => {
+  const pki = makePki(t.testdir());
+  const server = await serveHttps(pki.server, pki.authority, (_asked, response) => response.writeHead(500).end());
+  t.teardown(() => server.close());
+  const hub = server.hub(pki.authority);
+  const proxy = { host: "127.0.0.1", port: server.port };
+  for (const way of [hub, { ...hub, proxy }])
+    await t.rejects(createEstEnroller({ hub: way, signal: AbortSignal.abort() }).enrol(REQUEST), {
+      code: "enrol.unreachable",
+      message: /cancelled/u,
+    });
+  // an error event comes in the next turn, and nothing awaits it
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(server.asked, []);
+});

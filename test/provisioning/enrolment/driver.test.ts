@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import * as v from "valibot";
 import { test, type Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { deviceIdentitySchema } from "../../../hal/identity/format.ts";
+import { deviceIdentitySchema } from "../../../hal/format/identity.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
 import {
   createCertificateStore,
@@ -34,17 +34,17 @@ interface Bench {
   readonly clock: FakeClock;
   readonly server: EstServer;
   readonly pki: Pki;
-  /** Status of the next answers to /simpleenroll, in order; 200 when there is none left. */
+  /** The next statuses of /simpleenroll, in order; 200 when none is left. */
   readonly answers: number[];
   readonly progress: EnrolmentProgress[];
-  /** Keys made. */
+  /** The keys that were made. */
   readonly made: string[];
-  /** What a process of the device starts with: the same machine each time. */
+  /** The state a process of the device starts from: the same machine each time. */
   readonly ports: (overrides?: Partial<EnrolmentPorts>) => EnrolmentPorts;
 }
 
 /** A machine with an empty disk, and a real EST server. */
-async function bench(t: Test): Promise<Bench> {
+async function createBench(t: Test): Promise<Bench> {
   const directory = t.testdir();
   const pki = makePki(directory);
   const answers: number[] = [];
@@ -96,7 +96,7 @@ async function bench(t: Test): Promise<Bench> {
   };
 }
 
-/** Lets time pass whenever the device waits, until `done`. */
+/** Advances the clock whenever the device waits, until `done` settles. */
 async function pass<T>(clock: FakeClock, done: Promise<T>): Promise<T> {
   const state = { over: false };
   const end = (): void => void (state.over = true);
@@ -109,10 +109,10 @@ async function pass<T>(clock: FakeClock, done: Promise<T>): Promise<T> {
 }
 
 test(
-  "[ID-7] a blank device waits for its approval, then has a certificate, and the next start needs no network",
+  "[ID-7] a blank device waits for its approval, then has a certificate, and its next start needs no network",
   { skip },
   async (t) => {
-    const { ports, answers, clock, server, progress, made, files } = await bench(t);
+    const { ports, answers, clock, server, progress, made, files } = await createBench(t);
     answers.push(202, 202);
     const enrolled = await pass(clock, startEnrolment(ports(), NEVER).done);
     t.match(new X509Certificate(enrolled?.certificate.pem ?? "").subject, "CN=gw-1");
@@ -134,8 +134,8 @@ test(
   },
 );
 
-test("[ID-7] a hub that is down, broken, or says no is asked again, each at its own pace", { skip }, async (t) => {
-  const { ports, answers, clock, progress } = await bench(t);
+test("[ID-7] a hub that is down, broken or refuses is asked again, each at its own rate", { skip }, async (t) => {
+  const { ports, answers, clock, progress } = await createBench(t);
   answers.push(500, 401, 403, 400);
   await pass(clock, startEnrolment(ports(), NEVER).done);
   const waits = progress.flatMap((one) => (one.kind === "waiting" ? [[one.fault.code, one.forMs]] : []));
@@ -148,7 +148,7 @@ test("[ID-7] a hub that is down, broken, or says no is asked again, each at its 
 });
 
 test("[ID-8] a certificate by an attacker's authority, or for another device, leaves the disk as it was", { skip }, async (t) => {
-  const { ports, clock, pki, progress, files } = await bench(t);
+  const { ports, clock, pki, progress, files } = await createBench(t);
   const forged = [pki.attackerClient, pki.client].map((one) => new X509Certificate(one.cert).raw);
   const enroller = createEstEnroller({ hub: { host: "localhost", port: 1, authority: pki.authority.cert } });
   const stop = new AbortController();
@@ -167,12 +167,12 @@ test("[ID-8] a certificate by an attacker's authority, or for another device, le
 });
 
 test(
-  "[ID-6] [ID-7] killed at any change of the disk, before or after it, the next start goes on with the same key and request",
+  "[ID-6] [ID-7] after a kill at any change of the disk, before or after it, the next start goes on with the same key and request",
   { skip },
   async (t) => {
     for (const when of ["before", "after"] as const) {
       for (const cut of [1, 2]) {
-        const { ports, clock, made, files, server } = await bench(t);
+        const { ports, clock, made, files, server } = await createBench(t);
         let changes = 0;
         const stop = new AbortController();
         /** Ends the run at a change: nothing of the process survives, as with SIGKILL. */
@@ -190,7 +190,7 @@ test(
         await t.rejects(killed, { message: "the process was killed here" });
         const enrolled = await pass(clock, startEnrolment(ports(), NEVER).done);
         t.equal(enrolled?.key.fingerprint, made[0], `killed ${when} change ${cut}`);
-        t.equal(made.length, 1, "one key, ever");
+        t.equal(made.length, 1, "only one key is ever made");
         t.equal(
           new Set(server.asked.flatMap((one) => (one.body === "" ? [] : [one.body]))).size,
           1,
@@ -201,8 +201,8 @@ test(
   },
 );
 
-test("[ID-7] a disk that is full or read-only is waited out, and the key is not made again", { skip }, async (t) => {
-  const { ports, clock, made, files, progress } = await bench(t);
+test("[ID-7] enrolment outlasts a full or read-only disk, and does not make the key again", { skip }, async (t) => {
+  const { ports, clock, made, files, progress } = await createBench(t);
   files.faults.failAt(1, "file.no-space");
   files.faults.failAt(2, "file.read-only");
   await pass(clock, startEnrolment(ports(), NEVER).done);
@@ -213,36 +213,32 @@ test("[ID-7] a disk that is full or read-only is waited out, and the key is not 
   t.equal(made.length, 1);
 });
 
-test(
-  "[ID-6] a key that is gone ends enrolment at once: waiting cannot mend it, and no other key is made",
-  { skip },
-  async (t) => {
-    const { ports, made, server } = await bench(t);
-    const settle = async (): Promise<never> => {
-      throw new Fault("key.missing", "gone");
-    };
-    await t.rejects(startEnrolment(ports({ settleKey: settle }), NEVER).done, { code: "key.missing" });
-    t.equal(made.length + server.asked.length, 0);
-  },
-);
+test("[ID-6] a missing key ends enrolment at once: waiting cannot mend it, and no other key is made", { skip }, async (t) => {
+  const { ports, made, server } = await createBench(t);
+  const settle = async (): Promise<never> => {
+    throw new Fault("key.missing", "gone");
+  };
+  await t.rejects(startEnrolment(ports({ settleKey: settle }), NEVER).done, { code: "key.missing" });
+  t.equal(made.length + server.asked.length, 0);
+});
 
 test("[ID-9] with an expired certificate the device enrols again with the same key", { skip }, async (t) => {
-  const { ports, clock, made, server } = await bench(t);
+  const { ports, clock, made, server } = await createBench(t);
   const first = await pass(clock, startEnrolment(ports(), NEVER).done);
   const asked = server.asked.length;
   await clock.set(clock.nowMs() + 91 * 86_400_000);
   const stop = new AbortController();
   const done = startEnrolment(ports({ report: (one) => one.kind === "waiting" && stop.abort() }), stop.signal).done;
-  t.equal(await pass(clock, done), undefined, "the authority's certificates are of the past by this clock, so each is refused");
-  t.ok(server.asked.length > asked, "but it asked");
+  t.equal(await pass(clock, done), undefined, "by this clock the authority's certificates have expired, so each is refused");
+  t.ok(server.asked.length > asked, "it asked all the same");
   await clock.set(0);
   const trusted = await pass(clock, startEnrolment(ports({ clockTrusted: () => false }), NEVER).done);
-  t.equal(trusted?.certificate.serial, first?.certificate.serial, "a clock that is not trusted condemns nothing");
+  t.equal(trusted?.certificate.serial, first?.certificate.serial, "an untrusted clock rejects nothing");
   t.equal(made.length, 1);
 });
 
-test("[ID-9] a certificate that the hub disowns is replaced, though its dates are good", { skip }, async (t) => {
-  const { ports, clock, made } = await bench(t);
+test("[ID-9] a certificate that the hub no longer accepts is replaced, although its dates are valid", { skip }, async (t) => {
+  const { ports, clock, made } = await createBench(t);
   const first = await pass(clock, startEnrolment(ports(), NEVER).done);
   const second = await pass(clock, startEnrolment(ports({ again: true }), NEVER).done);
   t.not(second?.certificate.serial, first?.certificate.serial);
@@ -251,7 +247,7 @@ test("[ID-9] a certificate that the hub disowns is replaced, though its dates ar
 });
 
 test("[ID-7] waking ends a wait at once; a stop ends everything", { skip }, async (t) => {
-  const { ports, answers, clock, progress } = await bench(t);
+  const { ports, answers, clock, progress } = await createBench(t);
   answers.push(403);
   const enrolment = startEnrolment(ports(), NEVER);
   while (clock.sleeping === 0) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -259,7 +255,7 @@ test("[ID-7] waking ends a wait at once; a stop ends everything", { skip }, asyn
   t.ok(await enrolment.done);
   t.equal(progress.at(-1)?.kind, "certificate-ready");
 
-  const other = await bench(t);
+  const other = await createBench(t);
   other.answers.push(403);
   const stop = new AbortController();
   const stopped = startEnrolment(other.ports(), stop.signal);
@@ -268,8 +264,8 @@ test("[ID-7] waking ends a wait at once; a stop ends everything", { skip }, asyn
   t.equal(await stopped.done, undefined);
 });
 
-test("[ID-5] a stored request that is damaged, or no longer says who the machine is, is made anew", { skip }, async (t) => {
-  const { ports, clock, files, server } = await bench(t);
+test("[ID-5] a stored request that is damaged, or describes the machine as it was, is made anew", { skip }, async (t) => {
+  const { ports, clock, files, server } = await createBench(t);
   files.contents.set("request.der", Buffer.from("garbage"));
   await pass(clock, startEnrolment(ports(), NEVER).done);
   files.contents.delete("certificate.pem");

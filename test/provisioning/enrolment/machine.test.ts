@@ -15,7 +15,7 @@ test("[ID-7] from nothing to a certificate, step by step", (t) => {
   t.end();
 });
 
-test("[ID-7] Retry-After is honoured, at most a tenth later, and is no failure", (t) => {
+test("[ID-7] Retry-After is honoured, with at most a tenth added, and is not a failure", (t) => {
   const tired: State = { at: "requested", failures: 7 };
   t.same(next(tired, { kind: "later", retryAfterMs: 10_000, jitter: 0 }), {
     state: REQUESTED,
@@ -25,7 +25,7 @@ test("[ID-7] Retry-After is honoured, at most a tenth later, and is no failure",
   t.end();
 });
 
-test("[ID-7] failures back off with full jitter to 300 s; a person's refusal is asked about slowly", (t) => {
+test("[ID-7] failures back off with full jitter to 300 s; after a person's refusal the device asks slowly", (t) => {
   const waitOf = (failures: number, jitter: number, code: "enrol.unreachable" | "enrol.denied"): unknown =>
     next({ at: "requested", failures }, { kind: "failed", code, jitter }).effect;
   t.same(waitOf(0, 1, "enrol.unreachable"), { do: "wait", forMs: 2000 });
@@ -36,7 +36,7 @@ test("[ID-7] failures back off with full jitter to 300 s; a person's refusal is 
   t.end();
 });
 
-test("[ID-7] whatever happens in whatever order: no step is taken back, waits stay in bounds, and it never stops before the end", (t) => {
+test("[ID-7] for any events in any order, no step is taken back, waits stay in bounds, and enrolment never stops before its end", (t) => {
   const jitter = fc.double({ min: 0, max: 0.999, noNaN: true });
   const event: fc.Arbitrary<Event> = fc.oneof(
     fc.constantFrom<Event>({ kind: "go" }, { kind: "key-ready" }, { kind: "request-ready" }, { kind: "certificate-ready" }),

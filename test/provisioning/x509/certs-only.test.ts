@@ -10,13 +10,13 @@ test("[ID-7] openssl lists the certificates of our certs-only CMS", { skip }, (t
   const directory = t.testdir();
   const [a, b] = [makeAuthority(directory, "a", "First"), makeAuthority(directory, "b", "Second")];
   const bytes = encodeCertsOnly([new X509Certificate(a.cert).raw, new X509Certificate(b.cert).raw]);
-  const told = openssl(["pkcs7", "-inform", "DER", "-print_certs"], bytes).toString();
-  t.match(told, /CN ?= ?First/);
-  t.match(told, /CN ?= ?Second/);
+  const output = openssl(["pkcs7", "-inform", "DER", "-print_certs"], bytes).toString();
+  t.match(output, /CN ?= ?First/);
+  t.match(output, /CN ?= ?Second/);
   t.end();
 });
 
-test("[ID-7] what openssl crl2pkcs7 writes is read, certificate by certificate, bit by bit", { skip }, (t) => {
+test("[ID-7] the output of openssl crl2pkcs7 is read, certificate by certificate, bit by bit", { skip }, (t) => {
   const directory = t.testdir();
   const [a, b] = [makeAuthority(directory, "a", "First"), makeAuthority(directory, "b", "Second")];
   const bytes = openssl(["crl2pkcs7", "-nocrl", "-certfile", a.certFile, "-certfile", b.certFile, "-outform", "DER"]);
@@ -36,7 +36,7 @@ test("[ID-7] what openssl crl2pkcs7 writes is read, certificate by certificate, 
   t.end();
 });
 
-test("[ID-7] BER with indefinite lengths is read: some authorities answer so", { skip }, (t) => {
+test("[ID-7] BER with indefinite lengths is read, because some authorities send it", { skip }, (t) => {
   const certificate = new X509Certificate(makeAuthority(t.testdir(), "a").cert).raw;
   const bytes = indefinite(certificate);
   t.same(
@@ -53,14 +53,14 @@ test("[ID-7] BER with indefinite lengths is read: some authorities answer so", {
   t.end();
 });
 
-/** ContentInfo and SignedData with lengths left open, as streaming encoders write them. */
+/** ContentInfo and SignedData with indefinite lengths, as streaming encoders write them. */
 function indefinite(certificate: Uint8Array): Uint8Array {
   const end = Buffer.of(0, 0);
   const head = Buffer.from("308006092a864886f70d010702a08030800201013100300b06092a864886f70d010701a080", "hex");
   return Buffer.concat([head, certificate, end, Buffer.from("3100", "hex"), end, end, end]);
 }
 
-test("[ID-7] CMS cut at any byte, or with a byte behind it, is refused", { skip }, (t) => {
+test("[ID-7] CMS cut at any byte, or with an extra byte at the end, is refused", { skip }, (t) => {
   const certificate = new X509Certificate(makeAuthority(t.testdir(), "a").cert).raw;
   const bytes = encodeCertsOnly([certificate]);
   for (let length = 0; length < bytes.byteLength; length += 1)
@@ -78,7 +78,7 @@ test("[ID-7] CMS of another type, or with more certificates than any device need
   t.end();
 });
 
-test("a certificate with a BMPString name passes through unharmed", { skip }, (t) => {
+test("a certificate with a BMPString name passes through unchanged", { skip }, (t) => {
   const directory = t.testdir({ config: "[req]\ndistinguished_name=dn\nprompt=no\nstring_mask=MASK:0x800\n[dn]\nCN=Zürich\n" });
   const key = makeAuthority(directory, "a").keyFile;
   const raw = openssl(["req", "-x509", "-new", "-utf8", "-key", key, "-config", `${directory}/config`, "-outform", "DER"]);

@@ -29,21 +29,21 @@ test(
   async (t) => {
     const key = memoryKey();
     const bytes = await buildRequest(requestFor(key.publicKey), key.sign);
-    const told = opensslWords(["req", "-inform", "DER", "-verify", "-text", "-noout"], bytes);
-    t.match(told, /verify OK/);
-    t.match(told, /Subject: CN ?= ?gw_1, serialNumber ?= ?SN-0042/);
-    t.match(told, "URI:urn:dev:mac:0024befffe804ff1, URI:urn:dev:ops:32473-Gateway-5002");
-    t.match(told, `2.25.61220509282644574342077204429801355485:${AUDIT_KEY}`);
-    t.match(told, "ecdsa-with-SHA256");
+    const output = opensslWords(["req", "-inform", "DER", "-verify", "-text", "-noout"], bytes);
+    t.match(output, /verify OK/);
+    t.match(output, /Subject: CN ?= ?gw_1, serialNumber ?= ?SN-0042/);
+    t.match(output, "URI:urn:dev:mac:0024befffe804ff1, URI:urn:dev:ops:32473-Gateway-5002");
+    t.match(output, `2.25.61220509282644574342077204429801355485:${AUDIT_KEY}`);
+    t.match(output, "ecdsa-with-SHA256");
   },
 );
 
-test("[ID-5] openssl refuses our request once its signature is by another key", { skip: needs("openssl") }, async (t) => {
+test("[ID-5] openssl refuses our request when its signature is by another key", { skip: needs("openssl") }, async (t) => {
   const bytes = await buildRequest(requestFor(memoryKey().publicKey), memoryKey().sign);
   t.match(opensslWords(["req", "-inform", "DER", "-verify", "-noout"], bytes), /verify failure|verification failure/i);
 });
 
-test("[ID-5] what was asked is what the hub reads, with all members and with none", async (t) => {
+test("[ID-5] the hub reads what the device wrote, with all members and with none", async (t) => {
   const key = memoryKey();
   const full = requestFor(key.publicKey);
   t.same(parseRequest(await buildRequest(full, key.sign)), full);
@@ -51,7 +51,7 @@ test("[ID-5] what was asked is what the hub reads, with all members and with non
   t.same(parseRequest(await buildRequest(bare, key.sign)), bare);
 });
 
-test("[ID-5] a request by openssl itself is read: other EST clients use it", { skip: needs("openssl") }, (t) => {
+test("[ID-5] a request made by openssl is read, because other EST clients use it", { skip: needs("openssl") }, (t) => {
   const config =
     "[req]\ndistinguished_name=dn\nprompt=no\nreq_extensions=ext\n[dn]\nCN=gw-2\nserialNumber=77\n[ext]\nkeyUsage=digitalSignature\nsubjectAltName=critical,URI:urn:dev:mac:0024befffe804ff1\n";
   const directory = t.testdir({ key: memoryKey().tlsKey(), config });
@@ -88,7 +88,7 @@ test("[ID-5] a request cut at any byte, or with a byte behind it, is refused", a
   t.throws(() => parseRequest(Buffer.concat([bytes, Buffer.of(0)])), { code: "csr.invalid" });
 });
 
-test("[ID-5] BER that is not DER is refused: one request has one spelling", async (t) => {
+test("[ID-5] BER that is not DER is refused: a request has only one encoding", async (t) => {
   const key = memoryKey();
   const bytes = Buffer.from(await buildRequest(requestFor(key.publicKey), key.sign));
   const length = bytes.readUInt16BE(2);
@@ -117,7 +117,7 @@ async function signed(key: ReturnType<typeof memoryKey>, subject: der.Value): Pr
   );
 }
 
-test("[ID-5] members out of bounds are refused before anything is signed, all at once", async (t) => {
+test("[ID-5] all members out of bounds are refused at once, before anything is signed", async (t) => {
   const request: CertificateRequest = {
     commonName: "x".repeat(65),
     serialNumber: "under_score",

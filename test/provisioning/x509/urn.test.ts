@@ -8,9 +8,9 @@ test("[ID-5] an EUI-48 becomes the EUI-64 of RFC 9039's own example", (t) => {
   t.end();
 });
 
-test("[ID-5] urn:dev:ops names number, product and serial, or nothing where they have no spelling", (t) => {
+test("[ID-5] urn:dev:ops names number, product and serial, or is left out when they cannot be written", (t) => {
   t.equal(opsUrn(32473, "Refrigerator", "5002"), "urn:dev:ops:32473-Refrigerator-5002");
-  t.equal(opsUrn(32473, "a-b", "1"), undefined, "a dash in the product would move the border to the serial");
+  t.equal(opsUrn(32473, "a-b", "1"), undefined, "a dash in the product would move the boundary to the serial");
   t.equal(opsUrn(32473, "Gateway", "S/N 1"), undefined);
   t.throws(() => opsUrn(0, "Gateway", "1"), { code: "csr.invalid" });
   t.end();

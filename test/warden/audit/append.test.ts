@@ -1,4 +1,5 @@
-// The log when all is well: numbers, tree, proofs, checkpoints, group commit, segments, closing and opening again.
+// The audit log without faults: numbers, tree, proofs, checkpoints, group commit, segments, closing
+// and reopening.
 import { test } from "tap";
 import {
   decodeAuditRecord,
@@ -15,7 +16,7 @@ import {
 } from "../../../warden/audit/format/index.ts";
 import { appendMany, auditDisk, entryOf, eventsOf, openOn, testWitness } from "../../lab/worlds/audit.ts";
 
-test("[AUD-1] [AUD-2] [AUD-3] the first record tells of the log itself; records are numbered without gaps", async (t) => {
+test("[AUD-1] [AUD-2] [AUD-3] the first record describes the log itself, and records are numbered without gaps", async (t) => {
   const log = await openOn(auditDisk());
   t.equal(await log.append(entryOf(1)), 1);
   t.equal(await log.append(entryOf(2)), 2);
@@ -26,7 +27,7 @@ test("[AUD-1] [AUD-2] [AUD-3] the first record tells of the log itself; records 
   t.strictSame(log.head, { size: 3, witnessedSize: 0, dropped: 0 });
 });
 
-test("[AUD-4] [AUD-5] [AUD-6] checkpoints over three segments: tree and proofs are those of the records, for every pair tried", async (t) => {
+test("[AUD-4] [AUD-5] [AUD-6] checkpoints over three segments: tree and proofs match the records, for every pair tried", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, 2 * SEGMENT_RECORDS + 40);
@@ -57,7 +58,7 @@ test("[AUD-4] [AUD-5] [AUD-6] checkpoints over three segments: tree and proofs a
     await t.rejects(log.checkpoint(oldSize, size), { code: "proof.invalid" });
 });
 
-test("[AUD-10] concurrent callers share a write; each gets its own number", async (t) => {
+test("[AUD-10] concurrent callers share a write, and each gets its own number", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   const before = disk.files.faults.changes;
@@ -74,7 +75,7 @@ test("[AUD-10] concurrent callers share a write; each gets its own number", asyn
   );
 });
 
-test("a batch is bounded, and so is what waits: one too many is dropped and counted", async (t) => {
+test("a batch is bounded, and so is the queue: an entry beyond its bound is dropped and counted", async (t) => {
   const log = await openOn(auditDisk(), { limits: { batchRecordsMax: 4, waitingRecordsMax: 16 } });
   const outcomes = await Promise.allSettled(Array.from({ length: 40 }, (_, i) => log.append(entryOf(i))));
   const failed = outcomes.filter((outcome) => outcome.status === "rejected");
@@ -89,7 +90,7 @@ test("a batch is bounded, and so is what waits: one too many is dropped and coun
   );
 });
 
-test("a record that is too long is refused alone; those written with it are not", async (t) => {
+test("a record that is too long is refused alone; the records written with it are not", async (t) => {
   const log = await openOn(auditDisk());
   const detail = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`d${i}`, "x".repeat(512)]));
   const [a, b, c] = await Promise.allSettled([
@@ -100,13 +101,13 @@ test("a record that is too long is refused alone; those written with it are not"
   t.match([a, b, c], [{ value: 1 }, { reason: { code: "audit.write-failed" } }, { value: 2 }]);
 });
 
-test("opened again, at every size about a segment's end, the log goes on with the same tree", async (t) => {
+test("reopened at every size around the end of a segment, the log goes on with the same tree", async (t) => {
   for (const size of [1, 2, 255, 256, 257, 511, 512, 513]) {
     const disk = auditDisk();
     const log = await openOn(disk);
     await appendMany(log, size - 1);
     const before = await log.checkpoint(0);
-    if (size % 2 === 0) await log.close(); // the others end without a word
+    if (size % 2 === 0) await log.close(); // the others end without closing
     const again = await openOn(disk);
     t.equal(again.auditKey, log.auditKey);
     t.equal(again.tampered, undefined);
@@ -118,7 +119,7 @@ test("opened again, at every size about a segment's end, the log goes on with th
   }
 });
 
-test("more than 256 segments: the tiles above fill and are used", async (t) => {
+test("more than 256 segments: the tiles of the level above fill and are used", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk, { limits: { bytesMax: 1 << 30, waitingRecordsMax: 100_000 } });
   const witness = testWitness();
@@ -133,7 +134,7 @@ test("more than 256 segments: the tiles above fill and are used", async (t) => {
   t.equal(again.tampered, undefined);
 });
 
-test("after close nothing is taken; what waited was written", async (t) => {
+test("after close no entry is taken, and the entries that waited are written", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   const waiting = log.append(entryOf(1));
@@ -143,7 +144,7 @@ test("after close nothing is taken; what waited was written", async (t) => {
   t.ok(disk.state.contents.has("audit-closed.note"));
 });
 
-test("the header says whose segment it is, and where the tree was", async (t) => {
+test("the header names the segment's log and gives the tree before it", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, SEGMENT_RECORDS);

@@ -1,4 +1,5 @@
-// A disk that fails, and one that is full: nothing that was answered is lost, nothing that was not is passed off as kept, and the log goes on.
+// The audit log on a disk that fails or is full: no answered record is lost, no unanswered one is
+// passed off as kept, and the log goes on.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import {
@@ -47,7 +48,7 @@ function marksOf(
   return events.filter(({ event }) => event === "tunnel.connected").map(({ detail }) => detail?.["mark"]);
 }
 
-test("[AUD-10] a write that fails after any part of it reached the file: the callers are told, the rest is cut, that is recorded", async (t) => {
+test("[AUD-10] a write that fails after any part of it reached the file: the callers get a fault, the rest is cut, and the cut is recorded", async (t) => {
   for (const prefix of [0, 1, 8, 100, 255, 300, 400, 100_000]) {
     const disk = auditDisk();
     const log = await openOn(disk);
@@ -74,13 +75,13 @@ test("[AUD-10] after a failed write the file is read again: other contents than 
   disk.files.faults.failAt(1, "file.write-failed", 10);
   await t.rejects(log.append(entryOf(6)), { code: "audit.write-failed" });
   const bytes = disk.files.contents.get("segment-0-0000000000") ?? new Uint8Array();
-  bytes[bytes.byteLength - 500] = 0; // what the kernel gives back is not what it took
+  bytes[bytes.byteLength - 500] = 0; // the kernel returns other bytes than it took
   t.equal(await log.append(entryOf(7)), 1);
   t.not(log.auditKey, auditKey);
   t.match(await eventsOf(log), [{ event: "audit.tampered", detail: { epoch: 0, until: 6 } }, { event: "tunnel.connected" }]);
 });
 
-test("[AUD-10] a fault at any change of the disk, in a run over a segment's end: every answered record is there, and the log is sound", async (t) => {
+test("[AUD-10] a fault at any change of the disk, in a run over the end of a segment: every answered record is there, and the log is sound", async (t) => {
   const count = SEGMENT_RECORDS + 20;
   const dry = auditDisk();
   const dryLog = await openOn(dry, { limits: { batchRecordsMax: 16 } });
@@ -96,16 +97,16 @@ test("[AUD-10] a fault at any change of the disk, in a run over a segment's end:
       const log = opened ?? (await openOn(disk, { limits: { batchRecordsMax: 16 } }));
       const outcomes = await Promise.allSettled(Array.from({ length: count }, (_, mark) => log.append(entryOf(mark))));
       const answered = outcomes.flatMap((outcome, mark) => (outcome.status === "fulfilled" ? [mark] : []));
-      const crashed = copyDisk(disk); // and the power goes
+      const crashed = copyDisk(disk); // and the power fails
       for (const [again, what] of [
         [log, "still open"],
         [await openOn(crashed), "opened again"],
       ] as const) {
         if (again.tampered !== undefined) t.fail(`${code} at change ${at}, ${what}: ${again.tampered.message}`);
         const marks = marksOf(await eventsOf(again));
-        // what was not answered may have reached a disk that crashed before the next write
-        const kept = again === log ? marks : marks.filter((mark) => answered.some((one) => one === mark));
-        t.strictSame(kept, answered, `${code} at change ${at}, ${what}`);
+        // an unanswered record may have reached a disk that crashed before the next write
+        const found = again === log ? marks : marks.filter((mark) => answered.some((one) => one === mark));
+        t.strictSame(found, answered, `${code} at change ${at}, ${what}`);
       }
       await log.checkpoint(SEGMENT_RECORDS);
       const trail = verifyTrail({ files: trailOf(crashed), auditKey: decodeVerifier(log.auditKey), checkpoints: [] });
@@ -113,7 +114,7 @@ test("[AUD-10] a fault at any change of the disk, in a run over a segment's end:
     }
 });
 
-test("[AUD-11] a full disk: records are dropped and counted, the count is recorded when there is space again", async (t) => {
+test("[AUD-11] a full disk: records are dropped and counted, and the count is recorded when there is space again", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await log.append(entryOf(1));
@@ -141,12 +142,13 @@ test("[AUD-11] a full disk: records are dropped and counted, the count is record
   t.match((await eventsOf(again, 4))[0], { event: "audit.dropped", detail: { count: 1, total: 6 } });
 });
 
-test("[AUD-11] a disk that is full at the start stops nobody", async (t) => {
+test("[AUD-11] a disk that is full at the start does not keep the log from opening", async (t) => {
   const disk = auditDisk();
   await (await openOn(disk)).close();
   disk.files.faults.failAlways("file.no-space");
   disk.files.faults.failAt(1, "file.no-space");
-  const files = { ...disk.files, truncate: async () => undefined }; // a cut to the same length takes no space
+  // cutting to the same length takes no space
+  const files = { ...disk.files, truncate: async () => undefined };
   const log = await openOn({ files, state: disk.state });
   t.equal(log.head.dropped, 1);
   disk.files.faults.heal();
@@ -157,7 +159,7 @@ test("[AUD-11] a disk that is full at the start stops nobody", async (t) => {
   );
 });
 
-/** Appends `entry` until it is refused. @returns how many times it was taken. */
+/** Appends `entry` until it is refused. @returns how often it was taken. */
 async function fill(log: AuditLog, entry: AuditEntry): Promise<number> {
   for (let taken = 0; ; taken++) {
     try {
@@ -169,7 +171,7 @@ async function fill(log: AuditLog, entry: AuditEntry): Promise<number> {
   }
 }
 
-test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest; never a byte more", async (t) => {
+test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest, and the bound is never exceeded", async (t) => {
   const bytesMax = 64 * 1024;
   for (const [source, { info, notice, warning, high }] of Object.entries(BY_SEVERITY)) {
     const disk = auditDisk();
@@ -185,7 +187,7 @@ test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest
   }
 });
 
-test("[AUD-11] what the agent reports, however grave, leaves a fifth to what the warden saw", async (t) => {
+test("[AUD-11] the agent's records, of any severity, leave a fifth of the log to the warden's", async (t) => {
   const disk = auditDisk();
   const bytesMax = 64 * 1024;
   const log = await openOn(disk, { limits: { bytesMax } });
@@ -197,7 +199,7 @@ test("[AUD-11] what the agent reports, however grave, leaves a fifth to what the
   t.ok(usedOn(disk) <= bytesMax, `${usedOn(disk)} of ${bytesMax}`);
 });
 
-test("[AUD-11] witnessed segments go first, oldest first; what was not witnessed stays, whatever comes", async (t) => {
+test("[AUD-11] witnessed segments are removed first, oldest first; unwitnessed segments always stay", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const limits = { bytesMax: 400 * 1024 };
@@ -215,20 +217,21 @@ test("[AUD-11] witnessed segments go first, oldest first; what was not witnessed
   t.ok(names.includes("segment-0-0000000002"), "not all of it was witnessed");
   t.ok(usedOn(disk) <= limits.bytesMax, `${usedOn(disk)} bytes`);
   await t.rejects(log.read(0, 1), { code: "audit.removed", message: /starts at 512/ });
-  const made = await log.checkpoint(100); // from inside a segment that is gone
+  const made = await log.checkpoint(100); // from inside a removed segment
   t.ok(made.proof.length > 0);
   const again = await openOn(disk, { witness: witness.verifier, limits });
   t.equal(again.tampered, undefined);
   t.equal(again.head.witnessedSize, 2 * SEGMENT_RECORDS + 5);
   await witness.witness(again);
-  await again.append(BY_SEVERITY.agent.info); // there is room again, and was as soon as the hub had witnessed
+  // there is room again, as soon as the hub had witnessed
+  await again.append(BY_SEVERITY.agent.info);
   t.match(
     (await eventsOf(again, 3 * SEGMENT_RECORDS)).some(({ event }) => event === "audit.dropped"),
     true,
   );
 });
 
-test("[AUD-11] a log that is witnessed as it grows goes on for ever within its bound, and proves what its hashes reach", async (t) => {
+test("[AUD-11] a log that is witnessed as it grows goes on within its bound without end, and proves what its hashes reach", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const limits = { bytesMax: 400 * 1024 };

@@ -3,7 +3,7 @@ import { test } from "tap";
 import { decodeNote, decodeVerifier, ed25519Raw, verifyNote } from "../../../warden/audit/format/index.ts";
 import { auditDisk, openOn } from "../../lab/worlds/audit.ts";
 
-test("[AUD-7] the audit key is made once, durably, before anything is signed; what is told is its public half, named after the log", async (t) => {
+test("[AUD-7] the audit key is created once, durably, before anything is signed; only its public half is given out, named after the log", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   const pem = Buffer.from(disk.state.contents.get("audit-key.pem") ?? []).toString("utf8");
@@ -18,7 +18,7 @@ test("[AUD-7] the audit key is made once, durably, before anything is signed; wh
   t.equal((await openOn(disk)).auditKey, log.auditKey);
 });
 
-test("[AUD-7] a crash between the key and the first record leaves a key that is taken up", async (t) => {
+test("[AUD-7] a crash between the key and the first record leaves a key that the next start uses", async (t) => {
   const disk = auditDisk();
   disk.files.faults.failAt(1, "file.write-failed");
   await t.rejects(openOn(disk), { code: "audit.write-failed" });
@@ -29,7 +29,7 @@ test("[AUD-7] a crash between the key and the first record leaves a key that is 
   t.equal(log.tampered, undefined);
 });
 
-test("[AUD-7] a key file that holds no key, before there is a log, is put aside, not lost", async (t) => {
+test("[AUD-7] a key file that holds no key, before there is a log, is set aside and not lost", async (t) => {
   const disk = auditDisk();
   disk.state.contents.set("audit-key.pem", Buffer.from("no key"));
   const log = await openOn(disk);
@@ -37,7 +37,7 @@ test("[AUD-7] a key file that holds no key, before there is a log, is put aside,
   t.same(disk.state.contents.get("audit-key.pem.rejected"), Buffer.from("no key"));
 });
 
-test("two devices never share a key, nor does a log that follows a tampered one", async (t) => {
+test("two devices never share a key, and neither does a log that follows a tampered one", async (t) => {
   const keys = new Set([(await openOn(auditDisk())).auditKey, (await openOn(auditDisk())).auditKey]);
   t.equal(keys.size, 2);
 });

@@ -1,4 +1,5 @@
-// The power goes at any moment: the real append files on a disk that may tear, lose and reorder whatever was not synced.
+// A power cut at any moment: the real append files on a disk that may tear, lose and reorder
+// everything that was not synced.
 import { test } from "tap";
 import { linuxAppendFiles } from "../../../hal/linux/index.ts";
 import { linuxAppendFiles as filesOn } from "../../../hal/linux/files/index.ts";
@@ -7,7 +8,7 @@ import { appendMany, entryOf, eventsOf, openOn } from "../../lab/worlds/audit.ts
 import { crashDisk, crashStates, restore } from "../../lab/fakes/crash-disk.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 
-/** Fills the segment, in one write of very many sectors. */
+/** Fills the segment in one write of very many sectors. */
 const BULK = SEGMENT_RECORDS - 13;
 
 function copyOf(state: FakeFiles): FakeFiles {
@@ -16,7 +17,7 @@ function copyOf(state: FakeFiles): FakeFiles {
   return copy;
 }
 
-test("[AUD-10] after every change of the disk: what was answered is there, the tail is cut, and nothing is called tampering", async (t) => {
+test("[AUD-10] after a power cut at every change of the disk, answered records are there, the tail is cut, and nothing is reported as tampering", async (t) => {
   const recorded = t.testdir({ recorded: {}, again: {} });
   const disk = crashDisk(`${recorded}/recorded`);
   const state = fakeFiles();
@@ -32,7 +33,7 @@ test("[AUD-10] after every change of the disk: what was answered is there, the t
   let states = 0;
   const bulk = { from: answered[4]?.changes ?? 0, to: (answered[5]?.changes ?? 0) - 10 };
   for (let cut = 0; cut <= disk.changes.length; cut += cut > bulk.from && cut < bulk.to ? 10 : 1) {
-    const kept = answered.findLast(({ changes }) => changes <= cut)?.size ?? 0;
+    const expected = answered.findLast(({ changes }) => changes <= cut)?.size ?? 0;
     for (const crashed of crashStates(disk.changes.slice(0, cut))) {
       states += 1;
       restore(crashed, `${recorded}/again`);
@@ -40,8 +41,8 @@ test("[AUD-10] after every change of the disk: what was answered is there, the t
       const log = await openOn({ files, state: copyOf(state) });
       if (log.tampered !== undefined) t.fail(`after change ${cut}: ${log.tampered.message}`);
       const events = (await eventsOf(log)).map(({ event }) => event);
-      if (events.indexOf("audit.started", kept) < kept)
-        t.fail(`after change ${cut}: ${kept} were answered, found ${events.join(" ")}`);
+      if (events.indexOf("audit.started", expected) < expected)
+        t.fail(`after change ${cut}: ${expected} were answered, found ${events.join(" ")}`);
       await log.append(entryOf(99));
     }
   }

@@ -1,4 +1,5 @@
-// What a crash leaves, and what it does not: every cut and every flipped bit of a small log has exactly one right verdict.
+// What a crash can leave and what it cannot: every cut and every flipped bit of a small log has
+// exactly one right verdict.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import {
@@ -30,14 +31,14 @@ async function smallLog(
 ): Promise<{ readonly disk: AuditDisk; readonly log: AuditLog; readonly bytes: Uint8Array; readonly ends: readonly number[] }> {
   const disk = auditDisk();
   const log = await openOn(disk);
-  for (let i = 0; i < records; i++) await log.append(entryOf(i)); // a write each
+  for (let i = 0; i < records; i++) await log.append(entryOf(i)); // one write each
   const bytes = disk.files.contents.get(SEGMENT_0) ?? new Uint8Array();
-  const ends: number[] = []; // of the header, then of each record
+  const ends: number[] = []; // the end of the header, then of each record
   for (const body of readFrames(bytes).bodies) ends.push((ends.at(-1) ?? 0) + 8 + body.byteLength);
   return { disk, log, bytes, ends };
 }
 
-test("[AUD-10] cut at every byte: what was whole stays, a torn tail is cut, and the cut is recorded", async (t) => {
+test("[AUD-10] cut at every byte: complete records stay, a torn tail is cut, and the cut is recorded", async (t) => {
   const { disk, bytes, ends } = await smallLog(5);
   for (let length = 0; length <= bytes.byteLength; length++) {
     const cut = copyDisk(disk);
@@ -51,17 +52,17 @@ test("[AUD-10] cut at every byte: what was whole stays, a torn tail is cut, and 
     });
     if (trail.finding !== undefined || trail.tornBytes !== length - valid) t.fail(`offline, ${length}: ${describeTrail(trail)}`);
     const log = await openOn(cut);
-    const kept = Math.max(whole, 0);
-    const events = await eventsOf(log, kept);
+    const complete = Math.max(whole, 0);
+    const events = await eventsOf(log, complete);
     const recovered =
-      valid === length ? [] : [{ event: "audit.recovered", detail: { lostBytes: length - valid, lastSeq: kept - 1 } }];
+      valid === length ? [] : [{ event: "audit.recovered", detail: { lostBytes: length - valid, lastSeq: complete - 1 } }];
     if (log.tampered !== undefined) t.fail(`${length}: ${log.tampered.message}`);
     const seen = events.map(({ event, detail }) => (event === "audit.recovered" ? { event, detail } : { event }));
     t.strictSame(seen, [...recovered, { event: "audit.started" }], `cut to ${length} bytes`);
   }
 });
 
-test("[AUD-10] a tail of zeros, or of anything that holds no valid frame, is torn too", async (t) => {
+test("[AUD-10] a tail of zeros, or of anything without a valid frame, is torn too", async (t) => {
   const { disk, bytes } = await smallLog(3);
   for (const tail of [
     Buffer.alloc(1),
@@ -77,7 +78,7 @@ test("[AUD-10] a tail of zeros, or of anything that holds no valid frame, is tor
   }
 });
 
-test("[AUD-10] a hole in the last write, whose end reached the disk before its start, is torn; one in an earlier write is not", async (t) => {
+test("[AUD-10] a hole in the last write, whose end reached the disk before its start, is torn; a hole in an earlier write is not", async (t) => {
   for (const later of [false, true]) {
     const disk = auditDisk();
     const log = await openOn(disk);
@@ -97,7 +98,7 @@ test("[AUD-10] a hole in the last write, whose end reached the disk before its s
   }
 });
 
-test("[AUD-10] a bit flipped in any byte: torn where no later write follows, else tampered with, named by its entry, and kept aside", async (t) => {
+test("[AUD-10] a bit flipped in any byte is torn where no later write follows; otherwise it is tampering, named by its entry, and the evidence is kept", async (t) => {
   const { disk, log, bytes, ends } = await smallLog(5);
   const auditKey = decodeVerifier(log.auditKey);
   for (let at = 0; at < bytes.byteLength; at++) {
@@ -105,7 +106,7 @@ test("[AUD-10] a bit flipped in any byte: torn where no later write follows, els
     flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
     const bad = copyDisk(disk);
     bad.files.contents.set(SEGMENT_0, flipped);
-    const entry = ends.findIndex((end) => at < end) - 1; // -1: the header
+    const entry = ends.findIndex((end) => at < end) - 1; // -1 stands for the header
     const trail = verifyTrail({ files: trailOf(bad), auditKey, checkpoints: [] });
     const again = await openOn(bad);
     const events = await eventsOf(again);
@@ -118,7 +119,7 @@ test("[AUD-10] a bit flipped in any byte: torn where no later write follows, els
     const part = entry < 0 ? "header" : "record";
     if (trail.finding?.part !== part || trail.finding.entry !== Math.max(entry, 0))
       t.fail(`offline, byte ${at}: ${describeTrail(trail)}`);
-    if (again.tampered?.code !== "audit.tampered") t.fail(`byte ${at} went unseen`);
+    if (again.tampered?.code !== "audit.tampered") t.fail(`byte ${at} was not noticed`);
     t.match(
       events,
       [{ event: "audit.tampered", detail: { epoch: 0, entry: Math.max(entry, 0) } }, { event: "audit.started" }],
@@ -129,7 +130,7 @@ test("[AUD-10] a bit flipped in any byte: torn where no later write follows, els
   }
 });
 
-test("[AUD-10] a flip in the last record is no torn write once a checkpoint covers it: by the hub's, or by an orderly close", async (t) => {
+test("[AUD-10] a flip in the last record is not a torn write when a checkpoint covers it, of the hub or of an orderly close", async (t) => {
   for (const cover of ["witness", "close"]) {
     const witness = testWitness();
     const disk = auditDisk();
@@ -152,7 +153,7 @@ test("[AUD-10] a flip in the last record is no torn write once a checkpoint cove
   }
 });
 
-test("[AUD-10] a tampered log is left for good: the next has another key, its own files, and goes on across starts", async (t) => {
+test("[AUD-10] a tampered log is closed for good: the next has another key and its own files, and goes on across starts", async (t) => {
   const { disk, log, bytes, ends } = await smallLog(5);
   const flipped = Uint8Array.from(bytes);
   flipped[(ends[2] ?? 0) + 20] = 0;
@@ -173,7 +174,7 @@ test("[AUD-10] a tampered log is left for good: the next has another key, its ow
   t.match(describeTrail(sealed), /entry 2 \(segment-0-0000000000\)/);
 });
 
-test("tampering again and again does not fill the disk: the first sealed epoch and the latest stay", async (t) => {
+test("repeated tampering does not fill the disk: the first closed epoch and the latest stay", async (t) => {
   const { disk } = await smallLog(2);
   for (let round = 0; round < 6; round++) {
     const name = segmentName(round, 0);
@@ -188,7 +189,7 @@ test("tampering again and again does not fill the disk: the first sealed epoch a
   t.notOk(disk.state.contents.has("audit-key-3.pem"));
 });
 
-test("[AUD-10] files taken away, exchanged, brought back or edited with care", async (t) => {
+test("[AUD-10] files removed, exchanged, restored from a copy or edited with care are found", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -230,7 +231,7 @@ test("[AUD-10] files taken away, exchanged, brought back or edited with care", a
       change: (bad) => bad.files.contents.set(segmentName(0, 2), get(other, segmentName(0, 2))),
       entry: 512,
     },
-    "a record of a closed segment edited, its CRC made right": { change: (bad) => edit(bad, 1, 10), entry: 256 + 10 },
+    "a record of a closed segment edited, its CRC corrected": { change: (bad) => edit(bad, 1, 10), entry: 256 + 10 },
     "the stored hashes of a closed segment edited": { change: (bad) => flip(bad, "tile-0-0-0000000001", 40), entry: 257 },
     "the stored hashes of a closed segment removed": {
       change: (bad) => void bad.files.contents.delete("tile-0-0-0000000001"),
@@ -242,7 +243,7 @@ test("[AUD-10] files taken away, exchanged, brought back or edited with care", a
       change: (bad) => bad.state.contents.set("audit-key.pem", other.state.contents.get("audit-key.pem") ?? Buffer.of()),
       entry: 0,
     },
-    "an audit key that is none": { change: (bad) => bad.state.contents.set("audit-key.pem", Buffer.from("none")), entry: 0 },
+    "a malformed audit key": { change: (bad) => bad.state.contents.set("audit-key.pem", Buffer.from("none")), entry: 0 },
     "the witnessed checkpoint edited": { change: (bad) => flip(bad, "witnessed.note", 25), entry: 0 },
     "a segment longer than any": {
       change: (bad) => bad.files.contents.set(segmentName(0, 1), Buffer.alloc(2_000_000)),
@@ -261,7 +262,7 @@ test("[AUD-10] files taken away, exchanged, brought back or edited with care", a
   }
 });
 
-test("[AUD-10] the first segment may be missing only where the hub has witnessed it all", async (t) => {
+test("[AUD-10] the first segment may be missing only where the hub has witnessed all of it", async (t) => {
   for (const size of [SEGMENT_RECORDS - 1, SEGMENT_RECORDS]) {
     const witness = testWitness();
     const disk = auditDisk();
@@ -280,7 +281,7 @@ test("[AUD-10] the first segment may be missing only where the hub has witnessed
   }
 });
 
-test("[AUD-10] a careful edit of the open segment is seen by the checkpoint that covers it", async (t) => {
+test("[AUD-10] a careful edit of the open segment is found by the checkpoint that covers it", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -297,7 +298,7 @@ test("[AUD-10] a careful edit of the open segment is seen by the checkpoint that
   t.match((await openOn(disk, { witness: witness.verifier })).tampered?.message, /an entry from 0 to 5 .*signed checkpoint/);
 });
 
-test("a device that gets another id before any hub knew it begins a new log; that is said, and not called tampering", async (t) => {
+test("a device that gets another id before any hub knew it begins a new log; this is recorded, and not reported as tampering", async (t) => {
   const { disk } = await smallLog(3);
   const log = await openOn(disk, { deviceId: "plant-7" });
   const [first] = await eventsOf(log);
@@ -305,7 +306,7 @@ test("a device that gets another id before any hub knew it begins a new log; tha
   t.match(decodeVerifier(log.auditKey).name, "sallyport/1/plant-7");
 });
 
-test("[AUD-10] found while reading: the fault names the entry, the log says so once, and goes on", async (t) => {
+test("[AUD-10] tampering found while reading: the fault names the entry, the log records it once and goes on", async (t) => {
   const { disk, log, ends } = await smallLog(5);
   flip(disk, SEGMENT_0, (ends[3] ?? 0) + 30);
   t.equal((await log.read(0, 3)).length, 3);
@@ -314,21 +315,21 @@ test("[AUD-10] found while reading: the fault names the entry, the log says so o
     new Fault("audit.tampered", `read the audit log: entry 3 ("segment-0-0000000000") is damaged or missing`),
   );
   await t.rejects(log.read(3, 1), { code: "audit.tampered" });
-  const [told, ...more] = [(await log.checkpoint(0)).size];
-  t.strictSame([told, more], [7, []]);
+  const [size, ...more] = [(await log.checkpoint(0)).size];
+  t.strictSame([size, more], [7, []]);
 });
 
-test("[AUD-10] the hashes of a segment that was just filled: a part or zeros are mended, others are tampering, at a start and while open", async (t) => {
+test("[AUD-10] hashes of a segment that was just filled: a part or zeros are completed, others are tampering, at a start and while open", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
-  await appendMany(log, SEGMENT_RECORDS - 1); // full, and its hashes not yet stored
+  await appendMany(log, SEGMENT_RECORDS - 1); // full, and its hashes are not stored yet
   const tile = "tile-0-0-0000000000";
   t.notOk(disk.files.contents.has(tile));
   const whole = copyDisk(disk);
   await appendMany(await openOn(whole), 1);
   const right = whole.files.contents.get(tile) ?? new Uint8Array();
   const wrong = Uint8Array.from(right).fill(7, 100, 101);
-  for (const [lies, mended] of [
+  for (const [stored, mended] of [
     [right, true],
     [right.slice(0, 100), true],
     [new Uint8Array(5000), true],
@@ -338,44 +339,47 @@ test("[AUD-10] the hashes of a segment that was just filled: a part or zeros are
     [Buffer.concat([right, Buffer.of(0)]), false],
   ] as const) {
     const started = copyDisk(disk);
-    started.files.contents.set(tile, lies);
+    started.files.contents.set(tile, stored);
     const again = await openOn(started);
     t.equal(again.tampered === undefined, mended);
     await again.append(entryOf(1));
     if (mended) t.same(started.files.contents.get(tile), right);
-    else t.same(started.files.contents.get(tile), lies, "the evidence stays");
+    else t.same(started.files.contents.get(tile), stored, "the evidence stays");
   }
   disk.files.contents.set(tile, wrong);
   t.equal(await log.append(entryOf(1)), 1);
   t.match(await eventsOf(log), [{ event: "audit.tampered", detail: { epoch: 0 } }, { event: "tunnel.connected" }]);
 });
 
-test("[AUD-10] a careful edit while the log is open is not handed on", async (t) => {
+test("[AUD-10] a careful edit while the log is open is not returned to a reader", async (t) => {
   const { disk, log } = await smallLog(5);
   edit(disk, 0, 3);
   await t.rejects(log.read(3, 1), { code: "audit.tampered", message: /entry 3 .* is not what was written/ });
   t.match((await log.read(6, 1)).length, 1);
 });
 
-test("[AUD-10] closed segments taken from the end of a log that no hub has seen: their hashes tell", async (t) => {
+test("[AUD-10] closed segments removed from the end of a log that no hub has seen are found by their hashes", async (t) => {
   const disk = auditDisk();
   await appendMany(await openOn(disk), 2 * SEGMENT_RECORDS + 10);
   for (const { gone, tiles, entry } of [
     { gone: [1, 2], tiles: true, entry: 256 },
     { gone: [1, 2], tiles: false, entry: 256 },
     { gone: [0, 1, 2], tiles: true, entry: 0 },
-    { gone: [2], tiles: true, entry: undefined }, // the open segment, whole: as if it had never been; only a hub, or an orderly close, can tell
+    // the whole open segment, as if it had never existed: only a hub or an orderly close can reveal
+    // it
+    { gone: [2], tiles: true, entry: undefined },
   ]) {
     const bad = copyDisk(disk);
     for (const number of gone) bad.files.contents.delete(segmentName(0, number));
-    if (!tiles) bad.files.contents.delete("tile-0-0-0000000001"); // its root on the level above is still there
+    // its root on the level above is still there
+    if (!tiles) bad.files.contents.delete("tile-0-0-0000000001");
     const log = await openOn(bad);
     t.equal(log.tampered?.code, entry === undefined ? undefined : "audit.tampered");
     if (entry !== undefined) t.match((await eventsOf(log))[0], { event: "audit.tampered", detail: { entry } });
   }
 });
 
-test("[AUD-5] hashes changed while the log is open prove nothing wrong: no checkpoint is signed", async (t) => {
+test("[AUD-5] hashes changed while the log is open prove nothing false: no checkpoint is signed", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, SEGMENT_RECORDS + 10);
@@ -396,7 +400,10 @@ function flip(disk: AuditDisk, name: string, at: number): void {
   files.contents.set(name, bytes);
 }
 
-/** Another mark in a record, and the frame's CRC made right: what an attacker with a text editor and a little time does. */
+/**
+ * Changes a character of a record and corrects the frame's CRC, as an attacker with a text editor
+ * and a little time can.
+ */
 function edit(disk: AuditDisk, segment: number, index: number): void {
   const name = segmentName(0, segment);
   const { bodies } = readFrames(disk.files.contents.get(name) ?? new Uint8Array());

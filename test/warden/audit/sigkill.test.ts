@@ -1,4 +1,4 @@
-// A real process that keeps the log on a real disk, killed again and again on the same log.
+// A real process that keeps the log on a real disk, killed repeatedly on the same log.
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
@@ -10,7 +10,7 @@ import { startProgram } from "../../lab/runner/process.ts";
 const CHILD = fileURLToPath(new URL("../../lab/runner/audit-child.ts", import.meta.url));
 const ROUNDS = 8;
 
-test("[AUD-10] killed at any moment, start after start: no answered record is lost, every start is in the log, nothing is called tampering", async (t) => {
+test("[AUD-10] killed at any moment, start after start: no answered record is lost, every start is in the log, and nothing is reported as tampering", async (t) => {
   const directory = t.testdir();
   let answered = -1;
   for (let round = 0; round < ROUNDS; round++) {

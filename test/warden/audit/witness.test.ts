@@ -1,4 +1,5 @@
-// The hub's side of the log: what it cosigns, what the warden takes from it, what an auditor makes of both.
+// The hub's side of the log: what the hub cosigns, what the warden accepts from it, and what an
+// auditor concludes from both.
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "tap";
 import {
@@ -36,7 +37,7 @@ function cosigned(note: string, key: ReturnType<typeof witnessKey>): string {
   return encodeNote({ text, signatures: [...signatures, cosign(text, 1_795_334_400, key)] });
 }
 
-test("[AUD-8] a cosigned checkpoint counts from then on, also after a start; an older one that comes late changes nothing", async (t) => {
+test("[AUD-8] a cosigned checkpoint counts from then on, also after a restart; an older one that arrives later changes nothing", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -49,7 +50,7 @@ test("[AUD-8] a cosigned checkpoint counts from then on, also after a start; an 
   t.equal((await openOn(disk, { witness: witness.verifier })).head.witnessedSize, 301);
 });
 
-test("[AUD-8] what is not cosigned by the witness, not signed by us, or not our tree, does not count", async (t) => {
+test("[AUD-8] a checkpoint without the witness's cosignature, without our signature or not of our tree does not count", async (t) => {
   const key = witnessKey();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: key.verifier });
@@ -78,11 +79,11 @@ test("[AUD-8] what is not cosigned by the witness, not signed by us, or not our 
   t.match(await log.cosigned(cosigned(checkpoint, key)), { witnessedSize: 11 });
 });
 
-test("[AUD-8] a checkpoint that our key did sign, but of a tree that is not ours, is a conflict", async (t) => {
+test("[AUD-8] a checkpoint that our key signed, but of a tree that is not ours, is a conflict", async (t) => {
   const key = witnessKey();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: key.verifier });
-  const fork = copyDisk(disk); // a stolen key, or a disk brought back from a copy
+  const fork = copyDisk(disk); // a stolen key, or a disk restored from a copy
   await log.append(entryOf(1));
   const forked = await openOn(fork);
   await appendMany(forked, 5);
@@ -108,7 +109,7 @@ test("[AUD-8] [AUD-9] the hub takes a delivery only if it continues its tree, wi
   const good = await delivery(log, 15);
   const second = verifyDelivery(first.tree, good, key);
   t.equal(second.tree.size, 41);
-  t.equal(verifyDelivery(second.tree, await delivery(log, 41), key).tree.size, 41, "nothing new is no fault");
+  t.equal(verifyDelivery(second.tree, await delivery(log, 41), key).tree.size, 41, "an empty delivery is no fault");
 
   const stranger = await openOn(auditDisk());
   await appendMany(stranger, 40);
@@ -118,9 +119,9 @@ test("[AUD-8] [AUD-9] the hub takes a delivery only if it continues its tree, wi
       .replace('"mark":', '"mark":9'),
   );
   const cases: Record<string, readonly [AuditDelivery, string]> = {
-    "from the start again": [await delivery(log, 0), "witness.conflict"],
+    "from the start": [await delivery(log, 0), "witness.conflict"],
     "with a gap": [await delivery(log, 16), "witness.conflict"],
-    "older than what is held": [await delivery(log, 0, 10), "witness.conflict"],
+    "older than the tree that is held": [await delivery(log, 0, 10), "witness.conflict"],
     "a record left out": [{ ...good, records: good.records.slice(1) }, "proof.invalid"],
     "a record too many": [{ ...good, records: [...good.records, good.records[0] ?? Buffer.of()] }, "proof.invalid"],
     "a record edited": [{ ...good, records: good.records.with(3, edited) }, "proof.invalid"],
@@ -136,26 +137,28 @@ test("[AUD-8] [AUD-9] the hub takes a delivery only if it continues its tree, wi
   t.throws(() => verifyDelivery(first.tree, { ...good, checkpoint: "" }, key), { code: "note.invalid" });
 });
 
-test("[AUD-9] a device whose log was wiped, or brought back from a copy, is told from one that went on", async (t) => {
+test("[AUD-9] a device whose log was wiped or restored from a copy is told apart from one whose log went on", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, 20);
   const old = copyDisk(disk);
   await appendMany(log, 5);
   const key = decodeVerifier(log.auditKey);
-  const held = verifyDelivery(EMPTY_FRONTIER, await delivery(log, 0), key).tree;
+  const witnessed = verifyDelivery(EMPTY_FRONTIER, await delivery(log, 0), key).tree;
   const back = await openOn(old);
-  t.equal(back.tampered, undefined, "by itself, an old copy of everything is as good as it was");
-  t.throws(() => verifyDelivery(held, { oldSize: 26, checkpoint: "", proof: [], records: [] }, key), { code: "note.invalid" });
+  t.equal(back.tampered, undefined, "on its own, an old copy of everything verifies as it did");
+  t.throws(() => verifyDelivery(witnessed, { oldSize: 26, checkpoint: "", proof: [], records: [] }, key), {
+    code: "note.invalid",
+  });
   const shorter = { ...(await delivery(back, 22)), oldSize: 26 };
-  t.throws(() => verifyDelivery(held, shorter, key), { code: "witness.conflict", message: /rolled back or wiped/ });
-  await appendMany(back, 20); // and longer again: another history
+  t.throws(() => verifyDelivery(witnessed, shorter, key), { code: "witness.conflict", message: /rolled back or wiped/ });
+  await appendMany(back, 20); // longer again, with another history
   const records = await back.read(26, 100);
   const { checkpoint, proof } = await back.checkpoint(26);
-  t.throws(() => verifyDelivery(held, { oldSize: 26, checkpoint, proof, records }, key), { code: "proof.invalid" });
+  t.throws(() => verifyDelivery(witnessed, { oldSize: 26, checkpoint, proof, records }, key), { code: "proof.invalid" });
 });
 
-test("[AUD-6] an auditor with two public keys and the last cosigned checkpoint", async (t) => {
+test("[AUD-6] an auditor verifies the log with two public keys and the last cosigned checkpoint", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -174,14 +177,15 @@ test("[AUD-6] an auditor with two public keys and the last cosigned checkpoint",
   t.throws(() => ask([note.replace("500", "501")]), { code: "note.bad-signature" });
 });
 
-test("a log written anew with the stolen key is sound in itself: only what was witnessed tells", async (t) => {
+test("a log written anew with the stolen key is sound in itself: only a witnessed checkpoint reveals it", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
   await appendMany(log, 30);
   const note = await witness.witness(log);
   const rewritten = auditDisk();
-  rewritten.state.contents.set("audit-key.pem", disk.state.contents.get("audit-key.pem") ?? Buffer.of()); // whoever is root has the key
+  // root has the key
+  rewritten.state.contents.set("audit-key.pem", disk.state.contents.get("audit-key.pem") ?? Buffer.of());
   const forged = await openOn(rewritten);
   t.equal(forged.auditKey, log.auditKey);
   for (let i = 30; i > 0; i--) await forged.append(entryOf(i));

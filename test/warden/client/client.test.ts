@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type Test } from "tap";
 import { PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
-import { CALLS_WAITING_MAX } from "../../../warden/client/limits.ts";
+import { CALLS_WAITING_MAX } from "../../../warden/client/client.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 import { NONCE } from "../../lab/worlds/verbs.ts";
 import { clientOf, serveVerbs } from "../../lab/worlds/warden-socket.ts";
@@ -28,7 +28,7 @@ test("[OPS-1] calls are typed, matched to their answers and made on one connecti
   t.same(answers, [{ nonce: NONCE }, { seq: 7 }, { nonce: NONCE }]);
 });
 
-test("[OPS-2] what the warden refuses comes back as its fault, and the connection goes on", async (t) => {
+test("[OPS-2] a refusal of the warden is returned as its fault, and the connection goes on", async (t) => {
   const served = await serveVerbs();
   const client = clientOf(served.path);
   t.teardown(async () => {
@@ -39,7 +39,7 @@ test("[OPS-2] what the warden refuses comes back as its fault, and the connectio
   t.same(await client.call("time.nonce", {}), { nonce: NONCE });
 });
 
-test("[OPS-1] with no warden a call is refused with protocol.closed; once there is one the next call finds it", async (t) => {
+test("[OPS-1] without a warden a call is refused with protocol.closed; the next call finds a warden that has started", async (t) => {
   const served = await serveVerbs();
   const client = clientOf(served.path);
   t.teardown(async () => {
@@ -54,7 +54,7 @@ test("[OPS-1] with no warden a call is refused with protocol.closed; once there 
   t.same(await client.call("time.nonce", {}), { nonce: NONCE });
 });
 
-test("[OPS-1] calls in flight when the warden goes are refused, not made again", async (t) => {
+test("[OPS-1] calls in flight when the warden goes away are refused and not repeated", async (t) => {
   let asked = 0;
   const gate = Promise.withResolvers<void>();
   const begun = Promise.withResolvers<void>();
@@ -77,7 +77,7 @@ test("[OPS-1] calls in flight when the warden goes are refused, not made again",
   t.equal((await faultOf(() => client.call("time.nonce", {}))).code, "protocol.closed", "closed for good");
 });
 
-test("[OPS-2] more calls than the protocol lets be unanswered wait their turn; a line without end is refused", async (t) => {
+test("[OPS-2] calls beyond the number that may be unanswered wait; a queue beyond its bound is refused", async (t) => {
   let atOnce = 0;
   let most = 0;
   const served = await serveVerbs({
@@ -101,13 +101,13 @@ test("[OPS-2] more calls than the protocol lets be unanswered wait their turn; a
   t.same(served.recorded, [], "an honest client is never refused by the warden");
 });
 
-/** A warden that says `answer` to whatever line comes. */
+/** A warden that sends `answer` for any line. */
 async function fakeWarden(t: Test, answer: (line: string, n: number) => string | undefined): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-client-"));
   const path = join(directory, "warden.sock");
   const server: Server = createServer((socket) => {
     let n = 0;
-    socket.on("error", () => undefined); // the client hangs up on nonsense: that is what is tested
+    socket.on("error", () => undefined); // the client hangs up on nonsense, which is what is tested
     socket.on("data", (line: Buffer) => {
       const said = answer(line.toString(), n++);
       if (said !== undefined) socket.write(said);
@@ -123,14 +123,14 @@ async function fakeWarden(t: Test, answer: (line: string, n: number) => string |
 
 const HELLO = '{"id":1,"result":{"protocol":1,"program":"w","bootId":"b"}}\n';
 
-test("[OPS-1] a warden that answers nonsense, the wrong thing, too much or nobody's request is not believed", async (t) => {
+test("[OPS-1] a warden that sends nonsense, the wrong result, too much, or an answer without a request is not believed", async (t) => {
   for (const [what, answer, code] of [
     ["no JSON", "what?\n", "protocol.closed"],
     ["nobody's request", '{"id":77,"result":{}}\n', "protocol.closed"],
-    ["another answer than the verb's", '{"id":2,"result":{"nonce":"short"}}\n', "protocol.invalid"],
-    ["a member too many", `{"id":2,"result":{"nonce":"${NONCE}","more":1}}\n`, "protocol.invalid"],
+    ["the answer of another verb", '{"id":2,"result":{"nonce":"short"}}\n', "protocol.invalid"],
+    ["an additional member", `{"id":2,"result":{"nonce":"${NONCE}","more":1}}\n`, "protocol.invalid"],
     ["a line without end", "x".repeat(70_000), "protocol.closed"],
-    ["a code that is none", '{"id":2,"fault":{"code":"made.up","message":""}}\n', "protocol.closed"],
+    ["an unknown code", '{"id":2,"fault":{"code":"made.up","message":""}}\n', "protocol.closed"],
     ["the end of the connection", '{"id":0,"fault":{"code":"protocol.invalid","message":"no request"}}\n', "protocol.closed"],
   ] as const) {
     const path = await fakeWarden(t, (_line, n) => (n === 0 ? HELLO : answer));
@@ -140,12 +140,12 @@ test("[OPS-1] a warden that answers nonsense, the wrong thing, too much or nobod
   }
 });
 
-test("[OPS-1] a warden of another protocol is not talked to", async (t) => {
+test("[OPS-1] the client ends a connection to a warden of another protocol", async (t) => {
   const path = await fakeWarden(t, () => '{"id":1,"result":{"protocol":2,"program":"w","bootId":"b"}}\n');
   t.equal((await faultOf(() => clientOf(path).call("time.nonce", {}))).code, "protocol.invalid");
 });
 
-test("[OPS-1] a warden that hangs is given up after the time for an answer", async (t) => {
+test("[OPS-1] the connection to a warden that hangs ends after the time for an answer", async (t) => {
   const path = await fakeWarden(t, (_line, n) => (n === 0 ? HELLO : undefined));
   const fault = await faultOf(() => clientOf(path, 50).call("time.nonce", {}));
   t.equal(fault.code, "protocol.closed");

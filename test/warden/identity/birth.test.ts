@@ -1,6 +1,6 @@
-// The record that is written once.
+// The birth record, which is written once.
 import { test } from "tap";
-import type { Fingerprint } from "../../../hal/identity/format.ts";
+import type { Fingerprint } from "../../../hal/format/identity.ts";
 import { birthBook, chooseIdentity, recordBirth } from "../../../warden/identity/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { Fault } from "../../../hal/fault.ts";
@@ -13,7 +13,7 @@ const key = (hex: string): { readonly protection: "tpm"; readonly keyFingerprint
   keyFingerprint: `sha256:${hex.repeat(32)}`,
 });
 
-test("[ID-6] the first record is written, the same one again is found, another is refused and changes nothing", async (t) => {
+test("[ID-6] the first record is written, the same one is found when it is recorded again, another is refused and changes nothing", async (t) => {
   const files = fakeFiles();
   const births = birthBook(files);
   t.equal(await births.read(), undefined);
@@ -27,7 +27,7 @@ test("[ID-6] the first record is written, the same one again is found, another i
   t.equal(files.faults.changes, 1, "one write in all");
 });
 
-test("[ID-6] two different births asked for at once: one is recorded, the other refused", async (t) => {
+test("[ID-6] of two different births requested at once, one is recorded and the other refused", async (t) => {
   const births = birthBook(fakeFiles());
   const outcomes = await Promise.allSettled([births.record(IDENTITY, key("aa")), births.record(IDENTITY, key("bb"))]);
   t.same(
@@ -37,7 +37,7 @@ test("[ID-6] two different births asked for at once: one is recorded, the other 
   t.match(await births.read(), key("aa"));
 });
 
-test("[ID-6] a record that can't be read is neither taken for none nor written over", async (t) => {
+test("[ID-6] an unreadable record neither counts as none nor is overwritten", async (t) => {
   for (const bytes of ["", "{}", '{"v":1,"id":"GW-4711"}', " ".repeat(2000), '{"v":1, "id":"GW-4711"}']) {
     const files = fakeFiles();
     const there = Buffer.from(bytes);
@@ -49,7 +49,7 @@ test("[ID-6] a record that can't be read is neither taken for none nor written o
   }
 });
 
-test("[ID-6] a write that failed leaves no birth, and the next may be recorded", async (t) => {
+test("[ID-6] a failed write leaves no birth, and the next one may be recorded", async (t) => {
   const files = fakeFiles();
   files.faults.failAt(1, "file.no-space");
   const births = birthBook(files);
@@ -58,17 +58,17 @@ test("[ID-6] a write that failed leaves no birth, and the next may be recorded",
   t.match(await births.record(IDENTITY, key("bb")), key("bb"));
 });
 
-test("[ID-6] [AUD-10] the birth gets into the trail whatever happens between the two, and once where nothing does", async (t) => {
+test("[ID-6] [AUD-10] the birth gets into the trail after a crash at any point, and only once without a crash", async (t) => {
   const born = await birthBook(fakeFiles()).record(IDENTITY, key("aa"));
   const trail: string[] = [];
   const append = async ({ event }: AuditEntry): Promise<void> => void trail.push(event);
   const state = fakeFiles();
   const refuse = (): Promise<never> => Promise.reject(new Fault("audit.write-failed", "the disk is full"));
   t.equal((await faultOf(() => recordBirth(state, born, refuse))).code, "audit.write-failed");
-  t.equal(state.contents.size, 0, "it stays to be told");
-  state.faults.failAt(1, "file.write-failed"); // as a kill between record and mark
+  t.equal(state.contents.size, 0, "it is still to be recorded");
+  state.faults.failAt(1, "file.write-failed"); // like a kill between record and marker
   t.equal((await faultOf(() => recordBirth(state, born, append))).code, "file.write-failed");
   await recordBirth(state, born, append);
   await recordBirth(state, born, append);
-  t.same(trail, ["birth.recorded", "birth.recorded"], "twice for the crash between, and then never again");
+  t.same(trail, ["birth.recorded", "birth.recorded"], "twice after the crash in between, and not once more");
 });

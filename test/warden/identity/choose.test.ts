@@ -1,7 +1,7 @@
-// The id by a table: what boards say, and what becomes of it.
+// The choice of the device id as a table: what boards report, and the id that follows.
 import { createHash } from "node:crypto";
 import { test } from "tap";
-import type { HardwareFacts } from "../../../hal/identity/format.ts";
+import type { HardwareFacts } from "../../../hal/format/identity.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 
@@ -10,7 +10,7 @@ const BOARD: HardwareFacts = { commissionedId: undefined, serials: [], interface
 
 const hashed = (text: string): string => `h-${createHash("sha256").update(text).digest("hex").slice(0, 32)}`;
 
-test("[ID-1] the order is: commissioned, serial, MAC; what doesn't fit is hashed", async (t) => {
+test("[ID-1] the order is commissioned id, serial, MAC; a text that does not fit is hashed", async (t) => {
   const table: readonly [string, Partial<HardwareFacts>, string, string][] = [
     [
       "commissioned before serial",
@@ -33,13 +33,13 @@ test("[ID-1] the order is: commissioned, serial, MAC; what doesn't fit is hashed
     ["a leading sign could be read as an option", { serials: ["-rf 4711"] }, hashed("-rf 4711"), "hash"],
     ["a wildcard of MQTT", { serials: ["GW+4711#"] }, hashed("GW+4711#"), "hash"],
     ["not ASCII", { serials: ["Gerät-4711"] }, hashed("Gerät-4711"), "hash"],
-    ["a commissioned id that doesn't fit is hashed too", { commissionedId: "plant 7" }, hashed("plant 7"), "hash"],
+    ["a commissioned id that does not fit is hashed too", { commissionedId: "plant 7" }, hashed("plant 7"), "hash"],
     ["an erased EEPROM is no commissioned id", { commissionedId: "ffffffffffffffff", serials: ["GW-4711"] }, "GW-4711", "serial"],
   ];
   for (const [what, facts, id, source] of table) t.match(chooseIdentity({ ...BOARD, ...facts }), { id, source }, what);
 });
 
-test("[ID-1] of several MACs the lowest is taken, in whatever order the kernel found them", async (t) => {
+test("[ID-1] of several MACs the lowest is taken, in any order of discovery", async (t) => {
   const other = { name: "eth1", mac: "00:1b:21:0a:00:11" };
   t.equal(chooseIdentity({ ...BOARD, interfaces: [NIC, other] }).id, "001b210a0010");
   t.equal(chooseIdentity({ ...BOARD, interfaces: [other, NIC] }).id, "001b210a0010");
@@ -105,12 +105,12 @@ test("[ID-2] placeholder serials never become an id", async (t) => {
   }
 });
 
-test("[ID-2] real serials that look a little like placeholders do", async (t) => {
+test("[ID-2] real serials that resemble placeholders become an id", async (t) => {
   for (const id of ["1234", "SN4711", "OEM-7731", "0001", "NONE-1", "5CD1234X5Z", "VMware-56.4d.1a", "98765"])
     t.equal(chooseIdentity({ ...BOARD, serials: [id] }).id, id);
 });
 
-test("[ID-2] MACs that are no one's own never become an id and never reach the CSR", async (t) => {
+test("[ID-2] MACs that do not belong to one interface never become an id and never reach the CSR", async (t) => {
   for (const mac of [
     "00:00:00:00:00:00",
     "ff:ff:ff:ff:ff:ff",
@@ -126,7 +126,7 @@ test("[ID-2] MACs that are no one's own never become an id and never reach the C
   }
 });
 
-test("[ID-3] with no usable source the warden says so and makes no identity", async (t) => {
+test("[ID-3] without a usable source the warden reports it and makes no identity", async (t) => {
   const fault = await faultOf(() =>
     chooseIdentity({ ...BOARD, serials: ["Default string"], interfaces: [{ name: "eth0", mac: "02:00:00:00:00:01" }] }),
   );
@@ -134,11 +134,11 @@ test("[ID-3] with no usable source the warden says so and makes no identity", as
   t.match(fault.message, /commission the device/u, "and says what to do");
 });
 
-test("[ID-1] what goes into the CSR besides is bounded: serial of 64 printable characters, 16 MACs", async (t) => {
+test("[ID-1] the further members of the CSR are bounded: a serial of 64 printable characters, 16 MACs", async (t) => {
   const interfaces = Array.from({ length: 20 }, (_, n) => ({ name: `eth${n}`, mac: `00:1b:21:0a:01:${(n + 16).toString(16)}` }));
   const identity = chooseIdentity({ ...BOARD, serials: ["é-4711"], interfaces, model: "M".repeat(300) });
   t.equal(identity.boardSerial, undefined);
   t.equal(identity.macs.length, 16);
   t.equal(identity.model?.length, 128);
-  t.equal(chooseIdentity({ ...BOARD, serials: ["GW 4711"] }).boardSerial, "GW 4711", "as read, though the id is a hash");
+  t.equal(chooseIdentity({ ...BOARD, serials: ["GW 4711"] }).boardSerial, "GW 4711", "as read, although the id is a hash");
 });

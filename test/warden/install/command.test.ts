@@ -1,9 +1,9 @@
-// How the installer is told where slots are.
+// The command line of the installer.
 import { test } from "tap";
 import { installerCommand, installerPlaces } from "../../../warden/install/index.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 
-test("[OTA-41] the installer reads the places that the warden gives it, of slots that are files and of partitions", async (t) => {
+test("[OTA-41] the installer reads the places that the warden passes, for slots that are files and for partitions", async (t) => {
   for (const slots of ["/slots", { esp: "/boot" }]) {
     const places = { root: "/", slots, handover: "/var/lib/sallyport-handover" };
     const { args } = installerCommand("/main.js", places);
@@ -11,7 +11,7 @@ test("[OTA-41] the installer reads the places that the warden gives it, of slots
   }
 });
 
-test("[OTA-41] it takes one kind of place, and all of it", async (t) => {
+test("[OTA-41] the installer takes exactly one kind of slot, with all of its places", async (t) => {
   for (const args of [
     [],
     ["--root", "/", "--handover", "/c"],

@@ -1,4 +1,4 @@
-// The installer alone: what it makes of a warden that says nonsense, or dies.
+// The installer alone, with a warden that sends nonsense or dies.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -40,23 +40,23 @@ async function lab(
 }
 
 const part = { part: "root", bytes: 10, index: { path: "os/root.caibx", bytes: 104, sha256: "0".repeat(64) } };
-const line = (order: unknown): string => `${JSON.stringify(order)}\n`;
+const line = (job: unknown): string => `${JSON.stringify(job)}\n`;
 
-test("[OTA-41] the installer ends when the warden is gone, and takes no order that is none", async (t) => {
+test("[OTA-41] the installer ends when the warden is gone, and refuses a malformed job", async (t) => {
   const { run } = await lab(t);
   const install = { do: "install", v: 1, slot: "b", parts: [part] };
   const cases: readonly (readonly [string, string, RegExp])[] = [
     ["the warden is gone", "", /update\.aborted/u],
-    ["half a line", '{"do":"install"', /update\.aborted/u],
+    ["an incomplete line", '{"do":"install"', /update\.aborted/u],
     ["no JSON", "write slot a please\n", /json\.invalid/u],
-    ["another first order", line({ do: "write", part: "root", from: 0, to: 1 }), /expected the order \\"install\\" first/u],
+    ["another first job", line({ do: "write", part: "root", from: 0, to: 1 }), /expected the job \\"install\\" first/u],
     ["a path of its own", line({ ...install, handover: "/etc" }), /protocol\.invalid/u],
     [
-      "a path that climbs",
+      "a path with two dots",
       line({ ...install, parts: [{ ...part, index: { ...part.index, path: "../x" } }] }),
       /protocol\.invalid/u,
     ],
-    ["an index that nobody brought", line(install), /index\.invalid/u],
+    ["a missing index", line(install), /index\.invalid/u],
     ["a line without end", "x".repeat(40_000), /protocol\.too-large/u],
   ];
   const ended = await Promise.all(cases.map(([, input]) => run(input)));
@@ -67,7 +67,7 @@ test("[OTA-41] the installer ends when the warden is gone, and takes no order th
   }
 });
 
-test("the installer without its places says what it needs", async (t) => {
+test("without its places the installer says what it needs", async (t) => {
   const { run, program } = await lab(t);
   for (const args of [[], ["--root", "/"], ["--slots", "a", "--handover", "b", "--root", "c", "--device", "/dev/sda"]])
     t.match(await run("", [program, ...args]), { code: 2, complained: /usage\.invalid/u }, args.join(" "));

@@ -1,4 +1,4 @@
-// The warden dies at every step of a trial, and starts again on what it left.
+// A warden that dies at every step of a trial and starts again on what it left.
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../../hal/linux/files/index.ts";
@@ -11,8 +11,11 @@ import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const NEW_TABLE = planLockdown(labPolicy(), labSnapshot()).firewall;
 
-/** Ports of a program that is killed at its n-th change of the world: before that change, or after it and before it hears of it. */
-function mortal(
+/**
+ * Ports of a program that is killed at its n-th change of the world: before that change, or after
+ * it and before it learns of it.
+ */
+function killedAt(
   rig: LockdownRig,
   n: number,
   when: "before" | "after",
@@ -47,7 +50,7 @@ function mortal(
   return { ports, changes: () => changes, dead };
 }
 
-/** One life: the base policy, a trial, its confirmation or its end. */
+/** One run of the program: the base policy, a trial, its confirmation or its end. */
 async function live(rig: LockdownRig, ports: Partial<LockdownPorts>, confirmed: boolean): Promise<void> {
   const lockdown = await rig.open(ports);
   const trial = await lockdown.propose(policyBytes(), 7);
@@ -57,29 +60,29 @@ async function live(rig: LockdownRig, ports: Partial<LockdownPorts>, confirmed: 
 
 for (const confirmed of [true, false])
   for (const when of ["before", "after"] as const)
-    test(`[LCK-11] killed ${when} any change of a life that ends ${confirmed ? "confirmed" : "taken back"}: never on trial again, never in between`, async (t) => {
+    test(`[LCK-11] killed ${when} any change of a trial that ends ${confirmed ? "confirmed" : "reverted"}: never on trial again, never in between`, async (t) => {
       const whole = lockdownRig();
-      const counted = mortal(whole, Number.POSITIVE_INFINITY, when);
+      const counted = killedAt(whole, Number.POSITIVE_INFINITY, when);
       await live(whole, counted.ports, confirmed);
       t.ok(counted.changes() > 8, `${counted.changes()} changes`);
       for (let n = 1; n <= counted.changes(); n++) {
         const rig = lockdownRig();
-        const { ports, dead } = mortal(rig, n, when);
+        const { ports, dead } = killedAt(rig, n, when);
         await Promise.race([live(rig, ports, confirmed), dead]);
         rig.news.length = 0;
         const lockdown = await rig.open();
         const { at, counter, trial } = lockdown.status();
-        const kept = at === "confirmed" && counter === 7;
-        t.ok(kept || at === "base", `change ${n}: ${at}`);
+        const isNew = at === "confirmed" && counter === 7;
+        t.ok(isNew || at === "base", `change ${n}: ${at}`);
         t.equal(trial, undefined);
-        t.equal(rig.firewall.table, lockdown.inForce()?.firewall, "what should be in force is");
-        t.equal(rig.firewall.table === NEW_TABLE, kept, "the new table only where it was confirmed");
+        t.equal(rig.firewall.table, lockdown.inForce()?.firewall, "the plan is in force");
+        t.equal(rig.firewall.table === NEW_TABLE, isNew, "the new table only where it was confirmed");
         t.equal(
           rig.usb.state.devices.some((device) => device.authorized),
-          kept,
-          "and its stick",
+          isNew,
+          "and the stick of that policy",
         );
-        t.notOk(kept && !confirmed, "nobody confirmed it");
+        t.notOk(isNew && !confirmed, "nobody confirmed it");
         const record = Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString();
         t.notMatch(record, "pending", "settled on disk too");
         const reverts = rig.news.filter(({ kind }) => kind === "reverted");
@@ -87,7 +90,7 @@ for (const confirmed of [true, false])
       }
     });
 
-test("[LCK-10] the power is cut at any operation of the disk: a start finds the confirmed policy or the base, and says so", async (t) => {
+test("[LCK-10] after a power cut at any operation of the disk, a start finds the confirmed policy or the base, and reports it", async (t) => {
   const directory = await temporaryDirectory(t);
   const disk = crashDisk(join(directory, "work"));
   const rig = lockdownRig();

@@ -1,4 +1,4 @@
-// A policy on trial: tried, confirmed, taken back; with nobody but the warden there.
+// A policy on trial: tried, confirmed, reverted, with only the warden running.
 import { test } from "tap";
 import { planHash } from "../../../warden/lockdown/format/index.ts";
 import type { Lockdown } from "../../../warden/lockdown/index.ts";
@@ -10,7 +10,7 @@ const at = (lockdown: Lockdown): string => lockdown.status().at;
 const authorized = (rig: ReturnType<typeof lockdownRig>): readonly string[] =>
   rig.usb.state.devices.filter((device) => device.authorized).map(({ port }) => port);
 
-test("[LCK-7] a start puts the base policy in force: controllers shut, what no rule names withdrawn", async (t) => {
+test("[LCK-7] a start puts the base policy in force: controllers authorize nothing by default, and devices without a rule are deauthorized", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   t.equal(at(lockdown), "base");
@@ -31,7 +31,7 @@ test("[LCK-10] a policy is tried with its intent on disk first, then confirmed, 
   };
   const trial = await lockdown.propose(policyBytes(), 7);
   t.match(seenAtReplace[0], `"pending":{"counter":7,"planHash":"${trial.planHash}"}`);
-  t.same(authorized(rig), ["1-1"], "the stick that the policy names");
+  t.same(authorized(rig), ["1-1"], "the stick of the policy");
   t.equal(at(lockdown), "pending");
   t.equal(lockdown.status().trial?.confirmWithinMs, 60_000);
   await lockdown.confirm(lockdownOrder(trial));
@@ -46,12 +46,12 @@ test("[LCK-10] a policy is tried with its intent on disk first, then confirmed, 
   );
 });
 
-test("[LCK-11] nobody confirms, the agent is dead: the warden's own timer takes it back", async (t) => {
+test("[LCK-11] nobody confirms and the agent is dead: the warden's own timer reverts the policy", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const before = rig.firewall.table;
   const trial = await lockdown.propose(policyBytes(), 7);
-  await rig.clock.set(Date.UTC(2099, 0, 1)); // the wall clock has no say in it
+  await rig.clock.set(Date.UTC(2099, 0, 1)); // the wall clock does not matter here
   await rig.clock.advance(59_999);
   t.equal(at(lockdown), "pending");
   await rig.clock.advance(1);
@@ -69,7 +69,7 @@ test("[LCK-11] nobody confirms, the agent is dead: the warden's own timer takes 
   });
 });
 
-test("[LCK-11] it is taken back to the last confirmed policy, not to the base", async (t) => {
+test("[LCK-11] the revert leads to the last confirmed policy, not to the base", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
@@ -81,7 +81,7 @@ test("[LCK-11] it is taken back to the last confirmed policy, not to the base", 
   t.equal(rig.firewall.table, confirmed);
 });
 
-test("[LCK-12] a late confirmation is refused though the timer has not run yet", async (t) => {
+test("[LCK-12] a late confirmation is refused even before the timer has run", async (t) => {
   const rig = lockdownRig();
   let lateMs = 0;
   const lockdown = await rig.open({ clock: { ...rig.clock, monotonicMs: () => rig.clock.monotonicMs() + lateMs } });
@@ -100,7 +100,7 @@ test("[LCK-10] one trial at a time", async (t) => {
   t.equal(lockdown.status().counter, 7);
 });
 
-test("[LCK-3] a policy that would cut the hub off, or is none, changes nothing", async (t) => {
+test("[LCK-3] a policy that would cut the hub off, or is malformed, changes nothing", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const before = rig.firewall.history.length;
@@ -109,12 +109,12 @@ test("[LCK-3] a policy that would cut the hub off, or is none, changes nothing",
   t.equal(rig.firewall.history.length, before);
   t.equal(rig.files.contents.size, 0);
   const preview = await lockdown.preview(policyBytes({ links: [{ name: "eth1" }] }));
-  t.equal(preview.risks.length, 1, "a preview tells");
+  t.equal(preview.risks.length, 1, "a preview lists the risk");
   t.equal(planHash(preview.plan), preview.planHash);
   t.equal(at(lockdown), "base");
 });
 
-test("[LCK-11] a table that the kernel refuses, or that is not in force afterwards, is taken back at once", async (t) => {
+test("[LCK-11] a table that the kernel refuses, or that is not in force afterwards, is reverted at once", async (t) => {
   for (const spoil of ["check", "replace", "distort"] as const) {
     const rig = lockdownRig();
     const lockdown = await rig.open();
@@ -132,18 +132,18 @@ test("[LCK-11] a table that the kernel refuses, or that is not in force afterwar
   }
 });
 
-test("[LCK-10] without a record of the intent nothing is tried", async (t) => {
+test("[LCK-10] without a record of the intent no policy is tried", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const before = rig.firewall.table;
   rig.files.faults.failAlways("file.no-space");
   await t.rejects(lockdown.propose(policyBytes(), 7), { code: "file.no-space" });
   t.equal(at(lockdown), "base");
-  t.equal(new Set(rig.firewall.history).size, 1, "the table was never another one");
+  t.equal(new Set(rig.firewall.history).size, 1, "the table never changed");
   t.equal(rig.firewall.table, before);
 });
 
-test("[LCK-12] a confirmation that can't be recorded is none", async (t) => {
+test("[LCK-12] a confirmation that cannot be recorded does not count", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const trial = await lockdown.propose(policyBytes(), 7);
@@ -152,7 +152,7 @@ test("[LCK-12] a confirmation that can't be recorded is none", async (t) => {
   t.match(lockdown.status(), { at: "base", reverted: { reason: "file.no-space" } });
 });
 
-test("[LCK-1] where not even the confirmed policy can be put in force everything is shut, and tried again", async (t) => {
+test("[LCK-1] where not even the confirmed policy can be put in force, everything is shut, and the policy is tried again", async (t) => {
   const rig = lockdownRig();
   rig.machine = undefined;
   const lockdown = await rig.open();
@@ -160,7 +160,7 @@ test("[LCK-1] where not even the confirmed policy can be put in force everything
   t.equal(
     rig.firewall.table,
     planLockdown(undefined, { ...labSnapshot(), links: [], hub: [] }).firewall,
-    "no packet passes a machine that can't be looked at",
+    "no packet passes a machine whose facts cannot be read",
   );
   t.same(authorized(rig), []);
   rig.machine = labSnapshot();
@@ -172,7 +172,7 @@ test("[LCK-1] where not even the confirmed policy can be put in force everything
   ]);
 });
 
-test("[LCK-1] without a base policy, or with a record that is none of ours, the device is shut and can be mended", async (t) => {
+test("[LCK-1] without a base policy, or with a record that is not ours, the device is shut and can be mended", async (t) => {
   const rig = lockdownRig(null);
   rig.files.contents.set("lockdown.json", Buffer.from('{"confirmed":{"open":true},"v":1}'));
   const lockdown = await rig.open();
@@ -182,7 +182,7 @@ test("[LCK-1] without a base policy, or with a record that is none of ours, the 
   t.equal(at(lockdown), "confirmed");
 });
 
-test("[LCK-5] what others change in the table is put right, and so is a controller that appears or a device that is plugged in", async (t) => {
+test("[LCK-5] changes of the table by others are undone, and so are a new controller's default and a new device without a rule", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
@@ -198,7 +198,7 @@ test("[LCK-5] what others change in the table is put right, and so is a controll
   };
   rig.news.length = 0;
   await lockdown.recheck();
-  t.same(rig.news, [{ kind: "restored", what: ["packet filter: there is no table"] }], "and told, but for what is only new");
+  t.same(rig.news, [{ kind: "restored", what: ["packet filter: there is no table"] }], "and recorded, except what is only new");
   t.equal(rig.firewall.table, table);
   t.same(
     rig.usb.state.controllers.map(({ authorizedDefault }) => authorizedDefault),
@@ -207,7 +207,7 @@ test("[LCK-5] what others change in the table is put right, and so is a controll
   t.same(authorized(rig), ["1-1"]);
 });
 
-test("[LCK-11] the owner of a confirm key can take a trial back at once, and stopping the warden does", async (t) => {
+test("[LCK-11] the owner of a confirm key can revert a trial at once, and stopping the warden reverts it too", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const before = rig.firewall.table;
@@ -221,7 +221,7 @@ test("[LCK-11] the owner of a confirm key can take a trial back at once, and sto
   t.match(lockdown.status(), { at: "base", reverted: { reason: "stopped" } });
 });
 
-test("[LCK-10] the time to confirm is the policy's", async (t) => {
+test("[LCK-10] the time to confirm is that of the policy", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   await lockdown.propose(policyBytes({ confirmWithinS: 600 }), 7);
@@ -229,16 +229,16 @@ test("[LCK-10] the time to confirm is the policy's", async (t) => {
   t.equal(labPolicy({ confirmWithinS: undefined }).confirmWithinS, 120);
 });
 
-test("[LCK-13] what was taken back is not tried again, not after a restart either; what is in force or older is not tried at all", async (t) => {
+test("[LCK-13] a reverted policy is not tried again, not after a restart either; the policy in force and older ones are not tried at all", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   await lockdown.propose(policyBytes(), 7);
   await rig.clock.advance(60_000);
-  await t.rejects(lockdown.propose(policyBytes(), 7), { code: "lockdown.unchanged", message: /taken back \(deadline\)/u });
+  await t.rejects(lockdown.propose(policyBytes(), 7), { code: "lockdown.unchanged", message: /reverted \(deadline\)/u });
   await t.rejects(lockdown.propose(policyBytes(), 6), { code: "lockdown.unchanged" });
   const again = await rig.open();
   t.match(again.status().reverted, { counter: 7, reason: "deadline" });
-  t.equal(rig.news.filter(({ kind }) => kind === "reverted").length, 1, "told once");
+  t.equal(rig.news.filter(({ kind }) => kind === "reverted").length, 1, "recorded once");
   await t.rejects(again.propose(policyBytes(), 7), { code: "lockdown.unchanged" });
   await again.confirm(lockdownOrder(await again.propose(policyBytes(), 8)));
   t.equal(again.status().reverted, undefined);
@@ -250,7 +250,7 @@ test("[LCK-13] what was taken back is not tried again, not after a restart eithe
   await t.rejects(cut.propose(policyBytes(), 9), { code: "lockdown.unchanged", message: /restarted/u });
 });
 
-test("[LCK-14] what others did is told apart from what is new and from what never obeyed", async (t) => {
+test("[LCK-14] changes by others are told apart from what is new and from what never took effect", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   await lockdown.confirm(lockdownOrder(await lockdown.propose(policyBytes(), 7)));
@@ -265,10 +265,14 @@ test("[LCK-14] what others did is told apart from what is new and from what neve
   t.same(rig.news, [
     {
       kind: "restored",
-      what: ["USB usb1: it let in what is plugged in", "USB port 1-2: it was enabled", "USB device at 1-3: it was let in"],
+      what: [
+        "USB usb1: it authorized new devices by default",
+        "USB port 1-2: it was enabled",
+        "USB device at 1-3: it was authorized",
+      ],
     },
   ]);
   rig.machine = labSnapshot({ hub: [{ address: "198.18.7.9", port: 443 }] });
   await lockdown.recheck();
-  t.same(rig.news.slice(1), [{ kind: "enforced", counter: 7 }], "another way to the hub is nobody's doing");
+  t.same(rig.news.slice(1), [{ kind: "enforced", counter: 7 }], "another way to the hub is not a change by others");
 });

@@ -1,4 +1,4 @@
-// The machine alone, under any order of events.
+// The state machine alone, under any order of events.
 import * as fc from "fast-check";
 import { test } from "tap";
 import { planHash } from "../../../warden/lockdown/format/index.ts";
@@ -16,27 +16,28 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     { kind: "recorded" },
     { kind: "record-failed", code: "file.no-space" },
     { kind: "apply-failed", code: "firewall.refused" },
-    { kind: "again" },
+    { kind: "retry" },
   ),
   fc.nat(100_000).map((monotonicMs): Event => ({ kind: "applied", monotonicMs, nonce: "n" })),
   fc.nat(200_000).map((monotonicMs): Event => ({ kind: "confirmed", monotonicMs, keyid: "k" })),
   fc.constantFrom<Event>({ kind: "withdrawn", reason: "deadline" }, { kind: "withdrawn", reason: "stopped" }),
 );
 
-test("[LCK-11] whatever happens: kept is only what was confirmed in time and recorded, and a change begins with its record", async (t) => {
+test("[LCK-11] under any events only a policy that was confirmed in time and recorded is changed, and a change begins with its record", async (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 40 }), (events) => {
       let state: State = start({ v: 1, confirmed: offer(0).accepted }).state;
       for (const one of events) {
         const { state: after, effects } = next(state, one);
-        const kept = after.at === "settled" && after.previous?.counter !== state.previous?.counter;
-        if (kept && !(state.at === "confirming" && one.kind === "recorded")) return false;
+        const changed = after.at === "settled" && after.previous?.counter !== state.previous?.counter;
+        if (changed && !(state.at === "confirming" && one.kind === "recorded")) return false;
         if (after.at === "confirming" && state.at !== "confirming")
           if (state.at !== "pending" || one.kind !== "confirmed" || one.monotonicMs >= state.confirmByMs) return false;
         if (effects.some((effect) => effect.do === "apply-plan") && !(state.at === "intending" && one.kind === "recorded"))
           return false;
-        // an armed timer is put out by whatever ends the trial
-        if (state.at === "pending" && after.at !== "pending" && !effects.some((effect) => effect.do === "disarm")) return false;
+        // the end of the trial must disarm an armed timer
+        if (state.at === "pending" && after.at !== "pending" && !effects.some((effect) => effect.do === "disarm-deadline"))
+          return false;
         const outcomes = effects.filter((effect) => ["record", "apply-plan", "apply-accepted"].includes(effect.do));
         if (outcomes.length > 1 || (outcomes.length === 1 && outcomes[0] !== effects.at(-1))) return false;
         state = after;
@@ -48,7 +49,7 @@ test("[LCK-11] whatever happens: kept is only what was confirmed in time and rec
   t.pass("for all");
 });
 
-test("[LCK-11] from any state the good way out leads to rest", async (t) => {
+test("[LCK-11] from any state a sequence of good events leads to rest", async (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 20 }), (events) => {
       let state: State = start(undefined).state;
@@ -57,7 +58,7 @@ test("[LCK-11] from any state the good way out leads to rest", async (t) => {
         { kind: "recorded" },
         { kind: "applied", monotonicMs: 0, nonce: "n" },
         { kind: "withdrawn", reason: "deadline" },
-        { kind: "again" },
+        { kind: "retry" },
       ];
       for (let n = 0; n < 4; n++) for (const one of way) if (state.at !== "settled") state = next(state, one).state;
       return state.at === "settled";

@@ -1,4 +1,4 @@
-// Orders that must not confirm, each really signed.
+// Orders that must not confirm, each with a real signature.
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "tap";
 import type { Lockdown, PolicyTrial } from "../../../warden/lockdown/index.ts";
@@ -15,13 +15,13 @@ const REFUSED: Readonly<Record<string, readonly [(trial: PolicyTrial) => Uint8Ar
   "another verb": [(trial) => lockdownOrder(trial, { verb: "lockdown.revert" }), "order.invalid"],
   "another plan": [(trial) => lockdownOrder({ ...trial, planHash: `sha256:${"0".repeat(64)}` }), "order.invalid"],
   "no plan": [(trial) => lockdownOrder(trial, { planHash: undefined }), "order.invalid"],
-  "another try's nonce": [(trial) => lockdownOrder({ ...trial, nonce: "0".repeat(64) }), "order.replayed"],
-  "a moment that is past": [(trial) => lockdownOrder(trial, { notAfter: "2025-12-31T23:59:59.999Z" }), "order.expired"],
+  "the nonce of another trial": [(trial) => lockdownOrder({ ...trial, nonce: "0".repeat(64) }), "order.replayed"],
+  "a moment in the past": [(trial) => lockdownOrder(trial, { notAfter: "2025-12-31T23:59:59.999Z" }), "order.expired"],
   "a key that the policy does not name": [
     (trial) => lockdownOrder(trial, {}, generateKeyPairSync("ed25519")),
     "order.bad-signature",
   ],
-  "no order at all": [() => Buffer.from("yes"), "order.invalid"],
+  "a text that is no order": [() => Buffer.from("yes"), "order.invalid"],
 };
 
 for (const [what, [make, code]] of Object.entries(REFUSED))
@@ -33,13 +33,13 @@ for (const [what, [make, code]] of Object.entries(REFUSED))
     t.equal(lockdown.status().at, "confirmed");
   });
 
-test("[LCK-12] an order under a stolen key's id is not that key's", async (t) => {
+test("[LCK-12] an order under the id of a stolen key is not that key's", async (t) => {
   const { lockdown, trial } = await onTrial();
   const thief = { publicKey: confirmer.publicKey, privateKey: generateKeyPairSync("ed25519").privateKey };
   await t.rejects(lockdown.confirm(lockdownOrder(trial, {}, thief)), { code: "order.bad-signature" });
 });
 
-test("[LCK-12] the order of an earlier try of the same policy does not confirm the next", async (t) => {
+test("[LCK-12] the order of an earlier trial of the same policy does not confirm the next one", async (t) => {
   const { rig, lockdown, trial } = await onTrial();
   const old = lockdownOrder(trial);
   await rig.clock.advance(60_000);
@@ -49,14 +49,14 @@ test("[LCK-12] the order of an earlier try of the same policy does not confirm t
   await lockdown.confirm(lockdownOrder(next));
 });
 
-test("[LCK-12] while the clock can't be trusted the nonce alone bounds an order's life", async (t) => {
+test("[LCK-12] while the clock cannot be trusted, the nonce alone bounds an order's life", async (t) => {
   const { rig, lockdown, trial } = await onTrial();
   rig.clockTrusted = false;
   await lockdown.confirm(lockdownOrder(trial, { notAfter: "2025-12-31T23:59:59.999Z" }));
   t.equal(lockdown.status().at, "confirmed");
 });
 
-test("[LCK-12] the new policy's keys confirm it: its signature was checked when it came", async (t) => {
+test("[LCK-12] the new policy's keys confirm it: its signature was checked when it arrived", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const other = generateKeyPairSync("ec", { namedCurve: "P-256" });

@@ -1,5 +1,6 @@
-// Lockdown as the warden runs it, on real parts and with no agent anywhere: nft in a namespace, tried from the other side; sysfs as a folder with a kernel behind it;
-// the record on a disk.
+// The lockdown as the warden runs it, on real counterparts and without an agent: nft in a
+// namespace, probed from the other side; sysfs as a folder with a kernel behind it; the record on a
+// disk.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
@@ -7,7 +8,7 @@ import { linuxFiles } from "../../../hal/linux/files/index.ts";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { linuxNetwork } from "../../../hal/linux/network/index.ts";
 import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
-import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork, openProbeNetwork } from "../../lab/counterparts/network-probe.ts";
 import { lockdownOrder, policyBytes } from "../../lab/worlds/lockdown.ts";
 import { serviceRig, signed, until } from "../../lab/worlds/lockdown-service.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -16,12 +17,12 @@ import { BAD_STICK, fakeKernel, STICK } from "../../lab/fakes/usb-tree.ts";
 const OPEN = { inbound: [{ link: "eth0", protocol: "tcp", ports: [8080], from: "any" }] };
 
 test(
-  "[LCK-11] [LCK-13] [LCK-14] a proposed policy shuts a port that listens; the timer, a restart and an order open it again, and a confirmation keeps it shut",
-  { skip: noDoors("user") },
+  "[LCK-11] [LCK-13] [LCK-14] a proposed policy closes a listening port; the timer, a restart and an order open it again, and a confirmation keeps it closed",
+  { skip: lacksProbeNetwork("user") },
   async (t) => {
-    const doors = await openDoors("user");
-    t.teardown(() => doors.stop());
-    const { device, outside, nft } = doors;
+    const probe = await openProbeNetwork("user");
+    t.teardown(() => probe.stop());
+    const { device, outside, nft } = probe;
     await device.listen(8080);
     const directory = await temporaryDirectory(t);
     for (const [path, text] of [
@@ -52,9 +53,9 @@ test(
 
     rig.policy = signed(7, { network: { inbound: [] } });
     await lockdown.verbs["lockdown.propose"]({});
-    t.equal(await tried(), "silent", "and the one on trial shuts it");
+    t.equal(await tried(), "silent", "and the policy on trial closes it");
     await rig.clock.advance(60_000);
-    await until("the timer has taken it back", () => lockdown.state().at === "base");
+    await until("the timer has reverted it", () => lockdown.state().at === "base");
     t.equal(await tried(), "open");
 
     rig.policy = signed(8, { network: { inbound: [] } });
@@ -66,25 +67,26 @@ test(
     rig.policy = signed(9, { network: { inbound: [] } });
     await lockdown.verbs["lockdown.propose"]({});
     t.equal(await tried(), "silent");
-    const next = serviceRig(t); // the program was killed: nothing of it runs, its table is in force
+    // the program was killed: nothing of it runs, but its table is in force
+    const next = serviceRig(t);
     const again = await next.start({ ...real, policy: () => signed(9, { network: { inbound: [] } }) });
-    t.equal(await tried(), "open", "a start takes back what was on trial");
+    t.equal(await tried(), "open", "a start reverts the policy on trial");
     t.match(again.state(), { at: "base", reverted: { reason: "restarted" } });
     t.same(next.events().slice(0, 2), ["lockdown.reverted", "lockdown.enforced"]);
     await t.rejects(again.verbs["lockdown.propose"]({}), { code: "lockdown.unchanged" });
 
     next.policy = signed(10, { network: { inbound: [] } });
-    const kept = await next.start(real);
-    await kept.confirm(lockdownOrder((await kept.verbs["lockdown.propose"]({})).trial));
+    const last = await next.start(real);
+    await last.confirm(lockdownOrder((await last.verbs["lockdown.propose"]({})).trial));
     await next.clock.advance(120_000);
-    t.equal(await tried(), "silent", "confirmed, it stays shut");
+    t.equal(await tried(), "silent", "once confirmed, it stays closed");
     t.match((await serviceRig(t).start(real)).state(), { at: "confirmed", counter: 10 });
     t.equal(await tried(), "silent", "through a restart too");
     t.same([...rig.faults, ...next.faults], []);
   },
 );
 
-test("[LCK-7] [LCK-8] [LCK-14] a stick that is plugged in while it runs works or does not by the policy, and is recorded once", async (t) => {
+test("[LCK-7] [LCK-8] [LCK-14] a stick that is plugged in at run time is judged by the policy and recorded once", async (t) => {
   const kernel = fakeKernel(await temporaryDirectory(t));
   kernel.addController(1, 3);
   const rig = serviceRig(t);
@@ -95,7 +97,7 @@ test("[LCK-7] [LCK-8] [LCK-14] a stick that is plugged in while it runs works or
     }),
   });
   const usb = (): readonly string[] => rig.events().filter((event) => event.startsWith("usb."));
-  /** A few polls, each with the real time it takes. */
+  /** Waits a few polls, each with the real time that it takes. */
   const wait = async (what: string, holds: () => boolean): Promise<void> =>
     await until(what, async () => {
       await rig.clock.advance(1_000);
@@ -116,9 +118,10 @@ test("[LCK-7] [LCK-8] [LCK-14] a stick that is plugged in while it runs works or
   t.match(rig.log.at(-1), { event: "usb.allowed", result: "ok", detail: { port: "1-3" } });
   for (let n = 0; n < 10; n++) await wait("time goes by", () => true);
   t.same(usb(), ["usb.refused", "usb.allowed"], "each once");
-  writeFileSync(join(kernel.root, "sys/bus/usb/devices/1-2/authorized"), "1\n"); // somebody with root does
-  await wait("it is put back", () => rig.events().includes("lockdown.restored"));
+  // somebody with root does this
+  writeFileSync(join(kernel.root, "sys/bus/usb/devices/1-2/authorized"), "1\n");
+  await wait("it is restored", () => rig.events().includes("lockdown.restored"));
   t.equal(kernel.read("1-2/authorized"), "0");
-  t.match(await lockdown.verbs["lockdown.read"]({}), { usb: [/^1-2 shut out: no rule/u, /^1-3 works: allowed/u] });
+  t.match(await lockdown.verbs["lockdown.read"]({}), { usb: [/^1-2 refused: no rule/u, /^1-3 works: allowed/u] });
   t.same(rig.faults, []);
 });

@@ -1,17 +1,18 @@
-// Lockdown as the warden runs it: what the agent may ask, what is recorded, how it is. On a machine in memory.
+// The lockdown as the warden runs it: what the agent may request, what is recorded, and its health.
+// On a machine in memory.
 import * as v from "valibot";
 import { test } from "tap";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS } from "../../../warden/protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES } from "../../../warden/protocol/limits.ts";
 import { readProtected } from "../../../warden/lockdown/protected.ts";
-import { WORLD_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
+import { EXTERNAL_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
 import { lockdownOrder, policyBytes, seen } from "../../lab/worlds/lockdown.ts";
 import { NETWORK, serviceRig, signed } from "../../lab/worlds/lockdown-service.ts";
 import { KEYBOARD, STICK } from "../../lab/fakes/usb-tree.ts";
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
-test("[LCK-13] the agent asks for the trial of the newest signed policy; it confirms nothing, and brings none of its own", async (t) => {
+test("[LCK-13] the agent requests the trial of the newest signed policy; it can neither confirm one nor bring its own", async (t) => {
   const rig = serviceRig(t);
   const { verbs, ...lockdown } = await rig.start();
   await t.rejects(verbs["lockdown.propose"]({}), { code: "lockdown.unchanged", message: /no policy was signed/u });
@@ -34,7 +35,7 @@ test("[LCK-13] the agent asks for the trial of the newest signed policy; it conf
   ]);
 });
 
-test("[LCK-13] [LCK-14] a signed policy that is none, or would cut the hub off, is refused and recorded once", async (t) => {
+test("[LCK-13] [LCK-14] a signed policy that is malformed or would cut the hub off is refused and recorded once", async (t) => {
   const rig = serviceRig(t);
   const { verbs, state } = await rig.start();
   const before = rig.firewall.history.length;
@@ -50,7 +51,7 @@ test("[LCK-13] [LCK-14] a signed policy that is none, or would cut the hub off, 
   ]);
 });
 
-test("[LCK-14] what lockdown did is recorded: put in force, tried, taken back and why, shut, put back", async (t) => {
+test("[LCK-14] every event of the lockdown is recorded: enforced, pending, reverted with its reason, shut, restored", async (t) => {
   const rig = serviceRig(t);
   const { verbs, troubles, healthy } = await rig.start();
   t.match(healthy(), { verdict: "passed" });
@@ -69,7 +70,7 @@ test("[LCK-14] what lockdown did is recorded: put in force, tried, taken back an
   t.same(rig.events().slice(5), ["lockdown.shut"], "once, however often it is tried again");
   t.match(healthy(), { verdict: "waiting", detail: /as planned/u });
   t.match(troubles(), [{ code: "file.read-failed" }]);
-  t.equal(rig.faults.length, 1, "and told the journal once");
+  t.equal(rig.faults.length, 1, "and reported to the journal once");
   rig.network = NETWORK;
   await rig.clock.advance(60_000);
   t.same(rig.events().slice(6), ["lockdown.enforced"]);
@@ -77,7 +78,7 @@ test("[LCK-14] what lockdown did is recorded: put in force, tried, taken back an
   t.match(healthy(), { verdict: "passed" });
 });
 
-test("[LCK-8] [LCK-14] a device is recorded once as it is plugged in, once more when its fate changes, and again when plugged again", async (t) => {
+test("[LCK-8] [LCK-14] a device is recorded once when it is plugged in, again when its verdict changes, and again when it is plugged in anew", async (t) => {
   const rig = serviceRig(t);
   const { verbs, confirm } = await rig.start();
   const plug = async (...devices: ReturnType<typeof seen>[]): Promise<void> => {
@@ -103,10 +104,10 @@ test("[LCK-8] [LCK-14] a device is recorded once as it is plugged in, once more 
     ["usb.refused", "1-3"],
   ]);
   t.equal(rig.usb.state.devices[0]?.authorized, true);
-  t.notOk(rig.events().includes("lockdown.restored"), "plugging is nobody's tampering");
+  t.notOk(rig.events().includes("lockdown.restored"), "plugging is not a change by others");
 });
 
-test("[LCK-14] who plugs without end fills no log: what is left out is counted", async (t) => {
+test("[LCK-14] endless plugging does not fill the log: omitted records are counted", async (t) => {
   const rig = serviceRig(t);
   await rig.start();
   for (let n = 2; n < 202; n++) {
@@ -114,12 +115,12 @@ test("[LCK-14] who plugs without end fills no log: what is left out is counted",
     await rig.clock.advance(1_000);
   }
   const records = rig.log.filter(({ event }) => event === "usb.refused");
-  t.ok(records.length < WORLD_RECORDS_BURST_MAX + 10, `${records.length} records of 200`);
+  t.ok(records.length < EXTERNAL_RECORDS_BURST_MAX + 10, `${records.length} records of 200`);
   const suppressed = records.reduce((sum, { detail }) => sum + Number(detail?.["suppressed"] ?? 0), 0);
   t.ok(suppressed + records.length > 150, `${suppressed} counted`);
 });
 
-test("[LCK-1] no packet filter, no base policy: shut as far as it goes, and it says so", async (t) => {
+test("[LCK-1] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
   const rig = serviceRig(t);
   rig.policy = signed(1);
   const lockdown = await rig.start({ firewall: undefined, base: undefined });
@@ -135,7 +136,7 @@ test("[LCK-1] no packet filter, no base policy: shut as far as it goes, and it s
   t.match(garbage.troubles(), [{ code: "lockdown.invalid" }]);
 });
 
-test("[OPS-1] [OPS-2] whatever a policy says, an answer fits its line; planning is bounded in rate", async (t) => {
+test("[OPS-1] [OPS-2] an answer fits its line for any policy, and planning is limited in rate", async (t) => {
   const rig = serviceRig(t);
   const { verbs } = await rig.start();
   const prefixes = Array.from({ length: 32 }, (_, n) => `2001:db8:1111:2222:3333:4444:${(n + 16).toString(16)}:0/112`);
@@ -178,7 +179,7 @@ test("[OPS-1] [OPS-2] whatever a policy says, an answer fits its line; planning 
   await t.rejects(verbs["lockdown.preview"]({ policy: base64(Buffer.from("{}")) }), { code: "lockdown.invalid" });
 });
 
-test("[LCK-3] an uplink is what the longest route to the hub goes by; to a hub that has a name, every default route", async (t) => {
+test("[LCK-3] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
   const routes = [
     { link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 },
     { link: "wwan0", family: 4, bytes: [0, 0, 0, 0], length: 0 },

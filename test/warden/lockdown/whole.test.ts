@@ -1,19 +1,20 @@
-// The whole of it on real parts: nft in a namespace, a USB tree with a kernel behind it; a policy comes, is tried from the other side, and goes or stays.
+// The whole lockdown on real counterparts: nft in a namespace and a USB tree with a kernel behind
+// it. A policy is proposed, probed from the other side, and reverted or confirmed.
 import { test } from "tap";
 import { linuxFirewall } from "../../../hal/linux/firewall/index.ts";
 import { linuxUsbTree } from "../../../hal/linux/usb/index.ts";
-import { noDoors, openDoors } from "../../lab/counterparts/network-probe.ts";
+import { lacksProbeNetwork, openProbeNetwork } from "../../lab/counterparts/network-probe.ts";
 import { lockdownOrder, lockdownRig, policyBytes } from "../../lab/worlds/lockdown.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { BAD_STICK, fakeKernel, STICK } from "../../lab/fakes/usb-tree.ts";
 
 test(
-  "[LCK-11] [LCK-12] a door opens with the policy on trial, shuts when nobody confirms, stays when an order does",
-  { skip: noDoors("user") },
+  "[LCK-11] [LCK-12] a port opens with the policy on trial, closes when nobody confirms, and stays open when an order confirms",
+  { skip: lacksProbeNetwork("user") },
   async (t) => {
-    const doors = await openDoors("user");
-    t.teardown(() => doors.stop());
-    const { device, outside, nft } = doors;
+    const probe = await openProbeNetwork("user");
+    t.teardown(() => probe.stop());
+    const { device, outside, nft } = probe;
     await device.listen(8080);
     const kernel = fakeKernel(await temporaryDirectory(t));
     kernel.addController(1, 3);
@@ -31,7 +32,8 @@ test(
     t.equal(kernel.read("usb1/1-0:1.0/usb1-port2/disable"), "1");
 
     await rig.clock.advance(60_000);
-    await lockdown.recheck(); // takes its turn behind the timer's: real programs take real time
+    // waits its turn behind the timer's event: real programs take real time
+    await lockdown.recheck();
     t.match(lockdown.status(), { at: "base", reverted: { reason: "deadline" } });
     t.equal(await outside.tcp(device.ipv4[0], 8080), "silent");
     t.equal(kernel.read("1-1/authorized"), "0");
@@ -42,8 +44,8 @@ test(
     kernel.plug("1-1", BAD_STICK);
     kernel.addController(2, 1);
     await lockdown.recheck();
-    t.equal(kernel.read("1-1/authorized"), "0", "the same names, and a keyboard in it");
-    t.equal(kernel.read("usb2/authorized_default"), "0", "a controller that came later");
+    t.equal(kernel.read("1-1/authorized"), "0", "the same names, with a keyboard in the port");
+    t.equal(kernel.read("usb2/authorized_default"), "0", "a controller that appeared later");
     t.equal(await outside.tcp(device.ipv4[0], 8080), "open");
     t.same(rig.faults, []);
   },

@@ -1,4 +1,4 @@
-// Orders against the vectors: whoever writes another signer or verifier tests it with the same files.
+// Orders against the vectors, which also serve to test another signer or verifier.
 import { generateKeyPairSync, createPublicKey, type KeyObject } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "tap";
@@ -51,13 +51,13 @@ const { publicKey, privateKey } = generateKeyPairSync("ed25519");
 const KEYID = orderKeyId(publicKey);
 const KEYS = new Map([[KEYID, publicKey]]);
 
-test("[OPS-7] what was signed is what is opened, and says by which key; opened twice it is the same: replay is the nonce's matter", async (t) => {
+test("[OPS-7] what was signed is what is opened, with the key that signed; opening it twice gives the same, because replay is up to the nonce", async (t) => {
   const encoded = JSON.stringify(signOrder(ORDER, privateKey, KEYID));
   t.same(openOrder(encoded, KEYS), { order: ORDER, keyid: KEYID });
   t.same(openOrder(Buffer.from(encoded), KEYS), { order: ORDER, keyid: KEYID });
 });
 
-test("[OPS-7] every single byte turned in the envelope is refused or changes nothing of the order", async (t) => {
+test("[OPS-7] every changed byte of the envelope is refused or changes nothing of the order", async (t) => {
   const encoded = Buffer.from(JSON.stringify(signOrder(ORDER, privateKey, KEYID)));
   let refused = 0;
   for (let at = 0; at < encoded.byteLength; at++) {

@@ -1,4 +1,4 @@
-// Orders over the two verbs that the agent has for them: what counts, once, and everything that does not.
+// Orders over the agent's two verbs: the one that counts, once, and everything that does not count.
 import { test, type Test } from "tap";
 import * as v from "valibot";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
@@ -56,7 +56,7 @@ function rigOf(): Rig {
       confirm: async (order) => judgedByTrial(order),
       revert: async (order) => judgedByTrial(order),
     },
-    note: async (entry) => void rig.entries.push(entry),
+    record: async (entry) => void rig.entries.push(entry),
   };
   const rig: Rig = {
     orders: openOrders(options),
@@ -73,7 +73,7 @@ function rigOf(): Rig {
   return Object.assign(rig, { orders: openOrders({ ...options, clock }) });
 }
 
-/** Stands for the lockdown, whose own tests judge orders. */
+/** Stands for the lockdown, whose own tests cover the judgement of orders. */
 async function judgedByTrial(order: Uint8Array): Promise<string> {
   if (Buffer.from(order).toString() === "good") return "77".repeat(32);
   throw new Fault("order.bad-signature", "no key that may give this order signed it");
@@ -93,7 +93,10 @@ function keyOf(id: string): OperatorKey {
   return PEOPLE[id]?.key ?? operatorKey();
 }
 
-/** [OPS-9] refused for `code`, nothing done, recorded, and `nonce` still good for the right order. */
+/**
+ * [OPS-9] Expects a refusal with `code`: nothing done, recorded, and `nonce` still good for the
+ * right order.
+ */
 async function refused(t: Test, rig: Rig, verb: OrderVerb, order: string, code: FaultCode, what: string): Promise<void> {
   const records = rig.entries.length;
   const fault = await faultOf(() => rig.orders.verbs["order.submit"]({ verb, order }));
@@ -103,10 +106,10 @@ async function refused(t: Test, rig: Rig, verb: OrderVerb, order: string, code: 
   t.match(rig.entries.slice(records), [{ event, result: "refused", detail: { verb, code } }], `${what}: recorded`);
 }
 
-test("[OPS-9] an order counts once: the same again, and the same twice at one moment, are replays", async (t) => {
+test("[OPS-9] an order counts once: the same order later, or twice at the same moment, is a replay", async (t) => {
   const rig = rigOf();
   const { planHash, nonce } = await rig.orders.verbs["order.nonce"]({ verb: "update.approve" });
-  t.equal(planHash, PLAN, "with the nonce comes the hash of what it is about");
+  t.equal(planHash, PLAN, "with the nonce comes the hash of what the order is about");
   const order = write(keyOf("ada"), "update.approve", nonce, { planHash: PLAN, reason: "window of the night" });
   const both = await Promise.allSettled([1, 2].map(() => rig.orders.verbs["order.submit"]({ verb: "update.approve", order })));
   t.same(
@@ -131,7 +134,7 @@ test("[OPS-9] an order counts once: the same again, and the same twice at one mo
   );
 });
 
-test("[OPS-9] for another device, verb, plan, nonce or time, from another key or role: refused, recorded, and it costs the nonce nothing", async (t) => {
+test("[OPS-9] an order for another device, verb, plan, nonce or time, or from another key or role, is refused and recorded, and does not spend the nonce", async (t) => {
   const rig = rigOf();
   const nonce = await nonceFor(rig, "update.approve");
   const login = await nonceFor(rig, "console.login");
@@ -144,12 +147,12 @@ test("[OPS-9] for another device, verb, plan, nonce or time, from another key or
     ["another verb", "order.invalid", attempt({ verb: "system.reboot" })],
     ["another plan", "order.invalid", attempt({ planHash: OTHER_PLAN })],
     ["no plan", "order.invalid", write(ada, "update.approve", nonce)],
-    ["a nonce made up", "order.replayed", attempt({ nonce: "5a".repeat(32) })],
+    ["an invented nonce", "order.replayed", attempt({ nonce: "5a".repeat(32) })],
     ["a nonce for another verb", "order.replayed", attempt({ nonce: login })],
     ["a time that has passed", "order.expired", attempt({ notAfter: new Date(NOW_MS - 1).toISOString() })],
-    ["a key nobody knows", "order.bad-signature", attempt({}, operatorKey())],
+    ["an unknown key", "order.bad-signature", attempt({}, operatorKey())],
     ["a key under another's id", "order.bad-signature", attempt({}, { ...operatorKey(), keyid: ada.keyid })],
-    ["a role that may not", "order.denied", attempt({}, keyOf("tom"))],
+    ["a role without the right", "order.denied", attempt({}, keyOf("tom"))],
     ["a guest", "order.denied", attempt({}, keyOf("gus"))],
     ["no order", "order.invalid", "approved, believe me"],
     ["the prototype", "order.invalid", '{"__proto__":{"payload":"e30="}}'],
@@ -166,22 +169,22 @@ test("[OPS-9] for another device, verb, plan, nonce or time, from another key or
   t.match(
     await rig.orders.verbs["order.submit"]({ verb: "update.approve", order }),
     { by: "ada", roles: ["owner"] },
-    "after all of them the nonce is good, and of two who signed the one who may counts",
+    "after all of them the nonce is still good, and of two signers the one with the right counts",
   );
 });
 
-test("[OPS-9] what is ordered is what waits when the order comes, not when its nonce was made", async (t) => {
+test("[OPS-9] an order is about what waits when it arrives, not when its nonce was issued", async (t) => {
   const rig = rigOf();
   rig.planHash = undefined;
   const blank = write(keyOf("ada"), "update.approve", await nonceFor(rig, "update.approve"));
   rig.planHash = OTHER_PLAN;
-  await refused(t, rig, "update.approve", blank, "order.invalid", "signed before anything waited");
+  await refused(t, rig, "update.approve", blank, "order.invalid", "signed before a release waited");
   const named = write(keyOf("ada"), "update.approve", await nonceFor(rig, "update.approve"), { planHash: OTHER_PLAN });
   rig.planHash = PLAN;
-  await refused(t, rig, "update.approve", named, "order.invalid", "signed for the release before");
+  await refused(t, rig, "update.approve", named, "order.invalid", "signed for the previous release");
 });
 
-test("[OPS-9] nonces: 8 of a verb and 32 at most, 15 minutes each by the monotonic clock, gone with the program", async (t) => {
+test("[OPS-9] nonces: at most 8 of a verb and 32 in all, each for 15 minutes by the monotonic clock, gone with the program", async (t) => {
   const rig = rigOf();
   const first = await nonceFor(rig, "system.reboot");
   const seen = new Set([first]);
@@ -189,7 +192,7 @@ test("[OPS-9] nonces: 8 of a verb and 32 at most, 15 minutes each by the monoton
   t.equal(seen.size, NONCES_OF_VERB_MAX, "never one twice");
   const order = (nonce: string): string => write(keyOf("tom"), "system.reboot", nonce);
   await nonceFor(rig, "system.reboot");
-  await refused(t, rig, "system.reboot", order(first), "order.replayed", "the oldest gave way");
+  await refused(t, rig, "system.reboot", order(first), "order.replayed", "the oldest was replaced");
   const second = await nonceFor(rig, "system.reboot");
   await rig.clock.set(NOW_MS - 86_400_000); // a wall clock that steps gives nobody more time
   await rig.clock.advance(NONCE_LIFE_MS + 1);
@@ -198,7 +201,7 @@ test("[OPS-9] nonces: 8 of a verb and 32 at most, 15 minutes each by the monoton
   await refused(t, rig, "system.reboot", order(third), "order.replayed", "made before a restart");
 });
 
-test("[OPS-9] [CON-4] who asks for nonces of one verb without end, a hub that was taken over, uses up those of no other", async (t) => {
+test("[OPS-9] [CON-4] endless requests for nonces of one verb, as from a hub that was taken over, use up those of no other verb", async (t) => {
   const rig = rigOf();
   const login = await nonceFor(rig, "console.login");
   for (let n = 0; n < 2 * NONCES_MAX; n++) await nonceFor(rig, "system.reboot");
@@ -209,7 +212,7 @@ test("[OPS-9] [CON-4] who asks for nonces of one verb without end, a hub that wa
   t.equal(by, "tom");
 });
 
-test("[OPS-9] while the clock is not set the nonce alone bounds an order's life", async (t) => {
+test("[OPS-9] while the clock is not set, the nonce alone bounds an order's life", async (t) => {
   const rig = rigOf();
   rig.clockTrusted = false;
   const order = write(keyOf("tom"), "system.reboot", await nonceFor(rig, "system.reboot"), {
@@ -218,7 +221,7 @@ test("[OPS-9] while the clock is not set the nonce alone bounds an order's life"
   t.match(await rig.orders.verbs["order.submit"]({ verb: "system.reboot", order }), { by: "tom" });
 });
 
-test("[OPS-8] [OPS-9] without a roster nobody gives orders or logs in; with another one the old keys count no more", async (t) => {
+test("[OPS-8] [OPS-9] without a roster nobody gives orders or logs in; under a new roster the old keys do not count", async (t) => {
   const rig = rigOf();
   const login = async (who: OperatorKey): Promise<string> => write(who, "console.login", await nonceFor(rig, "console.login"));
   t.match(await rig.orders.verbs["order.submit"]({ verb: "console.login", order: await login(keyOf("vera")) }), {
@@ -237,7 +240,7 @@ test("[OPS-8] [OPS-9] without a roster nobody gives orders or logs in; with anot
   t.match(await rig.orders.verbs["order.submit"]({ verb: "console.login", order: await login(keyOf("ada")) }), { by: "ada" });
 });
 
-test("[OPS-9] a verb that this program has no part for is refused before a nonce is made, and recorded", async (t) => {
+test("[OPS-9] a verb without an executor is refused before a nonce is issued, and recorded", async (t) => {
   const rig = rigOf();
   for (const verb of ["system.wipe", "role.grant", "lockdown.open", "update.revert"] as const) {
     t.equal((await faultOf(() => nonceFor(rig, verb))).code, "order.unsupported");
@@ -245,7 +248,7 @@ test("[OPS-9] a verb that this program has no part for is refused before a nonce
   }
 });
 
-test("[OPS-9] an order whose executor fails is spent, and the failure recorded as one", async (t) => {
+test("[OPS-9] an order whose executor fails is spent, and its failure is recorded", async (t) => {
   const rig = rigOf();
   rig.failing = new Fault("power.failed", "as planned");
   const order = write(keyOf("tom"), "system.reboot", await nonceFor(rig, "system.reboot"));
@@ -258,7 +261,7 @@ test("[OPS-9] an order whose executor fails is spent, and the failure recorded a
   t.equal((await faultOf(() => rig.orders.verbs["order.submit"]({ verb: "system.reboot", order }))).code, "order.replayed");
 });
 
-test("[LCK-12] [OPS-9] a policy on trial judges its own orders by its own nonce; without one there is nothing to confirm", async (t) => {
+test("[LCK-12] [OPS-9] a policy on trial judges its orders by its own nonce; without a trial there is nothing to confirm", async (t) => {
   const rig = rigOf();
   for (const verb of ["lockdown.confirm", "lockdown.revert"] as const) {
     rig.trial = undefined;
@@ -277,12 +280,12 @@ test("[LCK-12] [OPS-9] a policy on trial judges its own orders by its own nonce;
       verb,
       write(keyOf("ada"), verb, TRIAL.nonce, { planHash: PLAN }),
       "order.bad-signature",
-      "an owner's key is none of the policy's",
+      "an owner's key is not one of the policy's",
     );
   }
 });
 
-test("[OPS-9] [AUD-11] a flood of refused orders is recorded within bounds, and how many were not", async (t) => {
+test("[OPS-9] [AUD-11] a flood of refused orders is recorded within bounds, with the number of those left out", async (t) => {
   const rig = rigOf();
   const submit = () => faultOf(() => rig.orders.verbs["order.submit"]({ verb: "system.reboot", order: "x" }));
   for (let n = 0; n < 100; n++) await submit();

@@ -1,4 +1,4 @@
-// Bytes to lines, with the bound kept while they arrive.
+// The framing: bytes to lines, bounded while they arrive.
 import { test } from "tap";
 import fc from "fast-check";
 import { lineSplitter } from "../../../warden/protocol/framing/format.ts";
@@ -6,7 +6,7 @@ import { faultOf } from "../../lab/runner/faults.ts";
 
 const texts = (lines: Iterable<Uint8Array>): string[] => [...lines].map((line) => Buffer.from(line).toString());
 
-test("[OPS-1] lines come out whole however they were cut on the way", async (t) => {
+test("[OPS-1] lines come out whole, no matter how they were cut on the way", async (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.stringMatching(/^[a-z]{0,20}$/u), { maxLength: 8 }),
@@ -27,7 +27,7 @@ test("[OPS-1] lines come out whole however they were cut on the way", async (t) 
   t.pass();
 });
 
-test("[OPS-1] a line with its newline may fill the bound, not pass it; the lines before it are given first", async (t) => {
+test("[OPS-1] a line with its newline may fill the bound but not exceed it, and the lines before it come first", async (t) => {
   t.same(texts(lineSplitter(8).push(Buffer.from("1234567\n"))), ["1234567"]);
   const splitter = lineSplitter(8);
   const got: string[] = [];
@@ -38,7 +38,7 @@ test("[OPS-1] a line with its newline may fill the bound, not pass it; the lines
   t.same(got, ["ok"]);
 });
 
-test("[OPS-1] a line that never ends is refused as soon as it can't fit any more, not when its newline comes", async (t) => {
+test("[OPS-1] a line that never ends is refused as soon as it no longer fits, before its newline comes", async (t) => {
   const splitter = lineSplitter(8);
   t.same(texts(splitter.push(Buffer.from("1234567"))), []);
   t.equal((await faultOf(() => texts(splitter.push(Buffer.from("8"))))).code, "protocol.too-large");
@@ -54,7 +54,7 @@ test("[OPS-1] a line that never ends is refused as soon as it can't fit any more
   t.equal(pushed, 999);
 });
 
-test("[OPS-1] a chunk that is reused by whoever read it does not change what waits here", async (t) => {
+test("[OPS-1] a chunk that its reader reuses does not change the bytes that wait here", async (t) => {
   const splitter = lineSplitter(64);
   const chunk = Buffer.from("half");
   texts(splitter.push(chunk));

@@ -1,7 +1,7 @@
-// A conversation, line by line, against handlers that a test holds.
+// The conversation on one connection, line by line, against handlers of the test.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { tokenBucket } from "../../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { type VerbHandlers, openProtocolSession, refusals, type ProtocolSession } from "../../../warden/protocol/index.ts";
@@ -26,7 +26,7 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
   const report = (fault: Fault): void => void reported.push(fault);
   const session = openProtocolSession({
     handlers: { ...VERBS, ...over },
-    bucket: tokenBucket(clock, 1000, 1),
+    bucket: createTokenBucket(clock, 1000, 1),
     refusals: refusals(
       async (entry) => {
         const seq = await append(entry);
@@ -47,68 +47,68 @@ const request = (id: number, verb: string, args: object = {}): string => JSON.st
 const HELLO = request(1, "hello", { protocol: 1, program: "test" });
 
 async function greeted(over: Partial<VerbHandlers> = {}): Promise<Talk> {
-  const it = talk(over);
-  await it.say(HELLO);
-  return it;
+  const peer = talk(over);
+  await peer.say(HELLO);
+  return peer;
 }
 
-test("[OPS-1] hello first, then requests; each answer carries its request's id", async (t) => {
-  const it = talk();
-  t.ok(await it.say(HELLO));
-  t.ok(await it.say(request(7, "time.nonce")));
-  await it.session.settled();
+test("[OPS-1] hello comes first, then requests, and each answer carries the id of its request", async (t) => {
+  const peer = talk();
+  t.ok(await peer.say(HELLO));
+  t.ok(await peer.say(request(7, "time.nonce")));
+  await peer.session.settled();
   t.same(
-    it.sent.map((line): unknown => JSON.parse(line)),
+    peer.sent.map((line): unknown => JSON.parse(line)),
     [
       { id: 1, result: { protocol: 1, program: "warden", bootId: "b" } },
       { id: 7, result: { nonce: NONCE } },
     ],
   );
-  t.ok(it.sent.every((line) => line.endsWith("\n")));
+  t.ok(peer.sent.every((line) => line.endsWith("\n")));
 });
 
-test("[OPS-1] another request before hello, or another protocol's hello, ends the connection and is audited", async (t) => {
+test("[OPS-1] another request before hello, or the hello of another protocol, ends the connection and is recorded", async (t) => {
   for (const first of [request(1, "time.nonce"), request(1, "hello", { protocol: 2, program: "test" })]) {
-    const it = talk();
-    t.notOk(await it.say(first));
+    const peer = talk();
+    t.notOk(await peer.say(first));
     t.match(
-      it.sent.map((line): unknown => JSON.parse(line)),
+      peer.sent.map((line): unknown => JSON.parse(line)),
       [{ id: 1, fault: { code: "protocol.invalid" } }],
     );
-    t.match(it.recorded, [{ event: "protocol.refused", result: "refused" }]);
+    t.match(peer.recorded, [{ event: "protocol.refused", result: "refused" }]);
   }
 });
 
 const NO_REQUESTS: readonly (readonly [string, string | Buffer])[] = [
-  ["nothing", ""],
-  ["no JSON", "hello"],
+  ["an empty line", ""],
+  ["a line that is not JSON", "hello"],
   ["a number", "1"],
   ["a list", "[]"],
   ["null", "null"],
   ["no id", '{"verb":"time.nonce","args":{}}'],
-  ["id 0, which is ours", request(0, "time.nonce")],
+  ["id 0, which is reserved for the warden", request(0, "time.nonce")],
   ["an id that is a text", '{"id":"1","verb":"time.nonce","args":{}}'],
   ["an id beyond safe integers", '{"id":9007199254740992,"verb":"time.nonce","args":{}}'],
   ["a list for arguments", '{"id":2,"verb":"time.nonce","args":[]}'],
   ["no arguments", '{"id":2,"verb":"time.nonce"}'],
   ["an inherited name for an argument", '{"id":2,"verb":"time.nonce","args":{"__proto__":{"a":1}}}'],
   ["another inherited name", '{"id":2,"verb":"time.nonce","args":{"constructor":1}}'],
-  ["a member too many", '{"id":2,"verb":"time.nonce","args":{},"sudo":true}'],
+  ["an unknown member", '{"id":2,"verb":"time.nonce","args":{},"sudo":true}'],
   ["depth", `{"id":2,"verb":"time.nonce","args":{"a":${"[".repeat(5000)}${"]".repeat(5000)}}}`],
-  ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0xfe, 0x7d])],
+  ["bytes that are not UTF-8", Buffer.from([0x7b, 0xff, 0xfe, 0x7d])],
   ["two requests in one line", request(2, "time.nonce") + request(3, "time.nonce")],
 ];
 
-test("[OPS-1] a line that is no request is answered with id 0 and ends the connection", async (t) => {
+test("[OPS-1] a line that is not a request is answered with id 0 and ends the connection", async (t) => {
   for (const [what, line] of NO_REQUESTS) {
-    const it = await greeted();
-    t.notOk(await it.session.receive(Buffer.from(line)), what);
-    t.match(JSON.parse(it.sent.at(-1) ?? ""), { id: 0, fault: { code: "protocol.invalid" } }, what);
-    t.match(it.recorded.at(-1), { event: "protocol.refused", detail: { code: "protocol.invalid" } });
+    const peer = await greeted();
+    t.notOk(await peer.session.receive(Buffer.from(line)), what);
+    t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 0, fault: { code: "protocol.invalid" } }, what);
+    t.match(peer.recorded.at(-1), { event: "protocol.refused", detail: { code: "protocol.invalid" } });
   }
 });
 
-test("[OPS-2] a verb that is not of the list, an inherited name or wrong arguments are refused and audited; the connection goes on", async (t) => {
+test("[OPS-2] a verb that is not in the table, an inherited name or wrong arguments are refused and recorded, and the connection goes on", async (t) => {
   for (const [verb, args, code] of [
     ["shell.run", {}, "protocol.unknown-verb"],
     ["__proto__", {}, "protocol.unknown-verb"],
@@ -117,69 +117,70 @@ test("[OPS-2] a verb that is not of the list, an inherited name or wrong argumen
     ["time.nonce", { count: 2 }, "protocol.invalid"],
     ["audit.read", { from: -1, count: 1 }, "protocol.invalid"],
   ] as const) {
-    const it = await greeted();
-    t.ok(await it.say(request(2, verb, args)), verb);
-    await it.session.settled();
-    t.match(JSON.parse(it.sent.at(-1) ?? ""), { id: 2, fault: { code } });
-    t.match(it.recorded, [{ event: "protocol.refused", result: "refused", principal: "agent", detail: { code } }]);
+    const peer = await greeted();
+    t.ok(await peer.say(request(2, verb, args)), verb);
+    await peer.session.settled();
+    t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 2, fault: { code } });
+    t.match(peer.recorded, [{ event: "protocol.refused", result: "refused", principal: "agent", detail: { code } }]);
   }
 });
 
-test("[OPS-2] what a peer called a verb goes into the trail without its signs", async (t) => {
-  const it = await greeted();
-  await it.say(request(2, "\u001b[2J\nroot: ok"));
-  await it.session.settled();
-  t.equal(it.recorded[0]?.detail?.["verb"], "??2J?root:?ok");
+test("[OPS-2] the verb of a request goes into the trail without control characters", async (t) => {
+  const peer = await greeted();
+  await peer.say(request(2, "\u001b[2J\nroot: ok"));
+  await peer.session.settled();
+  t.equal(peer.recorded[0]?.detail?.["verb"], "?[2J?root: ok");
 });
 
-test("[OPS-2] requests unanswered are bounded: one more is refused, and served again after answers went out", async (t) => {
+test("[OPS-2] unanswered requests are bounded: one more is refused, and is served after some were answered", async (t) => {
   const gate = Promise.withResolvers<void>();
-  const it = await greeted({ "audit.append": async () => gate.promise.then(() => ({ seq: 7 })) });
-  const append = (id: number): Promise<boolean> => it.say(request(id, "audit.append", { event: "agent.started", result: "ok" }));
+  const peer = await greeted({ "audit.append": async () => gate.promise.then(() => ({ seq: 7 })) });
+  const append = (id: number): Promise<boolean> =>
+    peer.say(request(id, "audit.append", { event: "agent.started", result: "ok" }));
   for (let id = 2; id < 2 + PROTOCOL_PENDING_MAX; id++) t.ok(await append(id));
   t.ok(await append(99));
-  t.match(JSON.parse(it.sent.at(-1) ?? ""), { id: 99, fault: { code: "protocol.rate-limited" } });
+  t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 99, fault: { code: "protocol.rate-limited" } });
   gate.resolve();
-  await it.session.settled();
-  t.equal(it.sent.length, 2 + PROTOCOL_PENDING_MAX);
+  await peer.session.settled();
+  t.equal(peer.sent.length, 2 + PROTOCOL_PENDING_MAX);
   t.ok(await append(100));
-  await it.session.settled();
-  t.match(JSON.parse(it.sent.at(-1) ?? ""), { id: 100, result: { seq: 7 } });
+  await peer.session.settled();
+  t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 100, result: { seq: 7 } });
 });
 
-test("[OPS-2] a flood of refusals does not become the log: a burst is recorded, then one a minute with the count of the rest", async (t) => {
-  const it = await greeted();
+test("[OPS-2] a flood of refusals does not fill the log: a burst is recorded, then one a minute with the count of the others", async (t) => {
+  const peer = await greeted();
   for (let n = 0; n < 200; n++) {
-    await it.say(request(2, "shell.run"));
-    await it.session.settled();
+    await peer.say(request(2, "shell.run"));
+    await peer.session.settled();
   }
-  t.equal(it.recorded.length, REFUSALS_RECORDED_BURST_MAX);
-  await it.clock.advance(REFUSAL_RECORDED_PERIOD_MS);
-  await it.say(request(2, "shell.run"));
-  await it.session.settled();
-  t.equal(it.recorded.length, REFUSALS_RECORDED_BURST_MAX + 1);
-  t.equal(it.recorded.at(-1)?.detail?.["suppressed"], 200 - REFUSALS_RECORDED_BURST_MAX);
+  t.equal(peer.recorded.length, REFUSALS_RECORDED_BURST_MAX);
+  await peer.clock.advance(REFUSAL_RECORDED_PERIOD_MS);
+  await peer.say(request(2, "shell.run"));
+  await peer.session.settled();
+  t.equal(peer.recorded.length, REFUSALS_RECORDED_BURST_MAX + 1);
+  t.equal(peer.recorded.at(-1)?.detail?.["suppressed"], 200 - REFUSALS_RECORDED_BURST_MAX);
 });
 
-test("[OPS-2] refusals that the log can't take stand, are told to the journal and counted into the next record", async (t) => {
+test("[OPS-2] refusals that the log cannot take stand, are reported to the journal and counted in the next record", async (t) => {
   let full = true;
-  const it = talk({}, async () => {
+  const peer = talk({}, async () => {
     if (full) throw new Fault("file.no-space", "the disk is full");
     return 0;
   });
-  await it.say(HELLO);
-  await it.say(request(2, "shell.run"));
-  await it.session.settled();
-  t.match(JSON.parse(it.sent.at(-1) ?? ""), { id: 2, fault: { code: "protocol.unknown-verb" } });
-  t.match(it.reported, [{ code: "file.no-space" }]);
+  await peer.say(HELLO);
+  await peer.say(request(2, "shell.run"));
+  await peer.session.settled();
+  t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 2, fault: { code: "protocol.unknown-verb" } });
+  t.match(peer.reported, [{ code: "file.no-space" }]);
   full = false;
-  await it.say(request(3, "shell.run"));
-  await it.session.settled();
-  t.match(it.recorded, [{ detail: { suppressed: 1 } }]);
+  await peer.say(request(3, "shell.run"));
+  await peer.session.settled();
+  t.match(peer.recorded, [{ detail: { suppressed: 1 } }]);
 });
 
-test("[OPS-2] a failure of ours is told to the journal, not put on the peer's account; a foreign error's words stay inside", async (t) => {
-  const it = await greeted({
+test("[OPS-2] a failure of the warden goes to the journal and is not recorded against the peer; the message of a foreign error stays inside", async (t) => {
+  const peer = await greeted({
     "time.nonce": async () => {
       throw new RangeError("/var/lib/secret is gone");
     },
@@ -187,17 +188,17 @@ test("[OPS-2] a failure of ours is told to the journal, not put on the peer's ac
       throw new Fault("audit.write-failed", "the disk is gone");
     },
   });
-  await it.say(request(2, "time.nonce"));
-  await it.say(request(3, "audit.append", { event: "agent.started", result: "ok" }));
-  await it.session.settled();
-  t.same(it.recorded, []);
-  t.match(it.reported, [{ code: "assert.broken", message: /secret/u }, { code: "audit.write-failed" }]);
-  t.notMatch(it.sent.join(""), "secret");
+  await peer.say(request(2, "time.nonce"));
+  await peer.say(request(3, "audit.append", { event: "agent.started", result: "ok" }));
+  await peer.session.settled();
+  t.same(peer.recorded, []);
+  t.match(peer.reported, [{ code: "assert.broken", message: /secret/u }, { code: "audit.write-failed" }]);
+  t.notMatch(peer.sent.join(""), "secret");
 });
 
-test("[OPS-1] an answer of ours that would not fit a line is a defect and is not sent", async (t) => {
-  const it = await greeted({ "time.nonce": async () => ({ nonce: "x".repeat(PROTOCOL_LINE_BYTES_MAX) }) });
-  await it.say(request(2, "time.nonce"));
-  await it.session.settled();
-  t.match(JSON.parse(it.sent.at(-1) ?? ""), { id: 2, fault: { code: "assert.broken" } });
+test("[OPS-1] an answer that would not fit in a line is a defect and is not sent", async (t) => {
+  const peer = await greeted({ "time.nonce": async () => ({ nonce: "x".repeat(PROTOCOL_LINE_BYTES_MAX) }) });
+  await peer.say(request(2, "time.nonce"));
+  await peer.session.settled();
+  t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 2, fault: { code: "assert.broken" } });
 });

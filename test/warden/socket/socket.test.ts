@@ -1,9 +1,9 @@
-// The socket itself: who gets in, how many, how much, and how it ends.
+// The socket itself: who may connect, how many, how much, and how it ends.
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
-import { tokenBucket } from "../../../hal/rate-limit/index.ts";
+import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { serveSocket } from "../../../warden/socket/index.ts";
 import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
@@ -23,7 +23,7 @@ const options = (path: string): Parameters<typeof serveSocket>[0] => ({
   open: (send, signal) =>
     openProtocolSession({
       handlers: VERBS,
-      bucket: tokenBucket(clock, 1000, 1),
+      bucket: createTokenBucket(clock, 1000, 1),
       refusals: refusals(
         async () => 0,
         clock,
@@ -35,7 +35,7 @@ const options = (path: string): Parameters<typeof serveSocket>[0] => ({
     }),
 });
 
-test("[OPS-1] the socket is for owner and group only, whatever the umask", async (t) => {
+test("[OPS-1] the socket is for owner and group only, under any umask", async (t) => {
   const before = process.umask(0);
   t.teardown(() => void process.umask(before));
   const served = await serveVerbs();
@@ -44,7 +44,7 @@ test("[OPS-1] the socket is for owner and group only, whatever the umask", async
   t.equal(process.umask(0), 0, "and the umask is as it was");
 });
 
-test("[OPS-1] a dead warden's socket is replaced; what is no socket is left alone; a missing directory is said", async (t) => {
+test("[OPS-1] a dead warden's socket is replaced, another file is left alone, and a missing directory is reported", async (t) => {
   const served = await serveVerbs();
   t.teardown(() => served.remove());
   const again = await served.serveAgain(); // binds over the first, as after kill -9
@@ -62,7 +62,7 @@ test("[OPS-1] a dead warden's socket is replaced; what is no socket is left alon
   t.equal((await stat(file)).size, 8);
 });
 
-test("[OPS-2] connections are bounded: one more is closed unheard and counted, those there are served", async (t) => {
+test("[OPS-2] connections are bounded: one more is closed unread and counted, and the others are served", async (t) => {
   const served = await serveVerbs();
   t.teardown(() => served.remove());
   const peers = await Promise.all(Array.from({ length: CONNECTIONS_MAX }, () => hostilePeer(served.path)));
@@ -95,12 +95,12 @@ test("[OPS-1] a line longer than 64 KiB ends the connection before its end is re
     t.match(
       said,
       { id: 0, fault: { code: "protocol.too-large" } },
-      "when it arrives: the kernel may drop it, the rest was never read",
+      "when it arrives at all: the kernel may drop it, because the rest was never read",
     );
   t.match(served.recorded.at(-1), { detail: { code: "protocol.too-large" } });
 });
 
-test("[OPS-1] half a line and the end of the stream is nothing; whole requests before a half-close are answered", async (t) => {
+test("[OPS-1] an incomplete line before the end of the stream has no effect; complete requests before a half-close are answered", async (t) => {
   const served = await serveVerbs();
   t.teardown(() => served.remove());
   const peer = await hostilePeer(served.path);
@@ -111,7 +111,7 @@ test("[OPS-1] half a line and the end of the stream is nothing; whole requests b
   t.same(served.recorded, []);
 });
 
-test("[OPS-2] a peer that asks and never reads is held back: its answers do not pile up here, and others are answered", async (t) => {
+test("[OPS-2] a peer that never reads is held back: its answers do not pile up here, and others are answered", async (t) => {
   const big = "n".repeat(60_000);
   let asked = 0;
   const served = await serveVerbs({
@@ -128,7 +128,7 @@ test("[OPS-2] a peer that asks and never reads is held back: its answers do not 
   deaf.write(REQUEST.repeat(2_000)); // 120 MB of answers, if the warden made them all
   const other = await hostilePeer(served.path);
   await other.hello();
-  const until = clock.monotonicMs() + 1000; // long enough for all 2,000, were they not held back
+  const until = clock.monotonicMs() + 1000; // long enough for all 2,000 if they were not held back
   while (clock.monotonicMs() < until) {
     t.match(await other.ask("audit.append", { event: "agent.started", result: "ok" }), { result: { seq: 1 } });
     await clock.sleep(50);
@@ -138,7 +138,7 @@ test("[OPS-2] a peer that asks and never reads is held back: its answers do not 
   other.end();
 });
 
-test("[OPS-2] a peer faster than the allowance is slowed, not served faster; connecting anew gives it no more", async (t) => {
+test("[OPS-2] a peer faster than its allowance is slowed, and a new connection gives it no more", async (t) => {
   let asked = 0;
   const served = await serveVerbs(
     {
@@ -162,7 +162,7 @@ test("[OPS-2] a peer faster than the allowance is slowed, not served faster; con
   t.ok(asked + 3 <= allowed + 1, `${asked} requests and 3 hellos, ${allowed} allowed`);
 });
 
-test("[OPS-1] stopping answers what was begun and takes nothing more", async (t) => {
+test("[OPS-1] stopping answers the requests that were begun and takes no more", async (t) => {
   const gate = Promise.withResolvers<void>();
   const begun = Promise.withResolvers<void>();
   const served = await serveVerbs({

@@ -1,4 +1,5 @@
-// What a captured agent, a bad mirror or a stolen signing key brings: refused, recorded once, and what was believed before still is.
+// Files from a captured agent, a bad mirror or a stolen signing key: they are refused and recorded
+// once, and what was trusted before still is.
 import { execFileSync } from "node:child_process";
 import { mkdir, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ import type { TargetService } from "../../../warden/targets/index.ts";
 
 const POLICY = Buffer.from(policyBytes()).toString();
 
-/** A device that believes version 2 of everything, a policy and a roster among it. */
+/** A device that trusts version 2 of everything, including a policy and a roster. */
 async function settled(): Promise<{ readonly rig: TargetsRig; readonly targets: TargetService }> {
   const rig = targetsRig();
   rig.repository.addTarget("os", "os/gateway-4", "four", labCustom({ line: "os", counter: 4 }));
@@ -29,12 +30,15 @@ async function settled(): Promise<{ readonly rig: TargetsRig; readonly targets: 
   return { rig, targets };
 }
 
-/** A good timestamp may be believed before what it leads to is refused. */
+/** A good timestamp may be trusted before the metadata that it leads to is refused. */
 function stored({ files }: TargetsRig): ReadonlyMap<string, Uint8Array> {
   return new Map([...files.contents].filter(([name]) => name !== "timestamp.json"));
 }
 
-/** Runs a cycle that must be refused for `code`, twice: one record, and the store holds what it held. */
+/**
+ * Runs a cycle twice that must be refused with `code`: there is one record, and the store is
+ * unchanged.
+ */
 async function refusedFor(t: Test, rig: TargetsRig, targets: TargetService, code: string, what: string): Promise<void> {
   const before = stored(rig);
   for (let n = 0; n < 2; n++) {
@@ -66,7 +70,7 @@ const ATTACKS: readonly { readonly what: string; readonly code: string; readonly
     },
   },
   {
-    what: "the timestamp of before",
+    what: "an earlier timestamp",
     code: "trust.rollback",
     act: ({ repository }) => {
       repository.timestamp.version = 1;
@@ -74,7 +78,7 @@ const ATTACKS: readonly { readonly what: string; readonly code: string; readonly
     },
   },
   {
-    what: "a snapshot that takes a role back",
+    what: "a snapshot that reverts a role",
     code: "trust.rollback",
     act: ({ repository }) => {
       repository.roleOf("policy").version = 0;
@@ -111,7 +115,7 @@ for (const { what, code, act } of ATTACKS)
     await refusedFor(t, rig, targets, code, what);
   });
 
-test("[OTA-40] one role that can't be believed holds up no other; it is recorded and a trouble", async (t) => {
+test("[OTA-40] a role that cannot be trusted delays no other; it is recorded and reported as a trouble", async (t) => {
   const { rig, targets } = await settled();
   const { repository } = rig;
   repository.addTarget("os", "os/gateway-6", "six", labCustom({ line: "os", counter: 6 }));
@@ -124,7 +128,7 @@ test("[OTA-40] one role that can't be believed holds up no other; it is recorded
   t.match(targets.troubles(), [{ code: "trust.bad-signature" }]);
 });
 
-test("[OPS-8] [OTA-40] what is signed for another device, tenant, hardware or line is not this device's, and is recorded once by its reason", async (t) => {
+test("[OPS-8] [OTA-40] targets for another device, tenant, hardware or line are not for this device and are recorded once for each reason", async (t) => {
   const { rig, targets } = await settled();
   const { repository } = rig;
   const foreign: readonly [string, string, unknown][] = [
@@ -158,7 +162,7 @@ test("[OPS-8] [OTA-40] what is signed for another device, tenant, hardware or li
   t.equal((await faultOf(() => brought(rig, (absent) => targets.find("os/gateway-0", absent)))).code, "trust.missing");
 });
 
-test("[OTA-40] payloads that are not what was signed are not taken, and hold up nothing", async (t) => {
+test("[OTA-40] payloads that differ from what was signed are not stored and delay nothing", async (t) => {
   const { rig, targets } = await settled();
   rig.repository.addTarget("policy", "policy/two", POLICY, labCustom({ line: "policy", counter: 6 }));
   rig.repository.publish("policy");
@@ -168,15 +172,15 @@ test("[OTA-40] payloads that are not what was signed are not taken, and hold up 
     served: (path: string) => (path.startsWith("targets/") ? Buffer.from(POLICY.replace("8080", "8081")) : served(path)),
   };
   const { answer } = await brought(lying, (absent) => targets.refresh(absent));
-  t.match(answer, { offers: [{ line: "operators" }, { line: "os" }] }, "a policy that is not there is not offered");
+  t.match(answer, { offers: [{ line: "operators" }, { line: "os" }] }, "a policy that is not stored is not offered");
   t.equal(targets.policy()?.counter, 5);
   t.match(rig.events("target.refused"), [{ detail: { target: "policy/two", code: "trust.mismatch" } }]);
   await refreshed(rig, targets);
-  t.equal(targets.policy()?.counter, 6, "brought whole it is taken");
+  t.equal(targets.policy()?.counter, 6, "a complete one is stored");
   t.same(targets.troubles(), []);
 });
 
-test("[OTA-40] without a clock that is set nothing new is judged, and nothing is asked for", async (t) => {
+test("[OTA-40] while the clock is not set no new metadata is judged, and no file is wanted", async (t) => {
   const { rig, targets } = await settled();
   rig.clockTrusted = false;
   t.match(await faultOf(() => targets.refresh([])), { code: "trust.expired", message: /clock is not set/u });
@@ -185,7 +189,7 @@ test("[OTA-40] without a clock that is set nothing new is judged, and nothing is
   t.same(rig.entries, []);
 });
 
-test("[OTA-40] floors that can't be read stop releases, not policies and rosters", async (t) => {
+test("[OTA-40] floors that cannot be read stop releases, but not policies and rosters", async (t) => {
   const { rig } = await settled();
   const targets = await rig.open({
     floors: () => {
@@ -203,7 +207,7 @@ test("[OTA-40] floors that can't be read stop releases, not policies and rosters
   t.match(targets.troubles(), [{ code: "floor.invalid" }]);
 });
 
-test("[OTA-40] a flood of requests is slowed, and fills no log", async (t) => {
+test("[OTA-40] a flood of requests is limited and does not fill the log", async (t) => {
   const { rig, targets } = await settled();
   let asked = 0;
   for (let code = ""; code !== "protocol.rate-limited"; asked += 1) {
@@ -214,15 +218,15 @@ test("[OTA-40] a flood of requests is slowed, and fills no log", async (t) => {
   t.ok(rig.entries.length <= 16, `${rig.entries.length} records`);
 });
 
-test("[OTA-40] [OTA-32] a link, a pipe, a directory or too much in a file's place is refused, and no file outside is read", async (t) => {
+test("[OTA-40] [OTA-32] a link, a pipe, a directory or a huge file in a file's place is refused, and no file outside is read", async (t) => {
   const directory = await temporaryDirectory(t);
   const place = join(directory, "handover");
   const drop = await linuxHandoverWriter(place);
   await using handover = await linuxHandoverReader(place);
   const rig = targetsRig();
   const targets = await rig.open({ handover });
-  const asked = await targets.refresh(["metadata/2.root.json"]);
-  t.match(asked, { state: "wanted", path: "metadata/timestamp.json", handoverName: handoverName("metadata/timestamp.json") });
+  const wanted = await targets.refresh(["metadata/2.root.json"]);
+  t.match(wanted, { state: "wanted", path: "metadata/timestamp.json", handoverName: handoverName("metadata/timestamp.json") });
   const name = join(place, handoverName("metadata/timestamp.json"));
   const timestamp = rig.served("metadata/timestamp.json") ?? new Uint8Array();
   await writeFile(join(directory, "right"), timestamp);
@@ -240,13 +244,13 @@ test("[OTA-40] [OTA-32] a link, a pipe, a directory or too much in a file's plac
   t.same(
     rig.events("trust.refused").map(({ detail }) => detail?.["code"]),
     ["file.not-regular", "file.not-regular", "file.too-large"],
-    "each cause once",
+    "each cause is recorded once",
   );
   await drop.put(handoverName("metadata/timestamp.json"), timestamp);
   t.match(await targets.refresh(["metadata/2.root.json"]), { state: "wanted", path: "metadata/1.snapshot.json" });
 });
 
-test("[OTA-40] [OPS-8] power cut at every durable operation of a cycle: the policy and roster of before or the new ones, whole, and a way on", async (t) => {
+test("[OTA-40] [OPS-8] after a power cut at any durable operation of a cycle the policy and the roster are the old or the new ones, and cycles go on", async (t) => {
   const directory = await temporaryDirectory(t);
   const again = await temporaryDirectory(t);
   const rig = targetsRig();
@@ -282,9 +286,10 @@ test("[OTA-40] [OPS-8] power cut at every durable operation of a cycle: the poli
       const [policy, tenant] = [rebooted.policy()?.counter, rebooted.roster()?.tenant];
       if (policy === undefined || tenant === undefined || rebooted.troubles().length > 0)
         t.fail(`cut ${cut}: policy ${policy}, tenant ${tenant}, ${rebooted.troubles()[0]?.message}`);
-      if (cut < disk.changes.length && cut % 2 === 0) continue; // the way on, for half of them
+      // the next cycle is run for half of them
+      if (cut < disk.changes.length && cut % 2 === 0) continue;
       await refreshed(rig, rebooted);
-      if (rebooted.policy()?.counter !== 2 || rebooted.roster()?.tenant !== "t2") t.fail(`cut ${cut}: no way on`);
+      if (rebooted.policy()?.counter !== 2 || rebooted.roster()?.tenant !== "t2") t.fail(`cut ${cut}: the next cycle failed`);
     }
   t.ok(states > 20, `${states} states`);
 });

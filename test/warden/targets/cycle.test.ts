@@ -1,4 +1,5 @@
-// The warden follows the repository by what the agent brings it: which files it asks for, what it takes for itself, what it keeps.
+// The cycles of the warden with the files that the agent brings: which files it wants, which
+// payloads it stores, and what it offers.
 import { test } from "tap";
 import { handoverName } from "../../../ota/fetch/index.ts";
 import { timeFloor, type TrustedMetadata } from "../../../ota/trust/index.ts";
@@ -24,7 +25,7 @@ function publishing(rig = targetsRig()) {
   return rig;
 }
 
-test("[OTA-40] file by file the warden asks for what it needs, by names it makes from the paths, and ends with what is for this device", async (t) => {
+test("[OTA-40] the warden wants one file after the other, under names that it derives from the paths, and ends with the offers for this device", async (t) => {
   const rig = publishing();
   const targets = await rig.open();
   const { answer, wanted } = await brought(rig, (absent) => targets.refresh(absent));
@@ -60,16 +61,12 @@ test("[OTA-40] file by file the warden asks for what it needs, by names it makes
   );
 
   const again = await brought(rig, (absent) => targets.refresh(absent));
-  t.same(
-    again.wanted,
-    ["metadata/2.root.json", "metadata/timestamp.json"],
-    "a second cycle wants what may be new and nothing else",
-  );
+  t.same(again.wanted, ["metadata/2.root.json", "metadata/timestamp.json"], "a second cycle wants only what may be new");
   t.same(again.answer, answer);
-  t.equal(rig.entries.length, 2, "and nothing new is nothing to record");
+  t.equal(rig.entries.length, 2, "and records nothing when nothing is new");
 });
 
-test("[OTA-40] a request goes on where the one before it ended, whatever was cleared away meanwhile", async (t) => {
+test("[OTA-40] a request goes on where the one before it ended, although the hand-over directory was cleared meanwhile", async (t) => {
   const rig = publishing();
   const targets = await rig.open();
   const absent: string[] = [];
@@ -79,22 +76,22 @@ test("[OTA-40] a request goes on where the one before it ended, whatever was cle
       t.equal(answer.offers.length, 3);
       return;
     }
-    rig.dropped.clear(); // only ever the one file that was asked for, and the timestamp
+    rig.dropped.clear(); // only the wanted file and the timestamp are there at any time
     const timestamp = rig.served("metadata/timestamp.json");
     if (timestamp !== undefined) rig.dropped.set(handoverName("metadata/timestamp.json"), timestamp);
     const bytes = rig.served(answer.path);
     if (bytes === undefined) absent.push(answer.path);
     else rig.dropped.set(answer.handoverName, bytes);
   }
-  t.fail("no end");
+  t.fail("the requests never end");
 });
 
-test("[OPS-8] roster and policy hold across a restart, without a root, without a handover, and with an expired repository", async (t) => {
+test("[OPS-8] roster and policy stay valid after a restart without a root, without handed-over files, and with an expired repository", async (t) => {
   const rig = publishing();
   await refreshed(rig, await rig.open());
   await rig.clock.advance(90 * 86_400_000);
   rig.dropped.clear();
-  for (const imageRoot of [rig.repository.imageRoot, undefined, Buffer.from("no root")]) {
+  for (const imageRoot of [rig.repository.imageRoot, undefined, Buffer.from("not a root")]) {
     const targets = await rig.open({ imageRoot });
     t.match(targets.roster(), { tenant: "acme", operators: [{ id: "ada" }] });
     t.equal(targets.policy()?.counter, 3);
@@ -104,7 +101,7 @@ test("[OPS-8] roster and policy hold across a restart, without a root, without a
   t.match(bare.troubles(), [{ code: "trust.missing" }]);
 });
 
-test("[OPS-8] a roster moves a device into a tenant, and the policy of that tenant is its own from then on", async (t) => {
+test("[OPS-8] a roster moves a device into a tenant, and the policy of that tenant then applies to it", async (t) => {
   const rig = targetsRig();
   const { repository } = rig;
   const ofGroup = labCustom({ line: "policy", counter: 2, audience: { tenant: "acme", groups: ["line7"] } });
@@ -121,7 +118,7 @@ test("[OPS-8] a roster moves a device into a tenant, and the policy of that tena
   t.equal(targets.policy()?.target, "policy/line7-2", "in the same cycle");
 });
 
-test("[OPS-8] a roster that can't be read, is too long or is missing changes nothing and holds up nothing; an older one is not taken back", async (t) => {
+test("[OPS-8] a roster that cannot be read, is too long or is missing changes and delays nothing, and an older one does not replace it", async (t) => {
   const rig = publishing();
   const targets = await rig.open();
   await refreshed(rig, targets);
@@ -160,17 +157,17 @@ test("[OPS-8] a roster that can't be read, is too long or is missing changes not
   repository.publish("operators");
   repository.payloads.clear();
   await refreshed(rig, targets);
-  t.match(targets.roster(), { operators: [{ id: "ada" }] }, "nor one that the repository has not");
+  t.match(targets.roster(), { operators: [{ id: "ada" }] }, "a roster that the repository lacks changes nothing");
 
   for (const path of Object.keys(repository.roleOf("operators").targets)) delete repository.roleOf("operators").targets[path];
   repository.addTarget("operators", "operators/old", rosterText(), labCustom({ line: "operators", counter: 1 }));
   repository.publish("operators");
   await refreshed(rig, targets);
-  t.match(targets.roster(), { operators: [{ id: "ada" }] }, "the same counter again is not newer");
-  t.same(targets.troubles(), [], "what could not be taken is published no more");
+  t.match(targets.roster(), { operators: [{ id: "ada" }] }, "the same counter is not newer");
+  t.same(targets.troubles(), [], "the roster that could not be stored is no longer published");
 });
 
-test("[OTA-40] what was kept and is damaged is told, counts as none, and is taken anew", async (t) => {
+test("[OTA-40] a stored payload that is damaged is reported, counts as none, and is stored anew", async (t) => {
   const rig = publishing();
   await refreshed(rig, await rig.open());
   for (const line of ["operators", "policy"]) {
@@ -180,7 +177,7 @@ test("[OTA-40] what was kept and is damaged is told, counts as none, and is take
   }
   rig.entries.length = 0;
   const targets = await rig.open();
-  t.equal(targets.roster(), undefined, "nobody gives orders by a roster that was changed");
+  t.equal(targets.roster(), undefined, "nobody may give orders by a roster that was changed");
   t.equal(targets.policy(), undefined);
   t.match(rig.events("trust.damaged"), [{ detail: { file: "operators.taken" } }, { detail: { file: "policy.taken" } }]);
   t.equal(targets.troubles().length, 2);
@@ -190,7 +187,7 @@ test("[OTA-40] what was kept and is damaged is told, counts as none, and is take
   t.same(targets.troubles(), []);
 });
 
-test("[OTA-40] a release is found by its name, judged here, and its payload verified before it is given out", async (t) => {
+test("[OTA-40] a release is found by its name and judged, and its payload is verified before it is returned", async (t) => {
   const rig = publishing();
   const targets = await rig.open();
   const { answer } = await brought(rig, (absent) => targets.find("os/gateway-2.json", absent));
@@ -203,12 +200,12 @@ test("[OTA-40] a release is found by its name, judged here, and its payload veri
   t.equal((await faultOf(() => targets.payload(answer.target, 1000, []))).code, "trust.mismatch");
 
   const found = await targets.find("os/gateway-2.json", []);
-  t.equal(found.state, "found", "nothing is wanted again while the cycle is fresh");
+  t.equal(found.state, "found", "no file is wanted while the cycle is fresh");
   await rig.clock.advance(3_600_001);
   t.match(
     await targets.find("os/gateway-2.json", []),
     { state: "wanted", path: "metadata/2.root.json" },
-    "an hour later it is not",
+    "an hour later a new cycle is needed",
   );
   await rig.clock.advance(31 * 86_400_000);
   t.equal(
@@ -223,14 +220,14 @@ test("[OTA-40] a release is found by its name, judged here, and its payload veri
     t.equal((await faultOf(() => targets.take(path, 10, []))).code, "trust.invalid", JSON.stringify(path));
 });
 
-test("[OTA-13] what offline keys signed is told as it is believed: after a cycle, and at the next start", async (t) => {
+test("[OTA-13] metadata that offline keys signed is passed on when it becomes trusted: after a cycle, and at the next start", async (t) => {
   const rig = publishing();
   rig.repository.roleOf("os").signedAt = "2027-02-28T10:00:00Z";
   rig.repository.publish("os");
   const floors: number[] = [];
   const onTrusted = (trusted: TrustedMetadata): void => void floors.push(timeFloor(trusted, 0, Date.UTC(2040, 0, 1)));
   const targets = await rig.open({ onTrusted });
-  t.same(floors, [0], "the image's root says nothing");
+  t.same(floors, [0], "the image's root has no date");
   await refreshed(rig, targets);
   await rig.open({ onTrusted });
   t.ok(floors.length >= 3 && floors.slice(1).every((floor) => floor === Date.UTC(2027, 1, 28, 10)), floors.join(" "));

@@ -1,11 +1,11 @@
-// Which times the device can be in.
+// The bounds of plausible time.
 import { test } from "tap";
 import { clockBounds, clockState } from "../../../warden/time/index.ts";
 
 const BUILT = Date.UTC(2026, 10, 22);
 const BOUNDS = clockBounds(BUILT);
 
-test("[ID-10] the floor is the build date, the ceiling 15 years on, both included", async (t) => {
+test("[ID-10] the floor is the build date and the ceiling 15 years later, both inclusive", async (t) => {
   t.equal(BOUNDS.ceilingMs, Date.UTC(2041, 10, 22));
   const table: readonly [string, number, string][] = [
     ["1970, as boards without a battery wake", 0, "unset"],

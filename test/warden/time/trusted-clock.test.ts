@@ -1,9 +1,9 @@
-// Hub time as it comes by the courier: right, wrong, late and twice.
+// Hub time as the agent brings it: right, wrong, late and repeated.
 import { test } from "tap";
-import type { HubTimeResponse } from "../../../ota/time/format.ts";
+import type { HubTimeResponse } from "../../../ota/format/time.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { clockBounds, openTrustedClock, type TrustedClock } from "../../../warden/time/index.ts";
-import { NONCES_MAX } from "../../../warden/time/limits.ts";
+import { NONCES_MAX } from "../../../warden/time/nonces.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
@@ -16,7 +16,7 @@ const HUB = makeSigner("hub.example/time", "ed25519");
 const { id: DEVICE } = chooseIdentity({ commissionedId: "GW-4711", serials: [], interfaces: [], model: undefined });
 const BOOT = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
-async function keeper(
+async function openClock(
   over: {
     readonly clock?: FakeClock;
     readonly state?: FakeFiles | undefined;
@@ -36,8 +36,8 @@ async function keeper(
   return { time, clock };
 }
 
-test("[ID-10] a time the hub signed for our nonce is set, forward and back", async (t) => {
-  const { time, clock } = await keeper();
+test("[ID-10] a time that the hub signed for our nonce is set, forward and back", async (t) => {
+  const { time, clock } = await openClock();
   t.equal(time.state().state, "unset", "1970");
   t.same(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, forgetful: undefined });
   t.match(time.state(), { state: "synced", nowMs: NOW, floorMs: BUILT });
@@ -49,16 +49,16 @@ test("[ID-10] a time the hub signed for our nonce is set, forward and back", asy
   t.same(clock.settings, [NOW, NOW - 5000]);
 });
 
-test("[ID-10] a nonce serves once: the same answer again is refused", async (t) => {
-  const { time, clock } = await keeper();
+test("[ID-10] a nonce serves once: the same answer is refused the second time", async (t) => {
+  const { time, clock } = await openClock();
   const answer = hubTime(HUB, DEVICE, time.nonce(), NOW);
   await time.set(answer);
   t.equal((await faultOf(() => time.set(answer))).code, "time.nonce-unknown");
   t.equal(clock.settings.length, 1);
 });
 
-test("[ID-10] a nonce lives 60 s by the monotonic clock, whatever the wall clock does", async (t) => {
-  const { time, clock } = await keeper();
+test("[ID-10] a nonce lives 60 s by the monotonic clock, independently of the wall clock", async (t) => {
+  const { time, clock } = await openClock();
   const inTime = time.nonce();
   await clock.advance(60_000);
   await time.set(hubTime(HUB, DEVICE, inTime, NOW));
@@ -67,8 +67,8 @@ test("[ID-10] a nonce lives 60 s by the monotonic clock, whatever the wall clock
   t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, late, NOW)))).code, "time.nonce-unknown");
 });
 
-test("[ID-10] nonces are 32 bytes, never the same, and bounded in number: the oldest is forgotten", async (t) => {
-  const { time } = await keeper();
+test("[ID-10] nonces are 32 bytes, never the same, and bounded in number: the oldest is dropped", async (t) => {
+  const { time } = await openClock();
   const issued = Array.from({ length: NONCES_MAX + 1 }, () => time.nonce());
   t.equal(new Set(issued).size, issued.length);
   t.ok(issued.every((nonce) => /^[0-9a-f]{64}$/u.test(nonce)));
@@ -77,14 +77,14 @@ test("[ID-10] nonces are 32 bytes, never the same, and bounded in number: the ol
   await time.set(hubTime(HUB, DEVICE, second, NOW));
 });
 
-test("[ID-10] what the hub's time key did not sign for this device is refused, uses the nonce up and leaves the clock", async (t) => {
-  const { time, clock } = await keeper();
+test("[ID-10] an answer that the hub's time key did not sign for this device is refused, spends the nonce and leaves the clock", async (t) => {
+  const { time, clock } = await openClock();
   const other = makeSigner("hub.example/time", "ed25519");
   const good = (nonce: string): HubTimeResponse => hubTime(HUB, DEVICE, nonce, NOW);
   const attacks: readonly [string, (nonce: string) => HubTimeResponse][] = [
     ["another key of the same name", (nonce) => hubTime(other, DEVICE, nonce, NOW)],
     ["the hub's answer to another device", (nonce) => hubTime(HUB, "GW-4712", nonce, NOW)],
-    ["that answer with our id written over", (nonce) => ({ ...hubTime(HUB, "GW-4712", nonce, NOW), deviceId: DEVICE })],
+    ["that answer with our id put in", (nonce) => ({ ...hubTime(HUB, "GW-4712", nonce, NOW), deviceId: DEVICE })],
     ["another time than was signed", (nonce) => ({ ...good(nonce), time: "2030-01-01T00:00:00.000Z" })],
     ["the signature of another nonce's answer", (nonce) => ({ ...good(nonce), signature: good("ab".repeat(32)).signature })],
     ["a signature of zeros", (nonce) => ({ ...good(nonce), signature: `${"A".repeat(86)}==` })],
@@ -98,8 +98,8 @@ test("[ID-10] what the hub's time key did not sign for this device is refused, u
   t.equal(time.state().state, "unset");
 });
 
-test("[ID-10] a signed time below the floor, above the ceiling or no date at all is refused", async (t) => {
-  const { time, clock } = await keeper();
+test("[ID-10] a signed time below the floor, above the ceiling or without a valid date is refused", async (t) => {
+  const { time, clock } = await openClock();
   for (const when of [BUILT - 1, BOUNDS.ceilingMs + 1, 0, "2027-02-31T99:00:00.000Z"])
     t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), when)))).code, "time.out-of-range", String(when));
   for (const when of [BUILT, BOUNDS.ceilingMs]) await time.set(hubTime(HUB, DEVICE, time.nonce(), when));
@@ -107,27 +107,27 @@ test("[ID-10] a signed time below the floor, above the ceiling or no date at all
 });
 
 test("[ID-10] without hub anchors no time is believed", async (t) => {
-  const { time, clock } = await keeper({ noKey: true });
+  const { time, clock } = await openClock({ noKey: true });
   t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)))).code, "time.bad-signature");
   t.same(clock.settings, []);
 });
 
-test("[ID-10] that the clock was set is remembered for this boot only, the time itself is not stored", async (t) => {
+test("[ID-10] the setting is remembered for this boot only, and the time itself is not stored", async (t) => {
   const state = fakeFiles();
   const clock = fakeClock(0);
-  const { time } = await keeper({ clock, state });
+  const { time } = await openClock({ clock, state });
   await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW));
   t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), { v: 1, bootId: BOOT });
-  t.equal((await keeper({ clock, state })).time.state().state, "synced", "the warden restarted");
-  t.equal((await keeper({ clock, state, bootId: "another" })).time.state().state, "unverified", "the machine restarted");
+  t.equal((await openClock({ clock, state })).time.state().state, "synced", "the warden restarted");
+  t.equal((await openClock({ clock, state, bootId: "another" })).time.state().state, "unverified", "the machine restarted");
   state.contents.set("clock.json", Buffer.from("{"));
-  t.equal((await keeper({ clock, state })).time.state().state, "unverified", "a record of another form counts as none");
+  t.equal((await openClock({ clock, state })).time.state().state, "unverified", "a malformed record counts as none");
 });
 
-test("[ID-10] a full disk does not undo the setting: it says that it will be forgotten", async (t) => {
+test("[ID-10] a full disk does not undo the setting: the fault says that it will not be remembered", async (t) => {
   const state = fakeFiles();
   state.faults.failAlways("file.no-space");
-  const { time } = await keeper({ state });
+  const { time } = await openClock({ state });
   t.match(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, forgetful: { code: "file.no-space" } });
   t.equal(time.state().state, "synced");
 });
@@ -135,14 +135,14 @@ test("[ID-10] a full disk does not undo the setting: it says that it will be for
 test("[ID-10] a machine that refuses the setting stays unsynced", async (t) => {
   const clock = fakeClock(0);
   clock.refuseSetting();
-  const { time } = await keeper({ clock });
+  const { time } = await openClock({ clock });
   t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)))).code, "clock.set-failed");
   t.equal(time.state().state, "unset");
 });
 
-test("[OTA-13] [ID-10] what offline keys have signed raises the floor, never lowers it, and never above the ceiling", async (t) => {
+test("[OTA-13] [ID-10] a time that offline keys have signed raises the floor, never lowers it, and never raises it above the ceiling", async (t) => {
   const clock = fakeClock(NOW);
-  const { time } = await keeper({ clock });
+  const { time } = await openClock({ clock });
   t.equal(time.state().state, "unverified");
   time.raiseFloor(NOW + 1000);
   t.match(time.state(), { state: "unset", floorMs: NOW + 1000 }, "the clock is behind what was proven");

@@ -1,12 +1,12 @@
-// Checks that turn at the same moment, one for the better and one for the worse.
+// Two checks that change at the same moment, one to passed and one away from it.
 import { test } from "tap";
 import { next, START } from "../../../ota/commit/machine.ts";
 import type { State } from "../../../ota/commit/index.ts";
-import { changed } from "../../../warden/update/health.ts";
+import { changedResults } from "../../../warden/update/health.ts";
 
 const release = { target: "os/gateway-2", digest: "2".repeat(64), line: "os", counter: 2, floorAfterCommit: 1 };
 
-test("[OTA-35] [OTA-43] the last check passes while one that had passed does no more: that is no healthy system", async (t) => {
+test("[OTA-35] [OTA-43] a system whose last check passes while another one stops passing is not healthy", async (t) => {
   const health = [
     { name: "agent", verdict: "passed", detail: "" },
     { name: "hub", verdict: "waiting", detail: "" },
@@ -14,7 +14,7 @@ test("[OTA-35] [OTA-43] the last check passes while one that had passed does no 
   ] as const;
   const trial = { tries: 1, seen: true, deadlineUptimeMs: 60_000, health: [...health] };
   let state: State = { ...START, phase: { at: "trying", release, slot: "b", trial } };
-  const now = changed(health, {
+  const now = changedResults(health, {
     agentGreeted: () => true,
     hubHeard: () => true,
     lockdown: () => ({ verdict: "waiting", detail: "everything is shut" }),

@@ -1,4 +1,5 @@
-// The warden stops, or the power goes, wherever an update is: what really boots settles it.
+// The warden stops or the power fails in any phase of an update: the slot that really boots settles
+// it.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -6,11 +7,11 @@ import { eventually } from "../../lab/runner/process.ts";
 import { updatedBoard } from "../../lab/worlds/updates.ts";
 import type { Updates } from "../../../warden/update/index.ts";
 
-async function comesTo(updates: Updates, phase: string): Promise<void> {
+async function reaches(updates: Updates, phase: string): Promise<void> {
   await eventually(`the update is ${phase}`, async () => (updates.status().phase === phase ? true : undefined));
 }
 
-test("[OTA-35] [OTA-41] stopped while it is fetched or written, an update begins again with its manifest", async (t) => {
+test("[OTA-35] [OTA-41] an update that is stopped while it is fetched or written starts again with its manifest", async (t) => {
   const board = await updatedBoard(t);
   const { target } = await board.release(2);
   let updates = await board.start();
@@ -20,18 +21,22 @@ test("[OTA-35] [OTA-41] stopped while it is fetched or written, an update begins
   t.match(updates.status(), { phase: "fetching", release: { target } });
   t.match(await board.begin(updates, target), { phase: "verified", expects: { from: 0 } });
   updates = await board.restart();
-  t.equal(await board.installers[0]?.ended, "SIGKILL", "no installer outlives the warden's part");
-  t.match(updates.status(), { phase: "fetching", release: { target } }, "written by nobody: its manifest has to come again");
+  t.equal(await board.installers[0]?.ended, "SIGKILL", "no installer outlives the update service");
+  t.match(
+    updates.status(),
+    { phase: "fetching", release: { target } },
+    "no installer is at work: its manifest must be brought again",
+  );
   await board.carry(updates, target);
-  await comesTo(updates, "trying");
+  await reaches(updates, "trying");
 });
 
-test("[OTA-35] restarted before the reboot, or after it and before the commit, a trial goes on", async (t) => {
+test("[OTA-35] a trial goes on after a restart of the warden before the reboot, or before the commit", async (t) => {
   const board = await updatedBoard(t);
   const { target, image } = await board.release(2);
   let updates = await board.start();
   await board.carry(updates, target);
-  await comesTo(updates, "trying");
+  await reaches(updates, "trying");
   updates = await board.restart();
   t.match(updates.status(), { phase: "trying", running: "a" });
   updates = await board.reboot();
@@ -40,26 +45,26 @@ test("[OTA-35] restarted before the reboot, or after it and before the commit, a
   t.match(updates.status(), { phase: "trying", running: "b" }, "the same boot, the same trial");
   Object.assign(board.shown, { agent: true, hub: true, lockdown: "passed" });
   updates.nudge();
-  await comesTo(updates, "committed");
+  await reaches(updates, "committed");
   updates = await board.restart();
   t.match(updates.status(), { phase: "committed", running: "b" });
   t.equal(await board.floor(), 1);
   t.ok(image.equals(await readFile(board.slot("b"))));
 });
 
-test("[OTA-35] the power goes while a system is on trial: the old one boots, and says what happened", async (t) => {
+test("[OTA-35] after a power cut during a trial the old system boots and records the reason", async (t) => {
   const board = await updatedBoard(t);
   const { target } = await board.release(2);
   let updates = await board.start();
   await board.carry(updates, target);
-  await comesTo(updates, "trying");
+  await reaches(updates, "trying");
   updates = await board.powerCycle();
-  t.match(updates.status(), { phase: "trying", running: "b" }, "it is what the boot loader was told");
+  t.match(updates.status(), { phase: "trying", running: "b" }, "the boot loader boots the slot on trial");
   updates = await board.powerCycle();
   t.match(updates.status(), { phase: "rolled-back", running: "a", reason: { why: "interrupted" } });
 });
 
-test("[OTA-35] [OTA-36] a machine that does not say what runs, or whose records can't be read, refuses updates and serves", async (t) => {
+test("[OTA-35] [OTA-36] a machine whose running slot is unknown or whose records cannot be read refuses updates and serves everything else", async (t) => {
   const board = await updatedBoard(t);
   const { target } = await board.release(2);
   await writeFile(join(board.root, "proc/cmdline"), "quiet\n");

@@ -1,11 +1,11 @@
-// What could not be done after a commit: no other release is taken up before it is.
+// A step after the commit that failed: no other release is taken up before it is done.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { eventually } from "../../lab/runner/process.ts";
 import { eventsOf, updatedBoard } from "../../lab/worlds/updates.ts";
 
-test("[OTA-35] [OTA-36] a floor that could not be raised holds up the next release; how it ended is told once it was", async (t) => {
+test("[OTA-35] [OTA-36] a floor that could not be raised delays the next release, and the end of the update is recorded once it is raised", async (t) => {
   const board = await updatedBoard(t);
   await board.release(3);
   let updates = await board.start();
@@ -26,7 +26,7 @@ test("[OTA-35] [OTA-36] a floor that could not be raised holds up the next relea
   t.equal(
     eventsOf(board).filter((event) => event === "update.committed").length,
     1,
-    "after the restart, which made the directory anew",
+    "after the restart, which created the directory again",
   );
   t.equal(await board.floor(), 1);
   updates = await board.restart();

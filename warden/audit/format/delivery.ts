@@ -1,4 +1,4 @@
-// What a witness checks of a delivery before it cosigns. [AUD-8] [AUD-9] Pure.
+// The checks of a witness on a delivery of audit records before it cosigns. Pure. [AUD-8] [AUD-9]
 import { Fault } from "../../../hal/fault.ts";
 import { type Checkpoint, decodeCheckpoint, decodeNote, type Note, type Verifier, verifyNote } from "./note.ts";
 import { decodeAuditRecord } from "./record.ts";
@@ -6,47 +6,49 @@ import { appendLeaf, type Frontier, frontierRoot, leafHash, verifyConsistency } 
 
 export interface AuditDelivery {
   readonly oldSize: number;
-  /** Signed note. */
+  /** A signed note. */
   readonly checkpoint: string;
   readonly proof: readonly Uint8Array[];
-  /** Encoded records `oldSize` to the checkpoint's size. */
+  /** The encoded records from `oldSize` to the checkpoint's size. */
   readonly records: readonly Uint8Array[];
 }
 
 export interface VerifiedDelivery {
   readonly note: Note;
   readonly checkpoint: Checkpoint;
-  /** The tree that the checkpoint is of: what to hold from now on. */
+  /** The tree of the checkpoint, which the witness holds from now on. */
   readonly tree: Frontier;
 }
 
 /**
- * Checks that `delivery` continues the tree `held`, signature, proof and every leaf. The witness's own key is not needed: it signs afterwards.
- * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when it starts elsewhere than `held` ends, or is shorter (rolled back or wiped);
- *   `proof.invalid`; `schema.invalid`, `json.*` for a record that is none.
+ * Checks that `delivery` continues the tree `witnessed`: signature, proof and every leaf. It does
+ * not need the witness's own key, because the witness signs afterwards.
+ * @throws Fault `note.invalid`, `note.bad-signature`; `witness.conflict` when the delivery starts
+ *   elsewhere than `witnessed` ends, or is shorter (rolled back or wiped); `proof.invalid`;
+ *   `schema.invalid`, `json.*` for a malformed record.
  */
-export function verifyDelivery(held: Frontier, delivery: AuditDelivery, auditKey: Verifier): VerifiedDelivery {
+export function verifyDelivery(witnessed: Frontier, delivery: AuditDelivery, auditKey: Verifier): VerifiedDelivery {
   const note = decodeNote(delivery.checkpoint);
   verifyNote(note, auditKey);
   const checkpoint = decodeCheckpoint(note.text);
   if (checkpoint.origin !== auditKey.name)
     throw new Fault("note.invalid", `checkpoint of "${checkpoint.origin}": expected one of "${auditKey.name}"`);
-  if (checkpoint.size < held.size) {
+  if (checkpoint.size < witnessed.size) {
     throw new Fault(
       "witness.conflict",
-      `"${checkpoint.origin}" has ${checkpoint.size} entries, ${held.size} were witnessed: rolled back or wiped`,
+      `"${checkpoint.origin}" has ${checkpoint.size} entries, ${witnessed.size} were witnessed: rolled back or wiped`,
     );
   }
-  if (delivery.oldSize !== held.size)
-    throw new Fault("witness.conflict", `delivery starts at entry ${delivery.oldSize}, expected ${held.size}`);
-  if (delivery.records.length !== checkpoint.size - held.size) {
+  if (delivery.oldSize !== witnessed.size)
+    throw new Fault("witness.conflict", `delivery starts at entry ${delivery.oldSize}, expected ${witnessed.size}`);
+  if (delivery.records.length !== checkpoint.size - witnessed.size) {
     throw new Fault(
       "proof.invalid",
-      `delivery of entries ${held.size} to ${checkpoint.size - 1} has ${delivery.records.length} records`,
+      `delivery of entries ${witnessed.size} to ${checkpoint.size - 1} has ${delivery.records.length} records`,
     );
   }
-  verifyConsistency(held.size, frontierRoot(held), checkpoint.size, checkpoint.root, delivery.proof);
-  let tree = held;
+  verifyConsistency(witnessed.size, frontierRoot(witnessed), checkpoint.size, checkpoint.root, delivery.proof);
+  let tree = witnessed;
   for (const record of delivery.records) {
     const { seq } = decodeAuditRecord(record);
     if (seq !== tree.size) throw new Fault("proof.invalid", `record ${tree.size} of the delivery has number ${seq}`);

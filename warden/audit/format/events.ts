@@ -1,4 +1,5 @@
-// The catalogue of audit events. Numbers and names are an interface for SIEM rules: append, never rename or reuse. [AUD-2]
+// The catalogue of audit events. Numbers and names are an interface for SIEM rules: append events,
+// never rename or reuse them. [AUD-2]
 
 /** IEC 62443-4-2 CR 2.8, categories a to f. */
 export const AUDIT_CATEGORIES = ["access", "request", "system", "backup", "configuration", "audit"] as const;
@@ -7,7 +8,10 @@ export type AuditCategory = (typeof AUDIT_CATEGORIES)[number];
 export const AUDIT_SEVERITIES = ["info", "notice", "warning", "high"] as const;
 export type AuditSeverity = (typeof AUDIT_SEVERITIES)[number];
 
-/** Who may append it: what the agent says is marked as said by the agent, and it can't say what only the warden knows. */
+/**
+ * The program that may append the event. What the agent reports is marked as the agent's, and the
+ * agent cannot report what only the warden knows.
+ */
 export type AuditSource = "warden" | "agent";
 
 interface EventKind {

@@ -1,6 +1,10 @@
-// Names of the audit log's files. An epoch is one log: its own files, key and tree. A log that was tampered with is left as it lies, and the next epoch begins.
+// Names of the audit log's files. An epoch is one log with files, a key and a tree of its own. A
+// tampered log is left unchanged, and the next epoch begins.
 
-/** Records in a segment and hashes in a tile: the tile width of c2sp.org/tlog-tiles, so that a closed segment is a full tile. */
+/**
+ * Records in a segment and hashes in a tile: the tile width of c2sp.org/tlog-tiles, so that a
+ * closed segment is a full tile.
+ */
 export const SEGMENT_RECORDS = 256;
 
 /** Numbers are padded to this many digits, so that names sort as numbers do. */
@@ -14,7 +18,10 @@ export function segmentName(epoch: number, segment: number): string {
   return `segment-${epoch}-${padded(segment)}`;
 }
 
-/** Tile `number` of `level` (c2sp.org/tlog-tiles): entry i is the root of tile i of the level below; on level 0, a leaf hash. */
+/**
+ * The name of tile `number` of `level` (c2sp.org/tlog-tiles). Entry i is the root of tile i of the
+ * level below; on level 0 it is a leaf hash.
+ */
 export function tileName(epoch: number, level: number, number: number): string {
   return `tile-${epoch}-${level}-${padded(number)}`;
 }
@@ -33,7 +40,7 @@ export function auditKeyName(epoch: number): string {
   return stateName("audit-key", epoch, "pem");
 }
 
-/** @returns what `name` names, or undefined when it is no file of the log. */
+/** @returns what `name` names, or undefined when it is not the name of a log file. */
 export function parseAuditFile(name: string): AuditFile | undefined {
   const match = /^(?:segment|tile)-(0|[1-9]\d{0,5})(?:-([0-6]))?-(\d{10})$/.exec(name);
   if (match === null) return undefined;

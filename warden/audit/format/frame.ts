@@ -1,19 +1,25 @@
-// How a body lies in a segment file: u32 length, u32 CRC-32 (zlib's) of length and body, both big-endian, then the body. Pure.
-// The CRC finds accidents and careless edits; the tree finds the careful ones.
+// The frames of a segment file: u32 length, u32 CRC-32 (zlib's) of length and body, both
+// big-endian, then the body. Pure. The CRC finds accidents and careless edits; the tree finds
+// careful edits.
 //
-// The highest bit of the length marks the first frame of a write. A write begins only when the one before it is durable. So a damaged frame with the beginning
-// of a write after it was whole once: somebody damaged it. Without one, it is of the last write, of which a power cut may leave any part, in any order. [AUD-10]
+// The highest bit of the length marks the first frame of a write, and a write begins only when the
+// previous one is durable. So a damaged frame that is followed by the beginning of a write was once
+// complete: somebody damaged it. Without one it belongs to the last write, of which a power cut may
+// leave any part, in any order. [AUD-10]
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX } from "./record.ts";
 
 export const FRAME_HEAD_BYTES = 8;
 export const FRAME_BODY_BYTES_MAX = AUDIT_RECORD_BYTES_MAX;
-/** `{}`: no JSON object is shorter. A run of zeros is therefore no row of empty frames. */
+/** `{}`, the shortest JSON object. A run of zeros is therefore not a sequence of empty frames. */
 const FRAME_BODY_BYTES_MIN = 2;
 const BEGINS = 0x8000_0000;
 
-/** What ends a row of frames before the file does. `torn`: no later write follows, as a power cut leaves it. `broken`: one follows, so this frame was whole once. */
+/**
+ * What ends the frames before the end of the file. `torn`: no later write follows, as after a power
+ * cut. `broken`: one follows, so this frame was once complete.
+ */
 export interface FrameDamage {
   readonly kind: "torn" | "broken";
   readonly why: string;
@@ -21,12 +27,12 @@ export interface FrameDamage {
 
 export interface Frames {
   readonly bodies: readonly Uint8Array[];
-  /** Bytes that hold these bodies; what follows is damaged, or nothing. */
+  /** Bytes that hold these bodies. What follows is damaged, or nothing follows. */
   readonly validBytes: number;
   readonly damage: FrameDamage | undefined;
 }
 
-/** @param begins whether it is the first of what is written at once; one written by itself is. */
+/** @param begins whether the frame is the first of its write. */
 export function encodeFrame(body: Uint8Array, begins = true): Uint8Array {
   assert(
     body.byteLength >= FRAME_BODY_BYTES_MIN && body.byteLength <= FRAME_BODY_BYTES_MAX,
@@ -43,7 +49,10 @@ function checksum(view: Buffer, at: number, length: number): number {
   return crc32(view.subarray(at + FRAME_HEAD_BYTES, at + FRAME_HEAD_BYTES + length), crc32(view.subarray(at, at + 4)));
 }
 
-/** Frames from the start of `bytes` to its end or to the first that is damaged. The bodies are views of `bytes`. */
+/**
+ * The frames from the start of `bytes` up to its end or to the first damaged one. The bodies are
+ * views of `bytes`.
+ */
 export function readFrames(bytes: Uint8Array): Frames {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const bodies: Uint8Array[] = [];
@@ -58,7 +67,7 @@ export function readFrames(bytes: Uint8Array): Frames {
   return { bodies, validBytes: at, damage: undefined };
 }
 
-/** @returns the body of the frame at `at`, or why there is none. */
+/** @returns the body of the frame at `at`, or a text that says why there is none. */
 function frameAt(view: Buffer, at: number): Uint8Array | string {
   if (view.byteLength - at < FRAME_HEAD_BYTES) return "its frame ends early";
   const length = view.readUInt32BE(at) % BEGINS;
@@ -70,8 +79,8 @@ function frameAt(view: Buffer, at: number): Uint8Array | string {
 }
 
 /**
- * The length of a damaged frame says nothing, so every later offset is tried. No body can pose as a frame: canonical JSON has no zero byte, and a length within
- * bounds has one in second place.
+ * The length of a damaged frame proves nothing, so every later offset is tried. No body can pass
+ * for a frame: canonical JSON has no zero byte, and a length within bounds has one in second place.
  */
 function writeAfter(view: Buffer, damaged: number): boolean {
   for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++)

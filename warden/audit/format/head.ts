@@ -2,12 +2,12 @@
 import * as v from "valibot";
 import { countSchema } from "../../../hal/format/fields.ts";
 
-/** How far the log is, and how far the hub has witnessed it. */
+/** How long the log is, and how much of it the hub has witnessed. */
 export const auditHeadSchema = v.strictObject({
   size: countSchema,
-  /** Size of the last checkpoint the hub cosigned; 0 before the first. */
+  /** Size of the last checkpoint that the hub cosigned; 0 before the first. */
   witnessedSize: countSchema,
-  /** Records dropped for want of space, ever. */
+  /** Records dropped for want of space since the log began. */
   dropped: countSchema,
 });
 export type AuditHead = v.InferOutput<typeof auditHeadSchema>;

@@ -1,4 +1,5 @@
-// What a reader of the audit trail needs, the hub's witness included: records, tree, notes, files. Pure.
+// What readers of the audit trail need, the hub's witness included: records, tree, notes and files.
+// Pure.
 export * from "./events.ts";
 export * from "./record.ts";
 export * from "./tree.ts";

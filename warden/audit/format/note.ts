@@ -1,10 +1,12 @@
-// C2SP signed note and tlog-checkpoint (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), and the witness's cosignature (c2sp.org/tlog-cosignature). [AUD-6] [AUD-8]
+// C2SP signed note and tlog-checkpoint (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), and the
+// cosignature of the witness (c2sp.org/tlog-cosignature). [AUD-6] [AUD-8]
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
+import { quoted } from "../../../hal/format/text.ts";
 import { HASH_BYTES } from "./tree.ts";
 
 export const NOTE_BYTES_MAX = 8192;
-/** Unknown signatures are ignored, but not without end. */
+/** Unknown signatures are ignored, but only up to this number. */
 export const NOTE_SIGNATURES_MAX = 16;
 
 const ED25519_KEY_BYTES = 32;
@@ -18,7 +20,10 @@ const COSIGNATURE_V1 = 0x04;
 
 export type NoteKeyKind = "ed25519" | "cosignature/v1";
 
-/** A note key by its public half. The id is part of every signature line; it finds a key, it proves nothing. */
+/**
+ * A note key by its public half. The id is part of every signature line: it finds a key and proves
+ * nothing.
+ */
 export interface Verifier {
   readonly name: string;
   readonly kind: NoteKeyKind;
@@ -40,7 +45,9 @@ export interface Note {
 }
 
 export interface Checkpoint {
-  /** `sallyport/1/{deviceId}`: the log's name for ever, whoever the hub is. [AUD-6] */
+  /**
+   * `sallyport/1/{deviceId}`: the log's name for the device's whole life, under any hub. [AUD-6]
+   */
   readonly origin: string;
   readonly size: number;
   readonly root: Uint8Array;
@@ -50,7 +57,8 @@ export function checkpointOrigin(deviceId: string): string {
   return `sallyport/1/${deviceId}`;
 }
 
-const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex"); // RFC 8410 section 4: the fixed header before the 32 bytes
+// RFC 8410 section 4: the fixed header before the 32 bytes
+const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 
 export function ed25519KeyObject(raw: Uint8Array): KeyObject {
   if (raw.byteLength !== ED25519_KEY_BYTES)
@@ -67,10 +75,12 @@ export function ed25519Raw(publicKey: KeyObject): Uint8Array {
 
 /** Unicode spaces as signed-note means them: those of ECMAScript and NEL. */
 const SPACE_OR_PLUS = /[\s\u0085+]/u;
-/** No control character but the newline, so that what is shown is what was signed. */
+/** No control character but the newline is allowed, so that what is shown is what was signed. */
 const CONTROL_CHARACTER = /[\u0000-\u0009\u000b-\u001f]/u;
 
-/** @throws Fault `note.invalid` for a name with a space or a plus sign, or a key of another length. */
+/**
+ * @throws Fault `note.invalid` for a name with a space or a plus sign, or a key of another length.
+ */
 export function verifierOf(name: string, kind: NoteKeyKind, publicKey: Uint8Array): Verifier {
   if (name === "" || !name.isWellFormed() || SPACE_OR_PLUS.test(name) || CONTROL_CHARACTER.test(name))
     throw new Fault("note.invalid", `a note key's name has no space and no plus sign: "${name}"`);
@@ -90,28 +100,31 @@ export function encodeVerifier(verifier: Verifier): string {
   return `${verifier.name}+${Buffer.from(verifier.id).toString("hex")}+${Buffer.from([type, ...verifier.publicKey]).toString("base64")}`;
 }
 
-/** @throws Fault `note.invalid` for another syntax, an unknown type or an id that is not this key's. */
+/**
+ * @throws Fault `note.invalid` for another syntax, an unknown type or an id that is not this key's.
+ */
 export function decodeVerifier(text: string): Verifier {
   const [name, id, key, ...rest] = splitVerifier(text);
   if (name === undefined || id === undefined || key === undefined || rest.length > 0)
-    throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got "${text.slice(0, 80)}"`);
+    throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got ${quoted(text, 80)}`);
   const bytes = base64(key);
   const kind = bytes?.[0] === ED25519 ? "ed25519" : bytes?.[0] === COSIGNATURE_V1 ? "cosignature/v1" : undefined;
-  if (bytes === undefined || kind === undefined)
-    throw new Fault("note.invalid", `verifier key "${name}" is of a kind not known here`);
+  if (bytes === undefined || kind === undefined) throw new Fault("note.invalid", `verifier key "${name}" is of an unknown kind`);
   const verifier = verifierOf(name, kind, bytes.subarray(1));
   if (Buffer.from(verifier.id).toString("hex") !== id)
     throw new Fault("note.invalid", `verifier key "${name}" has id ${id}, its bytes give another`);
   return verifier;
 }
 
-/** Strictly: one spelling for one value. Node's own decoder skips what it does not know. */
+/**
+ * Strict: one spelling for each value. Node's own decoder skips characters that it does not know.
+ */
 function base64(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, "base64");
   return bytes.toString("base64") === text ? bytes : undefined;
 }
 
-/** The first two plus signs part it; base64 has plus signs of its own. */
+/** The first two plus signs are the separators; base64 contains further plus signs. */
 function splitVerifier(text: string): string[] {
   const first = text.indexOf("+");
   const second = text.indexOf("+", first + 1);
@@ -125,7 +138,7 @@ export function encodeNote(note: Note): string {
   return `${note.text}\n${lines.join("")}`;
 }
 
-/** @throws Fault `note.invalid`. Says nothing about the signatures: see {@link verifyNote}. */
+/** @throws Fault `note.invalid`. Does not check the signatures: see {@link verifyNote}. */
 export function decodeNote(encoded: string): Note {
   if (Buffer.byteLength(encoded) > NOTE_BYTES_MAX)
     throw new Fault("note.invalid", `a signed note has at most ${NOTE_BYTES_MAX} bytes`);
@@ -156,8 +169,8 @@ export function signNote(text: string, signer: { readonly verifier: Verifier; re
 }
 
 /**
- * Checks that `verifier` signed the note. Signatures of other keys are not looked at.
- * @returns the cosignature's time in Unix seconds for a `cosignature/v1` key, else undefined.
+ * Checks that `verifier` signed the note. Signatures of other keys are not checked.
+ * @returns the cosignature's time in Unix seconds for a `cosignature/v1` key, otherwise undefined.
  * @throws Fault `note.bad-signature` when its signature is missing or wrong.
  */
 export function verifyNote(note: Note, verifier: Verifier): number | undefined {
@@ -198,7 +211,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint): string {
   return `${checkpoint.origin}\n${checkpoint.size}\n${Buffer.from(checkpoint.root).toString("base64")}\n`;
 }
 
-/** @throws Fault `note.invalid` for another syntax, a leading zero or a root of another length. Extension lines are refused: we write none. */
+/**
+ * @throws Fault `note.invalid` for another syntax, a leading zero or a root of another length.
+ *   Extension lines are refused, because we write none.
+ */
 export function decodeCheckpoint(text: string): Checkpoint {
   const [origin, size, root, end, ...rest] = text.split("\n");
   const hash = Buffer.from(root ?? "", "base64");
@@ -212,7 +228,7 @@ export function decodeCheckpoint(text: string): Checkpoint {
     end !== "" ||
     rest.length > 0
   ) {
-    throw new Fault("note.invalid", "a checkpoint is an origin, a size and a base64 root, a line each");
+    throw new Fault("note.invalid", "a checkpoint is an origin, a size and a base64 root, one line each");
   }
   if (!Number.isSafeInteger(Number(size))) throw new Fault("note.invalid", `checkpoint size ${size} is above 2^53 - 1`);
   return { origin, size: Number(size), root: hash };

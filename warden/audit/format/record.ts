@@ -1,20 +1,34 @@
-// One audit record: the six fields of IEC 62443-4-2 CR 2.8 and what is needed to order and correlate them. [AUD-1] [AUD-2] [AUD-3]
+// One audit record: the six fields of IEC 62443-4-2 CR 2.8, and what is needed to order and
+// correlate records. [AUD-1] [AUD-2] [AUD-3]
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { AUDIT_CATEGORIES, AUDIT_EVENTS, AUDIT_SEVERITIES, isAuditEventName } from "./events.ts";
 
-/** A whole record, encoded. With 7 of them a protocol line of 64 KiB is not yet full. */
+/** A whole record, encoded. A protocol line of 64 KiB has room for seven of them. */
 export const AUDIT_RECORD_BYTES_MAX = 4096;
 export const AUDIT_DETAIL_MEMBERS_MAX = 16;
 
-/** Flat on purpose: an auditor reads it in a table, a SIEM maps it without a parser. No secrets, no command lines. */
+/**
+ * Canonical JSON has no form for a lone surrogate (RFC 8785 section 3.2.2). It is refused here,
+ * where the reporter still gets the fault. Reporters cut text with `clip`, which never cuts inside
+ * a character.
+ */
+const wellFormed = v.check(
+  (text: string) => text.isWellFormed(),
+  "expected well-formed text: a lone surrogate has no canonical JSON",
+);
+
+/**
+ * Flat on purpose: an auditor reads it in a table, and a SIEM maps it without a parser. It holds no
+ * secrets and no command lines.
+ */
 export const auditDetailSchema = v.pipe(
   v.record(
     v.pipe(v.string(), v.regex(/^[a-z][A-Za-z0-9]{0,31}$/, "expected a camelCase name of at most 32 letters")),
     v.union(
-      [v.pipe(v.string(), v.maxLength(512)), v.pipe(v.number(), v.safeInteger()), v.boolean()],
+      [v.pipe(v.string(), v.maxLength(512), wellFormed), v.pipe(v.number(), v.safeInteger()), v.boolean()],
       "expected a text of at most 512 characters, a safe integer or a boolean",
     ),
   ),
@@ -30,36 +44,44 @@ const eventNameSchema = v.pipe(
   v.guard(isAuditEventName),
 );
 
-/** What whoever reports an event says of it; time, place in the log and source are added by the warden. */
+/**
+ * What the reporter of an event says about it. The warden adds time, position in the log and
+ * source.
+ */
 export const auditEntrySchema = v.strictObject({
   event: eventNameSchema,
   result: auditResultSchema,
-  /** The principal who caused it, when one did. */
-  principal: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128))),
+  /** The principal who caused the event, if any. */
+  principal: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128), wellFormed)),
   /** Ties the records of one operation, order or session together. */
-  correlation: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64))),
+  correlation: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(64), wellFormed)),
   detail: v.optional(auditDetailSchema),
 });
 export type AuditEntry = v.InferOutput<typeof auditEntrySchema>;
 
 const safeCount = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-/** A day that exists, in the one spelling we write. */
+/** A day that exists, in the only spelling that we write. */
 function isInstant(text: string): boolean {
   const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isFinite(ms) && new Date(ms).toISOString() === text;
 }
 
-/** A name as catalogues have them. A reader may be older than the writer, so a record may name an event that is not in the reader's own. */
+/**
+ * A name as in the catalogue. A reader may be older than the writer, so a record may name an event
+ * that the reader's catalogue does not have.
+ */
 const recordedEventSchema = v.pipe(v.string(), v.maxLength(64), v.regex(/^[a-z]+(?:[.-][a-z]+)+$/, "expected an event's name"));
 
 export const auditRecordSchema = v.strictObject({
   v: v.literal(1),
   /** Index of the leaf in the tree, from 0, without gaps. */
   seq: safeCount,
-  /** Wall clock as it stood, RFC 3339 UTC with milliseconds; may be wrong: see `synced`. */
+  /** The wall clock, RFC 3339 UTC with milliseconds. It may be wrong: see `synced`. */
   at: v.pipe(v.string(), v.check(isInstant, "expected RFC 3339 UTC with milliseconds")),
-  /** Milliseconds since boot: orders the records of one boot whatever the wall clock did. */
+  /**
+   * Milliseconds since boot. They order the records of one boot even when the wall clock jumped.
+   */
   mono: safeCount,
   /** The kernel's boot id. */
   boot: v.pipe(v.string(), v.regex(/^[0-9a-f-]{1,36}$/)),
@@ -75,7 +97,7 @@ export const auditRecordSchema = v.strictObject({
 });
 export type AuditRecord = v.InferOutput<typeof auditRecordSchema>;
 
-/** 9999-12-31T23:59:59.999Z: RFC 3339 ends there, a broken clock may not. */
+/** 9999-12-31T23:59:59.999Z: RFC 3339 ends there, and a broken clock may be beyond it. */
 const AT_MS_MAX = 253_402_300_799_999;
 
 /** What the warden knows when it appends. */
@@ -87,7 +109,10 @@ export interface AuditContext {
   readonly clockSynced: boolean;
 }
 
-/** The record of `entry`. Category, severity, number and source come from the catalogue, never from the reporter. */
+/**
+ * The record of `entry`. Category, severity, number and source come from the catalogue, never from
+ * the reporter.
+ */
 export function auditRecord(entry: AuditEntry, context: AuditContext): AuditRecord {
   const { id, category, severity, source } = AUDIT_EVENTS[entry.event];
   const { seq, bootId: boot, clockSynced: synced } = context;
@@ -106,7 +131,11 @@ export function auditRecord(entry: AuditEntry, context: AuditContext): AuditReco
   };
 }
 
-/** The bytes that are hashed, stored and sent: canonical JSON. [AUD-1] @throws Fault `audit.write-failed` above {@link AUDIT_RECORD_BYTES_MAX}. */
+/**
+ * [AUD-1] The bytes that are hashed, stored and sent: canonical JSON.
+ * @throws Fault `audit.write-failed` above {@link AUDIT_RECORD_BYTES_MAX}; `json.invalid` for a
+ *   lone surrogate.
+ */
 export function encodeAuditRecord(record: AuditRecord): Uint8Array {
   const bytes = Buffer.from(canonicalJson(record));
   if (bytes.byteLength > AUDIT_RECORD_BYTES_MAX) {

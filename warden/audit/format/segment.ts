@@ -1,15 +1,16 @@
-// A segment: a header frame, then up to 256 record frames. The header binds it to a device, a key and the tree before it, so segments can't be exchanged,
-// dropped or reordered, and the tree can be followed from any segment on.
+// A segment of the log: a header frame, then up to 256 record frames. The header binds the segment
+// to a device, a key and the tree before it. So segments cannot be exchanged, dropped or reordered,
+// and the tree can be verified from any segment on.
 import * as v from "valibot";
 import { asFault, type Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { SEGMENT_RECORDS } from "./files.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, type FrameDamage, readFrames } from "./frame.ts";
 import { type Frontier, frontierRoot, HASH_BYTES } from "./tree.ts";
 
-/** Header and 256 records, each as long as it can be. */
+/** A header and 256 records, each of the largest size. */
 export const SEGMENT_BYTES_MAX = (SEGMENT_RECORDS + 1) * (FRAME_HEAD_BYTES + FRAME_BODY_BYTES_MAX);
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -19,19 +20,22 @@ export const segmentHeaderSchema = v.strictObject({
   v: v.literal(1),
   epoch: count,
   deviceId: deviceIdSchema,
-  /** Note key id of the audit key, hex. */
+  /** Note key id of the audit key, in hex. */
   keyId: v.pipe(v.string(), v.regex(/^[0-9a-f]{8}$/, "expected 8 hex digits")),
   segment: count,
-  /** Number of its first record, and the tree's size before it. */
+  /** Number of the segment's first record, which is the size of the tree before it. */
   first: count,
   /** Root of the tree before it. */
   root: hashSchema,
-  /** Roots of the full subtrees before it, largest first: with them the tree goes on without what came before. */
+  /**
+   * Roots of the full subtrees before the segment, largest first. With them the tree can be
+   * continued without the entries before it.
+   */
   subtrees: v.pipe(v.array(hashSchema), v.maxLength(53)),
 });
 export type SegmentHeader = v.InferOutput<typeof segmentHeaderSchema>;
 
-/** What a segment's header must be. */
+/** The values that a segment's header must have. */
 export interface SegmentPlace {
   readonly epoch: number;
   readonly deviceId: string;
@@ -48,7 +52,10 @@ export interface SegmentReading {
   readonly damage: FrameDamage | undefined;
 }
 
-/** The header's bytes, framed; a write begins with it. @throws Fault `schema.invalid` for a device id or key id of another form. */
+/**
+ * The header's bytes in a frame, which begins a write.
+ * @throws Fault `schema.invalid` for a malformed device id or key id.
+ */
 export function encodeSegmentHeader(place: SegmentPlace): Uint8Array {
   const { epoch, deviceId, keyId, segment, before } = place;
   const header = {
@@ -64,12 +71,15 @@ export function encodeSegmentHeader(place: SegmentPlace): Uint8Array {
   return encodeFrame(Buffer.from(canonicalJson(check(segmentHeaderSchema, header, "segment header"))), true);
 }
 
-/** The tree before the segment, as its header has it. */
+/** The tree before the segment, as its header gives it. */
 export function headerFrontier(header: SegmentHeader): Frontier {
   return { size: header.first, roots: header.subtrees.map((root) => Buffer.from(root, "base64")) };
 }
 
-/** What the bytes of a segment file hold. Never throws: damage is a finding, and whose fault it is depends on the segments beside it. */
+/**
+ * The contents of a segment file. Never throws: damage is a finding, and the segments beside it
+ * decide what caused it.
+ */
 export function readSegment(bytes: Uint8Array): SegmentReading {
   const { bodies, validBytes, damage } = readFrames(bytes);
   const [head, ...records] = bodies;
@@ -81,7 +91,7 @@ export function readSegment(bytes: Uint8Array): SegmentReading {
       header,
       records: records.slice(0, SEGMENT_RECORDS),
       validBytes,
-      damage: { kind: "broken", why: "it is one too many" },
+      damage: { kind: "broken", why: "it is one record too many" },
     };
   return { header, records, validBytes, damage };
 }

@@ -1,11 +1,15 @@
-// Offline verification of a log's files, as an auditor or the `sallyport audit verify` command does it: no key but public ones, no trust in the machine. Pure.
+// Offline verification of a log's files, as an auditor or `sallyport audit verify` does it: with
+// public keys only, and without trust in the machine. Pure.
 import { Fault } from "../../../hal/fault.ts";
 import { parseAuditFile, SEGMENT_RECORDS, segmentName, tileName } from "./files.ts";
 import { type Checkpoint, decodeCheckpoint, decodeNote, type Verifier, verifyNote } from "./note.ts";
 import { HASH_BYTES } from "./tree.ts";
 import { type AuditFinding, describeFinding, endWalk, startWalk, type Walk, walkSegment } from "./walk.ts";
 
-/** The files of a log's directory. Read one at a time, so that a log of any length needs the memory of one segment. */
+/**
+ * The files of a log's directory. They are read one at a time, so that a log of any length needs
+ * the memory of one segment only.
+ */
 export interface TrailFiles {
   readonly names: readonly string[];
   read(name: string): Uint8Array | undefined;
@@ -13,33 +17,42 @@ export interface TrailFiles {
 
 export interface TrailQuestion {
   readonly files: TrailFiles;
-  /** The device's audit key: from the certificate request or the hub, not from the device that is being examined. */
+  /**
+   * The device's audit key. It must come from the certificate request or the hub, not from the
+   * device under examination.
+   */
   readonly auditKey: Verifier;
-  /** Signed checkpoints that the log must contain: the last one the hub cosigned, say. */
+  /** Signed checkpoints that the log must contain, such as the last one that the hub cosigned. */
   readonly checkpoints: readonly string[];
-  /** When given, every checkpoint must carry this witness's cosignature too. */
+  /** When given, every checkpoint must also carry the cosignature of this witness. */
   readonly witness?: Verifier;
-  /** The last one there is, when left out. */
+  /** The last epoch when omitted. */
   readonly epoch?: number;
 }
 
 export interface TrailReport {
   readonly epoch: number;
-  /** Number of the first entry that is still there; those before were removed after the hub had witnessed them. */
+  /**
+   * Number of the first entry that still exists. Earlier entries were removed after the hub had
+   * witnessed them.
+   */
   readonly first: number;
   /** Entries in the tree. */
   readonly size: number;
-  /** Every entry below this is vouched for by a checkpoint. What is above rests on CRCs and stored hashes alone. */
+  /**
+   * A checkpoint covers every entry below this. Later entries rest on CRCs and stored hashes alone.
+   */
   readonly vouched: number;
-  /** Bytes of an unfinished write at the end: not a sign of tampering by themselves. */
+  /** Bytes of an unfinished write at the end. By themselves they are not a sign of tampering. */
   readonly tornBytes: number;
   /** The first thing that is wrong. */
   readonly finding: AuditFinding | undefined;
 }
 
 /**
- * Reads the whole log and names the first bad entry, where there is one.
- * @throws Fault `note.invalid`, `note.bad-signature` for a checkpoint that is not of this log: that says nothing of the log.
+ * Reads the whole log and names the first bad entry, if there is one.
+ * @throws Fault `note.invalid`, `note.bad-signature` for a checkpoint that is not of this log,
+ *   which proves nothing about the log.
  */
 export function verifyTrail(question: TrailQuestion): TrailReport {
   const { files, auditKey } = question;
@@ -92,7 +105,10 @@ function listSegments(names: readonly string[]): readonly { readonly epoch: numb
   return segments.sort((a, b) => a.epoch - b.epoch || a.number - b.number);
 }
 
-/** Only what the hub has seen is ever removed: without a checkpoint that covers it, it was taken away. [AUD-11] */
+/**
+ * Only what the hub has seen is ever removed: without a checkpoint that covers the entries,
+ * somebody else removed them. [AUD-11]
+ */
 function unwitnessed(epoch: number, first: number): AuditFinding {
   const why = "the entries before the first segment are missing, and no checkpoint shows that the hub has them";
   return { epoch, segment: 0, part: "missing", entry: 0, until: first, why };
@@ -102,7 +118,7 @@ function report(epoch: number, first: number, walk: Walk, tornBytes: number, fin
   return { epoch, first, size: walk.tree?.size ?? 0, vouched: walk.vouched, tornBytes, finding };
 }
 
-/** Hashes of a tile, as views. */
+/** The hashes of a tile, as views. */
 export function tileHashes(tile: Uint8Array): readonly Uint8Array[] {
   return Array.from({ length: Math.floor(tile.byteLength / HASH_BYTES) }, (_, i) =>
     tile.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES),

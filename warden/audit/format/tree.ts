@@ -1,4 +1,5 @@
-// The Merkle tree of RFC 6962 section 2.1: hashes, and proofs as RFC 9162 section 2.1.4 verifies them. Pure. [AUD-4] [AUD-5]
+// The Merkle tree of RFC 6962 section 2.1: hashes, and proofs as RFC 9162 section 2.1.4 verifies
+// them. Pure. [AUD-4] [AUD-5]
 import { hash as digest } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 
@@ -6,7 +7,9 @@ export const HASH_BYTES = 32;
 /** A proof between two sizes below 2^53 never has more (C2SP tlog-witness sets the same bound). */
 export const PROOF_HASHES_MAX = 63;
 
-const LEAF_PREFIX = Uint8Array.of(0x00); // RFC 6962 2.1: leaves and nodes are hashed apart, so that a node can't pose as a leaf
+// RFC 6962 section 2.1: leaves and nodes are hashed differently, so that a node cannot pass for a
+// leaf
+const LEAF_PREFIX = Uint8Array.of(0x00);
 const NODE_PREFIX = Uint8Array.of(0x01);
 
 /** Root of the tree with no leaves: SHA-256 of nothing. */
@@ -22,14 +25,17 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return digest("sha256", Buffer.concat([NODE_PREFIX, left, right]), "buffer");
 }
 
-/** The largest power of two below `size`; `size` is at least 2. Without bit operators: they end at 2^31. */
+/**
+ * The largest power of two below `size`, which must be at least 2. Bit operators are not used,
+ * because they end at 2^31.
+ */
 export function splitPoint(size: number): number {
   let split = 1;
   while (split * 2 < size) split *= 2;
   return split;
 }
 
-/** Hash of the leaves `start` to `end` (excluded) by leaf hashes. */
+/** Hash of the leaves from `start` to `end` (excluded), by their leaf hashes. */
 export function rootOf(leaves: readonly Uint8Array[], start = 0, end = leaves.length): Uint8Array {
   const size = end - start;
   if (size === 0) return emptyRoot();
@@ -43,8 +49,8 @@ export function rootOf(leaves: readonly Uint8Array[], start = 0, end = leaves.le
 }
 
 /**
- * The compact form of a tree: the roots of its full subtrees, largest first. All an append needs; at most 53 hashes.
- * A value: `append` returns a new one.
+ * The compact form of a tree: the roots of its full subtrees, largest first, at most 53 hashes. An
+ * append needs nothing else. It is an immutable value.
  */
 export interface Frontier {
   readonly size: number;
@@ -72,15 +78,16 @@ export function frontierRoot(frontier: Frontier): Uint8Array {
   return roots.slice(0, -1).reduceRight((right, left) => nodeHash(left, right), last);
 }
 
-/** Leaves from `start` to `end` (excluded). */
+/** The leaves from `start` to `end` (excluded). */
 export interface LeafRange {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * The ranges whose roots make the consistency proof from `oldSize` to `newSize`, in its order: RFC 9162 section 2.1.4.1, without the hashes, so that whoever
- * stores the tree decides how to get them. Nothing for equal sizes, and nothing from the empty tree: there is nothing to prove.
+ * The ranges whose roots make the consistency proof from `oldSize` to `newSize`, in the order of
+ * the proof (RFC 9162 section 2.1.4.1). Without hashes, so that the store of the tree decides how
+ * to get them. Empty for equal sizes and for the empty tree, where there is nothing to prove.
  * @throws Fault `proof.invalid` for sizes out of order.
  */
 export function consistencyRanges(oldSize: number, newSize: number): readonly LeafRange[] {
@@ -100,13 +107,16 @@ export function consistencyRanges(oldSize: number, newSize: number): readonly Le
       start = split;
     }
   }
-  if (start > 0) ranges.push({ start, end }); // else the verifier has it: it is the old root
+  // otherwise the verifier has the root: it is the old one
+  if (start > 0) ranges.push({ start, end });
   return ranges.reverse();
 }
 
 /**
- * [AUD-5] Checks that the tree of `newSize` and `newRoot` starts with the one of `oldSize` and `oldRoot`: RFC 9162 section 2.1.4.2.
- * @throws Fault `proof.invalid` when it does not, or the proof has another length than those sizes need.
+ * [AUD-5] Checks that the tree of `newSize` and `newRoot` starts with the one of `oldSize` and
+ * `oldRoot`: RFC 9162 section 2.1.4.2.
+ * @throws Fault `proof.invalid` when it does not, or the proof has another length than those sizes
+ *   need.
  */
 export function verifyConsistency(
   oldSize: number,

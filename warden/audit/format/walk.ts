@@ -1,4 +1,5 @@
-// Following the log segment by segment: the one judgement of what is sound, torn or tampered with. The warden's start and the offline verifier both walk so. [AUD-10] Pure.
+// Verification of the log segment by segment: the one place that decides what is sound, torn or
+// tampered with. The warden's start and the offline verifier both use it. Pure. [AUD-10]
 import { asFault } from "../../../hal/fault.ts";
 import { SEGMENT_RECORDS, segmentName } from "./files.ts";
 import type { Checkpoint } from "./note.ts";
@@ -6,44 +7,52 @@ import { decodeAuditRecord } from "./record.ts";
 import { headerFrontier, readSegment, type SegmentHeader } from "./segment.ts";
 import { appendLeaf, EMPTY_FRONTIER, type Frontier, frontierRoot, HASH_BYTES, leafHash } from "./tree.ts";
 
-/** What is wrong, and with which entries: one (`until` is `entry` + 1) wherever a frame or a stored hash tells, more where only a root does. */
+/**
+ * What is wrong, and with which entries. A frame or a stored hash identifies one entry (`until` is
+ * `entry` + 1); a root only gives a range.
+ */
 export interface AuditFinding {
   readonly epoch: number;
   readonly segment: number;
   readonly part: "header" | "record" | "missing" | "tree" | "key";
-  /** Number of the first entry that can't be trusted. */
+  /** Number of the first entry that cannot be trusted. */
   readonly entry: number;
   /** End (excluded) of the entries among which the bad one is. */
   readonly until: number;
   readonly why: string;
 }
 
-/** Whose log it should be. */
+/** The log that the files should hold. */
 export interface WalkIdentity {
   readonly epoch: number;
   readonly deviceId: string;
   readonly keyId: string;
 }
 
-/** A walk under way: a value. */
+/** The progress of a verification, as an immutable value. */
 export interface Walk {
   readonly identity: WalkIdentity;
-  /** Signed checkpoints of this log, by size: the tree must pass through each. */
+  /** Signed checkpoints of this log, by size. The tree must pass through each. */
   readonly checkpoints: readonly Checkpoint[];
-  /** The tree so far; undefined before the first segment, when nothing is known of what came before. */
+  /**
+   * The tree so far; undefined before the first segment, when nothing is known of the entries
+   * before it.
+   */
   readonly tree: Frontier | undefined;
-  /** Entries below this are vouched for by a checkpoint that was passed. */
+  /** A checkpoint that was passed covers every entry below this. */
   readonly vouched: number;
 }
 
 export interface SegmentInput {
   readonly number: number;
   readonly bytes: Uint8Array;
-  /** The leaf hashes stored when it was closed, where there are any. */
+  /** The leaf hashes stored when the segment was closed, if there are any. */
   readonly tile: Uint8Array | undefined;
-  /** Whether it is the last: only there a torn tail is an accident. */
+  /** Whether it is the last segment: only there a torn tail is an accident. */
   readonly last: boolean;
-  /** Read every record, not only its hash. Not needed where `tile` is known to be right. */
+  /**
+   * Decode every record instead of only hashing it. Not needed where `tile` is known to be right.
+   */
   readonly decode: boolean;
 }
 
@@ -58,7 +67,7 @@ export interface WalkedSegment {
 
 export type WalkStep = { readonly finding: AuditFinding } | WalkedSegment;
 
-/** @param before the tree before the first segment, where it is known from elsewhere. */
+/** @param before the tree before the first segment, if it is known from elsewhere. */
 export function startWalk(identity: WalkIdentity, checkpoints: readonly Checkpoint[], before: Frontier | undefined): Walk {
   const sorted = [...checkpoints].sort((a, b) => a.size - b.size);
   return { identity, checkpoints: sorted, tree: before, vouched: before?.size ?? 0 };
@@ -90,8 +99,9 @@ export function walkSegment(walk: Walk, input: SegmentInput): WalkStep {
 }
 
 /**
- * After the last segment: a checkpoint beyond the end means that entries were taken away, or damaged.
- * @param tornBytes those of the last segment: what they were was durable, if it was signed.
+ * The finding after the last segment: a checkpoint beyond the end means that entries were removed
+ * or damaged.
+ * @param tornBytes those of the last segment. If they were signed, they were durable once.
  */
 export function endWalk(walk: Walk, tornBytes: number): AuditFinding | undefined {
   const size = walk.tree?.size ?? 0;
@@ -183,7 +193,7 @@ function wrongRecord(record: Uint8Array, entry: number): string | undefined {
   }
 }
 
-/** Full subtrees of a tree of `size`: the ones in its binary form. */
+/** The number of full subtrees of a tree of `size`: the ones in its binary form. */
 function onesIn(size: number): number {
   let ones = 0;
   for (let rest = size; rest > 0; rest = Math.floor(rest / 2)) ones += rest % 2;

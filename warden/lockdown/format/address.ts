@@ -1,16 +1,19 @@
-// IPv4 and IPv6 addresses and prefixes in one spelling: that in which the kernel lists them, so that text can be compared. [LCK-1] [LCK-5]
+// IPv4 and IPv6 addresses and prefixes in the one spelling in which the kernel lists them, so that
+// text can be compared. [LCK-1] [LCK-5]
 
 export interface Prefix {
   readonly family: 4 | 6;
   /** 4 or 16. */
   readonly bytes: readonly number[];
-  /** Leading bits that count; all others are zero. */
+  /** Number of leading bits that count. All others are zero. */
   readonly length: number;
 }
 
 /**
- * `192.0.2.1`, `192.0.2.0/24`, `2001:db8::1`, `2001:db8::/32`: RFC 5952 for IPv6, no `/32` or `/128` at an address, no bits set behind the prefix, no prefix of length 0
- * (that is "any"). IPv6 addresses below 0:0:0:0:0:1:: (v4-mapped, loopback) are left out: they are no address of a peer.
+ * Parses `192.0.2.1`, `192.0.2.0/24`, `2001:db8::1`, `2001:db8::/32`. IPv6 follows RFC 5952. There
+ * is no `/32` or `/128` after an address, no bit set behind the prefix, and no prefix of length 0
+ * (that is "any"). IPv6 addresses below 0:0:0:0:0:1:: (v4-mapped, loopback) are refused, because no
+ * peer has one.
  * @returns undefined for any other spelling.
  */
 export function parsePrefix(text: string): Prefix | undefined {
@@ -22,15 +25,15 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (bytes === undefined || rest.length > 0 || length < 1 || length > bits) return undefined;
   if (family === 6 && bytes.slice(0, 10).every((byte) => byte === 0)) return undefined;
   const prefix: Prefix = { family, bytes, length };
-  return bytes.every((byte, i) => (byte & maskByte(length, i)) === byte) && spellPrefix(prefix) === text ? prefix : undefined;
+  return bytes.every((byte, i) => (byte & maskByte(length, i)) === byte) && formatPrefix(prefix) === text ? prefix : undefined;
 }
 
-export function spellPrefix({ family, bytes, length }: Prefix): string {
-  const address = family === 4 ? bytes.join(".") : spellIpv6(bytes);
+export function formatPrefix({ family, bytes, length }: Prefix): string {
+  const address = family === 4 ? bytes.join(".") : formatIpv6(bytes);
   return length === bytes.length * 8 ? address : `${address}/${length}`;
 }
 
-/** True when every address of `inner` is one of `outer`. */
+/** True when every address of `inner` belongs to `outer`. */
 export function contains(outer: Prefix, inner: Prefix): boolean {
   return (
     outer.family === inner.family &&
@@ -65,8 +68,11 @@ function parseIpv6(text: string): readonly number[] | undefined {
   });
 }
 
-/** RFC 5952 section 4: no leading zeros, the first longest run of two or more zero groups as `::`, lower case. */
-function spellIpv6(bytes: readonly number[]): string {
+/**
+ * RFC 5952 section 4: no leading zeros, the first longest run of two or more zero groups as `::`,
+ * lower case.
+ */
+function formatIpv6(bytes: readonly number[]): string {
   const groups = Array.from({ length: 8 }, (_, i) => (bytes[2 * i] ?? 0) * 256 + (bytes[2 * i + 1] ?? 0));
   const run = longestZeroRun(groups);
   const words = groups.map((group) => group.toString(16));

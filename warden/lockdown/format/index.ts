@@ -1,4 +1,4 @@
-// The lockdown policy and its plan, for whoever writes, shows or signs them. [LCK-1] [LCK-4]
+// The lockdown policy and its plan, for programs that write, show or sign them. [LCK-1] [LCK-4]
 export { contains, parsePrefix, type Prefix } from "./address.ts";
 export { PLAN_BYTES_MAX, POLICY_BYTES_MAX } from "./limits.ts";
 export { type NetworkRule, type Plan, planHash, planSchema } from "./plan.ts";

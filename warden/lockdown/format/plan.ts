@@ -1,4 +1,5 @@
-// The plan: what a policy means on one machine, as data that can be printed, compared, hashed and signed for. [LCK-4]
+// The plan: the meaning of a policy on one machine, as data that can be printed, compared, hashed
+// and signed. [LCK-4]
 import * as v from "valibot";
 import { createHash } from "node:crypto";
 import { canonicalJson } from "../../../hal/format/json.ts";
@@ -6,17 +7,17 @@ import { linkNameSchema, prefixSchema, usbPortSchema, usbRuleSchema } from "./po
 
 const portNumberSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
-/** One thing that may pass the packet filter. */
+/** One kind of packet that may pass the packet filter. */
 export const networkRuleSchema = v.strictObject({
   direction: v.picklist(["in", "out"]),
-  /** null: any link of the plan. */
+  /** Null stands for any link of the plan. */
   link: v.nullable(linkNameSchema),
   protocol: v.picklist(["tcp", "udp"]),
-  /** First and last of each range, ascending, apart from each other. */
+  /** First and last port of each range, ascending, with gaps between the ranges. */
   ports: v.array(v.strictTuple([portNumberSchema, portNumberSchema])),
-  /** The sender's port; null: any. `ports` are the receiver's. */
+  /** The sender's port; null for any. `ports` are the receiver's. */
   sourcePort: v.nullable(portNumberSchema),
-  /** The far side; null: anybody. */
+  /** The far side; null for anybody. */
   peers: v.nullable(v.union([v.literal("management"), v.array(prefixSchema)])),
   why: v.picklist(["hub", "name-service", "dhcp", "policy"]),
 });
@@ -30,19 +31,19 @@ export const planSchema = v.strictObject({
   management: v.array(prefixSchema),
   echo: v.picklist(["none", "management", "any"]),
   networkRules: v.array(networkRuleSchema),
-  /** The table as it is loaded: follows from links, management, echo and doors. */
+  /** The table as it is loaded. It follows from links, management, echo and network rules. */
   firewall: v.string(),
   usb: v.strictObject({
     allow: v.array(usbRuleSchema),
-    /** With the other halves of their sockets. */
+    /** Includes the other halves of their sockets. */
     disable: v.array(usbPortSchema),
-    /** What that means for the devices that are plugged in now. */
+    /** The verdicts on the devices that are plugged in now. */
     devices: v.array(v.strictObject({ port: v.string(), authorized: v.boolean(), why: v.string() })),
   }),
   serial: v.strictObject({ console: v.nullable(v.string()), lines: v.array(v.string()) }),
   confirm: v.nullable(
     v.strictObject({
-      /** Key ids as in orders. */
+      /** Key ids, as in orders. */
       keys: v.array(v.string()),
       withinS: v.number(),
     }),
@@ -50,7 +51,10 @@ export const planSchema = v.strictObject({
 });
 export type Plan = v.InferOutput<typeof planSchema>;
 
-/** [LCK-4] What an operator signs for: `sha256:` and the hash over the plan in canonical JSON (RFC 8785). */
+/**
+ * [LCK-4] The hash that an operator signs: `sha256:` and the hash over the plan in canonical JSON
+ * (RFC 8785).
+ */
 export function planHash(plan: Plan): string {
   return `sha256:${createHash("sha256").update(canonicalJson(plan)).digest("hex")}`;
 }

@@ -1,17 +1,18 @@
-// The lockdown policy: what a device may use. What it does not name is shut. Version and line are the TUF target's that carries it. [LCK-1]
+// The lockdown policy: what a device may use. What it does not name is shut. Its version and line
+// are those of the TUF target that carries it. [LCK-1]
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { orderKeySchema } from "../../orders/format/index.ts";
+import { orderKeySchema } from "../../order-key/format.ts";
 import { parsePrefix } from "./address.ts";
 import {
   CONFIRM_KEYS_MAX,
   CONFIRM_WITHIN_S_DEFAULT,
   CONFIRM_WITHIN_S_MAX,
   CONFIRM_WITHIN_S_MIN,
-  DOOR_PORTS_MAX,
-  DOORS_MAX,
+  RULE_PORTS_MAX,
+  NETWORK_RULES_MAX,
   LINKS_MAX,
   POLICY_BYTES_MAX,
   PREFIXES_MAX,
@@ -21,20 +22,23 @@ import {
   USB_RULES_MAX,
 } from "./limits.ts";
 
-/** A network interface's name: IFNAMSIZ is 16 with the NUL. No `*`, which nft would take for a pattern. */
+/**
+ * A network interface's name: IFNAMSIZ is 16 with the NUL. `*` is not allowed, because nft would
+ * take it for a pattern.
+ */
 export const linkNameSchema = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/u, "expected an interface name such as eth0"),
   v.check((name) => name !== "lo", '"lo" is always open'),
 );
 
-/** Addresses, never names: a rule that waits for DNS is no rule. */
+/** Addresses, never names: a rule that depends on DNS cannot be relied on. */
 export const prefixSchema = v.pipe(
   v.string(),
   v.maxLength(43),
   v.check(
     (text) => parsePrefix(text) !== undefined,
-    "expected an address or prefix in its one spelling, such as 192.0.2.0/24 or 2001:db8::1",
+    "expected an address or prefix in canonical form, such as 192.0.2.0/24 or 2001:db8::1",
   ),
 );
 const prefixesSchema = v.pipe(v.array(prefixSchema), v.maxLength(PREFIXES_MAX));
@@ -51,12 +55,15 @@ const portsSchema = v.pipe(
     ),
   ),
   v.minLength(1),
-  v.maxLength(DOOR_PORTS_MAX),
+  v.maxLength(RULE_PORTS_MAX),
 );
 
 const protocolSchema = v.picklist(["tcp", "udp"]);
 
-/** `<bus>-<port>.<port>...`, as the kernel names the device that is plugged in there. Seven tiers at most: USB 2.0 section 4.1.1. */
+/**
+ * `<bus>-<port>.<port>...`, as the kernel names the device that is plugged in there. USB allows
+ * seven tiers at most (USB 2.0 section 4.1.1).
+ */
 export const usbPortSchema = v.pipe(
   v.string(),
   v.regex(/^[1-9]\d{0,2}-[1-9]\d{0,2}(\.[1-9]\d{0,2}){0,5}$/u, 'expected a USB port such as "1-2" or "1-1.3"'),
@@ -66,7 +73,10 @@ const usbIdSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{4}$/u, "expected four 
 export const usbRuleSchema = v.strictObject({
   vendor: usbIdSchema,
   product: usbIdSchema,
-  /** This serial number and no other; not given: any, or none. Two devices that claim one are both refused. */
+  /**
+   * Only this serial number; when omitted, any or none. Two devices that claim the same one are
+   * both refused.
+   */
   serial: v.optional(
     v.pipe(
       v.string(),
@@ -75,38 +85,47 @@ export const usbRuleSchema = v.strictObject({
       v.check((text) => text.isWellFormed()),
     ),
   ),
-  /** At this port only; not given: at any that is not disabled. */
+  /** Only at this port; when omitted, at any port that is not disabled. */
   port: v.optional(usbPortSchema),
-  /** Exactly these, over all configurations and alternate settings: a stick that is also a keyboard is another device. */
+  /**
+   * Exactly these, over all configurations and alternate settings: a stick that is also a keyboard
+   * is another device.
+   */
   interfaces: v.pipe(
     v.array(v.pipe(v.string(), v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){2}$/u, "expected class:subclass:protocol, such as 08:06:50"))),
     v.minLength(1),
     v.maxLength(USB_INTERFACES_MAX),
   ),
-  /** The hub is reached through it: stays in mode "shut". */
+  /** The hub is reached through this device: it stays authorized in mode "shut". */
   uplink: v.optional(v.boolean(), false),
 });
 export type UsbRule = v.InferOutput<typeof usbRuleSchema>;
 
 const ttySchema = v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS0"));
 
-/** [LCK-1] Every list not given is empty, and what a list does not name is shut. */
+/** [LCK-1] A list that is omitted is empty, and what a list does not name is shut. */
 export const policySchema = v.strictObject({
   v: v.literal(1),
   /** For people. */
   name: v.optional(v.pipe(v.string(), v.regex(/^[\u0020-\u007e]{1,64}$/u, "expected up to 64 printable ASCII characters"))),
-  /** `enforce`: this document. `shut`: of it only links, uplink devices, serial lines and the way to the hub. */
+  /**
+   * `enforce`: this document holds. `shut`: only its links, uplink devices, serial lines and the
+   * way to the hub hold.
+   */
   mode: v.picklist(["enforce", "shut"]),
-  /** Network interfaces in use; no packet goes in or out by any other. */
+  /** Network interfaces in use. No packet goes in or out by any other. */
   links: v.optional(
     v.pipe(
       v.array(
         v.strictObject({
           name: linkNameSchema,
-          /** Gets its address by DHCP. */
+          /** The interface gets its address by DHCP. */
           dhcp4: v.optional(v.boolean(), false),
           dhcp6: v.optional(v.boolean(), false),
-          /** IPv6 with neighbour discovery and router advertisements; without it no IPv6 packet passes. */
+          /**
+           * IPv6 with neighbour discovery and router advertisements. Without it no IPv6 packet
+           * passes.
+           */
           ipv6: v.optional(v.boolean(), false),
         }),
       ),
@@ -117,7 +136,7 @@ export const policySchema = v.strictObject({
   ),
   network: v.optional(
     v.strictObject({
-      /** Where `from: "management"` may come from. */
+      /** The addresses that `from: "management"` stands for. */
       management: v.optional(prefixesSchema, []),
       inbound: v.optional(
         v.pipe(
@@ -129,11 +148,14 @@ export const policySchema = v.strictObject({
               from: v.picklist(["any", "management"]),
             }),
           ),
-          v.maxLength(DOORS_MAX),
+          v.maxLength(NETWORK_RULES_MAX),
         ),
         [],
       ),
-      /** Besides the hub, which is always reachable. Name service, time service, what the plant needs. */
+      /**
+       * Destinations besides the hub, which is always reachable: name service, time service, the
+       * devices of the plant.
+       */
       outbound: v.optional(
         v.pipe(
           v.array(
@@ -144,11 +166,11 @@ export const policySchema = v.strictObject({
                 [v.literal("any"), v.pipe(prefixesSchema, v.minLength(1))],
                 'expected "any" or a list of addresses and prefixes',
               ),
-              /** Not given: by any link of the policy. */
+              /** When omitted, by any link of the policy. */
               link: v.optional(linkNameSchema),
             }),
           ),
-          v.maxLength(DOORS_MAX),
+          v.maxLength(NETWORK_RULES_MAX),
         ),
         [],
       ),
@@ -160,7 +182,7 @@ export const policySchema = v.strictObject({
   usb: v.optional(
     v.strictObject({
       allow: v.optional(v.pipe(v.array(usbRuleSchema), v.maxLength(USB_RULES_MAX)), []),
-      /** Ports that detect nothing at all, with the other half of their socket. */
+      /** Ports that detect nothing at all, together with the other half of their socket. */
       disable: v.optional(v.pipe(v.array(usbPortSchema), v.maxLength(USB_PORTS_MAX)), []),
     }),
     {},
@@ -174,9 +196,9 @@ export const policySchema = v.strictObject({
     }),
     {},
   ),
-  /** Who may confirm, as orders are signed. [OPS-7] */
+  /** Keys that may confirm, as orders are signed. [OPS-7] */
   confirmKeys: v.pipe(v.array(orderKeySchema), v.minLength(1), v.maxLength(CONFIRM_KEYS_MAX)),
-  /** Seconds. */
+  /** In seconds. */
   confirmWithinS: v.optional(
     v.pipe(v.number(), v.integer(), v.minValue(CONFIRM_WITHIN_S_MIN), v.maxValue(CONFIRM_WITHIN_S_MAX)),
     CONFIRM_WITHIN_S_DEFAULT,
@@ -185,8 +207,9 @@ export const policySchema = v.strictObject({
 export type Policy = v.InferOutput<typeof policySchema>;
 
 /**
- * [LCK-1] The policy in `bytes`, whose signature was checked before. Nothing in it is guessed: an unknown member, mode or version refuses the whole.
- * @throws Fault `lockdown.invalid` naming every fault; what was in force stays in force.
+ * [LCK-1] The policy in `bytes`, whose signature was checked before. Nothing in it is guessed: an
+ * unknown member, mode or version refuses the whole policy.
+ * @throws Fault `lockdown.invalid` naming every fault; the policy in force stays in force.
  */
 export function parsePolicy(bytes: Uint8Array): Policy {
   try {

@@ -1,7 +1,7 @@
 // The lockdown as the warden reports it: state, view and preview of a policy. [LCK-10]
 import * as v from "valibot";
 import { countSchema, shortTextSchema } from "../../../hal/format/fields.ts";
-import { nonceSchema } from "../../../ota/time/format.ts";
+import { nonceSchema } from "../../../ota/format/time.ts";
 import { planHashSchema } from "../../orders/format/index.ts";
 
 export const LOCKDOWN_LINES_MAX = 256;
@@ -18,13 +18,13 @@ export type LockdownTrial = v.InferOutput<typeof lockdownTrialSchema>;
 /** What the device may use now. */
 export const lockdownStateSchema = v.strictObject({
   at: v.picklist(["base", "confirmed", "pending", "shut", "changing"]),
-  /** Of the policy in force; absent: the image's base policy. */
+  /** Counter of the policy in force; absent for the image's base policy. */
   counter: v.optional(countSchema),
   planHash: v.optional(planHashSchema),
   trial: v.optional(lockdownTrialSchema),
-  /** What became of the last policy that was tried and not kept. */
+  /** The last policy that was tried and not kept. */
   reverted: v.optional(v.strictObject({ planHash: planHashSchema, reason: shortTextSchema })),
-  /** What of it this machine can't enforce, in words. */
+  /** What this machine cannot enforce, as texts for people. */
   unenforced: v.optional(v.pipe(v.array(shortTextSchema), v.maxLength(8))),
 });
 export type LockdownState = v.InferOutput<typeof lockdownStateSchema>;
@@ -33,18 +33,18 @@ export const lockdownViewSchema = v.strictObject({
   state: lockdownStateSchema,
   /** One line for everything that stays open. */
   open: linesSchema,
-  /** The USB devices that are plugged in, one line each, with what became of them and why. */
+  /** The USB devices that are plugged in, one line each, with their verdicts and reasons. */
   usb: linesSchema,
 });
 export type LockdownView = v.InferOutput<typeof lockdownViewSchema>;
 
 export const lockdownPreviewSchema = v.strictObject({
   planHash: planHashSchema,
-  /** With any of these the policy is refused. */
+  /** A policy with any risk is refused. */
   risks: linesSchema,
   opens: linesSchema,
   closes: linesSchema,
-  /** What would be open then. */
+  /** What would be open under the policy. */
   open: linesSchema,
 });
 export type LockdownPreview = v.InferOutput<typeof lockdownPreviewSchema>;

@@ -1,4 +1,6 @@
-// Plans for people: what stays open and why, and what changes from one plan to the next. [LCK-4]
+// Plans as text for people: what stays open and why, and what changes from one plan to the next.
+// [LCK-4]
+import { printable } from "../../../hal/format/text.ts";
 import type { NetworkRule, Plan } from "../format/index.ts";
 
 export interface Difference {
@@ -6,24 +8,24 @@ export interface Difference {
   readonly closes: readonly string[];
 }
 
-/** One line each for everything that stays open. Printable ASCII. */
+/** One line for everything that stays open; printable. */
 export function staysOpen(plan: Plan): readonly string[] {
   return [
     ...plan.links.map(
       ({ name, dhcp4, dhcp6, ipv6 }) => `link ${name}${dhcp4 ? ", DHCP" : ""}${dhcp6 ? ", DHCPv6" : ""}${ipv6 ? ", IPv6" : ""}`,
     ),
-    ...plan.networkRules.map((door) => doorText(door, plan)),
+    ...plan.networkRules.map((rule) => ruleText(rule, plan)),
     ...(plan.echo === "none" ? [] : [`in: ping from ${plan.echo === "any" ? "anybody" : plan.management.join(" ")}`]),
     ...plan.usb.allow.map(
       ({ vendor, product, serial, port, interfaces }) =>
-        `usb ${vendor}:${product}${serial === undefined ? "" : ` serial ${JSON.stringify(serial).replaceAll(/[^\u0020-\u007e]/gu, "?")}`}${port === undefined ? "" : ` at ${port}`}, interfaces ${interfaces.join(" ")}`,
+        `usb ${vendor}:${product}${serial === undefined ? "" : ` serial ${printable(JSON.stringify(serial), 1024)}`}${port === undefined ? "" : ` at ${port}`}, interfaces ${interfaces.join(" ")}`,
     ),
     ...(plan.serial.console === null ? [] : [`serial ${plan.serial.console}, console`]),
     ...plan.serial.lines.map((line) => `serial ${line}`),
   ];
 }
 
-/** @param before undefined: before there was any plan, so nothing is known to be open. */
+/** @param before undefined when there was no plan yet, so nothing is known to be open. */
 export function differenceOf(before: Plan | undefined, after: Plan): Difference {
   const [had, has] = [before === undefined ? [] : staysOpen(before), staysOpen(after)];
   const [disabled, disables] = [before?.usb.disable ?? [], after.usb.disable];
@@ -39,7 +41,7 @@ export function differenceOf(before: Plan | undefined, after: Plan): Difference 
   };
 }
 
-function doorText({ direction, link, protocol, ports, peers, why }: NetworkRule, plan: Plan): string {
+function ruleText({ direction, link, protocol, ports, peers, why }: NetworkRule, plan: Plan): string {
   const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(" ");
   const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
   return `${direction}: ${protocol} ${range} ${direction === "in" ? "from" : "to"} ${far}${link === null ? "" : ` on ${link}`} (${why})`;

@@ -1,5 +1,5 @@
-// The planner: decides, touches nothing. [LCK-2] [LCK-3] [LCK-4]
+// The planner: it decides and touches nothing. [LCK-2] [LCK-3] [LCK-4]
 export { type Difference, differenceOf, staysOpen } from "./describe.ts";
 export { planLockdown } from "./planner.ts";
 export { type Packet, passes, risksOf } from "./risks.ts";
-export { type UsbStep, usbSteps } from "./usb.ts";
+export { isOpening, judgeDevices, type UsbStep, usbSteps } from "./usb.ts";

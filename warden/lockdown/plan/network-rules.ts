@@ -1,4 +1,5 @@
-// Which packets may pass, as data: from the policy and the machine to doors in one order, each once. [LCK-2] [LCK-3] [LCK-4]
+// The network rules: which packets may pass, as data derived from the policy and the machine, each
+// rule once and in a fixed order. [LCK-2] [LCK-3] [LCK-4]
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { contains, type NetworkRule, parsePrefix, type Plan, type Policy, type Prefix } from "../format/index.ts";
 import type { MachineFacts } from "../machine-facts.ts";
@@ -9,19 +10,23 @@ type Ports = Policy["network"]["inbound"][number]["ports"];
 
 const DNS_PORT = 53;
 
-/** [LCK-3] The way to the hub, whatever the policy says; and where names are needed for it and the policy is shut, the machine's name servers. */
-export function necessaryRules(snapshot: MachineFacts, withNameService: boolean): readonly NetworkRule[] {
-  const hub = snapshot.hub.map(({ address, port }) =>
-    out("tcp", [[port, port]], address === undefined ? null : [address], "hub"),
-  );
-  if (!withNameService || snapshot.hub.every(({ address }) => address !== undefined)) return hub;
-  const servers = snapshot.nameServers.filter((server) => parsePrefix(server) !== undefined);
+/**
+ * [LCK-3] The way to the hub, which no policy can close. Where the hub has a name and the policy is
+ * shut, the machine's name servers too.
+ */
+export function necessaryRules(facts: MachineFacts, withNameService: boolean): readonly NetworkRule[] {
+  const hub = facts.hub.map(({ address, port }) => out("tcp", [[port, port]], address === undefined ? null : [address], "hub"));
+  if (!withNameService || facts.hub.every(({ address }) => address !== undefined)) return hub;
+  const servers = facts.nameServers.filter((server) => parsePrefix(server) !== undefined);
   if (servers.length === 0) return hub;
   const dns = (["udp", "tcp"] as const).map((protocol) => out(protocol, [[DNS_PORT, DNS_PORT]], servers, "name-service"));
   return [...hub, ...dns];
 }
 
-/** RFC 2131 section 4.1 (67, 68) and RFC 8415 section 7.2 (546, 547): answers to a broadcast or multicast belong to no connection the kernel knows. */
+/**
+ * RFC 2131 section 4.1 (ports 67, 68) and RFC 8415 section 7.2 (ports 546, 547). Answers to a
+ * broadcast or multicast belong to no connection that the kernel knows.
+ */
 export function dhcpRules(links: readonly Link[]): readonly NetworkRule[] {
   return links.flatMap(({ name, dhcp4, dhcp6 }) => [
     ...(dhcp4 ? dhcp(name, 68, 67, null) : []),
@@ -33,12 +38,15 @@ function dhcp(link: string, client: number, server: number, peers: string[] | nu
   const both = { link, protocol: "udp", why: "dhcp" } as const;
   return [
     { ...both, direction: "in", ports: [[client, client]], sourcePort: server, peers },
-    // asked for by broadcast or multicast, renewed by unicast
+    // requested by broadcast or multicast, renewed by unicast
     { ...both, direction: "out", ports: [[server, server]], sourcePort: null, peers: null },
   ];
 }
 
-/** [LCK-2] What the policy names, on links that it names. An entry for another link opens nothing. */
+/**
+ * [LCK-2] The rules that the policy names, on links that it names. An entry for another link opens
+ * nothing.
+ */
 export function policyRules(policy: Policy): readonly NetworkRule[] {
   const known = new Set(policy.links.map(({ name }) => name));
   const inbound = policy.network.inbound.map(({ link, protocol, ports, from }): NetworkRule => ({
@@ -76,17 +84,22 @@ function out(
   };
 }
 
-/** [LCK-4] Doors that differ in their ports only become one, in one order whatever the order they came in. */
-export function mergeRules(doors: readonly NetworkRule[]): readonly NetworkRule[] {
+/**
+ * [LCK-4] Rules that differ only in their ports become one. The order does not depend on the order
+ * of the input.
+ */
+export function mergeRules(rules: readonly NetworkRule[]): readonly NetworkRule[] {
   const merged = new Map<string, NetworkRule>();
-  for (const door of doors) {
-    const key = canonicalJson({ ...door, ports: [] });
-    merged.set(key, { ...door, ports: mergeRanges([...(merged.get(key)?.ports ?? []), ...door.ports]) });
+  for (const rule of rules) {
+    const key = canonicalJson({ ...rule, ports: [] });
+    merged.set(key, { ...rule, ports: mergeRanges([...(merged.get(key)?.ports ?? []), ...rule.ports]) });
   }
-  return [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, door]) => door);
+  return [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rule]) => rule);
 }
 
-/** Sorted, without those that lie in another one: the kernel refuses sets whose elements overlap. */
+/**
+ * Sorted, without prefixes that lie within another: the kernel refuses sets whose elements overlap.
+ */
 export function uniquePrefixes(texts: readonly string[]): string[] {
   const prefixes = [...new Set(texts)].flatMap((text): { text: string; prefix: Prefix }[] => {
     const prefix = parsePrefix(text);
@@ -108,7 +121,7 @@ function ranges(ports: Ports): [number, number][] {
   );
 }
 
-/** Ascending, with those that touch made one. */
+/** Ascending, with adjacent ranges merged. */
 export function mergeRanges(list: readonly Range[]): [number, number][] {
   const merged: [number, number][] = [];
   for (const [from, to] of [...list].sort((a, b) => a[0] - b[0])) {

@@ -1,24 +1,28 @@
-// From a policy and a machine to a plan. Pure, and the same whatever order things are listed in. [LCK-2] [LCK-4]
+// The planner: from a policy and a machine to a plan. Pure, and independent of the order in which
+// things are listed. [LCK-2] [LCK-4]
 import type { Plan, Policy } from "../format/index.ts";
-import { orderKey, orderKeyId } from "../../orders/format/index.ts";
+import { orderKey, orderKeyId } from "../../order-key/format.ts";
 import type { MachineFacts } from "../machine-facts.ts";
 import { dhcpRules, mergeRules, necessaryRules, policyRules, uniquePrefixes } from "./network-rules.ts";
 import { renderTable } from "./table.ts";
 import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
 
 /**
- * @param policy undefined: there is none that can be trusted. Then everything is shut but the way to the hub, by every interface the machine has: what is shut can
- *   always be mended from there. [LCK-1]
+ * @param policy undefined when no policy can be trusted. Then everything is shut except the way to
+ *   the hub, by every interface of the machine, so that a machine that is shut can always be mended
+ *   from there. [LCK-1]
  */
-export function planLockdown(policy: Policy | undefined, snapshot: MachineFacts): Plan {
+export function planLockdown(policy: Policy | undefined, facts: MachineFacts): Plan {
   const shut = policy === undefined || policy.mode === "shut";
-  const links = sortedLinks(policy, snapshot);
+  const links = sortedLinks(policy, facts);
   const management = shut ? [] : uniquePrefixes(policy.network.management);
   const echo = shut ? "none" : policy.network.echo;
-  const doors = [...mergeRules([...necessaryRules(snapshot, shut), ...dhcpRules(links), ...(shut ? [] : policyRules(policy))])];
+  const networkRules = [
+    ...mergeRules([...necessaryRules(facts, shut), ...dhcpRules(links), ...(shut ? [] : policyRules(policy))]),
+  ];
   const usb = {
     allow: sortedRules((policy?.usb.allow ?? []).filter(({ uplink }) => uplink || !shut)),
-    disable: withPeers(policy?.usb.disable ?? [], snapshot.usb.ports),
+    disable: withPeers(policy?.usb.disable ?? [], facts.usb.ports),
   };
   return {
     v: 1,
@@ -26,19 +30,19 @@ export function planLockdown(policy: Policy | undefined, snapshot: MachineFacts)
     links,
     management,
     echo,
-    networkRules: doors,
-    firewall: renderTable({ links, management, echo, networkRules: doors }),
-    usb: { ...usb, devices: judgeDevices(usb, snapshot.usb.devices) },
+    networkRules,
+    firewall: renderTable({ links, management, echo, networkRules }),
+    usb: { ...usb, devices: judgeDevices(usb, facts.usb.devices) },
     serial: {
-      console: policy === undefined ? (snapshot.console ?? null) : (policy.serial.console ?? null),
+      console: policy === undefined ? (facts.console ?? null) : (policy.serial.console ?? null),
       lines: [...new Set(policy?.serial.lines)].sort(),
     },
     confirm: policy === undefined ? null : { keys: keyIds(policy), withinS: policy.confirmWithinS },
   };
 }
 
-function sortedLinks(policy: Policy | undefined, snapshot: MachineFacts): Plan["links"] {
-  const links = policy?.links ?? snapshot.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true }));
+function sortedLinks(policy: Policy | undefined, facts: MachineFacts): Plan["links"] {
+  const links = policy?.links ?? facts.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true }));
   return [...links].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

@@ -1,30 +1,34 @@
-// What a plan would cut that must not be cut: told before it is applied, not by silence afterwards. [LCK-3]
+// The risks of a plan: what it would cut that must not be cut. They are reported before it is
+// applied. [LCK-3]
 import { contains, type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
 
-/** One packet that asks to pass. */
+/** A packet that asks to pass. */
 export interface Packet {
   readonly direction: NetworkRule["direction"];
   readonly link: string;
   readonly protocol: NetworkRule["protocol"];
-  /** undefined: an address not known yet. Only a door for anybody lets it pass. */
+  /** Undefined for an address that is not known yet. Only a rule for anybody lets it pass. */
   readonly address: string | undefined;
   readonly port: number;
   readonly sourcePort: number;
 }
 
-/** What the packet filter says to the first packet of a connection: the meaning of {@link Plan.networkRules}, apart from their text. */
+/**
+ * The packet filter's verdict on the first packet of a connection. It is computed from the meaning
+ * of {@link Plan.networkRules}, independently of their text.
+ */
 export function passes(plan: Plan, packet: Packet): boolean {
   const link = plan.links.find(({ name }) => name === packet.link);
   const address = packet.address === undefined ? undefined : parsePrefix(packet.address);
   if (link === undefined || (address?.family === 6 && !link.ipv6)) return false;
-  return plan.networkRules.some((door) => {
-    if (door.direction !== packet.direction || door.protocol !== packet.protocol) return false;
-    if (door.link !== null && door.link !== packet.link) return false;
-    if (door.sourcePort !== null && door.sourcePort !== packet.sourcePort) return false;
-    if (!door.ports.some(([from, to]) => from <= packet.port && packet.port <= to)) return false;
-    if (door.peers === null) return true;
-    const peers = door.peers === "management" ? plan.management : door.peers;
+  return plan.networkRules.some((rule) => {
+    if (rule.direction !== packet.direction || rule.protocol !== packet.protocol) return false;
+    if (rule.link !== null && rule.link !== packet.link) return false;
+    if (rule.sourcePort !== null && rule.sourcePort !== packet.sourcePort) return false;
+    if (!rule.ports.some(([from, to]) => from <= packet.port && packet.port <= to)) return false;
+    if (rule.peers === null) return true;
+    const peers = rule.peers === "management" ? plan.management : rule.peers;
     return address !== undefined && peers.some((text) => isWithin(text, address));
   });
 }
@@ -34,33 +38,38 @@ function isWithin(text: string, address: NonNullable<ReturnType<typeof parsePref
   return prefix !== undefined && contains(prefix, address);
 }
 
-/** [LCK-3] @returns what would be lost, in words for whoever wrote the policy; empty when the device stays reachable and mendable. */
-export function risksOf(plan: Plan, snapshot: MachineFacts): readonly string[] {
-  const uplinks = snapshot.links.filter(({ uplink }) => uplink);
+/**
+ * [LCK-3] @returns what would be lost, as texts for the author of the policy; empty when the device
+ * stays reachable and mendable.
+ */
+export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
+  const uplinks = facts.links.filter(({ uplink }) => uplink);
   const ways = uplinks.filter(({ name }) => plan.links.some((link) => link.name === name));
   const cut = uplinks.length > 0 && ways.length === 0;
   return [
     ...(cut ? [`none of the interfaces that lead to the hub is in "links": ${uplinks.map(({ name }) => name).join(", ")}`] : []),
     ...ways.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link)]),
-    ...(cut ? [] : routeRisks(plan, snapshot, ways)),
-    ...consoleRisks(plan, snapshot),
+    ...(cut ? [] : routeRisks(plan, facts, ways)),
+    ...consoleRisks(plan, facts),
   ];
 }
 
-/** By at least one way each: the hub, and the name servers where it has a name. */
-function routeRisks(plan: Plan, snapshot: MachineFacts, ways: readonly LinkFacts[]): readonly string[] {
+/**
+ * At least one way each must remain: to the hub, and to the name servers where the hub has a name.
+ */
+function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[]): readonly string[] {
   const links = ways.length > 0 ? ways.map(({ name }) => name) : plan.links.map(({ name }) => name);
   const reaches = (protocol: NetworkRule["protocol"], address: string | undefined, port: number): boolean =>
     links.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
-  const hub = snapshot.hub
+  const hub = facts.hub
     .filter(({ address, port }) => !reaches("tcp", address, port))
-    .map(({ address, port }) => `the hub can't be reached: ${address ?? "its name"}, TCP port ${port}`);
-  const named = snapshot.hub.some(({ address }) => address === undefined);
-  const servers = named ? snapshot.nameServers.filter((server) => parsePrefix(server) !== undefined) : [];
-  const deaf = servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
+    .map(({ address, port }) => `the hub cannot be reached: ${address ?? "its name"}, TCP port ${port}`);
+  const named = facts.hub.some(({ address }) => address === undefined);
+  const servers = named ? facts.nameServers.filter((server) => parsePrefix(server) !== undefined) : [];
+  const unresolvable = servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
   return [
     ...hub,
-    ...(deaf ? [`the hub's name can't be looked up: "outbound" has no UDP port 53 to ${servers.join(" or ")}`] : []),
+    ...(unresolvable ? [`the hub's name cannot be looked up: "outbound" has no UDP port 53 to ${servers.join(" or ")}`] : []),
   ];
 }
 
@@ -72,7 +81,7 @@ function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6 }: LinkFacts): readonly stri
   ];
 }
 
-/** The modem behind an uplink, and every hub on the way to it. */
+/** Covers the modem behind an uplink, and every USB hub on the way to it. */
 function usbRisks(plan: Plan, { name, usb }: LinkFacts): readonly string[] {
   if (usb === undefined) return [];
   return plan.usb.devices
@@ -81,6 +90,6 @@ function usbRisks(plan: Plan, { name, usb }: LinkFacts): readonly string[] {
 }
 
 function consoleRisks(plan: Plan, { console }: MachineFacts): readonly string[] {
-  const kept = console === undefined || plan.serial.console === console || plan.serial.lines.includes(console);
-  return kept ? [] : [`the console is on "${console}", and "serial" names ${plan.serial.console ?? "no line"}`];
+  const remains = console === undefined || plan.serial.console === console || plan.serial.lines.includes(console);
+  return remains ? [] : [`the console is on "${console}", and "serial" names ${plan.serial.console ?? "no line"}`];
 }

@@ -1,26 +1,33 @@
-// The packet filter's table as text, in the spelling that hal/linux/firewall reads back. [LCK-2] [LCK-5] [LCK-6]
+// The packet filter's table as text, in the canonical form that hal/linux/firewall reads back.
+// [LCK-2] [LCK-5] [LCK-6]
 import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 
-type Parts = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
+type TableContents = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
 type Direction = NetworkRule["direction"];
 
-/** RFC 4861: only from the link itself, which a hop limit of 255 shows. Router advertisements come in, solicitations go out. */
+/**
+ * RFC 4861: only from the link itself, which a hop limit of 255 proves. Router advertisements come
+ * in, solicitations go out.
+ */
 const NEIGHBOURS = {
   in: "nd-neighbor-advert, nd-neighbor-solicit, nd-router-advert",
   out: "nd-neighbor-advert, nd-neighbor-solicit, nd-router-solicit",
 } as const;
 
 /**
- * [LCK-2] Drops what comes in, rejects what goes out (a local program hears at once that it may not), forwards nothing, for IPv4 and IPv6 alike; then the doors.
- * [LCK-6] Of a connection only the answers pass by being its answers: its first direction is judged packet by packet, so a door that is shut is shut for
- * connections that were made while it was open, the tunnel included.
+ * [LCK-2] For IPv4 and IPv6 alike it drops what comes in, rejects what goes out (so that a local
+ * program learns at once that it may not) and forwards nothing. Then come the network rules.
+ *
+ * [LCK-6] Only the answers of a connection pass because they are answers. Its first direction is
+ * judged packet by packet, so a rule that is removed ends the connections that were made under it,
+ * the tunnel included.
  */
-export function renderTable(parts: Parts): string {
+export function renderTable(contents: TableContents): string {
   const blocks = [
-    ...managementSets(parts.management),
-    ["chain input {", ...chain("in", parts), "}"],
+    ...managementSets(contents.management),
+    ["chain input {", ...chainLines("in", contents), "}"],
     ["chain forward {", "\ttype filter hook forward priority filter; policy drop;", "}"],
-    ["chain output {", ...chain("out", parts), ...refusals("out", "").map((line) => `\t${line}`), "}"],
+    ["chain output {", ...chainLines("out", contents), ...refusals("out", "").map((line) => `\t${line}`), "}"],
   ];
   return `table inet sallyport {\n${blocks.map((lines) => lines.map((line) => `\t${line}\n`).join("")).join("\n")}}\n`;
 }
@@ -34,14 +41,15 @@ function managementSets(management: readonly string[]): readonly string[][] {
   });
 }
 
-function chain(direction: Direction, parts: Parts): readonly string[] {
-  const { links, networkRules } = parts;
+function chainLines(direction: Direction, contents: TableContents): readonly string[] {
+  const { links, networkRules } = contents;
   const link = direction === "in" ? "iifname" : "oifname";
   const hook = direction === "in" ? "input" : "output";
   const names = links.map(({ name }) => name);
   const head = [`type filter hook ${hook} priority filter; policy drop;`, `${link} "lo" accept`];
   if (names.length === 0) return head.map((line) => `\t${line}`);
-  const refuse = direction === "in" ? "drop" : "reject with icmpx admin-prohibited"; // a reset in the same rule as a family gets lost in nft's listing
+  // a reset in the same rule as a family gets lost in nft's listing
+  const refuse = direction === "in" ? "drop" : "reject with icmpx admin-prohibited";
   const onlyIpv4 = links.filter(({ ipv6 }) => !ipv6).map(({ name }) => name);
   const withIpv6 = links.filter(({ ipv6 }) => ipv6).map(({ name }) => name);
   const lines = [
@@ -51,16 +59,22 @@ function chain(direction: Direction, parts: Parts): readonly string[] {
     "ct state established ct direction reply accept",
     `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
-    ...(direction === "in" ? echoRules(parts) : []),
-    ...networkRules.filter((door) => door.direction === direction).flatMap((door) => doorRules(door, link, parts.management)),
+    ...(direction === "in" ? echoRules(contents) : []),
+    ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents.management)),
   ];
   return lines.map((line) => `\t${line}`);
 }
 
-/** IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not have. */
+/**
+ * IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not
+ * have.
+ */
 const PROTOCOL = { icmp: 1, tcp: 6, icmpv6: 58 } as const;
 
-/** What comes in is dropped in silence. A local program hears at once that it may not: of a TCP reset, as Linux delivers its own ICMPv6 errors a second late. */
+/**
+ * Incoming packets are dropped silently. A local program must learn at once that it may not send:
+ * by a TCP reset, because Linux delivers its own ICMPv6 errors a second late.
+ */
 function refusals(direction: Direction, match: string): readonly string[] {
   if (direction === "in") return [`${match}drop`];
   return [`${match}meta l4proto ${PROTOCOL.tcp} reject with tcp reset`, `${match}reject with icmpx admin-prohibited`];
@@ -68,11 +82,12 @@ function refusals(direction: Direction, match: string): readonly string[] {
 
 function neighbours(direction: Direction, link: string): readonly string[] {
   const rules = [`${link} ip6 hoplimit 255 icmpv6 type { ${NEIGHBOURS[direction]} } accept`];
-  // RFC 3810: a switch that listens in on multicast passes no solicitation on to a device that never said it listens
+  // RFC 3810: a switch with multicast snooping forwards no solicitation to a device that never
+  // reported that it listens
   return direction === "in" ? rules : [...rules, `${link} icmpv6 type mld2-listener-report accept`];
 }
 
-function echoRules({ echo, management }: Parts): readonly string[] {
+function echoRules({ echo, management }: TableContents): readonly string[] {
   if (echo === "none") return [];
   return ([4, 6] as const).flatMap((family) => {
     const rule = `${family === 4 ? "icmp" : "icmpv6"} type echo-request accept`;
@@ -81,13 +96,13 @@ function echoRules({ echo, management }: Parts): readonly string[] {
   });
 }
 
-/** One rule a family where the far side is named, else one for both. */
-function doorRules(
+/** One rule for each family where the far side is named, otherwise one for both. */
+function ruleLines(
   { direction, link, protocol, ports, sourcePort, peers }: NetworkRule,
-  linkWord: string,
+  linkKeyword: string,
   management: readonly string[],
 ): readonly string[] {
-  const before = link === null ? [] : [`${linkWord} "${link}"`];
+  const before = link === null ? [] : [`${linkKeyword} "${link}"`];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
     `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,
@@ -110,7 +125,7 @@ function quotedSet(names: readonly string[]): string {
   return set(names.map((name) => `"${name}"`));
 }
 
-/** Sorted as text, one element without braces: the spelling of hal/linux/firewall. */
+/** Sorted as text, a single element without braces: the canonical form of hal/linux/firewall. */
 function set(elements: readonly string[]): string {
   const [only, ...more] = elements;
   return only !== undefined && more.length === 0 ? only : `{ ${[...elements].sort().join(", ")} }`;

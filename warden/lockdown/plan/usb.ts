@@ -1,25 +1,30 @@
-// Which USB devices may work: by rules over what a device claims, and by where it is. [LCK-7] [LCK-8] [LCK-9]
+// The USB rules: which devices may work, by what a device claims and by where it is plugged in.
+// [LCK-7] [LCK-8] [LCK-9]
 import { canonicalJson } from "../../../hal/format/json.ts";
+import { printable } from "../../../hal/format/text.ts";
 import type { UsbDevice, UsbPort, UsbState } from "../../../hal/ports.ts";
 import type { Plan, UsbRule } from "../format/index.ts";
 
 type Rules = Pick<Plan["usb"], "allow" | "disable">;
 type Verdict = Plan["usb"]["devices"][number];
 
-/** What is to be done to the tree so that it is as planned; what shuts comes first. */
+/** Characters of a serial number in a message. */
+const SERIAL_SHOWN_MAX = 40;
+
+/** A change that makes the tree as planned. Steps that shut come first. */
 export type UsbStep =
   | { readonly do: "set-default"; readonly controller: string }
   | { readonly do: "set-port"; readonly port: string; readonly disabled: boolean }
   | { readonly do: "set-device"; readonly device: UsbDevice; readonly authorized: boolean };
 
-/** [LCK-4] Rules in one order, each once, their interfaces sorted. */
+/** [LCK-4] The rules in a fixed order, each once, with sorted interfaces. */
 export function sortedRules(rules: readonly UsbRule[]): UsbRule[] {
-  const spelled = rules.map((rule) => ({ ...rule, interfaces: [...new Set(rule.interfaces)].sort() }));
-  const unique = new Map(spelled.map((rule) => [canonicalJson(rule), rule]));
+  const normalized = rules.map((rule) => ({ ...rule, interfaces: [...new Set(rule.interfaces)].sort() }));
+  const unique = new Map(normalized.map((rule) => [canonicalJson(rule), rule]));
   return [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rule]) => rule);
 }
 
-/** [LCK-9] A USB 3 socket is two ports: with one of them open a device comes up on the other. */
+/** [LCK-9] A USB 3 socket is two ports: with one of them enabled, a device comes up on that one. */
 export function withPeers(disable: readonly string[], ports: readonly UsbPort[]): string[] {
   const wanted = new Set(disable);
   const peers = ports
@@ -29,7 +34,7 @@ export function withPeers(disable: readonly string[], ports: readonly UsbPort[])
   return [...new Set([...disable, ...peers, ...named])].sort();
 }
 
-/** [LCK-8] One verdict a device, in the order of their ports. */
+/** [LCK-8] One verdict for each device, in the order of their ports. */
 export function judgeDevices(rules: Rules, devices: readonly UsbDevice[]): Verdict[] {
   return devices
     .map((device): Verdict => {
@@ -39,7 +44,10 @@ export function judgeDevices(rules: Rules, devices: readonly UsbDevice[]): Verdi
     .sort((a, b) => (a.port < b.port ? -1 : 1));
 }
 
-/** [LCK-7] What has to change in `state`: nothing when it is as planned. New controllers and new devices are in it like all others. */
+/**
+ * [LCK-7] The changes that `state` needs, none when it is as planned. New controllers and devices
+ * are treated like all others.
+ */
 export function usbSteps(rules: Rules, state: UsbState): readonly UsbStep[] {
   const disabled = new Set(withPeers(rules.disable, state.ports));
   const allowed = new Map(
@@ -54,14 +62,14 @@ export function usbSteps(rules: Rules, state: UsbState): readonly UsbStep[] {
   const devices = state.devices
     .filter(({ port, authorized }) => authorized !== (allowed.get(port) ?? false))
     .map((device): UsbStep => ({ do: "set-device", device, authorized: allowed.get(device.port) ?? false }));
-  return [...defaults, ...[...ports, ...devices].sort((a, b) => Number(opens(a)) - Number(opens(b)))];
+  return [...defaults, ...[...ports, ...devices].sort((a, b) => Number(isOpening(a)) - Number(isOpening(b)))];
 }
 
-export function opens(step: UsbStep): boolean {
+export function isOpening(step: UsbStep): boolean {
   return (step.do === "set-device" && step.authorized) || (step.do === "set-port" && !step.disabled);
 }
 
-/** @returns why it may not work; undefined when it may. */
+/** @returns why the device may not work; undefined when it may. */
 function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: readonly UsbDevice[]): string | undefined {
   const { claims, port } = device;
   if (disable.some((one) => isAt(port, one))) return "its port is disabled";
@@ -69,11 +77,14 @@ function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: read
   const rules = allow.filter((rule) => matches(rule, device));
   if (rules.length === 0) return `no rule for ${claimed(device)}`;
   if (rules.every((rule) => rule.serial !== undefined && isCopied(device, rule, devices)))
-    return `another device claims the serial number "${printable(claims.serial ?? "")}"`;
+    return `another device claims the serial number "${printable(claims.serial ?? "", SERIAL_SHOWN_MAX)}"`;
   return undefined;
 }
 
-/** Whoever copies a serial number is refused; which of them had it first is known by its being let in already. What no rule would let in anyway copies nothing. */
+/**
+ * A device that copies a serial number is refused. The device that had it first is the one that is
+ * already authorized. A device that no rule would authorize anyway does not count as a copy.
+ */
 function isCopied(device: UsbDevice, rule: UsbRule, devices: readonly UsbDevice[]): boolean {
   const twins = devices.filter((other) => other !== device && matches({ ...rule, port: undefined }, other));
   return twins.length > 0 && (!device.authorized || twins.some(({ authorized }) => authorized));
@@ -95,13 +106,9 @@ function isAt(port: string, disabled: string): boolean {
   return port === disabled || port.startsWith(`${disabled}.`);
 }
 
-/** For people: what it says it is, printable and short whatever it says. */
+/** What the device claims to be, for people: printable and short. */
 function claimed({ claims }: UsbDevice): string {
   if (claims === undefined) return "nothing";
-  const serial = claims.serial === undefined ? "no serial number" : `serial "${printable(claims.serial)}"`;
+  const serial = claims.serial === undefined ? "no serial number" : `serial "${printable(claims.serial, SERIAL_SHOWN_MAX)}"`;
   return `${claims.vendor}:${claims.product}, ${serial}, interfaces ${claims.interfaces.slice(0, 8).join(" ")}`;
-}
-
-function printable(text: string): string {
-  return text.slice(0, 40).replaceAll(/[^\u0020-\u007e]/gu, "?");
 }

@@ -1,17 +1,21 @@
-// An order: what a person with the right key tells one device to do once. A DSSE envelope (github.com/secure-systems-lab/dsse, protocol.md 1.0.2). [OPS-7]
+// An order: a signed instruction by an operator to one device, to be carried out once. It is a DSSE
+// envelope (github.com/secure-systems-lab/dsse, protocol.md 1.0.2). [OPS-7]
 import * as v from "valibot";
-import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson, parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { deviceIdSchema } from "../../../hal/identity/format.ts";
-import { nonceSchema } from "../../../ota/time/format.ts";
+import { deviceIdSchema } from "../../../hal/format/identity.ts";
+import { nonceSchema } from "../../../ota/format/time.ts";
 
 export const ORDER_PAYLOAD_TYPE = "application/vnd.sallyport.order+json";
 export const ORDER_BYTES_MAX = 8192;
 export const ORDER_SIGNATURES_MAX = 8;
 
-/** What needs an order: all that opens, reverts, reboots, wipes or grants. Executors come with the parts that have them. */
+/**
+ * Everything that needs an order: all that opens, reverts, reboots, wipes or grants. Verbs without
+ * an executor are refused.
+ */
 export const orderVerbSchema = v.picklist([
   "lockdown.confirm",
   "lockdown.open",
@@ -21,49 +25,30 @@ export const orderVerbSchema = v.picklist([
   "update.approve",
   "update.revert",
   "role.grant",
-  /** A person at the serial console: what is granted ends with the session. [CON-4] */
+  /** Login of a person at the serial console. What it grants ends with the session. [CON-4] */
   "console.login",
 ]);
 export type OrderVerb = v.InferOutput<typeof orderVerbSchema>;
 
 export const planHashSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
-export const keyIdSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected a key id of 64 hex digits"));
-
-/** Who may sign: DER SubjectPublicKeyInfo in base64, Ed25519 or ECDSA P-256. */
-export const orderKeySchema = v.pipe(
-  v.string(),
-  v.maxLength(256),
-  v.check((text) => orderKey(text) !== undefined, "expected a SubjectPublicKeyInfo in base64 of an Ed25519 or ECDSA P-256 key"),
-);
-
-/** @returns undefined when `text` is no base64 of such a key. */
-export function orderKey(text: string): KeyObject | undefined {
-  const der = Buffer.from(text, "base64");
-  if (der.toString("base64") !== text) return undefined;
-  try {
-    const key = createPublicKey({ key: der, format: "der", type: "spki" });
-    const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType;
-    return kind === "ed25519" || kind === "prime256v1" ? key : undefined;
-  } catch {
-    return undefined; // OpenSSL has many words for "this is no key"
-  }
-}
-
 export const orderSchema = v.strictObject({
   v: v.literal(1),
   deviceId: deviceIdSchema,
-  /** Made by the device's warden, used once. */
+  /** Issued by the device's warden, used once. */
   nonce: nonceSchema,
   verb: orderVerbSchema,
-  /** SHA-256 of the plan the signer saw, for verbs that carry one out. */
+  /** SHA-256 of the plan that the signer saw, for verbs that carry one out. */
   planHash: v.optional(planHashSchema),
-  /** Refused after this moment by the device's clock; the nonce alone holds where the clock is unset. */
+  /**
+   * The order is refused after this moment by the device's clock. Where the clock is unset, the
+   * nonce alone bounds its life.
+   */
   notAfter: v.pipe(
     v.string(),
     v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "expected RFC 3339 UTC with milliseconds"),
-    v.check(isMoment, "expected a date that exists"), // a date that is none compares as never past
+    v.check(isMoment, "expected a date that exists"), // an invalid date would compare as never past
   ),
-  /** For the audit trail: why. */
+  /** The reason, for the audit trail. */
   reason: v.optional(v.pipe(v.string(), v.maxLength(256))),
 });
 export type Order = v.InferOutput<typeof orderSchema>;
@@ -84,19 +69,18 @@ const envelopeSchema = v.strictObject({
 });
 export type OrderEnvelope = v.InferOutput<typeof envelopeSchema>;
 
-/** DSSE's pre-authentication encoding: length-prefixed, so that type and payload can't slide into each other. */
+/**
+ * DSSE's pre-authentication encoding. The lengths keep type and payload from running into each
+ * other.
+ */
 export function preAuthenticationEncoding(payloadType: string, payload: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(payloadType)} ${payloadType} ${payload.byteLength} `), payload]);
 }
 
-/** Key id of an operator's or a policy's key: SHA-256 of its DER SubjectPublicKeyInfo, in hex. */
-export function orderKeyId(publicKey: KeyObject): string {
-  return createHash("sha256")
-    .update(publicKey.export({ format: "der", type: "spki" }))
-    .digest("hex");
-}
-
-/** Signs with Ed25519, or with ECDSA P-256 over SHA-256. @throws Fault `order.invalid` for a key of another kind. */
+/**
+ * Signs with Ed25519, or with ECDSA P-256 over SHA-256.
+ * @throws Fault `order.invalid` for a key of another kind.
+ */
 export function signOrder(order: Order, privateKey: KeyObject, keyid: string): OrderEnvelope {
   const payload = Buffer.from(canonicalJson(order));
   const sig = sign(digestFor(privateKey), preAuthenticationEncoding(ORDER_PAYLOAD_TYPE, payload), privateKey);
@@ -107,15 +91,17 @@ export function signOrder(order: Order, privateKey: KeyObject, keyid: string): O
   };
 }
 
-/** True for the one spelling of a moment: 30 February would be taken for 2 March, hour 25 for no time at all. */
+/** True for a valid moment in its only spelling. Date.parse would take 30 February for 2 March. */
 function isMoment(text: string): boolean {
   const unixMs = Date.parse(text);
   return Number.isFinite(unixMs) && new Date(unixMs).toISOString() === text;
 }
 
 /**
- * [OPS-7] The order in an envelope that at least one of `keys` signed, parsed from the very bytes that were verified. Device, nonce and time are the caller's to judge.
- * @throws Fault `order.invalid` for another form, `order.bad-signature` when no key of `keys` signed it.
+ * [OPS-7] The order in an envelope that at least one of `keys` signed, parsed from the very bytes
+ * that were verified. The caller must judge device, nonce and time.
+ * @throws Fault `order.invalid` for another form, `order.bad-signature` when no key of `keys`
+ *   signed it.
  */
 export function openOrder(
   encoded: Uint8Array | string,
@@ -145,7 +131,10 @@ function decode<const S extends v.GenericSchema>(schema: S, parse: () => unknown
   }
 }
 
-/** What is hashed first depends on the kind of key, and the kind on who chose the key, never on the envelope. */
+/**
+ * The digest depends on the kind of key, and the kind on the owner of the key, never on the
+ * envelope.
+ */
 function digestFor(key: KeyObject): "sha256" | null {
   if (key.asymmetricKeyType === "ed25519") return null;
   if (key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1") return "sha256";

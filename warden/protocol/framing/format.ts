@@ -1,51 +1,56 @@
-// One JSON value a line, either way: how bytes become lines, with the bound kept while they arrive. Pure; warden and client share it. [OPS-1]
+// The framing of the protocol: bytes to lines of one JSON value each, bounded while they arrive.
+// Pure; warden and client share it. [OPS-1]
 import { Fault } from "../../../hal/fault.ts";
 
 const NEWLINE = 0x0a;
 
 export interface LineSplitter {
   /**
-   * The lines that `chunk` completes, without their newline. What is left over waits for the next chunk.
-   * Lines before a line that is too long are given first: the fault comes with the next call of the iterator.
-   * @throws Fault `protocol.too-large` as soon as a line with its newline can't stay within `lineBytesMax`.
+   * The lines that `chunk` completes, without their newline. The rest waits for the next chunk.
+   * Lines before one that is too long come first: the fault follows with the next call of the
+   * iterator.
+   * @throws Fault `protocol.too-large` as soon as a line with its newline must exceed
+   *   `lineBytesMax`.
    */
   push(chunk: Uint8Array): Generator<Uint8Array>;
-  /** True when bytes of an unfinished line are waiting. */
+  /** True while bytes of an unfinished line wait. */
   pending(): boolean;
 }
 
-/** Holds at most `lineBytesMax` bytes, whatever arrives. */
+/** Buffers at most `lineBytesMax` bytes. */
 export function lineSplitter(lineBytesMax: number): LineSplitter {
-  let parts: Uint8Array[] = [];
-  let held = 0;
+  let pieces: Uint8Array[] = [];
+  let buffered = 0;
   return {
     *push(chunk) {
       let start = 0;
       for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-        if (held + end - start + 1 > lineBytesMax) throw tooLong(lineBytesMax);
-        const line = held === 0 ? chunk.subarray(start, end) : Buffer.concat([...parts, chunk.subarray(start, end)]);
-        parts = [];
-        held = 0;
+        if (buffered + end - start + 1 > lineBytesMax) throw tooLong(lineBytesMax);
+        const line = buffered === 0 ? chunk.subarray(start, end) : Buffer.concat([...pieces, chunk.subarray(start, end)]);
+        pieces = [];
+        buffered = 0;
         start = end + 1;
         yield line;
       }
       const rest = chunk.byteLength - start;
-      if (held + rest + 1 > lineBytesMax) throw tooLong(lineBytesMax); // its newline could only come beyond the bound
+      // its newline would lie beyond the bound
+      if (buffered + rest + 1 > lineBytesMax) throw tooLong(lineBytesMax);
       if (rest > 0) {
-        parts = joined(parts, Uint8Array.from(chunk.subarray(start))); // a copy: Buffer.slice would share what the reader may reuse
-        held += rest;
+        // a copy: Buffer.slice would share memory that the reader may reuse
+        pieces = joined(pieces, Uint8Array.from(chunk.subarray(start)));
+        buffered += rest;
       }
     },
-    pending: () => held > 0,
+    pending: () => buffered > 0,
   };
 }
 
-/** Many one-byte chunks must not become many small buffers: above a few parts they are one. */
-const PARTS_MAX = 64;
+/** Many one-byte chunks must not become many small buffers: above this number they are joined. */
+const PIECES_MAX = 64;
 
-function joined(parts: readonly Uint8Array[], part: Uint8Array): Uint8Array[] {
-  const all = [...parts, part];
-  return all.length > PARTS_MAX ? [Buffer.concat(all)] : all;
+function joined(pieces: readonly Uint8Array[], piece: Uint8Array): Uint8Array[] {
+  const all = [...pieces, piece];
+  return all.length > PIECES_MAX ? [Buffer.concat(all)] : all;
 }
 
 function tooLong(lineBytesMax: number): Fault {

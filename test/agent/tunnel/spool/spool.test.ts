@@ -5,12 +5,12 @@ import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fakes/files.
 const DAY_MS = 86_400_000;
 const LIMITS = { bytesMax: 400_000, ageMsMax: 30 * DAY_MS };
 
-interface Lab {
+interface Fixture {
   readonly spool: Spool;
   readonly drops: Drop[];
 }
 
-async function open(files: FakeAppendFiles, override: Partial<SpoolOptions> = {}): Promise<Lab> {
+async function open(files: FakeAppendFiles, override: Partial<SpoolOptions> = {}): Promise<Fixture> {
   const drops: Drop[] = [];
   const spool = await openSpool({
     files,
@@ -28,15 +28,15 @@ async function open(files: FakeAppendFiles, override: Partial<SpoolOptions> = {}
 
 const text = (content: string): Uint8Array => Buffer.from(content);
 
-/** All that is handed out now, without acknowledging it. */
+/** Takes all messages that are handed out now, without acknowledging them. */
 async function drain(spool: Spool): Promise<readonly string[]> {
-  const seen: string[] = [];
+  const messages: string[] = [];
   for (let message = await spool.next(); message !== undefined; message = await spool.next())
-    seen.push(Buffer.from(message.payload).toString());
-  return seen;
+    messages.push(Buffer.from(message.payload).toString());
+  return messages;
 }
 
-test("[TUN-6] a message lies in the spool until it is acknowledged, over connections and restarts", async (t) => {
+test("[TUN-6] a message stays in the spool until it is acknowledged, across connections and restarts", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   await spool.append("event", "event", text("one"));
@@ -45,30 +45,26 @@ test("[TUN-6] a message lies in the spool until it is acknowledged, over connect
   t.same(await drain(spool), [], "handed out once");
   await spool.rewind();
   const first = await spool.next();
-  first?.acked();
+  first?.acknowledge();
   await spool.rewind();
-  t.same(await drain(spool), ["two"], "only what is not acknowledged comes again");
+  t.same(await drain(spool), ["two"], "only unacknowledged messages are handed out once more");
   await spool.close();
-  const { spool: again } = await open(files);
-  t.same(await drain(again), ["two"]);
-  t.same(again.status().messages, 1);
+  const { spool: reopened } = await open(files);
+  t.same(await drain(reopened), ["two"]);
+  t.same(reopened.status().messages, 1);
 });
 
-test("[TUN-6] the more precious class goes first, in a class the oldest", async (t) => {
+test("[TUN-6] the most precious class is sent first, and in a class the oldest message", async (t) => {
   const { spool } = await open(fakeAppendFiles());
   await spool.append("telemetry", "telemetry", text("t1"));
   await spool.append("event", "event", text("e1"));
   await spool.append("result", "result", text("r1"));
   await spool.append("result", "update", text("r2"));
   t.same(await drain(spool), ["r1", "r2", "e1", "t1"]);
-  t.same(
-    SPOOL_CLASSES,
-    ["result", "event", "telemetry"],
-    "there is no class that nobody fills: audit records go from their own log",
-  );
+  t.same(SPOOL_CLASSES, ["result", "event", "telemetry"], "audit records have no class, because they have a log of their own");
 });
 
-test("[TUN-6] when the spool is full telemetry goes first, then events, the oldest of them; results are refused, not replaced", async (t) => {
+test("[TUN-6] a full spool drops the oldest telemetry, then the oldest events; results are refused, not replaced", async (t) => {
   const { spool, drops } = await open(fakeAppendFiles());
   const big = (name: string): Uint8Array => text(name.padEnd(60_000, "."));
   await spool.append("telemetry", "telemetry", big("t1"));
@@ -77,7 +73,7 @@ test("[TUN-6] when the spool is full telemetry goes first, then events, the olde
   await spool.append("event", "event", big("e2"));
   await spool.append("result", "result", big("r1"));
   await spool.append("result", "result", big("r2"));
-  t.same(drops, [], "400,000 bytes take six");
+  t.same(drops, [], "six fit into 400,000 bytes");
   await spool.append("event", "event", big("e3"));
   t.same(drops.splice(0), [{ class: "telemetry", reason: "full", messages: 1 }]);
   await spool.append("result", "result", big("r3"));
@@ -87,7 +83,7 @@ test("[TUN-6] when the spool is full telemetry goes first, then events, the olde
     { class: "event", reason: "full", messages: 1 },
   ]);
   await spool.append("event", "event", big("e4"));
-  t.same(drops.splice(0), [{ class: "event", reason: "full", messages: 1 }], "an event gives way to a newer one");
+  t.same(drops.splice(0), [{ class: "event", reason: "full", messages: 1 }], "a new event replaces the oldest");
   await t.rejects(spool.append("telemetry", "telemetry", big("t3")), { code: "spool.full" }, "telemetry replaces no event");
   await spool.append("result", "result", big("r5"));
   await spool.append("result", "result", big("r6"));
@@ -95,41 +91,41 @@ test("[TUN-6] when the spool is full telemetry goes first, then events, the olde
   await t.rejects(
     spool.append("result", "result", big("r7")),
     { code: "spool.full" },
-    "a result that was taken is never dropped for another",
+    "an accepted result is never dropped for another",
   );
-  t.same(drops, [], "what was told to the caller is not a drop");
-  const kept = (await drain(spool)).map((payload) => payload.slice(0, 2));
-  t.same(kept, ["r1", "r2", "r3", "r4", "r5", "r6"]);
-  t.equal(spool.status().dropped, 6, "and all of it was counted");
+  t.same(drops, [], "a refusal to the caller is not a drop");
+  const rest = (await drain(spool)).map((payload) => payload.slice(0, 2));
+  t.same(rest, ["r1", "r2", "r3", "r4", "r5", "r6"]);
+  t.equal(spool.status().dropped, 6, "every loss was counted");
 });
 
-test("[TUN-6] what is acknowledged makes room before anything is dropped", async (t) => {
+test("[TUN-6] acknowledged messages make room before any other is dropped", async (t) => {
   const { spool, drops } = await open(fakeAppendFiles());
   const big = (name: string): Uint8Array => text(name.padEnd(60_000, "."));
   for (let round = 0; round < 20; round += 1) {
     await spool.append("result", "result", big(`r${round}`));
     const message = await spool.next();
-    message?.acked();
+    message?.acknowledge();
   }
   t.same(drops, []);
   t.equal(spool.status().messages, 0);
 });
 
-test("[TUN-6] a message larger than the whole bound is refused at once", async (t) => {
+test("[TUN-6] a message larger than the spool is refused at once", async (t) => {
   const { spool } = await open(fakeAppendFiles(), { limits: { ...LIMITS, bytesMax: 1000 } });
   await t.rejects(spool.append("result", "result", new Uint8Array(1000)), { code: "spool.too-large" });
 });
 
-test("[TUN-7] who does not wait for the disk meets a bound", async (t) => {
+test("[TUN-7] messages that wait for the disk are bounded", async (t) => {
   const { spool } = await open(fakeAppendFiles(), { limits: { ...LIMITS, bytesMax: 100_000_000 } });
   const appends = Array.from({ length: 10 }, () => spool.append("result", "result", new Uint8Array(200_000)));
   const outcomes = await Promise.allSettled(appends);
-  t.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 5, "a MiB waits to be written, no more");
+  t.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 5, "at most one MiB waits to be written");
   t.match(outcomes.at(-1), { status: "rejected", reason: { code: "spool.full" } });
   await spool.append("result", "result", text("later"));
 });
 
-test("[TUN-6] what is older than the bound is dropped instead of sent, where the clock could be believed both times", async (t) => {
+test("[TUN-6] expired messages are dropped instead of sent, if the clock was plausible both times", async (t) => {
   const files = fakeAppendFiles();
   const clock = { ms: 0, sane: false };
   const options = { clock: { nowMs: () => clock.ms }, clockIsSane: () => clock.sane };
@@ -139,31 +135,31 @@ test("[TUN-6] what is older than the bound is dropped instead of sent, where the
   clock.sane = true;
   await spool.append("event", "event", text("dated"));
   clock.ms += 30 * DAY_MS;
-  t.same(await drain(spool), ["of 1970", "dated"], "a date of 1970 is no age, and 30 days are not more than 30");
+  t.same(await drain(spool), ["of 1970", "dated"], "a date of 1970 does not count, and 30 days are not more than 30");
   clock.ms += 1;
   clock.sane = false;
   await spool.rewind();
-  t.same(await drain(spool), ["of 1970", "dated"], "a clock that cannot be believed ages nothing");
+  t.same(await drain(spool), ["of 1970", "dated"], "with an implausible clock nothing expires");
   clock.sane = true;
   await spool.rewind();
   t.same(await drain(spool), ["of 1970"]);
   t.same(drops, [{ class: "event", reason: "expired", messages: 1 }]);
 });
 
-test("[TUN-6] after a crash at most some acknowledged messages come again, none is lost", async (t) => {
+test("[TUN-6] after a crash a bounded number of acknowledged messages is sent twice, and none is lost", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   for (let number = 0; number < 100; number += 1) await spool.append("event", "event", text(String(number)));
-  for (let number = 0; number < 70; number += 1) (await spool.next())?.acked();
-  await spool.next(); // what the spool did in the background is done
-  const { spool: again } = await open(files); // no close: the process was killed
-  const rest = await drain(again);
-  t.ok(rest.length >= 30 && rest.length < 30 + 33, `${rest.length} come, 30 were not acknowledged`);
+  for (let number = 0; number < 70; number += 1) (await spool.next())?.acknowledge();
+  await spool.next(); // waits until the work in the background is done
+  const { spool: reopened } = await open(files); // without close, as after a kill of the process
+  const rest = await drain(reopened);
+  t.ok(rest.length >= 30 && rest.length < 30 + 33, `${rest.length} are sent, 30 were not acknowledged`);
   t.equal(rest.at(-1), "99");
   t.equal(rest.length, 100 - Number(rest[0]), "without a gap");
 });
 
-test("[TUN-6] a torn tail is cut, and what was durable before it is sent", async (t) => {
+test("[TUN-6] a torn end is cut off, and the messages before it are sent", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   await spool.append("event", "event", text("whole"));
@@ -171,39 +167,39 @@ test("[TUN-6] a torn tail is cut, and what was durable before it is sent", async
   const [[name, bytes] = ["", new Uint8Array()]] = files.contents;
   for (let cut = 1; cut < 20; cut += 1) {
     files.contents.set(name, bytes.subarray(0, bytes.byteLength - cut));
-    const { spool: again, drops } = await open(files);
-    t.same(await drain(again), ["whole"]);
-    t.same(drops, [], "a torn tail is no loss: its append was never answered");
+    const { spool: reopened, drops } = await open(files);
+    t.same(await drain(reopened), ["whole"]);
+    t.same(drops, [], "a torn end is no loss, because its append never resolved");
   }
-  const { spool: again } = await open(files);
-  await again.append("event", "event", text("after"));
+  const { spool: reopened } = await open(files);
+  await reopened.append("event", "event", text("after"));
   const { spool: last } = await open(files);
-  t.same(await drain(last), ["whole", "after"], "and what comes after the cut is sound");
+  t.same(await drain(last), ["whole", "after"], "messages appended after the cut are sound");
 });
 
-test("[TUN-6] a damaged segment costs what follows in it, is counted, and holds up nothing", async (t) => {
+test("[TUN-6] the rest of a damaged segment is lost and counted, and does not hold up other segments", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   const big = (name: string): Uint8Array => text(name.padEnd(30_000, "."));
   for (const name of ["m0", "m1", "m2", "m3", "m4"]) await spool.append("result", "result", big(name));
   const [name = ""] = await files.list();
   const bytes = files.contents.get(name)?.slice() ?? new Uint8Array();
-  bytes[40_000] = 0xff; // in the middle of the second
+  bytes[40_000] = 0xff; // in the middle of the second record
   files.contents.set(name, bytes);
-  const { spool: again, drops } = await open(files);
+  const { spool: reopened, drops } = await open(files);
   t.same(
-    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    (await drain(reopened)).map((payload) => payload.slice(0, 2)),
     ["m0", "m2", "m3", "m4"],
   );
   t.same(drops, [{ class: "result", reason: "damaged", messages: 1 }]);
-  await again.append("result", "result", big("m5"));
+  await reopened.append("result", "result", big("m5"));
   t.same(
-    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    (await drain(reopened)).map((payload) => payload.slice(0, 2)),
     ["m5"],
   );
 });
 
-test("[TUN-6] a segment that vanishes or is damaged while we run is given up and counted", async (t) => {
+test("[TUN-6] a segment that vanishes while the spool is open is given up and counted", async (t) => {
   const files = fakeAppendFiles();
   const { spool, drops } = await open(files);
   await spool.append("result", "result", text("one"));
@@ -217,7 +213,7 @@ test("[TUN-6] a segment that vanishes or is damaged while we run is given up and
   t.same(await drain((await open(files)).spool), ["three"]);
 });
 
-test("[TUN-6] an append that fails is told to its caller; the next one is sound, whatever the first left on the disk", async (t) => {
+test("[TUN-6] a failing append rejects; the next one is sound, whatever the first has left on disk", async (t) => {
   for (const prefixBytes of [0, 5, 20, 1_000_000]) {
     const files = fakeAppendFiles();
     const { spool } = await open(files);
@@ -230,7 +226,7 @@ test("[TUN-6] an append that fails is told to its caller; the next one is sound,
   }
 });
 
-test("[TUN-6] a failed append that reached the disk whole takes no number from the next, though that opens a new segment", async (t) => {
+test("[TUN-6] a failed append that reached the disk complete takes no number, even if the next opens a new segment", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   await spool.append("result", "result", text("before"));
@@ -241,7 +237,7 @@ test("[TUN-6] a failed append that reached the disk whole takes no number from t
   t.same(await drain((await open(files)).spool), ["before", large]);
 });
 
-test("[TUN-6] a disk that stays full refuses every append, and takes them again when it has room", async (t) => {
+test("[TUN-6] a full disk refuses every append, and accepts them once it has room", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
   files.faults.failAlways("file.no-space");
@@ -253,18 +249,19 @@ test("[TUN-6] a disk that stays full refuses every append, and takes them again 
   t.equal(spool.status().messages, 1);
 });
 
-test("[TUN-6] a segment whose first write failed does not hold up what comes after it", async (t) => {
+test("[TUN-6] a segment whose first write failed does not hold up later messages", async (t) => {
   const files = fakeAppendFiles();
   const { spool } = await open(files);
-  const large = Buffer.alloc(70_000, "x"); // more than a segment: each message has one of its own
+  // Larger than a segment, so that each message has one of its own.
+  const large = Buffer.alloc(70_000, "x");
   await spool.append("event", "event", large);
   await spool.append("event", "event", text("two"));
   await spool.next();
-  (await spool.next())?.acked();
+  (await spool.next())?.acknowledge();
   await spool.rewind();
   files.faults.failAt(1, "file.write-failed", 12);
   await t.rejects(spool.append("event", "event", large), { code: "file.write-failed" });
-  (await spool.next())?.acked();
+  (await spool.next())?.acknowledge();
   // Only the empty segment is left now, and it begins beyond the last message that was handed out.
   t.equal(await spool.next(), undefined);
   await spool.append("event", "event", text("three"));

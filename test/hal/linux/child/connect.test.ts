@@ -7,11 +7,15 @@ import type { ChildProgram } from "../../../../hal/ports.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 import { eventually } from "../../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
 const skip = needs("socat");
 
-/** socat does what systemd does: a program for a connection, its standard input and output the other end. */
-async function served(t: { teardown(remove: () => void | Promise<void>): void }, command: string): Promise<ChildProgram> {
+/**
+ * socat does what systemd does: a program for a connection, its standard input and output the other
+ * end.
+ */
+async function served(t: TestContext, command: string): Promise<ChildProgram> {
   const path = join(await temporaryDirectory(t), "s.sock");
   const socat = spawn("socat", [`UNIX-LISTEN:${path},mode=600`, `SYSTEM:${JSON.stringify(command)}`], { stdio: "ignore" });
   t.teardown(() => void socat.kill("SIGKILL"));

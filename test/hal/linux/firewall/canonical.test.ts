@@ -1,4 +1,5 @@
-// Listings of nft: what was planned reads as planned, whatever the version; what was not never does.
+// Listings of nft: a planned table reads as planned with every version, and any other table does
+// not.
 import * as fc from "fast-check";
 import { test } from "tap";
 import { Fault } from "../../../../hal/fault.ts";
@@ -51,7 +52,7 @@ const PLANNED = `table inet sallyport {
 }
 `;
 
-test("[LCK-5] nft 1.0.6 lists sets first, 1.1.3 chains first: one spelling", async (t) => {
+test("[LCK-5] nft 1.0.6 lists sets first, 1.1.3 chains first: both have one canonical form", async (t) => {
   t.equal(canonicalTable(listing([METAINFO, TABLE, SET, CHAIN, ...RULES])), PLANNED);
   t.equal(canonicalTable(listing([METAINFO, TABLE, CHAIN, SET, ...RULES])), PLANNED);
 });
@@ -104,7 +105,7 @@ for (const [what, objects] of Object.entries(STRANGE))
     t.not(canonicalTable(listing([METAINFO, ...objects])), PLANNED);
   });
 
-test("[LCK-5] what is no listing is refused by its own code, whatever it is", async (t) => {
+test("[LCK-5] any text that is not a listing is refused by its own code", async (t) => {
   for (const text of [
     "",
     "{",

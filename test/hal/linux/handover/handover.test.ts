@@ -1,4 +1,4 @@
-// Taking files from somebody who may be an attacker.
+// Taking files from a user who may be an attacker.
 import { execFileSync } from "node:child_process";
 import { appendFile, link, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -11,20 +11,20 @@ import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 const MAX = 1000;
 
-test("[OTA-32] what was dropped is taken, again as often as asked, until it is removed", async (t) => {
+test("[OTA-32] a file that was left can be taken, any number of times, until it is removed", async (t) => {
   const directory = join(await temporaryDirectory(t), "drop");
   const drop = await linuxHandoverWriter(directory);
   await using handover = await linuxHandoverReader(directory);
   await drop.put("chunk-1", Buffer.from("one"));
   await drop.put("chunk-1", Buffer.from("two"));
   for (const _ of [1, 2]) t.same(await handover.take("chunk-1", MAX), Buffer.from("two"));
-  t.same(await readdir(directory), ["chunk-1"], "no temporary file stays");
+  t.same(await readdir(directory), ["chunk-1"], "no temporary file remains");
   await drop.remove("chunk-1");
   await drop.remove("chunk-1");
   t.equal(await handover.take("chunk-1", MAX), undefined);
 });
 
-test("[OTA-32] clear removes files and leftovers, and leaves what is no file", async (t) => {
+test("[OTA-32] clear removes files and leftovers, and leaves what is not a file", async (t) => {
   const directory = join(await temporaryDirectory(t), "drop");
   const drop = await linuxHandoverWriter(directory);
   for (const name of ["a", ".new-b", "c"]) await writeFile(join(directory, name), "x");
@@ -33,7 +33,7 @@ test("[OTA-32] clear removes files and leftovers, and leaves what is no file", a
   t.same(await readdir(directory), ["folder"]);
 });
 
-test("[OTA-32] who takes by blocking calls gets the same, and the same refusals", async (t) => {
+test("[OTA-32] blocking calls return the same files and refuse the same ones", async (t) => {
   const directory = await temporaryDirectory(t);
   await using handover = await linuxHandoverReader(directory, { blocking: true });
   await writeFile(join(directory, "exact"), Buffer.alloc(MAX, 7));
@@ -48,7 +48,7 @@ test("[OTA-32] who takes by blocking calls gets the same, and the same refusals"
   await t.rejects(handover.take("../exact", MAX), { code: "file.read-failed" });
 });
 
-test("[OTA-32] a link is not followed, whatever it leads to", async (t) => {
+test("[OTA-32] a link is not followed, wherever it leads", async (t) => {
   const directory = await temporaryDirectory(t);
   await using handover = await linuxHandoverReader(directory);
   await writeFile(join(directory, "real"), "secret");
@@ -59,7 +59,7 @@ test("[OTA-32] a link is not followed, whatever it leads to", async (t) => {
     await t.rejects(handover.take(name, MAX), { code: "file.not-regular" }, name);
 });
 
-test("[OTA-32] a hard link is a file like any other: what it holds must prove itself", async (t) => {
+test("[OTA-32] a hard link is a file like any other: its content must prove itself", async (t) => {
   const directory = await temporaryDirectory(t);
   await using handover = await linuxHandoverReader(directory);
   await writeFile(join(directory, "real"), "content");
@@ -67,7 +67,7 @@ test("[OTA-32] a hard link is a file like any other: what it holds must prove it
   t.same(await handover.take("second", MAX), Buffer.from("content"));
 });
 
-test("[OTA-32] a pipe, a socket, a directory and a device are refused, and nobody waits for them", async (t) => {
+test("[OTA-32] a pipe, a socket, a directory and a device are refused, and no call waits for them", async (t) => {
   const directory = await temporaryDirectory(t);
   await using handover = await linuxHandoverReader(directory);
   await using blocking = await linuxHandoverReader(directory, { blocking: true });
@@ -104,7 +104,7 @@ test("[OTA-32] a file above the bound is refused, sparse or not, and none of it 
   await t.rejects(handover.take("sparse", MAX), { code: "file.too-large" });
 });
 
-test("[OTA-32] a name that is no single component of small letters is never looked up", async (t) => {
+test("[OTA-32] a name that is not a single component of lower-case letters is never looked up", async (t) => {
   const directory = await temporaryDirectory(t);
   await writeFile(join(directory, "outside"), "x");
   await mkdir(join(directory, "drop"));
@@ -113,7 +113,7 @@ test("[OTA-32] a name that is no single component of small letters is never look
     await t.rejects(handover.take(name, MAX), { code: "file.read-failed" }, JSON.stringify(name));
 });
 
-test("[OTA-32] a directory that is swapped for a link later leads nowhere: the one opened at the start is used", async (t) => {
+test("[OTA-32] a directory that is later replaced by a link leads nowhere: the one opened at the start is used", async (t) => {
   const directory = await temporaryDirectory(t);
   const place = join(directory, "drop");
   await mkdir(place);
@@ -124,10 +124,10 @@ test("[OTA-32] a directory that is swapped for a link later leads nowhere: the o
   await rename(place, join(directory, "moved"));
   await symlink(join(directory, "elsewhere"), place);
   t.same(await handover.take("chunk", MAX), Buffer.from("right"));
-  await t.rejects(linuxHandoverReader(place), { code: "file.not-regular" }, "and a link is not opened in the first place");
+  await t.rejects(linuxHandoverReader(place), { code: "file.not-regular" }, "and a link is refused at the start");
 });
 
-test("[OTA-32] files swapped, grown and cut while they are taken give one whole buffer or a fault, never a mix past the bound", async (t) => {
+test("[OTA-32] files that are replaced, grown and cut while they are taken give one whole buffer or a fault, never a mix past the bound", async (t) => {
   const directory = await temporaryDirectory(t);
   await using handover = await linuxHandoverReader(directory);
   const place = join(directory, "chunk");

@@ -1,4 +1,4 @@
-// Boards as folders: what is read, what is left out, and what is a fault.
+// Simulated boards: what is read, what is left out, and what is a fault.
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Test, test } from "tap";
@@ -17,7 +17,7 @@ function board(t: Test, attributes: Record<string, string | Uint8Array>): string
   return root;
 }
 
-/** An interface as sysfs shows it: a folder below its device, a link in class/net. */
+/** An interface as sysfs shows it: a folder below its device, and a link in class/net. */
 function network(
   root: string,
   device: string,
@@ -35,7 +35,7 @@ function network(
   symlinkSync(`../../devices/${device}/net/${name}`, join(root, "sys/class/net", name));
 }
 
-test("[ID-1] serials come in the order product, board, chassis, device tree, trimmed and unjudged", async (t) => {
+test("[ID-1] serials come in the order product, board, chassis, device tree, trimmed and not judged", async (t) => {
   const root = board(t, {
     "sys/class/dmi/id/chassis_serial": "Default string\n",
     "sys/class/dmi/id/product_serial": "  SN-1 \n",
@@ -59,7 +59,7 @@ test("a board without DMI and device tree has no serials, no model and no interf
   });
 });
 
-test("empty and endless attributes: nothing stays nothing, and no more than the bound is read", async (t) => {
+test("an empty attribute is no value, and no more than the bound is read of an endless one", async (t) => {
   const root = board(t, {
     "sys/class/dmi/id/product_serial": " \n",
     "proc/device-tree/serial-number": "\0",
@@ -72,7 +72,7 @@ test("empty and endless attributes: nothing stays nothing, and no more than the 
   );
 });
 
-test("[ID-1] the commissioned id is read from the start of an EEPROM, up to what is erased", async (t) => {
+test("[ID-1] the commissioned id is read from the start of an EEPROM, up to the erased part", async (t) => {
   for (const [content, expected] of [
     ["GW-7\n", "GW-7"],
     [Buffer.concat([Buffer.from("GW-7"), Buffer.alloc(4092, 0xff)]), "GW-7"],
@@ -87,7 +87,7 @@ test("[ID-1] the commissioned id is read from the start of an EEPROM, up to what
   t.equal((await linuxHardware({ root: t.testdir(), commissionedIdFile: "none" }).facts()).commissionedId, undefined);
 });
 
-test("[ID-1] only built-in interfaces with a permanent MAC count, in kernel order", async (t) => {
+test("[ID-1] only built-in interfaces with a permanent MAC count, in the kernel's order", async (t) => {
   const root = t.testdir();
   const permanent = { address: MAC, addr_assign_type: "0" };
   network(root, "pci0000:00/0000:00:02.0", "wan", { ...permanent, address: "00:00:5E:00:53:09", ifindex: "2" });
@@ -116,7 +116,7 @@ test("[ID-1] only built-in interfaces with a permanent MAC count, in kernel orde
   ]);
 });
 
-test("a board whose own folder is called like a USB bus still has built-in interfaces", async (t) => {
+test("a board whose own folder is named like a USB bus still has built-in interfaces", async (t) => {
   const root = join(t.testdir(), "usb1/board");
   network(root, "pci0000:00/0000:00:01.0", "eth0", { address: MAC, addr_assign_type: "0", ifindex: "1" });
   t.strictSame((await linuxHardware({ root }).facts()).interfaces, [{ name: "eth0", mac: MAC }]);
@@ -137,22 +137,22 @@ test("the simulated board of the lab is read as it was built", async (t) => {
   t.not(await hardware.bootId(), first, "another boot, another id");
 });
 
-test("no boot id, or none of the kernel's form, is a fault: the machine's own is not taken for the board's", async (t) => {
-  await t.rejects(linuxHardware({ root: t.testdir() }).bootId(), { code: "file.read-failed", message: /none is there/ });
+test("a missing or malformed boot id is a fault: the machine's own is not taken for the board's", async (t) => {
+  await t.rejects(linuxHardware({ root: t.testdir() }).bootId(), { code: "file.read-failed", message: /there is none/ });
   const root = board(t, { "proc/sys/kernel/random/boot_id": "today\n" });
-  await t.rejects(linuxHardware({ root }).bootId(), { code: "file.read-failed", message: /"today" is no UUID/ });
+  await t.rejects(linuxHardware({ root }).bootId(), { code: "file.read-failed", message: /"today" is not a UUID/ });
 });
 
-test("[ID-3] a serial that is there and cannot be read is a fault: skipping it would choose another id", async (t) => {
+test("[ID-3] a serial that exists and cannot be read is a fault: skipping it would choose another id", async (t) => {
   const root = board(t, { "sys/class/dmi/id/product_serial/x": "", "sys/class/dmi/id/board_serial": "SN-1\n" });
   await t.rejects(linuxHardware({ root }).facts(), { code: "file.read-failed", message: /EISDIR/ });
-  if (process.geteuid?.() === 0) return; // root may read whatever its mode
+  if (process.geteuid?.() === 0) return; // root may read files of any mode
   rmSync(join(root, "sys/class/dmi/id/product_serial"), { recursive: true });
   chmodSync(join(root, "sys/class/dmi/id/board_serial"), 0);
   await t.rejects(linuxHardware({ root }).facts(), { code: "file.read-failed", message: /EACCES/ });
 });
 
-test("this machine has a boot id, and its facts can be read by root", { skip: needs("root") }, async (t) => {
+test("this machine has a boot id, and root can read its facts", { skip: needs("root") }, async (t) => {
   const hardware = linuxHardware({ root: "/" });
   t.match(await hardware.bootId(), /^[0-9a-f-]{36}$/);
   t.ok(Array.isArray((await hardware.facts()).serials));

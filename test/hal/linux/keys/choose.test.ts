@@ -1,4 +1,4 @@
-// Which store holds the key: the whole table, then the real stores.
+// The choice of the key store: the whole table, then the real stores.
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,21 +11,21 @@ import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
 const nothing: FoundKeyStores = { wanted: "auto", tpmKeyExists: false, fileKeyExists: false, tpmUnavailable: undefined };
 
-test("[ID-4] with no key yet the TPM is taken where one is usable, else a file, and the note says why", async (t) => {
+test("[ID-4] without a key the TPM is chosen when it is usable, otherwise a file, and the note says why", async (t) => {
   t.same(decideKeyStore(nothing), { protection: "tpm" });
   t.same(decideKeyStore({ ...nothing, tpmUnavailable: "no device" }), { protection: "file", note: "no TPM is used: no device" });
   t.same(decideKeyStore({ ...nothing, wanted: "file" }), { protection: "file" });
   t.same(decideKeyStore({ ...nothing, wanted: "tpm" }), { protection: "tpm" });
 });
 
-test("[ID-4] a TPM asked for by name is never replaced by a file", async (t) => {
+test("[ID-4] a TPM that is configured by name is never replaced by a file", async (t) => {
   t.throws(() => decideKeyStore({ ...nothing, wanted: "tpm", tpmUnavailable: "no device" }), {
     code: "key.tpm-unavailable",
     message: /as configured: no device/,
   });
 });
 
-test("[ID-6] a key that exists wins, whatever is wanted", async (t) => {
+test("[ID-6] an existing key wins over the configuration", async (t) => {
   for (const wanted of ["auto", "tpm", "file"] as const) {
     t.equal(decideKeyStore({ ...nothing, wanted, tpmKeyExists: true }).protection, "tpm");
     t.equal(decideKeyStore({ ...nothing, wanted, fileKeyExists: true, tpmUnavailable: "gone" }).protection, "file");
@@ -36,13 +36,13 @@ test("[ID-6] a key that exists wins, whatever is wanted", async (t) => {
   t.same(decideKeyStore({ ...nothing, wanted: "file", fileKeyExists: true }), { protection: "file" });
 });
 
-test("[ID-6] of two keys the wanted one counts, and the note says that there are two", async (t) => {
+test("[ID-6] of two keys the configured one counts, and the note says that there are two", async (t) => {
   const two = { ...nothing, tpmKeyExists: true, fileKeyExists: true };
   t.match(decideKeyStore(two), { protection: "tpm", note: /another in a file/ });
   t.match(decideKeyStore({ ...two, wanted: "file" }), { protection: "file", note: /another in a file/ });
 });
 
-test("[ID-4] a machine without TPM gets a file key, and is told why; the next start finds it", async (t) => {
+test("[ID-4] a machine without a TPM gets a file key and a note that says why; the next start finds the key", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "choose-"));
   t.teardown(() => rm(directory, { recursive: true }));
   const files = await linuxFiles(directory);
@@ -59,7 +59,7 @@ test("[ID-4] a machine without TPM gets a file key, and is told why; the next st
 });
 
 test(
-  "[ID-6] a TPM that vanished is a fault, never a new key in a file",
+  "[ID-6] a TPM that has vanished is a fault, never a reason for a new key in a file",
   { skip: needs("swtpm", "tpm2-provider", "openssl") },
   async (t) => {
     const directory = await mkdtemp(join(tmpdir(), "choose-"));

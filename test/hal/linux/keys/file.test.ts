@@ -1,4 +1,4 @@
-// What the contract suite can't ask of both stores: keys of another kind in the file.
+// What the contract suite cannot ask of both stores: keys of another kind in the file.
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { fileKeyStore, publicHalf } from "../../../../hal/linux/keys/index.ts";
 
 const otherKinds = {
   "P-384": generateKeyPairSync("ec", { namedCurve: "P-384" }),
-  SM2: generateKeyPairSync("ec", { namedCurve: "SM2" }), // its encoding is as long as P-256's
+  SM2: generateKeyPairSync("ec", { namedCurve: "SM2" }), // its encoding is as long as that of P-256
   secp256k1: generateKeyPairSync("ec", { namedCurve: "secp256k1" }),
   "RSA-2048": generateKeyPairSync("rsa", { modulusLength: 2048 }),
   Ed25519: generateKeyPairSync("ed25519"),
@@ -34,5 +34,5 @@ test("[ID-5] the public half is judged by its encoding", async (t) => {
   t.match(publicHalf(publicKey.export({ type: "spki", format: "pem" }), "a key").fingerprint, /^sha256:[0-9a-f]{64}$/);
   for (const [kind, { publicKey }] of Object.entries(otherKinds))
     t.throws(() => publicHalf(publicKey.export({ type: "spki", format: "pem" }), "a key"), { code: "key.mismatch" }, kind);
-  t.throws(() => publicHalf("words", "a key"), { code: "key.mismatch", message: "load a key: what was read is no public key" });
+  t.throws(() => publicHalf("words", "a key"), { code: "key.mismatch", message: "load a key: it is not a public key" });
 });

@@ -1,28 +1,30 @@
 import { test } from "tap";
 import { runProgram, runToExit } from "../../../../hal/linux/process/index.ts";
 
-const BOUNDS = { timeoutMs: 10_000, outputBytesMax: 4096 };
+const BOUNDS = { timeoutMs: 300_000, outputBytesMax: 4096 };
 
-test("a program's output comes back, and its arguments reach it untouched by any shell", async (t) => {
+test("a program's output comes back, and its arguments reach it without any shell", async (t) => {
   const { stdout, stderr } = await runProgram("printf", ["%s|%s", "$(id); rm -rf /", "a b"], BOUNDS);
   t.equal(stdout, "$(id); rm -rf /|a b");
   t.equal(stderr, "");
 });
 
-test("input is given and closed; a program that does not read it is no fault", async (t) => {
+test("stdin gets the input and is closed; a program that does not read it is no fault", async (t) => {
   t.equal((await runProgram("cat", [], { ...BOUNDS, input: "words" })).stdout, "words");
   await runProgram("true", [], { ...BOUNDS, input: Buffer.alloc(1_000_000) });
 });
 
-test("the child sees no variable of ours", async (t) => {
-  process.env["SALLYPORT_CANARY"] = "seen"; // (tap adds some of its own to every child, so the list cannot be compared whole)
+test("the child sees none of our variables", async (t) => {
+  // tap adds some variables to every child, so the whole list cannot be compared
+  process.env["SALLYPORT_CANARY"] = "seen";
   t.teardown(() => delete process.env["SALLYPORT_CANARY"]);
-  const { stdout } = await runProgram("env", [], { ...BOUNDS, outputBytesMax: 1_048_576 }); // tap lists every file of the run in one of its variables
+  // tap lists every file of the run in one of its variables
+  const { stdout } = await runProgram("env", [], { ...BOUNDS, outputBytesMax: 1_048_576 });
   t.notMatch(stdout, /CANARY|^HOME=/m);
   t.match(stdout, /^LC_ALL=C$/m);
 });
 
-test("an exit code other than 0 is process.failed with the program's own words on one line", async (t) => {
+test("an exit code other than 0 is process.failed with the program's error text on one line", async (t) => {
   await t.rejects(runProgram("sh", ["-c", "printf 'no\\nsuch \\033[31mthing' >&2; exit 3"], BOUNDS), {
     code: "process.failed",
     message: 'run "sh": it ended with code 3: no such [31mthing',
@@ -30,7 +32,7 @@ test("an exit code other than 0 is process.failed with the program's own words o
   t.equal((await runToExit("sh", ["-c", "exit 3"], BOUNDS)).exitCode, 3);
 });
 
-test("a program that is missing is process.failed and names where it was looked for", async (t) => {
+test("a missing program is process.failed and names the folders that were searched", async (t) => {
   await t.rejects(runProgram("no-such-program", [], BOUNDS), { code: "process.failed", message: /in none of \/usr\/sbin, / });
   await t.rejects(runProgram("/nowhere/flock", [], BOUNDS), { code: "process.failed", message: /no program is there/ });
   await t.rejects(runProgram("../bin/true", [], BOUNDS), { code: "process.failed" });

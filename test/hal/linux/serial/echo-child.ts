@@ -1,5 +1,6 @@
-// A program that has nothing but a serial line: no timer, no socket, no other event that could hide a line which does not wake the process.
-// Echoes what comes in capitals until the line hangs up, then closes and ends by itself.
+// A program that has nothing but a serial line: no timer, no socket, and no other event that could
+// hide a line which does not wake the process. It echoes what it receives in capitals until the
+// line hangs up, then closes and ends by itself.
 import { linuxSerialPort } from "../../../../hal/linux/serial/index.ts";
 
 const line = await linuxSerialPort({ path: process.argv[2] ?? "", baudRate: 115_200 }).open();

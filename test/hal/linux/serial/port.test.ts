@@ -1,4 +1,4 @@
-// What only the kernel's lines can show: waking up a process that has nothing else to do, and bounds.
+// What only the kernel's lines can show: waking a process that has nothing else to do, and bounds.
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { linuxSerialPort } from "../../../../hal/linux/serial/index.ts";
@@ -37,13 +37,13 @@ test("a process with no timer and no other event answers line after line, and en
   await host.close();
 });
 
-test("writes that nobody waits for are refused once 64 KiB wait", { skip }, async (t) => {
+test("writes that no caller awaits are refused once 64 KiB are waiting", { skip }, async (t) => {
   const cable = await startPtyPair();
   t.teardown(cable.stop);
   const port = await linuxSerialPort({ path: cable.devicePath, baudRate }).open();
   const first = port.write(Buffer.alloc(60_000));
   const second = port.write(Buffer.alloc(5_536));
-  await t.rejects(port.write(Buffer.from("x")), { code: "serial.overrun", message: /65536 bytes wait already/ });
+  await t.rejects(port.write(Buffer.from("x")), { code: "serial.overrun", message: /65536 bytes are waiting already/ });
   const ended = Promise.all([first, second].map((write) => t.rejects(write, { code: "serial.closed" })));
   await port.close();
   await ended;

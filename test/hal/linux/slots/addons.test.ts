@@ -1,12 +1,14 @@
-// Releases are the same for both slots: what says the slot lies beside the kernel image.
+// The add-on that names the slot: releases are the same for both slots, so it lies beside the
+// kernel image.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
 import { makeEsp } from "../../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
-async function machine(t: { teardown(remove: () => Promise<void>): void }) {
+async function machine(t: TestContext) {
   const root = await temporaryDirectory(t);
   const esp = await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" });
   await mkdir(join(esp, "EFI/sallyport"), { recursive: true });
@@ -16,7 +18,7 @@ async function machine(t: { teardown(remove: () => Promise<void>): void }) {
   return { root, esp, addon, names: async () => (await readdir(folder)).sort((a, b) => (a < b ? -1 : 1)) };
 }
 
-test("[OTA-33] what is tried has the add-on of its slot beside it, under a name without tries, and keeps it when it is committed", async (t) => {
+test("[OTA-33] a kernel on trial has its slot's add-on beside it, under a name without tries, and keeps it when it is committed", async (t) => {
   const { esp, addon, names } = await machine(t);
   const choice = systemdBootChoice({ esp, tries: 2 });
   await choice.tryOnce("b");
@@ -26,10 +28,10 @@ test("[OTA-33] what is tried has the add-on of its slot beside it, under a name 
   await choice.tryOnce("a");
   t.equal(await addon("gw_3_a.efi"), "addon of a");
   await choice.cancel();
-  t.equal(await addon("gw_0_a.efi"), "addon of a", "what is called off may be all that is left");
+  t.equal(await addon("gw_0_a.efi"), "addon of a", "a withdrawn entry may be the only one left");
 });
 
-test("[OTA-33] an add-on that a power cut left torn is written anew", async (t) => {
+test("[OTA-33] an add-on torn by a power cut is written anew", async (t) => {
   const { esp, addon } = await machine(t);
   await mkdir(join(esp, "EFI/Linux/gw_2_b.efi.extra.d"));
   await writeFile(join(esp, "EFI/Linux/gw_2_b.efi.extra.d/slot.addon.efi"), "addon of a, and longer than it should be");
@@ -37,7 +39,7 @@ test("[OTA-33] an add-on that a power cut left torn is written anew", async (t) 
   t.equal(await addon("gw_2_b.efi"), "addon of b");
 });
 
-test("[OTA-33] with the old kernel its add-on goes; the other slot's stays", async (t) => {
+test("[OTA-33] the add-on is removed with its old kernel; the other slot's stays", async (t) => {
   const { root, esp, names } = await machine(t);
   const choice = systemdBootChoice({ esp, tries: 2 });
   await choice.tryOnce("b");

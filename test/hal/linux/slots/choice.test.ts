@@ -3,19 +3,20 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { fileBootChoice, linuxFiles } from "../../../../hal/linux/index.ts";
-import { decodeBootPlan, encodeBootPlan } from "../../../../hal/slots/format.ts";
+import { decodeBootPlan, encodeBootPlan } from "../../../../hal/format/slots.ts";
 import { powerOn } from "../../../lab/fakes/bootloader.ts";
 import { fakeFiles } from "../../../lab/fakes/files.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
-async function machine(t: { teardown(remove: () => Promise<void>): void }) {
+async function machine(t: TestContext) {
   const root = await temporaryDirectory(t);
   await mkdir(join(root, "slots"), { recursive: true });
   await writeFile(join(root, "slots/boot-choice"), "a\n");
   return { root, choice: fileBootChoice(await linuxFiles(join(root, "slots"))) };
 }
 
-test("[OTA-34] a slot is tried once; without a commit every later boot is from the old one", async (t) => {
+test("[OTA-34] a slot is tried once; without a commit every later boot is from the old slot", async (t) => {
   const { root, choice } = await machine(t);
   t.equal(await powerOn(root), "a");
   await choice.tryOnce("b");
@@ -38,7 +39,7 @@ test("[OTA-34] a commit keeps the tried slot; the other one may be tried next", 
   t.equal(await powerOn(root), "b");
 });
 
-test("[OTA-34] a try that has not happened can be taken back; the committed slot is nothing to try", async (t) => {
+test("[OTA-34] a trial that has not booted can be cancelled; the committed slot cannot be tried", async (t) => {
   const { root, choice } = await machine(t);
   await choice.tryOnce("b");
   await choice.cancel();
@@ -55,7 +56,7 @@ test("[OTA-34] a write that fails leaves the plan before it", async (t) => {
   t.same(await choice.read(), { committed: "a", trial: undefined });
 });
 
-test("[OTA-34] a boot choice that is none is refused, not guessed", async (t) => {
+test("[OTA-34] a malformed boot choice is refused, not guessed", async (t) => {
   const files = fakeFiles();
   const choice = fileBootChoice(files);
   await t.rejects(choice.read(), { code: "boot.plan-invalid" });

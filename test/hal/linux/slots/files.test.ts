@@ -6,7 +6,7 @@ import { twoSlots } from "../../../lab/worlds/chunked.ts";
 import { imageOf } from "../../../lab/worlds/images.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
-test("[OTA-33] the slot that runs is not written, whoever asks", async (t) => {
+test("[OTA-33] the slot that runs is never written", async (t) => {
   const directory = await temporaryDirectory(t);
   const { slots, a } = await twoSlots(directory);
   t.equal(await slots.running(), "a");
@@ -14,7 +14,7 @@ test("[OTA-33] the slot that runs is not written, whoever asks", async (t) => {
   t.equal(await readFile(a, "utf8"), "the system that runs\n");
 });
 
-test("[OTA-33] a boot that did not say its slot, or said two, leaves both slots alone", async (t) => {
+test("[OTA-33] a boot that named no slot, or two, leaves both slots alone", async (t) => {
   const directory = await temporaryDirectory(t);
   const { slots } = await twoSlots(directory);
   const cmdline = join(directory, "proc/cmdline");
@@ -34,12 +34,12 @@ test("[OTA-33] a boot that did not say its slot, or said two, leaves both slots 
   await t.rejects(slots.running(), { code: "slot.unknown" });
 });
 
-test("[OTA-33] what is written at any offset is read back, over sector borders and at the end", async (t) => {
+test("[OTA-33] bytes written at any offset are read back, across sector boundaries and at the end", async (t) => {
   const directory = await temporaryDirectory(t);
   const { slots, b } = await twoSlots(directory);
   const image = imageOf(300_001);
   const slot = await slots.open("b", "root", image.byteLength);
-  t.equal((await stat(b)).size, image.byteLength, "nothing of a larger system before it stays behind the end");
+  t.equal((await stat(b)).size, image.byteLength, "nothing of an earlier, larger system stays behind the end");
   await slot.write(100_000, image.subarray(100_000));
   await slot.write(0, image.subarray(0, 100_000));
   await slot.sync();
@@ -56,12 +56,12 @@ test("[OTA-33] what is written at any offset is read back, over sector borders a
     t.equal(await slot.read(offset, into), Math.min(length, image.byteLength - offset));
     t.ok(image.subarray(offset, offset + length).equals(into.subarray(0, image.byteLength - offset)), `${length} at ${offset}`);
   }
-  t.equal(await slot.read(300_001, new Uint8Array(10)), 0, "past the end there is nothing");
+  t.equal(await slot.read(300_001, new Uint8Array(10)), 0, "nothing is read past the end");
   await slot.close();
   t.ok(image.equals(await readFile(b)));
 });
 
-test("[OTA-33] a part has one writer; the next may come when it is closed", async (t) => {
+test("[OTA-33] a part has one writer; the next one can open it when it is closed", async (t) => {
   const directory = await temporaryDirectory(t);
   const { slots } = await twoSlots(directory);
   const first = await slots.open("b", "root", 10);
@@ -72,7 +72,7 @@ test("[OTA-33] a part has one writer; the next may come when it is closed", asyn
   await (await slots.open("b", "root", 10)).close();
 });
 
-test("[OTA-33] what does not fit, is a link, or may be written by others is refused", async (t) => {
+test("[OTA-33] a part that does not fit, is a link, or may be written by others is refused", async (t) => {
   const directory = await temporaryDirectory(t);
   const { slots, b } = await twoSlots(directory);
   await t.rejects(slots.open("b", "root", 67_108_865), { code: "slot.too-small" });
@@ -89,5 +89,5 @@ test("[OTA-33] what does not fit, is a link, or may be written by others is refu
   await chmod(b, 0o666);
   await t.rejects(slots.open("b", "root", 10), { code: "file.untrusted-owner" });
   await chmod(b, 0o600);
-  await t.resolves(slots.open("b", "root", 10), "and a refusal leaves nothing locked");
+  await t.resolves(slots.open("b", "root", 10), "a refusal leaves nothing locked");
 });

@@ -1,4 +1,5 @@
-// What slots on partitions do beyond the contract: the old kernel goes first, and what is no partition is refused.
+// Slots on partitions beyond the contract suite: the old kernel is removed first, and anything that
+// is not a partition is refused.
 import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -6,10 +7,11 @@ import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.t
 import { loopDevice, needsLoop } from "../../../lab/counterparts/loop.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
+import type { TestContext } from "../../../lab/runner/context.ts";
 
 const skip = needsLoop();
 
-async function machine(t: { teardown(remove: () => void | Promise<void>): void }, images: Readonly<Record<string, "a" | "b">>) {
+async function machine(t: TestContext, images: Readonly<Record<string, "a" | "b">>) {
   const root = await temporaryDirectory(t);
   for (const folder of ["proc", "sys/class", "dev/sallyport"]) await mkdir(join(root, folder), { recursive: true });
   await symlink("/sys/class/block", join(root, "sys/class/block"));
@@ -21,7 +23,7 @@ async function machine(t: { teardown(remove: () => void | Promise<void>): void }
 }
 
 test(
-  "[OTA-33] the old kernel of a slot goes before the slot is written; the new one boots only when it is tried",
+  "[OTA-33] the old kernel of a slot is removed before the slot is written; the new one boots only when it is tried",
   { skip },
   async (t) => {
     const { root, esp, slots, kernels, link } = await machine(t, { "gw_2_a.efi": "a", "gw_1_b.efi": "b", "gw_b.new": "b" });
@@ -41,16 +43,16 @@ test(
   },
 );
 
-test("[OTA-33] on trial, the committed slot is not written: it is what the boot loader falls back to", async (t) => {
+test("[OTA-33] during a trial the committed slot is not written, because the boot loader falls back to it", async (t) => {
   const { root, slots, kernels } = await machine(t, { "gw_1_a.efi": "a", "gw_2_b+1-1.efi": "b" });
   await writeFile(join(root, "proc/cmdline"), "sallyport.slot=b\n");
   await t.rejects(slots.open("a", "kernel", 10), { code: "slot.in-use" });
   t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+1-1.efi"]);
 });
 
-test("[OTA-33] what is no partition is refused, and the kernel stays", async (t) => {
+test("[OTA-33] something that is not a partition is refused, and the kernel stays", async (t) => {
   const { root, slots, kernels, link } = await machine(t, { "gw_2_a.efi": "a", "gw_1_b.efi": "b" });
-  await t.rejects(slots.open("b", "root", 10), { code: "slot.write-failed" }, "there is none");
+  await t.rejects(slots.open("b", "root", 10), { code: "slot.write-failed" }, "there is no such partition");
   await writeFile(join(root, "file"), "kept");
   await symlink(join(root, "file"), link("root-b"));
   await t.rejects(slots.open("b", "root", 10), { code: "file.not-regular" });
@@ -63,8 +65,8 @@ test("[OTA-33] a partition that something else holds is refused", { skip }, asyn
   await symlink(device, link("root-b"));
   const other = await machine(t, { "gw_2_a.efi": "a" });
   await symlink(device, other.link("root-b"));
-  const held = await other.slots.open("b", "root", 10);
+  const writer = await other.slots.open("b", "root", 10);
   await t.rejects(slots.open("b", "root", 10), { code: "slot.busy" });
-  await held.close();
+  await writer.close();
   await (await slots.open("b", "root", 10)).close();
 });

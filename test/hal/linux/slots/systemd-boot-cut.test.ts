@@ -1,4 +1,5 @@
-// The power goes at every call of every change of systemd-boot's entries, on a file system that promises nothing.
+// Power cuts at every call of every change to systemd-boot's entries, on a file system that
+// guarantees nothing.
 import { join } from "node:path";
 import { test } from "tap";
 import { systemdBootChoice } from "../../../../hal/linux/index.ts";
@@ -16,7 +17,7 @@ interface Situation {
   readonly change: (choice: BootChoice) => Promise<void>;
   /** Slots that may boot after a power cut. */
   readonly boots: readonly string[];
-  /** When nothing was cut. */
+  /** The slot when nothing was cut. */
   readonly whole: string;
 }
 
@@ -73,12 +74,12 @@ const situations: readonly Situation[] = [
 ];
 
 for (const { name, files, change, boots, whole } of situations) {
-  test(`[OTA-34] power cut at ${name}: what boots is a system that may, and the change can be made again`, async (t) => {
+  test(`[OTA-34] power cut at ${name}: a system boots that may boot, and the change can be repeated`, async (t) => {
     const root = await temporaryDirectory(t);
     const esp = await makeEsp(root, {});
     const directory = join(esp, "EFI/Linux");
     const start: FatState = new Map(Object.entries(files));
-    const seen = new Set<string>();
+    const checked = new Set<string>();
     for (let stopAt = 0, isCut = true; isCut; stopAt += 1) {
       await restoreFat(start, directory);
       const disk = await fatDisk(directory, stopAt);
@@ -89,8 +90,8 @@ for (const { name, files, change, boots, whole } of situations) {
       // the boot loader sees what the cut left, Linux what fsck made of it
       for (const state of disk.states().flatMap((left) => [left, ...afterFsck(left)])) {
         const key = `${isCut ? "cut" : "done"} ${JSON.stringify(Object.fromEntries(state))}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
+        if (checked.has(key)) continue;
+        checked.add(key);
         await restoreFat(state, directory);
         const choice = systemdBootChoice({ esp, tries: 2 });
         const plan = await choice.read();
@@ -98,15 +99,15 @@ for (const { name, files, change, boots, whole } of situations) {
         const slot = await powerOnSystemdBoot(root);
         t.ok(isCut ? boots.includes(slot) : slot === whole, `${key} boots ${slot}`);
         await restoreFat(state, directory);
-        // made again it is done, or its kernel is lost and it says so
-        const again = await change(systemdBootChoice({ esp, tries: 2, ops: (await fatDisk(directory)).ops })).then(
+        // repeating the change completes it, or reports that its kernel is lost
+        const repeated = await change(systemdBootChoice({ esp, tries: 2, ops: (await fatDisk(directory)).ops })).then(
           () => "done",
           (error: unknown) => (error instanceof Error && "code" in error ? String(error.code) : "?"),
         );
-        if (again === "done") t.ok(boots.includes(await powerOnSystemdBoot(root)), `${key}: made again`);
-        else t.match(again, /^(?:boot\.plan-invalid|slot\.in-use)$/u, `${key}: made again`);
+        if (repeated === "done") t.ok(boots.includes(await powerOnSystemdBoot(root)), `${key}: repeated`);
+        else t.match(repeated, /^(?:boot\.plan-invalid|slot\.in-use)$/u, `${key}: repeated`);
       }
     }
-    t.ok(seen.size > 3, `${seen.size} states were looked at`);
+    t.ok(checked.size > 3, `${checked.size} states were checked`);
   });
 }

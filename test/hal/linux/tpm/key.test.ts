@@ -1,4 +1,4 @@
-// The life of a key in a TPM: power cycles, another chip, a TPM that goes away.
+// The life of a key in a TPM: power cycles, another chip, a TPM that disappears.
 import { createPublicKey, verify } from "node:crypto";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -23,7 +23,7 @@ async function stateOf(t: Test): Promise<{ directory: string; on: (tcti: string,
   return { directory, on };
 }
 
-test("[ID-6] the key is there after a power cycle of the TPM", { skip }, async (t) => {
+test("[ID-6] the key survives a power cycle of the TPM", { skip }, async (t) => {
   const { directory, on } = await stateOf(t);
   const first = await startSwtpm({ directory: join(directory, "chip") });
   t.teardown(first.stop);
@@ -38,7 +38,7 @@ test("[ID-6] the key is there after a power cycle of the TPM", { skip }, async (
 });
 
 test(
-  "[ID-6] another TPM, or a cleared one, refuses the key: reported with what to do, and no new key is made",
+  "[ID-6] another TPM, or a cleared one, refuses the key: the fault says what to do, and no new key is made",
   { skip },
   async (t) => {
     const { directory, on } = await stateOf(t);
@@ -55,11 +55,11 @@ test(
     await t.rejects(swapped.load(), expected);
     await t.rejects(swapped.create(), expected);
     t.equal(await readFile(join(directory, "state", "device-key.tss2.pem"), "utf8"), blob);
-    t.ok(await (await on(mine.tcti)).load(), "back on its own TPM it works");
+    t.ok(await (await on(mine.tcti)).load(), "with its own TPM it works again");
   },
 );
 
-test("a TPM whose slots are full says so, and does not advise to reset the device", { skip }, async (t) => {
+test("a TPM whose slots are full says so, and does not advise a reset of the device", { skip }, async (t) => {
   const { on } = await stateOf(t);
   const chip = await startSwtpm();
   t.teardown(chip.stop);
@@ -72,7 +72,7 @@ test("a TPM whose slots are full says so, and does not advise to reset the devic
   await t.rejects(key.sign(Buffer.from("words")), expected);
 });
 
-test("a TPM that goes away while the key is in use is reported as that", { skip }, async (t) => {
+test("a TPM that disappears while the key is in use is reported as such", { skip }, async (t) => {
   const { on } = await stateOf(t);
   const chip = await startSwtpm();
   t.teardown(chip.stop);
@@ -81,11 +81,11 @@ test("a TPM that goes away while the key is in use is reported as that", { skip 
   await t.rejects(key.sign(Buffer.from("words")), { code: "key.tpm-unavailable", message: /^sign with .* does not answer/ });
 });
 
-test("[ID-4] a software key in place of the TPM's is noticed and not kept", { skip }, async (t) => {
+test("[ID-4] a software key in place of the TPM's is detected and not kept", { skip }, async (t) => {
   const { directory, on } = await stateOf(t);
   const chip = await startSwtpm();
   t.teardown(chip.stop);
-  // the default provider in the place of tpm2, as in tpm2-openssl's issue 140
+  // the default provider in place of tpm2, as in tpm2-openssl issue 140
   const openssl = join(directory, "openssl");
   await writeFile(
     openssl,
@@ -98,8 +98,9 @@ test("[ID-4] a software key in place of the TPM's is noticed and not kept", { sk
 });
 
 /**
- * TPM2_CreatePrimary (TPM 2.0 Part 3, 24.1) without a flush: an ECC storage key under the owner hierarchy stays in one of the three transient slots.
- * swtpm's data port takes the bare command and answers with the bare response.
+ * TPM2_CreatePrimary (TPM 2.0 Part 3, 24.1) without a flush: an ECC storage key under the owner
+ * hierarchy stays in one of the three transient slots. swtpm's data port takes the bare command and
+ * answers with the bare response.
  */
 async function occupySlot(port: number): Promise<void> {
   const authorization = "00000009 40000009 0000 00 0000";

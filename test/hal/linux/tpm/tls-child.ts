@@ -1,5 +1,6 @@
-// What the agent's main does with a key in a TPM: start again with the provider where that is missing, then keep one SecureContext for every connection.
-// Arguments: JSON of {wanted, port, keyFile, certFile, authorityFile, connections}. Prints one JSON line a step.
+// What the agent's main does with a key in a TPM: it restarts itself with the provider when that is
+// missing, then keeps one SecureContext for every connection. Arguments: JSON of {wanted, port,
+// keyFile, certFile, authorityFile, connections}. Prints one JSON line for each step.
 import { readFileSync } from "node:fs";
 import { connect, createSecureContext, type SecureContext } from "node:tls";
 import * as v from "valibot";
@@ -17,7 +18,7 @@ const argumentsSchema = v.strictObject({
 
 const say = (line: unknown): void => console.log(JSON.stringify(line));
 
-/** @returns what the server said before it ended the connection. */
+/** @returns what the server sent before it ended the connection. */
 function talk(port: number, secureContext: SecureContext): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: "127.0.0.1", servername: "localhost", secureContext, minVersion: "TLSv1.3" });
@@ -35,7 +36,7 @@ if (options.restart && !isStartedWith(process.env, options.wanted)) {
   restartWith(options.wanted);
 }
 const key = readFileSync(options.keyFile, "utf8");
-// more often than the TPM has slots: asking takes none
+// more often than the TPM has slots, because asking takes none
 const active = Array.from({ length: 5 }, () => isTpmProviderActive(key)).every(Boolean);
 say({ step: "started", processId: process.pid, active });
 try {

@@ -1,4 +1,4 @@
-// Stock Node, a key that never leaves the TPM, TLS 1.3 with client authentication.
+// TLS 1.3 with client authentication in an unmodified Node, with a key that never leaves the TPM.
 import { writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -26,7 +26,9 @@ import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
 const skip = needs("swtpm", "tpm2-provider", "openssl");
 const CHILD = fileURLToPath(new URL("tls-child.ts", import.meta.url));
-const CONNECTIONS = 6; // a TPM without resource manager has three slots: a context for each connection would fail at the third
+// a TPM without a resource manager has three slots: with a context for each connection the third
+// would fail
+const CONNECTIONS = 6;
 
 interface Device {
   readonly directory: string;
@@ -38,7 +40,7 @@ interface Device {
   readonly authorityFile: string;
 }
 
-/** A TPM, a key in it, a certificate for the key, and the hub's side of the same authority. */
+/** A TPM with a key, a certificate for the key, and the hub's side of the same authority. */
 async function makeDevice(t: Test): Promise<Device & { server: { key: string; cert: string; ca: string } }> {
   const directory = await mkdtemp(join(tmpdir(), "tpm-tls-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
@@ -68,7 +70,7 @@ const stepSchema = v.looseObject({ step: v.string() });
 async function runChild(device: Device, more: { wanted: Readonly<Record<string, string>>; restart: boolean; port: number }) {
   const { keyFile, certFile, authorityFile } = device;
   const options = JSON.stringify({ ...more, keyFile, certFile, authorityFile, connections: CONNECTIONS });
-  const { stdout } = await runProgram(process.execPath, [CHILD, options], { timeoutMs: 30_000, outputBytesMax: 65_536 });
+  const { stdout } = await runProgram(process.execPath, [CHILD, options], { timeoutMs: 300_000, outputBytesMax: 65_536 });
   return stdout
     .trim()
     .split("\n")
@@ -85,13 +87,13 @@ test(
       directory: join(device.directory, "state"),
       provider: device.provider,
     });
-    const seen: { authorized: boolean; commonName: unknown; protocol: string | null }[] = [];
+    const connections: { authorized: boolean; commonName: unknown; protocol: string | null }[] = [];
     const data = Buffer.from("a renewal is signed while the tunnel is up");
     const spki = createPublicKey({ key: Buffer.from(device.key.publicKey), format: "der", type: "spki" });
     const server = createServer(
       { ...device.server, requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.3" },
       (socket: TLSSocket) => {
-        seen.push({
+        connections.push({
           authorized: socket.authorized,
           commonName: socket.getPeerCertificate().subject.CN,
           protocol: socket.getProtocol(),
@@ -111,37 +113,37 @@ test(
     t.match(
       steps[1],
       { step: "started", active: true, processId: steps[0]?.["processId"] },
-      "the same process, started again with the provider",
+      "the same process, restarted with the provider",
     );
     t.same(
       steps.slice(2),
       Array.from({ length: CONNECTIONS }, () => ({ step: "heard", words: "hello gw-1" })),
     );
     t.same(
-      seen,
+      connections,
       Array.from({ length: CONNECTIONS }, () => ({ authorized: true, commonName: "gw-1", protocol: "TLSv1.3" })),
     );
   },
 );
 
-test("a process without the provider is seen as such, and its TLS refuses the key", { skip }, async (t) => {
+test("a process without the provider is recognized, and its TLS refuses the key", { skip }, async (t) => {
   const device = await makeDevice(t);
   const steps = await runChild(device, { wanted: {}, restart: false, port: 9 });
   t.match(steps, [
     { step: "started", active: false },
     { step: "failed", code: "ERR_OSSL_UNSUPPORTED" },
   ]);
-  t.equal(isTpmProviderActive(device.key.tlsKey()), false, "nor has this process the provider");
+  t.equal(isTpmProviderActive(device.key.tlsKey()), false, "this process does not have the provider either");
 });
 
-test("the environment Node needs is complete, stable, and compared before a restart", { skip }, async (t) => {
+test("the environment that Node needs is complete and stable, and is compared before a restart", { skip }, async (t) => {
   const { directory, files, provider } = await makeDevice(t);
   const state = join(directory, "state");
   let written = 0;
   const counting: DurableFiles = { ...files, put: (name, bytes) => ((written += 1), files.put(name, bytes)) };
   const first = await activateTpmProvider({ files: counting, directory: state, provider });
   t.same(await activateTpmProvider({ files: counting, directory: state, provider }), first);
-  t.equal(written, 1, "what is there already is not written again");
+  t.equal(written, 1, "the existing file is not written again");
   t.match(first, { OPENSSL_CONF: join(state, "openssl.cnf"), TPM2OPENSSL_TCTI: provider.tcti, TSS2_LOG: "all+NONE" });
   t.equal(first["LD_LIBRARY_PATH"], provider.libraryPath);
   t.ok(isStartedWith({ HOME: "/", ...first }, first));
@@ -149,10 +151,10 @@ test("the environment Node needs is complete, stable, and compared before a rest
   t.notOk(isStartedWith({}, first));
 });
 
-test("a module path that would be configuration is refused and nothing is written", async (t) => {
+test("a module path that would change the configuration is refused, and nothing is written", async (t) => {
   const files: DurableFiles = {
     get: async () => undefined,
-    put: async () => Promise.reject(new Fault("assert.broken", "nothing is to be written")),
+    put: async () => Promise.reject(new Fault("assert.broken", "nothing may be written")),
     remove: async () => undefined,
   };
   for (const module of ["tpm2.so", "/lib/a\nb.so", "/lib/$ENV::HOME/a.so", "/lib/a.so # x", '/lib/"a".so', "/lib/a\\b.so", ""])

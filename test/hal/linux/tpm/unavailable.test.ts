@@ -1,4 +1,4 @@
-// Every reason why a TPM can't be used, met for real, in the words an operator gets.
+// Every reason why a TPM cannot be used, produced for real, with the text that an operator gets.
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,12 +48,12 @@ test("no provider: the reason says what to install", async (t) => {
   );
 });
 
-test("a file that is no provider: the reason is the loader's", { skip }, async (t) => {
+test("a file that is not a provider: the reason is the loader's", { skip }, async (t) => {
   const module = join(await scratch(t), "tpm2.so");
   await writeFile(module, "not a library");
   t.match(
     await (await storeOn(t, { module, tcti: "swtpm:port=9" })).unavailable(),
-    /^OpenSSL's tpm2 provider can't be loaded: .*could not load the shared library.*(invalid ELF header|file too short)/,
+    /^OpenSSL's tpm2 provider cannot be loaded: .*could not load the shared library.*(invalid ELF header|file too short)/,
   );
 });
 
@@ -72,7 +72,7 @@ test("a provider too old for TLS is refused by its version", { skip }, async (t)
   );
 });
 
-test("a TPM that is switched off does not answer; create says why and makes nothing", { skip }, async (t) => {
+test("a TPM that is switched off does not answer; create gives the reason and makes nothing", { skip }, async (t) => {
   const chip = await startSwtpm();
   await chip.stop();
   const store = await storeOn(t, { ...installed, tcti: chip.tcti });
@@ -96,7 +96,7 @@ test("a TPM that answers is available", { skip }, async (t) => {
   t.equal(await (await storeOn(t, { ...installed, tcti: chip.tcti })).unavailable(), undefined);
 });
 
-test("versions: 1.2.0 and what follows", async (t) => {
+test("versions: 1.2.0 and later", async (t) => {
   for (const version of ["1.2.0", "1.2.1", "1.3.0", "1.3.0-rc1", "1.10.0", "2.0", "2.0.0"]) t.ok(isNewEnough(version), version);
   for (const version of ["1.1.1", "1.1.99", "0.9.0", "1", "", "one.two", "v1.3.0"]) t.notOk(isNewEnough(version), version);
 });

@@ -1,4 +1,4 @@
-// Descriptors are an attacker's bytes.
+// The descriptor parser: descriptors are an attacker's bytes.
 import * as fc from "fast-check";
 import { test } from "tap";
 import { Fault } from "../../../../hal/fault.ts";
@@ -27,14 +27,14 @@ test("[LCK-8] interfaces of every configuration and alternate setting count", as
   t.same(parseDescriptors(alternate).interfaces, ["03:01:01", "08:06:50"]);
 });
 
-test("[LCK-8] every true cut, and a byte too many, is refused", async (t) => {
+test("[LCK-8] descriptors cut at any point, or with a byte too many, are refused", async (t) => {
   const whole = descriptorsOf(KEYBOARD);
   for (let length = 0; length < whole.byteLength; length++)
     t.throws(() => parseDescriptors(whole.slice(0, length)), { code: "usb.invalid" }, `${length} bytes`);
   t.throws(() => parseDescriptors(Uint8Array.from([...whole, 0])), { code: "usb.invalid" });
 });
 
-test("[LCK-8] whatever bytes come: parsed, or refused by its own code, in the form that policies are written in", async (t) => {
+test("[LCK-8] any bytes are either parsed into the form of policies, or refused by their own code", async (t) => {
   const noise = fc.uint8Array({ maxLength: 300 });
   const mutated = fc
     .tuple(fc.constantFrom(STICK, KEYBOARD, BAD_STICK), fc.array(fc.tuple(fc.nat(80), byte), { minLength: 1, maxLength: 4 }))

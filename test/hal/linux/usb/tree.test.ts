@@ -1,4 +1,4 @@
-// sysfs with a kernel that does not do as it is told.
+// sysfs with a kernel that does not obey.
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
@@ -6,11 +6,10 @@ import { linuxUsbTree } from "../../../../hal/linux/usb/index.ts";
 import type { UsbDevice, UsbTree } from "../../../../hal/ports.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 import { BAD_STICK, descriptorsOf, type FakeKernel, fakeKernel, STICK } from "../../../lab/fakes/usb-tree.ts";
-
-type Scope = { teardown(remove: () => Promise<void>): void };
+import type { TestContext } from "../../../lab/runner/context.ts";
 
 async function board(
-  t: Scope,
+  t: TestContext,
 ): Promise<{ kernel: FakeKernel; tree: UsbTree; stick: () => Promise<UsbDevice>; path: (name: string) => string }> {
   const kernel = fakeKernel(await temporaryDirectory(t));
   kernel.addController(1, 2, "0");
@@ -24,7 +23,7 @@ async function board(
   return { kernel, tree, stick, path: (name) => join(kernel.root, "sys/bus/usb/devices", name) };
 }
 
-test("[LCK-7] the trap: a default above 2 lets everything in; it is never written, and taken for open where it is found", async (t) => {
+test("[LCK-7] the trap: a default above 2 lets everything in; it is never written, and counts as open where it is found", async (t) => {
   const { kernel, tree, path } = await board(t);
   await kernel.write(path("usb1/authorized_default"), "3");
   t.equal(kernel.read("usb1/authorized_default"), "1", "control: that is what the kernel makes of it");
@@ -39,11 +38,12 @@ test("[LCK-7] the trap: a default above 2 lets everything in; it is never writte
   await watched.setDefault("usb1", "none");
   await watched.setDefault("usb1", "hardwired");
   t.same(written, ["0", "2"]);
-  writeFileSync(path("usb1/authorized_default"), "-1\n"); // drivers/usb/core/hcd.c: "wireless", an old kernel's fourth value
+  // drivers/usb/core/hcd.c: "wireless", the fourth value of an old kernel
+  writeFileSync(path("usb1/authorized_default"), "-1\n");
   t.equal((await tree.read()).controllers[0]?.authorizedDefault, undefined);
 });
 
-test("[LCK-7] a write that the kernel takes and does not keep is a fault", async (t) => {
+test("[LCK-7] a write that the kernel accepts and does not keep is a fault", async (t) => {
   const { kernel, stick } = await board(t);
   const deaf = linuxUsbTree({ root: kernel.root, write: async () => undefined });
   await t.rejects(deaf.setDefault("usb1", "hardwired"), { code: "usb.not-in-force", message: /reads "0"/u });
@@ -51,7 +51,7 @@ test("[LCK-7] a write that the kernel takes and does not keep is a fault", async
   await t.rejects(deaf.setPort("1-1", true), { code: "usb.not-in-force" });
 });
 
-test("[LCK-8] a device that shows another face once it is let in is shut out again", async (t) => {
+test("[LCK-8] a device that shows another appearance once it is authorized is shut out again", async (t) => {
   const { kernel, tree, stick, path } = await board(t);
   const device = await stick();
   kernel.onWrite("1-1/authorized", () => writeFileSync(path("1-1/descriptors"), descriptorsOf(BAD_STICK)));
@@ -59,7 +59,7 @@ test("[LCK-8] a device that shows another face once it is let in is shut out aga
   t.equal(kernel.read("1-1/authorized"), "0");
 });
 
-test("[LCK-8] a device that was exchanged between look and leave is not let in", async (t) => {
+test("[LCK-8] a device that was exchanged between the inspection and the authorization is not let in", async (t) => {
   const { kernel, tree, stick } = await board(t);
   const device = await stick();
   kernel.unplug("1-1");
@@ -68,7 +68,7 @@ test("[LCK-8] a device that was exchanged between look and leave is not let in",
   t.equal(kernel.read("1-1/authorized"), "0");
 });
 
-test("[LCK-8] another serial number is another device, and a space at its end is part of it", async (t) => {
+test("[LCK-8] another serial number means another device, and a space at its end is part of it", async (t) => {
   const { tree, stick, path } = await board(t);
   const device = await stick();
   writeFileSync(path("1-1/serial"), `${STICK.serial ?? ""} \n`);
@@ -76,7 +76,7 @@ test("[LCK-8] another serial number is another device, and a space at its end is
   await t.rejects(tree.setDevice(device, true), { code: "usb.changed" });
 });
 
-test("[LCK-8] broken, endless or missing descriptors are a device without claims", async (t) => {
+test("[LCK-8] a device with broken, endless or missing descriptors has no claims", async (t) => {
   const { stick, path } = await board(t);
   for (const bytes of [new Uint8Array(), descriptorsOf(STICK).slice(0, -1), new Uint8Array(70_000).fill(9)]) {
     writeFileSync(path("1-1/descriptors"), bytes);
@@ -101,7 +101,7 @@ test("[LCK-9] the two halves of a USB 3 socket know each other; a port without a
   await t.rejects(tree.setPort("2-2", true), { code: "usb.not-in-force", message: /Linux 6.0/u });
 });
 
-test("[LCK-7] names that are no names of the kernel's reach no path", async (t) => {
+test("[LCK-7] a name that is not of the kernel's form reaches no path", async (t) => {
   const { tree, stick } = await board(t);
   for (const name of ["../1-1", "1-1/..", "", "usb1", "1-1:1.0"]) {
     await t.rejects(tree.setPort(name, true), { code: "usb.gone" });

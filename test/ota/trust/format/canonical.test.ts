@@ -18,12 +18,12 @@ test("[OTA-2] canonical JSON of TUF: sorted by code point, only quotes and backs
   t.equal(text(JSON.parse('{"__proto__":1,"constructor":2}')), '{"__proto__":1,"constructor":2}');
 });
 
-test("[OTA-2] what has no canonical form is refused", async (t) => {
+test("[OTA-2] a value without a canonical form is refused", async (t) => {
   for (const value of [1.5, 1e300, Number.NaN, 2 ** 53, "\ud800", { "\udc00": 1 }, undefined, [undefined]])
     t.throws(() => canonicalBytes(value), { code: "trust.invalid" });
 });
 
-test("[OTA-2] order of members and white space of the JSON never matter", async () => {
+test("[OTA-2] the order of members and white space in the JSON never matter", async () => {
   fc.assert(
     fc.property(
       fc.dictionary(fc.string({ unit: "binary" }), fc.oneof(fc.maxSafeInteger(), fc.string({ unit: "binary" }), fc.boolean())),

@@ -5,7 +5,7 @@ import { encodeFrame, FRAME_BODY_BYTES_MAX, readFrames } from "../../../../warde
 const a = Buffer.from('{"a":1}');
 const b = Buffer.from('{"b":"two"}');
 
-test("a frame is u32 length, u32 CRC-32 of length and body, body; the highest bit marks the beginning of a write", async (t) => {
+test("a frame is u32 length, u32 CRC-32 of length and body, then the body; the highest bit marks the beginning of a write", async (t) => {
   const frame = Buffer.from(encodeFrame(a, false));
   t.equal(frame.toString("hex", 0, 4), "00000007");
   t.equal(frame.readUInt32BE(4), crc32(Buffer.concat([Buffer.from("00000007", "hex"), a])));
@@ -15,13 +15,13 @@ test("a frame is u32 length, u32 CRC-32 of length and body, body; the highest bi
   t.equal(first.readUInt32BE(4), crc32(Buffer.concat([Buffer.from("80000007", "hex"), a])));
 });
 
-test("frames are read back, to the end", async (t) => {
+test("frames are read back up to the end", async (t) => {
   const bytes = Buffer.concat([encodeFrame(a, true), encodeFrame(b, false), encodeFrame(a, true)]);
   t.match(readFrames(bytes), { bodies: [a, b, a], validBytes: bytes.byteLength, damage: undefined });
   t.match(readFrames(new Uint8Array()), { bodies: [], validBytes: 0, damage: undefined });
 });
 
-test("a body at the bound is taken; a longer one is a defect of ours, and no frame when it is read", async (t) => {
+test("a body at the bound is taken; a longer one is a defect of ours when written, and no frame when read", async (t) => {
   const most = Buffer.alloc(FRAME_BODY_BYTES_MAX, 0x61);
   t.equal(readFrames(encodeFrame(most, true)).bodies.length, 1);
   t.throws(() => encodeFrame(Buffer.alloc(FRAME_BODY_BYTES_MAX + 1), true), { code: "assert.broken" });
@@ -31,7 +31,7 @@ test("a body at the bound is taken; a longer one is a defect of ours, and no fra
   t.match(readFrames(long), { bodies: [], damage: { kind: "torn", why: /impossible length/ } });
 });
 
-test("[AUD-10] damage before the beginning of a later write is broken, else torn: in every byte of the damaged frame", async (t) => {
+test("[AUD-10] damage before the beginning of a later write is broken, otherwise torn: in every byte of the damaged frame", async (t) => {
   const good = Buffer.concat([encodeFrame(a, true), encodeFrame(b, true), encodeFrame(a, false)]);
   const damaged = { from: 8 + a.byteLength, to: 8 + a.byteLength + 8 + b.byteLength };
   for (const [tail, kind] of [

@@ -1,4 +1,5 @@
-// Signed notes, checkpoints and cosignatures against the specifications' examples, our own vectors, and openssl as another verifier.
+// Signed notes, checkpoints and cosignatures against the examples of the specifications, our own
+// vectors, and openssl as another verifier.
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -33,7 +34,7 @@ function key(name: string, kind: Verifier["kind"] = "ed25519") {
   return { privateKey, verifier: verifierOf(name, kind, ed25519Raw(publicKey)) };
 }
 
-test("the example of c2sp.org/signed-note verifies, and comes back out byte for byte", async (t) => {
+test("the example of c2sp.org/signed-note verifies, and is encoded again byte for byte", async (t) => {
   const verifier = decodeVerifier(c2sp.verified.verifier);
   const note = decodeNote(c2sp.verified.note);
   t.equal(note.text, c2sp.verified.text);
@@ -42,7 +43,7 @@ test("the example of c2sp.org/signed-note verifies, and comes back out byte for 
   t.equal(encodeVerifier(verifier), c2sp.verified.verifier);
 });
 
-test("[AUD-6] the example checkpoint of c2sp.org/tlog-cosignature is read as it says", async (t) => {
+test("[AUD-6] the example checkpoint of c2sp.org/tlog-cosignature is read as specified", async (t) => {
   const note = decodeNote(c2sp.checkpoint.note);
   const checkpoint = decodeCheckpoint(note.text);
   t.equal(checkpoint.origin, c2sp.checkpoint.origin);
@@ -85,7 +86,7 @@ test("openssl agrees with the signatures of our vector", { skip: needs("openssl"
   t.equal(verify("witness", ours.text, witness?.bytes.subarray(8) ?? Buffer.of()), 1);
 });
 
-test("a note of 16 signatures is read, the signature asked for is found among them; a 17th is refused", async (t) => {
+test("a note of 16 signatures is read and the requested signature is found among them; a 17th is refused", async (t) => {
   const keys = Array.from({ length: NOTE_SIGNATURES_MAX + 1 }, (_, i) => key(`example.com/${i}`));
   const text = "text\n";
   const signatures = keys.map((signer) => signNote(text, signer));
@@ -106,7 +107,7 @@ test("every byte of signed text and signature counts", async (t) => {
   }
   for (const [index, { verifier }] of [signer, witness].entries()) {
     const good = note.signatures[index];
-    if (good === undefined) throw t.fail("a signature each");
+    if (good === undefined) throw t.fail("one signature each");
     for (let i = 0; i < good.bytes.byteLength; i++) {
       const bytes = Buffer.from(good.bytes);
       bytes[i] = (bytes[i] ?? 0) ^ 0x10;
@@ -127,12 +128,13 @@ test("signatures of other keys, of another key of the same name, and of the same
   const asWitness = { ...signer, verifier: verifierOf("example.com/log", "cosignature/v1", signer.verifier.publicKey) };
   const others = [signNote(text, key("example.com/other")), signNote(text, key("example.com/log")), cosign(text, 1, asWitness)];
   t.throws(() => verifyNote({ text, signatures: others }, signer.verifier), { code: "note.bad-signature" });
-  const forged = { ...signNote(text, key("example.com/log")), id: signer.verifier.id }; // a key id is four bytes: anybody can find a colliding key
+  // a key id is four bytes: anybody can find a colliding key
+  const forged = { ...signNote(text, key("example.com/log")), id: signer.verifier.id };
   t.throws(() => verifyNote({ text, signatures: [forged] }, signer.verifier), { code: "note.bad-signature" });
   t.doesNotThrow(() => verifyNote({ text, signatures: [...others, signNote(text, signer)] }, signer.verifier));
 });
 
-test("what is no signed note is refused", async (t) => {
+test("a malformed signed note is refused", async (t) => {
   const good = c2sp.verified.note;
   const signature = good.slice(good.indexOf("—"));
   const cases: Record<string, string> = {
@@ -158,13 +160,13 @@ test("what is no signed note is refused", async (t) => {
   for (const [name, note] of Object.entries(cases)) t.throws(() => decodeNote(note), { code: "note.invalid" }, name);
 });
 
-test("the last empty line parts text and signatures, so a text may have empty lines", async (t) => {
+test("the last empty line separates text and signatures, so a text may have empty lines", async (t) => {
   const signer = key("example.com/log");
   const text = "one\n\ntwo\n\n";
   t.equal(decodeNote(encodeNote({ text, signatures: [signNote(text, signer)] })).text, text);
 });
 
-test("no mangled verifier key is accepted: every part of the text, and every character one higher", async (t) => {
+test("no altered verifier key is accepted: every part of the text, and every character raised by one", async (t) => {
   const good = c2sp.verified.verifier;
   for (let from = 0; from < good.length; from++)
     for (let to = from + 1; to <= good.length; to++)
@@ -178,7 +180,7 @@ test("no mangled verifier key is accepted: every part of the text, and every cha
   for (const length of [0, 31, 33]) t.throws(() => verifierOf("a", "ed25519", Buffer.alloc(length)), { code: "note.invalid" });
 });
 
-test("a key of another kind is no note key", async (t) => {
+test("a key of another kind cannot be a note key", async (t) => {
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   t.throws(() => ed25519Raw(publicKey), { code: "note.invalid" });
   const { privateKey } = generateKeyPairSync("ed25519");

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
+import { check } from "../../../../hal/format/schema.ts";
+import { clip } from "../../../../hal/format/text.ts";
 import { canonicalJson, type JsonValue } from "../../../../hal/format/json.ts";
 import {
   AUDIT_CATEGORIES,
@@ -9,6 +11,7 @@ import {
   AUDIT_SEVERITIES,
   type AuditContext,
   type AuditEntry,
+  auditEntrySchema,
   auditRecord,
   decodeAuditRecord,
   encodeAuditRecord,
@@ -31,7 +34,7 @@ function changed(change: Readonly<Record<string, JsonValue>>): Uint8Array {
   return Buffer.from(canonicalJson({ ...auditRecord(entry, context), ...change }));
 }
 
-test("[AUD-1] [AUD-2] [AUD-3] the record of the vectors, byte for byte", async (t) => {
+test("[AUD-1] [AUD-2] [AUD-3] the records of the vectors are reproduced byte for byte", async (t) => {
   t.equal(Buffer.from(encodeAuditRecord(auditRecord(entry, context))).toString("utf8"), vectors.records[2]);
   for (const record of vectors.records) {
     const decoded = decodeAuditRecord(Buffer.from(record));
@@ -48,7 +51,7 @@ test("[AUD-2] category, severity, number and source come from the catalogue", as
   }
 });
 
-test("the catalogue: no number twice, numbers in the range of their category, closed lists", async (t) => {
+test("the catalogue has no number twice, numbers in the range of their category, and closed lists", async (t) => {
   const kinds = Object.values(AUDIT_EVENTS);
   t.equal(new Set(kinds.map(({ id }) => id)).size, kinds.length);
   for (const { category, severity } of kinds) {
@@ -70,7 +73,7 @@ test("[AUD-1] a record of 4,096 bytes is taken, one of 4,097 refused", async (t)
   t.throws(() => decodeAuditRecord(Buffer.concat([exact, Buffer.from(" ")])), { code: "json.too-large" });
 });
 
-test("[AUD-3] a clock that is broken does not stop the log", async (t) => {
+test("[AUD-3] a broken clock does not stop the log", async (t) => {
   for (const [atMs, at] of [
     [-1, "1970-01-01T00:00:00.000Z"],
     [0, "1970-01-01T00:00:00.000Z"],
@@ -88,7 +91,7 @@ test("a reader that is older than the writer reads events it does not know", asy
   t.equal(decodeAuditRecord(changed({ event: "lockdown.pending", id: 5100 })).event, "lockdown.pending");
 });
 
-test("what no warden writes is no record", async (t) => {
+test("a record that no warden writes is refused", async (t) => {
   const cases: Record<string, Readonly<Record<string, JsonValue>>> = {
     "an unknown member": { more: 1 },
     "another version": { v: 2 },
@@ -99,7 +102,7 @@ test("what no warden writes is no record", async (t) => {
     "a time with an offset": { at: "2026-11-22T08:00:02.000+00:00" },
     "an unknown source": { source: "hub" },
     "an unknown category": { category: "other" },
-    "an event that is no name": { event: "Tunnel Connected" },
+    "an event that is not a name": { event: "Tunnel Connected" },
     "a nested detail": { detail: { a: { b: 1 } } },
     "a list in the detail": { detail: { a: [1] } },
     "a fraction in the detail": { detail: { a: 0.5 } },
@@ -115,6 +118,23 @@ test("what no warden writes is no record", async (t) => {
     t.throws(() => decodeAuditRecord(changed(change)), { code: "schema.invalid" }, name);
 });
 
+test("[AUD-1] text that ends in the middle of a character is refused when it is reported, not when it is written", async (t) => {
+  const cut = `${"x".repeat(511)}\u{1f600}`;
+  const halves: Record<string, unknown> = {
+    detail: { ...entry, detail: { why: cut.slice(0, 512) } },
+    principal: { ...entry, principal: "operator \ud83d" },
+    correlation: { ...entry, correlation: "\ude00" },
+  };
+  for (const [member, half] of Object.entries(halves))
+    t.throws(
+      () => check(auditEntrySchema, half, "entry"),
+      { code: "schema.invalid", message: /well-formed text: a lone surrogate has no canonical JSON/ },
+      member,
+    );
+  const clipped = check(auditEntrySchema, { ...entry, detail: { why: clip(cut, 512) } }, "entry");
+  t.equal(decodeAuditRecord(encodeAuditRecord(auditRecord(clipped, context))).detail?.["why"], "x".repeat(511));
+});
+
 test("[AUD-1] a second spelling of a record is refused", async (t) => {
   const text = vectors.records[0] ?? "";
   const cases: Record<string, string> = {
@@ -124,6 +144,6 @@ test("[AUD-1] a second spelling of a record is refused", async (t) => {
     "a second spelling of a number": text.replace('"id":7001', '"id":7.001e3'),
     "an escape that is not needed": text.replace("warden", "\\u0077arden"),
   };
-  for (const [name, spelled] of Object.entries(cases))
-    t.throws(() => decodeAuditRecord(Buffer.from(spelled)), { code: "json.not-canonical" }, name);
+  for (const [name, spelling] of Object.entries(cases))
+    t.throws(() => decodeAuditRecord(Buffer.from(spelling)), { code: "json.not-canonical" }, name);
 });

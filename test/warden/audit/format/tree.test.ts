@@ -1,4 +1,5 @@
-// The tree against the vectors of the certificate-transparency projects, and against a second reading of RFC 6962.
+// The tree against the vectors of the certificate-transparency projects, and against a second
+// implementation of RFC 6962.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "tap";
@@ -32,7 +33,10 @@ function root(size: number): Uint8Array {
   return roots[size] ?? emptyRoot();
 }
 
-/** RFC 6962 section 2.1.2 word by word, as SUBPROOF is written there: the second opinion on {@link consistencyRanges}. */
+/**
+ * RFC 6962 section 2.1.2 word for word, as SUBPROOF is written there: the second implementation
+ * beside {@link consistencyRanges}.
+ */
 function subproof(m: number, from: number, to: number, complete: boolean): Uint8Array[] {
   const n = to - from;
   if (m === n) return complete ? [] : [rootOf(leaves, from, to)];
@@ -52,7 +56,7 @@ test("[AUD-4] the roots of the certificate-transparency test tree", async (t) =>
   }
 });
 
-test("[AUD-4] leaf and node are hashed apart: SHA-256(0x00 || record), SHA-256(0x01 || left || right)", async (t) => {
+test("[AUD-4] leaves and nodes are hashed differently: SHA-256(0x00 || record), SHA-256(0x01 || left || right)", async (t) => {
   const leaf = createHash("sha256")
     .update(Buffer.from([0]))
     .update("record")
@@ -78,7 +82,7 @@ test("[AUD-5] the proofs of the certificate-transparency test tree", async (t) =
   }
 });
 
-test("the frontier is the tree, at every size", async (t) => {
+test("the frontier has the root of the tree at every size", async (t) => {
   let frontier: Frontier = EMPTY_FRONTIER;
   for (const [index, leaf] of leaves.entries()) {
     frontier = appendLeaf(frontier, leaf);

@@ -1,10 +1,10 @@
-// Addresses have one spelling: the kernel's.
+// Addresses and prefixes in the kernel's spelling.
 import { BlockList, isIP } from "node:net";
 import * as fc from "fast-check";
 import { test } from "tap";
 import { contains, parsePrefix } from "../../../../warden/lockdown/format/index.ts";
 
-test("[LCK-5] one spelling: RFC 5952, nothing behind the prefix, no length where it is an address", async (t) => {
+test("[LCK-5] only the canonical spelling is accepted: RFC 5952, no bits behind the prefix, no length after an address", async (t) => {
   for (const good of [
     "192.0.2.1",
     "192.0.2.0/24",
@@ -45,7 +45,7 @@ test("[LCK-5] one spelling: RFC 5952, nothing behind the prefix, no length where
     t.equal(parsePrefix(bad), undefined, bad);
 });
 
-test("[LCK-5] whatever is taken for an address is one, and what lies in a prefix is what Node says lies in it", async (t) => {
+test("[LCK-5] every accepted text is an address, and membership in a prefix agrees with Node's BlockList", async (t) => {
   const text = fc.oneof(fc.ipV4(), fc.ipV6());
   fc.assert(
     fc.property(text, fc.integer({ min: 1, max: 128 }), text, (a, length, b) => {

@@ -1,4 +1,4 @@
-// What is a policy, and what is refused as a whole.
+// Policies that are accepted, and policies that are refused as a whole.
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "tap";
 import { parsePolicy, POLICY_BYTES_MAX } from "../../../../warden/lockdown/format/index.ts";
@@ -14,7 +14,7 @@ const stick = (entry: Readonly<Record<string, unknown>>): Readonly<Record<string
 const der = (curve: string): string =>
   generateKeyPairSync("ec", { namedCurve: curve }).publicKey.export({ format: "der", type: "spki" }).toString("base64");
 
-test("[LCK-1] what is not given is empty, which is shut", async (t) => {
+test("[LCK-1] an omitted list is empty, and so everything in it is shut", async (t) => {
   const policy = parsePolicy(Buffer.from(JSON.stringify({ v: 1, mode: "enforce", confirmKeys: [CONFIRM_KEY, der("P-256")] })));
   t.same(policy.links, []);
   t.same(policy.network, { management: [], inbound: [], outbound: [], echo: "none" });
@@ -32,10 +32,10 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "an unknown member in a list": inbound({ comment: "x" }),
   "no confirm key": { confirmKeys: [] },
   "a confirm key of another curve": { confirmKeys: [der("P-384")] },
-  "a confirm key that is none": { confirmKeys: ["AAAA"] },
+  "a malformed confirm key": { confirmKeys: ["AAAA"] },
   "a confirm key in another spelling": { confirmKeys: [`${CONFIRM_KEY}\n`] },
-  "too little time to confirm": { confirmWithinS: 29 },
-  "too much time to confirm": { confirmWithinS: 601 },
+  "a time to confirm that is too short": { confirmWithinS: 29 },
+  "a time to confirm that is too long": { confirmWithinS: 601 },
   "a link twice": { links: [{ name: "eth0" }, { name: "eth0" }] },
   "a pattern for a link": { links: [{ name: "eth*" }] },
   "a quote in a link": { links: [{ name: 'eth0"' }] },
@@ -63,7 +63,7 @@ for (const [what, change] of Object.entries(REFUSED))
     t.throws(() => parsePolicy(policyBytes(change)), { code: "lockdown.invalid" });
   });
 
-test("[LCK-1] all faults are told at once; what is no JSON or too long is refused by the same code", async (t) => {
+test("[LCK-1] all faults are named at once; a text that is not JSON or too long is refused by the same code", async (t) => {
   const { message } = await faultOf(() => parsePolicy(policyBytes({ mode: "off", confirmWithinS: 1, extra: 1 })));
   for (const part of ["mode", "confirmWithinS", "extra"]) t.match(message, part);
   t.throws(() => parsePolicy(Buffer.from("{")), { code: "lockdown.invalid" });

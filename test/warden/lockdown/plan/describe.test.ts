@@ -1,11 +1,11 @@
-// Plans in words.
+// Plans as text for people.
 import { test } from "tap";
 import { differenceOf, planLockdown, staysOpen } from "../../../../warden/lockdown/plan/index.ts";
 import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
 const before = planLockdown(labPolicy(), labSnapshot());
 
-test("[LCK-4] everything that stays open has a line, and why", async (t) => {
+test("[LCK-4] everything that stays open has a line with its reason", async (t) => {
   t.same(staysOpen(before), [
     "link eth0, DHCP, IPv6",
     "in: tcp 8080 from anybody on eth0 (policy)",
@@ -18,7 +18,7 @@ test("[LCK-4] everything that stays open has a line, and why", async (t) => {
   ]);
 });
 
-test("[LCK-4] between two plans: what opens, what closes, nothing else", async (t) => {
+test("[LCK-4] the difference of two plans lists what opens and what closes, nothing else", async (t) => {
   t.same(differenceOf(before, before), { opens: [], closes: [] });
   const after = planLockdown(
     labPolicy({
@@ -39,7 +39,7 @@ test("[LCK-4] between two plans: what opens, what closes, nothing else", async (
   t.same(differenceOf(undefined, before).closes, ["usb port 1-2"]);
 });
 
-test("[LCK-4] what a policy quotes is printed with its control characters replaced", async (t) => {
+test("[LCK-4] text from a policy is printed with its control characters replaced", async (t) => {
   const rule = { vendor: "0951", product: "1666", serial: "a\u001b[2Jb\u202e", interfaces: ["08:06:50"] };
   const lines = staysOpen(planLockdown(labPolicy({ usb: { allow: [rule] } }), labSnapshot()));
   t.match(lines.join(""), /serial "a\\u001b\[2Jb\?"/u);

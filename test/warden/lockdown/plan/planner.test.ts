@@ -1,4 +1,5 @@
-// The plan against the policy, for any policy and any packet: the table's text is read here by another reader, and addresses are judged by Node's BlockList.
+// The plan against the policy, for any policy and any packet. The table's text is read here by a
+// second reader, and addresses are judged by Node's BlockList.
 import { BlockList } from "node:net";
 import * as fc from "fast-check";
 import { test } from "tap";
@@ -77,7 +78,7 @@ const HUB = [
   { address: undefined, port: 8443 },
   { address: "198.51.100.7", port: 8883 },
 ];
-const SNAPSHOT = labSnapshot({ hub: HUB, nameServers: ["10.0.0.1", "2001:db8::7"] });
+const FACTS = labSnapshot({ hub: HUB, nameServers: ["10.0.0.1", "2001:db8::7"] });
 
 const parsed = (document: unknown): Policy => parsePolicy(Buffer.from(JSON.stringify(document)));
 const family = (address: string): "ipv4" | "ipv6" => (address.includes(":") ? "ipv6" : "ipv4");
@@ -92,7 +93,7 @@ function within(list: readonly string[], address: string): boolean {
   return block.check(address, family(address));
 }
 
-/** What the policy's words say about a packet. */
+/** The policy's verdict on a packet. */
 function mayPass(policy: Policy, packet: Packet): boolean {
   const { direction, protocol, port, sourcePort, address } = packet;
   const link = policy.links.find(({ name }) => name === packet.link);
@@ -120,7 +121,7 @@ function mayPass(policy: Policy, packet: Packet): boolean {
   if (protocol === "tcp" && HUB.some((hub) => hub.port === port && (hub.address === undefined || hub.address === address)))
     return true;
   if (protocol === "udp" && ((link.dhcp4 && port === 67) || (link.dhcp6 && port === 547))) return true;
-  if (shut) return port === 53 && SNAPSHOT.nameServers.includes(address);
+  if (shut) return port === 53 && FACTS.nameServers.includes(address);
   return policy.network.outbound.some(
     (one) =>
       (one.link ?? link.name) === link.name &&
@@ -130,7 +131,10 @@ function mayPass(policy: Policy, packet: Packet): boolean {
   );
 }
 
-/** What the table's text says about the first packet of a connection: nft's meaning of it, read word by word. */
+/**
+ * The table's verdict on the first packet of a connection: nft's meaning of the text, read word by
+ * word.
+ */
 function verdictOf(table: string, packet: Packet): boolean {
   const sets = new Map(
     [...table.matchAll(/set (\w+) \{[^}]*elements = \{ ([^}]*) \}/gu)].map(([, name = "", list = ""]) => [
@@ -169,17 +173,18 @@ function holds(left: string, list: readonly string[], packet: Packet): boolean {
   if (left === "iifname" || left === "oifname") return list.includes(`"${packet.link}"`);
   if (left === "meta nfproto") return list.includes(family(packet.address));
   if (left === "meta l4proto") return list.includes(packet.protocol === "tcp" ? "6" : "17");
-  if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit") return false; // neither an answer nor ICMP
+  // neither an answer nor ICMP
+  if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit") return false;
   if (word === "ip" || word === "ip6")
     return family(packet.address) === (word === "ip" ? "ipv4" : "ipv6") && within(list, packet.address);
   return word === packet.protocol && inRange(field === "dport" ? packet.port : packet.sourcePort);
 }
 
-test("[LCK-2] for any policy and packet the table lets pass exactly what the policy names", async (t) => {
+test("[LCK-2] for any policy and packet the table passes exactly what the policy names", async (t) => {
   fc.assert(
     fc.property(policyDocument, fc.array(packet, { minLength: 20, maxLength: 20 }), (document, packets) => {
       const policy = parsed(document);
-      const plan = planLockdown(policy, SNAPSHOT);
+      const plan = planLockdown(policy, FACTS);
       for (const one of packets) {
         t.equal(verdictOf(plan.firewall, one), mayPass(policy, one), JSON.stringify({ document, one }));
         t.equal(passes(plan, one), mayPass(policy, one), JSON.stringify({ document, one }));
@@ -189,7 +194,7 @@ test("[LCK-2] for any policy and packet the table lets pass exactly what the pol
   );
 });
 
-test("[LCK-4] the order in which a policy and a machine list things changes nothing, hash included", async (t) => {
+test("[LCK-4] the order in which a policy and a machine list things changes nothing, the hash included", async (t) => {
   const shuffled = <T>(list: readonly T[], seed: number): T[] =>
     list
       .map((item, i) => ({ item, key: Math.sin(seed * 99 + i) }))
@@ -208,29 +213,29 @@ test("[LCK-4] the order in which a policy and a machine list things changes noth
           outbound: shuffled(outbound, seed).map((one) => (one.to === "any" ? one : { ...one, to: shuffled([...one.to], seed) })),
         },
       };
-      const snapshot = {
-        ...SNAPSHOT,
-        hub: shuffled(SNAPSHOT.hub, seed),
-        links: shuffled(SNAPSHOT.links, seed),
-        nameServers: shuffled(SNAPSHOT.nameServers, seed),
+      const facts = {
+        ...FACTS,
+        hub: shuffled(FACTS.hub, seed),
+        links: shuffled(FACTS.links, seed),
+        nameServers: shuffled(FACTS.nameServers, seed),
       };
-      return planHash(planLockdown(parsed(document), SNAPSHOT)) === planHash(planLockdown(parsed(other), snapshot));
+      return planHash(planLockdown(parsed(document), FACTS)) === planHash(planLockdown(parsed(other), facts));
     }),
     { numRuns: 150 },
   );
-  t.not(planHash(planLockdown(labPolicy(), SNAPSHOT)), planHash(planLockdown(labPolicy({ confirmWithinS: 61 }), SNAPSHOT)));
-  t.match(planHash(planLockdown(labPolicy(), SNAPSHOT)), /^sha256:[0-9a-f]{64}$/u);
+  t.not(planHash(planLockdown(labPolicy(), FACTS)), planHash(planLockdown(labPolicy({ confirmWithinS: 61 }), FACTS)));
+  t.match(planHash(planLockdown(labPolicy(), FACTS)), /^sha256:[0-9a-f]{64}$/u);
 });
 
-test("[LCK-1] no policy at all is shut: nothing in, nothing out but the hub and its name, on every interface there is", async (t) => {
-  const plan = planLockdown(undefined, SNAPSHOT);
+test("[LCK-1] without a policy everything is shut: nothing in, nothing out except to the hub and its name servers, on every interface", async (t) => {
+  const plan = planLockdown(undefined, FACTS);
   t.equal(plan.mode, "shut");
   t.same(plan.usb.allow, []);
   fc.assert(
     fc.property(packet, (one) => {
       const lost = labPolicy({
         mode: "shut",
-        links: SNAPSHOT.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true })),
+        links: FACTS.links.map(({ name }) => ({ name, dhcp4: true, dhcp6: true, ipv6: true })),
       });
       return verdictOf(plan.firewall, one) === mayPass(lost, one);
     }),
@@ -238,7 +243,7 @@ test("[LCK-1] no policy at all is shut: nothing in, nothing out but the hub and 
   );
 });
 
-test("[LCK-4] a plan is what its schema says, and fits one line of the protocol", async (t) => {
+test("[LCK-4] a plan fits its schema and one line of the protocol", async (t) => {
   const network = {
     management: ["198.51.100.0/24"],
     inbound: Array.from({ length: 64 }, (_, i) => ({
@@ -254,17 +259,14 @@ test("[LCK-4] a plan is what its schema says, and fits one line of the protocol"
     })),
   };
   const links = Array.from({ length: 16 }, (_, i) => ({ name: `link-number-${i}`, ipv6: true, dhcp4: true, dhcp6: true }));
-  const plan = planLockdown(labPolicy({ links, network }), SNAPSHOT);
+  const plan = planLockdown(labPolicy({ links, network }), FACTS);
   t.ok(v.is(planSchema, plan));
   t.ok(Buffer.byteLength(JSON.stringify(plan)) <= PLAN_BYTES_MAX, `${Buffer.byteLength(JSON.stringify(plan))} bytes`);
 });
 
-test("[LCK-4] ranges that touch become one, a port between two is not opened with them", async (t) => {
+test("[LCK-4] adjacent ranges are merged, and a port between two ranges is not opened with them", async (t) => {
   const ports = [443, "80-82", 84, "85-90", "88-95", 82, 97];
-  const plan = planLockdown(
-    labPolicy({ network: { inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }] } }),
-    SNAPSHOT,
-  );
+  const plan = planLockdown(labPolicy({ network: { inbound: [{ link: "eth0", protocol: "tcp", ports, from: "any" }] } }), FACTS);
   t.same(
     plan.networkRules.filter(({ why }) => why === "policy").map(({ ports }) => ports),
     [
@@ -281,7 +283,7 @@ test("[LCK-4] ranges that touch become one, a port between two is not opened wit
 test("[LCK-5] no table needs /etc/protocols, which a small image does not have: protocols are numbers", async (t) => {
   const property = fc.property(
     policyDocument,
-    (document) => !/l4proto (?:\{ )?[a-z]/u.test(planLockdown(parsed(document), SNAPSHOT).firewall),
+    (document) => !/l4proto (?:\{ )?[a-z]/u.test(planLockdown(parsed(document), FACTS).firewall),
   );
   t.doesNotThrow(() => fc.assert(property));
 });

@@ -1,4 +1,4 @@
-// Which devices may work, and what has to be done for it.
+// USB devices that may work, and the steps that follow.
 import * as fc from "fast-check";
 import { test } from "tap";
 import type { UsbDevice, UsbPort, UsbState } from "../../../../hal/ports.ts";
@@ -27,7 +27,7 @@ const allowed = (usb: Readonly<Record<string, unknown>>, device: UsbDevice): boo
 test("[LCK-8] a device works only where a rule names vendor, product and exactly its interfaces", async (t) => {
   t.equal(allowed({ allow: [RULE] }, seen("1-1", STICK)), true);
   t.equal(allowed({}, seen("1-1", STICK)), false, "no rule");
-  t.equal(allowed({ allow: [RULE] }, seen("1-1", BAD_STICK)), false, "a stick that is a keyboard too");
+  t.equal(allowed({ allow: [RULE] }, seen("1-1", BAD_STICK)), false, "a stick that is also a keyboard");
   t.equal(
     allowed({ allow: [{ ...RULE, interfaces: ["03:01:01", "08:06:50"] }] }, seen("1-1", STICK)),
     false,
@@ -37,7 +37,7 @@ test("[LCK-8] a device works only where a rule names vendor, product and exactly
   t.equal(allowed({ allow: [RULE] }, { ...seen("1-1", STICK), claims: undefined }), false, "descriptors that make no sense");
 });
 
-test("[LCK-8] serial number and port bind where the rule names them", async (t) => {
+test("[LCK-8] serial number and port restrict a rule that names them", async (t) => {
   const serial = { allow: [{ ...RULE, serial: "60A44C413FAE" }] };
   t.equal(allowed(serial, seen("1-1", STICK)), true);
   t.equal(allowed(serial, seen("1-1", { ...STICK, serial: "60A44C413FAF" })), false);
@@ -50,7 +50,7 @@ test("[LCK-8] serial number and port bind where the rule names them", async (t) 
   t.equal(allowed({ allow: [{ ...RULE, port: "1-1" }] }, seen("1-1.1", STICK)), false);
 });
 
-test("[LCK-8] of two devices with one serial number the one that was let in first stays, and neither is believed where none was", async (t) => {
+test("[LCK-8] of two devices with one serial number the one authorized first stays; where none was, both are refused", async (t) => {
   const usb = { allow: [{ ...RULE, serial: "60A44C413FAE" }] };
   const both = (first: boolean, second: boolean): readonly boolean[] =>
     verdicts(usb, [seen("1-1", STICK, first), seen("1-2", STICK, second, 3)]).map(([, authorized]) => authorized);
@@ -61,11 +61,11 @@ test("[LCK-8] of two devices with one serial number the one that was let in firs
   t.same(
     verdicts({ allow: [RULE] }, [seen("1-1", STICK), seen("1-2", STICK)]).map(([, authorized]) => authorized),
     [true, true],
-    "a rule for any serial number does not mind",
+    "a rule for any serial number is not affected",
   );
 });
 
-test("[LCK-8] an external hub is a device like another, and what is behind it is judged by itself", async (t) => {
+test("[LCK-8] an external hub is a device like any other, and each device behind it is judged on its own", async (t) => {
   const devices = [seen("1-1", HUB), seen("1-1.2", KEYBOARD)];
   const keyboard = { vendor: "046d", product: "c31c", interfaces: ["03:00:00", "03:01:01"] };
   const hub = { vendor: "05e3", product: "0608", interfaces: ["09:00:00"] };
@@ -79,7 +79,7 @@ test("[LCK-8] an external hub is a device like another, and what is behind it is
   );
 });
 
-test("[LCK-9] a disabled port is disabled with the other half of its socket, and nothing behind it is let in", async (t) => {
+test("[LCK-9] a disabled port is disabled with the other half of its socket, and nothing behind it is authorized", async (t) => {
   const ports = [port("1-1", "2-1"), port("2-1", "1-1"), port("1-2")];
   const plan = planLockdown(
     labPolicy({ usb: { allow: [RULE], disable: ["1-1"] } }),
@@ -125,7 +125,7 @@ const state = fc.record({
   ),
 });
 
-test("[LCK-7] for any tree: what shuts comes first, afterwards nothing is left to do, and nothing is open that no rule names", async (t) => {
+test("[LCK-7] for any tree: steps that shut come first, nothing is left to do afterwards, and nothing is open without a rule", async (t) => {
   const rules = planLockdown(labPolicy({ usb: { allow: [RULE], disable: ["1-2"] } }), labSnapshot()).usb;
   await fc.assert(
     fc.asyncProperty(state, async (before) => {
@@ -140,7 +140,8 @@ test("[LCK-7] for any tree: what shuts comes first, afterwards nothing is left t
       for (const step of steps) {
         if (step.do === "set-default") await usb.setDefault(step.controller, "none");
         else if (step.do === "set-port") await usb.setPort(step.port, step.disabled);
-        else await usb.setDevice(step.device, step.authorized).catch(() => undefined); // went with its port
+        // it went away with its port
+        else await usb.setDevice(step.device, step.authorized).catch(() => undefined);
       }
       const { controllers, ports, devices } = await usb.read();
       return (
@@ -158,7 +159,7 @@ test("[LCK-7] for any tree: what shuts comes first, afterwards nothing is left t
   t.pass("for all");
 });
 
-test("[LCK-8] a device that no rule lets in copies nothing: it can't shut the true one out", async (t) => {
+test("[LCK-8] a device that no rule authorizes does not count as a copy: it cannot displace the true one", async (t) => {
   const usb = { allow: [{ ...RULE, serial: "60A44C413FAE" }] };
   t.same(
     verdicts(usb, [seen("1-1", STICK), seen("1-2", BAD_STICK, true, 3)]).map(([, authorized]) => authorized),

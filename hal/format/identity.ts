@@ -1,0 +1,87 @@
+// The machine's identity: the device id, the hardware facts it is derived from, and the birth
+// record. [ID-1] [ID-3] [ID-6]
+import * as v from "valibot";
+
+/**
+ * [ID-1] Fits into a topic level, a certificate CN, a file name and a terminal without escaping.
+ */
+export const DEVICE_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export const deviceIdSchema = v.pipe(
+  v.string(),
+  v.regex(DEVICE_ID_PATTERN, "expected a device id of 1 to 64 letters, digits, '.', '_', '-', not starting with a sign"),
+  v.brand("DeviceId"),
+);
+/**
+ * A device id that was checked. The brand keeps unchecked strings out of topics, paths and
+ * certificates.
+ */
+export type DeviceId = v.InferOutput<typeof deviceIdSchema>;
+
+/** The source of the id, in the order of preference of [ID-1]. */
+export const deviceIdSourceSchema = v.picklist(["commissioned", "serial", "mac", "hash"]);
+export type DeviceIdSource = v.InferOutput<typeof deviceIdSourceSchema>;
+
+/** An EUI-48 in lower case, separated by colons. */
+export const macSchema = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, "expected a MAC such as 02:00:5e:10:00:01"),
+);
+
+/**
+ * What the machine says about itself, as read from DMI, device tree and sysfs, before any
+ * judgement.
+ */
+export interface HardwareFacts {
+  /** From an EEPROM, or set on the console before enrolment. */
+  readonly commissionedId: string | undefined;
+  /**
+   * The DMI product, board or chassis serial, or the device tree's serial-number, in that order. As
+   * read, trimmed.
+   */
+  readonly serials: readonly string[];
+  /**
+   * Permanent MACs of built-in interfaces by interface name, in the kernel's order. USB adapters,
+   * bridges and other virtual links are not among them.
+   */
+  readonly interfaces: readonly { readonly name: string; readonly mac: string }[];
+  /** The DMI product name or the device tree's model, trimmed. For people. */
+  readonly model: string | undefined;
+}
+
+/** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-5] */
+export const fingerprintSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
+export type Fingerprint = v.InferOutput<typeof fingerprintSchema>;
+
+/**
+ * Where the private key is stored. It is always reported, so that an auditor need not guess. [ID-4]
+ */
+export const protectionSchema = v.picklist(["tpm", "file"]);
+export type Protection = v.InferOutput<typeof protectionSchema>;
+
+/**
+ * [ID-6] The public birth record. It lies outside the encrypted data partition, so that a missing
+ * TPM or a lost key is reported instead of being answered with a new identity. The warden writes it
+ * once; only the owner's reset removes it.
+ */
+export const birthRecordSchema = v.strictObject({
+  v: v.literal(1),
+  id: deviceIdSchema,
+  source: deviceIdSourceSchema,
+  protection: protectionSchema,
+  keyFingerprint: fingerprintSchema,
+});
+export type BirthRecord = v.InferOutput<typeof birthRecordSchema>;
+
+/** What the agent needs to know of the machine's identity, as the warden reports it. */
+export const deviceIdentitySchema = v.strictObject({
+  id: deviceIdSchema,
+  source: deviceIdSourceSchema,
+  /** The board's serial when it is usable. It goes into the CSR as serialNumber. */
+  boardSerial: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  macs: v.pipe(v.array(macSchema), v.maxLength(16)),
+  model: v.optional(v.pipe(v.string(), v.maxLength(128))),
+});
+export type DeviceIdentity = v.InferOutput<typeof deviceIdentitySchema>;
+
+export const BIRTH_RECORD_BYTES_MAX = 1024;

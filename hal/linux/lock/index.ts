@@ -1,1 +1,0 @@
-export { lockState } from "./lock.ts";

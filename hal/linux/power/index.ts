@@ -1,2 +1,0 @@
-export { linuxPower } from "./power.ts";
-export { linuxUptime } from "./uptime.ts";

@@ -1,0 +1,135 @@
+// A program from its command line to its exit code: 0 done, 1 fault while running, 2 usage,
+// 78 configuration (sysexits.h, EX_CONFIG). The programs of a device share it.
+import { parseArgs } from "node:util";
+import { asFault, Fault } from "../fault.ts";
+import { printable } from "../format/text.ts";
+import { readConfigFile } from "./files/index.ts";
+
+/** systemd splits lines above 48 KiB (journald.conf(5), LineMax); a stack has a few KiB. */
+const JOURNAL_LINE_UNITS_MAX = 16_384;
+
+const EXIT_FAULT = 1;
+const EXIT_USAGE = 2;
+const EXIT_CONFIG = 78;
+
+export interface Program {
+  readonly name: string;
+  readonly version: string;
+  /** What the program is for, as the help says it. */
+  readonly purpose: string;
+  /** The configuration file when the command line names none. */
+  readonly configFile: string;
+  /**
+   * Checks configuration and anchors, and changes nothing.
+   * @returns the settings in force.
+   * @throws Fault `config.*`.
+   */
+  readonly check: (file: string) => Promise<object>;
+  /** Runs until `stop` aborts. */
+  readonly live: (file: string, stop: AbortSignal) => Promise<void>;
+}
+
+type Command = "help" | "version" | { readonly file: string; readonly checkOnly: boolean };
+
+/**
+ * Does what the command line asks for, and sets the exit code. Never rejects: a fault becomes one
+ * line in the journal, and a defect of ours brings its stack too.
+ */
+export async function runMain(program: Program): Promise<void> {
+  try {
+    await run(program);
+  } catch (error) {
+    const log = journal(program.name);
+    const fault = asFault(error, "assert.broken", "run");
+    log(`${fault.code}: ${fault.message}`);
+    if (fault.code === "assert.broken" && error instanceof Error) log(error.stack ?? "no stack");
+    process.exitCode = exitCodeOf(fault);
+  }
+}
+
+/**
+ * @returns a function that writes one line an event to stderr. The journal adds the time.
+ *   Characters that a terminal could act on are replaced, because parts of a line may come from
+ *   outside.
+ */
+export function journal(name: string): (line: string) => void {
+  return (line) => void process.stderr.write(`${name}: ${printable(line, JOURNAL_LINE_UNITS_MAX)}\n`);
+}
+
+/** @returns the reason of `stop`, once it aborts. */
+export function reasonOf(stop: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    const settle = (): void => resolve(String(stop.reason));
+    if (stop.aborted) settle();
+    else stop.addEventListener("abort", settle, { once: true });
+  });
+}
+
+/**
+ * A configuration file without which a program cannot do its work.
+ * @param what what the file holds, for the message of the fault.
+ * @param hint what the operator can do when the file is missing.
+ * @throws Fault `config.unreadable`.
+ */
+export async function requiredConfigFile(path: string, bytesMax: number, what: string, hint: string): Promise<Uint8Array> {
+  const bytes = await readConfigFile(path, bytesMax);
+  if (bytes === undefined) throw new Fault("config.unreadable", `read ${what} "${path}": there is no such file; ${hint}`);
+  return bytes;
+}
+
+async function run({ name, version, purpose, configFile, check, live }: Program): Promise<void> {
+  const command = parseCommand(process.argv.slice(2), configFile);
+  if (command === "help") process.stdout.write(usageText(name, purpose, configFile));
+  else if (command === "version") process.stdout.write(`${name}/${version}\n`);
+  else if (command.checkOnly) process.stdout.write(`"${command.file}" is valid: ${JSON.stringify(await check(command.file))}\n`);
+  else await live(command.file, stopSignal());
+}
+
+/**
+ * Aborts with the first signal that asks the process to end; the signal's name is the reason. A
+ * second signal ends the process at once, as signals do by default.
+ */
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort(name));
+  return stop.signal;
+}
+
+function exitCodeOf({ code }: Fault): number {
+  if (code === "usage.invalid") return EXIT_USAGE;
+  return code.startsWith("config.") ? EXIT_CONFIG : EXIT_FAULT;
+}
+
+/** @throws Fault `usage.invalid`. */
+function parseCommand(argv: readonly string[], configFile: string): Command {
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: "string", default: configFile },
+        "check-config": { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+        version: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) return "help";
+    return values.version ? "version" : { file: values.config, checkOnly: values["check-config"] };
+  } catch (error) {
+    throw asFault(error, "usage.invalid", "read the command line");
+  }
+}
+
+function usageText(name: string, purpose: string, configFile: string): string {
+  return `usage: ${name} --config FILE [--check-config]
+       ${name} --help | --version
+
+${purpose}
+
+  --config FILE     configuration, JSON; default ${configFile}
+  --check-config    check the configuration and the hub's anchors, and exit
+  --help            print this text
+  --version         print name and version
+
+Exit codes: 0 done, 1 fault while running, 2 usage, 78 configuration.
+`;
+}

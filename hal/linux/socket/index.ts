@@ -1,1 +1,0 @@
-export { listenUnix } from "./listen.ts";

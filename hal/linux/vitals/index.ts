@@ -1,1 +1,0 @@
-export { linuxVitals } from "./vitals.ts";

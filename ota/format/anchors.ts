@@ -1,0 +1,38 @@
+// The hub's address and trust anchors: the payload of the `hub/` target, whose version 1 is in the
+// image. [TUN-2] [ID-10]
+import * as v from "valibot";
+
+/** A C2SP note verifier key: `name+8 hex digits+base64`. */
+export const verifierKeySchema = v.pipe(
+  v.string(),
+  v.maxLength(256),
+  v.regex(/^[^\s+]{1,128}\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/, "expected a C2SP verifier key: name+hash+base64"),
+);
+
+/** A DNS name or an IPv4 address, which the hub's certificate must name. */
+export const hostSchema = v.pipe(
+  v.string(),
+  v.maxLength(253),
+  v.regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, "expected a host name or an IPv4 address"),
+);
+
+export const portSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
+
+export const hubAnchorsSchema = v.strictObject({
+  v: v.literal(1),
+  /** The tenant's name for the hub, for people and messages. */
+  name: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+  /** The server name, which is always checked in the hub's certificate. */
+  host: hostSchema,
+  estPort: portSchema,
+  mqttPort: portSchema,
+  /** PEM of the hub's authority: the pin. The system's trust store does not count. */
+  authority: v.pipe(v.string(), v.maxLength(8192), v.startsWith("-----BEGIN CERTIFICATE-----", "expected a PEM certificate")),
+  /** Verifies hub time. [ID-10] */
+  timeKey: verifierKeySchema,
+  /** Verifies cosignatures of audit checkpoints. [AUD-8] */
+  witnessKey: verifierKeySchema,
+});
+export type HubAnchors = v.InferOutput<typeof hubAnchorsSchema>;
+
+export const HUB_ANCHORS_BYTES_MAX = 16_384;

@@ -1,0 +1,125 @@
+// The steps of enrolment. Each looks for what an earlier run left before it makes anything.
+import { Fault } from "../../hal/fault.ts";
+import type { DeviceKey } from "../../hal/ports.ts";
+import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "../certificate/index.ts";
+import { describeRequest, signRequest } from "../csr.ts";
+import type { Effect, Event } from "./machine.ts";
+import type { Enrolled, EnrolmentPorts } from "./ports.ts";
+import { loadRequest, storeRequest } from "./record.ts";
+
+/** Faults that no retry can mend: the owner must act, or it is a defect of ours. */
+const PERMANENT: ReadonlySet<string> = new Set(["key.missing", "key.mismatch", "birth.conflict", "assert.broken"]);
+
+const LATER = {
+  "enrol.pending": "ask for a certificate: waiting for an operator to approve this device's id and key fingerprint at the hub",
+  "enrol.server-error": "ask for a certificate: the authority is busy",
+} as const;
+
+export interface EnrolmentSteps {
+  /** @returns how the step went, as an event. @throws only what no retry can mend. */
+  perform(effect: Exclude<Effect, { readonly do: "wait" }>): Promise<Event>;
+  /** Why the last step did not succeed. */
+  lastFault(): Fault;
+  enrolled(): Enrolled | undefined;
+}
+
+export function createSteps(ports: EnrolmentPorts): EnrolmentSteps {
+  return new Steps(ports);
+}
+
+class Steps implements EnrolmentSteps {
+  readonly #ports: EnrolmentPorts;
+  #prepared = false;
+  #key: DeviceKey | undefined;
+  #request: Uint8Array | undefined;
+  #certificate: DeviceCertificate | undefined;
+  #lastFault: Fault | undefined;
+
+  constructor(ports: EnrolmentPorts) {
+    this.#ports = ports;
+  }
+
+  async perform(effect: Exclude<Effect, { readonly do: "wait" }>): Promise<Event> {
+    try {
+      if (effect.do === "settle-key" || this.#key === undefined) return await this.#settleKey();
+      if (effect.do === "settle-request" || this.#request === undefined) return await this.#settleRequest(this.#key);
+      return await this.#enrol(this.#key, this.#request);
+    } catch (error) {
+      if (!(error instanceof Fault) || PERMANENT.has(error.code)) throw error;
+      this.#lastFault = error;
+      return { kind: "failed", code: error.code, jitter: this.#ports.random() };
+    }
+  }
+
+  lastFault(): Fault {
+    return this.#lastFault ?? new Fault("assert.broken", "enrolment waits without a reason");
+  }
+
+  enrolled(): Enrolled | undefined {
+    const [key, certificate] = [this.#key, this.#certificate];
+    return key === undefined || certificate === undefined ? undefined : { key, certificate };
+  }
+
+  async #settleKey(): Promise<Event> {
+    const key = await this.#ports.settleKey();
+    this.#key = key;
+    this.#ports.report({ kind: "key-ready", key });
+    return { kind: "key-ready" };
+  }
+
+  async #settleRequest(key: DeviceKey): Promise<Event> {
+    const { identity, files, store, request: options, again, report } = this.#ports;
+    const { current } = await store.load();
+    const earlier = current === undefined || again === true ? undefined : stillValid(current, this.#expected(key));
+    if (earlier !== undefined) return this.#finish(earlier);
+    const stored = await loadRequest(files, describeRequest(identity, key.publicKey, options));
+    this.#request = stored ?? (await signRequest(identity, key, options));
+    if (stored === undefined) await storeRequest(files, this.#request);
+    report({ kind: "requested" });
+    return { kind: "request-ready" };
+  }
+
+  async #enrol(key: DeviceKey, request: Uint8Array): Promise<Event> {
+    const { enroller, store, random } = this.#ports;
+    if (!this.#prepared) await enroller.prepare();
+    this.#prepared = true;
+    const answer = await enroller.enrol(request);
+    if (answer.kind === "later") {
+      this.#lastFault = new Fault(answer.code, LATER[answer.code]);
+      return { kind: "later", retryAfterMs: answer.retryAfterMs, jitter: random() };
+    }
+    const certificate = checkIssued(answer.certificates, this.#expected(key));
+    await store.putCurrent(certificate.pem);
+    return this.#finish(certificate);
+  }
+
+  #finish(certificate: DeviceCertificate): Event {
+    this.#certificate = certificate;
+    this.#ports.report({ kind: "certificate-ready", certificate });
+    return { kind: "certificate-ready" };
+  }
+
+  /** [ID-8] */
+  #expected(key: DeviceKey): ExpectedCertificate {
+    const { identity, authority, clock, clockTrusted } = this.#ports;
+    return {
+      deviceId: identity.id,
+      publicKey: key.publicKey,
+      authority,
+      nowMs: clockTrusted() ? clock.nowMs() : undefined,
+    };
+  }
+}
+
+/**
+ * @returns undefined for a certificate that has expired or is not ours: enrolment goes on with the
+ *   same key. [ID-9]
+ */
+function stillValid(pem: string, expected: ExpectedCertificate): DeviceCertificate | undefined {
+  try {
+    return checkStored(pem, expected);
+  } catch (error) {
+    if (error instanceof Fault && (error.code === "enrol.mismatch" || error.code === "x509.invalid")) return undefined;
+    throw error;
+  }
+}

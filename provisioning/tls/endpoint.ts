@@ -1,0 +1,35 @@
+// The hub's address, and what the hub must prove.
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HubServer extends Endpoint {
+  /** PEM of the pinned authority. The system's trust store does not count. [ID-7] */
+  readonly authority: string;
+  /** The default is TLSv1.3. */
+  readonly minTls?: "TLSv1.2" | "TLSv1.3" | undefined;
+  /** The address to connect to instead. The certificate must still name `host`. */
+  readonly connectTo?: Endpoint | undefined;
+  /** HTTP CONNECT proxy. The TLS session is still end to end with the hub. */
+  readonly proxy?: Endpoint | undefined;
+}
+
+/**
+ * What a TLS client shows: PEM of the certificate with its chain, and the key as Node's TLS takes
+ * it.
+ */
+export interface ClientCredential {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Offered in this order: hybrid post-quantum first. [TUN-2] */
+export const TLS_GROUPS = "X25519MLKEM768:X25519:P-256:P-384";
+
+export function addressOf(hub: HubServer): string {
+  const { host, port } = hub.connectTo ?? hub;
+  const via = hub.proxy === undefined ? "" : ` through proxy ${hub.proxy.host}:${hub.proxy.port}`;
+  return `${host}:${port}${via}`;
+}

@@ -1,0 +1,62 @@
+// Opening TLS to the hub. Strict means that OpenSSL and Node check everything: the pinned
+// authority, name, dates and purpose. [ID-7]
+import { once } from "node:events";
+import { isIP } from "node:net";
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
+import { defined } from "../../hal/format/defined.ts";
+import { dial } from "./dial.ts";
+import { addressOf, type ClientCredential, type HubServer, TLS_GROUPS } from "./endpoint.ts";
+import { tlsFault } from "./faults.ts";
+
+/**
+ * A context that can be kept for many connections. With the key in a TPM it must be kept: each
+ * context holds the key in one of the TPM's three slots until it is collected, so the third context
+ * fails (0x902).
+ */
+export function secureContextFor(hub: HubServer, client: ClientCredential | undefined): SecureContext {
+  return createSecureContext({
+    ca: hub.authority,
+    minVersion: hub.minTls ?? "TLSv1.3",
+    ecdhCurve: TLS_GROUPS,
+    ...defined({ cert: client?.certificate, key: client?.key }),
+  });
+}
+
+/**
+ * @throws Fault `tls.hub-untrusted`, `tls.hub-name` or `tls.hub-dates` for the hub's certificate;
+ *   `enrol.unreachable` otherwise.
+ */
+export async function openStrictTls(hub: HubServer, secureContext: SecureContext, signal: AbortSignal): Promise<TLSSocket> {
+  return openTls(hub, { secureContext, rejectUnauthorized: true }, signal);
+}
+
+/**
+ * Makes the handshake only. The caller must check what the options leave unchecked before it writes
+ * a byte.
+ */
+export async function openTls(
+  hub: HubServer,
+  options: { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean },
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  const socket = connect({
+    socket: await dial(hub, signal),
+    host: hub.host, // what checkServerIdentity compares with
+    servername: isIP(hub.host) === 0 ? hub.host : "", // RFC 6066 section 3: no addresses in SNI
+    ALPNProtocols: ["http/1.1"],
+    ...options,
+  });
+  // A pending read or write reports the error too. Without this listener, an error that comes when
+  // nothing is pending would end the process.
+  socket.on("error", () => undefined);
+  const end = (): void => void socket.destroy();
+  signal.addEventListener("abort", end, { once: true });
+  socket.once("close", () => signal.removeEventListener("abort", end));
+  try {
+    await once(socket, "secureConnect", { signal });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw tlsFault(error, "enrol.unreachable", addressOf(hub));
+  }
+}

@@ -1,6 +1,0 @@
-// Programs that end with us however we end: a QEMU that outlives its test would hold a processor and its memory for good.
-import { type RunningProgram, startProgram } from "../runner/process.ts";
-
-export function startWithUs(program: string, args: readonly string[]): RunningProgram {
-  return startProgram({ name: program, command: program, args, endsWithUs: true });
-}
