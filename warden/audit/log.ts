@@ -34,7 +34,7 @@ export interface AuditLog {
   readonly auditKey: string;
   /**
    * Why this start closed the previous log and began a new one; undefined when it did not. For the
-   * status: the log records it too. [AUD-10]
+   * status: the log records it too. [AUD-23]
    */
   readonly tampered: Fault | undefined;
   /**

@@ -114,7 +114,7 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
   t.match(hub.store.journal.tail(10, "warning"), [{ event: "enrolment.refused" }, { event: "enrolment.refused" }]);
 });
 
-test("[AUD-7] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
+test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);

@@ -67,7 +67,7 @@ test("[AUD-10] a write that fails after any part of it reached the file: the cal
   }
 });
 
-test("[AUD-10] after a failed write the file is read again: other contents than before end that log, and a new one begins", async (t) => {
+test("[AUD-23] after a failed write the file is read again: other contents than before end that log, and a new one begins", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   const { auditKey } = log;
