@@ -214,6 +214,7 @@ type Trying = Extract<Phase, { at: "trying" }>;
  * The deadline comes from the new system's own configuration. Its timer, which needs no Node, uses
  * the same value and must fire after the warden's deadline. A boot id that is in the record stays
  * there, but none is added: a system that wrote none could not read the record after a rollback.
+ * [OTA-63]
  */
 function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs: number): Step {
   const checks = phase.trial.health.map(({ name }) => name);
@@ -302,7 +303,7 @@ interface Attempt {
 
 /**
  * Leaves the slot under trial, which is running. A try that it has left is cancelled first. A
- * driver that cannot cancel it reboots all the same: each boot uses up one try.
+ * driver that cannot cancel it reboots all the same: each boot uses up one try. [OTA-63]
  */
 function rollBack(state: State, { release, slot, health = [] }: Attempt, reason: RollbackReason): Step {
   return to(state, { at: "rolling-back", release, slot, reason, health: [...health] }, [
