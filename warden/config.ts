@@ -112,7 +112,7 @@ const configSchema = v.strictObject({
       checks: v.optional(v.array(v.picklist(["agent", "hub", "lockdown"])), ["agent", "hub", "lockdown"]),
       /**
        * Seconds from its boot in which it must pass them. The timer outside the warden uses the
-       * same. [OTA-35]
+       * same. [OTA-60]
        */
       trialS: v.optional(v.pipe(v.number(), v.integer(), v.minValue(3), v.maxValue(3600)), 600),
       /** The program that writes a slot. The warden starts it with its own rights. */

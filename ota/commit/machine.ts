@@ -135,7 +135,7 @@ export function next(state: State, event: Event): Step {
 }
 
 /**
- * [OTA-35]
+ * [OTA-62]
  * @returns why `release` needs an operator's order; undefined when no rollback counts against it.
  */
 export function whyNotAgain({ quarantined }: State, { digest }: Pick<Release, "digest">): string | undefined {
@@ -235,7 +235,7 @@ function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId }: S
   if (!trial.seen && trial.bootId === bootId) return { state, effects: retry };
   // The power failed before the boot choice was written, or before the reboot. A boot loader that
   // forgets, or that does not accept the kernel image and boots the other one without counting,
-  // would look the same: hence the bound.
+  // would look the same: hence the bound. [OTA-61]
   if (!trial.seen && planned?.used !== true && trial.tries < TRIES_MAX)
     return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1, bootId } }, retry);
   const reason: RollbackReason = trial.seen
@@ -250,7 +250,7 @@ function notBooted(planned: BootPlan["trial"]): string {
     : "the boot loader tried it and fell back; the system never started this program";
 }
 
-/** [OTA-35] */
+/** [OTA-60] */
 function onHealth(state: State, result: HealthResult): Step {
   const { phase } = state;
   if (phase.at !== "trying" || !phase.trial.seen) return same(state);
@@ -266,7 +266,7 @@ function onHealth(state: State, result: HealthResult): Step {
 }
 
 /**
- * [OTA-35] Counts uptime, so that neither a clock nor a restart of the program can make a trial
+ * [OTA-60] Counts uptime, so that neither a clock nor a restart of the program can make a trial
  * longer.
  */
 function onTick(state: State, uptimeMs: number): Step {
