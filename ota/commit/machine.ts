@@ -357,7 +357,7 @@ function fellBack(
 
 /**
  * A commit ends the quarantine of releases of its line that are no newer: they need an order in any
- * case. [OTA-41]
+ * case. [OTA-66]
  */
 function committed(state: State, release: Release, slot: SlotName): Step {
   const quarantined = state.quarantined.filter(

@@ -312,7 +312,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * Chunks `from` up to but not including `to` lie in the hand-over directory. Answers when they
-   * are in the slot, or with what is expected instead. [OTA-41]
+   * are in the slot, or with what is expected instead. [OTA-65]
    */
   "update.write": {
     args: v.strictObject({ part: slotPartSchema, from: countSchema, to: countSchema }),
@@ -323,7 +323,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * The agent cannot bring what is expected, and says why. Ends a release that is being fetched or
-   * written; an agent that brings nothing prevents it from going on anyway. [OTA-41]
+   * written; an agent that brings nothing prevents it from going on anyway. [OTA-68]
    */
   "update.abandon": {
     args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortTextSchema }),

@@ -239,7 +239,7 @@ test("[OTA-62] a release that was rolled back needs an order to be taken up agai
   t.same(committed.state.quarantined, [], "a commit clears the quarantine");
 });
 
-test("[OTA-62] [OTA-41] when the quarantine is full every release needs an order, so none is tried without end", async (t) => {
+test("[OTA-62] [OTA-66] when the quarantine is full every release needs an order, so none is tried without end", async (t) => {
   const nth = (n: number): Release => ({ ...release, digest: n.toString(16).padStart(64, "0"), counter: 7 + n });
   const rolledBack = (n: number): readonly Event[] => [
     { kind: "offered", release: nth(n), ordered: false },

@@ -91,7 +91,7 @@ test("[OTA-60] [OTA-43] a system that is not healthy by its deadline is rolled b
   await t.rejects(board.begin(updates, target), { code: "update.refused" }, "and it counts once");
 });
 
-test("[OTA-41] where an order is required a written release waits for it, and an unhealthy one is rolled back at once", async (t) => {
+test("[OTA-66] where an order is required a written release waits for it, and an unhealthy one is rolled back at once", async (t) => {
   const board = await updatedBoard(t, { approval: "order" });
   const { target, planHash } = await board.release(2);
   let updates = await board.start();
