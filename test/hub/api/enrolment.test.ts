@@ -68,7 +68,7 @@ test("[ID-7] a denied request is refused with a reason, and may still be approve
   t.equal((await simpleEnrol(hub, device.csr)).status, 200);
 });
 
-test("[ID-9] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
+test("[ID-23] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
   const { hub, state } = await labHub(t);
   const [early, halfway] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const first = await enrolledBefore(hub, state, early, { agoMs: 400_000, lifeMs: 1_000_000 });
