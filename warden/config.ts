@@ -149,7 +149,7 @@ const configSchema = v.strictObject({
    * owner. [ID-1]
    */
   commissionedIdFile: v.optional(pathSchema),
-  /** The image's build date, which is the floor of the clock. [ID-10] */
+  /** The image's build date, which is the floor of the clock. [ID-22] */
   buildDate: v.optional(buildDateSchema, new Date(BUILD_DATE_MS_MIN).toISOString()),
   /**
    * False for a simulated board: the hub's time then steps a clock inside the warden, never the

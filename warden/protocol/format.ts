@@ -209,7 +209,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * Verifies the hub's signed answer, then sets the clock. It passes the check `hub` of a system
-   * under trial. [ID-10] [OTA-43]
+   * under trial. [ID-22] [OTA-43]
    */
   "time.set": {
     args: hubTimeResponseSchema,
