@@ -221,7 +221,7 @@ test("[OPS-9] while the clock is not set, the nonce alone bounds an order's life
   t.match(await rig.orders.verbs["order.submit"]({ verb: "system.reboot", order }), { by: "tom" });
 });
 
-test("[OPS-8] [OPS-9] without a roster nobody gives orders or logs in; under a new roster the old keys do not count", async (t) => {
+test("[OPS-20] [OPS-9] without a roster nobody gives orders or logs in; under a new roster the old keys do not count", async (t) => {
   const rig = rigOf();
   const login = async (who: OperatorKey): Promise<string> => write(who, "console.login", await nonceFor(rig, "console.login"));
   t.match(await rig.orders.verbs["order.submit"]({ verb: "console.login", order: await login(keyOf("vera")) }), {
