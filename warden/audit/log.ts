@@ -40,7 +40,7 @@ export interface AuditLog {
   /**
    * [AUD-10] Resolves with the record's number when the record is durable. Concurrent callers share
    * a write.
-   * @throws Fault `audit.full` when it was dropped and counted [AUD-11]; `audit.write-failed` when
+   * @throws Fault `audit.full` when it was dropped and counted [AUD-25]; `audit.write-failed` when
    *   the disk failed or no record can hold the entry.
    */
   append(entry: AuditEntry): Promise<number>;
