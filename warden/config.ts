@@ -59,7 +59,7 @@ const configSchema = v.strictObject({
   anchors: v.optional(pathSchema, "/usr/share/sallyport/hub.json"),
   /** Facts of the image: version, hardware id. */
   image: v.optional(pathSchema, "/usr/share/sallyport/image.json"),
-  /** TUF root of the image; a newer root in the store takes precedence. [OTA-8] */
+  /** TUF root of the image; a newer root in the store takes precedence. [OTA-23] */
   trustRoot: v.optional(pathSchema, "/usr/share/sallyport/root.json"),
   /** The image's lockdown policy, in force until another one is confirmed. [LCK-1] */
   basePolicy: v.optional(pathSchema, "/usr/share/sallyport/policy.json"),
