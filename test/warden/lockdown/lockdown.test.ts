@@ -172,7 +172,7 @@ test("[LCK-1] where not even the confirmed policy can be put in force, everythin
   ]);
 });
 
-test("[LCK-1] without a base policy, or with a record that is not ours, the device is shut and can be mended", async (t) => {
+test("[LCK-30] without a base policy, or with a record that is not ours, the device is shut and can be mended", async (t) => {
   const rig = lockdownRig(null);
   rig.files.contents.set("lockdown.json", Buffer.from('{"confirmed":{"open":true},"v":1}'));
   const lockdown = await rig.open();

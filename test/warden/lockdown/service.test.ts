@@ -120,7 +120,7 @@ test("[LCK-14] endless plugging does not fill the log: omitted records are count
   t.ok(suppressed + records.length > 150, `${suppressed} counted`);
 });
 
-test("[LCK-1] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
+test("[LCK-30] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
   const rig = serviceRig(t);
   rig.policy = signed(1);
   const lockdown = await rig.start({ firewall: undefined, base: undefined });
