@@ -100,7 +100,7 @@ test("[LCK-10] one trial at a time", async (t) => {
   t.equal(lockdown.status().counter, 7);
 });
 
-test("[LCK-3] a policy that would cut the hub off, or is malformed, changes nothing", async (t) => {
+test("[LCK-31] a policy that would cut the hub off, or is malformed, changes nothing", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const before = rig.firewall.history.length;
