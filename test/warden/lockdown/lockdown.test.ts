@@ -152,7 +152,7 @@ test("[LCK-12] a confirmation that cannot be recorded does not count", async (t)
   t.match(lockdown.status(), { at: "base", reverted: { reason: "file.no-space" } });
 });
 
-test("[LCK-1] where not even the confirmed policy can be put in force, everything is shut, and the policy is tried again", async (t) => {
+test("[LCK-34] where not even the confirmed policy can be put in force, everything is shut, and the policy is tried again", async (t) => {
   const rig = lockdownRig();
   rig.machine = undefined;
   const lockdown = await rig.open();
