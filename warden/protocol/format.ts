@@ -64,7 +64,7 @@ export type VerbLimiter =
   | "requests"
   /** Only the first call since the start, or ever, changes something. */
   | "once"
-  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-11] */
+  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-26] */
   | "appended-bytes"
   /** Each change takes a new signature of the hub: `warden/audit`, `warden/time`. */
   | "hub-signatures"
