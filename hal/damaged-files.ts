@@ -33,9 +33,10 @@ export function createDamageLog(report: (fault: Fault) => void): DamageLog {
 }
 
 /**
- * [STA-4] `files`, with a file that is oversized, unreadable, another user's or no regular file read
- * as one without bytes: each reader then handles it as it handles a flipped bit, by the rule of its
- * record. Missing it is not: what must never be made a second time (a key, a floor) is not made.
+ * [STA-4] `files`, with a file that is oversized, unreadable, another user's or no regular file
+ * read as one without bytes: each reader then handles it as it handles a flipped bit, by the rule
+ * of its record. Missing it is not: what must never be made a second time (a key, a floor) is not
+ * made.
  * @param report gets the fault of every such reading.
  */
 export function tolerateDamage(files: DurableFiles, report: (fault: Fault) => void): DurableFiles {

@@ -9,7 +9,7 @@ const DESTRUCTIVE =
 
 /** The messages that may name one, each with its fault. [STA-6] */
 const NEEDED: readonly (readonly [file: string, text: RegExp])[] = [
-  ["provisioning/key.ts", /"key\.missing".*lost for good, the owner's reset/u],
+  ["provisioning/key.ts", /it is gone; put it back, and only if it is lost for good, the owner's reset/u],
   ["hub/devices/refusal.ts", /revoked key is never let in again; only after the owner's reset/u],
   ["warden/update/updates.ts", /an operator's order update\.revert discards it/u],
 ];
@@ -43,7 +43,7 @@ test("[STA-6] the table of faults in docs/operations.md names no reset as a gues
     .filter((line) => line.startsWith("| `"))
     .filter((line) => DESTRUCTIVE.test(line) || /\breset/iu.test(line));
   t.ok(
-    rows.every((row) => /`update\.record-invalid`/u.test(row)),
+    rows.every((row) => /`key\.missing`/u.test(row)),
     rows.join("\n"),
   );
 });

@@ -1,4 +1,4 @@
-// Why a device was not served, in words for its operator. The code is for machines.
+// The refusals of a device, explained for its operator. The code is for machines.
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 

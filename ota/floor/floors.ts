@@ -15,8 +15,8 @@ export interface Floors {
 }
 
 /**
- * @throws Fault `floor.invalid`, `record.newer` when the record exists and cannot be read. Nothing may
- *   be installed then: an unread floor never means no floor.
+ * @throws Fault `floor.invalid`, `record.newer` when the record exists and cannot be read. Nothing
+ *   may be installed then: an unread floor never means no floor.
  */
 export async function openFloors(files: DurableFiles): Promise<Floors> {
   let record = (await readRecord(files, NAME, FLOORS)) ?? NO_FLOORS;

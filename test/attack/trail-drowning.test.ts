@@ -1,5 +1,5 @@
-// The captured agent that wants to drown the trail: with every verb, and with everything that the hub
-// really signed for it, it makes as many records as it can.
+// The captured agent that wants to drown the trail: with every verb, and with everything that the
+// hub really signed for it, it makes as many records as it can.
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "tap";
 import { AUDIT_EVENTS, cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
@@ -90,7 +90,8 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
     }
   },
   "trust.refresh": async (attacker) => {
-    // the hub signs a timestamp now and then; an agent that held them back brings one after the other
+    // the hub signs a timestamp now and then; an agent that held them back brings one after the
+    // other
     attacker.world.repository.publish("timestamp");
     await bring(attacker, "trust.refresh", {}, true);
     attacker.world.repository.publish("timestamp");
@@ -201,7 +202,7 @@ async function fill(files: ReturnType<typeof filesInMemory>): Promise<void> {
 
 const FULL = { bytesMax: 4_194_304 };
 
-test("[AUD-11] in a full log of 4 MiB an owner's accepted login is recorded, and what is in force", async (t) => {
+test("[AUD-13] in a full log of 4 MiB an owner's accepted login is recorded, and what is in force", async (t) => {
   const world = wholeWarden(t, DEVICE);
   const files = filesInMemory();
   await fill(files);

@@ -1,5 +1,5 @@
-// Real programs on damaged state: warden and agent start and say what is wrong, the hub gives a fault
-// and an exit code.
+// Real programs on damaged state: warden and agent start and say what is wrong, the hub gives a
+// fault and an exit code.
 import { cpSync, readdirSync, rmSync, statSync } from "node:fs";
 import { chown } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,7 +13,10 @@ import { approveOn, untilStatus } from "../lab/worlds/probes.ts";
 import { AGENT_UID, buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-/** A lost key is lost, and a birth record that cannot be read refuses an identity: [ID-6] has tests of its own. */
+/**
+ * A lost key is lost, and a birth record that cannot be read refuses an identity: [ID-6] has tests
+ * of its own.
+ */
 const IDENTITY = ["device-key.pem"];
 
 /** Regular files directly in `directory`, without lock and temporaries. */
@@ -38,7 +41,8 @@ test(
       t.same(await agent.stop(), { code: 0, signal: null }, what);
       t.same(await warden.stop(), { code: 0, signal: null }, what);
       const { agentState, wardenState } = rig.board;
-      // the audit log of the warden and its key stay: another key would need the hub's operator [AUD-10]
+      // the audit log of the warden and its key stay: another key would need the hub's operator
+      // [AUD-10]
       const damaged = [
         ...stateFilesIn(agentState).map((name) => join(agentState, name)),
         ...stateFilesIn(wardenState)

@@ -1,5 +1,5 @@
-// Every state file of the warden, damaged in seven ways: it starts, says what is wrong, and keeps what
-// can still be believed.
+// Every state file of the warden, damaged in seven ways: it starts, says what is wrong, and keeps
+// what can still be believed.
 import { cpSync, readdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";

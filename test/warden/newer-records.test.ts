@@ -1,5 +1,5 @@
-// A device that fell back to its previous release: every record in its state directory is of a newer
-// program.
+// A device that fell back to its previous release: every record in its state directory is of a
+// newer program.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -83,7 +83,9 @@ test("[STA-5] every durable record has the envelope and is in the table of this 
   t.same(sourcesWith(/\b(?:files|state)\??\.put\(/u), Object.keys(OTHER_FORMATS).sort());
 });
 
-/** A device in use: born, its clock set, with roster, a confirmed policy and a committed release. */
+/**
+ * A device in use: born, its clock set, with roster, a confirmed policy and a committed release.
+ */
 async function deviceInUse(
   t: TestContext,
 ): Promise<{ readonly world: WholeWarden; readonly files: MemoryFiles; readonly owner: Operator }> {

@@ -101,12 +101,13 @@ export class Payloads {
   }
 
   #accept(line: PayloadLine, payload: StoredPayload): void {
-    this.#stored.set(line, payload); // first: its counter counts, also where this program cannot read it
+    // first: its counter counts, also where this program cannot read it
+    this.#stored.set(line, payload);
     if (line === "operators") this.#roster = parseRoster(payload.bytes);
     this.#faults.delete(line);
   }
 
-  /** [OPS-8] A roster that cannot be read changes nothing, even with valid signatures. */
+  /** [OPS-20] A roster that cannot be read changes nothing, even with valid signatures. */
   #expectRoster(bytes: Uint8Array, digest: string): void {
     try {
       parseRoster(bytes);

@@ -14,7 +14,7 @@ import { verifiedTime } from "./verify.ts";
 
 /**
  * Names the boot in which the clock was set. The time itself is not stored, because it would be old
- * when read. [ID-10]
+ * when read. [ID-22]
  */
 const SYNC_FILE = "clock.json";
 const syncSchema = v.strictObject({ v: v.literal(1), bootId: v.pipe(v.string(), v.maxLength(36)) });
@@ -29,7 +29,8 @@ const SYNC_RECORD: RecordFormat<v.InferOutput<typeof syncSchema>> = {
 
 /**
  * Hub time is taken at most once in this time: each answer costs a signature check, a change of the
- * clock and a durable write, and a captured agent can have the hub sign as many as it likes. [ID-12]
+ * clock and a durable write, and a captured agent can have the hub sign as many as it likes.
+ * [ID-12]
  */
 export const HUB_TIME_PERIOD_MS = 10_000;
 /** Smaller steps are how any clock runs: they are made, and not recorded each. */
@@ -49,11 +50,11 @@ export interface TrustedClock {
    * Verifies the answer and sets the clock, forward or back. The answer may be as old as the
    * nonce's life: a captured agent can hold it back for that long, but no longer.
    * @returns how far the clock stepped, in milliseconds, forward positive; whether that matters to
-   *   an auditor; and the fault that keeps the setting from being remembered across a restart of the
-   *   warden, if any.
+   *   an auditor; and the fault that keeps the setting from being remembered across a restart of
+   *   the warden, if any.
    * @throws Fault `protocol.rate-limited` within {@link HUB_TIME_PERIOD_MS} of the last setting,
-   *   before the nonce is spent or a signature is checked; `time.nonce-unknown`, `time.bad-signature`, `time.out-of-range`,
-   *   `clock.set-failed`; then the clock is unchanged.
+   *   before the nonce is spent or a signature is checked; `time.nonce-unknown`,
+   *   `time.bad-signature`, `time.out-of-range`, `clock.set-failed`; then the clock is unchanged.
    */
   set(response: HubTimeResponse): Promise<ClockSetting>;
 }

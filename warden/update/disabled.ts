@@ -1,6 +1,6 @@
 // Updates of a warden whose update record cannot be read: it serves everything else and refuses
-// releases. An operator's order `update.revert` discards the record and restarts: the boot choice is
-// untouched, and what really boots settles the rest. [OTA-35] [STA-5]
+// releases. An operator's order `update.revert` discards the record and restarts: the boot choice
+// is untouched, and what really boots settles the rest. [OTA-35] [STA-5]
 import { Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import { floorsOf } from "../../ota/floor/index.ts";

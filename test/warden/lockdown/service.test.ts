@@ -141,7 +141,7 @@ test("[AUD-12] [LCK-14] after a flood of refused sticks an allowed adapter is re
   t.equal(rig.events().filter((event) => event === "lockdown.restored").length, 3, "at a pace of its own");
 });
 
-test("[LCK-1] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
+test("[LCK-30] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
   const rig = serviceRig(t);
   rig.policy = signed(1);
   const lockdown = await rig.start({ firewall: undefined, base: undefined });
@@ -200,7 +200,7 @@ test("[OPS-1] [OPS-2] an answer fits its line for any policy, and planning is li
   await t.rejects(verbs["lockdown.preview"]({ policy: base64(Buffer.from("{}")) }), { code: "lockdown.invalid" });
 });
 
-test("[LCK-3] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
+test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
   const routes = [
     { link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 },
     { link: "wwan0", family: 4, bytes: [0, 0, 0, 0], length: 0 },

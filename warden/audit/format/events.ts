@@ -21,7 +21,7 @@ interface EventKind {
   readonly source: AuditSource;
   /**
    * Authority was granted or used, or what the machine lets in has changed. Such records have
-   * reserved room in the log. [AUD-11]
+   * reserved room in the log. [AUD-13]
    */
   readonly authority?: true;
 }
@@ -92,7 +92,7 @@ export const AUDIT_EVENTS = {
 
 export type AuditEventName = keyof typeof AUDIT_EVENTS;
 
-/** Whether records of `event` have the room that is reserved for granted authority. [AUD-11] */
+/** Whether records of `event` have the room that is reserved for granted authority. [AUD-13] */
 export function isAuthority(event: AuditEventName): boolean {
   const kind: EventKind = AUDIT_EVENTS[event];
   return kind.authority === true;
