@@ -12,6 +12,7 @@ import {
   optionalHandoverReader,
   linuxAppendFiles,
   linuxClock,
+  linuxDeadManSwitch,
   linuxFiles,
   linuxFirewall,
   linuxHardware,
@@ -20,6 +21,7 @@ import {
   linuxUptime,
   linuxUsbTree,
   linuxVitals,
+  linuxWatchdog,
   listenUnix,
   lockState,
   partitionSlots,
@@ -125,7 +127,10 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       update: await linuxFiles(`${stateDirectory}/update`),
     },
     handover: optionalHandoverReader(handover),
-    firewall: config.lockdown.firewall === "nft" ? linuxFirewall() : undefined,
+    ...(config.lockdown.firewall === "nft"
+      ? { firewall: linuxFirewall(), deadManSwitch: await linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
+      : { firewall: undefined, deadManSwitch: undefined }),
+    heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),
     network: linuxNetwork({ root }),
     ...(systemdBoot === undefined
