@@ -126,7 +126,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     });
   };
   server.maxConnections = MQTT_CONNECTIONS_MAX;
-  await listening(server, options.listen, options.port, onFault);
+  try {
+    await listening(server, options.listen, options.port, onFault);
+  } catch (error) {
+    // its timers would keep the process alive
+    await new Promise<void>((resolve) => broker.close(resolve));
+    throw error;
+  }
   return {
     port: portOf(server),
     send: (deviceId, channel, body) => publish(deviceId, channel, Buffer.from(encodeMessage(randomUUID(), body))),
