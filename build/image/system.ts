@@ -140,7 +140,7 @@ function osRelease(version: string): string {
 
 /** Both laid out as the root is: what any gateway has, and what is the image's alone. */
 const LAID_OVER: readonly string[] = [UNITS, join(IMAGE_FOLDER, "root")];
-const UNIT = /\.(?:service|socket|timer|path)$/u;
+const UNIT = /\.(?:service|socket|timer|path|mount)$/u;
 
 /** A unit of ours that says by whom it is wanted is enabled, systemd.unit(5). */
 async function installUnits(root: string): Promise<void> {

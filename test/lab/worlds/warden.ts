@@ -2,7 +2,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import {
   type AuditRecord,
@@ -40,12 +39,17 @@ export interface LabWarden {
 export interface LabWardenOptions {
   readonly serial?: string;
   readonly mac?: string;
-  /** Settings over the lab's own. */
-  readonly config?: Readonly<Record<string, unknown>>;
+  /** Settings over the lab's own, which may name files in the board's directory of configurations. */
+  readonly config?: Readonly<Record<string, unknown>> | ((etc: string) => Readonly<Record<string, unknown>>);
+}
+
+/** Where a lab warden is torn down: a test, or a measure of the bench. */
+export interface LabWardenContext {
+  teardown(act: () => Promise<void> | void): void;
 }
 
 /** A board with its configuration and anchors, nothing started yet. All of it goes with the test. */
-export async function labWarden(t: Test, options: LabWardenOptions = {}): Promise<LabWarden> {
+export async function labWarden(t: LabWardenContext, options: LabWardenOptions = {}): Promise<LabWarden> {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-warden-"));
   const board = await buildBoard({ directory, serial: options.serial ?? "GW-4711", mac: options.mac ?? "00:1b:21:0a:00:10" });
   const hub = { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") };
@@ -61,7 +65,7 @@ export async function labWarden(t: Test, options: LabWardenOptions = {}): Promis
     setClock: false,
     socket,
     anchors,
-    ...options.config,
+    ...(typeof options.config === "function" ? options.config(board.etc) : options.config),
   };
   await writeFile(configFile, JSON.stringify(config), { mode: 0o644 });
   const running: RunningProgram[] = [];

@@ -1,0 +1,54 @@
+// A captured agent floods the warden while a policy that nobody confirmed is in force: the warden
+// takes it back in the middle of the flood, as seen from the other side of the cable.
+import { fileURLToPath } from "node:url";
+import { test, type Test } from "tap";
+import { WARDEN_VERBS } from "../../warden/protocol/format.ts";
+import { lacksProbeNetwork } from "../lab/counterparts/network-probe.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { eventually, startProgram } from "../lab/runner/process.ts";
+import { filteredWarden } from "../lab/worlds/filtered-warden.ts";
+import { verifiedLog } from "../lab/worlds/warden.ts";
+import { FLOODS } from "./warden-flood/floods.ts";
+
+const skip = needs("bundles") || lacksProbeNetwork("netns");
+const FLOODER = fileURLToPath(new URL("warden-flood/flooder-child.ts", import.meta.url));
+/** Worlds at a time: each waits 30 s for a deadline, and its flood takes what the machine gives. */
+const AT_ONCE = 4;
+
+test("[OPS-10] every verb has its flood", async (t) => {
+  for (const verb of Object.keys(WARDEN_VERBS)) t.ok(Object.hasOwn(FLOODS, verb), verb);
+});
+
+test(
+  "[LCK-15] [OPS-10] [OPS-11] under every flood an unconfirmed policy is out of force before the flood ends",
+  { skip },
+  async (t) => {
+    t.jobs = AT_ONCE;
+    for (const name of Object.keys(FLOODS)) void t.test(`[LCK-11] under a flood of: ${name}`, (t) => revertUnder(t, name));
+  },
+);
+
+async function revertUnder(t: Test, name: string): Promise<void> {
+  const { lab, program, tryPolicy, probe } = await filteredWarden(t);
+  t.equal(await probe(), "silent", "the base policy");
+  await tryPolicy();
+  t.equal(await probe(), "open", "the policy on trial");
+  const started = performance.now();
+  const flooder = startProgram({
+    name: "flooder",
+    command: process.execPath,
+    args: [FLOODER, lab.socket, name],
+    endsWithUs: true,
+  });
+  t.teardown(() => flooder.stop("SIGKILL"));
+  await flooder.line(/^flooding$/u);
+  await eventually("the revert", async () => ((await probe()) === "silent" ? true : undefined));
+  t.comment(`${name}: out of force after ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  // it ends by our signal and by nothing else: the flood went on until the revert was seen
+  t.same(await flooder.stop("SIGKILL"), { code: null, signal: "SIGKILL" });
+  await eventually("the record of the revert", async () => {
+    const log = await verifiedLog(lab.client());
+    return log.some(({ event, detail }) => event === "lockdown.reverted" && detail?.["reason"] === "deadline") ? true : undefined;
+  });
+  t.equal(program.lines.filter((line) => line.includes("assert.broken")).length, 0, program.lines.join("\n"));
+}
