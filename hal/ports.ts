@@ -255,7 +255,7 @@ export interface SlotWriter {
   /**
    * Fills `into` from the device itself where the driver can, otherwise from the kernel's page
    * cache.
-   * @returns how many bytes were read; fewer than asked for only at the end.
+   * @returns how many bytes were read; fewer than `into` holds only at the end.
    * @throws Fault `slot.read-failed`.
    */
   read(offset: number, into: Uint8Array): Promise<number>;

@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-// sallyport-hub: certificate authority, broker, audit witness and time for gateways, and the command line for their operators.
+// sallyport-hub: certificate authority, broker, audit witness and time server for gateways, and the
+// command line for their operators.
+import { wrap } from "../hal/format/prose.ts";
 import { run } from "./cli/index.ts";
 
-/** From the signal to the end. systemd kills later than that (TimeoutStopSec=). */
+/** From the signal to the end; systemd kills later than that (TimeoutStopSec=). [OPS-12] */
 const STOP_MS_MAX = 18_000;
-/** From the end of a command to that of the process, whatever was left open. */
+/** From the end of a command to the end of the process, whatever was left open. [OPS-12] */
 const END_MS_MAX = 5_000;
 
 const stop = new AbortController();
@@ -14,7 +16,10 @@ for (const name of ["SIGTERM", "SIGINT"] as const)
     exitAfter(STOP_MS_MAX, 1);
   });
 
-/** The timer alone keeps no process alive, so it runs out only where something else does. */
+/**
+ * Ends the process after `delayMs`. The timer alone keeps no process alive, so it fires only where
+ * something else does.
+ */
 function exitAfter(delayMs: number, code: number): void {
   setTimeout(() => {
     process.stderr.write("sallyport-hub: assert.broken: something was left open at the end; the process ends all the same\n");
@@ -22,9 +27,13 @@ function exitAfter(delayMs: number, code: number): void {
   }, delayMs).unref();
 }
 
-const code = await run(process.argv.slice(2), {
+const argv = process.argv.slice(2);
+// The messages of a running hub go to a log, one line each.
+const shown = (text: string): string => (argv[0] === "serve" ? text : wrap(text, 2));
+
+const code = await run(argv, {
   out: (text) => void process.stdout.write(`${text}\n`),
-  err: (text) => void process.stderr.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`${shown(text)}\n`),
   stop: stop.signal,
 });
 process.exitCode = code;

@@ -1,6 +1,7 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
 import { Fault } from "../../hal/fault.ts";
+import { wrap } from "../../hal/format/prose.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
@@ -20,17 +21,18 @@ export const init: HubCommand = {
   name: "init",
   usage:
     "init [--state DIR] --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d] [--json]",
-  help: "Makes a hub: its authority, its keys and hub.json, the anchors that go into the devices' image. Devices check the first HOST.",
+  help: "Makes a hub: its authority, its keys and hub.json, the anchors for the devices' image. Devices check the first HOST.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, name: { type: "string" }, host: { type: "string", multiple: true } },
   args: [],
-  run: (given, terminal) => {
+  run: async (given, terminal) => {
     const state = stateOf(given);
     const hosts = given.list("host");
-    if (hosts.length === 0) throw new Fault("usage.invalid", "init needs --host: the name or address devices reach the hub by");
+    if (hosts.length === 0)
+      throw new Fault("usage.invalid", "init needs --host: the name or address by which devices reach the hub");
     const estPort = given.number("est-port", 1, 65_535);
     const mqttPort = given.number("mqtt-port", 1, 65_535);
     const life = given.duration("certificate-life");
-    const anchors = initHub({
+    const anchors = await initHub({
       state,
       name: given.text("name"),
       hosts,
@@ -38,11 +40,14 @@ export const init: HubCommand = {
       ...(mqttPort === undefined ? {} : { mqttPort }),
       ...(life === undefined ? {} : { certificateLifeMs: life }),
     });
-    if (given.flag("json")) terminal.out(JSON.stringify(anchors));
-    else
-      terminal.out(
-        `hub "${anchors.name}" made in ${state}; put ${state}/hub.json into the devices' image, then: sallyport-hub serve${given.optionalText("state") === undefined ? "" : ` --state ${state}`}`,
-      );
+    const option = given.optionalText("state") === undefined ? "" : ` --state ${state}`;
+    terminal.out(
+      given.flag("json")
+        ? JSON.stringify(anchors)
+        : wrap(
+            `made hub "${anchors.name}" in ${state}\nPut ${state}/hub.json into the devices' image, then run: sallyport-hub serve${option}`,
+          ),
+    );
     return 0;
   },
 };
@@ -51,7 +56,7 @@ export const serve: HubCommand = {
   name: "serve",
   usage:
     "serve [--state DIR] [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--min-tls TLSv1.2] [--json]",
-  help: "Runs the hub until SIGTERM: enrolment and time over HTTPS, the broker over MQTT. Port 0 takes a free one; the first line tells which. TLS 1.3 unless --min-tls allows 1.2.",
+  help: "Runs the hub until SIGTERM: enrolment, time and repository over HTTPS, and the broker over MQTT. Port 0 takes a free port, which the first line names. Only TLS 1.3 is accepted unless --min-tls allows 1.2.",
   options: {
     ...STATE_OPTION,
     ...JSON_OPTION,
@@ -86,7 +91,7 @@ export const serve: HubCommand = {
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
     hub.events.on("journal", (entry) => {
-      if (!isNews(entry.times)) return;
+      if (!isPowerOfTen(entry.times)) return;
       terminal.out(json ? JSON.stringify({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
     });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
@@ -99,7 +104,7 @@ export const serve: HubCommand = {
 export const anchors: HubCommand = {
   name: "anchors",
   usage: "anchors [--state DIR]",
-  help: "Prints hub.json: address, authority and keys, as they go into the devices' image.",
+  help: "Prints hub.json for the devices' image: address, authority and keys of the hub.",
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: [],
   run: (given, terminal) => {
@@ -111,7 +116,7 @@ export const anchors: HubCommand = {
 export const alerts: HubCommand = {
   name: "alerts",
   usage: "alerts [--state DIR] [--all] [-n COUNT] [--json]",
-  help: "What the hub found alarming, oldest first; --all shows its whole journal: approvals, connections, refusals with their reasons.",
+  help: "Shows the hub's alerts, oldest first. --all shows its whole journal: approvals, connections, and refusals with their reasons.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION, all: { type: "boolean" } },
   args: [],
   run: async (given, terminal) =>
@@ -129,11 +134,13 @@ export const alerts: HubCommand = {
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);
   if (version === undefined && text !== undefined)
-    throw new Fault("usage.invalid", `--min-tls is ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
+    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
   return version;
 }
 
-/** What repeats is told at its first, tenth, hundredth time: whoever knocks does not write our log. */
-function isNews(times: number): boolean {
+/**
+ * A repeated entry is printed at its 1st, 10th and 100th time, so that no stranger fills the log.
+ */
+function isPowerOfTen(times: number): boolean {
   return /^10*$/u.test(String(times));
 }

@@ -1,16 +1,19 @@
-// What is printed. Devices are strangers until approved, and liars when captured: nothing they said reaches a terminal with control characters in it.
+// The printed form of devices, journal entries and records. Devices are strangers until they are
+// approved, and a captured one may lie: text of theirs reaches a terminal without control
+// characters.
+import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import type { ConnectionRecord, Device, JournalEntry } from "../store/index.ts";
 
-/** Printable text; what would move a cursor or hide a line becomes `?`. */
-export function printable(text: string): string {
-  return text.toWellFormed().replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, "?");
+/** The whole text, with `?` for what would move the cursor or hide text. */
+export function printed(text: string): string {
+  return printable(text, text.length);
 }
 
 export function journalLine({ event, severity, deviceId, detail, lastAtMs, times }: JournalEntry): string {
-  const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
+  const members = Object.entries(detail).map(([name, value]) => `${name}=${memberText(String(value))}`);
   const repeated = times > 1 ? [`(${times} times)`] : [];
-  return printable([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
+  return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
 }
 
 export function deviceLines(device: Device, connection: ConnectionRecord | undefined): string {
@@ -21,28 +24,29 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     `  key      ${fingerprint}`,
     `  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`,
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
-    `  audit    ${auditKey === undefined ? "no key in the request: its log cannot be witnessed" : "key known"}`,
+    `  audit    ${auditKey === undefined ? "no key in the request, so its log cannot be witnessed" : "key known"}`,
   ];
   if (device.proposed !== undefined)
     lines.push(
-      `  changed  it says something else of itself now; if that is right: devices approve ${id} ${fingerprint} --changed`,
+      "  changed  its request differs from the approved one; if that is right, run:",
+      `           sallyport-hub devices approve ${id} ${fingerprint} --changed`,
     );
   if (connection !== undefined) {
     const { sinceMs, protocol, cipher, group, serial } = connection;
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
   }
-  return lines.map((line) => printable(line)).join("\n");
+  return lines.map((line) => printed(line)).join("\n");
 }
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {
-  const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
-  return printable([seq, at, severity, event, result, `by ${principal ?? source}`, ...members].join(" "));
+  const members = Object.entries(detail).map(([name, value]) => `${name}=${memberText(String(value))}`);
+  return printed([seq, at, severity, event, result, `by ${principal ?? source}`, ...members].join(" "));
 }
 
 export function iso(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-function quoted(value: string): string {
+function memberText(value: string): string {
   return /^[\w.:/@+-]+$/.test(value) ? value : JSON.stringify(value);
 }

@@ -1,4 +1,4 @@
-// What `init` was told and no file of keys says.
+// The settings that `init` stores beside the keys.
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -6,14 +6,17 @@ import { hostSchema } from "../../ota/format/anchors.ts";
 
 export const settingsSchema = v.strictObject({
   v: v.literal(1),
-  /** Every name and address in the hub's certificate; the first is the one devices check. */
+  /** All names and addresses in the hub's certificate. Devices check the first one. */
   hosts: v.pipe(v.array(hostSchema), v.minLength(1), v.maxLength(16)),
-  /** Of device certificates. */
+  /** Validity of device certificates. */
   certificateLifeMs: v.pipe(v.number(), v.safeInteger(), v.minValue(1000), v.maxValue(10 * 366 * 86_400_000)),
 });
 export type Settings = v.InferOutput<typeof settingsSchema>;
 
-/** Long enough for a plant that is offline over a season's shutdown, short enough that a lost device is forgotten. */
+/**
+ * Long enough for a plant that is offline during a seasonal shutdown, short enough for a lost
+ * device's certificate to expire.
+ */
 export const CERTIFICATE_LIFE_MS_DEFAULT = 90 * 86_400_000;
 
 /** @throws Fault `config.invalid`, `json.invalid`. */
