@@ -15,11 +15,13 @@ export function createMutex(): <T>(work: () => Promise<T>) => Promise<T> {
 }
 
 export interface PriorityMutex {
-  /** Runs `work` when no other work runs or waits before it. A failure rejects its own call only. */
+  /**
+   * Runs `work` when no other work runs or waits before it. A failure rejects its own call only.
+   */
   run<T>(work: () => Promise<T>): Promise<T>;
   /**
    * As {@link run}, but before all work that waits for {@link run}: it waits only for the work that
-   * runs now and for earlier urgent work. For what must happen at its time, whatever is requested.
+   * runs now and for earlier urgent work. Deadlines use it.
    */
   runFirst<T>(work: () => Promise<T>): Promise<T>;
 }

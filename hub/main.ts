@@ -6,7 +6,7 @@ import { run } from "./cli/index.ts";
 
 /** From the signal to the end; systemd kills later than that (TimeoutStopSec=). [OPS-12] */
 const STOP_MS_MAX = 18_000;
-/** From the end of a command to the end of the process, whatever was left open. [OPS-12] */
+/** From the end of a command to the end of the process, even with something open. [OPS-12] */
 const END_MS_MAX = 5_000;
 
 const stop = new AbortController();

@@ -45,7 +45,7 @@ type Command = "help" | "version" | { readonly file: string; readonly checkOnly:
 /**
  * Does what the command line asks for, and sets the exit code. Never rejects: a fault becomes one
  * line in the journal, and a defect of ours brings its stack too. The process ends soon after that,
- * whatever was left open. [OPS-12]
+ * even when something was left open. [OPS-12]
  */
 export async function runMain(program: Program, limits: EndLimits = END_LIMITS): Promise<void> {
   const log = journal(program.name);

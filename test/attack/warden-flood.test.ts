@@ -13,7 +13,7 @@ import { FLOODS } from "./warden-flood/floods.ts";
 const skip = needs("bundles") || lacksProbeNetwork("netns");
 const FLOODER = fileURLToPath(new URL("warden-flood/flooder-child.ts", import.meta.url));
 /** Worlds at a time: each waits 30 s for a deadline, and its flood takes what the machine gives. */
-const AT_ONCE = 4;
+const AT_ONCE = 6;
 
 test("[OPS-10] every verb has its flood", async (t) => {
   for (const verb of Object.keys(WARDEN_VERBS)) t.ok(Object.hasOwn(FLOODS, verb), verb);
@@ -29,10 +29,11 @@ test(
 );
 
 async function revertUnder(t: Test, name: string): Promise<void> {
-  const { lab, program, tryPolicy, probe } = await filteredWarden(t);
-  t.equal(await probe(), "silent", "the base policy");
-  await tryPolicy();
-  t.equal(await probe(), "open", "the policy on trial");
+  const world = await filteredWarden(t);
+  const { lab, program } = world;
+  t.equal(await world.probe(), "silent", "the base policy");
+  await world.tryPolicy();
+  t.equal(await world.probe(), "open", "the policy on trial");
   const started = performance.now();
   const flooder = startProgram({
     name: "flooder",
@@ -42,7 +43,7 @@ async function revertUnder(t: Test, name: string): Promise<void> {
   });
   t.teardown(() => flooder.stop("SIGKILL"));
   await flooder.line(/^flooding$/u);
-  await eventually("the revert", async () => ((await probe()) === "silent" ? true : undefined));
+  await eventually("the revert", async () => ((await world.probe()) === "silent" ? true : undefined));
   t.comment(`${name}: out of force after ${((performance.now() - started) / 1000).toFixed(1)} s`);
   // it ends by our signal and by nothing else: the flood went on until the revert was seen
   t.same(await flooder.stop("SIGKILL"), { code: null, signal: "SIGKILL" });

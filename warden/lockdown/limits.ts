@@ -15,7 +15,9 @@ export const NONCE_BYTES = 32;
  * anew, so it acts first where it can. [LCK-15]
  */
 export const SWITCH_GRACE_MS = 2000;
-/** Until a policy is in force the switch allows this much more: several runs of nft, each bounded. */
+/**
+ * What the switch allows in addition until a policy is in force: several runs of nft, each bounded.
+ */
 export const APPLY_WITHIN_MS = 90_000;
 
 /** Period of the check for newly plugged USB devices. It reads names and numbers only. */

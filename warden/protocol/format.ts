@@ -55,7 +55,9 @@ export type VerbChanges = "nothing" | "trail" | "machine";
  * passes.
  */
 export type VerbLimiter =
-  /** Bytes of requests and refusals, all connections together: `warden/protocol/budget.ts`. [OPS-10] */
+  /**
+   * Bytes of requests and refusals, all connections together: `warden/protocol/budget.ts`. [OPS-10]
+   */
   | "requests"
   /** Only the first call since the start, or ever, changes something. */
   | "once"

@@ -73,11 +73,16 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
   "update.abandon": { code: "index.invalid", message: "x".repeat(200) },
 };
 
-/** As many faults as a line can hold, in each member that the verb has, and in one that it lacks. */
+/**
+ * As many faults as a line can hold: in the member that is a list where the verb has one, else in
+ * unknown members.
+ */
 function wrong(verb: string, args: unknown): string {
-  const names = [...Object.keys(typeof args === "object" && args !== null ? args : {}), "unknown"];
-  const share = ones.slice(0, Math.floor(ones.length / names.length));
-  return request(verb, Object.fromEntries(names.map((name) => [name, share])));
+  const members = Object.entries(typeof args === "object" && args !== null ? args : {});
+  const list = members.find(([, value]) => Array.isArray(value))?.[0];
+  if (list !== undefined) return request(verb, { ...Object.fromEntries(members), [list]: ones });
+  const unknown = Array.from({ length: LINE_BYTES / 10 - 500 }, (_, n) => [`x${n}`, 1] as const);
+  return request(verb, Object.fromEntries(unknown));
 }
 
 function lines(...all: readonly string[]): Flood {
@@ -88,6 +93,7 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
   "invalid lines": lines(`${"{".repeat(20)}\n`),
   "64 KiB lines that are no requests": lines(`${JSON.stringify({ id: ones })}\n`),
   "lines without end": lines("x".repeat(2 * LINE_BYTES)),
+  "as many faults as a line holds": lines(request("trust.refresh", { absent: ones })),
   "unknown verbs": lines(request("shell.run", {}), request("x".repeat(64), { a: ones })),
   "many connections": { lines: [], onlyConnects: true },
   ...Object.fromEntries(

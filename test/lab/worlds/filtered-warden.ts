@@ -1,4 +1,4 @@
-// A real warden with the kernel's packet filter, in a network of its own with somebody on the other
+// A real warden with the kernel's packet filter, in a network of its own with a probe on the other
 // side of the cable, and a repository from which it tries policies.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,7 +20,10 @@ export interface FilteredWarden {
   readonly lab: LabWarden;
   readonly network: ProbeNetwork;
   readonly program: RunningProgram;
-  /** Has the warden try a policy that opens a port nobody confirms. Resolves when it is in force. */
+  /**
+   * Has the warden try a policy that opens a port, and that nobody confirms. Resolves when it is in
+   * force.
+   */
   tryPolicy(): Promise<void>;
   /** The tried port from the other side of the cable: `open` while the policy is in force. */
   probe(): Promise<Outcome>;

@@ -27,10 +27,10 @@ test("[LCK-15] the end of a trial disarms it: confirmed, ordered back, stopped, 
     const lockdown = await rig.open();
     const trial = await lockdown.propose(policyBytes(), 7);
     const tables: (string | undefined)[] = [];
-    const { disarm } = rig.deadManSwitch;
+    const original = { ...rig.deadManSwitch };
     rig.deadManSwitch.disarm = async () => {
       tables.push(rig.firewall.table);
-      return await disarm();
+      return await original.disarm();
     };
     if (end === "confirm") await lockdown.confirm(lockdownOrder(trial));
     if (end === "revert") await lockdown.revert(lockdownOrder(trial, { verb: "lockdown.revert" }));

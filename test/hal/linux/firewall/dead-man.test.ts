@@ -77,7 +77,7 @@ test("[LCK-15] where systemd sees the warden end, the armed table comes in force
   const root = await temporaryDirectory(t);
   const place = join(root, "var/lib/sallyport-warden/dead-man");
   await mkdir(place, { recursive: true });
-  const [program = "", ...args] = [...network.nft.slice(0, -1), "/bin/sh", `${UNITS}/usr/lib/sallyport/end-policy-trial`];
+  const [program, ...args] = [...network.nft.slice(0, -1), "/bin/sh", `${UNITS}/usr/lib/sallyport/end-policy-trial`];
   const run = () => spawnSync(program, args, { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", SALLYPORT_ROOT: root } }).status;
   t.equal(run(), 0, "nothing is armed");
   t.equal(await firewall.read(), TRIED);
