@@ -97,7 +97,12 @@ async function switchBytesOf(warden: number): Promise<number> {
   let bytes = 0;
   for (const shell of await childrenOf(warden)) {
     if (!(await readFile(`/proc/${shell}/cmdline`, "utf8")).includes("sallyport-dead-man")) continue;
-    for (const pid of [shell, ...(await childrenOf(shell))]) bytes += (await memoryOf(pid)).pssBytes;
+    for (const pid of [shell, ...(await childrenOf(shell))])
+      // one that was armed before the policy was in force may be ending
+      bytes += await memoryOf(pid).then(
+        ({ pssBytes }) => pssBytes,
+        () => 0,
+      );
   }
   return bytes;
 }

@@ -1,21 +1,14 @@
 // What the units do for the warden's deadlines: it is watched, always started again, comes before
 // the agent, and needs nothing that an agent can fill.
-import { spawn } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxWatchdog } from "../../../hal/linux/index.ts";
+import { openNotifySocket } from "../../lab/counterparts/notify-socket.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
-
-/**
- * Prints each datagram. As systemd does, it gives up the descriptor that comes with one, for whose
- * end systemd-notify waits; socat would not.
- */
-const RECEIVER =
-  '$| = 1; socket(S, AF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un($ARGV[0])); while (1) { recv(S, $b, 4096, 0); print "$b\\n" }';
 
 const warden = settingsOf("sallyport-warden.service");
 const agent = settingsOf("sallyport-agent.service");
@@ -68,21 +61,18 @@ test(
   { skip: needs("perl", "systemd-notify") },
   async (t) => {
     const socket = join(await temporaryDirectory(t), "notify");
-    const receiver = spawn("perl", ["-MSocket", "-e", RECEIVER, socket], { stdio: ["ignore", "pipe", "inherit"] });
-    t.teardown(() => receiver.kill("SIGKILL"));
-    const received: string[] = [];
-    receiver.stdout.on("data", (bytes) => void received.push(String(bytes)));
-    await eventually("the socket", async () => ((await stat(socket)).isSocket() ? true : undefined));
+    const receiver = await openNotifySocket(socket);
+    t.teardown(() => receiver.stop());
     const said: string[] = [];
     const log = (line: string): void => void said.push(line);
     const beat = linuxWatchdog(log, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "3600000000" });
     for (let n = 0; n < 5; n += 1) beat();
-    await eventually("the heartbeat", async () => (received.join("").includes("WATCHDOG=1") ? true : undefined));
+    await eventually("the heartbeat", async () => (receiver.count("WATCHDOG=1") > 0 ? true : undefined));
     for (let n = 0; n < 5; n += 1) beat();
     const quick = linuxWatchdog(log, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "1" });
     await eventually("further ones", async () => {
       quick();
-      return received.join("").split("WATCHDOG=1").length > 3 ? true : undefined;
+      return receiver.count("WATCHDOG=1") > 2 ? true : undefined;
     });
     t.same(said, []);
     for (const env of [{}, { NOTIFY_SOCKET: socket }, { WATCHDOG_USEC: "1" }, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "0" }])
