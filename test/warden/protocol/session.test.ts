@@ -24,6 +24,8 @@ interface Talk {
   readonly sent: readonly string[];
   readonly recorded: readonly AuditEntry[];
   readonly reported: readonly Fault[];
+  /** Refusals that the budget was charged. */
+  charged(): number;
   say(line: string): Promise<boolean>;
 }
 
@@ -33,9 +35,11 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
   const recorded: AuditEntry[] = [];
   const reported: Fault[] = [];
   const report = (fault: Fault): void => void reported.push(fault);
+  const budget = createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 });
+  let charged = 0;
   const session = openProtocolSession({
     handlers: { ...VERBS, ...over },
-    budget: createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 }),
+    budget: { pay: (bytes, signal) => budget.pay(bytes, signal), chargeRefusal: () => void (charged += 1) },
     refusals: refusals(
       async (entry) => {
         const seq = await append(entry);
@@ -49,7 +53,7 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
     send: async (line) => void sent.push(line),
     signal: new AbortController().signal,
   });
-  return { session, clock, sent, recorded, reported, say: (line) => session.receive(Buffer.from(line)) };
+  return { session, clock, sent, recorded, reported, charged: () => charged, say: (line) => session.receive(Buffer.from(line)) };
 }
 
 const request = (id: number, verb: string, args: object = {}): string => JSON.stringify({ id, verb, args });
@@ -239,4 +243,21 @@ test("[OPS-10] after eight invalid requests the connection ends, whatever valid 
 test("[OPS-10] a refusal of a service does not count as invalid", async (t) => {
   const peer = await greeted(refusing);
   for (let n = 0; n < 3 * INVALID_REQUESTS_MAX; n++) t.ok(await peer.say(request(2, "time.nonce")));
+});
+
+test("[OPS-10] every refusal is charged: of a line, of a verb, of a service and of one request too many", async (t) => {
+  const peer = await greeted({ ...refusing, "audit.append": async () => new Promise(() => undefined) });
+  const expectCharged = async (line: string): Promise<void> => {
+    const before = peer.charged();
+    await peer.say(line);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.equal(peer.charged(), before + 1, line.slice(0, 40));
+  };
+  await expectCharged(request(2, "shell.run"));
+  await expectCharged(request(2, "time.nonce"));
+  const append = request(3, "audit.append", { event: "agent.started", result: "ok" });
+  for (let n = 0; n < PROTOCOL_PENDING_MAX; n++) await peer.say(append);
+  t.equal(peer.charged(), 2, "what is served is not");
+  await expectCharged(append);
+  await expectCharged("no request");
 });
