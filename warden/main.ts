@@ -128,7 +128,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
     },
     handover: optionalHandoverReader(handover),
     ...(config.lockdown.firewall === "nft"
-      ? { firewall: linuxFirewall(), deadManSwitch: await linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
+      ? { firewall: linuxFirewall(), deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),

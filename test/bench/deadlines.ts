@@ -38,9 +38,11 @@ export const deadlines: Measure = {
     const quiet = await revert(bench, undefined);
     const floods = bench.quick ? FLOODS.slice(0, QUICK_FLOODS) : FLOODS;
     const findings = [];
+    const peaks: number[] = [];
     for (const name of floods) {
       bench.progress(name);
-      const { lateMs } = await revert(bench, name);
+      const { lateMs, peakBytes } = await revert(bench, name);
+      peaks.push(peakBytes);
       findings.push(
         finding({
           what: `late, ${name}`,
@@ -51,13 +53,23 @@ export const deadlines: Measure = {
         }),
       );
     }
-    return [...findings, finding({ what: "PSS of the armed switch", unit: "bytes", ours: [quiet.switchBytes] })];
+    return [
+      ...findings,
+      finding({
+        what: "peak RSS of the warden",
+        unit: "bytes",
+        ours: peaks,
+        peer: { name: "quiet", values: peaks.map(() => quiet.peakBytes) },
+      }),
+      finding({ what: "PSS of the armed switch", unit: "bytes", ours: [quiet.switchBytes] }),
+    ];
   },
 };
 
 interface Revert {
   readonly lateMs: number;
   readonly switchBytes: number;
+  readonly peakBytes: number;
 }
 
 async function revert(bench: Bench, flood: string | undefined): Promise<Revert> {
@@ -88,17 +100,21 @@ async function revert(bench: Bench, flood: string | undefined): Promise<Revert> 
     undefined,
     10,
   );
+  const peakBytes = await peakBytesOf(world.program.pid);
   await undo();
-  return { lateMs: shutAtMs - triedAtMs - CONFIRM_WITHIN_S * 1000, switchBytes };
+  return { lateMs: shutAtMs - triedAtMs - CONFIRM_WITHIN_S * 1000, switchBytes, peakBytes };
 }
 
-/** The shell that waits, and the sleep that it waits for. */
+/**
+ * The shell that waits, and the sleep that it waits for. The one that was armed before the policy
+ * was in force may be ending meanwhile.
+ */
 async function switchBytesOf(warden: number): Promise<number> {
   let bytes = 0;
   for (const shell of await childrenOf(warden)) {
-    if (!(await readFile(`/proc/${shell}/cmdline`, "utf8")).includes("sallyport-dead-man")) continue;
+    const command = await readFile(`/proc/${shell}/cmdline`, "utf8").catch(() => "");
+    if (!command.includes("sallyport-dead-man")) continue;
     for (const pid of [shell, ...(await childrenOf(shell))])
-      // one that was armed before the policy was in force may be ending
       bytes += await memoryOf(pid).then(
         ({ pssBytes }) => pssBytes,
         () => 0,
@@ -109,5 +125,11 @@ async function switchBytesOf(warden: number): Promise<number> {
 
 /** proc_pid_task(5). */
 async function childrenOf(pid: number): Promise<readonly number[]> {
-  return (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ").filter(Boolean).map(Number);
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
+}
+
+/** VmHWM of proc_pid_status(5), in kB there. */
+async function peakBytesOf(pid: number): Promise<number> {
+  return Number(/^VmHWM:\s+(\d+) kB$/mu.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
 }

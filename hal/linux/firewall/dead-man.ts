@@ -11,7 +11,7 @@ import { CHILD_PATH } from "../process/index.ts";
 import { replacementOf } from "./replacement.ts";
 
 export interface DeadManSwitchOptions {
-  /** The switch's own directory, made with mode 0700. Call this under the state lock. */
+  /** The switch's own directory, made with mode 0700. The state lock gives it one owner. */
   readonly directory: string;
   /** The command before nft's arguments, as for the firewall. */
   readonly command?: readonly [string, ...string[]];
@@ -28,28 +28,26 @@ const SCRIPT =
 const ARMED = /^armed-[0-9a-f]{16}\.nft$/u;
 const FIRED = /^fired-[0-9a-f]{16}\.nft$/u;
 
-/** @throws Fault `file.*` when the directory cannot be used. */
-export async function linuxDeadManSwitch({ directory, command = ["nft"] }: DeadManSwitchOptions): Promise<DeadManSwitch> {
-  const files = await linuxFiles(directory);
-  return new ShellSwitch(directory, command, (name, text) => files.put(name, Buffer.from(text)));
+/** Touches nothing before it is armed: without its directory there is no trial, and all else goes on. */
+export function linuxDeadManSwitch(options: DeadManSwitchOptions): DeadManSwitch {
+  return new ShellSwitch(options);
 }
 
 class ShellSwitch implements DeadManSwitch {
   readonly #directory: string;
   readonly #command: readonly [string, ...string[]];
-  readonly #put: (name: string, text: string) => Promise<void>;
   #waiting: ChildProcess | undefined;
 
-  constructor(directory: string, command: readonly [string, ...string[]], put: (name: string, text: string) => Promise<void>) {
+  constructor({ directory, command = ["nft"] }: DeadManSwitchOptions) {
     this.#directory = directory;
     this.#command = command;
-    this.#put = put;
   }
 
   async arm(table: string, afterMs: number): Promise<void> {
+    const files = await linuxFiles(this.#directory);
     const before = await this.#names();
     const id = randomBytes(8).toString("hex");
-    await this.#put(`armed-${id}.nft`, replacementOf(table));
+    await files.put(`armed-${id}.nft`, Buffer.from(replacementOf(table)));
     const earlier = this.#waiting;
     this.#waiting = await this.#start(id, Math.ceil(afterMs / 1000));
     // only now, so that there is no moment without a switch
@@ -95,6 +93,7 @@ class ShellSwitch implements DeadManSwitch {
     try {
       return (await readdir(this.#directory)).filter((name) => ARMED.test(name) || FIRED.test(name));
     } catch (error) {
+      if (isMissing(error)) return [];
       throw asFault(error, "file.read-failed", `list "${this.#directory}"`);
     }
   }
@@ -105,7 +104,7 @@ class ShellSwitch implements DeadManSwitch {
       await unlink(join(this.#directory, name));
       return true;
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+      if (isMissing(error)) return false;
       throw asFault(error, "file.write-failed", `remove "${join(this.#directory, name)}"`);
     }
   }
@@ -119,4 +118,8 @@ function kill(child: ChildProcess | undefined): void {
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

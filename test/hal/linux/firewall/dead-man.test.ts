@@ -27,7 +27,7 @@ async function world(t: TestContext) {
   t.teardown(() => network.stop());
   const directory = join(await temporaryDirectory(t), "dead-man");
   const open = () => linuxDeadManSwitch({ directory, command: network.nft });
-  const [deadManSwitch, firewall] = [await open(), linuxFirewall({ command: network.nft })];
+  const [deadManSwitch, firewall] = [open(), linuxFirewall({ command: network.nft })];
   await firewall.replace(TRIED);
   t.teardown(async () => void (await deadManSwitch.disarm()));
   return { directory, network, open, deadManSwitch, firewall };
@@ -64,16 +64,16 @@ test("[LCK-15] a disarmed switch changes nothing, and one that is armed anew kee
 test("[LCK-15] a later program disarms the switch of an earlier one, and learns whether it fired", { skip }, async (t) => {
   const { deadManSwitch, open, firewall, directory } = await world(t);
   await deadManSwitch.arm(FALLBACK, HOUR_MS);
-  const later = await open();
+  const later = open();
   t.notOk(await later.disarm());
   await deadManSwitch.arm(FALLBACK, 1);
   await inForce(firewall, FALLBACK);
-  t.ok(await (await open()).disarm());
+  t.ok(await open().disarm());
   t.same(await readdir(directory), []);
 });
 
 test("[LCK-15] where systemd sees the warden end, the armed table comes in force at once", { skip }, async (t) => {
-  const { network, firewall, directory } = await world(t);
+  const { network, firewall } = await world(t);
   const root = await temporaryDirectory(t);
   const place = join(root, "var/lib/sallyport-warden/dead-man");
   await mkdir(place, { recursive: true });
@@ -81,12 +81,19 @@ test("[LCK-15] where systemd sees the warden end, the armed table comes in force
   const run = () => spawnSync(program, args, { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", SALLYPORT_ROOT: root } }).status;
   t.equal(run(), 0, "nothing is armed");
   t.equal(await firewall.read(), TRIED);
-  const holder = await linuxDeadManSwitch({ directory: place, command: ["true"] });
+  const holder = linuxDeadManSwitch({ directory: place, command: ["true"] });
   await holder.arm(FALLBACK, HOUR_MS);
   t.equal(run(), 0);
   t.equal(await firewall.read(), FALLBACK);
   t.ok(await holder.disarm(), "and the next start finds that it fired");
   await writeFile(join(place, "armed-0000.txt"), "");
   t.equal(run(), 0, "another file is nobody's table");
-  t.same(await readdir(directory), []);
+});
+
+test("[LCK-15] a place that cannot be used refuses to arm, and nothing is armed there to find", async (t) => {
+  const file = join(await temporaryDirectory(t), "file");
+  await writeFile(file, "");
+  const broken = linuxDeadManSwitch({ directory: file });
+  await t.rejects(broken.arm(FALLBACK, HOUR_MS), { code: /^file\./u });
+  t.notOk(await linuxDeadManSwitch({ directory: `${file}-missing` }).disarm(), "a machine that never tried a policy");
 });
