@@ -105,6 +105,8 @@ function entryOf(
       const { counter, planHash: hash, reason } = report;
       return { event: "lockdown.reverted", result: "ok", detail: { counter, planHash: hash, reason } };
     }
+    case "switch-fired":
+      return { event: "lockdown.switch-fired", result: "ok" };
     case "shut":
       return { event: "lockdown.shut", result: "failed", detail: { code: report.code } };
   }
