@@ -5,8 +5,13 @@ import { test } from "tap";
 import { AUDIT_EVENTS, cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
 import { openAuditLog } from "../../warden/audit/index.ts";
 import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
-import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
-import { APPENDED_BYTES_BURST_MAX, APPENDED_BYTES_PER_MINUTE_MAX } from "../../warden/protocol/limits.ts";
+import { WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
+import {
+  APPENDED_BYTES_BURST_MAX,
+  APPENDED_BYTES_PER_MINUTE_MAX,
+  REQUEST_BYTES_PER_SECOND_MAX,
+  REQUEST_COST_BYTES,
+} from "../../warden/protocol/limits.ts";
 import { HUB_TIME_PERIOD_MS } from "../../warden/time/trusted-clock.ts";
 import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { labCustom } from "../lab/counterparts/repository.ts";
@@ -28,7 +33,8 @@ const OWN_BYTES_PER_MINUTE_MAX = 4 * 1024;
 /** The same, once, while the buckets are full. */
 const OWN_BYTES_BURST_MAX = 32 * 1024;
 
-const REQUEST_MS = 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX;
+/** The shortest requests cost this much time of the socket's budget. */
+const REQUEST_MS = Math.ceil((1000 * REQUEST_COST_BYTES) / REQUEST_BYTES_PER_SECOND_MAX);
 
 interface Attacker {
   readonly world: WholeWarden;
