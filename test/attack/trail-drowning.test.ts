@@ -128,8 +128,13 @@ async function attackedWarden(t: Parameters<typeof wholeWarden>[0]) {
     ...started,
     // as fast as the warden serves requests, and no faster: it would never read the next one
     ask: async (verb, args) => {
-      await world.clock.advance(REQUEST_MS);
-      return await started.ask(verb, args);
+      const asked = { answered: false };
+      const answer = started.ask(verb, args).finally(() => {
+        asked.answered = true;
+      });
+      do await world.clock.advance(REQUEST_MS);
+      while (!asked.answered);
+      return await answer;
     },
   };
   let last = randomBytes(2).readUInt16BE();
@@ -165,7 +170,7 @@ test("[ID-12] [AUD-12] hub time in a loop: taken every 10 s, refused before its 
   const { world, files, warden } = await attackedWarden(t);
   const set = async (offsetMs: number): Promise<WardenAnswer> => {
     const nonce = text(await warden.ask("time.nonce", {}), "nonce");
-    return await warden.ask("time.set", hubTime(world.hub.time, DEVICE, nonce, world.clock.nowMs() + REQUEST_MS + offsetMs));
+    return await warden.ask("time.set", hubTime(world.hub.time, DEVICE, nonce, world.clock.nowMs() + offsetMs));
   };
   const recorded = (): unknown[] =>
     recordsIn(files.audit).flatMap(({ event, detail }) => (event === "time.set" ? [detail?.["stepMs"]] : []));
