@@ -4,7 +4,6 @@ import { createDamageLog, type DamageLog, tolerateDamage } from "../hal/damaged-
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
-import { createTokenBucket } from "../hal/rate-limit.ts";
 import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
@@ -12,9 +11,10 @@ import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
-import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
+import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
   createAppendAllowance,
+  createRequestBudget,
   openProtocolSession,
   type ProtocolSession,
   refusals,
@@ -141,12 +141,12 @@ interface OpenedWarden {
 
 function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
   const { record, report } = recorder;
-  const bucket = createTokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
+  const budget = createRequestBudget(clock);
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,
     report,
-    openSession: (send, signal) => openProtocolSession({ handlers, bucket, refusals: recordedRefusals, report, send, signal }),
+    openSession: (send, signal) => openProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
       await services.stop();

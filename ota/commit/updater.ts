@@ -1,7 +1,7 @@
 // The updater: applies events to the state machine, makes each state durable, and runs the effects.
 // [OTA-35]
 import type { DurableFiles } from "../../hal/ports.ts";
-import { createMutex } from "../../hal/mutex.ts";
+import { createPriorityMutex } from "../../hal/mutex.ts";
 import { readRecord, writeRecord } from "../../hal/record.ts";
 import { type Effect, type Event, next, START } from "./machine.ts";
 import { recordOf, type State, stateOf, UPDATE_RECORD } from "./record.ts";
@@ -54,7 +54,7 @@ export function createUpdater(options: UpdaterOptions): Updater {
 
 class MachineUpdater implements Updater {
   readonly #options: Omit<UpdaterOptions, "state">;
-  readonly #inTurn = createMutex();
+  readonly #mutex = createPriorityMutex();
   #state: State;
   #pending = 0;
 
@@ -70,14 +70,15 @@ class MachineUpdater implements Updater {
   async apply(event: Event): Promise<void> {
     this.#pending += 1;
     try {
-      await this.#inTurn(() => this.#step(event));
+      // [OPS-11] the deadline of a trial comes before events that wait
+      await (event.kind === "tick" ? this.#mutex.runFirst(() => this.#step(event)) : this.#mutex.run(() => this.#step(event)));
     } finally {
       this.#pending -= 1;
     }
   }
 
   async idle(): Promise<void> {
-    while (this.#pending > 0) await this.#inTurn(async () => undefined);
+    while (this.#pending > 0) await this.#mutex.run(async () => undefined);
   }
 
   async #step(event: Event): Promise<void> {

@@ -5,8 +5,13 @@ import { test } from "tap";
 import { AUDIT_EVENTS, cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
 import { openAuditLog } from "../../warden/audit/index.ts";
 import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
-import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
-import { APPENDED_BYTES_BURST_MAX, APPENDED_BYTES_PER_MINUTE_MAX } from "../../warden/protocol/limits.ts";
+import { WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
+import {
+  APPENDED_BYTES_BURST_MAX,
+  APPENDED_BYTES_PER_MINUTE_MAX,
+  REQUEST_BYTES_PER_SECOND_MAX,
+  REQUEST_COST_BYTES,
+} from "../../warden/protocol/limits.ts";
 import { HUB_TIME_PERIOD_MS } from "../../warden/time/trusted-clock.ts";
 import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { labCustom } from "../lab/counterparts/repository.ts";
@@ -28,7 +33,8 @@ const OWN_BYTES_PER_MINUTE_MAX = 4 * 1024;
 /** The same, once, while the buckets are full. */
 const OWN_BYTES_BURST_MAX = 32 * 1024;
 
-const REQUEST_MS = 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX;
+/** The shortest requests cost this much time of the socket's budget. */
+const REQUEST_MS = Math.ceil((1000 * REQUEST_COST_BYTES) / REQUEST_BYTES_PER_SECOND_MAX);
 
 interface Attacker {
   readonly world: WholeWarden;
@@ -122,8 +128,13 @@ async function attackedWarden(t: Parameters<typeof wholeWarden>[0]) {
     ...started,
     // as fast as the warden serves requests, and no faster: it would never read the next one
     ask: async (verb, args) => {
-      await world.clock.advance(REQUEST_MS);
-      return await started.ask(verb, args);
+      const asked = { answered: false };
+      const answer = started.ask(verb, args).finally(() => {
+        asked.answered = true;
+      });
+      do await world.clock.advance(REQUEST_MS);
+      while (!asked.answered);
+      return await answer;
     },
   };
   let last = randomBytes(2).readUInt16BE();
@@ -159,7 +170,7 @@ test("[ID-12] [AUD-12] hub time in a loop: taken every 10 s, refused before its 
   const { world, files, warden } = await attackedWarden(t);
   const set = async (offsetMs: number): Promise<WardenAnswer> => {
     const nonce = text(await warden.ask("time.nonce", {}), "nonce");
-    return await warden.ask("time.set", hubTime(world.hub.time, DEVICE, nonce, world.clock.nowMs() + REQUEST_MS + offsetMs));
+    return await warden.ask("time.set", hubTime(world.hub.time, DEVICE, nonce, world.clock.nowMs() + offsetMs));
   };
   const recorded = (): unknown[] =>
     recordsIn(files.audit).flatMap(({ event, detail }) => (event === "time.set" ? [detail?.["stepMs"]] : []));

@@ -45,6 +45,7 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
   // a network changes the facts, and the table with them, as often as it likes
   const enforced = paced();
   const shut = paced();
+  const switchFired = paced();
   const policyRefused = paced();
 
   return {
@@ -57,7 +58,14 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
           result: "ok",
           detail: { what: clip(report.what.join("; "), DETAIL_CHARACTERS_MAX) },
         });
-      const write = { enforced, shut, pending: record, confirmed: record, reverted: record }[report.kind];
+      const write = {
+        enforced,
+        shut,
+        "switch-fired": switchFired,
+        pending: record,
+        confirmed: record,
+        reverted: record,
+      }[report.kind];
       write(entryOf(report, inForce, unenforced));
     },
     devices: (devices) => {
@@ -114,6 +122,8 @@ function entryOf(
       const { counter, planHash: hash, reason } = report;
       return { event: "lockdown.reverted", result: "ok", detail: { counter, planHash: hash, reason } };
     }
+    case "switch-fired":
+      return { event: "lockdown.switch-fired", result: "ok" };
     case "shut":
       return { event: "lockdown.shut", result: "failed", detail: { code: report.code } };
   }

@@ -36,11 +36,6 @@ export const PROTOCOL_LINE_BYTES_MAX = 65_536;
 export const AUDIT_READ_RECORDS_MAX = 64;
 /** Requests that one connection may have unanswered. */
 export const PROTOCOL_PENDING_MAX = 32;
-/**
- * Requests a second that the warden serves, all connections of its socket together, with bursts of
- * as many. Input of faster peers is read more slowly.
- */
-export const PROTOCOL_REQUESTS_PER_SECOND_MAX = 200;
 
 export const WARDEN_TROUBLES_MAX = 16;
 
@@ -60,7 +55,9 @@ export type VerbChanges = "nothing" | "trail" | "machine";
  * passes.
  */
 export type VerbLimiter =
-  /** {@link PROTOCOL_REQUESTS_PER_SECOND_MAX}, all connections together: warden/socket. */
+  /**
+   * Bytes of requests and refusals, all connections together: `warden/protocol/budget.ts`. [OPS-10]
+   */
   | "requests"
   /** Only the first call since the start, or ever, changes something. */
   | "once"

@@ -196,6 +196,8 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         files: { targets: files.targets, lockdown: files.lockdown, update: files.update },
         handover: { take: async (name) => dropped.get(name) },
         firewall,
+        deadManSwitch: undefined,
+        heartbeat: () => undefined,
         usb,
         network: { read: async () => world.network },
         slots: { running: async () => "a" },

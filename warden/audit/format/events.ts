@@ -81,6 +81,7 @@ export const AUDIT_EVENTS = {
   "lockdown.restored": { id: 5025, category: "configuration", severity: "warning", source: "warden" },
   "usb.refused": { id: 5026, category: "configuration", severity: "warning", source: "warden" },
   "usb.allowed": { id: 5027, category: "configuration", severity: "notice", source: "warden", authority: true },
+  "lockdown.switch-fired": { id: 5030, category: "configuration", severity: "warning", source: "warden" },
   "audit.started": { id: 7001, category: "audit", severity: "notice", source: "warden" },
   "audit.recovered": { id: 7002, category: "audit", severity: "warning", source: "warden" },
   "audit.dropped": { id: 7003, category: "audit", severity: "high", source: "warden" },
