@@ -27,7 +27,7 @@ function canonical(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join(",")}]`;
   if (typeof value !== "object") throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
-  const members = Object.entries(value).sort(([a], [b]) => byCodePoint(a, b));
+  const members = sortedMembers(value);
   return `{${members.map(([key, member]) => `${canonicalString(key)}:${canonical(member)}`).join(",")}}`;
 }
 
@@ -37,9 +37,17 @@ function canonicalString(text: string): string {
 }
 
 /**
- * The order of UTF-8 bytes is the order of code points. The order of JavaScript's strings is not,
- * above U+FFFF.
+ * By code point. JavaScript compares UTF-16 code units, which is the same order unless a name has a
+ * character above U+FFFF. Such names are encoded once each, because the order of UTF-8 bytes is
+ * that of code points.
  */
-function byCodePoint(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+function sortedMembers(value: object): readonly (readonly [string, unknown])[] {
+  const members = Object.entries(value);
+  if (!members.some(([name]) => SURROGATE.test(name))) return members.sort(([a], [b]) => (a < b ? -1 : 1));
+  return members
+    .map((member) => ({ member, bytes: Buffer.from(member[0]) }))
+    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+    .map(({ member }) => member);
 }
+
+const SURROGATE = /[\ud800-\udfff]/;
