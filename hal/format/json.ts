@@ -33,37 +33,50 @@ export function canonicalJson(value: JsonValue): string {
   return `{${members.join(",")}}`;
 }
 
-/** Bytes of an input's bound for each value, and for each object, that it may hold. [STA-12] */
-const BYTES_PER_VALUE = 8;
+/**
+ * Bytes of an input's bound for each value, each member and each object that it may hold. A member
+ * costs more than a value, and an object most, because V8 makes a hidden class for each new set of
+ * names: 20,000 of them in 220 kB took 100 ms. What we sign and send is less dense. [STA-12]
+ */
+const BYTES_PER_VALUE = 12;
+const BYTES_PER_MEMBER = 20;
 const BYTES_PER_OBJECT = 64;
-/** Values and objects that every input may hold, however small its bound is. */
+/** What every input may hold, however small its bound is. */
 const VALUES_MIN = 256;
 const OBJECTS_MIN = 64;
 const ERROR_CHARACTERS_MAX = 160;
 
+/** Values that a request or a hint may hold: a handful of members, and a list of some paths. */
+export const REQUEST_VALUES_MAX = 256;
+
+export interface JsonLimits {
+  /** Values of every kind together, where fewer than the bound in bytes permits make sense. */
+  readonly valuesMax?: number;
+  /** Whether the message of a refusal may quote a few characters of the input. [STA-11] */
+  readonly quoting?: Quoting;
+}
+
 /**
  * Parses bytes or text from outside: strict UTF-8, at most `bytesMax` bytes, at most
- * {@link JSON_DEPTH_MAX} levels deep, with at most one value for every {@link BYTES_PER_VALUE} and
- * one object for every {@link BYTES_PER_OBJECT} bytes of the bound. Depth and counts are known
- * before anything is built. [STA-12]
- * @param quoting whether the message may quote a few characters of the input. [STA-11]
+ * {@link JSON_DEPTH_MAX} levels deep, with values, members and objects in proportion to `bytesMax`.
+ * Depth and counts are known before anything is built. [STA-12]
  * @throws Fault `json.too-large` above the bound; `json.invalid` for anything that is not one JSON
  *   value.
  */
-export function parseJson(input: Uint8Array | string, bytesMax: number, what: string, quoting: Quoting = "quoted"): unknown {
+export function parseJson(input: Uint8Array | string, bytesMax: number, what: string, limits: JsonLimits = {}): unknown {
   const length = typeof input === "string" ? Buffer.byteLength(input) : input.byteLength;
   if (length > bytesMax) throw new Fault("json.too-large", `${what} has ${length} bytes, at most ${bytesMax} are accepted`);
   const refused = (reason: string, cause?: unknown) =>
     new Fault("json.invalid", `${what} is not the JSON expected: ${reason}`, cause === undefined ? {} : { cause });
   const text = typeof input === "string" ? input : utf8(input);
   if (text === undefined) throw refused("it is not UTF-8");
-  const excess = excessOf(text, bytesMax);
+  const excess = excessOf(text, boundsOf(bytesMax, limits.valuesMax));
   if (excess !== undefined) throw refused(excess);
   try {
     const value: unknown = JSON.parse(text);
     return value;
   } catch (error) {
-    if (!(error instanceof SyntaxError) || quoting === "withheld") throw refused("it is not JSON");
+    if (!(error instanceof SyntaxError) || limits.quoting === "withheld") throw refused("it is not JSON");
     throw refused(printable(error.message, ERROR_CHARACTERS_MAX), error);
   }
 }
@@ -77,24 +90,37 @@ function utf8(bytes: Uint8Array): string | undefined {
   }
 }
 
+interface Counts {
+  readonly values: number;
+  readonly members: number;
+  readonly objects: number;
+}
+
+function boundsOf(bytesMax: number, valuesMax = Number.POSITIVE_INFINITY): Counts {
+  const share = (bytesEach: number, min: number) => Math.max(min, Math.floor(bytesMax / bytesEach));
+  return {
+    values: Math.min(share(BYTES_PER_VALUE, VALUES_MIN), valuesMax),
+    members: share(BYTES_PER_MEMBER, VALUES_MIN),
+    objects: share(BYTES_PER_OBJECT, OBJECTS_MIN),
+  };
+}
+
 /**
- * One pass over the text, without building anything. Objects are counted apart, because V8 makes a
- * hidden class for each new set of names: 20,000 of them cost 100 ms in 220 kB. [STA-12]
+ * One pass over the text, without building anything; it ends where a bound is passed.
  * @returns why the text is refused. A text that is not JSON may pass; the parser refuses it.
  */
-function excessOf(text: string, bytesMax: number): string | undefined {
-  const valuesMax = Math.max(VALUES_MIN, Math.floor(bytesMax / BYTES_PER_VALUE));
-  const objectsMax = Math.max(OBJECTS_MIN, Math.floor(bytesMax / BYTES_PER_OBJECT));
-  let values = 1;
-  let objects = 0;
-  let depth = 0;
+function excessOf(text: string, max: Counts): string | undefined {
+  let [values, members, objects, depth] = [1, 0, 0, 0];
   for (let at = 0; at < text.length; at += 1) {
     switch (text.charCodeAt(at)) {
       case QUOTE:
         at = endOfString(text, at);
-        break;
+        continue;
       case COMMA:
         values += 1;
+        break;
+      case COLON:
+        members += 1;
         break;
       case OBJECT_OPEN:
         objects += 1;
@@ -108,19 +134,21 @@ function excessOf(text: string, bytesMax: number): string | undefined {
       case OBJECT_CLOSE:
       case LIST_CLOSE:
         depth -= 1;
-        break;
+        continue;
       default:
-        break;
+        continue;
     }
     if (depth > JSON_DEPTH_MAX) return `it is more than ${JSON_DEPTH_MAX} levels deep`;
-    if (values > valuesMax) return `it has more than ${valuesMax} values`;
-    if (objects > objectsMax) return `it has more than ${objectsMax} objects`;
+    if (values > max.values) return `it has more than ${max.values} values`;
+    if (members > max.members) return `it has more than ${max.members} members`;
+    if (objects > max.objects) return `it has more than ${max.objects} objects`;
   }
   return undefined;
 }
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
+const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const LIST_OPEN = 0x5b;
 const LIST_CLOSE = 0x5d;

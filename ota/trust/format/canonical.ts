@@ -26,9 +26,14 @@ function canonical(value: unknown): string {
   }
   if (value === null) return "null";
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join(",")}]`;
-  if (typeof value !== "object") throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
-  const members = sortedMembers(value);
-  return `{${members.map(([key, member]) => `${canonicalString(key)}:${canonical(member)}`).join(",")}}`;
+  if (!isRecord(value)) throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
+  return `{${sortedNames(value)
+    .map((name) => `${canonicalString(name)}:${canonical(value[name])}`)
+    .join(",")}}`;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 function canonicalString(text: string): string {
@@ -41,13 +46,13 @@ function canonicalString(text: string): string {
  * character above U+FFFF. Such names are encoded once each, because the order of UTF-8 bytes is
  * that of code points.
  */
-function sortedMembers(value: object): readonly (readonly [string, unknown])[] {
-  const members = Object.entries(value);
-  if (!members.some(([name]) => SURROGATE.test(name))) return members.sort(([a], [b]) => (a < b ? -1 : 1));
-  return members
-    .map((member) => ({ member, bytes: Buffer.from(member[0]) }))
+function sortedNames(value: object): readonly string[] {
+  const names = Object.keys(value);
+  if (!names.some((name) => SURROGATE.test(name))) return names.sort();
+  return names
+    .map((name) => ({ name, bytes: Buffer.from(name) }))
     .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
-    .map(({ member }) => member);
+    .map(({ name }) => name);
 }
 
 const SURROGATE = /[\ud800-\udfff]/;

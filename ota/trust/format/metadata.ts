@@ -194,7 +194,7 @@ export function parseSigned<const S extends v.GenericSchema>(
 
 function json(bytes: Uint8Array, bytesMax: number, what: string): unknown {
   try {
-    return parseJson(bytes, bytesMax, what, "withheld");
+    return parseJson(bytes, bytesMax, what, { quoting: "withheld" });
   } catch (error) {
     if (error instanceof Fault && error.code === "json.invalid")
       throw new Fault("trust.invalid", error.message, { cause: error });
