@@ -42,11 +42,19 @@ const FILLS: Readonly<Record<string, (bytes: number, bytesMax: number) => string
   "white space": (bytes) => " ".repeat(bytes),
 };
 
+/** What differs by its place; the first place gets every fill. */
+const FILLS_OF_MEMBERS: Readonly<Record<string, true>> = {
+  "numbers, bounded": true,
+  "objects of one member each, bounded": true,
+  "members without a meaning, bounded": true,
+  "one text": true,
+};
+
 /** @returns inputs of `bytesMax` bytes, or nearly as many, one for each fill and place. */
 export function hostileJson(bytesMax: number, places: Readonly<Record<string, Around>>): ReadonlyMap<string, () => Uint8Array> {
   const inputs = new Map<string, () => Uint8Array>();
-  for (const [place, [before, after]] of Object.entries(places))
-    for (const [what, fill] of Object.entries(FILLS))
+  for (const [at, [place, [before, after]]] of Object.entries(places).entries())
+    for (const [what, fill] of Object.entries(FILLS).filter(([name]) => at === 0 || name in FILLS_OF_MEMBERS))
       inputs.set(`${what}: ${place}`, () => {
         const bytes = bytesMax - Buffer.byteLength(before) - Buffer.byteLength(after);
         return Buffer.from(before + fill(bytes, bytesMax) + after);

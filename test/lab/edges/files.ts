@@ -38,6 +38,7 @@ import { openApproval } from "../../../warden/update/approval.ts";
 import { APPROVAL_BYTES_MAX } from "../../../warden/update/limits.ts";
 import { anchorsFile, makeSigner } from "../counterparts/hub-signer.ts";
 import { type LabKey, labCustom, labKey, labRepository, NOW_MS, type LabRepository } from "../counterparts/repository.ts";
+import { appendMany, auditDisk, openOn } from "../worlds/audit.ts";
 import { fakeFiles } from "../fakes/files.ts";
 import { labPolicy, policyBytes } from "../worlds/lockdown.ts";
 import { type Around, type Edge, hostileJson, memberOf, membersOf, padded, within } from "./edge.ts";
@@ -76,13 +77,13 @@ function trustEdges(): ReadonlyMap<string, Edge> {
 function fullRepository(): LabRepository {
   const repository = labRepository();
   const spare = labKey();
-  for (let n = 0; n < 1000; n += 1) repository.root.keys[n.toString(16).padStart(64, "0")] = spare.key;
+  for (let n = 0; n < 900; n += 1) repository.root.keys[n.toString(16).padStart(64, "0")] = spare.key;
   for (let n = 0; n < 600; n += 1)
     repository.snapshot.meta[`role-${n}.json`] = { version: 1, length: 1, hashes: { sha256: SHA } };
   for (const role of ["targets", "os"]) {
     const { targets } = repository.roleOf(role);
     const custom = labCustom({ line: "os" });
-    for (let n = 0; n < 4000; n += 1) targets[`os/gateway-${n}`] = { length: 1, hashes: { sha256: SHA }, custom };
+    for (let n = 0; n < 6000; n += 1) targets[`os/gateway-${n}`] = { length: 1, hashes: { sha256: SHA }, custom };
   }
   repository.publish("root", "targets", "os");
   return repository;
@@ -102,7 +103,9 @@ function hostileMetadata(
 ): ReadonlyMap<string, () => Uint8Array> {
   const small = Object.fromEntries(Object.entries(signed).filter(([, value]) => JSON.stringify(value).length < 4096));
   const places: Record<string, Around> = { ...membersOf(["signatures"], { signed: {} }) };
-  const signedPlaces: Record<string, Around> = membersOf(Object.keys(signed), small);
+  // a large file has one place, for the time it takes
+  const members = bytesMax > 1_000_000 ? ["targets"] : Object.keys(signed).filter((name) => typeof signed[name] === "object");
+  const signedPlaces: Record<string, Around> = membersOf(members, small);
   const named = key === undefined ? [] : [{ keyid: key.id, sig: "ab".repeat(64) }];
   for (const [place, around] of Object.entries(signedPlaces)) {
     places[`unsigned, ${place}`] = within(memberOf("signed", { signatures: [] }), around);
@@ -283,8 +286,17 @@ async function stateEdges(): Promise<ReadonlyMap<string, Edge>> {
         ignored(await readMqtt5Refusal(files), undefined),
       ),
     ],
-    ["audit record", stateEdge(AUDIT_RECORD_BYTES_MAX, Buffer.from("{}"), async (_files, bytes) => decodeAuditRecord(bytes))],
+    ["audit record", stateEdge(AUDIT_RECORD_BYTES_MAX, await firstRecord(), async (_files, bytes) => decodeAuditRecord(bytes))],
   ]);
+}
+
+async function firstRecord(): Promise<Uint8Array> {
+  const log = await openOn(auditDisk());
+  await appendMany(log, 1);
+  const [bytes] = await log.read(0, 1);
+  await log.close();
+  if (bytes === undefined) throw new Fault("assert.broken", "the log has no record");
+  return bytes;
 }
 
 function thrown(fault: Fault): never {

@@ -31,7 +31,7 @@ import { HTTP_BODY_BYTES_MAX } from "../../../hub/limits.ts";
 import { HUB_TIME_BYTES_MAX, hubTimeRequestSchema, hubTimeResponseSchema } from "../../../ota/format/time.ts";
 import { readEnrolAnswer } from "../../../provisioning/enrollers/est-status.ts";
 import { RESPONSE_BYTES_MAX } from "../../../provisioning/enrollers/limits.ts";
-import { buildRequest, encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
+import { buildRequest, CERTS_ONLY_COUNT_MAX, encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
 import { INSTALL_LINE_BYTES_MAX } from "../../../warden/install/format.ts";
 import { readJobs } from "../../../warden/install/jobs.ts";
 import { ORDER_BYTES_MAX, openOrder, orderOfAnswer, parseChallenge } from "../../../warden/orders/format/index.ts";
@@ -115,19 +115,22 @@ const DOWN: { readonly [C in DownChannel]: { readonly schema: MessageSchema; rea
   audit: { schema: auditAnswerSchema, body: { answer: "cosigned", checkpoint: "c".repeat(8192) } },
 };
 
+/** A report as full as its bound allows. */
+const READINGS = Array.from({ length: 3400 }, (_, n) => ({ name: `interface-${n}.received`, value: n * 1000, unit: "bytes" }));
+
 /** What a captured device can send to the hub. */
 const UP: { readonly [C in UpChannel]: object } = {
   status: { state: "online", program: "p".repeat(64) },
-  telemetry: { kind: "vitals", values: { text: "t".repeat(200_000) } },
-  event: { kind: "lockdown.pending", text: "t".repeat(200_000) },
+  telemetry: { kind: "vitals", readings: READINGS },
+  event: { kind: "lockdown.pending", readings: READINGS },
   audit: {
     oldSize: 0,
     checkpoint: "c".repeat(8192),
     proof: Array.from({ length: 63 }, () => Buffer.alloc(32).toString("base64")),
     records: Array.from({ length: 44 }, () => Buffer.alloc(4096).toString("base64")),
   },
-  update: { kind: "update", text: "t".repeat(200_000) },
-  result: { kind: "operation", answer: { v: 1, id: "1", result: { text: "t".repeat(200_000) } } },
+  update: { kind: "update", readings: READINGS },
+  result: { kind: "operation", answer: { v: 1, id: "1", result: { readings: READINGS } } },
 };
 
 function messageEdge(body: object, take: Edge["take"]): Edge {
@@ -210,6 +213,12 @@ function hostileDer(bytes: number): ReadonlyMap<string, () => Uint8Array> {
   ]);
 }
 
+function manyValues(): Uint8Array {
+  const pairs = Array.from({ length: 75 }, () => Buffer.from([0x30, 11, 0x04, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
+  const content = Buffer.concat(pairs);
+  return Buffer.concat([Buffer.from([0x30, 0x82, content.byteLength >> 8, content.byteLength & 255]), content]);
+}
+
 async function enrolmentRequest(): Promise<Uint8Array> {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const uris = Array.from({ length: 16 }, (_, n) => `urn:dev:mac:${n.toString(16).padStart(16, "0")}`);
@@ -247,7 +256,7 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
   const line = PROTOCOL_LINE_BYTES_MAX - 1;
   edges.set(
     "answer of the warden",
-    jsonEdge(line, { id: 1, result: { text: "t".repeat(60_000) } }, (bytes) =>
+    jsonEdge(line, { id: 1, result: { readings: READINGS.slice(0, 800) } }, (bytes) =>
       check(wardenAnswerSchema, parseJson(bytes, line, "answer"), "answer", "protocol.invalid"),
     ),
   );
@@ -261,7 +270,7 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
   );
   edges.set(
     "answer at the local socket",
-    jsonEdge(OPERATION_ANSWER_BYTES_MAX, { v: 1, id: "1", result: { text: "t".repeat(200_000) } }, (bytes) =>
+    jsonEdge(OPERATION_ANSWER_BYTES_MAX, { v: 1, id: "1", result: { readings: READINGS } }, (bytes) =>
       check(operationAnswerSchema, parseJson(bytes, OPERATION_ANSWER_BYTES_MAX, "answer"), "answer", "protocol.invalid"),
     ),
   );
@@ -322,8 +331,8 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
   edges.set("EST answer", {
     bytesMax: RESPONSE_BYTES_MAX,
     take: (body) => readEnrolAnswer({ status: 200, headers: {}, body }),
-    // any sequence is taken for a certificate here: it proves itself later
-    valid: () => base64(encodeCertsOnly(Array.from({ length: 8 }, () => request))),
+    // any sequence is taken for a certificate here: it proves itself later. A real one has 150 values
+    valid: () => base64(encodeCertsOnly(Array.from({ length: CERTS_ONLY_COUNT_MAX }, () => manyValues()))),
     worst: new Map([
       ...hostileDer(65_536),
       ...mapped(hostileDer(65_535), base64),
