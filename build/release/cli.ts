@@ -180,9 +180,9 @@ async function addFrom(dir: string, target: string, file: string | undefined, op
   return await addTarget(dir, target, file, description);
 }
 
-function partsOf(words: readonly string[]): PartFiles {
+function partsOf(values: readonly string[]): PartFiles {
   const files = new Map<SlotPart, string>();
-  for (const word of words) {
+  for (const word of values) {
     const [, name, file] = /^([a-z]+)=(.+)$/su.exec(word) ?? [];
     const part = slotPartSchema.options.find((known) => known === name);
     if (part === undefined || file === undefined)
@@ -204,20 +204,20 @@ function describeTarget(target: string, options: Options): TargetDescription {
   if (hardware.length === 0) throw new Fault("usage.invalid", "add needs --hardware: the hardware ids of the devices, or any");
   const counter = numberOf(options, "counter");
   const floor = numberOf(options, "floor-after-commit");
-  const words = options.get("audience");
+  const values = options.get("audience");
   return {
     line: options.get("line")?.[0] ?? target.split("/")[0] ?? "",
     ...(counter === undefined ? {} : { counter }),
     ...(floor === undefined ? {} : { floorAfterCommit: floor }),
     hardware: hardware.includes("any") ? { any: true } : { ids: [...hardware] },
-    ...(words === undefined ? {} : { audience: audienceOf(words) }),
+    ...(values === undefined ? {} : { audience: audienceOf(values) }),
   };
 }
 
-function audienceOf(words: readonly string[]): NonNullable<TargetDescription["audience"]> {
+function audienceOf(values: readonly string[]): NonNullable<TargetDescription["audience"]> {
   const valuesOf = (kind: string): string[] =>
-    words.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
-  const unknown = words.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
+    values.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
+  const unknown = values.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
   if (unknown !== undefined)
     throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got "${unknown}"`);
   const [tenant, ...more] = valuesOf("tenant");
@@ -225,7 +225,7 @@ function audienceOf(words: readonly string[]): NonNullable<TargetDescription["au
   const devices = valuesOf("device");
   const groups = valuesOf("group");
   return {
-    ...(words.includes("everyone") ? { everyone: true } : {}),
+    ...(values.includes("everyone") ? { everyone: true } : {}),
     ...(tenant === undefined ? {} : { tenant }),
     ...(devices.length === 0 ? {} : { devices }),
     ...(groups.length === 0 ? {} : { groups }),

@@ -4,7 +4,7 @@ import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { parseSettings, requireStateFile, type Settings, STATE_FILES, writeStateFile } from "../state/index.ts";
-import { isServerDue, type Issuer, type KeyAndCertificate, openIssuer } from "./issuer.ts";
+import { isServerDue, type Issuer, type KeyAndCertificate, createIssuer } from "./issuer.ts";
 import { type NoteSigner, timeSigner, witnessSigner } from "./signers.ts";
 
 export interface Authority {
@@ -28,7 +28,7 @@ export interface Authority {
 export function openAuthority(state: string): Authority {
   const anchors = readAnchors(state);
   const settings = parseSettings(requireStateFile(state, STATE_FILES.settings));
-  const issuer = openIssuer(anchors.name, {
+  const issuer = createIssuer(anchors.name, {
     keyPem: requireStateFile(state, STATE_FILES.authorityKey),
     certificatePem: requireStateFile(state, STATE_FILES.authority),
   });

@@ -11,7 +11,7 @@ import {
   STATE_FILES,
   writeStateFile,
 } from "../state/index.ts";
-import { makeAuthority, openIssuer } from "./issuer.ts";
+import { makeAuthority, createIssuer } from "./issuer.ts";
 import { makeNoteKey, timeSigner, verifierKey, witnessSigner } from "./signers.ts";
 
 export interface InitOptions {
@@ -46,7 +46,7 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
 
   const nowMs = Date.now();
   const authority = makeAuthority(name, nowMs);
-  const server = openIssuer(name, authority).issueServer(settings.hosts, nowMs);
+  const server = createIssuer(name, authority).issueServer(settings.hosts, nowMs);
   const [timeKey, witnessKey] = [makeNoteKey(), makeNoteKey()];
   const [host = ""] = settings.hosts;
   const anchors = check(

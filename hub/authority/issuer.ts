@@ -51,7 +51,7 @@ export function makeAuthority(name: string, nowMs: number): KeyAndCertificate {
 }
 
 /** @param name the hub's name from `init`, from which the issuer's name is built. */
-export function openIssuer(name: string, authority: KeyAndCertificate): Issuer {
+export function createIssuer(name: string, authority: KeyAndCertificate): Issuer {
   const key = createPrivateKey(authority.keyPem);
   const certificate = new X509Certificate(authority.certificatePem);
   const issuerPublicKey = certificate.publicKey.export({ format: "der", type: "spki" });

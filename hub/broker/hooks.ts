@@ -62,7 +62,7 @@ function createConnectHooks(options: HookOptions): Pick<Hooks, "preConnect" | "a
     },
     authenticate: (client, _username, _password, done) => {
       const refusal = refusals.get(client);
-      // [TUN-3] a CONNACK, not a cut line
+      // [TUN-3] The refusal is a CONNACK, not a cut connection.
       if (refusal !== undefined) return done(connackError(refusal), false);
       onAdmitted(client);
       done(null, deviceOf(options, client) !== undefined);

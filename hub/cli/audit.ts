@@ -59,7 +59,7 @@ function logsOf(store: Store, id: DeviceId): readonly [WitnessedLog, ...Witnesse
   if (first === undefined)
     throw new Fault(
       "hub.device-unknown",
-      `no audit trail of "${id}" has been witnessed; run devices list to see the known devices`,
+      `no audit trail of "${id}" has been witnessed; run sallyport-hub devices list to see the known devices`,
     );
   return [first, ...others];
 }

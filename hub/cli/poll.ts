@@ -42,7 +42,7 @@ export function printAnswer(given: Given, terminal: HubTerminal, { store }: Open
       const { deviceId, operation, delivered } = answered;
       const away = store.connections.find(deviceId) === undefined;
       const cause = away
-        ? "the device is not connected, or no hub runs on this state; run devices list to see"
+        ? "the device is not connected, or no hub runs on this state; run sallyport-hub devices list to see"
         : "the device is connected but did not acknowledge it";
       const why = delivered
         ? "the device has the question, so the operation may still be performed"

@@ -1,5 +1,5 @@
 // `sallyport-hub release publish`, `update start`, `update status`: the offer of releases to
-// devices. The hub only points at a release; the signatures on it decide. [OTA-14] [OTA-42]
+// devices. The hub only points at a release; the signatures on it decide. [OTA-20] [OTA-42]
 import { join } from "node:path";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { updateReportSchema } from "../../agent/tunnel/format.ts";
@@ -98,7 +98,7 @@ export const updateStatus: HubCommand = {
         if (reported === undefined && opened.store.devices.approved(deviceId) === undefined)
           throw new Fault(
             "hub.device-unknown",
-            `update status "${deviceId}": none of its keys is approved; run devices list to see the known devices`,
+            `update status "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
           );
         if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, ...reported }));
         else

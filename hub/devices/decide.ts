@@ -26,7 +26,7 @@ export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fin
     if (other !== undefined)
       throw new Fault(
         "hub.device-conflict",
-        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}; if that device is gone, first run devices revoke ${id}`,
+        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}; if that device is gone, first run sallyport-hub devices revoke ${id}`,
       );
     return decided(context, known, "approved", by);
   });
@@ -43,7 +43,7 @@ export function adopt({ store, journal }: DecisionContext, id: DeviceId, fingerp
     if (known?.state !== "approved" || known.proposed === undefined)
       throw new Fault(
         "hub.device-unknown",
-        `accept the changed request of "${id}" with key ${fingerprint}: there is none; run devices list to see the known devices`,
+        `accept the changed request of "${id}" with key ${fingerprint}: there is none; run sallyport-hub devices list to see the known devices`,
       );
     const { csr, request } = readRequest(known.proposed);
     const { serialNumber, uris, auditKey } = request;
@@ -70,12 +70,15 @@ export function deny(
     const known = named(store, id, fingerprint);
     const chosen = fingerprint === undefined ? known.filter(({ state }) => state === "pending") : known;
     if (chosen.length === 0)
-      throw new Fault("hub.device-unknown", `deny "${id}": it has no pending request; run devices list to see the known devices`);
+      throw new Fault(
+        "hub.device-unknown",
+        `deny "${id}": it has no pending request; run sallyport-hub devices list to see the known devices`,
+      );
     const standing = chosen.find(({ state }) => state === "approved" || state === "revoked");
     if (standing !== undefined)
       throw new Fault(
         "hub.device-conflict",
-        `deny "${id}": that key is ${standing.state}; to withdraw an approval, run devices revoke ${id}`,
+        `deny "${id}": that key is ${standing.state}; to withdraw an approval, run sallyport-hub devices revoke ${id}`,
       );
     const denied = chosen.map((device) => decided(context, device, "denied", by));
     store.devices.trimDenied(DENIED_PER_ID_MAX, DENIED_MAX);
@@ -94,7 +97,7 @@ export function revoke(context: DecisionContext, id: DeviceId, by: string): Devi
     if (known === undefined)
       throw new Fault(
         "hub.device-unknown",
-        `revoke "${id}": none of its keys is approved; run devices list to see the known devices`,
+        `revoke "${id}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
       );
     store.certificates.revokeAll(id, known.fingerprint, Date.now());
     store.outbox.clear(id); // the next device with this id is another one
@@ -122,7 +125,11 @@ export function forget(
     const fault = [...faults.values()].find((each) => each !== undefined);
     if (chosen.length === 0)
       throw (
-        fault ?? new Fault("hub.device-unknown", `forget "${id}": it has never asked; run devices list to see the known devices`)
+        fault ??
+        new Fault(
+          "hub.device-unknown",
+          `forget "${id}": it has never asked; run sallyport-hub devices list to see the known devices`,
+        )
       );
     for (const device of chosen) {
       store.certificates.remove(id, device.fingerprint);
@@ -163,7 +170,7 @@ function obstacleTo({ store }: Pick<DecisionContext, "store">, { id, fingerprint
   if (state === "approved")
     return new Fault(
       "hub.device-conflict",
-      `forget "${id}" with key ${fingerprint}: it is approved; first run devices revoke ${id}`,
+      `forget "${id}" with key ${fingerprint}: it is approved; first run sallyport-hub devices revoke ${id}`,
     );
   const endMs = store.certificates.lastEndMs(id, fingerprint);
   if (endMs === undefined || endMs < Date.now()) return undefined;

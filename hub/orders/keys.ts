@@ -1,5 +1,5 @@
-// Operators' keys: PKCS#8 files of mode 0600, never overwritten. The hub stores none of them: who
-// holds the file can give orders.
+// Operators' keys: PKCS#8 files of mode 0600, never overwritten. The hub stores none of them:
+// anyone who holds the file can give orders.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { asFault, Fault } from "../../hal/fault.ts";

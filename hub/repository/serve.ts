@@ -32,7 +32,7 @@ export function repositoryRoutes(server: FastifyInstance, { directory, prefix }:
     handler: async (request, reply) => {
       if (open >= STREAMS_MAX) return reply.code(503).header("retry-after", String(BUSY_RETRY_S)).send();
       open += 1;
-      // After the answer was sent, aborted or never begun
+      // This happens after the answer was sent, aborted or never begun.
       reply.raw.once("close", () => (open -= 1));
       const path = request.params["*"];
       const opened = await openInside(directory, path);

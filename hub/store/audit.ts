@@ -49,7 +49,7 @@ export interface StoredRecord {
   readonly leaf: Uint8Array;
 }
 
-export function openAudit(database: DatabaseSync): AuditStore {
+export function createAuditStore(database: DatabaseSync): AuditStore {
   const head = database.prepare("SELECT * FROM auditLogs WHERE deviceId = ? AND auditKey = ?");
   const logs = database.prepare("SELECT * FROM auditLogs WHERE deviceId = ? ORDER BY updatedAt DESC LIMIT 8");
   const putHead = database.prepare(

@@ -29,7 +29,7 @@ export interface Certificates {
   dropEnded(beforeMs: number): void;
 }
 
-export function openCertificates(database: DatabaseSync): Certificates {
+export function createCertificates(database: DatabaseSync): Certificates {
   const add = database.prepare(
     `INSERT INTO certificates (serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der)
      VALUES (:serial, :deviceId, :fingerprint, :notBefore, :notAfter, :issuedAt, :der)`,

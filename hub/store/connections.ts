@@ -25,7 +25,7 @@ export interface Connections {
   clear(): void;
 }
 
-export function openConnections(database: DatabaseSync): Connections {
+export function createConnections(database: DatabaseSync): Connections {
   const put = database.prepare(
     `INSERT OR REPLACE INTO connections (deviceId, since, address, serial, protocol, cipher, keyGroup)
      VALUES (:deviceId, :since, :address, :serial, :protocol, :cipher, :group)`,

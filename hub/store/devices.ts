@@ -93,7 +93,7 @@ function prepareStatements(database: DatabaseSync) {
   return { list, approvedIds, ofId, find, approved, pending, request, propose, adopt, decide, remove, trimDenied };
 }
 
-export function openDevices(database: DatabaseSync): Devices {
+export function createDevices(database: DatabaseSync): Devices {
   const statements = prepareStatements(database);
   return {
     list: (countMax) => statements.list.all(countMax).map((row) => device(row)),

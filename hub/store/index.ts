@@ -1,13 +1,13 @@
 // The hub's store, in one SQLite file. The running hub and the command line can use it at once.
 import { asFault, Fault } from "../../hal/fault.ts";
-import { type AuditStore, openAudit } from "./audit.ts";
-import { type Certificates, openCertificates } from "./certificates.ts";
-import { type Connections, openConnections } from "./connections.ts";
+import { type AuditStore, createAuditStore } from "./audit.ts";
+import { type Certificates, createCertificates } from "./certificates.ts";
+import { type Connections, createConnections } from "./connections.ts";
 import { inTransaction, openDatabase, pragma } from "./database.ts";
-import { type Devices, openDevices } from "./devices.ts";
-import { type Journal, openJournal } from "./journal.ts";
-import { type Messages, openMessages } from "./messages.ts";
-import { openOutbox, type Outbox } from "./outbox.ts";
+import { type Devices, createDevices } from "./devices.ts";
+import { type Journal, createJournal } from "./journal.ts";
+import { type Messages, createMessages } from "./messages.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
 
 export type { WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
@@ -40,13 +40,13 @@ export interface Store {
 export function openStore(path: string): Store {
   const database = openDatabase(path);
   return {
-    devices: openDevices(database),
-    certificates: openCertificates(database),
-    connections: openConnections(database),
-    audit: openAudit(database),
-    messages: openMessages(database),
-    outbox: openOutbox(database),
-    journal: openJournal(database),
+    devices: createDevices(database),
+    certificates: createCertificates(database),
+    connections: createConnections(database),
+    audit: createAuditStore(database),
+    messages: createMessages(database),
+    outbox: createOutbox(database),
+    journal: createJournal(database),
     transaction: (work) => {
       try {
         return inTransaction(database, work);

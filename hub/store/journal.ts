@@ -39,7 +39,7 @@ const TRIM_ROWS = 1024;
 const MORE: JournalDetail = { more: `more than ${JOURNAL_DIFFERENT_MAX} different ones within a minute` };
 const detailSchema = v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]));
 
-export function openJournal(database: DatabaseSync): Journal {
+export function createJournal(database: DatabaseSync): Journal {
   const add = database.prepare(
     `INSERT INTO journal (event, severity, deviceId, detail, firstAt, lastAt, times)
      VALUES (:event, :severity, :deviceId, :detail, :at, :at, 1)`,

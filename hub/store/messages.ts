@@ -29,14 +29,14 @@ export interface Messages {
  */
 const SLACK = 64;
 
-export function openMessages(database: DatabaseSync): Messages {
+export function createMessages(database: DatabaseSync): Messages {
   const add = database.prepare(
     `INSERT OR IGNORE INTO messages (deviceId, id, channel, at, receivedAt, body)
      VALUES (:deviceId, :id, :channel, :at, :receivedAt, :body)`,
   );
   const trim = database.prepare(
     `DELETE FROM messages WHERE deviceId = :deviceId AND n <=
-       (SELECT n FROM messages WHERE deviceId = :deviceId ORDER BY n DESC LIMIT 1 OFFSET :kept)`,
+       (SELECT n FROM messages WHERE deviceId = :deviceId ORDER BY n DESC LIMIT 1 OFFSET :max)`,
   );
   const last = database.prepare("SELECT * FROM messages WHERE deviceId = ? AND channel = ? ORDER BY n DESC LIMIT ?");
   return {
@@ -44,7 +44,7 @@ export function openMessages(database: DatabaseSync): Messages {
       const stored = body === undefined || Buffer.byteLength(body) > MESSAGE_BODY_BYTES_MAX ? null : body;
       const { changes, lastInsertRowid } = add.run({ deviceId, id, channel, at, receivedAt, body: stored });
       if (Number(changes) === 0) return false;
-      if (Number(lastInsertRowid) % SLACK === 0) trim.run({ deviceId, kept: MESSAGES_PER_DEVICE_MAX });
+      if (Number(lastInsertRowid) % SLACK === 0) trim.run({ deviceId, max: MESSAGES_PER_DEVICE_MAX });
       return true;
     },
     last: (deviceId, channel, countMax) => last.all(deviceId, channel, countMax).map((row) => message(row)),

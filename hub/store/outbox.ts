@@ -51,7 +51,7 @@ export interface Outbox {
   clear(deviceId: DeviceId): void;
 }
 
-export function openOutbox(database: DatabaseSync): Outbox {
+export function createOutbox(database: DatabaseSync): Outbox {
   const add = database.prepare(
     `INSERT INTO outbox (deviceId, id, channel, kind, correlation, message, queuedAt, expiresAt)
      VALUES (:deviceId, :id, :channel, :kind, :correlation, :message, :queuedAt, :expiresAt)`,
@@ -94,7 +94,7 @@ export function openOutbox(database: DatabaseSync): Outbox {
     answer: (deviceId, correlation, given, nowMs) => first(answer.get({ deviceId, correlation, answer: given, now: nowMs })),
     remove: (id) => first(remove.get(id)),
     dropExpired: (nowMs) => {
-      // Called often, so it must not write when there is nothing to do
+      // Called often, so it must not write when there is nothing to do.
       if (expired.get(nowMs) === undefined) return [];
       return dropExpired
         .all(nowMs)

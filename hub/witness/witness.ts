@@ -107,7 +107,7 @@ class AuditWitness implements Witness {
     return encodeNote({ text, signatures: [...own, cosign(text, Math.floor(Date.now() / 1000), this.#signer)] });
   }
 
-  /** [AUD-9] A prefix of the stored log was rolled back or wiped; anything else is a fork. */
+  /** [AUD-27] A prefix of the stored log was rolled back or wiped; anything else is a fork. */
   #alertShorter({ deviceId, auditKey }: Log, verdict: Verdict<"shorter">, note: string): void {
     const { size, root } = verdict.checkpoint;
     const prefix = this.#rootAt(deviceId, auditKey, size);

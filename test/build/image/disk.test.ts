@@ -65,8 +65,8 @@ test("the agent cannot fill the data partition: a tenth of it is reserved for ro
   const superblock = await bytesAt(file, layoutOf(SIZES).partitions.data.from + 1024, 1024);
   // Linux: Documentation/filesystems/ext4/super.rst
   t.equal(superblock.readUInt16LE(0x38), 0xef53, "ext4's magic number");
-  const [blocks, kept] = [superblock.readUInt32LE(4), superblock.readUInt32LE(8)];
-  t.ok(kept >= Math.floor(blocks / 10), `${kept} of ${blocks}`);
+  const [blocks, reserved] = [superblock.readUInt32LE(4), superblock.readUInt32LE(8)];
+  t.ok(reserved >= Math.floor(blocks / 10), `${reserved} of ${blocks}`);
   t.equal(superblock.readUInt16LE(0x50), 0, "reserved for user 0");
 });
 
@@ -75,8 +75,8 @@ test("parts that do not fit are refused before anything is made", { skip }, asyn
   const refused = (message: RegExp) =>
     t.rejects(makeDisk(join(work, "other.img"), work, parts, SIZES), { code: "slot.too-small", message });
   await truncate(parts.root, MEBIBYTE + 1);
-  await refused(/give a larger --slot-mib/u);
+  await refused(/choose a larger --slot-mib/u);
   await truncate(parts.kernel, 22 * MEBIBYTE);
-  await refused(/put 3 kernels of \d+ bytes into an ESP of 64 MiB: give a larger --esp-mib/u);
+  await refused(/fit 3 kernels of \d+ bytes into an ESP of 64 MiB: choose a larger --esp-mib/u);
   await t.rejects(stat(join(work, "other.img")), { code: "ENOENT" });
 });

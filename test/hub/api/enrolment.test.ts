@@ -68,13 +68,13 @@ test("[ID-7] a denied request is refused with a reason, and may still be approve
   t.equal((await simpleEnrol(hub, device.csr)).status, 200);
 });
 
-test("[ID-9] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
+test("[ID-23] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
   const { hub, state } = await labHub(t);
-  const [early, late] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  const [early, halfway] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const first = await enrolledBefore(hub, state, early, { agoMs: 400_000, lifeMs: 1_000_000 });
   t.equal(certificateIn(await simpleEnrol(hub, early.csr)), first, "the same one while half of its validity is left");
-  const before = await enrolledBefore(hub, state, late, { agoMs: 600_000, lifeMs: 1_000_000 });
-  const second = certificateIn(await simpleEnrol(hub, late.csr));
+  const before = await enrolledBefore(hub, state, halfway, { agoMs: 600_000, lifeMs: 1_000_000 });
+  const second = certificateIn(await simpleEnrol(hub, halfway.csr));
   t.not(second, before, "a new one after that, under the same approval");
 });
 
@@ -92,11 +92,14 @@ test("[ID-9] renewal presents the current certificate and keeps id, names and ke
   );
 
   const rekeyed = await labDevice("gw-1", { audit: device.audit });
-  t.match(await said(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
+  t.match(await statusAndText(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
   const other = await labDevice("gw-2", { key: device.key });
-  t.match(await said(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate is for "gw-1"/]);
+  t.match(await statusAndText(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate is for "gw-1"/]);
   const renamed = await labDevice("gw-1", { key: device.key, audit: device.audit, uris: ["urn:dev:mac:02005efffe10ffff"] });
-  t.match(await said(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [403, /differs from the approved one in: names/]);
+  t.match(await statusAndText(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [
+    403,
+    /differs from the approved one in: names/,
+  ]);
 });
 
 test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked one is 401", async (t) => {
@@ -105,13 +108,13 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   const foreign = await enrolled(stranger.hub, device);
-  t.match(await said(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
+  t.match(await statusAndText(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
   revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
-  t.match(await said(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
+  t.match(await statusAndText(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
   t.match(hub.store.journal.tail(10, "warning"), [{ event: "enrolment.refused" }, { event: "enrolment.refused" }]);
 });
 
-test("[AUD-7] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
+test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -134,14 +137,14 @@ test("requests for one id are bounded, so that nobody can fill the store with th
 
 test("a request with names or an audit key that do not belong to the device is refused", async (t) => {
   const { hub } = await labHub(t);
-  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => said(simpleEnrol(hub, (await device).csr));
+  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => statusAndText(simpleEnrol(hub, (await device).csr));
   t.match(await asked(labDevice("gw-1", { uris: ["https://hub.example/"] })), [400, /expected only urn:dev: names/]);
   t.match(await asked(labDevice("gw-1", { audit: labAuditKey("gw-2") })), [400, /expected "sallyport\/1\/gw-1"/]);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
   await t.rejects(labDevice("gw-1", { key: privateKey }), { code: "csr.invalid" });
 });
 
-async function said(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
+async function statusAndText(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
   const { status, body } = await answer;
   return [status, body.toString()];
 }

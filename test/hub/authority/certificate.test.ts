@@ -4,7 +4,7 @@ import { X509Certificate } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
-import { isServerDue, makeAuthority, openIssuer } from "../../../hub/authority/issuer.ts";
+import { isServerDue, makeAuthority, createIssuer } from "../../../hub/authority/issuer.ts";
 import { pem } from "../../../hub/authority/index.ts";
 import { parseRequest } from "../../../provisioning/x509/format/index.ts";
 import { labDevice } from "../../lab/worlds/hub.ts";
@@ -15,7 +15,7 @@ const NOW = Date.parse("2026-11-22T10:00:00Z");
 const DAY_MS = 86_400_000;
 
 const authority = makeAuthority("Plant 7", NOW);
-const issuer = openIssuer("Plant 7", authority);
+const issuer = createIssuer("Plant 7", authority);
 
 test("[ID-5] a device certificate carries the request's id, serial, names and key, and is for client authentication", async (t) => {
   const device = await labDevice("gw-1", {

@@ -10,7 +10,7 @@ import { revoke } from "../../../hub/devices/index.ts";
 import { distinguishedName, issue } from "../../../hub/authority/certificate.ts";
 import { openAuthority, pem } from "../../../hub/authority/index.ts";
 import { OID } from "../../../hub/authority/oids.ts";
-import { makeAuthority, openIssuer } from "../../../hub/authority/issuer.ts";
+import { makeAuthority, createIssuer } from "../../../hub/authority/issuer.ts";
 import { journalOf } from "../../../hub/journal.ts";
 import { openStore } from "../../../hub/store/index.ts";
 import type { Hub } from "../../../hub/index.ts";
@@ -64,7 +64,7 @@ test("[TUN-3] a certificate of another authority with the same name is refused",
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   await enrolled(hub, device);
-  const attacker = openIssuer("lab hub", makeAuthority("lab hub", Date.now()));
+  const attacker = createIssuer("lab hub", makeAuthority("lab hub", Date.now()));
   const forged = pem(attacker.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
   t.equal((await connect(t, hub, device, forged)).connack, 5);
   t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "untrusted", claimed: "gw-1" } }]);
@@ -140,7 +140,7 @@ test("[TUN-3] an expired certificate is refused; when one expires, its connectio
   const ended = { yet: false };
   void closed(client).then(() => (ended.yet = true));
   await eventually("its end", async () => {
-    writeFromOutside(state); // makes the hub look
+    writeFromOutside(state); // makes the hub check
     return ended.yet ? true : undefined;
   });
   t.equal((await connect(t, hub, device, cert)).connack, 5);

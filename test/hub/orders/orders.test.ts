@@ -102,7 +102,7 @@ test("[OPS-9] no order is signed for a device that reports another id", async (t
   t.equal(heard.length, 1, "only the nonce was requested");
 });
 
-test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reported after it connected again", async (t) => {
+test("[LCK-12] [LCK-35] lockdown confirm signs the trial that the device reported after it connected again", async (t) => {
   const { hub, state } = await labHub(t);
   const { file, opened } = await operator(t);
   const orders: Order[] = [];
@@ -131,6 +131,6 @@ test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reporte
     { verb: "lockdown.revert", nonce: NONCE, planHash: PLAN },
   ]);
   await report("event", { ...trial, confirmWithinMs: 0 });
-  const late = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
-  t.match(late, { code: 3, err: [/or the trial has expired/] });
+  const expired = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
+  t.match(expired, { code: 3, err: [/or the trial has expired/] });
 });

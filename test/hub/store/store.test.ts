@@ -107,9 +107,9 @@ test("a full journal drops the oldest entries of the most frequent severity: str
     hub.journal.add("audit.forked", ID, {}, 3);
     for (let n = 0; n < JOURNAL_ROWS_MAX + 2048; n++) hub.journal.add("connection.opened", OTHER, {}, n);
   });
-  const kept = hub.journal.tail(2 * JOURNAL_ROWS_MAX, "info");
-  t.ok(kept.length <= JOURNAL_ROWS_MAX + 1024, String(kept.length));
-  t.equal(kept.filter(({ deviceId }) => deviceId === ID).length, 4);
+  const stored = hub.journal.tail(2 * JOURNAL_ROWS_MAX, "info");
+  t.ok(stored.length <= JOURNAL_ROWS_MAX + 1024, String(stored.length));
+  t.equal(stored.filter(({ deviceId }) => deviceId === ID).length, 4);
 });
 
 test("text of strangers is stored bounded and without control characters", async (t) => {
@@ -129,8 +129,8 @@ test("[TUN-8] ids are remembered per device, and no device can make the store gr
   hub.transaction(() => {
     for (let n = 0; n < MESSAGES_PER_DEVICE_MAX + 200; n++) hub.messages.add(ID, { ...message, id: randomUUID() });
   });
-  const kept = hub.messages.last(ID, "event", 10_000).length;
-  t.ok(kept >= MESSAGES_PER_DEVICE_MAX && kept < MESSAGES_PER_DEVICE_MAX + 200, String(kept));
+  const stored = hub.messages.last(ID, "event", 10_000).length;
+  t.ok(stored >= MESSAGES_PER_DEVICE_MAX && stored < MESSAGES_PER_DEVICE_MAX + 200, String(stored));
   t.equal(hub.messages.add(OTHER, { ...message, id: first }), false, "the other device is not affected");
   hub.messages.add(OTHER, { ...message, id: randomUUID(), body: "x".repeat(5000) });
   t.equal(hub.messages.last(OTHER, "event", 1)[0]?.body, undefined, "a large body is not stored, only its id");

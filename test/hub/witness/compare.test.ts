@@ -69,7 +69,7 @@ async function openContext(t: Test): Promise<Desk> {
   };
 }
 
-test("[AUD-9] a shorter log costs the hub only a few records to read, at any size", async (t) => {
+test("[AUD-27] a shorter log costs the hub only a few records to read, at any size", async (t) => {
   const { store, device, log, witness, read } = await openContext(t);
   for (const size of [1, 255, 256, 257, 511, 1023, 1024, 1025, SIZE - 1]) {
     read();
@@ -80,7 +80,7 @@ test("[AUD-9] a shorter log costs the hub only a few records to read, at any siz
   }
 });
 
-test("[AUD-9] a fork is distinguished from a rollback at every size", async (t) => {
+test("[AUD-27] a fork is distinguished from a rollback at every size", async (t) => {
   const { store, device, witness } = await openContext(t);
   const other = labLog(device, SIZE, "two");
   for (const size of [1, 255, 256, 257, 1024, SIZE - 1]) {
