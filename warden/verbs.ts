@@ -1,6 +1,7 @@
 // The handlers of the protocol, verb by verb. The agent is assumed to be captured: each handler
 // must withstand a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
+import type { FaultReport } from "../hal/format/fault.ts";
 import { singleLine } from "../hal/format/text.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
@@ -100,6 +101,13 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
   };
 }
 
+/** [STA-10] The troubles as `status.read` answers them: bounded, and printable. */
+export function troublesForStatus(troubles: readonly Fault[]): FaultReport[] {
+  return troubles
+    .slice(0, WARDEN_TROUBLES_MAX)
+    .map(({ code, message }) => ({ code, message: singleLine(message, TROUBLE_CHARACTERS_MAX) }));
+}
+
 async function readStatus({
   log,
   time,
@@ -109,9 +117,7 @@ async function readStatus({
   services,
 }: WardenVerbPorts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
-  const broken = troubles()
-    .slice(0, WARDEN_TROUBLES_MAX)
-    .map(({ code, message }) => ({ code, message: singleLine(message, TROUBLE_CHARACTERS_MAX) }));
+  const broken = troublesForStatus(troubles());
   return {
     startedMonotonicMs: Math.floor(startedMonotonicMs),
     uptimeS: Math.floor(uptimeS),

@@ -39,7 +39,7 @@ export function canonicalJson(value: JsonValue): string {
  * names: 20,000 of them in 220 kB took 100 ms. What we sign and send is less dense. [STA-12]
  */
 const BYTES_PER_VALUE = 12;
-const BYTES_PER_MEMBER = 20;
+const BYTES_PER_MEMBER = 24;
 const BYTES_PER_OBJECT = 64;
 /** What every input may hold, however small its bound is. */
 const VALUES_MIN = 256;
@@ -48,10 +48,14 @@ const ERROR_CHARACTERS_MAX = 160;
 
 /** Values that a request or a hint may hold: a handful of members, and a list of some paths. */
 export const REQUEST_VALUES_MAX = 256;
+/** Values of a report or an answer, which may list records and readings. */
+export const REPORT_VALUES_MAX = 4096;
 
 export interface JsonLimits {
   /** Values of every kind together, where fewer than the bound in bytes permits make sense. */
   readonly valuesMax?: number;
+  /** Members of all objects together. */
+  readonly membersMax?: number;
   /** Whether the message of a refusal may quote a few characters of the input. [STA-11] */
   readonly quoting?: Quoting;
 }
@@ -70,7 +74,7 @@ export function parseJson(input: Uint8Array | string, bytesMax: number, what: st
     new Fault("json.invalid", `${what} is not the JSON expected: ${reason}`, cause === undefined ? {} : { cause });
   const text = typeof input === "string" ? input : utf8(input);
   if (text === undefined) throw refused("it is not UTF-8");
-  const excess = excessOf(text, boundsOf(bytesMax, limits.valuesMax));
+  const excess = excessOf(text, boundsOf(bytesMax, limits));
   if (excess !== undefined) throw refused(excess);
   try {
     const value: unknown = JSON.parse(text);
@@ -96,11 +100,11 @@ interface Counts {
   readonly objects: number;
 }
 
-function boundsOf(bytesMax: number, valuesMax = Number.POSITIVE_INFINITY): Counts {
+function boundsOf(bytesMax: number, { valuesMax = Infinity, membersMax = Infinity }: JsonLimits): Counts {
   const share = (bytesEach: number, min: number) => Math.max(min, Math.floor(bytesMax / bytesEach));
   return {
     values: Math.min(share(BYTES_PER_VALUE, VALUES_MIN), valuesMax),
-    members: share(BYTES_PER_MEMBER, VALUES_MIN),
+    members: Math.min(share(BYTES_PER_MEMBER, VALUES_MIN), membersMax),
     objects: share(BYTES_PER_OBJECT, OBJECTS_MIN),
   };
 }
@@ -170,8 +174,8 @@ function endOfString(text: string, open: number): number {
  * has only one reading: no duplicate member, no second way to write a number.
  * @throws Fault `json.not-canonical`, besides those of parseJson.
  */
-export function parseCanonicalJson(input: Uint8Array, bytesMax: number, what: string): unknown {
-  const value = parseJson(input, bytesMax, what);
+export function parseCanonicalJson(input: Uint8Array, bytesMax: number, what: string, limits: JsonLimits = {}): unknown {
+  const value = parseJson(input, bytesMax, what, limits);
   if (!isJson(value) || !Buffer.from(canonicalJson(value)).equals(input))
     throw new Fault("json.not-canonical", `${what} is not in the canonical spelling of RFC 8785`);
   return value;

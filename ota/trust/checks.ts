@@ -19,7 +19,7 @@ import { SIGNED_AHEAD_MS_MAX } from "./limits.ts";
 const HEX_BYTES = /^(?:[0-9a-f]{2})+$/iu;
 
 /** Who may sign a file, and how messages name it. */
-export interface Authority {
+export interface RoleAuthority {
   readonly keys: ReadonlyMap<string, TufKey>;
   readonly role: Role;
   readonly what: string;
@@ -36,7 +36,7 @@ export interface Authority {
  * that nobody signed costs its parsing and no more. [STA-12]
  * @throws Fault `trust.bad-signature`; `trust.invalid` for a signed part without a canonical form.
  */
-export function checkSignatures({ signed, signatures }: Envelope, { keys, role, what, clause }: Authority): void {
+export function checkSignatures({ signed, signatures }: Envelope, { keys, role, what, clause }: RoleAuthority): void {
   const able = signatures.filter(({ keyid, sig }) => role.keyids.includes(keyid) && keys.has(keyid) && HEX_BYTES.test(sig));
   const expectEnough = (count: number): void => {
     if (count >= role.threshold) return;
@@ -64,7 +64,7 @@ export function openSigned<const S extends GenericSchema>(
   schema: S,
   bytes: Uint8Array,
   bytesMax: number,
-  authority: Authority,
+  authority: RoleAuthority,
 ): Metadata<InferOutput<S>> {
   const envelope = parseEnvelope(bytes, bytesMax, authority.what);
   checkSignatures(envelope, authority);

@@ -1,5 +1,5 @@
 // Saying no is cheap at every edge. A child process feeds each edge the worst inputs of the size
-// that it permits. What is counted is work, memory and the length of messages, never time; the bench
+// that it permits. Work, memory and the length of messages are counted, never time; the bench
 // measures the processor's time.
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
@@ -35,12 +35,12 @@ const costSchema = v.object({
 
 test("[STA-10] [STA-12] at every edge a refusal of the worst input is bounded in work, memory and words", async (t) => {
   const edges = await allEdges();
-  const child = startProgram({ name: "edges", command: process.execPath, args: [CHILD], endsWithUs: true });
+  const child = startProgram({ name: "edges", command: process.execPath, args: ["--expose-gc", CHILD], endsWithUs: true });
   t.teardown(async () => void (await child.stop("SIGKILL")));
   for (const [name, { bytesMax }] of edges) {
     const line = await child.line(new RegExp(`^\\{"name":"${name.replaceAll(/[.+]/gu, "\\$&")}",`, "u"), HANG_MS);
     const cost = v.parse(costSchema, JSON.parse(line));
-    t.test(name, async (each) => {
+    await t.test(name, async (each) => {
       each.ok(cost.isValidAccepted, "the valid input is accepted");
       each.ok(cost.refused > 0, "inputs are refused");
       each.same(cost.others, [], "every input has the permitted size, and every refusal is a fault");

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { canonicalJson, parseCanonicalJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
@@ -43,7 +43,11 @@ export async function readStored(files: DurableFiles, line: string, payloadBytes
   const bytes = await files.get(storedName(line), bytesMax);
   if (bytes === undefined) return undefined;
   const what = `the stored payload "${line}"`;
-  const { target, counter, digest, payload } = check(storedSchema, parseCanonicalJson(bytes, bytesMax, what), what);
+  const { target, counter, digest, payload } = check(
+    storedSchema,
+    parseCanonicalJson(bytes, bytesMax, what, { valuesMax: REQUEST_VALUES_MAX }),
+    what,
+  );
   const decoded = Buffer.from(payload, "base64");
   if (sha256(decoded) !== digest) throw new Fault("trust.mismatch", `${what} was changed: its SHA-256 differs`);
   return { target, counter, digest, bytes: decoded };

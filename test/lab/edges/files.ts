@@ -1,6 +1,7 @@
 // The edges of files: what a repository serves and an agent hands over, what people configure, and
 // what a program finds in its state.
 import { generateKeyPairSync } from "node:crypto";
+import * as v from "valibot";
 import { parseAgentConfig, parseAnchors, CONFIG_BYTES_MAX as AGENT_CONFIG_BYTES_MAX } from "../../../agent/config.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "../../../agent/tunnel/record.ts";
 import { Fault } from "../../../hal/fault.ts";
@@ -60,7 +61,7 @@ function trustEdges(): ReadonlyMap<string, Edge> {
     bytesMax,
     take,
     valid: () => padded(Buffer.from(bytesOf(repository, name)).toString(), bytesMax),
-    worst: hostileMetadata(bytesMax, JSON.parse(Buffer.from(bytesOf(repository, name)).toString()), repository.signersOf(role)),
+    worst: hostileMetadata(bytesMax, membersIn(bytesOf(repository, name)), repository.signersOf(role)),
   });
   const chain = (trusted: TrustedMetadata, roles: Chain) => (bytes: Uint8Array) => updateTargets(trusted, roles, bytes, NOW_MS);
   return new Map([
@@ -98,9 +99,10 @@ function bytesOf(repository: LabRepository, name: string): Uint8Array {
 /** The signed part is hostile itself, or one of its members is. */
 function hostileMetadata(
   bytesMax: number,
-  { signed }: { readonly signed: Readonly<Record<string, unknown>> },
+  genuineFile: Readonly<Record<string, unknown>>,
   [key]: readonly LabKey[],
 ): ReadonlyMap<string, () => Uint8Array> {
+  const signed = v.parse(v.looseObject({}), genuineFile["signed"]);
   const small = Object.fromEntries(Object.entries(signed).filter(([, value]) => JSON.stringify(value).length < 4096));
   const places: Record<string, Around> = { ...membersOf(["signatures"], { signed: {} }) };
   // a large file has one place, for the time it takes
@@ -147,7 +149,7 @@ function payloadEdges(): ReadonlyMap<string, Edge> {
       Array.from({ length: 900 }, (_each, device) => `GW-${n}-${device}-0000000`),
     ]),
   );
-  const policy = JSON.parse(Buffer.from(policyBytes()).toString());
+  const policy = membersIn(policyBytes());
   const manifest = {
     v: 1,
     store: "chunks",
@@ -192,7 +194,7 @@ function orderKey(): string {
 
 function configurationEdges(): ReadonlyMap<string, Edge> {
   const signer = (kind: "ed25519" | "cosignature/v1") => makeSigner("hub.example", kind);
-  const anchors = JSON.parse(anchorsFile(signer("ed25519"), signer("cosignature/v1")));
+  const anchors = membersIn(Buffer.from(anchorsFile(signer("ed25519"), signer("cosignature/v1"))));
   const facts = { v: 1, version: "1.0", hardware: "gateway-2", counter: 1 };
   return new Map([
     [
@@ -323,7 +325,7 @@ function stateEdge(
   valid: Uint8Array,
   take: (files: DurableFiles, bytes: Uint8Array) => Promise<unknown>,
 ): Edge {
-  const members: Readonly<Record<string, unknown>> = JSON.parse(Buffer.from(valid).toString());
+  const members = membersIn(valid);
   return {
     bytesMax,
     take: async (bytes) => await take({ ...fakeFiles(), get: async () => bytes }, bytes),
@@ -344,4 +346,8 @@ function jsonEdge(bytesMax: number, valid: Readonly<Record<string, unknown>>, ta
 /** So that the hostile member has the room. */
 function smallOf(members: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => JSON.stringify(value).length < 512));
+}
+
+function membersIn(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  return v.parse(v.looseObject({}), JSON.parse(Buffer.from(bytes).toString()));
 }

@@ -1,6 +1,6 @@
-// The edges of messages: warden verbs, MQTT in and out, the local socket, the console, EST, hub time
-// and the installer. The tables are complete by their types: a new verb or channel does not compile
-// until it is here.
+// The edges of messages: warden verbs, MQTT in and out, the local socket, the console, EST, hub
+// time and the installer. The tables are complete by their types: a new verb or channel does not
+// compile until it is here.
 import { generateKeyPairSync, sign } from "node:crypto";
 import { readRequest as readOperation } from "../../../agent/operations/request.ts";
 import {
@@ -22,7 +22,7 @@ import {
 import { EMPTY_LINE, readBytes } from "../../../agent/console/line.ts";
 import { LINE_BYTES_MAX } from "../../../agent/console/limits.ts";
 import { Fault } from "../../../hal/fault.ts";
-import { parseJson, REQUEST_VALUES_MAX } from "../../../hal/format/json.ts";
+import { parseJson, REPORT_VALUES_MAX, REQUEST_VALUES_MAX } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { decodeBody } from "../../../hub/api/base64.ts";
 import { readRequest as readEnrolment } from "../../../hub/devices/enrol.ts";
@@ -116,7 +116,11 @@ const DOWN: { readonly [C in DownChannel]: { readonly schema: MessageSchema; rea
 };
 
 /** A report as full as its bound allows. */
-const READINGS = Array.from({ length: 3400 }, (_, n) => ({ name: `interface-${n}.received`, value: n * 1000, unit: "bytes" }));
+const READINGS = Array.from({ length: 1000 }, (_, n) => ({
+  name: `interface-${n}.received`,
+  value: n * 1000,
+  note: "n".repeat(180),
+}));
 
 /** What a captured device can send to the hub. */
 const UP: { readonly [C in UpChannel]: object } = {
@@ -256,7 +260,7 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
   const line = PROTOCOL_LINE_BYTES_MAX - 1;
   edges.set(
     "answer of the warden",
-    jsonEdge(line, { id: 1, result: { readings: READINGS.slice(0, 800) } }, (bytes) =>
+    jsonEdge(line, { id: 1, result: { readings: READINGS.slice(0, 250) } }, (bytes) =>
       check(wardenAnswerSchema, parseJson(bytes, line, "answer"), "answer", "protocol.invalid"),
     ),
   );
@@ -271,7 +275,12 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
   edges.set(
     "answer at the local socket",
     jsonEdge(OPERATION_ANSWER_BYTES_MAX, { v: 1, id: "1", result: { readings: READINGS } }, (bytes) =>
-      check(operationAnswerSchema, parseJson(bytes, OPERATION_ANSWER_BYTES_MAX, "answer"), "answer", "protocol.invalid"),
+      check(
+        operationAnswerSchema,
+        parseJson(bytes, OPERATION_ANSWER_BYTES_MAX, "answer", { valuesMax: REPORT_VALUES_MAX }),
+        "answer",
+        "protocol.invalid",
+      ),
     ),
   );
   edges.set("line at the console", {
@@ -310,7 +319,8 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
       try {
         return openOrder(bytes, new Map([[SHA, operator.publicKey]]));
       } catch (error) {
-        if (error instanceof Fault && error.code === "order.bad-signature") return undefined; // its form is accepted
+        // its form is accepted
+        if (error instanceof Fault && error.code === "order.bad-signature") return undefined;
         throw error;
       }
     }),
@@ -331,7 +341,8 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
   edges.set("EST answer", {
     bytesMax: RESPONSE_BYTES_MAX,
     take: (body) => readEnrolAnswer({ status: 200, headers: {}, body }),
-    // any sequence is taken for a certificate here: it proves itself later. A real one has 150 values
+    // any sequence is taken for a certificate here, because it proves itself later; a real one has
+    // 150 values
     valid: () => base64(encodeCertsOnly(Array.from({ length: CERTS_ONLY_COUNT_MAX }, () => manyValues()))),
     worst: new Map([
       ...hostileDer(65_536),

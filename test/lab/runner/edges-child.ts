@@ -2,8 +2,6 @@
 // node --expose-gc edges-child.ts [NAME...]. It prints one JSON object a line.
 import { readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Fault } from "../../../hal/fault.ts";
 import { allEdges, type Edge } from "../edges/index.ts";
 
@@ -84,12 +82,6 @@ function resetPeak(): void {
   writeFileSync("/proc/self/clear_refs", "5");
 }
 
-setFlagsFromString("--expose-gc");
-const gc: unknown = runInNewContext("gc");
-function collect(): void {
-  if (typeof gc === "function") gc();
-}
-
 /** The most that one input adds to the memory of the process. */
 async function growth(edge: Edge): Promise<{ readonly grownBytes: number; readonly worst: string; readonly taken: Taken }> {
   let [grownBytes, from, current, worst] = [0, 0, "", ""];
@@ -105,7 +97,7 @@ async function growth(edge: Edge): Promise<{ readonly grownBytes: number; readon
     }
   };
   const taken = await takeAll(edge, named(), () => {
-    if (edge.bytesMax > 1_000_000) collect();
+    if (edge.bytesMax > 1_000_000) globalThis.gc?.();
     resetPeak();
     from = memoryOf("VmRSS");
   });
@@ -118,7 +110,7 @@ const calls = new Calls();
 const measured = new Map<string, object>();
 for (const [name, edge] of edges) {
   const valid = await takeAll(edge, [["valid", edge.valid]], () => undefined);
-  collect();
+  globalThis.gc?.();
   const { grownBytes, worst, taken } = await growth(edge);
   measured.set(name, { isValidAccepted: valid.accepted === 1, grownBytes, worst, ...taken });
 }

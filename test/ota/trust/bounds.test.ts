@@ -118,7 +118,7 @@ test("[OTA-2] [STA-12] a file that too few keys signed is refused before its con
   await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), { code: "trust.bad-signature" });
 });
 
-/** A value without a canonical form cannot be signed: any bytes do, because it is refused before. */
+/** A value without a canonical form cannot be signed. Any bytes do: it is refused before. */
 function signedText(signed: string, privateKey: KeyObject): string {
   try {
     return signatureOf(canonicalBytes(JSON.parse(signed)), privateKey);
