@@ -2,7 +2,7 @@
 // and handled once. [TUN-8] [TUN-11]
 import type * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { type DownChannel, DOWN_CHANNELS, downTopic, MESSAGE_BYTES_MAX } from "./format.ts";
@@ -56,7 +56,12 @@ export function createInbox(deviceId: DeviceId, onRefused: (channel: DownChannel
     on(channel, schema, handle) {
       readers.set(channel, (payload) => {
         const what = `the message on "${channel}"`;
-        const message = check(schema, parseJson(payload, MESSAGE_BYTES_MAX, what), what, "message.invalid");
+        const message = check(
+          schema,
+          parseJson(payload, MESSAGE_BYTES_MAX, what, { valuesMax: REQUEST_VALUES_MAX }),
+          what,
+          "message.invalid",
+        );
         return { id: message.id, run: () => handle(message) };
       });
     },

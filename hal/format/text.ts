@@ -11,6 +11,12 @@
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 
 /**
+ * Whether a message may quote the input. `withheld` is for files that another user may have put
+ * there: a message names the file, but repeats nothing of its content. [STA-11]
+ */
+export type Quoting = "quoted" | "withheld";
+
+/**
  * The beginning of `text`, at most `unitsMax` UTF-16 code units. It never ends in the middle of a
  * surrogate pair, and lone surrogates become U+FFFD: the result is well-formed Unicode, so that it
  * can be written as canonical JSON (RFC 8785).
@@ -44,6 +50,24 @@ export function singleLine(text: string, unitsMax: number): string {
 export function quoted(text: string, unitsMax = 64): string {
   const shown = printable(text, unitsMax).replaceAll('"', "'");
   return text.length > unitsMax ? `"${shown}..."` : `"${shown}"`;
+}
+
+/**
+ * The beginning of `text`, at most `bytesMax` bytes of UTF-8, cut between two characters, with
+ * `...` at its end when something was cut. Well-formed like {@link clip}.
+ */
+export function clipBytes(text: string, bytesMax: number): string {
+  const start = clip(text, bytesMax);
+  if (start.length === text.length && Buffer.byteLength(start) <= bytesMax) return start;
+  const bytes = Buffer.from(start);
+  let end = Math.min(bytes.byteLength, bytesMax - 3);
+  while (end > 0 && isContinuation(bytes[end])) end -= 1;
+  return `${bytes.toString("utf8", 0, end)}...`;
+}
+
+/** RFC 3629 section 3: every byte of a character but its first is 10xxxxxx. */
+function isContinuation(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0xc0) === 0x80;
 }
 
 function isHighSurrogate(unit: number): boolean {

@@ -1,13 +1,12 @@
 // `sallyport-hub release publish`, `update start`, `update status`: the offer of releases to
 // devices. The hub only points at a release; the signatures on it decide. [OTA-20] [OTA-42]
 import { join } from "node:path";
-import * as v from "valibot";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { updateReportSchema } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
-import { check } from "../../hal/format/schema.ts";
+import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { HINT_LIFE_MS, MESSAGE_BODY_BYTES_MAX } from "../limits.ts";
@@ -125,6 +124,6 @@ export const updateStatus: HubCommand = {
 function lastReport(store: Store, deviceId: DeviceId) {
   const [message] = store.messages.last(deviceId, "update", 1);
   if (message?.body === undefined) return undefined;
-  const report = v.safeParse(updateReportSchema, parseJson(message.body, MESSAGE_BODY_BYTES_MAX, "update report"));
-  return report.success ? { at: message.at, update: report.output.update } : undefined;
+  const report = tryCheck(updateReportSchema, parseJson(message.body, MESSAGE_BODY_BYTES_MAX, "update report"));
+  return report !== undefined ? { at: message.at, update: report.update } : undefined;
 }

@@ -10,6 +10,7 @@ import type { Device, IssuedCertificate } from "../store/index.ts";
 import { displacedBy } from "./pending-quota.ts";
 import type { DeviceContext } from "./context.ts";
 import { denied, revoked } from "./refusal.ts";
+import { quoted } from "../../hal/format/text.ts";
 
 /** A certificate with less than this share of its validity left is not handed out again. */
 const REUSE_LEFT_RATIO = 1 / 2;
@@ -39,7 +40,7 @@ export function readRequest(csr: Uint8Array): EnrolmentRequest {
   const id = check(deviceIdSchema, request.commonName, "the request's CN", "csr.invalid");
   const stranger = request.uris.find((uri) => !uri.startsWith("urn:dev:"));
   if (stranger !== undefined)
-    throw new Fault("csr.invalid", `the request has the name "${stranger}": expected only urn:dev: names (RFC 9039)`);
+    throw new Fault("csr.invalid", `the request has the name ${quoted(stranger)}: expected only urn:dev: names (RFC 9039)`);
   if (request.auditKey !== undefined) {
     const verifier = auditVerifier(request.auditKey);
     if (verifier.kind !== "ed25519" || verifier.name !== checkpointOrigin(id))

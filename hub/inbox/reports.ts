@@ -1,6 +1,5 @@
 // The hub's reading of devices' reports: answers to its questions, and entries for its journal.
 // [OPS-6]
-import * as v from "valibot";
 import {
   lockdownPendingSchema,
   operationResultSchema,
@@ -11,6 +10,7 @@ import {
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { JournalEvent, Store } from "../store/index.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 
 type Report = ReportMessage["body"];
 
@@ -32,9 +32,9 @@ export function readReport(
 ): void {
   if (channel === "result") return storeAnswer(store, journal, deviceId, body);
   if (channel === "update") {
-    const report = v.safeParse(updateReportSchema, body);
-    if (!report.success) return;
-    const { phase, release, reason, detail } = report.output.update;
+    const report = tryCheck(updateReportSchema, body);
+    if (report === undefined) return;
+    const { phase, release, reason, detail } = report.update;
     const event = PHASES[phase];
     if (event === undefined) return;
     journal(event, deviceId, {
@@ -45,9 +45,9 @@ export function readReport(
     });
     return;
   }
-  const pending = channel === "event" ? v.safeParse(lockdownPendingSchema, body) : undefined;
-  if (pending?.success !== true) return;
-  const { counter, planHash, confirmWithinMs } = pending.output;
+  const pending = channel === "event" ? tryCheck(lockdownPendingSchema, body) : undefined;
+  if (pending === undefined) return;
+  const { counter, planHash, confirmWithinMs } = pending;
   journal("lockdown.pending", deviceId, { counter, planHash, confirmWithinMs });
 }
 
@@ -55,9 +55,9 @@ export function readReport(
  * Stores only answers to questions of the hub, so that no device can fill the store with answers.
  */
 function storeAnswer(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): void {
-  const result = v.safeParse(operationResultSchema, body);
-  if (!result.success) return;
-  const { answer } = result.output;
+  const result = tryCheck(operationResultSchema, body);
+  if (result === undefined) return;
+  const { answer } = result;
   const asked = store.outbox.answer(deviceId, answer.id, JSON.stringify(answer), Date.now());
   if (asked === undefined) return;
   const outcome = "fault" in answer ? answer.fault.code : "ok";
