@@ -59,6 +59,7 @@ const DECLARED_IN = [
 const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "hal/record.ts": "the envelope itself",
   "hal/damaged-files.ts": "passes on",
+  "hal/linux/firewall/dead-man.ts": "a table in the language of nft, read by nft alone",
   "hal/linux/power.ts": "a text for the simulator of a board",
   "hal/linux/tpm/activate.ts": "a configuration of OpenSSL",
   "hal/linux/tpm/store.ts": "a key in PEM",
