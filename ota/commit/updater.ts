@@ -2,9 +2,9 @@
 // [OTA-35]
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createPriorityMutex } from "../../hal/mutex.ts";
-import { RECORD_BYTES_MAX } from "./limits.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { type Effect, type Event, next, START } from "./machine.ts";
-import { decodeState, encodeState, type State } from "./record.ts";
+import { recordOf, type State, stateOf, UPDATE_RECORD } from "./record.ts";
 
 const NAME = "update.json";
 
@@ -34,10 +34,18 @@ export interface Updater {
   idle(): Promise<void>;
 }
 
-/** @throws Fault `update.record-invalid`; `file.*` as for every state file. */
+/** @throws Fault `update.record-invalid`, `record.newer`; `file.*` as for every state file. */
 export async function readUpdateState(files: Pick<DurableFiles, "get">): Promise<State> {
-  const bytes = await files.get(NAME, RECORD_BYTES_MAX);
-  return bytes === undefined ? START : decodeState(bytes);
+  const record = await readRecord(files, NAME, UPDATE_RECORD);
+  return record === undefined ? START : stateOf(record);
+}
+
+/**
+ * Forgets an update record that cannot be read: what was under way, and the releases that were
+ * rolled back. For an operator's order only.
+ */
+export async function discardUpdateState(files: Pick<DurableFiles, "remove">): Promise<void> {
+  await files.remove(NAME);
 }
 
 export function createUpdater(options: UpdaterOptions): Updater {
@@ -77,7 +85,7 @@ class MachineUpdater implements Updater {
     const { files, run, onChange } = this.#options;
     const step = next(this.#state, event);
     if (step.state !== this.#state) {
-      await files.put(NAME, encodeState(step.state));
+      await writeRecord(files, NAME, UPDATE_RECORD, recordOf(step.state));
       this.#state = step.state;
       onChange?.(this.#state, event);
     }

@@ -15,6 +15,11 @@ export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
+  /**
+   * Why the confirmed policy is not in force though nothing failed: only a newer program can read
+   * it. Everything is shut except the way to the hub meanwhile. [STA-5]
+   */
+  unread(): Fault | undefined;
   /** The verdict on each USB device, as of the last check. */
   devices(): readonly JudgedUsbDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
@@ -62,6 +67,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   return {
     status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
+    unread: () => unreadPolicy(driver.state().previous),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
     preview: (policy) => mutex.run(async () => await effects.preview(parsePolicy(policy))),
     propose: (policy, counter) => mutex.run(() => propose(driver, effects, ports, policy, counter)),
@@ -87,6 +93,15 @@ async function storedRecord({ files, report }: LockdownPorts): Promise<LockdownR
     report(asFault(error, "assert.broken", "read the lockdown record"));
     return undefined;
   }
+}
+
+function unreadPolicy(confirmed: Accepted | undefined): Fault | undefined {
+  if (confirmed === undefined || confirmed.policy !== undefined) return undefined;
+  return new Fault(
+    "record.newer",
+    `the confirmed policy ${confirmed.counter} was written by a newer program and is kept for it; ` +
+      "everything is shut except the way to the hub, until that program runs again or a newer policy that this one reads is confirmed",
+  );
 }
 
 /** Runs the state machine and its effects, one event after the other. Calls must not overlap. */

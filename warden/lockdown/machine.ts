@@ -4,10 +4,10 @@
 import type { FaultCode } from "../../hal/fault.ts";
 import type { Plan } from "./format/index.ts";
 import { RETRY_MS } from "./limits.ts";
-import type { Accepted, LockdownRecord, Reverted } from "./record.ts";
+import type { Accepted, LockdownRecord, ReadableAccepted, Reverted } from "./record.ts";
 
 export interface PolicyOffer {
-  readonly accepted: Accepted;
+  readonly accepted: ReadableAccepted;
   /**
    * The plan whose hash the confirming operator sees: it is applied unchanged, not planned anew.
    */

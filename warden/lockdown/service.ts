@@ -90,6 +90,8 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     },
     { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base },
   );
+  const unread = lockdown.unread();
+  if (unread !== undefined) reports.report(unread);
   const lost = reports.recent().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
   const state = (): LockdownState => stateView(lockdown.status(), unenforced);
   const ending = new AbortController();
@@ -113,6 +115,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     troubles: () => [
       ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
       ...(base instanceof Fault ? [base] : []),
+      ...[lockdown.unread()].filter((fault) => fault !== undefined),
       ...(lockdown.status().at === "shut" ? reports.recent().slice(-1) : lost),
     ],
   };
@@ -132,6 +135,8 @@ function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
 
 function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<LockdownService["healthy"]> {
   const { at, counter } = lockdown.status();
+  const unread = lockdown.unread();
+  if (unread !== undefined && at === "confirmed") return { verdict: "waiting", detail: clip(unread.message, 256) };
   switch (at) {
     case "shut":
       return { verdict: "waiting", detail: clip(`everything is shut: ${fault?.message ?? "no reason known"}`, 256) };

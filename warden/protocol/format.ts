@@ -63,8 +63,10 @@ export type VerbLimiter =
   | "once"
   /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-26] */
   | "appended-bytes"
-  /** Each change takes a new signature of the hub: `warden/audit`, `warden/time`. */
+  /** Each change takes a new signature of the hub: `warden/audit`. */
   | "hub-signatures"
+  /** One setting of the clock in 10 s, each with a new signature of the hub: `warden/time`. */
+  | "clock-settings"
   /** Nonces for the hub's time; a further one displaces the oldest: `warden/time/nonces.ts`. */
   | "time-nonces"
   /**
@@ -212,7 +214,7 @@ export const WARDEN_VERBS = {
     args: hubTimeResponseSchema,
     result: clockStateSchema,
     changes: "machine",
-    limiter: "hub-signatures",
+    limiter: "clock-settings",
     refusals: "session",
   },
   /**
