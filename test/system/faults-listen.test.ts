@@ -83,7 +83,12 @@ test("[OPS-12] SIGTERM during the start is obeyed: warden, agent and hub end in 
   ] as const) {
     const program = launch();
     // with the lock it has its handlers, and most of the start lies before it
-    await eventually("the lock is taken", async () => ((await readdir(state)).includes(".lock") ? true : undefined), undefined, 1);
+    await eventually(
+      "the lock is taken",
+      async () => ((await readdir(state)).includes(".lock") ? true : undefined),
+      undefined,
+      1,
+    );
     t.same(await program.stop(), { code: 0, signal: null }, program.lines.join("\n"));
   }
   const hubState = join(await temporaryDirectory(t), "hub");
