@@ -13,7 +13,7 @@ import type { DeviceStatus } from "./status/format.ts";
 import type { TunnelEvent } from "./tunnel/index.ts";
 import { Fault } from "../hal/fault.ts";
 import type { DeviceId, DeviceIdentity } from "../hal/format/identity.ts";
-import { createCertificateStore } from "../provisioning/certificate/index.ts";
+import { createCertificateReceipts, createCertificateStore } from "../provisioning/certificate/index.ts";
 import { createEstEnroller } from "../provisioning/enrollers/index.ts";
 import type { EnrolmentProgress } from "../provisioning/enrolment/index.ts";
 import type { HubServer } from "../provisioning/tls/index.ts";
@@ -154,6 +154,7 @@ class DeviceAgent implements Agent {
       enroller: createEstEnroller({ hub: this.#hub, signal: this.#stopped.signal }),
       files,
       store: createCertificateStore(files),
+      receipts: createCertificateReceipts(files),
       authority: anchors.authority,
       enterpriseNumber: config.enterpriseNumber,
       clock,

@@ -28,6 +28,8 @@ export const DENIED_MAX = 1024;
 export const DENIED_PER_ID_MAX = 8;
 /** Certificates of one device that are still valid. */
 export const CERTIFICATES_PER_DEVICE_MAX = 64;
+/** [ID-12] Share of a certificate's life in which its device gets no other. */
+export const CERTIFICATE_GAP_RATIO = 0.1;
 /** Expired certificates are kept this long for the record. */
 export const CERTIFICATES_KEPT_MS = 90 * 24 * 3_600_000;
 

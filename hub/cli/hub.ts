@@ -1,8 +1,10 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
 import { Fault } from "../../hal/fault.ts";
+import { check } from "../../hal/format/schema.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
+import { settingsSchema } from "../state/settings.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { journalLine } from "./render.ts";
@@ -68,7 +70,7 @@ export const serve: HubCommand = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = given.duration("certificate-life");
+    const life = certificateLife(given.duration("certificate-life"));
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -125,6 +127,13 @@ export const alerts: HubCommand = {
       return 0;
     }),
 };
+
+/** [ID-12] What `serve` overrides is held to the same bounds as what `init` writes down. @throws Fault `config.invalid`. */
+function certificateLife(ms: number | undefined): number | undefined {
+  return ms === undefined
+    ? undefined
+    : check(settingsSchema.entries.certificateLifeMs, ms, "--certificate-life", "config.invalid");
+}
 
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);

@@ -18,6 +18,8 @@ export const JOURNAL_EVENTS = {
   "enrolment.refused": "warning",
   /** More ask than may wait: somebody floods the desk, or a site is brought up in one go. */
   "enrolment.crowded": "alert",
+  /** [ID-12] A device asks for certificates faster than it can use them. */
+  "enrolment.paced": "warning",
   "certificate.issued": "notice",
   "connection.opened": "info",
   "connection.closed": "info",

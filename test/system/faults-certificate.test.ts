@@ -1,5 +1,6 @@
 // The device certificate runs out: in time while connected, and behind the back of a device that was off. [ID-9]
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -13,7 +14,8 @@ test(
   "[ID-9] a certificate is renewed before its end, and one that ended while the device was off is had again by the same key",
   { skip: needs("bundles") },
   async (t) => {
-    const rig = await buildRig({ hubArgs: ["--certificate-life", `${LIFE_S}s`] });
+    const hubServer = fileURLToPath(new URL("../lab/runner/short-lived-hub.ts", import.meta.url));
+    const rig = await buildRig({ hubServer, hubArgs: ["--life-seconds", `${LIFE_S}`] });
     t.teardown(() => rig.stop());
     const hub = await rig.startHub();
     await rig.startWarden();

@@ -35,6 +35,16 @@ test("an init that was cut before its last file may be run again", async (t) => 
   t.equal(openAuthority(state).anchors.name, "Plant 7");
 });
 
+test("[ID-12] a certificate life that no device could renew in time is refused, with the shortest one named", async (t) => {
+  const state = join(await temporaryDirectory(t), "hub");
+  for (const certificateLifeMs of [0, 25_000, 3_599_999])
+    t.throws(() => initHub({ state, name: "Plant 7", hosts: ["hub.example"], certificateLifeMs }), {
+      code: "config.invalid",
+      message: /certificateLifeMs: expected a certificate life of 1 h at least/u,
+    });
+  t.ok(initHub({ state, name: "Plant 7", hosts: ["hub.example"], certificateLifeMs: 3_600_000 }));
+});
+
 test("options are refused together, before anything is written", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   t.throws(() => initHub({ state, name: "", hosts: ["hub.example"] }), Fault);
