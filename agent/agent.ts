@@ -140,6 +140,7 @@ class DeviceAgent implements Agent {
       orders: {
         nonce: (verb) => warden.call("order.nonce", { verb }),
         submit: (verb, order) => warden.call("order.submit", { verb, order }),
+        signer: (keyid) => warden.call("order.signer", { keyid }),
       },
       audit: (entry) => this.#audit.append(entry),
       clock,

@@ -40,6 +40,11 @@ export interface OrderPorts {
    *   away.
    */
   submit(verb: OrderVerb, order: string): Promise<WardenResult<"order.submit">>;
+  /**
+   * Whose key this is by the roster in force. [CON-6]
+   * @throws Fault `protocol.closed` while the warden is away.
+   */
+  signer(keyid: string): Promise<WardenResult<"order.signer">>;
 }
 
 export interface ChallengeResponseOptions {

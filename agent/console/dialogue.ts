@@ -1,5 +1,6 @@
 // The dialogue of one console session: the answer to each line, first for a guest, then for the
 // operator who has logged in. [CON-3] [CON-4] [OPS-5]
+import { Fault } from "../../hal/fault.ts";
 import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
@@ -19,6 +20,7 @@ import {
   logInFirstText,
   logoutText,
   promptText,
+  rosterText,
   tooLongText,
   tooManyText,
   unknownText,
@@ -30,8 +32,15 @@ export interface Dialogue {
    * Answers one event of the line reader, and prints the next prompt unless the session is over.
    */
   take(event: LineEvent): Promise<void>;
-  /** True after `logout`. */
+  /** True after `logout`, and once the roster in force does not have the login any more. */
   isOver(): boolean;
+  /**
+   * [CON-6] Compares the login with the roster in force, and ends the session when the key is not
+   * this operator's any more or the roles differ. While the warden cannot be asked nothing changes:
+   * no roster changes without it.
+   * @returns true when the session is over because of the roster.
+   */
+  checkRoster(): Promise<boolean>;
   prompt(): string;
   login(): ConsoleLogin | undefined;
   /** How long the session may go without a key, milliseconds. [CON-4] */
@@ -50,6 +59,7 @@ class SessionDialogue implements Dialogue {
   readonly #challenge: ChallengeResponse;
   #login: ConsoleLogin | undefined;
   #isOver = false;
+  #isOffRoster = false;
   #isFlooding = false;
   #operations = 0;
 
@@ -87,13 +97,22 @@ class SessionDialogue implements Dialogue {
         break;
       case "line":
         await print("\n");
-        await this.#takeLine(event.text);
+        if (!(await this.checkRoster())) await this.#takeLine(event.text);
     }
     if (!this.#isOver) await print(this.prompt());
   }
 
   isOver(): boolean {
     return this.#isOver;
+  }
+
+  async checkRoster(): Promise<boolean> {
+    const login = this.#login;
+    if (login === undefined || this.#isOver || (await this.#isOnRoster(login))) return this.#isOffRoster;
+    this.#isOver = true;
+    this.#isOffRoster = true;
+    await this.#options.print(rosterText(login));
+    return true;
   }
 
   prompt(): string {
@@ -107,6 +126,16 @@ class SessionDialogue implements Dialogue {
   idleMsMax(): number {
     if (this.#login !== undefined) return LOGGED_IN_IDLE_MS_MAX;
     return this.#challenge.isPending() ? CHALLENGE_MS_MAX : IDLE_MS_MAX;
+  }
+
+  async #isOnRoster({ id, roles, keyid }: ConsoleLogin): Promise<boolean> {
+    try {
+      const { operator } = await this.#options.orders.signer(keyid);
+      return operator?.id === id && operator.roles.toSorted().join(" ") === roles.toSorted().join(" ");
+    } catch (error) {
+      if (error instanceof Fault && error.code !== "assert.broken") return true;
+      throw error;
+    }
   }
 
   async #interrupt(): Promise<void> {

@@ -15,6 +15,8 @@ export const LOGGED_IN_IDLE_MS_MAX = 300_000;
  * that there is time to fetch the answer from another room.
  */
 export const CHALLENGE_MS_MAX = 900_000;
+/** [CON-6] How often the login is compared with the roster in force, besides before each command. */
+export const ROSTER_CHECK_MS = 2_000;
 /**
  * Login challenges given at once; after that, one more for each refill period. The warden has 32
  * nonces for everybody, and a stranger at the cable must not use them up.

@@ -310,3 +310,26 @@ test("[CON-4] a stranger at the cable cannot use up the warden's nonces by askin
   await at.clock.advance(MINUTE_MS);
   await at.challenge("login");
 });
+
+test("[CON-6] an operator who is taken out of the roster is logged out at once, with a text and a record", async (t) => {
+  const at = atTheCable(t);
+  await at.login();
+  at.orders.publish([maria, audra]);
+  t.match(await at.type("audit tail\r"), /^audit tail\n\nThe roster of this device has changed: alice is logged out\./u);
+  t.equal(at.performed.filter(({ principal }) => principal === "alice").length, 0, "the command was not carried out");
+  t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "roster" } });
+  await at.type("\r");
+  t.match(await at.type("status\r"), "hub (withheld)", "the next session is a guest's");
+});
+
+test("[CON-6] so is one who types nothing, and one whose roles were changed; a warden that is away changes nothing", async (t) => {
+  const at = atTheCable(t);
+  await at.login();
+  at.orders.away(true);
+  await at.clock.advance(10_000);
+  t.match(await at.type("\r"), /alice on gw-0042> $/u);
+  at.orders.away(false);
+  at.orders.publish([{ ...alice, roles: ["viewer"] }]);
+  await at.clock.advance(2_000);
+  t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "roster" } });
+});
