@@ -2,6 +2,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
 import { readWhole, writeWhole } from "./files.ts";
 import { keyPath, type WorkshopLayout } from "./layout.ts";
@@ -32,12 +33,8 @@ export async function readSigner(layout: WorkshopLayout, role: string): Promise<
       "release.key-unusable",
       `sign "${role}": there is no ${path}; put the key there for signing and take it away afterwards`,
     );
-  const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0)
-    throw new Fault(
-      "release.key-unusable",
-      `sign "${role}": others may read ${path}; chmod 600 it, or make a new key if anybody did`,
-    );
+  const why = whyNotPrivate(await stat(path), path, process.geteuid?.());
+  if (why !== undefined) throw new Fault("release.key-unusable", `sign "${role}" with ${path}: ${why}`);
   const privateKey = parsed(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };

@@ -2,6 +2,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { orderKey, orderKeyId } from "../../warden/orders/format/index.ts";
 
 export interface OrderKey {
@@ -55,12 +56,9 @@ export function readKey(path: string): OrderKey {
 function readPrivate(path: string): Buffer {
   const file = openSync(path, "r");
   try {
-    const { mode, size } = fstatSync(file);
-    if ((mode & 0o077) !== 0)
-      throw new Fault(
-        "hub.key-unusable",
-        `read the key "${path}": others may read it (mode ${(mode & 0o777).toString(8)}); make it 0600, or make a new key if anybody did`,
-      );
+    const { mode, size, uid } = fstatSync(file);
+    const why = whyNotPrivate({ mode, uid }, path, process.geteuid?.());
+    if (why !== undefined) throw new Fault("hub.key-unusable", `read the key "${path}": ${why}`);
     if (size > KEY_BYTES_MAX) throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, no key has`);
     return readFileSync(file);
   } finally {

@@ -2,6 +2,7 @@
 import { chmodSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 
 /** Where things lie in a state directory. */
 export const STATE_FILES = {
@@ -21,6 +22,13 @@ export const STATE_FILES = {
 export const REPOSITORY_DIRECTORY = "repository";
 export type StateFile = (typeof STATE_FILES)[keyof typeof STATE_FILES];
 
+/** [STA-4] */
+const PRIVATE: ReadonlySet<StateFile> = new Set([
+  STATE_FILES.authorityKey,
+  STATE_FILES.serverKey,
+  STATE_FILES.timeKey,
+  STATE_FILES.witnessKey,
+]);
 const FILE_BYTES_MAX = 65_536;
 
 /** Makes the directory, 0700, when it is not there. @throws Fault `file.write-failed`. */
@@ -77,6 +85,8 @@ export function readStateFile(directory: string, name: StateFile): string | unde
     if (!status.isFile()) throw new Fault("file.not-regular", `read "${path}": it is not a regular file`);
     if (status.size > FILE_BYTES_MAX)
       throw new Fault("file.too-large", `read "${path}": it has ${status.size} bytes, at most ${FILE_BYTES_MAX} are expected`);
+    const why = PRIVATE.has(name) ? whyNotPrivate(status, path, process.geteuid?.()) : undefined;
+    if (why !== undefined) throw new Fault("file.untrusted-owner", `read "${path}": ${why}`);
     if ((status.mode & 0o022) !== 0)
       throw new Fault(
         "file.untrusted-owner",

@@ -26,7 +26,7 @@ export async function linuxFiles(directory: string, ops: FileOps = linuxOps): Pr
   await settle(ops, directory);
   const inTurn = createMutex();
   return {
-    get: async (name, bytesMax) => readTrusted(ops, pathOf(directory, name), bytesMax),
+    get: async (name, bytesMax, access) => readTrusted(ops, pathOf(directory, name), bytesMax, access),
     put: (name, bytes) => inTurn(() => putFile(ops, directory, name, bytes)),
     remove: (name) => inTurn(() => removeFile(ops, directory, name)),
   };

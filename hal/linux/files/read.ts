@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { Fault } from "../../fault.ts";
 import { errnoOf, readFault } from "./faults.ts";
 import { type FileOps, type OpenFile, SAFE } from "./ops.ts";
-import { checkTrustedFile } from "./trust.ts";
+import { checkPrivateFile, checkTrustedFile } from "./trust.ts";
 
 /** Room for an append of ours between fstat and read; what is past it is left for the next read. */
 const GROWTH_BYTES_MAX = 4096;
@@ -12,14 +12,20 @@ const GROWTH_BYTES_MAX = 4096;
  * [STA-2] Opens without following a link (O_NOFOLLOW) and without waiting for a pipe's writer (O_NONBLOCK), judges what was opened (fstat(2), so nothing can be
  * swapped in between) and reads at most `bytesMax` bytes, whatever size it claims.
  * @returns the bytes, or undefined when there is no such file.
+ * @param access `private` for a private key: others may not read it either. [STA-4]
  * @throws Fault `file.too-large`, `file.untrusted-owner`, `file.not-regular`, `file.read-failed`.
  */
-export async function readTrusted(ops: FileOps, path: string, bytesMax: number): Promise<Uint8Array | undefined> {
+export async function readTrusted(
+  ops: FileOps,
+  path: string,
+  bytesMax: number,
+  access: "shared" | "private" = "shared",
+): Promise<Uint8Array | undefined> {
   try {
     const file = await ops.open(path, constants.O_RDONLY | SAFE);
     try {
       const facts = await file.stat();
-      checkTrustedFile(facts, path);
+      (access === "private" ? checkPrivateFile : checkTrustedFile)(facts, path);
       if (facts.size > bytesMax) throw tooLarge(path, bytesMax);
       const bytes = await readUpTo(file, facts.size + GROWTH_BYTES_MAX);
       if (bytes.byteLength > bytesMax) throw tooLarge(path, bytesMax);
