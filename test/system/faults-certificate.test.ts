@@ -7,8 +7,8 @@ import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/
 import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-/** A certificate is renewed after 80 % of its life: a busy machine has the other 5 s for that. */
-const LIFE_S = 25;
+/** A certificate is renewed after 80 % of its life: a busy machine has the other 8 s for that. */
+const LIFE_S = 40;
 
 test(
   "[ID-9] a certificate is renewed before its end, and one that ended while the device was off is had again by the same key",

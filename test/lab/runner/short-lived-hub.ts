@@ -1,5 +1,5 @@
 // A hub whose device certificates live for seconds, which `sallyport-hub serve` refuses [ID-12]. It
-// takes the arguments of `serve` that the lab uses, and prints the same first line.
+// takes the arguments of `serve` that the lab uses, and prints the same lines.
 import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { startHub } from "../../../hub/index.ts";
@@ -24,7 +24,9 @@ const hub = await startHub({
   retryAfterS: Number(values["retry-after"]),
   certificateLifeMs: Number(values["life-seconds"]) * 1000,
 });
-process.stdout.write(`${JSON.stringify({ event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort })}\n`);
+const print = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+hub.events.on("journal", (entry) => print({ ...entry, event: "journal", name: entry.event }));
+print({ event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort });
 await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
 await hub.stop();
 process.exitCode = 0;
