@@ -1,4 +1,5 @@
 // `sallyport-hub audit ...`: the trails devices delivered, and whether they are still what was witnessed. [AUD-8]
+import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { decodeAuditRecord, encodeVerifier } from "../../warden/audit/format/index.ts";
@@ -23,7 +24,7 @@ export const auditShow: HubCommand = {
       const [log] = logsOf(store, id);
       const count = Math.min(given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT, log.size);
       for (const record of store.audit.records(id, log.auditKey, log.size - count, count))
-        terminal.out(given.flag("json") ? JSON.stringify(asData(record)) : asLine(record));
+        terminal.out(given.flag("json") ? printableJson(asData(record)) : asLine(record));
       return 0;
     }),
 };
@@ -45,7 +46,7 @@ export const auditVerify: HubCommand = {
       for (const { log, result } of results)
         terminal.out(
           given.flag("json")
-            ? JSON.stringify({ deviceId: id, auditKey: log.auditKey, witness, ...result })
+            ? printableJson({ deviceId: id, auditKey: log.auditKey, witness, ...result })
             : verdict(id, log, result),
         );
       return results.every(({ result }) => result.ok) ? 0 : 1;

@@ -1,4 +1,5 @@
 // `sallyport-hub devices ...`: what operators decide. [ID-7]
+import { printableJson } from "../../hal/format/text.ts";
 import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type HubCommand, JSON_OPTION, STATE_OPTION, type HubTerminal } from "./command.ts";
@@ -19,7 +20,7 @@ export const devicesList: HubCommand = {
       const devices = store.devices.list(LIST_MAX);
       const connected = (device: Device) => (device.state === "approved" ? store.connections.find(device.id) : undefined);
       if (given.flag("json"))
-        for (const device of devices) terminal.out(JSON.stringify({ ...shown(device), connection: connected(device) }));
+        for (const device of devices) terminal.out(printableJson({ ...shown(device), connection: connected(device) }));
       else if (devices.length === 0) terminal.out("no device has asked yet");
       else terminal.out(devices.map((device) => deviceLines(device, connected(device))).join("\n\n"));
       return 0;
@@ -89,7 +90,7 @@ export const devicesForget: HubCommand = {
 
 function tell(json: boolean, terminal: HubTerminal, devices: readonly Device[], then: string): number {
   for (const device of devices)
-    terminal.out(json ? JSON.stringify(shown(device)) : `${device.id} ${device.fingerprint} ${device.state}: ${then}`);
+    terminal.out(json ? printableJson(shown(device)) : `${device.id} ${device.fingerprint} ${device.state}: ${then}`);
   return 0;
 }
 

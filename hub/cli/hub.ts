@@ -1,5 +1,6 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
+import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
@@ -40,7 +41,7 @@ export const init: HubCommand = {
       ...(mqttPort === undefined ? {} : { mqttPort }),
       ...(life === undefined ? {} : { certificateLifeMs: life }),
     });
-    if (given.flag("json")) terminal.out(JSON.stringify(anchors));
+    if (given.flag("json")) terminal.out(printableJson(anchors));
     else
       terminal.out(
         `hub "${anchors.name}" made in ${state}; put ${state}/hub.json into the devices' image, then: sallyport-hub serve${given.optionalText("state") === undefined ? "" : ` --state ${state}`}`,
@@ -84,12 +85,12 @@ export const serve: HubCommand = {
     const ready = { event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort, anchors: hub.anchors };
     terminal.out(
       json
-        ? JSON.stringify(ready)
+        ? printableJson(ready)
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
     hub.events.on("journal", (entry) => {
       if (!isNews(entry.times)) return;
-      terminal.out(json ? JSON.stringify({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
+      terminal.out(json ? printableJson({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
     });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
     if (!terminal.stop.aborted) await once(terminal.stop, "abort");
@@ -105,7 +106,7 @@ export const anchors: HubCommand = {
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: [],
   run: (given, terminal) => {
-    terminal.out(JSON.stringify(readAnchors(stateOf(given)), undefined, 2));
+    terminal.out(printableJson(readAnchors(stateOf(given)), 2));
     return 0;
   },
 };
@@ -122,7 +123,7 @@ export const alerts: HubCommand = {
         given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT,
         given.flag("all") ? "info" : "alert",
       );
-      for (const entry of entries) terminal.out(given.flag("json") ? JSON.stringify(entry) : journalLine(entry));
+      for (const entry of entries) terminal.out(given.flag("json") ? printableJson(entry) : journalLine(entry));
       if (entries.length === 0 && !given.flag("json")) terminal.out("none");
       return 0;
     }),

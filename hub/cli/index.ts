@@ -1,5 +1,6 @@
 // The command line of the hub. Exit codes: 0 done, 1 not done (or a trail that is not as witnessed), 2 typed wrong, 3 no answer in time.
 import { Fault } from "../../hal/fault.ts";
+import { terminalText } from "../../hal/format/text.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { askOperation } from "./ask.ts";
 import { type HubCommand, parse, type HubTerminal } from "./command.ts";
@@ -37,7 +38,13 @@ const COMMANDS: readonly HubCommand[] = [
 
 const VERSION = "sallyport-hub/0.1.0";
 
-export async function run(argv: readonly string[], terminal: HubTerminal): Promise<number> {
+/** All output is printable: a device, a file or an argument steers no terminal. */
+export async function run(argv: readonly string[], given: HubTerminal): Promise<number> {
+  const terminal: HubTerminal = {
+    out: (text) => given.out(terminalText(text)),
+    err: (text) => given.err(terminalText(text)),
+    stop: given.stop,
+  };
   const command = COMMANDS.find(({ name }) => name === argv.slice(0, name.split(" ").length).join(" "));
   const help = argv.includes("--help") || argv.includes("-h");
   if (command === undefined) {

@@ -1,5 +1,6 @@
 // What commands that ask a device have in common: how long they wait, and how they tell what came of it.
 import { setTimeout as delay } from "node:timers/promises";
+import { printableJson } from "../../hal/format/text.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { ANSWER_LOOK_MS } from "../limits.ts";
@@ -30,10 +31,10 @@ export async function askDevice(
 
 /** @returns the exit code: 0 answered, 1 refused, 3 no answer in time. */
 export function tellAnswer(given: Given, terminal: HubTerminal, { store }: Opened, answered: Answered): number {
-  if (given.flag("json")) terminal.out(JSON.stringify(answered));
+  if (given.flag("json")) terminal.out(printableJson(answered));
   switch (answered.state) {
     case "answered":
-      if (!given.flag("json")) terminal.out(lines(answered.result));
+      if (!given.flag("json")) terminal.out(`"${answered.deviceId}" says:\n${lines(answered.result)}`);
       return 0;
     case "refused":
       terminal.err(printable(`sallyport-hub: ${answered.fault.code}: "${answered.deviceId}" says: ${answered.fault.message}`));
@@ -52,10 +53,7 @@ export function tellAnswer(given: Given, terminal: HubTerminal, { store }: Opene
 
 /** JSON for people; what a device says steers no terminal. */
 export function lines(value: unknown): string {
-  return JSON.stringify(value, undefined, 2)
-    .split("\n")
-    .map((line) => printable(line))
-    .join("\n");
+  return printableJson(value, 2);
 }
 
 /** What `find` finds, as soon as it does; undefined when it has not within `waitMs`. */

@@ -1,5 +1,6 @@
 // `sallyport-hub release publish`, `update start`, `update status`: what devices are offered. The hub points; what counts is who signed it. [OTA-14] [OTA-42]
 import { join } from "node:path";
+import { printableJson } from "../../hal/format/text.ts";
 import * as v from "valibot";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { updateReportSchema } from "../../agent/tunnel/format.ts";
@@ -35,7 +36,7 @@ export const releasePublish: HubCommand = {
         journal("repository.published", undefined, { timestamp, copied, by: operator() });
         for (const id of told) queueHint(store, id, { channel: "policy", body: { kind: "repository.changed" } }, HINT_LIFE_MS);
       });
-      if (given.flag("json")) terminal.out(JSON.stringify({ ...published, told }));
+      if (given.flag("json")) terminal.out(printableJson({ ...published, told }));
       else
         terminal.out(
           `published to ${directory}: ${copied} files copied, timestamp version ${timestamp}; ${told.length} devices are told`,
@@ -69,7 +70,7 @@ export const updateStart: HubCommand = {
         );
       });
       const connected = store.connections.find(deviceId) !== undefined;
-      if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
+      if (given.flag("json")) terminal.out(printableJson({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
       else
         terminal.out(
           `${deviceId} is told to look at ${target}${connected ? "" : ` when it connects, until ${iso(expiresAtMs)}`}; next: update status ${deviceId}`,
@@ -94,12 +95,12 @@ export const updateStatus: HubCommand = {
             "hub.device-unknown",
             `update status "${deviceId}": no key of it is approved; devices list shows what is known`,
           );
-        if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, ...reported }));
+        if (given.flag("json")) terminal.out(printableJson({ deviceId, ...reported }));
         else
           terminal.out(
             reported === undefined
               ? `${deviceId} has reported no update yet`
-              : `${deviceId}, ${printable(reported.at)}:\n${lines(reported.update)}`,
+              : `${deviceId} said at ${printable(reported.at)}:\n${lines(reported.update)}`,
           );
         return 0;
       }
@@ -107,7 +108,7 @@ export const updateStatus: HubCommand = {
       if (answered.state !== "answered") return tellAnswer(given, terminal, opened, answered);
       const update = check(OPERATIONS["update.status"].result, answered.result, `update status of "${deviceId}"`);
       terminal.out(
-        given.flag("json") ? JSON.stringify({ deviceId, at: iso(Date.now()), update }) : `${deviceId}, now:\n${lines(update)}`,
+        given.flag("json") ? printableJson({ deviceId, at: iso(Date.now()), update }) : `${deviceId} says now:\n${lines(update)}`,
       );
       return 0;
     }),

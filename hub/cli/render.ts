@@ -1,10 +1,14 @@
 // What is printed. Devices are strangers until approved, and liars when captured: nothing they said reaches a terminal with control characters in it.
+import { printable as printableUnits } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import type { ConnectionRecord, Device, JournalEntry } from "../store/index.ts";
 
-/** Printable text; what would move a cursor or hide a line becomes `?`. */
+/** Longer than anything that fits a message. */
+const LINE_UNITS_MAX = 1_048_576;
+
+/** One line of printable text; what would move a cursor or hide a line becomes `?`. */
 export function printable(text: string): string {
-  return text.toWellFormed().replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, "?");
+  return printableUnits(text, LINE_UNITS_MAX);
 }
 
 export function journalLine({ event, severity, deviceId, detail, lastAtMs, times }: JournalEntry): string {
@@ -36,7 +40,13 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {
   const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
-  return printable([seq, at, severity, event, result, `by ${principal ?? source}`, ...members].join(" "));
+  return printable([seq, at, severity, event, result, `by ${byWhom({ source, principal })}`, ...members].join(" "));
+}
+
+/** [AUD-12] The warden marks a record that the agent reported. Who did it is the agent's word then, and a captured agent can name anybody. */
+function byWhom({ source, principal }: Pick<AuditRecord, "source" | "principal">): string {
+  if (principal === undefined) return source;
+  return source === "agent" ? `${principal} (says the agent)` : principal;
 }
 
 export function iso(ms: number): string {

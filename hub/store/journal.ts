@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
+import { printable } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
 import { JOURNAL_DIFFERENT_MAX, JOURNAL_REPEAT_MS, JOURNAL_ROWS_MAX } from "../limits.ts";
@@ -92,13 +93,11 @@ export function openJournal(database: DatabaseSync): Journal {
 
 /** Bounded, and nothing that would steer a terminal: details hold what strangers say. */
 function shown(detail: JournalDetail): JournalDetail {
-  const clean = (value: string): string =>
-    value
-      .slice(0, TEXT_CHARACTERS_MAX)
-      .toWellFormed()
-      .replaceAll(/[\u0000-\u001f\u007f-\u009f]/gu, "?");
   return Object.fromEntries(
-    Object.entries(detail).map(([name, value]) => [name, typeof value === "string" ? clean(value) : value]),
+    Object.entries(detail).map(([name, value]) => [
+      name,
+      typeof value === "string" ? printable(value, TEXT_CHARACTERS_MAX) : value,
+    ]),
   );
 }
 
