@@ -131,7 +131,7 @@ class DeviceAgent implements Agent {
 
   /** @returns undefined when no console is configured. */
   #startConsole(): Console | undefined {
-    const { serial, clock, program } = this.#ports;
+    const { serial, clock, program, files } = this.#ports;
     if (serial === undefined) return undefined;
     const warden = this.#warden;
     return startConsole({
@@ -143,6 +143,7 @@ class DeviceAgent implements Agent {
         signer: (keyid) => warden.call("order.signer", { keyid }),
       },
       audit: (entry) => this.#audit.append(entry),
+      files,
       clock,
       host: () => ({ program, deviceId: this.#deviceId }),
     });

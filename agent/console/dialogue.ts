@@ -9,7 +9,15 @@ import type { ConsoleLogin } from "../operations/index.ts";
 import { ANSWER_PROMPT, gaveUpText } from "./challenge-screen.ts";
 import { type ChallengeResponse, createChallengeResponse } from "./challenge.ts";
 import { commandOf, mayUse, type OperationAction, type Typed } from "./commands.ts";
-import { CHALLENGE_MS_MAX, COMMAND_REFILL_MS, COMMANDS_BURST_MAX, IDLE_MS_MAX, LOGGED_IN_IDLE_MS_MAX } from "./limits.ts";
+import {
+  ANSWER_REFILL_MS,
+  ANSWERS_BURST_MAX,
+  CHALLENGE_MS_MAX,
+  COMMAND_REFILL_MS,
+  COMMANDS_BURST_MAX,
+  IDLE_MS_MAX,
+  LOGGED_IN_IDLE_MS_MAX,
+} from "./limits.ts";
 import type { LineEvent } from "./line.ts";
 import type { ConsoleSessionOptions } from "./options.ts";
 import { resultText } from "./results.ts";
@@ -56,6 +64,8 @@ class SessionDialogue implements Dialogue {
   readonly #options: ConsoleSessionOptions;
   readonly #session: string;
   readonly #commands: TokenBucket;
+  /** For what a held key or a flood can cause without end. [CON-7] */
+  readonly #answers: TokenBucket;
   readonly #challenge: ChallengeResponse;
   #login: ConsoleLogin | undefined;
   #isOver = false;
@@ -68,6 +78,7 @@ class SessionDialogue implements Dialogue {
     this.#options = options;
     this.#session = session;
     this.#commands = createTokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
+    this.#answers = createTokenBucket(clock, ANSWERS_BURST_MAX, ANSWER_REFILL_MS);
     this.#challenge = createChallengeResponse({
       orders,
       throttle,
@@ -82,24 +93,24 @@ class SessionDialogue implements Dialogue {
 
   async take(event: LineEvent): Promise<void> {
     const { print } = this.#options;
+    if (event.kind === "echo") return print(event.text);
+    const isAnswered = this.#answers.take();
     switch (event.kind) {
-      case "echo":
-        return print(event.text);
       case "redraw":
-        return print(`\n${this.prompt()}${event.text}`);
+        return isAnswered ? print(`\n${this.prompt()}${event.text}`) : undefined;
       case "interrupt":
-        await print("^C\n");
+        await print(isAnswered ? "^C\n" : "\n");
         await this.#interrupt();
         break;
       case "too-long":
         await print("\n");
-        await this.#refuseLine();
+        await this.#refuseLine(isAnswered);
         break;
       case "line":
         await print("\n");
-        if (!(await this.checkRoster())) await this.#takeLine(event.text);
+        if (!(await this.checkRoster())) await this.#takeLine(event.text, isAnswered);
     }
-    if (!this.#isOver) await print(this.prompt());
+    if (!this.#isOver && isAnswered) await print(this.prompt());
   }
 
   isOver(): boolean {
@@ -144,22 +155,22 @@ class SessionDialogue implements Dialogue {
     await this.#options.print(gaveUpText());
   }
 
-  async #refuseLine(): Promise<void> {
-    if (!(await this.#takeToken())) return;
+  async #refuseLine(isAnswered: boolean): Promise<void> {
+    if (!(await this.#takeToken(isAnswered))) return;
     await this.#recordRefusal("line too long");
     await this.#options.print(tooLongText());
   }
 
-  async #takeLine(text: string): Promise<void> {
-    if (this.#challenge.isPending()) return this.#takeAnswer(text);
+  async #takeLine(text: string, isAnswered: boolean): Promise<void> {
+    if (this.#challenge.isPending()) return this.#takeAnswer(text, isAnswered);
     const typed = commandOf(text);
-    if (typed === "nothing" || !(await this.#takeToken())) return;
+    if (typed === "nothing" || !(await this.#takeToken(isAnswered))) return;
     if (typed === "unknown") await this.#options.print(unknownText(text));
     else await this.#run(typed);
   }
 
-  async #takeAnswer(text: string): Promise<void> {
-    if (!(await this.#takeToken())) return;
+  async #takeAnswer(text: string, isAnswered: boolean): Promise<void> {
+    if (!(await this.#takeToken(isAnswered))) return;
     const login = await this.#challenge.answer(text);
     if (login === undefined) return;
     this.#login = login;
@@ -167,17 +178,17 @@ class SessionDialogue implements Dialogue {
   }
 
   /**
-   * Takes a token for one line, or prints that there were too many. A flood makes one record only,
+   * Takes a token for one line, or prints that there were too many, where `isAnswered` allows it. A flood makes one record only,
    * so that it does not flood the audit trail.
    */
-  async #takeToken(): Promise<boolean> {
+  async #takeToken(isAnswered: boolean): Promise<boolean> {
     if (this.#commands.take()) {
       this.#isFlooding = false;
       return true;
     }
     if (!this.#isFlooding) await this.#recordRefusal("too many commands at once");
     this.#isFlooding = true;
-    await this.#options.print(tooManyText(this.#commands.dueMs()));
+    if (isAnswered) await this.#options.print(tooManyText(this.#commands.dueMs()));
     return false;
   }
 
