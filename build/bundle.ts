@@ -1,5 +1,5 @@
-// `npm run build`: each program as one file under dist/, as it goes onto a device; with a manifest of sizes.
-// The programs run from the bundle in the demo and the system tests, so that what is tested is what is shipped.
+// `npm run build`: bundles each program into one file under dist/, as it is shipped, with a list of
+// sizes. Demo and system tests run the bundles, so that they test what is shipped.
 import { chmod, copyFile, mkdir, mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
@@ -12,9 +12,9 @@ const DIST = `${PROJECT}dist`;
 interface Program {
   readonly name: string;
   readonly entry: string;
-  /** Needs the serial add-on beside it. */
+  /** It needs the serial add-on beside it. */
   readonly serial: boolean;
-  /** Counts against the budget of all JavaScript on the device (design, section 8). */
+  /** It counts against the budget of all JavaScript on the device (design, section 8). */
   readonly onDevice: boolean;
 }
 
@@ -27,17 +27,20 @@ export const PROGRAMS: readonly Program[] = [
   { name: "sallyport-release", entry: "build/release/main.ts", serial: false, onDevice: false },
 ];
 
-/** All JavaScript on the device. */
+/** The budget of all JavaScript on the device. */
 export const DEVICE_BYTES_MAX = 1_048_576;
 
 export interface BundleSizes {
   readonly programs: Readonly<Record<string, number>>;
   readonly deviceBytes: number;
-  /** Native add-ons, listed beside the budget, not within it. */
+  /** Native add-ons, which are outside the budget. */
   readonly addonBytes: number;
 }
 
-/** Replaces what mqtt.js brings for browsers and old Nodes by Node's own, or by nothing: less code to load is what saves memory. */
+/**
+ * Replaces what mqtt.js brings for browsers and old versions of Node by Node's own modules or by
+ * stubs: less code to load saves memory.
+ */
 const lean: Plugin = {
   name: "lean",
   setup(context) {
@@ -50,13 +53,15 @@ const lean: Plugin = {
       /^debug$/,
       "const off = () => {}; off.enabled = false; const debug = () => off; debug.enable = off; debug.disable = off; module.exports = debug;",
     );
+    // mqtt.js keeps the topic aliases of a broker in it. We use no aliases; a Map holds as many.
+    stub(/^lru-cache$/, "module.exports = { LRUCache: class extends Map { constructor() { super(); } } };");
     stub(/^worker-timers$/, "module.exports = { setInterval, clearInterval, setTimeout, clearTimeout };");
-    // a variable path, or esbuild would look for the file at build time
+    // The path is computed: otherwise esbuild would look for the file at build time.
     stub(/^node-gyp-build$/, 'const path = "./serialport." + process.arch + ".node"; module.exports = () => require(path);');
   },
 };
 
-/** One program as one file, with the settings that all of ours have. @param entry below the project. */
+/** Bundles one program into one file. @param entry its main file, relative to the project. */
 export async function bundleFile(entry: string, outfile: string): Promise<void> {
   await build({
     entryPoints: [`${PROJECT}${entry}`],
@@ -71,7 +76,7 @@ export async function bundleFile(entry: string, outfile: string): Promise<void> 
     treeShaking: true,
     absWorkingDir: PROJECT,
     plugins: [lean],
-    // CommonJS inside an ES module: the names it expects
+    // The names that CommonJS code expects, inside an ES module.
     banner: {
       js: 'import{createRequire as __cr}from"node:module";import{fileURLToPath as __fp}from"node:url";import{dirname as __dn}from"node:path";const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);',
     },
@@ -88,7 +93,7 @@ async function bundle(program: Program, under: string): Promise<number> {
   return (await stat(`${directory}/main.js`)).size;
 }
 
-/** The package's prebuilt add-ons: a device gets both, the bundle takes the one of its processor. */
+/** The package's prebuilt add-ons. The bundle has both and loads the one for its processor. */
 const SERIAL_ADDONS = {
   x64: "linux-x64/@serialport+bindings-cpp.glibc.node",
   arm64: "linux-arm64/@serialport+bindings-cpp.armv8.glibc.node",
@@ -99,7 +104,10 @@ async function copySerialAddon(directory: string): Promise<void> {
     await copyFile(`${PROJECT}node_modules/@serialport/bindings-cpp/prebuilds/${file}`, `${directory}/serialport.${arch}.node`);
 }
 
-/** Builds all programs, whatever their size. Beside the directory first, which then is replaced: whoever runs from it meets no half-built one. */
+/**
+ * Builds all programs without checking their size. They are built beside `directory`, which is then
+ * replaced as a whole, so that nobody runs a half-built program.
+ */
 export async function buildPrograms(directory = DIST): Promise<BundleSizes> {
   const made = await mkdtemp(`${directory}-`);
   try {
@@ -130,12 +138,18 @@ async function buildUnder(directory: string): Promise<BundleSizes> {
   return sizes;
 }
 
-/** Builds all programs. @throws Fault `assert.broken` when the device's JavaScript is over its budget. */
+/**
+ * Builds all programs.
+ * @throws Fault `assert.broken` when the device's JavaScript is over its budget.
+ */
 export async function buildAll(directory = DIST): Promise<BundleSizes> {
   const sizes = await buildPrograms(directory);
   const { deviceBytes } = sizes;
   if (deviceBytes > DEVICE_BYTES_MAX)
-    throw new Fault("assert.broken", `the device's JavaScript has ${deviceBytes} bytes, the budget is ${DEVICE_BYTES_MAX}`);
+    throw new Fault(
+      "assert.broken",
+      `the device's JavaScript has ${deviceBytes} bytes, more than its budget of ${DEVICE_BYTES_MAX}`,
+    );
   return sizes;
 }
 

@@ -1,4 +1,5 @@
-// `npm run check`: what must hold besides the tests: types, lint, format, no dead code, bundle budget. One line a check; exit 1 when one fails.
+// `npm run check`: the checks beside the tests: types, lint, format, dead code and bundle budget.
+// It prints one line per check, and exits with 1 when one fails.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 

@@ -1,6 +1,8 @@
-// What the operating system said, by errno's name.
+// Recognising errors of the operating system by the name of their errno.
+import { errnoOf } from "../hal/linux/files/index.ts";
 
-/** Whether it is one of `codes`, such as `ENOENT`. */
+/** Whether `error` has one of `codes`, such as `ENOENT`. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+  const errno = errnoOf(error);
+  return errno !== undefined && codes.includes(errno);
 }

@@ -1,6 +1,8 @@
 #!/bin/sh
-# sources.sh CODENAME APT SUITE: writes the sources of Debian's SUITE as apt reads them (sources.list(5)): those of this machine, whose Debian is CODENAME, as APT (/etc/apt)
-# has them, with the suite's name replaced. With its updates and its security updates, where the machine has sources of these; of other components than main none.
+# sources.sh CODENAME APT SUITE: writes sources of Debian's SUITE in apt's format (sources.list(5)).
+# They are the sources of this machine, whose Debian is CODENAME, from APT (/etc/apt), with the name
+# of the suite replaced: with its updates and security updates where the machine has sources of
+# these, and without components other than main.
 set -u
 codename=$1 apt=$2 suite=$3
 
@@ -8,7 +10,7 @@ wanted='
   function is_wanted(word) { return word == own || word == own "-updates" || word == own "-security" }
   function renamed(word) { return suite substr(word, length(own) + 1) }'
 
-# a paragraph each
+# One paragraph per source.
 if [ -f "$apt/sources.list.d/debian.sources" ]; then
   sed '/^#/d' "$apt/sources.list.d/debian.sources" | awk -v own="$codename" -v suite="$suite" "$wanted"'
     BEGIN { RS = ""; FS = "\n" }
@@ -25,7 +27,7 @@ if [ -f "$apt/sources.list.d/debian.sources" ]; then
     }'
 fi
 
-# a line each: type, options, where, suite, components
+# One line per source: type, options, URI, suite, components.
 for file in "$apt/sources.list" "$apt"/sources.list.d/*.list; do
   [ -f "$file" ] || continue
   awk -v own="$codename" -v suite="$suite" "$wanted"'

@@ -13,7 +13,7 @@ export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } 
  */
 export interface DurableFiles {
   /**
-   * @param access `private` for a private key, which another user may not read either. [STA-4]
+   * @param access `private` for a private key, which another user may not read either. [STA-30]
    * @returns the bytes, or undefined when there is no such file.
    * @throws Fault `file.too-large` above `bytesMax`; `file.untrusted-owner` when another user could
    *   have written it, or read a private one; `file.not-regular` for a link, a pipe or a directory; `file.read-failed`
@@ -240,7 +240,7 @@ export interface SlotWriter {
   /**
    * Fills `into` from the device itself where the driver can, otherwise from the kernel's page
    * cache.
-   * @returns how many bytes were read; fewer than asked for only at the end.
+   * @returns how many bytes were read; fewer than `into` holds only at the end.
    * @throws Fault `slot.read-failed`.
    */
   read(offset: number, into: Uint8Array): Promise<number>;

@@ -1,4 +1,4 @@
-// What the hub's TLS offers, to the broker's clients and to those of EST.
+// TLS settings of the hub's two servers, broker and EST.
 import type { Server, TlsOptions } from "node:tls";
 import { Fault } from "../hal/fault.ts";
 import type { KeyAndCertificate } from "./authority/index.ts";
@@ -6,10 +6,13 @@ import { TLS_HANDSHAKE_MS_MAX } from "./limits.ts";
 
 export const TLS_VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 export type ServerTlsVersion = (typeof TLS_VERSIONS)[number];
-/** What devices demand too, unless they are told otherwise. [TUN-2] */
+/** Devices demand it too, unless they are configured otherwise. [TUN-2] */
 export const MIN_TLS_DEFAULT: ServerTlsVersion = "TLSv1.3";
 
-/** Hybrid post-quantum key exchange first [TUN-2]; certificates asked for and judged by our own code, so that a refusal can be said in words [TUN-3]. */
+/**
+ * Offers hybrid post-quantum key exchange first [TUN-2]. Asks for a client certificate but leaves
+ * its judgement to our own code, so that a refusal can give its reason [TUN-3].
+ */
 export function tlsOptions(
   { keyPem, certificatePem }: KeyAndCertificate,
   authorityPem: string,
@@ -27,7 +30,7 @@ export function tlsOptions(
   };
 }
 
-/** The port a server listens on, which is another than asked for when 0 was. */
+/** The port that a server really listens on: not the requested one when that was 0. */
 export function portOf(server: Server): number {
   const address = server.address();
   if (address === null || typeof address === "string") throw new Fault("assert.broken", "a TLS server without a TCP port");

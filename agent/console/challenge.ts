@@ -41,7 +41,7 @@ export interface OrderPorts {
    */
   submit(verb: OrderVerb, order: string): Promise<WardenResult<"order.submit">>;
   /**
-   * Whose key this is by the roster in force. [CON-6]
+   * Whose key this is by the roster in force. [CON-12]
    * @throws Fault `protocol.closed` while the warden is away.
    */
   signer(keyid: string): Promise<WardenResult<"order.signer">>;

@@ -93,7 +93,7 @@ async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: Ab
   } while (!stopped.aborted);
 }
 
-/** [CON-7] Whether the last run of the agent printed its hint a moment ago, in this boot. */
+/** [CON-13] Whether the last run of the agent printed its hint a moment ago, in this boot. */
 function isRecent(hintAtMs: number | undefined, nowMs: number): boolean {
   return hintAtMs !== undefined && hintAtMs <= nowMs && nowMs - hintAtMs < HINT_EVERY_MS;
 }

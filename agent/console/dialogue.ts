@@ -43,7 +43,7 @@ export interface Dialogue {
   /** True after `logout`, and once the roster in force does not have the login any more. */
   isOver(): boolean;
   /**
-   * [CON-6] Compares the login with the roster in force, and ends the session when the key is not
+   * [CON-12] Compares the login with the roster in force, and ends the session when the key is not
    * this operator's any more or the roles differ. While the warden cannot be asked nothing changes:
    * no roster changes without it.
    * @returns true when the session is over because of the roster.
@@ -64,7 +64,7 @@ class SessionDialogue implements Dialogue {
   readonly #options: ConsoleSessionOptions;
   readonly #session: string;
   readonly #commands: TokenBucket;
-  /** For what a held key or a flood can cause without end. [CON-7] */
+  /** For what a held key or a flood can cause without end. [CON-13] */
   readonly #answers: TokenBucket;
   readonly #challenge: ChallengeResponse;
   #login: ConsoleLogin | undefined;

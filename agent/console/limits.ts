@@ -14,14 +14,14 @@ export const ANSWERS_BURST_MAX = 20;
 export const ANSWER_REFILL_MS = 250;
 /** A session without a key for this long ends. */
 export const IDLE_MS_MAX = 600_000;
-/** [CON-4] The same after a login. */
+/** [CON-10] The same after a login. */
 export const LOGGED_IN_IDLE_MS_MAX = 300_000;
 /**
- * [OPS-9] The same while a challenge waits for its answer: as long as the warden keeps a nonce, so
+ * [OPS-21] The same while a challenge waits for its answer: as long as the warden keeps a nonce, so
  * that there is time to fetch the answer from another room.
  */
 export const CHALLENGE_MS_MAX = 900_000;
-/** [CON-6] How often the login is compared with the roster in force, besides before each command. */
+/** [CON-12] How often the login is compared with the roster in force, besides before each command. */
 export const ROSTER_CHECK_MS = 2_000;
 /**
  * Login challenges given at once; after that, one more for each refill period. The warden has 32

@@ -1,5 +1,5 @@
 // One console session: from the first key to the logout, the hang-up or the idle timeout.
-// [CON-1] [CON-3] [CON-4]
+// [CON-1] [CON-3] [CON-4] [CON-10]
 import { randomBytes } from "node:crypto";
 import { createDialogue, type Dialogue } from "./dialogue.ts";
 import { ROSTER_CHECK_MS } from "./limits.ts";
@@ -55,7 +55,7 @@ async function converse({ reader, clock }: ConsoleSessionOptions, dialogue: Dial
   }
 }
 
-/** [CON-6] The next bytes; meanwhile a login is compared with the roster every two seconds. */
+/** [CON-12] The next bytes; meanwhile a login is compared with the roster every two seconds. */
 async function nextRead(
   reader: ConsoleSessionOptions["reader"],
   clock: ConsoleSessionOptions["clock"],

@@ -1,6 +1,6 @@
 // The responder to the hub's operations: every message gets an answer. What was carried out is
 // answered through the spool, which survives a restart. Refusals and repeated answers, which the hub
-// can cause without end, are sent from memory. [OPS-6] [TUN-8]
+// can cause without end, are sent from memory. [OPS-6] [OPS-23] [TUN-8]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { OperationAnswer } from "../operations/format.ts";

@@ -1,5 +1,5 @@
 // Audit records as a table for people. Texts in records may come from anywhere, so the table is
-// ASCII. Pure. [CON-1]
+// ASCII. Pure. [CON-11]
 import type { AuditHead, AuditRecord } from "../../warden/audit/format/index.ts";
 import { serialText, wrapText } from "./serial-text.ts";
 import { counted } from "./units.ts";
@@ -38,7 +38,7 @@ function recordLine(record: AuditRecord): string {
   return serialText(columns.join(" "));
 }
 
-/** [AUD-12] In a record of the agent's, who did it is the agent's word. */
+/** [AUD-40] In a record of the agent's, who did it is the agent's word. */
 function principalText({ source, principal }: AuditRecord): string {
   if (principal === undefined) return "-";
   return source === "agent" ? `${principal} (says the agent)` : principal;

@@ -1,5 +1,6 @@
-// Debian as the image's base: the root with its tools, and what of it goes onto the device. Made once for each list of packages, and again each week, for Debian's
-// security updates.
+// The image's Debian base: a root with the build tools, and the part of it that goes onto the
+// device. It is made once for each list of packages, and again each week for Debian's security
+// updates.
 import { createHash } from "node:crypto";
 import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,40 +14,40 @@ import { run } from "./run.ts";
 import { readSources, SOURCES } from "./sources.ts";
 
 const POLICY = "policy.txt";
-/** An older base is not used any more: it would lack the updates since. */
+/** An older base is not used, because it lacks later updates. */
 const AGE_MS_MAX = 7 * 24 * 3_600_000;
 
 export interface Base {
-  /** A whole Debian with the tools of the build: for `chroot`. */
+  /** A complete Debian with the build tools, for `chroot`. */
   readonly tools: string;
-  /** What of it goes onto the device. */
+  /** The part that goes onto the device. */
   readonly device: string;
-  /** Of the kernel: the name of its folder of modules. */
+  /** The kernel's version, which is the name of its directory of modules. */
   readonly kernel: string;
-  /** What apt had to choose from, and what it chose: `apt-cache policy`. */
+  /** What apt could choose from and what it chose: the output of `apt-cache policy`. */
   readonly policy: string;
 }
 
-/** At most a week old. @throws Fault `process.failed`, `usage.invalid`. */
+/** @returns a base that is at most a week old. @throws Fault `process.failed`, `usage.invalid`. */
 export async function debianBase(say: (line: string) => void): Promise<Base> {
   const sources = await readSources();
   const directory = await cacheDirectory("base", await cacheKey(sources), async (made) => {
-    say(`making the Debian base, once a week for this list of packages (about a minute)`);
+    say(`making the Debian base, which is needed once a week for this list of packages (about a minute)`);
     await makeBase(made);
   });
   const tools = join(directory, "tools");
   const [kernel, ...others] = await readdir(join(tools, "usr/lib/modules"));
   if (kernel === undefined || others.length > 0)
-    throw new Fault("assert.broken", `the base "${directory}" should have one kernel; remove the folder and try again`);
+    throw new Fault("assert.broken", `the base "${directory}" must have one kernel; remove the directory and try again`);
   return { tools, device: join(directory, "device"), kernel, policy: join(directory, POLICY) };
 }
 
-/** Whether the next call of {@link debianBase} finds one. @throws Fault `usage.invalid`. */
+/** Whether the next call of {@link debianBase} finds a base. @throws Fault `usage.invalid`. */
 export async function isBaseMade(): Promise<boolean> {
   return isThere(join(CACHE, `base-${await cacheKey(await readSources())}`));
 }
 
-/** Anything that changes what is made changes the key; so does each week, by which others use the same one until then. */
+/** The key changes with everything that determines the base, and each week. */
 async function cacheKey(sources: string): Promise<string> {
   const recipe = await Promise.all(["packages.ts", "base.ts"].map((name) => readFile(join(IMAGE_FOLDER, name))));
   const hash = createHash("sha256")
@@ -65,7 +66,8 @@ async function makeBase(directory: string): Promise<void> {
     [
       "--variant=minbase",
       `--include=${PACKAGES.join(",")}`,
-      // the last moment at which it is known what was to be had where (mmdebstrap(1), HOOKS)
+      // The last moment at which apt still knows the available versions and sources (mmdebstrap(1),
+      // HOOKS).
       '--customize-hook=chroot "$1" apt-cache policy > "$SALLYPORT_POLICY"',
       '--customize-hook=chroot "$1" sh -c "apt-cache policy \\$(dpkg-query -W -f \'\\${Package} \')" >> "$SALLYPORT_POLICY"',
       SUITE,
@@ -91,20 +93,21 @@ async function prune(tools: string, device: string): Promise<void> {
     tools,
     installed.map(({ name }) => name),
   );
-  for (const path of new Set(LEFT_OUT.flatMap((name) => filesOf.get(name) ?? []))) await unlinkUnlessFolder(join(device, path));
+  for (const path of new Set(LEFT_OUT.flatMap((name) => filesOf.get(name) ?? [])))
+    await unlinkUnlessDirectory(join(device, path));
   for (const path of PATHS_LEFT_OUT) await rm(join(device, path), { recursive: true, force: true });
   await pruneModules(device);
-  const kept: string[] = [];
+  const remaining: string[] = [];
   for (const { name, line } of installed)
-    if (BESIDE_THE_ROOT.includes(name) || (await anyIn(device, filesOf.get(name) ?? []))) kept.push(line);
+    if (BESIDE_THE_ROOT.includes(name) || (await anyIn(device, filesOf.get(name) ?? []))) remaining.push(line);
   await mkdir(join(device, "usr/share/sallyport"), { recursive: true });
-  await writeFile(join(device, "usr/share/sallyport/packages.txt"), `${kept.join("\n")}\n`);
+  await writeFile(join(device, "usr/share/sallyport/packages.txt"), `${remaining.join("\n")}\n`);
   for (const folder of ["var", "boot"]) await mkdir(join(device, folder), { mode: 0o755 });
-  // nothing on a gateway needs to become root by a file's mode
+  // No program on a gateway may become root by the mode of a file.
   await run("find", [device, "-xdev", "-type", "f", "-perm", "/6000", "-exec", "chmod", "ug-s", "{}", "+"]);
 }
 
-/** By the packages' names, in their order: dpkg-query(1) puts an empty line between them. */
+/** @returns the files of each package: dpkg-query(1) prints an empty line between packages. */
 async function packageFiles(tools: string, names: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
   const lists = (await run("chroot", [tools, "dpkg-query", "-L", ...names])).split("\n\n");
   assert(lists.length === names.length, "dpkg-query lists each package's files");
@@ -113,7 +116,7 @@ async function packageFiles(tools: string, names: readonly string[]): Promise<Re
   );
 }
 
-/** Whether one of them is left that is no folder. */
+/** Whether one of the paths is left and is not a directory. */
 async function anyIn(device: string, paths: readonly string[]): Promise<boolean> {
   for (const path of paths) {
     const found = await lstat(join(device, path)).catch((error: unknown) => {
@@ -124,7 +127,7 @@ async function anyIn(device: string, paths: readonly string[]): Promise<boolean>
   return false;
 }
 
-async function unlinkUnlessFolder(path: string): Promise<void> {
+async function unlinkUnlessDirectory(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory() !== true) await rm(path, { force: true });
 }
@@ -133,26 +136,30 @@ async function pruneModules(device: string): Promise<void> {
   const modules = join(device, "usr/lib/modules");
   for (const kernel of await readdir(modules)) {
     const top = join(modules, kernel, "kernel");
-    const kept = join(device, "kept");
-    await mkdir(kept);
+    const saved = join(device, "saved");
+    await mkdir(saved);
     for (const name of MODULES_KEPT) {
       const found = (await run("find", [top, "-name", `${name}.ko*`]))
         .trim()
         .split("\n")
         .filter((path) => path !== "");
-      for (const path of found) await cp(path, join(kept, path.slice(top.length + 1)));
+      for (const path of found) await cp(path, join(saved, path.slice(top.length + 1)));
     }
     for (const folder of MODULES_LEFT_OUT) await rm(join(top, folder), { recursive: true, force: true });
-    await run("cp", ["-a", `${kept}/.`, top]);
-    await rm(kept, { recursive: true });
+    await run("cp", ["-a", `${saved}/.`, top]);
+    await rm(saved, { recursive: true });
     await dropUnloadable(join(modules, kernel));
-    // unpacked: the image is compressed as a whole, and loading one takes a quarter of the time
+    // Unpacked: the image is compressed as a whole, and a module then loads in a quarter of the
+    // time.
     await run("find", [top, "-name", "*.ko.xz", "-exec", "xz", "-d", "{}", "+"]);
     await run("chroot", [device, "depmod", kernel]);
   }
 }
 
-/** Without one that it needs, a module can't be loaded. Debian's list of what each needs is from before any was left out (modules.dep(5)). */
+/**
+ * Removes modules whose dependencies were removed, because they cannot be loaded. Debian's list of
+ * dependencies is from before any was left out (modules.dep(5)).
+ */
 async function dropUnloadable(directory: string): Promise<void> {
   const there = new Set(await readdir(directory, { recursive: true }));
   for (const line of (await readFile(join(directory, "modules.dep"), "utf8")).split("\n")) {

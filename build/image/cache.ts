@@ -1,4 +1,4 @@
-// What takes long to make and is the same for the same sources: made once, kept for whoever needs it next.
+// The build cache: directories that take long to make and are the same for the same sources.
 import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode } from "../errno.ts";
@@ -6,14 +6,20 @@ import { isThere } from "./files.ts";
 import { CACHE } from "./paths.ts";
 import { makeWorkDirectory } from "./workdir.ts";
 
-/** Others of its name that nobody has asked for in this time go when a new one is made: whoever uses one began less than that ago. */
+/**
+ * Entries of the same name that were not used for this time are removed when a new one is made. A
+ * run that still uses one has started later than that.
+ */
 const UNUSED_MS_MAX = 2 * 3_600_000;
 
 /**
- * @param name of what it is: lower-case letters.
- * @param key of everything that goes into it, in hex.
- * @param make fills the folder it is given. Two that make the same at once do no harm: one's is kept.
- * @returns the folder. @throws what `make` throws; nothing of a failed or killed run is taken for the whole.
+ * Returns a cache entry, and makes it where it is missing.
+ * @param name the kind of entry: lower-case letters.
+ * @param key a hash of everything that goes into the entry, in hex.
+ * @param make fills the directory that it is given. Two runs may make the same entry at once: the
+ *   first one stays.
+ * @returns the directory. An entry of a failed or killed run is never used.
+ * @throws what `make` throws.
  */
 export async function cacheDirectory(
   name: string,
@@ -32,7 +38,8 @@ export async function cacheDirectory(
   await using made = await makeWorkDirectory(cache, `new-${name}-`);
   await make(made.path);
   await rename(made.path, directory).catch((error: unknown) => {
-    if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error; // another run was first: what it made is as good
+    // Another run has made the same entry first.
+    if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error;
   });
   return directory;
 }

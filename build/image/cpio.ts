@@ -1,4 +1,5 @@
-// An archive in cpio's "newc" format, which the kernel unpacks into its first file system (kernel: Documentation/driver-api/early-userspace/buffer-format.rst).
+// Writer of cpio's "newc" format, which the kernel unpacks into its first file system (kernel:
+// Documentation/driver-api/early-userspace/buffer-format.rst).
 
 export type CpioEntry =
   | { readonly path: string; readonly type: "directory" }
@@ -11,10 +12,13 @@ const S_IFREG = 0o100_000;
 const S_IFLNK = 0o120_000;
 const S_IFCHR = 0o020_000;
 
-/** @param entries a folder before what is in it. @returns the same bytes for the same entries: all is root's and of the year 1970. */
+/**
+ * @param entries each directory before its content.
+ * @returns the same bytes for the same entries: everything belongs to root and has the time 0.
+ */
 export function cpio(entries: readonly CpioEntry[]): Buffer {
-  const parts = entries.map((entry, index) => member(entry, index + 1));
-  return Buffer.concat([...parts, record("TRAILER!!!", 0, 0, 1, Buffer.alloc(0))]);
+  const members = entries.map((entry, index) => member(entry, index + 1));
+  return Buffer.concat([...members, record("TRAILER!!!", 0, 0, 1, Buffer.alloc(0))]);
 }
 
 function member(entry: CpioEntry, inode: number): Buffer {
@@ -44,7 +48,7 @@ function record(
   return padded(Buffer.concat([padded(Buffer.concat([Buffer.from(head), name])), bytes]));
 }
 
-/** To the next multiple of four. */
+/** Padded to the next multiple of four. */
 function padded(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.alloc((4 - (bytes.byteLength % 4)) % 4)]);
 }

@@ -1,4 +1,5 @@
-// The whole disk as a sparse file, without loop devices and mounts: each file system is made as a file and put in its place.
+// The whole disk as a sparse file, without loop devices and mounts: each file system is made as a
+// file and copied to its place.
 import { mkdir, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
@@ -10,10 +11,13 @@ import { run } from "./run.ts";
 
 const SECTOR_BYTES = 512;
 const KERNELS = 3;
-/** Of the data's blocks, for root alone: an agent that fills the disk does not keep the warden from writing down what happens. */
-const DATA_KEPT_PERCENT = 10;
+/**
+ * Share of the data blocks for root only: an agent that fills the disk cannot stop the warden's
+ * records.
+ */
+const DATA_RESERVED_PERCENT = 10;
 
-/** Of the release in slot a, as files. What else is on the disk is the base's. */
+/** The files of the release in slot a. Everything else on the disk comes from the base. */
 export interface DiskParts {
   readonly base: Base;
   readonly kernel: string;
@@ -27,19 +31,19 @@ const TYPES = {
   data: "4D21B016-B534-45C2-A9FB-5C16E091FD2D",
 } as const;
 
-/** Of Debian's package systemd-boot-efi. */
+/** From Debian's package systemd-boot-efi. */
 const BOOT_LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 
-/** As hal/linux/slots/entries.ts names it: generation 1, slot a, needs no try. */
+/** The name that hal/linux/slots/entries.ts gives: generation 1, slot a, committed. */
 const FIRST = "gw_1_a.efi";
 
-/** No menu, no editor, no way in by a key; what is tried is counted by the names of the files. */
+/** No menu, no editor and no keys. The tries are counted in the names of the files. */
 const LOADER_CONF =
   "timeout menu-disabled\neditor no\nauto-entries no\nauto-firmware no\nauto-reboot no\nauto-poweroff no\nbeep no\n";
 
 /**
- * Slot a holds the system, committed: there is nothing to go back to. Slot b is empty.
- * @param work a folder for what is made on the way.
+ * Makes the disk. Slot a has the committed system, and slot b is empty.
+ * @param work a directory for intermediate files.
  * @throws Fault `slot.too-small`, `process.failed`.
  */
 export async function makeDisk(file: string, work: string, parts: DiskParts, sizes: DiskSizes): Promise<void> {
@@ -65,19 +69,22 @@ export async function makeDisk(file: string, work: string, parts: DiskParts, siz
 }
 
 async function checkSizes(parts: DiskParts, { esp, slot }: DiskSizes): Promise<void> {
-  // the committed kernel and the one that is being written, and one more for what a power cut may leave
+  // The committed kernel, the one that is being written, and one that a power cut may leave.
   const kernel = (await stat(parts.kernel)).size;
   if (KERNELS * kernel > esp * MEBIBYTE)
     throw new Fault(
       "slot.too-small",
-      `put ${KERNELS} kernels of ${kernel} bytes into an ESP of ${esp} MiB: give a larger --esp-mib`,
+      `fit ${KERNELS} kernels of ${kernel} bytes into an ESP of ${esp} MiB: choose a larger --esp-mib`,
     );
   const { size } = await stat(parts.root);
   if (size > slot * MEBIBYTE)
-    throw new Fault("slot.too-small", `put the root of ${size} bytes into a slot of ${slot} MiB: give a larger --slot-mib`);
+    throw new Fault("slot.too-small", `fit the root of ${size} bytes into a slot of ${slot} MiB: choose a larger --slot-mib`);
 }
 
-/** Large ones, for a small table that is checked and read quickly; but FAT32 is told by having at least 65,525 (Microsoft FAT specification, section 3.5). */
+/**
+ * Large clusters make a small table, which is checked and read quickly. But FAT32 must have at
+ * least 65,525 of them (Microsoft FAT specification, section 3.5).
+ */
 function clusterSectors(mib: number): number {
   const sectors = (mib * MEBIBYTE) / SECTOR_BYTES;
   return [8, 4, 2].find((size) => sectors / size > 70_000) ?? 1;
@@ -110,6 +117,6 @@ async function makeData(file: string, work: string, mib: number): Promise<void> 
   await mkdir(tree);
   await writeFile(file, "");
   await truncate(file, mib * MEBIBYTE);
-  const kept = String(DATA_KEPT_PERCENT);
-  await run("mkfs.ext4", ["-q", "-L", "data", "-m", kept, "-E", "root_owner=0:0,lazy_itable_init=0", "-d", tree, file]);
+  const reserved = String(DATA_RESERVED_PERCENT);
+  await run("mkfs.ext4", ["-q", "-L", "data", "-m", reserved, "-E", "root_owner=0:0,lazy_itable_init=0", "-d", tree, file]);
 }

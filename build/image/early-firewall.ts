@@ -1,14 +1,16 @@
-// The doors before the warden: what the packet filter holds from before the network comes up until the warden has put its own table in the place of this one.
-// A warden that can't start leaves this in force: nothing comes in, and what mends the device can still be fetched. [LCK-1] [LCK-3]
+// The early firewall: the network rules in force from before the network comes up until the warden
+// replaces the table by its own. When the warden cannot start, they stay in force: nothing gets in,
+// and a repair can still be downloaded. [LCK-30] [LCK-3]
 
-/** RFC 4861: only from the link itself, which a hop limit of 255 shows. */
+/** RFC 4861: accepted only from the link itself, which a hop limit of 255 proves. */
 const neighbours = (third: "nd-router-advert" | "nd-router-solicit"): string =>
   `ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-neighbor-solicit, ${third} } accept`;
 
 /**
- * A table of the name that the warden replaces as a whole (hal/linux/firewall), for any network interface: which ones there are is not known yet.
- * Protocols by number: the image has no /etc/protocols.
- * @param hubPorts of TCP, to any address: the hub has a name.
+ * The table has the name that the warden replaces as a whole (hal/linux/firewall). It applies to
+ * any network interface, because the interfaces are not known yet. Protocols are given by number,
+ * because the image has no /etc/protocols.
+ * @param hubPorts TCP ports, open to any address, because the hub is known by its name.
  */
 export function earlyFirewall(hubPorts: readonly number[]): string {
   const input = [
@@ -17,7 +19,8 @@ export function earlyFirewall(hubPorts: readonly number[]): string {
     "ct state established ct direction reply accept",
     "ct state related meta l4proto { 1, 58 } accept",
     neighbours("nd-router-advert"),
-    // RFC 2131 section 4.1, RFC 8415 section 7.2: answers to a broadcast or multicast belong to no connection the kernel knows
+    // RFC 2131 section 4.1, RFC 8415 section 7.2: answers to a broadcast or multicast belong to no
+    // connection that the kernel tracks.
     "udp sport 67 udp dport 68 accept",
     "ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
   ];
@@ -28,7 +31,7 @@ export function earlyFirewall(hubPorts: readonly number[]): string {
     "icmpv6 type mld2-listener-report accept",
     "udp dport { 53, 67, 547 } accept",
     `tcp dport { ${[...new Set([53, ...hubPorts])].sort((a, b) => a - b).join(", ")} } accept`,
-    // a local program hears at once that it may not
+    // A local program gets an immediate error.
     "meta l4proto 6 reject with tcp reset",
     "reject with icmpx admin-prohibited",
   ];

@@ -1,4 +1,4 @@
-// Small helpers over the file system.
+// File helpers of the image builder. Nothing here is durable: an interrupted build starts again.
 import { access, mkdir, open, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -9,12 +9,13 @@ export async function isThere(path: string): Promise<boolean> {
   );
 }
 
+/** Writes `path`, and makes its directory where it is missing. */
 export async function writeFileIn(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, content, { mode });
 }
 
-/** Copies `from` into the middle of `into`; what is zero stays a hole. */
+/** Copies `from` into `into` at `offset`. Blocks of zeros stay holes. */
 export async function copyInto(into: string, from: string, offset: number): Promise<void> {
   await using source = await open(from, "r");
   await using target = await open(into, "r+");

@@ -1,4 +1,5 @@
-// The initrd: a static shell, dmsetup and the modules of disks. No udev, no shell for anybody: it finds the root and goes there.
+// The initrd: a static shell, dmsetup and the modules of disks. It has no udev and gives nobody a
+// shell: it finds the root and switches to it.
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -8,19 +9,22 @@ import { INITRD_MODULES } from "./packages.ts";
 import { IMAGE_FOLDER } from "./paths.ts";
 import { run } from "./run.ts";
 
-/** What an initrd of a static shell has. */
+/** The content of an initrd with a static shell. */
 export interface ShellInitrd {
   /** The file that becomes `/init`. */
   readonly init: string;
-  /** Of busybox. */
+  /** Programs of busybox. */
   readonly applets: readonly string[];
-  /** As modprobe knows them; `/init` finds them with what they need in `/modules`, and their order in `/modules/order`. */
+  /**
+   * Module names of modprobe. `/init` finds the modules and their dependencies in `/modules`, and
+   * their order in `/modules/order`.
+   */
   readonly modules: readonly string[];
 }
 
 const FOLDERS = ["bin", "dev", "lib", "lib64", "modules", "proc", "root", "sys"];
 
-/** @throws Fault `process.failed` without such a module. */
+/** @throws Fault `process.failed` when a module does not exist. */
 export async function shellInitrd({ tools, kernel }: Base, { init, applets, modules }: ShellInitrd): Promise<CpioEntry[]> {
   const order = await modulesInOrder(tools, kernel, modules);
   const entries: CpioEntry[] = FOLDERS.map((path) => ({ path, type: "directory" }));
@@ -41,7 +45,7 @@ export async function shellInitrd({ tools, kernel }: Base, { init, applets, modu
 
 const APPLETS = ["sh", "basename", "cat", "dirname", "grep", "insmod", "mount", "sleep", "switch_root"];
 
-/** A gateway's, which opens its verified root. */
+/** Makes the initrd of a gateway, which opens its verified root. */
 export async function makeInitrd(base: Base): Promise<Buffer> {
   const entries = await shellInitrd(base, {
     init: join(IMAGE_FOLDER, "init.sh"),
@@ -59,7 +63,7 @@ export async function makeInitrd(base: Base): Promise<Buffer> {
 
 const nameOf = (module: string): string => basename(module).replace(/\.xz$/u, "");
 
-/** What modprobe would load, in its order. What is built into the kernel is not named. */
+/** @returns the files that modprobe would load, in its order, without built-in modules. */
 async function modulesInOrder(tools: string, kernel: string, modules: readonly string[]): Promise<readonly string[]> {
   const found = new Set<string>();
   for (const module of modules) {
@@ -72,7 +76,9 @@ async function modulesInOrder(tools: string, kernel: string, modules: readonly s
   return [...found];
 }
 
-/** Where the loader of the program looks for them, and where they lie now. */
+/**
+ * @returns the paths where the program's loader looks for its libraries, and where they are now.
+ */
 async function librariesOf(tools: string, program: string): Promise<ReadonlyMap<string, string>> {
   const lines = (await run("chroot", [tools, "/usr/bin/ldd", program])).split("\n");
   const paths = lines.map((line) => /(?:=>\s*)?(\/\S+) \(0x/u.exec(line)?.[1]).filter((path) => path !== undefined);

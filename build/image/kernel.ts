@@ -1,35 +1,46 @@
-// One unified kernel image per release: kernel, initrd and command line in one file that the firmware can check as a whole. It names no slot: an add-on beside
-// it on the ESP does, so that the same release fits both (systemd-stub(7), "*.efi.extra.d/*.addon.efi").
+// The unified kernel image of a release: kernel, initrd and command line in one file that the
+// firmware can verify as a whole. It names no slot, so that the same release fits both: an add-on
+// beside it on the ESP names the slot (systemd-stub(7), "*.efi.extra.d/*.addon.efi").
 import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SlotName } from "../../hal/format/slots.ts";
 import type { Base } from "./base.ts";
 import { makeInitrd } from "./initrd.ts";
 import { run } from "./run.ts";
-import { type VerifiedRoot, verityWord } from "./verity.ts";
+import { type VerifiedRoot, verityParameter } from "./verity.ts";
 import { makeWorkDirectory } from "./workdir.ts";
 
 export interface KernelOptions {
   readonly base: Base;
   readonly verified: VerifiedRoot;
-  /** Of `usbcore.authorized_default`: 0 none, 2 only what is soldered on, where the firmware tells. Any other number would let all in. */
+  /**
+   * The value of `usbcore.authorized_default`: 0 authorises no device, 2 only built-in ones that
+   * the firmware describes. Any other number would authorise all.
+   */
   readonly usb: 0 | 2;
-  /** Where the kernel writes, such as `ttyS1`; a screen when left out. Never the line of our console. */
+  /**
+   * The line for the kernel's messages, such as `ttyS1`; the default is the screen. Never the
+   * console's line.
+   */
   readonly logTo: string | undefined;
 }
 
-/** The same in every release: systemd-boot sorts by the versions in it before it looks at names, and in those lies the boot choice. */
+/**
+ * The same in every release: systemd-boot sorts by its versions before it sorts by file names, and
+ * the file names have the boot choice.
+ */
 const LOADER_RELEASE = 'NAME="Sallyport gateway"\nID=sallyport\nPRETTY_NAME="Sallyport gateway"\nIMAGE_ID=gw\n';
 
 /**
- * An emulator on a busy machine delivers timer interrupts so late that the kernel takes the timer for broken, and panics at once. Only where somebody listens in: a
- * real machine's timer is to be checked. Under KVM and other hypervisors the kernel leaves the check out by itself.
+ * An emulator on a busy machine delivers timer interrupts so late that the kernel considers the
+ * timer broken and panics. This is set only together with a log line: a real machine's timer must
+ * be checked. Under KVM and other hypervisors the kernel omits the check itself.
  */
 const NO_TIMER_CHECK = "no_timer_check";
 
 function commandLine({ verified, usb, logTo }: KernelOptions): string {
-  const words = [
-    verityWord(verified),
+  const parameters = [
+    verityParameter(verified),
     `usbcore.authorized_default=${usb}`,
     "panic=5",
     "oops=panic",
@@ -37,26 +48,26 @@ function commandLine({ verified, usb, logTo }: KernelOptions): string {
     ...(logTo === undefined ? ["quiet", "loglevel=3"] : ["loglevel=5", "systemd.journald.forward_to_console=1", NO_TIMER_CHECK]),
     "ro",
     "rootfstype=squashfs",
-    "sysctl.kernel.sysrq=0", // no magic key, also before systemd sets it
+    "sysctl.kernel.sysrq=0", // no magic SysRq key, even before systemd disables it
     "init_on_alloc=1",
     "slab_nomerge",
     "lockdown=integrity",
     "systemd.show_status=no",
     "systemd.gpt_auto=no",
     "systemd.firstboot=off",
-    // nobody is there to be asked: what preening leaves to a person would keep the machine from starting for ever
+    // Nobody is there to answer fsck: an error that it leaves to a person would stop every boot.
     "fsck.repair=yes",
   ];
-  return words.join(" ");
+  return parameters.join(" ");
 }
 
-/** Inside the tools' own Debian, so that the builder's need not have ukify. */
+/** Runs `work` in the tools' own Debian, so that the builder's need not have ukify. */
 async function inTools<T>(base: Base, work: (folder: string, inside: string) => Promise<T>): Promise<T> {
   await using folder = await makeWorkDirectory(join(base.tools, "tmp"), "image-");
   return await work(folder.path, folder.path.slice(base.tools.length));
 }
 
-/** A gateway's, for any slot. @throws Fault `process.failed`. */
+/** Makes the kernel image of a gateway, for any slot. @throws Fault `process.failed`. */
 export async function makeKernel(options: KernelOptions, file: string): Promise<void> {
   const { base } = options;
   await unify(base, { initrd: await makeInitrd(base), commandLine: commandLine(options), osRelease: LOADER_RELEASE }, file);
@@ -68,7 +79,10 @@ export interface Unified {
   readonly osRelease: string;
 }
 
-/** The base's kernel and these as one file for the firmware. @throws Fault `process.failed`. */
+/**
+ * Combines the base's kernel and these into one file for the firmware.
+ * @throws Fault `process.failed`.
+ */
 export async function unify(base: Base, { initrd, commandLine, osRelease }: Unified, file: string): Promise<void> {
   await inTools(base, async (folder, inside) => {
     await writeFile(join(folder, "initrd"), initrd);
@@ -89,7 +103,7 @@ export async function unify(base: Base, { initrd, commandLine, osRelease }: Unif
   });
 }
 
-/** The add-on that says to any release in the slot where it is. */
+/** Makes the add-on that tells any release in the slot which slot it is. */
 export async function makeSlotAddon(base: Base, slot: SlotName, file: string): Promise<void> {
   await inTools(base, async (folder, inside) => {
     await run("chroot", [base.tools, "ukify", "build", `--cmdline=sallyport.slot=${slot}`, `--output=${inside}/slot.addon.efi`]);

@@ -1,14 +1,14 @@
-// Where each partition lies on the disk.
+// The positions of the partitions on the disk.
 
-/** In MiB. */
+/** Sizes in MiB. */
 export interface DiskSizes {
   readonly esp: number;
-  /** Of each slot's root. */
+  /** The size of each slot's root. */
   readonly slot: number;
   readonly data: number;
 }
 
-/** Bytes of the disk: the first, and the one behind the last. */
+/** A range of bytes of the disk: the first one, and the one behind the last. */
 export interface Extent {
   readonly from: number;
   readonly to: number;
@@ -21,7 +21,10 @@ export interface DiskLayout {
 
 export const MEBIBYTE = 1_048_576;
 
-/** One behind the other, in this order. The first mebibyte has the partition table, the last one its copy (UEFI specification 2.10, section 5.3.1). */
+/**
+ * Places the partitions one behind the other. The first mebibyte has the partition table, the last
+ * one its copy (UEFI specification 2.10, section 5.3.1).
+ */
 export function layoutOf({ esp, slot, data }: DiskSizes): DiskLayout {
   let end = MEBIBYTE;
   const next = (mib: number): Extent => {

@@ -5,29 +5,36 @@ import { asFault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { GIVEN } from "./system.ts";
 
-export const USAGE = `usage: npm run image -- --files DIR --out DIR
-  --files DIR        holds ${Object.keys(GIVEN).join(", ")}
-  --out DIR          gets disk.img, and root.img and kernel.efi: the parts of the release that slot a holds
-  --parts-only       no disk.img: a release for devices that run already
-  --log-to ttyS1     where kernel and systemd write; a screen when left out
-  --usb 0|2          USB devices that the kernel lets in: none (default), or what is soldered on, where the firmware says so
-  --esp-mib N --slot-mib N --data-mib N   sizes; 256, 192 and 128 when left out
-  --level N          of the compression, 1 to 22; 15 when left out
-  --json             at the end, one line of JSON on standard output, all else on standard error
-  --help             this text
-Exit codes: 0 done, 1 it could not be made, 2 usage.`;
+const GIVEN_NAMES = Object.keys(GIVEN);
 
-const wholeNumber = (min: number, max: number, left: number) =>
+export const USAGE = `usage: npm run image -- --files DIR --out DIR
+  --files DIR        directory with ${GIVEN_NAMES.slice(0, 3).join(", ")},
+                     ${GIVEN_NAMES.slice(3).join(", ")}
+  --out DIR          directory for disk.img, and for root.img and kernel.efi: the parts of the
+                     release in slot a
+  --parts-only       makes no disk.img: a release for devices that are already in use
+  --log-to ttyS1     line for the messages of kernel and systemd (default: the screen)
+  --usb 0|2          USB devices that the kernel authorises: 0 for none (default), 2 for built-in
+                     ones that the firmware describes
+  --esp-mib N --slot-mib N --data-mib N
+                     sizes in MiB (default: 256, 192 and 128)
+  --level N          compression level, 1 to 22 (default: 15)
+  --json             prints one line of JSON at the end on standard output, and everything else on
+                     standard error
+  --help             prints this text
+Exit codes: 0 done, 1 failed, 2 wrong usage.`;
+
+const wholeNumber = (min: number, max: number, standard: number) =>
   v.optional(
     v.pipe(v.string(), v.regex(/^\d{1,6}$/u, "expected a whole number"), v.transform(Number), v.minValue(min), v.maxValue(max)),
-    String(left),
+    String(standard),
   );
 
 const optionsSchema = v.strictObject({
-  files: v.optional(v.pipe(v.string(), v.minLength(1, "name the folder of the files that go onto the device")), ""),
-  out: v.optional(v.pipe(v.string(), v.minLength(1, "name the folder for the image")), ""),
+  files: v.optional(v.pipe(v.string(), v.minLength(1, "name the directory of the files for the device")), ""),
+  out: v.optional(v.pipe(v.string(), v.minLength(1, "name the directory for the image")), ""),
   "parts-only": v.optional(v.boolean(), false),
-  "log-to": v.optional(v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS1"))),
+  "log-to": v.optional(v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected the name of a line, such as ttyS1"))),
   usb: v.optional(v.picklist(["0", "2"]), "0"),
   "esp-mib": wholeNumber(64, 4096, 256),
   "slot-mib": wholeNumber(64, 65_536, 192),

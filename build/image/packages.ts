@@ -1,11 +1,12 @@
-// What the gateway's system is made of. A package is here because something of ours or the boot needs it; its reason stands beside it.
+// The packages and kernel modules of the gateway's system. A package is listed because a program of
+// Sallyport or the boot needs it; the reason is beside it.
 
 /** Debian 13. */
 export const SUITE = "trixie";
 
-/** On the device. Further ones come as dependencies. */
+/** Packages on the device. Further ones come as dependencies. */
 const ON_THE_DEVICE: readonly string[] = [
-  "linux-image-amd64", // the kernel with USB, TPM and watchdog drivers; the `cloud` one has none
+  "linux-image-amd64", // has USB, TPM and watchdog drivers; the `cloud` kernel has none
   "systemd",
   "systemd-sysv", // /sbin/init
   "udev",
@@ -15,21 +16,24 @@ const ON_THE_DEVICE: readonly string[] = [
   "dosfstools", // fsck of the ESP
   "nftables", // the warden's packet filter
   "iproute2",
-  "openssl", // provisioning asks the TPM through it
+  "openssl", // provisioning uses the TPM through it
   "tpm2-openssl",
   "libtss2-tcti-device0t64", // from the provider to /dev/tpmrm0
   "libatomic1", // the private Node
   "libstdc++6", // the private Node
 ];
 
-/** Of these, files are in the kernel image or on the ESP; none is in the root. */
+/** Packages with files in the kernel image or on the ESP, but not in the root. */
 export const BESIDE_THE_ROOT: readonly string[] = [
   "systemd-boot-efi", // boot loader and the stub that kernel images begin with
-  "busybox-static", // the initrd's programs, with the next one
+  "busybox-static", // with the next one, the programs of the initrd
   "dmsetup",
 ];
 
-/** Needed while building, out again before the image is made: the builder then needs no newer distribution than this one. */
+/**
+ * Packages needed while building and removed before the image is made. So the builder's own
+ * distribution need not be newer than this one.
+ */
 const WHILE_BUILDING: readonly string[] = [
   ...BESIDE_THE_ROOT,
   "systemd-ukify",
@@ -38,7 +42,10 @@ const WHILE_BUILDING: readonly string[] = [
 
 export const PACKAGES: readonly string[] = [...ON_THE_DEVICE, ...WHILE_BUILDING];
 
-/** Packages whose files leave the image: tools of the build, and what only a system that installs packages needs. */
+/**
+ * Packages whose files are removed: build tools, and what only a system that installs packages
+ * needs.
+ */
 export const LEFT_OUT: readonly string[] = [
   ...WHILE_BUILDING,
   "adduser",
@@ -89,7 +96,7 @@ export const LEFT_OUT: readonly string[] = [
   "libsqlite3-0",
   "libtirpc-common",
   "libtirpc3t64",
-  "libtss2-tcti-cmd0t64", // would start a command that its setting names; ours is the device
+  "libtss2-tcti-cmd0t64", // would start a command from its configuration; we use the device
   "libtss2-tcti-libtpms0t64",
   "libtss2-tcti-mssim0t64",
   "libtss2-tcti-spi-helper0t64",
@@ -101,7 +108,7 @@ export const LEFT_OUT: readonly string[] = [
   "media-types",
   "ncurses-base",
   "ncurses-bin",
-  "netbase", // names of protocols and ports: nft is given numbers
+  "netbase", // names of protocols and ports; nft gets numbers
   "passwd",
   "perl-base",
   "python3",
@@ -115,7 +122,7 @@ export const LEFT_OUT: readonly string[] = [
   "tzdata",
 ];
 
-/** Further paths that go, below the root. */
+/** Further paths that are removed, relative to the root. */
 export const PATHS_LEFT_OUT: readonly string[] = [
   "boot",
   "initrd.img",
@@ -130,9 +137,10 @@ export const PATHS_LEFT_OUT: readonly string[] = [
   "usr/share/bash-completion",
   "usr/share/zsh",
   "usr/share/python3",
-  "usr/lib/x86_64-linux-gnu/gconv", // character sets: nothing of ours converts any, and fsck.fat has its own table
-  "usr/bin/ss", // would need Kerberos
-  // scripts for Perl, Python and bash, which are not there
+  // character sets: no program here converts any, and fsck.fat has its own table
+  "usr/lib/x86_64-linux-gnu/gconv",
+  "usr/bin/ss", // needs Kerberos
+  // scripts for Perl, Python and bash, which are removed
   "usr/bin/c_rehash",
   "usr/bin/ldd",
   "usr/bin/routel",
@@ -158,7 +166,10 @@ export const PATHS_LEFT_OUT: readonly string[] = [
   "var",
 ];
 
-/** Folders of kernel modules, or single ones, that a gateway does not need, below `kernel/`: less to attack, less to ship. */
+/**
+ * Directories of kernel modules, or single modules, that a gateway does not need, relative to
+ * `kernel/`. There is less to attack and less to ship without them.
+ */
 export const MODULES_LEFT_OUT: readonly string[] = [
   "arch/x86/kvm",
   "drivers/accel",
@@ -375,7 +386,7 @@ export const MODULES_LEFT_OUT: readonly string[] = [
   "virt",
 ];
 
-/** But these of them stay: disks, and what drivers that stay need. */
+/** Modules that stay nevertheless: for disks, and dependencies of drivers that stay. */
 export const MODULES_KEPT: readonly string[] = [
   "scsi_mod",
   "sd_mod",
@@ -389,7 +400,10 @@ export const MODULES_KEPT: readonly string[] = [
   "udc-core",
 ];
 
-/** What the initrd loads, with whatever they need: disks, the root's file system, and watchdogs, so that a boot that hangs ends. */
+/**
+ * Modules that the initrd loads, with their dependencies: disks, the root's file system, and
+ * watchdogs, so that a boot that hangs ends.
+ */
 export const INITRD_MODULES: readonly string[] = [
   "virtio_pci",
   "virtio_blk",

@@ -1,9 +1,9 @@
-// Other programs: Debian's tools that build file systems and images.
+// Running Debian's tools that build file systems and images.
 import { spawn } from "node:child_process";
 import { Fault } from "../../hal/fault.ts";
 
-/** Only the end of what a failing program said is shown. */
-const SAID_CHARACTERS_MAX = 2000;
+/** Only the end of a failed program's output is shown. */
+const OUTPUT_CHARACTERS_MAX = 2000;
 
 export interface ToolOptions {
   readonly cwd?: string;
@@ -11,7 +11,10 @@ export interface ToolOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** @returns what it wrote to its standard output. @throws Fault `process.failed` unless it exits 0. */
+/**
+ * @returns the program's standard output.
+ * @throws Fault `process.failed` unless it exits with 0.
+ */
 export function run(
   program: string,
   args: readonly string[],
@@ -25,21 +28,22 @@ export function run(
       stdio: ["pipe", "pipe", "pipe"],
     });
     const out: Buffer[] = [];
-    const said: Buffer[] = [];
+    const errors: Buffer[] = [];
     child.stdout.on("data", (bytes: Buffer) => out.push(bytes));
-    child.stderr.on("data", (bytes: Buffer) => said.push(bytes));
-    child.stdin.on("error", () => undefined); // it ended without reading: its exit code says whether that was right
+    child.stderr.on("data", (bytes: Buffer) => errors.push(bytes));
+    // The program may end without reading its input; its exit code says whether it succeeded.
+    child.stdin.on("error", () => undefined);
     child.stdin.end(input ?? "");
     child.once("error", (cause) => {
-      const hint = "is its package installed? docs/flashing.md lists them";
+      const hint = "install its package; docs/flashing.md lists the packages";
       reject(new Fault("process.failed", `start "${program}": ${cause.message}; ${hint}`, { cause }));
     });
     child.once("close", (code, signal) => {
       const stdout = Buffer.concat(out).toString(encoding);
       if (code === 0) return resolve(stdout);
-      const words = `${stdout}${Buffer.concat(said).toString("utf8")}`.trim().slice(-SAID_CHARACTERS_MAX);
+      const output = `${stdout}${Buffer.concat(errors).toString("utf8")}`.trim().slice(-OUTPUT_CHARACTERS_MAX);
       reject(
-        new Fault("process.failed", `run "${program} ${args.join(" ")}": ended by ${signal ?? `exit code ${code}`}: ${words}`),
+        new Fault("process.failed", `run "${program} ${args.join(" ")}": ended by ${signal ?? `exit code ${code}`}: ${output}`),
       );
     });
   });

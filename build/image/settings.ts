@@ -1,5 +1,6 @@
-// What the given configurations mean for the units. They are judged by the programs that will read them, in the root that they will run in: a typing error is to be
-// found here, and not on a gateway that does not come up.
+// Settings of the units, from the given configurations. The configurations are checked by the
+// programs that will read them, in the root that they will run in: a typing error is found here,
+// and not on a gateway that does not start.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -12,7 +13,7 @@ import { earlyFirewall } from "./early-firewall.ts";
 import { writeFileIn } from "./files.ts";
 import { run } from "./run.ts";
 
-/** Settings that units, users and partitions of the image are made for: anything else would not work on it. */
+/** Settings that the image's units, users and partitions require. Other values would not work. */
 const FIXED = {
   agent: {
     stateDirectory: "/var/lib/sallyport",
@@ -42,11 +43,13 @@ const FIXED = {
 type ProgramName = keyof typeof FIXED;
 
 const CONFIG_BYTES_MAX = 65_536;
-/** After the warden's own deadline, in seconds: it knows better why, so it speaks first. */
+/**
+ * Seconds after the warden's own deadline: the warden knows the reason better, so it acts first.
+ */
 const DEADLINE_AFTER_S = 60;
 
 const endpoint = v.optional(v.object({ port: v.number() }));
-/** Of what the programs say is in force: what the units have to know. */
+/** The effective settings that the units need. */
 const agentSchema = v.object({
   console: v.optional(v.object({ path: v.string(), baudRate: v.number() })),
   tunnel: v.object({ connectTo: endpoint, proxy: endpoint }),
@@ -62,17 +65,18 @@ const wardenSchema = v.object({
 export interface DeviceSettings {
   readonly console: { readonly path: string; readonly baudRate: number } | undefined;
   readonly trialS: number;
-  /** Of TCP. */
+  /** TCP ports. */
   readonly hubPorts: readonly number[];
 }
 
 /**
- * @param root the device's, with its programs and configurations.
- * @param logTo where the kernel is to write, such as `ttyS1`.
- * @throws Fault `config.invalid` naming what does not fit; `lockdown.invalid`, `schema.invalid`.
+ * @param root the device's root, with its programs and configurations.
+ * @param logTo the line for the kernel's messages, such as `ttyS1`.
+ * @throws Fault `config.invalid`, which names what does not fit; `lockdown.invalid`,
+ *   `schema.invalid`.
  */
 export async function deviceSettings(root: string, logTo: string | undefined): Promise<DeviceSettings> {
-  const [agent, warden] = [await inForce(root, "agent"), await inForce(root, "warden")];
+  const [agent, warden] = [await effectiveConfig(root, "agent"), await effectiveConfig(root, "warden")];
   const anchorsFile = await readFile(join(root, FIXED.agent.anchors));
   const anchors = check(hubAnchorsSchema, parseJson(anchorsFile, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub.json");
   const policy = parsePolicy(await readFile(join(root, FIXED.warden.basePolicy)));
@@ -81,7 +85,7 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
   const faults = [
     ...misfits("agent", agent),
     ...misfits("warden", warden),
-    ...buildDateFaults(await given(root, "warden"), buildDateMs),
+    ...buildDateFaults(await givenConfig(root, "warden"), buildDateMs),
     ...consoleFaults(console?.path, lockdown.console, policy.serial.console, logTo),
   ];
   if (faults.length > 0) throw new Fault("config.invalid", `the given files do not fit the image: ${faults.join("; ")}`);
@@ -93,18 +97,18 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
   };
 }
 
-/** As the caller wrote it, which the program takes. */
-async function given(root: string, name: ProgramName): Promise<unknown> {
+/** @returns the configuration as the caller wrote it. */
+async function givenConfig(root: string, name: ProgramName): Promise<unknown> {
   return parseJson(await readFile(join(root, `etc/sallyport/${name}.json`)), CONFIG_BYTES_MAX, `${name}.json`);
 }
 
-/** The program's own word for it, defaults included. */
-async function inForce(root: string, name: ProgramName): Promise<unknown> {
+/** @returns the configuration as the program reads it, with its defaults. */
+async function effectiveConfig(root: string, name: ProgramName): Promise<unknown> {
   const program = `sallyport-${name}`;
-  const words = [`/usr/lib/sallyport/${program}/main.js`, "--check-config", "--config", `/etc/sallyport/${name}.json`];
+  const args = [`/usr/lib/sallyport/${program}/main.js`, "--check-config", "--config", `/etc/sallyport/${name}.json`];
   try {
-    const said = await run("chroot", [root, "/usr/bin/env", "-i", "/usr/lib/sallyport/node", ...words]);
-    return parseJson(said.slice(said.indexOf("{")), CONFIG_BYTES_MAX, `what ${program} says`);
+    const output = await run("chroot", [root, "/usr/bin/env", "-i", "/usr/lib/sallyport/node", ...args]);
+    return parseJson(output.slice(output.indexOf("{")), CONFIG_BYTES_MAX, `the output of ${program}`);
   } catch (error) {
     const why = error instanceof Fault ? /\b(?:config|schema)\.[a-z-]+: (.+)$/su.exec(error.message)?.[1] : undefined;
     if (why === undefined) throw error;
@@ -115,15 +119,18 @@ async function inForce(root: string, name: ProgramName): Promise<unknown> {
 function misfits(name: ProgramName, config: unknown): readonly string[] {
   return Object.entries(FIXED[name]).flatMap(([path, expected]) => {
     const found = path.split(".").reduce<unknown>(member, config);
-    const is = found === undefined ? "is not given" : `is ${JSON.stringify(found)}`;
+    const is = found === undefined ? "is missing" : `is ${JSON.stringify(found)}`;
     return found === expected ? [] : [`${name}.json: "${path}" ${is}, expected ${JSON.stringify(expected)}`];
   });
 }
 
-/** It has to be given: the time of the build would make each image another one, and the program's own date is older than the image. [ID-10] */
+/**
+ * [ID-22] The build date must be given: the current time would make each image different, and the
+ * program's own date is older than the image.
+ */
 function buildDateFaults(warden: unknown, buildDateMs: number): readonly string[] {
-  const expected = 'expected the day of the build, such as "2026-11-30": the device never believes an earlier time';
-  if (member(warden, "buildDate") === undefined) return [`warden.json: "buildDate" is not given, ${expected}`];
+  const expected = 'expected the day of the build, such as "2026-11-30", because the device never accepts an earlier time';
+  if (member(warden, "buildDate") === undefined) return [`warden.json: "buildDate" is missing, ${expected}`];
   if (buildDateMs > Date.now()) return [`warden.json: "buildDate" is in the future by this machine's clock, ${expected}`];
   return [];
 }
@@ -139,21 +146,24 @@ function consoleFaults(
   logTo: string | undefined,
 ): readonly string[] {
   const line = agent?.replace(/^\/dev\//u, "");
-  const quoted = (name: string | undefined): string => (name === undefined ? "no line" : `"${name}"`);
+  const shown = (name: string | undefined): string => (name === undefined ? "no line" : `"${name}"`);
   const faults: string[] = [];
   if (agent !== undefined && !/^\/dev\/tty[A-Za-z0-9]{1,12}$/u.test(agent))
-    faults.push(`agent.json: "console.path" is "${agent}", expected a device such as "/dev/ttyS0": its unit allows one`);
+    faults.push(
+      `agent.json: "console.path" is "${agent}", expected a device such as "/dev/ttyS0", because the agent's unit allows one`,
+    );
   if (warden !== line)
     faults.push(
-      `agent.json has its console on ${quoted(line)}, and warden.json has "lockdown.console" on ${quoted(warden)}: name one line in both`,
+      `agent.json has its console on ${shown(line)}, and warden.json has "lockdown.console" on ${shown(warden)}: name one line in both`,
     );
   if (policy !== undefined && policy !== line)
-    faults.push(`policy.json has "serial.console" on "${policy}", and agent.json on ${quoted(line)}`);
-  if (logTo !== undefined && logTo === line) faults.push(`the kernel would write to "${logTo}", which is the console's`);
+    faults.push(`policy.json has "serial.console" on "${policy}", and agent.json on ${shown(line)}`);
+  if (logTo !== undefined && logTo === line)
+    faults.push(`the kernel would write to "${logTo}", which is the console's line; choose another --log-to`);
   return faults;
 }
 
-/** Drop-ins and files of the units, systemd.unit(5). */
+/** Writes the drop-ins and files of the units, systemd.unit(5). */
 export async function applySettings(root: string, { console, trialS, hubPorts }: DeviceSettings): Promise<void> {
   const dropIn = (unit: string, name: string, lines: string): Promise<void> =>
     writeFileIn(join(root, "usr/lib/systemd/system", `${unit}.d`, `${name}.conf`), lines);
@@ -161,7 +171,7 @@ export async function applySettings(root: string, { console, trialS, hubPorts }:
   await dropIn("sallyport-trial.timer", "10-deadline", `[Timer]\nOnBootSec=\nOnBootSec=${trialS + DEADLINE_AFTER_S}s\n`);
   if (console === undefined) return;
   await dropIn("sallyport-agent.service", "10-console", `[Service]\nDeviceAllow=${console.path} rw\n`);
-  // what fails is said to whoever has the cable
+  // Failures are reported on the console's line.
   const environment = `[Service]\nEnvironment=SALLYPORT_CONSOLE=${console.path} SALLYPORT_CONSOLE_BAUD=${console.baudRate}\n`;
   for (const unit of ["sallyport-failed@.service", "sallyport-trial.service", "emergency.service"])
     await dropIn(unit, "10-console", environment);

@@ -1,4 +1,5 @@
-// The device's root: Debian's base, our programs and their Node, units, users and what the caller gives.
+// The device's root: Debian's base, Sallyport's programs and their Node, units, users and the files
+// that the caller gives.
 import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { PROGRAMS } from "../bundle.ts";
@@ -9,7 +10,7 @@ import { run } from "./run.ts";
 import { applySettings, deviceSettings } from "./settings.ts";
 import { makeWorkDirectory } from "./workdir.ts";
 
-/** What the caller gives, by where it goes. */
+/** The files that the caller gives, and the directories where they go. */
 export const GIVEN = {
   "hub.json": "usr/share/sallyport",
   "root.json": "usr/share/sallyport",
@@ -21,7 +22,7 @@ export const GIVEN = {
 
 const UNITS = join(PROJECT, "build/units");
 
-/** What must never run on a gateway: shells on terminals, and programs that decide what the warden decides. */
+/** Units that must never run on a gateway: shells on terminals, and rivals of the warden. */
 export const MASKED: readonly string[] = [
   "getty@.service",
   "serial-getty@.service",
@@ -31,9 +32,9 @@ export const MASKED: readonly string[] = [
   "debug-shell.service",
   "rescue.service",
   "ctrl-alt-del.target",
-  "systemd-bless-boot.service", // the warden blesses
+  "systemd-bless-boot.service", // the warden commits a boot
   "systemd-networkd-wait-online.service",
-  "systemd-networkd.socket", // would start it again and again while the doors are not shut
+  "systemd-networkd.socket", // would start networkd repeatedly while the firewall is not in force
   "systemd-networkd-persistent-storage.service",
   "systemd-firstboot.service",
   "systemd-hwdb-update.service",
@@ -41,21 +42,21 @@ export const MASKED: readonly string[] = [
   "systemd-update-done.service",
   "systemd-logind.service", // no sessions
   "systemd-user-sessions.service",
-  "systemd-ask-password-console.path", // nobody is asked for a password
+  "systemd-ask-password-console.path", // there are no passwords
   "systemd-ask-password-wall.path",
   "systemd-hibernate-clear.service",
   "systemd-hostnamed.socket",
   "systemd-sysext.socket",
-  "systemd-creds.socket", // for anybody: root reads what a captured agent gives it, and asks the TPM
+  "systemd-creds.socket", // open to any user: a captured agent could make root use the TPM
   "systemd-journal-catalog-update.service",
   "getty-static.service",
   "getty.target",
-  "systemd-tpm2-setup.service", // the TPM is the agent's
+  "systemd-tpm2-setup.service", // the TPM belongs to the agent
   "systemd-tpm2-setup-early.service",
   "systemd-pcrphase.service",
   "systemd-pcrphase-sysinit.service",
   "systemd-pcrmachine.service",
-  // views of the kernel that nothing of ours looks at
+  // kernel file systems that no program of Sallyport uses
   "dev-hugepages.mount",
   "dev-mqueue.mount",
   "sys-fs-fuse-connections.mount",
@@ -64,7 +65,7 @@ export const MASKED: readonly string[] = [
   "sys-kernel-tracing.mount",
   "proc-sys-fs-binfmt_misc.automount",
   "systemd-binfmt.service",
-  "systemd-network-generator.service", // from the kernel's command line
+  "systemd-network-generator.service", // reads the kernel's command line
   "systemd-udev-load-credentials.service",
   "systemd-rfkill.service",
   "systemd-rfkill.socket",
@@ -75,18 +76,18 @@ export const MASKED: readonly string[] = [
 
 export interface SystemOptions {
   readonly base: Base;
-  /** Of the files named in {@link GIVEN}. */
+  /** The directory of the files named in {@link GIVEN}. */
   readonly given: string;
   readonly root: string;
-  /** What its os-release calls it. */
+  /** The version in its os-release. */
   readonly version: string;
-  /** Of our bundles; dist/ when left out. */
+  /** The directory of the bundles. Default: dist/. */
   readonly programs?: string;
-  /** Where kernel and systemd write, such as `ttyS1`; a screen when left out. */
+  /** The line for the messages of kernel and systemd, such as `ttyS1`. Default: the screen. */
   readonly logTo?: string | undefined;
 }
 
-/** @throws Fault `config.invalid` where what is given does not fit the image; `process.failed`. */
+/** @throws Fault `config.invalid` where the given files do not fit the image; `process.failed`. */
 export async function makeSystem({
   base,
   given,
@@ -106,7 +107,7 @@ export async function makeSystem({
   const settings = await deviceSettings(root, logTo);
   await installUnits(root);
   await applySettings(root, settings);
-  await lockUp(root);
+  await removeLogins(root);
 }
 
 async function installPrograms(base: Base, root: string, programs: string): Promise<void> {
@@ -123,7 +124,7 @@ async function installPrograms(base: Base, root: string, programs: string): Prom
   );
 }
 
-/** Without what debuggers read, by the tools' own strip: the builder need not have one. */
+/** Installs Node without debug symbols, by the tools' own strip: the builder need not have one. */
 async function installNode(base: Base, path: string): Promise<void> {
   await using folder = await makeWorkDirectory(join(base.tools, "tmp"), "node-");
   const node = join(folder.path, "node");
@@ -133,19 +134,19 @@ async function installNode(base: Base, path: string): Promise<void> {
   await chmod(path, 0o755);
 }
 
-/** What the running system says of itself. The boot loader reads another one: see kernel.ts. */
+/** The os-release of the running system. The boot loader reads another one: see kernel.ts. */
 function osRelease(version: string): string {
   return `NAME="Sallyport gateway"\nID=sallyport\nID_LIKE=debian\nPRETTY_NAME="Sallyport gateway ${version}"\nIMAGE_ID=gw\nIMAGE_VERSION=${version}\nVERSION_ID=${version}\n`;
 }
 
-/** Both laid out as the root is: what any gateway has, and what is the image's alone. */
-const LAID_OVER: readonly string[] = [UNITS, join(IMAGE_FOLDER, "root")];
+/** Trees that are copied over the root: files of any gateway, and files of this image. */
+const OVERLAYS: readonly string[] = [UNITS, join(IMAGE_FOLDER, "root")];
 const UNIT = /\.(?:service|socket|timer|path)$/u;
 
-/** A unit of ours that says by whom it is wanted is enabled, systemd.unit(5). */
+/** Installs the units, and enables those with an [Install] section, systemd.unit(5). */
 async function installUnits(root: string): Promise<void> {
   const enable = ["systemd-networkd.service"];
-  for (const folder of LAID_OVER) {
+  for (const folder of OVERLAYS) {
     await run("cp", ["-rT", "--preserve=mode", folder, root]);
     for (const path of await readdir(folder, { recursive: true }))
       if (UNIT.test(path) && /^\[Install\]$/mu.test(await readFile(join(folder, path), "utf8"))) enable.push(basename(path));
@@ -154,8 +155,8 @@ async function installUnits(root: string): Promise<void> {
   await run("chroot", [root, "systemctl", "enable", ...enable]);
 }
 
-/** Programs that ask a terminal who is there. */
-const DOORS: readonly string[] = [
+/** Login programs. */
+const LOGIN_PROGRAMS: readonly string[] = [
   "usr/sbin/agetty",
   "usr/sbin/getty",
   "usr/sbin/sulogin",
@@ -164,9 +165,9 @@ const DOORS: readonly string[] = [
   "usr/sbin/runuser",
 ];
 
-/** No password, no shell, no terminal to ask for one. */
-async function lockUp(root: string): Promise<void> {
-  for (const door of DOORS) await rm(join(root, door), { force: true });
+/** Removes passwords, shells and logins on terminals. */
+async function removeLogins(root: string): Promise<void> {
+  for (const program of LOGIN_PROGRAMS) await rm(join(root, program), { force: true });
   for (const unit of MASKED) {
     const path = join(root, "etc/systemd/system", unit);
     await rm(path, { force: true });

@@ -1,4 +1,5 @@
-// The root as one read-only image whose every block is checked: squashfs, and behind it the tree of hashes (kernel: Documentation/admin-guide/device-mapper/verity.rst).
+// The root as one read-only image with verified blocks: squashfs, followed by the dm-verity hash
+// tree (kernel: Documentation/admin-guide/device-mapper/verity.rst).
 import { createHash } from "node:crypto";
 import { stat, truncate } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
@@ -7,15 +8,16 @@ import { run } from "./run.ts";
 const BLOCK_BYTES = 4096;
 
 export interface VerifiedRoot {
-  /** Blocks of 4 KiB before the tree. */
+  /** Blocks of 4 KiB before the hash tree. */
   readonly blocks: number;
   readonly hash: string;
   readonly salt: string;
 }
 
 /**
- * Makes the image `file` from the folder `root`. The same folder, version and time make the same bytes, so that a release has chunks in common with the one before it.
- * @param level of zstd, 1 to 22.
+ * Makes the image `file` from the directory `root`. The same directory and version give the same
+ * bytes, so that a release shares chunks with the previous one.
+ * @param level the zstd level, 1 to 22.
  */
 export async function makeRoot(root: string, file: string, version: string, level: number): Promise<VerifiedRoot> {
   await run("mksquashfs", [
@@ -28,7 +30,7 @@ export async function makeRoot(root: string, file: string, version: string, leve
   const blocks = Math.ceil((await stat(file)).size / BLOCK_BYTES);
   await truncate(file, blocks * BLOCK_BYTES);
   const salt = createHash("sha256").update(`sallyport gateway ${version}`).digest("hex");
-  const said = await run("veritysetup", [
+  const output = await run("veritysetup", [
     "format",
     file,
     file,
@@ -37,12 +39,12 @@ export async function makeRoot(root: string, file: string, version: string, leve
     `--salt=${salt}`,
     "--uuid=00000000-0000-0000-0000-000000000000",
   ]);
-  const hash = /^Root hash:\s+([0-9a-f]{64})$/mu.exec(said)?.[1];
-  if (hash === undefined) throw new Fault("process.failed", "read the root hash: veritysetup did not say it");
+  const hash = /^Root hash:\s+([0-9a-f]{64})$/mu.exec(output)?.[1];
+  if (hash === undefined) throw new Fault("process.failed", "read the root hash: veritysetup did not print it");
   return { blocks, hash, salt };
 }
 
-/** For the kernel's command line: what the initrd asks of the root. */
-export function verityWord({ blocks, hash, salt }: VerifiedRoot): string {
+/** @returns the parameter of the kernel's command line by which the initrd verifies the root. */
+export function verityParameter({ blocks, hash, salt }: VerifiedRoot): string {
   return `sallyport.verity=${blocks}:${hash}:${salt}`;
 }

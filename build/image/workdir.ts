@@ -1,4 +1,4 @@
-// Folders for the time of one run, which may be killed: the next run removes what is left of it.
+// Working directories of one run. The next run removes what a killed run left behind.
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
@@ -6,17 +6,21 @@ import { hasCode } from "../errno.ts";
 
 export interface WorkDirectory extends AsyncDisposable {
   readonly path: string;
-  /** Of others at work here with the same prefix: their process ids. */
+  /** Process ids of other runs that work here with the same prefix. */
   readonly others: readonly number[];
 }
 
-/** Of a process that is gone another one may get the number, but not the start. */
+/** Process id and start time: a later process can get the same id, but not the same start time. */
 const MADE_BY = /^(\d{1,10})-(\d{1,20})-[^-]{6}$/u;
 
-/** Below `parent`, which is there. @param prefix lower-case letters, dots and dashes. @throws Fault `process.failed` without /proc. */
+/**
+ * Makes a working directory in the existing directory `parent`.
+ * @param prefix lower-case letters, dots and dashes.
+ * @throws Fault `process.failed` without /proc.
+ */
 export async function makeWorkDirectory(parent: string, prefix: string): Promise<WorkDirectory> {
   const started = await startOf(process.pid);
-  if (started === undefined) throw new Fault("process.failed", 'read when this process started: mount "/proc"');
+  if (started === undefined) throw new Fault("process.failed", 'read the start time of this process: "/proc" must be mounted');
   const path = await mkdtemp(join(parent, `${prefix}${process.pid}-${started}-`));
   const others: number[] = [];
   for (const name of await readdir(parent)) {
@@ -28,11 +32,15 @@ export async function makeWorkDirectory(parent: string, prefix: string): Promise
   return { path, others, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** In ticks since the machine started, proc_pid_stat(5). @returns undefined when there is no such process, or it is dead and nobody asked how it ended. */
+/**
+ * The start time of a process, in ticks since boot, proc_pid_stat(5).
+ * @returns undefined when there is no such process, or it is a zombie.
+ */
 async function startOf(pid: number): Promise<string | undefined> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, "utf8");
-    // the second field is the program's name in parentheses; there may be spaces and parentheses in it, behind it there are none
+    // The second field is the program's name in parentheses. The name may contain spaces and
+    // parentheses; the fields behind it do not.
     const [state = "", ...fields] = text.slice(text.lastIndexOf(")") + 2).split(" ");
     return state === "Z" || state === "X" ? undefined : fields[22 - 4];
   } catch (error) {

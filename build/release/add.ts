@@ -1,16 +1,17 @@
-// `sallyport-release add`: a file and what it says of itself, put beside the repository until it is signed. [OTA-11] [OTA-12]
+// `sallyport-release add`: stages a file and its description beside the repository until it is
+// signed. [OTA-11] [OTA-12]
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type TargetCustom, targetCustomSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
 import { type Entries, entriesSchema } from "./drafts.ts";
-import { copyWhole, digestOf, readWhole, writeWhole } from "./files.ts";
+import { putCopy, digestOf, getFile, putFile } from "./files.ts";
 import { type WorkshopLayout, layoutOf, stagedPath, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { readRepository } from "./repository.ts";
 
-/** What {@link TargetCustom} says, with the counter left to us when it is left out. */
-export interface Said {
+/** The content of {@link TargetCustom}. Without a counter, the next one of the line is used. */
+export interface TargetDescription {
   readonly line: string;
   readonly counter?: number;
   readonly floorAfterCommit?: number;
@@ -32,43 +33,48 @@ export interface Added {
 }
 
 /**
+ * Stages one target.
  * @param target `os/gateway-2.1.json`: a role and a name.
- * @throws Fault `usage.invalid` for a name, an audience or a line that no device would take; `release.not-initialised`, `release.store-failed`.
+ * @throws Fault `usage.invalid` for a name, an audience or a line that no device would accept;
+ *   `release.not-initialised`, `release.store-failed`.
  */
-export async function addTarget(directory: string, target: string, file: string, said: Said): Promise<Added> {
+export async function addTarget(directory: string, target: string, file: string, description: TargetDescription): Promise<Added> {
   const layout = layoutOf(directory);
   check(targetNameSchema, target, `target "${target}"`, "usage.invalid");
   const role = target.split("/")[0] ?? "";
-  if (said.line.split("/")[0] !== role)
+  if (description.line.split("/")[0] !== role)
     throw new Fault(
       "usage.invalid",
-      `target "${target}" is of role "${role}", so its line is "${role}" or "${role}/NAME", got "${said.line}"`,
+      `target "${target}" has the role "${role}", so its line must be "${role}" or "${role}/NAME", got "${description.line}"`,
     );
   const { targets } = await readRepository(layout);
   const staged = await stagedEntries(layout, role);
-  const counter = said.counter ?? nextCounter({ ...targets.get(role)?.targets, ...staged }, said.line);
-  const custom = check(targetCustomSchema, { v: 1, ...said, counter }, `target "${target}"`, "usage.invalid");
+  const counter = description.counter ?? nextCounter({ ...targets.get(role)?.targets, ...staged }, description.line);
+  const custom = check(targetCustomSchema, { v: 1, ...description, counter }, `target "${target}"`, "usage.invalid");
 
   const digest = await digestOf(file);
-  if (digest === undefined) throw new Fault("usage.invalid", `add "${target}": there is no file ${file}`);
+  if (digest === undefined) throw new Fault("usage.invalid", `add "${target}": there is no file "${file}"`);
   const placed = targetPath(layout, target, digest.sha256);
-  await copyWhole(file, placed);
+  await putCopy(file, placed);
   const copied = await digestOf(placed);
   if (copied?.sha256 !== digest.sha256)
-    throw new Fault("release.store-failed", `add "${target}": ${file} changed while it was copied; add it again`);
+    throw new Fault("release.store-failed", `add "${target}": "${file}" changed while it was copied; add it again`);
   const entry = { length: digest.length, hashes: { sha256: digest.sha256 }, custom };
-  await writeWhole(stagedPath(layout, role), Buffer.from(JSON.stringify({ ...staged, [target]: entry })));
+  await putFile(stagedPath(layout, role), Buffer.from(JSON.stringify({ ...staged, [target]: entry })));
   return { target, file: placed, ...digest, custom };
 }
 
-/** What was added for a role and is not signed yet. @throws Fault `release.store-failed`, `trust.invalid`. */
+/**
+ * The staged targets of a role, which are not signed yet.
+ * @throws Fault `release.store-failed`, `trust.invalid`.
+ */
 export async function stagedEntries(layout: WorkshopLayout, role: string): Promise<Entries> {
   const path = stagedPath(layout, role);
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   return bytes === undefined ? {} : check(entriesSchema, parseJson(bytes, METADATA_BYTES_MAX, path), path, "trust.invalid");
 }
 
-/** One more than the highest of the line, devices apart: a counter has to grow for each of them. */
+/** One more than the highest counter of the line, because it must grow for each device. */
 function nextCounter(entries: Entries, line: string): number {
   const counters = Object.values(entries).map(({ custom }) => (custom?.line === line ? (custom.counter ?? 0) : 0));
   return Math.max(0, ...counters) + 1;

@@ -1,15 +1,17 @@
-// Where to cut an image: by content, so that what is inserted in the middle of an image moves no cut behind it and a later delta finds the rest again.
+// Content-defined chunking of an image: an insertion in the middle moves no cut behind it, so a
+// later delta finds the rest unchanged.
 //
-// A gear hash (Xia et al., "Ddelta: a deduplication-inspired fast delta compression approach", 2014) over the last 32 bytes. casync's own tool cuts elsewhere
-// (buzhash); an index does not care who cut. The table comes from SHA-256, so that anybody can make it again. Never change it: old and new releases would
-// share no chunk.
+// It uses a gear hash (Xia et al., "Ddelta: a deduplication-inspired fast delta compression
+// approach", 2014) over the last 32 bytes. casync's own tool cuts elsewhere (buzhash), which an
+// index allows. The table comes from SHA-256, so that anybody can reproduce it. Never change it:
+// old and new releases would share no chunk.
 import { createHash } from "node:crypto";
 import type { ChunkSizes } from "../../ota/index/format/index.ts";
 
 /** casync's defaults. */
 export const CHUNK_SIZES: ChunkSizes = { minBytes: 16_384, avgBytes: 65_536, maxBytes: 262_144 };
 
-/** Bytes the hash looks back on: each moves one bit to the left a byte, out of 32. */
+/** The window of the hash: each byte moves left by one bit per step, out of 32 bits. */
 const WINDOW_BYTES = 32;
 
 const GEAR = Uint32Array.from({ length: 256 }, (_, byte) =>
@@ -17,13 +19,13 @@ const GEAR = Uint32Array.from({ length: 256 }, (_, byte) =>
 );
 
 /**
- * @returns length of the first chunk of `bytes`: all of them when there is no cut.
- * @param bytes what is left of the image, or its next `sizes.maxBytes` bytes.
+ * @param bytes the rest of the image, or its next `sizes.maxBytes` bytes.
+ * @returns the length of the first chunk of `bytes`: all of them when there is no cut.
  */
 export function firstChunk(bytes: Uint8Array, sizes: ChunkSizes): number {
   const end = Math.min(bytes.byteLength, sizes.maxBytes);
   if (end <= sizes.minBytes || sizes.minBytes === sizes.maxBytes) return end;
-  // A cut where the top bits are zero: once in 2^bits bytes, behind the least size.
+  // A cut is where the top bits are zero: once in 2^bits bytes, after the minimum size.
   const shift = Math.min(32 - Math.round(Math.log2(sizes.avgBytes)), 31);
   let gear = 0;
   for (let at = Math.max(sizes.minBytes - WINDOW_BYTES, 0); at < end; at++) {

@@ -1,4 +1,5 @@
-// Cuts an image into a store of chunks and writes its index. Who has made a release before adds only what changed. [OTA-30] [OTA-31]
+// Cutting an image into a store of chunks, with an index. A later release adds only the chunks that
+// changed. [OTA-30] [OTA-31]
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -15,20 +16,22 @@ import {
   writeIndex,
 } from "../../ota/index/format/index.ts";
 import { CHUNK_SIZES, firstChunk } from "./chunker.ts";
-import { readWhole, writeWhole } from "./files.ts";
+import { getFile, putFile } from "./files.ts";
 
 const compress = promisify(zstdCompress);
 
-/** Slow to make, as fast to read as any other. */
+/** Slow to compress, but as fast to decompress as other levels. */
 const ZSTD_LEVEL = 15;
-/** Frames of at most this window, whatever the level asks for: devices refuse more. 2^20 covers the largest chunk. */
+/**
+ * The largest window of a frame, at any level: devices refuse more. 2^20 covers the largest chunk.
+ */
 const ZSTD_WINDOW_LOG = Math.log2(CHUNK_BYTES_MAX);
 
 export interface ImageToChunk {
   readonly image: string;
-  /** Replaced whole. */
+  /** The file of the index, which is replaced as a whole. */
   readonly index: string;
-  /** Directory of chunks, made when missing; what is there stays. */
+  /** The directory of chunks, made where it is missing. Existing chunks stay. */
   readonly store: string;
   readonly sizes?: ChunkSizes;
 }
@@ -36,14 +39,15 @@ export interface ImageToChunk {
 export interface Chunked {
   readonly imageBytes: number;
   readonly chunks: number;
-  /** Chunks the store did not have, and what they take there. */
+  /** Chunks that the store did not have, and their size there. */
   readonly added: number;
   readonly addedBytes: number;
 }
 
 /**
- * Memory: one chunk at a time, and 40 bytes of index each.
- * @throws Fault `index.invalid` for an image above {@link IMAGE_BYTES_MAX}, `index.too-large`, `file.read-failed`, `release.store-failed`.
+ * Cuts one image. Memory: one chunk at a time, and 40 bytes of index per chunk.
+ * @throws Fault `index.invalid` for an image above {@link IMAGE_BYTES_MAX}; `index.too-large`,
+ *   `file.read-failed`, `release.store-failed`.
  */
 export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: ImageToChunk): Promise<Chunked> {
   await using file = await openImage(image);
@@ -65,7 +69,7 @@ export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: I
     if (imageBytes > IMAGE_BYTES_MAX)
       throw new Fault("index.invalid", `chunk "${image}": it has more than ${IMAGE_BYTES_MAX} bytes`);
   }
-  await writeWhole(index, writeIndex(refs, sizes));
+  await putFile(index, writeIndex(refs, sizes));
   return { imageBytes, chunks: refs.length, added, addedBytes };
 }
 
@@ -87,27 +91,31 @@ async function fill(file: FileHandle, window: Buffer, position: number): Promise
   return filled;
 }
 
-/** @returns the bytes it took, 0 when the store had it. What a power cut or somebody else has left under its name is replaced. */
+/**
+ * @returns the stored bytes, or 0 when the store had the chunk. A damaged file of its name is
+ *   replaced.
+ */
 async function addChunk(store: string, id: string, bytes: Uint8Array): Promise<number> {
   const path = join(store, chunkPath(id));
-  if (await holds(path, id, bytes.byteLength)) return 0;
+  if (await isStored(path, id, bytes.byteLength)) return 0;
   const encoded = await compress(bytes, {
     pledgedSrcSize: bytes.byteLength,
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_windowLog]: ZSTD_WINDOW_LOG },
   });
-  await writeWhole(path, encoded);
+  await putFile(path, encoded);
   return encoded.byteLength;
 }
 
-async function holds(path: string, id: string, length: number): Promise<boolean> {
-  const there = await readWhole(path, CHUNK_FILE_BYTES_MAX).catch((error: unknown) => {
-    if (error instanceof Fault && error.code === "release.store-failed") return undefined; // whatever it is, writing says why it can't be
+async function isStored(path: string, id: string, length: number): Promise<boolean> {
+  const there = await getFile(path, CHUNK_FILE_BYTES_MAX).catch((error: unknown) => {
+    // An unreadable file counts as missing: if it is an obstacle, writing reports why.
+    if (error instanceof Fault && error.code === "release.store-failed") return undefined;
     throw error;
   });
   if (there === undefined) return false;
   try {
     return chunkId(zstdDecompressSync(there, { maxOutputLength: length })) === id;
   } catch {
-    return false; // zlib has many words for "this is no chunk"
+    return false; // zlib has many errors for "this is not a chunk"
   }
 }

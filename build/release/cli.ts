@@ -1,10 +1,11 @@
-// The command line of `sallyport-release`. Exit codes: 0 done, 1 not done, 2 typed wrong.
+// The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
 import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { printableJson, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
+import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
-import { type Added, addTarget, type Said } from "./add.ts";
+import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { initialise } from "./init.ts";
 import { checkPayload } from "./payload.ts";
@@ -30,7 +31,7 @@ interface Command {
   readonly usage: string;
   readonly help: string;
   readonly options: ParseArgsOptionsConfig;
-  /** The last of them may be left out where `optional` says so. */
+  /** How many arguments it takes, and how many of the last ones are optional. */
   readonly args: number;
   readonly optional?: number;
   run(args: readonly string[], options: ReadonlyMap<string, readonly string[]>, nowMs: number): Promise<Outcome>;
@@ -40,12 +41,16 @@ const COMMANDS: readonly Command[] = [
   {
     name: "init",
     usage: "init DIR",
-    help: "Makes a repository and its keys (ed25519): DIR/keys, to be kept offline, and DIR/repository. The root it names goes into the devices' image.",
+    help: "Makes a repository in DIR/repository and its Ed25519 keys in DIR/keys. Store the keys offline. The printed root goes into the devices' image.",
     options: {},
     args: 1,
     run: async ([dir = ""], _options, nowMs) => {
       const made = await initialise(dir, nowMs);
-      const text = `made; put ${made.root} into the devices' image and ${made.keys} into a safe; next: sallyport-release add ${dir} ROLE/NAME FILE ...`;
+      const text = [
+        `made a repository; put ${made.root} into the devices' image`,
+        `store ${made.keys} offline, in a safe`,
+        `next: sallyport-release add ${dir} ROLE/NAME FILE ...`,
+      ].join("\n");
       return { value: made, text };
     },
   },
@@ -53,7 +58,7 @@ const COMMANDS: readonly Command[] = [
     name: "add",
     usage:
       "add DIR ROLE/NAME FILE|--part root=IMAGE ... --hardware ID|any ... --audience everyone|tenant=T|device=ID|group=G ... [--line L] [--counter N] [--floor-after-commit N]",
-    help: "Adds a file as a target of the role os, app, policy, operators or hub. Without --audience it is for no device. The line is the role and the counter the next one, unless told otherwise. A release (os/NAME) is made of parts, root, verity and kernel: each image is cut into chunks, of which only new ones take room, and the target is the manifest that names them.",
+    help: "Adds a file as a target of the role os, app, policy, operators or hub. Without --audience it is for no device. The default line is the role, and the default counter is the next one of the line. A release (os/NAME) consists of the parts root, verity and kernel: each image is cut into chunks, of which only new ones are stored, and the target is the manifest that names them.",
     options: {
       part: { type: "string", multiple: true },
       hardware: { type: "string", multiple: true },
@@ -65,21 +70,21 @@ const COMMANDS: readonly Command[] = [
     args: 3,
     optional: 1,
     run: async ([dir = "", target = "", file], options) => {
-      const added = await addedBy(dir, target, file, options);
-      const whom = added.custom.audience === undefined ? "for no device: it has no --audience" : "staged";
+      const added = await addFrom(dir, target, file, options);
+      const note = added.custom.audience === undefined ? ", for no device because it has no --audience" : "";
       const { line, counter } = added.custom;
       const parts = ("parts" in added ? added.parts : []).map(
         (each) =>
-          `${each.part}: ${each.imageBytes} bytes in ${each.chunks} chunks, ${each.added} of them new (${each.addedBytes} bytes)`,
+          `${each.part}: ${counted(each.imageBytes, "byte")} in ${counted(each.chunks, "chunk")}, ${each.added} new (${counted(each.addedBytes, "byte")})`,
       );
-      const text = `${target} (${line} ${counter}, ${added.length} bytes) ${whom}; next: sallyport-release sign ${dir}`;
+      const text = `added ${target} (${line} ${counter}, ${counted(added.length, "byte")})${note}\nnext: sallyport-release sign ${dir}`;
       return { value: added, text: [...parts, text].join("\n") };
     },
   },
   {
     name: "sign",
     usage: "sign DIR [--role ROLE ...]",
-    help: "Signs what was added, with the keys in DIR/keys. --role signs a role anew, for new dates: timestamp and snapshot before their 90 days are over.",
+    help: "Signs what was added, with the keys in DIR/keys. --role signs a role again to renew its expiry date: timestamp and snapshot expire after 90 days.",
     options: { role: { type: "string", multiple: true } },
     args: 1,
     run: async ([dir = ""], options, nowMs) => {
@@ -87,20 +92,23 @@ const COMMANDS: readonly Command[] = [
       const lines = signed.map(({ role, version, expires }) => `${role} ${version}, until ${expires}`);
       const next =
         signed.length === 0
-          ? "nothing changed; --role timestamp renews the dates"
-          : `next: take ${join(dir, "repository")} to the hub, without the keys: sallyport-hub release publish repository`;
+          ? "nothing has changed; --role timestamp renews the timestamp"
+          : `next: copy ${join(dir, "repository")} to the hub, without the keys, and run there:\n  sallyport-hub release publish repository`;
       return { value: { signed }, text: [...lines, next].join("\n") };
     },
   },
   {
     name: "publish",
     usage: "publish DIR TO",
-    help: "Copies the signed repository to TO, a directory that is served as static files (by the hub: STATE/repository). Readers see the old state or the new.",
+    help: "Copies the signed repository to TO, a directory that a server provides as static files (for the hub, STATE/repository). Readers see the old state or the new one.",
     options: {},
     args: 2,
     run: async ([dir = "", to = ""]) => {
       const done = await publish(dir, to);
-      return { value: done, text: `${to} is at timestamp ${done.timestamp}; ${done.copied} files copied` };
+      return {
+        value: done,
+        text: `published to ${to}: ${counted(done.copied, "file")} copied, timestamp version ${done.timestamp}`,
+      };
     },
   },
 ];
@@ -124,24 +132,24 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
       return 0;
     }
     terminal.err(
-      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command given" : `no command "${argv[0]}"`}\n\n${overview()}`,
+      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command was given" : `there is no command "${argv[0]}"`}\n\n${overview()}`,
     );
     return 2;
   }
   if (help) {
-    terminal.out(`sallyport-release ${command.usage} [--json]\n\n${command.help}`);
+    terminal.out(`${wrap(`sallyport-release ${command.usage} [--json]`, 4)}\n\n${wrap(command.help)}`);
     return 0;
   }
   try {
     const { args, options } = parsed(command, argv.slice(1));
     const { value, text } = await command.run(args, options, terminal.nowMs());
-    terminal.out(options.has("json") ? printableJson(value) : text);
+    terminal.out(options.has("json") ? printableJson(value) : wrap(text, 2));
     return 0;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    terminal.err(`sallyport-release: ${error.code}: ${error.message}`);
+    terminal.err(wrap(`sallyport-release: ${error.code}: ${error.message}`, 2));
     if (error.code !== "usage.invalid") return 1;
-    terminal.err(`usage: sallyport-release ${command.usage}`);
+    terminal.err(wrap(`usage: sallyport-release ${command.usage}`, 2));
     return 2;
   }
 }
@@ -156,7 +164,7 @@ function parsed(
     if (count > args || count < args - optional)
       throw new Fault(
         "usage.invalid",
-        `${name} takes ${optional > 0 ? `${args - optional} or ` : ""}${args} argument${args === 1 ? "" : "s"}, got ${count}`,
+        `${name} takes ${optional > 0 ? `${args - optional} or ` : ""}${counted(args, "argument")}, got ${count}`,
       );
     const given = Object.entries(found.values).map(([key, value]) => [key, [value].flat().map(String)] as const);
     return { args: found.positionals, options: new Map(given) };
@@ -168,74 +176,82 @@ function parsed(
 
 type Options = ReadonlyMap<string, readonly string[]>;
 
-/** A file as it is, or images as chunks. */
-async function addedBy(dir: string, target: string, file: string | undefined, options: Options): Promise<Added | AddedImage> {
-  const said = saidBy(target, options);
+/** Adds a file as it is, or images as chunks. */
+async function addFrom(dir: string, target: string, file: string | undefined, options: Options): Promise<Added | AddedImage> {
+  const description = describeTarget(target, options);
   const parts = partsOf(options.get("part") ?? []);
   if ((file === undefined) === (parts.size === 0))
-    throw new Fault("usage.invalid", "add takes a FILE, or for a release its images: --part root=IMAGE --part kernel=IMAGE");
-  if (file === undefined) return await addImage(dir, target, parts, said);
+    throw new Fault("usage.invalid", "add takes a FILE, or the images of a release: --part root=IMAGE --part kernel=IMAGE");
+  if (file === undefined) return await addImage(dir, target, parts, description);
   await checkPayload(target, file);
-  return await addTarget(dir, target, file, said);
+  return await addTarget(dir, target, file, description);
 }
 
-function partsOf(words: readonly string[]): PartFiles {
+function partsOf(values: readonly string[]): PartFiles {
   const files = new Map<SlotPart, string>();
-  for (const word of words) {
+  for (const word of values) {
     const [, name, file] = /^([a-z]+)=(.+)$/su.exec(word) ?? [];
     const part = slotPartSchema.options.find((known) => known === name);
     if (part === undefined || file === undefined)
       throw new Fault(
         "usage.invalid",
-        `--part is ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got "${word}"`,
+        `--part must be ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got "${word}"`,
       );
-    if (files.has(part)) throw new Fault("usage.invalid", `--part ${part} is given twice`);
+    if (files.has(part)) throw new Fault("usage.invalid", `--part ${part} was given twice`);
     files.set(part, file);
   }
   return files;
 }
 
-/** @throws Fault `usage.invalid`. What the words add up to is checked with the rest of the target. */
-function saidBy(target: string, options: ReadonlyMap<string, readonly string[]>): Said {
+/**
+ * @throws Fault `usage.invalid`. The combination is checked together with the rest of the target.
+ */
+function describeTarget(target: string, options: Options): TargetDescription {
   const hardware = options.get("hardware") ?? [];
-  if (hardware.length === 0) throw new Fault("usage.invalid", "add needs --hardware: the hardware ids it is for, or any");
+  if (hardware.length === 0) throw new Fault("usage.invalid", "add needs --hardware: the hardware ids of the devices, or any");
   const counter = numberOf(options, "counter");
   const floor = numberOf(options, "floor-after-commit");
-  const words = options.get("audience");
+  const values = options.get("audience");
   return {
     line: options.get("line")?.[0] ?? target.split("/")[0] ?? "",
     ...(counter === undefined ? {} : { counter }),
     ...(floor === undefined ? {} : { floorAfterCommit: floor }),
     hardware: hardware.includes("any") ? { any: true } : { ids: [...hardware] },
-    ...(words === undefined ? {} : { audience: audienceOf(words) }),
+    ...(values === undefined ? {} : { audience: audienceOf(values) }),
   };
 }
 
-function audienceOf(words: readonly string[]): NonNullable<Said["audience"]> {
+function audienceOf(values: readonly string[]): NonNullable<TargetDescription["audience"]> {
   const valuesOf = (kind: string): string[] =>
-    words.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
-  const odd = words.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
-  if (odd !== undefined) throw new Fault("usage.invalid", `--audience is everyone, tenant=T, device=ID or group=G, got "${odd}"`);
+    values.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
+  const unknown = values.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
+  if (unknown !== undefined)
+    throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got "${unknown}"`);
   const [tenant, ...more] = valuesOf("tenant");
-  if (more.length > 0) throw new Fault("usage.invalid", "a target is for one tenant, or says nothing about tenants");
+  if (more.length > 0) throw new Fault("usage.invalid", "a target can be for one tenant at most");
   const devices = valuesOf("device");
   const groups = valuesOf("group");
   return {
-    ...(words.includes("everyone") ? { everyone: true } : {}),
+    ...(values.includes("everyone") ? { everyone: true } : {}),
     ...(tenant === undefined ? {} : { tenant }),
     ...(devices.length === 0 ? {} : { devices }),
     ...(groups.length === 0 ? {} : { groups }),
   };
 }
 
-function numberOf(options: ReadonlyMap<string, readonly string[]>, name: string): number | undefined {
+function numberOf(options: Options, name: string): number | undefined {
   const text = options.get(name)?.[0];
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} is a number from 1, got "${text}"`);
+  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got "${text}"`);
   return Number(text);
 }
 
 function overview(): string {
-  const lines = COMMANDS.map(({ usage, help }) => `  ${usage}\n      ${help}`);
-  return `sallyport-release: signs what devices accept\n\n${lines.join("\n")}\n\n  --json prints what was done as JSON\n  --help, --version\n\nExit codes: 0 done, 1 not done, 2 usage.`;
+  const commands = COMMANDS.map(({ usage, help }) => `${wrap(`  ${usage}`, 2)}\n${wrap(`      ${help}`)}`);
+  return [
+    "sallyport-release: signs releases, policies and rosters for devices",
+    commands.join("\n"),
+    "  --json prints the result as JSON\n  --help, --version",
+    "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+  ].join("\n\n");
 }

@@ -1,4 +1,4 @@
-// Metadata as it is edited: members that are unknown here are kept, TUF section 4 asks for it.
+// Metadata while it is edited. Unknown members are preserved, as TUF section 4 demands.
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -54,7 +54,7 @@ export function draftOf<const S extends v.GenericSchema>(schema: S, bytes: Uint8
   );
 }
 
-/** A file of `draft`, signed by `signers`. */
+/** @returns the metadata file of `draft`, signed by `signers`. */
 export function signed(draft: unknown, signers: readonly ReleaseSigner[]): Uint8Array {
   const message = canonicalBytes(draft);
   const signatures = signers.map(({ id, privateKey }) => ({ keyid: id, sig: signatureOf(message, privateKey) }));

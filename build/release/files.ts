@@ -1,83 +1,49 @@
-// Files of a repository: written whole or not at all, as [STA-1] has it, so that neither a cut nor a reader ever sees half of one.
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { copyFile, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { asFault, Fault } from "../../hal/fault.ts";
-import { hasCode } from "../errno.ts";
+// Files of a repository, written durably. What fails is `release.store-failed`.
+import { Fault } from "../../hal/fault.ts";
+import {
+  copyDurably,
+  digestFile,
+  type FileDigest,
+  readContent,
+  writeDurably,
+  type WriteOptions,
+} from "../../hal/linux/files/index.ts";
 
-/** @throws Fault `release.store-failed`. */
-export async function writeWhole(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
-  await placed(path, async (temporary) => {
-    const file = await open(temporary, "wx", mode);
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  });
+/**
+ * [STA-1] Neither a power cut nor a reader ever meets half of the file.
+ * @throws Fault `release.store-failed`.
+ */
+export async function putFile(path: string, bytes: Uint8Array, options?: WriteOptions): Promise<void> {
+  await inStore(() => writeDurably(path, bytes, options));
 }
 
-/** A copy of `from`, however large. @throws Fault `release.store-failed`. */
-export async function copyWhole(from: string, path: string): Promise<void> {
-  await placed(path, async (temporary) => {
-    await copyFile(from, temporary);
-    await using file = await open(temporary, "r+");
-    await file.chmod(0o644);
-    await file.sync();
-  });
+/**
+ * [STA-1] As {@link putFile}, with a copy of `from`, however large.
+ * @throws Fault `release.store-failed`.
+ */
+export async function putCopy(from: string, path: string, options?: WriteOptions): Promise<void> {
+  await inStore(() => copyDurably(from, path, options));
 }
 
-async function placed(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = join(dirname(path), `.new-${randomUUID()}`);
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    try {
-      await write(temporary);
-      await rename(temporary, path);
-    } finally {
-      await rm(temporary, { force: true });
-    }
-    await using directory = await open(dirname(path), "r");
-    await directory.sync();
-  } catch (error) {
-    throw asFault(error, "release.store-failed", `write "${path}"`);
-  }
+/**
+ * The whole file.
+ * @returns undefined when there is no such file.
+ * @throws Fault `release.store-failed`, also above `bytesMax`.
+ */
+export async function getFile(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
+  return inStore(() => readContent(path, bytesMax));
 }
 
 /** @returns undefined when there is no such file. @throws Fault `release.store-failed`. */
-export async function readWhole(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
-  try {
-    const { size } = await stat(path);
-    if (size > bytesMax)
-      throw new Fault("release.store-failed", `read "${path}": it has ${size} bytes, at most ${bytesMax} are expected`);
-    return await readFile(path);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw asFault(error, "release.store-failed", `read "${path}"`);
-  }
+export async function digestOf(path: string): Promise<FileDigest | undefined> {
+  return inStore(() => digestFile(path));
 }
 
-export interface Digest {
-  readonly length: number;
-  readonly sha256: string;
-}
-
-/** @returns undefined when there is no such file. @throws Fault `release.store-failed`. */
-export async function digestOf(path: string): Promise<Digest | undefined> {
-  const hash = createHash("sha256");
-  let length = 0;
+async function inStore<T>(work: () => Promise<T>): Promise<T> {
   try {
-    for await (const chunk of createReadStream(path)) {
-      const bytes: unknown = chunk;
-      if (!(bytes instanceof Uint8Array)) continue;
-      hash.update(bytes);
-      length += bytes.byteLength;
-    }
-    return { length, sha256: hash.digest("hex") };
+    return await work();
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw asFault(error, "release.store-failed", `read "${path}"`);
+    if (error instanceof Fault) throw new Fault("release.store-failed", error.message, { cause: error });
+    throw error;
   }
 }

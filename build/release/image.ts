@@ -1,4 +1,5 @@
-// `sallyport-release add --part`: images cut into chunks, and the manifest that names their indexes. [OTA-30] [OTA-31]
+// `sallyport-release add --part`: cuts images into chunks, and adds the manifest that names their
+// indexes. [OTA-30] [OTA-64] [OTA-31]
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,16 +8,16 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
-import { type Added, addTarget, type Said } from "./add.ts";
+import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { type Chunked, chunkImage } from "./chunks.ts";
-import { copyWhole, digestOf } from "./files.ts";
+import { putCopy, digestOf } from "./files.ts";
 import { layoutOf } from "./layout.ts";
 import { readRepository } from "./repository.ts";
 
 const STORE = "chunks";
 const INDEXES = "indexes";
 
-/** A file for each part, in any order. */
+/** An image file for each part, in any order. */
 export type PartFiles = ReadonlyMap<SlotPart, string>;
 
 export interface AddedImage extends Added {
@@ -24,14 +25,21 @@ export interface AddedImage extends Added {
 }
 
 /**
+ * Adds a release.
  * @param target `os/gateway-2.json`.
- * @throws Fault `usage.invalid` for another role, no parts, or a part that is empty; `file.*`, `index.*`, and what {@link addTarget} throws.
+ * @throws Fault `usage.invalid` for another role, no parts, or an empty part; `file.*`, `index.*`,
+ *   and the faults of {@link addTarget}.
  */
-export async function addImage(directory: string, target: string, files: PartFiles, said: Said): Promise<AddedImage> {
+export async function addImage(
+  directory: string,
+  target: string,
+  files: PartFiles,
+  description: TargetDescription,
+): Promise<AddedImage> {
   if (!target.startsWith("os/"))
-    throw new Fault("usage.invalid", `target "${target}": only targets of role os are made of parts`);
+    throw new Fault("usage.invalid", `target "${target}": only targets of the role os consist of parts`);
   const layout = layoutOf(directory);
-  await readRepository(layout); // before an hour of cutting, not after
+  await readRepository(layout); // a missing repository is reported before an hour of cutting
   const work = await mkdtemp(join(tmpdir(), "sallyport-release-"));
   try {
     const cut: { readonly made: AddedImage["parts"][number]; readonly named: OsManifest["parts"][number] }[] = [];
@@ -42,7 +50,7 @@ export async function addImage(directory: string, target: string, files: PartFil
     const manifest = join(work, "manifest");
     const content = { v: 1, store: STORE, parts: cut.map(({ named }) => named) };
     await writeFile(manifest, JSON.stringify(check(osManifestSchema, content, `parts of "${target}"`, "usage.invalid")));
-    return { ...(await addTarget(directory, target, manifest, said)), parts: cut.map(({ made }) => made) };
+    return { ...(await addTarget(directory, target, manifest, description)), parts: cut.map(({ made }) => made) };
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -51,19 +59,22 @@ export async function addImage(directory: string, target: string, files: PartFil
 async function cutPart(published: string, part: SlotPart, image: string, index: string) {
   const made = await chunkImage({ image, index, store: join(published, STORE) });
   const digest = await digestOf(index);
-  if (digest === undefined) throw new Fault("release.store-failed", `cut "${image}": its index "${index}" is gone`);
+  if (digest === undefined) throw new Fault("release.store-failed", `cut "${image}": its index "${index}" is missing`);
   const path = `${INDEXES}/${digest.sha256}.caibx`;
-  await copyWhole(index, join(published, path));
+  await putCopy(index, join(published, path));
   const named = { part, bytes: made.imageBytes, index: { path, bytes: digest.length, sha256: digest.sha256 } };
   return { made: { part, ...made }, named };
 }
 
-/** @throws Fault `schema.invalid`, `json.invalid` for bytes that no device would take for a release. */
+/**
+ * @throws Fault `schema.invalid`, `json.invalid` for bytes that no device would accept as a
+ *   release.
+ */
 export function parseManifest(bytes: Uint8Array): OsManifest {
   return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest"), "manifest");
 }
 
-/** @returns undefined where {@link parseManifest} would throw. */
+/** @returns undefined for bytes that {@link parseManifest} refuses. */
 export function manifestOf(bytes: Uint8Array): OsManifest | undefined {
   try {
     return parseManifest(bytes);

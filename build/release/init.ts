@@ -1,8 +1,8 @@
-// `sallyport-release init`: keys and an empty repository. [OTA-14]
+// `sallyport-release init`: makes keys and an empty repository. [OTA-14]
 import { Fault } from "../../hal/fault.ts";
 import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
 import { signed } from "./drafts.ts";
-import { writeWhole } from "./files.ts";
+import { putFile } from "./files.ts";
 import { makeSigner, type ReleaseSigner } from "./keys.ts";
 import { layoutOf, metadataPath } from "./layout.ts";
 import { OFFLINE_EXPIRY_DAYS, ONLINE_EXPIRY_DAYS, ROOT_EXPIRY_DAYS } from "./limits.ts";
@@ -15,27 +15,30 @@ export function expiryFrom(nowMs: number, days: number): string {
   return momentText(nowMs + days * DAY_MS);
 }
 
-/** @returns the root that belongs into the devices' image. @throws Fault `release.already-initialised`, `release.key-unusable`, `release.store-failed`. */
+/**
+ * @returns the path of the root for the devices' image, and the directory of the keys.
+ * @throws Fault `release.already-initialised`, `release.key-unusable`, `release.store-failed`.
+ */
 export async function initialise(directory: string, nowMs: number): Promise<{ readonly root: string; readonly keys: string }> {
   const layout = layoutOf(directory);
   if (await isRepository(layout))
     throw new Fault(
       "release.already-initialised",
-      `there is a repository in ${directory} already; add to it, or choose another directory`,
+      `there is already a repository in ${directory}; add to it, or choose another directory`,
     );
 
   const signers = new Map<string, ReleaseSigner>();
   for (const role of [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES]) signers.set(role, await makeSigner(layout, role));
   const write = async (role: string, draft: object): Promise<void> => {
     const signer = signers.get(role);
-    const whole = {
+    const complete = {
       _type: DELEGATED_ROLES.some((one) => one === role) ? "targets" : role,
       spec_version: SPEC_VERSION,
       version: 1,
       ...draft,
     };
-    const bytes = signed(whole, signer === undefined ? [] : [signer]);
-    await writeWhole(metadataPath(layout, role, role === "timestamp" ? undefined : 1), bytes);
+    const bytes = signed(complete, signer === undefined ? [] : [signer]);
+    await putFile(metadataPath(layout, role, role === "timestamp" ? undefined : 1), bytes);
   };
   const keysOf = (roles: readonly string[]): object =>
     Object.fromEntries([...signers].flatMap(([role, { id, key }]) => (roles.includes(role) ? [[id, key]] : [])));

@@ -1,10 +1,11 @@
-// Signing keys: PKCS#8 files of mode 0600. Made once, never overwritten, read only for the role that is signed.
+// Signing keys: PKCS#8 files of mode 0600. They are made once, never overwritten, and read only for
+// the role that is signed.
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
 import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
-import { readWhole, writeWhole } from "./files.ts";
+import { getFile, putFile } from "./files.ts";
 import { keyPath, type WorkshopLayout } from "./layout.ts";
 import { KEY_BYTES_MAX } from "./limits.ts";
 
@@ -14,12 +15,16 @@ export interface ReleaseSigner {
   readonly privateKey: KeyObject;
 }
 
-/** The key of `role`, made (ed25519) when there is none: an init that was cut goes on with the keys it has. @throws Fault `release.key-unusable`, `release.store-failed`. */
+/**
+ * The key of `role`, an Ed25519 key that is made when there is none: an interrupted init continues
+ * with the keys that it made.
+ * @throws Fault `release.key-unusable`, `release.store-failed`.
+ */
 export async function makeSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
-  if ((await readWhole(path, KEY_BYTES_MAX)) === undefined) {
+  if ((await getFile(path, KEY_BYTES_MAX)) === undefined) {
     const { privateKey } = generateKeyPairSync("ed25519");
-    await writeWhole(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), 0o600);
+    await putFile(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), { mode: 0o600 });
   }
   return await readSigner(layout, role);
 }
@@ -27,20 +32,20 @@ export async function makeSigner(layout: WorkshopLayout, role: string): Promise<
 /** @throws Fault `release.key-unusable`, `release.store-failed`. */
 export async function readSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
-  const pem = await readWhole(path, KEY_BYTES_MAX);
+  const pem = await getFile(path, KEY_BYTES_MAX);
   if (pem === undefined)
     throw new Fault(
       "release.key-unusable",
-      `sign "${role}": there is no ${path}; put the key there for signing and take it away afterwards`,
+      `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards`,
     );
   const why = whyNotPrivate(await stat(path), path, process.geteuid?.());
   if (why !== undefined) throw new Fault("release.key-unusable", `sign "${role}" with ${path}: ${why}`);
-  const privateKey = parsed(pem, path);
+  const privateKey = parseKey(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };
 }
 
-function parsed(pem: Uint8Array, path: string): KeyObject {
+function parseKey(pem: Uint8Array, path: string): KeyObject {
   try {
     return createPrivateKey(Buffer.from(pem));
   } catch (error) {

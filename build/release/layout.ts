@@ -1,4 +1,4 @@
-// Where things lie below the directory of a repository.
+// The layout of a release directory: keys, staged targets and repository.
 import { join } from "node:path";
 import { metadataName, targetName } from "../../ota/trust/format/index.ts";
 
@@ -6,9 +6,9 @@ export interface WorkshopLayout {
   readonly directory: string;
   /** Private keys, PKCS#8, 0600: `root.pem`, `os.pem`, ... */
   readonly keys: string;
-  /** What was added and not signed yet, a file a role. */
+  /** Staged targets, which are not signed yet: one file per role. */
   readonly staged: string;
-  /** What is published: metadata, targets, and the indexes and chunks that targets name. */
+  /** The repository: metadata, targets, and the indexes and chunks that targets name. */
   readonly published: string;
   readonly metadata: string;
   readonly targets: string;
@@ -23,7 +23,7 @@ export function layoutOf(directory: string): WorkshopLayout {
   };
 }
 
-/** The repository at the place it is published to. */
+/** The layout of a published repository in `to`. */
 export function publishedAt(to: string): Pick<WorkshopLayout, "published" | "metadata" | "targets"> {
   return { published: to, metadata: join(to, "metadata"), targets: join(to, "targets") };
 }

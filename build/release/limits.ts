@@ -1,9 +1,12 @@
-// How long what is signed holds, and what is read. Expiry only stops new things from being accepted; a device that is offline keeps what it has. [OTA-7]
+// Expiry of signatures, and bounds of what is read. Expiry only stops devices from accepting
+// anything new; a device that is offline keeps what it has. [OTA-7]
 
-/** Root, targets and delegated roles are signed by hand, with keys that lie in a safe. */
+/** Root, targets and delegated roles are signed manually, with keys from a safe. */
 export const OFFLINE_EXPIRY_DAYS = 730;
 export const ROOT_EXPIRY_DAYS = 1_825;
-/** Snapshot and timestamp bound how long a mirror can withhold a release: sign them again before. */
+/**
+ * Snapshot and timestamp limit how long a mirror can withhold a release. Sign them again in time.
+ */
 export const ONLINE_EXPIRY_DAYS = 90;
 
 export const METADATA_BYTES_MAX = 2_097_152;

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// sallyport-release: the tool that signs what devices accept. It runs where the keys are, never on a device.
+// sallyport-release: the tool that signs releases, policies and rosters. It runs where the keys
+// are, never on a device.
 import { run } from "./cli.ts";
 
 process.exitCode = await run(process.argv.slice(2), {

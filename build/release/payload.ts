@@ -1,26 +1,32 @@
-// What a target holds, looked at before it is signed: what a device could not read it would refuse, and its counter is gone by then. [OTA-30] [LCK-1] [OPS-8]
+// The check of a target's content before it is signed: a device would refuse content that it cannot
+// read, and its counter would be used up. [OTA-64] [LCK-1] [OPS-8]
 import { Fault } from "../../hal/fault.ts";
 import { MANIFEST_BYTES_MAX } from "../../ota/install/format.ts";
 import { parsePolicy, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { parseRoster, ROSTER_BYTES_MAX } from "../../warden/roster/format.ts";
-import { digestOf, readWhole } from "./files.ts";
+import { digestOf, getFile } from "./files.ts";
 import { parseManifest } from "./image.ts";
 
-/** @throws Fault `usage.invalid`, naming every fault of it. A file that is not there is for addTarget to miss. */
+/**
+ * @throws Fault `usage.invalid`, with every defect. A missing file is left for addTarget to report.
+ */
 export async function checkPayload(target: string, file: string): Promise<void> {
   const kind = KINDS.find(({ role }) => target.startsWith(`${role}/`));
   const digest = kind === undefined ? undefined : await digestOf(file);
   if (kind === undefined || digest === undefined) return;
   const what = `target "${target}": "${file}"`;
   if (digest.length > kind.bytesMax)
-    throw new Fault("usage.invalid", `${what} has ${digest.length} bytes, a ${kind.what} at most ${kind.bytesMax}${kind.hint}`);
-  const bytes = await readWhole(file, kind.bytesMax);
+    throw new Fault(
+      "usage.invalid",
+      `${what} has ${digest.length} bytes, but a ${kind.what} has at most ${kind.bytesMax}${kind.hint}`,
+    );
+  const bytes = await getFile(file, kind.bytesMax);
   if (bytes === undefined) return;
   try {
     kind.read(bytes);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    throw new Fault("usage.invalid", `${what} is no ${kind.what} that a device takes: ${error.message}${kind.hint}`, {
+    throw new Fault("usage.invalid", `${what} is not a ${kind.what} that a device accepts: ${error.message}${kind.hint}`, {
       cause: error,
     });
   }

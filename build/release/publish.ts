@@ -1,9 +1,10 @@
-// `sallyport-release publish`: the repository copied to where it is served from, so that a reader sees the old one or the new, never half. [OTA-14]
+// `sallyport-release publish`: copies the repository to the directory that is served. A reader sees
+// the old repository or the new one, never a mixture. [OTA-20]
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest } from "../../ota/install/format.ts";
 import { chunkPath, INDEX_BYTES_MAX, readIndex } from "../../ota/index/format/index.ts";
-import { copyWhole, digestOf, readWhole } from "./files.ts";
+import { putCopy, digestOf, getFile } from "./files.ts";
 import { manifestOf } from "./image.ts";
 import { layoutOf, metadataPath, publishedAt, targetPath } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
@@ -16,9 +17,11 @@ export interface PublishedRelease {
 }
 
 /**
- * Copies what the timestamp leads to and is not there yet: chunks, indexes, targets, then metadata, the timestamp last and by rename. Nothing is removed: readers of the version
- * before may still be on their way.
- * @throws Fault `release.conflict` for a place that holds another repository or a newer state of this one; `release.store-failed`, `release.not-initialised`.
+ * Copies the files that the timestamp leads to and `to` lacks: chunks, indexes and targets, then
+ * metadata, and the timestamp last. Nothing is removed, because readers of the previous version may
+ * still need it.
+ * @throws Fault `release.conflict` for a directory with another repository or a newer state of this
+ *   one; `release.store-failed`, `release.not-initialised`.
  */
 export async function publish(directory: string, to: string): Promise<PublishedRelease> {
   const from = layoutOf(directory);
@@ -30,15 +33,15 @@ export async function publish(directory: string, to: string): Promise<PublishedR
   const copy = async (source: string, path: string, sha256?: string): Promise<void> => {
     const here = await digestOf(source);
     if (here === undefined || (sha256 !== undefined && here.sha256 !== sha256))
-      throw new Fault("release.store-failed", `${source} is missing or damaged; add the file it came from again, then sign`);
+      throw new Fault("release.store-failed", `${source} is missing or damaged; add its original file again, then sign`);
     if ((await digestOf(path))?.sha256 === here.sha256) return;
-    await copyWhole(source, path);
+    await putCopy(source, path);
     copied += 1;
   };
   for (const { targets } of repository.targets.values())
     for (const [path, { hashes }] of Object.entries(targets)) {
       const source = targetPath(from, path, hashes.sha256);
-      for await (const { path: named, sha256 } of namedBy(path, source, from.published))
+      for await (const { path: named, sha256 } of filesOf(path, source, from.published))
         await copy(join(from.published, named), join(place.published, named), sha256);
       await copy(source, targetPath(place, path, hashes.sha256), hashes.sha256);
     }
@@ -50,11 +53,14 @@ export async function publish(directory: string, to: string): Promise<PublishedR
   return { to, copied, timestamp: repository.timestamp.version };
 }
 
-/** The chunks and indexes of a release, each index after the chunks it names. @throws Fault `release.store-failed`, `index.invalid`. */
-async function* namedBy(target: string, file: string, published: string): AsyncGenerator<Named> {
+/**
+ * Yields the chunks and indexes of a release, each index after its chunks.
+ * @throws Fault `release.store-failed`, `index.invalid`.
+ */
+async function* filesOf(target: string, file: string, published: string): AsyncGenerator<RepositoryFile> {
   const manifest = target.startsWith("os/") ? await manifestIn(file) : undefined;
   for (const { index } of manifest?.parts ?? []) {
-    const bytes = await readWhole(join(published, index.path), INDEX_BYTES_MAX);
+    const bytes = await getFile(join(published, index.path), INDEX_BYTES_MAX);
     if (bytes === undefined)
       throw new Fault(
         "release.store-failed",
@@ -67,7 +73,7 @@ async function* namedBy(target: string, file: string, published: string): AsyncG
   }
 }
 
-interface Named {
+interface RepositoryFile {
   readonly path: string;
   readonly sha256: string | undefined;
 }
@@ -75,22 +81,22 @@ interface Named {
 async function manifestIn(file: string): Promise<OsManifest | undefined> {
   const size = (await digestOf(file))?.length ?? 0;
   if (size > MANIFEST_BYTES_MAX) return undefined;
-  const bytes = await readWhole(file, MANIFEST_BYTES_MAX);
+  const bytes = await getFile(file, MANIFEST_BYTES_MAX);
   return bytes === undefined ? undefined : manifestOf(bytes);
 }
 
-/** Devices would refuse what these two forbid; better to refuse it here. */
+/** Refuses here the two cases that devices would refuse later. */
 async function checkPlace(directory: string, to: string, { timestamp }: ReleaseRepository): Promise<void> {
   const place = publishedAt(to);
-  const theirs = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
-  const ours = await readWhole(metadataPath(layoutOf(directory), "root", 1), METADATA_BYTES_MAX);
-  if (theirs !== undefined && ours !== undefined && !Buffer.from(theirs).equals(ours))
-    throw new Fault("release.conflict", `${to} holds another repository: its first root is not that of ${directory}`);
+  const served = await getFile(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
+  const own = await getFile(metadataPath(layoutOf(directory), "root", 1), METADATA_BYTES_MAX);
+  if (served !== undefined && own !== undefined && !Buffer.from(served).equals(own))
+    throw new Fault("release.conflict", `${to} contains another repository: its first root is not that of ${directory}`);
   if (!(await isRepository(place))) return;
   const there = await readRepository(place);
   if (there.timestamp.version > timestamp.version)
     throw new Fault(
       "release.conflict",
-      `${to} is at timestamp ${there.timestamp.version}, ${directory} at ${timestamp.version}: devices would refuse the step back; get the newer copy of the repository first`,
+      `${to} has timestamp version ${there.timestamp.version}, but ${directory} has ${timestamp.version}, and devices would refuse the older one; get the newer copy of the repository first`,
     );
 }

@@ -1,7 +1,8 @@
-// The repository as its timestamp names it: what a device would see. Files that a cut left beside it are not part of it.
+// The repository that the timestamp leads to, as a device sees it. Files that an interrupted
+// command left beside it are not part of it.
 import { Fault } from "../../hal/fault.ts";
 import { draftOf, type MetaDraft, metaDraft, rootDraft, type TargetsDraft, targetsDraft } from "./drafts.ts";
-import { readWhole } from "./files.ts";
+import { getFile } from "./files.ts";
 import { type WorkshopLayout, metadataPath } from "./layout.ts";
 import { METADATA_BYTES_MAX, ROOTS_MAX } from "./limits.ts";
 
@@ -27,22 +28,22 @@ export async function readRepository(place: Pick<WorkshopLayout, "metadata">): P
   return { root, timestamp, snapshot, targets };
 }
 
-/** True when a repository was made here and came as far as its timestamp. */
+/** True when there is a repository that has a timestamp. */
 export async function isRepository(place: Pick<WorkshopLayout, "metadata">): Promise<boolean> {
-  return (await readWhole(metadataPath(place, "timestamp", undefined), METADATA_BYTES_MAX)) !== undefined;
+  return (await getFile(metadataPath(place, "timestamp", undefined), METADATA_BYTES_MAX)) !== undefined;
 }
 
 async function readRoot(place: Pick<WorkshopLayout, "metadata">) {
-  let bytes = await readWhole(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
+  let bytes = await getFile(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
   for (let version = 2; bytes !== undefined && version <= ROOTS_MAX; version += 1) {
-    const next = await readWhole(metadataPath(place, "root", version), METADATA_BYTES_MAX);
+    const next = await getFile(metadataPath(place, "root", version), METADATA_BYTES_MAX);
     if (next === undefined) break;
     bytes = next;
   }
   if (bytes === undefined)
     throw new Fault(
       "release.not-initialised",
-      `there is no repository in ${place.metadata}; make one: sallyport-release init DIR`,
+      `there is no repository in ${place.metadata}; make one with sallyport-release init DIR`,
     );
   return draftOf(rootDraft, bytes, "root");
 }
@@ -54,11 +55,11 @@ async function readMetadata<const S extends typeof metaDraft | typeof targetsDra
   version: number | undefined,
 ) {
   const path = metadataPath(place, role, version);
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined)
     throw new Fault(
       version === undefined ? "release.not-initialised" : "release.store-failed",
-      `${path} is missing; ${version === undefined ? "make the repository: sallyport-release init DIR" : "put it back from a copy of the repository"}`,
+      `${path} is missing; ${version === undefined ? "make the repository with sallyport-release init DIR" : "restore it from a copy of the repository"}`,
     );
   return draftOf(schema, bytes, path);
 }

@@ -1,12 +1,13 @@
-// `sallyport-release sign`: what was added becomes part of the repository. Each file lies there before another names it, the timestamp is last: a cut leaves the
-// repository as it was or as it shall be. [OTA-14]
+// `sallyport-release sign`: makes staged targets part of the repository. Each file is written
+// before another one refers to it, and the timestamp last: an interruption leaves the old
+// repository or the new one. [OTA-14]
 import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
 import { stagedEntries } from "./add.ts";
 import { type Entries, signed } from "./drafts.ts";
-import { writeWhole } from "./files.ts";
+import { putFile } from "./files.ts";
 import { expiryFrom } from "./init.ts";
 import { readSigner } from "./keys.ts";
 import { type WorkshopLayout, layoutOf, metadataPath, stagedPath } from "./layout.ts";
@@ -25,21 +26,23 @@ type Write = (
 ) => Promise<void>;
 
 /**
- * Signs the roles that something was added to, and those of `renew`, whose dates begin anew; then snapshot and timestamp where these changed.
- * @returns what was signed, in that order; nothing when nothing changed. @throws Fault `usage.invalid`, `release.*`, `trust.invalid`.
+ * Signs the roles with staged targets, and those of `renew`, whose expiry is renewed; then snapshot
+ * and timestamp where these changed.
+ * @returns what was signed, in that order; empty when nothing has changed.
+ * @throws Fault `usage.invalid`, `release.*`, `trust.invalid`.
  */
 export async function signChanges(directory: string, renew: readonly string[], nowMs: number): Promise<readonly Signed[]> {
   const layout = layoutOf(directory);
   const known: readonly string[] = [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES];
   const unknown = renew.find((role) => !known.includes(role));
-  if (unknown !== undefined) throw new Fault("usage.invalid", `there is no role "${unknown}"; roles are ${known.join(", ")}`);
+  if (unknown !== undefined) throw new Fault("usage.invalid", `there is no role "${unknown}"; the roles are ${known.join(", ")}`);
 
   const repository = await readRepository(layout);
-  const done: Signed[] = [];
+  const signedRoles: Signed[] = [];
   const write: Write = async (role, draft) => {
     const bytes = signed(draft, [await readSigner(layout, role)]);
-    await writeWhole(metadataPath(layout, role, role === "timestamp" ? undefined : draft.version), bytes);
-    done.push({ role, version: draft.version, expires: draft.expires });
+    await putFile(metadataPath(layout, role, role === "timestamp" ? undefined : draft.version), bytes);
+    signedRoles.push({ role, version: draft.version, expires: draft.expires });
   };
   const offline = (days: number) => ({ signedAt: momentText(nowMs), expires: expiryFrom(nowMs, days) });
 
@@ -51,12 +54,15 @@ export async function signChanges(directory: string, renew: readonly string[], n
     if (before !== undefined)
       await write(role, { ...before, version: before.version + 1, ...offline(OFFLINE_EXPIRY_DAYS), targets });
   }
-  await writeOnline(repository, done, renew, expiryFrom(nowMs, ONLINE_EXPIRY_DAYS), write);
+  await writeOnline(repository, signedRoles, renew, expiryFrom(nowMs, ONLINE_EXPIRY_DAYS), write);
   for (const { role } of changed) await unstage(layout, role);
-  return done;
+  return signedRoles;
 }
 
-/** Roles with new targets, and those to be renewed. An addition that is signed already, because the last `sign` was cut at its very end, is none. */
+/**
+ * Roles with new targets, and those to renew. A staged target that is signed already is not new:
+ * the last `sign` was interrupted at its very end.
+ */
 async function changedTargets(
   layout: WorkshopLayout,
   { targets }: ReleaseRepository,
@@ -73,12 +79,12 @@ async function changedTargets(
 
 async function writeOnline(
   { snapshot, timestamp }: ReleaseRepository,
-  done: readonly Signed[],
+  signedRoles: readonly Signed[],
   renew: readonly string[],
   expires: string,
   write: Write,
 ): Promise<void> {
-  const below = done.filter(({ role }) => role !== "root");
+  const below = signedRoles.filter(({ role }) => role !== "root");
   const newSnapshot = below.length > 0 || renew.includes("snapshot");
   const meta = { ...snapshot.meta, ...Object.fromEntries(below.map(({ role, version }) => [`${role}.json`, { version }])) };
   const version = snapshot.version + (newSnapshot ? 1 : 0);

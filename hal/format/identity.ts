@@ -49,7 +49,7 @@ export interface HardwareFacts {
   readonly model: string | undefined;
 }
 
-/** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-5] */
+/** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-21] */
 export const fingerprintSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
 export type Fingerprint = v.InferOutput<typeof fingerprintSchema>;
 

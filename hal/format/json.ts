@@ -33,8 +33,8 @@ export function canonicalJson(value: JsonValue): string {
 }
 
 /**
- * Parses bytes or text from outside: strict UTF-8, at most `bytesMax` bytes, at most {@link
- * JSON_DEPTH_MAX} levels deep.
+ * Parses bytes or text from outside: strict UTF-8, at most `bytesMax` bytes, at most
+ * {@link JSON_DEPTH_MAX} levels deep.
  * @throws Fault `json.too-large` above the bound; `json.invalid` for anything that is not one JSON
  *   value.
  */

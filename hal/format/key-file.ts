@@ -1,4 +1,4 @@
-// The rule for files with private keys, which device, hub and release tool share. [STA-4]
+// The rule for files with private keys, which device, hub and release tool share. [STA-30]
 
 const GROUP_OR_OTHER = 0o077;
 
@@ -8,7 +8,7 @@ export interface KeyFileFacts {
 }
 
 /**
- * [STA-4] Root is held to it too: a key of another user is that user's to use, and what root signs
+ * [STA-30] Root is held to it too: a key of another user is that user's to use, and what root signs
  * with it would look like theirs. A POSIX ACL shows in the group bits (acl(5)).
  * @param us the effective user of this process; undefined where there are no users.
  * @returns why the key is not used, with the command that mends it; undefined when nothing is wrong.

@@ -3,21 +3,24 @@ import { Fault } from "../../hal/fault.ts";
 
 const LINE_CHARACTERS = 76;
 
-/** @throws Fault `csr.invalid` for anything else, saying what was probably meant. */
+/** @throws Fault `csr.invalid` for anything else, with a hint at the likely mistake. */
 export function decodeBody(body: unknown): Uint8Array {
   if (!(body instanceof Uint8Array)) throw new Fault("csr.invalid", "the body is empty: expected base64 of a PKCS#10 request");
   const text = Buffer.from(body).toString("latin1").replaceAll(/\s+/g, "");
   if (text.startsWith("-----"))
-    throw new Fault("csr.invalid", "the body is PEM: EST takes base64 of the DER alone; use openssl req -outform DER | base64");
+    throw new Fault(
+      "csr.invalid",
+      "the body is PEM: EST expects only the base64 of the DER; use openssl req -outform DER | base64",
+    );
   if (text === "" || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text))
     throw new Fault(
       "csr.invalid",
-      "the body is not base64: expected base64 of a DER PKCS#10 request; openssl req -outform DER | base64",
+      "the body is not base64: expected base64 of a DER PKCS#10 request; use openssl req -outform DER | base64",
     );
   return Buffer.from(text, "base64");
 }
 
-/** In lines: `openssl base64 -d` reads no longer ones. */
+/** Wrapped, because `openssl base64 -d` does not read longer lines. */
 export function encodeBody(bytes: Uint8Array): string {
   const lines =
     Buffer.from(bytes)

@@ -4,7 +4,7 @@ import type { X509Certificate } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Fault } from "../../hal/fault.ts";
 import { der, encodeCertsOnly } from "../../provisioning/x509/format/index.ts";
-import { OID } from "../authority/oids.ts";
+import { OID } from "../authority/index.ts";
 import {
   type DeviceAdmission,
   type DeviceContext,
@@ -18,9 +18,9 @@ import { decodeBody, encodeBody } from "./base64.ts";
 import { sendTextErrors, textError } from "./text-errors.ts";
 
 export interface EstRouteOptions {
-  readonly desk: DeviceContext;
+  readonly context: DeviceContext;
   readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
-  /** Seconds a device is asked to wait for its operator. */
+  /** Seconds after which a pending device may ask again. */
   readonly retryAfterS: number;
 }
 
@@ -30,28 +30,32 @@ const BUSY_RETRY_S = 300;
 /** RFC 7030 section 4.5.2, as RFC 8951 writes it: a P-256 key, ecdsa-with-SHA256. */
 const CSR_ATTRIBUTES = der.encode(der.sequence(der.sequence(OID.ecPublicKey, der.setOf(OID.prime256v1)), OID.ecdsaWithSha256));
 
-export function estRoutes(server: FastifyInstance, { desk, judge, retryAfterS }: EstRouteOptions): void {
+export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS }: EstRouteOptions): void {
   server.get(`${BASE}/cacerts`, (_request, reply) =>
-    send(reply, "application/pkcs7-mime", encodeCertsOnly([desk.issuer.certificate.raw])),
+    send(reply, "application/pkcs7-mime", encodeCertsOnly([context.issuer.certificate.raw])),
   );
   server.get(`${BASE}/csrattrs`, (_request, reply) => send(reply, "application/csrattrs", CSR_ATTRIBUTES));
 
   server.post(`${BASE}/simpleenroll`, (request, reply) => {
     const asked = readRequest(decodeBody(request.body));
-    return answer(reply, enrol(desk, asked, request.ip, Date.now()), retryAfterS);
+    return answer(reply, enrol(context, asked, request.ip, Date.now()), retryAfterS);
   });
 
   server.post(`${BASE}/simplereenroll`, (request, reply) => {
     const admission = judge(peerOf(request));
     if (!admission.admitted) {
-      desk.journal("enrolment.refused", undefined, { reason: admission.reason, claimed: admission.claimed, address: request.ip });
-      const hint = "renewal shows the current certificate in TLS; without a valid one ask at /simpleenroll";
+      context.journal("enrolment.refused", undefined, {
+        reason: admission.reason,
+        claimed: admission.claimed,
+        address: request.ip,
+      });
+      const hint = "renewal presents the current certificate in TLS; without a valid one, enrol at /simpleenroll";
       return textError(reply, 401, `enrol.unauthorized: ${REFUSALS[admission.reason]}; ${hint}`);
     }
     const asked = readRequest(decodeBody(request.body));
     if (asked.id !== admission.deviceId)
-      throw new Fault("enrol.mismatch", `the request is for "${asked.id}", the certificate shown is of "${admission.deviceId}"`);
-    return answer(reply, reenrol(desk, asked, admission.serial, request.ip, Date.now()), retryAfterS);
+      throw new Fault("enrol.mismatch", `the request is for "${asked.id}", but the certificate is for "${admission.deviceId}"`);
+    return answer(reply, reenrol(context, asked, admission.serial, request.ip, Date.now()), retryAfterS);
   });
 }
 
@@ -65,12 +69,12 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
       return textError(
         reply,
         202,
-        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then on the hub: sallyport-hub devices approve ${id} ${fingerprint}`,
+        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then run on the hub: sallyport-hub devices approve ${id} ${fingerprint}`,
       );
     }
     case "busy":
       reply.header("retry-after", String(BUSY_RETRY_S));
-      return textError(reply, 503, "too many certificates are valid for this id; ask again later");
+      return textError(reply, 503, "this id has too many valid certificates; try again later");
     case "paced":
       reply.header("retry-after", String(Math.ceil(outcome.retryAfterMs / 1000)));
       return textError(reply, 429, "this device got a certificate a moment ago; ask again after a tenth of its life");
@@ -80,7 +84,7 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
   }
 }
 
-/** RFC 8951 section 3.1: the header changes nothing any more, older clients want it. */
+/** RFC 8951 section 3.1: the header has no effect any more, but older clients expect it. */
 function send(reply: FastifyReply, type: string, bytes: Uint8Array): FastifyReply {
   return reply.header("content-transfer-encoding", "base64").type(type).send(encodeBody(bytes));
 }

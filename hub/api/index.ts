@@ -1,8 +1,10 @@
-// The hub over HTTPS: enrolment, time and the update repository. Certificates are asked for, never required by TLS: each route looks for itself.
+// The hub's HTTPS API: enrolment, time and the update repository. TLS asks for a client certificate
+// but does not require one: each route checks it.
 import { createServer } from "node:https";
 import type { X509Certificate } from "node:crypto";
 import fastify, { type FastifyInstance } from "fastify";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { printable } from "../../hal/format/text.ts";
 import type { KeyAndCertificate, NoteSigner } from "../authority/index.ts";
 import type { DeviceAdmission, DeviceContext } from "../devices/index.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_MS_MAX } from "../limits.ts";
@@ -18,13 +20,13 @@ export interface ApiOptions {
   readonly port: number;
   readonly server: KeyAndCertificate;
   readonly minTls: ServerTlsVersion;
-  readonly desk: DeviceContext;
+  readonly context: DeviceContext;
   readonly time: NoteSigner;
   readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
   readonly retryAfterS: number;
   /** The update repository's directory. */
   readonly repository: string;
-  /** What went wrong on our side. */
+  /** Faults of the hub itself. */
   readonly onFault: (fault: Fault) => void;
 }
 
@@ -34,10 +36,12 @@ export interface Api {
   stop(): Promise<void>;
 }
 
+const URL_CHARACTERS_MAX = 128;
+
 /** @throws Fault `hub.listen-failed`. */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const { listen, port, desk, onFault } = options;
-  const tls = (server: KeyAndCertificate) => tlsOptions(server, desk.issuer.authorityPem, options.minTls);
+  const { listen, port, context, onFault } = options;
+  const tls = (server: KeyAndCertificate) => tlsOptions(server, context.issuer.authorityPem, options.minTls);
   const https = createServer({
     ...tls(options.server),
     requestTimeout: HTTP_REQUEST_MS_MAX,
@@ -50,8 +54,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     forceCloseConnections: true,
     serverFactory: (handler) => https.on("request", handler),
   });
-  bodies(server);
-  errors(server, onFault);
+  setBodyParsers(server);
+  setErrorHandlers(server, onFault);
   server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
   estRoutes(server, options);
   timeRoute(server, options.time);
@@ -64,16 +68,20 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
 }
 
-/** Bodies stay bytes: what they must be is each route's to say, in words. */
-function bodies(server: FastifyInstance): void {
+/** Bodies stay bytes: each route checks its own and explains what it expects. */
+function setBodyParsers(server: FastifyInstance): void {
   server.removeAllContentTypeParsers();
   for (const type of ["application/pkcs10", "application/json"])
     server.addContentTypeParser(type, { parseAs: "buffer" }, (_request, body, done) => done(null, body));
 }
 
-function errors(server: FastifyInstance, onFault: (fault: Fault) => void): void {
+function setErrorHandlers(server: FastifyInstance, onFault: (fault: Fault) => void): void {
   server.setNotFoundHandler((request, reply) =>
-    textError(reply, 404, `no ${request.method} ${request.url.slice(0, 128)} here; EST is below /.well-known/est/`),
+    textError(
+      reply,
+      404,
+      `there is no ${request.method} ${printable(request.url, URL_CHARACTERS_MAX)}; EST is below /.well-known/est/`,
+    ),
   );
   server.setErrorHandler((error: unknown, _request, reply) => {
     if (error instanceof Fault && sendTextErrors(reply, error)) return reply;
@@ -83,11 +91,11 @@ function errors(server: FastifyInstance, onFault: (fault: Fault) => void): void 
       return textError(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
     if (status !== undefined && status >= 400 && status < 500) return textError(reply, status, "the request could not be read");
     onFault(asFault(error, "hub.store-failed", "answer a request"));
-    return textError(reply, 500, "the hub failed; its operator finds the reason on the hub");
+    return textError(reply, 500, "the hub failed; its operator finds the reason in the hub's output");
   });
 }
 
-/** Fastify's own errors carry one. */
+/** @returns the status of one of Fastify's own errors. */
 function statusOf(error: unknown): number | undefined {
   if (typeof error !== "object" || error === null || !("statusCode" in error)) return undefined;
   return typeof error.statusCode === "number" ? error.statusCode : undefined;

@@ -1,4 +1,4 @@
-// Answers that a person at a terminal understands: plain text, one line, and what to do next.
+// Error answers in plain text: one line for a person at a terminal, with what to do next.
 import type { FastifyReply } from "fastify";
 import type { Fault, FaultCode } from "../../hal/fault.ts";
 
@@ -17,7 +17,7 @@ export function textError(reply: FastifyReply, status: number, text: string): Fa
   return reply.code(status).type("text/plain; charset=utf-8").send(`${text}\n`);
 }
 
-/** @returns false for a fault that is not the client's doing. */
+/** @returns false for a fault that the client did not cause; then nothing is sent. */
 export function sendTextErrors(reply: FastifyReply, fault: Fault): boolean {
   const status = STATUS[fault.code];
   if (status === undefined) return false;

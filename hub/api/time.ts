@@ -1,4 +1,5 @@
-// Hub time: signed, for a nonce of the asker's, to anybody: a device needs the time before it can enrol. [ID-10]
+// Hub time, signed together with the client's nonce. Anybody may ask: a device needs the time
+// before it can enrol. [ID-10]
 import { sign } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { Fault } from "../../hal/fault.ts";
@@ -12,8 +13,8 @@ export function timeRoute(server: FastifyInstance, signer: NoteSigner): void {
     const { body } = request;
     if (!(body instanceof Uint8Array)) throw new Fault("schema.invalid", "the body is empty: expected {deviceId, nonce} as JSON");
     const { deviceId, nonce } = check(hubTimeRequestSchema, parseJson(body, HUB_TIME_BYTES_MAX, "time request"), "time request");
-    const said = { deviceId, nonce, time: new Date().toISOString() };
-    const signature = sign(null, Buffer.from(hubTimeSignedText(said)), signer.privateKey).toString("base64");
-    return reply.type("application/json").send(JSON.stringify({ ...said, signature }));
+    const stated = { deviceId, nonce, time: new Date().toISOString() };
+    const signature = sign(null, Buffer.from(hubTimeSignedText(stated)), signer.privateKey).toString("base64");
+    return reply.type("application/json").send(JSON.stringify({ ...stated, signature }));
   });
 }

@@ -1,4 +1,5 @@
-// One X.509 v3 certificate (RFC 5280), signed with ECDSA-SHA256. What is in it is the caller's choice.
+// Issuing one X.509 v3 certificate (RFC 5280), signed with ECDSA-SHA256. The caller chooses its
+// content.
 import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
 import { isIPv4 } from "node:net";
 import { der } from "../../provisioning/x509/format/index.ts";
@@ -9,7 +10,7 @@ export interface CertificateContent {
   readonly issuer: der.Value;
   /** DER SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
-  /** The issuer's, for the authority key identifier. */
+  /** The issuer's public key, for the authority key identifier. */
   readonly issuerPublicKey: Uint8Array;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -24,7 +25,8 @@ const READING = { code: "x509.invalid", what: "public key" } as const;
 /** @returns the certificate, DER, and its serial: 32 hex digits. */
 export function issue(content: CertificateContent, issuerKey: KeyObject): { readonly serial: string; readonly der: Uint8Array } {
   const serial = randomBytes(16);
-  serial[0] = 0x40 | ((serial[0] ?? 0) & 0x3f); // positive, and always 16 octets: one spelling in every tool
+  // Positive and always 16 octets, so that every tool prints it alike.
+  serial[0] = 0x40 | ((serial[0] ?? 0) & 0x3f);
   const toBeSigned = der.sequence(
     der.context(0, der.integer(2)),
     der.integer(serial),
@@ -46,7 +48,7 @@ function extensions(content: CertificateContent): readonly der.Value[] {
   const authority = content.kind === "authority";
   const list = [
     extension(OID.basicConstraints, true, der.sequence(...(authority ? [der.boolean(true), der.integer(0)] : []))),
-    // named bits from the left: keyCertSign and cRLSign, or digitalSignature
+    // Named bits from the left: keyCertSign and cRLSign, or digitalSignature.
     extension(OID.keyUsage, true, authority ? der.bitString(Buffer.of(0x06), 1) : der.bitString(Buffer.of(0x80), 7)),
     extension(OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(content.publicKey))),
     extension(OID.authorityKeyIdentifier, false, der.sequence(der.contextPrimitive(0, keyIdentifier(content.issuerPublicKey)))),
@@ -61,12 +63,12 @@ function extension(oid: der.Value, critical: boolean, value: der.Value): der.Val
   return der.sequence(oid, ...(critical ? [der.boolean(true)] : []), der.octetString(der.encode(value)));
 }
 
-/** RFC 7093 section 2, method 1: the first 160 bits of SHA-256 over the key. Any unique value does. */
+/** RFC 7093 section 2, method 1: the first 160 bits of SHA-256 over the key. */
 function keyIdentifier(spki: Uint8Array): Uint8Array {
   return createHash("sha256").update(spki).digest().subarray(0, 20);
 }
 
-/** A name of one attribute each, in the order given. */
+/** A name with one attribute per relative distinguished name, in the given order. */
 export function distinguishedName(...attributes: readonly { readonly oid: der.Value; readonly value: der.Value }[]): der.Value {
   return der.sequence(...attributes.map(({ oid, value }) => der.setOf(der.sequence(oid, value))));
 }
@@ -75,7 +77,7 @@ export function uriName(uri: string): der.Value {
   return der.contextPrimitive(6, Buffer.from(uri, "latin1"));
 }
 
-/** A DNS name, or an address when it looks like one. */
+/** A DNS name, or an IPv4 address when `host` is one. */
 export function hostName(host: string): der.Value {
   return isIPv4(host)
     ? der.contextPrimitive(7, Buffer.from(host.split(".").map(Number)))

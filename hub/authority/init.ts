@@ -1,17 +1,24 @@
-// `sallyport-hub init`: the authority, the keys and the anchors file that goes into the devices' image.
+// `sallyport-hub init`: makes the authority, the keys and the anchors file for the devices' image.
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
-import { makeStateDirectory, readStateFile, STATE_FILES, writeStateFile } from "../state/files.ts";
-import { CERTIFICATE_LIFE_MS_DEFAULT, settingsSchema } from "../state/settings.ts";
-import { makeAuthority, openIssuer } from "./issuer.ts";
+import type { FileOps } from "../../hal/linux/files/index.ts";
+import {
+  CERTIFICATE_LIFE_MS_DEFAULT,
+  makeStateDirectory,
+  readStateFile,
+  settingsSchema,
+  STATE_FILES,
+  writeStateFile,
+} from "../state/index.ts";
+import { makeAuthority, createIssuer } from "./issuer.ts";
 import { makeNoteKey, timeSigner, verifierKey, witnessSigner } from "./signers.ts";
 
 export interface InitOptions {
   readonly state: string;
   /** For people. */
   readonly name: string;
-  /** Host names and IPv4 addresses the hub is reached by; devices check the first. */
+  /** Host names and IPv4 addresses of the hub. Devices check the first one. */
   readonly hosts: readonly string[];
   readonly estPort?: number;
   readonly mqttPort?: number;
@@ -22,22 +29,24 @@ export const EST_PORT_DEFAULT = 8443;
 export const MQTT_PORT_DEFAULT = 8883;
 
 /**
- * Makes a hub. The anchors file is written last: a directory with one is a hub, without one an init that did not finish and may be run again.
- * @throws Fault `hub.already-initialised`: an authority that devices are pinned to is never replaced; `config.invalid` for the options.
+ * Makes a hub. The anchors file is written last: a directory with one is a hub, and without one it
+ * is the rest of an interrupted init, which may be run again.
+ * @throws Fault `hub.already-initialised`, because an authority that devices are pinned to is never
+ *   replaced; `config.invalid` for the options; `file.write-failed`.
  */
-export function initHub(options: InitOptions): HubAnchors {
+export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubAnchors> {
   const { state, name, hosts, estPort = EST_PORT_DEFAULT, mqttPort = MQTT_PORT_DEFAULT } = options;
   const certificateLifeMs = options.certificateLifeMs ?? CERTIFICATE_LIFE_MS_DEFAULT;
   const settings = check(settingsSchema, { v: 1, hosts, certificateLifeMs }, "the hub's settings", "config.invalid");
   if (readStateFile(state, STATE_FILES.anchors) !== undefined)
     throw new Fault(
       "hub.already-initialised",
-      `make a hub in "${state}": there is one; choose another directory, or move that one away`,
+      `make a hub in "${state}": there is one already; choose another directory, or move that one away`,
     );
 
   const nowMs = Date.now();
   const authority = makeAuthority(name, nowMs);
-  const server = openIssuer(name, authority).issueServer(settings.hosts, nowMs);
+  const server = createIssuer(name, authority).issueServer(settings.hosts, nowMs);
   const [timeKey, witnessKey] = [makeNoteKey(), makeNoteKey()];
   const [host = ""] = settings.hosts;
   const anchors = check(
@@ -56,14 +65,14 @@ export function initHub(options: InitOptions): HubAnchors {
     "config.invalid",
   );
 
-  makeStateDirectory(state);
-  writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem);
-  writeStateFile(state, STATE_FILES.authority, authority.certificatePem);
-  writeStateFile(state, STATE_FILES.serverKey, server.keyPem);
-  writeStateFile(state, STATE_FILES.server, server.certificatePem);
-  writeStateFile(state, STATE_FILES.timeKey, timeKey);
-  writeStateFile(state, STATE_FILES.witnessKey, witnessKey);
-  writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`);
-  writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`);
+  await makeStateDirectory(state);
+  await writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem, ops);
+  await writeStateFile(state, STATE_FILES.authority, authority.certificatePem, ops);
+  await writeStateFile(state, STATE_FILES.serverKey, server.keyPem, ops);
+  await writeStateFile(state, STATE_FILES.server, server.certificatePem, ops);
+  await writeStateFile(state, STATE_FILES.timeKey, timeKey, ops);
+  await writeStateFile(state, STATE_FILES.witnessKey, witnessKey, ops);
+  await writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`, ops);
+  await writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`, ops);
   return anchors;
 }

@@ -1,4 +1,4 @@
-// The certificate authority at work: device and server certificates under the hub's own root.
+// The certificate authority: issues device and server certificates under the hub's own root.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
 import { der } from "../../provisioning/x509/format/index.ts";
 import type { CertificateRequest } from "../../provisioning/x509/format/index.ts";
@@ -7,18 +7,20 @@ import { distinguishedName, hostName, issue, pem, uriName } from "./certificate.
 import { OID } from "./oids.ts";
 
 const DAY_MS = 86_400_000;
-/** A device's clock may run behind ours: certificates start a day early. */
+/** Certificates start a day early, because a device's clock may be behind the hub's. */
 export const BACKDATED_MS = DAY_MS;
-/** The root outlives the devices it vouches for; it is the pin in every image. */
+/** The root must outlive the devices, because every image pins it. */
 const AUTHORITY_LIFE_MS = 25 * 365 * DAY_MS;
 const SERVER_LIFE_MS = 365 * DAY_MS;
-/** The hub renews its own certificate when less than this share of its life is left. */
+/** The hub renews its own certificate when less than this share of its validity is left. */
 const SERVER_RENEW_LEFT_RATIO = 1 / 3;
 
 export interface Issuer {
   readonly certificate: X509Certificate;
   readonly authorityPem: string;
-  /** For an approved device: subject and names from its request, everything else ours. */
+  /**
+   * For an approved device: subject and names come from its request, everything else from the hub.
+   */
   issueDevice(request: CertificateRequest, nowMs: number, lifeMs: number): Omit<IssuedCertificate, "revokedAtMs">;
   issueServer(hosts: readonly string[], nowMs: number): KeyAndCertificate;
 }
@@ -28,7 +30,7 @@ export interface KeyAndCertificate {
   readonly certificatePem: string;
 }
 
-/** A new root: self-signed, may sign end certificates only. */
+/** A new root: self-signed, and allowed to sign end-entity certificates only. */
 export function makeAuthority(name: string, nowMs: number): KeyAndCertificate {
   const { keyPem, privateKey, publicKey } = makeKey();
   const subject = authorityName(name);
@@ -48,8 +50,8 @@ export function makeAuthority(name: string, nowMs: number): KeyAndCertificate {
   return { keyPem, certificatePem: pem(certificate) };
 }
 
-/** @param name the hub's, as given at `init`: the issuer's name is built from it, the same way each time. */
-export function openIssuer(name: string, authority: KeyAndCertificate): Issuer {
+/** @param name the hub's name from `init`, from which the issuer's name is built. */
+export function createIssuer(name: string, authority: KeyAndCertificate): Issuer {
   const key = createPrivateKey(authority.keyPem);
   const certificate = new X509Certificate(authority.certificatePem);
   const issuerPublicKey = certificate.publicKey.export({ format: "der", type: "spki" });
@@ -89,7 +91,7 @@ export function openIssuer(name: string, authority: KeyAndCertificate): Issuer {
   };
 }
 
-/** Whether the hub's own certificate should be made anew. */
+/** Whether the hub's own certificate is due for renewal. */
 export function isServerDue(certificatePem: string, nowMs: number): boolean {
   const certificate = new X509Certificate(certificatePem);
   const [startMs, endMs] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
@@ -103,7 +105,7 @@ function authorityName(name: string): der.Value {
   );
 }
 
-/** [ID-5] CN the device id, serialNumber the board's. */
+/** [ID-5] The CN is the device id, the serialNumber that of the board. */
 function deviceName(request: CertificateRequest): der.Value {
   const names = [{ oid: OID.commonName, value: der.utf8String(request.commonName) }];
   if (request.serialNumber !== undefined) names.push({ oid: OID.serialNumber, value: der.printableString(request.serialNumber) });
@@ -119,7 +121,7 @@ function makeKey(): { readonly keyPem: string; readonly privateKey: KeyObject; r
   };
 }
 
-/** What a certificate can say. */
+/** Certificates have no fractions of a second. */
 function wholeSeconds(ms: number): number {
   return Math.floor(ms / 1000) * 1000;
 }

@@ -1,4 +1,4 @@
-// Object identifiers of RFC 5280, RFC 5480 and RFC 5758, as values to write.
+// Object identifiers of RFC 5280, RFC 5480 and RFC 5758, as DER values.
 import { der } from "../../provisioning/x509/format/index.ts";
 
 export const OID = {
@@ -18,5 +18,5 @@ export const OID = {
   ecdsaWithSha256: der.oid("1.2.840.10045.4.3.2"),
 } as const;
 
-/** The usage as Node prints it in `X509Certificate.keyUsage`. */
+/** Client authentication, in the form of Node's `X509Certificate.keyUsage`. */
 export const CLIENT_AUTH_DOTTED = "1.3.6.1.5.5.7.3.2";

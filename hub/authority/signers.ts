@@ -1,4 +1,5 @@
-// The hub's two note keys: one signs time [ID-10], one cosigns audit checkpoints [AUD-8]. Apart, so that neither signature can stand for the other.
+// The hub's two note keys: one signs time [ID-10], one cosigns audit checkpoints [AUD-8]. They are
+// separate, so that neither signature can be used as the other.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { ed25519Raw, encodeVerifier, type NoteKeyKind, type Verifier, verifierOf } from "../../warden/audit/format/index.ts";
 

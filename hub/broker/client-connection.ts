@@ -1,4 +1,5 @@
-// One TLS connection as the broker's hooks see it: who it is, by certificate, and what was negotiated.
+// One TLS connection as the broker's hooks use it: the client's identity by its certificate, and
+// what was negotiated.
 import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { DeviceAdmission } from "../devices/index.ts";
@@ -10,13 +11,13 @@ export interface ClientConnection {
   readonly address: string;
   readonly protocol: string;
   readonly cipher: string;
-  /** Known once the client's first bytes are in: a TLS 1.3 session is complete only then. */
+  /** Known after the client's first bytes: only then is a TLS 1.3 session complete. */
   readonly group: string;
-  /** Why this connection was refused or ended, once it was: one journal entry each. */
-  ended: string | undefined;
+  /** Why this connection was refused or ended; undefined before that. One journal entry each. */
+  endReason: string | undefined;
 }
 
-export function clientConnectionOf(
+export function createClientConnection(
   socket: TLSSocket,
   judge: (certificate: X509Certificate | undefined) => DeviceAdmission,
 ): ClientConnection {
@@ -30,6 +31,6 @@ export function clientConnectionOf(
     get group() {
       return sessionGroup(socket.getSession()) ?? "?";
     },
-    ended: undefined,
+    endReason: undefined,
   };
 }

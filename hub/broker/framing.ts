@@ -1,16 +1,17 @@
-// Where MQTT packets begin and how long they are, so that a packet is refused by its header, before it is held in memory: the broker's parser would take
-// 256 MB from anybody. Pure. MQTT 3.1.1 section 2.2.3, the same in MQTT 5 section 2.1.4.
+// The framing of MQTT packets: where each begins and how long it is, so that a packet is refused by
+// its header, before it is held in memory. The broker's parser would accept 256 MB from any client.
+// Pure. MQTT 3.1.1 section 2.2.3; the same in MQTT 5, section 2.1.4.
 
 export type Framing =
   | { readonly at: "type"; readonly packets: number }
   | { readonly at: "length"; readonly packets: number; readonly type: number; readonly length: number; readonly shift: number }
-  /** `id`: of a PUBACK, as much of its packet identifier as was read. */
+  /** `id`: for a PUBACK, the part of its packet identifier that was read. */
   | { readonly at: "body"; readonly packets: number; readonly left: number; readonly id?: number };
 
 export const FRAMING_START: Framing = { at: "type", packets: 0 };
 
 export interface FramingLimits {
-  /** The first packet, CONNECT, comes from somebody not known yet. */
+  /** The first packet, CONNECT, comes from an unknown client. */
   readonly firstBytesMax: number;
   readonly packetBytesMax: number;
 }
@@ -18,16 +19,17 @@ export interface FramingLimits {
 export type FramingStep =
   | {
       readonly framing: Framing;
-      /** Packet identifiers of the PUBACKs that ended in this chunk. */ readonly acknowledged: readonly number[];
+      /** Packet identifiers of the PUBACKs that ended in this chunk. */
+      readonly acknowledged: readonly number[];
     }
-  /** The length announced, or undefined when the length itself is malformed. */
+  /** The announced length, or undefined when the length itself is malformed. */
   | { readonly refused: number | undefined };
 
 /** MQTT 3.1.1 section 3.4: a fixed header and two bytes. */
 const PUBACK = 4;
 const PUBACK_BYTES = 2;
 
-/** Reads on through `chunk`. */
+/** @returns the framing after `chunk`. */
 export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits): FramingStep {
   let state = framing;
   const acknowledged: number[] = [];

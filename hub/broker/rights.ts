@@ -1,4 +1,5 @@
-// What a device may publish and subscribe: its own topics, decided by the certificate's CN. Pure. [TUN-11]
+// The topics that a device may publish and subscribe to: its own, by the CN of its certificate.
+// Pure. [TUN-11]
 import {
   DOWN_CHANNELS,
   MESSAGE_BYTES_MAX,
@@ -26,13 +27,13 @@ export function mayPublish(
   return { channel };
 }
 
-/** [TUN-11] Its own `down/` channels one by one, or all of them by one wildcard below its own `down/`. */
+/** [TUN-11] Its own `down/` channels one by one, or all by one wildcard below its own `down/`. */
 export function maySubscribe(deviceId: DeviceId, filter: string): boolean {
   const own = `${TOPIC_ROOT}/${deviceId}/down/`;
   return filter === `${own}+` || filter === `${own}#` || DOWN_CHANNELS.some((channel) => filter === own + channel);
 }
 
-/** What the broker hands to a client, checked once more on the way out: `topic` lies below its own `down/`. */
+/** A second check of what the broker sends to a client: `topic` lies below its own `down/`. */
 export function mayReceive(deviceId: DeviceId, topic: string): boolean {
   const parsed = parseTopic(topic);
   return parsed !== undefined && parsed.direction === "down" && parsed.deviceId === deviceId;

@@ -1,4 +1,5 @@
-// Who is connected: at most one connection a device, told to the journal and the operator's list, ended when the device may no longer be there.
+// The admitted MQTT sessions: at most one per device, written to the journal and to the operator's
+// list, and closed when the device may no longer be connected.
 import type { Client, Connection } from "aedes";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { standing } from "../devices/index.ts";
@@ -6,82 +7,102 @@ import type { JournalWriter } from "../journal.ts";
 import type { Store } from "../store/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
 
-export interface SessionStoreOptions {
+export interface SessionOptions {
   readonly store: Store;
   readonly journal: JournalWriter;
-  readonly linkOf: (connection: Connection) => ClientConnection | undefined;
+  readonly connectionOf: (connection: Connection) => ClientConnection | undefined;
   readonly onClosed: (deviceId: DeviceId) => void;
 }
 
-export interface Sessions {
-  /** Before `opened`: another connection of the same device gives way to this one. */
-  admitted(client: Client): void;
-  opened(client: Client): void;
-  closed(client: Client): void;
-  recheck(): void;
-  /** Says why all of them end now. */
-  ending(reason: string): void;
+interface AdmittedClient {
+  readonly connection: ClientConnection;
+  readonly deviceId: DeviceId;
+  readonly serial: string;
 }
 
-export function openSessions({ store, journal, linkOf, onClosed }: SessionStoreOptions): Sessions {
-  const clients = new Map<DeviceId, Client>();
+export class Sessions {
+  readonly #options: SessionOptions;
+  readonly #clients = new Map<DeviceId, Client>();
+  #ending: string | undefined;
 
-  const deviceOf = (
-    client: Client,
-  ): { readonly link: ClientConnection; readonly deviceId: DeviceId; readonly serial: string } | undefined => {
-    const link = linkOf(client.conn);
-    if (link === undefined || !link.admission.admitted) return undefined;
-    return { link, deviceId: link.admission.deviceId, serial: link.admission.serial };
-  };
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
 
-  return {
-    admitted: (client) => {
-      const known = deviceOf(client);
-      const before = known === undefined ? undefined : clients.get(known.deviceId);
-      const old = before === undefined ? undefined : linkOf(before.conn);
-      if (known === undefined || old === undefined) return;
-      old.ended = "replaced by a newer connection of the same device";
-      journal("connection.replaced", known.deviceId, { address: known.link.address, replaced: old.address });
-    },
-    opened: (client) => {
-      const known = deviceOf(client);
-      if (known === undefined || client.closed) return;
-      const { deviceId, serial } = known;
-      const { address, protocol, cipher, group } = known.link;
-      clients.set(deviceId, client);
-      store.transaction(() => {
-        store.connections.put({ deviceId, sinceMs: Date.now(), address, serial, protocol, cipher, group });
-        journal("connection.opened", deviceId, { address, serial, protocol, cipher, group });
-      });
-    },
-    closed: (client) => {
-      const known = deviceOf(client);
-      if (known === undefined) return;
-      const { deviceId, link } = known;
-      const current = clients.get(deviceId) === client;
-      if (current) clients.delete(deviceId);
-      onClosed(deviceId);
-      store.transaction(() => {
-        if (current) store.connections.remove(deviceId);
-        journal("connection.closed", deviceId, { reason: link.ended ?? "closed by the device", address: link.address });
-      });
-    },
-    ending: (reason) => {
-      for (const client of clients.values()) {
-        const link = linkOf(client.conn);
-        if (link !== undefined) link.ended ??= reason;
-      }
-    },
-    recheck: () => {
-      for (const [deviceId, client] of clients) {
-        const link = linkOf(client.conn);
-        if (link?.certificate === undefined) continue;
-        const reason = standing(link.certificate, deviceId, store, Date.now());
-        if (reason === undefined) continue;
-        link.ended = reason;
-        journal("connection.kicked", deviceId, { reason, address: link.address });
-        client.close();
-      }
-    },
-  };
+  /** Before {@link open}: an earlier connection of the same device gives way to this one. */
+  replaceEarlier(client: Client): void {
+    const admitted = this.#admitted(client);
+    if (admitted === undefined) return;
+    const earlier = this.#clients.get(admitted.deviceId);
+    const replaced = earlier === undefined ? undefined : this.#options.connectionOf(earlier.conn);
+    if (replaced === undefined) return;
+    replaced.endReason = "replaced by a newer connection of the same device";
+    const detail = { address: admitted.connection.address, replaced: replaced.address };
+    this.#options.journal("connection.replaced", admitted.deviceId, detail);
+  }
+
+  open(client: Client): void {
+    const admitted = this.#admitted(client);
+    if (admitted === undefined || client.closed) return;
+    const { store, journal } = this.#options;
+    const { deviceId, serial } = admitted;
+    const { address, protocol, cipher, group } = admitted.connection;
+    this.#clients.set(deviceId, client);
+    store.transaction(() => {
+      store.connections.put({ deviceId, sinceMs: Date.now(), address, serial, protocol, cipher, group });
+      journal("connection.opened", deviceId, { address, serial, protocol, cipher, group });
+    });
+  }
+
+  close(client: Client): void {
+    const admitted = this.#admitted(client);
+    if (admitted === undefined) return;
+    const { store, journal, onClosed } = this.#options;
+    const { deviceId, connection } = admitted;
+    const isCurrent = this.#clients.get(deviceId) === client;
+    if (isCurrent) this.#clients.delete(deviceId);
+    onClosed(deviceId);
+    store.transaction(() => {
+      if (isCurrent) store.connections.remove(deviceId);
+      const reason = connection.endReason ?? "closed by the device";
+      journal("connection.closed", deviceId, { reason, address: connection.address });
+    });
+  }
+
+  /** Why all sessions end and no client is admitted any more; undefined while the hub serves. */
+  get ending(): string | undefined {
+    return this.#ending;
+  }
+
+  /** Notes why all sessions are about to end. The caller closes the connections. */
+  endAll(reason: string): void {
+    this.#ending = reason;
+    for (const client of this.#clients.values()) this.noteEnd(client, reason);
+  }
+
+  /** Notes why this connection ends, unless a reason is noted already. */
+  noteEnd(client: Client, reason: string): void {
+    const connection = this.#options.connectionOf(client.conn);
+    if (connection !== undefined) connection.endReason ??= reason;
+  }
+
+  /** Ends the sessions of devices that may no longer be connected. */
+  recheck(): void {
+    const { store, journal, connectionOf } = this.#options;
+    for (const [deviceId, client] of this.#clients) {
+      const connection = connectionOf(client.conn);
+      if (connection?.certificate === undefined) continue;
+      const reason = standing(connection.certificate, deviceId, store, Date.now());
+      if (reason === undefined) continue;
+      connection.endReason = reason;
+      journal("connection.kicked", deviceId, { reason, address: connection.address });
+      client.close();
+    }
+  }
+
+  #admitted(client: Client): AdmittedClient | undefined {
+    const connection = this.#options.connectionOf(client.conn);
+    if (connection === undefined || !connection.admission.admitted) return undefined;
+    return { connection, deviceId: connection.admission.deviceId, serial: connection.admission.serial };
+  }
 }

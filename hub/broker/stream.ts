@@ -1,18 +1,19 @@
-// The stream the broker gets: the TLS socket with packets bounded, and an end that lets the last bytes out.
+// The stream that the broker reads: the TLS socket with bounded packets, and with an end that lets
+// the last bytes out.
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
 import { MQTT_LINGER_MS } from "../limits.ts";
 import { type Framing, FRAMING_START, type FramingLimits, next } from "./framing.ts";
 
-export interface StreamWatcher {
-  /** Told the length of a packet over its limit; the connection ends. */
+export interface StreamObserver {
+  /** A packet was over its limit, and the connection ends. @param length undefined: malformed. */
   refused(length: number | undefined): void;
-  /** Told the packet identifier of each PUBACK. */
+  /** A PUBACK came, with this packet identifier. */
   acknowledged(messageId: number): void;
 }
 
-export function boundedStream(socket: TLSSocket, limits: FramingLimits, watcher: StreamWatcher): Duplex {
+export function createBoundedStream(socket: TLSSocket, limits: FramingLimits, observer: StreamObserver): Duplex {
   let framing: Framing = FRAMING_START;
   const stream = new Duplex({
     read: () => void socket.resume(),
@@ -28,14 +29,14 @@ export function boundedStream(socket: TLSSocket, limits: FramingLimits, watcher:
     if (stream.destroyed) return;
     const step = next(framing, chunk, limits);
     if ("refused" in step) {
-      watcher.refused(step.refused);
+      observer.refused(step.refused);
       stream.destroy(
         new Fault("message.invalid", `packet of ${step.refused ?? "unreadable"} bytes: more than this connection may send`),
       );
       return;
     }
     framing = step.framing;
-    for (const messageId of step.acknowledged) watcher.acknowledged(messageId);
+    for (const messageId of step.acknowledged) observer.acknowledged(messageId);
     if (!stream.push(chunk)) socket.pause();
   });
   socket.on("end", () => void stream.push(null));
@@ -44,7 +45,10 @@ export function boundedStream(socket: TLSSocket, limits: FramingLimits, watcher:
   return stream;
 }
 
-/** A CONNACK that refuses is the last thing sent: cut at once it might not arrive, and a client that never reads must not hold the socket. */
+/**
+ * A refusing CONNACK is the last thing sent. If the socket were cut at once, it might not arrive;
+ * and a client that never reads must not hold the socket.
+ */
 function closeGently(socket: TLSSocket): void {
   if (socket.destroyed) return;
   const cut = setTimeout(() => void socket.destroy(), MQTT_LINGER_MS);
@@ -53,7 +57,7 @@ function closeGently(socket: TLSSocket): void {
   socket.resume(); // unread input would turn the close into a reset
 }
 
-/** `writev` has its chunks untyped; with strings decoded they are bytes. */
+/** `writev` has untyped chunks; without `decodeStrings: false` they are bytes. */
 function bytesOf(chunk: unknown): Uint8Array {
   if (chunk instanceof Uint8Array) return chunk;
   throw new Fault("assert.broken", "the broker wrote something that is not bytes");

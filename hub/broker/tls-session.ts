@@ -1,6 +1,7 @@
-// The key-exchange group of a TLS connection, from the server's side: Node tells it only to clients, OpenSSL keeps it in the session. [TUN-2]
+// The key-exchange group of a TLS connection, on the server's side. Node reports it to clients
+// only, but OpenSSL stores it in the session. [TUN-2]
 
-/** IANA "TLS Supported Groups", those OpenSSL 3.5 negotiates. */
+/** IANA "TLS Supported Groups", those that OpenSSL 3.5 negotiates. */
 const GROUPS: Readonly<Record<number, string>> = {
   0x0017: "prime256v1",
   0x0018: "secp384r1",
@@ -17,17 +18,19 @@ const SEQUENCE = 0x30;
 const KEX_GROUP = 0xb3;
 
 /**
- * @param session what `TLSSocket.getSession()` gives, DER.
- * @returns the group's name, its number in hex when we have no name for it, or undefined when the session does not say (TLS 1.2, other OpenSSL).
+ * @param session DER, from `TLSSocket.getSession()`.
+ * @returns the group's name; its number in hex when it has no name here; or undefined when the
+ *   session does not contain it (TLS 1.2, another OpenSSL).
  */
 export function sessionGroup(session: Uint8Array | null | undefined): string | undefined {
-  if (session === undefined || session === null) return undefined; // Node gives null after the connection
+  // Node returns null after the connection has ended.
+  if (session === undefined || session === null) return undefined;
   const bytes = Buffer.from(session);
-  const whole = element(bytes, 0);
-  if (whole === undefined || whole.tag !== SEQUENCE) return undefined;
-  for (let at = whole.start; at < whole.end;) {
+  const outer = element(bytes, 0);
+  if (outer === undefined || outer.tag !== SEQUENCE) return undefined;
+  for (let at = outer.start; at < outer.end;) {
     const part = element(bytes, at);
-    if (part === undefined || part.end > whole.end) return undefined;
+    if (part === undefined || part.end > outer.end) return undefined;
     if (part.tag === KEX_GROUP) {
       const number = element(bytes, part.start);
       if (number === undefined || number.end > part.end || number.end - number.start > 4) return undefined;
@@ -39,7 +42,7 @@ export function sessionGroup(session: Uint8Array | null | undefined): string | u
   return undefined;
 }
 
-/** One DER element at `at`: tag and where its content lies. */
+/** @returns tag and place of the content of the DER element at `at`. */
 function element(bytes: Buffer, at: number): { readonly tag: number; readonly start: number; readonly end: number } | undefined {
   const tag = bytes[at];
   const first = bytes[at + 1];

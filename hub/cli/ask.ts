@@ -1,17 +1,18 @@
-// `sallyport-hub ask`: any operation of a device's, by the tunnel. What the hub may ask for is the device's to judge. [OPS-4] [OPS-6]
+// `sallyport-hub ask`: any operation of a device, through its tunnel. The device decides which
+// operations the hub may ask for. [OPS-4] [OPS-6]
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type JsonValue, parseJson } from "../../hal/format/json.ts";
 import { type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { deviceIdOf, withState } from "./state.ts";
-import { askDevice, tellAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
+import { askDevice, printAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
 
 const ARGS_BYTES_MAX = 49_152;
 
 export const askOperation: HubCommand = {
   name: "ask",
   usage: "ask ID OPERATION [--args JSON] [--wait 30s] [--state DIR] [--json]",
-  help: `Asks a device over its tunnel and prints what it answers. Operations: ${Object.keys(OPERATIONS).join(", ")}. Exit code 3: no answer in time.`,
+  help: `Asks a device through its tunnel and prints the answer. Operations: ${Object.keys(OPERATIONS).join(", ")}. Exit code 3 means no answer in time.`,
   options: { ...STATE_OPTION, ...JSON_OPTION, ...WAIT_OPTION, args: { type: "string" } },
   args: ["ID", "OPERATION"],
   run: async (given, terminal) =>
@@ -21,7 +22,7 @@ export const askOperation: HubCommand = {
         throw new Fault("usage.invalid", `OPERATION "${operation}": expected a name such as status`);
       const args = argsOf(given.optionalText("args") ?? "{}");
       const answered = await askDevice(opened, terminal, deviceIdOf(given), operation, args, waitMsOf(given));
-      return tellAnswer(given, terminal, opened, answered);
+      return printAnswer(given, terminal, opened, answered);
     }),
 };
 
@@ -33,10 +34,10 @@ function argsOf(text: string): JsonValue {
     if (!(error instanceof Fault)) throw error;
     throw new Fault("usage.invalid", error.message, { cause: error });
   }
-  throw new Fault("usage.invalid", `--args is a JSON object such as '{"count": 5}', got '${text}'`);
+  throw new Fault("usage.invalid", `--args must be a JSON object such as '{"count": 5}', got '${text}'`);
 }
 
-/** What JSON.parse made and is an object: its members are JSON too. */
+/** The value comes from JSON.parse, so the members of an object are JSON too. */
 function isObject(value: unknown): value is { readonly [key: string]: JsonValue } {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,12 +1,14 @@
-// `sallyport-hub audit ...`: the trails devices delivered, and whether they are still what was witnessed. [AUD-8]
+// `sallyport-hub audit ...`: the audit trails that devices delivered, and their verification.
+// [AUD-8]
 import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
+import { counted, wrap } from "../../hal/format/prose.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { decodeAuditRecord, encodeVerifier } from "../../warden/audit/format/index.ts";
 import type { WitnessedLog, Store, StoredRecord } from "../store/index.ts";
 import { type Verification, verifyLog } from "../witness/index.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { iso, printable, recordLine } from "./render.ts";
+import { iso, printed, recordLine } from "./render.ts";
 import { deviceIdOf, withState } from "./state.ts";
 
 const SHOWN_MAX = 100_000;
@@ -15,7 +17,7 @@ const SHOWN_DEFAULT = 20;
 export const auditShow: HubCommand = {
   name: "audit show",
   usage: "audit show ID [--state DIR] [-n COUNT] [--json]",
-  help: "The newest records of a device's audit trail, as the device's warden wrote them.",
+  help: "Shows the newest records of a device's audit trail, as the device's warden wrote them.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION },
   args: ["ID"],
   run: async (given, terminal) =>
@@ -32,7 +34,7 @@ export const auditShow: HubCommand = {
 export const auditVerify: HubCommand = {
   name: "audit verify",
   usage: "audit verify ID [--state DIR] [--json]",
-  help: "Checks everything stored again, from each record up to the cosigned checkpoint. Exit code 1 names the first bad record.",
+  help: "Verifies the stored trail, from each record up to the cosigned checkpoint. Exit code 1: it is not as witnessed, and the message names the first bad record.",
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: ["ID"],
   run: async (given, terminal) =>
@@ -56,33 +58,35 @@ export const auditVerify: HubCommand = {
 function logsOf(store: Store, id: DeviceId): readonly [WitnessedLog, ...WitnessedLog[]] {
   const [first, ...others] = store.audit.logs(id);
   if (first === undefined)
-    throw new Fault("hub.device-unknown", `no audit trail of "${id}" has been witnessed; devices list shows what is known`);
+    throw new Fault(
+      "hub.device-unknown",
+      `no audit trail of "${id}" has been witnessed; run sallyport-hub devices list to see the known devices`,
+    );
   return [first, ...others];
 }
 
 function verdict(id: DeviceId, log: WitnessedLog, { ok, size, faults, cosignedAtMs }: Verification): string {
   const when = cosignedAtMs === undefined ? "never" : iso(cosignedAtMs);
-  if (ok) return `${id}: ${size} records, all as witnessed; cosigned ${when}; key ${log.auditKey}`;
-  return printable(
-    `${id}: NOT as witnessed: ${faults.join("; ")} (${size} of ${log.size} records are well; key ${log.auditKey})`,
-  );
+  if (ok) return wrap(`${id}: ${counted(size, "record")}, all as witnessed; cosigned ${when}; key ${log.auditKey}`, 2);
+  const good = `the first ${size} of ${counted(log.size, "record")} are as witnessed`;
+  return wrap(printed(`${id}: NOT as witnessed: ${faults.join("; ")} (${good}; key ${log.auditKey})`), 2);
 }
 
 function asLine(record: StoredRecord): string {
-  const decoded = decoding(record);
-  return decoded instanceof Fault ? printable(`${record.seq} unreadable: ${decoded.message}`) : recordLine(decoded);
+  const decoded = decode(record);
+  return decoded instanceof Fault ? printed(`${record.seq} unreadable: ${decoded.message}`) : recordLine(decoded);
 }
 
 function asData(record: StoredRecord): object {
-  const decoded = decoding(record);
+  const decoded = decode(record);
   const { seq, bytes } = record;
   return decoded instanceof Fault
     ? { seq, fault: decoded.code, bytes: Buffer.from(bytes).toString("base64") }
     : { seq, record: decoded };
 }
 
-/** A newer device may write records that this hub cannot read: shown as such, they are witnessed all the same. */
-function decoding({ bytes }: StoredRecord): ReturnType<typeof decodeAuditRecord> | Fault {
+/** A newer device may write records that this hub cannot read. They are witnessed all the same. */
+function decode({ bytes }: StoredRecord): ReturnType<typeof decodeAuditRecord> | Fault {
   try {
     return decodeAuditRecord(bytes);
   } catch (error) {

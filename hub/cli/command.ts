@@ -1,9 +1,12 @@
-// One command of `sallyport-hub`: how it is typed, and what it is given.
+// One command of `sallyport-hub`: its usage, and the arguments that it is given.
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
+import { counted } from "../../hal/format/prose.ts";
 
 export interface HubTerminal {
+  /** Prints the text as it is: the caller wraps prose. */
   out(text: string): void;
+  /** Prints a message, which may be wrapped. */
   err(text: string): void;
   /** Aborts on SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
@@ -15,20 +18,20 @@ export interface HubCommand {
   readonly usage: string;
   readonly help: string;
   readonly options: ParseArgsOptionsConfig;
-  /** Names of the arguments; those ending in `?` may be left out. */
+  /** Names of the arguments. Those that end in `?` are optional. */
   readonly args: readonly string[];
   /** @returns the exit code. */
   run(given: Given, terminal: HubTerminal): number | Promise<number>;
 }
 
-/** What was typed. Each reader throws Fault `usage.invalid` for what is not what it reads. */
+/** The arguments as typed. Each reader throws Fault `usage.invalid` for an unsuitable value. */
 export interface Given {
-  /** An option that must be there. */
+  /** A required option. */
   text(option: string): string;
   optionalText(option: string): string | undefined;
   list(option: string): readonly string[];
   flag(option: string): boolean;
-  /** `90d`, `12h`, `30m`, `20s`, in milliseconds. */
+  /** `90d`, `12h`, `30m` or `20s`, in milliseconds. */
   duration(option: string): number | undefined;
   /** A whole number within bounds. */
   number(option: string, min: number, max: number): number | undefined;
@@ -42,10 +45,13 @@ export const COUNT_OPTION = { count: { type: "string", short: "n" } } as const;
 
 /** @throws Fault `usage.invalid`. */
 export function parse(command: HubCommand, argv: readonly string[]): Given {
-  const { values, positionals } = typed(command, argv);
+  const { values, positionals } = parseArguments(command, argv);
   const required = command.args.filter((name) => !name.endsWith("?")).length;
   if (positionals.length < required || positionals.length > command.args.length)
-    throw new Fault("usage.invalid", `${command.name} takes ${describe(command.args)}, got ${positionals.length}`);
+    throw new Fault(
+      "usage.invalid",
+      `${command.name} takes ${describe(command.args)}; it got ${counted(positionals.length, "argument")}`,
+    );
 
   const optionalText = (option: string): string | undefined => {
     const value = values[option];
@@ -66,7 +72,7 @@ export function parse(command: HubCommand, argv: readonly string[]): Given {
       const value = optionalText(option);
       if (value === undefined) return undefined;
       if (!/^\d{1,9}$/.test(value) || Number(value) < min || Number(value) > max)
-        throw new Fault("usage.invalid", `--${option} is a number from ${min} to ${max}, got "${value}"`);
+        throw new Fault("usage.invalid", `--${option} must be a number from ${min} to ${max}, got "${value}"`);
       return Number(value);
     },
     duration: (option) => {
@@ -82,7 +88,7 @@ export function parse(command: HubCommand, argv: readonly string[]): Given {
   };
 }
 
-function typed({ options }: HubCommand, argv: readonly string[]) {
+function parseArguments({ options }: HubCommand, argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {
@@ -101,6 +107,6 @@ function duration(option: string, text: string): number {
   const match = /^(\d{1,6})([smhd])$/.exec(text);
   const unit = UNITS[match?.[2] ?? ""];
   if (match?.[1] === undefined || unit === undefined)
-    throw new Fault("usage.invalid", `--${option} is a number with s, m, h or d, such as 90d; got "${text}"`);
+    throw new Fault("usage.invalid", `--${option} must be a number with s, m, h or d, such as 90d; got "${text}"`);
   return Number(match[1]) * unit;
 }

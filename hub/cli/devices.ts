@@ -1,10 +1,12 @@
-// `sallyport-hub devices ...`: what operators decide. [ID-7]
+// `sallyport-hub devices ...`: an operator's decisions about devices. [ID-7]
+import type { ParseArgsOptionsConfig } from "node:util";
+import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { printableJson } from "../../hal/format/text.ts";
 import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
-import { type HubCommand, JSON_OPTION, STATE_OPTION, type HubTerminal } from "./command.ts";
+import { type Given, type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { deviceLines } from "./render.ts";
-import { deviceIdOf, fingerprintOf, operator, withState } from "./state.ts";
+import { deviceIdOf, fingerprintOf, type Opened, operator, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
@@ -12,89 +14,92 @@ const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 export const devicesList: HubCommand = {
   name: "devices list",
   usage: "devices list [--state DIR] [--json]",
-  help: "Every id with every key that asked, what was decided, and who is connected.",
+  help: "Lists every id with every key that asked, the decision about it, and whether it is connected.",
   options: OPTIONS,
   args: [],
   run: async (given, terminal) =>
     withState(given, ({ store }) => {
       const devices = store.devices.list(LIST_MAX);
-      const connected = (device: Device) => (device.state === "approved" ? store.connections.find(device.id) : undefined);
+      const connection = (device: Device) => (device.state === "approved" ? store.connections.find(device.id) : undefined);
       if (given.flag("json"))
-        for (const device of devices) terminal.out(printableJson({ ...shown(device), connection: connected(device) }));
+        for (const device of devices) terminal.out(printableJson({ ...asData(device), connection: connection(device) }));
       else if (devices.length === 0) terminal.out("no device has asked yet");
-      else terminal.out(devices.map((device) => deviceLines(device, connected(device))).join("\n\n"));
+      else terminal.out(devices.map((device) => deviceLines(device, connection(device))).join("\n\n"));
       return 0;
     }),
 };
 
-export const devicesApprove: HubCommand = {
+export const devicesApprove = decision({
   name: "devices approve",
-  usage: "devices approve ID FINGERPRINT [--state DIR] [--changed] [--json]",
-  help: "Lets this id in with this key. Compare both with what the device shows on its console first. --changed takes what an approved device says of itself now.",
-  options: { ...OPTIONS, changed: { type: "boolean" } },
   args: ["ID", "FINGERPRINT"],
-  run: async (given, terminal) =>
-    withState(given, (opened) => {
-      const decide = given.flag("changed") ? adopt : approve;
-      const device = decide(opened, deviceIdOf(given), fingerprintOf(given.arg("FINGERPRINT")), operator());
-      return tell(given.flag("json"), terminal, [device], "it gets its certificate when it asks next");
-    }),
-};
+  flags: ["changed"],
+  help: "Approves this id with this key. First compare both with what the device shows on its console. --changed accepts the changed names or audit key of an approved device.",
+  consequence: "it gets its certificate the next time it asks",
+  act: (opened, id, fingerprint, given) =>
+    fingerprint === undefined ? [] : [(given.flag("changed") ? adopt : approve)(opened, id, fingerprint, operator())],
+});
 
-export const devicesDeny: HubCommand = {
+export const devicesDeny = decision({
   name: "devices deny",
-  usage: "devices deny ID [FINGERPRINT] [--state DIR] [--json]",
-  help: "Refuses a request; without FINGERPRINT every request of this id that waits.",
-  options: OPTIONS,
   args: ["ID", "FINGERPRINT?"],
-  run: async (given, terminal) =>
-    withState(given, (opened) => {
-      const fingerprint = given.optionalArg("FINGERPRINT?");
-      const denied = deny(
-        opened,
-        deviceIdOf(given),
-        fingerprint === undefined ? undefined : fingerprintOf(fingerprint),
-        operator(),
-      );
-      return tell(given.flag("json"), terminal, denied, "it is told so when it asks next");
-    }),
-};
+  help: "Denies a request; without FINGERPRINT, every pending request of this id.",
+  consequence: "its next request is refused",
+  act: (opened, id, fingerprint) => deny(opened, id, fingerprint, operator()),
+});
 
-export const devicesRevoke: HubCommand = {
+export const devicesRevoke = decision({
   name: "devices revoke",
-  usage: "devices revoke ID [--state DIR] [--json]",
-  help: "Takes the approval and all certificates of a device back, for good, and ends its connection.",
-  options: OPTIONS,
   args: ["ID"],
-  run: async (given, terminal) =>
-    withState(given, (opened) => {
-      const device = revoke(opened, deviceIdOf(given), operator());
-      return tell(given.flag("json"), terminal, [device], "a hub that serves ends its connection within a second");
-    }),
-};
+  help: "Revokes the approval and all certificates of a device permanently, and ends its connection.",
+  consequence: "a running hub ends its connection within a second",
+  act: (opened, id) => [revoke(opened, id, operator())],
+});
 
-export const devicesForget: HubCommand = {
+export const devicesForget = decision({
   name: "devices forget",
-  usage: "devices forget ID [FINGERPRINT] [--state DIR] [--json]",
-  help: "Takes what was asked, denied or revoked out of the books; without FINGERPRINT all of this id that is not approved. A revoked key stays while a certificate of it is in date.",
-  options: OPTIONS,
   args: ["ID", "FINGERPRINT?"],
-  run: async (given, terminal) =>
-    withState(given, (opened) => {
-      const fingerprint = given.optionalArg("FINGERPRINT?");
-      const key = fingerprint === undefined ? undefined : fingerprintOf(fingerprint);
-      const forgotten = forget(opened, deviceIdOf(given), key, operator());
-      return tell(given.flag("json"), terminal, forgotten, "forgotten; with that key it asks like a new one");
-    }),
-};
+  help: "Removes a pending, denied or revoked request; without FINGERPRINT, all requests of this id that are not approved. A revoked key stays as long as one of its certificates is valid.",
+  consequence: "forgotten; when it asks again with that key, it is pending like a new one",
+  act: (opened, id, fingerprint) => forget(opened, id, fingerprint, operator()),
+});
 
-function tell(json: boolean, terminal: HubTerminal, devices: readonly Device[], then: string): number {
-  for (const device of devices)
-    terminal.out(json ? printableJson(shown(device)) : `${device.id} ${device.fingerprint} ${device.state}: ${then}`);
-  return 0;
+interface Decision {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Options without a value. */
+  readonly flags?: readonly string[];
+  readonly help: string;
+  /** What follows from it, for the operator. */
+  readonly consequence: string;
+  readonly act: (opened: Opened, id: DeviceId, fingerprint: Fingerprint | undefined, given: Given) => readonly Device[];
 }
 
-/** A device as data: without the request's bytes. */
-function shown({ csr: _csr, proposed, ...device }: Device): object {
+/** A command that decides about the device ID, perhaps with one key, and prints what changed. */
+function decision({ name, args, flags = [], help, consequence, act }: Decision): HubCommand {
+  const typed = args.map((arg) => (arg.endsWith("?") ? `[${arg.slice(0, -1)}]` : arg)).join(" ");
+  const options: ParseArgsOptionsConfig = Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" }]));
+  return {
+    name,
+    usage: `${name} ${typed} [--state DIR]${flags.map((flag) => ` [--${flag}]`).join("")} [--json]`,
+    help,
+    options: { ...OPTIONS, ...options },
+    args,
+    run: async (given, terminal) =>
+      withState(given, (opened) => {
+        const fingerprint = given.optionalArg("FINGERPRINT") ?? given.optionalArg("FINGERPRINT?");
+        const key = fingerprint === undefined ? undefined : fingerprintOf(fingerprint);
+        for (const device of act(opened, deviceIdOf(given), key, given)) {
+          const { id, state } = device;
+          terminal.out(
+            given.flag("json") ? JSON.stringify(asData(device)) : `${id} ${device.fingerprint} ${state}: ${consequence}`,
+          );
+        }
+        return 0;
+      }),
+  };
+}
+
+/** A device as data, without the bytes of its requests. */
+function asData({ csr: _csr, proposed, ...device }: Device): object {
   return { ...device, changed: proposed !== undefined };
 }

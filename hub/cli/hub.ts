@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
+import { wrap } from "../../hal/format/prose.ts";
 import { check } from "../../hal/format/schema.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
@@ -23,17 +24,18 @@ export const init: HubCommand = {
   name: "init",
   usage:
     "init [--state DIR] --name NAME --host HOST [--host HOST ...] [--est-port N] [--mqtt-port N] [--certificate-life 90d] [--json]",
-  help: "Makes a hub: its authority, its keys and hub.json, the anchors that go into the devices' image. Devices check the first HOST.",
+  help: "Makes a hub: its authority, its keys and hub.json, the anchors for the devices' image. Devices check the first HOST.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...PORTS, name: { type: "string" }, host: { type: "string", multiple: true } },
   args: [],
-  run: (given, terminal) => {
+  run: async (given, terminal) => {
     const state = stateOf(given);
     const hosts = given.list("host");
-    if (hosts.length === 0) throw new Fault("usage.invalid", "init needs --host: the name or address devices reach the hub by");
+    if (hosts.length === 0)
+      throw new Fault("usage.invalid", "init needs --host: the name or address by which devices reach the hub");
     const estPort = given.number("est-port", 1, 65_535);
     const mqttPort = given.number("mqtt-port", 1, 65_535);
     const life = given.duration("certificate-life");
-    const anchors = initHub({
+    const anchors = await initHub({
       state,
       name: given.text("name"),
       hosts,
@@ -41,11 +43,14 @@ export const init: HubCommand = {
       ...(mqttPort === undefined ? {} : { mqttPort }),
       ...(life === undefined ? {} : { certificateLifeMs: life }),
     });
-    if (given.flag("json")) terminal.out(printableJson(anchors));
-    else
-      terminal.out(
-        `hub "${anchors.name}" made in ${state}; put ${state}/hub.json into the devices' image, then: sallyport-hub serve${given.optionalText("state") === undefined ? "" : ` --state ${state}`}`,
-      );
+    const option = given.optionalText("state") === undefined ? "" : ` --state ${state}`;
+    terminal.out(
+      given.flag("json")
+        ? printableJson(anchors)
+        : wrap(
+            `made hub "${anchors.name}" in ${state}\nPut ${state}/hub.json into the devices' image, then run: sallyport-hub serve${option}`,
+          ),
+    );
     return 0;
   },
 };
@@ -54,7 +59,7 @@ export const serve: HubCommand = {
   name: "serve",
   usage:
     "serve [--state DIR] [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--min-tls TLSv1.2] [--json]",
-  help: "Runs the hub until SIGTERM: enrolment and time over HTTPS, the broker over MQTT. Port 0 takes a free one; the first line tells which. TLS 1.3 unless --min-tls allows 1.2.",
+  help: "Runs the hub until SIGTERM: enrolment, time and repository over HTTPS, and the broker over MQTT. Port 0 takes a free port, which the first line names. Only TLS 1.3 is accepted unless --min-tls allows 1.2.",
   options: {
     ...STATE_OPTION,
     ...JSON_OPTION,
@@ -89,7 +94,7 @@ export const serve: HubCommand = {
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
     hub.events.on("journal", (entry) => {
-      if (!isNews(entry.times)) return;
+      if (!isPowerOfTen(entry.times)) return;
       terminal.out(json ? printableJson({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
     });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
@@ -102,7 +107,7 @@ export const serve: HubCommand = {
 export const anchors: HubCommand = {
   name: "anchors",
   usage: "anchors [--state DIR]",
-  help: "Prints hub.json: address, authority and keys, as they go into the devices' image.",
+  help: "Prints hub.json for the devices' image: address, authority and keys of the hub.",
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: [],
   run: (given, terminal) => {
@@ -114,7 +119,7 @@ export const anchors: HubCommand = {
 export const alerts: HubCommand = {
   name: "alerts",
   usage: "alerts [--state DIR] [--all] [-n COUNT] [--json]",
-  help: "What the hub found alarming, oldest first; --all shows its whole journal: approvals, connections, refusals with their reasons.",
+  help: "Shows the hub's alerts, oldest first. --all shows its whole journal: approvals, connections, and refusals with their reasons.",
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION, all: { type: "boolean" } },
   args: [],
   run: async (given, terminal) =>
@@ -129,7 +134,7 @@ export const alerts: HubCommand = {
     }),
 };
 
-/** [ID-12] What `serve` overrides is held to the same bounds as what `init` writes down. @throws Fault `config.invalid`. */
+/** [ID-24] What `serve` overrides is held to the same bounds as what `init` writes down. @throws Fault `config.invalid`. */
 function certificateLife(ms: number | undefined): number | undefined {
   return ms === undefined
     ? undefined
@@ -139,11 +144,13 @@ function certificateLife(ms: number | undefined): number | undefined {
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);
   if (version === undefined && text !== undefined)
-    throw new Fault("usage.invalid", `--min-tls is ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
+    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
   return version;
 }
 
-/** What repeats is told at its first, tenth, hundredth time: whoever knocks does not write our log. */
-function isNews(times: number): boolean {
+/**
+ * A repeated entry is printed at its 1st, 10th and 100th time, so that no stranger fills the log.
+ */
+function isPowerOfTen(times: number): boolean {
   return /^10*$/u.test(String(times));
 }

@@ -1,5 +1,7 @@
-// The command line of the hub. Exit codes: 0 done, 1 not done (or a trail that is not as witnessed), 2 typed wrong, 3 no answer in time.
+// The command line of the hub. Exit codes: 0 done, 1 failed (or an audit trail that is not as
+// witnessed), 2 wrong usage, 3 no answer in time.
 import { Fault } from "../../hal/fault.ts";
+import { wrap } from "../../hal/format/prose.ts";
 import { terminalText } from "../../hal/format/text.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { askOperation } from "./ask.ts";
@@ -57,7 +59,7 @@ export async function run(argv: readonly string[], given: HubTerminal): Promise<
     return 2;
   }
   if (help) {
-    terminal.out(`sallyport-hub ${command.usage}\n\n${command.help}`);
+    terminal.out(`${wrap(`sallyport-hub ${command.usage}`, 4)}\n\n${wrap(command.help)}`);
     return 0;
   }
   try {
@@ -71,18 +73,26 @@ export async function run(argv: readonly string[], given: HubTerminal): Promise<
   }
 }
 
-/** The words that come nearest, not two screens of help that push the message off the top. */
+/** Names the nearest commands: two screens of help would push the message off the top. */
 function unknown([word, next]: readonly string[]): string {
-  const all = "sallyport-hub --help has all of them";
-  if (word === undefined) return `no command given; ${all}`;
-  if (word.startsWith("-")) return `"${word}" comes before the command; options come after it; ${all}`;
+  const all = "sallyport-hub --help lists all commands";
+  if (word === undefined) return `no command was given; ${all}`;
+  if (word.startsWith("-")) return `the option "${word}" comes before the command, but must follow it; ${all}`;
   const near = COMMANDS.filter(({ name }) => name.split(" ")[0] === word).map(({ name }) => name);
-  if (near.length > 0) return `no command "${[word, next].filter(Boolean).join(" ")}"; there are ${near.join(", ")}; ${all}`;
-  return `no command "${word}"; ${all}`;
+  if (near.length > 0) {
+    const typed = [word, next].filter(Boolean).join(" ");
+    const found = `the nearest ${near.length === 1 ? "command is" : "commands are"} ${near.join(", ")}`;
+    return `there is no command "${typed}"; ${found}; ${all}`;
+  }
+  return `there is no command "${word}"; ${all}`;
 }
 
 function overview(): string {
-  const lines = COMMANDS.map(({ usage, help }) => `  ${usage}\n      ${help}`);
-  const state = `--state is $${STATE_VARIABLE} unless given, else ${STATE_DEFAULT}`;
-  return `sallyport-hub: the reference hub of Sallyport\n\n${lines.join("\n")}\n\n${state}\n\nExit codes: 0 done, 1 not done, 2 usage, 3 no answer in time.`;
+  const commands = COMMANDS.map(({ usage, help }) => `${wrap(`  ${usage}`, 2)}\n${wrap(`      ${help}`)}`);
+  return [
+    "sallyport-hub: the reference hub of Sallyport",
+    commands.join("\n"),
+    `Without --state, the state directory is $${STATE_VARIABLE}, or otherwise ${STATE_DEFAULT}.`,
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no answer in time.",
+  ].join("\n\n");
 }

@@ -1,4 +1,5 @@
-// `sallyport-hub keygen`, `answer`: keys of operators, and what they answer to a device that has no other way to ask than its screen. [CON-4]
+// `sallyport-hub keygen`, `answer`: operators' keys, and the answer to a device that can ask only
+// on its console. [CON-4]
 import { printableJson } from "../../hal/format/text.ts";
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
 import { makeKey, ORDER_HOLD_MS, readKey } from "../orders/index.ts";
@@ -9,16 +10,16 @@ export const KEY_OPTION = { key: { type: "string" } } as const;
 export const keygen: HubCommand = {
   name: "keygen",
   usage: "keygen FILE [--json]",
-  help: "Makes an operator's key, Ed25519, for their eyes only. What it prints goes into a roster's keys or a policy's confirmKeys. No file is overwritten.",
+  help: "Makes an operator's Ed25519 key that only its owner can read. The printed public key goes into a roster's keys or a policy's confirmKeys. An existing file is never overwritten.",
   options: { ...JSON_OPTION },
   args: ["FILE"],
-  run: (given, terminal) => {
+  run: async (given, terminal) => {
     const file = given.arg("FILE");
-    const { keyid, publicKey } = makeKey(file);
+    const { keyid, publicKey } = await makeKey(file);
     if (given.flag("json")) terminal.out(printableJson({ file, keyid, publicKey }));
     else
       terminal.out(
-        `key id      ${keyid}\npublic key  ${publicKey}\nthe public key goes into a roster or a policy; ${file} stays with its owner`,
+        `key id      ${keyid}\npublic key  ${publicKey}\nPut the public key into a roster or a policy. ${file} stays with its owner.`,
       );
     return 0;
   },
@@ -27,7 +28,7 @@ export const keygen: HubCommand = {
 export const answer: HubCommand = {
   name: "answer",
   usage: "answer CHALLENGE --key FILE [--hold 300s] [--json]",
-  help: "Signs what a device shows on its console, and prints the one line to type there. It holds for 5 minutes unless --hold says otherwise. Needs no hub.",
+  help: "Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub.",
   options: { ...JSON_OPTION, ...KEY_OPTION, hold: { type: "string" } },
   args: ["CHALLENGE"],
   run: (given, terminal) => {

@@ -1,4 +1,5 @@
-// `sallyport-hub order`, `lockdown confirm`, `lockdown revert`: what changes a device, signed by a person's key. The hub only carries it. [OPS-7] [OPS-9] [LCK-12]
+// `sallyport-hub order`, `lockdown confirm`, `lockdown revert`: changes of a device, signed with an
+// operator's key. The hub only transports them. [OPS-7] [OPS-9] [LCK-12]
 import * as v from "valibot";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { Fault } from "../../hal/fault.ts";
@@ -9,18 +10,18 @@ import type { Answered } from "../outbox/index.ts";
 import { type HubCommand, type Given, JSON_OPTION, STATE_OPTION, type HubTerminal } from "./command.ts";
 import { KEY_OPTION } from "./keys.ts";
 import { deviceIdOf, type Opened, typed, withState } from "./state.ts";
-import { askDevice, awaited, tellAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
+import { askDevice, poll, printAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
 
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION, ...KEY_OPTION, ...WAIT_OPTION, reason: { type: "string" } } as const;
 
-/** Verbs that an operation of the same name takes an order for. */
+/** Verbs of orders that an operation of the same name accepts. */
 const verbSchema = v.picklist(["system.reboot", "update.approve", "update.revert", "lockdown.confirm", "lockdown.revert"]);
 type Verb = v.InferOutput<typeof verbSchema>;
 
 export const order: HubCommand = {
   name: "order",
   usage: "order ID VERB --key FILE [--reason TEXT] [--wait 30s] [--state DIR] [--json]",
-  help: `Gives a device an order: asks it for a nonce, signs with the key, sends. VERB: ${verbSchema.options.join(", ")}. The device judges by its roster; the reason goes into its audit trail.`,
+  help: `Gives a device an order: asks it for a nonce, signs the order with the key, and sends it. VERB: ${verbSchema.options.join(", ")}. The device checks the key against its roster. The reason goes into its audit trail.`,
   options: OPTIONS,
   args: ["ID", "VERB"],
   run: async (given, terminal) =>
@@ -29,29 +30,33 @@ export const order: HubCommand = {
       const verb = typed(verbSchema, given.arg("VERB"), "VERB");
       const key = readKey(given.text("key"));
       const asked = await askDevice(opened, terminal, deviceId, "order.nonce", { verb }, waitMsOf(given), { verb });
-      if (asked.state !== "answered") return tellAnswer(given, terminal, opened, asked);
-      const { nonce, planHash, deviceId: told } = check(OPERATIONS["order.nonce"].result, asked.result, `nonce of "${deviceId}"`);
-      if (told !== deviceId) throw new Fault("order.invalid", `sign for "${deviceId}": it says that it is "${told}"`);
+      if (asked.state !== "answered") return printAnswer(given, terminal, opened, asked);
+      const {
+        nonce,
+        planHash,
+        deviceId: reported,
+      } = check(OPERATIONS["order.nonce"].result, asked.result, `nonce of "${deviceId}"`);
+      if (reported !== deviceId) throw new Fault("order.invalid", `sign for "${deviceId}": it reports the id "${reported}"`);
       const challenge = { verb, deviceId, nonce, ...(planHash === undefined ? {} : { planHash }) };
-      return tellAnswer(given, terminal, opened, await give(opened, given, terminal, challenge, verb, key));
+      return printAnswer(given, terminal, opened, await sendOrder(opened, given, terminal, challenge, verb, key));
     }),
 };
 
-export const lockdownConfirm = overTrial(
+export const lockdownConfirm = trialCommand(
   "lockdown.confirm",
-  "Keeps the policy that a device is trying; it has connected anew through it. Waits for that, where it has not yet. The key is one of the policy's confirmKeys.",
+  "Confirms the policy that a device is trying, after it has connected again under that policy; waits for the connection if necessary. The key must be one of the policy's confirmKeys.",
 );
-export const lockdownRevert = overTrial(
+export const lockdownRevert = trialCommand(
   "lockdown.revert",
-  "Takes the policy that a device is trying back before its time is over. The key is one of the policy's confirmKeys.",
+  "Reverts the policy that a device is trying before its trial expires. The key must be one of the policy's confirmKeys.",
 );
 
-function overTrial(verb: Verb, help: string): HubCommand {
+function trialCommand(verb: Verb, help: string): HubCommand {
   const name = verb.replace(".", " ");
   return {
     name,
     usage: `${name} ID --key FILE [--plan HASH] [--reason TEXT] [--wait 30s] [--state DIR] [--json]`,
-    help: `${help} With --plan nothing but that plan is meant.`,
+    help: `${help} With --plan, only that plan is accepted.`,
     options: { ...OPTIONS, plan: { type: "string" } },
     args: ["ID"],
     run: async (given, terminal) =>
@@ -59,26 +64,26 @@ function overTrial(verb: Verb, help: string): HubCommand {
         const deviceId = deviceIdOf(given);
         const plan = planOf(given);
         const key = readKey(given.text("key"));
-        const trial = await awaited(() => pendingTrial(opened.store, deviceId, Date.now()), waitMsOf(given), terminal.stop);
+        const trial = await poll(() => pendingTrial(opened.store, deviceId, Date.now()), waitMsOf(given), terminal.stop);
         if (trial === undefined)
           throw new Fault(
             "hub.no-answer",
-            `${name} "${deviceId}": it has reported no policy on trial, or the trial is over; ask ${deviceId} lockdown.show tells what is in force`,
+            `${name} "${deviceId}": it has reported no policy on trial, or the trial has expired; run sallyport-hub ask ${deviceId} lockdown.show to see the policy in force`,
           );
         const { planHash, nonce } = trial;
         if (plan !== undefined && plan !== planHash)
-          throw new Fault("lockdown.not-pending", `${name} "${deviceId}": it tries ${planHash}, not ${plan}`);
-        return tellAnswer(
+          throw new Fault("lockdown.not-pending", `${name} "${deviceId}": it is trying ${planHash}, not ${plan}`);
+        return printAnswer(
           given,
           terminal,
           opened,
-          await give(opened, given, terminal, { verb, deviceId, nonce, planHash }, verb, key),
+          await sendOrder(opened, given, terminal, { verb, deviceId, nonce, planHash }, verb, key),
         );
       }),
   };
 }
 
-async function give(
+async function sendOrder(
   opened: Opened,
   given: Given,
   terminal: HubTerminal,

@@ -1,20 +1,19 @@
-// What is printed. Devices are strangers until approved, and liars when captured: nothing they said reaches a terminal with control characters in it.
-import { printable as printableUnits } from "../../hal/format/text.ts";
+// The printed form of devices, journal entries and records. Devices are strangers until they are
+// approved, and a captured one may lie: text of theirs reaches a terminal without control
+// characters.
+import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import type { ConnectionRecord, Device, JournalEntry } from "../store/index.ts";
 
-/** Longer than anything that fits a message. */
-const LINE_UNITS_MAX = 1_048_576;
-
-/** One line of printable text; what would move a cursor or hide a line becomes `?`. */
-export function printable(text: string): string {
-  return printableUnits(text, LINE_UNITS_MAX);
+/** The whole text, with `?` for what would move the cursor or hide text. */
+export function printed(text: string): string {
+  return printable(text, text.length);
 }
 
 export function journalLine({ event, severity, deviceId, detail, lastAtMs, times }: JournalEntry): string {
-  const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
+  const members = Object.entries(detail).map(([name, value]) => `${name}=${memberText(String(value))}`);
   const repeated = times > 1 ? [`(${times} times)`] : [];
-  return printable([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
+  return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
 }
 
 export function deviceLines(device: Device, connection: ConnectionRecord | undefined): string {
@@ -25,25 +24,29 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     `  key      ${fingerprint}`,
     `  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`,
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
-    `  audit    ${auditKey === undefined ? "no key in the request: its log cannot be witnessed" : "key known"}`,
+    `  audit    ${auditKey === undefined ? "no key in the request, so its log cannot be witnessed" : "key known"}`,
   ];
   if (device.proposed !== undefined)
     lines.push(
-      `  changed  it says something else of itself now; if that is right: devices approve ${id} ${fingerprint} --changed`,
+      "  changed  its request differs from the approved one; if that is right, run:",
+      `           sallyport-hub devices approve ${id} ${fingerprint} --changed`,
     );
   if (connection !== undefined) {
     const { sinceMs, protocol, cipher, group, serial } = connection;
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
   }
-  return lines.map((line) => printable(line)).join("\n");
+  return lines.map((line) => printed(line)).join("\n");
 }
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {
-  const members = Object.entries(detail).map(([name, value]) => `${name}=${quoted(String(value))}`);
-  return printable([seq, at, severity, event, result, `by ${byWhom({ source, principal })}`, ...members].join(" "));
+  const members = Object.entries(detail).map(([name, value]) => `${name}=${memberText(String(value))}`);
+  return printed([seq, at, severity, event, result, `by ${byWhom({ source, principal })}`, ...members].join(" "));
 }
 
-/** [AUD-12] The warden marks a record that the agent reported. Who did it is the agent's word then, and a captured agent can name anybody. */
+/**
+ * [AUD-40] The warden marks a record that the agent reported. Who did it is the agent's word then,
+ * and a captured agent can name anybody.
+ */
 function byWhom({ source, principal }: Pick<AuditRecord, "source" | "principal">): string {
   if (principal === undefined) return source;
   return source === "agent" ? `${principal} (says the agent)` : principal;
@@ -53,6 +56,6 @@ export function iso(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-function quoted(value: string): string {
+function memberText(value: string): string {
   return /^[\w.:/@+-]+$/.test(value) ? value : JSON.stringify(value);
 }

@@ -1,15 +1,15 @@
-// Commands that work on a hub's store, whether it serves or not.
+// What commands share that work on a hub's state, whether the hub runs or not.
 import { userInfo } from "node:os";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
 import { type Authority, openAuthority } from "../authority/index.ts";
 import { journalOf, type JournalWriter } from "../journal.ts";
-import { privateFile, STATE_FILES } from "../state/files.ts";
+import { privateFile, STATE_FILES } from "../state/index.ts";
 import { openStore, type Store } from "../store/index.ts";
 import type { Given } from "./command.ts";
 
-/** Where the hub's state lies when neither --state nor the environment says. */
+/** The state directory when neither --state nor the environment names one. */
 export const STATE_DEFAULT = "/var/lib/sallyport-hub";
 export const STATE_VARIABLE = "SALLYPORT_HUB_STATE";
 
@@ -19,14 +19,17 @@ export interface Opened {
   readonly journal: JournalWriter;
 }
 
-/** --state, else the environment's, else the usual place. @throws Fault `usage.invalid` for an empty --state. */
+/**
+ * @returns --state, otherwise the environment's directory, otherwise the default.
+ * @throws Fault `usage.invalid` for an empty --state.
+ */
 export function stateOf(given: Given): string {
   if (given.optionalText("state") !== undefined) return given.text("state");
-  const told = process.env[STATE_VARIABLE];
-  return told === undefined || told === "" ? STATE_DEFAULT : told;
+  const fromEnvironment = process.env[STATE_VARIABLE];
+  return fromEnvironment === undefined || fromEnvironment === "" ? STATE_DEFAULT : fromEnvironment;
 }
 
-/** @throws Fault `hub.not-initialised`, and whatever `work` throws. */
+/** @throws Fault `hub.not-initialised`, and what `work` throws. */
 export async function withState<T>(given: Given, work: (opened: Opened) => T | Promise<T>): Promise<T> {
   const state = stateOf(given);
   const authority = openAuthority(state);
@@ -38,7 +41,7 @@ export async function withState<T>(given: Given, work: (opened: Opened) => T | P
   }
 }
 
-/** For the journal: who decided. */
+/** The operator's user name, for the journal. */
 export function operator(): string {
   return userInfo().username;
 }

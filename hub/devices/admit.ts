@@ -1,4 +1,5 @@
-// Who may connect: judged by the certificate and the store alone, never by what the client says of itself. Pure. [TUN-3] [TUN-11]
+// Admission of a client: decided by its certificate and the store alone, never by what the client
+// claims. [TUN-3] [TUN-11]
 import type { X509Certificate } from "node:crypto";
 import * as v from "valibot";
 import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
@@ -7,12 +8,12 @@ import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
 import type { Store } from "../store/index.ts";
 
 export const REFUSALS = {
-  "no-certificate": "it showed no certificate",
+  "no-certificate": "it presented no certificate",
   untrusted: "its certificate is not from this hub's authority",
   "wrong-usage": "its certificate is not for client authentication",
   "not-yet-valid": "its certificate is not valid yet",
   expired: "its certificate has expired",
-  "bad-name": "its certificate's CN is no device id",
+  "bad-name": "its certificate's CN is not a device id",
   unknown: "no operator has approved this id with this key",
   revoked: "its certificate or its key was revoked",
 } as const;
@@ -23,8 +24,9 @@ export type DeviceAdmission =
   | { readonly admitted: false; readonly reason: AdmissionRefusal; readonly claimed: string | undefined };
 
 /**
- * Signature, issuer, usage, dates, name, approval, revocation. All of it each time: a resumed TLS session brings a certificate that was checked long ago.
- * @param authority the only issuer that counts.
+ * Checks signature, issuer, usage, dates, name, approval and revocation. All of them are checked
+ * each time: a resumed TLS session brings a certificate that was checked long ago.
+ * @param authority the only accepted issuer.
  */
 export function admit(
   certificate: X509Certificate | undefined,
@@ -44,7 +46,10 @@ export function admit(
   return { admitted: true, deviceId: id.output, serial: certificate.serialNumber.toLowerCase() };
 }
 
-/** What may change while a connection lasts: dates, approval, revocation. @returns why this device may no longer be connected, if so. */
+/**
+ * Checks what can change during a connection: dates, approval and revocation.
+ * @returns why this device may no longer be connected, or undefined.
+ */
 export function standing(certificate: X509Certificate, id: DeviceId, store: Store, nowMs: number): AdmissionRefusal | undefined {
   if (nowMs < certificate.validFromDate.getTime()) return "not-yet-valid";
   if (nowMs > certificate.validToDate.getTime()) return "expired";
@@ -55,7 +60,7 @@ export function standing(certificate: X509Certificate, id: DeviceId, store: Stor
   return device?.state === "approved" ? undefined : "unknown";
 }
 
-/** The one CN of the subject; a name with two is nobody's. */
+/** The only CN of the subject. A subject with two has none that counts. */
 function commonName(certificate: X509Certificate): string | undefined {
   const names = certificate.subject.split("\n").filter((line) => line.startsWith("CN="));
   return names.length === 1 ? names[0]?.slice("CN=".length) : undefined;

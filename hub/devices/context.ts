@@ -1,4 +1,4 @@
-// What the decisions about devices work with.
+// The services that decisions about devices use.
 import type { Issuer } from "../authority/index.ts";
 import type { Store } from "../store/index.ts";
 import type { JournalWriter } from "../journal.ts";

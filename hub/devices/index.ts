@@ -1,4 +1,4 @@
-// Decisions about devices: who may enrol, who may connect, and what operators say.
+// Decisions about devices: which may enrol, which may connect, and what operators decide.
 export { admit, type DeviceAdmission, REFUSALS, type AdmissionRefusal, standing } from "./admit.ts";
 export { adopt, approve, deny, forget, revoke } from "./decide.ts";
 export type { DeviceContext } from "./context.ts";

@@ -1,4 +1,4 @@
-// Why a device was not served, in words for its operator. The code is for machines.
+// The refusals of a device, explained for its operator. The code is for machines.
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 
@@ -9,6 +9,6 @@ export function denied(id: DeviceId, fingerprint: Fingerprint): Fault {
 export function revoked(id: DeviceId, fingerprint: Fingerprint): Fault {
   return new Fault(
     "hub.device-revoked",
-    `device "${id}" with key ${fingerprint} was revoked; reset the device, it then asks with a new key`,
+    `device "${id}" with key ${fingerprint} was revoked; reset the device, and it asks with a new key`,
   );
 }

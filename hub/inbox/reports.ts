@@ -1,4 +1,5 @@
-// What reports of devices mean to the hub: answers to what was asked, and news for its journal. [OPS-6]
+// The hub's reading of devices' reports: answers to its questions, and entries for its journal.
+// [OPS-6]
 import * as v from "valibot";
 import {
   lockdownPendingSchema,
@@ -19,14 +20,17 @@ const PHASES: Readonly<Record<string, JournalEvent>> = {
   "rolled-back": "update.rolled-back",
 };
 
-/** Call once for each report, in the transaction that stores it. What has the kind but not the form says nothing to us: it stays a message like any other. */
+/**
+ * Call it once for each report, in the transaction that stores it. A report of a known kind but
+ * with another form is ignored here; it is stored like any other message.
+ */
 export function readReport(
   { store, journal }: { readonly store: Store; readonly journal: JournalWriter },
   deviceId: DeviceId,
   channel: UpChannel,
   body: Report,
 ): void {
-  if (channel === "result") return takeAnswer(store, journal, deviceId, body);
+  if (channel === "result") return storeAnswer(store, journal, deviceId, body);
   if (channel === "update") {
     const report = v.safeParse(updateReportSchema, body);
     if (!report.success) return;
@@ -47,8 +51,10 @@ export function readReport(
   journal("lockdown.pending", deviceId, { counter, planHash, confirmWithinMs });
 }
 
-/** Kept only for what was asked: no device fills the store with answers. */
-function takeAnswer(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): void {
+/**
+ * Stores only answers to questions of the hub, so that no device can fill the store with answers.
+ */
+function storeAnswer(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): void {
   const result = v.safeParse(operationResultSchema, body);
   if (!result.success) return;
   const { answer } = result.output;

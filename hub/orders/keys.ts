@@ -1,55 +1,51 @@
-// Operators' keys: PKCS#8 files of mode 0600. Made once, never overwritten. The hub keeps none: whoever holds the file gives orders.
+// Operators' keys: PKCS#8 files of mode 0600, never overwritten. The hub stores none of them:
+// anyone who holds the file can give orders.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { whyNotPrivate } from "../../hal/format/key-file.ts";
+import { createDurably, errnoOf } from "../../hal/linux/files/index.ts";
 import { orderKey, orderKeyId } from "../../warden/orders/format/index.ts";
 
 export interface OrderKey {
   readonly privateKey: KeyObject;
-  /** SHA-256 of the public half, 64 hex digits: what rosters' keys and policies' confirm keys are known by. */
+  /** SHA-256 of the public key, 64 hex digits, by which rosters and policies refer to it. */
   readonly keyid: string;
-  /** DER SubjectPublicKeyInfo in base64: what goes into a roster or a policy. */
+  /** DER SubjectPublicKeyInfo in base64, for a roster or a policy. */
   readonly publicKey: string;
 }
 
 const KEY_BYTES_MAX = 16_384;
 
-/** A new Ed25519 key. @throws Fault `file.write-failed`, also when there is a file already. */
-export function makeKey(path: string): OrderKey {
+/** A new Ed25519 key. @throws Fault `file.write-failed`, also when `path` exists already. */
+export async function makeKey(path: string): Promise<OrderKey> {
   const { privateKey } = generateKeyPairSync("ed25519");
   try {
-    const file = openSync(path, "wx", 0o600);
-    try {
-      writeSync(file, privateKey.export({ format: "pem", type: "pkcs8" }));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    await createDurably(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), { mode: 0o600 });
   } catch (error) {
-    const there = error instanceof Error && "code" in error && error.code === "EEXIST";
-    throw asFault(
-      error,
-      "file.write-failed",
-      there
-        ? `make a key "${path}": there is a file of that name, and no key is overwritten; choose another name`
-        : `write a new key to "${path}"`,
-    );
+    const exists = error instanceof Fault && errnoOf(error.cause) === "EEXIST";
+    const why = exists
+      ? "the file exists, and a key is never overwritten; choose another name"
+      : asFault(error, "file.write-failed", "write it").message;
+    throw new Fault("file.write-failed", `make a key "${path}": ${why}`, { cause: error });
   }
-  return described(privateKey);
+  return describeKey(privateKey);
 }
 
-/** @throws Fault `hub.key-unusable` for what is not there, may be read by others, or is no key that orders take. */
+/**
+ * @throws Fault `hub.key-unusable` for a missing file, one that others may read, or a key of a kind
+ *   that orders do not accept.
+ */
 export function readKey(path: string): OrderKey {
   try {
-    const key = described(createPrivateKey(readPrivate(path)));
+    const key = describeKey(createPrivateKey(readPrivate(path)));
     if (orderKey(key.publicKey) !== undefined) return key;
   } catch (error) {
     throw asFault(error, "hub.key-unusable", `read the key "${path}"; expected an unencrypted private key in PEM`);
   }
   throw new Fault(
     "hub.key-unusable",
-    `read the key "${path}": expected an Ed25519 or ECDSA P-256 key; make one: sallyport-hub keygen FILE`,
+    `read the key "${path}": expected an Ed25519 or ECDSA P-256 key; make one with sallyport-hub keygen FILE`,
   );
 }
 
@@ -59,14 +55,15 @@ function readPrivate(path: string): Buffer {
     const { mode, size, uid } = fstatSync(file);
     const why = whyNotPrivate({ mode, uid }, path, process.geteuid?.());
     if (why !== undefined) throw new Fault("hub.key-unusable", `read the key "${path}": ${why}`);
-    if (size > KEY_BYTES_MAX) throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, no key has`);
+    if (size > KEY_BYTES_MAX)
+      throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, which is more than a key has`);
     return readFileSync(file);
   } finally {
     closeSync(file);
   }
 }
 
-function described(privateKey: KeyObject): OrderKey {
+function describeKey(privateKey: KeyObject): OrderKey {
   const publicKey = createPublicKey(privateKey);
   return {
     privateKey,

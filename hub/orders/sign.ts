@@ -1,8 +1,8 @@
-// An order as it goes to the device: one verb, one nonce, for a short while. [OPS-7] [OPS-9]
+// Signing an order: one verb, one nonce, for a short time. [OPS-7] [OPS-9]
 import { type Challenge, signOrder } from "../../warden/orders/format/index.ts";
 import type { OrderKey } from "./keys.ts";
 
-/** How long an order holds: the nonce of the device holds hardly longer. */
+/** How long an order is valid. The device's nonce is valid hardly longer. */
 export const ORDER_HOLD_MS = 300_000;
 
 /** [OPS-7] @returns the envelope as JSON text. */

@@ -1,4 +1,5 @@
-// Asking a device from the command line: the question lies in the outbox, the serving hub sends it and puts the answer beside it. [OPS-6]
+// A question to a device from the command line: it is put into the outbox, the running hub sends
+// it, and the answer is stored beside it. [OPS-6]
 import { setTimeout as delay } from "node:timers/promises";
 import { operationAnswerSchema, OPERATION_ANSWER_BYTES_MAX } from "../../agent/operations/format.ts";
 import { type JsonValue, parseJson } from "../../hal/format/json.ts";
@@ -6,7 +7,7 @@ import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalDetail } from "../store/index.ts";
 import type { JournalWriter } from "../journal.ts";
-import { ANSWER_LOOK_MS } from "../limits.ts";
+import { ANSWER_POLL_MS } from "../limits.ts";
 import type { Store } from "../store/index.ts";
 import { queueOperation } from "./queue.ts";
 
@@ -15,15 +16,18 @@ export interface OperationQuestion {
   readonly operation: string;
   readonly args: JsonValue;
   readonly waitMs: number;
-  /** For the journal: who asks, and why. */
+  /** For the journal: the operator, and the reason. */
   readonly detail: JournalDetail;
 }
 
-/** What came of it. `no-answer` with `delivered`: the device has the question, so what it asks for may still happen; without, it is withdrawn. */
+/**
+ * The outcome. `no-answer` with `delivered`: the device has the question, so the operation may
+ * still be performed. Without `delivered`, the question was withdrawn.
+ */
 export type Answered = {
   readonly deviceId: DeviceId;
   readonly operation: string;
-  /** Correlation: the same in the device's audit trail. */
+  /** The correlation id, which the device's audit trail has too. */
   readonly id: string;
 } & (
   | { readonly state: "answered"; readonly result: Readonly<Record<string, unknown>> }
@@ -31,7 +35,10 @@ export type Answered = {
   | { readonly state: "no-answer"; readonly delivered: boolean }
 );
 
-/** @throws Fault `hub.device-unknown`, `hub.outbox-full`, `hub.store-failed`; `schema.invalid` for an answer that is none. */
+/**
+ * @throws Fault `hub.device-unknown`, `hub.outbox-full`, `hub.store-failed`; `schema.invalid` for a
+ *   malformed answer.
+ */
 export async function ask(
   { store, journal }: { readonly store: Store; readonly journal: JournalWriter },
   { deviceId, operation, args, waitMs, detail }: OperationQuestion,
@@ -50,8 +57,8 @@ export async function ask(
   for (let seen = store.version(); ;) {
     const answer = store.outbox.find(id)?.answer;
     if (answer !== undefined || stop.aborted || Date.now() >= expiresAtMs) break;
-    // another process writes the answer, so until the version changes there is nothing to read
-    do await delay(ANSWER_LOOK_MS);
+    // Another process writes the answer, so there is nothing to read until the version changes.
+    do await delay(ANSWER_POLL_MS);
     while (store.version() === seen && !stop.aborted && Date.now() < expiresAtMs);
     seen = store.version();
   }

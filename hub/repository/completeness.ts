@@ -1,5 +1,6 @@
-// Whether a repository is whole: every file that its timestamp leads to is there, as it was announced. Signatures are for those to judge who hold a root; what
-// is missing or cut is caught here, before a device meets it.
+// The completeness check of a repository: every file that its timestamp leads to exists and is as
+// announced. Signatures are checked by those who have a root; this finds missing and damaged files
+// before a device does.
 import { join } from "node:path";
 import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
@@ -13,16 +14,20 @@ import {
   targetsSchema,
   timestampSchema,
 } from "../../ota/trust/format/metadata.ts";
-import { digestOf, readWhole } from "./copy.ts";
+import { digestOf, getFile } from "./copy.ts";
 import { METADATA_BYTES_MAX, ROOTS_MAX } from "./limits.ts";
 
-/** @returns the timestamp's version. @throws Fault `release.not-initialised`, `release.store-failed`, `trust.invalid`, `trust.too-large`. */
+/**
+ * @returns the timestamp's version.
+ * @throws Fault `release.not-initialised`, `release.store-failed`, `trust.invalid`,
+ *   `trust.too-large`.
+ */
 export async function checkComplete(directory: string): Promise<{ readonly version: number }> {
   const timestamp = await timestampOf(directory);
   if (timestamp === undefined)
     throw new Fault(
       "release.not-initialised",
-      `publish "${directory}": it has no timestamp yet; run sallyport-release sign first`,
+      `publish "${directory}": it has no timestamp yet; first run sallyport-release sign`,
     );
   const consistent = await newestRootIsConsistent(directory);
   const announced = timestamp.meta["snapshot.json"];
@@ -37,18 +42,18 @@ export async function checkComplete(directory: string): Promise<{ readonly versi
 
 export async function timestampOf(directory: string) {
   const path = join(directory, "metadata", metadataName("timestamp", undefined));
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) return undefined;
   const { version, meta } = parseMetadata(timestampSchema, bytes, METADATA_BYTES_MAX, path).signed;
   return { version, meta };
 }
 
-/** Where the newest root says so, files bear their versions and hashes in their names. TUF section 6.2. */
+/** The newest root says whether file names contain versions and hashes. TUF section 6.2. */
 async function newestRootIsConsistent(directory: string): Promise<boolean> {
   let newest = false;
   for (let version = 1; version <= ROOTS_MAX; version += 1) {
     const path = join(directory, "metadata", metadataName("root", version));
-    const bytes = await readWhole(path, METADATA_BYTES_MAX);
+    const bytes = await getFile(path, METADATA_BYTES_MAX);
     if (bytes === undefined) break;
     newest = parseMetadata(rootSchema, bytes, METADATA_BYTES_MAX, path).signed.consistent_snapshot;
   }
@@ -63,15 +68,16 @@ async function read<const S extends typeof snapshotSchema | typeof targetsSchema
   announced: MetaFile,
 ): Promise<v.InferOutput<S>> {
   const path = join(directory, "metadata", metadataName(role, version));
-  const bytes = await readWhole(path, METADATA_BYTES_MAX);
+  const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) throw damaged(path, "it is missing");
   const { signed } = parseMetadata(schema, bytes, METADATA_BYTES_MAX, path);
   if (signed.version !== announced.version)
-    throw damaged(path, `it is version ${signed.version}, announced is ${announced.version}`);
+    throw damaged(path, `it has version ${signed.version}, but version ${announced.version} was announced`);
   if (announced.length !== undefined && bytes.byteLength > announced.length)
-    throw damaged(path, `it has ${bytes.byteLength} bytes, announced are ${announced.length}`);
+    throw damaged(path, `it has ${bytes.byteLength} bytes, but ${announced.length} were announced`);
   const sha256 = announced.hashes?.get("sha256");
-  if (sha256 !== undefined && (await digestOf(path))?.sha256 !== sha256) throw damaged(path, "it is not what was announced");
+  if (sha256 !== undefined && (await digestOf(path))?.sha256 !== sha256)
+    throw damaged(path, "its content is not what was announced");
   return signed;
 }
 
@@ -81,12 +87,12 @@ async function checkTarget(directory: string, name: string, { length, hashes }: 
   const found = await digestOf(path);
   if (found === undefined) throw damaged(path, "it is missing");
   if (found.length !== length || (sha256 !== undefined && found.sha256 !== sha256))
-    throw damaged(path, "it is not what was signed");
+    throw damaged(path, "its content is not what was signed");
 }
 
 function damaged(path: string, how: string): Fault {
   return new Fault(
     "release.store-failed",
-    `publish "${path}": ${how}; put it back from the release tool's own copy, then publish again`,
+    `publish "${path}": ${how}; restore it from the release tool's copy, then publish again`,
   );
 }

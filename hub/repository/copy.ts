@@ -1,42 +1,26 @@
-// Copying files of a repository, each whole or not at all, as [STA-1] has it: neither a cut nor a reader ever sees half of one.
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+// Files of a repository: listed, compared and copied. What fails is `release.store-failed`.
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { copyDurably, digestFile, type FileDigest, type FileOps, readContent } from "../../hal/linux/files/index.ts";
 import { DEPTH_MAX } from "./limits.ts";
 import { isServable } from "./files.ts";
 
-/** @throws Fault `release.store-failed`. */
-export async function copyWhole(from: string, path: string): Promise<void> {
-  const temporary = join(dirname(path), `.new-${randomUUID()}`);
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    try {
-      await copyFile(from, temporary);
-      await synced(temporary);
-      await rename(temporary, path);
-    } finally {
-      await rm(temporary, { force: true });
-    }
-    await using directory = await open(dirname(path), "r");
-    await directory.sync();
-  } catch (error) {
-    throw asFault(error, "release.store-failed", `copy "${from}" to "${path}"`);
-  }
-}
-
-async function synced(path: string): Promise<void> {
-  await using file = await open(path, "r+");
-  await file.chmod(0o644);
-  await file.sync();
+/**
+ * [STA-1] Neither a power cut nor a reader ever meets half of the copy. Its mode is 0644.
+ * @throws Fault `release.store-failed`.
+ */
+export async function putCopy(from: string, path: string, ops?: FileOps): Promise<void> {
+  await inStore(`copy "${from}" to "${path}"`, () => copyDurably(from, path, ops && { ops }));
 }
 
 /**
- * Every file below `directory`, by its path from there. What is being written (`.new-...`, `...new-123`) is left out.
- * @throws Fault `release.store-failed` for a link, and for a name that could not be served. [OTA-37]
+ * Every file below `directory`, by its path from there. Temporary files of writers are left out
+ * (`.new-...`, `...new-123`).
+ * @throws Fault `release.store-failed` for a link, and for a name that could not be served.
+ *   [OTA-37]
  */
-export async function treeOf(directory: string): Promise<readonly string[]> {
+export async function listFiles(directory: string): Promise<readonly string[]> {
   const found: string[] = [];
   const walk = async (below: string): Promise<void> => {
     for (const entry of await readdir(join(directory, below), { withFileTypes: true })) {
@@ -45,21 +29,21 @@ export async function treeOf(directory: string): Promise<readonly string[]> {
       if (!isServable(path) || !(entry.isFile() || entry.isDirectory()))
         throw new Fault(
           "release.store-failed",
-          `publish "${join(directory, path)}": expected plain files, at most ${DEPTH_MAX} folders deep, with names of letters, digits, '.', '_', '-'`,
+          `publish "${join(directory, path)}": expected plain files, at most ${DEPTH_MAX} folders deep, with names of letters, digits, '.', '_' and '-'`,
         );
       if (entry.isDirectory()) await walk(path);
       else found.push(path);
     }
   };
-  try {
-    await walk("");
-    return found;
-  } catch (error) {
-    throw asFault(error, "release.store-failed", `read "${directory}"`);
-  }
+  await inStore(`read "${directory}"`, () => walk(""));
+  return found;
 }
 
-/** Chunks are named by their content: one of the same name and size is the same. Everything else is compared. */
+/**
+ * Whether two files are the same. A chunk is named by its content, so one of the same name and size
+ * is the same; everything else is compared by hash.
+ * @throws Fault `release.store-failed`.
+ */
 export async function isSame(source: string, path: string): Promise<boolean> {
   const [here, there] = [await sizeOf(source), await sizeOf(path)];
   if (here !== there) return false;
@@ -67,45 +51,35 @@ export async function isSame(source: string, path: string): Promise<boolean> {
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {
-  return absent(path, async () => (await stat(path)).size);
-}
-
-/** @returns undefined when there is no such file. @throws Fault `release.store-failed`, also above `bytesMax`. */
-export async function readWhole(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
-  return absent(path, async () => {
-    const { size } = await stat(path);
-    if (size > bytesMax)
-      throw new Fault("release.store-failed", `read "${path}": it has ${size} bytes, at most ${bytesMax} are expected`);
-    return readFile(path);
-  });
-}
-
-export interface Digest {
-  readonly length: number;
-  /** 64 hex digits. */
-  readonly sha256: string;
-}
-
-/** Reads in pieces, however large the file is. @returns undefined when there is no such file. @throws Fault `release.store-failed`. */
-export async function digestOf(path: string): Promise<Digest | undefined> {
-  return absent(path, async () => {
-    const hash = createHash("sha256");
-    let length = 0;
-    for await (const chunk of createReadStream(path)) {
-      const bytes: unknown = chunk;
-      if (!(bytes instanceof Uint8Array)) continue;
-      hash.update(bytes);
-      length += bytes.byteLength;
+  return inStore(`read "${path}"`, async () => {
+    try {
+      return (await stat(path)).size;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      throw error;
     }
-    return { length, sha256: hash.digest("hex") };
   });
 }
 
-async function absent<T>(path: string, read: () => Promise<T>): Promise<T | undefined> {
+/**
+ * The whole file.
+ * @returns undefined when there is no such file.
+ * @throws Fault `release.store-failed`, also above `bytesMax`.
+ */
+export async function getFile(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
+  return inStore(`read "${path}"`, () => readContent(path, bytesMax));
+}
+
+/** @returns undefined when there is no such file. @throws Fault `release.store-failed`. */
+export async function digestOf(path: string): Promise<FileDigest | undefined> {
+  return inStore(`read "${path}"`, () => digestFile(path));
+}
+
+async function inStore<T>(action: string, work: () => Promise<T>): Promise<T> {
   try {
-    return await read();
+    return await work();
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw asFault(error, "release.store-failed", `read "${path}"`);
+    const { message } = asFault(error, "release.store-failed", action);
+    throw new Fault("release.store-failed", message, { cause: error });
   }
 }

@@ -1,12 +1,14 @@
-// From the path in a URL to an open file inside the repository, and nowhere else. [OTA-37]
+// Opening a file for the path of a URL, inside the repository and nowhere else. [OTA-37]
 import { constants } from "node:fs";
 import { type FileHandle, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { DEPTH_MAX } from "./limits.ts";
 
-/** No escape can be spelt with these: no dot in front, no slash, no backslash, no NUL, no percent. */
+/**
+ * No escape can be written with these: no leading dot, no slash, no backslash, no NUL, no percent.
+ */
 const SEGMENT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
-/** What errors of open(2) and realpath(3) say of a path that leads to no file of ours. */
+/** Errors of open(2) and realpath(3) for a path that leads to no file of the repository. */
 const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENAMETOOLONG", "ENXIO"];
 
 export interface OpenedFile {
@@ -15,15 +17,16 @@ export interface OpenedFile {
   readonly modifiedMs: number;
 }
 
-/** True for a path below the repository that {@link openInside} would look for. */
+/** True for a path that {@link openInside} would try to open. */
 export function isServable(path: string): boolean {
   const segments = path.split("/");
   return segments.length <= DEPTH_MAX && segments.every((segment) => SEGMENT.test(segment));
 }
 
 /**
- * [OTA-37] @param path as the URL has it, percent signs decoded.
- * @returns undefined when there is no such regular file below `directory`, links followed only within it.
+ * [OTA-37] Opens a regular file below `directory`. Links are followed only within it.
+ * @param path from the URL, percent signs decoded.
+ * @returns undefined when there is no such file.
  */
 export async function openInside(directory: string, path: string): Promise<OpenedFile | undefined> {
   if (!isServable(path)) return undefined;

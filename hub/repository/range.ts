@@ -1,14 +1,15 @@
-// Which part of a file was asked for: RFC 9110 section 14, one range. Pure.
+// The requested range of a file: RFC 9110 section 14, one range. Pure.
 
 export interface ByteRange {
   readonly start: number;
-  /** Included. */
+  /** Inclusive. */
   readonly end: number;
 }
 
 /**
- * @returns undefined where the whole file is the answer: no range, several, or none that we understand (RFC 9110 section 14.2 lets a server ignore them);
- *   "unsatisfiable" for one that lies outside the file.
+ * @returns undefined when the answer is the whole file: for no range, several ranges, or another
+ *   unit (RFC 9110 section 14.2 lets a server ignore them); "unsatisfiable" for a range outside the
+ *   file.
  */
 export function rangeOf(header: string | undefined, size: number): ByteRange | "unsatisfiable" | undefined {
   const [, first, last] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? "") ?? [];

@@ -1,20 +1,29 @@
-// The update repository: a directory as static files. Public by nature: what it serves is signed, and proven by who takes it. [OTA-37]
+// The server of the update repository: a directory as static files. It is public: the files are
+// signed, and the devices verify them. [OTA-37]
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type OpenedFile, openInside } from "./files.ts";
-import { BUSY_RETRY_S, IMMUTABLE_S, STREAMS_MAX } from "./limits.ts";
 import { rangeOf } from "./range.ts";
 
-/** Where devices look for it on the EST port. */
+/** The path of the repository on the EST port. */
 export const REPOSITORY_PREFIX = "/repository";
 
 export interface RepositoryOptions {
-  /** Need not exist yet: until it does, nothing is found. */
+  /** It need not exist yet: until it does, no file is found. */
   readonly directory: string;
-  /** `/repository`; no slash at its end. */
+  /** `/repository`, without a trailing slash. */
   readonly prefix: string;
 }
 
-/** [OTA-37] GET and HEAD of `prefix/*`; one range; entity tags; at most {@link STREAMS_MAX} files at once. No listing, no writing. */
+/** Files sent at once: each holds a descriptor for as long as its reader takes. */
+const STREAMS_MAX = 256;
+const BUSY_RETRY_S = 5;
+/** Chunks never change; all other files are revalidated. */
+const IMMUTABLE_S = 31_536_000;
+
+/**
+ * [OTA-37] GET and HEAD of `prefix/*` with one range and entity tags, for at most
+ * {@link STREAMS_MAX} files at once. No listing, no writing.
+ */
 export function repositoryRoutes(server: FastifyInstance, { directory, prefix }: RepositoryOptions): void {
   let open = 0;
   server.route<{ Params: { "*": string } }>({
@@ -23,7 +32,8 @@ export function repositoryRoutes(server: FastifyInstance, { directory, prefix }:
     handler: async (request, reply) => {
       if (open >= STREAMS_MAX) return reply.code(503).header("retry-after", String(BUSY_RETRY_S)).send();
       open += 1;
-      reply.raw.once("close", () => (open -= 1)); // sent, broken off or never begun
+      // This happens after the answer was sent, aborted or never begun.
+      reply.raw.once("close", () => (open -= 1));
       const path = request.params["*"];
       const opened = await openInside(directory, path);
       if (opened === undefined) return reply.code(404).type("text/plain; charset=utf-8").send("no such file\n");
@@ -57,6 +67,6 @@ async function send(
   const { start, end } = range ?? { start: 0, end: size - 1 };
   if (range !== undefined) reply.code(206).header("content-range", `bytes ${start}-${end}/${size}`);
   reply.header("content-length", String(end - start + 1));
-  // ends and closes with the answer, also when the reader breaks off
+  // The stream closes the file after the answer, also when the reader aborts.
   return reply.send(file.createReadStream({ start, end, autoClose: true }));
 }

@@ -1,11 +1,11 @@
-// What `init` was told and no file of keys says.
+// The settings that `init` stores beside the keys.
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { hostSchema } from "../../ota/format/anchors.ts";
 
 /**
- * [ID-12] A shorter life cannot be served: between two certificates of a device lies a tenth of the life, in which a hub that is restarted and a clock that is
+ * [ID-24] A shorter life cannot be served: between two certificates of a device lies a tenth of the life, in which a hub that is restarted and a clock that is
  * five minutes off must find room.
  */
 export const CERTIFICATE_LIFE_MS_MIN = 3_600_000;
@@ -13,7 +13,7 @@ const CERTIFICATE_LIFE_MS_MAX = 10 * 366 * 86_400_000;
 
 export const settingsSchema = v.strictObject({
   v: v.literal(1),
-  /** Every name and address in the hub's certificate; the first is the one devices check. */
+  /** All names and addresses in the hub's certificate. Devices check the first one. */
   hosts: v.pipe(v.array(hostSchema), v.minLength(1), v.maxLength(16)),
   /** Of device certificates. */
   certificateLifeMs: v.pipe(
@@ -28,7 +28,10 @@ export const settingsSchema = v.strictObject({
 });
 export type Settings = v.InferOutput<typeof settingsSchema>;
 
-/** Long enough for a plant that is offline over a season's shutdown, short enough that a lost device is forgotten. */
+/**
+ * Long enough for a plant that is offline during a seasonal shutdown, short enough for a lost
+ * device's certificate to expire.
+ */
 export const CERTIFICATE_LIFE_MS_DEFAULT = 90 * 86_400_000;
 
 /** @throws Fault `config.invalid`, `json.invalid`. */

@@ -1,4 +1,5 @@
-// Witnessed logs: every record, and the head that was cosigned last. A log is an id with an audit key: a device that an operator let in anew starts another.
+// Witnessed audit logs: every record, and the head that was cosigned last. A log belongs to an id
+// with an audit key: a device that is enrolled again starts another log.
 import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { EMPTY_FRONTIER, type Frontier, HASH_BYTES, leafHash } from "../../warden/audit/format/index.ts";
@@ -6,25 +7,28 @@ import { blob, integer, type Row, text } from "./row.ts";
 
 export interface WitnessedHead {
   readonly size: number;
-  /** Of all records together. */
+  /** The size of all records together. */
   readonly bytes: number;
   readonly root: Uint8Array;
   readonly frontier: Frontier;
-  /** The checkpoint as a signed note, with the device's signature and ours. */
+  /** The checkpoint as a signed note, with the signatures of device and hub. */
   readonly cosigned: string;
   readonly updatedAtMs: number;
 }
 
-/** A log with the key that signs it. */
+/** A log with the audit key that signs it. */
 export interface WitnessedLog extends WitnessedHead {
   readonly auditKey: string;
 }
 
 export interface AuditStore {
   head(deviceId: DeviceId, auditKey: string): WitnessedHead | undefined;
-  /** The logs of one id, the one witnessed last first. */
+  /** The logs of one id, the latest first. */
   logs(deviceId: DeviceId): readonly WitnessedLog[];
-  /** Adds `records` from the old head's size on and puts the new head; call in a transaction. @param passed frontiers to remember. */
+  /**
+   * Appends `records` at the old head's size and stores the new head. Call it in a transaction.
+   * @param passed frontiers to remember.
+   */
   extend(
     deviceId: DeviceId,
     auditKey: string,
@@ -32,20 +36,20 @@ export interface AuditStore {
     head: WitnessedHead,
     passed: readonly Frontier[],
   ): void;
-  /** The largest frontier remembered of at most `size` records; the empty one when there is none. */
+  /** The largest remembered frontier of at most `size` records, or the empty one. */
   frontier(deviceId: DeviceId, auditKey: string, size: number): Frontier;
-  /** Records `from` to `from + count`, as they lie: with their own numbers, so that a gap shows. */
+  /** Records `from` to `from + count` as stored, with their own numbers, so that a gap shows. */
   records(deviceId: DeviceId, auditKey: string, from: number, count: number): readonly StoredRecord[];
 }
 
 export interface StoredRecord {
   readonly seq: number;
   readonly bytes: Uint8Array;
-  /** Leaf hash of the bytes as they were witnessed. */
+  /** Leaf hash of the bytes at the time they were witnessed. */
   readonly leaf: Uint8Array;
 }
 
-export function openAudit(database: DatabaseSync): AuditStore {
+export function createAuditStore(database: DatabaseSync): AuditStore {
   const head = database.prepare("SELECT * FROM auditLogs WHERE deviceId = ? AND auditKey = ?");
   const logs = database.prepare("SELECT * FROM auditLogs WHERE deviceId = ? ORDER BY updatedAt DESC LIMIT 8");
   const putHead = database.prepare(

@@ -1,4 +1,5 @@
-// What the hub's own journal can say. Names are an interface for whoever watches it: append, never rename or reuse.
+// The events of the hub's journal. Their names are an interface for those who monitor it: append,
+// never rename or reuse.
 
 export const SEVERITIES = ["info", "notice", "warning", "alert"] as const;
 export type Severity = (typeof SEVERITIES)[number];
@@ -12,20 +13,23 @@ export const JOURNAL_EVENTS = {
   "device.denied": "notice",
   "device.revoked": "notice",
   "device.forgotten": "notice",
-  /** [ID-7] An id that belongs to one key asks with another. */
+  /** [ID-7] A request with another key for an id that is approved with one. */
   "device.other-key": "alert",
   "device.request-changed": "alert",
   "enrolment.refused": "warning",
-  /** More ask than may wait: somebody floods the desk, or a site is brought up in one go. */
+  /** Too many pending requests: somebody floods the hub, or a site is installed all at once. */
   "enrolment.crowded": "alert",
-  /** [ID-12] A device asks for certificates faster than it can use them. */
+  /** [ID-24] A device asks for certificates faster than it can use them. */
   "enrolment.paced": "warning",
   "certificate.issued": "notice",
   "connection.opened": "info",
   "connection.closed": "info",
   /** [TUN-3] */
   "connection.refused": "warning",
-  /** [TUN-10] Answered with "unacceptable protocol version": a device that asks for MQTT 5 comes back with 3.1.1. */
+  /**
+   * [TUN-10] Answered with "unacceptable protocol version". A device that tried MQTT 5 connects
+   * again with 3.1.1.
+   */
   "connection.mqtt-version": "info",
   "connection.replaced": "warning",
   "connection.kicked": "notice",
@@ -33,21 +37,21 @@ export const JOURNAL_EVENTS = {
   "topic.refused": "alert",
   "message.refused": "warning",
   "packet.refused": "warning",
-  /** [AUD-8] Not continuing the tree, or not signed: nothing was cosigned. */
+  /** [AUD-8] The delivery does not continue the tree or is not signed; nothing was cosigned. */
   "audit.refused": "warning",
   /** [AUD-9] */
   "audit.rolled-back": "alert",
   "audit.forked": "alert",
-  /** A signed repository was taken over into the one that is served. */
+  /** A signed repository was copied into the one that is served. */
   "repository.published": "notice",
   /** [OTA-42] An operator pointed a device at a release. */
   "update.requested": "notice",
-  /** [OPS-6] An operator asked a device for something, with an order or without; and what came of it. */
+  /** [OPS-6] An operator asked a device for an operation, with or without an order. */
   "operation.asked": "notice",
   "operation.answered": "info",
-  /** No device took it in time. */
+  /** The device did not receive it in time. */
   "message.expired": "warning",
-  /** What devices report of themselves. */
+  /** Reports of devices. */
   "lockdown.pending": "info",
   "update.committed": "info",
   "update.failed": "warning",

@@ -1,4 +1,4 @@
-// Certificates the authority issued, and which of them no longer count.
+// The certificates that the authority issued, and which of them are revoked.
 import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { blob, integer, optional, type Row, text } from "./row.ts";
@@ -16,20 +16,20 @@ export interface IssuedCertificate {
 export interface Certificates {
   add(deviceId: DeviceId, fingerprint: Fingerprint, certificate: Omit<IssuedCertificate, "revokedAtMs">): void;
   find(serial: string): IssuedCertificate | undefined;
-  /** The one issued last for this pair, revoked ones apart. */
+  /** The latest one for this pair that is not revoked. */
   newest(deviceId: DeviceId, fingerprint: Fingerprint): IssuedCertificate | undefined;
-  /** How many of this id are valid at `atMs`. */
+  /** How many certificates of this id are valid at `atMs`. */
   valid(deviceId: DeviceId, atMs: number): number;
   revokeAll(deviceId: DeviceId, fingerprint: Fingerprint, atMs: number): void;
-  /** When the last one of this pair ends, revoked ones too; undefined when none is kept. */
+  /** When the last one of this pair ends, revoked ones included; undefined when there is none. */
   lastEndMs(deviceId: DeviceId, fingerprint: Fingerprint): number | undefined;
-  /** Forgets those of one pair. */
+  /** Removes those of one pair. */
   remove(deviceId: DeviceId, fingerprint: Fingerprint): void;
-  /** Forgets those that ended before. */
+  /** Removes those that ended before. */
   dropEnded(beforeMs: number): void;
 }
 
-export function openCertificates(database: DatabaseSync): Certificates {
+export function createCertificates(database: DatabaseSync): Certificates {
   const add = database.prepare(
     `INSERT INTO certificates (serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der)
      VALUES (:serial, :deviceId, :fingerprint, :notBefore, :notAfter, :issuedAt, :der)`,

@@ -1,19 +1,20 @@
-// Who is connected now, for the operator's list. The running hub writes it, and empties it when it starts.
+// The current connections, for the operator's list. The running hub writes them, and clears them
+// when it starts.
 import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { integer, type Row, text } from "./row.ts";
 
-/** One admitted connection, as this side of the TLS session sees it. */
+/** One admitted connection, as the hub's side of the TLS session reports it. */
 export interface ConnectionRecord {
   readonly deviceId: DeviceId;
   readonly sinceMs: number;
   readonly address: string;
-  /** Serial of the certificate shown. */
+  /** Serial of the certificate that was presented. */
   readonly serial: string;
   /** `TLSv1.3`. */
   readonly protocol: string;
   readonly cipher: string;
-  /** Key-exchange group: `X25519MLKEM768`, or a number not known here. */
+  /** Key-exchange group: `X25519MLKEM768`, or its number when it has no name here. */
   readonly group: string;
 }
 
@@ -24,7 +25,7 @@ export interface Connections {
   clear(): void;
 }
 
-export function openConnections(database: DatabaseSync): Connections {
+export function createConnections(database: DatabaseSync): Connections {
   const put = database.prepare(
     `INSERT OR REPLACE INTO connections (deviceId, since, address, serial, protocol, cipher, keyGroup)
      VALUES (:deviceId, :since, :address, :serial, :protocol, :cipher, :group)`,

@@ -1,4 +1,4 @@
-// Opening the store: one SQLite file, write-ahead log, every commit synced.
+// The store's database: one SQLite file with a write-ahead log and synced commits.
 import { DatabaseSync } from "node:sqlite";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { STORE_BUSY_MS_MAX } from "../limits.ts";
@@ -6,14 +6,15 @@ import { SCHEMA, SCHEMA_VERSION, UPGRADES } from "./schema.ts";
 import { integer } from "./row.ts";
 
 /**
- * @param path a file in the hub's state directory; made when it is not there.
- * @throws Fault `hub.store-failed` when it cannot be opened, or is of a newer version.
+ * @param path a file in the hub's state directory, created when it is missing.
+ * @throws Fault `hub.store-failed` when it cannot be opened, or was written by a newer version.
  */
 export function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, { timeout: STORE_BUSY_MS_MAX, enableForeignKeyConstraints: true });
-    // WAL lets the command line read and write while the hub serves; FULL makes a commit mean that the bytes are on the disk
+    // With WAL the command line can read and write while the hub runs. With FULL, a commit returns
+    // only when the bytes are on the disk.
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
     migrate(database, path);
     return database;
@@ -30,17 +31,18 @@ function migrate(database: DatabaseSync, path: string): void {
     if (version > SCHEMA_VERSION)
       throw new Fault(
         "hub.store-failed",
-        `open the hub's store "${path}": it has version ${version}, this program knows ${SCHEMA_VERSION}; use the program that wrote it`,
+        `open the hub's store "${path}": it has version ${version}, but this program supports ${SCHEMA_VERSION} at most; use the program that wrote it`,
       );
     for (const step of version === 0 ? [SCHEMA] : UPGRADES.slice(version - 1)) database.exec(step);
     database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
   });
 }
 
-/** Whole or not at all. Nested calls join the outer transaction. @throws whatever `work` throws, after rolling back. */
+/** Nested calls join the outer transaction. @throws what `work` throws, after rolling back. */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   if (database.isTransaction) return work();
-  database.exec("BEGIN IMMEDIATE"); // takes the write lock now, so that waiting happens here and not at the first write
+  // IMMEDIATE takes the write lock now, so that waiting happens here and not at the first write.
+  database.exec("BEGIN IMMEDIATE");
   try {
     const result = work();
     database.exec("COMMIT");

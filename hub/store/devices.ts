@@ -1,10 +1,11 @@
-// Devices as the hub knows them: an id together with a key, and what an operator decided about the pair. [ID-7]
+// The devices that the hub knows: an id together with a key, and an operator's decision about the
+// pair. [ID-7]
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
-import { blob, integer, oneOf, optional, type Row, text } from "./row.ts";
+import { type DeviceId, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
+import { blob, deviceId, integer, oneOf, optional, type Row, text } from "./row.ts";
 
 export const DEVICE_STATES = ["pending", "approved", "denied", "revoked"] as const;
 export type DeviceState = (typeof DEVICE_STATES)[number];
@@ -13,15 +14,18 @@ export interface Device {
   readonly id: DeviceId;
   readonly fingerprint: Fingerprint;
   readonly state: DeviceState;
-  /** The request that counts: of an approved device the one that was approved. PKCS#10 DER. */
+  /** The request in force: for an approved device, the approved one. PKCS#10 DER. */
   readonly csr: Uint8Array;
   readonly serialNumber: string | undefined;
   readonly uris: readonly string[];
   /** C2SP verifier key, from the request. [AUD-7] */
   readonly auditKey: string | undefined;
-  /** Of an approved device: a later request with other names or another audit key, until an operator takes it. PKCS#10 DER. */
+  /**
+   * For an approved device: a later request with other names or another audit key, until an
+   * operator accepts it. PKCS#10 DER.
+   */
   readonly proposed: Uint8Array | undefined;
-  /** Where the request came from last. */
+  /** The source of the latest request. */
   readonly address: string;
   readonly requestedAtMs: number;
   readonly seenAtMs: number;
@@ -34,36 +38,36 @@ export type NewRequest = Omit<Device, "state" | "proposed" | "requestedAtMs" | "
 export interface Devices {
   /** At most `countMax`, by id. */
   list(countMax: number): readonly Device[];
-  /** All keys seen with one id. */
+  /** All keys that have asked with one id. */
   ofId(id: DeviceId): readonly Device[];
   find(id: DeviceId, fingerprint: Fingerprint): Device | undefined;
   approved(id: DeviceId): Device | undefined;
   /** Every id that is approved with some key. */
   approvedIds(): readonly DeviceId[];
-  /** Every request that waits. */
-  waiting(): readonly Pick<Device, "id" | "fingerprint" | "address" | "requestedAtMs" | "seenAtMs">[];
-  /** A new pending request, or a pending one made anew; a decided one is left as it is. */
+  /** Every request that waits for a decision. */
+  pending(): readonly Pick<Device, "id" | "fingerprint" | "address" | "requestedAtMs" | "seenAtMs">[];
+  /** Adds a pending request or updates one. A decided request stays as it is. */
   request(request: NewRequest): void;
   propose(id: DeviceId, fingerprint: Fingerprint, csr: Uint8Array): void;
-  /** Puts `request` in the place of the approved one. */
+  /** Replaces the approved request by `request`. */
   adopt(request: NewRequest): void;
   decide(id: DeviceId, fingerprint: Fingerprint, state: DeviceState, atMs: number, by: string): void;
-  /** Takes the pair out of the books; its certificates must be gone. */
+  /** Removes the pair, whose certificates must be removed already. */
   remove(id: DeviceId, fingerprint: Fingerprint): void;
-  /** Keeps the denials made last: so many of each id, so many of all. */
+  /** Removes all but the latest denials: at most so many of each id, and so many altogether. */
   trimDenied(ofIdMax: number, countMax: number): void;
 }
 
 const urisSchema = v.array(v.string());
 const URIS_BYTES_MAX = 65_536;
 
-export function openDevices(database: DatabaseSync): Devices {
+function prepareStatements(database: DatabaseSync) {
   const list = database.prepare("SELECT * FROM devices ORDER BY id, requestedAt LIMIT ?");
   const approvedIds = database.prepare("SELECT id FROM devices WHERE state = 'approved' ORDER BY id");
   const ofId = database.prepare("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt");
   const find = database.prepare("SELECT * FROM devices WHERE id = ? AND fingerprint = ?");
   const approved = database.prepare("SELECT * FROM devices WHERE id = ? AND state = 'approved'");
-  const waiting = database.prepare(
+  const pending = database.prepare(
     "SELECT id, fingerprint, address, requestedAt, seenAt FROM devices WHERE state = 'pending' ORDER BY seenAt",
   );
   const request = database.prepare(
@@ -86,14 +90,19 @@ export function openDevices(database: DatabaseSync): Devices {
        SELECT id, fingerprint, row_number() OVER (PARTITION BY id ORDER BY decidedAt DESC) AS ofId,
          row_number() OVER (ORDER BY decidedAt DESC) AS ofAll FROM devices WHERE state = 'denied') WHERE ofId > ? OR ofAll > ?)`,
   );
+  return { list, approvedIds, ofId, find, approved, pending, request, propose, adopt, decide, remove, trimDenied };
+}
+
+export function createDevices(database: DatabaseSync): Devices {
+  const statements = prepareStatements(database);
   return {
-    list: (countMax) => list.all(countMax).map((row) => device(row)),
-    ofId: (id) => ofId.all(id).map((row) => device(row)),
-    find: (id, fingerprint) => first(find.get(id, fingerprint)),
-    approved: (id) => first(approved.get(id)),
-    approvedIds: () => approvedIds.all().map((row) => idIn(row)),
-    waiting: () =>
-      waiting.all().map((row) => ({
+    list: (countMax) => statements.list.all(countMax).map((row) => device(row)),
+    ofId: (id) => statements.ofId.all(id).map((row) => device(row)),
+    find: (id, fingerprint) => first(statements.find.get(id, fingerprint)),
+    approved: (id) => first(statements.approved.get(id)),
+    approvedIds: () => statements.approvedIds.all().map((row) => deviceId(row, "id")),
+    pending: () =>
+      statements.pending.all().map((row) => ({
         ...identified(row),
         address: text(row, "address"),
         requestedAtMs: integer(row, "requestedAt"),
@@ -101,22 +110,22 @@ export function openDevices(database: DatabaseSync): Devices {
       })),
     request: (asked) => {
       const { id, fingerprint, csr, serialNumber = null, auditKey = null, address, seenAtMs: seenAt } = asked;
-      request.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(asked.uris), auditKey, address, seenAt });
+      statements.request.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(asked.uris), auditKey, address, seenAt });
     },
     propose: (id, fingerprint, csr) => {
-      propose.run(csr, id, fingerprint);
+      statements.propose.run(csr, id, fingerprint);
     },
     adopt: ({ id, fingerprint, csr, serialNumber = null, uris, auditKey = null }) => {
-      adopt.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(uris), auditKey });
+      statements.adopt.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(uris), auditKey });
     },
     decide: (id, fingerprint, state, at, by) => {
-      decide.run({ id, fingerprint, state, at, by });
+      statements.decide.run({ id, fingerprint, state, at, by });
     },
     remove: (id, fingerprint) => {
-      remove.run(id, fingerprint);
+      statements.remove.run(id, fingerprint);
     },
     trimDenied: (ofIdMax, countMax) => {
-      trimDenied.run(ofIdMax, countMax);
+      statements.trimDenied.run(ofIdMax, countMax);
     },
   };
 }
@@ -127,7 +136,7 @@ function first(row: Row | undefined): Device | undefined {
 
 function identified(row: Row): Pick<Device, "id" | "fingerprint"> {
   return {
-    id: idIn(row),
+    id: deviceId(row, "id"),
     fingerprint: check(fingerprintSchema, text(row, "fingerprint"), "stored fingerprint", "hub.store-failed"),
   };
 }
@@ -147,8 +156,4 @@ function device(row: Row): Device {
     decidedAtMs: optional(integer, row, "decidedAt"),
     decidedBy: optional(text, row, "decidedBy"),
   };
-}
-
-function idIn(row: Row): DeviceId {
-  return check(deviceIdSchema, text(row, "id"), "stored device id", "hub.store-failed");
 }

@@ -1,13 +1,13 @@
-// The hub's memory, in one SQLite file. The running hub and the command line may use it at the same time.
+// The hub's store, in one SQLite file. The running hub and the command line can use it at once.
 import { asFault, Fault } from "../../hal/fault.ts";
-import { type AuditStore, openAudit } from "./audit.ts";
-import { type Certificates, openCertificates } from "./certificates.ts";
-import { type Connections, openConnections } from "./connections.ts";
+import { type AuditStore, createAuditStore } from "./audit.ts";
+import { type Certificates, createCertificates } from "./certificates.ts";
+import { type Connections, createConnections } from "./connections.ts";
 import { inTransaction, openDatabase, pragma } from "./database.ts";
-import { type Devices, openDevices } from "./devices.ts";
-import { type Journal, openJournal } from "./journal.ts";
-import { type Messages, openMessages } from "./messages.ts";
-import { openOutbox, type Outbox } from "./outbox.ts";
+import { type Devices, createDevices } from "./devices.ts";
+import { type Journal, createJournal } from "./journal.ts";
+import { type Messages, createMessages } from "./messages.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
 
 export type { WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
@@ -25,11 +25,14 @@ export interface Store {
   readonly messages: Messages;
   readonly outbox: Outbox;
   readonly journal: Journal;
-  /** Whole or not at all, on the disk when it returns. @throws whatever `work` throws; Fault `hub.store-failed` for SQLite's own. */
+  /**
+   * Atomic, and on the disk when it returns.
+   * @throws what `work` throws; Fault `hub.store-failed` for SQLite's errors.
+   */
   transaction<T>(work: () => T): T;
-  /** Changes when another process has written. */
+  /** Changes when another process has written to the store. */
   version(): number;
-  /** May be called again. */
+  /** May be called more than once. */
   close(): void;
 }
 
@@ -37,13 +40,13 @@ export interface Store {
 export function openStore(path: string): Store {
   const database = openDatabase(path);
   return {
-    devices: openDevices(database),
-    certificates: openCertificates(database),
-    connections: openConnections(database),
-    audit: openAudit(database),
-    messages: openMessages(database),
-    outbox: openOutbox(database),
-    journal: openJournal(database),
+    devices: createDevices(database),
+    certificates: createCertificates(database),
+    connections: createConnections(database),
+    audit: createAuditStore(database),
+    messages: createMessages(database),
+    outbox: createOutbox(database),
+    journal: createJournal(database),
     transaction: (work) => {
       try {
         return inTransaction(database, work);

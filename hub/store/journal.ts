@@ -1,5 +1,6 @@
-// The hub's own audit: decisions, refusals, alerts. A warning that repeats raises a count, and so do too many different ones: no stranger
-// and no captured device fills the disk, or pushes out what others did, by knocking in many ways.
+// The hub's own journal: decisions, refusals and alerts. A repeated warning raises a count, and so
+// do too many different ones. No stranger and no captured device can fill the disk, or displace
+// other entries, by causing many of them.
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
@@ -16,7 +17,7 @@ export interface JournalEntry {
   readonly n: number;
   readonly event: JournalEvent;
   readonly severity: Severity;
-  /** Proven by a certificate or by an operator's word; what a stranger only claims stands in the detail. */
+  /** Proven by a certificate, or given by an operator. A stranger's claim is in the detail. */
   readonly deviceId: string | undefined;
   readonly detail: JournalDetail;
   readonly firstAtMs: number;
@@ -26,7 +27,7 @@ export interface JournalEntry {
 
 export interface Journal {
   add(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): JournalEntry;
-  /** The newest last; `least` leaves out what is less severe. */
+  /** The newest entries, oldest first, of severity `least` or above. */
   tail(countMax: number, least: Severity): readonly JournalEntry[];
 }
 
@@ -34,23 +35,24 @@ const DETAIL_BYTES_MAX = 16_384;
 const TEXT_CHARACTERS_MAX = 512;
 /** Rows dropped at once when the journal is full. */
 const TRIM_ROWS = 1024;
-/** Stands for all that came after too many different ones. */
-const MORE: JournalDetail = { more: `over ${JOURNAL_DIFFERENT_MAX} different ones within a minute` };
+/** The detail of the one entry that counts all entries after too many different ones. */
+const MORE: JournalDetail = { more: `more than ${JOURNAL_DIFFERENT_MAX} different ones within a minute` };
 const detailSchema = v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]));
 
-export function openJournal(database: DatabaseSync): Journal {
+export function createJournal(database: DatabaseSync): Journal {
   const add = database.prepare(
     `INSERT INTO journal (event, severity, deviceId, detail, firstAt, lastAt, times)
      VALUES (:event, :severity, :deviceId, :detail, :at, :at, 1)`,
   );
-  // a minute has no more rows of one kind than these: older ones, which may be very many, are not looked at
-  const lately = `(SELECT n, detail, firstAt FROM journal WHERE event = :event AND deviceId IS :deviceId
+  // One minute has no more rows of one kind than these. There may be very many older rows, so they
+  // are not searched.
+  const recent = `(SELECT n, detail, firstAt FROM journal WHERE event = :event AND deviceId IS :deviceId
      ORDER BY n DESC LIMIT ${JOURNAL_DIFFERENT_MAX + 1})`;
-  const again = database.prepare(
+  const repeat = database.prepare(
     `UPDATE journal SET lastAt = :at, times = times + 1 WHERE n = (
-       SELECT n FROM ${lately} WHERE detail = :detail AND firstAt > :since ORDER BY n DESC LIMIT 1) RETURNING *`,
+       SELECT n FROM ${recent} WHERE detail = :detail AND firstAt > :since ORDER BY n DESC LIMIT 1) RETURNING *`,
   );
-  const different = database.prepare(`SELECT count(*) AS n FROM ${lately} WHERE firstAt > :since`);
+  const different = database.prepare(`SELECT count(*) AS n FROM ${recent} WHERE firstAt > :since`);
   const find = database.prepare("SELECT * FROM journal WHERE n = ?");
   const count = database.prepare("SELECT count(*) AS n FROM journal");
   const trim = database.prepare(
@@ -64,25 +66,26 @@ export function openJournal(database: DatabaseSync): Journal {
     const { lastInsertRowid } = add.run({ event, deviceId, detail, severity: JOURNAL_EVENTS[event], at });
     if (Number(lastInsertRowid) % TRIM_ROWS === 0 && integer(count.get() ?? {}, "n") > JOURNAL_ROWS_MAX) trim.run();
     const added = find.get(lastInsertRowid);
-    if (added === undefined) throw new Fault("hub.store-failed", `write "${event}" to the hub's journal: it did not stay`);
+    if (added === undefined)
+      throw new Fault("hub.store-failed", `write "${event}" to the hub's journal: the entry is not there after writing`);
     return entry(added);
   };
-  /** What strangers can cause: the same again, and the very different, become a count. */
-  const counted = (event: JournalEvent, deviceId: string | null, detail: string, at: number): JournalEntry => {
+  /** For entries that strangers can cause: repeated ones and too many different ones only count. */
+  const insertOrCount = (event: JournalEvent, deviceId: string | null, detail: string, at: number): JournalEntry => {
     const kind = { event, deviceId, since: at - JOURNAL_REPEAT_MS };
-    const repeated = again.get({ ...kind, detail, at });
+    const repeated = repeat.get({ ...kind, detail, at });
     if (repeated !== undefined) return entry(repeated);
     if (integer(different.get(kind) ?? {}, "n") < JOURNAL_DIFFERENT_MAX) return insert(event, deviceId, detail, at);
     const more = canonicalJson(MORE);
-    const folded = again.get({ ...kind, detail: more, at });
+    const folded = repeat.get({ ...kind, detail: more, at });
     return folded === undefined ? insert(event, deviceId, more, at) : entry(folded);
   };
   return {
     add: (event, deviceId, detail, at) => {
       const severity = JOURNAL_EVENTS[event];
-      // what the hub and its operators do keeps its order, one by one
-      const write = severity === "warning" || severity === "alert" ? counted : insert;
-      return write(event, deviceId ?? null, canonicalJson(shown(detail)), at);
+      // Entries about the hub and its operators are written one by one, in order.
+      const write = severity === "warning" || severity === "alert" ? insertOrCount : insert;
+      return write(event, deviceId ?? null, canonicalJson(printableDetail(detail)), at);
     },
     tail: (countMax, least) => {
       const severities = JSON.stringify(SEVERITIES.slice(SEVERITIES.indexOf(least)));
@@ -91,8 +94,8 @@ export function openJournal(database: DatabaseSync): Journal {
   };
 }
 
-/** Bounded, and nothing that would steer a terminal: details hold what strangers say. */
-function shown(detail: JournalDetail): JournalDetail {
+/** Bounded and without control characters: details contain text from strangers. */
+function printableDetail(detail: JournalDetail): JournalDetail {
   return Object.fromEntries(
     Object.entries(detail).map(([name, value]) => [
       name,
@@ -104,7 +107,7 @@ function shown(detail: JournalDetail): JournalDetail {
 function entry(row: Row): JournalEntry {
   const event = text(row, "event");
   if (!isJournalEvent(event))
-    throw new Fault("hub.store-failed", `the hub's journal holds "${event}", which this program does not know`);
+    throw new Fault("hub.store-failed", `the hub's journal contains "${event}", an event that this program does not know`);
   return {
     n: integer(row, "n"),
     event,

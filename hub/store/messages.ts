@@ -1,9 +1,10 @@
-// Messages received: the ids to drop what comes again [TUN-8], and small bodies for whoever asks what a device said last. Bounded for each device.
+// Received messages: their ids, to drop repetitions [TUN-8], and small bodies, to show what a
+// device reported last. Bounded for each device.
 import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { UpChannel } from "../../agent/tunnel/format.ts";
 import { UP_CHANNELS } from "../../agent/tunnel/format.ts";
-import { MESSAGE_BODY_BYTES_KEPT, MESSAGES_KEPT_PER_DEVICE } from "../limits.ts";
+import { MESSAGE_BODY_BYTES_MAX, MESSAGES_PER_DEVICE_MAX } from "../limits.ts";
 import { integer, oneOf, optional, type Row, text } from "./row.ts";
 
 export interface StoredMessage {
@@ -12,36 +13,38 @@ export interface StoredMessage {
   /** The device's clock. */
   readonly at: string;
   readonly receivedAtMs: number;
-  /** JSON; undefined when it was too large to keep, or of a channel kept elsewhere. */
+  /** JSON; undefined when it was too large to store, or its channel is stored elsewhere. */
   readonly body: string | undefined;
 }
 
 export interface Messages {
-  /** @returns false when this device's id was seen before, and nothing changed. */
+  /** @returns false when this device has sent this id before; then nothing changes. */
   add(deviceId: DeviceId, message: StoredMessage): boolean;
   /** The newest first. */
   last(deviceId: DeviceId, channel: UpChannel, countMax: number): readonly StoredMessage[];
 }
 
-/** Trimming each time would cost a delete per message; this much over the bound is let stand. */
+/**
+ * Trimming each time would cost a delete per message, so the table may exceed its bound by this.
+ */
 const SLACK = 64;
 
-export function openMessages(database: DatabaseSync): Messages {
+export function createMessages(database: DatabaseSync): Messages {
   const add = database.prepare(
     `INSERT OR IGNORE INTO messages (deviceId, id, channel, at, receivedAt, body)
      VALUES (:deviceId, :id, :channel, :at, :receivedAt, :body)`,
   );
   const trim = database.prepare(
     `DELETE FROM messages WHERE deviceId = :deviceId AND n <=
-       (SELECT n FROM messages WHERE deviceId = :deviceId ORDER BY n DESC LIMIT 1 OFFSET :kept)`,
+       (SELECT n FROM messages WHERE deviceId = :deviceId ORDER BY n DESC LIMIT 1 OFFSET :max)`,
   );
   const last = database.prepare("SELECT * FROM messages WHERE deviceId = ? AND channel = ? ORDER BY n DESC LIMIT ?");
   return {
     add: (deviceId, { id, channel, at, receivedAtMs: receivedAt, body }) => {
-      const kept = body === undefined || Buffer.byteLength(body) > MESSAGE_BODY_BYTES_KEPT ? null : body;
-      const { changes, lastInsertRowid } = add.run({ deviceId, id, channel, at, receivedAt, body: kept });
+      const stored = body === undefined || Buffer.byteLength(body) > MESSAGE_BODY_BYTES_MAX ? null : body;
+      const { changes, lastInsertRowid } = add.run({ deviceId, id, channel, at, receivedAt, body: stored });
       if (Number(changes) === 0) return false;
-      if (Number(lastInsertRowid) % SLACK === 0) trim.run({ deviceId, kept: MESSAGES_KEPT_PER_DEVICE });
+      if (Number(lastInsertRowid) % SLACK === 0) trim.run({ deviceId, max: MESSAGES_PER_DEVICE_MAX });
       return true;
     },
     last: (deviceId, channel, countMax) => last.all(deviceId, channel, countMax).map((row) => message(row)),

@@ -1,25 +1,25 @@
-// Messages for devices, until they have them or their time is over; and of what asks, the answer. Written by commands, sent by the hub that serves. Bounded for each device.
+// Messages for devices until they are delivered or expire, and the answers to those that ask.
+// Commands write them, the running hub sends them. Bounded for each device.
 import type { DatabaseSync } from "node:sqlite";
 import { DOWN_CHANNELS, type DownChannel } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
-import { check } from "../../hal/format/schema.ts";
-import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import type { DeviceId } from "../../hal/format/identity.ts";
 import { OUTBOX_PER_DEVICE_MAX } from "../limits.ts";
-import { integer, oneOf, optional, type Row, text } from "./row.ts";
+import { deviceId as deviceIdIn, integer, oneOf, optional, type Row, text } from "./row.ts";
 
 export interface Outgoing {
   readonly deviceId: DeviceId;
-  /** The message's id: the same however often it is sent. [TUN-8] */
+  /** The message's id, the same each time it is sent. [TUN-8] */
   readonly id: string;
   readonly channel: DownChannel;
   /** `operation`, or the hint's own kind. */
   readonly kind: string;
-  /** Of an operation: what its answer will name. [OPS-6] */
+  /** For an operation: the id that its answer will carry. [OPS-6] */
   readonly correlation: string | undefined;
-  /** The whole message as it goes out. */
+  /** The encoded message. */
   readonly message: string;
   readonly queuedAtMs: number;
-  /** It is not sent after this, and forgotten with its answer. */
+  /** After this it is not sent, and it is removed together with its answer. */
   readonly expiresAtMs: number;
 }
 
@@ -31,24 +31,27 @@ export interface Queued extends Outgoing {
 }
 
 export interface Outbox {
-  /** A hint takes the place of those of its kind that still wait for that device. @throws Fault `hub.outbox-full`. */
+  /**
+   * A hint replaces those of its kind that still wait for that device.
+   * @throws Fault `hub.outbox-full`.
+   */
   add(outgoing: Outgoing): void;
   find(id: string): Queued | undefined;
-  /** What connected devices have not acknowledged, oldest first, so many of each. */
+  /** Unacknowledged messages for connected devices, oldest first, at most `ofDeviceMax` each. */
   due(nowMs: number, ofDeviceMax: number): readonly Pick<Queued, "deviceId" | "id">[];
-  /** A hint is forgotten with that, an operation waits for its answer. */
-  delivered(id: string, atMs: number): void;
-  /** @returns what was asked, or undefined when nobody asked that, or it is answered already. */
+  /** After delivery a hint is removed; an operation waits for its answer. */
+  setDelivered(id: string, atMs: number): void;
+  /** @returns the question, or undefined when there is none or it is answered already. */
   answer(deviceId: DeviceId, correlation: string, answer: string, nowMs: number): Queued | undefined;
-  /** Forgets it. @returns it as it was. */
+  /** @returns the removed message. */
   remove(id: string): Queued | undefined;
-  /** @returns those that no device got. */
+  /** @returns the expired messages that no device received. */
   dropExpired(nowMs: number): readonly Queued[];
-  /** For a device that is no longer ours. */
+  /** Removes all messages for a device that was revoked. */
   clear(deviceId: DeviceId): void;
 }
 
-export function openOutbox(database: DatabaseSync): Outbox {
+export function createOutbox(database: DatabaseSync): Outbox {
   const add = database.prepare(
     `INSERT INTO outbox (deviceId, id, channel, kind, correlation, message, queuedAt, expiresAt)
      VALUES (:deviceId, :id, :channel, :kind, :correlation, :message, :queuedAt, :expiresAt)`,
@@ -78,19 +81,21 @@ export function openOutbox(database: DatabaseSync): Outbox {
       if (integer(count.get(deviceId, queuedAt) ?? {}, "n") >= OUTBOX_PER_DEVICE_MAX)
         throw new Fault(
           "hub.outbox-full",
-          `queue a message for "${deviceId}": ${OUTBOX_PER_DEVICE_MAX} are waiting for it; try again when it has got some, or they have expired`,
+          `queue a message for "${deviceId}": ${OUTBOX_PER_DEVICE_MAX} already wait for it; try again after it has received some, or after they have expired`,
         );
       add.run({ deviceId, id, channel, kind, correlation: correlation ?? null, message, queuedAt, expiresAt });
     },
     find: (id) => first(find.get(id)),
-    due: (nowMs, ofDeviceMax) => due.all(nowMs, ofDeviceMax).map((row) => ({ deviceId: deviceIdIn(row), id: text(row, "id") })),
-    delivered: (id, atMs) => {
+    due: (nowMs, ofDeviceMax) =>
+      due.all(nowMs, ofDeviceMax).map((row) => ({ deviceId: deviceIdIn(row, "deviceId"), id: text(row, "id") })),
+    setDelivered: (id, atMs) => {
       if (Number(deliveredHint.run(id).changes) === 0) delivered.run(atMs, id);
     },
     answer: (deviceId, correlation, given, nowMs) => first(answer.get({ deviceId, correlation, answer: given, now: nowMs })),
     remove: (id) => first(remove.get(id)),
     dropExpired: (nowMs) => {
-      if (expired.get(nowMs) === undefined) return []; // asked often: no write for nothing
+      // Called often, so it must not write when there is nothing to do.
+      if (expired.get(nowMs) === undefined) return [];
       return dropExpired
         .all(nowMs)
         .map((row) => queued(row))
@@ -104,7 +109,7 @@ export function openOutbox(database: DatabaseSync): Outbox {
 
 function queued(row: Row): Queued {
   return {
-    deviceId: deviceIdIn(row),
+    deviceId: deviceIdIn(row, "deviceId"),
     id: text(row, "id"),
     channel: oneOf(DOWN_CHANNELS, row, "channel"),
     kind: text(row, "kind"),
@@ -115,8 +120,4 @@ function queued(row: Row): Queued {
     deliveredAtMs: optional(integer, row, "deliveredAt"),
     answer: optional(text, row, "answer"),
   };
-}
-
-function deviceIdIn(row: Row): DeviceId {
-  return check(deviceIdSchema, text(row, "deviceId"), "device id in the outbox", "hub.store-failed");
 }

@@ -1,5 +1,8 @@
-// Rows as SQLite gives them, read by column with the type checked: a store of another version is a fault, not an undefined.
+// Typed reading of SQLite rows by column. An unexpected type, as in a store of another version, is
+// a fault and not an undefined.
 import { Fault } from "../../hal/fault.ts";
+import { check } from "../../hal/format/schema.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -21,12 +24,16 @@ export function blob(row: Row, column: string): Uint8Array {
   return value;
 }
 
-/** `read` for a column that may be NULL. */
+export function deviceId(row: Row, column: string): DeviceId {
+  return check(deviceIdSchema, text(row, column), `stored device id in "${column}"`, "hub.store-failed");
+}
+
+/** Reads a column that may be NULL. */
 export function optional<T>(read: (row: Row, column: string) => T, row: Row, column: string): T | undefined {
   return row[column] === null ? undefined : read(row, column);
 }
 
-/** One of `values`, which a CHECK in the schema holds too. */
+/** One of `values`; a CHECK in the schema demands the same. */
 export function oneOf<const T extends string>(values: readonly T[], row: Row, column: string): T {
   const value = text(row, column);
   const found = values.find((candidate) => candidate === value);

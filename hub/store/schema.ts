@@ -1,8 +1,8 @@
-// The tables. Times are Unix milliseconds; STRICT, so that a column holds what it says.
+// The tables of the store. Times are Unix milliseconds. STRICT makes SQLite check column types.
 
 export const SCHEMA_VERSION = 3;
 
-/** The tree at sizes along the way: makes a comparison with an old size short. */
+/** The tree's frontiers at earlier sizes, which make a comparison with an old size cheap. */
 const AUDIT_FRONTIERS = `
 CREATE TABLE auditFrontiers (
   log INTEGER NOT NULL REFERENCES auditLogs (log),
@@ -12,7 +12,7 @@ CREATE TABLE auditFrontiers (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/** Messages for devices, and what they answered. */
+/** Messages for devices, and their answers. */
 const OUTBOX = `
 CREATE TABLE outbox (
   n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -32,7 +32,7 @@ CREATE INDEX outboxOfDevice ON outbox (deviceId, n);
 CREATE INDEX outboxByEnd ON outbox (expiresAt);
 `;
 
-/** What makes a store of the version before one of the next; the first is for version 1. */
+/** Upgrade steps, each from one version to the next; the first is for version 1. */
 export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX];
 
 export const SCHEMA = `
@@ -44,7 +44,7 @@ CREATE TABLE devices (
   serialNumber TEXT,
   uris TEXT NOT NULL,
   auditKey TEXT,
-  -- a later request that says something else than the approved one
+  -- a later request that differs from the approved one
   proposed BLOB,
   address TEXT NOT NULL,
   requestedAt INTEGER NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE devices (
   decidedBy TEXT,
   PRIMARY KEY (id, fingerprint)
 ) STRICT, WITHOUT ROWID;
--- [ID-7] an id belongs to one key at a time, whatever the code above does
+-- [ID-7] an id belongs to one key at a time, even if the code above has a defect
 CREATE UNIQUE INDEX devicesApproved ON devices (id) WHERE state = 'approved';
 CREATE INDEX devicesPending ON devices (seenAt) WHERE state = 'pending';
 
@@ -98,7 +98,7 @@ CREATE TABLE auditRecords (
   log INTEGER NOT NULL REFERENCES auditLogs (log),
   seq INTEGER NOT NULL,
   bytes BLOB NOT NULL,
-  -- as it was when witnessed: tells which record was changed since
+  -- the hash when it was witnessed: shows which record was changed afterwards
   leaf BLOB NOT NULL,
   PRIMARY KEY (log, seq)
 ) STRICT, WITHOUT ROWID;

@@ -1,5 +1,7 @@
-// What the witness makes of a delivery. Pure: the stored head and the delivery go in, a verdict comes out. [AUD-8] [AUD-9]
+// The witness's decision about a delivery. Pure: the stored head and the delivery go in, a verdict
+// comes out. [AUD-8] [AUD-9] [AUD-27]
 import { Fault } from "../../hal/fault.ts";
+import { counted } from "../../hal/format/prose.ts";
 import {
   appendLeaf,
   AUDIT_RECORD_BYTES_MAX,
@@ -34,7 +36,10 @@ export interface WitnessRequest {
 }
 
 export type WitnessVerdict =
-  /** The tree goes on: store `records` and `head`, then cosign `note`. `passed`: the tree at the sizes that are remembered. */
+  /**
+   * The tree continues: store `records` and `head`, then cosign `note`. `passed` has the frontiers
+   * at the sizes that are remembered.
+   */
   | {
       readonly verdict: "extends";
       readonly note: Note;
@@ -42,17 +47,20 @@ export type WitnessVerdict =
       readonly records: readonly Uint8Array[];
       readonly passed: readonly Frontier[];
     }
-  /** The very tree we have: cosign again. */
+  /** The tree is the stored one: cosign it again. */
   | { readonly verdict: "same"; readonly note: Note }
-  /** A continuation, but not from where we are: the device resumes from our size. */
+  /** A continuation, but not of the stored head: the device resumes from this size. */
   | { readonly verdict: "conflict"; readonly size: number }
-  /** Signed by the device and shorter than what it showed before. */
+  /** The device signed it, and it is shorter than a tree that it delivered before. */
   | { readonly verdict: "shorter"; readonly size: number; readonly checkpoint: Checkpoint }
-  /** Signed by the device, as long as ours, and another tree: proof of two histories. */
+  /** The device signed another tree of the stored size: proof of two histories. */
   | { readonly verdict: "fork"; readonly checkpoint: Checkpoint }
   | { readonly verdict: "refused"; readonly reason: string };
 
-/** @param verifier the device's audit key, from its approved request [AUD-7]. Never throws: what is wrong with the delivery is a verdict. */
+/**
+ * Never throws: every defect of the delivery is a verdict.
+ * @param verifier the device's audit key, from its approved request [AUD-7].
+ */
 export function decide(deviceId: string, verifier: Verifier, head: Head, delivery: WitnessRequest): WitnessVerdict {
   const opened = open(deviceId, verifier, delivery.checkpoint);
   if ("reason" in opened) return { verdict: "refused", reason: opened.reason };
@@ -76,22 +84,25 @@ function open(
     const origin = checkpointOrigin(deviceId); // [AUD-6]
     return checkpoint.origin === origin
       ? { note, checkpoint }
-      : { reason: `the checkpoint is of "${checkpoint.origin}", expected "${origin}"` };
+      : { reason: `the checkpoint is for "${checkpoint.origin}", expected "${origin}"` };
   } catch (error) {
     return { reason: reasonOf(error) };
   }
 }
 
-/** [AUD-8] All leaves at hand, and both ways to see that the tree goes on: by the proof, and by hashing the records onto what we have. */
+/**
+ * [AUD-8] All leaves are available, so continuation is checked in both ways: by the proof, and by
+ * hashing the records onto the stored tree.
+ */
 function extend(head: Head, checkpoint: Checkpoint, note: Note, { proof, records }: WitnessRequest): WitnessVerdict {
   const refuse = (reason: string): WitnessVerdict => ({ verdict: "refused", reason });
   const missing = checkpoint.size - head.size;
   if (records.length !== missing)
     return refuse(
-      `from size ${head.size} to ${checkpoint.size} there are ${missing} records, the delivery has ${records.length}`,
+      `size ${head.size} to ${checkpoint.size} needs ${counted(missing, "record")}, but the delivery has ${records.length}`,
     );
   if (records.some(({ byteLength }) => byteLength > AUDIT_RECORD_BYTES_MAX))
-    return refuse(`a record has at most ${AUDIT_RECORD_BYTES_MAX} bytes`);
+    return refuse(`a record has more than ${AUDIT_RECORD_BYTES_MAX} bytes`);
   try {
     verifyConsistency(head.size, head.root, checkpoint.size, checkpoint.root, proof); // [AUD-5]
   } catch (error) {
@@ -107,7 +118,7 @@ function extend(head: Head, checkpoint: Checkpoint, note: Note, { proof, records
   return { verdict: "extends", note, head: { size: checkpoint.size, root: checkpoint.root, frontier }, records, passed };
 }
 
-/** What is wrong with the input is a Fault; anything else is a defect of ours and goes on. */
+/** A defect of the input is a Fault; anything else is a defect of this program and is thrown. */
 function reasonOf(error: unknown): string {
   if (error instanceof Fault && error.code !== "assert.broken") return error.message;
   throw error;

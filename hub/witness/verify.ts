@@ -1,4 +1,4 @@
-// Everything stored of one log, checked again from the records up to the cosigned checkpoint: what an auditor runs.
+// The verification of one stored log for auditors, from its records up to the cosigned checkpoint.
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import {
@@ -19,19 +19,25 @@ import type { WitnessedLog, AuditStore, StoredRecord } from "../store/index.ts";
 
 export interface Verification {
   readonly ok: boolean;
-  /** Records looked at. */
+  /** How many records were checked. */
   readonly size: number;
-  /** Number of the first record that is not what was witnessed; undefined when records are well, or when none can be named. */
+  /**
+   * Number of the first record that is not as witnessed; undefined when all records are, or when
+   * the bad one cannot be named.
+   */
   readonly firstBad: number | undefined;
-  /** Empty when all is well. */
+  /** Empty when everything is as witnessed. */
   readonly faults: readonly string[];
-  /** When we cosigned, Unix milliseconds. */
+  /** When the hub cosigned, Unix milliseconds. */
   readonly cosignedAtMs: number | undefined;
 }
 
-const RECORDS_AT_ONCE = 1024;
+const RECORDS_PER_READ = 1024;
 
-/** @param witness our own public key: a store that was replaced as a whole shows by its cosignature. */
+/**
+ * @param witness the hub's public key: its cosignature reveals a store that was replaced as a
+ *   whole.
+ */
 export function verifyLog(audit: AuditStore, deviceId: DeviceId, log: WitnessedLog, witness: Verifier): Verification {
   const records = verifyRecords(audit, deviceId, log);
   const faults = [...records.faults];
@@ -45,12 +51,12 @@ function verifyRecords(
   log: WitnessedLog,
 ): { readonly frontier: Frontier; readonly firstBad: number | undefined; readonly faults: readonly string[] } {
   let frontier: Frontier = EMPTY_FRONTIER;
-  for (let from = 0; from < log.size; from += RECORDS_AT_ONCE) {
-    const count = Math.min(RECORDS_AT_ONCE, log.size - from);
+  for (let from = 0; from < log.size; from += RECORDS_PER_READ) {
+    const count = Math.min(RECORDS_PER_READ, log.size - from);
     const records = audit.records(deviceId, log.auditKey, from, count);
     for (let seq = from; seq < from + count; seq++) {
       const record = records[seq - from];
-      const wrong = wrongWith(record, seq);
+      const wrong = defectOf(record, seq);
       if (record === undefined || wrong !== undefined)
         return { frontier, firstBad: seq, faults: [`record ${seq}: ${wrong ?? "it is missing"}`] };
       frontier = appendLeaf(frontier, record.leaf);
@@ -60,14 +66,15 @@ function verifyRecords(
 }
 
 /** @returns why this record is not number `seq` as witnessed, or undefined. */
-function wrongWith(record: StoredRecord | undefined, seq: number): string | undefined {
+function defectOf(record: StoredRecord | undefined, seq: number): string | undefined {
   if (record === undefined || record.seq !== seq) return "it is missing";
-  if (!Buffer.from(leafHash(record.bytes)).equals(record.leaf)) return "its bytes are not those that were witnessed";
+  if (!Buffer.from(leafHash(record.bytes)).equals(record.leaf)) return "its bytes are not the witnessed ones";
   try {
-    const said = decodeAuditRecord(record.bytes).seq;
-    return said === seq ? undefined : `it says that it is record ${said}`;
+    const number = decodeAuditRecord(record.bytes).seq;
+    return number === seq ? undefined : `its own number is ${number}`;
   } catch (error) {
-    // a device newer than this hub may report events that our catalogue lacks: its bytes are witnessed all the same
+    // A device that is newer than this hub may report events that the hub's catalogue lacks. The
+    // bytes are witnessed all the same.
     if (error instanceof Fault && error.code === "schema.invalid") return undefined;
     if (error instanceof Fault) return error.message;
     throw error;
@@ -90,7 +97,7 @@ function verifyHead(
     const unixSeconds = verifyNote(note, witness);
     const checkpoint = decodeCheckpoint(note.text);
     if (checkpoint.origin !== checkpointOrigin(deviceId) || checkpoint.size !== log.size || !same(checkpoint.root, log.root))
-      faults.push("the stored head is not what the cosigned checkpoint says");
+      faults.push("the stored head differs from the cosigned checkpoint");
     return unixSeconds === undefined ? undefined : unixSeconds * 1000;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
@@ -99,7 +106,7 @@ function verifyHead(
   }
 }
 
-/** The frontier holds the roots of full subtrees: the first that differs bounds where the damage is. */
+/** The frontier has the roots of full subtrees. The first that differs locates the damage. */
 function damagedRange(log: WitnessedLog, frontier: Frontier): string {
   let start = 0;
   let left = log.size;
@@ -107,11 +114,11 @@ function damagedRange(log: WitnessedLog, frontier: Frontier): string {
     let width = 1;
     while (width * 2 <= left) width *= 2;
     const stored = log.frontier.roots[index];
-    if (stored === undefined || !same(stored, root)) return `the first change lies in records ${start} to ${start + width - 1}`;
+    if (stored === undefined || !same(stored, root)) return `the first change is in records ${start} to ${start + width - 1}`;
     start += width;
     left -= width;
   }
-  return "every subtree is well, so the stored root itself was changed";
+  return "every subtree is as witnessed, so the stored root itself was changed";
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

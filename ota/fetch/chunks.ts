@@ -38,15 +38,15 @@ export interface ChunksToFetch {
  * Fetches each different chunk of the window once. When it resolves, all of them are in the drop.
  * When it rejects, no work is in progress any more.
  * @throws Fault `chunk.missing` at once when the repository has none; `chunk.tampered` within
- *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after {@link
- *   ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
+ *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after
+ *   {@link ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
  */
 export async function fetchChunks(job: ChunksToFetch): Promise<void> {
-  const wanted = different(job.index, job.window);
+  const refs = distinctChunks(job.index, job.window);
   const faults: Fault[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
-    for (let ref = wanted[next++]; ref !== undefined && faults.length === 0; ref = wanted[next++]) {
+    for (let ref = refs[next++]; ref !== undefined && faults.length === 0; ref = refs[next++]) {
       const file = await fetchWithRetries(job, ref);
       await job.drop.put(chunkFileName(ref.id), file);
       job.onFetched?.(ref, file.byteLength);
@@ -57,7 +57,7 @@ export async function fetchChunks(job: ChunksToFetch): Promise<void> {
   if (faults[0] !== undefined) throw faults[0];
 }
 
-function different(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkRef[] {
+function distinctChunks(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkRef[] {
   const refs = new Map<string, ChunkRef>();
   for (let n = from; n < to; n++) refs.set(index.at(n).id, index.at(n));
   return [...refs.values()];

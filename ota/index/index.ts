@@ -1,2 +1,2 @@
-export { release, releaseOwn, type RangeVerifier, verifyRangesHere, verifyRangesOn, rangeWork } from "./range.ts";
+export { freeMemory, freeIfOwned, type RangeVerifier, verifyRangesHere, verifyRangesOn, rangeWork } from "./range.ts";
 export { verifyChunk } from "./verify.ts";

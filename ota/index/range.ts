@@ -39,11 +39,11 @@ export function verifyRangesHere(): RangeVerifier {
  * are checked on the calling thread.
  */
 export function verifyRangesOn(threads: Threads): RangeVerifier {
-  const there = createVerifier(threads.count + 3, (job) => threads.run(job));
-  const here = verifyRangesHere();
+  const onThreads = createVerifier(threads.count + 3, (job) => threads.run(job));
+  const onCaller = verifyRangesHere();
   return {
-    ...there,
-    check: (memory, chunks) => (threads.busy() ? here : there).check(memory, chunks),
+    ...onThreads,
+    check: (memory, chunks) => (threads.busy() ? onCaller : onThreads).check(memory, chunks),
   };
 }
 
@@ -53,7 +53,7 @@ export function rangeWork({ task, memory, texts, numbers }: ThreadJob): ThreadAn
   switch (task) {
     case "unpack": {
       const bytes = unpackRange(memory, chunks);
-      release(memory);
+      freeMemory(memory);
       return { memory: bytes, numbers: [] };
     }
     case "check": {
@@ -70,14 +70,14 @@ export function rangeWork({ task, memory, texts, numbers }: ThreadJob): ThreadAn
  * would let tens of megabytes pile up.
  * @param memory has its buffer to itself, and is empty afterwards.
  */
-export function release(memory: Uint8Array): void {
+export function freeMemory(memory: Uint8Array): void {
   assert(memory.buffer instanceof ArrayBuffer, "memory that is released is not shared");
   memory.buffer.transfer(0);
 }
 
-/** {@link release} for memory that may share its buffer with others; then nothing is done. */
-export function releaseOwn(memory: Uint8Array): void {
-  if (memory.buffer instanceof ArrayBuffer && memory.buffer.byteLength <= memory.byteLength + 1) release(memory);
+/** {@link freeMemory} for memory that may share its buffer with others; then nothing is done. */
+export function freeIfOwned(memory: Uint8Array): void {
+  if (memory.buffer instanceof ArrayBuffer && memory.buffer.byteLength <= memory.byteLength + 1) freeMemory(memory);
 }
 
 function createVerifier(width: number, run: (job: ThreadJob) => Promise<ThreadAnswer>): RangeVerifier {

@@ -2,7 +2,7 @@
 // memory in which they were verified. [OTA-31] [OTA-33]
 import { Fault } from "../../hal/fault.ts";
 import type { SlotWriter } from "../../hal/ports.ts";
-import { release, releaseOwn, verifyRangesHere, type RangeVerifier } from "../index/index.ts";
+import { freeMemory, freeIfOwned, verifyRangesHere, type RangeVerifier } from "../index/index.ts";
 import type { ChunkIndex, ChunkRef } from "../index/format/index.ts";
 import { CHUNKS_PER_SYNC, RANGE_BYTES } from "./limits.ts";
 import { forEachRange } from "./ranges.ts";
@@ -105,10 +105,10 @@ export async function writeChunks(
     const packed: Uint8Array[] = [];
     for (const ref of refs) packed.push(await source(ref));
     const proven = await verifier.unpack(packed, refs);
-    for (const frame of packed) releaseOwn(frame);
+    for (const frame of packed) freeIfOwned(frame);
     stopIfAborted(signal);
     await slot.write(offset, proven);
-    release(proven);
+    freeMemory(proven);
     done.chunks += refs.length;
     done.bytes += bytes;
     onProgress?.({ phase: "writing", ...done, imageBytes: index.imageBytes });
@@ -140,7 +140,7 @@ export async function readBack(
     done.bytes += bytes;
     onProgress?.({ phase: "reading-back", ...done, imageBytes });
   });
-  for (const memory of spare) release(memory);
+  for (const memory of spare) freeMemory(memory);
 }
 
 function memoryOf(spare: Uint8Array[], bytes: number): Uint8Array {

@@ -6,8 +6,8 @@ import type { ImagePart } from "./format.ts";
 
 /**
  * [OTA-30]
- * @throws Fault `index.invalid` for bytes other than those the manifest names, and as {@link
- *   readIndex}.
+ * @throws Fault `index.invalid` for bytes other than those the manifest names, and as
+ *   {@link readIndex}.
  */
 export function openPartIndex(bytes: Uint8Array, { part, bytes: imageBytes, index: expected }: ImagePart): ChunkIndex {
   if (bytes.byteLength !== expected.bytes || createHash("sha256").update(bytes).digest("hex") !== expected.sha256)

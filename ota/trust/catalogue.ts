@@ -23,13 +23,13 @@ export interface Listing {
 }
 
 /** @returns undefined when the role cannot be loaded and that is no fault. */
-export type Load = (trusted: TrustedMetadata, chain: Chain) => Promise<TrustedMetadata | undefined>;
+export type LoadRole = (trusted: TrustedMetadata, chain: Chain) => Promise<TrustedMetadata | undefined>;
 
 /**
  * @param start what is trusted before any role is loaded. It is called for every search, and a
  *   search keeps what it loads to itself.
  */
-export function createCatalogue(start: () => TrustedMetadata, load: Load): Catalogue {
+export function createCatalogue(start: () => TrustedMetadata, load: LoadRole): Catalogue {
   return {
     find: async (path) => (await resolve(start(), path, load)).target,
     list: async () => await listAll(start(), load),
@@ -41,7 +41,7 @@ interface Resolved {
   readonly target: Target | undefined;
 }
 
-async function resolve(start: TrustedMetadata, path: string, load: Load): Promise<Resolved> {
+async function resolve(start: TrustedMetadata, path: string, load: LoadRole): Promise<Resolved> {
   let trusted = start;
   for (;;) {
     const found = search(trusted, path);
@@ -56,11 +56,11 @@ async function resolve(start: TrustedMetadata, path: string, load: Load): Promis
  * Loads every role first, then resolves every name in them: for one of its names a role may be
  * needed along another chain.
  */
-async function listAll(start: TrustedMetadata, load: Load): Promise<Listing> {
+async function listAll(start: TrustedMetadata, load: LoadRole): Promise<Listing> {
   const without = new Set<string>();
   const faults = new Map<string, Fault>();
   let trusted = start;
-  const loadOnce: Load = async (before, chain) => {
+  const loadOnce: LoadRole = async (before, chain) => {
     if (without.has(chainKey(chain))) return undefined;
     const next = await load(before, chain).catch((error: unknown) => asVerdict(error));
     if (next instanceof Fault) faults.set(chainKey(chain), next);

@@ -4,7 +4,7 @@ import { checkExpiry } from "./checks.ts";
 import { metadataName } from "./format/names.ts";
 import { ROOT_BYTES_MAX, ROOTS_PER_REFRESH_MAX, SNAPSHOT_BYTES_MAX, TIMESTAMP_BYTES_MAX } from "./limits.ts";
 import { checkRootExpiry, onlineKeys, updateRoot } from "./root.ts";
-import { fetchBounded, nameOf, obtain, fetchRequired, type RefreshSession, type Source } from "./session.ts";
+import { fetchBounded, fileNameOf, loadRole, fetchRequired, type RefreshSession, type Source } from "./session.ts";
 import { updateSnapshot } from "./snapshot.ts";
 import { ONLINE_KEYS_BYTES_MAX, ONLINE_KEYS_FILE, readStored, storedName } from "./stored.ts";
 import { updateTimestamp } from "./timestamp.ts";
@@ -19,7 +19,7 @@ export async function refreshTopLevel(session: RefreshSession, source: Source): 
   await refreshRoot(session, source);
   await refreshTimestamp(session, source);
   await refreshSnapshot(session, source);
-  return await obtain(session, session.trusted, TARGETS, source);
+  return await loadRole(session, session.trusted, TARGETS, source);
 }
 
 /** [OTA-3] TUF 5.3. */
@@ -75,7 +75,7 @@ async function refreshSnapshot(session: RefreshSession, source: Source): Promise
   }
   const announced = session.trusted.timestamp?.signed.meta["snapshot.json"];
   const bytesMax = Math.min(announced?.length ?? SNAPSHOT_BYTES_MAX, SNAPSHOT_BYTES_MAX);
-  const bytes = await fetchRequired(source, nameOf(session.trusted, "snapshot", announced?.version ?? 1), bytesMax);
+  const bytes = await fetchRequired(source, fileNameOf(session.trusted, "snapshot", announced?.version ?? 1), bytesMax);
   const next = updateSnapshot(session.trusted, bytes, source.nowMs);
   await session.files.put(storedName("snapshot"), bytes); // 5.5.7
   session.trusted = next;

@@ -53,7 +53,7 @@ export async function fetchRequired(source: Source, name: string, bytesMax: numb
  * The name of a role's file on the repository. TUF section 6.2: with consistent snapshots it
  * contains the version.
  */
-export function nameOf({ root }: TrustedMetadata, role: string, version: number): string {
+export function fileNameOf({ root }: TrustedMetadata, role: string, version: number): string {
   return metadataName(role, root.signed.consistent_snapshot ? version : undefined);
 }
 
@@ -62,7 +62,7 @@ export function nameOf({ root }: TrustedMetadata, role: string, version: number)
  * from `source`.
  * @throws Fault of every check, `trust.missing`, and those of files and source.
  */
-export async function obtain(
+export async function loadRole(
   session: RefreshSession,
   trusted: TrustedMetadata,
   chain: Chain,
@@ -78,7 +78,7 @@ export async function obtain(
     return stored;
   }
   const bytesMax = Math.min(announced.length ?? TARGETS_BYTES_MAX, TARGETS_BYTES_MAX);
-  const bytes = await fetchRequired(source, nameOf(trusted, role, announced.version), bytesMax);
+  const bytes = await fetchRequired(source, fileNameOf(trusted, role, announced.version), bytesMax);
   const next = updateTargets(trusted, chain, bytes, source.nowMs);
   await session.files.put(storedName(role), bytes); // 5.6.6
   return next;
@@ -88,7 +88,7 @@ export async function obtain(
  * A role as it was accepted before, even if the snapshot names another version by now.
  * @returns undefined when there is none.
  */
-export async function recall(
+export async function loadStoredRole(
   session: RefreshSession,
   trusted: TrustedMetadata,
   chain: Chain,

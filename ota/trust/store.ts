@@ -4,7 +4,7 @@ import type { DurableFiles } from "../../hal/ports.ts";
 import { type Catalogue, createCatalogue } from "./catalogue.ts";
 import { refreshTopLevel } from "./refresh.ts";
 import { restore } from "./restore.ts";
-import { type Fetch, obtain, recall, type RefreshSession, type Source } from "./session.ts";
+import { type Fetch, loadRole, loadStoredRole, type RefreshSession, type Source } from "./session.ts";
 import type { Damage } from "./stored.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
@@ -51,7 +51,7 @@ export async function openTrustStore(files: DurableFiles, imageRoot: Uint8Array)
     },
     stored: createCatalogue(
       () => session.trusted,
-      (trusted, chain) => recall(session, trusted, chain),
+      (trusted, chain) => loadStoredRole(session, trusted, chain),
     ),
     refresh: async (source) => {
       assert(!cycle.running, "update cycles of a store do not overlap");
@@ -63,7 +63,7 @@ export async function openTrustStore(files: DurableFiles, imageRoot: Uint8Array)
           () => judged,
           async (trusted, chain) => {
             assert(number === cycle.number, "a catalogue is used until the next update cycle");
-            return await obtain(session, trusted, chain, source);
+            return await loadRole(session, trusted, chain, source);
           },
         );
       } finally {

@@ -38,8 +38,8 @@ const DAMAGE = [
 ];
 
 /**
- * [OTA-8] A stored file, if it exists and `accept` accepts it. A damaged file counts as missing and
- * is never fatal.
+ * [OTA-23] A stored file, if it exists and `accept` accepts it. A damaged file counts as missing
+ * and is never fatal.
  * @throws Fault of `files`, other than those of damage.
  */
 export async function readStored<T>(

@@ -45,9 +45,9 @@ function codeOf(status: number): FaultCode {
  */
 export function retryAfterMs(value: string | undefined, date: string | undefined): number {
   const text = value?.trim() ?? "";
-  const asked = /^\d{1,10}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.parse(date ?? "");
-  if (Number.isNaN(asked)) return RETRY_AFTER_MS_DEFAULT;
-  return Math.min(Math.max(asked, RETRY_AFTER_MS_MIN), RETRY_AFTER_MS_MAX);
+  const requestedMs = /^\d{1,10}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.parse(date ?? "");
+  if (Number.isNaN(requestedMs)) return RETRY_AFTER_MS_DEFAULT;
+  return Math.min(Math.max(requestedMs, RETRY_AFTER_MS_MIN), RETRY_AFTER_MS_MAX);
 }
 
 function firstLine(body: Uint8Array): string {

@@ -70,9 +70,9 @@ export async function withTimeout<T>(
 }
 
 function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
-  const answered = Promise.withResolvers<IncomingMessage>();
+  const response = Promise.withResolvers<IncomingMessage>();
   const body = request.body === undefined ? undefined : Buffer.from(request.body);
-  const sent = httpRequest({
+  const outgoing = httpRequest({
     method: request.method,
     path: request.path,
     headers: {
@@ -83,10 +83,10 @@ function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
     },
     createConnection: () => stream,
   });
-  sent.on("response", answered.resolve);
-  sent.on("error", answered.reject);
-  sent.end(body);
-  return answered.promise;
+  outgoing.on("response", response.resolve);
+  outgoing.on("error", response.reject);
+  outgoing.end(body);
+  return response.promise;
 }
 
 async function collect(response: IncomingMessage, bytesMax: number, what: string): Promise<Uint8Array> {

@@ -7,14 +7,14 @@ import { type CertificateRequest, parseRequest, REQUEST_BYTES_MAX } from "../x50
 const NAME = "request.der";
 
 /**
- * @returns the stored request if it still asks for exactly `wanted`. A damaged one, or one for
+ * @returns the stored request if it still asks for exactly `expected`. A damaged one, or one for
  *   another key, id or audit key, counts as none.
  */
-export async function loadRequest(files: DurableFiles, wanted: CertificateRequest): Promise<Uint8Array | undefined> {
+export async function loadRequest(files: DurableFiles, expected: CertificateRequest): Promise<Uint8Array | undefined> {
   const bytes = await files.get(NAME, REQUEST_BYTES_MAX);
   if (bytes === undefined) return undefined;
   try {
-    return asText(parseRequest(bytes)) === asText(wanted) ? bytes : undefined;
+    return asText(parseRequest(bytes)) === asText(expected) ? bytes : undefined;
   } catch (error) {
     if (error instanceof Fault && error.code === "csr.invalid") return undefined;
     throw error;

@@ -1,4 +1,5 @@
-// The captured agent beside the protocol: bytes that are no request, floods, and lies that fill the log.
+// The captured agent beside the protocol: bytes that are no request, floods, and lies that fill the
+// log.
 import { test } from "tap";
 import { PROTOCOL_LINE_BYTES_MAX } from "../../warden/protocol/format.ts";
 import { APPENDED_BYTES_BURST_MAX, REFUSALS_RECORDED_BURST_MAX } from "../../warden/protocol/limits.ts";
@@ -56,7 +57,10 @@ const LIE = {
   detail: Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`lie${n}`, "x".repeat(512)])),
 } as const;
 
-/** Appends lies until one is refused. @returns the code of the refusal, and how many went in before. */
+/**
+ * Appends lies until one is refused.
+ * @returns the code of the refusal, and how many went in before.
+ */
 async function lieUntilRefused({ peer }: Attack): Promise<{ readonly code: string; readonly taken: number }> {
   for (let taken = 0; ; taken++) {
     const answer = JSON.stringify(await peer.ask("audit.append", LIE));
@@ -65,7 +69,7 @@ async function lieUntilRefused({ peer }: Attack): Promise<{ readonly code: strin
   }
 }
 
-test("[AUD-11] [OPS-2] an agent that fills the log with grave lies does not silence the warden, however often it is restarted", async (t) => {
+test("[AUD-26] [OPS-2] an agent that fills the log with grave lies does not silence the warden, however often it is restarted", async (t) => {
   const lab = await labWarden(t, { serial: DEVICE, config: { audit: { bytesMax: 4_194_304 } } });
   let starts = 0;
   let lies = 0;

@@ -1,5 +1,5 @@
-// The captured agent, verb by verb: whatever it says, clock, birth record and log stay what they were,
-// and the warden still answers. A verb without an attack does not compile.
+// The captured agent, verb by verb: for everything that it sends, clock, birth record and log stay
+// what they were, and the warden still answers. A verb without an attack does not compile.
 import { test } from "tap";
 import { cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
 import { WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
@@ -30,7 +30,7 @@ test("[OPS-2] every verb has its attack", async (t) => {
   t.same(Object.keys(ATTACKS).sort(), Object.keys(WARDEN_VERBS).sort());
 });
 
-test("[OPS-2] verb by verb, nothing a captured agent says weakens the machine", async (t) => {
+test("[OPS-2] verb by verb, nothing that a captured agent sends weakens the machine", async (t) => {
   const { lab, honest } = await bornWarden(t);
   for (const [verb, attack] of Object.entries(ATTACKS)) {
     await t.test(`[OPS-2] ${verb}`, async (t) => {

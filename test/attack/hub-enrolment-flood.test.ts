@@ -1,5 +1,6 @@
-// Strangers at the enrolment desk: requests that are well formed, really signed, and far too many. Nobody needs a certificate to send one. What a device asked
-// stays there to be approved, the operator is told of the crowd once, and neither the desk nor the journal grows with it.
+// A flood of enrolment requests that are well formed and really signed: sending one needs no
+// certificate. A device's own request stays there to be approved, the operator gets one alert for
+// the flood, and neither the list of requests nor the journal grows with it.
 import { Agent, request } from "node:https";
 import { test, type Test } from "tap";
 import { deny, forget } from "../../hub/devices/index.ts";
@@ -8,7 +9,10 @@ import { journalOf } from "../../hub/journal.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../hub/limits.ts";
 import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/worlds/hub.ts";
 
-/** One stranger with an address of its own, who keeps its connection. @returns sends a request, resolves with the answer's status. */
+/**
+ * A stranger with its own address, who keeps its connection.
+ * @returns a function that sends a request and resolves with the status of the answer.
+ */
 function stranger(t: Test, hub: Hub, address: string): (csr: Uint8Array) => Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
   t.teardown(() => agent.destroy());
@@ -40,18 +44,18 @@ async function times<T>(count: number, make: (n: number) => Promise<T>): Promise
   return made;
 }
 
-/** Requests by device, by name. */
+/** The requests of devices, by name. */
 const pending = (hub: Hub) => hub.store.devices.list(10_000).filter(({ state }) => state === "pending");
 const crowded = (hub: Hub) => hub.store.journal.tail(1000, "alert").filter(({ event }) => event === "enrolment.crowded");
 
-/** An approval works, and what was asked is what gets the certificate. */
+/** An approval works, and the key of the request gets the certificate. */
 async function getsIn(t: Test, hub: Hub, device: LabDevice): Promise<void> {
-  t.equal((await simpleEnrol(hub, device.csr)).status, 202, "it waits like anybody else");
+  t.equal((await simpleEnrol(hub, device.csr)).status, 202, "it waits like every other request");
   hub.approve(device.id, device.fingerprint);
   t.ok(certificateIn(await simpleEnrol(hub, device.csr)));
 }
 
-test("[ID-7] strangers who ask with a device's id and keys of their own do not keep it out", async (t) => {
+test("[ID-7] strangers who ask with a device's id and their own keys do not keep the device out", async (t) => {
   const { hub } = await labHub(t);
   const ask = stranger(t, hub, "127.0.0.66");
   const impostors = await times(3 * PENDING_PER_ID_MAX, async () => labDevice("gw-1"));
@@ -60,16 +64,16 @@ test("[ID-7] strangers who ask with a device's id and keys of their own do not k
   const device = await labDevice("gw-1");
   await simpleEnrol(hub, device.csr);
   for (const { csr } of impostors) await ask(csr); // all of them again, from where they were
-  t.equal(hub.store.devices.find(device.id, device.fingerprint)?.state, "pending", "who crowds makes room for itself only");
+  t.equal(hub.store.devices.find(device.id, device.fingerprint)?.state, "pending", "a flood displaces only itself");
   t.match(
     crowded(hub),
     [{ severity: "alert", detail: { over: "id", id: "gw-1", from: "127.0.0.66" } }],
-    "one line for all of it",
+    "one line for the whole flood",
   );
   await getsIn(t, hub, device);
 });
 
-test("[ID-7] what an operator denied takes no place from a device that asks", async (t) => {
+test("[ID-7] a denied request takes no place from a device that asks", async (t) => {
   const { hub } = await labHub(t);
   const desk = { store: hub.store, journal: journalOf(hub.store) };
   const ask = stranger(t, hub, "127.0.0.66");
@@ -79,14 +83,14 @@ test("[ID-7] what an operator denied takes no place from a device that asks", as
     t.equal(deny(desk, (await labDevice("gw-1")).id, undefined, "test").length, PENDING_PER_ID_MAX);
   }
   const device = await labDevice("gw-1");
-  t.ok(hub.store.devices.ofId(device.id).length < rounds * PENDING_PER_ID_MAX, "the oldest denials are let go");
-  t.same(crowded(hub), [], "nothing crowded: the places were free again");
+  t.ok(hub.store.devices.ofId(device.id).length < rounds * PENDING_PER_ID_MAX, "the oldest denials are removed");
+  t.same(crowded(hub), [], "nothing was displaced: the places were free again");
   await getsIn(t, hub, device);
   forget(desk, device.id, undefined, "test");
   t.match(hub.store.devices.ofId(device.id), [{ state: "approved" }], "only the device is left");
 });
 
-test("[ID-7] a thousand invented ids fill the desk for nobody, and their alert is one line", async (t) => {
+test("[ID-7] a thousand invented ids keep no device out, and their alert is one line", async (t) => {
   const { hub } = await labHub(t);
   const early = await labDevice("gw-early");
   await simpleEnrol(hub, early.csr);
@@ -101,9 +105,13 @@ test("[ID-7] a thousand invented ids fill the desk for nobody, and their alert i
     );
   }
   t.equal(pending(hub).length, PENDING_REQUESTS_MAX);
-  t.equal(hub.store.devices.find(early.id, early.fingerprint)?.state, "pending", "asked before the flood, still there");
+  t.equal(
+    hub.store.devices.find(early.id, early.fingerprint)?.state,
+    "pending",
+    "a request from before the flood is still there",
+  );
   await getsIn(t, hub, await labDevice("gw-late"));
   hub.approve(early.id, early.fingerprint);
-  t.ok(crowded(hub).length <= 2 * addresses.length, "counted, not piled up");
-  t.ok(hub.store.journal.tail(100_000, "info").length <= PENDING_REQUESTS_MAX + 100, "nor is the rest of the journal");
+  t.ok(crowded(hub).length <= 2 * addresses.length, "the requests are counted, not stored");
+  t.ok(hub.store.journal.tail(100_000, "info").length <= PENDING_REQUESTS_MAX + 100, "nor does the rest of the journal grow");
 });

@@ -112,7 +112,7 @@ test("[OPS-6] 100 operations at once: 30 are carried out, 70 are refused, and ev
   t.equal(notes.filter(({ detail }) => detail?.["code"] === "operation.rate-limited").length, 1, "one record of the flood");
 });
 
-test("[OPS-6] a repeated message is answered from memory, and is not carried out twice", { skip }, async (t) => {
+test("[OPS-23] a repeated message is answered from memory, and is not carried out twice", { skip }, async (t) => {
   const { hub, performed, answers, spooledWrites } = await open(t);
   const repeated = message(statusRequest("once"));
   const publish = (text: string): Promise<unknown> => hub.client.publishAsync(TOPIC, text, { qos: 1 });
@@ -126,7 +126,7 @@ test("[OPS-6] a repeated message is answered from memory, and is not carried out
   for (const answer of answers()) t.match(answer, { id: "once", result: Object });
 });
 
-test("[OPS-6] a malformed request in an envelope is answered with a fault", { skip }, async (t) => {
+test("[OPS-23] a malformed request in an envelope is answered with a fault", { skip }, async (t) => {
   const { hub, answers } = await open(t);
   for (const body of [{ v: 2, id: "a", operation: "status" }, { v: 1, id: "b", operation: 7 }, [], null])
     await hub.client.publishAsync(TOPIC, message(body), { qos: 1 });
@@ -150,7 +150,7 @@ function publishPacket(payload: string): Buffer {
 }
 
 test(
-  "[OPS-6] [TUN-7] a hub that asks and does not take the answers loses its connection, and the next one gets them",
+  "[OPS-23] [TUN-7] a hub that asks and does not take the answers loses its connection, and the next one gets them",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(await temporaryDirectory(t));

@@ -17,7 +17,7 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 const READABLE = [0o640, 0o604, 0o644, 0o660, 0o610] as const;
 const PRIVATE = [0o600, 0o400] as const;
 
-test("[STA-4] an operator's key that others may read signs nothing, and the message has the command that mends it", async (t) => {
+test("[STA-30] an operator's key that others may read signs nothing, and the message has the command that mends it", async (t) => {
   const file = join(await temporaryDirectory(t), "ada.key");
   makeKey(file);
   for (const mode of READABLE) {
@@ -33,7 +33,7 @@ test("[STA-4] an operator's key that others may read signs nothing, and the mess
   }
 });
 
-test("[STA-4] so do the hub's own keys", async (t) => {
+test("[STA-30] so do the hub's own keys", async (t) => {
   const state = await temporaryDirectory(t);
   initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   for (const name of ["authority.key", "server.key", "time.key", "witness.key"]) {
@@ -50,7 +50,7 @@ test("[STA-4] so do the hub's own keys", async (t) => {
   }
 });
 
-test("[STA-4] so does the device's key in a file", async (t) => {
+test("[STA-30] so does the device's key in a file", async (t) => {
   const directory = await temporaryDirectory(t);
   const store = fileKeyStore({ files: await linuxFiles(directory) });
   const { fingerprint } = await store.create();
@@ -65,7 +65,7 @@ test("[STA-4] so does the device's key in a file", async (t) => {
   }
 });
 
-test("[STA-4] so do the keys of releases", async (t) => {
+test("[STA-30] so do the keys of releases", async (t) => {
   const layout = layoutOf(await temporaryDirectory(t));
   await mkdir(layout.keys);
   const file = keyPath(layout, "os");
@@ -76,7 +76,7 @@ test("[STA-4] so do the keys of releases", async (t) => {
   }
 });
 
-test("[STA-4] a key of another user is refused, to root as well", { skip: needs("root") }, async (t) => {
+test("[STA-30] a key of another user is refused, to root as well", { skip: needs("root") }, async (t) => {
   const file = join(await temporaryDirectory(t), "ada.key");
   makeKey(file);
   await chown(file, 65_534, 65_534);

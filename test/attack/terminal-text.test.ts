@@ -44,7 +44,7 @@ async function hub(state: string, ...argv: readonly string[]): Promise<Printed> 
 }
 
 test(
-  "[AUD-12] sallyport-hub prints nothing that a terminal acts on, and its JSON has the same value",
+  "[AUD-40] sallyport-hub prints nothing that a terminal acts on, and its JSON has the same value",
   { skip: needs("openssl") },
   async (t) => {
     const { hub: serving, state } = await labHub(t);
@@ -98,7 +98,7 @@ test(
   },
 );
 
-test("[AUD-12] sallyport prints nothing that a terminal acts on, whatever a captured agent answers", async (t) => {
+test("[AUD-40] sallyport prints nothing that a terminal acts on, whatever a captured agent answers", async (t) => {
   const tail = {
     head: { size: 1, witnessedSize: 0, dropped: 0 },
     records: [recordOf(0, { event: "operation.denied", result: "refused", principal: "ada", detail: { message: EVIL } })],
@@ -140,7 +140,7 @@ test("[AUD-12] sallyport prints nothing that a terminal acts on, whatever a capt
   }
 });
 
-test("[AUD-12] sallyport-release prints nothing that a terminal acts on", async (t) => {
+test("[AUD-40] sallyport-release prints nothing that a terminal acts on", async (t) => {
   const directory = join(await temporaryDirectory(t), EVIL);
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const table: readonly (readonly string[])[] = [
@@ -175,7 +175,7 @@ test("for any value JSON for a terminal is safe and parses to the same value", a
   );
 });
 
-test("[AUD-12] who acted is marked as the agent's word in the agent's records, and not in the warden's", async (t) => {
+test("[AUD-40] who acted is marked as the agent's word in the agent's records, and not in the warden's", async (t) => {
   const said = recordOf(1, { event: "operation.allowed", result: "ok", principal: "ada" });
   const verified = recordOf(2, { event: "login.accepted", result: "ok", principal: "ada" });
   const nobody = recordOf(3, { event: "tunnel.connected", result: "ok" });

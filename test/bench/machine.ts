@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type DeviceStatus, deviceStatusSchema } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
-import { openSite, type Site } from "../lab/gateway/index.ts";
+import { openSite, type Site } from "../lab/gateway/site.ts";
 import { hubAsks } from "../lab/worlds/hub-cli-json.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";

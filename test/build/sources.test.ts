@@ -1,4 +1,4 @@
-// Where Debian 13 comes from on a machine of whichever Debian: the machine's own mirrors.
+// The sources of Debian 13 on a machine with any Debian: the machine's own mirrors.
 import { spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { PROJECT } from "../lab/runner/sources.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 
-/** What is written for `trixie`, as stanzas without their ends, on a machine with these files in /etc/apt. */
+/** The stanzas that are written for `trixie` on a machine with these files in /etc/apt. */
 async function sourcesOf(
   t: TestContext,
   files: Readonly<Record<string, string>>,
@@ -40,7 +40,7 @@ Suites: bookworm
 Components: main
 `;
 
-test("the suite, its updates and its security updates, from where the machine has its own; nothing else", async (t) => {
+test("the suite, its updates and its security updates come from the machine's own mirrors, and nothing else", async (t) => {
   const expected = [
     "Types: deb\nSuites: trixie trixie-updates\nComponents: main\nURIs: http://mirror.test/debian\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg",
     "Types: deb\nSuites: trixie-security\nComponents: main\nURIs: http://mirror.test/debian-security\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg",
@@ -50,7 +50,7 @@ test("the suite, its updates and its security updates, from where the machine ha
   t.same(await sourcesOf(t, { "sources.list.d/debian.sources": own }, "trixie"), expected, "on Debian 13 itself");
 });
 
-test("the same from files of one line each, and not from strangers' mirrors", async (t) => {
+test("files with one-line entries give the same, and other vendors' mirrors are left out", async (t) => {
   const list = [
     "# deb http://off.test/debian bookworm main",
     "deb http://mirror.test/debian bookworm main contrib",
@@ -68,6 +68,6 @@ test("the same from files of one line each, and not from strangers' mirrors", as
   ]);
 });
 
-test("a machine without sources has none for it", async (t) => {
+test("a machine without sources gives none", async (t) => {
   t.same(await sourcesOf(t, {}), []);
 });

@@ -1,4 +1,5 @@
-// Our trust core behind the command line that theupdateframework/tuf-conformance drives (its CLIENT-CLI.md). For that suite only: what it downloads is for nobody.
+// Our trust core behind the command line that theupdateframework/tuf-conformance drives (its
+// CLIENT-CLI.md). It exists for that suite only.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";

@@ -1,4 +1,5 @@
-// The suite that TUF clients are compared by, run on ours: theupdateframework/tuf-conformance. Optional: it is Python, from outside, and takes minutes.
+// The conformance suite of TUF, theupdateframework/tuf-conformance, run on our client. It is
+// optional: it is a Python program from outside and takes minutes.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
@@ -12,7 +13,7 @@ const skip =
     ? "needs tuf-conformance: SALLYPORT_TUF_CONFORMANCE=its checkout, with what its pyproject.toml asks for installed in CHECKOUT/venv, and faketime"
     : false;
 
-test("[OTA-1] TUF's conformance suite passes, every test of it", { skip, timeout: 1_200_000 }, async (t) => {
+test("[OTA-1] every test of TUF's conformance suite passes", { skip, timeout: 1_200_000 }, async (t) => {
   const args = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tuf_conformance", "--entrypoint", `${NODE} ${CLIENT}`];
   const environment = ["-i", `PATH=${process.env["PATH"]}`, `HOME=${process.env["HOME"]}`];
   const { status, stdout } = spawnSync("/usr/bin/env", [...environment, "venv/bin/python", ...args], {

@@ -1,4 +1,4 @@
-// What every AppendFiles does, in memory and on the disk.
+// The contract of AppendFiles, in memory and on the disk.
 import { test } from "tap";
 import { linuxAppendFiles } from "../../hal/linux/files/index.ts";
 import type { AppendFiles } from "../../hal/ports.ts";
@@ -28,7 +28,7 @@ for (const [name, make] of Object.entries(implementations)) {
     t.strictSame(await files.list(), ["1", "10", "a"]);
   });
 
-  test(`${name}: more files than are kept open`, async (t) => {
+  test(`${name}: more files work than are kept open`, async (t) => {
     await using files = await make(t.testdir());
     for (let round = 0; round < 3; round++)
       await Promise.all(Array.from({ length: 12 }, (_, i) => files.append(`segment-${i}`, Buffer.from(`${round}`))));
@@ -53,7 +53,7 @@ for (const [name, make] of Object.entries(implementations)) {
     t.strictSame(await files.list(), ["log"]);
   });
 
-  test(`${name}: a removed file starts anew`, async (t) => {
+  test(`${name}: a removed file starts again empty`, async (t) => {
     await using files = await make(t.testdir());
     await files.append("log", Buffer.from("old"));
     await files.remove("log");

@@ -1,4 +1,4 @@
-// What every BootChoice does, with the boot loader that follows it.
+// The contract of BootChoice, with the boot loader that follows it.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -13,7 +13,7 @@ import type { TestContext } from "../lab/runner/context.ts";
 interface Subject {
   readonly choice: BootChoice;
   readonly powerOn: () => Promise<string>;
-  /** Boots that a trial gets. */
+  /** The number of boots that a trial gets. */
   readonly tries: number;
 }
 
@@ -53,7 +53,7 @@ for (const [name, make] of Object.entries(subjects)) {
     t.equal(await powerOn(), "a");
   });
 
-  test(`[OTA-34] ${name}: a commit keeps the tried slot; the other one may be tried next, and kept as well`, async (t) => {
+  test(`[OTA-34] ${name}: a commit keeps the tried slot; the other one may be tried next and committed too`, async (t) => {
     const { choice, powerOn } = await make(t);
     for (const [from, to] of [
       ["a", "b"],
@@ -69,7 +69,7 @@ for (const [name, make] of Object.entries(subjects)) {
     }
   });
 
-  test(`[OTA-34] ${name}: a try can be taken back, before it happened and after; it may be made again`, async (t) => {
+  test(`[OTA-34] ${name}: a try can be cancelled before and after it happened, and made again`, async (t) => {
     const { choice, powerOn } = await make(t);
     await choice.tryOnce("b");
     await choice.cancel();
@@ -80,13 +80,13 @@ for (const [name, make] of Object.entries(subjects)) {
     await choice.cancel();
     t.equal(await powerOn(), "a");
     await choice.cancel();
-    t.same(await choice.read(), { committed: "a", trial: undefined }, "nothing to take back is no fault");
+    t.same(await choice.read(), { committed: "a", trial: undefined }, "cancelling nothing is no fault");
     await choice.tryOnce("b");
     await choice.tryOnce("b");
     t.equal(await powerOn(), "b");
   });
 
-  test(`[OTA-34] ${name}: the committed slot can be named again, and takes a trial away`, async (t) => {
+  test(`[OTA-34] ${name}: the committed slot can be committed again, which cancels a trial`, async (t) => {
     const { choice, powerOn } = await make(t);
     await choice.commit("a");
     t.same(await choice.read(), { committed: "a", trial: undefined });
@@ -102,7 +102,7 @@ for (const [name, make] of Object.entries(subjects)) {
     t.equal(await powerOn(), "a");
   });
 
-  test(`[OTA-34] ${name}: the committed slot is nothing to try`, async (t) => {
+  test(`[OTA-34] ${name}: the committed slot cannot be tried`, async (t) => {
     const { choice, powerOn } = await make(t);
     await t.rejects(choice.tryOnce("a"), { code: "slot.in-use" });
     t.equal(await powerOn(), "a");

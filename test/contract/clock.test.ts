@@ -1,14 +1,15 @@
-// What every Clock does. Times are compared with the clock's own monotonic time only: no test depends on how fast the machine is.
+// The contract of Clock. Times are compared only with the clock's own monotonic time, so no test
+// depends on the speed of the machine.
 import { getEventListeners } from "node:events";
 import { test } from "tap";
 import { linuxClock, simulatedClock } from "../../hal/linux/clock/index.ts";
 import type { Clock, SettableClock } from "../../hal/ports.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 
-/** A fake clock needs somebody to move it; the others move by themselves. */
+/** A fake clock must be moved; the others move by themselves. */
 interface Subject {
   readonly clock: Clock;
-  /** Set only where setting does not touch the machine. */
+  /** Given only where setting the clock does not touch the machine. */
   readonly settable?: SettableClock;
   readonly letPass: (ms: number) => Promise<void>;
 }
@@ -67,7 +68,7 @@ for (const [name, make] of Object.entries(subjects)) {
     t.equal(getEventListeners(signal, "abort").length, 0);
   });
 
-  test(`${name}: no delay is no wait; a delay past 2^31 ms is not taken for none`, async (t) => {
+  test(`${name}: without a delay there is no wait; a delay above 2^31 ms is not taken for none`, async (t) => {
     const { clock, letPass } = make();
     await clock.sleep(0);
     await clock.sleep(-5);
@@ -80,7 +81,7 @@ for (const [name, make] of Object.entries(subjects)) {
     await slept;
   });
 
-  test(`${name}: setting moves the wall clock, either way, and neither the monotonic clock nor a sleep`, async (t) => {
+  test(`${name}: setting moves the wall clock in both directions, and neither the monotonic clock nor a sleep`, async (t) => {
     const { clock, settable, letPass } = make();
     if (settable === undefined) {
       t.pass("the machine's clock is left alone here: see test/hal/linux/clock");

@@ -1,4 +1,4 @@
-// What every DurableFiles does, in memory and on the disk.
+// The contract of DurableFiles, in memory and on the disk.
 import { test } from "tap";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
@@ -10,7 +10,7 @@ const implementations: Record<string, (directory: string) => Promise<DurableFile
 };
 
 for (const [name, make] of Object.entries(implementations)) {
-  test(`${name}: what was put is what is got, and a second put replaces it`, async (t) => {
+  test(`${name}: get returns what was put, and a second put replaces it`, async (t) => {
     const files = await make(t.testdir());
     await files.put("record.json", Buffer.from("one, longer"));
     await files.put("record.json", Buffer.from("two"));
@@ -19,7 +19,7 @@ for (const [name, make] of Object.entries(implementations)) {
     t.same(await files.get("empty", 0), Buffer.from(""));
   });
 
-  test(`${name}: a file that is not there is undefined, and removing it is no fault`, async (t) => {
+  test(`${name}: a missing file is undefined, and removing it is no fault`, async (t) => {
     const files = await make(t.testdir());
     t.equal(await files.get("none", 10), undefined);
     await files.put("some", Buffer.from("x"));
@@ -35,7 +35,7 @@ for (const [name, make] of Object.entries(implementations)) {
     await t.rejects(files.get("record", 63), { code: "file.too-large" });
   });
 
-  test(`${name}: what was got is the caller's own copy`, async (t) => {
+  test(`${name}: get returns a copy of the caller's own`, async (t) => {
     const files = await make(t.testdir());
     const bytes = Buffer.from("kept");
     await files.put("record", bytes);

@@ -1,4 +1,4 @@
-// What every Firewall does.
+// The contract of Firewall.
 import { test } from "tap";
 import { linuxFirewall } from "../../hal/linux/firewall/index.ts";
 import type { Firewall } from "../../hal/ports.ts";
@@ -68,7 +68,7 @@ async function real(kind: "netns" | "user"): Promise<{ firewall: Firewall; close
 
 for (const [name, { skip, open }] of Object.entries(subjects))
   test(
-    `[LCK-5] ${name}: one table, checked without effect, replaced whole, read back in the same spelling`,
+    `[LCK-5] ${name}: one table is checked without effect, replaced whole, and read back in the same form`,
     { skip },
     async (t) => {
       const { firewall, close } = await open();

@@ -1,4 +1,4 @@
-// One suite over both key stores: the file, and the TPM (swtpm with the real provider).
+// The contract of both key stores: the file, and the TPM (swtpm with the real provider).
 import { createPublicKey, createPrivateKey, createHash, verify } from "node:crypto";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -65,7 +65,7 @@ for (const { name, skip, set } of SUBJECTS)
     const { directory, files, open, stop } = await set();
     t.teardown(stop);
 
-    await t.test("is usable, and has no key before one was made", async (t) => {
+    await t.test("is usable, and has no key before one was created", async (t) => {
       const store = open(files);
       t.equal(store.protection, name);
       t.equal(await store.unavailable(), undefined);
@@ -73,7 +73,7 @@ for (const { name, skip, set } of SUBJECTS)
       t.same(await readdir(directory), []);
     });
 
-    await t.test("a key that could not be written is a key.create-failed with the reason, and leaves none", async (t) => {
+    await t.test("a key that cannot be written is a key.create-failed with the reason, and leaves no key", async (t) => {
       const full: DurableFiles = {
         ...files,
         put: async () => Promise.reject(new Fault("file.no-space", "write a file: disk full")),
@@ -94,12 +94,12 @@ for (const { name, skip, set } of SUBJECTS)
       for (const signer of [made, loaded])
         t.ok(verify("sha256", data, { key, dsaEncoding: "der" }, (await signer?.sign(data)) ?? new Uint8Array()));
       t.notOk(verify("sha256", Buffer.from("something else"), key, await made.sign(data)));
-      t.ok(verify("sha256", Buffer.alloc(0), key, await made.sign(new Uint8Array())), "no bytes can be signed too");
+      t.ok(verify("sha256", Buffer.alloc(0), key, await made.sign(new Uint8Array())), "zero bytes can be signed too");
       const large = Buffer.alloc(100_000, 7);
-      t.ok(verify("sha256", large, key, await made.sign(large)), "and many");
+      t.ok(verify("sha256", large, key, await made.sign(large)), "and many bytes");
     });
 
-    await t.test("many signatures asked for at once are all given", async (t) => {
+    await t.test("many signatures requested at once are all made", async (t) => {
       const made = await open(files).create();
       const key = createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" });
       const texts = Array.from({ length: 8 }, (_, index) => Buffer.from(`text ${index}`));
@@ -108,7 +108,7 @@ for (const { name, skip, set } of SUBJECTS)
         t.ok(verify("sha256", texts[index] ?? Buffer.alloc(0), { key, dsaEncoding: "der" }, signature));
     });
 
-    await t.test("[ID-5] the fingerprint is SHA-256 over the DER SubjectPublicKeyInfo", async (t) => {
+    await t.test("[ID-21] the fingerprint is SHA-256 over the DER SubjectPublicKeyInfo", async (t) => {
       const key = await open(files).load();
       t.equal(
         key?.fingerprint,
@@ -118,7 +118,7 @@ for (const { name, skip, set } of SUBJECTS)
       );
     });
 
-    await t.test("[ID-6] create after a crash gives the key there is, not a second", async (t) => {
+    await t.test("[ID-6] create after a crash returns the existing key, not a second one", async (t) => {
       const before = await open(files).load();
       const again = await open(files).create();
       t.equal(again.fingerprint, before?.fingerprint);
@@ -133,7 +133,7 @@ for (const { name, skip, set } of SUBJECTS)
       else t.throws(() => createPrivateKey(tlsKey), { code: "ERR_OSSL_UNSUPPORTED" });
     });
 
-    await t.test("[ID-6] a damaged file is a fault, never a reason for another key", async (t) => {
+    await t.test("[ID-6] a damaged file is a fault, and never leads to another key", async (t) => {
       const [file = ""] = await readdir(directory);
       const good = (await files.get(file, 4096)) ?? new Uint8Array();
       for (const bad of [new Uint8Array(), good.subarray(0, 100), Buffer.from("no key at all")]) {

@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { fakeAppendFiles, fakeFiles } from "../lab/fakes/files.ts";
 
-test("a put whose turn it is fails once, keeps the old bytes, and reads go on", async (t) => {
+test("the planned put fails once and keeps the old bytes, and reads still work", async (t) => {
   const files = fakeFiles();
   await files.put("record", Buffer.from("old"));
   files.faults.failAt(2, "file.no-space");

@@ -1,4 +1,4 @@
-// One suite over both serial ports: the kernel's (two ptys joined by socat) and the fake.
+// The contract of both serial ports: the kernel's (two ptys joined by socat) and the fake.
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { test } from "tap";
@@ -42,7 +42,7 @@ const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** Reads on where the last call stopped. */
+/** Continues where the last call stopped. */
 function reader({ input }: SerialConnection): {
   readonly take: (bytes: number) => Promise<Buffer>;
   readonly ended: () => Promise<boolean>;
@@ -83,7 +83,7 @@ for (const { name, skip, lay } of SUBJECTS)
       await Promise.all([device.close(), host.close()]);
     });
 
-    await t.test("writes that are not waited for keep their order", async (t) => {
+    await t.test("writes that are not awaited keep their order", async (t) => {
       const cable = await lay();
       t.teardown(cable.hangUp);
       const [device, host] = [await cable.device.open(), await cable.host.open()];
@@ -95,7 +95,7 @@ for (const { name, skip, lay } of SUBJECTS)
       await Promise.all([device.close(), host.close()]);
     });
 
-    await t.test("much more than the kernel's buffer: the writer waits for the reader, nothing is lost", async (t) => {
+    await t.test("with much more than the kernel's buffer, the writer waits for the reader and nothing is lost", async (t) => {
       const cable = await lay();
       t.teardown(cable.hangUp);
       const [device, host] = [await cable.device.open(), await cable.host.open()];
@@ -104,13 +104,13 @@ for (const { name, skip, lay } of SUBJECTS)
       const write = device.write(large).then(() => (state.written = true));
       const far = reader(host);
       const first = await far.take(1000);
-      t.equal(state.written, false, "nothing of it lies in our memory");
+      t.equal(state.written, false, "none of it is buffered in our memory");
       t.ok(large.equals(Buffer.concat([first, await far.take(large.byteLength - 1000)])));
       await write;
       await Promise.all([device.close(), host.close()]);
     });
 
-    await t.test("[CON-2] a line that hangs up ends the input and refuses writes, also one that waits", async (t) => {
+    await t.test("[CON-2] a line that hangs up ends the input and refuses writes, also a write that waits", async (t) => {
       const cable = await lay();
       t.teardown(cable.hangUp);
       const device = await cable.device.open();
@@ -125,7 +125,7 @@ for (const { name, skip, lay } of SUBJECTS)
       await t.rejects(cable.device.open(), { code: "serial.open-failed" });
     });
 
-    await t.test("[CON-2] a hang-up that happens while nobody reads or writes is found by the next of either", async (t) => {
+    await t.test("[CON-2] a hang-up while nobody reads or writes is found by the next read or write", async (t) => {
       const cable = await lay();
       t.teardown(cable.hangUp);
       const [device, host] = [await cable.device.open(), await cable.host.open()];
@@ -135,22 +135,25 @@ for (const { name, skip, lay } of SUBJECTS)
       await Promise.all([device.close(), host.close()]);
     });
 
-    await t.test("close ends the input and a write that waits; twice does no harm; the line can be opened again", async (t) => {
-      const cable = await lay();
-      t.teardown(cable.hangUp);
-      const device = await cable.device.open();
-      const ended = reader(device).ended();
-      const refused = t.rejects(device.write(Buffer.alloc(300_000)), { code: "serial.closed" });
-      await device.close();
-      t.equal(await ended, true);
-      await refused;
-      await device.close();
-      await t.rejects(device.write(Buffer.from("x")), { code: "serial.closed" });
-      const again = await cable.device.open();
-      await again.close();
-    });
+    await t.test(
+      "close ends the input and a write that waits; closing twice does no harm; the line can be opened again",
+      async (t) => {
+        const cable = await lay();
+        t.teardown(cable.hangUp);
+        const device = await cable.device.open();
+        const ended = reader(device).ended();
+        const refused = t.rejects(device.write(Buffer.alloc(300_000)), { code: "serial.closed" });
+        await device.close();
+        t.equal(await ended, true);
+        await refused;
+        await device.close();
+        await t.rejects(device.write(Buffer.from("x")), { code: "serial.closed" });
+        const again = await cable.device.open();
+        await again.close();
+      },
+    );
 
-    await t.test("a line that is open can't be opened a second time", async (t) => {
+    await t.test("an open line cannot be opened a second time", async (t) => {
       const cable = await lay();
       t.teardown(cable.hangUp);
       const device = await cable.device.open();
@@ -159,7 +162,7 @@ for (const { name, skip, lay } of SUBJECTS)
     });
   });
 
-test("what is no serial line is refused", async (t) => {
+test("a path that is no serial line is refused", async (t) => {
   const missing = linuxSerialPort({ path: join(tmpdir(), "no-such-line"), baudRate });
   await t.rejects(missing.open(), {
     code: "serial.open-failed",

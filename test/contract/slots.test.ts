@@ -1,4 +1,4 @@
-// What every Slots does.
+// The contract of Slots.
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -12,11 +12,11 @@ import { makeEsp } from "../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 
-/** A machine that runs from slot a, with something older in slot b. */
+/** A machine that runs from slot a, with an older system in slot b. */
 interface Subject {
   readonly slots: Slots;
   readonly root: string;
-  /** Where a part of slot b lies. */
+  /** The path of a part of slot b. */
   readonly place: (part: SlotPart) => string;
 }
 
@@ -51,7 +51,7 @@ const subjects: Readonly<Record<string, { readonly skip: string | false; readonl
   };
 
 for (const [name, { skip, make }] of Object.entries(subjects)) {
-  test(`[OTA-33] ${name}: writes at any offset and reads back what the device has`, { skip }, async (t) => {
+  test(`[OTA-33] ${name}: writes at any offset and reads back the device's content`, { skip }, async (t) => {
     const { slots, place } = await make(t);
     t.equal(await slots.running(), "a");
     for (const part of ["root", "kernel"] as const) {
@@ -71,24 +71,28 @@ for (const [name, { skip, make }] of Object.entries(subjects)) {
         t.equal(await writer.read(offset, into), Math.min(length, image.byteLength - offset));
         t.ok(image.subarray(offset, offset + length).equals(into.subarray(0, image.byteLength - offset)), `${part} at ${offset}`);
       }
-      t.equal(await writer.read(300_001, new Uint8Array(10)), 0, "past the end there is nothing");
+      t.equal(await writer.read(300_001, new Uint8Array(10)), 0, "nothing is past the end");
       await t.rejects(writer.write(300_000, Buffer.alloc(2)), { code: "slot.too-small" });
       await writer.close();
       t.ok(image.equals((await readFile(place(part))).subarray(0, image.byteLength)), "others see it too");
     }
   });
 
-  test(`[OTA-33] ${name}: neither the slot that runs nor, where the boot did not say, any is written`, { skip }, async (t) => {
-    const { slots, root, place } = await make(t);
-    const before = await readFile(place("root"));
-    for (const part of ["root", "kernel"] as const) await t.rejects(slots.open("a", part, 100), { code: "slot.in-use" });
-    for (const line of ["quiet\n", "sallyport.slot=c\n", "sallyport.slot=a sallyport.slot=b\n", ""]) {
-      await writeFile(join(root, "proc/cmdline"), line);
-      await t.rejects(slots.running(), { code: "slot.unknown" }, line);
-      await t.rejects(slots.open("b", "root", 100), { code: "slot.unknown" }, line);
-    }
-    t.ok(before.equals(await readFile(place("root"))));
-  });
+  test(
+    `[OTA-33] ${name}: the running slot is never written, and no slot is when the boot did not name it`,
+    { skip },
+    async (t) => {
+      const { slots, root, place } = await make(t);
+      const before = await readFile(place("root"));
+      for (const part of ["root", "kernel"] as const) await t.rejects(slots.open("a", part, 100), { code: "slot.in-use" });
+      for (const line of ["quiet\n", "sallyport.slot=c\n", "sallyport.slot=a sallyport.slot=b\n", ""]) {
+        await writeFile(join(root, "proc/cmdline"), line);
+        await t.rejects(slots.running(), { code: "slot.unknown" }, line);
+        await t.rejects(slots.open("b", "root", 100), { code: "slot.unknown" }, line);
+      }
+      t.ok(before.equals(await readFile(place("root"))));
+    },
+  );
 
   test(`[OTA-33] ${name}: a part has one writer and takes what fits; a refusal leaves nothing locked`, { skip }, async (t) => {
     const { slots } = await make(t);

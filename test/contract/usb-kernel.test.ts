@@ -1,4 +1,5 @@
-// Our driver on USB trees that a real kernel showed, and the made-up kernel of other tests held against them: where our code looks it must look the same.
+// Our driver on USB trees of a real kernel, and the fake kernel of other tests compared with them:
+// wherever our code looks, both must look the same.
 import { test } from "tap";
 import { linuxUsbTree } from "../../hal/linux/usb/index.ts";
 import type { UsbPort, UsbState } from "../../hal/ports.ts";
@@ -14,7 +15,7 @@ const HUB: Plugged = { vendor: "0409", product: "55aa", serial: "314159-0000:00:
 const MOUSE: Plugged = { vendor: "0627", product: "0001", serial: "89126-0000:00:04.0-3.1", interfaces: ["03:01:02"] };
 const HUB_PORTS = 8;
 
-/** What {@link readUsbTree} says, as the made-up kernel would show it. */
+/** The content of {@link readUsbTree}, as the fake kernel shows it. */
 async function madeUp(t: TestContext, name: UsbTreeName): Promise<FakeKernel> {
   const kernel = fakeKernel(await temporaryDirectory(t));
   for (const bus of [1, 2]) kernel.addController(bus, 4, "0");
@@ -33,7 +34,9 @@ async function madeUp(t: TestContext, name: UsbTreeName): Promise<FakeKernel> {
 
 type Told = Pick<UsbState, "controllers" | "ports"> & { readonly devices: readonly object[] };
 
-/** Descriptors differ in what no rule looks at; numbers in what was plugged before. */
+/**
+ * Descriptors differ in fields that no rule reads; numbers depend on what was plugged in before.
+ */
 function told({ controllers, ports, devices }: UsbState): Told {
   return {
     controllers,
@@ -82,14 +85,14 @@ const EXPECTED: Readonly<Record<UsbTreeName, Told>> = {
 };
 
 for (const name of USB_TREES) {
-  test(`[LCK-7] [LCK-8] [LCK-9] "${name}": our driver reads a real kernel's tree, and the made-up one the same`, async (t) => {
+  test(`[LCK-7] [LCK-8] [LCK-9] "${name}": our driver reads a real kernel's tree and the fake one alike`, async (t) => {
     const root = await temporaryDirectory(t);
     layOut(readUsbTree(name), root);
     t.strictSame(told(await linuxUsbTree({ root }).read()), EXPECTED[name]);
     t.strictSame(told(await linuxUsbTree({ root: (await madeUp(t, name)).root }).read()), EXPECTED[name]);
   });
 
-  test(`"${name}": whatever the made-up kernel has, a real one has in the same place and form`, async (t) => {
+  test(`"${name}": everything that the fake kernel has, a real one has in the same place and form`, async (t) => {
     const known = new Set(shapeOf(readUsbTree(name)).map(withoutMode));
     const made = shapeOf({ entries: usbEntries((await madeUp(t, name)).root) }).map(withoutMode);
     t.strictSame(
@@ -99,7 +102,7 @@ for (const name of USB_TREES) {
   });
 }
 
-/** Who may write what is the kernel's matter; a folder of a test is the test's. */
+/** The kernel decides who may write what; the folder of a test belongs to the test. */
 function withoutMode(line: string): string {
   return line.replace(/ [0-7]{3} (\w+)$/u, " $1");
 }

@@ -1,4 +1,4 @@
-// What every UsbTree does.
+// The contract of UsbTree.
 import { test } from "tap";
 import { linuxUsbTree } from "../../hal/linux/usb/index.ts";
 import type { UsbTree } from "../../hal/ports.ts";
@@ -7,7 +7,10 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { fakeKernel, fakeUsbTree, HUB, KEYBOARD, STICK } from "../lab/fakes/usb-tree.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 
-/** One controller of three ports that lets all in; a stick at the first, a hub with a keyboard at the second. */
+/**
+ * One controller with three ports that authorizes everything: a stick at the first port, a hub with
+ * a keyboard at the second.
+ */
 interface Subject {
   readonly tree: UsbTree;
   readonly unplug: (port: string) => void;
@@ -36,12 +39,12 @@ const subjects: Record<string, (t: TestContext) => Promise<Subject>> = {
     kernel.plug("1-1", STICK);
     kernel.plug("1-2", HUB, 2);
     kernel.plug("1-2.1", KEYBOARD);
-    return { tree: linuxUsbTree({ root: kernel.root, write: kernel.write }), unplug: kernel.unplug };
+    return { tree: linuxUsbTree({ root: kernel.root, write: kernel.write }), unplug: (port) => kernel.unplug(port) };
   },
 };
 
 for (const [name, make] of Object.entries(subjects)) {
-  test(`[LCK-8] ${name}: shows controllers, ports and what each device claims`, async (t) => {
+  test(`[LCK-8] ${name}: shows controllers, ports and what each device claims to be`, async (t) => {
     const { controllers, ports, devices } = await (await make(t)).tree.read();
     t.same(controllers, [{ name: "usb1", authorizedDefault: 1 }]);
     t.same(ports.map(({ name }) => name).sort(), ["1-1", "1-2", "1-2.1", "1-2.2", "1-3"]);
@@ -96,14 +99,14 @@ for (const [name, make] of Object.entries(subjects)) {
     t.equal((await tree.read()).ports.find(({ name }) => name === "1-2")?.disabled, false);
   });
 
-  test(`[LCK-7] ${name}: what is not there is told apart from what does not obey`, async (t) => {
+  test(`[LCK-7] ${name}: a missing device is distinguished from one that does not obey`, async (t) => {
     const { tree, unplug } = await make(t);
     const [stick] = (await tree.read()).devices;
     if (stick === undefined) throw new RangeError("no stick");
     const before = await tree.plugged();
-    t.equal(await tree.plugged(), before, "the same while nothing is plugged");
+    t.equal(await tree.plugged(), before, "the id is the same while nothing is plugged");
     unplug("1-1");
-    t.not(await tree.plugged(), before, "another once a device went");
+    t.not(await tree.plugged(), before, "and another once a device was unplugged");
     await t.rejects(tree.setDevice(stick, true), { code: "usb.gone" });
     await t.rejects(tree.setDevice(stick, false), { code: "usb.gone" });
     await t.rejects(tree.setDefault("usb9", "none"), { code: "usb.gone" });

@@ -1,5 +1,5 @@
-// The commands after Ctrl-], carried out on the gateway and its hub. One runs at a time: a second cut
-// during a cut would find the machine off.
+// The commands after Ctrl-], carried out on the gateway and its hub. One runs at a time: a second
+// cut during a cut would find the machine off.
 import { randomInt } from "node:crypto";
 import { asFault, unreachable } from "../../hal/fault.ts";
 import { RELEASES } from "../lab/gateway/golden-image.ts";

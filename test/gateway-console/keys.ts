@@ -1,5 +1,5 @@
-// Keys of the user's terminal: they go to the gateway's serial line or, after Ctrl-], to this program,
-// as in picocom and QEMU. Pure.
+// Keys of the user's terminal: they go to the gateway's serial line or, after Ctrl-], to this
+// program, as in picocom and QEMU. Pure.
 
 export const ESCAPE_KEY = 0x1d;
 

@@ -89,10 +89,14 @@ async function run(options: Options): Promise<number> {
   return exitCode;
 }
 
-/** Ends a site that is still being built too: its programs are ended, so that the step fails and undoes its work. */
+/**
+ * Ends a site that is still being built too: its programs are ended, so that the step fails and
+ * undoes its work.
+ */
 async function close(opened: Promise<Site>): Promise<void> {
   const ending = setInterval(endChildren, END_CHILDREN_EVERY_MS);
-  const site = await opened.catch(() => undefined); // the reason was printed already, or it is this end
+  // the reason was printed already, or it is this end
+  const site = await opened.catch(() => undefined);
   clearInterval(ending);
   await site?.stop();
 }

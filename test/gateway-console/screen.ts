@@ -1,6 +1,6 @@
-// The text of the serial line without control sequences. Firmware clears the screen, moves the cursor
-// and changes fonts; all of that is left out, so that the screen keeps its content and a gateway can do
-// nothing to the user's terminal.
+// The text of the serial line without control sequences. Firmware clears the screen, moves the
+// cursor and changes fonts; all of that is left out, so that the screen keeps its content and a
+// gateway can do nothing to the user's terminal.
 import { StringDecoder } from "node:string_decoder";
 
 export interface Screen {

@@ -1,5 +1,5 @@
-// One session of `npm run gateway`: the gateway is switched on, asks the hub for a certificate and is
-// approved; then its serial console is the user's.
+// One session of `npm run gateway`: the gateway is switched on, asks the hub for a certificate and
+// is approved; then its serial console is the user's.
 import { appendFileSync } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
 import type { Site } from "../lab/gateway/site.ts";

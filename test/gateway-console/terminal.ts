@@ -1,5 +1,5 @@
-// The user's terminal: input by lines or by keys, and the terminal's mode restored however the program
-// ends.
+// The user's terminal: input by lines or by keys, and the terminal's mode restored however the
+// program ends.
 import type { ReadStream } from "node:tty";
 
 export interface Keyboard {

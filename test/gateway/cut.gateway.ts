@@ -1,10 +1,14 @@
-// The control for every test that cuts a gateway's power: a real kernel, file system and Node write as our programs do, the power goes after a write was
-// reported done, while the next ones wait in the disk's cache, and it must be there. With one fsync taken out of our durable-file helper it must not: otherwise the cut proves nothing.
+// The control for every test that cuts a gateway's power. A real kernel, file system and Node write
+// as our programs do, and the power goes after a write was reported done, while the next ones wait
+// in the disk's cache: the write must be there. With one fsync removed from our durable-file helper
+// it must not be there; otherwise the cut proves nothing.
 //
-// Its ext4 is mounted with noauto_da_alloc, a gateway's is not: by itself ext4 writes a file's bytes before a rename that replaces another file (ext4(5),
-// auto_da_alloc), which would hide a missing fsync. Our code must not need that: not every file system does it.
+// Its ext4 is mounted with noauto_da_alloc, a gateway's is not. By default ext4 writes a file's
+// bytes before a rename that replaces another file (ext4(5), auto_da_alloc), which would hide a
+// missing fsync. Our code must not rely on that, because other file systems do not do it.
 import { test } from "tap";
-import { type CutReport, type Gateway, type Loss, openGateway } from "../lab/gateway/index.ts";
+import type { CutReport, Loss } from "../lab/gateway/disk.ts";
+import { type Gateway, openGateway } from "../lab/gateway/gateway.ts";
 import { probeImage } from "../lab/gateway/probe/image.ts";
 import { needs } from "../lab/runner/needs.ts";
 
@@ -12,7 +16,7 @@ const BOOT_MS_MAX = 180_000;
 const STEP_MS_MAX = 90_000;
 const WRITES = 25;
 
-/** In the disk's cache when the power goes. */
+/** The requests in the disk's cache when the power goes. */
 const PENDING_WRITES_MIN = 2;
 
 interface Case {
@@ -24,7 +28,7 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { title: "[STA-1] what was reported written is there after a cut", how: "", loss: { kind: "drop" }, survives: true },
-  // of the first two writes this seed drops one and tears one
+  // Of the first two writes, this seed drops one and tears one.
   { title: "[STA-1] and after one that tears what was not flushed", how: "", loss: { kind: "tear", seed: 20 }, survives: true },
   {
     title: "control: lost without the directory's fsync",
@@ -45,8 +49,9 @@ test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 
 
   await boot();
   for (const [index, { title, how, loss, survives }] of CASES.entries()) {
-    const from = (index + 1) * 1000; // above what an earlier case left
-    // the good code goes on writing, so that the cut falls into a write; the spoiled ones stop, so that no later fsync makes up for what they left out
+    const from = (index + 1) * 1000; // Above what an earlier case left.
+    // The correct code keeps writing, so that the cut falls into a write. The spoiled ones stop, so
+    // that no later fsync makes up for the missing one.
     const to = from + (survives ? 900 : WRITES);
     gateway.type(`durable put ${from} ${to} ${how}\n`);
     await gateway.waitFor(new RegExp(`put ${from + WRITES}\\.`, "u"), STEP_MS_MAX);
@@ -59,20 +64,21 @@ test("a power cut in a whole machine", { skip: needs("qemu", "image"), timeout: 
     const found = Number(number) >= reported && words.endsWith("whole");
     const lost = `of what was not flushed ${JSON.stringify(report)}`;
     t.equal(found, survives, `${title}: wrote up to ${reported}, ${words}; ${lost}`);
-    // what the spoiled ones lose was never sent to the disk
+    // What the spoiled ones lose was never sent to the disk.
     if (survives) t.ok(report.dropped > 0, `control: a write was lost: ${lost}`);
     if (loss.kind === "tear") t.ok(report.torn > 0, `control: and one torn: ${lost}`);
   }
 
-  // the machine is there already, so here too: what a gateway's initrd does to its watchdog, and then nobody does anything
+  // The machine is running already, so this is tested here too: what a gateway's initrd does to its
+  // watchdog, after which nothing feeds it.
   const events = Promise.all([gateway.waitForEvent("WATCHDOG", STEP_MS_MAX), gateway.waitForEvent("RESET", STEP_MS_MAX)]);
   gateway.type("watchdog\n");
   const [barked] = await events;
-  t.match(barked, { data: { action: "reset" } }, "a watchdog that was opened and left runs out");
-  t.ok(await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX), "and the machine starts anew");
+  t.match(barked, { data: { action: "reset" } }, "a watchdog that was opened and abandoned expires");
+  t.ok(await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX), "and the machine restarts");
 });
 
-/** Cuts when the machine wants several writes flushed, none of which is yet. */
+/** Cuts the power when the machine wants several writes flushed and none of them is flushed yet. */
 function cutAtFlush(gateway: Gateway, loss: Loss): Promise<CutReport> {
   let pending = 0;
   return new Promise((resolve, reject) => {

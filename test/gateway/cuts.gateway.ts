@@ -1,22 +1,27 @@
-// The power is cut three times during one update, each time honestly: while a slot is being written, while the boot choice is, and while the new system boots. Each
-// time a whole system boots, and the update goes on by itself until it is committed.
+// The power is cut three times during one update: while a slot is being written, while the boot
+// choice is being written, and while the new system boots. Each time a whole system boots, and the
+// update goes on without help until it is committed.
 import { test } from "tap";
-import { type DiskEvent, ID, RELEASES } from "../lab/gateway/index.ts";
+import type { DiskEvent } from "../lab/gateway/disk.ts";
+import { ID } from "../lab/gateway/gateway.ts";
+import { RELEASES } from "../lab/gateway/golden-image.ts";
 import { ESP, ROOT_B } from "../lab/gateway/images.ts";
 import { AGENT_CONNECTED, followGateway, INSTALLER_STARTED, WARDEN_STARTED } from "../lab/gateway/followed-gateway.ts";
 import { needs } from "../lab/runner/needs.ts";
 
 const MEBIBYTE = 1_048_576;
-/** Of the slot, before the first cut: more than one stretch of chunks. */
+/** Bytes of the slot before the first cut: more than one range of chunks. */
 const FIRST_BYTES = 20 * MEBIBYTE;
 
-/** A seed: of what was not flushed the first write is kept, the second lost, the third torn. */
+/**
+ * A seed for which, of the unflushed writes, the first is kept, the second lost and the third torn.
+ */
 const KEEPS_FIRST = 39;
 
 const isIn = ({ offset }: DiskEvent, { from, to }: { readonly from: number; readonly to: number }): boolean =>
   offset >= from && offset < to;
 
-/** Holds at a write beside which others wait: `least` in all. */
+/** Holds at a write beside which others wait, at least `least` in all. */
 function amongUnflushed(least: number): (event: DiskEvent) => boolean {
   let pending = 0;
   return ({ kind }) => {
@@ -52,9 +57,10 @@ test(
     await logged(INSTALLER_STARTED);
     t.pass("the update goes on by itself");
 
-    // of gw_2_b+2.efi, in a directory of FAT: characters 6 to 11 of a long name, in UTF-16
+    // Of gw_2_b+2.efi in a directory of FAT: characters 6 to 11 of a long name, in UTF-16.
     const name = Buffer.from("b+2.ef", "utf16le");
-    // nobody was told yet that the name is durable, but the disk got it: the machine wakes up with a choice that it does not know to have made
+    // The durable name was not reported yet, but the disk has it: the machine wakes up with a
+    // choice that it does not know of.
     const named = await cutAt(
       "the new kernel's name",
       loss,
@@ -77,6 +83,6 @@ test(
     t.same(await kernels(), ["gw_1_a.efi", "gw_2_b.efi"]);
     const told = await events("update.committed");
     t.same([told.at(0), told.at(-1)], ["update.begun", "update.committed"]);
-    t.equal(told.filter((event) => event === "update.begun").length, 1, "nobody had to begin it again");
+    t.equal(told.filter((event) => event === "update.begun").length, 1, "nobody had to start it again");
   },
 );

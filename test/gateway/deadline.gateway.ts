@@ -1,9 +1,11 @@
-// The day on which nothing of ours starts: a release whose Node is broken is on trial. Kernel, systemd and two shell scripts have to say so and to leave it.
+// A release whose Node is broken is on trial, so none of our programs starts. Kernel, systemd and
+// two shell scripts must report it and leave the release.
 import { join } from "node:path";
 import { test } from "tap";
 import { kernelNames } from "../lab/gateway/esp.ts";
 import { putOnTrial } from "../lab/gateway/images.ts";
-import { ensureGoldenImage, openGateway, STUCK } from "../lab/gateway/index.ts";
+import { ensureGoldenImage, STUCK } from "../lab/gateway/golden-image.ts";
+import { openGateway } from "../lab/gateway/gateway.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
@@ -12,7 +14,7 @@ const BOOT_MS_MAX = 400_000;
 const TIMER_MS_MAX = 400_000;
 
 test(
-  "[OTA-35] a system in which nothing of ours starts is left at its deadline, and says so",
+  "[OTA-60] a system in which none of our programs starts is left at its deadline, and reports it",
   { skip: needs("qemu", "image", "swtpm"), timeout: 1_200_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -27,15 +29,15 @@ test(
     t.match(
       failed,
       /device "unknown" slot b: sallyport-(?:warden|agent)\.service failed: exit-code 1; it said: this Node was broken on purpose/u,
-      "whoever has the cable is told which slot, what and why",
+      "the serial line says which slot, what and why",
     );
     t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+1-1.efi"], "it has a try left");
-    // the timer's own words, and what they announce
+    // The timer's own message, and what it announces.
     await Promise.all([
       gateway.waitFor(/sallyport: slot b was not committed in time: restarting into slot a/u, TIMER_MS_MAX),
       gateway.waitForEvent("RESET", TIMER_MS_MAX),
     ]);
-    t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+0.efi"], "which it has not any more");
+    t.same(await kernels(), ["gw_1_a.efi", "gw_2_b+0.efi"], "which is used up now");
     t.ok(await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX), "the committed system is back");
   },
 );

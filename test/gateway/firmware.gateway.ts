@@ -1,9 +1,11 @@
-// The virtual gateway's own verbs, on nothing but firmware: an empty disk ends in the UEFI shell, which can type back.
+// The virtual gateway's own methods, with nothing but firmware: an empty disk ends in the UEFI
+// shell, which can type back.
 import { readdir, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import { openGateway, type UsbDevice } from "../lab/gateway/index.ts";
+import { openGateway } from "../lab/gateway/gateway.ts";
+import type { UsbDevice } from "../lab/gateway/usb.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
@@ -11,7 +13,7 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 const SHELL_MS_MAX = 120_000;
 
 test(
-  "the firmware comes up, is typed to, plugged into, cut and comes up again",
+  "the firmware boots, takes keys and a USB device, is cut and boots again",
   { skip: needs("qemu", "swtpm"), timeout: 300_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -31,7 +33,7 @@ test(
     gateway.type("echo once-%lasterror%\r");
     let said = "";
     await eventually("it is read", async () => (said += gateway.read()).includes("once-0x0") || undefined);
-    t.notMatch(said, "types", "what was waited for is not read again");
+    t.notMatch(said, "types", "text that was waited for is not read again");
 
     const stick: UsbDevice = { id: "stick", kind: "stick" };
     await gateway.plug(stick);
@@ -53,7 +55,7 @@ test(
 );
 
 test(
-  "a disk that breaks is told at once by whatever waits, and by the end",
+  "a disk that breaks is reported at once by every wait, and by the stop",
   { skip: needs("qemu"), timeout: 300_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -64,7 +66,7 @@ test(
     t.teardown(() => gateway.stop());
     const why = { code: "assert.broken", message: /an image is as long as it was when opened/u };
     await gateway.powerOn();
-    await truncate(image, 0); // what the firmware reads next is not there
+    await truncate(image, 0); // What the firmware reads next is missing.
     const waits: readonly Promise<unknown>[] = [
       gateway.waitFor(/never said/u, SHELL_MS_MAX),
       gateway.log.waitFor(/never said/u, SHELL_MS_MAX),
@@ -80,7 +82,7 @@ test(
   },
 );
 
-test("a gateway whose image is missing or no disk is not made, and leaves nothing", { skip: needs("qemu") }, async (t) => {
+test("a gateway whose image is missing or no disk is refused, and leaves nothing behind", { skip: needs("qemu") }, async (t) => {
   const directory = await temporaryDirectory(t);
   const image = join(directory, "image");
   const left = async (): Promise<readonly string[]> =>

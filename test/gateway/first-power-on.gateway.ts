@@ -1,5 +1,7 @@
-// A whole gateway, as it leaves the factory, is switched on with things plugged in that it must not take: how it makes its key, waits for its approval, connects,
-// and what somebody gets out of it who has a cable, a stick, a key held down from the boot loader on, and in the end its disk. One boot, and another after a power cut.
+// A whole gateway is switched on as it leaves the factory, with devices plugged in that it must not
+// authorize. The test follows how it makes its key, waits for its approval and connects, and what
+// an attacker gets who has the cable, a stick, a key held down from the boot loader on, and in the
+// end the disk. It boots once, and again after a power cut.
 import { createPublicKey, randomBytes, verify, X509Certificate } from "node:crypto";
 import { cp, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,7 +14,9 @@ import { assert } from "../../hal/fault.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
 import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import { type Gateway, ID, openSite, type Site, type UsbDevice } from "../lab/gateway/index.ts";
+import { type Gateway, ID } from "../lab/gateway/gateway.ts";
+import { openSite, type Site } from "../lab/gateway/site.ts";
+import type { UsbDevice } from "../lab/gateway/usb.ts";
 import { takePartition, unpackExt4 } from "../lab/gateway/partition.ts";
 import { privateKeysIn } from "../lab/gateway/private-keys.ts";
 import { readUsbTap } from "../lab/gateway/usb-tap.ts";
@@ -30,7 +34,7 @@ const AGENT_UID = 900;
 const PROMPT = `\n${ID}> `;
 const HELD_EVERY_MS = 100;
 const BREAK = Symbol("BREAK");
-/** What would be a way in by the cable; "Sallyport gateway" is what a boot menu would offer. */
+/** Prompts that would be a way in by the cable. A boot menu would offer "Sallyport gateway". */
 const WAY_IN =
   /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Sallyport gateway|Shell>|grub|BusyBox|sysrq/imu;
 
@@ -62,7 +66,7 @@ test(
     t.match(
       waiting,
       /^enrol +waiting for the operator to approve this id and key fingerprint$/mu,
-      "[ID-7] it says that it waits",
+      "[ID-7] its status says that it waits",
     );
     t.match(waiting, /^key +in the TPM$/mu, "[ID-4] where its key is");
     t.match(waiting, asked.fingerprint, "[ID-7] and the fingerprint that the hub shows, so that a technician can compare them");
@@ -72,7 +76,7 @@ test(
     const { id, fingerprint } = await hub.approve(STEP_MS_MAX);
     t.same([id, fingerprint], [asked.id, asked.fingerprint], "[ID-7] the request waited until somebody approved both");
     const status = await statusWhen(site, "connected", ({ life }) => life === "connected");
-    t.same(status.key, { protection: "tpm", fingerprint: asked.fingerprint }, "[ID-4] what the agent says of its key");
+    t.same(status.key, { protection: "tpm", fingerprint: asked.fingerprint }, "[ID-4] the agent's status names its key");
     t.equal(status.lockdown?.at, "base", "[LCK-1] the image's own policy is in force");
     t.same([status.update?.running, status.update?.version], ["a", "1.0.0"]);
     t.same(status.troubles, []);
@@ -99,7 +103,7 @@ test(
     await usbBecomes(t, site, []);
     await neverSetUp(t, [stick, keyboard, late], kernelAtMs);
     for (const port of ["1-2", "2-1", "2-3"])
-      t.match(gateway.log.all(), `usb ${port}: Device is not authorized for usage`, "[LCK-7] the kernel's own word for it");
+      t.match(gateway.log.all(), `usb ${port}: Device is not authorized for usage`, "[LCK-7] the kernel itself confirms it");
 
     t.comment("the power is cut, and somebody takes the disk");
     await gateway.cut();
@@ -123,20 +127,25 @@ test(
 );
 
 /**
- * From the boot loader to the kernel keys are held down that stop some boot loaders; what comes before is the firmware's, with settings of its own. Then, in the
- * initrd, which keeps the kernel's console open, BREAK with a letter on that. @returns when the kernel was started, by this machine's clock.
+ * From the boot loader to the kernel, keys are held down that stop some boot loaders; everything
+ * before is the firmware's, with its own settings. Then, in the initrd, which keeps the kernel's
+ * console open, BREAK with a letter follows.
+ * @returns when the kernel was started, by this machine's clock.
  */
 async function startKernel(t: Test, { gateway }: Site): Promise<number> {
   await gateway.waitFor(/BdsDxe: starting/u, BOOT_MS_MAX);
   const kernel = gateway.waitFor(/EFI stub: /u, BOOT_MS_MAX).then(() => Date.now());
   const startedAtMs = await holding(gateway, "serial", [" ", "e", "\u001B", "d", "w", "\u001B[A", "\r"], kernel);
-  t.ok(await gateway.log.waitFor(/watchdog0: watchdog did not stop!/u, BOOT_MS_MAX), "the initrd has wound the watchdog up");
+  t.ok(await gateway.log.waitFor(/watchdog0: watchdog did not stop!/u, BOOT_MS_MAX), "the initrd has started the watchdog");
   await holding(gateway, "log", [BREAK, "h"], gateway.log.waitFor(/systemd\[1\]: /u, BOOT_MS_MAX));
-  t.notMatch(gateway.log.all(), /sysrq/iu, "no magic key on the kernel's own line");
+  t.notMatch(gateway.log.all(), /sysrq/iu, "no SysRq key on the kernel's own line");
   return startedAtMs;
 }
 
-/** Holds keys down on a line, one after the other and again, until `released`. @returns what that gives. */
+/**
+ * Holds keys down on a line, one after the other and repeatedly, until `released`.
+ * @returns its result.
+ */
 async function holding<T>(
   gateway: Gateway,
   line: "serial" | "log",
@@ -155,7 +164,7 @@ async function holding<T>(
   return released;
 }
 
-/** What somebody tries who has the cable and no key. */
+/** What an attacker tries who has the cable and no key. */
 async function tryTheCable(t: Test, { gateway }: Site): Promise<void> {
   const answers = async (typed: string, answer: RegExp): Promise<void> => {
     gateway.type(typed);
@@ -163,10 +172,10 @@ async function tryTheCable(t: Test, { gateway }: Site): Promise<void> {
   };
   for (const words of ["root", "sh", "`id`", "$(reboot)", "exec /bin/sh"])
     await answers(`${words}\r`, /There is no command ".*"\./u);
-  // interrupt, end of file, stop, quit, escape: the line stays the console's
+  // Interrupt, end of file, stop, quit, escape: the line stays the console's.
   for (const key of ["\u0003", "\u0004", "\u001A", "\u001C", "\u001B", "\u001Bc"]) gateway.type(key);
   await answers("\u0015help\r", /audit tail|There are more once you have logged in\./u);
-  // BREAK and a letter: hardware.gateway.ts shows that a kernel would heed them where the line is its console
+  // BREAK and a letter: hardware.gateway.ts shows that a kernel obeys them on its console.
   await gateway.sendBreak("serial");
   await answers("h\u0015help\r", /There are more once you have logged in\./u);
   await answers("audit tail\r", /operation\.denied/u);
@@ -194,7 +203,7 @@ async function statusWhen({ hub }: Site, what: string, wanted: (status: DeviceSt
   return eventually(what, look, BOOT_MS_MAX, LOOK_EVERY_MS);
 }
 
-/** Waits until what `lockdown` shows of USB begins like `lines`, and is no more. */
+/** Waits until the USB lines of `lockdown` begin with `lines`, and are no more. */
 async function usbBecomes(t: Test, { hub }: Site, lines: readonly string[]): Promise<void> {
   const look = async (): Promise<true> => {
     const { usb } = await hubAsks(hub, ID, "lockdown.show", OPERATIONS["lockdown.show"].result);
@@ -204,7 +213,7 @@ async function usbBecomes(t: Test, { hub }: Site, lines: readonly string[]): Pro
   };
   t.ok(
     await eventually("USB as expected", look, STEP_MS_MAX, LOOK_EVERY_MS),
-    "[LCK-8] the hub is told what is plugged in, and that it is shut out",
+    "[LCK-8] the hub is told what is plugged in, and that it is not authorized",
   );
 }
 
@@ -220,7 +229,10 @@ async function records(site: Site, enough: (records: readonly AuditRecord[]) => 
   );
 }
 
-/** What the cable saw, which no program of the gateway can gloss over. Before the kernel the firmware may use whatever is plugged in: that is for its own settings. */
+/**
+ * The recording of the cable, which no program of the gateway can falsify. Before the kernel, the
+ * firmware may use every device: that is for its own settings.
+ */
 async function neverSetUp(t: Test, devices: readonly UsbDevice[], kernelAtMs: number): Promise<void> {
   for (const { id, tap = "" } of devices) {
     const asked = readUsbTap(await readFile(tap)).filter(({ atMs }) => atMs > kernelAtMs);
@@ -242,14 +254,16 @@ async function journalCounts(site: Site): Promise<Readonly<Record<string, number
 }
 
 /**
- * What a thief finds, who can read all of it, and what it is good for. The search for keys sees bytes as they lie there, so not what is in the roots: they are
- * compressed. But they are only read, verified, and were made before the device had a key.
+ * What a thief finds who can read the whole disk, and what it is good for. The search for keys sees
+ * raw bytes, so it does not see into the roots, which are compressed. But they are only read,
+ * verified, and were made before the device had a key.
  */
 async function onTheDisk(
   t: Test,
   { at, factoryDisk, fingerprint }: { at: (name: string) => string; factoryDisk: string; fingerprint: string },
 ): Promise<void> {
-  // the factory's disk has some too: `openssl speed` has test keys in it, parts of a program that squashfs could not make smaller
+  // The factory's disk has some too: `openssl speed` contains test keys in parts that squashfs
+  // could not compress.
   const factory = new Set((await privateKeysIn(factoryDisk)).map((key) => JSON.stringify(key)));
   const found = (await privateKeysIn(at("disk.img"))).filter((key) => !factory.has(JSON.stringify(key)));
   t.strictSame(
@@ -270,7 +284,7 @@ async function onTheDisk(
   t.same(
     (await readdir(state)).filter((name) => name.includes("key")),
     ["device-key.tss2.pem"],
-    "one file of a key, made by a TPM",
+    "one key file, made by a TPM",
   );
   const [blob, pem] = await Promise.all(["device-key.tss2.pem", "certificate.pem"].map((name) => readFile(join(state, name))));
   const certificate = new X509Certificate(pem ?? "");
@@ -291,5 +305,5 @@ async function onTheDisk(
     }
   };
   await signs(at("chip"));
-  await t.rejects(signs(at("another-chip")), { code: "key.tpm-unavailable" }, "with another chip the blob is good for nothing");
+  await t.rejects(signs(at("another-chip")), { code: "key.tpm-unavailable" }, "with another chip the blob is useless");
 }

@@ -1,12 +1,13 @@
-// The image builder as a program: two runs at once, the same parts of a release from both, and what a script can read of it.
+// The image builder as a program: two runs at once, the same parts of a release from both, and
+// output that a script can read.
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import * as v from "valibot";
-import { digestOf } from "../../build/release/files.ts";
+import { digestFile } from "../../hal/linux/files/index.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { ensureGoldenImage } from "../lab/gateway/index.ts";
+import { ensureGoldenImage } from "../lab/gateway/golden-image.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { startProgram } from "../lab/runner/process.ts";
 import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
@@ -29,7 +30,7 @@ function image(given: string, out: string, ...more: readonly string[]) {
 }
 
 test(
-  "two builds at once of the same files make the same parts of a release, and say what they made",
+  "two simultaneous builds of the same files make the same parts of a release, and report them",
   { skip: needs("image") },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -48,17 +49,17 @@ test(
       t.same(
         (await readdir(out)).sort(),
         ["disk.img", "kernel.efi", "packages.txt", "root.img"],
-        "and nothing of the work is left",
+        "and no working files are left",
       );
       const said = new Map((summaries[n]?.files ?? []).map(({ name, sha256 }) => [name, sha256]));
       t.strictSame([...said.keys()], ["root.img", "kernel.efi", "disk.img"]);
       for (const name of ["root.img", "kernel.efi"])
-        t.equal(said.get(name), (await digestOf(join(outs[0] ?? "", name)))?.sha256, `${name} of run ${n + 1}`);
+        t.equal(said.get(name), (await digestFile(join(outs[0] ?? "", name)))?.sha256, `${name} of run ${n + 1}`);
     }
   },
 );
 
-test("a full disk is told as one, with what is needed", { skip: needs("image", "mounts") }, async (t) => {
+test("a full disk is reported as one, with the space that is needed", { skip: needs("image", "mounts") }, async (t) => {
   const directory = await temporaryDirectory(t);
   const given = join((await ensureGoldenImage()).directory, "given");
   const out = join(directory, "out");

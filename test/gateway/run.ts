@@ -1,10 +1,11 @@
-// `npm run test:gateway`: whole gateways in an emulator, two test files at a time, and what each is doing. Builds the bundles and the gateways' disk first.
-// `npm run test:gateway -- path/to/file.gateway.ts ...` runs only those.
+// `npm run test:gateway`: whole gateways in an emulator, two test files at a time, with the
+// progress of each. It builds the bundles and the gateways' disk first. `npm run test:gateway --
+// path/to/file.gateway.ts ...` runs only those files.
 import { globSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { buildAll } from "../../build/bundle.ts";
-import { ensureGoldenImage } from "../lab/gateway/index.ts";
+import { ensureGoldenImage } from "../lab/gateway/golden-image.ts";
 import { keptTranscripts } from "../lab/gateway/kept-transcripts.ts";
 import { ownFolder } from "../lab/gateway/own-folder.ts";
 import { lacking } from "../lab/runner/needs.ts";
@@ -13,15 +14,20 @@ import { FRESH_BUNDLES } from "../lab/runner/programs.ts";
 import { PROJECT } from "../lab/runner/sources.ts";
 
 const USAGE = `usage: npm run test:gateway [-- [--jobs N] FILE ... | --prepare]
-  FILE       test/gateway/*.gateway.ts to run; all when left out
-  --jobs N   files at the same time, 1 to 8; 2 when left out. Each is a machine of 512 MiB that keeps a processor busy
-  --prepare  only makes what the gateways are made of: Debian base, releases, disk. Kept for later runs
-Boots whole gateways by software emulation; no KVM. Needs root and, once, some hundred MB of Debian packages: as root it installs them, else the tests are
-skipped, with the reason. Exit code 0 when nothing failed.`;
+  FILE       a file of test/gateway/*.gateway.ts; all of them when left out
+  --jobs N   files at the same time, 1 to 8; 2 when left out. Each is a machine of 512 MiB that
+             keeps a processor busy
+  --prepare  only builds what the gateways are made of (Debian base, releases, disk), for later runs
+Boots whole gateways by software emulation, without KVM. It needs root and, the first time, some
+hundred MB of Debian packages, which it installs; without root the tests are skipped with the reason.
+Exit code 0 when nothing failed.`;
 
 /** Of one file, on a slow machine. */
 const FILE_S_MAX = 1800;
-/** Of what gateways are made of, once it is prepared: no test file shall have to make it anew, beside two emulators; nor the run that comes after `--prepare`. */
+/**
+ * How long the golden image must stay valid after it was prepared: no test file may have to rebuild
+ * it beside two emulators, nor the run that follows `--prepare`.
+ */
 const RUN_MS_MAX = 3_600_000;
 
 interface Wanted {
@@ -40,7 +46,8 @@ function read(argv: readonly string[]): Wanted {
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
     if (!/^[1-8]$/u.test(values.jobs)) throw new Fault("usage.invalid", `--jobs is "${values.jobs}", expected 1 to 8`);
-    const all = globSync("test/gateway/*.gateway.ts", { cwd: PROJECT }).sort(); // as tap does: what takes longest is among the first
+    // In tap's order, which has the longest among the first.
+    const all = globSync("test/gateway/*.gateway.ts", { cwd: PROJECT }).sort();
     return {
       paths: positionals.length > 0 ? positionals : all,
       jobs: Number(values.jobs),
@@ -67,7 +74,7 @@ async function run({ paths, jobs }: Wanted): Promise<number> {
     explain: (path) => keptTranscripts(folder, path),
   });
   if (failed === 0) return 0;
-  undo.move(); // for who looks into it; the next run takes it away
+  undo.move(); // The transcripts stay for the developer; the next run removes them.
   return 1;
 }
 

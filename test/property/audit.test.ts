@@ -1,4 +1,4 @@
-// Any change of any byte of a whole log is seen, and named as precisely as the log itself can.
+// Every change of a byte in a whole log is detected, and named as precisely as the log allows.
 import * as fc from "fast-check";
 import { test } from "tap";
 import {
@@ -18,7 +18,7 @@ import {
 } from "../../warden/audit/format/index.ts";
 import { appendMany, auditDisk, copyDisk, openOn, testWitness, trailOf } from "../lab/worlds/audit.ts";
 
-test("[AUD-10] flipping any bit of any segment is seen and names the entry, or the segment whose header it is", async (t) => {
+test("[AUD-22] any flipped bit of any segment is detected, and the entry or the segment's header is named", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -36,7 +36,8 @@ test("[AUD-10] flipping any bit of any segment is seen and names the entry, or t
       bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
       const { finding } = verifyTrail({ files: trailOf(bad), auditKey, witness: witness.verifier, checkpoints: [note] });
       const entry = segment * SEGMENT_RECORDS + Math.max(index - 1, 0);
-      const part = index === 0 && segment < 2 ? "header" : "record"; // the last segment is one write: torn, but for the checkpoint
+      // The last segment is one write, which may be torn, but for the checkpoint.
+      const part = index === 0 && segment < 2 ? "header" : "record";
       return finding?.segment === segment && finding.entry === entry && finding.until === entry + 1 && finding.part === part;
     }),
     { numRuns: 300 },
@@ -44,7 +45,7 @@ test("[AUD-10] flipping any bit of any segment is seen and names the entry, or t
   t.pass("every flip was named");
 });
 
-test("[AUD-10] cutting a witnessed log anywhere, or exchanging any two of its records, is seen", async (t) => {
+test("[AUD-22] a cut anywhere in a witnessed log is detected, and so is any exchange of two records", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });

@@ -30,7 +30,7 @@ function refuses(guard: (chunk: Uint8Array) => void, bytes: Uint8Array): boolean
   }
 }
 
-test("[TUN-7] what a broker may send passes the guard, however TCP cuts it; one byte of a wrong kind after it does not", async (t) => {
+test("[TUN-7] every packet that a broker may send passes the guard in any TCP segments; one byte of a wrong kind after it does not", async (t) => {
   const property = fc.property(fc.array(packets, { maxLength: 8 }), cuts, (list, cuts) => {
     const bytes = Buffer.concat([CONNACK, ...list]);
     const guard = createFramingGuard();

@@ -46,19 +46,23 @@ function open(files: FakeAppendFiles): Promise<Spool> {
     onDrop: (drop) => {
       throw new RangeError(`dropped ${JSON.stringify(drop)}`);
     },
-    onFault: () => undefined, // planned faults of marks and removals: tried again by the spool itself
+    onFault: () => undefined, // Planned faults of marks and removals: the spool itself tries again.
   });
 }
 
 const nameOf = (message: Spooled): string => Buffer.from(message.payload).toString().trimEnd();
 
-/** Plays `steps` against a plain list of what was promised. @returns what was broken, undefined when nothing was. */
+/**
+ * Plays `steps` against a plain list of what was promised.
+ * @returns the broken promise; undefined when there is none.
+ */
 async function play(list: readonly Step[]): Promise<string | undefined> {
   const files = fakeAppendFiles();
   let spool = await open(files);
-  const promised = new Set<string>(); // durable, not acknowledged
-  const known = new Set<string>(); // ever appended, told to have failed or not
-  const acked = new Set<string>(); // and since then no crash
+  const promised = new Set<string>(); // Durable, not acknowledged.
+  // Everything that was ever appended, also when the append was reported as failed.
+  const known = new Set<string>();
+  const acked = new Set<string>(); // Appended without a crash since.
   let flying: Spooled[] = [];
   let last = new Map<string, number>();
 
@@ -101,7 +105,8 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
       await spool.rewind();
       forget();
     } else if (step.do === "crash") {
-      await spool.rewind(); // waits for what is under way; a crash in the middle of an append is "fail", then "crash"
+      // Waits for what is under way. A crash in the middle of an append is "fail", then "crash".
+      await spool.rewind();
       files.faults.heal();
       spool = await open(files);
       acked.clear();
@@ -120,7 +125,7 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
   return missing.length > 0 ? `lost ${missing.join(", ")}` : undefined;
 }
 
-test("[TUN-6] [TUN-8] whatever happens, what was promised comes in order, and nothing else does", async (t) => {
+test("[TUN-6] [TUN-8] in every case, what was promised comes in order, and nothing else does", async (t) => {
   const property = fc.asyncProperty(steps, async (list) => {
     const broken = await play(list);
     if (broken !== undefined) throw new RangeError(broken);

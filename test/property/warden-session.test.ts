@@ -1,4 +1,5 @@
-// Whatever bytes come, a session answers, slows or ends: it never throws, and every line it sends is an answer of the protocol.
+// For any bytes, a session answers, slows down or ends: it never throws, and every line that it
+// sends is an answer of the protocol.
 import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
@@ -11,7 +12,7 @@ import { VERBS } from "../lab/worlds/verbs.ts";
 
 const HELLO = '{"id":1,"verb":"hello","args":{"protocol":1,"program":"x"}}\n';
 
-/** Bytes at random, JSON at random, and requests that are almost right. */
+/** Random bytes, random JSON, and requests that are almost right. */
 const line = fc.oneof(
   fc.uint8Array({ maxLength: 200 }),
   fc.json().map((text) => Buffer.from(`${text}\n`)),

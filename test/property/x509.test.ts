@@ -4,7 +4,7 @@ import { Fault } from "../../hal/fault.ts";
 import { buildRequest, decodeCertsOnly, der, encodeCertsOnly, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { memoryKey } from "../lab/fakes/keys.ts";
 
-/** One change of some bytes: octets overwritten, put in or taken out. */
+/** One change of some bytes: octets are overwritten, inserted or removed. */
 const change = fc.record({ at: fc.nat(), remove: fc.nat({ max: 4 }), insert: fc.uint8Array({ maxLength: 6 }) });
 type Change = { readonly at: number; readonly remove: number; readonly insert: Uint8Array };
 
@@ -58,7 +58,7 @@ test("[ID-7] CMS changed anywhere is read or refused with cms.invalid, never ano
   t.end();
 });
 
-test("ASN.1 values come back as they were written", (t) => {
+test("ASN.1 values are read as they were written", (t) => {
   const { value } = fc.letrec<{ readonly value: der.Value }>((tie) => ({
     value: fc.oneof(
       { maxDepth: 4 },

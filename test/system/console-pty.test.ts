@@ -14,7 +14,10 @@ import { deviceId, HANDLERS, watchedOperations } from "../lab/worlds/operations.
 import { operator, createJudgedOrders } from "../lab/worlds/orders.ts";
 import { startPtyPair } from "../lab/counterparts/pty.ts";
 
-/** The technician's terminal: a plain open file, not our driver, so that both ends do not share a mistake. */
+/**
+ * The technician's terminal: a plain open file instead of our driver, so that both ends do not
+ * share a mistake.
+ */
 async function terminal(path: string) {
   const file = await open(path, "r+");
   const received = createReadStream(path, { highWaterMark: 512 });
@@ -23,10 +26,10 @@ async function terminal(path: string) {
   received.on("data", (chunk) => {
     screen += chunk.toString("latin1");
   });
-  received.on("error", () => {}); // EIO: the cable was pulled
+  received.on("error", () => {}); // EIO: the cable was pulled.
   return {
     type: (keys: string) => file.write(keys),
-    /** What came since the last call, up to and with `text`. */
+    /** @returns the output since the last call, up to and with `text`. */
     async sees(text: string): Promise<string> {
       const end = await eventually(`${JSON.stringify(text)} on the screen`, async () => {
         const at = screen.indexOf(text, from);
@@ -69,7 +72,7 @@ function startOn(path: string, files = fakeFiles()) {
 }
 
 test(
-  "[CON-1] [CON-3] a technician reads status on a real serial line, types wrong, sends a line without end",
+  "[CON-1] [CON-3] a technician reads the status on a real serial line, mistypes, and sends an endless line",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();
@@ -99,7 +102,7 @@ test(
 );
 
 test(
-  "[CON-4] [CON-5] a technician logs in on a real serial line after a wrong answer, reboots by an order, logs out",
+  "[CON-4] [CON-10] [CON-5] a technician logs in on a real serial line after a wrong answer, reboots by an order, logs out",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();
@@ -111,12 +114,13 @@ test(
       const [, shown = ""] = /\r\nsallyport-hub answer (\S+) --key FILE\r\n/u.exec(await far.sees("answer> ")) ?? [];
       return shown;
     };
-    await far.sees("press Enter\r\n"); // what is typed before the port is open is lost
+    await far.sees("press Enter\r\n"); // Keys that are typed before the port is open are lost.
     await far.type("\rlogin\r");
     const first = await challenge();
     await far.type(`${operator("mallory", "owner").answer(first)}\r\n`);
     t.match(await far.sees("answer> "), "order.bad-signature");
-    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a fake clock.
+    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a
+    // fake clock.
     await sleep(1100);
     await far.type(`${alice.answer(first)}\r\n`);
     t.match(await far.sees("alice on gw-0042> "), "Logged in as alice, technician.");
@@ -136,7 +140,7 @@ test(
 );
 
 test(
-  "[CON-7] an agent that starts again and again eats no typed line, prints its hint once, and keeps the wait",
+  "[CON-13] an agent that starts again and again eats no typed line, prints its hint once, and keeps the wait",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();
@@ -162,7 +166,7 @@ test(
 );
 
 test(
-  "[CON-2] the cable is pulled in a session: it is over, the console waits, and stops when told",
+  "[CON-2] pulling the cable ends the session; the console waits, and stops when it is told to",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();

@@ -1,4 +1,5 @@
-// The device certificate runs out: in time while connected, and behind the back of a device that was off. [ID-9]
+// The end of the device certificate: renewed in time while connected, and expired while the device
+// was off. [ID-9]
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
@@ -11,7 +12,7 @@ const ID = "SPG2-0A1B2C3D";
 const LIFE_S = 40;
 
 test(
-  "[ID-9] a certificate is renewed before its end, and one that ended while the device was off is had again by the same key",
+  "[ID-9] [ID-23] a certificate is renewed before its end; after one that ended while the device was off, the same key enrols again",
   { skip: needs("bundles") },
   async (t) => {
     const hubServer = fileURLToPath(new URL("../lab/runner/short-lived-hub.ts", import.meta.url));
@@ -24,7 +25,7 @@ test(
     await agent.line(/life .* -> connected/u);
     const first = await untilStatus(rig, "a certificate", ({ certificate }) => certificate !== undefined);
 
-    // while connected
+    // While it is connected.
     const renewed = await untilStatus(
       rig,
       "another certificate",
@@ -33,11 +34,11 @@ test(
     );
     t.ok(
       Date.parse(renewed.certificate?.notBefore ?? "") < Date.parse(first.certificate?.notAfter ?? ""),
-      "the next was there before the first ended",
+      "the next one came before the first ended",
     );
     t.notMatch(agent.lines.join("\n"), /life .* -> keyed[^]*life .* -> keyed/u, "without enrolling again");
 
-    // while off
+    // While it is off.
     t.same(await agent.stop(), { code: 0, signal: null });
     const left = Date.parse(renewed.certificate?.notAfter ?? "") - Date.now();
     await sleep(left + 1000);

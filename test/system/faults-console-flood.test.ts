@@ -1,4 +1,5 @@
-// A serial line that brings garbage without end: the tunnel does not feel it, and the line is of use again afterwards. [CON-1] [CON-2]
+// A serial line that brings garbage without end: the tunnel is not affected, and the console works
+// again afterwards. [CON-1] [CON-2]
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
@@ -49,7 +50,7 @@ test(
       seen.bytes += chunk.length;
       seen.screen = (seen.screen + chunk.toString("latin1")).slice(-65_536);
     });
-    reading.on("error", () => undefined); // EIO: the cable was pulled
+    reading.on("error", () => undefined); // EIO: the cable was pulled.
     t.teardown(async () => {
       reading.destroy();
       await far.close();
@@ -64,7 +65,7 @@ test(
       }
     };
 
-    // while it boots
+    // While it boots.
     await pour(randomBytes(16_384));
     await approveOn(rig, hub, ID);
     await agent.line(/life .* -> connected/u);
@@ -74,7 +75,7 @@ test(
       await pour(bytes);
       t.match(await rig.status(), { life: "connected", tunnel: { state: "connected", connections: 1 } }, what);
     }
-    // nobody reads what it answers
+    // Nobody reads its answers.
     reading.pause();
     await far.write("help\r".repeat(200));
     const after = await rig.status();
@@ -83,7 +84,7 @@ test(
     reading.resume();
     const grown = after.system.agentResidentBytes - before.system.agentResidentBytes;
     t.ok(grown < MEMORY_OF_A_FLOOD_BYTES_MAX, `${Math.round(grown / 1_048_576)} MiB more`);
-    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "a flood is not a flood in the trail");
+    t.ok((after.audit?.size ?? 0) - (before.audit?.size ?? 0) < RECORDS_OF_A_FLOOD_MAX, "the flood does not flood the trail");
 
     await eventually(
       "an answer on the console",
@@ -96,7 +97,7 @@ test(
       1500,
     );
     await far.write("status\r".repeat(100));
-    t.same(await agent.stop(), { code: 0, signal: null }, "told to stop in the middle of it");
+    t.same(await agent.stop(), { code: 0, signal: null }, "it stops in the middle of a flood");
     await (await rig.startAgent()).line(/life .* -> connected/u);
     await verifiedTrail(rig, ID, ["input.refused", "agent.stopped"]);
   },

@@ -1,4 +1,5 @@
-// The disks fill up while the device is connected: it goes on, says so, and is well again when there is room. [AUD-11] [TUN-6]
+// The disks fill up while the device is connected: it goes on, reports it, and is well again when
+// there is room. [AUD-11] [TUN-6]
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -8,7 +9,7 @@ import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
 const ID = "SPG2-0A1B2C3D";
 
 test(
-  "[AUD-11] [TUN-6] full disks under spool and audit log stop neither tunnel nor status, and what was dropped is counted",
+  "[AUD-25] [TUN-20] full disks under spool and audit log stop neither tunnel nor status, and what was dropped is counted",
   { skip: needs("bundles", "mounts") },
   async (t) => {
     const rig = await buildRig();
@@ -23,12 +24,12 @@ test(
     await verifiedTrail(rig, ID, ["tunnel.connected"]);
 
     for (const disk of disks) disk.fill(0);
-    // every status wants a record of its own: the page that is begun fills up
+    // Every request for the status adds a record, until the started page is full.
     const full = await untilStatus(rig, "dropped records", ({ audit }) => (audit?.dropped ?? 0) > 0);
     t.match(full, { life: "connected", tunnel: { state: "connected" } });
     t.match(full.troubles.join("\n"), /audit\.full: \d+ audit records were dropped/u);
 
-    // a new connection meets the full spool as well
+    // A new connection meets the full spool as well.
     await hub.stop();
     await agent.line(/life connected -> disconnected/u);
     await rig.startHub();

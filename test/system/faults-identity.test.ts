@@ -1,4 +1,5 @@
-// A board that says it is another one, and a key that is gone: reported, and never a second identity. [ID-6]
+// A board that reports another serial number, and a key that is gone: both are reported, and there
+// is never a second identity. [ID-6]
 import { chown, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";

@@ -1,4 +1,5 @@
-// The warden goes away under a running agent: the tunnel stays, the trail goes on where it was. [OPS-2] [AUD-9]
+// The warden ends under a running agent: the tunnel stays, and the trail goes on where it was.
+// [OPS-2] [AUD-9]
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -12,7 +13,8 @@ test(
   async (t) => {
     const rig = await buildRig();
     t.teardown(() => rig.stop());
-    await rig.hub.command("release", "publish", rig.release.directory); // without a repository no device is well
+    // Without a repository no device is well.
+    await rig.hub.command("release", "publish", rig.release.directory);
     const hub = await rig.startHub();
     const warden = await rig.startWarden();
     const agent = await rig.startAgent();
@@ -25,7 +27,7 @@ test(
     t.match(alone, { life: "connected", tunnel: { state: "connected", connections: 1 } });
     t.match(alone.troubles.join("\n"), /protocol\.closed: the warden does not answer/u);
 
-    // what happens meanwhile is told to nobody yet
+    // What happens meanwhile cannot be recorded yet.
     await hub.stop();
     await agent.line(/life connected -> disconnected/u);
     await agent.line(/tunnel: tunnel\.unreachable/u);

@@ -1,4 +1,4 @@
-// First power-on with disks that are read-only, or full at any step of it. [STA-1] [ID-6]
+// First power-on with disks that are read-only, or full at any step. [STA-1] [ID-6]
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -11,7 +11,7 @@ const SKIP = needs("bundles", "mounts");
 const FREE_PAGES_MAX = 16;
 
 test(
-  "[STA-1] [ID-6] the agent's disk is read-only, then full at every step of the first boot: said each time, one identity in the end",
+  "[STA-1] [ID-6] the agent's disk is read-only, then full at every step of the first boot: each is reported, and there is one identity",
   { skip: SKIP },
   async (t) => {
     const rig = await buildRig();
@@ -58,7 +58,7 @@ test(
       }
       t.same(await agent.stop(), { code: 0, signal: null });
     }
-    t.ok(connected, "with room it goes all the way");
+    t.ok(connected, "with room the first boot completes");
     t.ok(stuck.length >= 2, `a running agent said so: ${stuck.join("; ")}`);
     disk.empty();
     await (await rig.startAgent()).line(/life .* -> connected/u);
@@ -101,7 +101,7 @@ test(
     t.match(
       unborn,
       { life: "blank", enrolment: { lastFault: { code: "file.read-only" } } },
-      "without a birth record nothing is asked",
+      "without a birth record no certificate is requested",
     );
     t.same(await keysAtHub(rig, ID), []);
     birth.setReadOnly(false);

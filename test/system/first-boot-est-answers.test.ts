@@ -1,10 +1,11 @@
-// First power-on while the authority answers badly in every way: the status says which, the device goes on, and is enrolled when the answers are right. [ID-7] [ID-8]
+// First power-on while the authority gives every kind of bad answer: the status names it, the
+// device goes on, and is enrolled when the answers are right. [ID-7] [ID-8]
 import type { ServerResponse } from "node:http";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { openSwitchableProxy } from "../lab/counterparts/switchable-proxy.ts";
-import { type Asked, serveHttps } from "../lab/counterparts/est-server.ts";
+import { type ReceivedRequest, serveHttps } from "../lab/counterparts/est-server.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -63,7 +64,7 @@ const misbehaviours = (authority: string): readonly Misbehaviour[] => [
   },
 ];
 
-test("[ID-7] [ID-8] whatever the authority answers is said in the status and survived", { skip: needs("bundles") }, async (t) => {
+test("[ID-7] [ID-8] every answer of the authority is shown in the status and survived", { skip: needs("bundles") }, async (t) => {
   const est = await openSwitchableProxy();
   t.teardown(() => est.close());
   const rig = await buildRig({ agentConfig: { enrolment: { connectTo: { host: "127.0.0.1", port: est.port } } } });
@@ -73,9 +74,9 @@ test("[ID-7] [ID-8] whatever the authority answers is said in the status and sur
   const server = { certFile: "", keyFile: "", cert: await inHub("server.pem"), key: await inHub("server.key") };
   const authority = { certFile: "", keyFile: "", cert: await inHub("authority.pem"), key: "" };
 
-  // the hub's own name and certificate: an authority that has gone wrong
+  // The hub's own name and certificate: an authority that has gone wrong.
   const now: { answer: Misbehaviour["answer"] } = { answer: (response) => void response.writeHead(503).end() };
-  const wrong = await serveHttps(server, authority, (asked: Asked, response) => {
+  const wrong = await serveHttps(server, authority, (asked: ReceivedRequest, response) => {
     if (asked.path.endsWith("/cacerts")) response.end(authority.cert);
     else if (asked.path.endsWith("/simpleenroll")) now.answer(response);
     else response.writeHead(404).end();
@@ -103,20 +104,20 @@ test("[ID-7] [ID-8] whatever the authority answers is said in the status and sur
     t.same(await agent.stop(), { code: 0, signal: null }, `${what} is survived`);
   }
 
-  // silence: nothing to say yet, and the device stops at once all the same
+  // No answer at all: there is nothing to report yet, and the device still stops at once.
   now.answer = () => undefined;
   const before = wrong.asked.length;
   const patient = await rig.startAgent();
   await patient.line(/life keyed -> requested/u);
   await eventually("the request is at the authority", async () => (wrong.asked.length > before ? true : undefined));
   t.same(await patient.stop(), { code: 0, signal: null });
-  t.notMatch(patient.lines.join("\n"), /enrol\.timeout/u, "an answer that does not come does not hold up the end");
+  t.notMatch(patient.lines.join("\n"), /enrol\.timeout/u, "a missing answer does not delay the end");
 
   est.point(rig.hub.ports.est);
   const last = await rig.startAgent();
   keys.add(await approveOn(rig, hub, ID));
   await last.line(/life .* -> connected/u);
-  t.same([...keys], [(await birthOf(rig))?.keyFingerprint], "one key all along");
+  t.same([...keys], [(await birthOf(rig))?.keyFingerprint], "one key throughout");
   t.same(await keysAtHub(rig, ID), [...keys]);
   const trail = await verifiedTrail(rig, ID, ["enrolment.completed", "tunnel.connected"]);
   const codes = trail.filter(({ event }) => event === "enrolment.failed").map(({ detail }) => detail?.["code"]);

@@ -1,4 +1,4 @@
-// First power-on on a network where somebody else answers in the hub's place. [ID-7] [TUN-2]
+// First power-on on a network where an attacker answers in the hub's place. [ID-7] [TUN-2]
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -23,7 +23,7 @@ test(
     const there = (port: number) => ({ connectTo: { host: "127.0.0.1", port } });
     await rig.configure({ agentConfig: { enrolment: there(est.port), tunnel: there(mqtt.port) } });
 
-    // a server that the right authority certified, for another name
+    // A server that the right authority certified for another name.
     const [certFile, keyFile] = [join(rig.hub.state, "authority.pem"), join(rig.hub.state, "authority.key")];
     const authority = { certFile, keyFile, cert: await readFile(certFile, "utf8"), key: "" };
     const elsewhere = issue(rig.directory, "elsewhere", authority, {
@@ -48,15 +48,15 @@ test(
     const before = await files();
     await first.stop();
 
-    // a whole second hub of the same name, under an authority of its own
+    // A whole second hub of the same name, under its own authority.
     est.point(attacker.hub.ports.est);
     mqtt.point(attacker.hub.ports.mqtt);
     const second = await rig.startAgent();
     const untrusted = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
     t.match(untrusted, { life: "requested", enrolment: { state: "retrying", lastFault: { code: "tls.hub-untrusted" } } });
-    t.match(rig.command("status").stdout, /tls\.hub-untrusted/u, "a person reads why");
+    t.match(rig.command("status").stdout, /tls\.hub-untrusted/u, "the command line shows the reason");
     t.same(await keysAtHub(attacker, ID), [], "the attacker's hub never saw a request");
-    t.same(await files(), before, "key, request and birth record are as they were");
+    t.same(await files(), before, "key, request and birth record are unchanged");
     await second.stop();
 
     est.point(rig.hub.ports.est);
@@ -65,7 +65,7 @@ test(
     t.equal(await approveOn(rig, hub, ID), key, "the same key");
     await third.line(/life .* -> connected/u);
 
-    // the attacker takes the tunnel's place later
+    // The attacker takes the tunnel's place later.
     mqtt.point(attacker.hub.ports.mqtt);
     await third.line(/tunnel: tls\.hub-untrusted/u);
     mqtt.point(rig.hub.ports.mqtt);
@@ -79,9 +79,10 @@ test(
       "tunnel.connected",
     ]);
     const codes = trail.filter(({ event }) => event === "hub.untrusted").map(({ detail }) => detail?.["code"]);
-    // met by the question for the time and by enrolment at about the same moment, each told once; then by the tunnel
+    // The question for the time and the enrolment meet it at about the same moment, and each
+    // reports it once; then the tunnel does.
     t.same([...new Set(codes)], ["tls.hub-name", "tls.hub-untrusted"], "each impostor is in the trail");
-    t.ok(codes.length >= 3, "and the one that took the tunnel's place later too");
+    t.ok(codes.length >= 3, "and the one at the tunnel's place too");
     t.same(await keysAtHub(rig, ID), [key]);
   },
 );

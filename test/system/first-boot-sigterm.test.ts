@@ -1,4 +1,5 @@
-// Told to stop at any step of the first boot: the end comes in order, the next start goes on from there. [ID-6] [AUD-10]
+// SIGTERM at any step of the first boot: the programs end in order, and the next start goes on from
+// there. [ID-6] [AUD-10]
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";
@@ -7,9 +8,9 @@ import type { RunningProgram } from "../lab/runner/process.ts";
 import { buildRig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-/** Of the time both programs need to be up. */
+/** Shares of the time that both programs need to be up. */
 const MOMENTS = [0, 0.3, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.3, 1.6];
-/** The steps of the first boot as the agent tells of them. */
+/** The steps of the first boot, by the agent's lines. */
 const STEPS = [
   /started/u,
   /device SPG2/u,
@@ -28,7 +29,7 @@ test(
     const rig = await buildRig();
     t.teardown(() => rig.stop());
     const hub = await rig.startHub();
-    /** Before its first line ran, Node has the signal's own way to end; afterwards the program has the word. */
+    /** Before its first line ran, Node ends by the signal; afterwards the program handles it. */
     const stopsInOrder = async (program: RunningProgram, when: string): Promise<void> => {
       const silent = program.lines.length === 0;
       const end = await program.stop();
@@ -58,13 +59,13 @@ test(
     const agent = await rig.startAgent();
     await agent.line(/life .* -> connected/u);
     const keys = await keysAtHub(rig, ID);
-    t.same(keys, [(await birthOf(rig))?.keyFingerprint], "one key ever");
+    t.same(keys, [(await birthOf(rig))?.keyFingerprint], "there was only one key");
     const trail = await verifiedTrail(rig, ID, ["enrolment.completed", "tunnel.connected"]);
     t.equal(trail.filter(({ event }) => event === "birth.recorded").length, 1);
     t.same(
       trail.filter(({ event }) => /^audit\.(?:recovered|tampered|dropped)$/u.test(event)),
       [],
-      "nothing had to be mended",
+      "nothing had to be repaired",
     );
     await stopsInOrder(agent, "when all is done");
   },

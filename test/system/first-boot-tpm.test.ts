@@ -1,4 +1,4 @@
-// First boot with a TPM, and boots without the TPM the device was born with. [ID-4] [ID-6]
+// First boot with a TPM, and boots without the TPM in which the key was made. [ID-4] [ID-6]
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +10,7 @@ import { startSwtpm } from "../lab/counterparts/swtpm.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const ID = "SPG2-0A1B2C3D";
-/** Of the time to the first line: the process replaces itself somewhere in it. */
+/** Shares of the time to the first line. The process replaces itself somewhere in it. */
 const MOMENTS = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1];
 
 test(

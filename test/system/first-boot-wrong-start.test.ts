@@ -1,4 +1,4 @@
-// Programs that are started wrong: configured wrong, without their anchors, or twice. [STA-3]
+// Programs that are started with a wrong configuration, without their anchors, or twice. [STA-3]
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -62,12 +62,12 @@ test(
     await rig.configure({});
     for (const name of ["agent", "warden"] as const) {
       const checked = rig.check(name);
-      t.match({ name, ...checked }, { name, code: 0, stdout: /is right/u });
+      t.match({ name, ...checked }, { name, code: 0, stdout: /is valid/u });
     }
     await writeFile(files.agent, JSON.stringify({ colour: "red" }));
     t.match(rig.check("agent"), { code: EX_CONFIG, stderr: /colour/u });
 
-    // anchors: the agent can't do without; the warden runs and believes nobody
+    // Without anchors the agent does not start; the warden runs and trusts nobody.
     await rig.configure({});
     const anchors = join(rig.board.etc, "hub.json");
     for (const text of [undefined, "{}", '{"v":1,"authority":"nobody"}']) {
@@ -87,7 +87,7 @@ test(
 );
 
 test(
-  "[STA-3] a second agent or warden on the same state is told who has it, and the first goes on",
+  "[STA-3] a second agent or warden on the same state is refused with the owner's pid, and the first goes on",
   { skip: needs("bundles") },
   async (t) => {
     const rig = await buildRig();

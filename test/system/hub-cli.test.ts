@@ -1,4 +1,5 @@
-// The hub's command line as the handbook writes it: without --state, and in words when something is typed wrong.
+// The hub's command line as docs/operations.md describes it: without --state, and with a clear
+// message when a command is mistyped.
 import { join } from "node:path";
 import { connect } from "node:tls";
 import * as v from "valibot";
@@ -31,16 +32,19 @@ async function serving(t: Test, program: ReturnType<typeof hubProgram>["program"
   return { anchors, estPort: anchors.estPort, mqttPort: anchors.mqttPort };
 }
 
-test("the state directory is SALLYPORT_HUB_STATE when --state does not say, and what the hub tells to type works as written", async (t) => {
+test("without --state the state directory is SALLYPORT_HUB_STATE, and the commands that the hub prints work as printed", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   const { program, run } = hubProgram({ SALLYPORT_HUB_STATE: state });
   const made = await run("init", "--name", "Plant 7", "--host", "localhost");
-  t.match(made, { code: 0, out: /then: sallyport-hub serve$/ }, "nothing more to type than what is needed");
+  t.match(made, { code: 0, out: /then run: sallyport-hub serve$/ }, "the printed command is complete");
   const hub = await serving(t, program);
   const device = await labDevice("gw-1");
   const hint = /sallyport-hub (devices approve .*)/.exec((await simpleEnrol(hub, device.csr)).body.toString())?.[1] ?? "";
   t.match(await run(...hint.trim().split(" ")), { code: 0, out: /gw-1 sha256:[0-9a-f]{64} approved/ });
-  t.match(await run("devices", "forget", "gw-1"), { code: 1, out: /hub\.device-conflict: .*devices revoke gw-1 first/ });
+  t.match(await run("devices", "forget", "gw-1"), {
+    code: 1,
+    out: /hub\.device-conflict: .*first run\s+sallyport-hub\s+devices\s+revoke\s+gw-1/s,
+  });
   const other = join(await temporaryDirectory(t), "other");
   t.match(await run("devices", "list", "--state", other), { code: 1, out: new RegExp(`hub\\.not-initialised: .*${other}`) });
   t.match(await run("devices", "list", "--state", ""), { code: 2, out: /needs --state/ });
@@ -48,7 +52,7 @@ test("the state directory is SALLYPORT_HUB_STATE when --state does not say, and 
   t.match((await run("--help")).out, /SALLYPORT_HUB_STATE.*\/var\/lib\/sallyport-hub/s);
 });
 
-test("what is typed wrong is quoted, and told what it should be", async (t) => {
+test("a mistyped value is quoted, with the form that is expected", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   const { run } = hubProgram({ SALLYPORT_HUB_STATE: state });
   await run("init", "--name", "Plant 7", "--host", "localhost");
@@ -57,10 +61,10 @@ test("what is typed wrong is quoted, and told what it should be", async (t) => {
   const wrongId = await run("devices", "revoke", "gw/1");
   t.match(wrongId, { code: 2, out: /usage\.invalid: ID "gw\/1": expected / });
   for (const { out } of [wrongKey, wrongId]) t.notMatch(out, /\(whole\)/);
-  t.match(await run("serve", "--min-tls", "1.1"), { code: 2, out: /--min-tls is TLSv1\.2 or TLSv1\.3, got "1\.1"/ });
+  t.match(await run("serve", "--min-tls", "1.1"), { code: 2, out: /--min-tls must be TLSv1\.2 or TLSv1\.3, got "1\.1"/ });
 });
 
-test("[TUN-2] the hub speaks TLS 1.3, and 1.2 only when it is told to", async (t) => {
+test("[TUN-2] the hub speaks TLS 1.3, and 1.2 only when it is configured", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   const { program, run } = hubProgram({ SALLYPORT_HUB_STATE: state });
   await run("init", "--name", "Plant 7", "--host", "localhost");

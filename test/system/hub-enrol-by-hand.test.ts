@@ -1,8 +1,10 @@
-// A person with openssl, curl and mosquitto_pub enrols against the hub: no program of ours but the hub's own.
+// An operator with openssl, curl and mosquitto_pub enrols against the hub: the hub is the only
+// program of ours.
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import { Fault } from "../../hal/fault.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
@@ -15,7 +17,10 @@ interface Outcome {
   readonly out: string;
 }
 
-/** What a person types; both streams as they would see them. */
+/**
+ * Runs a command as an operator types it.
+ * @returns both streams as one text.
+ */
 async function typed(cwd: string, command: string, ...args: readonly string[]): Promise<Outcome> {
   const child = spawn("/usr/bin/env", ["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", command, ...args], { cwd });
   const chunks: Uint8Array[] = [];
@@ -65,9 +70,9 @@ test(
     t.match(readFileSync(join(folder, "headers"), "utf8"), /^retry-after: \d+/im);
     const hint = /sallyport-hub (devices approve bench-1 sha256:[0-9a-f]{64})/.exec(waiting.out)?.[1] ?? "";
     const fingerprint = await typed(folder, "sh", "-c", "openssl pkey -in key.pem -pubout -outform DER | sha256sum");
-    t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is what sha256sum says of the public key");
+    t.equal(hint.split(":")[1], fingerprint.out.split(" ")[0], "the fingerprint is the SHA-256 of the public key");
     t.match((await hub("devices", "list")).out, /bench-1 {2}pending/);
-    t.equal((await hub(...hint.split(" "))).code, 0, "what the hub told to type can be typed");
+    t.equal((await hub(...hint.split(" "))).code, 0, "the command that the hub printed works");
 
     const answer = await curl("simpleenroll", ...post, "-o", "cert.b64");
     t.equal(answer.out.trim(), "200");
@@ -96,7 +101,7 @@ test(
     t.same(await publish(...own, "-t", topic, "-m", message), { code: 0, out: "" });
     const list = await hub("alerts", "--all");
     t.match(list.out, /connection\.opened bench-1 .*protocol=TLSv1\.3/);
-    t.not((await publish("-i", "bench-1", "-t", topic, "-m", message)).code, 0, "without the certificate nothing is taken");
+    t.not((await publish("-i", "bench-1", "-t", topic, "-m", message)).code, 0, "without the certificate nothing is accepted");
     t.not((await publish(...own.slice(0, 4), "-i", "bench-2", "-t", topic, "-m", message)).code, 0, "nor under another name");
     t.match(
       (await hub("alerts", "--all")).out,
@@ -145,12 +150,12 @@ test(
 function portOf(ready: unknown, name: "estPort" | "mqttPort"): number {
   if (typeof ready === "object" && ready !== null && name in ready)
     return Number(Object.entries(ready).find(([key]) => key === name)?.[1]);
-  throw new RangeError("no port in the hub's first line");
+  throw new Fault("assert.broken", "the hub's first line names its ports");
 }
 
 function textOf(value: unknown, name: string): string {
   const found: unknown =
     typeof value === "object" && value !== null ? Object.entries(value).find(([key]) => key === name)?.[1] : undefined;
-  if (typeof found !== "string") throw new RangeError(`no ${name}`);
+  if (typeof found !== "string") throw new Fault("assert.broken", `the anchors have "${name}"`);
   return found;
 }

@@ -1,4 +1,5 @@
-// The hub as a process: one owner for its state, decisions of the command line while it serves, a clean end, and a start after a kill.
+// The hub as a process: one owner of its state, decisions of the command line while it serves, an
+// orderly end, and a start after a kill.
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -34,7 +35,7 @@ async function processes(t: TestContext) {
   return { run, serve, state };
 }
 
-test("[STA-3] a second hub on the same state is refused, and told who has it; SIGTERM ends the first in order", async (t) => {
+test("[STA-3] a second hub on the same state is refused with the owner's pid; SIGTERM ends the first in order", async (t) => {
   const { run, serve } = await processes(t);
   const { serving } = await serve();
   const second = await run("serve", "--est-port", "0", "--mqtt-port", "0");
@@ -67,10 +68,10 @@ test("[ID-7] [TUN-3] the command line approves, lists and revokes while the hub 
   t.equal((await run("devices", "revoke", "gw-1")).code, 0);
   await ended;
   t.equal((await connect(t, hub, device, cert)).connack, 5);
-  t.match(await run("devices", "revoke", "gw-1"), { code: 1, out: /hub\.device-unknown: .*devices list/ });
+  t.match(await run("devices", "revoke", "gw-1"), { code: 1, out: /hub\.device-unknown: .*devices\s+list/s });
 });
 
-test("[AUD-8] what was cosigned before a kill is there after it, shown and verified by the command line", async (t) => {
+test("[AUD-8] records that were cosigned before a kill are there after it, and the command line shows and verifies them", async (t) => {
   const { run, serve } = await processes(t);
   const { hub, serving } = await serve();
   const device = await labDevice("gw-1");
@@ -91,7 +92,7 @@ test("[AUD-8] what was cosigned before a kill is there after it, shown and verif
   t.match(await run("audit", "verify", "gw-2"), { code: 1, out: /no audit trail of "gw-2"/ });
 });
 
-test("[TUN-8] what the hub acknowledged before a kill is known after it", async (t) => {
+test("[TUN-8] messages that the hub acknowledged before a kill are stored after it", async (t) => {
   const { run, serve, state } = await processes(t);
   const first = await serve();
   const device = await labDevice("gw-1");
@@ -100,7 +101,7 @@ test("[TUN-8] what the hub acknowledged before a kill is known after it", async 
   const cert = certificateIn(await simpleEnrol(first.hub, device.csr));
   const { client } = await connect(t, first.hub, device, cert);
   const acknowledged: string[] = [];
-  // a few at a time and no end, so that the kill comes in the middle however fast the machine is
+  // A few at a time and without end, so that the kill falls between them on any machine.
   const publish = (): void => {
     const id = randomUUID();
     client.publish("sallyport/1/gw-1/up/event", labMessage({ kind: "test" }, id), { qos: 1 }, (error) => {
@@ -121,13 +122,13 @@ test("[TUN-8] what the hub acknowledged before a kill is known after it", async 
   t.same(lost, []);
 });
 
-test("typing errors are exit code 2 with the usage; --help is 0", async (t) => {
+test("a mistyped command exits with 2 and the usage, --help with 0", async (t) => {
   const { run } = await processes(t);
   t.match(await run("devices", "approve", "gw-1", "nonsense"), {
     code: 2,
     out: /expected sha256:.*\n?usage: sallyport-hub devices approve ID/s,
   });
-  t.match(await run("devices", "approve", "--help"), { code: 0, out: /Compare both/ });
+  t.match(await run("devices", "approve", "--help"), { code: 0, out: /compare both/ });
   t.match(await run("nonsense"), { code: 2, out: /no command "nonsense/ });
   t.match(await run("init", "--name", "x", "--host", "localhost"), { code: 1, out: /hub\.already-initialised/ });
   t.match(await run("serve", "--est-port", "99999"), { code: 2, out: /a number from 0 to 65535/ });

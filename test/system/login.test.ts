@@ -1,4 +1,5 @@
-// A technician at the serial line of a board that is let in: login and an order by challenge, on real processes and a real pty.
+// A technician at the serial line of an approved board: a login and an order by challenge, with
+// real processes and a real pty.
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { openTerminal, type Terminal } from "../demo/terminal.ts";
@@ -10,7 +11,7 @@ import { startPtyPair } from "../lab/counterparts/pty.ts";
 import { AGENT_UID } from "../lab/worlds/rig.ts";
 
 test(
-  "[CON-4] [CON-5] [OPS-8] [OPS-9] who the roster names logs in by a signature and reboots the board by another; nobody else does",
+  "[CON-4] [CON-5] [OPS-8] [OPS-9] only an operator of the roster logs in by a signature, and reboots the board by another",
   { skip: needs("socat", "bundles") },
   async (t) => {
     const cable = await startPtyPair(process.getuid?.() === 0 ? { deviceUser: AGENT_UID } : {});
@@ -31,11 +32,12 @@ test(
     const answered = async (challenge: string, keyFile: string): Promise<string> =>
       await types((await rig.hub.command("answer", challenge, "--key", keyFile)).trim());
     await types("");
-    t.match(await types("audit tail"), /operation\.denied/, "a guest reads no trail");
-    t.match(await types("reboot"), /operation\.denied|login/, "and reboots nothing");
+    t.match(await types("audit tail"), /operation\.denied/, "without a login the trail cannot be read");
+    t.match(await types("reboot"), /operation\.denied|login/, "and the board cannot be rebooted");
     const challenge = challengeIn(await types("login", /answer> $/u));
     t.match(await answered(challenge, eve.keyFile), /order\.bad-signature/);
-    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a fake clock.
+    // [CON-5] The device asked for a second. That an answer before it is refused is proven on a
+    // fake clock.
     await sleep(1100);
     t.match(await answered(challenge, ada.keyFile), /Logged in as ada, technician/);
     t.match(await types("audit tail 5"), /login\.accepted/);
@@ -64,7 +66,7 @@ function challengeIn(screen: string): string {
 }
 
 test(
-  "[CON-6] [OPS-8] an operator who is taken out of the roster loses the session on the console, on real processes and a real pty",
+  "[CON-12] [OPS-8] an operator who is taken out of the roster loses the session on the console, on real processes and a real pty",
   { skip: needs("socat", "bundles") },
   async (t) => {
     const cable = await startPtyPair(process.getuid?.() === 0 ? { deviceUser: AGENT_UID } : {});

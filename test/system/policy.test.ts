@@ -1,4 +1,5 @@
-// A policy on its whole way: signed at a desk, published by a hub, tried by the warden, confirmed or taken back by a key. Real processes, a kernel's own filter.
+// A policy from end to end: signed by the release tool, published by the hub, tried by the warden,
+// and confirmed or reverted by a key. Real processes and the kernel's own packet filter.
 import { test } from "tap";
 import { lockdownViewSchema } from "../../warden/lockdown/format/index.ts";
 import { startProbe } from "../lab/counterparts/network-probe.ts";
@@ -11,7 +12,7 @@ import { BAD_STICK, STICK } from "../lab/fakes/usb-tree.ts";
 
 const [KEPT, SHUT] = [8080, 9090];
 
-/** Of a policy's trial: a busy machine may take minutes for what the test does in it. */
+/** Of a policy's trial: a busy machine may take minutes for the steps in it. */
 const confirmWithinS = 600;
 
 function network(...ports: readonly number[]): object {
@@ -22,7 +23,7 @@ function network(...ports: readonly number[]): object {
 }
 
 test(
-  "[LCK-13] [LCK-12] [LCK-14] [OTA-42] a signed policy shuts a door, is confirmed by its key through a new connection, and holds over a reboot",
+  "[LCK-13] [LCK-35] [LCK-12] [LCK-14] [OTA-42] a signed policy closes a port, is confirmed by its key through a new connection, and holds after a reboot",
   { skip: needs("netns", "bundles") },
   async (t) => {
     const cable = startBoardNetwork(DEFAULT_MAC);
@@ -63,7 +64,7 @@ test(
     await t.rejects(
       rig.hub.command("lockdown", "confirm", id, "--key", stranger.keyFile),
       /order\./,
-      "nobody's key confirms nothing",
+      "a stranger's key confirms nothing",
     );
     t.equal((await rig.status()).lockdown?.at, "pending");
     await rig.hub.command("lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
@@ -87,7 +88,7 @@ test(
     t.same(await tried(), ["open", "silent", "open"]);
     await rig.hub.command("lockdown", "revert", id, "--key", rig.confirmer.keyFile);
     t.match((await rig.ask("lockdown.show", lockdownViewSchema)).state, { at: "confirmed", counter: 2 });
-    t.same(await tried(), ["open", "silent", "silent"], "taken back to what was confirmed");
+    t.same(await tried(), ["open", "silent", "silent"], "reverted to the confirmed policy");
     for (const wanted of ["target.refused", "lockdown.pending", "lockdown.confirmed", "lockdown.reverted", "usb.allowed"])
       await recorded(wanted, ({ event }) => event === wanted);
   },

@@ -1,4 +1,5 @@
-// A cloned device: two clients with one certificate, so one id. Mosquitto ends the older connection whenever the other comes.
+// A cloned device: two clients with one certificate and so one id. Mosquitto ends the older
+// connection whenever the other one comes.
 import { t as root, test } from "tap";
 import * as v from "valibot";
 import { deviceIdSchema } from "../../hal/format/identity.ts";
@@ -12,7 +13,7 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 const directory = await temporaryDirectory(root);
 const skip = needs("mosquitto", "openssl");
 
-test("[TUN-5] two clients with one id: the kick loop is seen and waited out", { skip }, async (t) => {
+test("[TUN-5] the kick loop of two clients with one id is detected and waited out", { skip }, async (t) => {
   const pki = makePki(directory);
   const broker = await startMosquitto(t, { authority: pki.authority, server: pki.server });
   const device = await labTunnel(t, { pki, port: broker.port });
@@ -32,7 +33,7 @@ test("[TUN-5] two clients with one id: the kick loop is seen and waited out", { 
 });
 
 test(
-  "[TUN-11] whoever says it is another device does not get its topics: the broker goes by the certificate",
+  "[TUN-11] a device that claims another id does not get its topics: the broker goes by the certificate",
   { skip },
   async (t) => {
     const pki = makePki(directory);

@@ -1,5 +1,5 @@
-// Hubs that are down, that are silent, that break the protocol or take little: each fault has its own
-// code, every wait ends, and nothing piles up.
+// Hubs that are down, that are silent, that break the protocol or take little: each fault has its
+// own code, every wait ends, and nothing piles up.
 import { t as root, test } from "tap";
 import { TIMEOUTS_DEFAULT } from "../../agent/tunnel/index.ts";
 import { answerTo, connack, isReport, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
@@ -61,7 +61,7 @@ test(
   },
 );
 
-test("[TUN-7] a broker that says nothing of its window gets ours", { skip }, async (t) => {
+test("[TUN-7] a broker that announces no window gets ours", { skip }, async (t) => {
   const pki = makePki(directory);
   const sent: string[][] = [];
   const peer = await startMqttPeer(t, pki, (packet, socket) => {
@@ -93,7 +93,7 @@ test("[TUN-7] a packet that claims 256 MB ends the connection at its header", { 
   t.match(await event("disconnected"), { by: "fault", fault: { code: "tunnel.protocol" } });
 });
 
-test("[TUN-3] garbage instead of CONNACK is no hub", { skip }, async (t) => {
+test("[TUN-3] a server that sends garbage instead of CONNACK is refused", { skip }, async (t) => {
   const pki = makePki(directory);
   const garbage = [
     "HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -115,7 +115,7 @@ test("[TUN-3] garbage instead of CONNACK is no hub", { skip }, async (t) => {
   }
 });
 
-test("[TUN-4] a hub that goes silent while connected is found out by the keepalive", { skip }, async (t) => {
+test("[TUN-4] the keepalive detects a hub that goes silent while connected", { skip }, async (t) => {
   const pki = makePki(directory);
   const peer = await startMqttPeer(t, pki, (packet, socket) => void socket.write(answerTo(packet)));
   const override = { keepaliveS: 1, timeouts: TIMEOUTS };
@@ -124,7 +124,7 @@ test("[TUN-4] a hub that goes silent while connected is found out by the keepali
   t.match(await event("disconnected"), { by: "fault", fault: { code: "tunnel.timeout" } });
 });
 
-test("[TUN-6] a message larger than the broker takes is dropped and counted; it holds up nothing", { skip }, async (t) => {
+test("[TUN-21] a message larger than the broker takes is dropped and counted, and delays nothing", { skip }, async (t) => {
   const pki = makePki(directory);
   const welcome = connack(Buffer.from([0x27, 0, 0, 4, 0]));
   const peer = await startMqttPeer(t, pki, (packet, socket) => void socket.write(answerTo(packet, welcome)));
@@ -159,6 +159,6 @@ test(
     const connecting = await labTunnel(t, { pki, port: silent });
     await connecting.tunnel.start();
     await connecting.tunnel.stop();
-    t.same(connecting.events, [], "nobody refused us: we left");
+    t.same(connecting.events, [], "no refusal is reported: the device left");
   },
 );

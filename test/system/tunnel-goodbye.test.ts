@@ -1,5 +1,5 @@
-// A clean end of the tunnel while the hub owes an acknowledgement, and an end or a new attempt while
-// the connection is still being made.
+// A clean end of the tunnel while the hub owes an acknowledgement, and an end or a new attempt
+// while the connection is still being made.
 import net from "node:net";
 import type { TLSSocket } from "node:tls";
 import { t as root, test } from "tap";
@@ -50,7 +50,7 @@ function wordsOf(packet: Packet): string {
 }
 
 test(
-  "[TUN-9] a clean stop with a message on the way says offline, then DISCONNECT: no will is published",
+  "[TUN-9] a clean stop with a message on the way sends offline, then DISCONNECT: no will is published",
   { skip },
   async (t) => {
     const pki = makePki(directory);
@@ -63,11 +63,11 @@ test(
     await hears(broker, "DISCONNECT 0");
     t.same(broker.said, [["status online", "event", "status offline clean", "DISCONNECT 0"]]);
     t.match(await event("disconnected"), { by: "us" });
-    t.equal(spool.status().messages, 1, "what was not acknowledged stays");
+    t.equal(spool.status().messages, 1, "an unacknowledged message stays in the spool");
   },
 );
 
-test("[TUN-9] connecting anew with a message on the way says DISCONNECT to the old connection first", { skip }, async (t) => {
+test("[TUN-9] a new connection with a message on the way first sends DISCONNECT on the old one", { skip }, async (t) => {
   const pki = makePki(directory);
   const broker = await owingBroker(t, pki);
   const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, override: { timeouts } });
@@ -82,7 +82,7 @@ test("[TUN-9] connecting anew with a message on the way says DISCONNECT to the o
   await hears(broker, "event", 1);
 });
 
-test("[TUN-9] a broker whose whole window is owed still hears offline before DISCONNECT", { skip }, async (t) => {
+test("[TUN-9] a broker with a full window still gets offline before DISCONNECT", { skip }, async (t) => {
   const pki = makePki(directory);
   const broker = await owingBroker(t, pki, connack(Buffer.from([0x21, 0, 1])));
   const override = { timeouts: { ...timeouts, stopMs: 200 } };
@@ -95,7 +95,7 @@ test("[TUN-9] a broker whose whole window is owed still hears offline before DIS
   t.same(broker.said, [["status online", "event", "status offline clean", "DISCONNECT 0"]]);
 });
 
-test("[TUN-9] a broker that takes no farewell and never closes is left all the same", { skip }, async (t) => {
+test("[TUN-9] a broker that accepts no farewell and never closes is left anyway", { skip }, async (t) => {
   const pki = makePki(directory);
   const huge = Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f, 0x00]);
   const peer = await startMqttPeer(t, pki, (packet, socket) => {
@@ -110,13 +110,13 @@ test("[TUN-9] a broker that takes no farewell and never closes is left all the s
   t.equal(tunnel.status().state, "idle");
 });
 
-test("[TUN-4] who hurries while connecting starts anew, with the credentials of now", { skip }, async (t) => {
+test("[TUN-4] reconnectNow during an attempt starts a new one, with the current credentials", { skip }, async (t) => {
   const pki = makePki(directory);
   const broker = await owingBroker(t, pki);
   let attempts = 0;
   const port = await startTcpPeer(t, (socket) => {
     attempts += 1;
-    if (attempts === 1) return; // where the first attempt hangs, the second gets through
+    if (attempts === 1) return; // The first attempt hangs, the second gets through.
     const through = net.connect({ host: "127.0.0.1", port: broker.port });
     through.on("error", () => socket.destroy()).on("close", () => socket.destroy());
     socket
@@ -134,15 +134,15 @@ test("[TUN-4] who hurries while connecting starts anew, with the credentials of 
   await eventually("the first attempt hangs", async () => (attempts === 1 ? true : undefined));
   lab.tunnel.reconnectNow();
   await lab.event("connected");
-  t.equal(asked, 2, "the credentials were asked for again");
+  t.equal(asked, 2, "the credentials were read again");
   t.same(
     lab.events.filter(({ kind }) => kind === "refused"),
     [],
-    "nobody refused us",
+    "no refusal is reported",
   );
 });
 
-test("[TUN-9] a stop while the memory is still being read is a stop: nothing connects after it", { skip }, async (t) => {
+test("[TUN-9] after a stop while the stored state is being read, nothing connects", { skip }, async (t) => {
   const pki = makePki(directory);
   let connections = 0;
   const port = await startTcpPeer(t, () => void (connections += 1));

@@ -1,9 +1,12 @@
-// Mosquitto is killed and restarted while the device publishes: nothing that was spooled is lost, nothing is doubled for who drops ids it has seen.
+// Mosquitto is killed and restarted while the device publishes: nothing that was spooled is lost,
+// and a receiver that drops repeated ids sees nothing twice.
 //
-// What is claimed, and why it can be: our side forgets a message only with its PUBACK. Mosquitto writes a message to the sockets of its subscribers before it
-// answers PUBACK, so one that was acknowledged and did not arrive would be ours, as long as nothing else can lose it: the subscriber is there before the device may
-// connect (a proxy on the device's way opens only then), and it says nothing back, or unread words of it would make the kernel of a killed broker reset its
-// connection and drop what was on the way.
+// Why that can be claimed: our side forgets a message only with its PUBACK. Mosquitto writes a
+// message to the sockets of its subscribers before it answers PUBACK, so a message that was
+// acknowledged and did not arrive would be our fault, as long as nothing else can lose it.
+// Therefore the subscriber is there before the device may connect (a proxy on the device's way
+// opens only then), and it acknowledges nothing: unread acknowledgements would make the kernel of a
+// killed broker reset the connection and drop the messages on their way.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
@@ -37,7 +40,7 @@ test(
         `persistence_location ${directory}/`,
         "autosave_interval 1",
         "autosave_on_changes true",
-        // All that waits for the subscriber is written to it at once.
+        // Everything that waits for the subscriber is written to it at once.
         "max_inflight_messages 0",
         "max_queued_messages 0",
       ],
@@ -80,7 +83,8 @@ test(
       await broker.kill();
       const { by } = await event("disconnected", kill);
       t.equal(by, "peer", "the broker ended it");
-      // The broker stays away for an attempt at least: what is published meanwhile is in the spool only. And a kick loop it is not.
+      // The broker stays away for at least one attempt, so that messages are only in the spool
+      // meanwhile, and so that it is no kick loop.
       await event("refused", events.filter((each) => each.kind === "refused").length);
       proxy.point(undefined);
       await broker.start();
@@ -103,7 +107,7 @@ test(
     t.same(
       counts,
       Array.from({ length: spooled }, (_, index) => index),
-      "each message once by id, none lost, none made twice",
+      "each message once by id, none lost, none duplicated",
     );
     t.comment(`${spooled} spooled, ${reports().length} received, ${KILLS} kills, ${events.length} events`);
     t.equal(spool.status().dropped, 0, "nothing was dropped");
@@ -118,13 +122,13 @@ test(
     t.ok(births.length >= KILLS + 1, "a birth after every CONNACK");
     t.notOk(
       statuses().some(({ reason }) => reason === "lost"),
-      "the will stays unsaid",
+      "the will is not published",
     );
   },
 );
 
 test(
-  "[TUN-9] the will says offline and lost when the connection breaks, the birth that follows says online again, both retained",
+  "[TUN-9] when the connection breaks the will says offline and lost, the next birth says online, and both are retained",
   { skip: needs("mosquitto", "openssl") },
   async (t) => {
     const directory = await temporaryDirectory(t);

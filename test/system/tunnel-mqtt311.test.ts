@@ -1,4 +1,5 @@
-// The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and remembers.
+// The embedded broker speaks MQTT 3.1.1 only, like many clouds: the device finds out once and
+// remembers it.
 import { t as root, test } from "tap";
 import * as v from "valibot";
 import { reportMessageSchema, statusMessageSchema } from "../../agent/tunnel/format.ts";
@@ -15,7 +16,7 @@ const WEEK_MS = 7 * 86_400_000;
 const directory = await temporaryDirectory(root);
 
 test(
-  "[TUN-10] MQTT 5 is offered, refused, 3.1.1 taken and remembered over a restart; after a week 5 is offered again",
+  "[TUN-10] after a refusal of MQTT 5 the device uses 3.1.1, also after a restart; after a week it offers 5 again",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
@@ -27,7 +28,7 @@ test(
     t.same(broker.levels, [5, 4]);
     t.notOk(
       first.events.some(({ kind }) => kind === "refused"),
-      "a question answered is no refusal to report",
+      "a refused version is no refusal to report",
     );
     await first.tunnel.stop();
 
@@ -46,7 +47,7 @@ test(
 );
 
 test(
-  "[TUN-10] a memory that is damaged or cannot be written costs a connection, not the tunnel",
+  "[TUN-10] stored state that is damaged or cannot be written costs a connection, not the tunnel",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
@@ -62,7 +63,7 @@ test(
 );
 
 test(
-  "[TUN-10] a broker that hangs up on MQTT 5 without a word gets 3.1.1 the third time",
+  "[TUN-10] a broker that hangs up on MQTT 5 without an answer gets 3.1.1 at the third attempt",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
@@ -106,7 +107,7 @@ test(
     const status = broker.published.find(({ topic }) => topic === "sallyport/1/gw-1/up/status");
     t.equal(status?.retain, true, "the birth message is retained");
     t.match(v.parse(statusMessageSchema, JSON.parse(status?.payload ?? "")).body, { state: "online", mqtt: "3.1.1" });
-    t.equal(broker.published[0], status, "and comes before all else");
+    t.equal(broker.published[0], status, "and comes before everything else");
     const early = broker.published.find(({ topic }) => topic === "sallyport/1/gw-1/up/event");
     t.equal(v.parse(reportMessageSchema, JSON.parse(early?.payload ?? "")).body["kind"], "early");
     t.ok(broker.published.some(({ topic }) => topic === "sallyport/1/gw-1/up/audit"));
@@ -135,7 +136,7 @@ test(
     await down("policy", hint("3b241101-e2bb-4255-8caf-4136c566a964", { kind: "look" }));
     await down("operation", hint("3b241101-e2bb-4255-8caf-4136c566a965", { kind: "look" }));
     await event("input-refused", 5);
-    t.same(heard, [{ kind: "look" }], "what comes twice is handled once, what is malformed never");
+    t.same(heard, [{ kind: "look" }], "a repeated message is handled once, a malformed one never");
     const refusals = events
       .filter((each) => each.kind === "input-refused")
       .map(({ channel, fault }) => `${channel}: ${fault.code}`);

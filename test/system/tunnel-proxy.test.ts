@@ -1,4 +1,5 @@
-// Port 443, an ALPN name and a proxy: what plants' networks ask for. The peer is a broker in process, so that its side of TLS can be looked at.
+// Port 443, an ALPN name and a proxy, as the networks of plants require them. The peer is a broker
+// in this process, so that its side of TLS can be inspected.
 import type { Socket } from "node:net";
 import { t as root, test } from "tap";
 import { startAedes } from "../lab/counterparts/aedes.ts";
@@ -32,7 +33,7 @@ test(
   },
 );
 
-test("[TUN-12] a hub that does not speak the ALPN name is no hub", { skip: needs("openssl") }, async (t) => {
+test("[TUN-12] a server that does not speak the ALPN name is refused", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(directory);
   const broker = await startAedes(t, { pki, alpn: ["h2"] });
   const { tunnel, event } = await labTunnel(t, { pki, port: broker.port, override: { alpn: "mqtt" } });
@@ -41,7 +42,7 @@ test("[TUN-12] a hub that does not speak the ALPN name is no hub", { skip: needs
 });
 
 test(
-  "[TUN-12] a proxy that refuses, talks nonsense, talks too long, talks too soon or hangs up is named as such",
+  "[TUN-12] a proxy that refuses, sends garbage, sends too much, sends too early or hangs up is named as the cause",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);

@@ -1,4 +1,5 @@
-// Who is not the hub, and whom the hub does not want: each certificate real, each refused for its own reason.
+// Servers that are not the hub, and devices that the hub refuses: every certificate is real, and
+// each has its own reason.
 import type { TLSSocket } from "node:tls";
 import { t as root, test } from "tap";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
@@ -31,13 +32,13 @@ test("[TUN-2] a peer that is not the hub gets no CONNECT", { skip: needs("openss
       await tunnel.start();
       const { fault } = await event("refused");
       t.equal(fault.code, code, fault.message);
-      t.equal(bytes, 0, "nothing was said to it");
+      t.equal(bytes, 0, "nothing was sent to it");
       t.equal(tunnel.status().connections, 0);
     });
   }
 });
 
-test("[TUN-2] the name is checked also where the connection goes to an address", { skip: needs("openssl") }, async (t) => {
+test("[TUN-2] the name is checked also when the connection goes to an address", { skip: needs("openssl") }, async (t) => {
   const pki = makePki(directory);
   const peer = await startPeer(t, { server: pki.server, authority: pki.authority, onSecure: (socket) => socket.end() });
   const anchors = { host: "10.9.8.7", mqttPort: peer.port, authority: pki.authority.cert };
@@ -64,7 +65,7 @@ test("[TUN-2] TLS 1.2 is refused unless configured, and then has forward secrecy
 });
 
 test(
-  "[TUN-3] a hub that refuses our certificate in TLS is a refusal, though the handshake looked finished",
+  "[TUN-3] a hub that refuses the device's certificate in TLS is a refusal, although the handshake looked finished",
   { skip: needs("mosquitto", "openssl") },
   async (t) => {
     const pki = makePki(directory);
@@ -76,7 +77,7 @@ test(
     t.equal(fault.code, "tunnel.refused", fault.message);
     t.notOk(
       events.some(({ kind }) => kind === "connected"),
-      "secureConnect was no connection",
+      "secureConnect did not count as a connection",
     );
   },
 );
@@ -105,7 +106,7 @@ test("[TUN-3] a broker that refuses by CONNACK is a refusal with its code", { sk
 });
 
 test(
-  "[TUN-2] one TLS context serves every connection of the same credentials, another one those of the next",
+  "[TUN-2] one TLS context serves every connection with the same credentials, another one those with the next",
   { skip: needs("openssl") },
   async (t) => {
     const pki = makePki(directory);
@@ -129,6 +130,6 @@ test(
     current = pki.attackerClient;
     tunnel.reconnectNow();
     await eventually("another certificate is shown", async () => (seen.at(-1) === seen[0] ? undefined : true));
-    t.equal(seen[0], seen[1], "the same until then");
+    t.equal(seen[0], seen[1], "the certificate was the same until then");
   },
 );

@@ -1,4 +1,5 @@
-// A release that is written while the machine can't be rebooted, and a warden that ends again and again meanwhile.
+// A release that is written while the machine cannot be rebooted, and a warden that is killed
+// several times meanwhile.
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -9,7 +10,7 @@ import { connectedBoard, type ConnectedBoard } from "../lab/worlds/connected-boa
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 
-/** One more than boots are tried: each start of the warden looks at what was left. */
+/** One more than the boots of a trial: each start of the warden examines what was left. */
 const RESTARTS = 4;
 
 async function recordsOf({ rig }: ConnectedBoard, event: AuditRecord["event"]): Promise<readonly AuditRecord[]> {
@@ -24,7 +25,10 @@ async function updateWhen({ rig }: ConnectedBoard, phase: UpdateStatus["phase"])
   });
 }
 
-/** Kills the warden that runs, whose number is in the trail, and waits until another one has asked for the reboot, in vain. */
+/**
+ * Kills the running warden, whose pid is in the trail, and waits until another one has asked for
+ * the reboot in vain.
+ */
 async function restartWarden(machine: ConnectedBoard): Promise<void> {
   const failures = (await recordsOf(machine, "system.rebooting")).filter(({ result }) => result === "failed").length;
   const pid = (await recordsOf(machine, "warden.started")).at(-1)?.detail?.["pid"];
@@ -36,7 +40,7 @@ async function restartWarden(machine: ConnectedBoard): Promise<void> {
 }
 
 test(
-  "[OTA-35] a machine that can't be rebooted blames no release: it says so, and the release is tried and committed once it can",
+  "[OTA-61] a machine that cannot be rebooted blames no release: it reports that, and the release is tried and committed once it can",
   { skip: needs("bundles") },
   async (t) => {
     const machine = await connectedBoard(t);
@@ -45,7 +49,7 @@ test(
     await machine.publish();
     const run = join(rig.board.root, "run");
     await rename(run, `${run}.away`);
-    await writeFile(run, "no directory"); // where requests for a reboot are left
+    await writeFile(run, "no directory"); // The place of requests for a reboot.
     await rig.hub.command("update", "start", id, target);
     const failed = await machine.recorded(
       "the reboot failed",

@@ -1,4 +1,5 @@
-// Releases on their whole way: cut and signed at a desk, pointed at by a hub, brought by the agent, judged and written by the warden's side, booted by a launcher.
+// Releases from end to end: cut and signed by the release tool, announced by the hub, brought by
+// the agent, verified and written by the warden's side, and booted by a launcher.
 import { createHash } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -33,7 +34,7 @@ async function updateWhen({ rig }: ConnectedBoard, ...phases: readonly UpdateSta
 }
 
 test(
-  "[OTA-34] [OTA-35] [OTA-41] [OTA-42] [OTA-43] releases that do not work are left, by whom and why is known; a good one is committed; an older one and a tampered one are refused",
+  "[OTA-34] [OTA-35] [OTA-60] [OTA-41] [OTA-42] [OTA-43] releases that do not work are rolled back with the reason; a good one is committed; an older one and a tampered one are refused",
   { skip },
   async (t) => {
     const machine = await connectedBoard(
@@ -55,15 +56,16 @@ test(
 
     await point(dead.target);
     t.match(await launcher.booted(2), { slot: "b", trial: true });
-    t.match(await launcher.booted(3), { slot: "a", trial: false, after: /timer/ }, "nothing of ours ran in between");
+    t.match(await launcher.booted(3), { slot: "a", trial: false, after: /timer/ }, "none of our programs ran in between");
     t.match(await updateWhen(machine, "rolled-back"), { running: "a", reason: { why: "not-booted" } });
     await point(ill.target);
     t.match(await launcher.booted(4), { slot: "b", trial: true, system: { version: "3.0.0" } });
     t.match(await launcher.booted(5), { slot: "a", after: /deadline/ });
-    await rig.configure({ wardenConfig: { update: { trialS: 300 } } }); // what is tried from now on says so itself
+    // The next trial has this deadline.
+    await rig.configure({ wardenConfig: { update: { trialS: 300 } } });
     t.match((await updateWhen(machine, "rolled-back")).reason, { why: "deadline", detail: /agent/ });
     await point(ill.target);
-    t.match((await refused(ill.target)).detail?.["reason"], /rolled back before/, "not without an operator's order");
+    t.match((await refused(ill.target)).detail?.["reason"], /rolled back before/, "it needs an operator's order");
 
     await point(good.target);
     t.match(await launcher.booted(6), { slot: "b", trial: true, system: { version: "4.0.0" } });
@@ -86,7 +88,7 @@ test(
 );
 
 test(
-  "[OPS-7] [OPS-9] [OTA-41] an update whose chunks are gone is stopped by an operator's order from the hub, and not begun again",
+  "[OPS-7] [OPS-9] [OTA-41] an operator's order from the hub stops an update whose chunks are gone, and it is not started again",
   { skip },
   async (t) => {
     const machine = await connectedBoard(t);

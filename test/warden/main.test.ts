@@ -13,7 +13,7 @@ async function run(t: Test, ...args: readonly string[]): Promise<{ readonly code
 
 test("--check-config prints the settings with code 0, or every fault with code 78, and does not touch the machine", async (t) => {
   const lab = await labWarden(t);
-  t.match(await run(t, "--config", lab.configFile, "--check-config"), { code: 0, text: /is right.*"setClock":false/u });
+  t.match(await run(t, "--config", lab.configFile, "--check-config"), { code: 0, text: /is valid.*"setClock":false/u });
   t.same(await readdir(lab.board.wardenState), [], "no state was created");
   await writeFile(lab.configFile, '{"socket":"relative","colour":"red","audit":{"bytesMax":1}}');
   const { code, text } = await run(t, "--config", lab.configFile, "--check-config");

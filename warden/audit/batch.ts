@@ -30,7 +30,7 @@ export interface Batch<T extends StampedEntry> {
   readonly leaves: readonly Uint8Array[];
   readonly tree: Frontier;
   readonly taken: readonly { readonly item: T; readonly seq: number }[];
-  /** Entries for which the log has no room, given their source and severity. [AUD-11] */
+  /** Entries for which the log has no room, given their source and severity. [AUD-25] */
   readonly dropped: readonly T[];
   /** Entries that no record can hold. */
   readonly refused: readonly { readonly item: T; readonly fault: Fault }[];

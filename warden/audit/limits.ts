@@ -29,7 +29,7 @@ export const READ_RECORDS_MAX = SEGMENT_RECORDS;
 /**
  * Share of `bytesMax` that records of a source and severity may fill. The space above it is
  * reserved for more important records, and the last fifth for what the warden saw itself, because a
- * captured agent can call anything grave. [AUD-11]
+ * captured agent can call anything grave. [AUD-26]
  */
 export const FILL_RATIO_MAX: Readonly<Record<AuditSource, Readonly<Record<AuditSeverity, number>>>> = {
   agent: { info: 0.7, notice: 0.75, warning: 0.8, high: 0.8 },

@@ -34,13 +34,13 @@ export interface AuditLog {
   readonly auditKey: string;
   /**
    * Why this start closed the previous log and began a new one; undefined when it did not. For the
-   * status: the log records it too. [AUD-10]
+   * status: the log records it too. [AUD-23]
    */
   readonly tampered: Fault | undefined;
   /**
    * [AUD-10] Resolves with the record's number when the record is durable. Concurrent callers share
    * a write.
-   * @throws Fault `audit.full` when it was dropped and counted [AUD-11]; `audit.write-failed` when
+   * @throws Fault `audit.full` when it was dropped and counted [AUD-25]; `audit.write-failed` when
    *   the disk failed or no record can hold the entry.
    */
   append(entry: AuditEntry): Promise<number>;

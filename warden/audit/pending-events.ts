@@ -18,9 +18,9 @@ const pendingEventsSchema = v.strictObject({
   droppedTotal: count,
   /** The dropped records that no record reports yet. */
   dropped: count,
-  /** A torn tail was cut off. `lastSeq` is -1 when no record remained. [AUD-10] */
+  /** A torn tail was cut off. `lastSeq` is -1 when no record remained. [AUD-21] */
   recovered: v.optional(v.strictObject({ lostBytes: count, lastSeq: v.pipe(v.number(), v.safeInteger(), v.minValue(-1)) })),
-  /** Why the previous epoch was closed. [AUD-10] */
+  /** Why the previous epoch was closed. [AUD-23] */
   sealed: v.optional(
     v.strictObject({
       epoch: count,

@@ -44,7 +44,7 @@ export function createEffects(ports: LockdownPorts, settings: LockdownSettings, 
   return new LockdownEffects(ports, settings, onTimer);
 }
 
-/** [LCK-1] Facts of a machine that cannot be read: planned on these, nothing at all passes. */
+/** [LCK-30] Facts of a machine that cannot be read: planned on these, nothing at all passes. */
 const NO_FACTS: MachineFacts = {
   links: [],
   hub: [],

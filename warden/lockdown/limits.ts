@@ -5,6 +5,7 @@
 export const RECORD_BYTES_MAX = 131_072;
 /**
  * When a plan cannot be put in force, everything is shut and the next try comes after this time.
+ * [LCK-34]
  */
 export const RETRY_MS = 60_000;
 export const NONCE_BYTES = 32;

@@ -76,7 +76,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
 }
 
 /**
- * [LCK-1] A record that cannot be trusted counts as none: the base policy holds, and the loss is
+ * [LCK-30] A record that cannot be trusted counts as none: the base policy holds, and the loss is
  * reported.
  */
 async function storedRecord({ files, report }: LockdownPorts): Promise<LockdownRecord | undefined> {

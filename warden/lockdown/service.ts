@@ -110,7 +110,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   };
 }
 
-/** [LCK-1] A policy that cannot be trusted counts as none. */
+/** [LCK-30] A policy that cannot be trusted counts as none. */
 function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
   const until = "everything is shut except the way to the hub until a signed policy is confirmed";
   if (bytes === undefined) return new Fault("lockdown.invalid", `read the base policy: there is none; ${until}`);

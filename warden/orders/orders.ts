@@ -35,7 +35,7 @@ export interface OrdersOptions {
   readonly clock: Clock;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
-  /** [OPS-8] Without a roster nobody may give orders. */
+  /** [OPS-20] Without a roster nobody may give orders. */
   readonly roster: () => Roster | undefined;
   /** The hash of what an order of this verb would be about now. */
   readonly planHash: (verb: OrderVerb) => string | undefined;
@@ -104,7 +104,7 @@ class OrderService {
     return { nonce: this.#nonces.issue(verb, clock.monotonicMs()), ...(planHash === undefined ? {} : { planHash }) };
   }
 
-  /** The operator with this key, by the roster in force. [CON-6] */
+  /** The operator with this key, by the roster in force. [CON-12] */
   signer(keyid: string): WardenResult<"order.signer"> {
     const operator = this.#signers().get(keyid)?.operator;
     return operator === undefined ? {} : { operator: { id: operator.id, roles: [...operator.roles] } };

@@ -64,7 +64,7 @@ export type VerbLimiter =
   | "requests"
   /** Only the first call since the start, or ever, changes something. */
   | "once"
-  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-11] */
+  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-26] */
   | "appended-bytes"
   /** Each change takes a new signature of the hub: `warden/audit`, `warden/time`. */
   | "hub-signatures"
@@ -209,7 +209,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * Verifies the hub's signed answer, then sets the clock. It passes the check `hub` of a system
-   * under trial. [ID-10] [OTA-43]
+   * under trial. [ID-22] [OTA-43]
    */
   "time.set": {
     args: hubTimeResponseSchema,
@@ -294,7 +294,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * Whose key `keyid` is by the roster in force; no operator for a key that it does not have. A
-   * console session ends with it [CON-6]. The roster is signed and public, so this tells nobody
+   * console session ends with it [CON-12]. The roster is signed and public, so this tells nobody
    * more than the agent has brought.
    */
   "order.signer": {
@@ -326,7 +326,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * Chunks `from` up to but not including `to` lie in the hand-over directory. Answers when they
-   * are in the slot, or with what is expected instead. [OTA-41]
+   * are in the slot, or with what is expected instead. [OTA-65]
    */
   "update.write": {
     args: v.strictObject({ part: slotPartSchema, from: countSchema, to: countSchema }),
@@ -337,7 +337,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * The agent cannot bring what is expected, and says why. Ends a release that is being fetched or
-   * written; an agent that brings nothing prevents it from going on anyway. [OTA-41]
+   * written; an agent that brings nothing prevents it from going on anyway. [OTA-68]
    */
   "update.abandon": {
     args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortTextSchema }),

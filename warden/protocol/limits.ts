@@ -9,7 +9,7 @@ export const REFUSAL_RECORDED_PERIOD_MS = 60_000;
 /**
  * Bytes that the agent may append to the log at once and then a minute, all connections together.
  * That is more than a thousand ordinary records, then three a second. The agent's share of a log of
- * the usual size is full after an hour and a half, in which the hub can witness it. [AUD-11]
+ * the usual size is full after an hour and a half, in which the hub can witness it. [AUD-26]
  */
 export const APPENDED_BYTES_BURST_MAX = 1_048_576;
 export const APPENDED_BYTES_PER_MINUTE_MAX = 131_072;

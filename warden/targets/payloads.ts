@@ -106,7 +106,7 @@ export class Payloads {
     this.#faults.delete(line);
   }
 
-  /** [OPS-8] A roster that cannot be read changes nothing, even with valid signatures. */
+  /** [OPS-20] A roster that cannot be read changes nothing, even with valid signatures. */
   #expectRoster(bytes: Uint8Array, digest: string): void {
     try {
       parseRoster(bytes);

@@ -14,7 +14,7 @@ import { verifiedTime } from "./verify.ts";
 
 /**
  * Names the boot in which the clock was set. The time itself is not stored, because it would be old
- * when read. [ID-10]
+ * when read. [ID-22]
  */
 const SYNC_FILE = "clock.json";
 const SYNC_BYTES_MAX = 256;

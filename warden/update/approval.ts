@@ -1,5 +1,5 @@
 // The approval of one release by an operator's order. It is durable, because fetching the release
-// may take longer than the machine runs. [OTA-41]
+// may take longer than the machine runs. [OTA-66]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";

@@ -1,55 +1,64 @@
-// Files that only grow, for the audit log and the message spool.
+// Append-only files: the base of the audit log and of the message spool.
 import { constants } from "node:fs";
 import { assert, Fault } from "../../fault.ts";
 import type { AppendFiles } from "../../ports.ts";
 import { createMutex } from "../../mutex.ts";
 import { openDirectory, syncDirectory } from "./directory.ts";
-import { removeFile, writeAll } from "./durable.ts";
+import { removeFile } from "./durable.ts";
 import { errnoOf, readFault, writeFault } from "./faults.ts";
-import { LISTED_NAMES_MAX, OPEN_FILES_MAX } from "./limits.ts";
+import { LISTED_NAMES_MAX } from "./limits.ts";
 import { isName, pathOf } from "./names.ts";
 import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
 import { readTrusted } from "./read.ts";
 import { checkTrustedFile } from "./trust.ts";
+import { writeAll } from "./write.ts";
 
 /**
- * O_DSYNC, open(2): "by the time write(2) returns, the output data and associated file metadata have been transferred to the underlying hardware (i.e., as
- * though each write(2) was followed by a call to fdatasync(2))". One system call an append instead of two.
+ * O_DSYNC, open(2): "by the time write(2) returns, the output data and associated file metadata
+ * have been transferred to the underlying hardware (i.e., as though each write(2) was followed by a
+ * call to fdatasync(2))". An append takes one system call instead of two.
  */
 const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_DSYNC | SAFE;
 
 const MODE_PRIVATE = 0o600;
 
+/** Files kept open: the segment being written, and one being closed or read beside it. */
+const OPEN_FILES_MAX = 4;
+
 /**
- * Append files in `directory`, which is made (0700) when it is missing. Keeps at most {@link OPEN_FILES_MAX} of them open; dispose to close them.
- * To be called under the state lock. Changes take turns over the whole directory.
+ * Append files in `directory`, which is made (0700) when it is missing. At most
+ * {@link OPEN_FILES_MAX} of them stay open; dispose to close them. The caller must hold the state
+ * lock. Changes run one at a time over the whole directory.
  *
- * What the kernel guarantees: O_APPEND puts each write(2) at the end; O_DSYNC has it on the device when it returns; a new name is there after fsync(2) of the
- * directory. After a power cut during a write the tail may hold any part of it, zeros included.
- * @throws Fault `file.untrusted-owner`, `file.not-regular`, `file.read-failed`, `file.no-space`, `file.read-only`, `file.write-failed`.
+ * What the kernel guarantees: O_APPEND puts each write(2) at the end; with O_DSYNC the bytes are on
+ * the disk when it returns; a new name is durable after fsync(2) of the directory. After a power
+ * cut during a write the tail may hold any part of it, zeros included.
+ * @throws Fault `file.untrusted-owner`, `file.not-regular`, `file.read-failed`, `file.no-space`,
+ *   `file.read-only`, `file.write-failed`.
  */
 export async function linuxAppendFiles(directory: string, ops: FileOps = linuxOps): Promise<AppendFiles & AsyncDisposable> {
   await openDirectory(ops, directory);
   await settle(ops, directory);
-  const inTurn = createMutex();
+  const exclusively = createMutex();
   const files = openFiles(ops, directory);
   return {
     list: () => listNames(ops, directory),
     read: async (name, bytesMax) => readTrusted(ops, pathOf(directory, name), bytesMax),
-    append: (name, bytes) => inTurn(() => files.use(name, "append to", (file) => writeAll(file, bytes))),
-    truncate: (name, length) => inTurn(() => files.use(name, "cut", (file) => cut(file, length))),
+    append: (name, bytes) => exclusively(() => files.use(name, "append to", (file) => writeAll(file, bytes))),
+    truncate: (name, length) => exclusively(() => files.use(name, "cut", (file) => cut(file, length))),
     remove: (name) =>
-      inTurn(async () => {
+      exclusively(async () => {
         await files.close(name);
         await removeFile(ops, directory, name);
       }),
-    [Symbol.asyncDispose]: () => inTurn(() => files.closeAll()),
+    [Symbol.asyncDispose]: () => exclusively(() => files.closeAll()),
   };
 }
 
 /**
- * What a process that was killed wrote may be readable and not on the device yet. It is put there before anybody reads it: a record that was seen, and perhaps
- * signed, must not be gone after the next power cut.
+ * Bytes that a killed process wrote may be readable without being on the disk yet. They are synced
+ * before anything reads them: a record that was read, and perhaps signed, must survive the next
+ * power cut.
  */
 async function settle(ops: FileOps, directory: string): Promise<void> {
   for (const name of await listNames(ops, directory)) await syncIfFile(ops, pathOf(directory, name));
@@ -60,7 +69,7 @@ async function settle(ops: FileOps, directory: string): Promise<void> {
   }
 }
 
-/** A link, a socket or a file we may not read is left for {@link AppendFiles.read} to refuse. */
+/** Leaves a link, a socket and an unreadable file alone: {@link AppendFiles.read} refuses them. */
 async function syncIfFile(ops: FileOps, path: string): Promise<void> {
   try {
     const file = await ops.open(path, constants.O_RDONLY | SAFE);
@@ -78,14 +87,14 @@ async function listNames(ops: FileOps, directory: string): Promise<readonly stri
   try {
     const names = await ops.names(directory, LISTED_NAMES_MAX);
     if (names.length > LISTED_NAMES_MAX)
-      throw new Fault("file.too-large", `list "${directory}": it has more than ${LISTED_NAMES_MAX} names`);
+      throw new Fault("file.too-large", `list "${directory}": it has more than ${LISTED_NAMES_MAX} entries`);
     return names.filter((name) => isName(name)).sort((a, b) => (a < b ? -1 : 1));
   } catch (error) {
     throw readFault(error, `list "${directory}"`);
   }
 }
 
-/** A size is metadata that fdatasync(2) must not leave out, but fsync says it without a footnote. */
+/** fdatasync(2) must write a changed size too, but fsync(2) promises it without a footnote. */
 async function cut(file: OpenFile, length: number): Promise<void> {
   const { size } = await file.stat();
   if (length > size) throw new Fault("file.write-failed", `cut a file to ${length} bytes: it has ${size}`);
@@ -94,7 +103,10 @@ async function cut(file: OpenFile, length: number): Promise<void> {
 }
 
 interface OpenFiles {
-  /** Runs `work` on the open file of `name`, made where there is none for `append`. After a fault the file is closed, and opened anew by the next use. */
+  /**
+   * Runs `work` on the open file of `name`. To append, a missing file is made. After a fault the
+   * file is closed, and the next use opens it again.
+   */
   use(name: string, action: "append to" | "cut", work: (file: OpenFile) => Promise<void>): Promise<void>;
   close(name: string): Promise<void>;
   closeAll(): Promise<void>;
@@ -131,7 +143,10 @@ function openFiles(ops: FileOps, directory: string): OpenFiles {
   };
 }
 
-/** Syncs file and directory once: a name is durable only then, and an O_DSYNC write covers its own bytes only, not those of an append that failed before. */
+/**
+ * Syncs file and directory once: only then is the name durable. An O_DSYNC write covers its own
+ * bytes, not those of an append that failed before.
+ */
 async function openForAppend(ops: FileOps, directory: string, path: string, mayCreate: boolean): Promise<OpenFile> {
   const file = await openOrCreate(ops, path, mayCreate);
   try {

@@ -1,19 +1,27 @@
-// The directory that holds state: made private, judged, and its entries on the disk before anything in it is believed.
+// Directories that hold state: made private, checked, and synced before their entries are believed.
 import { constants } from "node:fs";
 import { dirname } from "node:path";
 import { Fault } from "../../fault.ts";
 import { errnoOf, readFault, writeFault } from "./faults.ts";
-import type { FileOps } from "./ops.ts";
+import { type FileOps, linuxOps } from "./ops.ts";
 import { checkTrusted } from "./trust.ts";
 
 const MODE_PRIVATE = 0o700;
+const MODE_PUBLIC = 0o755;
+
+export interface DirectoryOptions {
+  /** The mode of each directory that is made, within the umask. Default 0755. */
+  readonly mode?: number;
+  readonly ops?: FileOps;
+}
 
 /**
- * Makes `directory` (0700, parents too) where it is missing and refuses one that others may write.
- * @throws Fault `file.untrusted-owner`, `file.not-regular` when it is no directory, `file.read-failed`, `file.no-space`, `file.read-only`, `file.write-failed`.
+ * Makes `directory` (0700, parents too) where it is missing, and refuses one that others may write.
+ * @throws Fault `file.untrusted-owner`, `file.not-regular` when it is not a directory,
+ *   `file.read-failed`, `file.no-space`, `file.read-only`, `file.write-failed`.
  */
 export async function openDirectory(ops: FileOps, directory: string): Promise<void> {
-  await makeDirectory(ops, directory);
+  await makeDirectory(directory, { mode: MODE_PRIVATE, ops });
   try {
     const opened = await ops.open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
@@ -23,12 +31,15 @@ export async function openDirectory(ops: FileOps, directory: string): Promise<vo
     }
   } catch (error) {
     if (errnoOf(error) === "ENOTDIR")
-      throw new Fault("file.not-regular", `use "${directory}": it is no directory`, { cause: error });
+      throw new Fault("file.not-regular", `use "${directory}": it is not a directory`, { cause: error });
     throw readFault(error, `open the directory "${directory}"`);
   }
 }
 
-/** fsync(2): "calling fsync() does not necessarily ensure that the entry in the directory containing the file has also reached disk"; this does. */
+/**
+ * fsync(2): "calling fsync() does not necessarily ensure that the entry in the directory containing
+ * the file has also reached disk"; this does.
+ */
 export async function syncDirectory(ops: FileOps, directory: string): Promise<void> {
   const opened = await ops.open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
@@ -38,20 +49,26 @@ export async function syncDirectory(ops: FileOps, directory: string): Promise<vo
   }
 }
 
-async function makeDirectory(ops: FileOps, directory: string): Promise<void> {
+/**
+ * Makes `directory` and its missing parents, each durable before the next. One that exists stays as
+ * it is.
+ * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+ */
+export async function makeDirectory(directory: string, options: DirectoryOptions = {}): Promise<void> {
+  const { mode = MODE_PUBLIC, ops = linuxOps } = options;
   try {
-    await ops.mkdir(directory, MODE_PRIVATE);
+    await ops.mkdir(directory, mode);
     await syncDirectory(ops, dirname(directory));
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "EEXIST") return;
     if (errno !== "ENOENT" || dirname(directory) === directory) {
-      // On a read-only disk mkdir may say so before it says that the directory is there.
+      // On a read-only disk mkdir can report that before it reports that the directory exists.
       if (errno === "EROFS" && (await exists(ops, directory))) return;
       throw writeFault(error, `make the directory "${directory}"`);
     }
-    await makeDirectory(ops, dirname(directory));
-    await makeDirectory(ops, directory);
+    await makeDirectory(dirname(directory), options);
+    await makeDirectory(directory, options);
   }
 }
 

@@ -1,17 +1,23 @@
-// From errno to our codes.
+// Fault codes for the errors of the file system.
 import { Fault, type FaultCode } from "../../fault.ts";
 
-/** @returns the errno's name (`ENOENT`), or undefined when `error` is not from the system. */
+/** @returns the errno's name (`ENOENT`), or undefined when `error` is not a system error. */
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** @returns a Fault for a failed change of the disk: `file.no-space`, `file.read-only`, else `file.write-failed`. A Fault stays itself. */
+/**
+ * @returns a Fault for a failed change of the disk: `file.no-space`, `file.read-only`, otherwise
+ *   `file.write-failed`. A Fault is returned unchanged.
+ */
 export function writeFault(error: unknown, action: string): Fault {
   return fileFault(error, action, writeCode(errnoOf(error)));
 }
 
-/** @returns a Fault for a failed read: `file.not-regular` where the path is a link (ELOOP) or a socket (ENXIO), else `file.read-failed`. */
+/**
+ * @returns a Fault for a failed read: `file.not-regular` where the path is a link (ELOOP) or a
+ *   socket (ENXIO), otherwise `file.read-failed`. A Fault is returned unchanged.
+ */
 export function readFault(error: unknown, action: string): Fault {
   const errno = errnoOf(error);
   return fileFault(error, action, errno === "ELOOP" || errno === "ENXIO" ? "file.not-regular" : "file.read-failed");

@@ -1,6 +1,8 @@
 export { linuxAppendFiles } from "./append.ts";
-export { openDirectory, syncDirectory } from "./directory.ts";
-export { linuxFiles } from "./durable.ts";
+export { readConfigFile } from "./config.ts";
+export { digestFile, type FileDigest, readContent } from "./content.ts";
+export { makeDirectory, openDirectory, syncDirectory } from "./directory.ts";
+export { linuxFiles, settleDirectory } from "./durable.ts";
 export { fatFiles } from "./fat.ts";
 export { hasBytes, renameOnFat } from "./fat-rename.ts";
 export { errnoOf, readFault, writeFault } from "./faults.ts";
@@ -8,4 +10,4 @@ export { readKernelFile } from "./kernel.ts";
 export { isName, isTemporary, pathOf, temporaryPathOf } from "./names.ts";
 export { type FileOps, linuxOps, SAFE } from "./ops.ts";
 export { checkTrustedFile } from "./trust.ts";
-export { readConfigFile } from "./config.ts";
+export { copyDurably, createDurably, writeDurably, type WriteOptions } from "./write.ts";

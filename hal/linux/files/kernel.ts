@@ -1,4 +1,4 @@
-// Reading what the kernel says of itself in /proc and /sys.
+// Reading kernel attributes in /proc and /sys.
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { errnoOf, readFault } from "./faults.ts";
@@ -6,10 +6,13 @@ import { readUpTo } from "./read.ts";
 import { SAFE } from "./ops.ts";
 
 /**
- * The first `bytesMax` bytes of one attribute, as text. Sizes that stat(2) gives for these files mean nothing (0 in /proc, a page in /sys), so it is read until
- * its end or the bound. Whose file it is is not asked: sysfs is root's by mount, and a simulated board is whoever's runs it.
+ * The first `bytesMax` bytes of one attribute, as text. The size that stat(2) gives for these files
+ * means nothing (0 in /proc, one page in /sys), so this reads up to the end or the limit. The owner
+ * is not checked: sysfs belongs to root by its mount, and a simulated board to the user who runs
+ * it.
  * @returns undefined when there is no such attribute.
- * @throws Fault `file.read-failed`, also where we may not read: to take that for "not there" would choose another identity than root sees.
+ * @throws Fault `file.read-failed`, also where permission is missing: taking that for "not there"
+ *   would choose another identity than root sees.
  */
 export async function readKernelFile(path: string, bytesMax: number): Promise<string | undefined> {
   try {

@@ -1,16 +1,20 @@
-// Every call through which state reaches the disk. The drivers go through this port only, so that test/lab/fakes/crash-disk.ts can record the calls and cut the
-// power after each of them.
+// The system calls through which state reaches the disk. The drivers use this port only, so that
+// test/lab/fakes/crash-disk.ts can record the calls and cut the power after each of them.
 import { constants } from "node:fs";
 import { mkdir, open, opendir, rename, unlink } from "node:fs/promises";
 
-/** An open file or directory: the part of Node's FileHandle in use. */
+/** An open file or directory: the part of Node's FileHandle that is used. */
 export interface OpenFile {
   read(buffer: Uint8Array, offset: number, length: number, position: number | null): Promise<{ readonly bytesRead: number }>;
   write(buffer: Uint8Array, offset: number, length: number): Promise<{ readonly bytesWritten: number }>;
-  /** fsync(2): data and metadata of this inode are on the device; a directory's are its entries. */
+  /**
+   * fsync(2): this inode's data and metadata are on the disk; a directory's data are its entries.
+   */
   sync(): Promise<void>;
   /** ftruncate(2). */
   truncate(length: number): Promise<void>;
+  /** fchmod(2). */
+  chmod(mode: number): Promise<void>;
   stat(): Promise<FileFacts>;
   close(): Promise<void>;
 }
@@ -23,10 +27,10 @@ export interface FileFacts {
   isDirectory(): boolean;
 }
 
-/** Paths are absolute, `flags` those of open(2). Rejects with Node's errors (`code` is the errno's name). */
+/** `flags` are those of open(2). Rejects with Node's errors, whose `code` is the errno's name. */
 export interface FileOps {
   open(path: string, flags: number, mode?: number): Promise<OpenFile>;
-  /** rename(2): atomic for who looks, durable only after a sync of the directory. */
+  /** rename(2): atomic for every reader, durable only after a sync of the directory. */
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
   mkdir(path: string, mode: number): Promise<void>;
@@ -51,5 +55,5 @@ export const linuxOps: FileOps = {
   },
 };
 
-/** Never follows a link, never waits for the other end of a pipe. */
+/** Flags of open(2) that never follow a link and never wait for the other end of a pipe. */
 export const SAFE = constants.O_NOFOLLOW | constants.O_NONBLOCK;

@@ -1,18 +1,19 @@
-// Reading a file that somebody may have tampered with. [STA-2]
+// Bounded reading of files that another user may have tampered with. [STA-2]
 import { constants } from "node:fs";
 import { Fault } from "../../fault.ts";
 import { errnoOf, readFault } from "./faults.ts";
 import { type FileOps, type OpenFile, SAFE } from "./ops.ts";
 import { checkPrivateFile, checkTrustedFile } from "./trust.ts";
 
-/** Room for an append of ours between fstat and read; what is past it is left for the next read. */
+/** Room for an append of ours between fstat and read. What is beyond it is for the next read. */
 const GROWTH_BYTES_MAX = 4096;
 
 /**
- * [STA-2] Opens without following a link (O_NOFOLLOW) and without waiting for a pipe's writer (O_NONBLOCK), judges what was opened (fstat(2), so nothing can be
- * swapped in between) and reads at most `bytesMax` bytes, whatever size it claims.
+ * [STA-2] Opens without following a link (O_NOFOLLOW) and without waiting for a pipe's writer
+ * (O_NONBLOCK). Checks the open file with fstat(2), so that nothing can be swapped in between, and
+ * reads at most `bytesMax` bytes, even if the file claims another size.
  * @returns the bytes, or undefined when there is no such file.
- * @param access `private` for a private key: others may not read it either. [STA-4]
+ * @param access `private` for a private key: others may not read it either. [STA-30]
  * @throws Fault `file.too-large`, `file.untrusted-owner`, `file.not-regular`, `file.read-failed`.
  */
 export async function readTrusted(
@@ -39,7 +40,7 @@ export async function readTrusted(
   }
 }
 
-/** @returns what `file` has from its current position on, up to `bytesMax`. */
+/** @returns the bytes of `file` from its current position on, at most `bytesMax`. */
 export async function readUpTo(file: OpenFile, bytesMax: number): Promise<Uint8Array> {
   const buffer = new Uint8Array(bytesMax);
   let length = 0;

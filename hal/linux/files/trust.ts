@@ -1,4 +1,4 @@
-// Whose bytes these are. [STA-2]
+// The check of a file's owner and mode. [STA-2]
 import { Fault } from "../../fault.ts";
 import { whyNotPrivate } from "../../format/key-file.ts";
 import type { FileFacts } from "./ops.ts";
@@ -6,8 +6,9 @@ import type { FileFacts } from "./ops.ts";
 const GROUP_OR_OTHER_MAY_WRITE = 0o022;
 
 /**
- * [STA-2] Refuses what another user could have written: owner must be us or root, and neither group nor others may write. A POSIX ACL that lets anybody else
- * write shows in the group bits (acl(5): they hold its mask), so it is refused too.
+ * [STA-2] Refuses what another user could have written: the owner must be this process's user or
+ * root, and neither group nor others may write. A POSIX ACL that lets another user write shows in
+ * the group bits, which hold its mask (acl(5)), so it is refused too.
  * @throws Fault `file.untrusted-owner`.
  */
 export function checkTrusted(facts: FileFacts, path: string): void {
@@ -17,17 +18,17 @@ export function checkTrusted(facts: FileFacts, path: string): void {
   if ((facts.mode & GROUP_OR_OTHER_MAY_WRITE) !== 0)
     throw new Fault(
       "file.untrusted-owner",
-      `use "${path}": others may write it (mode ${octal(facts.mode)}); chmod go-w it if it is yours`,
+      `use "${path}": others may write it (mode ${octal(facts.mode)}); run chmod go-w on it if it is yours`,
     );
 }
 
 /** @throws Fault `file.not-regular`, `file.untrusted-owner`. */
 export function checkTrustedFile(facts: FileFacts, path: string): void {
-  if (!facts.isFile()) throw new Fault("file.not-regular", `use "${path}": it is no regular file`);
+  if (!facts.isFile()) throw new Fault("file.not-regular", `use "${path}": it is not a regular file`);
   checkTrusted(facts, path);
 }
 
-/** @throws Fault `file.not-regular`, `file.untrusted-owner`. [STA-4] */
+/** @throws Fault `file.not-regular`, `file.untrusted-owner`. [STA-30] */
 export function checkPrivateFile(facts: FileFacts, path: string): void {
   checkTrustedFile(facts, path);
   const why = whyNotPrivate(facts, path, process.geteuid?.());

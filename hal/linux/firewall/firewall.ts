@@ -3,7 +3,7 @@ import { assert, Fault } from "../../fault.ts";
 import { singleLine } from "../../format/text.ts";
 import { defined } from "../../format/defined.ts";
 import type { Firewall } from "../../ports.ts";
-import { type Ended, runToExit } from "../process/index.ts";
+import { type ExitResult, runToExit } from "../process/index.ts";
 import { LISTING_BYTES_MAX, NFT_TIMEOUT_MS } from "./limits.ts";
 import { canonicalTable } from "./canonical.ts";
 
@@ -30,7 +30,7 @@ const ERROR_TEXT_UNITS_MAX = 500;
 
 /** Needs nft, and CAP_NET_ADMIN in the network namespace that `command` enters. */
 export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Firewall {
-  const nft = async (args: readonly string[], input?: string): Promise<Ended> => {
+  const nft = async (args: readonly string[], input?: string): Promise<ExitResult> => {
     const [program, ...before] = command;
     const options = { timeoutMs: NFT_TIMEOUT_MS, outputBytesMax: LISTING_BYTES_MAX };
     return await runToExit(program, [...before, ...args], { ...options, ...defined({ input }) });

@@ -34,7 +34,7 @@ export async function linuxHandoverReader(
 ): Promise<HandoverReader & AsyncDisposable> {
   const handle = await openDirectory(directory);
   return {
-    take: (name, bytesMax) => withName(name, () => (blocking ? readBlocking : read)(handle, name, bytesMax)),
+    take: (name, bytesMax) => readByName(name, () => (blocking ? readBlocking : read)(handle, name, bytesMax)),
     [Symbol.asyncDispose]: () => handle.close(),
   };
 }
@@ -51,7 +51,7 @@ async function openDirectory(directory: string): Promise<FileHandle> {
   }
 }
 
-async function withName(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
+async function readByName(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
   if (!isName(name))
     throw new Fault("file.read-failed", `take ${quoted(name, 80)}: expected a file name of a-z, 0-9, ".", "_" and "-"`);
   try {

@@ -5,7 +5,7 @@ import { Fault } from "../../fault.ts";
 import { errnoOf, linuxOps, readFault, readKernelFile } from "../files/index.ts";
 import { INTERFACES_MAX } from "./limits.ts";
 
-export interface Interface {
+export interface BuiltInInterface {
   readonly name: string;
   readonly mac: string;
 }
@@ -34,7 +34,7 @@ const NOT_BUILT_IN = /^(usb\d+|gadget(\.\d+)?)$/;
  * MACs.
  * @throws Fault `file.read-failed`.
  */
-export async function builtInInterfaces(root: string): Promise<readonly Interface[]> {
+export async function builtInInterfaces(root: string): Promise<readonly BuiltInInterface[]> {
   const folder = join(root, "sys/class/net");
   const found: { readonly name: string; readonly mac: string; readonly index: number }[] = [];
   for (const name of await interfaceNames(folder)) {

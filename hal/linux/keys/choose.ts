@@ -17,7 +17,7 @@ export interface FoundKeyStores {
 }
 
 /** `note`, for an operator, says why the store is not the one that could be expected. */
-export interface Decision {
+export interface KeyStoreDecision {
   readonly protection: Protection;
   readonly note?: string;
 }
@@ -29,7 +29,7 @@ export interface Decision {
  * @throws Fault `key.tpm-unavailable` when the TPM is configured by name, no key exists, and no TPM
  *   can be used.
  */
-export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): Decision {
+export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): KeyStoreDecision {
   if (tpmKeyExists && fileKeyExists)
     return { protection: wanted === "file" ? "file" : "tpm", note: "there is a device key in the TPM and another in a file" };
   if (tpmKeyExists)

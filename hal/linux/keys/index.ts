@@ -2,7 +2,7 @@
 export {
   type ChosenStore,
   chooseKeyStore,
-  type Decision,
+  type KeyStoreDecision,
   decideKeyStore,
   type FoundKeyStores,
   type WantedStore,

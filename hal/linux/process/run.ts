@@ -28,7 +28,7 @@ export interface RunOptions {
   readonly descriptor?: number;
 }
 
-export interface Ended {
+export interface ExitResult {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -64,7 +64,7 @@ export async function runProgram(
  * Like {@link runProgram}, for programs whose exit code is an answer.
  * @throws Fault `process.failed`, `process.timeout`.
  */
-export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<Ended> {
+export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<ExitResult> {
   const path = await findProgram(program);
   const { exitCode, signal, stdout, stderr, fault } = await finished(program, start(path, args, options), options);
   if (fault !== undefined) throw fault;

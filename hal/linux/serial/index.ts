@@ -1,3 +1,3 @@
 // The serial port of a Linux machine.
 export { linuxSerialPort } from "./port.ts";
-export type { LineOptions } from "./line.ts";
+export type { SerialLineOptions } from "./line.ts";

@@ -15,13 +15,13 @@ const READ_BYTES_MAX = 4096;
 const readOnce = promisify(read);
 const writeOnce = promisify(write);
 
-export interface LineOptions {
+export interface SerialLineOptions {
   readonly path: string;
   readonly baudRate: number;
 }
 
 /** One reader and one writer at a time. The two do not disturb each other. */
-export interface Line {
+export interface SerialLine {
   /**
    * @returns the bytes received, at least one; undefined once the line has hung up or is closed.
    * @throws Fault `serial.closed` for any other end.
@@ -45,7 +45,7 @@ const NOT_YET: readonly (string | undefined)[] = ["EAGAIN", "EINTR"];
  * line.
  * @throws Fault `serial.open-failed`.
  */
-export async function openLine({ path, baudRate }: LineOptions): Promise<Line> {
+export async function openLine({ path, baudRate }: SerialLineOptions): Promise<SerialLine> {
   const held = await holdWaiting(path);
   try {
     return new TtyLine(await openPort({ path, baudRate }), path, held?.waiting);
@@ -74,7 +74,7 @@ async function holdWaiting(path: string): Promise<{ readonly file: FileHandle; r
   }
 }
 
-class TtyLine implements Line {
+class TtyLine implements SerialLine {
   readonly #port: LinuxPortBinding;
   readonly #path: string;
   /** Reads and writes under way. */
@@ -170,7 +170,7 @@ function hungUp(path: string): Fault {
   return new Fault("serial.closed", `write to the serial line "${path}": it has hung up or was closed`);
 }
 
-async function openPort(options: LineOptions): Promise<LinuxPortBinding> {
+async function openPort(options: SerialLineOptions): Promise<LinuxPortBinding> {
   try {
     // Without HUPCL: a program that is restarted must not hang up on the terminal at the other end.
     const port = await LinuxBinding.open({ ...options, hupcl: false });

@@ -2,7 +2,7 @@
 import { Fault } from "../../fault.ts";
 import type { SerialConnection, SerialPort } from "../../ports.ts";
 import { createMutex } from "../../mutex.ts";
-import { type Line, type LineOptions, openLine } from "./line.ts";
+import { type SerialLine, type SerialLineOptions, openLine } from "./line.ts";
 
 /**
  * Bytes of all writes that wait behind another. At 115,200 baud 64 KiB take six seconds: a caller
@@ -19,11 +19,11 @@ const WAITING_BYTES_MAX = 65_536;
  * @throws Fault from `write`, besides `serial.closed`: `serial.overrun` when more than 64 KiB would
  *   wait behind another write.
  */
-export function linuxSerialPort(options: LineOptions): SerialPort {
+export function linuxSerialPort(options: SerialLineOptions): SerialPort {
   return { open: async () => connection(await openLine(options), options.path) };
 }
 
-function connection(line: Line, path: string): SerialConnection {
+function connection(line: SerialLine, path: string): SerialConnection {
   const exclusively = createMutex();
   let waitingBytes = 0;
   return {
@@ -41,6 +41,6 @@ function connection(line: Line, path: string): SerialConnection {
   };
 }
 
-async function* received(line: Line): AsyncGenerator<Uint8Array> {
+async function* received(line: SerialLine): AsyncGenerator<Uint8Array> {
   for (let bytes = await line.read(); bytes !== undefined; bytes = await line.read()) yield bytes;
 }

@@ -22,10 +22,10 @@ export interface BootEntry {
   readonly generation: number;
   readonly slot: SlotName;
   /** undefined when the entry needs none. */
-  readonly tries: Tries | undefined;
+  readonly tries: TryCounters | undefined;
 }
 
-export interface Tries {
+export interface TryCounters {
   readonly left: number;
   readonly done: number;
 }

@@ -21,14 +21,14 @@ export interface FileSlotsOptions {
 const EXTENSIONS: Readonly<Record<SlotPart, string>> = { root: "img", verity: "verity", kernel: "kernel" };
 
 export function fileSlots({ directory, root, partBytesMax }: FileSlotsOptions): Slots {
-  const alone = createWriterGuard();
+  const exclusively = createWriterGuard();
   return {
     running: () => runningSlot(root),
     open: async (slot, part, bytes) => {
       refuseRunning(await runningSlot(root), slot);
       refuseTooLarge(slot, bytes, partBytesMax);
       const path = join(directory, `${slot}.${EXTENSIONS[part]}`);
-      return alone(path, (closed) => openImage(path, bytes, closed));
+      return exclusively(path, (closed) => openImage(path, bytes, closed));
     },
   };
 }

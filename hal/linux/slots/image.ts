@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { SlotWriter } from "../../ports.ts";
 import { checkTrustedFile } from "../files/index.ts";
-import { openSlotWriter, writing } from "./writer.ts";
+import { openSlotWriter, withSlotFault } from "./writer.ts";
 
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 
@@ -14,7 +14,7 @@ const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
  *   `slot.read-failed`.
  */
 export async function openImage(path: string, bytes: number, closed: () => void): Promise<SlotWriter> {
-  return writing(path, async () => {
+  return withSlotFault(path, async () => {
     const file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
       checkTrustedFile(await file.stat(), path);

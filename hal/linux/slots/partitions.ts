@@ -11,7 +11,7 @@ import { runningSlot } from "./cmdline.ts";
 import { createKernelImages } from "./esp.ts";
 import { openImage } from "./image.ts";
 import { SECTOR_BYTES, SECTORS_TEXT_BYTES_MAX } from "./limits.ts";
-import { openSlotWriter, writing } from "./writer.ts";
+import { openSlotWriter, withSlotFault } from "./writer.ts";
 import { createWriterGuard, refuseRunning, refuseTooLarge } from "./guards.ts";
 
 export interface PartitionSlotsOptions {
@@ -36,7 +36,7 @@ export interface PartitionSlotsOptions {
  * one.
  */
 export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlotsOptions): Slots {
-  const alone = createWriterGuard();
+  const exclusively = createWriterGuard();
   const kernels = createKernelImages(esp, ops);
   return {
     running: () => runningSlot(root),
@@ -45,13 +45,13 @@ export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlot
       if (part === "kernel") {
         refuseTooLarge(slot, bytes, kernelBytesMax);
         const path = kernels.pathFor(slot);
-        return alone(path, async (closed) => {
+        return exclusively(path, async (closed) => {
           await kernels.retire(slot, false);
           return openImage(path, bytes, closed);
         });
       }
       const path = await partition(root, `${part}-${slot}`);
-      return alone(path, async (closed) => {
+      return exclusively(path, async (closed) => {
         refuseTooLarge(slot, bytes, await partitionBytes(root, path));
         await kernels.retire(slot, true);
         return openPartition(path, slot, bytes, closed);
@@ -90,7 +90,7 @@ async function partitionBytes(root: string, path: string): Promise<number> {
 /** O_EXCL without O_CREAT refuses a device that is mounted or mapped, open(2). */
 async function openPartition(path: string, slot: SlotName, bytes: number, closed: () => void): Promise<SlotWriter> {
   const { O_RDWR, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
-  return writing(path, async () => {
+  return withSlotFault(path, async () => {
     const file = await open(path, O_RDWR | O_EXCL | O_NOFOLLOW | O_NONBLOCK);
     try {
       if (!(await file.stat()).isBlockDevice())

@@ -14,9 +14,9 @@ import { openDirect } from "./direct.ts";
 export async function openSlotWriter(path: string, file: FileHandle, bytes: number, closed: () => void): Promise<SlotWriter> {
   const direct = await openDirect(path, file);
   return {
-    write: (offset, chunk) => writing(path, () => writeAt(file, offset, chunk, bytes)),
+    write: (offset, chunk) => withSlotFault(path, () => writeAt(file, offset, chunk, bytes)),
     read: (offset, into) => direct.read(offset, into.subarray(0, Math.max(0, bytes - offset))),
-    sync: () => writing(path, () => file.sync()),
+    sync: () => withSlotFault(path, () => file.sync()),
     close: async () => {
       await direct.close();
       await file.close();
@@ -39,7 +39,7 @@ async function writeAt(file: FileHandle, offset: number, chunk: Uint8Array, byte
  * @throws Fault of `work` itself; `file.not-regular` for a link; `slot.busy` for a device that
  *   something else holds (O_EXCL, open(2)); `slot.write-failed` otherwise.
  */
-export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function withSlotFault<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

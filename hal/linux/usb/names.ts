@@ -25,7 +25,7 @@ export function hubOf(port: string): string {
  * Checks a name before it becomes part of a path: only names of the kernel's form pass.
  * @throws Fault `usb.gone`.
  */
-export function named(pattern: RegExp, name: string): string {
+export function requireName(pattern: RegExp, name: string): string {
   if (pattern.test(name)) return name;
   throw new Fault("usb.gone", `find ${quoted(name, 40)} in the USB tree: the kernel has no such names`);
 }

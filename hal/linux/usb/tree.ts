@@ -18,7 +18,7 @@ import {
 } from "./inspect.ts";
 import { createLastKnown } from "./last-known.ts";
 import { ENTRIES_MAX, HUB_ENTRIES_MAX, KERNEL_MS_MAX, STUCK_CALLS_MAX, STUCK_SHUTS_MAX } from "./limits.ts";
-import { CONTROLLER, DEVICE, hubOf, named, portName } from "./names.ts";
+import { CONTROLLER, DEVICE, hubOf, requireName, portName } from "./names.ts";
 
 export interface UsbTreeOptions {
   /** `/`, or a folder that looks like the kernel's view. */
@@ -82,7 +82,7 @@ class LinuxUsbTree implements UsbTree {
    * keep a new controller open.
    */
   async setDefault(controller: string, authorized: "none" | "hardwired"): Promise<void> {
-    const path = join(this.#sysfs.devices, named(CONTROLLER, controller), "authorized_default");
+    const path = join(this.#sysfs.devices, requireName(CONTROLLER, controller), "authorized_default");
     const setting = { what: `the default of "${controller}"`, path, value: DEFAULTS[authorized] };
     await setInForce(setting, () => this.#writeAndRead(setting));
   }
@@ -93,7 +93,7 @@ class LinuxUsbTree implements UsbTree {
 
   async setPort(port: string, disabled: boolean): Promise<void> {
     const { devices, bounded } = this.#sysfs;
-    const hub = hubOf(named(DEVICE, port));
+    const hub = hubOf(requireName(DEVICE, port));
     const folder = (await portFolders(devices, hub)).find((one) => portName(basename(one)) === port);
     if (folder === undefined) throw new Fault("usb.gone", `set port "${port}": no hub has it`);
     if (!(await namesIn(folder, HUB_ENTRIES_MAX)).includes("disable"))
@@ -115,7 +115,7 @@ class LinuxUsbTree implements UsbTree {
   }
 
   #authorization(port: string, value: "0" | "1"): Setting {
-    return { what: `device "${port}"`, path: join(this.#sysfs.devices, named(DEVICE, port), "authorized"), value };
+    return { what: `device "${port}"`, path: join(this.#sysfs.devices, requireName(DEVICE, port), "authorized"), value };
   }
 
   /** Tried even while calls hang here or elsewhere: the kernel does it once it can. */
@@ -142,7 +142,7 @@ class LinuxUsbTree implements UsbTree {
   }
 
   /**
-   * [LCK-8] The kernel reads descriptors anew when it authorizes. A device that shows other ones
+   * [LCK-32] The kernel reads descriptors anew when it authorizes. A device that shows other ones
    * now, or does not answer, was let in for something it is not, and is shut out.
    */
   async #inspectAgain(device: UsbDevice): Promise<void> {
@@ -187,11 +187,13 @@ async function setInForce({ what, path, value }: Setting, change: () => Promise<
 }
 
 /** @throws Fault `usb.gone`, `usb.changed`. */
-function expectSame(wanted: UsbDevice, found: UsbDevice | undefined, when: string): void {
-  if (found === undefined) throw new Fault("usb.gone", `authorize "${wanted.port}": it was unplugged`);
+function expectSame(expected: UsbDevice, found: UsbDevice | undefined, when: string): void {
+  if (found === undefined) throw new Fault("usb.gone", `authorize "${expected.port}": it was unplugged`);
   const same =
-    found.number === wanted.number && found.descriptors === wanted.descriptors && found.claims?.serial === wanted.claims?.serial;
-  if (!same) throw new Fault("usb.changed", `authorize "${wanted.port}": it was another device ${when}`);
+    found.number === expected.number &&
+    found.descriptors === expected.descriptors &&
+    found.claims?.serial === expected.claims?.serial;
+  if (!same) throw new Fault("usb.changed", `authorize "${expected.port}": it was another device ${when}`);
 }
 
 function messageOf(error: unknown): string {

@@ -66,7 +66,7 @@ test("[OPS-5] [CON-3] status is performed as an operation of the guest, with the
   t.equal(performed.length, 1);
 });
 
-test("[CON-1] status --json is one line of ASCII with the redacted status", async (t) => {
+test("[CON-11] status --json is one line of ASCII with the redacted status", async (t) => {
   const model = "Gateway \u001b[2J \u00e9";
   const handlers = {
     ...HANDLERS,
@@ -164,7 +164,7 @@ test("a device that does not know its id yet has a prompt too", async (t) => {
   t.equal(promptText({ program: "x", deviceId: undefined }), "sallyport> ");
 });
 
-test("[CON-7] held keys do not fill the line: what they cause is bounded in bytes, and the console answers afterwards", async (t) => {
+test("[CON-13] held keys do not fill the line: what they cause is bounded in bytes, and the console answers afterwards", async (t) => {
   const held: Readonly<Record<string, string>> = {
     "^L with a full line": `${"x".repeat(200)}${"\u000c".repeat(4000)}\u0015`,
     "^L and a letter": `${"a\u000c".repeat(120)}\u0015`,

@@ -1,5 +1,5 @@
-// A hostile peer on the real socket of a real warden, in the place of the agent, and what must be the
-// same after its attack.
+// A hostile peer on the real socket of a real warden, in the place of the agent, and what must be
+// the same after its attack.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Test } from "tap";
@@ -91,7 +91,10 @@ export function slotsOf(lab: LabWarden): readonly string[] {
   return [a, b, bootChoice].map((file) => readFileSync(file, "latin1"));
 }
 
-/** @returns the result of an answer that an attack needs for its next step. @throws Fault `assert.broken`. */
+/**
+ * @returns the result of an answer that an attack needs for its next step.
+ * @throws Fault `assert.broken`.
+ */
 export function resultOf<T>(answer: unknown, is: (result: unknown) => result is T): T {
   const result = typeof answer === "object" && answer !== null && "result" in answer ? answer.result : undefined;
   if (!is(result)) throw new Fault("assert.broken", `an attack needs another answer than ${JSON.stringify(answer)}`);

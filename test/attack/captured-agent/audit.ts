@@ -53,7 +53,7 @@ export const AUDIT_ATTACKS: AttacksOn<"audit"> = {
     t.match(
       await peer.ask("audit.append", { ...said, detail: { forged: '\u001b[2J\n{"source":"warden"}' } }),
       { result: {} },
-      "text is only text",
+      "text stays text",
     );
   },
 
@@ -70,7 +70,7 @@ export const AUDIT_ATTACKS: AttacksOn<"audit"> = {
     ])
       await refused("audit.read", args, /protocol\.invalid/u);
     const beyond = JSON.stringify(await peer.ask("audit.read", { from: Number.MAX_SAFE_INTEGER, count: 64 }));
-    t.match(beyond, /"records":\[\]|"fault"/u, "past the end there is nothing");
+    t.match(beyond, /"records":\[\]|"fault"/u, "nothing is past the end");
   },
 
   "audit.checkpoint": async ({ refused }) => {

@@ -6,7 +6,7 @@ export const IDENTITY_ATTACKS: AttacksOn<"identity" | "birth"> = {
     await refused("identity.read", { path: "/etc/shadow" });
     await refused("identity.read", { id: "GW-0000" });
     const answer = JSON.stringify(await peer.ask("identity.read", {}));
-    t.notMatch(answer, /private|secret|password/iu, "no secret in what it may know");
+    t.notMatch(answer, /private|secret|password/iu, "the answer has no secret");
   },
 
   "birth.record": async ({ peer, t, refused }) => {
@@ -15,6 +15,10 @@ export const IDENTITY_ATTACKS: AttacksOn<"identity" | "birth"> = {
     await refused("birth.record", { ...BORN, id: "GW-0000" }, /protocol\.invalid/u);
     await refused("birth.record", { ...BORN, keyFingerprint: "sha256:../../etc/passwd" }, /protocol\.invalid/u);
     await refused("birth.record", { ...BORN, protection: "none" }, /protocol\.invalid/u);
-    t.match(await peer.ask("birth.record", BORN), { result: { ...BORN, id: DEVICE } }, "the same again is no second birth");
+    t.match(
+      await peer.ask("birth.record", BORN),
+      { result: { ...BORN, id: DEVICE } },
+      "the same record again is no second birth",
+    );
   },
 };

@@ -10,7 +10,7 @@ export const LOCKDOWN_ATTACKS: AttacksOn<"lockdown"> = {
     await refused("lockdown.read", { policy: "" }, /protocol\.invalid/u);
     const answer = await peer.ask("lockdown.read", {});
     t.match(answer, { result: { state: { at: "base" }, open: Array, usb: Array } });
-    t.notMatch(JSON.stringify(answer), /nonce|private|secret/iu, "no nonce where nothing is on trial, no secret ever");
+    t.notMatch(JSON.stringify(answer), /nonce|private|secret/iu, "no nonce while nothing is on trial, and never a secret");
   },
 
   "lockdown.preview": async ({ t, peer, refused }) => {
@@ -30,7 +30,7 @@ export const LOCKDOWN_ATTACKS: AttacksOn<"lockdown"> = {
       await refused("lockdown.preview", { policy: base64(text) }, /lockdown\.invalid/u);
     const wideOpen = Buffer.from(policyBytes({ mode: "enforce", confirmWithinS: 600 })).toString("base64");
     t.match(await peer.ask("lockdown.preview", { policy: wideOpen }), { result: { planHash: /^sha256:/u } });
-    t.equal(await lockdown(), before, "what was looked at is not what is in force");
+    t.equal(await lockdown(), before, "a preview changes nothing that is in force");
     for (let n = 0; n < 20; n++) await peer.ask("lockdown.preview", { policy: wideOpen });
     await refused("lockdown.preview", { policy: wideOpen }, /protocol\.rate-limited/u);
     t.equal(await lockdown(), before, "nor after a flood");

@@ -22,7 +22,7 @@ export const ORDER_ATTACKS: AttacksOn<"order"> = {
     for (let n = 0; n < 40; n++)
       answers.push(JSON.stringify(await peer.ask("order.nonce", { verb: "console.login" })).replace(/"id":\d+/u, ""));
     const made = answers.filter((answer) => answer.includes('"nonce"'));
-    t.equal(new Set(made).size, made.length, "never one twice");
+    t.equal(new Set(made).size, made.length, "no nonce is used twice");
   },
 
   "order.signer": async ({ t, peer, refused }) => {

@@ -7,7 +7,7 @@ export const TIME_ATTACKS: AttacksOn<"time"> = {
     await refused("time.nonce", { count: 1_000_000 });
     const nonces = new Set<string>();
     for (let n = 0; n < 40; n++) nonces.add(JSON.stringify(await peer.ask("time.nonce", {})).replace(/"id":\d+/u, ""));
-    t.equal(nonces.size, 40, "never one twice");
+    t.equal(nonces.size, 40, "no nonce is used twice");
   },
 
   "time.set": async ({ lab, peer, refused }) => {

@@ -21,7 +21,7 @@ export const TRUST_ATTACKS: AttacksOn<"trust"> = {
     const everything = ["metadata/2.root.json", "metadata/timestamp.json"];
     for (const absent of [[], everything, ["metadata/2.root.json"], everything]) {
       const answer = JSON.stringify(await peer.ask("trust.refresh", { absent }));
-      t.match(answer, /"fault"|"wanted"/u, "nothing is current because an agent says what there is not");
+      t.match(answer, /"fault"|"wanted"/u, "nothing becomes current because an agent says that files are absent");
     }
   },
 };

@@ -1,4 +1,4 @@
-// What is left of Debian on the device: all that it needs, after so much of it was left out.
+// Debian on the device is self-contained after so much of it was removed.
 import { lstat, open, readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { test } from "tap";
@@ -11,12 +11,12 @@ const skip = await needsBase();
 
 const ELF = Buffer.from("\x7fELF", "latin1");
 const SCRIPT = Buffer.from("#!", "latin1");
-/** Longer ones the kernel does not read (execve(2)). */
+/** The longest interpreter line that the kernel reads (execve(2)). */
 const FIRST_LINE_BYTES_MAX = 256;
-/** Several at once: a link to each is asked of the device's own loader. */
+/** How many programs are checked at once by the device's own loader. */
 const AT_ONCE = 100;
 
-test("every program and library on the device finds what it is linked to", { skip }, async (t) => {
+test("every program and library on the device finds its libraries", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const folders = ["usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/udev", "usr/lib/x86_64-linux-gnu"];
   const programs = (await filesOf(device, folders, ELF)).map(({ path }) => path);
@@ -29,12 +29,12 @@ test("every program and library on the device finds what it is linked to", { ski
   }
 });
 
-test("every kernel module on the device finds those it needs", { skip }, async (t) => {
+test("every kernel module on the device finds its dependencies", { skip }, async (t) => {
   const { device, tools, kernel } = await debianBase((line) => t.comment(line));
   const modules = join("usr/lib/modules", kernel);
   const there = new Set((await readdir(join(device, modules), { recursive: true })).filter((path) => path.endsWith(".ko")));
   t.ok(there.size > 1000, "control: there are modules");
-  // as Debian has them, before any was left out (modules.dep(5))
+  // Debian's list, from before any module was removed (modules.dep(5)).
   const needed = await readFile(join(tools, modules, "modules.dep"), "utf8");
   const missing = needed
     .replaceAll(".ko.xz", ".ko")
@@ -46,7 +46,7 @@ test("every kernel module on the device finds those it needs", { skip }, async (
   t.same(missing, []);
 });
 
-test("every script on the device finds the program that reads it", { skip }, async (t) => {
+test("every script on the device finds its interpreter", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const scripts = await filesOf(device, ["usr", "etc"], SCRIPT);
   t.ok(scripts.length > 5, "control: there are scripts");
@@ -60,7 +60,7 @@ test("every script on the device finds the program that reads it", { skip }, asy
   }
 });
 
-test("what is named as left out or kept was there", { skip }, async (t) => {
+test("every name in the lists of removed and kept files exists in Debian", { skip }, async (t) => {
   const { device, tools, kernel } = await debianBase((line) => t.comment(line));
   const installed = await run("chroot", [tools, "dpkg-query", "-W", "-f", "${Package}\n"]);
   t.same(
@@ -82,7 +82,7 @@ test("what is named as left out or kept was there", { skip }, async (t) => {
   t.same(
     MODULES_KEPT.filter((name) => !under.includes(name.replaceAll("-", "_"))),
     [],
-    "kept ones are of those left out",
+    "each kept module is in a removed directory",
   );
   const builtin = (await readFile(join(tools, modules, "modules.builtin"), "utf8")).split("\n");
   const known = new Set([...loadable, ...builtin].map(nameOf));
@@ -95,11 +95,11 @@ test("what is named as left out or kept was there", { skip }, async (t) => {
   t.same(
     MODULES_KEPT.filter((name) => !there.has(name.replaceAll("-", "_"))),
     [],
-    "and they are kept",
+    "and they are on the device",
   );
 });
 
-test("the list of packages has those of which a file is there, and no other", { skip }, async (t) => {
+test("the list of packages names exactly those with a file on the device", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
   const listed = (await readFile(join(device, "usr/share/sallyport/packages.txt"), "utf8")).trimEnd().split("\n");
   const names = listed.map((line) => line.split(" ", 1)[0] ?? "");
@@ -108,7 +108,7 @@ test("the list of packages has those of which a file is there, and no other", { 
     t.notOk(names.includes(name), name);
 });
 
-/** Below `root`, which begin so. */
+/** Files below `root` that begin with these bytes. */
 async function filesOf(root: string, folders: readonly string[], start: Buffer) {
   const found: { readonly path: string; readonly begins: string }[] = [];
   for (const folder of folders)
@@ -123,10 +123,10 @@ async function filesOf(root: string, folders: readonly string[], start: Buffer) 
   return found;
 }
 
-/** As the device's own shell finds it, through whatever links. */
+/** As the device's own shell resolves it, through links. */
 async function isProgram(device: string, name: string): Promise<boolean> {
-  const said = await run("chroot", [device, "/bin/sh", "-c", 'command -v "$1" || :', "sh", name]);
-  return said !== "";
+  const found = await run("chroot", [device, "/bin/sh", "-c", 'command -v "$1" || :', "sh", name]);
+  return found !== "";
 }
 
 async function missingIn(root: string, paths: readonly string[]): Promise<readonly string[]> {

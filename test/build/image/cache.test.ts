@@ -1,4 +1,4 @@
-// What takes long to make is made once, and never half.
+// The build cache: entries are made once, and completely.
 import { mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -7,7 +7,7 @@ import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const LONG_AGO = new Date(Date.now() - 3 * 3_600_000);
 
-test("it is made once for its key, by however many at a time, and what nobody asked for any more goes", async (t) => {
+test("an entry is made once for its key, even by several runs at a time, and unused entries are removed", async (t) => {
   const cache = await temporaryDirectory(t);
   for (const name of ["disk-01", "disk-02", "other-01"]) await mkdir(join(cache, name));
   for (const name of ["disk-01", "other-01"]) await utimes(join(cache, name), LONG_AGO, LONG_AGO);
@@ -23,10 +23,10 @@ test("it is made once for its key, by however many at a time, and what nobody as
   t.equal(await cacheDirectory("disk", "0a", make, cache), one);
   t.equal(made, before, "it is there");
   t.equal(await readFile(join(one, "it"), "utf8"), "whole");
-  t.same((await readdir(cache)).sort(), ["disk-02", "disk-0a", "other-01"], "what somebody may still use stays");
+  t.same((await readdir(cache)).sort(), ["disk-02", "disk-0a", "other-01"], "entries that may still be in use stay");
 });
 
-test("what could not be made whole is not kept", async (t) => {
+test("an incomplete entry is not kept", async (t) => {
   const cache = await temporaryDirectory(t);
   const half = cacheDirectory(
     "disk",

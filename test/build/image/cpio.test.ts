@@ -12,7 +12,7 @@ const ENTRIES: readonly CpioEntry[] = [
   { path: "bin/sh", type: "link", target: "tool" },
 ];
 
-test("what goes into an archive is what cpio takes out of it", { skip: needs("cpio") }, async (t) => {
+test("cpio extracts what was put into an archive", { skip: needs("cpio") }, async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "test-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const { status } = spawnSync("cpio", ["-idm", "--quiet"], { cwd: directory, input: cpio(ENTRIES) });
@@ -21,7 +21,7 @@ test("what goes into an archive is what cpio takes out of it", { skip: needs("cp
   t.equal(await readlink(join(directory, "bin/sh")), "tool");
 });
 
-test("the same entries make the same bytes, in whole words", (t) => {
+test("the same entries make the same bytes, padded to words", (t) => {
   const archive = cpio(ENTRIES);
   t.ok(archive.equals(cpio(ENTRIES)));
   t.equal(archive.byteLength % 4, 0);

@@ -1,4 +1,4 @@
-// The disk as one file: what is told from its bytes alone.
+// The disk file, checked by its bytes.
 import { open, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -32,7 +32,7 @@ async function bytesAt(file: string, from: number, bytes: number): Promise<Buffe
   return buffer;
 }
 
-test("partitions lie where the layout says, and what is in them", { skip }, async (t) => {
+test("partitions are where the layout places them, with their content", { skip }, async (t) => {
   const { file } = await disk(t);
   const { partitions, bytes } = layoutOf(SIZES);
   t.equal((await stat(file)).size, bytes);
@@ -60,23 +60,23 @@ test("partitions lie where the layout says, and what is in them", { skip }, asyn
   );
 });
 
-test("the agent can't fill the data partition: a tenth of it is the warden's alone", { skip }, async (t) => {
+test("the agent cannot fill the data partition: a tenth of it is reserved for root", { skip }, async (t) => {
   const { file } = await disk(t);
   const superblock = await bytesAt(file, layoutOf(SIZES).partitions.data.from + 1024, 1024);
   // Linux: Documentation/filesystems/ext4/super.rst
   t.equal(superblock.readUInt16LE(0x38), 0xef53, "ext4's magic number");
-  const [blocks, kept] = [superblock.readUInt32LE(4), superblock.readUInt32LE(8)];
-  t.ok(kept >= Math.floor(blocks / 10), `${kept} of ${blocks}`);
-  t.equal(superblock.readUInt16LE(0x50), 0, "kept for user 0");
+  const [blocks, reserved] = [superblock.readUInt32LE(4), superblock.readUInt32LE(8)];
+  t.ok(reserved >= Math.floor(blocks / 10), `${reserved} of ${blocks}`);
+  t.equal(superblock.readUInt16LE(0x50), 0, "reserved for user 0");
 });
 
-test("what does not fit is refused before anything is made", { skip }, async (t) => {
+test("parts that do not fit are refused before anything is made", { skip }, async (t) => {
   const { work, parts } = await disk(t);
   const refused = (message: RegExp) =>
     t.rejects(makeDisk(join(work, "other.img"), work, parts, SIZES), { code: "slot.too-small", message });
   await truncate(parts.root, MEBIBYTE + 1);
-  await refused(/give a larger --slot-mib/u);
+  await refused(/choose a larger --slot-mib/u);
   await truncate(parts.kernel, 22 * MEBIBYTE);
-  await refused(/put 3 kernels of \d+ bytes into an ESP of 64 MiB: give a larger --esp-mib/u);
+  await refused(/fit 3 kernels of \d+ bytes into an ESP of 64 MiB: choose a larger --esp-mib/u);
   await t.rejects(stat(join(work, "other.img")), { code: "ENOENT" });
 });

@@ -1,4 +1,5 @@
-// What the packet filter holds before the warden has spoken, and for good where it can't start: on a real kernel, with real packets.
+// The early firewall, in force until the warden replaces it, and for good where the warden cannot
+// start: on a real kernel, with real packets.
 import { spawnSync } from "node:child_process";
 import { test } from "tap";
 import { earlyFirewall } from "../../../build/image/early-firewall.ts";
@@ -24,23 +25,23 @@ async function gateway(t: TestContext) {
   return { ...doors, load };
 }
 
-test("[LCK-1] before the warden: nothing comes in, by no interface, and what was open before is shut", { skip }, async (t) => {
+test("[LCK-30] before the warden: nothing gets in on any interface, and open connections are cut", { skip }, async (t) => {
   const { device, outside, load } = await gateway(t);
   const [host] = device.ipv4;
   t.equal(await outside.tcp(host, OTHER), "open", "without the table");
-  const held = await outside.hold(host, OTHER);
-  t.equal(await held(), "open");
+  const connection = await outside.hold(host, OTHER);
+  t.equal(await connection(), "open");
   t.equal(load(earlyFirewall([HUB])).status, 0);
   for (const to of [...device.ipv4, ...device.ipv6])
     for (const port of [HUB, OTHER]) {
       t.equal(await outside.tcp(to, port), "silent", `TCP ${port} of ${to}`);
       t.equal(await outside.udp(to, port), "silent", `UDP ${port} of ${to}`);
     }
-  t.equal(await held(), "silent");
+  t.equal(await connection(), "silent");
   for (const to of [device.ipv4[0], device.ipv6[0]]) t.notOk(outside.ping(to), `ping ${to}`);
 });
 
-test("[LCK-3] before the warden: the hub's ports can be reached over IPv4 and IPv6, and nothing else", { skip }, async (t) => {
+test("[LCK-3] before the warden: only the hub's ports are reachable, over IPv4 and IPv6", { skip }, async (t) => {
   const { device, outside, load } = await gateway(t);
   t.equal(load(earlyFirewall([HUB])).status, 0);
   for (const to of [...outside.ipv4, ...outside.ipv6]) {
@@ -48,10 +49,10 @@ test("[LCK-3] before the warden: the hub's ports can be reached over IPv4 and IP
     t.not(await device.tcp(to, OTHER), "open", `not another port of ${to}`);
     t.not(await device.udp(to, OTHER), "open", `nor by UDP`);
   }
-  t.equal(await device.tcp(device.ipv4[0], OTHER), "open", "programs of the device reach each other");
+  t.equal(await device.tcp(device.ipv4[0], OTHER), "open", "local programs reach each other");
 });
 
-test("[LCK-5] the warden's table takes the place of the first one as a whole", { skip }, async (t) => {
+test("[LCK-5] the warden's table replaces the early one as a whole", { skip }, async (t) => {
   const { nft, device, outside, load } = await gateway(t);
   t.equal(load(earlyFirewall([HUB])).status, 0);
   const firewall = linuxFirewall({ command: nft });
@@ -66,10 +67,10 @@ test("[LCK-5] the warden's table takes the place of the first one as a whole", {
   await firewall.replace(open);
   t.equal(await firewall.read(), open);
   t.equal(await outside.tcp(device.ipv4[0], OTHER), "open");
-  t.not(await device.tcp(outside.ipv4[0], HUB), "open", "nothing of the first one is left");
+  t.not(await device.tcp(outside.ipv4[0], HUB), "open", "no rule of the early one is left");
 });
 
-test("the network can't come up without the doors, and they wait for nobody", (t) => {
+test("the network does not come up without the early firewall, which waits for nothing", (t) => {
   const doors = settingsOf("sallyport-firewall.service");
   t.match(doors, /^DefaultDependencies=no$/mu);
   t.match(doors, /^Before=network-pre\.target systemd-networkd\.service sallyport-warden\.service$/mu);

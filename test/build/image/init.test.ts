@@ -1,4 +1,5 @@
-// The initrd's first program, whole, in the shell that it gets on a gateway: what it takes for the gateway's own disk. The kernel and what is done to it are files here.
+// The initrd's init program in the shell that it gets on a gateway: which disk it chooses. The
+// kernel, and what is done to it, are files here.
 import { spawnSync } from "node:child_process";
 import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -10,11 +11,11 @@ import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
 
 interface Disk {
-  /** In sysfs, below /sys/devices. */
+  /** Path in sysfs, below /sys/devices. */
   readonly path: string;
-  /** Names of partitions, and their numbers by the order. */
+  /** Names of partitions; their order gives the numbers. */
   readonly partitions: readonly string[];
-  /** As the kernel says it of cards, and of disks behind SCSI. */
+  /** As the kernel reports it for cards, and for disks behind SCSI. */
   readonly type?: string;
   readonly removable?: "0" | "1";
 }
@@ -29,7 +30,7 @@ const CARD = { path: "pci0000:00/0000:00:1b.0/mmc_host/mmc1/mmc1:aaaa/block/mmcb
 const FAKES = { insmod: "", dmsetup: 'echo "$*" > /log', mount: "", sleep: "", switch_root: "" };
 const CMDLINE = `quiet sallyport.verity=100:${"a".repeat(64)}:5a17 sallyport.slot=a\n`;
 
-/** What is opened as the root, or why nothing is. */
+/** @returns the device that is opened as the root, or why none is. */
 async function boot(t: TestContext, disks: readonly Disk[], cmdline = CMDLINE): Promise<string> {
   const root = await temporaryDirectory(t);
   const put = async (path: string, content: string, mode = 0o644): Promise<void> => {
@@ -62,7 +63,7 @@ async function plugIn(
     symlink(`../../${device.slice("sys/".length)}`, join(root, "sys/class/block", basename(device)));
   await put(`${disk}/uevent`, `DEVNAME=${name}\nDEVTYPE=disk\n`);
   await put(`${disk}/removable`, `${removable}\n`);
-  // the device that the disk is on, two above it, or one where the kernel has no folder between
+  // The device of the disk, two levels above it, or one where the kernel has no directory between.
   const below = dirname(dirname(disk));
   if (type !== undefined) await put(`${below}/type`, `${type}\n`);
   await symlink("../..", join(root, disk, "device"));
@@ -76,7 +77,7 @@ async function plugIn(
 
 const skip = await needsBase();
 
-test("the slot's root is opened on any disk that stays in", { skip }, async (t) => {
+test("the slot's root is opened on any built-in disk", { skip }, async (t) => {
   t.equal(await boot(t, [VIRTIO]), "/dev/vda2");
   t.equal(await boot(t, [EMMC]), "/dev/mmcblk0p2");
   t.equal(await boot(t, [SATA]), "/dev/sda2");
@@ -84,16 +85,16 @@ test("the slot's root is opened on any disk that stays in", { skip }, async (t) 
   t.equal(await boot(t, [EMMC], CMDLINE.replace("slot=a", "slot=b")), "/dev/mmcblk0p3");
 });
 
-test("a card or stick with the same root is not looked at, also when it is there first or alone", { skip }, async (t) => {
+test("a card or stick with the same root is ignored, even when it appears first or is the only disk", { skip }, async (t) => {
   const stick = { ...SATA, path: "pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host0/target0:0:0/0:0:0:0/block/sda" };
   const others: readonly Disk[] = [CARD, { ...CARD, type: "SDcombo" }, { ...SATA, removable: "1" }, stick];
   for (const other of others) {
     t.equal(await boot(t, [other, VIRTIO]), "/dev/vda2", other.path);
-    t.match(await boot(t, [other]), /no disk that stays in has a partition root-a: cards and USB sticks do not count/u);
+    t.match(await boot(t, [other]), /no built-in disk has a partition root-a: cards and USB sticks do not count/u);
   }
   t.equal(await boot(t, [CARD, EMMC]), "/dev/mmcblk0p2");
 });
 
-test("of two disks that stay in none is guessed", { skip }, async (t) => {
-  t.match(await boot(t, [SATA, NVME]), /two disks have a partition root-a: take out the one that was put in/u);
+test("with two built-in disks none is chosen", { skip }, async (t) => {
+  t.match(await boot(t, [SATA, NVME]), /two built-in disks have a partition root-a: remove the one that does not belong here/u);
 });

@@ -1,4 +1,4 @@
-// `npm run image` as whoever types it meets it. Whole images are made by test/gateway.
+// The messages of `npm run image`. test/gateway makes whole images.
 import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,23 +16,23 @@ const image = (...args: readonly string[]) =>
     },
   );
 
-test("--help is no fault", async (t) => {
+test("--help exits with 0", async (t) => {
   const { status, stdout, stderr } = image("--help");
   t.equal(status, 0);
   t.match(stdout, /^usage: npm run image/u);
   t.equal(stderr, "");
 });
 
-test("what can't be read is told with the usage, all of it at once", async (t) => {
+test("wrong options are reported with the usage, all at once", async (t) => {
   const unknown = image("--files", "x", "--out", "y", "--colour", "red");
   t.equal(unknown.status, 2);
   t.match(unknown.stderr, /--colour[\s\S]*usage: npm run image/u);
   const wrong = image("--files", "x", "--esp-mib", "8", "--data-mib", "999999", "--usb", "1");
   t.equal(wrong.status, 2);
-  for (const word of ["out: name the folder", "esp-mib", "data-mib", "usb"]) t.match(wrong.stderr, word);
+  for (const word of ["out: name the directory", "esp-mib", "data-mib", "usb"]) t.match(wrong.stderr, word);
 });
 
-test("a folder without what the device needs is told by the first thing that is missing", { skip: needs("root") }, async (t) => {
+test("in an incomplete directory, the first missing file is reported", { skip: needs("root") }, async (t) => {
   const given = await temporaryDirectory(t);
   await writeFile(join(given, "hub.json"), "{}");
   const { status, stderr } = image("--files", given, "--out", join(given, "out"));

@@ -1,4 +1,4 @@
-// How a gateway asks the network for an address.
+// How a gateway requests an address from the network.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -20,15 +20,15 @@ async function settings(): Promise<ReadonlyMap<string, string>> {
   return found;
 }
 
-test("it is known by its MAC at each boot, since its machine id is another one then", async (t) => {
+test("the device identifies itself by its MAC, because its machine id is new at each boot", async (t) => {
   const wired = await settings();
   t.equal(wired.get("DHCPv4.ClientIdentifier"), "mac");
   t.equal(wired.get("DHCPv6.DUIDType"), "link-layer");
 });
 
-test("systemd-networkd on the device knows each setting", { skip }, async (t) => {
+test("the device's systemd-networkd knows each setting", { skip }, async (t) => {
   const { device } = await debianBase((line) => t.comment(line));
-  // its table of settings has them in this form; what is not in it is told in its log, and nowhere else
+  // Its table of settings has them in this form. An unknown setting is reported only in its log.
   const program = await readFile(join(device, "usr/lib/systemd/systemd-networkd"), "latin1");
   t.notOk(program.includes("\0DHCPv4.ClientIdentity\0"), "control");
   for (const name of (await settings()).keys()) t.ok(program.includes(`\0${name}\0`), name);

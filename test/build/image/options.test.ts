@@ -1,4 +1,4 @@
-// The command line of `npm run image`, and the two places that tell of it.
+// The command line of `npm run image`, and the two places that document it.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -18,7 +18,7 @@ const DEFAULTS = {
   json: false,
 };
 
-test("defaults, and every option", async (t) => {
+test("every option has its default and its value", async (t) => {
   t.same(readOptions(FOLDERS), DEFAULTS);
   const sizes = ["--esp-mib", "64", "--slot-mib", "100", "--data-mib", "32", "--level", "1"];
   t.same(readOptions([...FOLDERS, "--parts-only", "--log-to", "ttyS1", "--usb", "2", ...sizes, "--json"]), {
@@ -33,7 +33,7 @@ test("defaults, and every option", async (t) => {
     level: 1,
     json: true,
   });
-  for (const words of [["--help"], ["-h"], ["--json", "--help"]]) t.equal(readOptions(words), "help");
+  for (const args of [["--help"], ["-h"], ["--json", "--help"]]) t.equal(readOptions(args), "help");
 });
 
 test("--help and docs/flashing.md name every option, with its default", async (t) => {
@@ -54,8 +54,8 @@ test("--help and docs/flashing.md name every option, with its default", async (t
     );
 });
 
-test("what is no option is refused", async (t) => {
-  for (const words of [
+test("an unknown option is refused", async (t) => {
+  for (const args of [
     ["--quick"],
     ["more"],
     ["--files"],
@@ -64,5 +64,5 @@ test("what is no option is refused", async (t) => {
     ["--level", "0x3"],
     ["--log-to", "../x"],
   ])
-    t.throws(() => readOptions([...FOLDERS, ...words]), { code: "usage.invalid" }, words.join(" "));
+    t.throws(() => readOptions([...FOLDERS, ...args]), { code: "usage.invalid" }, args.join(" "));
 });

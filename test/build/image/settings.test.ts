@@ -1,4 +1,5 @@
-// What the image builder makes of the configurations it is given. The programs that judge them are those that go onto the device, in a root of their own.
+// The image's settings from the given configurations, which the device's own programs check in a
+// root of their own.
 import { spawnSync } from "node:child_process";
 import { copyFile, cp, link, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -26,7 +27,7 @@ const WARDEN: Json = {
   update: { installerSocket: "/run/sallyport-install.sock" },
 };
 
-/** A root with nothing but what the two programs need to judge. */
+/** A root that contains only what the two programs need. */
 async function device(t: TestContext) {
   const root = await temporaryDirectory(t);
   const put = async (path: string, content: string): Promise<void> => {
@@ -54,7 +55,7 @@ async function device(t: TestContext) {
   return { root, give, put, text: (path: string) => readFile(join(root, path), "utf8") };
 }
 
-test("units follow the configuration: deadline, console, and the doors to the hub", { skip }, async (t) => {
+test("units follow the configuration: deadline, console, and the firewall's rules for the hub", { skip }, async (t) => {
   const { root, give, text } = await device(t);
   await give(
     {
@@ -75,7 +76,7 @@ test("units follow the configuration: deadline, console, and the doors to the hu
   t.match(await text("usr/share/sallyport/firewall.nft"), /tcp dport \{ 53, 444, 3128, \d+, \d+ \} accept/u);
 });
 
-test("without a console the agent's unit allows none", { skip }, async (t) => {
+test("without a console, the agent's unit allows no line", { skip }, async (t) => {
   const { root, give, text } = await device(t);
   await give({ handover: AGENT["handover"] }, { ...WARDEN, lockdown: {} });
   await applySettings(root, await deviceSettings(root, undefined));
@@ -83,7 +84,7 @@ test("without a console the agent's unit allows none", { skip }, async (t) => {
   t.match(await text(`${DROP_INS}/sallyport-trial.timer.d/10-deadline.conf`), /^OnBootSec=660s$/mu);
 });
 
-test("what a program would not take is refused with its own words", { skip }, async (t) => {
+test("a configuration that a program refuses is refused with the program's message", { skip }, async (t) => {
   const { root, give } = await device(t);
   await give({ ...AGENT, tunel: {} }, WARDEN);
   await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^agent\.json: .*tunel/u });
@@ -91,30 +92,28 @@ test("what a program would not take is refused with its own words", { skip }, as
   await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^warden\.json: .*trialS/u });
 });
 
-test("[ID-10] the day of the build has to be given, and to have come", { skip }, async (t) => {
+test("[ID-22] the build date must be given and must not be in the future", { skip }, async (t) => {
   const { root, give } = await device(t);
   const { buildDate, ...without } = WARDEN;
   t.equal(buildDate, "2026-01-02", "control");
   await give(AGENT, without);
   await t.rejects(deviceSettings(root, undefined), {
     code: "config.invalid",
-    message: /warden\.json: "buildDate" is not given, expected the day of the build, such as/u,
+    message: /warden\.json: "buildDate" is missing, expected the day of the build, such as/u,
   });
   await give(AGENT, { ...WARDEN, buildDate: new Date(Date.now() + 2 * 86_400_000).toISOString() });
   await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /"buildDate" is in the future/u });
 });
 
-test("what the image is not made for is refused, all of it at once", { skip }, async (t) => {
+test("unsuitable configurations are refused, all defects at once", { skip }, async (t) => {
   const { root, give, put } = await device(t);
   const refused = (message: RegExp, logTo?: string) =>
     t.rejects(deviceSettings(root, logTo), { code: "config.invalid", message });
   await give(AGENT, { ...WARDEN, lockdown: { console: "ttyS1" } });
   await refused(/agent\.json has its console on "ttyS0", and warden\.json has "lockdown\.console" on "ttyS1": name one line/u);
   await give({ ...AGENT, handover: "/srv/handover" }, { handover: "/srv/handover", lockdown: { console: "ttyS0" } });
-  await refused(
-    /agent\.json: "handover" is "\/srv\/handover".*warden\.json: "handover".*"update\.installerSocket" is not given/u,
-  );
-  await refused(/"systemdBoot\.esp" is not given, expected "\/boot"/u);
+  await refused(/agent\.json: "handover" is "\/srv\/handover".*warden\.json: "handover".*"update\.installerSocket" is missing/u);
+  await refused(/"systemdBoot\.esp" is missing, expected "\/boot"/u);
   await give({ ...AGENT, console: { path: "/dev/serial/by-id/x" } }, { ...WARDEN, lockdown: {} });
   await refused(/expected a device such as "\/dev\/ttyS0"/u);
   await give(AGENT, WARDEN);

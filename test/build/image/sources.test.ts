@@ -1,4 +1,4 @@
-// Debian's updates are in every image.
+// Every image contains Debian's updates.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -24,7 +24,7 @@ test("the base's packages are the newest of the suite, its updates and its secur
 
 test("without Debian's updates among the sources there is no image", async (t) => {
   const file = join(await temporaryDirectory(t), "debian13.sources");
-  await t.rejects(readSources(file), { code: "usage.invalid", message: /first run sh build\/parts\.sh/u });
+  await t.rejects(readSources(file), { code: "usage.invalid", message: /first run, as root: sh build\/parts\.sh/u });
   const all = "Suites: trixie trixie-updates\n\nSuites: trixie-security\n";
   for (const [text, missing] of [
     [all.replace(" trixie-updates", ""), /find trixie-updates: /u],

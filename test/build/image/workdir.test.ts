@@ -1,4 +1,4 @@
-// Folders of runs that were killed go with the next run; those of runs that go on stay.
+// Working directories: the next run removes those of killed runs, and leaves those of others.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
@@ -7,10 +7,10 @@ import { test } from "tap";
 import { makeWorkDirectory } from "../../../build/image/workdir.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
-/** Told by the kernel as `(a) S 1 (b)`. */
+/** The kernel reports it as `(a) S 1 (b)`. */
 const ODD_NAME = "a) S 1 (b";
 
-/** A process of an odd name that goes on. */
+/** A process with an odd name that keeps running. */
 async function runs(t: Test): Promise<{ readonly pid: number | undefined; readonly start: string }> {
   const program = join(await temporaryDirectory(t), ODD_NAME);
   await copyFile("/usr/bin/sleep", program);
@@ -18,7 +18,7 @@ async function runs(t: Test): Promise<{ readonly pid: number | undefined; readon
   t.teardown(() => void child.kill("SIGKILL"));
   await once(child, "spawn");
   const text = await readFile(`/proc/${child.pid}/stat`, "utf8");
-  t.ok(text.includes(`(${ODD_NAME})`), "control: its name is as odd as it was to be");
+  t.ok(text.includes(`(${ODD_NAME})`), "control: the kernel reports the odd name");
   return { pid: child.pid, start: text.replace(`(${ODD_NAME})`, "name").split(" ")[21] ?? "" };
 }
 
@@ -27,7 +27,7 @@ interface Test {
   teardown(undo: () => Promise<void> | void): void;
 }
 
-test("a run removes what a killed one left, tells who else is at work, and takes its own away", async (t) => {
+test("a run removes what a killed run left, reports other runs, and removes its own directory", async (t) => {
   const parent = await temporaryDirectory(t);
   const dead = spawn("true");
   await once(dead, "exit");
@@ -49,7 +49,7 @@ test("a run removes what a killed one left, tells who else is at work, and takes
   t.same((await readdir(parent)).sort(), [...stay].sort());
 });
 
-test("one process may have several", async (t) => {
+test("one process may have several directories", async (t) => {
   const parent = await temporaryDirectory(t);
   await using one = await makeWorkDirectory(parent, ".work-");
   await using two = await makeWorkDirectory(parent, ".work-");

@@ -25,7 +25,7 @@ async function made(t: Parameters<typeof temporaryDirectory>[0]) {
   return { dir, to: join(directory, "www"), published: join(dir, "repository"), image };
 }
 
-test("[OTA-30] [OTA-31] a release names its parts, the kernel last, and the next one adds only what changed", async (t) => {
+test("[OTA-64] [OTA-31] a release names its parts, the kernel last, and the next one adds only changed chunks", async (t) => {
   const { dir, image } = await made(t);
   const system = randomBytes(1_500_000);
   const kernel = image("kernel", randomBytes(30_000));
@@ -59,11 +59,11 @@ test("[OTA-30] [OTA-31] a release names its parts, the kernel last, and the next
   );
   t.equal(second.custom.counter, 2);
   const [root, same] = second.parts;
-  t.equal(same?.added, 0, "a part that is the same brings nothing new");
-  t.ok((root?.added ?? 0) > 0 && (root?.added ?? 0) < (root?.chunks ?? 0) / 2, "of the other only what was touched");
+  t.equal(same?.added, 0, "an unchanged part adds nothing");
+  t.ok((root?.added ?? 0) > 0 && (root?.added ?? 0) < (root?.chunks ?? 0) / 2, "the other part adds only changed chunks");
 });
 
-test("[OTA-14] a release whose chunk or index is gone is not published", async (t) => {
+test("[OTA-14] a release with a missing chunk or index is not published", async (t) => {
   const { dir, to, published, image } = await made(t);
   await addImage(dir, "os/gw-1.json", new Map([["root", image("root", randomBytes(100_000))]] as const), FOR_ALL);
   await signChanges(dir, [], NOW_MS);
@@ -75,10 +75,10 @@ test("[OTA-14] a release whose chunk or index is gone is not published", async (
     code: "release.store-failed",
     message: /\.caibx is missing; add the parts of "os\/gw-1\.json" again/u,
   });
-  t.throws(() => readdirSync(join(to, "metadata")), { code: "ENOENT" }, "no reader hears of it");
+  t.throws(() => readdirSync(join(to, "metadata")), { code: "ENOENT" }, "readers do not see it");
 });
 
-test("[OTA-14] an image that is not there, or is empty, makes no release", async (t) => {
+test("[OTA-14] a missing or empty image makes no release", async (t) => {
   const { dir, image } = await made(t);
   const none = new Map([["root", "/nowhere/root.img"]] as const);
   await t.rejects(addImage(dir, "os/gw-1.json", none, FOR_ALL), { code: "file.read-failed", message: /"\/nowhere\/root\.img"/u });

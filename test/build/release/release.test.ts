@@ -39,7 +39,7 @@ async function made(t: Parameters<typeof temporaryDirectory>[0]) {
   return { dir, to, file, image };
 }
 
-test("[OTA-14] [OTA-11] a device accepts what was released, and nothing that was not for it", async (t) => {
+test("[OTA-14] [OTA-11] a device accepts a release that is for it, and no other", async (t) => {
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/gateway-2.json", file, EVERYONE);
   await addTarget(dir, "policy/gw-1.json", file, {
@@ -65,7 +65,7 @@ test("[OTA-14] [OTA-11] a device accepts what was released, and nothing that was
   t.same(judge("gw-2"), ["accepted", "refused"]);
 });
 
-test("[OTA-14] releases follow one another: versions and counters grow, devices go along", async (t) => {
+test("[OTA-14] successive releases: versions and counters grow, and devices follow", async (t) => {
   const { dir, to, file, image } = await made(t);
   const store = await openTrustStore(fakeFiles(), image);
   for (const release of [1, 2, 3]) {
@@ -77,10 +77,10 @@ test("[OTA-14] releases follow one another: versions and counters grow, devices 
     const catalogue = await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS });
     t.match(await catalogue.find(`os/gateway-${release}.json`), { file: { custom: { counter: release } } });
   }
-  t.match(await store.stored.find("os/gateway-1.json"), { role: "os" }, "earlier ones stay");
+  t.match(await store.stored.find("os/gateway-1.json"), { role: "os" }, "earlier targets stay");
 });
 
-test("[OTA-14] a publish that stops at any file leaves readers the state before, and goes on from there", async (t) => {
+test("[OTA-20] a publish that is interrupted at any file leaves the previous state for readers, and can continue", async (t) => {
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);
@@ -94,7 +94,8 @@ test("[OTA-14] a publish that stops at any file leaves readers the state before,
 
   for (const name of fresh) {
     rmSync(join(to, name), { force: true }); // of the round before, which came further
-    mkdirSync(join(to, name, "in-the-way"), { recursive: true }); // no file can be renamed to this name
+    // No file can be renamed to this name
+    mkdirSync(join(to, name, "in-the-way"), { recursive: true });
     await t.rejects(publish(dir, to), { code: "release.store-failed" }, name);
     rmSync(join(to, name), { recursive: true });
     const store = await openTrustStore(fakeFiles(), image);
@@ -111,7 +112,7 @@ test("[OTA-14] a publish that stops at any file leaves readers the state before,
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/2"), { role: "os" });
 });
 
-test("[OTA-14] a sign that stops at any file leaves the repository as it was, and goes on from there", async (t) => {
+test("[OTA-14] a sign that is interrupted at any file leaves the repository as it was, and can continue", async (t) => {
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/1", file, EVERYONE);
   for (const name of ["2.targets.json", "2.os.json", "2.snapshot.json"]) {
@@ -129,14 +130,14 @@ test("[OTA-14] a sign that stops at any file leaves the repository as it was, an
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/1"), { role: "os" });
 });
 
-test("[OTA-14] sign again after a cut before its timestamp gives a whole repository", async (t) => {
+test("[OTA-14] signing again after an interruption before the timestamp gives a complete repository", async (t) => {
   const { dir, to, file, image } = await made(t);
   const metadata = join(dir, "repository/metadata");
   const before = readFileSync(join(metadata, "timestamp.json"));
   await addTarget(dir, "os/1", file, EVERYONE);
   const staged = readFileSync(join(dir, "staged/os.json"));
   await signChanges(dir, [], NOW_MS);
-  writeFileSync(join(metadata, "timestamp.json"), before); // as if the last write had not happened
+  writeFileSync(join(metadata, "timestamp.json"), before); // as if the last write were missing
   writeFileSync(join(dir, "staged/os.json"), staged);
   t.match(await signChanges(dir, [], NOW_MS + 1000), [
     { role: "os", version: 2 },
@@ -144,7 +145,8 @@ test("[OTA-14] sign again after a cut before its timestamp gives a whole reposit
     { role: "timestamp", version: 2 },
   ]);
 
-  writeFileSync(join(dir, "staged/os.json"), staged); // as if only the last removal had not happened
+  // As if only the last removal had not happened
+  writeFileSync(join(dir, "staged/os.json"), staged);
   t.same(await signChanges(dir, [], NOW_MS + 2000), []);
   t.same(readdirSync(join(dir, "staged")), []);
   await publish(dir, to);
@@ -152,7 +154,7 @@ test("[OTA-14] sign again after a cut before its timestamp gives a whole reposit
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/1"), { role: "os" });
 });
 
-test("[OTA-14] a key is needed only for what it signs, and must be ours alone", async (t) => {
+test("[OTA-14] a key is needed only for its own role, and only its owner may be able to read it", async (t) => {
   const { dir, file } = await made(t);
   rmSync(join(dir, "keys/root.pem"));
   rmSync(join(dir, "keys/app.pem"));
@@ -167,16 +169,17 @@ test("[OTA-14] a key is needed only for what it signs, and must be ours alone", 
   await t.rejects(signChanges(dir, ["os"], NOW_MS), { code: "release.key-unusable", message: /chmod 600/u });
 });
 
-test("[OTA-14] init goes on with the keys it has, and never makes a second repository over the first", async (t) => {
+test("[OTA-14] init continues with existing keys, and never replaces a repository", async (t) => {
   const { dir } = await made(t);
   await t.rejects(initialise(dir, NOW_MS), { code: "release.already-initialised" });
   const key = readFileSync(join(dir, "keys/root.pem"));
-  rmSync(join(dir, "repository/metadata/timestamp.json")); // as if it had been cut before its last write
+  // As if it had been cut before its last write
+  rmSync(join(dir, "repository/metadata/timestamp.json"));
   await initialise(dir, NOW_MS);
   t.same(readFileSync(join(dir, "keys/root.pem")), key);
 });
 
-test("[OTA-14] publish refuses a place with another repository, or with a newer state of this one", async (t) => {
+test("[OTA-20] publish refuses a directory with another repository or a newer state of this one", async (t) => {
   const one = await made(t);
   const other = await made(t);
   await publish(one.dir, one.to);
@@ -185,10 +188,10 @@ test("[OTA-14] publish refuses a place with another repository, or with a newer 
   await signChanges(one.dir, ["timestamp"], NOW_MS);
   await publish(one.dir, one.to);
   writeFileSync(join(one.dir, "repository/metadata/timestamp.json"), old);
-  await t.rejects(publish(one.dir, one.to), { code: "release.conflict", message: /step back/u });
+  await t.rejects(publish(one.dir, one.to), { code: "release.conflict", message: /devices would refuse the older one/u });
 });
 
-test("[OTA-14] a target that was damaged since it was added is not published", async (t) => {
+test("[OTA-14] a target that was damaged after it was added is not published", async (t) => {
   const { dir, to, file } = await made(t);
   const { file: placed } = await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);
@@ -196,11 +199,11 @@ test("[OTA-14] a target that was damaged since it was added is not published", a
   await t.rejects(publish(dir, to), { code: "release.store-failed", message: /damaged/u });
 });
 
-test("[OTA-14] what no device would accept is refused when it is added", async (t) => {
+test("[OTA-14] a target that no device would accept is refused when it is added", async (t) => {
   const { dir, file } = await made(t);
   await t.rejects(addTarget(dir, "other/1", file, EVERYONE), { code: "usage.invalid", message: /expected a role/u });
   await t.rejects(addTarget(dir, "os/../1", file, EVERYONE), { code: "usage.invalid" });
-  await t.rejects(addTarget(dir, "policy/1", file, EVERYONE), { code: "usage.invalid", message: /its line is "policy"/u });
+  await t.rejects(addTarget(dir, "policy/1", file, EVERYONE), { code: "usage.invalid", message: /its line must be "policy"/u });
   await t.rejects(addTarget(dir, "os/1", `${file}-missing`, EVERYONE), { code: "usage.invalid", message: /there is no file/u });
   await t.rejects(addTarget(dir, "os/1", file, { ...EVERYONE, audience: { groups: ["north"] } }), {
     code: "usage.invalid",
@@ -213,7 +216,7 @@ test("[OTA-14] what no device would accept is refused when it is added", async (
   await t.rejects(signChanges(dir, ["kernel"], NOW_MS), { code: "usage.invalid", message: /no role "kernel"/u });
 });
 
-test("[OTA-14] a renewal keeps the targets and gives new dates", async (t) => {
+test("[OTA-14] a renewal keeps the targets and changes the dates", async (t) => {
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);

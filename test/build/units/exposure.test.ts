@@ -1,4 +1,5 @@
-// How exposed the gateway's services are. The numbers are those of systemd 252; another version weighs a little otherwise.
+// The exposure level of the gateway's services. The numbers are those of systemd 252; other
+// versions weigh slightly differently.
 import { test } from "tap";
 import { needs } from "../../lab/runner/needs.ts";
 import { exposureOf, IMAGE_SERVICES, settingsOf, unitNames } from "../../lab/runner/units.ts";
@@ -15,17 +16,17 @@ const EXPOSURE_MAX: Readonly<Record<string, number>> = {
 };
 
 for (const [unit, max] of Object.entries(EXPOSURE_MAX))
-  test(`${unit} is exposed at most ${max}`, { skip }, async (t) => {
+  test(`${unit} has an exposure of at most ${max}`, { skip }, async (t) => {
     const found = exposureOf(unit);
     t.ok(found <= max, `it is ${found}`);
   });
 
-test("what writes the name servers is exposed at most 0.5", { skip }, async (t) => {
+test("the service that writes the name servers has an exposure of at most 0.5", { skip }, async (t) => {
   const found = exposureOf("sallyport-names.service", IMAGE_SERVICES);
   t.ok(found <= 0.5, `it is ${found}`);
 });
 
-test("every service of ours has a bound, but for the one that is systemd's own", async (t) => {
+test("every Sallyport service has a bound, except the replacement of systemd's own", async (t) => {
   const services = unitNames().filter((name) => name.endsWith(".service") && name !== "emergency.service");
   t.same(
     services,
@@ -33,13 +34,13 @@ test("every service of ours has a bound, but for the one that is systemd's own",
   );
 });
 
-test("what V8 and sysfs can't do with is not set", async (t) => {
+test("settings that V8 or writing to sysfs cannot work with are not set", async (t) => {
   for (const unit of ["sallyport-agent.service", "sallyport-warden.service", "sallyport-install@.service"])
     t.notMatch(settingsOf(unit), /^MemoryDenyWriteExecute=yes/mu, `${unit}: V8 writes the code it runs`);
-  t.notMatch(settingsOf("sallyport-warden.service"), /^ProtectKernelTunables=yes/mu, "it shuts USB ports in /sys");
+  t.notMatch(settingsOf("sallyport-warden.service"), /^ProtectKernelTunables=yes/mu, "the warden disables USB devices in /sys");
 });
 
-test("the agent has no right and no device but TPM and console; the warden no IP; the installer no network", async (t) => {
+test("the agent has no capability and only the devices TPM and console; the warden has no IP, the installer no network", async (t) => {
   const agent = settingsOf("sallyport-agent.service");
   t.match(agent, /^User=sallyport$/mu);
   t.match(agent, /^CapabilityBoundingSet=$/mu);
@@ -59,18 +60,18 @@ test("the agent has no right and no device but TPM and console; the warden no IP
   t.match(install, /^CapabilityBoundingSet=$/mu);
 });
 
-test("programs that fail are started again, and the console is told", async (t) => {
+test("failed programs are started again, and the failure is reported on the console", async (t) => {
   for (const unit of ["sallyport-agent.service", "sallyport-warden.service"]) {
     t.match(settingsOf(unit), /^Restart=always$/mu);
     t.match(settingsOf(unit), /^OnFailure=sallyport-failed@%n\.service$/mu);
   }
 });
 
-test("what shuts the doors and what says that it failed wait for no partition", async (t) => {
+test("the early firewall and the report of its failure wait for no partition", async (t) => {
   for (const unit of ["sallyport-firewall.service", "sallyport-failed@.service"]) {
     const settings = settingsOf(unit);
     t.match(settings, /^DefaultDependencies=no$/mu, unit);
-    // systemd.exec(5): each of these pulls in mounts, and is ordered behind them
+    // systemd.exec(5): each of these pulls in mounts and is ordered after them.
     t.notMatch(settings, /^(?:After|Requires|RequiresMountsFor|PrivateTmp|\w+Directory)=/mu, unit);
   }
 });

@@ -1,4 +1,4 @@
-// What must work when nothing of ours runs: plain shell.
+// The shell scripts that must work when no program of Sallyport runs.
 import { spawnSync } from "node:child_process";
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -43,7 +43,7 @@ async function machine(t: TestContext, slot: string, images: Readonly<Record<str
   };
 }
 
-test("[OTA-35] at the deadline a system on trial has no try left and the machine restarts; the committed one boots", async (t) => {
+test("[OTA-60] at the deadline a system on trial loses its tries, and the machine restarts into the committed one", async (t) => {
   const { root, esp, run, said, rebooted, names } = await machine(t, "sallyport.slot=b", {
     "gw_1_a.efi": "a",
     "gw_2_b+1-1.efi": "b",
@@ -56,7 +56,7 @@ test("[OTA-35] at the deadline a system on trial has no try left and the machine
   t.same(await systemdBootChoice({ esp, tries: 2 }).read(), { committed: "a", trial: { slot: "b", used: true } });
 });
 
-test("[OTA-35] at the deadline a committed system is left alone", async (t) => {
+test("[OTA-60] at the deadline a committed system is left alone", async (t) => {
   for (const images of [
     { "gw_1_a.efi": "a" },
     { "gw_1_a.efi": "a", "gw_2_b+2.efi": "b" },
@@ -71,7 +71,7 @@ test("[OTA-35] at the deadline a committed system is left alone", async (t) => {
   }
 });
 
-test("[OTA-35] with nothing to go back to, or without a word of the slot, the machine does not restart for ever", async (t) => {
+test("[OTA-60] with nothing to go back to, or without a known slot, the machine does not restart in a loop", async (t) => {
   const alone = await machine(t, "sallyport.slot=b", { "gw_2_b+0-2.efi": "b" });
   t.not(alone.run("end-trial").status, 0);
   t.notOk(await alone.rebooted());
@@ -84,7 +84,7 @@ test("[OTA-35] with nothing to go back to, or without a word of the slot, the ma
   }
 });
 
-test("[OTA-35] without the kernel images, what the boot loader counted decides", async (t) => {
+test("[OTA-35] without the kernel images, the boot loader's count decides", async (t) => {
   const { root, run, rebooted } = await machine(t, "sallyport.slot=b", {});
   await rm(join(root, "boot"), { recursive: true });
   t.not(run("end-trial").status, 0);
@@ -95,7 +95,7 @@ test("[OTA-35] without the kernel images, what the boot loader counted decides",
   t.ok(await rebooted());
 });
 
-test("[OTA-35] a console's line that takes nothing keeps neither a system on trial nor what failed", async (t) => {
+test("[OTA-35] a console line that accepts no bytes holds up neither a system on trial nor a failed unit", async (t) => {
   const {
     console: line,
     environment,
@@ -107,7 +107,7 @@ test("[OTA-35] a console's line that takes nothing keeps neither a system on tri
     "gw_2_b+1-1.efi": "b",
   });
   await rm(line);
-  t.equal(spawnSync("mkfifo", [line]).status, 0, "opened by nobody else, it lets nobody write");
+  t.equal(spawnSync("mkfifo", [line]).status, 0, "a pipe without a reader blocks its writers");
   environment["SALLYPORT_CONSOLE_S"] = "1";
   t.equal(run("report-failure", "sallyport-agent.service").status, 0);
   t.equal(run("end-trial").status, 0);
@@ -115,7 +115,7 @@ test("[OTA-35] a console's line that takes nothing keeps neither a system on tri
   t.ok(await rebooted());
 });
 
-test("[OTA-35] a kernel image without bytes, which a power cut left, is neither committed nor something to go back to", async (t) => {
+test("[OTA-60] a kernel image without bytes, which a power cut left, is neither committed nor a system to go back to", async (t) => {
   const cut = await machine(t, "sallyport.slot=b", { "gw_1_a.efi": "a", "gw_2_b+0-2.efi": "b" });
   await writeFile(join(cut.esp, "EFI/Linux/gw_2_b.efi"), "");
   t.equal(cut.run("end-trial").status, 0);
@@ -126,20 +126,20 @@ test("[OTA-35] a kernel image without bytes, which a power cut left, is neither 
   t.notOk(await alone.rebooted());
 });
 
-test("[OTA-35] whatever becomes of the words on the console, in time or not, what failed is tried again", async (t) => {
+test("[OTA-35] a failed unit is started again, whether or not its report reaches the console", async (t) => {
   for (const unit of ["emergency.service", "sallyport-failed@.service"]) {
     const [words, again, ...more] = settingsOf(unit).match(/^ExecStart=.*$/gmu) ?? [];
     t.match(words, /^ExecStart=-\/usr\/bin\/timeout -k 5 45 \/usr\/lib\/sallyport\/report-failure /u, `${unit}: it may fail`);
     t.match(again, /^ExecStart=\/bin\/sh -c 'sleep 30; .*systemctl/u);
     t.same(more, []);
-    t.match(settingsOf(unit), /^TimeoutStartSec=2min$/mu, "room for both");
+    t.match(settingsOf(unit), /^TimeoutStartSec=2min$/mu, "enough time for both");
   }
 });
 
-test("of a program that failed its own last words are said, and how it ended, although it runs again", async (t) => {
+test("the report has the failed program's last line and how it ended, even when it runs again", async (t) => {
   const { root, environment, run, said } = await machine(t, "sallyport.slot=a", {});
   await mkdir(join(root, "bin"));
-  // journalctl(1): --unit also matches what systemd says of the unit
+  // journalctl(1): --unit also matches systemd's messages about the unit.
   const journalctl =
     '#!/bin/sh\ncase "$*" in *--unit=*) echo "Failed to start." ;; *_SYSTEMD_UNIT=sallyport-agent.service*) echo "no key" ;; esac\n';
   await writeFile(join(root, "bin/journalctl"), journalctl, { mode: 0o755 });
@@ -148,9 +148,9 @@ test("of a program that failed its own last words are said, and how it ended, al
   t.match(await said(), /sallyport-agent\.service failed: exit-code 3; it said: no key\r\n$/u);
 });
 
-test("when the system can't be started, each unit that failed is named with its reason and its last words, a few of them", async (t) => {
+test("when the system cannot be started, up to three failed units are reported with reason and last line", async (t) => {
   const { root } = await machine(t, "sallyport.slot=a", {});
-  // a line, unlike a file, keeps what was written to it before: a pipe
+  // A pipe, because a line, unlike a file, keeps what was written to it before.
   const said = (): string =>
     spawnSync("/bin/sh", ["-c", '/bin/sh "$1" emergency.target | cat', "sh", `${UNITS}/usr/lib/sallyport/report-failure`], {
       env: { PATH: `${root}/bin:/usr/bin:/bin`, SALLYPORT_ROOT: root, SALLYPORT_CONSOLE: "/dev/stdout" },
@@ -197,7 +197,7 @@ test("when the system can't be started, each unit that failed is named with its 
   t.match(said(), /the system could not be started: unknown\r\n$/u);
 });
 
-test("a failure is said on the console with device, slot and unit; what is not known is said to be so", async (t) => {
+test("a failure is reported on the console with device, slot and unit; missing ones are unknown", async (t) => {
   const { root, run, said } = await machine(t, "sallyport.slot=b", {});
   t.equal(run("report-failure", "sallyport-agent.service").status, 0);
   t.match(await said(), /^\r\nsallyport: device "unknown" slot b: sallyport-agent\.service failed: .*\r\n$/u);
@@ -210,10 +210,10 @@ test("a failure is said on the console with device, slot and unit; what is not k
   t.match(await said(), /device "GW-0001" slot b: sallyport-warden\.service failed/u);
   await writeFile(join(root, "boot/sallyport/birth.json"), '{"id":"\u001b[2Jx"}');
   run("report-failure", "sallyport-warden.service");
-  t.notMatch(await said(), /\u001b/u, "nothing that moves a terminal's cursor");
+  t.notMatch(await said(), /\u001b/u, "no control characters reach the terminal");
 });
 
-test("a partition is ours on the disk of the running root only, whatever it calls itself", async (t) => {
+test("a partition counts only on the disk of the running root, whatever its name is", async (t) => {
   const root = await temporaryDirectory(t);
   const disks = { ours: "/devices/pci0/virtio1/block/vda", card: "/devices/pci0/mmc0/block/mmcblk0" };
   for (const path of [`${disks.ours}/vda1`, `${disks.ours}/vda2`, `${disks.ours}/vda4`, `${disks.card}/mmcblk0p4`])
@@ -230,10 +230,10 @@ test("a partition is ours on the disk of the running root only, whatever it call
   const isOurs = (path: string): boolean =>
     spawnSync("/bin/sh", [`${UNITS}/usr/lib/sallyport/own-disk`, path], { env: { PATH: "/usr/bin:/bin", SALLYPORT_ROOT: root } })
       .status === 0;
-  t.notOk(isOurs(`${disks.ours}/vda4`), "without a verified root nothing is known to be ours");
+  t.notOk(isOurs(`${disks.ours}/vda4`), "without a verified root no partition counts");
   await mapped("dm-0", "somebody's", `${disks.card}/mmcblk0p4`);
   await mapped("dm-1", "root", `${disks.ours}/vda2`);
   t.ok(isOurs(`${disks.ours}/vda1`));
   t.ok(isOurs(`${disks.ours}/vda4`));
-  t.notOk(isOurs(`${disks.card}/mmcblk0p4`), "a card that somebody put in");
+  t.notOk(isOurs(`${disks.card}/mmcblk0p4`), "a card that somebody inserted");
 });

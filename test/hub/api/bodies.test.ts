@@ -1,16 +1,16 @@
-// What comes over HTTPS besides good requests: other encodings, other types, garbage, too much.
+// Bad requests over HTTPS: other encodings, other types, garbage, and too many bytes.
 import { test } from "tap";
 import { ask, EST, labDevice, labHub, simpleEnrol } from "../../lab/worlds/hub.ts";
 import { decodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
 
-test("[ID-7] base64 with line breaks and blanks is read (RFC 8951 section 3.1)", async (t) => {
+test("[ID-7] base64 with line breaks and spaces is accepted (RFC 8951 section 3.1)", async (t) => {
   const { hub } = await labHub(t);
   const { csr } = await labDevice("gw-1");
   const wrapped = Buffer.from(csr).toString("base64").replaceAll(/.{60}/g, "$&\r\n  ");
   t.equal((await ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: `${wrapped}\n\n` })).status, 202);
 });
 
-test("what is no request is refused with a status and words that say what was expected", async (t) => {
+test("a malformed request is refused with a status and a text that says what was expected", async (t) => {
   const { hub } = await labHub(t);
   const { csr } = await labDevice("gw-1");
   const post = async (body: string | Uint8Array, type = "application/pkcs10") => {
@@ -33,11 +33,11 @@ test("what is no request is refused with a status and words that say what was ex
   t.match(await post("A".repeat(20_000)), [413, /more than 16384 bytes/]);
   t.match(await post(base64, "text/xml"), [415, /application\/pkcs10/]);
   t.equal((await ask(hub, "/nowhere")).status, 404);
-  t.equal((await ask(hub, `${EST}/simpleenroll`)).status, 404, "GET where POST is meant");
-  t.equal((await simpleEnrol(hub, csr)).status, 202, "and the hub goes on");
+  t.equal((await ask(hub, `${EST}/simpleenroll`)).status, 404, "GET instead of POST");
+  t.equal((await simpleEnrol(hub, csr)).status, 202, "and the hub keeps working");
 });
 
-test("[ID-7] /cacerts gives the pinned authority, /csrattrs what a request must be, /healthz that the hub is there", async (t) => {
+test("[ID-7] /cacerts returns the pinned authority, /csrattrs the required form of a request, /healthz that the hub runs", async (t) => {
   const { hub } = await labHub(t);
   const cacerts = await ask(hub, `${EST}/cacerts`);
   t.match(cacerts.headers["content-type"], /^application\/pkcs7-mime/);

@@ -1,4 +1,4 @@
-// Enrolment at a real hub over real TLS: who gets a certificate, who waits, who is refused.
+// Enrolment at a real hub over real TLS: which device gets a certificate, waits, or is refused.
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { test } from "tap";
 import {
@@ -14,13 +14,17 @@ import {
 import { adopt, deny, revoke } from "../../../hub/devices/index.ts";
 import { journalOf } from "../../../hub/journal.ts";
 
-test("[ID-7] a new id waits with 202 and Retry-After until id and fingerprint are approved together", async (t) => {
+test("[ID-7] a new id is pending (202, Retry-After) until id and fingerprint are approved together", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const first = await simpleEnrol(hub, device.csr);
   t.equal(first.status, 202);
   t.equal(first.headers["retry-after"], "1");
-  t.match(first.body.toString(), `sallyport-hub devices approve gw-1 ${device.fingerprint}`, "says what its operator does next");
+  t.match(
+    first.body.toString(),
+    `sallyport-hub devices approve gw-1 ${device.fingerprint}`,
+    "the answer says what the operator does next",
+  );
 
   const other = await labDevice("gw-2");
   t.throws(() => hub.approve(device.id, other.fingerprint), { code: "hub.device-unknown" }, "right id, wrong key");
@@ -32,7 +36,7 @@ test("[ID-7] a new id waits with 202 and Retry-After until id and fingerprint ar
   t.ok(certificate.checkPrivateKey(device.key));
 });
 
-test("[ID-7] another key with an approved id waits, raises an alert, and never takes the id over", async (t) => {
+test("[ID-7] another key with an approved id is pending, raises an alert, and never takes over the id", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   await enrolled(hub, device);
@@ -46,13 +50,13 @@ test("[ID-7] another key with an approved id waits, raises an alert, and never t
 
   revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
   hub.approve(impostor.id, impostor.fingerprint);
-  t.equal((await simpleEnrol(hub, impostor.csr)).status, 200, "after the owner's word the new key has the id");
+  t.equal((await simpleEnrol(hub, impostor.csr)).status, 200, "after the operator's decision the new key has the id");
   const refused = await simpleEnrol(hub, device.csr);
   t.equal(refused.status, 403);
   t.match(refused.body.toString(), /^hub\.device-revoked: /);
 });
 
-test("[ID-7] a denied request is refused in words, and may be approved after all", async (t) => {
+test("[ID-7] a denied request is refused with a reason, and may still be approved", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   await simpleEnrol(hub, device.csr);
@@ -64,17 +68,17 @@ test("[ID-7] a denied request is refused in words, and may be approved after all
   t.equal((await simpleEnrol(hub, device.csr)).status, 200);
 });
 
-test("[ID-9] asking again with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
+test("[ID-23] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
   const { hub, state } = await labHub(t);
-  const [early, late] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  const [early, halfway] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const first = await enrolledBefore(hub, state, early, { agoMs: 400_000, lifeMs: 1_000_000 });
-  t.equal(certificateIn(await simpleEnrol(hub, early.csr)), first, "the same one while it has half its life");
-  const before = await enrolledBefore(hub, state, late, { agoMs: 600_000, lifeMs: 1_000_000 });
-  const second = certificateIn(await simpleEnrol(hub, late.csr));
-  t.not(second, before, "a new one after that, with the approval of before");
+  t.equal(certificateIn(await simpleEnrol(hub, early.csr)), first, "the same one while half of its validity is left");
+  const before = await enrolledBefore(hub, state, halfway, { agoMs: 600_000, lifeMs: 1_000_000 });
+  const second = certificateIn(await simpleEnrol(hub, halfway.csr));
+  t.not(second, before, "a new one after that, under the same approval");
 });
 
-test("[ID-9] renewal shows the current certificate and keeps id, names and key", async (t) => {
+test("[ID-9] renewal presents the current certificate and keeps id, names and key", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolledBefore(hub, state, device, { agoMs: 600_000, lifeMs: 1_000_000 });
@@ -88,14 +92,17 @@ test("[ID-9] renewal shows the current certificate and keeps id, names and key",
   );
 
   const rekeyed = await labDevice("gw-1", { audit: device.audit });
-  t.match(await said(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
+  t.match(await statusAndText(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
   const other = await labDevice("gw-2", { key: device.key });
-  t.match(await said(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate shown is of "gw-1"/]);
+  t.match(await statusAndText(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate is for "gw-1"/]);
   const renamed = await labDevice("gw-1", { key: device.key, audit: device.audit, uris: ["urn:dev:mac:02005efffe10ffff"] });
-  t.match(await said(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [403, /differs from the approved one in: names/]);
+  t.match(await statusAndText(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [
+    403,
+    /differs from the approved one in: names/,
+  ]);
 });
 
-test("[ID-12] a device gets one certificate in a tenth of its life, however it asks; the hub says when, and records it", async (t) => {
+test("[ID-24] a device gets one certificate in a tenth of its life, however it asks; the hub says when, and records it", async (t) => {
   const { hub, state } = await labHub(t, { certificateLifeMs: 4 * 3_600_000 });
   const device = await labDevice("gw-1");
   let cert = await enrolled(hub, device);
@@ -124,43 +131,43 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   const foreign = await enrolled(stranger.hub, device);
-  t.match(await said(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
+  t.match(await statusAndText(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
   revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
-  t.match(await said(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
+  t.match(await statusAndText(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
   t.match(hub.store.journal.tail(10, "warning"), [{ event: "enrolment.refused" }, { event: "enrolment.refused" }]);
 });
 
-test("[AUD-7] the audit key is the one that was approved; another raises an alert and waits for the operator", async (t) => {
+test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolledBefore(hub, state, device, { agoMs: 600_000, lifeMs: 1_000_000 });
   const approved = hub.store.devices.approved(device.id)?.auditKey;
   const changed = await labDevice("gw-1", { key: device.key, audit: labAuditKey("gw-1") });
-  t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 200, "its certificate does not hang on the log");
+  t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 200, "its certificate does not depend on the log");
   t.equal(hub.store.devices.approved(device.id)?.auditKey, approved);
   t.match(hub.store.journal.tail(10, "alert"), [{ event: "device.request-changed", detail: { changed: "audit key" } }]);
   adopt({ store: hub.store, journal: journalOf(hub.store) }, device.id, device.fingerprint, "test");
   t.not(hub.store.devices.approved(device.id)?.auditKey, approved);
 });
 
-test("requests for one id are bounded, so that nobody fills the store by asking", async (t) => {
+test("requests for one id are bounded, so that nobody can fill the store with them", async (t) => {
   const { hub } = await labHub(t);
   const statuses: number[] = [];
   for (let index = 0; index < 9; index++) statuses.push((await simpleEnrol(hub, (await labDevice("gw-1")).csr)).status);
-  t.same(new Set(statuses), new Set([202]), "and nobody is kept out by those who asked before");
+  t.same(new Set(statuses), new Set([202]), "and earlier requests lock nobody out");
   t.equal(hub.store.devices.list(100).length, 8);
 });
 
-test("a request whose names or audit key are not a device's own is refused", async (t) => {
+test("a request with names or an audit key that do not belong to the device is refused", async (t) => {
   const { hub } = await labHub(t);
-  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => said(simpleEnrol(hub, (await device).csr));
-  t.match(await asked(labDevice("gw-1", { uris: ["https://hub.example/"] })), [400, /expected urn:dev: names only/]);
+  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => statusAndText(simpleEnrol(hub, (await device).csr));
+  t.match(await asked(labDevice("gw-1", { uris: ["https://hub.example/"] })), [400, /expected only urn:dev: names/]);
   t.match(await asked(labDevice("gw-1", { audit: labAuditKey("gw-2") })), [400, /expected "sallyport\/1\/gw-1"/]);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
   await t.rejects(labDevice("gw-1", { key: privateKey }), { code: "csr.invalid" });
 });
 
-async function said(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
+async function statusAndText(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
   const { status, body } = await answer;
   return [status, body.toString()];
 }

@@ -1,4 +1,4 @@
-// Hub time over HTTPS, judged as a warden judges it.
+// Hub time over HTTPS, verified as a warden verifies it.
 import { randomBytes, verify } from "node:crypto";
 import * as v from "valibot";
 import { test } from "tap";
@@ -23,7 +23,7 @@ test("[ID-10] the hub signs its time for a device's nonce, before that device is
   );
 });
 
-test("[ID-10] a time request that is none is refused in words", async (t) => {
+test("[ID-10] a malformed time request is refused with a reason", async (t) => {
   const { hub } = await labHub(t);
   const post = async (body: string) => (await ask(hub, HUB_TIME_PATH, { type: "application/json", body })).status;
   t.equal(await post("{}"), 400);

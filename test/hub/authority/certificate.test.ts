@@ -1,10 +1,10 @@
-// Certificates of the hub's authority, judged by OpenSSL and by Node.
+// Certificates of the hub's authority, verified by OpenSSL and by Node.
 import { spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
-import { isServerDue, makeAuthority, openIssuer } from "../../../hub/authority/issuer.ts";
+import { isServerDue, makeAuthority, createIssuer } from "../../../hub/authority/issuer.ts";
 import { pem } from "../../../hub/authority/index.ts";
 import { parseRequest } from "../../../provisioning/x509/format/index.ts";
 import { labDevice } from "../../lab/worlds/hub.ts";
@@ -15,7 +15,7 @@ const NOW = Date.parse("2026-11-22T10:00:00Z");
 const DAY_MS = 86_400_000;
 
 const authority = makeAuthority("Plant 7", NOW);
-const issuer = openIssuer("Plant 7", authority);
+const issuer = createIssuer("Plant 7", authority);
 
 test("[ID-5] a device certificate carries the request's id, serial, names and key, and is for client authentication", async (t) => {
   const device = await labDevice("gw-1", {
@@ -32,7 +32,7 @@ test("[ID-5] a device certificate carries the request's id, serial, names and ke
   t.ok(certificate.checkPrivateKey(device.key));
   t.equal(certificate.serialNumber.toLowerCase(), issued.serial);
   t.match(issued.serial, /^[4-7][0-9a-f]{31}$/);
-  t.equal(certificate.validFromDate.getTime(), NOW - DAY_MS, "a day early, for a device whose clock runs behind");
+  t.equal(certificate.validFromDate.getTime(), NOW - DAY_MS, "a day early, for a device whose clock is behind");
   t.equal(certificate.validToDate.getTime(), NOW + 90 * DAY_MS);
 });
 
@@ -64,12 +64,12 @@ test(
           encoding: "utf8",
         },
       );
-    t.equal(verify("sslclient", client).status, 0, "client for client authentication");
-    t.not(verify("sslserver", client).status, 0, "a device is no server");
+    t.equal(verify("sslclient", client).status, 0, "a client certificate is for client authentication");
+    t.not(verify("sslserver", client).status, 0, "a device certificate is not for servers");
     t.equal(verify("sslserver", "-verify_hostname", "hub.example", server).status, 0);
     t.equal(verify("sslserver", "-verify_ip", "192.0.2.7", server).status, 0);
     t.not(verify("sslserver", "-verify_hostname", "other.example", server).status, 0);
-    t.not(verify("sslclient", server).status, 0, "the hub is no device");
+    t.not(verify("sslclient", server).status, 0, "a server certificate is not for devices");
     const shown = spawnSync("openssl", ["x509", "-in", client, "-noout", "-text"], { encoding: "utf8" }).stdout;
     for (const line of [
       /CA:FALSE/,
@@ -81,7 +81,7 @@ test(
   },
 );
 
-test("the server certificate is due when a third of its life is left, or when the clock was set back behind it", async (t) => {
+test("the server certificate is due when a third of its validity is left, or when the clock was set back before it", async (t) => {
   const { certificatePem } = issuer.issueServer(["hub.example"], NOW);
   t.notOk(isServerDue(certificatePem, NOW));
   t.notOk(isServerDue(certificatePem, NOW + 240 * DAY_MS));

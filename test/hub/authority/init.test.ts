@@ -1,4 +1,4 @@
-// Making a hub: what lies in its state directory, and that it is made once.
+// `init`: the content of the state directory, and that a hub is made only once.
 import { copyFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
@@ -10,7 +10,7 @@ import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 test("init writes keys of mode 0600 into a directory of mode 0700, and anchors that name each key for its use", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
-  const anchors = initHub({ state, name: "Plant 7", hosts: ["hub.example", "192.0.2.7"], estPort: 9443 });
+  const anchors = await initHub({ state, name: "Plant 7", hosts: ["hub.example", "192.0.2.7"], estPort: 9443 });
   t.equal(statSync(state).mode & 0o777, 0o700);
   for (const name of readdirSync(state)) t.equal(statSync(join(state, name)).mode & 0o777, 0o600, name);
   t.same(readAnchors(state), anchors);
@@ -22,20 +22,20 @@ test("init writes keys of mode 0600 into a directory of mode 0700, and anchors t
 
 test("a second init is refused: devices are pinned to the first authority", async (t) => {
   const state = await temporaryDirectory(t);
-  initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
-  t.throws(() => initHub({ state, name: "Plant 8", hosts: ["hub.example"] }), { code: "hub.already-initialised" });
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  await t.rejects(initHub({ state, name: "Plant 8", hosts: ["hub.example"] }), { code: "hub.already-initialised" });
 });
 
-test("an init that was cut before its last file may be run again", async (t) => {
+test("an interrupted init may be run again", async (t) => {
   const state = await temporaryDirectory(t);
-  initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   rmSync(join(state, "hub.json"));
   t.throws(() => openAuthority(state), { code: "hub.not-initialised" });
-  initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   t.equal(openAuthority(state).anchors.name, "Plant 7");
 });
 
-test("[ID-12] a certificate life that no device could renew in time is refused, with the shortest one named", async (t) => {
+test("[ID-24] a certificate life that no device could renew in time is refused, with the shortest one named", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   for (const certificateLifeMs of [0, 25_000, 3_599_999])
     t.throws(() => initHub({ state, name: "Plant 7", hosts: ["hub.example"], certificateLifeMs }), {
@@ -45,22 +45,22 @@ test("[ID-12] a certificate life that no device could renew in time is refused, 
   t.ok(initHub({ state, name: "Plant 7", hosts: ["hub.example"], certificateLifeMs: 3_600_000 }));
 });
 
-test("options are refused together, before anything is written", async (t) => {
+test("all wrong options are reported together, before anything is written", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
-  t.throws(() => initHub({ state, name: "", hosts: ["hub.example"] }), Fault);
-  t.throws(() => initHub({ state, name: "Plant 7", hosts: ["not a host", "-x"] }), {
+  await t.rejects(initHub({ state, name: "", hosts: ["hub.example"] }), Fault);
+  await t.rejects(initHub({ state, name: "Plant 7", hosts: ["not a host", "-x"] }), {
     code: "config.invalid",
     message: /hosts\.0.*hosts\.1/s,
   });
   t.throws(() => statSync(state));
 });
 
-test("a server key whose certificate was lost in a crash between the two files is made anew", async (t) => {
+test("a server key without its certificate, after a crash between the two files, is replaced", async (t) => {
   const [state, other] = [await temporaryDirectory(t), await temporaryDirectory(t)];
-  initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
-  initHub({ state: other, name: "Plant 7", hosts: ["hub.example"] });
-  t.equal(openAuthority(state).renewServer(Date.now()), undefined, "nothing is due");
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  await initHub({ state: other, name: "Plant 7", hosts: ["hub.example"] });
+  t.equal(await openAuthority(state).renewServer(Date.now()), undefined, "nothing is due");
   copyFileSync(join(other, "server.key"), join(state, "server.key"));
-  t.ok(openAuthority(state).renewServer(Date.now()));
-  t.equal(openAuthority(state).renewServer(Date.now()), undefined);
+  t.ok(await openAuthority(state).renewServer(Date.now()));
+  t.equal(await openAuthority(state).renewServer(Date.now()), undefined);
 });

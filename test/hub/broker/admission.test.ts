@@ -1,4 +1,4 @@
-// Who the broker lets in, over real TLS with a real MQTT client.
+// Admission to the broker, over real TLS with a real MQTT client.
 import { once } from "node:events";
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { revoke } from "../../../hub/devices/index.ts";
 import { distinguishedName, issue } from "../../../hub/authority/certificate.ts";
 import { openAuthority, pem } from "../../../hub/authority/index.ts";
 import { OID } from "../../../hub/authority/oids.ts";
-import { makeAuthority, openIssuer } from "../../../hub/authority/issuer.ts";
+import { makeAuthority, createIssuer } from "../../../hub/authority/issuer.ts";
 import { journalOf } from "../../../hub/journal.ts";
 import { openStore } from "../../../hub/store/index.ts";
 import type { Hub } from "../../../hub/index.ts";
@@ -22,7 +22,7 @@ function refusals(hub: Hub): readonly unknown[] {
   return hub.store.journal.tail(20, "warning").filter(({ event }) => event === "connection.refused");
 }
 
-test("[TUN-3] an approved device is let in; the hub tells protocol, cipher and the hybrid group of its side", async (t) => {
+test("[TUN-3] an approved device is admitted; the hub reports protocol, cipher and the hybrid group of its side", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const { connack, socket } = await connect(t, hub, device, await enrolled(hub, device));
@@ -33,7 +33,7 @@ test("[TUN-3] an approved device is let in; the hub tells protocol, cipher and t
   t.match(connection, { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "X25519MLKEM768", address: "127.0.0.1" });
 });
 
-test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 1.2 is served where it is allowed", async (t) => {
+test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 1.2 is accepted where it is allowed", async (t) => {
   const { hub } = await labHub(t, { minTls: "TLSv1.2" });
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -52,7 +52,7 @@ test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 
   }
 });
 
-test("[TUN-3] without a certificate: refused by CONNACK 5, not by a cut line, and the reason is kept", async (t) => {
+test("[TUN-3] a client without a certificate is refused with CONNACK 5, not by a cut connection, and the reason is noted", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   await enrolled(hub, device);
@@ -60,17 +60,17 @@ test("[TUN-3] without a certificate: refused by CONNACK 5, not by a cut line, an
   t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "no-certificate", clientId: "gw-1", address: "127.0.0.1" } }]);
 });
 
-test("[TUN-3] a certificate of another authority of the same name is refused, whatever it says", async (t) => {
+test("[TUN-3] a certificate of another authority with the same name is refused", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   await enrolled(hub, device);
-  const attacker = openIssuer("lab hub", makeAuthority("lab hub", Date.now()));
+  const attacker = createIssuer("lab hub", makeAuthority("lab hub", Date.now()));
   const forged = pem(attacker.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
   t.equal((await connect(t, hub, device, forged)).connack, 5);
   t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "untrusted", claimed: "gw-1" } }]);
 });
 
-test("[TUN-3] a certificate that names the authority and its key but was signed with another is refused", async (t) => {
+test("[TUN-3] a certificate that names the authority and its key but was signed with another key is refused", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const real = new X509Certificate(hub.anchors.authority);
@@ -93,12 +93,12 @@ test("[TUN-3] a certificate that names the authority and its key but was signed 
     },
     attacker,
   );
-  t.ok(new X509Certificate(forged.der).checkIssued(real), "all but the signature is right");
+  t.ok(new X509Certificate(forged.der).checkIssued(real), "everything but the signature is right");
   t.equal((await connect(t, hub, device, pem(forged.der))).connack, 5);
   t.match(refusals(hub), [{ detail: { reason: "untrusted", claimed: "gw-1" } }]);
 });
 
-test("[TUN-3] a server's certificate is no device's, though the authority signed it", async (t) => {
+test("[TUN-3] a server certificate is refused, although the authority signed it", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("localhost");
   await enrolled(hub, device);
@@ -131,7 +131,7 @@ test("[TUN-3] a certificate signed by a device's key, chained to the authority, 
   t.match(refusals(hub), [{ detail: { reason: "untrusted" } }]);
 });
 
-test("[TUN-3] an expired certificate is refused; one that expires while connected ends the connection at the next look", async (t) => {
+test("[TUN-3] an expired certificate is refused; when one expires, its connection ends at the next check", async (t) => {
   const { hub, state } = await labHub(t, { certificateLifeMs: 1500 });
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -140,7 +140,7 @@ test("[TUN-3] an expired certificate is refused; one that expires while connecte
   const ended = { yet: false };
   void closed(client).then(() => (ended.yet = true));
   await eventually("its end", async () => {
-    writeFromOutside(state); // makes the hub look
+    writeFromOutside(state); // makes the hub check
     return ended.yet ? true : undefined;
   });
   t.equal((await connect(t, hub, device, cert)).connack, 5);
@@ -157,7 +157,7 @@ test("[TUN-3] [ID-7] a certificate whose key no operator approved is refused", a
   t.match(refusals(hub), [{ detail: { reason: "unknown", claimed: "gw-1" } }]);
 });
 
-test("[TUN-11] a client id that is not the certificate's CN is refused by CONNACK 2 and disturbs nobody", async (t) => {
+test("[TUN-11] a client id that is not the certificate's CN is refused with CONNACK 2 and disturbs no other client", async (t) => {
   const { hub } = await labHub(t);
   const [device, victim] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const cert = await enrolled(hub, device);
@@ -180,25 +180,25 @@ test("[TUN-11] a will on any topic but its own status is refused", async (t) => 
   t.equal((await connect(t, hub, device, cert, { will: good })).connack, 0);
 });
 
-test("[TUN-10] MQTT 5 is answered with a version this broker does not speak, and that is no warning", async (t) => {
+test("[TUN-10] MQTT 5 is refused as an unacceptable protocol version, and that is not a warning", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   t.not((await connect(t, hub, device, await enrolled(hub, device), { protocolVersion: 5 })).connack, 0);
-  t.same(refusals(hub), [], "a question that was answered is no refusal to look into");
+  t.same(refusals(hub), [], "a version negotiation is not a refusal to investigate");
   t.match(
     hub.store.journal.tail(20, "info").filter(({ event }) => event === "connection.mqtt-version"),
     [{ severity: "info", deviceId: "gw-1", detail: { version: 5 } }],
   );
 });
 
-test("[TUN-3] a revoked device is refused, and a live connection of it is ended", async (t) => {
+test("[TUN-3] a revoked device is refused, and its live connection is ended", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   const { client } = await connect(t, hub, device, cert);
   const ended = closed(client);
   await eventually("the connection in the list", async () => hub.store.connections.find(device.id));
-  // as the command line does it: through a store of its own
+  // The command line does the same: through a store of its own.
   const store = openStore(join(state, "hub.db"));
   revoke({ store, journal: journalOf(store) }, device.id, "test");
   store.close();
@@ -211,7 +211,7 @@ test("[TUN-3] a revoked device is refused, and a live connection of it is ended"
   );
 });
 
-test("[TUN-5] a second connection of the same device takes the place of the first, and that is noted", async (t) => {
+test("[TUN-5] a second connection of the same device replaces the first, and that is noted", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -224,7 +224,7 @@ test("[TUN-5] a second connection of the same device takes the place of the firs
   t.ok(hub.store.connections.find(device.id), "the list has the second");
 });
 
-test("a resumed TLS session is judged anew: revoked in between, it is refused", async (t) => {
+test("a resumed TLS session is checked again: if the device was revoked in between, it is refused", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -232,18 +232,19 @@ test("a resumed TLS session is judged anew: revoked in between, it is refused", 
   const session = first.socket.getSession();
   await first.client.endAsync();
   const again = await connect(t, hub, device, cert, { tls: session === undefined ? {} : { session } });
-  t.equal(again.connack, 0, "resumed or not, it is the same device");
+  t.equal(again.connack, 0, "resumed or not, the device is the same");
   await again.client.endAsync();
   revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
   t.equal((await connect(t, hub, device, cert, { tls: session === undefined ? {} : { session } })).connack, 5);
 });
 
-test("packets are refused by their header: nobody makes the hub hold 200 MB", async (t) => {
+test("packets are refused by their header: no client makes the hub hold 200 MB", async (t) => {
   const { hub } = await labHub(t);
   const socket = connectTls({ host: "127.0.0.1", servername: "localhost", port: hub.mqttPort, ca: hub.anchors.authority });
   await once(socket, "secureConnect");
   socket.on("error", () => undefined);
-  socket.write(Buffer.of(0x10, 0xff, 0xff, 0xff, 0x5f, 0x00, 0x04)); // CONNECT that announces 200 MB
+  // CONNECT that announces 200 MB
+  socket.write(Buffer.of(0x10, 0xff, 0xff, 0xff, 0x5f, 0x00, 0x04));
   await once(socket, "close");
   t.match(hub.store.journal.tail(5, "warning"), [{ event: "packet.refused", detail: { bytes: 0xbffffff } }]);
 });
@@ -257,7 +258,7 @@ async function closed(client: MqttClient): Promise<void> {
   return new Promise((resolve) => client.once("close", () => resolve()));
 }
 
-/** Any write of another process makes the hub look at its connections. */
+/** Any write of another process makes the hub check its connections. */
 function writeFromOutside(state: string): void {
   const store = openStore(join(state, "hub.db"));
   store.journal.add("hub.started", undefined, {}, Date.now());

@@ -1,4 +1,4 @@
-// The packet bounds, however the bytes are cut into chunks.
+// The packet bounds, for every division of the bytes into chunks.
 import { test } from "tap";
 import { FRAMING_START, type Framing, next } from "../../../hub/broker/framing.ts";
 
@@ -24,11 +24,11 @@ function packet(type: number, length: number): Buffer {
   }
 }
 
-test("packets at their bound pass, one byte more is refused, cut anywhere", async (t) => {
+test("packets at their bound pass and one more byte is refused, in chunks of any size", async (t) => {
   const good = Buffer.concat([packet(0x10, 200), packet(0xc0, 0), packet(0x30, 1000), packet(0x30, 127), packet(0x30, 128)]);
   for (const chunk of [1, 2, 3, 7, 128, 5000]) {
     t.same(run(good, chunk), { at: "type", packets: 5 });
-    t.same(run(packet(0x10, 201), chunk), { refused: 201 }, "the first packet has a bound of its own");
+    t.same(run(packet(0x10, 201), chunk), { refused: 201 }, "the first packet has its own bound");
     t.same(run(Buffer.concat([good, packet(0x30, 1001)]), chunk), { refused: 1001 });
   }
 });
@@ -38,20 +38,20 @@ test("a length of five bytes is malformed", async (t) => {
   t.same(run(Buffer.of(0x10, 0x80, 0x80, 0x80, 0x80), 5), { refused: undefined });
 });
 
-test("the identifiers of PUBACKs are heard, cut anywhere, and of nothing else", async (t) => {
+test("the packet identifiers of PUBACKs, and of nothing else, are reported, in chunks of any size", async (t) => {
   const puback = (id: number): Buffer => Buffer.of(0x40, 2, id >> 8, id & 0xff);
   const others = [packet(0x30, 300), packet(0x50, 2), packet(0x40, 3), packet(0xc0, 0)];
   const bytes = Buffer.concat([packet(0x10, 40), puback(1), ...others, puback(0x1234), puback(65_535), Buffer.of(0x40, 2, 9)]);
   for (const chunk of [1, 2, 3, 5, 5000]) {
-    const heard: number[] = [];
+    const identifiers: number[] = [];
     let framing: Framing = FRAMING_START;
     for (let at = 0; at < bytes.byteLength; at += chunk) {
       const step = next(framing, bytes.subarray(at, at + chunk), LIMITS);
       if ("refused" in step) return t.fail("refused");
       framing = step.framing;
-      heard.push(...step.acknowledged);
+      identifiers.push(...step.acknowledged);
     }
-    t.same(heard, [1, 0x1234, 65_535], `in pieces of ${chunk}`);
+    t.same(identifiers, [1, 0x1234, 65_535], `in pieces of ${chunk}`);
   }
   return undefined;
 });

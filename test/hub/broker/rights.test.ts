@@ -1,4 +1,4 @@
-// The rights of a device, over every topic that could be.
+// The rights of a device, over all possible topics.
 import fc from "fast-check";
 import * as v from "valibot";
 import { test } from "tap";
@@ -16,12 +16,12 @@ const level = fc.oneof(
 );
 const anything = fc.array(level, { minLength: 1, maxLength: 7 }).map((levels) => levels.join("/"));
 
-/** Topics as devices have them: random ones alone would hardly ever meet. */
+/** Topics of devices: random ones alone would hardly ever match. */
 const device = fc.constantFrom("gw-1", "gw-2", "gw-10");
 const real = fc.tuple(device, fc.constantFrom("up", "down"), channel).map((levels) => `sallyport/1/${levels.join("/")}`);
 const topics = fc.oneof(real, anything);
 
-/** Real topics with levels made wildcards, some cut short. */
+/** Real topics with some levels replaced by wildcards, and some truncated. */
 const filters = fc.oneof(
   anything,
   fc
@@ -32,7 +32,7 @@ const filters = fc.oneof(
     }),
 );
 
-/** Matching as MQTT 3.1.1 section 4.7 defines it, written apart from the code under test. */
+/** Matching by MQTT 3.1.1 section 4.7, independent of the code under test. */
 function matches(filter: string, topic: string): boolean {
   const [wanted, given] = [filter.split("/"), topic.split("/")];
   for (const [index, part] of wanted.entries()) {
@@ -42,7 +42,7 @@ function matches(filter: string, topic: string): boolean {
   return wanted.length === given.length;
 }
 
-test("[TUN-11] whatever filter is granted, it matches no topic but the device's own down/", async () => {
+test("[TUN-11] a granted filter matches no topic but the device's own down/", async () => {
   fc.assert(
     fc.property(filters, topics, (filter, topic) => {
       if (!maySubscribe(ME, filter) || !matches(filter, topic)) return;
@@ -52,7 +52,7 @@ test("[TUN-11] whatever filter is granted, it matches no topic but the device's 
   );
 });
 
-test("[TUN-11] what may be published is one of six topics, what may be received one of four", async (t) => {
+test("[TUN-11] a device may publish to six topics and receive from four", async (t) => {
   fc.assert(
     fc.property(topics, (topic) => {
       const own = UP_CHANNELS.some((channel) => topic === `sallyport/1/gw-1/up/${channel}`);

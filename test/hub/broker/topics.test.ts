@@ -1,4 +1,5 @@
-// What a device reaches on the broker: its own topics, over real TLS with a real MQTT client that tries the others.
+// The topics that a device reaches on the broker: its own, over real TLS with a real MQTT client
+// that tries others.
 import { once } from "node:events";
 import type { MqttClient } from "mqtt";
 import { test } from "tap";
@@ -32,11 +33,11 @@ test("[TUN-11] a device subscribes to its own down/ topics, and to nothing else"
   ];
   for (const topic of foreign) t.equal(await granted(client, topic), 128, topic);
   const refused = hub.store.journal.tail(100, "alert").filter(({ event }) => event === "topic.refused");
-  t.equal(refused.length, foreign.length, "each an alert: a sound agent never asks");
+  t.equal(refused.length, foreign.length, "each is an alert, because a sound agent never asks");
   t.match(refused[0], { deviceId: "gw-1", detail: { verb: "subscribe", topic: foreign[0] } });
 });
 
-test("[TUN-11] publishing anywhere but to its own up/ ends the connection and is noted", async (t) => {
+test("[TUN-11] publishing outside its own up/ ends the connection and is noted", async (t) => {
   const { hub } = await labHub(t);
   const seen: string[] = [];
   hub.events.on("message", ({ deviceId, channel }) => seen.push(`${deviceId} ${channel}`));
@@ -80,7 +81,7 @@ test("[TUN-9] only up/status may be retained", async (t) => {
   t.match(hub.store.journal.tail(10, "alert"), [{ event: "topic.refused", detail: { reason: /retained/ } }]);
 });
 
-test("[TUN-9] the will of a lost device becomes its status", async (t) => {
+test("[TUN-9] the will of a disconnected device becomes its status", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const payload = Buffer.from(labMessage({ state: "offline", reason: "lost" }));
@@ -92,7 +93,7 @@ test("[TUN-9] the will of a lost device becomes its status", async (t) => {
   t.match(hub.store.messages.last(device.id, "status", 1), [{ body: '{"state":"offline","reason":"lost"}' }]);
 });
 
-test("[TUN-8] a message sent again under its id is acknowledged and counted once", async (t) => {
+test("[TUN-8] a message sent again under its id is acknowledged but stored once", async (t) => {
   const { hub } = await labHub(t);
   const { client } = await joined(t, hub, "gw-1");
   const fresh: boolean[] = [];
@@ -105,7 +106,7 @@ test("[TUN-8] a message sent again under its id is acknowledged and counted once
   t.equal(hub.store.messages.last((await labDevice("gw-1")).id, "event", 10).length, 1);
 });
 
-test("[TUN-8] what is no message of ours is dropped with a note, and acknowledged: sending it again would not mend it", async (t) => {
+test("[TUN-8] an invalid message is dropped with a note, and acknowledged, because sending it again would not help", async (t) => {
   const { hub } = await labHub(t);
   const { client } = await joined(t, hub, "gw-1");
   for (const payload of ["", "not json", "{}", labMessage({}), labMessage({ kind: "test" }, "not-a-uuid"), "[".repeat(5000)])
@@ -127,7 +128,7 @@ test("[TUN-7] a message over its bound ends the connection", async (t) => {
   t.same(
     hub.store.journal.tail(10, "warning").map(({ event }) => event),
     ["topic.refused", "packet.refused"],
-    "the one by its payload, the other by its header before it is held",
+    "the one by its payload, the other by its header, before it is in memory",
   );
 });
 
@@ -136,7 +137,7 @@ async function joined(t: Parameters<typeof connect>[0], hub: Hub, id: string): P
   return connect(t, hub, device, await enrolled(hub, device));
 }
 
-/** What the SUBACK says, 128 being no. */
+/** The return code of the SUBACK; 128 is a refusal. */
 async function granted(client: MqttClient, topic: string): Promise<number | undefined> {
   return new Promise((resolve) => {
     client.subscribe(topic, { qos: 1 }, (_error, _grants, packet) => resolve(Number(packet?.granted[0])));

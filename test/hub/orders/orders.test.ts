@@ -1,4 +1,5 @@
-// Orders given from the command line: signed by an operator's key, carried by the hub, judged by the device.
+// Orders from the command line: signed with an operator's key, transported by the hub, checked by
+// the device.
 import { randomBytes } from "node:crypto";
 import { chmod, stat, writeFile } from "node:fs/promises";
 import { generateKeyPairSync } from "node:crypto";
@@ -30,17 +31,17 @@ async function operator(t: Parameters<typeof temporaryDirectory>[0]) {
   return { ...made, keys, opened: ({ args }: OperationRequest): Order => openOrder(String(args["order"]), keys).order };
 }
 
-test("[CON-4] keygen makes a key for its owner alone, and answer signs what a console shows, in one line", async (t) => {
+test("[CON-4] keygen makes a key that only its owner can read, and answer signs a console's challenge in one line", async (t) => {
   const { file, keys, keyid } = await operator(t);
   t.equal((await stat(file)).mode & 0o777, 0o600);
   t.match(await hubCommand(undefined, "keygen", file), {
     code: 1,
-    err: [/file\.write-failed: .*no key is overwritten; choose another name/],
+    err: [/file\.write-failed: .*a key is never overwritten; choose another name/],
   });
   const challenge = parseChallenge(`sp1/console.login/GW-4711/${NONCE}`);
   const { code, out, err } = await hubCommand(undefined, "answer", challengeText(challenge), "--key", file, "--hold", "60s");
   t.match({ code, out: out.length, err }, { code: 0, out: 1, err: [/console\.login on "GW-4711", until/] });
-  t.ok((out[0] ?? "").length <= 256, "it can be typed on one line of the console");
+  t.ok((out[0] ?? "").length <= 256, "it fits on one line of the console");
   const { order, keyid: by } = openOrder(JSON.stringify(orderOfAnswer(challenge, out[0] ?? "")), keys);
   t.match(order, { verb: "console.login", deviceId: "GW-4711", nonce: NONCE });
   t.equal(by, keyid);
@@ -50,7 +51,7 @@ test("[CON-4] keygen makes a key for its owner alone, and answer signs what a co
   t.match(await hubCommand(undefined, "answer", challengeText(challenge)), { code: 2, err: [/needs --key/, /usage/] });
 });
 
-test("a key that others may read, or of a kind that orders do not take, is not used", async (t) => {
+test("a key that others may read, or of a kind that orders do not accept, is refused", async (t) => {
   const { file } = await operator(t);
   const sign = async () => hubCommand(undefined, "answer", `sp1/console.login/GW-4711/${NONCE}`, "--key", file);
   await chmod(file, 0o644);
@@ -64,7 +65,7 @@ test("a key that others may read, or of a kind that orders do not take, is not u
   t.match(await sign(), { code: 0 });
 });
 
-test("[OPS-7] an order is signed over a nonce that the device makes for it, and sent as the operation that takes it", async (t) => {
+test("[OPS-7] an order is signed over a nonce that the device made for it, and sent as the operation of its verb", async (t) => {
   const { hub, state } = await labHub(t);
   const { file, keyid, opened } = await operator(t);
   const orders: Order[] = [];
@@ -90,7 +91,7 @@ test("[OPS-7] an order is signed over a nonce that the device makes for it, and 
   });
 });
 
-test("[OPS-9] no order is signed for a device that says it is another one", async (t) => {
+test("[OPS-9] no order is signed for a device that reports another id", async (t) => {
   const { hub, state } = await labHub(t);
   const { file } = await operator(t);
   const { heard } = await listening(t, hub, await admitted(hub, "gw-1"), () => ({ result: { deviceId: "gw-2", nonce: NONCE } }));
@@ -98,10 +99,10 @@ test("[OPS-9] no order is signed for a device that says it is another one", asyn
     code: 1,
     err: [/order\.invalid: .*"gw-2"/],
   });
-  t.equal(heard.length, 1, "only the nonce was asked for");
+  t.equal(heard.length, 1, "only the nonce was requested");
 });
 
-test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reported after it connected anew", async (t) => {
+test("[LCK-12] [LCK-35] lockdown confirm signs the trial that the device reported after it connected again", async (t) => {
   const { hub, state } = await labHub(t);
   const { file, opened } = await operator(t);
   const orders: Order[] = [];
@@ -130,6 +131,6 @@ test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reporte
     { verb: "lockdown.revert", nonce: NONCE, planHash: PLAN },
   ]);
   await report("event", { ...trial, confirmWithinMs: 0 });
-  const late = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
-  t.match(late, { code: 3, err: [/or the trial is over/] });
+  const expired = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
+  t.match(expired, { code: 3, err: [/or the trial has expired/] });
 });

@@ -1,9 +1,10 @@
-// Asking devices from the command line beside a hub that serves: over mutual TLS, to a real MQTT client.
+// Questions to devices from the command line beside a running hub: over mutual TLS, to a real MQTT
+// client.
 import { test } from "tap";
 import { labHub } from "../../lab/worlds/hub.ts";
 import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
 
-test("[OPS-6] an operation reaches a connected device, and what comes of it is told, once, whole", async (t) => {
+test("[OPS-6] an operation reaches a connected device once, and its complete result is printed", async (t) => {
   const { hub, state } = await labHub(t);
   const large = "x".repeat(100_000);
   const { heard } = await listening(t, hub, await admitted(hub, "gw-1"), ({ operation, args }) =>
@@ -21,7 +22,7 @@ test("[OPS-6] an operation reaches a connected device, and what comes of it is t
     result: { args: { count: 3 }, large },
   });
   const refused = await hubCommand(state, "ask", "gw-1", "status");
-  t.match(refused, { code: 1, out: [], err: [/operation\.denied: "gw-1" says: not \?\[2J you/] });
+  t.match(refused, { code: 1, out: [], err: [/operation\.denied: "gw-1" refused: not \?\[2J you/] });
   t.equal(heard.length, 2, "each was sent once");
   const journal = hub.store.journal.tail(10, "info").filter(({ event }) => event.startsWith("operation."));
   t.match(journal, [
@@ -32,7 +33,7 @@ test("[OPS-6] an operation reaches a connected device, and what comes of it is t
   ]);
 });
 
-test("[OPS-6] without an answer the exit code is 3, and it is said whether the device has the question", async (t) => {
+test("[OPS-6] without an answer the exit code is 3, and the message says whether the device has the question", async (t) => {
   const { hub, state } = await labHub(t);
   const known = await admitted(hub, "gw-1");
   const away = await hubCommand(state, "ask", "gw-1", "status", "--wait", "0s", "--json");
@@ -40,31 +41,31 @@ test("[OPS-6] without an answer the exit code is 3, and it is said whether the d
   t.match(away.data, { state: "no-answer", delivered: false });
   const { heard } = await listening(t, hub, known);
   const silent = await hubCommand(state, "ask", "gw-1", "status", "--wait", "1s", "--json");
-  t.match(silent, { code: 3, err: [/may still happen/] });
+  t.match(silent, { code: 3, err: [/may still be performed/] });
   t.match(silent.data, { state: "no-answer", delivered: true });
-  t.equal(heard.length, 1, "what was withdrawn is not sent when the device is back");
+  t.equal(heard.length, 1, "a withdrawn question is not sent when the device connects");
 });
 
-test("[OPS-6] answers count from the device that was asked, for what was asked, once", async (t) => {
+test("[OPS-6] an answer counts only from the asked device, for the question, and once", async (t) => {
   const { hub, state } = await labHub(t);
   const liar = await listening(t, hub, await admitted(hub, "gw-2"));
-  const told = (id: string, text: string) => ({ kind: "operation", answer: { v: 1, id, result: { text } } });
-  const said: Promise<void>[] = [];
+  const answer = (id: string, text: string) => ({ kind: "operation", answer: { v: 1, id, result: { text } } });
+  const sent: Promise<void>[] = [];
   const say = async (id: string): Promise<void> => {
-    await liar.report("result", told(id, "from another"));
-    await mine.report("result", told("never-asked", "of nothing"));
-    await mine.report("result", told(id, "mine"));
-    await mine.report("result", told(id, "changed my mind"));
+    await liar.report("result", answer(id, "from another"));
+    await mine.report("result", answer("never-asked", "of nothing"));
+    await mine.report("result", answer(id, "mine"));
+    await mine.report("result", answer(id, "changed my mind"));
   };
   const mine = await listening(t, hub, await admitted(hub, "gw-1"), ({ id }) => {
-    said.push(say(id));
+    sent.push(say(id));
     return undefined;
   });
   t.match((await hubCommand(state, "ask", "gw-1", "status", "--wait", "5s")).out, [/mine/]);
-  await Promise.all(said);
+  await Promise.all(sent);
 });
 
-test("what is typed wrong is told before anything is sent", async (t) => {
+test("wrong usage is reported before anything is sent", async (t) => {
   const { hub, state } = await labHub(t);
   await admitted(hub, "gw-1");
   t.match(await hubCommand(state, "ask", "gw-1", "sta tus"), {
@@ -73,11 +74,11 @@ test("what is typed wrong is told before anything is sent", async (t) => {
   });
   t.match(await hubCommand(state, "ask", "gw-1", "status", "--args", "[1]"), {
     code: 2,
-    err: [/--args is a JSON object/, /usage/],
+    err: [/--args must be a JSON object/, /usage/],
   });
   t.match(await hubCommand(state, "ask", "gw-9", "status"), { code: 1, err: [/hub\.device-unknown: .*devices list/] });
   t.match(await hubCommand(state, "ask", "gw-1", "status", "--wait", "soon"), {
     code: 2,
-    err: [/--wait is a number with s/, /usage/],
+    err: [/--wait must be a number with s/, /usage/],
   });
 });

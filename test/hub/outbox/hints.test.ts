@@ -1,4 +1,4 @@
-// Hints and reports: what the hub says to devices that are there, away, or no longer its own.
+// Hints and reports: messages to devices that are connected, absent, or revoked.
 import { test } from "tap";
 import { OUTBOX_PER_DEVICE_MAX } from "../../../hub/limits.ts";
 import { queueHint } from "../../../hub/outbox/index.ts";
@@ -8,9 +8,7 @@ import { connect, labHub } from "../../lab/worlds/hub.ts";
 import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
 import { eventually } from "../../lab/runner/process.ts";
 
-/** Sooner than what is not acknowledged is sent again on the same connection. */
-
-test("[OTA-42] update start only points, and reaches a device that was away when it is back: once, under one id", async (t) => {
+test("[OTA-42] update start only sends a hint, and an absent device gets it when it connects: once, under one id", async (t) => {
   const { hub, state } = await labHub(t);
   const known = await admitted(hub, "gw-1");
   t.match(await hubCommand(state, "update", "start", "gw-1", "os/gateway-1.json"), { code: 0, out: [/when it connects, until/] });
@@ -29,14 +27,14 @@ test("[OTA-42] update start only points, and reaches a device that was away when
   const again = await listening(t, hub, known);
   t.equal((await hubCommand(state, "update", "start", "gw-1", "os/gateway-3.json")).code, 0);
   await eventually("the next hint", async () => (again.heard.length > 0 ? true : undefined));
-  t.match(again.heard, [{ body: { target: "os/gateway-3.json" } }], "what was acknowledged does not come again");
+  t.match(again.heard, [{ body: { target: "os/gateway-3.json" } }], "an acknowledged message is not sent again");
   t.match(await hubCommand(state, "update", "start", "gw-1", "../x"), {
     code: 2,
     err: [/TARGET "\.\.\/x": expected a role/, /usage/],
   });
 });
 
-test("[TUN-8] what a device did not acknowledge is sent to it again under its id when it is back", async (t) => {
+test("[TUN-8] an unacknowledged message is sent again under its id when the device connects", async (t) => {
   const { hub, state } = await labHub(t);
   const known = await admitted(hub, "gw-1");
   const { client } = await connect(t, hub, known.device, known.certificate, { protocolVersion: 4 });
@@ -52,7 +50,7 @@ test("[TUN-8] what a device did not acknowledge is sent to it again under its id
   t.match(heard, [{ id }]);
 });
 
-test("the outbox of a device is bounded, other devices' are not touched, and what expires is noted", async (t) => {
+test("the outbox of a device is bounded, other devices are not affected, and an expired message is noted", async (t) => {
   const { hub, state } = await labHub(t);
   const { device } = await admitted(hub, "gw-1");
   const { device: other } = await admitted(hub, "gw-2");
@@ -76,7 +74,7 @@ test("the outbox of a device is bounded, other devices' are not touched, and wha
   );
 });
 
-test("a revoked device gets nothing that was meant for it, under its id neither", async (t) => {
+test("a revoked device gets no queued message, nor does another one with its id", async (t) => {
   const { hub, state } = await labHub(t);
   await admitted(hub, "gw-1");
   const { data } = await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json", "--json");
@@ -86,23 +84,26 @@ test("a revoked device gets nothing that was meant for it, under its id neither"
   t.match(await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json"), { code: 1, err: [/hub\.device-unknown/] });
 });
 
-test("what is typed wrong is answered with what there is", async (t) => {
+test("wrong usage is answered with what is possible", async (t) => {
   const { state } = await labHub(t);
   t.match(await hubCommand(state, "update", "start", "gw-1", "policy/site.json"), {
     code: 2,
-    err: [/expected a release, os\/NAME; devices take up policies and rosters by themselves/, /^usage/],
+    err: [/expected a release, os\/NAME; devices adopt policies and rosters by themselves/, /^usage/],
   });
   t.match(await hubCommand(undefined, "update", "begin"), {
     code: 2,
-    err: [/no command "update begin"; there are update start, update status;/],
+    err: [/no command "update begin"; the nearest commands are update start, update status;/],
   });
   t.match(await hubCommand(undefined, "updates"), { code: 2, err: [/no command "updates"; sallyport-hub --help/] });
-  t.match(await hubCommand(undefined, "--state", "/srv/hub", "alerts"), { code: 2, err: [/"--state" comes before the command/] });
-  t.match(await hubCommand(undefined), { code: 2, err: [/no command given; sallyport-hub --help/] });
+  t.match(await hubCommand(undefined, "--state", "/srv/hub", "alerts"), {
+    code: 2,
+    err: [/the option "--state" comes before the command/],
+  });
+  t.match(await hubCommand(undefined), { code: 2, err: [/no command was given; sallyport-hub --help lists/] });
   t.match(await hubCommand(undefined, "--version"), { code: 0, out: [/^sallyport-hub\/\d/] });
 });
 
-test("[OTA-35] update status shows what was reported last, and asks when told to; rollbacks are alerts", async (t) => {
+test("[OTA-35] update status shows the latest report, and asks the device on request; rollbacks are alerts", async (t) => {
   const { hub, state } = await labHub(t);
   const { report } = await listening(t, hub, await admitted(hub, "gw-1"), () => ({
     result: { phase: "idle", version: "2.0.0" },

@@ -1,4 +1,4 @@
-// Taking a signed repository over: what is served is whole and newer, whatever is handed in.
+// Publishing a signed repository: only a complete and newer one is served.
 import { copyFile, cp, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type Test } from "tap";
@@ -13,7 +13,7 @@ import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 const SAID = { line: "os", hardware: { any: true }, audience: { everyone: true } } as const;
 const CHUNK = `chunks/ab12/${"ab12".repeat(16)}.cacnk`;
 
-/** A repository with one release, chunks beside it. */
+/** A repository with one release and its chunks. */
 async function released(t: Test): Promise<string> {
   const directory = join(await temporaryDirectory(t), "release");
   await initialise(directory, Date.now());
@@ -36,11 +36,11 @@ async function targetFile(directory: string): Promise<string> {
   return join(os, name);
 }
 
-test("[OTA-37] [OTA-42] a published repository is served beside enrolment, and every approved device is told that something is new", async (t) => {
+test("[OTA-37] [OTA-42] a published repository is served beside enrolment, and every approved device is notified", async (t) => {
   const { hub, state } = await labHub(t);
   const { heard } = await listening(t, hub, await admitted(hub, "gw-1"));
   const directory = await released(t);
-  t.equal((await ask(hub, "/repository/metadata/timestamp.json")).status, 404, "nothing before");
+  t.equal((await ask(hub, "/repository/metadata/timestamp.json")).status, 404, "nothing is served before");
   const first = await hubCommand(state, "release", "publish", directory, "--json");
   t.equal(first.code, 0, first.err.join());
   t.match(first.data, { directory: join(state, "repository"), timestamp: 2, told: ["gw-1"] });
@@ -49,7 +49,11 @@ test("[OTA-37] [OTA-42] a published repository is served beside enrolment, and e
     t.same(await served(path), await readFile(join(directory, "repository", path)), path);
   const target = await targetFile(directory);
   t.same((await served(target.slice(target.indexOf("targets/")))).toString(), "release 1");
-  t.notMatch(await readdir(join(state, "repository"), { recursive: true }), [/key|pem|staged|\.new/], "no key, nothing unsigned");
+  t.notMatch(
+    await readdir(join(state, "repository"), { recursive: true }),
+    [/key|pem|staged|\.new/],
+    "no keys and nothing unsigned",
+  );
   for (const path of ["../hub.db", "..%2fhub.db", "%2e%2e/authority.key", "", "metadata"])
     t.equal((await ask(hub, `/repository/${path}`)).status, 404, path);
   await eventually("the hint", async () => (heard.length > 0 ? true : undefined));
@@ -57,11 +61,15 @@ test("[OTA-37] [OTA-42] a published repository is served beside enrolment, and e
 
   await release(directory, 2);
   t.match((await hubCommand(state, "release", "publish", directory, "--json")).data, { timestamp: 3 });
-  t.match((await hubCommand(state, "release", "publish", directory, "--json")).data, { copied: 0 }, "again is nothing");
+  t.match(
+    (await hubCommand(state, "release", "publish", directory, "--json")).data,
+    { copied: 0 },
+    "publishing again copies nothing",
+  );
   t.match((await hubCommand(state, "alerts", "--all")).out.join("\n"), /repository\.published - by=\S+ copied=\d+ timestamp=2/);
 });
 
-test("[OTA-14] another repository, an older state and a different one of the same version are refused, and what is served stays", async (t) => {
+test("[OTA-20] another repository, an older state and a different state of the same version are refused, and the served one stays", async (t) => {
   const { hub, state } = await labHub(t);
   const directory = await released(t);
   const older = join(await temporaryDirectory(t), "older");
@@ -70,7 +78,7 @@ test("[OTA-14] another repository, an older state and a different one of the sam
   const publish = async (from: string) => hubCommand(state, "release", "publish", from);
   t.equal((await publish(directory)).code, 0);
   const before = await readdir(join(state, "repository"), { recursive: true });
-  t.match(await publish(older), { code: 1, err: [/release\.conflict: .*devices would refuse the step back/] });
+  t.match(await publish(older), { code: 1, err: [/release\.conflict: .*devices would refuse the older one/] });
   await release(older, 3);
   t.match(await publish(older), { code: 1, err: [/release\.conflict: .*3\.os\.json.*differs/] });
   t.match(await publish(await released(t)), { code: 1, err: [/release\.conflict: .*another repository/] });
@@ -81,7 +89,7 @@ test("[OTA-14] another repository, an older state and a different one of the sam
   );
 });
 
-test("[OTA-6] [OTA-14] a repository with a file missing, cut or exchanged is refused before anything is copied", async (t) => {
+test("[OTA-6] [OTA-20] a repository with a missing, truncated or replaced file is refused before anything is copied", async (t) => {
   const { state } = await labHub(t);
   const broken = async (how: (directory: string, target: string) => Promise<void>) => {
     const directory = await released(t);
@@ -101,7 +109,7 @@ test("[OTA-6] [OTA-14] a repository with a file missing, cut or exchanged is ref
   t.match(await broken(async (directory) => rm(metadata(directory, "2.os.json"))), /release\.store-failed: .*missing/);
   t.match(
     await broken(async (directory) => copyFile(metadata(directory, "1.os.json"), metadata(directory, "2.os.json"))),
-    /release\.store-failed: .*version 1, announced is 2/,
+    /release\.store-failed: .*version 1, but version 2 was announced/,
   );
   t.match(await broken(async (directory) => truncate(metadata(directory, "timestamp.json"), 20)), /trust\.invalid/);
   t.match(await broken(async (directory) => rm(metadata(directory, "timestamp.json"))), /release\.not-initialised/);

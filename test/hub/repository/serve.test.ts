@@ -1,4 +1,4 @@
-// The repository as clients, caches and attackers see it.
+// The repository server, asked by clients, caches and attackers.
 import { mkdir, symlink, utimes, writeFile } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
 import { connect } from "node:net";
@@ -28,14 +28,14 @@ async function served(t: Parameters<typeof temporaryDirectory>[0]) {
   return { app, base, directory, port: portOf(app.server.address()) };
 }
 
-/** A request as it is spelt, not as a client library would tidy it. */
+/** A request exactly as written, which a client library would normalise. */
 async function raw(port: number, line: string): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   socket.write(`${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
   return text(socket);
 }
 
-test("[OTA-37] a file is served whole, with what caches need; chunks never change", async (t) => {
+test("[OTA-37] a file is served completely, with headers for caches; chunks are immutable", async (t) => {
   const { app } = await served(t);
   const whole = await app.inject("/repository/1.root.json");
   t.equal(whole.statusCode, 200);
@@ -57,7 +57,7 @@ test("[OTA-37] a file is served whole, with what caches need; chunks never chang
   });
 });
 
-test("[OTA-37] one range is answered, what is none is ignored, what lies outside is refused", async (t) => {
+test("[OTA-37] one range is answered, a malformed one is ignored, and one outside the file is refused", async (t) => {
   const { app, directory } = await served(t);
   const ask = (range: string, more = {}) => app.inject({ url: "/repository/1.root.json", headers: { range, ...more } });
   for (const [range, body, content] of [
@@ -82,7 +82,7 @@ test("[OTA-37] one range is answered, what is none is ignored, what lies outside
   t.equal((await ask("bytes=0-3", { "if-range": String(etag) })).statusCode, 200, "a file that changed is sent whole");
 });
 
-test("[OTA-37] no spelling of a path leads outside, to a hidden file, or to a listing", async (t) => {
+test("[OTA-37] no form of a path leads outside the repository, to a hidden file, or to a listing", async (t) => {
   const { port, directory } = await served(t);
   await writeFile(join(directory, ".hidden"), "hidden");
   const paths = [
@@ -115,7 +115,7 @@ test("[OTA-37] no spelling of a path leads outside, to a hidden file, or to a li
   t.match(await raw(port, "GET /repository/1.root.json"), /200 OK[^]*0123456789$/);
 });
 
-test("[OTA-37] links lead to files inside only; pipes are no files and nobody waits for them", async (t) => {
+test("[OTA-37] links lead only to files inside; a pipe is not served, and the server does not wait for it", async (t) => {
   const { app, base, directory } = await served(t);
   await symlink("1.root.json", join(directory, "root.json"));
   await symlink(join(base, "secret"), join(directory, "leak"));
@@ -127,14 +127,14 @@ test("[OTA-37] links lead to files inside only; pipes are no files and nobody wa
     t.equal((await app.inject(`/repository/${path}`)).statusCode, 404, path);
 });
 
-test("[OTA-37] nothing is written, whatever the method", async (t) => {
+test("[OTA-37] no method can write", async (t) => {
   const { app } = await served(t);
   for (const method of ["PUT", "POST", "DELETE", "PATCH"] as const)
     t.equal((await app.inject({ method, url: "/repository/1.root.json" })).statusCode, 404, method);
   t.equal((await app.inject("/repository/1.root.json")).body, BODY);
 });
 
-test("[OTA-37] readers that stop reading are bounded; when they go, others are served", async (t) => {
+test("[OTA-37] the number of stalled readers is bounded; when they leave, others are served", async (t) => {
   const { port, directory } = await served(t);
   await writeFile(join(directory, "large"), Buffer.alloc(8_000_000));
   const lazy = Array.from({ length: 260 }, () => {

@@ -1,4 +1,4 @@
-// The store: bounds, versions, and two processes on it.
+// The store: its bounds, its versions, and two processes that use it.
 import { DatabaseSync } from "node:sqlite";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
-import { JOURNAL_DIFFERENT_MAX, JOURNAL_ROWS_MAX, MESSAGES_KEPT_PER_DEVICE } from "../../../hub/limits.ts";
+import { JOURNAL_DIFFERENT_MAX, JOURNAL_ROWS_MAX, MESSAGES_PER_DEVICE_MAX } from "../../../hub/limits.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
@@ -21,7 +21,7 @@ async function store(t: Parameters<typeof temporaryDirectory>[0]): Promise<{ rea
   return { store: opened, path };
 }
 
-test("a transaction that fails leaves nothing behind, and its fault goes on", async (t) => {
+test("a transaction that fails leaves nothing behind, and its fault is thrown", async (t) => {
   const { store: hub } = await store(t);
   t.throws(
     () =>
@@ -34,7 +34,7 @@ test("a transaction that fails leaves nothing behind, and its fault goes on", as
   t.same(hub.journal.tail(10, "info"), []);
 });
 
-test("a store of an older version becomes one of this, with what it holds", async (t) => {
+test("a store of an older version is upgraded with its content", async (t) => {
   for (const [version, later] of [
     [1, ["outbox", "auditFrontiers"]],
     [2, ["outbox"]],
@@ -55,7 +55,7 @@ test("a store of an older version becomes one of this, with what it holds", asyn
   }
 });
 
-test("a store of a newer version is refused, not guessed at; one that is no store too", async (t) => {
+test("a store of a newer version is refused, and so is a file that is not a store", async (t) => {
   const { path, store: hub } = await store(t);
   hub.close();
   const database = new DatabaseSync(path);
@@ -67,7 +67,7 @@ test("a store of a newer version is refused, not guessed at; one that is no stor
   t.throws(() => openStore(garbage), { code: "hub.store-failed" });
 });
 
-test("warnings that repeat are counted, not piled up; what operators do is kept one by one", async (t) => {
+test("repeated warnings are counted; operators' actions are stored one by one", async (t) => {
   const { store: hub } = await store(t);
   for (let at = 0; at < 100; at++) hub.journal.add("connection.refused", undefined, { reason: "no-certificate" }, at);
   hub.journal.add("connection.refused", undefined, { reason: "expired" }, 100);
@@ -81,7 +81,7 @@ test("warnings that repeat are counted, not piled up; what operators do is kept 
   t.equal(hub.journal.tail(10, "info").length, 6);
 });
 
-test("too many different warnings about one device, or about strangers, are counted too; other devices' stay apart", async (t) => {
+test("too many different warnings about one device, or about strangers, are counted too; those of other devices are separate", async (t) => {
   const { store: hub } = await store(t);
   for (let at = 0; at < 500; at++) hub.journal.add("connection.refused", undefined, { claimed: `gw-${at}` }, at);
   hub.journal.add("connection.refused", ID, { reason: "expired" }, 500);
@@ -93,50 +93,50 @@ test("too many different warnings about one device, or about strangers, are coun
     502,
     "none goes uncounted",
   );
-  t.match(entries[JOURNAL_DIFFERENT_MAX], { detail: { more: /over 32 different/ }, times: 500 - JOURNAL_DIFFERENT_MAX });
+  t.match(entries[JOURNAL_DIFFERENT_MAX], { detail: { more: /more than 32 different/ }, times: 500 - JOURNAL_DIFFERENT_MAX });
   hub.journal.add("connection.refused", undefined, { claimed: "gw-0" }, 400);
-  t.equal(hub.journal.tail(1000, "warning")[0]?.times, 2, "the same again is still the same");
+  t.equal(hub.journal.tail(1000, "warning")[0]?.times, 2, "a repetition still raises the count");
   hub.journal.add("connection.refused", undefined, { claimed: "gw-new" }, 70_000);
-  t.match(hub.journal.tail(1, "warning"), [{ detail: { claimed: "gw-new" } }], "a minute later each is told again");
+  t.match(hub.journal.tail(1, "warning"), [{ detail: { claimed: "gw-new" } }], "a minute later each is stored again");
 });
 
-test("a full journal drops the oldest of what it has most of: knocking does not push out what operators did", async (t) => {
+test("a full journal drops the oldest entries of the most frequent severity: strangers cannot displace operators' actions", async (t) => {
   const { store: hub } = await store(t);
   hub.transaction(() => {
     for (let at = 0; at < 3; at++) hub.journal.add("device.approved", ID, {}, at);
     hub.journal.add("audit.forked", ID, {}, 3);
     for (let n = 0; n < JOURNAL_ROWS_MAX + 2048; n++) hub.journal.add("connection.opened", OTHER, {}, n);
   });
-  const kept = hub.journal.tail(2 * JOURNAL_ROWS_MAX, "info");
-  t.ok(kept.length <= JOURNAL_ROWS_MAX + 1024, String(kept.length));
-  t.equal(kept.filter(({ deviceId }) => deviceId === ID).length, 4);
+  const stored = hub.journal.tail(2 * JOURNAL_ROWS_MAX, "info");
+  t.ok(stored.length <= JOURNAL_ROWS_MAX + 1024, String(stored.length));
+  t.equal(stored.filter(({ deviceId }) => deviceId === ID).length, 4);
 });
 
-test("what strangers say enters the journal bounded and without control characters", async (t) => {
+test("text of strangers is stored bounded and without control characters", async (t) => {
   const { store: hub } = await store(t);
   const { detail } = hub.journal.add("connection.refused", undefined, { claimed: `\u001b[2Jgw\n${"x".repeat(5000)}\ud800` }, 1);
   t.match(detail["claimed"], /^\?\[2Jgw\?x+$/);
   t.equal(String(detail["claimed"]).length, 512);
 });
 
-test("[TUN-8] ids are remembered for each device apart, and no device makes the store grow for ever", async (t) => {
+test("[TUN-8] ids are remembered per device, and no device can make the store grow without bound", async (t) => {
   const { store: hub } = await store(t);
   const message = { channel: "event", at: "2026-11-22T10:00:00Z", receivedAtMs: 1, body: "{}" } as const;
   const first = randomUUID();
   t.equal(hub.messages.add(ID, { ...message, id: first }), true);
   t.equal(hub.messages.add(ID, { ...message, id: first }), false);
-  t.equal(hub.messages.add(OTHER, { ...message, id: first }), true, "another device's id is another id");
+  t.equal(hub.messages.add(OTHER, { ...message, id: first }), true, "ids of another device are separate");
   hub.transaction(() => {
-    for (let n = 0; n < MESSAGES_KEPT_PER_DEVICE + 200; n++) hub.messages.add(ID, { ...message, id: randomUUID() });
+    for (let n = 0; n < MESSAGES_PER_DEVICE_MAX + 200; n++) hub.messages.add(ID, { ...message, id: randomUUID() });
   });
-  const kept = hub.messages.last(ID, "event", 10_000).length;
-  t.ok(kept >= MESSAGES_KEPT_PER_DEVICE && kept < MESSAGES_KEPT_PER_DEVICE + 200, String(kept));
-  t.equal(hub.messages.add(OTHER, { ...message, id: first }), false, "the other's memory is its own");
+  const stored = hub.messages.last(ID, "event", 10_000).length;
+  t.ok(stored >= MESSAGES_PER_DEVICE_MAX && stored < MESSAGES_PER_DEVICE_MAX + 200, String(stored));
+  t.equal(hub.messages.add(OTHER, { ...message, id: first }), false, "the other device is not affected");
   hub.messages.add(OTHER, { ...message, id: randomUUID(), body: "x".repeat(5000) });
-  t.equal(hub.messages.last(OTHER, "event", 1)[0]?.body, undefined, "large bodies are remembered by id only");
+  t.equal(hub.messages.last(OTHER, "event", 1)[0]?.body, undefined, "a large body is not stored, only its id");
 });
 
-test("a second process sees what the first wrote, and the first that the second did", async (t) => {
+test("two processes see what the other one wrote", async (t) => {
   const { store: hub, path } = await store(t);
   const version = hub.version();
   const second = openStore(path);

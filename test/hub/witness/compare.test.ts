@@ -1,4 +1,5 @@
-// A log shorter than the hub's is compared with what the hub has of that size: exactly, at any size, and without hashing it all again.
+// Comparing a log that is shorter than the hub's with the hub's tree of that size: exact, at any
+// size, and without hashing all records again.
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -6,7 +7,7 @@ import { test, type Test } from "tap";
 import { AUDIT_FRONTIER_RECORDS } from "../../../hub/limits.ts";
 import { journalOf } from "../../../hub/journal.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
-import { openWitness, type Witness } from "../../../hub/witness/index.ts";
+import { createWitness, type Witness } from "../../../hub/witness/index.ts";
 import { ed25519Raw, encodeVerifier, verifierOf } from "../../../warden/audit/format/index.ts";
 import { labDevice, type LabDevice, type LabLog, labLog } from "../../lab/worlds/hub.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -19,12 +20,15 @@ interface Desk {
   readonly device: LabDevice;
   readonly log: LabLog;
   readonly witness: Witness;
-  /** Records read from the store since the last look. */
+  /** Records read from the store since the last call. */
   readonly read: () => number;
 }
 
-/** A witness on a real store that has `SIZE` records of an approved device, delivered in pieces of no particular size. */
-async function desk(t: Test): Promise<Desk> {
+/**
+ * A witness on a real store that has `SIZE` records of an approved device, from deliveries of
+ * various sizes.
+ */
+async function openContext(t: Test): Promise<Desk> {
   const path = join(await temporaryDirectory(t), "hub.db");
   const store = openStore(path);
   t.teardown(() => store.close());
@@ -47,7 +51,7 @@ async function desk(t: Test): Promise<Desk> {
   };
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
   const verifier = verifierOf("sallyport-hub/test", "cosignature/v1", ed25519Raw(publicKey));
-  const witness = openWitness(counted, { privateKey, verifier }, journalOf(store));
+  const witness = createWitness(counted, { privateKey, verifier }, journalOf(store));
   const log = labLog(device, SIZE);
   for (let from = 0, to = 1; from < SIZE; [from, to] = [to, Math.min(SIZE, to + 61)])
     t.equal(witness.receive(id, log.delivery(from, to), false).answer, "cosigned");
@@ -65,8 +69,8 @@ async function desk(t: Test): Promise<Desk> {
   };
 }
 
-test("[AUD-9] a shorter log costs the hub a few records to read, whatever its size", async (t) => {
-  const { store, device, log, witness, read } = await desk(t);
+test("[AUD-27] a shorter log costs the hub only a few records to read, at any size", async (t) => {
+  const { store, device, log, witness, read } = await openContext(t);
   for (const size of [1, 255, 256, 257, 511, 1023, 1024, 1025, SIZE - 1]) {
     read();
     t.same(witness.receive(device.id, log.delivery(0, size), false), { answer: "conflict", size: SIZE });
@@ -76,8 +80,8 @@ test("[AUD-9] a shorter log costs the hub a few records to read, whatever its si
   }
 });
 
-test("[AUD-9] another history is told from a rolled-back one at every size", async (t) => {
-  const { store, device, witness } = await desk(t);
+test("[AUD-27] a fork is distinguished from a rollback at every size", async (t) => {
+  const { store, device, witness } = await openContext(t);
   const other = labLog(device, SIZE, "two");
   for (const size of [1, 255, 256, 257, 1024, SIZE - 1]) {
     t.same(witness.receive(device.id, other.delivery(0, size), false), { answer: "conflict", size: SIZE });
@@ -85,8 +89,8 @@ test("[AUD-9] another history is told from a rolled-back one at every size", asy
   }
 });
 
-test("[AUD-9] a store of the version before keeps its logs, and compares what is near", async (t) => {
-  const { store, path, device, log, witness } = await desk(t);
+test("[AUD-9] a store of the previous version keeps its logs, and compares recent sizes", async (t) => {
+  const { store, path, device, log, witness } = await openContext(t);
   const database = new DatabaseSync(path);
   t.teardown(() => database.close());
   database.exec("DROP TABLE auditFrontiers; DROP TABLE outbox; PRAGMA user_version = 1");

@@ -1,4 +1,5 @@
-// Verdicts on deliveries: real logs, really signed; forged, cut, replayed and forked ones.
+// Verdicts on deliveries of really signed logs: genuine, forged, truncated, replayed and forked
+// ones.
 import { test } from "tap";
 import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { decide, EMPTY_HEAD, type Head, type WitnessVerdict } from "../../../hub/witness/decide.ts";
@@ -20,7 +21,7 @@ function extended(verdict: WitnessVerdict): Head {
   return verdict.head;
 }
 
-test("[AUD-8] a log is witnessed in deliveries of any cut, each from where the last ended", async (t) => {
+test("[AUD-8] a log is witnessed in deliveries of any size, each from where the last one ended", async (t) => {
   const device = await labDevice("gw-1");
   const log = labLog(device, 40);
   for (const cuts of [[40], [1, 2, 3, 40], [7, 8, 15, 16, 17, 39, 40], [32, 40]]) {
@@ -32,16 +33,16 @@ test("[AUD-8] a log is witnessed in deliveries of any cut, each from where the l
   }
 });
 
-test("[AUD-9] a delivery from elsewhere than where we are is a conflict with our size", async (t) => {
+test("[AUD-9] a delivery that does not start at the stored head is a conflict that names the stored size", async (t) => {
   const device = await labDevice("gw-1");
   const log = labLog(device, 20);
   const head = extended(judge(device, EMPTY_HEAD, log.delivery(0, 10)));
   t.same(judge(device, head, log.delivery(0, 20)), { verdict: "conflict", size: 10 });
   t.same(judge(device, head, log.delivery(11, 20)), { verdict: "conflict", size: 10 });
-  t.same(judge(device, EMPTY_HEAD, log.delivery(10, 20)), { verdict: "conflict", size: 0 }, "the hub lost its store");
+  t.same(judge(device, EMPTY_HEAD, log.delivery(10, 20)), { verdict: "conflict", size: 0 }, "a hub that lost its store");
 });
 
-test("[AUD-9] the same tree again is cosigned again; a shorter one is not; another of the same size is a fork", async (t) => {
+test("[AUD-27] the stored tree is cosigned again; a shorter one is not; another one of the same size is a fork", async (t) => {
   const device = await labDevice("gw-1");
   const log = labLog(device, 20);
   const head = extended(judge(device, EMPTY_HEAD, log.delivery(0, 20)));
@@ -52,7 +53,7 @@ test("[AUD-9] the same tree again is cosigned again; a shorter one is not; anoth
   t.match(judge(device, head, labLog(device, 20, "two").delivery(0, 20)), { verdict: "fork", checkpoint: { size: 20 } });
 });
 
-test("[AUD-8] a longer tree that does not start with ours is refused, records or proof", async (t) => {
+test("[AUD-8] a longer tree that does not start with the stored one is refused, by its records or its proof", async (t) => {
   const device = await labDevice("gw-1");
   const [log, other] = [labLog(device, 20), labLog(device, 20, "two")];
   const head = extended(judge(device, EMPTY_HEAD, log.delivery(0, 10)));
@@ -69,7 +70,7 @@ test("[AUD-8] a longer tree that does not start with ours is refused, records or
   t.match(judge(device, head, { ...good, proof: [...good.proof, ...good.proof.slice(0, 1)] }), { verdict: "refused" });
   t.match(judge(device, head, { ...good, proof: [] }), { verdict: "refused" });
   const long = { ...good, records: [...good.records.slice(1), Buffer.alloc(4097).toString("base64")] };
-  t.match(judge(device, head, long), { verdict: "refused", reason: /at most 4096 bytes/ });
+  t.match(judge(device, head, long), { verdict: "refused", reason: /more than 4096 bytes/ });
 });
 
 test("[AUD-6] [AUD-7] only the device's own audit key signs its checkpoints, under its own name", async (t) => {
@@ -85,7 +86,7 @@ test("[AUD-6] [AUD-7] only the device's own audit key signs its checkpoints, und
   const foreign = encodeNote({ text: foreignText, signatures: [signNote(foreignText, device.audit)] });
   t.match(judge(device, EMPTY_HEAD, { ...good, checkpoint: foreign }), {
     verdict: "refused",
-    reason: /is of "sallyport\/1\/gw-2"/,
+    reason: /is for "sallyport\/1\/gw-2"/,
   });
   const larger = good.checkpoint.replace("\n5\n", "\n6\n");
   t.match(judge(device, EMPTY_HEAD, { ...good, checkpoint: larger }), { verdict: "refused", reason: /signature .* is wrong/ });

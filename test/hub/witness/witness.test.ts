@@ -1,4 +1,4 @@
-// The witness through the broker: deliveries in, answers out, alerts for logs that went back.
+// The witness through the broker: deliveries, answers, and alerts for logs that went back.
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -10,7 +10,7 @@ import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/fo
 import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/worlds/hub.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
 
-/** A connected device that delivers and waits for the answer. */
+/** A connected device that sends a delivery and waits for the answer. */
 async function openDelivery(t: TestContext, hub: Hub, device: LabDevice) {
   const { client } = await connect(t, hub, device, await enrolled(hub, device));
   await client.subscribeAsync(`sallyport/1/${device.id}/down/audit`, { qos: 1 });
@@ -27,7 +27,7 @@ function verified(hub: Hub, device: LabDevice) {
   return verifyLog(hub.store.audit, device.id, log, decodeVerifier(hub.anchors.witnessKey));
 }
 
-test("[AUD-8] what continues the log is stored whole and cosigned, checkably by the witness key of the anchors", async (t) => {
+test("[AUD-8] a continuation of the log is stored and cosigned, verifiable with the witness key of the anchors", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
@@ -53,22 +53,26 @@ test("[AUD-8] what continues the log is stored whole and cosigned, checkably by 
   t.match(verified(hub, device), { ok: true, size: 100, firstBad: undefined, faults: [] });
 });
 
-test("[AUD-9] the device resumes from the hub's size; the same delivery again is answered again", async (t) => {
+test("[AUD-9] the device resumes from the hub's size; a repeated delivery is answered again", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
   const log = labLog(device, 30);
   const id = "3d3f2c46-6b3c-4c57-9d0b-3c1f0a5f8a11";
   t.equal((await deliver(log.delivery(0, 10), id)).answer, "cosigned");
-  t.equal((await deliver(log.delivery(0, 10), id)).answer, "cosigned", "sent again under its id");
-  t.equal((await deliver(log.delivery(0, 10))).answer, "cosigned", "and under another");
+  t.equal((await deliver(log.delivery(0, 10), id)).answer, "cosigned", "sent again under the same id");
+  t.equal((await deliver(log.delivery(0, 10))).answer, "cosigned", "and under another id");
   t.same(await deliver(log.delivery(0, 30)), { answer: "conflict", size: 10 });
   t.equal((await deliver(log.delivery(10, 30))).answer, "cosigned");
-  t.same(await deliver(log.delivery(0, 10), id), { answer: "conflict", size: 30 }, "an old message, sent again late");
-  t.same(hub.store.journal.tail(100, "alert"), [], "none of this is alarming");
+  t.same(
+    await deliver(log.delivery(0, 10), id),
+    { answer: "conflict", size: 30 },
+    "an old message that is sent again much later",
+  );
+  t.same(hub.store.journal.tail(100, "alert"), [], "none of this raises an alert");
 });
 
-test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
+test("[AUD-27] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
@@ -83,7 +87,7 @@ test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignatu
   t.match(verified(hub, device), { ok: true, size: 30 });
 });
 
-test("[AUD-9] a second history of the same length is refused, and the alert keeps the proof", async (t) => {
+test("[AUD-27] a second history of the same length is refused, and the alert contains the proof", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
@@ -92,7 +96,7 @@ test("[AUD-9] a second history of the same length is refused, and the alert keep
   t.match(hub.store.journal.tail(100, "alert"), [{ event: "audit.forked", deviceId: "gw-1", detail: { size: 8 } }]);
 });
 
-test("[AUD-8] forged and cut deliveries are refused with a reason and change nothing", async (t) => {
+test("[AUD-8] forged and truncated deliveries are refused with a reason and change nothing", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
@@ -106,14 +110,14 @@ test("[AUD-8] forged and cut deliveries are refused with a reason and change not
   t.equal((await deliver(good)).answer, "cosigned");
 });
 
-test("[AUD-7] a device whose approved request names no audit key is told so", async (t) => {
+test("[AUD-7] a device whose approved request has no audit key gets that reason", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1", { withoutAuditKey: true });
   const deliver = await openDelivery(t, hub, device);
-  t.match(await deliver(labLog(device, 1).delivery(0, 1)), { answer: "refused", reason: /names no audit key/ });
+  t.match(await deliver(labLog(device, 1).delivery(0, 1)), { answer: "refused", reason: /has no audit key/ });
 });
 
-test("[AUD-8] every change of what is stored is found, and the first bad record named", async (t) => {
+test("[AUD-8] every change of the stored log is found, and the first bad record is named", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
@@ -138,7 +142,7 @@ test("[AUD-8] every change of what is stored is found, and the first bad record 
   t.match(damaged("UPDATE auditRecords SET bytes = CAST(replace(CAST(bytes AS TEXT), 'one', 'two') AS BLOB) WHERE seq = 7"), {
     ok: false,
     firstBad: 7,
-    faults: [/^record 7: its bytes are not those/],
+    faults: [/^record 7: its bytes are not the witnessed ones/],
   });
   restore();
   t.match(damaged("DELETE FROM auditRecords WHERE seq = 11"), { ok: false, firstBad: 11, faults: [/^record 11: it is missing/] });
@@ -149,7 +153,7 @@ test("[AUD-8] every change of what is stored is found, and the first bad record 
     damaged(
       "UPDATE auditRecords SET bytes = (SELECT bytes FROM kept WHERE seq = 4), leaf = (SELECT leaf FROM kept WHERE seq = 4) WHERE seq = 5",
     ),
-    { ok: false, firstBad: 5, faults: [/it says that it is record 4/] },
+    { ok: false, firstBad: 5, faults: [/its own number is 4/] },
   );
   restore();
   t.match(damaged("UPDATE auditLogs SET root = zeroblob(32)"), { ok: false, faults: [/./] });

@@ -1,4 +1,4 @@
-// aedes over mutual TLS, in process: the broker that our hub embeds and that speaks MQTT 3.1.1 only, as it comes.
+// aedes over mutual TLS in this process: the broker that the hub embeds. It speaks MQTT 3.1.1 only.
 import { Aedes } from "aedes";
 import type tls from "node:tls";
 import type { Pki } from "./pki.ts";
@@ -8,10 +8,10 @@ import type { TestContext } from "../runner/context.ts";
 export interface LabAedes {
   readonly port: number;
   readonly aedes: Aedes;
-  /** Who finished a handshake: CN and ALPN name. */
+  /** The clients that finished a handshake: CN and ALPN name. */
   readonly peers: readonly { readonly name: string; readonly alpn: string }[];
   readonly published: readonly { readonly topic: string; readonly payload: string; readonly retain: boolean }[];
-  /** MQTT levels that clients asked for. */
+  /** The MQTT levels that clients offered. */
   readonly levels: readonly number[];
 }
 

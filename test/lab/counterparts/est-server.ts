@@ -1,4 +1,4 @@
-// An HTTPS server that answers as a test says: the hub's misbehaving twin.
+// An HTTPS server whose answers the test decides, in the hub's place.
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type ServerOptions } from "node:https";
@@ -8,7 +8,7 @@ import { Fault } from "../../../hal/fault.ts";
 import type { HubServer } from "../../../provisioning/tls/index.ts";
 import type { Credential } from "./pki.ts";
 
-export interface Asked {
+export interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingMessage["headers"];
@@ -21,21 +21,24 @@ export interface Asked {
 
 export interface EstServer {
   readonly port: number;
-  /** What was asked, oldest first. */
-  readonly asked: readonly Asked[];
-  /** As the device sees it: by `localhost`, pinned to `authority`. */
+  /** The requests, oldest first. */
+  readonly asked: readonly ReceivedRequest[];
+  /** @returns the server as the device sees it: by the name `localhost`, pinned to `authority`. */
   hub(authority: Credential): HubServer;
   close(): Promise<void>;
 }
 
-/** Listens on 127.0.0.1; asks for client certificates by `clients` without rejecting, as our hub does. */
+/**
+ * Listens on 127.0.0.1. Like the hub, it asks for client certificates of `clients` and refuses none
+ * in TLS.
+ */
 export async function serveHttps(
   server: Credential,
   clients: Credential,
-  answer: (asked: Asked, response: ServerResponse) => void,
+  answer: (asked: ReceivedRequest, response: ServerResponse) => void,
   options: ServerOptions = {},
 ): Promise<EstServer> {
-  const asked: Asked[] = [];
+  const asked: ReceivedRequest[] = [];
   const https = createServer({
     cert: server.cert,
     key: server.key,
@@ -49,7 +52,7 @@ export async function serveHttps(
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const commonName = request.socket.getPeerX509Certificate()?.subject.replace("CN=", "");
-      const one: Asked = {
+      const one: ReceivedRequest = {
         method: request.method ?? "",
         path: request.url ?? "",
         headers: request.headers,

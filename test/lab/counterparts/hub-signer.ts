@@ -1,4 +1,4 @@
-// The hub's keys as a test holds them: signs times as the hub does, or wrongly.
+// The hub's keys in a test's hands: they sign times as the hub does, or wrongly.
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import * as v from "valibot";
 import { type HubTimeResponse, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/format/time.ts";
@@ -14,7 +14,7 @@ export function makeSigner(name: string, kind: NoteKeyKind): Signer {
   return { privateKey, verifier: verifierOf(name, kind, ed25519Raw(publicKey)) };
 }
 
-/** @param time Unix milliseconds, or the text to sign as it is. */
+/** @param time Unix milliseconds, or the text to sign unchanged. */
 export function hubTime(signer: Signer, deviceId: string, nonce: string, time: number | string): HubTimeResponse {
   const said = { deviceId, nonce, time: typeof time === "string" ? time : new Date(time).toISOString() };
   const parsed = v.parse(v.omit(hubTimeResponseSchema, ["signature"]), said);
@@ -22,7 +22,10 @@ export function hubTime(signer: Signer, deviceId: string, nonce: string, time: n
   return { ...parsed, signature };
 }
 
-/** What the image carries of a hub with these keys; its authority is a text that nobody here opens. */
+/**
+ * The anchors file of an image for a hub with these keys. Its authority is a text that nothing here
+ * parses.
+ */
 export function anchorsFile(time: Signer, witness: Signer): string {
   return JSON.stringify({
     v: 1,

@@ -1,4 +1,4 @@
-// A block device of a test's own: a file behind a loop device.
+// A block device for one test: a file behind a loop device.
 import { spawnSync } from "node:child_process";
 import { truncate, writeFile } from "node:fs/promises";
 import { Fault } from "../../../hal/fault.ts";
@@ -12,7 +12,7 @@ export function needsLoop(): string | false {
   return spawnSync("losetup", ["--find"]).status === 0 ? false : "needs loop devices: the kernel module loop";
 }
 
-/** @returns the device's path. Gone with the test. */
+/** @returns the device's path. The device is removed with the test. */
 export async function loopDevice(t: TestContext, file: string, bytes: number): Promise<string> {
   await writeFile(file, "an older system\n".repeat(1000));
   await truncate(file, bytes);

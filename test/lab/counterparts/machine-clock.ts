@@ -1,5 +1,6 @@
-// A machine clock of its own for a board's programs, by libfaketime: it reads what it is told to, and date(1) really steps it, for all of them at once.
-// The machine's own clock is never touched: where the board's warden runs, date(1) is a script of ours (a bind mount in a mount namespace of its own).
+// A clock for a board's programs, made by libfaketime. It reads what it is set to, and date(1)
+// really steps it for all of them at once. This machine's clock is never touched: for the board's
+// warden date(1) is a script (a bind mount in a mount namespace of its own).
 import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,15 +8,15 @@ import { join } from "node:path";
 import { assert } from "../../../hal/fault.ts";
 
 export interface MachineClock {
-  /** For every program that is to live by this clock. */
+  /** The environment of every program that runs by this clock. */
   readonly env: Readonly<Record<string, string>>;
-  /** Words before the command of the program that may set it; needs root. */
+  /** Words before the command of the program that may set the clock. Needs root. */
   readonly settable: readonly string[];
   nowMs(): Promise<number>;
   remove(): Promise<void>;
 }
 
-/** @param startMs what it reads now, Unix milliseconds. */
+/** @param startMs the time that it reads now, Unix milliseconds. */
 export async function fakeMachineClock(startMs: number): Promise<MachineClock> {
   const library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
     .map((triplet) => `/usr/lib/${triplet}/faketime/libfaketime.so.1`)
@@ -23,7 +24,7 @@ export async function fakeMachineClock(startMs: number): Promise<MachineClock> {
   assert(library !== undefined, "faketime brings libfaketime");
   const directory = await mkdtemp(join(tmpdir(), "machine-clock-"));
   await chmod(directory, 0o755);
-  // seconds ahead of the real clock: absolute times would begin anew in every process
+  // Seconds ahead of the real clock: an absolute time would start again in every process.
   const offsetFile = join(directory, "offset");
   const write = async (offsetS: number): Promise<void> => {
     await writeFile(`${offsetFile}.new`, `${offsetS < 0 ? "" : "+"}${offsetS.toFixed(3)}\n`, { mode: 0o644 });
@@ -52,7 +53,7 @@ export async function fakeMachineClock(startMs: number): Promise<MachineClock> {
   };
 }
 
-/** libfaketime leaves its shared memory behind where a process replaced itself or was killed. */
+/** libfaketime leaves its shared memory behind when a process replaced itself or was killed. */
 async function sweep(): Promise<void> {
   for (const name of await readdir("/dev/shm")) {
     const pid = /^(?:sem\.)?faketime_(?:shm|sem)_(\d+)$/u.exec(name)?.[1];
@@ -60,7 +61,7 @@ async function sweep(): Promise<void> {
   }
 }
 
-/** Takes what hal/linux/clock says to date(1), and nothing else. */
+/** Accepts what hal/linux/clock passes to date(1), and nothing else. */
 const SET_DATE = `#!/bin/sh
 [ "$1" = --utc ] || exit 2
 case "$2" in --set=@*) ;; *) exit 2 ;; esac

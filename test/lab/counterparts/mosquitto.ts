@@ -1,4 +1,5 @@
-// A real Mosquitto 2 with mutual TLS, as an operator of a larger fleet would run it: certificates required, the CN is the user, each user reaches its own topics.
+// A real Mosquitto 2 with mutual TLS, configured as for a large fleet: certificates are required,
+// the CN is the user, and each user reaches its own topics only.
 import { writeFileSync } from "node:fs";
 import net from "node:net";
 import { join } from "node:path";
@@ -10,9 +11,9 @@ import { temporaryDirectory } from "../runner/temporary.ts";
 
 export interface Mosquitto {
   readonly port: number;
-  /** Starts it (again), and waits until it takes connections. */
+  /** Starts the broker, also after its end, and waits until it takes connections. */
   start(): Promise<void>;
-  /** SIGKILL: what it had not written is gone. */
+  /** Sends SIGKILL: what the broker had not written is lost. */
   kill(): Promise<void>;
   stop(): Promise<void>;
   readonly lines: readonly string[];
@@ -49,7 +50,7 @@ export async function startMosquitto(t: TestContext, options: MosquittoOptions):
       "allow_anonymous false",
       `acl_file ${aclFile}`,
       "log_type all",
-      // As root it would otherwise become a user who cannot read the keys of a test.
+      // As root, Mosquitto would otherwise become a user who cannot read the keys of a test.
       ...(process.getuid?.() === 0 ? ["user root"] : []),
       ...(options.extra ?? []),
       "",
@@ -88,7 +89,10 @@ function reachable(port: number): Promise<true | undefined> {
   });
 }
 
-/** Mosquitto cannot listen on port 0: the kernel picks one, and we let go of it for Mosquitto to take. */
+/**
+ * Mosquitto cannot listen on port 0: the kernel picks a port, which is released for Mosquitto to
+ * take.
+ */
 export async function freePort(): Promise<number> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,4 +1,4 @@
-// The broker's side of MQTT 5, packet by packet over mutual TLS: for what no good broker does.
+// The broker's side of MQTT 5, packet by packet over mutual TLS, for what no correct broker does.
 import type { TLSSocket } from "node:tls";
 import type { Pki } from "./pki.ts";
 import { type Peer, startPeer } from "./tls-peer.ts";
@@ -11,26 +11,26 @@ export interface Packet {
 }
 
 /**
- * @param properties of the CONNACK, by identifier and two or four bytes: 0x21 is the receive maximum,
- * 0x27 the maximum packet size (MQTT 5.0 section 3.2.2.3).
+ * @param properties of the CONNACK, by identifier and two or four bytes: 0x21 is the receive
+ * maximum, 0x27 the maximum packet size (MQTT 5.0 section 3.2.2.3).
  */
 export function connack(properties: Buffer = Buffer.alloc(0)): Buffer {
   return Buffer.from([0x20, 3 + properties.length, 0x00, 0x00, properties.length, ...properties]);
 }
 
-/** To a SUBSCRIBE for four topics. */
+/** @returns the answer to a SUBSCRIBE for four topics. */
 export function suback(packet: Packet): Buffer {
   return Buffer.from([0x90, 0x07, packet.body[0] ?? 0, packet.body[1] ?? 0, 0x00, 1, 1, 1, 1]);
 }
 
-/** To a PUBLISH at QoS 1. */
+/** @returns the answer to a PUBLISH at QoS 1. */
 export function puback(packet: Packet): Buffer {
   const topicLength = packet.body.readUInt16BE(0);
   return Buffer.from([0x40, 0x02, packet.body[2 + topicLength] ?? 0, packet.body[3 + topicLength] ?? 0]);
 }
 
 /**
- * @returns what a broker without faults answers; nothing where MQTT wants no answer.
+ * @returns what a correct broker answers; nothing where MQTT wants no answer.
  * @param welcome the CONNACK.
  */
 export function answerTo(packet: Packet, welcome: Buffer = connack()): Buffer {
@@ -39,7 +39,7 @@ export function answerTo(packet: Packet, welcome: Buffer = connack()): Buffer {
   return packet.type === 3 ? puback(packet) : Buffer.alloc(0);
 }
 
-/** A PUBLISH of the device that is not its status. */
+/** @returns whether it is a PUBLISH of the device other than its status. */
 export function isReport(packet: Packet): boolean {
   return packet.type === 3 && !topicOf(packet).endsWith("/status");
 }

@@ -1,5 +1,5 @@
-// A program on one side of a firewall that tries connections with real sockets, as it is told line by
-// line. Started by network-probe.ts.
+// A program on one side of a firewall that tries connections with real sockets. network-probe.ts
+// starts it and commands it line by line.
 import { createSocket } from "node:dgram";
 import { connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
@@ -36,7 +36,7 @@ function listen(id: string, port: number): void {
   tcp.listen(port, "::", () => udp.bind(port, "::", () => say(id, "listening")));
 }
 
-/** The kernel on the other side answers a SYN, so no program there can be late. */
+/** The kernel of the other side answers a SYN, so no program there can delay the answer. */
 function tryTcp(id: string, host: string, port: number, keep: boolean): void {
   const socket = connect({ host, port });
   let ended = false;
@@ -55,8 +55,8 @@ function tryTcp(id: string, host: string, port: number, keep: boolean): void {
 }
 
 /**
- * Says what a try came to when it ends, and `unanswered` when nothing has come back in time: here a
- * program on the other side must answer, and the parent asks once more when that has had its turn.
+ * Reports the outcome of a try when it ends, and `unanswered` when nothing came back in time. Here
+ * a program on the other side must answer, so the parent asks again when that has had its turn.
  */
 function awaitAnswer(id: string, end: () => void): (outcome: string) => void {
   const waiting: Waiting = { outcome: undefined, end };
@@ -77,7 +77,7 @@ function awaitAnswer(id: string, end: () => void): (outcome: string) => void {
   };
 }
 
-/** Whether a connection that was made earlier still carries anything. */
+/** Tests whether a connection that was made earlier still carries anything. */
 function poke(id: string, which: string): void {
   const socket = connections.get(which);
   const answered = awaitAnswer(id, () => void socket?.removeAllListeners("data"));
@@ -95,7 +95,7 @@ function tryUdp(id: string, host: string, port: number): void {
   });
 }
 
-/** The last word on a try that was unanswered. */
+/** Reports the final outcome of a try that was unanswered. */
 function settle(id: string, which: string): void {
   afterSockets(() => {
     const waiting = unanswered.get(which);

@@ -1,5 +1,6 @@
-// A device and the world outside it: two network namespaces joined by two cables, with somebody on each side who tries the doors with real packets.
-// As root by `ip netns`; without root in a user namespace of its own, where nft works too.
+// A device and the network outside it: two network namespaces that two cables join, with a probe on
+// each side that tries connections with real packets. As root it uses `ip netns`; without root a
+// user namespace of its own, in which nft works too.
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -14,9 +15,9 @@ type Words = readonly [string, ...string[]];
 export type Outcome = string;
 
 export interface ProbeNetwork {
-  /** Words before nft's arguments, to the device's namespace. */
+  /** Words before nft's arguments, which enter the device's namespace. */
   readonly nft: Words;
-  /** The cable `eth0` is the one that policies name, `eth1` the other. */
+  /** Policies name the cable `eth0`; `eth1` is the other one. */
   readonly device: Side;
   readonly outside: Side;
   stop(): Promise<void>;
@@ -28,7 +29,9 @@ export interface Side extends Probe {
   readonly ipv6: readonly [string, string];
   /** A second address outside on eth0. */
   readonly alias4: string;
-  /** One ping (RFC 792, RFC 4443), by socat: it needs no program that a small machine lacks. */
+  /**
+   * Sends one ping (RFC 792, RFC 4443) by socat, which needs no program that a small machine lacks.
+   */
   ping(host: string): boolean;
 }
 
@@ -37,7 +40,10 @@ export interface Probe {
   listen(port: number): Promise<void>;
   tcp(host: string, port: number): Promise<Outcome>;
   udp(host: string, port: number): Promise<Outcome>;
-  /** A connection that is kept. @returns whether it still carries something, asked again and again. */
+  /**
+   * Makes a connection and keeps it.
+   * @returns a function that tells whether it still carries anything.
+   */
   hold(host: string, port: number): Promise<() => Promise<Outcome>>;
 }
 
@@ -48,7 +54,9 @@ const ADDRESSES = {
   outside: { ipv4: ["198.18.7.1", "198.18.8.1"], ipv6: ["fd5a:7::1", "fd5a:8::1"], alias4: "198.18.7.3" },
 } as const;
 
-/** @returns why there can be no doors of this kind here; false when there can, as tap's `skip` wants it. */
+/**
+ * @returns the reason why there can be no probe network of this kind, else false: for tap's `skip`.
+ */
 export function lacksProbeNetwork(kind: "netns" | "user"): string | false {
   const command = kind === "netns" ? ["unshare", "-n"] : [...asNobody(), "unshare", "-Urn"];
   const [program, ...args] = [...command, "nft", "list", "tables"];
@@ -56,7 +64,7 @@ export function lacksProbeNetwork(kind: "netns" | "user"): string | false {
   return missingPart(kind === "netns" ? "needs root, iproute2 and nftables" : "needs user namespaces and nftables");
 }
 
-/** A root that gives its rights up, so that the unprivileged way is really that. */
+/** Root gives up its rights, so that the unprivileged way is really tested. */
 function asNobody(): readonly string[] {
   return process.getuid?.() === 0 ? NOBODY : [];
 }
@@ -88,9 +96,9 @@ export async function openProbeNetwork(kind: "netns" | "user"): Promise<ProbeNet
 }
 
 interface World {
-  /** Before a command that runs on a side: with rights over its network only. */
+  /** Words before a command that runs on a side, with rights over that network only. */
   readonly run: { readonly device: Words; readonly outside: Words };
-  /** The same as whoever runs the test, who can read the project's files. */
+  /** The same with the rights of the test's user, who can read the project's files. */
   readonly enter: { readonly device: Words; readonly outside: Words };
   /** How `ip link` names the device's namespace. */
   readonly deviceNamespace: string;
@@ -113,7 +121,7 @@ function namedNamespaces(): World {
   };
 }
 
-/** Both in one user namespace, each held open by a program that ends with us. */
+/** Both are in one user namespace; a program that ends with the test holds each of them open. */
 async function userNamespaces(): Promise<World> {
   const hold = async (name: string, words: readonly string[]): Promise<RunningProgram> => {
     const [command, ...args] = [...words, "sh", "-c", "echo held; exec cat"];
@@ -168,7 +176,10 @@ function watch([command, ...before]: Words, name: string): RunningProgram {
   return startProgram({ name, command, args: [...before, process.execPath, CHILD], input: true });
 }
 
-/** Somebody on one side of a wall that was built elsewhere. @param prefix words before a command on that side; none: this machine. */
+/**
+ * A probe on one side of a firewall that was set up elsewhere.
+ * @param prefix words before a command on that side; none for this machine.
+ */
 export async function startProbe(prefix: readonly string[], name: string): Promise<Probe & { stop(): Promise<void> }> {
   const program = startProgram({ name, command: "/usr/bin/env", args: [...prefix, process.execPath, CHILD], input: true });
   await program.line(/^ready here$/u);
@@ -187,7 +198,7 @@ function questions(program: RunningProgram): Ask {
   };
 }
 
-/** @param other the other side, when it is known: nothing is silent before that has had its turn. */
+/** @param other the other side, when it is known: no try is silent before that has had its turn. */
 function createProbe(ask: Ask, other: Ask | undefined): Probe {
   const settled = async (words: string): Promise<Outcome> => {
     const { id, outcome } = await ask(words);
@@ -221,10 +232,10 @@ function side(ask: Ask, other: Ask, prefix: Words, name: "device" | "outside"): 
         "-",
         ipv6 ? `IP6-SENDTO:[${host}]:58` : `IP4-SENDTO:${host}:1`,
       ];
-      // type, code, checksum (the kernel fills in that of ICMPv6), id 1, number 1
+      // Type, code, checksum (the kernel fills in that of ICMPv6), id 1, number 1.
       const input = Buffer.from(ipv6 ? "8000000000010001" : "0800f7fd00010001", "hex");
       const { stdout } = spawnSync(program, args, { input });
-      return stdout[0] === (ipv6 ? 129 : 0); // the answer's type; socat takes the header off
+      return stdout[0] === (ipv6 ? 129 : 0); // The type of the answer; socat removes the header.
     },
   };
 }
@@ -238,11 +249,11 @@ function run(words: readonly string[]): void {
 export interface FakeFirewall extends Firewall {
   replace: (table: string) => Promise<void>;
   read: () => Promise<string | undefined>;
-  /** In force now. */
+  /** The table in force. */
   table: string | undefined;
-  /** Every table that was put in force. */
+  /** Every table that was in force. */
   readonly history: readonly string[];
-  /** What refuses: the next call, or every call from now on. */
+  /** Makes the next calls refuse. */
   refuse(what: "check" | "replace", times?: number): void;
 }
 
@@ -256,7 +267,7 @@ export function fakeFirewall(): FakeFirewall {
       refusals[what] -= 1;
       throw new Fault("firewall.refused", `${what}: as planned`);
     }
-    // nft's own complaint about what is no statement
+    // nft refuses what is no statement too.
     if (/^\t\tnonsense$/mu.test(table)) throw new Fault("firewall.refused", `${what}: syntax error`);
   };
   const fake: FakeFirewall = {

@@ -1,4 +1,5 @@
-// People with a signing key of their own, as a file that the hub's commands take: operators, and who confirms policies. [OPS-7] [OPS-8]
+// Operators and confirmers of policies with a key of their own, in a file that the hub's commands
+// take. [OPS-7] [OPS-8]
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,19 +11,19 @@ export interface KeyHolder {
   /** PKCS#8, PEM, 0600. */
   readonly keyFile: string;
   readonly privateKey: KeyObject;
-  /** As rosters and policies name it: DER SubjectPublicKeyInfo in base64. */
+  /** As rosters and policies list it: DER SubjectPublicKeyInfo in base64. */
   readonly publicKey: string;
   readonly keyid: string;
 }
 
-/** A new key in `directory`. */
+/** Makes a new key in `directory`. */
 export async function makeKeyHolder(directory: string, id: string): Promise<KeyHolder> {
   const { privateKey } = generateKeyPairSync("ed25519");
   await writeFile(join(directory, `${id}.pem`), privateKey.export({ format: "pem", type: "pkcs8" }), { mode: 0o600 });
   return keyHolderOf(directory, id, privateKey);
 }
 
-/** Whose key {@link makeKeyHolder} once wrote there. */
+/** Reads the key that {@link makeKeyHolder} wrote to `directory`. */
 export async function readKeyHolder(directory: string, id: string): Promise<KeyHolder> {
   return keyHolderOf(directory, id, createPrivateKey(await readFile(join(directory, `${id}.pem`))));
 }
@@ -46,7 +47,7 @@ export function rosterOf(
 }
 
 /**
- * A policy for the lab's board: eth0 in use, names looked up, nothing else open.
+ * A policy for the lab's board: eth0 is used, names are looked up, and everything else is closed.
  * @param change replaces members.
  */
 export function boardPolicy(confirmer: KeyHolder, change: Readonly<Record<string, unknown>> = {}): object {

@@ -1,11 +1,11 @@
-// A throw-away PKI by the real `openssl` program: an authority, a second one that is an attacker's, and certificates good and bad in one way each.
-// Everything lies in the directory given; nothing here outlives a test.
+// A throw-away PKI made by the real `openssl` program: an authority, an attacker's authority, and
+// certificates that are good or wrong in one way each. Everything lies in the given directory.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
 
-/** Paths and the PEM texts in them. */
+/** Paths, and the PEM texts in the files. */
 export interface Credential {
   readonly certFile: string;
   readonly keyFile: string;
@@ -14,17 +14,26 @@ export interface Credential {
 }
 
 export interface LeafOptions {
-  /** Subject CN; also the first name in the SAN of a server certificate unless `names` says otherwise. */
+  /**
+   * The subject's CN. It is also the first name in the SAN of a server certificate unless `names`
+   * is given.
+   */
   readonly commonName: string;
   /** SAN entries as openssl writes them: `DNS:localhost`, `IP:127.0.0.1`, `URI:...`. */
   readonly names?: readonly string[];
-  /** Extended key usages as openssl names them, `serverAuth` unless told otherwise; an empty list leaves the extension out. */
+  /**
+   * Extended key usages as openssl names them, `serverAuth` when left out. An empty list leaves the
+   * extension out.
+   */
   readonly usages?: readonly string[];
-  /** keyUsage as openssl names it, `digitalSignature` unless told otherwise. */
+  /** keyUsage as openssl names it, `digitalSignature` when left out. */
   readonly keyUsage?: string;
-  /** An authority of its own below the issuer. */
+  /** Makes an authority below the issuer. */
   readonly authority?: boolean;
-  /** False leaves out the authorityKeyIdentifier: only the signature then tells the issuer from one of the same name. */
+  /**
+   * False leaves out the authorityKeyIdentifier: then only the signature tells the issuer from
+   * another of the same name.
+   */
   readonly issuerKeyId?: boolean;
   readonly notBefore?: Date;
   readonly notAfter?: Date;
@@ -35,8 +44,8 @@ const DAY_MS = 24 * HOUR_MS;
 
 /**
  * Runs the `openssl` program.
- * @returns what it wrote to its standard output.
- * @throws Fault `process.failed` with its own words.
+ * @returns its standard output.
+ * @throws Fault `process.failed` with its message.
  */
 export function openssl(args: readonly string[], input?: Uint8Array | string): Buffer {
   const run = spawnSync("openssl", args, { input, maxBuffer: 1 << 22 });
@@ -44,13 +53,19 @@ export function openssl(args: readonly string[], input?: Uint8Array | string): B
   return run.stdout;
 }
 
-/** What `openssl` printed on both its outputs, however it ended: `req -verify` of OpenSSL 3.0 says that a signature is wrong and exits with 0. */
+/**
+ * @returns both outputs of `openssl`, however it ended: `req -verify` of OpenSSL 3.0 reports a
+ * wrong signature and exits with 0.
+ */
 export function opensslWords(args: readonly string[], input?: Uint8Array | string): string {
   const run = spawnSync("openssl", args, { input, maxBuffer: 1 << 22 });
   return `${run.stdout.toString()}\n${run.stderr.toString()}`;
 }
 
-/** A self-signed authority, P-256, as `NAME.crt` and `NAME.key` in `directory`. Two with the same common name differ in their keys only: an attacker's. */
+/**
+ * A self-signed P-256 authority, as `NAME.crt` and `NAME.key` in `directory`. Two with the same
+ * common name differ only in their keys, as an attacker's does.
+ */
 export function makeAuthority(directory: string, name: string, commonName = "Test Hub Authority"): Credential {
   const { certFile, keyFile } = files(directory, name);
   newKey(keyFile);
@@ -63,7 +78,7 @@ export function makeAuthority(directory: string, name: string, commonName = "Tes
   return credential(certFile, keyFile);
 }
 
-/** A certificate by `issuer`, with a new P-256 key, as `NAME.crt` and `NAME.key` in `directory`. */
+/** A certificate of `issuer` with a new P-256 key, as `NAME.crt` and `NAME.key` in `directory`. */
 export function issue(directory: string, name: string, issuer: Credential, options: LeafOptions): Credential {
   const { certFile, keyFile } = files(directory, name);
   newKey(keyFile);
@@ -73,7 +88,10 @@ export function issue(directory: string, name: string, issuer: Credential, optio
   return credential(certFile, keyFile);
 }
 
-/** A certificate by `issuer` for the key of a PKCS#10 request (DER), as an EST authority would make it. @returns PEM. */
+/**
+ * A certificate of `issuer` for the key of a PKCS#10 request (DER), as an EST authority makes it.
+ * @returns PEM.
+ */
 export function issueFor(directory: string, name: string, issuer: Credential, request: Uint8Array, options: LeafOptions): string {
   const requestFile = join(directory, `${name}.csr`);
   writeFileSync(requestFile, openssl(["req", "-inform", "DER", "-outform", "PEM"], request));
@@ -81,7 +99,7 @@ export function issueFor(directory: string, name: string, issuer: Credential, re
   return readFileSync(files(directory, name).certFile, "utf8");
 }
 
-/** A certificate that nobody but itself vouches for. */
+/** A self-signed certificate that no authority vouches for. */
 export function selfSigned(directory: string, name: string, options: LeafOptions): Credential {
   const { certFile, keyFile } = files(directory, name);
   newKey(keyFile);
@@ -94,29 +112,32 @@ export function selfSigned(directory: string, name: string, options: LeafOptions
   return credential(certFile, keyFile);
 }
 
-/** What most tests of TLS need, all for `localhost` and 127.0.0.1. */
+/** What most tests of TLS need, for `localhost` and 127.0.0.1. */
 export interface Pki {
   readonly authority: Credential;
-  /** Same names, other keys. */
+  /** The same names with other keys. */
   readonly attacker: Credential;
   readonly server: Credential;
   /** For `elsewhere.example`. */
   readonly wrongName: Credential;
   readonly expired: Credential;
   readonly notYetValid: Credential;
-  /** The attacker's authority, all else as `server`. */
+  /** The attacker's authority, everything else as in `server`. */
   readonly attackerServer: Credential;
-  /** The attacker's, and not valid before next year: by its error code alone it looks like `notYetValid`. */
+  /**
+   * The attacker's, and not valid before next year: its error code alone looks like that of
+   * `notYetValid`.
+   */
   readonly attackerNotYetValid: Credential;
   readonly selfSigned: Credential;
-  /** By the authority, but for clients only. */
+  /** Of the authority, but for clients only. */
   readonly clientAuthOnly: Credential;
-  /** Client certificate by the authority, CN `gw-1`. */
+  /** A client certificate of the authority, CN `gw-1`. */
   readonly client: Credential;
   readonly attackerClient: Credential;
 }
 
-/** Some 35 runs of openssl, well below a second. */
+/** Takes some 35 runs of openssl, well below a second. */
 export function makePki(directory: string): Pki {
   const authority = makeAuthority(directory, "authority");
   const attacker = makeAuthority(directory, "attacker");
@@ -160,7 +181,7 @@ function certify(directory: string, name: string, issuer: Credential, requestFil
   certifyBetween(directory, name, issuer, requestFile, extensionsFile, notBefore, notAfter);
 }
 
-/** `openssl x509 -req` takes dates only since 3.4, so the older `openssl ca` signs: it always did. */
+/** `openssl x509 -req` takes dates only since 3.4, so the older `openssl ca` signs. */
 function certifyBetween(
   directory: string,
   name: string,

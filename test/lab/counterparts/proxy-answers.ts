@@ -1,6 +1,7 @@
-// What a proxy may answer to CONNECT that is no pipe to the hub: the same for enrolment and tunnel.
+// Answers of a proxy to CONNECT that open no pipe to the hub, for the tests of enrolment and
+// tunnel.
 
-/** What it is, and the octets; undefined for a proxy that hangs up. */
+/** A description, and the octets; undefined for a proxy that hangs up. */
 export const NO_PIPE: readonly (readonly [string, string | undefined])[] = [
   ["a refusal", "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"],
   ["another success", "HTTP/1.1 204 No Content\r\n\r\n"],

@@ -1,4 +1,5 @@
-// A small HTTP CONNECT proxy, on a real port: what a plant's network puts between a gateway and the world.
+// A small HTTP CONNECT proxy on a real port, as a plant's network puts it between a gateway and the
+// internet.
 import http from "node:http";
 import net from "node:net";
 import { assert } from "../../../hal/fault.ts";
@@ -6,15 +7,15 @@ import type { TestContext } from "../runner/context.ts";
 
 export interface Proxy {
   readonly port: number;
-  /** Targets asked for, as written in the requests. */
+  /** The requested targets, as written in the requests. */
   readonly asked: readonly string[];
-  /** The first bytes that went to a target: to see that it is TLS, end to end. */
+  /** The first bytes that went to a target, to see that they are TLS end to end. */
   readonly firstBytes: readonly Buffer[];
-  /** Ends every connection at once, as a network that breaks. */
+  /** Ends every connection at once, as a network does that breaks. */
   cut(): void;
 }
 
-/** Lets everything through. Ends with the test. */
+/** Lets every connection through. Ends with the test. */
 export async function startProxy(t: TestContext): Promise<Proxy> {
   const asked: string[] = [];
   const firstBytes: Buffer[] = [];

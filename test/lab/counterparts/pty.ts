@@ -1,4 +1,5 @@
-// A null-modem cable: two pseudo-terminals joined by socat. What is written to one end comes out of the other.
+// A null-modem cable: two pseudo-terminals that socat joins. What is written to one end comes out
+// of the other.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:fs";
@@ -18,9 +19,10 @@ export interface PtyPair {
 }
 
 /**
- * Lays a cable and returns when both ends are there.
- * @param options.deviceUser who may open the device's end, by number; we ourselves when left out.
- * @throws Fault `assert.broken` when socat ends or does not come up.
+ * Makes the cable and returns when both ends exist.
+ * @param options.deviceUser the user, by number, who may open the device's end; the test's own when
+ * left out.
+ * @throws Fault `assert.broken` when socat ends; `process.timeout` when it does not come up.
  */
 export async function startPtyPair(options: { readonly deviceUser?: number } = {}): Promise<PtyPair> {
   const directory = await mkdtemp(join(tmpdir(), "pty-"));
@@ -42,7 +44,7 @@ export async function startPtyPair(options: { readonly deviceUser?: number } = {
     assert(isRunning(socat), "socat is running");
     return (await exists(devicePath)) && (await exists(hostPath)) ? true : undefined;
   });
-  // a line is there whether somebody has it open or not: socat would end with its last user
+  // A serial line exists whether it is open or not, but socat would end with its last user.
   held = await open(devicePath, constants.O_RDWR | constants.O_NOCTTY);
   return { devicePath, hostPath, stop };
 }

@@ -93,7 +93,10 @@ export function labCustom(change: Partial<TargetCustom> & Pick<TargetCustom, "li
   return { v: 1, counter: 1, hardware: { any: true }, audience: { everyone: true }, ...change };
 }
 
-/** Root, timestamp, snapshot, targets and the roles of the design, one ed25519 key each, all as version 1. */
+/**
+ * Root, timestamp, snapshot, targets and the roles of the design, one Ed25519 key each, all at
+ * version 1.
+ */
 export function labRepository(): LabRepository {
   return new LabRepository();
 }
@@ -149,8 +152,8 @@ export class LabRepository {
   };
 
   /**
-   * Raises the versions of these roles, of snapshot where it names one of them, and of timestamp; signs
-   * and serves them.
+   * Raises the versions of these roles, of snapshot where it names one of them, and of timestamp;
+   * signs and serves them.
    */
   readonly publish = (...changed: readonly string[]): void => {
     for (const role of changed) this.#publishRole(role);
@@ -203,7 +206,9 @@ export class LabRepository {
     this.payloads.set(targetName(path, this.root.consistent_snapshot ? hash : undefined), bytes);
   }
 
-  /** Raises the version of one role and serves it, and names it in snapshot when it belongs there. */
+  /**
+   * Raises the version of one role and serves it, and names it in snapshot when it belongs there.
+   */
   #publishRole(role: string): void {
     const draft = this.#draft(role);
     draft.version += 1;

@@ -1,4 +1,5 @@
-// A disk of a few pages in the place of a directory: it fills up, and it can be made read-only. Needs to mount.
+// A disk of a few pages in the place of a directory, which can be filled and made read-only. It is
+// mounted, which needs root.
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,9 +8,11 @@ import { Fault } from "../../../hal/fault.ts";
 export const PAGE_BYTES = 4096;
 
 export interface SmallDisk {
-  /** Fills it up to this many free pages; a page is the least that a file with contents takes. */
+  /**
+   * Fills the disk up to this many free pages. A page is the least that a file with content takes.
+   */
   fill(freePages: number): void;
-  /** Takes the filling out again. */
+  /** Removes the filling. */
   empty(): void;
   setReadOnly(readOnly: boolean): void;
   unmount(): void;
@@ -17,7 +20,10 @@ export interface SmallDisk {
 
 const FILLING = "filling";
 
-/** Mounts an empty tmpfs of `pages` over `directory`, which keeps owner and mode. What lay there is hidden until {@link SmallDisk.unmount}. */
+/**
+ * Mounts an empty tmpfs of `pages` over `directory`, which keeps its owner and mode. The old
+ * content is hidden until {@link SmallDisk.unmount}.
+ */
 export function mountSmallDisk(directory: string, pages: number): SmallDisk {
   const { uid, gid, mode } = statSync(directory);
   mount(["-t", "tmpfs", "-o", `size=${pages * PAGE_BYTES}`, "small-disk", directory]);

@@ -24,7 +24,7 @@ export function portOf(address: AddressInfo | string | null): number {
   return address.port;
 }
 
-/** Asks for `localhost` at 127.0.0.1. */
+/** The client connects to 127.0.0.1 and expects the name `localhost`. */
 export function clientOf(t: TestContext, pki: Pki, port: number, timeoutMs = HANG_MS, proxyPort?: number): HttpRepository {
   const client = httpRepository({
     host: "localhost",

@@ -1,4 +1,5 @@
-// The hub's side of a foreign broker: a subscriber with a session that outlives its connections. mqtt.js as it comes, none of our code.
+// The hub's side at a foreign broker: a subscriber whose session outlives its connections. It is
+// mqtt.js alone, none of our code.
 import mqtt from "mqtt";
 import type { Credential } from "./pki.ts";
 import { eventually } from "../runner/process.ts";
@@ -13,12 +14,15 @@ export interface Received {
 export interface Subscriber {
   readonly received: readonly Received[];
   readonly client: mqtt.MqttClient;
-  /** Connected, and what is published from now on comes: the broker has said so. */
+  /** Resolves when it is connected and the broker has acknowledged its subscription. */
   listening(): Promise<void>;
   end(): Promise<void>;
 }
 
-/** Subscribed to all that devices say, as client `lab` with the certificate `credential`. Ends with the test. */
+/**
+ * Subscribes to everything that devices publish, as client `lab` with the certificate `credential`.
+ * Ends with the test.
+ */
 export async function durableSubscriber(
   t: TestContext,
   options: {
@@ -26,7 +30,10 @@ export async function durableSubscriber(
     readonly authority: Credential;
     readonly credential: Credential;
     readonly protocolVersion: 4 | 5;
-    /** 0: it says nothing back. What a broker that is killed had not read yet would make the kernel reset the connection, and with it what is on its way to us. */
+    /**
+     * With 0 it acknowledges nothing. Acknowledgements that a killed broker had not read would make
+     * the kernel reset the connection, and drop the messages on their way to us.
+     */
     readonly qos?: 0 | 1;
   },
 ): Promise<Subscriber> {

@@ -1,11 +1,15 @@
-// A place on the network where whoever owns it decides who answers: TCP connections go where they are pointed now.
+// A TCP proxy whose target the test switches: a place on the network where an attacker decides who
+// answers.
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { addressOf } from "./est-server.ts";
 
 export interface SwitchableProxy {
   readonly port: number;
-  /** New connections go to this port of 127.0.0.1 from now on, those that are open are cut; undefined: nobody answers. */
+  /**
+   * Sends new connections to this port of 127.0.0.1 and cuts the open ones. Undefined: nobody
+   * answers.
+   */
   point(port: number | undefined): void;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// A throw-away TPM 2.0: swtpm on the loopback, its state in a directory. For tests and for the demo's board.
+// A throw-away TPM 2.0 for tests and for the demo's board: swtpm on the loopback interface.
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,9 +13,12 @@ export interface Swtpm {
   readonly tcti: string;
   readonly port: number;
   readonly processId: number;
-  /** The chip: start again on it, and the same TPM is back after a power cycle. */
+  /** The chip's state. A TPM that starts on it again is the same TPM after a power cycle. */
   readonly directory: string;
-  /** Power off. Removes the state unless the caller gave the directory. Calling it twice does no harm. */
+  /**
+   * Powers the TPM off. Removes the state unless the caller gave the directory. Calling it twice
+   * does no harm.
+   */
   readonly stop: () => Promise<void>;
 }
 
@@ -23,15 +26,15 @@ const ATTEMPTS = 10;
 
 /**
  * Starts a TPM and returns when it answers.
- * @param options.directory where its state lies or is to lie; a new TPM in a temporary directory when left out.
- * @param options.port where an earlier one was, for a chip that comes back; a free one when left out.
- * @param options.prefix words before the command, such as `ip netns exec NAME`.
- * @throws Fault `process.failed` when swtpm can't be started.
+ * @param options.directory for its state; a new TPM in a temporary directory when left out.
+ * @param options.port of an earlier TPM that comes back; a free one when left out.
+ * @param options.prefix words before the command, for instance `ip netns exec NAME`.
+ * @throws Fault `process.failed` when swtpm does not start.
  */
 export async function startSwtpm(
   options: { readonly directory?: string; readonly port?: number; readonly prefix?: readonly [string, ...string[]] } = {},
 ): Promise<Swtpm> {
-  // absolute: with --daemon a relative one puts the TPM in failure mode
+  // An absolute path: with --daemon a relative one puts the TPM into failure mode.
   const directory = options.directory === undefined ? await mkdtemp(join(tmpdir(), "swtpm-")) : resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (let attempt = 1; ; attempt += 1) {
@@ -39,14 +42,15 @@ export async function startSwtpm(
     try {
       const processId = await start(directory, port, options.prefix);
       let stopped: Promise<void> | undefined;
-      const stop = (): Promise<void> => (stopped ??= off()); // once: the number may be another process's afterwards
+      // Once only: afterwards the number may be another process's.
+      const stop = (): Promise<void> => (stopped ??= off());
       const off = async (): Promise<void> => {
         await end(processId);
         if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
       };
       return { tcti: `swtpm:host=127.0.0.1,port=${port}`, port, processId, directory, stop };
     } catch (error) {
-      // another process may have taken a port between our look and swtpm's bind
+      // Another process may have taken the port before swtpm bound it.
       if (attempt === ATTEMPTS || !(error instanceof Fault)) throw error;
     }
   }
@@ -96,7 +100,7 @@ function close(server: Server): Promise<void> {
   return new Promise((resolve) => server.close(() => resolve()));
 }
 
-/** It is no child of ours once it is a daemon, so its end is seen by asking. */
+/** As a daemon it is no child of this process, so its end is found by asking. */
 async function end(processId: number): Promise<void> {
   for (let signal: NodeJS.Signals | 0 = "SIGTERM"; ; signal = 0) {
     try {
@@ -105,7 +109,7 @@ async function end(processId: number): Promise<void> {
       if (error instanceof Error && "code" in error && error.code === "ESRCH") return;
       throw error;
     }
-    if (await isZombie(processId)) return; // in a container without an init nobody reaps it
+    if (await isZombie(processId)) return; // In a container without an init nobody reaps it.
     await sleep(10);
   }
 }

@@ -1,4 +1,4 @@
-// A TLS server that is a hub in all but what it says: each test tells it how to misbehave.
+// A TLS server in the hub's place that misbehaves as each test says.
 import net from "node:net";
 import tls from "node:tls";
 import { assert } from "../../../hal/fault.ts";
@@ -7,7 +7,7 @@ import type { TestContext } from "../runner/context.ts";
 
 export interface Peer {
   readonly port: number;
-  /** Connections that finished their handshake. */
+  /** The connections that finished their handshake. */
   readonly sockets: readonly tls.TLSSocket[];
 }
 
@@ -17,7 +17,7 @@ export interface PeerOptions extends tls.TlsOptions {
   readonly onSecure: (socket: tls.TLSSocket) => void;
 }
 
-/** Asks for a certificate without rejecting, as our hub does. Ends with the test. */
+/** Like the hub, it asks for a certificate and refuses none in TLS. Ends with the test. */
 export async function startPeer(t: TestContext, options: PeerOptions): Promise<Peer> {
   const { server: credential, authority, onSecure, ...rest } = options;
   const sockets: tls.TLSSocket[] = [];
@@ -38,7 +38,7 @@ export async function startPeer(t: TestContext, options: PeerOptions): Promise<P
   return { port: await listen(t, server), sockets };
 }
 
-/** A server that takes TCP connections and does what `onConnection` says. */
+/** A server that takes TCP connections and passes them to `onConnection`. */
 export async function startTcpPeer(t: TestContext, onConnection: (socket: net.Socket) => void): Promise<number> {
   return listen(t, net.createServer(onConnection));
 }

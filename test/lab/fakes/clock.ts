@@ -4,13 +4,13 @@ import type { SettableClock } from "../../../hal/ports.ts";
 
 export interface FakeClock extends SettableClock {
   /**
-   * Lets `byMs` pass: sleepers wake in the order of their times, and what they do next (their promises, further sleeps that end within `byMs`) is given its
-   * turn before time goes on.
+   * Lets `byMs` pass. Sleepers wake in the order of their times, and what they do next (their
+   * promises, further sleeps that end within `byMs`) gets its turn before time goes on.
    */
   advance(byMs: number): Promise<void>;
-  /** How many are asleep. */
+  /** The number of sleepers. */
   readonly sleeping: number;
-  /** Until the next sleeper wakes; undefined when nobody sleeps. */
+  /** The time until the next sleeper wakes; undefined when nothing sleeps. */
   readonly nextWakeMs: number | undefined;
   /** Values given to `set`, in order. */
   readonly settings: readonly number[];
@@ -27,7 +27,7 @@ interface Sleeper {
 export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
   const sleepers = new Set<Sleeper>();
   const settings: number[] = [];
-  let monotonicMs = 1_000_000; // not 0: a machine has been up for a while when a process starts
+  let monotonicMs = 1_000_000; // Not 0: a machine has been up for a while when a process starts.
   let offsetMs = startMs - monotonicMs;
   let refused = false;
 
@@ -79,7 +79,10 @@ export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
   };
 }
 
-/** Two turns of the event loop: promises that wait for promises, and what they hand to setImmediate. */
+/**
+ * Two turns of the event loop: for promises that wait for promises, and for what they pass to
+ * setImmediate.
+ */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

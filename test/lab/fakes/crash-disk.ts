@@ -1,7 +1,9 @@
-// A disk that can lose its power: records every change that the file drivers make, and works out what a crash after each of them may leave.
+// A disk that can lose its power. It records every change of the file drivers, and computes what a
+// crash after each of them may leave.
 //
-// The model is the weakest that POSIX and Linux's file systems allow. Bytes that were not synced may be there, missing, torn at a sector, or zeros. Names that
-// were not synced may be there or not, each for itself. What was synced stays.
+// The model is the weakest that POSIX and Linux's file systems allow. Bytes that were not synced
+// may be there, missing, torn at a sector, or zeros. Names that were not synced may be there or
+// not, each by itself. What was synced stays.
 import { constants } from "node:fs";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -10,14 +12,16 @@ import { type FileOps, linuxOps, type OpenFile } from "../../../hal/linux/files/
 
 const SECTOR_BYTES = 512;
 
-/** One change, in the order in which the kernel was asked. Files are numbered, because names move. */
+/**
+ * One change, in the order in which the kernel was asked. Files have numbers, because names move.
+ */
 export type Change =
   | { readonly kind: "create"; readonly name: string; readonly file: number }
   | { readonly kind: "write"; readonly file: number; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly file: number; readonly length: number }
   /** fsync of a file. */
   | { readonly kind: "sync"; readonly file: number }
-  /** The end of an O_DSYNC write: its own bytes are on the device, earlier ones need not be. */
+  /** The end of an O_DSYNC write: its own bytes are on the device, earlier ones may not be. */
   | { readonly kind: "sync-write"; readonly file: number; readonly offset: number; readonly length: number }
   | { readonly kind: "rename"; readonly from: string; readonly to: string; readonly file: number }
   | { readonly kind: "unlink"; readonly name: string }
@@ -28,99 +32,121 @@ export type DiskState = ReadonlyMap<string, Uint8Array>;
 export interface CrashDisk {
   readonly ops: FileOps;
   readonly changes: readonly Change[];
-  /** From the n-th change from now on nothing reaches the disk any more and every call fails: the process was killed. */
+  /**
+   * From the n-th change from now on nothing reaches the disk and every call fails, as if the
+   * process was killed.
+   */
   killAt(n: number): void;
-  /** A new process on the same machine: calls work again, what was not synced is still only in memory. */
+  /**
+   * A new process on the same machine: calls work again, and what was not synced is still only in
+   * memory.
+   */
   revive(): void;
 }
 
-/** Records what is done in `directory` (a real one, empty at first) while doing it. */
+/** Records the changes in `directory`, a real and at first empty one, while they are made. */
 export function crashDisk(directory: string): CrashDisk {
-  const changes: Change[] = [];
-  const files = new Map<string, number>();
-  let made = 0;
-  let killAt = Number.POSITIVE_INFINITY;
+  return new RecordedDisk(directory);
+}
 
-  const record = (change: Change): void => {
-    changes.push(change);
-  };
-  /** In front of every call that changes something. */
-  const alive = (): void => {
-    if (changes.length >= killAt) throw new Fault("assert.broken", "the process was killed here");
-  };
+class RecordedDisk implements CrashDisk {
+  readonly changes: Change[] = [];
+  readonly ops: FileOps;
+  readonly #directory: string;
+  /** The numbers of the files, by name. */
+  readonly #files = new Map<string, number>();
+  #made = 0;
+  #killAt = Number.POSITIVE_INFINITY;
 
-  const watched = (file: OpenFile, number: number, flags: number): OpenFile => ({
-    read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
-    stat: () => file.stat(),
-    close: () => file.close(),
-    write: async (buffer, offset, length) => {
-      alive();
-      const { size } = await file.stat();
-      // Short writes are allowed by write(2), so callers must cope with them: the first of several sectors goes alone.
-      const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
-      const { bytesWritten } = await file.write(buffer, offset, part);
-      const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
-      record({ kind: "write", file: number, offset: size, bytes }); // our drivers write at the end only
-      if ((flags & constants.O_DSYNC) !== 0) {
-        alive();
-        record({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
-      }
-      return { bytesWritten };
-    },
-    truncate: async (length) => {
-      alive();
-      await file.truncate(length);
-      record({ kind: "truncate", file: number, length });
-    },
-    sync: async () => {
-      alive();
-      record({ kind: "sync", file: number });
-    },
-  });
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.ops = {
+      open: (path, flags, mode) => this.#open(path, flags, mode),
+      rename: (from, to) => this.#rename(from, to),
+      unlink: (path) => this.#unlink(path),
+      mkdir: (path, mode) => linuxOps.mkdir(path, mode),
+      names: (path, namesMax) => linuxOps.names(path, namesMax),
+    };
+  }
 
-  const ops: FileOps = {
-    open: async (path, flags, mode) => {
-      if ((flags & constants.O_DIRECTORY) !== 0)
-        return watchedDirectory(await linuxOps.open(path, flags), () => {
-          alive();
-          if (path === directory) record({ kind: "sync-directory" });
-        });
-      const creates = (flags & constants.O_CREAT) !== 0;
-      if (creates) alive();
-      const file = await linuxOps.open(path, flags, mode);
-      const name = basename(path);
-      const number = files.get(name) ?? (made += 1);
-      if (creates && !files.has(name)) record({ kind: "create", name, file: number });
-      files.set(name, number);
-      return watched(file, number, flags);
-    },
-    rename: async (from, to) => {
-      alive();
-      await linuxOps.rename(from, to);
-      const number = files.get(basename(from)) ?? -1;
-      files.set(basename(to), number);
-      files.delete(basename(from));
-      record({ kind: "rename", from: basename(from), to: basename(to), file: number });
-    },
-    unlink: async (path) => {
-      alive();
-      await linuxOps.unlink(path);
-      files.delete(basename(path));
-      record({ kind: "unlink", name: basename(path) });
-    },
-    mkdir: (path, mode) => linuxOps.mkdir(path, mode),
-    names: (path, namesMax) => linuxOps.names(path, namesMax),
-  };
-  return {
-    ops,
-    changes,
-    killAt: (n) => {
-      killAt = changes.length + n;
-    },
-    revive: () => {
-      killAt = Number.POSITIVE_INFINITY;
-    },
-  };
+  killAt(n: number): void {
+    this.#killAt = this.changes.length + n;
+  }
+
+  revive(): void {
+    this.#killAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Called before every call that changes something. */
+  #alive(): void {
+    if (this.changes.length >= this.#killAt) throw new Fault("assert.broken", "the process was killed here");
+  }
+
+  async #open(path: string, flags: number, mode?: number): Promise<OpenFile> {
+    if ((flags & constants.O_DIRECTORY) !== 0)
+      return watchedDirectory(await linuxOps.open(path, flags), () => {
+        this.#alive();
+        if (path === this.#directory) this.changes.push({ kind: "sync-directory" });
+      });
+    const creates = (flags & constants.O_CREAT) !== 0;
+    if (creates) this.#alive();
+    const file = await linuxOps.open(path, flags, mode);
+    const name = basename(path);
+    const number = this.#files.get(name) ?? (this.#made += 1);
+    if (creates && !this.#files.has(name)) this.changes.push({ kind: "create", name, file: number });
+    this.#files.set(name, number);
+    return this.#watched(file, number, flags);
+  }
+
+  async #rename(from: string, to: string): Promise<void> {
+    this.#alive();
+    await linuxOps.rename(from, to);
+    const number = this.#files.get(basename(from)) ?? -1;
+    this.#files.set(basename(to), number);
+    this.#files.delete(basename(from));
+    this.changes.push({ kind: "rename", from: basename(from), to: basename(to), file: number });
+  }
+
+  async #unlink(path: string): Promise<void> {
+    this.#alive();
+    await linuxOps.unlink(path);
+    this.#files.delete(basename(path));
+    this.changes.push({ kind: "unlink", name: basename(path) });
+  }
+
+  #watched(file: OpenFile, number: number, flags: number): OpenFile {
+    return {
+      read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
+      chmod: (mode) => file.chmod(mode),
+      stat: () => file.stat(),
+      close: () => file.close(),
+      write: async (buffer, offset, length) => {
+        this.#alive();
+        const { size } = await file.stat();
+        // write(2) allows short writes, so callers must handle them: the first of several sectors
+        // goes alone.
+        const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
+        const { bytesWritten } = await file.write(buffer, offset, part);
+        const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
+        // Our drivers write at the end only.
+        this.changes.push({ kind: "write", file: number, offset: size, bytes });
+        if ((flags & constants.O_DSYNC) !== 0) {
+          this.#alive();
+          this.changes.push({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
+        }
+        return { bytesWritten };
+      },
+      truncate: async (length) => {
+        this.#alive();
+        await file.truncate(length);
+        this.changes.push({ kind: "truncate", file: number, length });
+      },
+      sync: async () => {
+        this.#alive();
+        this.changes.push({ kind: "sync", file: number });
+      },
+    };
+  }
 }
 
 function watchedDirectory(directory: OpenFile, sync: () => void): OpenFile {
@@ -128,6 +154,7 @@ function watchedDirectory(directory: OpenFile, sync: () => void): OpenFile {
     read: (buffer, offset, length, position) => directory.read(buffer, offset, length, position),
     write: (buffer, offset, length) => directory.write(buffer, offset, length),
     truncate: (length) => directory.truncate(length),
+    chmod: (mode) => directory.chmod(mode),
     stat: () => directory.stat(),
     close: () => directory.close(),
     sync: async () => sync(),
@@ -141,7 +168,10 @@ interface File {
 
 type NameChange = Change & { readonly kind: "create" | "rename" | "unlink" };
 
-/** @returns every different state that a power cut after `changes`, or during the last of them, may leave. */
+/**
+ * @returns every different state that a power cut after `changes`, or during the last of them, may
+ * leave.
+ */
 export function crashStates(changes: readonly Change[]): readonly DiskState[] {
   const files = new Map<number, File>();
   let names = new Map<string, number>();
@@ -191,7 +221,7 @@ function applyName(names: Map<string, number>, change: NameChange): Map<string, 
     case "unlink":
       next.delete(change.name);
       break;
-    case "rename": // whether or not the name it had before ever reached the device
+    case "rename": // Whether or not the name that it had before ever reached the device.
       next.delete(change.from);
       next.set(change.to, change.file);
       break;
@@ -207,13 +237,15 @@ function applyBytes(bytes: Uint8Array, change: Change & { readonly kind: "write"
   return next;
 }
 
-/** What one file may hold: each prefix of its pending changes, the next one torn. */
+/**
+ * The possible contents of one file: each prefix of its pending changes, with the next one torn.
+ */
 function fileStates({ durable, pending }: File): readonly Uint8Array[] {
   const states = [durable];
   let whole = durable;
   for (const change of pending) {
     if (change.kind === "write") for (const torn of tornWrites(change)) states.push(applyBytes(whole, torn));
-    // Written back before the earlier ones: those are holes, which read as zeros.
+    // Written back before the earlier ones, which are then holes that read as zeros.
     states.push(applyBytes(durable, change));
     whole = applyBytes(whole, change);
     states.push(whole);
@@ -221,7 +253,10 @@ function fileStates({ durable, pending }: File): readonly Uint8Array[] {
   return states;
 }
 
-/** Parts of a write that may reach the device: half a sector, all but the last byte, the size without the bytes, and the end without the start. */
+/**
+ * The parts of a write that may reach the device: half a sector, all but the last byte, the size
+ * without the bytes, and the end without the start.
+ */
 function tornWrites(change: Change & { readonly kind: "write" }): readonly (Change & { readonly kind: "write" })[] {
   const { bytes } = change;
   const half = Math.ceil(bytes.byteLength / 2);
@@ -253,7 +288,7 @@ function stateKey(state: DiskState): string {
     .join("\n");
 }
 
-/** Makes `directory` hold `state` and nothing else: the machine after its power came back. */
+/** Makes `directory` hold `state` and nothing else, as after the power came back. */
 export function restore(state: DiskState, directory: string): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });

@@ -1,9 +1,12 @@
-// A FAT directory that can lose its power: what Linux's vfat may leave of renames and removals that were not synced.
+// A FAT directory that can lose its power: what Linux's vfat may leave of renames and removals that
+// were not synced.
 //
-// The model is weaker than what test/lab/fakes/crash-disk.ts has for other file systems. A new file's entry is there once the file was synced; before that it may be, without
-// bytes. A rename adds an empty entry, gives it the file's clusters with the file's inode, and removes the old entry: until the file and then the directory were
-// synced, any of the three may have reached the disk without the others. Where both names have the bytes they are one chain of clusters: in a state of this model, two
-// files with the same bytes. Tests are to give each file its own.
+// The model is weaker than that of crash-disk.ts for other file systems. The entry of a new file
+// exists once the file was synced; before, it may exist without bytes. A rename adds an empty
+// entry, gives it the file's clusters with the file's inode, and removes the old entry: until the
+// file and then the directory were synced, any of the three may have reached the disk without the
+// others. When both names have the bytes they are one chain of clusters: in a state of this model,
+// two files with the same bytes. So tests must give each file its own bytes.
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { basename, join } from "node:path";
@@ -20,13 +23,13 @@ type Pending =
 
 export interface FatDisk {
   readonly ops: FileOps;
-  /** Calls that changed or synced something so far. */
+  /** The number of calls that changed or synced something. */
   calls(): number;
   /** Every state that a power cut now may leave. */
   states(): readonly FatState[];
 }
 
-/** @param stopAt the call before which the power goes: it and all later ones fail. */
+/** @param stopAt the number of the call at which the power goes: it and all later ones fail. */
 export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINITY): Promise<FatDisk> {
   let durable: FatState = await readState(directory);
   let pending: Pending[] = [];
@@ -35,7 +38,9 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
     if (calls >= stopAt) throw new Fault("file.write-failed", "the power is gone");
     calls += 1;
   };
-  /** Its inode, into the entry that it has on the disk: of a file that was renamed since, that is the new one. */
+  /**
+   * Writes the inode into the entry that it has on the disk: after a rename, that is the new one.
+   */
   const syncFile = async (name: string): Promise<void> => {
     let now = name;
     for (const one of pending)
@@ -58,13 +63,14 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
         read: (...args) => file.read(...args),
         write: (...args) => file.write(...args),
         truncate: (length) => file.truncate(length),
+        chmod: (mode) => file.chmod(mode),
         stat: () => file.stat(),
         close: () => file.close(),
         sync: async () => {
           call();
           if (isDirectory) {
             durable = await readState(directory);
-            // its entry is there, and still empty
+            // The entry is there, and still empty.
             pending = pending.filter((one) => one.kind === "create" || (one.kind === "rename" && !one.synced));
           } else await syncFile(basename(path));
         },
@@ -82,7 +88,8 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
     },
     unlink: async (path) => {
       const state = await readState(directory);
-      if (!state.has(basename(path))) return await linuxOps.unlink(path); // says so
+      // It fails as the missing file requires.
+      if (!state.has(basename(path))) return await linuxOps.unlink(path);
       call();
       const other = sharing(state).find((names) => names.includes(basename(path)));
       if (other !== undefined)
@@ -108,7 +115,7 @@ function outcomes(state: FatState, change: Pending): readonly FatState[] {
   const bytes = state.get(from) ?? state.get(to) ?? "";
   const added = new Map([...state, [to, bytes]]);
   const empty = new Map([...state, [to, ""]]);
-  // its inode is written into the entry that the same block holds: nothing of it is lost any more
+  // Its inode is written into the entry that the same block holds, so nothing is lost any more.
   if (synced) return [added, without(added, from)];
   return [state, added, empty, without(state, from), without(added, from), without(empty, from)];
 }
@@ -121,7 +128,10 @@ function sharing(state: FatState): readonly (readonly string[])[] {
   );
 }
 
-/** What fsck.vfat -a may make of `state` before it is mounted: of two files that share clusters it empties the one that stands second, which either may be. */
+/**
+ * What fsck.vfat -a may make of `state` before it is mounted. Of two files that share clusters it
+ * empties the second, and either may be the second.
+ */
 export function afterFsck(state: FatState): readonly FatState[] {
   const [first] = sharing(state);
   return first === undefined ? [state] : first.flatMap((name) => afterFsck(new Map([...state, [name, ""]])));

@@ -1,14 +1,20 @@
-// State files in memory, with faults on demand. test/contract runs one suite on these and on hal/linux.
+// State files in memory, with faults on demand. test/contract runs one suite on these and on
+// hal/linux.
 import { assert, Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../../hal/ports.ts";
 
 const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 
-/** Faults to come. Only changes (put, append, truncate, remove) count and fail; reads go on working. */
+/**
+ * Faults to come. Only changes (put, append, truncate, remove) count and fail; reads still work.
+ */
 export interface FaultPlan {
-  /** Changes that were asked for so far. */
+  /** The number of changes so far. */
   readonly changes: number;
-  /** The n-th change from now (1 is the next) fails, once. Of an append, `prefixBytes` reach the file first. */
+  /**
+   * Makes the n-th change from now (1 is the next) fail once. Of an append, `prefixBytes` reach the
+   * file first.
+   */
   failAt(n: number, code: FaultCode, prefixBytes?: number): void;
   /** Every change fails from now on, until {@link heal}. */
   failAlways(code: FaultCode): void;
@@ -16,7 +22,7 @@ export interface FaultPlan {
 }
 
 export interface FakeFiles extends DurableFiles {
-  /** What is on the disk: to look at, and to tamper with. */
+  /** The content of the disk, for a test to look at and to tamper with. */
   readonly contents: Map<string, Uint8Array>;
   readonly faults: FaultPlan;
 }
@@ -92,7 +98,7 @@ function read(contents: ReadonlyMap<string, Uint8Array>, name: string, bytesMax:
 }
 
 interface RunningPlan extends FaultPlan {
-  /** Counts a change and throws what is planned for it. */
+  /** Counts a change and throws the fault that is planned for it. */
   change(action: string, beforeFault?: (prefixBytes: number) => void): void;
 }
 

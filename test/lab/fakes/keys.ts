@@ -1,11 +1,11 @@
-// A device key in memory, for tests of what is done with one: signs like the ones of hal/linux, lies nowhere.
+// A device key in memory that signs like the keys of hal/linux.
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import type { DeviceKey } from "../../../hal/ports.ts";
 import { keyFingerprint } from "../../../provisioning/x509/format/index.ts";
 
 export interface MemoryKey extends DeviceKey {
   readonly privateKey: KeyObject;
-  /** A property, not a method: it needs no `this` and can be passed on by itself. */
+  /** A property, not a method: it needs no `this` and can be passed on. */
   readonly sign: (data: Uint8Array) => Promise<Uint8Array>;
 }
 

@@ -1,4 +1,5 @@
-// Two serial ports joined in memory. Behaves as linuxSerialPort does over a cable: test/contract/serial.test.ts runs one suite on both.
+// Two serial ports joined in memory. They behave as linuxSerialPort does over a cable:
+// test/contract/serial.test.ts runs one suite on both.
 import { Fault } from "../../../hal/fault.ts";
 import type { SerialConnection, SerialPort } from "../../../hal/ports.ts";
 
@@ -9,7 +10,7 @@ export interface FakeCable {
   readonly hangUp: () => void;
 }
 
-/** As much as a tty's buffer: a writer waits when the far end does not read. */
+/** The size of a tty's buffer: a writer waits when the far end does not read. */
 const BUFFER_BYTES_MAX = 4096;
 
 export function fakeSerialCable(): FakeCable {

@@ -1,10 +1,13 @@
-// A tree that is laid out and recorded again is the tree.
+// A tree that is written to a folder and recorded again is the same tree.
 import { test } from "tap";
 import { layOut, shapeOf, type SysfsTree, usbEntries } from "./sysfs-tree.ts";
 import { temporaryDirectory } from "../runner/temporary.ts";
 import { readUsbTree, USB_TREES } from "./usb-fixture.ts";
 
-/** Without permissions, and with nothing where nothing could be read: a folder of a test is the test's. */
+/**
+ * Without permissions, and without what could not be read: the folder of a test belongs to the
+ * test.
+ */
 function contents(entries: SysfsTree["entries"]): readonly string[] {
   return Object.entries(entries).map(([path, entry]) => {
     if ("link" in entry) return `${path} -> ${entry.link}`;
@@ -12,7 +15,7 @@ function contents(entries: SysfsTree["entries"]): readonly string[] {
   });
 }
 
-test("what a kernel showed can be laid out as a folder, to the last byte", async (t) => {
+test("a recorded tree can be written to a folder, to the last byte", async (t) => {
   for (const name of USB_TREES) {
     const [root, tree] = [await temporaryDirectory(t), readUsbTree(name)];
     layOut(tree, root);
@@ -20,7 +23,7 @@ test("what a kernel showed can be laid out as a folder, to the last byte", async
   }
 });
 
-test("a kernel that shows another form, place or permission has another shape; another number or bus address has not", (t) => {
+test("another form, place or permission is another shape; another number or bus address is not", (t) => {
   const at = "devices/pci0000:00/0000:00:04.0/usb1";
   const shape = (path: string, entry: SysfsTree["entries"][string]): readonly string[] => shapeOf({ entries: { [path]: entry } });
   const known = shape(`${at}/authorized_default`, { mode: "644", text: "0\n" });

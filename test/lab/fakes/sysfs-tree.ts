@@ -1,15 +1,19 @@
-// A part of sysfs as data: recorded from a real kernel, kept in test/fixtures, laid out again as a folder for tests on machines without such hardware.
+// A part of sysfs as data: recorded from a real kernel, stored in test/fixtures, and written to a
+// folder for tests on machines without such hardware.
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { errnoOf } from "../../../hal/linux/files/index.ts";
 
-/** What lies at a path. Folders are not listed: they are where something lies. */
+/** An entry. Folders are not listed: their entries are. */
 const entrySchema = v.union([
-  /** A symbolic link, as readlink(2) tells it. */
+  /** The target of a symbolic link, from readlink(2). */
   v.strictObject({ link: v.string() }),
-  /** An attribute: what read(2) gave, as text where it is ASCII; `error` where it gave none. Permissions in octal. */
+  /**
+   * An attribute: the result of read(2), as text when it is ASCII; `error` when it failed.
+   * Permissions in octal.
+   */
   v.strictObject({ mode: v.string(), text: v.string() }),
   v.strictObject({ mode: v.string(), base64: v.string() }),
   v.strictObject({ mode: v.string(), error: v.string() }),
@@ -18,7 +22,7 @@ export type SysfsEntry = v.InferOutput<typeof entrySchema>;
 
 export const sysfsTreeSchema = v.strictObject({
   v: v.literal(1),
-  /** Which kernel it was, and how it was started. */
+  /** The kernel's version, and its command line. */
   kernel: v.string(),
   commandLine: v.string(),
   /** By path below /sys, sorted. */
@@ -28,16 +32,22 @@ export type SysfsTree = v.InferOutput<typeof sysfsTreeSchema>;
 
 const ENTRIES_MAX = 4000;
 const USB_FOLDER = /^(?:usb\d+|\d+-[\d.]+|\d+-[\d.]+:\d+\.\d+|(?:usb\d+|\d+-[\d.]+)-port\d+|ep_[0-9a-f]{2})$/u;
-/** Changes by itself, or belongs to whatever driver took an interface. */
+/** It changes by itself, or belongs to the driver that took an interface. */
 const VOLATILE = new Set(["power", "urbnum", "uevent", "connected_duration", "active_duration"]);
 
-/** All that the kernel shows of USB, and which kernel it is. @throws as {@link usbEntries}. */
+/**
+ * Everything that the kernel shows of USB, and which kernel it is.
+ * @throws as {@link usbEntries}.
+ */
 export function recordUsb(root: string): SysfsTree {
   const read = (path: string): string => readFileSync(join(root, path), "utf8").trim();
   return { v: 1, kernel: read("proc/sys/kernel/osrelease"), commandLine: read("proc/cmdline"), entries: usbEntries(root) };
 }
 
-/** The list of devices below `root` (`/`), and each with its interfaces, ports and end points. @throws Fault `usb.unreadable` when it has no end. */
+/**
+ * The devices below `root` (`/`), each with its interfaces, ports and end points.
+ * @throws Fault `usb.unreadable` when the tree has no end.
+ */
 export function usbEntries(root: string): SysfsTree["entries"] {
   const sys = realpathSync(join(root, "sys"));
   const entries = new Map<string, SysfsEntry>();
@@ -78,7 +88,7 @@ function attribute(path: string, bits: number): SysfsEntry {
   }
 }
 
-/** Makes `root`/sys out of it. What could not be read is an empty file. */
+/** Makes `root`/sys out of it. What could not be read becomes an empty file. */
 export function layOut({ entries }: SysfsTree, root: string): void {
   for (const [path, entry] of Object.entries(entries)) {
     const at = join(root, "sys", path);
@@ -93,7 +103,10 @@ function contentOf(entry: Exclude<SysfsEntry, { link: string }>): string | Buffe
   return "base64" in entry ? Buffer.from(entry.base64, "base64") : "";
 }
 
-/** What must be the same on every kernel that our code is to run on, a line each: names, links, permissions, and of what form each value is. */
+/**
+ * What must be the same on every kernel that our code runs on, a line each: names, links,
+ * permissions, and the form of each value.
+ */
 export function shapeOf({ entries }: Pick<SysfsTree, "entries">): readonly string[] {
   const place = (path: string): string => path.replaceAll(/\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.\d\b/gu, "PCI");
   return Object.entries(entries).map(

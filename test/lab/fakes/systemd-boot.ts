@@ -1,5 +1,7 @@
-// systemd-boot for a simulated board, as its source has it (boot.c: boot_entry_compare, config_select_default_entry, boot_entry_bump_counters): for images without
-// a sort key and version of their own. Written apart from hal/linux/slots/entries.ts, so that one does not repeat the other's mistakes.
+// systemd-boot for a simulated board, after its source (boot.c: boot_entry_compare,
+// config_select_default_entry, boot_entry_bump_counters), for images without a sort key and version
+// of their own. It was written apart from hal/linux/slots/entries.ts, so that one does not repeat
+// the other's mistakes.
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
@@ -14,13 +16,18 @@ interface Entry {
   readonly done: number;
 }
 
-/** Power on. @param root the EFI system partition is its `boot`. @returns the slot that the kernel image that was booted says. */
+/**
+ * Powers the board on.
+ * @param root the EFI system partition is its `boot`.
+ * @returns the slot that the booted kernel image names.
+ */
 export async function powerOnSystemdBoot(root: string): Promise<string> {
   const directory = join(root, "boot/EFI/Linux");
   const entries: Entry[] = [];
   for (const file of await readdir(directory)) {
     const [, stem, left, done] = /^(.*?)(?:\+(\d+)(?:-(\d+))?)?\.efi$/u.exec(file) ?? [];
-    const isImage = (await stat(join(directory, file))).size > 0; // else no PE header is found, and the entry is left out
+    // Otherwise no PE header is found, and the entry is left out.
+    const isImage = (await stat(join(directory, file))).size > 0;
     if (stem !== undefined && isImage)
       entries.push({ file, id: stem, left: left === undefined ? undefined : Number(left), done: Number(done ?? 0) });
   }

@@ -1,4 +1,5 @@
-// USB trees of a real kernel (test/gateway/hardware.gateway.ts records them and holds them against a kernel), for tests on machines without USB.
+// USB trees of a real kernel, for tests on machines without USB. test/gateway/hardware.gateway.ts
+// records them and compares them with a kernel.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseJson } from "../../../hal/format/json.ts";
@@ -7,8 +8,9 @@ import { PROJECT } from "../runner/sources.ts";
 import { type SysfsTree, sysfsTreeSchema } from "./sysfs-tree.ts";
 
 /**
- * All of one controller, which has four sockets of USB 2 and USB 3, on a kernel that lets nothing in. `unauthorized`: a keyboard in the first, a USB 3 stick in
- * the second, a hub with a mouse in the third. `devices`: the same once they were let in.
+ * One controller with four sockets of USB 2 and USB 3, on a kernel that authorizes nothing.
+ * `unauthorized`: a keyboard in the first socket, a USB 3 stick in the second, a hub with a mouse
+ * in the third. `devices`: the same once they were authorized.
  */
 export const USB_TREES = ["empty", "unauthorized", "devices"] as const;
 export type UsbTreeName = (typeof USB_TREES)[number];

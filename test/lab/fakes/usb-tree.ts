@@ -1,5 +1,5 @@
-// A USB tree as a folder, with a kernel behind it that does what Linux does on a write: unknown defaults mean "all", authorizing makes interfaces, a disabled
-// port loses its device.
+// A USB tree as a folder, with a fake kernel that reacts to writes as Linux does: unknown defaults
+// mean "all", authorizing makes interfaces, and a disabled port loses its device.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
@@ -15,132 +15,165 @@ export interface Plugged {
 
 export const STICK: Plugged = { vendor: "0951", product: "1666", serial: "60A44C413FAE", interfaces: ["08:06:50"] };
 export const KEYBOARD: Plugged = { vendor: "046d", product: "c31c", interfaces: ["03:00:00", "03:01:01"] };
-/** A stick that types: the classic. */
+/** A stick that types: the classic attack (BadUSB). */
 export const BAD_STICK: Plugged = { ...STICK, interfaces: ["03:01:01", "08:06:50"] };
 export const HUB: Plugged = { vendor: "05e3", product: "0608", interfaces: ["09:00:00"] };
 
 export interface FakeKernel {
   readonly root: string;
-  /** What sysfs does with a write. */
+  /** What sysfs does at a write. */
   readonly write: (path: string, value: string) => Promise<void>;
   /** A controller with its ports; two with `peers` share their sockets. */
-  readonly addController: (bus: number, ports: number, authorizedDefault?: string) => void;
+  addController(bus: number, ports: number, authorizedDefault?: string): void;
   /** The kernel sees a new device at `port`: `1-2`, `1-1.3`. A hub gets ports. */
-  readonly plug: (port: string, device: Plugged, ports?: number) => void;
-  readonly unplug: (port: string) => void;
-  /** A new boot: everything is let in again, as Linux does unless it is told otherwise. */
-  readonly powerOn: () => void;
-  readonly joinPorts: (one: string, other: string) => void;
-  readonly read: (path: string) => string;
-  /** Runs in the middle of the next write to this attribute, after it took effect. */
-  readonly onWrite: (path: string, act: () => void) => void;
+  plug(port: string, device: Plugged, ports?: number): void;
+  unplug(port: string): void;
+  /** A new boot: everything is authorized again, as Linux does by default. */
+  powerOn(): void;
+  joinPorts(one: string, other: string): void;
+  read(path: string): string;
+  /** Runs during the next write to this attribute, after it took effect. */
+  onWrite(path: string, act: () => void): void;
 }
 
-/** Where the controllers are, as QEMU's is. */
+/** The place of the controllers, as in QEMU. */
 const CONTROLLERS = "sys/devices/pci0000:00/0000:00:04.0";
 
-/** Builds below `root` what /sys/bus/usb/devices shows: links to folders that lie within each other. test/contract/usb-kernel.test.ts holds it against a real one. */
+/**
+ * Builds below `root` what /sys/bus/usb/devices shows: links to nested folders.
+ * test/contract/usb-kernel.test.ts compares it with a real one.
+ */
 export function fakeKernel(root: string): FakeKernel {
-  const devices = join(root, "sys/bus/usb/devices");
-  const controllers = join(root, CONTROLLERS);
-  for (const folder of [devices, controllers]) mkdirSync(folder, { recursive: true });
-  const hooks = new Map<string, () => void>();
-  const hubs = new Map<string, number>();
-  let number = 1;
-  const home = (name: string): string => {
-    const owner = ownerOf(name);
-    if (owner !== undefined) return join(home(owner), name);
-    return name.startsWith("usb") ? join(controllers, name) : join(home(hubOf(name)), name);
-  };
-  const appear = (name: string): void => {
-    mkdirSync(home(name), { recursive: true });
-    const link = join(devices, name);
-    if (!existsSync(link)) symlinkSync(relative(devices, home(name)), link);
-  };
-  const put = (path: string, content: string | Uint8Array): void => {
-    const [name = "", ...rest] = path.split("/");
-    appear(name);
-    const file = join(home(name), ...rest);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, typeof content === "string" ? `${content}\n` : content);
-  };
-  const read = (path: string): string => readFileSync(join(devices, path), "utf8").replace(/\n$/u, "");
-  const addPorts = (inner: string, name: string, ports: number): void => {
-    for (let n = 1; n <= ports; n++) {
-      put(`${inner}/${name}-port${n}/disable`, "0");
-      put(`${inner}/${name}-port${n}/connect_type`, "hotplug");
-    }
-  };
-  const disappear = (isGone: (name: string) => boolean): void => {
-    for (const name of readdirSync(devices).filter(isGone)) {
-      rmSync(home(name), { recursive: true, force: true });
-      rmSync(join(devices, name));
-    }
-  };
-  const unplug = (port: string): void => disappear((name) => name === port || behind(port, name) || ownerOf(name) === port);
-  const interfacesOf = (port: string): void => {
-    const count = readFileSync(join(devices, port, "descriptors"))[22] ?? 1;
-    for (let n = 0; n < count; n++) appear(`${port}:1.${n}`);
-    addPorts(`${port}:1.0`, port, hubs.get(port) ?? 0); // the hub driver makes them
-  };
-  const write = async (path: string, value: string): Promise<void> => {
-    if (!existsSync(path)) throw Object.assign(new Fault("assert.broken", `ENOENT: ${path}`), { code: "ENOENT" });
-    const [attribute, folder] = [basename(path), dirname(path)];
-    const stored = attribute === "authorized_default" && !["0", "1", "2"].includes(value) ? "1" : value; // drivers/usb/core/hcd.c
-    writeFileSync(path, `${stored}\n`);
-    const port = basename(folder);
-    if (attribute === "authorized" && value === "1") interfacesOf(port);
-    if (attribute === "authorized" && value === "0") disappear((name) => behind(port, name) || ownerOf(name) === port);
-    const lost = /^(?:usb(\d+)|(.+))-port(\d+)$/u.exec(port);
-    if (attribute === "disable" && value === "1" && lost !== null)
-      unplug(lost[1] === undefined ? `${lost[2]}.${lost[3]}` : `${lost[1]}-${lost[3]}`);
-    const hook = hooks.get(path);
-    hooks.delete(path);
-    hook?.();
-  };
-  return {
-    root,
-    write,
-    read,
-    unplug,
-    addController: (bus, ports, authorizedDefault = "1") => {
-      put(`usb${bus}/authorized_default`, authorizedDefault);
-      put(`usb${bus}/authorized`, "1");
-      put(`usb${bus}/devnum`, "1");
-      addPorts(`${bus}-0:1.0`, `usb${bus}`, ports);
-    },
-    plug: (port, device, ports = 0) => {
-      const allowed = read(`usb${port.split("-")[0]}/authorized_default`) === "1";
-      put(`${port}/devnum`, String((number += 1)));
-      put(`${port}/descriptors`, descriptorsOf(device));
-      if (device.serial !== undefined) put(`${port}/serial`, device.serial);
-      put(`${port}/authorized`, allowed ? "1" : "0");
-      hubs.set(port, ports);
-      if (allowed) interfacesOf(port);
-    },
-    powerOn: () => {
-      for (const name of readdirSync(devices)) {
-        const isController = name.startsWith("usb");
-        if (!isController && !existsSync(join(devices, name, "descriptors"))) continue;
-        put(`${name}/${isController ? "authorized_default" : "authorized"}`, "1");
-        if (!isController) interfacesOf(name);
-      }
-      for (const path of readdirSync(controllers, { recursive: true, encoding: "utf8" }))
-        if (path.endsWith("/disable")) writeFileSync(join(controllers, path), "0\n");
-    },
-    joinPorts: (one, other) => {
-      const folder = (port: string): string => {
-        const [bus, n] = port.split("-");
-        return join(home(`${bus}-0:1.0`), `usb${bus}-port${n}`);
-      };
-      symlinkSync(relative(folder(one), folder(other)), join(folder(one), "peer"));
-      symlinkSync(relative(folder(other), folder(one)), join(folder(other), "peer"));
-    },
-    onWrite: (path, act) => void hooks.set(join(devices, path), act),
-  };
+  return new FakeUsbKernel(root);
 }
 
-/** Whose interface it is: `1-2:1.0` is of `1-2`, `1-0:1.0` of `usb1`. A device is nobody's. */
+class FakeUsbKernel implements FakeKernel {
+  readonly root: string;
+  readonly #devices: string;
+  readonly #controllers: string;
+  readonly #hooks = new Map<string, () => void>();
+  /** The number of ports, by the port at which a hub is. */
+  readonly #hubs = new Map<string, number>();
+  #number = 1;
+
+  constructor(root: string) {
+    this.root = root;
+    this.#devices = join(root, "sys/bus/usb/devices");
+    this.#controllers = join(root, CONTROLLERS);
+    for (const folder of [this.#devices, this.#controllers]) mkdirSync(folder, { recursive: true });
+  }
+
+  read(path: string): string {
+    return readFileSync(join(this.#devices, path), "utf8").replace(/\n$/u, "");
+  }
+
+  /** A property, because a driver is given it as a function. */
+  readonly write = async (path: string, value: string): Promise<void> => {
+    if (!existsSync(path)) throw Object.assign(new Fault("assert.broken", `ENOENT: ${path}`), { code: "ENOENT" });
+    const [attribute, folder] = [basename(path), dirname(path)];
+    // drivers/usb/core/hcd.c
+    const stored = attribute === "authorized_default" && !["0", "1", "2"].includes(value) ? "1" : value;
+    writeFileSync(path, `${stored}\n`);
+    const port = basename(folder);
+    if (attribute === "authorized" && value === "1") this.#addInterfaces(port);
+    if (attribute === "authorized" && value === "0") this.#remove((name) => behind(port, name) || ownerOf(name) === port);
+    const lost = /^(?:usb(\d+)|(.+))-port(\d+)$/u.exec(port);
+    if (attribute === "disable" && value === "1" && lost !== null)
+      this.unplug(lost[1] === undefined ? `${lost[2]}.${lost[3]}` : `${lost[1]}-${lost[3]}`);
+    const hook = this.#hooks.get(path);
+    this.#hooks.delete(path);
+    hook?.();
+  };
+
+  addController(bus: number, ports: number, authorizedDefault = "1"): void {
+    this.#put(`usb${bus}/authorized_default`, authorizedDefault);
+    this.#put(`usb${bus}/authorized`, "1");
+    this.#put(`usb${bus}/devnum`, "1");
+    this.#addPorts(`${bus}-0:1.0`, `usb${bus}`, ports);
+  }
+
+  plug(port: string, device: Plugged, ports = 0): void {
+    const allowed = this.read(`usb${port.split("-")[0]}/authorized_default`) === "1";
+    this.#put(`${port}/devnum`, String((this.#number += 1)));
+    this.#put(`${port}/descriptors`, descriptorsOf(device));
+    if (device.serial !== undefined) this.#put(`${port}/serial`, device.serial);
+    this.#put(`${port}/authorized`, allowed ? "1" : "0");
+    this.#hubs.set(port, ports);
+    if (allowed) this.#addInterfaces(port);
+  }
+
+  unplug(port: string): void {
+    this.#remove((name) => name === port || behind(port, name) || ownerOf(name) === port);
+  }
+
+  powerOn(): void {
+    for (const name of readdirSync(this.#devices)) {
+      const isController = name.startsWith("usb");
+      if (!isController && !existsSync(join(this.#devices, name, "descriptors"))) continue;
+      this.#put(`${name}/${isController ? "authorized_default" : "authorized"}`, "1");
+      if (!isController) this.#addInterfaces(name);
+    }
+    for (const path of readdirSync(this.#controllers, { recursive: true, encoding: "utf8" }))
+      if (path.endsWith("/disable")) writeFileSync(join(this.#controllers, path), "0\n");
+  }
+
+  joinPorts(one: string, other: string): void {
+    const folder = (port: string): string => {
+      const [bus, n] = port.split("-");
+      return join(this.#home(`${bus}-0:1.0`), `usb${bus}-port${n}`);
+    };
+    symlinkSync(relative(folder(one), folder(other)), join(folder(one), "peer"));
+    symlinkSync(relative(folder(other), folder(one)), join(folder(other), "peer"));
+  }
+
+  onWrite(path: string, act: () => void): void {
+    this.#hooks.set(join(this.#devices, path), act);
+  }
+
+  /** The folder of a device or an interface, within that of its hub or its device. */
+  #home(name: string): string {
+    const owner = ownerOf(name);
+    if (owner !== undefined) return join(this.#home(owner), name);
+    return name.startsWith("usb") ? join(this.#controllers, name) : join(this.#home(hubOf(name)), name);
+  }
+
+  #add(name: string): void {
+    mkdirSync(this.#home(name), { recursive: true });
+    const link = join(this.#devices, name);
+    if (!existsSync(link)) symlinkSync(relative(this.#devices, this.#home(name)), link);
+  }
+
+  #remove(isGone: (name: string) => boolean): void {
+    for (const name of readdirSync(this.#devices).filter(isGone)) {
+      rmSync(this.#home(name), { recursive: true, force: true });
+      rmSync(join(this.#devices, name));
+    }
+  }
+
+  #put(path: string, content: string | Uint8Array): void {
+    const [name = "", ...rest] = path.split("/");
+    this.#add(name);
+    const file = join(this.#home(name), ...rest);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, typeof content === "string" ? `${content}\n` : content);
+  }
+
+  #addPorts(inner: string, name: string, ports: number): void {
+    for (let n = 1; n <= ports; n++) {
+      this.#put(`${inner}/${name}-port${n}/disable`, "0");
+      this.#put(`${inner}/${name}-port${n}/connect_type`, "hotplug");
+    }
+  }
+
+  #addInterfaces(port: string): void {
+    const count = readFileSync(join(this.#devices, port, "descriptors"))[22] ?? 1;
+    for (let n = 0; n < count; n++) this.#add(`${port}:1.${n}`);
+    // The hub driver makes the ports of a hub.
+    this.#addPorts(`${port}:1.0`, port, this.#hubs.get(port) ?? 0);
+  }
+}
+
+/** The owner of an interface: `1-2:1.0` is of `1-2`, `1-0:1.0` of `usb1`. A device has none. */
 function ownerOf(name: string): string | undefined {
   const [device = "", configuration] = name.split(":");
   if (configuration === undefined) return undefined;
@@ -151,7 +184,7 @@ function hubOf(port: string): string {
   return port.includes(".") ? port.slice(0, port.lastIndexOf(".")) : `usb${port.split("-")[0]}`;
 }
 
-/** Devices of a hub, and their interfaces. */
+/** The devices at a hub, and their interfaces. */
 function behind(hub: string, name: string): boolean {
   return name.startsWith(`${hub}.`);
 }
@@ -174,7 +207,7 @@ export function descriptorsOf({ vendor, product, interfaces }: Plugged): Uint8Ar
 
 export interface FakeUsbTree extends UsbTree {
   state: UsbState;
-  /** Every call fails from now on. */
+  /** Makes every call fail from now on. */
   failAlways(fault: Fault | undefined): void;
 }
 

@@ -1,19 +1,23 @@
-// The words that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power, two serial lines, a TPM, USB ports and a watchdog. Emulated in
-// software throughout: a /dev/kvm that exists may still not run a guest, and what passes here must pass everywhere.
+// The arguments that start QEMU as a gateway: a PC with UEFI firmware, a disk that can lose power,
+// two serial lines, a TPM, USB ports and a watchdog. Everything is emulated in software: a /dev/kvm
+// that exists may still not run a guest, and what passes here must pass everywhere.
 import { HUB_ADDRESS, UPLINK_SLOT } from "./address.ts";
 import { FIRMWARE_CODE } from "./firmware.ts";
 import { type UsbDevice, usbWords } from "./usb.ts";
 
-/** A port of this machine (127.0.0.1) that the gateway reaches at {@link HUB_ADDRESS}. Nothing else is in reach. */
+/**
+ * A port of this machine (127.0.0.1) that the gateway reaches at {@link HUB_ADDRESS}. It reaches
+ * nothing else.
+ */
 export interface Forward {
   readonly port: number;
   readonly to: number;
 }
 
 export interface Hardware {
-  /** What the firmware tells of the board and the system (DMI). */
+  /** The serial number that the firmware reports for board and system (DMI). */
   readonly serialNumber: string;
-  /** Of its one built-in network interface. */
+  /** The MAC of its one built-in network interface. */
   readonly mac: string;
   readonly memoryMib: number;
   readonly processors: number;
@@ -30,7 +34,7 @@ export interface Attached {
   readonly plugged: readonly UsbDevice[];
 }
 
-/** @returns the arguments. The machine waits for `cont`, so that no word of it is lost. */
+/** @returns the arguments. The machine waits for `cont`, so that none of its output is lost. */
 export function qemuArguments(hardware: Hardware, attached: Attached): readonly string[] {
   const { disk, variables, serial, log, monitor, tpm, plugged } = attached;
   return [
@@ -42,7 +46,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
     ["-drive", `if=pflash,unit=1,format=raw,file=${variables}`],
     ["-smbios", `type=1,manufacturer=Sallyport,product=Lab gateway,serial=${hardware.serialNumber}`],
     ["-smbios", `type=2,manufacturer=Sallyport,product=Lab gateway,serial=${hardware.serialNumber}`],
-    // write-cache: the guest is told of a cache, so it flushes, and QEMU passes that on
+    // write-cache: the guest sees a cache, so it flushes, and QEMU passes the flush on.
     ["-blockdev", JSON.stringify({ driver: "nbd", "node-name": "disk", server: { type: "unix", path: disk } })],
     ["-device", "virtio-blk-pci,drive=disk,write-cache=on,bootindex=0"],
     ["-chardev", `socket,id=serial,path=${serial}`, "-serial", "chardev:serial"],
@@ -63,7 +67,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
   ].flat();
 }
 
-/** A program per connection: a plain `tcp:` forward of QEMU carries only one. */
+/** One program for each connection: a plain `tcp:` forward of QEMU carries only one. */
 function forward({ port, to }: Forward): string {
   return `guestfwd=tcp:${HUB_ADDRESS}:${port}-cmd:/usr/bin/socat - TCP4:127.0.0.1:${to}`;
 }

@@ -1,4 +1,5 @@
-// What a power cut leaves of a disk: the control for every test that cuts a virtual gateway's power.
+// What a power cut leaves on a disk: the control for every test that cuts a virtual gateway's
+// power.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
@@ -29,7 +30,7 @@ async function rig(t: TestContext): Promise<{ disk: PowerCutDisk; server: NbdSer
 const block = (fill: number): Buffer => Buffer.alloc(BLOCK_BYTES, fill);
 const old = Buffer.alloc(BLOCK_BYTES, "base");
 
-test("a write that is larger than the pieces in which it arrives is carried out", async (t) => {
+test("a write that arrives in several pieces is carried out", async (t) => {
   const { server } = await rig(t);
   const client = await connectNbd(server.socketPath);
   const whole = Buffer.alloc(DISK_BYTES, 7);
@@ -37,7 +38,7 @@ test("a write that is larger than the pieces in which it arrives is carried out"
   t.ok((await client.read(0, DISK_BYTES)).equals(whole));
 });
 
-test("a write that was not flushed is seen until the cut and lost by it", async (t) => {
+test("an unflushed write is visible until the cut and lost by it", async (t) => {
   const { server } = await rig(t);
   const client = await connectNbd(server.socketPath);
   t.equal(client.bytes, DISK_BYTES);
@@ -61,7 +62,7 @@ test("a flush keeps what was written before it, and only that", async (t) => {
   t.same(await again.read(0, 2 * BLOCK_BYTES), Buffer.concat([block(1), old]));
 });
 
-test("a forced write is kept, its neighbours and what it overtook are not", async (t) => {
+test("a forced write is kept; its neighbours and what it overtook are not", async (t) => {
   const { server, disk } = await rig(t);
   const client = await connectNbd(server.socketPath);
   await client.write(0, Buffer.concat([block(1), block(1)]));
@@ -105,7 +106,7 @@ test("a torn write keeps whole sectors, the same ones for the same seed, and eac
   }
 });
 
-test("a cut at a flush that was asked for but not answered may lose what it was to keep", async (t) => {
+test("a cut at an unanswered flush may lose what the flush should keep", async (t) => {
   const { server, disk } = await rig(t);
   const client = await connectNbd(server.socketPath);
   disk.watch(({ kind, content }) => {
@@ -117,7 +118,7 @@ test("a cut at a flush that was asked for but not answered may lose what it was 
   t.same(disk.read(0, BLOCK_BYTES), old);
 });
 
-test("a cut at a forced write that was not answered may lose it", async (t) => {
+test("a cut at an unanswered forced write may lose it", async (t) => {
   const { server, disk } = await rig(t);
   const client = await connectNbd(server.socketPath);
   const unwatch = disk.watch(({ kind }) => {
@@ -132,7 +133,7 @@ test("a cut at a forced write that was not answered may lose it", async (t) => {
   t.same(disk.read(0, BLOCK_BYTES), block(1));
 });
 
-test("the cache is bounded: above it the oldest writes become durable by themselves", async (t) => {
+test("the cache is bounded: above its bound the oldest writes become durable without a flush", async (t) => {
   const { disk } = await rig(t);
   for (let round = 0; round < 65; round += 1) disk.write(0, Buffer.alloc(DISK_BYTES, round));
   t.same(disk.read(0, BLOCK_BYTES), block(64));
@@ -140,7 +141,7 @@ test("the cache is bounded: above it the oldest writes become durable by themsel
   t.same(disk.read(0, BLOCK_BYTES), block(0));
 });
 
-test("the base image never changes, and what is durable can be saved as an image of its own", async (t) => {
+test("the base image never changes, and the durable content can be saved as an image", async (t) => {
   const { disk, base, directory } = await rig(t);
   disk.write(BLOCK_BYTES, block(7));
   disk.flush();
@@ -152,7 +153,7 @@ test("the base image never changes, and what is durable can be saved as an image
   t.same((await readFile(saved)).subarray(0, 3 * BLOCK_BYTES), Buffer.concat([old, block(7), old]));
 });
 
-test("what goes wrong in the server is kept for who stops it, and of two the first", async (t) => {
+test("stop throws the server's first fault", async (t) => {
   const directory = await temporaryDirectory(t);
   const base = join(directory, "base.img");
   await writeFile(base, Buffer.alloc(DISK_BYTES));
@@ -166,19 +167,19 @@ test("what goes wrong in the server is kept for who stops it, and of two the fir
   });
   for (const offset of [0, BLOCK_BYTES]) {
     const client = await connectNbd(server.socketPath);
-    await t.rejects(client.write(offset, block(1)), { code: "protocol.closed" }, "all that the machine sees");
+    await t.rejects(client.write(offset, block(1)), { code: "protocol.closed" }, "which is all that the machine sees");
   }
   t.match((await server.broken).message, "no such partition");
   await t.rejects(server.stop(), { code: "assert.broken", cause: { message: "no such partition" } });
 });
 
-test("a disk that is not there is a fault that names it", async (t) => {
+test("a missing disk is a fault that names it", async (t) => {
   const directory = await temporaryDirectory(t);
   const missing = join(directory, "none.img");
   t.throws(() => openPowerCutDisk(missing, directory), { code: "file.read-failed", message: missing });
 });
 
-test("a request outside the disk or of half a sector is refused and the connection lives", async (t) => {
+test("a request outside the disk or of half a sector is refused, and the connection lives", async (t) => {
   const { server } = await rig(t);
   const client = await connectNbd(server.socketPath);
   await t.rejects(client.read(DISK_BYTES, 512), { code: "protocol.invalid" });
@@ -187,25 +188,30 @@ test("a request outside the disk or of half a sector is refused and the connecti
   t.same(await client.read(0, BLOCK_BYTES), old);
 });
 
-test("QEMU's own block layer: what it flushed or forced stays, the rest is lost", { skip: needs("qemu-io") }, async (t) => {
-  const { server, disk } = await rig(t);
-  const commands = ["write -P 1 0 4096", "flush", "write -P 2 4096 4096", "write -f -P 3 8192 4096", "write -P 4 12288 4096"];
-  disk.watch(({ offset }) => {
-    if (offset === 12_288) server.cut({ kind: "drop" }); // before it ends: it flushes when it closes
-  });
-  const io = startProgram({
-    name: "qemu-io",
-    command: "qemu-io",
-    args: [
-      "-t",
-      "writeback",
-      "-f",
-      "raw",
-      ...commands.flatMap((command) => ["-c", command]),
-      `nbd+unix:///?socket=${server.socketPath}`,
-    ],
-  });
-  await io.ended;
-  t.match(io.lines.join("\n"), /write failed/u);
-  t.same(disk.read(0, 4 * BLOCK_BYTES), Buffer.concat([block(1), old, block(3), old]));
-});
+test(
+  "with QEMU's own block layer, what it flushed or forced stays and the rest is lost",
+  { skip: needs("qemu-io") },
+  async (t) => {
+    const { server, disk } = await rig(t);
+    const commands = ["write -P 1 0 4096", "flush", "write -P 2 4096 4096", "write -f -P 3 8192 4096", "write -P 4 12288 4096"];
+    disk.watch(({ offset }) => {
+      // Before its end, because it flushes when it closes.
+      if (offset === 12_288) server.cut({ kind: "drop" });
+    });
+    const io = startProgram({
+      name: "qemu-io",
+      command: "qemu-io",
+      args: [
+        "-t",
+        "writeback",
+        "-f",
+        "raw",
+        ...commands.flatMap((command) => ["-c", command]),
+        `nbd+unix:///?socket=${server.socketPath}`,
+      ],
+    });
+    await io.ended;
+    t.match(io.lines.join("\n"), /write failed/u);
+    t.same(disk.read(0, 4 * BLOCK_BYTES), Buffer.concat([block(1), old, block(3), old]));
+  },
+);

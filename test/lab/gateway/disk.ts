@@ -1,15 +1,13 @@
 // A disk that loses power as a real one does: a write stays in its cache until a flush or a forced
 // write, and a cut drops or tears the rest.
-//
 // Killing QEMU alone is no power cut: what the guest never flushed would still be in this machine's
 // page cache. The model is what a write-back cache may do by the NBD protocol and by SCSI and NVMe:
-// after the last flush any subset of the writes may have arrived, each sector whole, in any order. All
-// calls are synchronous, so that a cut falls between two of them and never into one.
-//
-// It does not show TRIM and discard (there is none); forced writes of a guest, because virtio-blk has
-// none and its driver writes and flushes instead (nbd-client.ts and qemu-io try them); and a loss
-// outside the disk: TPM and UEFI variables keep all that was written. The same seed repeats a loss only
-// when the same writes wait, which in a running machine is chance.
+// after the last flush any subset of the writes may have arrived, each sector whole, in any order.
+// All calls are synchronous, so that a cut falls between two of them and never into one.
+// It does not show TRIM and discard (there is none); forced writes of a guest, because virtio-blk
+// has none and its driver writes and flushes instead (nbd-client.ts and qemu-io try them); and a
+// loss outside the disk: TPM and UEFI variables keep all that was written. The same seed repeats a
+// loss only when the same writes wait, which in a running machine is chance.
 import { closeSync, copyFileSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, assert, Fault } from "../../../hal/fault.ts";
@@ -19,8 +17,8 @@ export const SECTOR_BYTES = 512;
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 
 /**
- * What a cut does to the writes that were not flushed. A torn write keeps some of its sectors; the same
- * seed and the same writes give the same loss.
+ * What a cut does to the writes that were not flushed. A torn write keeps some of its sectors; the
+ * same seed and the same writes give the same loss.
  */
 export type Loss = { readonly kind: "drop" } | { readonly kind: "tear"; readonly seed: number };
 
@@ -50,8 +48,8 @@ export interface PowerCutDisk {
   /** Cuts the power: the cache is lost as `loss` says. The disk works again at once. */
   cut(loss: Loss): CutReport;
   /**
-   * Calls `listener` at each write and flush, until the returned function is called. The listener may
-   * cut the power: then the request counts as not flushed.
+   * Calls `listener` at each write and flush, until the returned function is called. The listener
+   * may cut the power: then the request counts as not flushed.
    */
   watch(listener: (event: DiskEvent) => void): () => void;
   /** @returns what a cut that drops the whole cache would leave. */
@@ -69,9 +67,11 @@ interface CachedWrite {
 }
 
 /**
- * @param basePath the image to start from; only read. Its size must be a multiple of {@link SECTOR_BYTES}.
+ * @param basePath the image to start from; only read. Its size must be a multiple of {@link
+ * SECTOR_BYTES}.
  * @param directory for a sparse file with everything that is written.
- * @throws Fault `file.read-failed` when the base image is missing or has no whole number of sectors.
+ * @throws Fault `file.read-failed` when the base image is missing or has no whole number of
+ * sectors.
  */
 export function openPowerCutDisk(basePath: string, directory: string): PowerCutDisk {
   return new CachedDisk(openMedium(basePath, directory));
@@ -228,8 +228,8 @@ function fateOf(chance: number): "kept" | "torn" | "dropped" {
 }
 
 /**
- * @returns whether a sector of `write` survives. It is decided once for each sector, in order, so that
- * the loss depends on the seed alone.
+ * @returns whether a sector of `write` survives. It is decided once for each sector, in order, so
+ * that the loss depends on the seed alone.
  */
 function tornBy(write: CachedWrite, random: () => number): (sector: number) => boolean {
   const survives = Array.from({ length: write.bytes.length / SECTOR_BYTES }, () => random() < 0.5);

@@ -1,4 +1,5 @@
-// What stands on a gateway's EFI system partition, as whoever takes the disk out would read it: with mtools, nothing of ours.
+// The kernel images on a gateway's EFI system partition, read with mtools, as an attacker would who
+// took the disk out.
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../../build/image/run.ts";
@@ -8,7 +9,11 @@ import { ESP } from "./images.ts";
 const MEBIBYTE = 1_048_576;
 const KERNEL = /\/EFI\/Linux\/([^/]+\.efi)$/iu;
 
-/** @returns the names of the kernel images in EFI/Linux, sorted, as they are durable at this moment; not the folders of add-ons beside them. @param directory for a copy of the partition, which is removed. */
+/**
+ * @returns the names of the kernel images in EFI/Linux, sorted, as they are durable at this moment,
+ * without the folders of add-ons beside them.
+ * @param directory for a copy of the partition, which is removed.
+ */
 export async function kernelNames(gateway: Pick<Gateway, "readDisk">, directory: string): Promise<readonly string[]> {
   const image = join(directory, "esp.img");
   await copyEsp(gateway, image);
@@ -22,7 +27,7 @@ export async function kernelNames(gateway: Pick<Gateway, "readDisk">, directory:
   }
 }
 
-/** All of it before the first await, so that it is of one moment; what is zero stays a hole. */
+/** Reads everything before the first await, so that it is of one moment. Zeros become holes. */
 async function copyEsp(gateway: Pick<Gateway, "readDisk">, image: string): Promise<void> {
   const zeroes = Buffer.alloc(MEBIBYTE);
   const pieces: { readonly at: number; readonly piece: Buffer }[] = [];

@@ -1,4 +1,5 @@
-// A gateway's life with its hub as the tests of updates follow it: where it is, with the seconds since it began, and what is known of it from outside.
+// A gateway with its hub, for the tests of updates: where it is, with the seconds since the start,
+// and what is known of it from outside.
 import { basename } from "node:path";
 import type { Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
@@ -11,42 +12,49 @@ import { kernelNames } from "./esp.ts";
 import { type Gateway, ID } from "./gateway.ts";
 import { openSite } from "./site.ts";
 
-/** For one step: a boot, an installation, a trial. The machine may have others to emulate too. */
+/** For one step: a boot, an installation, a trial. The machine may run other emulators too. */
 const STEP_MS_MAX = 1_200_000;
 const SAID_CHARACTERS_MAX = 300;
-/** Each look starts a program beside the emulator, which needs the processors. */
-const LOOK_EVERY_MS = 2000;
+/** Each attempt starts a program beside the emulator, which needs the processors. */
+const POLL_EVERY_MS = 2000;
 
 export interface FollowedGateway {
   readonly gateway: Gateway;
   readonly hub: HubProcess;
-  /** What the hub said since it was started, a line each. */
+  /** The hub's output since its start, by lines. */
   readonly journal: readonly string[];
   readonly say: (line: string) => void;
-  /** Waits for a line of the kernel's and systemd's, from where the last wait for one ended. */
+  /** Waits for a line of the log, from where the last wait for one ended. */
   readonly logged: (pattern: RegExp) => Promise<string>;
   /** The same on the serial line. */
   readonly said: (pattern: RegExp) => Promise<string>;
-  /** Waits for what the hub is told of the update. */
+  /** Waits for a status of the update that the hub was told. */
   readonly until: (what: string, isIt: (status: UpdateStatus) => boolean) => Promise<UpdateStatus>;
-  /** Names of the kernel images on the disk. */
+  /** The names of the kernel images on the disk. */
   readonly kernels: () => Promise<readonly string[]>;
-  /** What the hub's audit trail says of updates since the last call, once `last` is the newest: records come after the status does. */
+  /**
+   * @returns the events of updates in the hub's audit trail since the last call, once `last` is the
+   * newest: records arrive after the status.
+   */
   readonly events: (last: string) => Promise<readonly string[]>;
-  /** Cuts the power at the first request to the disk of which `isIt` holds. */
+  /** Cuts the power at the first request to the disk for which `isIt` holds. */
   readonly cutAt: (what: string, loss: Loss, isIt: (event: DiskEvent) => boolean) => Promise<CutReport>;
 }
 
-/** Marks of a boot in the log. */
+/** Lines of the log that mark a step of the boot. */
 export const WARDEN_STARTED = /Started sallyport-warden\.service/u;
 export const AGENT_CONNECTED = /sallyport-agent: life \S+ -> connected/u;
 export const INSTALLER_STARTED = /Started sallyport-install@\S+\.service/u;
 
-/** A gateway that is off, as the factory made it. One processor: the emulator then needs one, and two machines can run side by side. */
+/**
+ * A gateway that is off, as the factory made it. It has one processor, because then the emulator
+ * needs one, and two machines can run side by side.
+ */
 export async function followGateway(t: Test): Promise<FollowedGateway> {
   const started = performance.now();
   const file = basename(process.argv[1] ?? "gateway");
-  // at once: what a test tells tap is shown when its file is over, where others run beside it
+  // On stderr at once: tap shows a test's comments only when its file is over, when others run
+  // beside it.
   const say = (line: string): void => {
     process.stderr.write(
       `        ${file} ${Math.round((performance.now() - started) / 1000)} s: ${line.slice(0, SAID_CHARACTERS_MAX)}\n`,
@@ -71,7 +79,7 @@ export async function followGateway(t: Test): Promise<FollowedGateway> {
     said: (pattern) => waited(gateway, pattern),
     until: (what, isIt) => {
       let before = "";
-      const look = async (): Promise<UpdateStatus> => {
+      const attempt = async (): Promise<UpdateStatus> => {
         const status = await updateStatus(hub, ID);
         const shown = JSON.stringify(status);
         if (shown !== before) say(`the hub was told: ${shown}`);
@@ -79,18 +87,18 @@ export async function followGateway(t: Test): Promise<FollowedGateway> {
         if (status !== undefined && isIt(status)) return status;
         throw new Fault("process.failed", `the hub was told last: ${shown}`);
       };
-      return eventually(what, look, STEP_MS_MAX, LOOK_EVERY_MS);
+      return eventually(what, attempt, STEP_MS_MAX, POLL_EVERY_MS);
     },
     kernels: () => kernelNames(gateway, site.directory),
     events: (last) => {
-      const look = async (): Promise<readonly string[] | undefined> => {
+      const attempt = async (): Promise<readonly string[] | undefined> => {
         const all = (await hubRecords(hub, ID)).map(({ record }) => record.event).filter((event) => event.startsWith("update."));
         const fresh = all.slice(told);
         if (fresh.at(-1) !== last) return undefined;
         told = all.length;
         return fresh;
       };
-      return eventually(`"${last}" as the newest of updates in the hub's trail`, look, STEP_MS_MAX, LOOK_EVERY_MS);
+      return eventually(`"${last}" as the newest of updates in the hub's trail`, attempt, STEP_MS_MAX, POLL_EVERY_MS);
     },
     cutAt: async (what, loss, isIt) => {
       const { cut, event } = await cutWhen(gateway, loss, isIt);
@@ -107,7 +115,8 @@ function cutWhen(
   isIt: (event: DiskEvent) => boolean,
 ): Promise<{ readonly cut: CutReport; readonly event: DiskEvent }> {
   return new Promise((resolve, reject) => {
-    void gateway.broken.then(reject); // by what a listener throws, or a full disk of ours
+    // A listener that throws breaks the disk, and so does a full disk of this machine.
+    void gateway.broken.then(reject);
     const unwatch = gateway.watchDisk((event) => {
       if (!isIt(event)) return;
       unwatch();

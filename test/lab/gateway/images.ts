@@ -1,4 +1,5 @@
-// Releases of a gateway's system, as `npm run image` makes them, that differ in what they say of themselves and in what is wrong with them.
+// Releases of a gateway's system, as `npm run image` makes them, that differ in version and counter
+// and in what is broken in them.
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { debianBase } from "../../../build/image/base.ts";
@@ -15,11 +16,11 @@ import { HARDWARE } from "../worlds/board.ts";
 export interface ReleaseFacts {
   readonly version: string;
   readonly counter: number;
-  /** `broken`: ends as soon as it is started. */
+  /** `broken`: the agent ends as soon as it is started. */
   readonly agent?: "broken";
-  /** The same, so that none of our programs starts. */
+  /** The same for Node, so that none of our programs starts. */
   readonly node?: "broken";
-  /** Seconds that it is given to show that it is well; the warden's own when left out. */
+  /** Seconds of its trial; the warden's default when left out. */
   readonly trialS?: number;
 }
 
@@ -40,16 +41,19 @@ export interface ImagesOptions {
 
 const BROKEN_AGENT = 'console.error("this agent was broken on purpose");\nprocess.exit(1);\n';
 const BROKEN_NODE = '#!/bin/sh\necho "this Node was broken on purpose" >&2\nexit 1\n';
-/** Of the compression: quick rather than small. */
+/** Compression level: fast rather than small. */
 const LEVEL = 3;
 /** In MiB. */
 const SIZES = { esp: 128, slot: 160, data: 320 };
-/** Bytes of the disk. */
+/** In bytes of the disk. */
 export const { esp: ESP, "root-b": ROOT_B } = layoutOf(SIZES).partitions;
-/** Of the kernel's and systemd's words, in an image for tests only. */
+/** The line for the log of the kernel and of systemd, in an image for tests only. */
 const LOG_LINE = "ttyS1";
 
-/** @returns the later ones; the first is on the disk. @throws Fault `process.failed`, `slot.too-small`. */
+/**
+ * @returns the later releases; the first is on the disk.
+ * @throws Fault `process.failed`, `slot.too-small`.
+ */
 export async function makeImages(images: ImagesOptions): Promise<readonly ImageFiles[]> {
   const { directory, first, later, say } = images;
   const base = await debianBase(say);
@@ -67,7 +71,7 @@ export async function makeImages(images: ImagesOptions): Promise<readonly ImageF
 }
 
 /**
- * The factory's disk with another release in slot b, as an update leaves it: to be tried twice.
+ * Writes the factory's disk with another release in slot b, as an update leaves it: with two tries.
  * @param directory that {@link makeImages} was given.
  */
 export async function putOnTrial(directory: string, { version }: ReleaseFacts, disk: string): Promise<void> {

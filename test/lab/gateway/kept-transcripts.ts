@@ -1,4 +1,5 @@
-// What a gateway said, for who looks into a failed test: kept as files where SALLYPORT_TRANSCRIPTS (set by `npm run test:gateway`) names a folder.
+// Transcripts of gateways for failed tests, stored as files where SALLYPORT_TRANSCRIPTS (set by
+// `npm run test:gateway`) names a folder.
 import { randomUUID } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -6,14 +7,16 @@ import { basename, join } from "node:path";
 const FOLDER = process.env["SALLYPORT_TRANSCRIPTS"];
 const SHOWN_LINES = 60;
 
-/** @param what of this gateway: "serial" or "log". Does nothing where nobody asked for it, or it said nothing. */
+/**
+ * @param what of this gateway: "serial" or "log". Does nothing without that folder or without text.
+ */
 export async function keepTranscript(what: string, text: string): Promise<void> {
   if (FOLDER === undefined || text === "") return;
   const test = basename(process.argv[1] ?? "gateway");
   await writeFile(join(FOLDER, `${test}.${Date.now()}-${randomUUID().slice(0, 8)}.${what}.txt`), text);
 }
 
-/** @returns the ends of what the gateways of one test file said. */
+/** @returns the ends of the transcripts of one test file. */
 export async function keptTranscripts(folder: string, test: string): Promise<string> {
   const names = (await readdir(folder)).filter((name) => name.startsWith(`${basename(test)}.`)).toSorted();
   const ends = names.map(async (name) => {

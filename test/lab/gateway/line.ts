@@ -1,4 +1,5 @@
-// Sockets that QEMU connects to when it starts: we listen first, so that nothing it says is lost.
+// Sockets to which QEMU connects when it starts. They listen first, so that none of its output is
+// lost.
 import { createServer, type Socket } from "node:net";
 import { Fault } from "../../../hal/fault.ts";
 
@@ -8,18 +9,19 @@ export interface Awaited {
   close(): void;
 }
 
-/** @throws Fault `socket.listen-failed` when the socket can't be made. */
+/** @throws Fault `socket.listen-failed` when the socket cannot be made. */
 export async function awaitConnection(path: string): Promise<Awaited> {
   const server = createServer();
   const socket = new Promise<Socket>((resolve, reject) => {
     server.once("connection", (first: Socket) => {
-      first.on("error", () => first.destroy()); // QEMU was killed: the close that follows is what counts
+      // QEMU was killed: the close that follows ends the connection.
+      first.on("error", () => first.destroy());
       resolve(first);
       server.close();
     });
     server.once("close", () => reject(new Fault("protocol.closed", `nobody connected to "${path}"`)));
   });
-  socket.catch(() => {}); // whoever awaits it gets it
+  socket.catch(() => {}); // The caller gets it when it waits.
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
       reject(new Fault("socket.listen-failed", `listen on "${path}": ${cause.message}`, { cause })),

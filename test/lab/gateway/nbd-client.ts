@@ -1,4 +1,5 @@
-// The other side of nbd.ts: a few lines that ask a block server as QEMU does, for the control tests. Requests go one at a time.
+// A client for nbd.ts that speaks to the block server as QEMU does, for the control tests. It sends
+// one request at a time.
 import { connect } from "node:net";
 import { assert, Fault } from "../../../hal/fault.ts";
 import { readExactly } from "./read-exactly.ts";
@@ -12,7 +13,10 @@ export interface NbdClient {
 
 const NO_BYTES: Uint8Array = new Uint8Array();
 
-/** @throws Fault `protocol.invalid` when the server does not answer as the protocol says, or answers a request with an error. */
+/**
+ * @throws Fault `protocol.invalid` when the server breaks the protocol or answers a request with an
+ * error.
+ */
 export async function connectNbd(socketPath: string): Promise<NbdClient> {
   const socket = connect(socketPath);
   socket.on("error", () => socket.destroy());
@@ -27,7 +31,7 @@ export async function connectNbd(socketPath: string): Promise<NbdClient> {
   go.writeUInt32BE(0b11, 0);
   go.write("IHAVEOPT", 4, "latin1");
   go.writeUInt32BE(7, 12);
-  go.writeUInt32BE(6, 16); // no name, no information asked for
+  go.writeUInt32BE(6, 16); // No name, no information asked for.
   socket.write(go);
   let bytes = 0;
   for (let type = 0; type !== 1;) {

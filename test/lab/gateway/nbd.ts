@@ -1,5 +1,6 @@
-// A network block device over a Unix socket: fixed newstyle negotiation, simple replies, flush and forced writes (FUA).
-// After https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md; spoken to by QEMU, qemu-io and nbd.test.ts.
+// A network block device over a Unix socket: fixed newstyle negotiation, simple replies, flush and
+// forced writes (FUA). After https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md;
+// QEMU, qemu-io and nbd-client.ts speak to it.
 import { createServer, type Socket } from "node:net";
 import { asFault, Fault } from "../../../hal/fault.ts";
 import { type CutReport, type Loss, type PowerCutDisk, SECTOR_BYTES } from "./disk.ts";
@@ -10,8 +11,8 @@ const OPTION_MAGIC = 0x49484156454f5054n; // "IHAVEOPT"
 const OPTION_REPLY_MAGIC = 0x3e889045565a9n;
 const REQUEST_MAGIC = 0x25609513;
 const REPLY_MAGIC = 0x67446698;
-const HANDSHAKE_FLAGS = 0b11; // fixed newstyle, no zeroes after the export
-const TRANSMISSION_FLAGS = 0b1101; // has flags, flush, FUA
+const HANDSHAKE_FLAGS = 0b11; // Fixed newstyle, no zeroes after the export.
+const TRANSMISSION_FLAGS = 0b1101; // Has flags, flush, FUA.
 const OPTION = { exportName: 1, abort: 2, list: 3, info: 6, go: 7 } as const;
 const REPLY = { ack: 1, server: 2, info: 3, unsupported: 2 ** 31 + 1 } as const;
 const INFO = { export: 0, blockSize: 3 } as const;
@@ -19,20 +20,26 @@ const COMMAND = { read: 0, write: 1, disconnect: 2, flush: 3 } as const;
 const FLAG_FUA = 1;
 const EINVAL = 22;
 const OPTION_BYTES_MAX = 8192;
-/** The protocol's own recommendation for a payload. */
+/** The protocol's recommendation for a payload. */
 const PAYLOAD_BYTES_MAX = 32 * 1024 * 1024;
 
 export interface NbdServer {
   readonly socketPath: string;
-  /** Resolves with the first thing that went wrong in here, of which the client sees no more than that we hung up: a listener that threw, a full disk, a client that does not speak the protocol. */
+  /**
+   * Resolves with the first fault of the server, of which the client sees no more than the end of
+   * its connection: a listener that threw, a full disk, a client that breaks the protocol.
+   */
   readonly broken: Promise<Fault>;
-  /** Cuts the disk's power: connections end, requests not yet carried out are never, and the cache is lost as `loss` says. */
+  /**
+   * Cuts the disk's power: connections end, requests that wait are never carried out, and the cache
+   * is lost as `loss` says.
+   */
   cut(loss: Loss): CutReport;
-  /** @throws Fault what {@link NbdServer.broken} has. */
+  /** @throws Fault the one of {@link NbdServer.broken}. */
   stop(): Promise<void>;
 }
 
-/** @throws Fault `socket.listen-failed` when the socket can't be made. */
+/** @throws Fault `socket.listen-failed` when the socket cannot be made. */
 export async function serveNbd(disk: PowerCutDisk, socketPath: string): Promise<NbdServer> {
   const connections = new Set<Socket>();
   const broken = Promise.withResolvers<Fault>();
@@ -43,7 +50,7 @@ export async function serveNbd(disk: PowerCutDisk, socketPath: string): Promise<
   const server = createServer((socket) => {
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));
-    socket.on("error", () => socket.destroy()); // a client that was killed
+    socket.on("error", () => socket.destroy()); // The client was killed.
     serve(socket, disk).catch((error: unknown) => {
       first ??= asFault(error, "assert.broken", "serve the disk");
       broken.resolve(first);
@@ -83,7 +90,8 @@ async function negotiate(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
   hello.writeBigUInt64BE(OPTION_MAGIC, 8);
   hello.writeUInt16BE(HANDSHAKE_FLAGS, 16);
   socket.write(hello);
-  if ((await readExactly(socket, 4)) === undefined) return false; // the client's flags: nothing in them changes what we send
+  // The client's flags, which change nothing in our answers.
+  if ((await readExactly(socket, 4)) === undefined) return false;
   for (;;) {
     const head = await readExactly(socket, 16);
     if (head === undefined) return false;
@@ -106,19 +114,23 @@ async function negotiate(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
         if (option === OPTION.go) return true;
         break;
       case OPTION.list:
-        socket.write(optionReply(option, REPLY.server, Buffer.alloc(4))); // one export, named ""
+        socket.write(optionReply(option, REPLY.server, Buffer.alloc(4))); // One export, named "".
         socket.write(optionReply(option, REPLY.ack));
         break;
       case OPTION.abort:
         socket.write(optionReply(option, REPLY.ack));
         return false;
       default:
-        socket.write(optionReply(option, REPLY.unsupported)); // structured replies, TLS, meta contexts
+        // Structured replies, TLS, meta contexts.
+        socket.write(optionReply(option, REPLY.unsupported));
     }
   }
 }
 
-/** Carries out one request. @returns false when the client has gone or hung up. */
+/**
+ * Carries out one request.
+ * @returns false when the client has gone or was cut off.
+ */
 async function answer(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
   const head = await readExactly(socket, 28);
   if (head === undefined) return false;
@@ -135,9 +147,10 @@ async function answer(socket: Socket, disk: PowerCutDisk): Promise<boolean> {
     payload = await readExactly(socket, length);
     if (payload === undefined) return false;
   }
-  if (command === COMMAND.disconnect || socket.destroyed) return false; // cut after it was read: never carried out
+  // Cut after it was read: it is never carried out.
+  if (command === COMMAND.disconnect || socket.destroyed) return false;
   const found = carryOut();
-  if (socket.destroyed) return false; // cut by somebody who watches the disk
+  if (socket.destroyed) return false; // A listener has cut the power.
   if (found === undefined) reply.writeUInt32BE(EINVAL, 4);
   socket.write(reply);
   if (found !== undefined && found.length > 0) socket.write(found);

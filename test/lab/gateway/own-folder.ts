@@ -1,8 +1,12 @@
-// Folders of a gateway's in the machine's temporary one, which its users share: none can remove what another's killed process left, nor has to.
+// Folders of gateways in the machine's temporary folder, which all users share: no user can or must
+// remove what another user's killed process left.
 import { tmpdir } from "node:os";
 import { makeWorkDirectory, type WorkDirectory } from "../../../build/image/workdir.ts";
 
-/** Gone when it is disposed of, or else when this user's next of that name is made. @param name lower-case letters and dashes. */
+/**
+ * The folder is removed when it is disposed of, or when this user's next one of that name is made.
+ * @param name lower-case letters and dashes.
+ */
 export function ownFolder(name: string): Promise<WorkDirectory> {
   return makeWorkDirectory(tmpdir(), `${name}-${process.getuid?.() ?? "any"}-`);
 }

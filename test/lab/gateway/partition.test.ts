@@ -1,4 +1,4 @@
-// That what is taken out of a disk is what lies there.
+// Partitions and files that are read from a disk are what is on it.
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// What lies on a gateway's disk once it is switched off: a partition of it, and its files.
+// The partitions and files on the disk of a gateway that is off.
 import { mkdir } from "node:fs/promises";
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
@@ -14,7 +14,10 @@ const tableSchema = v.looseObject({
   }),
 });
 
-/** Copies a partition of the disk `image`, found by its name, into a file of its own. @throws Fault `file.read-failed` when there is none. */
+/**
+ * Copies a partition of the disk `image`, found by its name, to a file.
+ * @throws Fault `file.read-failed` when there is none.
+ */
 export async function takePartition(image: string, name: string, file: string): Promise<void> {
   const text = await run("sfdisk", ["--json", image]);
   const { partitiontable: table } = check(tableSchema, parseJson(text, TABLE_BYTES_MAX, "partition table"), "partition table");
@@ -25,10 +28,13 @@ export async function takePartition(image: string, name: string, file: string): 
   await run("dd", [`if=${image}`, `of=${file}`, "bs=1M", "conv=sparse", ...where]);
 }
 
-/** Unpacks the ext4 file system in `file` into `directory`, after its journal was carried out as at the next start. */
+/**
+ * Unpacks the ext4 file system in `file` into `directory`, after its journal was replayed as at the
+ * next start.
+ */
 export async function unpackExt4(file: string, directory: string): Promise<void> {
   await mkdir(directory, { mode: 0o700 });
-  // 1: there was something to carry out
+  // 1: the journal had entries.
   await run("sh", ["-c", 'e2fsck -fy "$1" || [ $? = 1 ]', "sh", file]);
   await run("debugfs", ["-R", `rdump / ${directory}`, file]);
 }

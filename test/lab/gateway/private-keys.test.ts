@@ -1,4 +1,5 @@
-// That a search for private keys finds them, however they lie on a disk; it would otherwise prove nothing when it finds none.
+// The search for private keys finds them in every form and place on a disk; otherwise it would
+// prove nothing when it finds none.
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
@@ -73,18 +74,18 @@ async function laidOut(file: string, bytes: number, things: readonly (readonly [
 test("[ID-4] a private key without PEM is found in every form, across the edge of what is read at once", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   for (const laid of KEYS.flatMap(formsOf)) {
-    // its beginning lies before the edge, and once its middle and its end
+    // The beginning of a key lies before the edge, once with its middle, once with its end.
     for (const before of [3, laid.bytes.length >> 1, laid.bytes.length - 3]) {
       await laidOut(at, 2 * EDGE, [[EDGE - before, laid.bytes]]);
       const wanted = { offset: EDGE - before, form: laid.form, kind: laid.kind };
-      // the first: within an RSA key's PKCS#8 there is another one
+      // The first: within an RSA key's PKCS#8 there is another one.
       const [found] = await privateKeysIn(at, EDGE);
       t.strictSame(found, wanted, `${laid.what}, ${before} bytes before the edge`);
     }
   }
 });
 
-test("[ID-4] a private key as PEM is found, and its kind told; one that cannot be read is a find too", async (t) => {
+test("[ID-4] a private key as PEM is found with its kind; one that cannot be read is found too", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const [, , key] = KEYS[0] ?? [];
   const pkcs8 = String(key?.export({ type: "pkcs8", format: "pem" }));
@@ -103,18 +104,18 @@ test("[ID-4] a private key as PEM is found, and its kind told; one that cannot b
   t.strictSame(pems, ["17 tss2", "1000 ec", `${EDGE - 5} ec`, `${2 * EDGE - 10} unreadable`, `${3 * EDGE - 20} unreadable`]);
 });
 
-test("a key that begins within what only looks like one is found", async (t) => {
+test("a key that begins within a false beginning is found", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const der = KEYS[0]?.[2].export({ type: "pkcs8", format: "der" }) ?? Buffer.alloc(0);
   await laidOut(at, EDGE, [[5, Buffer.concat([Buffer.from("308230", "hex"), der])]]);
   t.strictSame(await privateKeysIn(at, EDGE), [{ offset: 8, form: "der", kind: "ec" }]);
 });
 
-test("what is no private key is none", async (t) => {
+test("nothing else is taken for a private key", async (t) => {
   const at = join(await temporaryDirectory(t), "disk");
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const jwk = JSON.stringify({ ...publicKey.export({ format: "jwk" }), key_ops: ["verify"] });
-  /** The beginning of a key, and then nothing of one. */
+  /** The beginning of a key, followed by something else. */
   const begun = [
     "302e020100300506032b6570",
     "30770201010420",

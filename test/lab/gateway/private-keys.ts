@@ -1,14 +1,18 @@
-// The search for private keys in bytes of any kind: what looks like the beginning of one is given to the parser, and what the parser takes is one.
+// A search for private keys in arbitrary bytes: what looks like the beginning of a key goes to the
+// parser, and what the parser accepts is one.
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { open } from "node:fs/promises";
 import { parseJson } from "../../../hal/format/json.ts";
 
 export interface FoundKey {
-  /** In bytes, of its first. */
+  /** The offset of its first byte. */
   readonly offset: number;
   /** `base64`: DER as text, also the inside of a PEM. `jwk`: RFC 7517. */
   readonly form: "pem" | "der" | "base64" | "jwk";
-  /** What Node calls it, such as `ec` or `ed25519`; `tss2`: good only in the TPM that made it; `unreadable`: a PEM that is encrypted, broken or cut short. */
+  /**
+   * The name that Node uses, for instance `ec` or `ed25519`. `tss2`: valid only in the TPM that
+   * made it. `unreadable`: a PEM that is encrypted, broken or cut short.
+   */
   readonly kind: string;
 }
 
@@ -18,9 +22,10 @@ const PIECE_BYTES = 4 * 1024 * 1024;
 const KEY_BYTES_MAX = 32 * 1024;
 
 /**
- * Reads a file as it is, in pieces, and finds each private key that lies there in one stretch: PEM, or without it PKCS#8 (RFC 5958), SEC1 (RFC 5915, its curve
- * named) and PKCS#1 (RFC 8017) as DER or as base64, in lines or not, and JWK (RFC 7517). What lies within another is found too: the DER of a PEM, the PKCS#1 of a
- * PKCS#8. What is compressed or encrypted is not found.
+ * Reads a file in pieces and finds each contiguous private key: PEM; or PKCS#8 (RFC 5958), SEC1
+ * (RFC 5915, with a named curve) and PKCS#1 (RFC 8017) as DER or as base64, in lines or not; or JWK
+ * (RFC 7517). A key within another is found too: the DER of a PEM, the PKCS#1 of a PKCS#8.
+ * Compressed or encrypted keys are not found.
  */
 export async function privateKeysIn(file: string, pieceBytes: number = PIECE_BYTES): Promise<readonly FoundKey[]> {
   const found: FoundKey[] = [];
@@ -30,7 +35,8 @@ export async function privateKeysIn(file: string, pieceBytes: number = PIECE_BYT
   const nothing = Buffer.alloc(piece.length);
   for (let start = 0; start < size; start += pieceBytes) {
     const { bytesRead } = await handle.read(piece, 0, piece.length, start);
-    if (piece.compare(nothing, 0, bytesRead, 0, bytesRead) === 0) continue; // most of a sparse disk
+    // Most of a sparse disk.
+    if (piece.compare(nothing, 0, bytesRead, 0, bytesRead) === 0) continue;
     for (const key of keysIn(piece.subarray(0, bytesRead)))
       if (key.offset < pieceBytes) found.push({ ...key, offset: start + key.offset });
   }
@@ -67,10 +73,10 @@ function pemKind(text: string): string {
 //   PKCS#8: version 0 or 1, SEQUENCE: 02 01 00 30 or 02 01 01 30
 //   SEC1: version 1, OCTET STRING: 02 01 01 04
 //   PKCS#1: version 0, INTEGER: 02 01 00 02; never short
-// Looked ahead for, so that what only looks like one can't hide one that begins within it.
+// By look-ahead, so that a false beginning cannot hide a key that begins within it.
 /** With lengths up to 127, 255 and 65535. */
 const DER_BEGINS = /\x30(?=(?:[\x00-\x7F]|\x81[\x80-\xFF]|\x82[\x01-\xFF][\s\S])\x02\x01(?:[\x00\x01]\x30|\x01\x04|\x00\x02))/gu;
-/** The same four beginnings, as six bits a letter put them. Lines of a text that is given in lines are longer. */
+/** The same four beginnings as base64 letters of six bits. Lines of a text in lines are longer. */
 const BASE64_BEGINS = new RegExp(
   `M(?=${[
     "[A-H][AEIMQUYcgkosw048]C(?:AQ[AE]w|AQEE)",
@@ -91,19 +97,24 @@ function derKind(bytes: Buffer): string | undefined {
   return undefined;
 }
 
-/** X.690 8.1.3: how long the first element is, of one or two bytes of length after the first. */
+/** X.690 8.1.3: the length of the first element, given in one or two bytes after the first. */
 function derBytes([, first = 0, second = 0, third = 0]: Buffer): number {
   if (first < 0x80) return 2 + first;
   return first === 0x81 ? 3 + second : 4 + second * 256 + third;
 }
 
-/** In lines or in one, `\n` written out as in JSON too; whatever follows the last letter is left out. */
+/**
+ * In lines or in one, also with `\n` escaped as in JSON. What follows the last letter is left out.
+ */
 function fromBase64(text: string): Buffer {
   const [letters = ""] = /^[A-Za-z0-9+/_-]*/u.exec(text.replaceAll(/\\[nr]|\s/gu, "")) ?? [];
   return Buffer.from(letters, "base64");
 }
 
-/** The one that only a private key of an elliptic curve or of RSA has; its quotes may be escaped, as in JSON within JSON. */
+/**
+ * The member that only a private key of an elliptic curve or of RSA has. Its quotes may be escaped,
+ * as in JSON within JSON.
+ */
 const JWK_MEMBER = /\\{0,3}"d\\{0,3}"\s{0,8}:\s{0,8}\\{0,3}"[A-Za-z0-9_-]/gu;
 const JWK = /^\{[^{}]*\}/u;
 
@@ -119,7 +130,7 @@ function fieldsOf(object: string): Record<string, string> {
   );
 }
 
-/** Whatever is no key makes the parser throw, in more ways than it documents. */
+/** The parser throws for everything that is no key, in more ways than it documents. */
 function kindOf(parse: () => KeyObject): string | undefined {
   try {
     return parse().asymmetricKeyType;

@@ -1,4 +1,5 @@
-// QEMU's machine protocol: one JSON object a line, events between answers. https://www.qemu.org/docs/master/interop/qmp-spec.html
+// QEMU's machine protocol: one JSON object a line, events between answers.
+// https://www.qemu.org/docs/master/interop/qmp-spec.html
 import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import * as v from "valibot";
@@ -12,9 +13,16 @@ export interface QmpEvent {
 }
 
 export interface Qmp {
-  /** @returns what the command returns. @throws Fault `process.failed` with QEMU's words when it refuses, `protocol.closed` when it ends. */
+  /**
+   * @returns the result of the command.
+   * @throws Fault `process.failed` with QEMU's message when it refuses; `protocol.closed` when it
+   * ends.
+   */
   execute(command: string, args?: { readonly [name: string]: QmpValue | undefined }): Promise<unknown>;
-  /** Resolves with the next event of that name, from now on, that `wanted` accepts. @throws Fault `process.timeout`, `protocol.closed`. */
+  /**
+   * Resolves with the next event of that name that `wanted` accepts.
+   * @throws Fault `process.timeout`, `protocol.closed`.
+   */
   event(name: string, timeoutMs: number, wanted?: (event: QmpEvent) => boolean): Promise<QmpEvent>;
 }
 
@@ -43,7 +51,9 @@ export async function openQmp(socket: Socket): Promise<Qmp> {
   };
   const greeted = new Promise<void>((resolve) => {
     const lines = createInterface({ input: socket });
-    lines.on("error", () => undefined); // it passes the socket's on: QEMU was killed in the middle of a word, and the close that follows is what counts
+    // The reader passes on the socket's error: QEMU was killed in the middle of a line, and the
+    // close that follows ends the connection.
+    lines.on("error", () => undefined);
     lines.on("line", (line) => {
       const message = v.parse(messageSchema, JSON.parse(line));
       if (message.QMP !== undefined) resolve();
@@ -83,7 +93,7 @@ export async function openQmp(socket: Socket): Promise<Qmp> {
         };
         const ended = (): void => finish(() => reject(closed()));
         const late = (): void =>
-          finish(() => reject(new Fault("process.timeout", `QEMU did not tell of ${name} within ${timeoutMs} ms`)));
+          finish(() => reject(new Fault("process.timeout", `QEMU reported no ${name} within ${timeoutMs} ms`)));
         const timer = setTimeout(late, timeoutMs);
         listeners.add(listener);
         endings.add(ended);

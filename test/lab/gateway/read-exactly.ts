@@ -1,12 +1,13 @@
-// Reading a socket in pieces of a known length, for both sides of the block protocol.
+// Reads from a socket in pieces of a known length, for both sides of the block protocol.
 import type { Socket } from "node:net";
 
 /** @returns exactly `length` bytes, or undefined when the connection ends before. */
 export async function readExactly(socket: Socket, length: number): Promise<Buffer | undefined> {
   const pieces: Buffer[] = [];
   for (let missing = length; ;) {
-    if (socket.destroyed) return undefined; // also when it was cut with bytes still to be read
-    // what is there is taken out of the stream: one that holds bytes says "readable" again to each new listener, and that without end
+    if (socket.destroyed) return undefined; // Also when it was cut with bytes still to be read.
+    // The bytes that are there are taken out of the stream: a stream that holds bytes emits
+    // "readable" to each new listener without end.
     const got: unknown = socket.read(missing) ?? socket.read();
     if (Buffer.isBuffer(got)) {
       pieces.push(got);

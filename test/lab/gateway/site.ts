@@ -1,4 +1,5 @@
-// A site: a gateway on its cable to a hub that knows its releases, everything new. What tests of whole gateways, `npm run gateway` and the bench start from.
+// A gateway that is cabled to a hub that knows its releases, everything new: the start of the tests
+// of whole gateways, of `npm run gateway` and of the bench.
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import type { HubProcess } from "../worlds/hub-process.ts";
@@ -9,30 +10,30 @@ import { ownFolder } from "./own-folder.ts";
 
 export interface SiteOptions extends Omit<GatewayOptions, "image" | "forwards"> {
   readonly onHubLine?: (line: string) => void;
-  /** What takes long, for who waits. */
+  /** Reports the steps that take long. */
   readonly say?: (line: string) => void;
 }
 
 export interface Site {
   readonly directory: string;
   readonly golden: GoldenImage;
-  /** Serves; its commands are `sallyport-hub`'s. */
+  /** The hub serves; its commands are those of `sallyport-hub`. */
   readonly hub: HubProcess;
-  /** Off, its disk as the factory wrote it. */
+  /** The gateway is off, and its disk is as the factory wrote it. */
   readonly gateway: Gateway;
-  /** The hub goes away, as servers do. */
+  /** Stops the hub. */
   stopHub(): Promise<void>;
-  /** And comes back where it was. */
+  /** Starts it again on the same ports. */
   startHub(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A first boot, up to the request, on a machine that has others to emulate too. */
+/** A first boot up to the request, on a machine that runs other emulators too. */
 const BOOT_MS_MAX = 420_000;
-/** Each look starts a program beside the emulator, which needs the processors. */
-const LOOK_EVERY_MS = 2000;
+/** Each attempt starts a program beside the emulator, which needs the processors. */
+const POLL_EVERY_MS = 2000;
 
-/** @throws Fault of whatever could not be made. What was made is gone then. */
+/** @throws Fault of the step that failed; everything that was made before is removed. */
 export async function openSite({ onHubLine, say, ...options }: SiteOptions = {}): Promise<Site> {
   const golden = await ensureGoldenImage(say);
   const undo = new AsyncDisposableStack();
@@ -42,7 +43,7 @@ export async function openSite({ onHubLine, say, ...options }: SiteOptions = {})
     const inner = await openGoldenHub(join(directory, "hub"), onHubLine);
     const hub: HubProcess = {
       ...inner,
-      approve: (timeoutMs = BOOT_MS_MAX, everyMs = LOOK_EVERY_MS) => inner.approve(timeoutMs, everyMs),
+      approve: (timeoutMs = BOOT_MS_MAX, everyMs = POLL_EVERY_MS) => inner.approve(timeoutMs, everyMs),
     };
     let running: RunningProgram | undefined;
     const stopHub = async (): Promise<void> => {

@@ -1,4 +1,5 @@
-// Programs that end with us however we end: a QEMU that outlives its test would hold a processor and its memory for good.
+// Programs that end with this process: a QEMU that outlives its test would hold a processor and its
+// memory for good.
 import { type RunningProgram, startProgram } from "../runner/process.ts";
 
 export function startWithUs(program: string, args: readonly string[]): RunningProgram {

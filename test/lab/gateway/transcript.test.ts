@@ -1,9 +1,9 @@
-// Waiting for words on a serial line: what a wait may see, what it skips, how it ends.
+// Waiting for text on a serial line: what a wait sees, what it skips, how it ends.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { createTranscript } from "./transcript.ts";
 
-test("a wait begins where the one before it ended, and finds what is past or to come", async (t) => {
+test("a wait begins where the one before it ended, and finds past and future text", async (t) => {
   const line = createTranscript();
   line.add(Buffer.from("ready\r\nready\r\nrest"));
   await line.waitFor(/ready/u, 1000);
@@ -21,7 +21,7 @@ test("escape sequences are left out, also those that arrive in pieces", async (t
   t.equal(line.read(), "Shell> ");
 });
 
-test("who waits is told that the machine has ended; after the next power-on old words no longer count", async (t) => {
+test("a wait rejects when the machine has ended; after the next power-on old text no longer counts", async (t) => {
   const line = createTranscript();
   const waiting = line.waitFor(/never/u, 10_000);
   line.add(Buffer.from("login"));

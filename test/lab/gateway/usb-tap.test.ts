@@ -1,11 +1,11 @@
-// Reading what passed on a USB cable.
+// Recordings of USB traffic.
 import { test } from "tap";
 import { readUsbTap } from "./usb-tap.ts";
 
 const CONTROL = 2;
 const BULK = 3;
 
-/** As QEMU writes it: usbmon's packet of 64 bytes behind the 16 of pcap. */
+/** As QEMU writes it: usbmon's packet of 64 bytes after the 16 of pcap. */
 function packet(atMs: number, type: "S" | "C", transfer: number, setup: string, data = 0): Buffer {
   const bytes = Buffer.alloc(16 + 64 + data);
   bytes.writeUInt32LE(Math.floor(atMs / 1000), 0);
@@ -23,7 +23,7 @@ function file(...packets: readonly Buffer[]): Buffer {
   return Buffer.concat([head, ...packets]);
 }
 
-test("what the machine asked is told in order; answers are not", (t) => {
+test("the machine's requests are listed in order, without the answers", (t) => {
   const descriptor = packet(1_700_000_000_250, "S", CONTROL, "8006000100001200");
   const tap = file(
     descriptor,
@@ -31,7 +31,8 @@ test("what the machine asked is told in order; answers are not", (t) => {
     packet(1_700_000_000_300, "S", CONTROL, "0009010000000000"),
     packet(1_700_000_000_400, "S", BULK, "0000000000000000", 31),
     packet(1_700_000_000_500, "S", CONTROL, "0009000000000000"),
-    packet(1_700_000_000_600, "S", CONTROL, "2109010000000000"), // a class request of the same number
+    // A class request of the same number.
+    packet(1_700_000_000_600, "S", CONTROL, "2109010000000000"),
   );
   t.strictSame(readUsbTap(tap), [
     { atMs: 1_700_000_000_250, what: "ask" },
@@ -44,7 +45,7 @@ test("what the machine asked is told in order; answers are not", (t) => {
   t.end();
 });
 
-test("what is no such file is told apart from silence", (t) => {
+test("a file of another kind is refused; an empty recording is not", (t) => {
   t.strictSame(readUsbTap(file()), []);
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(100), file().fill(1, 20, 24)])
     t.throws(() => readUsbTap(bytes), { code: "protocol.invalid" });

@@ -1,5 +1,7 @@
-// What passed between a machine and one of its USB devices, as QEMU wrote it down: a pcap file (https://wiki.wireshark.org/Development/LibpcapFileFormat) of
-// packets as the kernel's usbmon makes them (Documentation/usb/usbmon.rst, link type 220). It shows what was asked of a device whatever the machine says of itself.
+// The traffic between a machine and one of its USB devices, as QEMU records it: a pcap file
+// (https://wiki.wireshark.org/Development/LibpcapFileFormat) of packets in the format of the
+// kernel's usbmon (Documentation/usb/usbmon.rst, link type 220). It shows what was asked of a
+// device, independently of what the machine reports.
 import { Fault } from "../../../hal/fault.ts";
 
 const FILE_BYTES = 24;
@@ -15,15 +17,21 @@ const SET_CONFIGURATION = 9;
 export interface UsbAsked {
   /** By this machine's clock. */
   readonly atMs: number;
-  /** `configure N` (N 0 takes it back) is SET_CONFIGURATION, without which a device has no interfaces; `ask` any other control transfer; `data` one at an end point of an interface. */
+  /**
+   * `configure N` (with N 0 undone) is SET_CONFIGURATION, without which a device has no interfaces;
+   * `ask` is any other control transfer; `data` one at an end point of an interface.
+   */
   readonly what: "ask" | "data" | `configure ${number}`;
 }
 
-/** @returns what the machine asked, in order. @throws Fault `protocol.invalid` when it is no such file. A record that is not whole ends it. */
+/**
+ * @returns the machine's requests, in order. An incomplete record ends the list.
+ * @throws Fault `protocol.invalid` when it is no such file.
+ */
 export function readUsbTap(file: Uint8Array): readonly UsbAsked[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (file.byteLength < FILE_BYTES || view.getUint32(0, true) !== 0xa1b2c3d4 || view.getUint32(20, true) !== LINK_TYPE)
-    throw new Fault("protocol.invalid", "read what passed on a USB cable: it is no pcap file of usbmon's packets");
+    throw new Fault("protocol.invalid", "read a recording of USB traffic: it is no pcap file of usbmon's packets");
   const asked: UsbAsked[] = [];
   for (let at = FILE_BYTES; at + RECORD_BYTES + PACKET_BYTES <= file.byteLength;) {
     const packet = at + RECORD_BYTES;

@@ -1,15 +1,22 @@
-// Things to plug into a virtual gateway, as QEMU wants them said: the same words for its command line and for its machine protocol.
+// USB devices for a virtual gateway, described for QEMU: its command line and its machine protocol
+// take the same properties.
 import { unreachable } from "../../../hal/fault.ts";
 import type { QmpValue } from "./qmp.ts";
 
 export interface UsbDevice {
   /** A stick holds 16 MiB of zeros. */
   readonly kind: "keyboard" | "mouse" | "hub" | "stick";
-  /** Names it until it is unplugged: letters, digits and dashes. */
+  /** Its name until it is unplugged: letters, digits and dashes. */
   readonly id: string;
-  /** Where it goes in: `1` to `4` of the machine's sockets, `3.1` behind a hub in the third; the first that is free when left out. */
+  /**
+   * The socket: `1` to `4` of the machine's, `3.1` behind a hub in the third. The first free one
+   * when left out.
+   */
   readonly port?: string;
-  /** Gets all that passes between machine and device, to be read by readUsbTap; whole once the device is unplugged. */
+  /**
+   * A file for the traffic between machine and device, for readUsbTap. It is complete once the
+   * device is unplugged.
+   */
   readonly tap?: string;
 }
 
@@ -17,7 +24,7 @@ type Words = Readonly<Record<string, QmpValue>>;
 
 export interface UsbWords {
   readonly device: Words;
-  /** What backs it, to be added before it and removed after it. */
+  /** The drive behind it, which must be added before it and removed after it. */
   readonly drive?: Words & { readonly "node-name": string };
 }
 

@@ -1,4 +1,5 @@
-// A process of its own that appends to an audit log for ever, to be killed: node audit-child.ts <directory>. Prints the number of every record that was answered.
+// A process that appends to an audit log until it is killed: node audit-child.ts <directory>. It
+// prints the number of every record that was acknowledged.
 import { linuxAppendFiles, linuxClock, linuxFiles } from "../../../hal/linux/index.ts";
 import { openAuditLog } from "../../../warden/audit/index.ts";
 import { BOOT_ID, DEVICE_ID, entryOf } from "../worlds/audit.ts";

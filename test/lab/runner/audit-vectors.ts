@@ -1,4 +1,5 @@
-// The vector files, read strictly: a vector that is missing must not pass as an empty loop.
+// The test vectors of the audit formats, parsed strictly: a missing vector must not pass as an
+// empty loop.
 import * as v from "valibot";
 import { check } from "../../../hal/format/schema.ts";
 

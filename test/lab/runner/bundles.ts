@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { importsOf, PROJECT, readProjectFile } from "./sources.ts";
 
-/** Says where a program of ours lies: what imports it starts programs. */
+/** The module that says where a program of ours lies: a file that imports it starts programs. */
 const STARTS_PROGRAMS = "test/lab/runner/programs.ts";
-/** A test that asks for the bundles as a part of the machine reads them in dist/ itself. */
+/** A test that asks for the bundles as a part of the machine reads dist/ itself. */
 const ASKS_FOR_BUNDLES = /\bneeds\([^()]*"bundles"/u;
 /** A program that a test starts from its source. */
 const CHILD = /new URL\("(\.[^"]+\.ts)", import\.meta\.url\)/gu;

@@ -1,4 +1,5 @@
-// A thread of a program that installs. Text "die" as a chunk's id makes it end, as a thread does that runs out of memory.
+// A thread of a program that installs. The chunk id "die" makes it end, like a thread that runs out
+// of memory.
 import { serveThread } from "../../../hal/linux/threads/index.ts";
 import { rangeWork } from "../../../ota/index/index.ts";
 

@@ -1,5 +1,6 @@
-// What a test needs of the machine, and why it is skipped where that is missing.
-// SALLYPORT_PARTS=all (set by .ci/run) turns a missing part into a failure: CI must not pass by skipping.
+// What a test needs from the machine, and the reason for a skip when it is missing.
+// SALLYPORT_PARTS=all (set by .ci/run) turns a missing part into a failure: CI must not pass by
+// skipping.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -52,7 +53,7 @@ const WHY: Record<Part, string> = {
   image: "needs what npm run image needs, on x86_64 and as root: sh build/setup.sh --parts --gateway",
 };
 
-/** What build/image and the images of tests run; docs/flashing.md has the packages. */
+/** The programs of build/image and of the images of tests; docs/flashing.md lists the packages. */
 const IMAGE_PROGRAMS: readonly string[] = [
   "mmdebstrap",
   "mksquashfs",
@@ -96,7 +97,7 @@ function scoresUnits(): boolean {
   return status === 0 && stdout.includes("--offline");
 }
 
-/** By making one: root in a container or a chroot may not be allowed to. */
+/** It makes one, because root in a container or a chroot may not be allowed to. */
 function canMakeNamespaces(): boolean {
   const name = `sallyport-probe-${process.pid}`;
   const made =
@@ -105,7 +106,10 @@ function canMakeNamespaces(): boolean {
   return made;
 }
 
-/** The tpm2 provider's module and the library path it needs, when build/parts.sh has unpacked one and seen that it loads here. */
+/**
+ * The tpm2 provider's module and the library path that it needs, when build/parts.sh has unpacked
+ * one that loads here.
+ */
 export function tpm2Provider(): { readonly module: string; readonly libraryPath: string } | undefined {
   if (!existsSync(`${PROJECT}.parts/debian13/usable`)) return undefined;
   for (const triplet of ["x86_64-linux-gnu", "aarch64-linux-gnu"]) {
@@ -119,20 +123,28 @@ export function tpm2Provider(): { readonly module: string; readonly libraryPath:
 /**
  * For tap's `skip` option.
  * @returns false when every part is here, else the reason.
- * @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything.
+ * @throws Fault `assert.broken` instead of returning a reason, where SALLYPORT_PARTS=all says that
+ * the machine should have everything.
  */
 export function needs(...parts: readonly Part[]): string | false {
   const missing = lacking(...parts);
   return missing === undefined ? false : missingPart(missing);
 }
 
-/** @returns why, when any part is missing: for who goes on without it, whatever SALLYPORT_PARTS says. */
+/**
+ * @returns the reason when a part is missing, also when SALLYPORT_PARTS=all: for a
+ * caller that goes on without it.
+ */
 export function lacking(...parts: readonly Part[]): string | undefined {
   const missing = parts.filter((part) => !has(part));
   return missing.length === 0 ? undefined : missing.map((part) => WHY[part]).join("; ");
 }
 
-/** @returns `why`, for a skip. @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should have everything. */
+/**
+ * @returns `why`, for a skip.
+ * @throws Fault `assert.broken` instead, where SALLYPORT_PARTS=all says that the machine should
+ * have everything.
+ */
 export function missingPart(why: string): string {
   if (process.env["SALLYPORT_PARTS"] === "all")
     throw new Fault("assert.broken", `a part that this machine should have is missing: ${why}`);

@@ -1,4 +1,4 @@
-// What tests start ends with them.
+// Programs that tests start end with the test's process.
 import { test } from "tap";
 import { readKernelFile } from "../../../hal/linux/files/index.ts";
 import { needs } from "./needs.ts";
@@ -18,7 +18,7 @@ async function isSleeping(pid: number): Promise<boolean> {
 
 for (const uid of ["same", "65534"])
   test(
-    `a program that ends with us does, however we end: user ${uid}`,
+    `a program that must end with this process does, however that ends: user ${uid}`,
     { skip: uid === "same" ? false : needs("root") },
     async (t) => {
       const args = ["--input-type=module", "--eval", STARTER, uid];

@@ -53,7 +53,8 @@ export async function runFiles(suite: Suite): Promise<number> {
       ...process.env,
       ...suite.env,
       PATH: `${PROJECT}node_modules/.bin:${process.env["PATH"]}`,
-      // Each file is a process that loads the same modules; half of its CPU time was compiling them.
+      // Each file is a process that loads the same modules; half of its CPU time was compiling
+      // them.
       NODE_COMPILE_CACHE: `${PROJECT}node_modules/.cache/compiled`,
     },
   });

@@ -1,4 +1,4 @@
-// A hub whose device certificates live for seconds, which `sallyport-hub serve` refuses [ID-12]. It
+// A hub whose device certificates live for seconds, which `sallyport-hub serve` refuses [ID-24]. It
 // takes the arguments of `serve` that the lab uses, and prints the same lines.
 import { once } from "node:events";
 import { parseArgs } from "node:util";

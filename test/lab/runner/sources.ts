@@ -1,4 +1,4 @@
-// The project's own sources as data: what the structural tests read.
+// The project's own sources as data, for the structural tests and the runner.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -10,7 +10,10 @@ export interface Source {
   /** Relative to the project, with forward slashes. */
   readonly path: string;
   readonly text: string;
-  /** The text with comments and the contents of string literals blanked, line breaks kept: what patterns may be matched against. */
+  /**
+   * The text with comments and the contents of string literals blanked and line breaks kept, for
+   * patterns to be matched against.
+   */
   readonly code: string;
   readonly imports: readonly Import[];
 }
@@ -19,11 +22,11 @@ export interface Import {
   readonly specifier: string;
   /** Path within the project, when it is relative. */
   readonly target: string | undefined;
-  /** Removed with the types: can't make a cycle at run time. */
+  /** Removed with the types: it cannot make a cycle at run time. */
   readonly typeOnly: boolean;
 }
 
-/** Files git tracks or would track. */
+/** The files that git tracks or would track. */
 export function projectFiles(): readonly string[] {
   const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "-z"], { cwd: PROJECT, encoding: "utf8" });
   return listed.split("\0").filter((path) => path !== "" && existsSync(join(PROJECT, path)));
@@ -54,7 +57,11 @@ export function importsOf(path: string, text: string): readonly Import[] {
   return found;
 }
 
-/** Blanks comments, strings and regular expressions by one pass over the tokens that matter. Template literals keep their `${}` parts' shape only roughly; enough for the patterns here. */
+/**
+ * Blanks comments, strings and regular expressions in one pass over the tokens that matter.
+ * Template literals keep the shape of their `${}` only roughly, which is enough for the patterns
+ * here.
+ */
 function blank(text: string): string {
   const token =
     /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[=(,:!&|?;]\s*)\/(?![/*])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/gu;

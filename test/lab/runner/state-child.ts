@@ -1,9 +1,10 @@
-// A process of its own for tests that kill one: node state-child.ts <what> <directory>. Prints one line a step, so that the test knows how far it is.
+// A process for tests that kill one: node state-child.ts <what> <directory>. It prints one line a
+// step, so that the test knows how far it is.
 import { linuxAppendFiles, linuxFiles, lockState } from "../../../hal/linux/index.ts";
 
 const [what, directory = ""] = process.argv.slice(2);
 
-/** Every value is recognisable as whole: a number, and the same number again at the end. */
+/** A value that is recognisable as whole: a number, and the same number at its end. */
 function value(number: number): Buffer {
   return Buffer.from(`${number} ${"x".repeat(20_000)} ${number}`);
 }

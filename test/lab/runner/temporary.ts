@@ -1,4 +1,4 @@
-// A directory of a test's own, gone with the test.
+// A directory for one test, removed with the test.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

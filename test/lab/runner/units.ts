@@ -1,25 +1,29 @@
-// The gateway's units as they go onto the device, and how exposed systemd finds them.
+// The gateway's units as they are on the device, and their exposure as systemd rates it.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { Fault } from "../../../hal/fault.ts";
 import { PROJECT } from "./sources.ts";
 
-/** Laid over the root of the image. */
+/** The folder that is laid over the root of the image. */
 export const UNITS = `${PROJECT}build/units`;
 export const SERVICES = `${UNITS}/usr/lib/systemd/system`;
-/** Of the image alone, beside Debian's. */
+/** Units of the image alone, beside Debian's. */
 export const IMAGE_SERVICES = `${PROJECT}build/image/root/usr/lib/systemd/system`;
 
 export function unitNames(): readonly string[] {
   return readdirSync(SERVICES).sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** A unit's text without its comments; or a drop-in's. */
+/** @returns the text of a unit or a drop-in without its comments. */
 export function settingsOf(unit: string): string {
   return readFileSync(`${SERVICES}/${unit}`, "utf8").replaceAll(/^#.*$/gmu, "");
 }
 
-/** 0 (shut) to 10, systemd-analyze(1). Of the unit alone: needs no systemd that runs. @throws Fault `process.failed`. */
+/**
+ * @returns 0 (closed) to 10, systemd-analyze(1). It rates the unit alone and needs no running
+ * systemd.
+ * @throws Fault `process.failed`.
+ */
 export function exposureOf(unit: string, folder = SERVICES): number {
   const { stdout, stderr } = spawnSync("systemd-analyze", ["security", "--offline=true", "--no-pager", `${folder}/${unit}`], {
     encoding: "utf8",

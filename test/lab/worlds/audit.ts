@@ -31,7 +31,7 @@ export function auditDisk(): AuditDisk {
   return { files: fakeAppendFiles(), state: fakeFiles() };
 }
 
-/** The same bytes on another disk: to damage one and keep the other. */
+/** Copies a disk, so that a test can damage one and keep the other. */
 export function copyDisk(disk: AuditDisk): AuditDisk {
   const copy = auditDisk();
   for (const [name, bytes] of disk.files.contents) copy.files.contents.set(name, Uint8Array.from(bytes));
@@ -59,7 +59,7 @@ export async function openOn(
   return await openAuditLog({ ...common, witness, ...(limits === undefined ? {} : { limits }) });
 }
 
-/** An ordinary event, told apart by `mark`. */
+/** An ordinary event, recognisable by `mark`. */
 export function entryOf(mark: number): AuditEntry {
   return { event: "tunnel.connected", result: "ok", detail: { mark } };
 }
@@ -78,9 +78,9 @@ export async function eventsOf(log: AuditLog, from = 0): Promise<readonly AuditR
 
 export interface TestWitness {
   readonly verifier: Verifier;
-  /** What it has seen. */
+  /** The records that it has seen. */
   readonly tree: Frontier;
-  /** Fetches what is new, checks it as the hub does, and hands the cosignature in. */
+  /** Fetches what is new, checks it as the hub does, and returns the cosignature to the log. */
   witness(log: AuditLog, size?: number): Promise<string>;
 }
 

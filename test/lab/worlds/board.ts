@@ -1,26 +1,29 @@
-// A simulated board: a folder that looks like the kernel's view of a small gateway, and the directories its programs live in.
-// Real parts (TPM, serial line, network) are put beside it by whoever runs it.
+// A simulated board: a folder that looks like the kernel's view of a small gateway, and the
+// directories of its programs. A test adds real parts (TPM, serial line, network) itself.
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { systemKernel, systemRoot } from "./system-image.ts";
 import { type FakeKernel, fakeKernel } from "../fakes/usb-tree.ts";
 
-/** What releases for this board name as hardware. */
+/** The hardware that releases for this board name. */
 export const HARDWARE = "lab-gateway-2";
-/** Where the resolver's configuration sends questions; documentation's own range (RFC 5737), nobody answers. */
+/**
+ * The name server in the resolver's configuration: an address for documentation (RFC 5737) that
+ * never answers.
+ */
 export const NAME_SERVER = "192.0.2.53";
 
 export interface BoardOptions {
   readonly directory: string;
-  /** DMI product serial; undefined: the board has a placeholder, as many have. */
+  /** DMI product serial. Undefined: the board has a placeholder, as many boards have. */
   readonly serial: string | undefined;
-  /** Permanent MAC of eth0. */
+  /** The permanent MAC of eth0. */
   readonly mac: string;
 }
 
 export interface Board {
-  /** What stands for `/`: sys/, proc/. */
+  /** Stands for `/`: it has sys/ and proc/. */
   readonly root: string;
   readonly agentState: string;
   readonly wardenState: string;
@@ -30,11 +33,11 @@ export interface Board {
   readonly etc: string;
   /** Slot images and the boot-choice file. */
   readonly slots: { readonly a: string; readonly b: string; readonly bootChoice: string };
-  /** Its four USB ports 1-1 to 1-4, and who plugs something in. */
+  /** Its four USB ports 1-1 to 1-4, and the hand that plugs devices in. */
   readonly usb: Pick<FakeKernel, "plug" | "unplug" | "powerOn" | "read">;
 }
 
-/** Builds the folder. Made anew each time: a board's boot id is fresh with every boot. */
+/** Builds the folder with a fresh boot id. */
 export async function buildBoard({ directory, serial, mac }: BoardOptions): Promise<Board> {
   const root = join(directory, "board");
   const put = async (path: string, text: string | Uint8Array): Promise<void> => {
@@ -84,15 +87,18 @@ export async function buildBoard({ directory, serial, mac }: BoardOptions): Prom
 
 const FIRST_IMAGE = { version: "1.0.0", counter: 1, bytes: 65_536 };
 
-/** proc(5), /proc/net/route: addresses in the machine's byte order, hex. A default route by eth0, which so leads to the hub. */
+/**
+ * proc(5), /proc/net/route: addresses in the machine's byte order, hex. The default route by eth0
+ * leads to the hub.
+ */
 const ROUTES = `Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
 `;
-/** Of a machine whose IPv6 knows itself only. */
+/** Of a machine that has no IPv6 but its own loopback. */
 const IPV6_ROUTES =
   "00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n";
 
-/** A new boot of the board: a new boot id, everything else as the kernel would show it again. */
+/** Boots the board again: a new boot id, and everything else as before. */
 export async function boot(root: string): Promise<string> {
   const bootId = randomUUID();
   await mkdir(join(root, "proc/sys/kernel/random"), { recursive: true });

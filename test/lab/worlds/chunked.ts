@@ -1,4 +1,4 @@
-// An image that was cut into chunks, and a place to install it: what tests of installing need.
+// An image that was cut into chunks, and slots to install it in.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chunkImage } from "../../../build/release/chunks.ts";
@@ -12,7 +12,7 @@ export interface ChunkedImage {
   readonly store: string;
   /** Path of the .caibx. */
   readonly caibx: string;
-  /** Straight from the store. */
+  /** Reads straight from the store. */
   readonly source: (ref: ChunkRef) => Promise<Uint8Array>;
 }
 
@@ -32,7 +32,7 @@ export async function chunkedImage(directory: string, image: Buffer, sizes = SMA
   };
 }
 
-/** Slots of a machine that runs from slot a. Slot b holds what is left of an older system. */
+/** The slots of a machine that runs from slot a. Slot b holds what is left of an older system. */
 export async function twoSlots(directory: string): Promise<{ readonly slots: Slots; readonly a: string; readonly b: string }> {
   await mkdir(join(directory, "proc"), { recursive: true });
   await mkdir(join(directory, "slots"), { recursive: true });

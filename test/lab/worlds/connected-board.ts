@@ -1,4 +1,5 @@
-// A board that was let in and is connected, with its hub: where system tests of what comes after begin. All of it goes with the test.
+// A board that is approved and connected, with its hub: the start of system tests that are not
+// about enrolment. Everything ends with the test.
 import { AUDIT_TAIL_RECORDS_MAX, OPERATIONS } from "../../../agent/operations/format.ts";
 import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
@@ -11,16 +12,22 @@ export interface ConnectedBoard {
   readonly rig: Rig;
   readonly launcher: Launcher;
   readonly id: string;
-  /** Waits for a status that is as wanted, connected or not. @throws Fault `process.timeout`. */
+  /**
+   * Waits for a status that `wanted` accepts, connected or not.
+   * @throws Fault `process.timeout`.
+   */
   readonly statusWhen: (what: string, wanted: (status: DeviceStatus) => boolean, timeoutMs?: number) => Promise<DeviceStatus>;
-  /** Waits for a record among the newest on the device: the hub has it some seconds later. @throws Fault `process.timeout`. */
+  /**
+   * Waits for a record among the newest on the device; the hub gets it some seconds later.
+   * @throws Fault `process.timeout`.
+   */
   readonly recorded: (what: string, wanted: (record: AuditRecord) => boolean) => Promise<AuditRecord>;
-  /** Signs what was added at the desk, and publishes it at the hub. */
+  /** Signs the added targets and publishes them at the hub. */
   readonly publish: () => Promise<void>;
 }
 
-/** Each look costs a process or a record. */
-const LOOK_EVERY_MS = 200;
+/** Each attempt costs a process or a record. */
+const POLL_EVERY_MS = 200;
 
 export async function connectedBoard(
   t: TestContext,
@@ -46,7 +53,7 @@ export async function connectedBoard(
           return wanted(status) ? status : undefined;
         },
         timeoutMs,
-        LOOK_EVERY_MS,
+        POLL_EVERY_MS,
       ),
     recorded: (what, wanted) =>
       eventually(
@@ -54,7 +61,7 @@ export async function connectedBoard(
         async () =>
           (await rig.ask("audit.tail", OPERATIONS["audit.tail"].result, { count: AUDIT_TAIL_RECORDS_MAX })).records.find(wanted),
         HANG_MS,
-        LOOK_EVERY_MS,
+        POLL_EVERY_MS,
       ),
     publish: async () => {
       await rig.release.sign();

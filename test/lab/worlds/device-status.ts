@@ -1,11 +1,11 @@
-// Snapshots for tests of what shows them.
+// Examples of the device status, for tests of what shows it.
 import * as v from "valibot";
 import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
 import type { DeviceStatusInputs } from "../../../agent/status/compose.ts";
 
 const FINGERPRINT = `sha256:${"5e".repeat(32)}`;
 
-/** A device that is up and well, as the schema sees it. */
+/** A device that is up and well. */
 export const CONNECTED: DeviceStatus = v.parse(deviceStatusSchema, {
   v: 1,
   program: "sallyport-agent/0.1.0",
@@ -47,7 +47,7 @@ export const CONNECTED: DeviceStatus = v.parse(deviceStatusSchema, {
   troubles: [],
 });
 
-/** A device that waits for approval, with its key in a file, and a hub that was lost. */
+/** A device that waits for approval, with its key in a file, and without its hub. */
 export const WAITING: DeviceStatus = v.parse(deviceStatusSchema, {
   ...CONNECTED,
   life: "requested",
@@ -61,7 +61,10 @@ export const WAITING: DeviceStatus = v.parse(deviceStatusSchema, {
   clock: { state: "unverified", nowMs: 1_795_321_931_000, floorMs: 1_795_000_000_000 },
 });
 
-/** Parts of a device that was just switched on: everything unknown, the warden silent. */
+/**
+ * The status of a device that was just switched on: everything is unknown, and the warden does not
+ * answer.
+ */
 export const BLANK_PARTS: DeviceStatusInputs = {
   program: "sallyport-agent/0.1.0",
   nowMs: Date.UTC(2026, 10, 22, 4, 32, 11),

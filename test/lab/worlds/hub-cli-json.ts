@@ -1,4 +1,4 @@
-// What the hub's command line says with --json: of the lab's own hub, a rig's or a gateway's.
+// The JSON output of the hub's command line, for the hubs of the lab, of a rig and of a gateway.
 import * as v from "valibot";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
@@ -6,12 +6,16 @@ import { auditRecordSchema } from "../../../warden/audit/format/index.ts";
 import { type UpdateStatus, updateStatusSchema } from "../../../warden/update/format.ts";
 import type { HubProcess } from "./hub-process.ts";
 
-/** Of one line: the longest is the status of a device, or an audit record. */
+/** Of one line. The longest is the status of a device, or an audit record. */
 const LINE_BYTES_MAX = 262_144;
 
 type Commands = Pick<HubProcess, "command">;
 
-/** What a command says, one object. @throws Fault `process.failed` unless it exits 0, `json.invalid` or `schema.invalid` when it says something else. */
+/**
+ * @returns the object that a command prints.
+ * @throws Fault `process.failed` unless it exits with 0; `json.invalid` or `schema.invalid` when it
+ * prints something else.
+ */
 export async function hubSays<const S extends v.GenericSchema>(
   hub: Commands,
   schema: S,
@@ -20,7 +24,10 @@ export async function hubSays<const S extends v.GenericSchema>(
   return judged(schema, await hub.command(...command, "--json"), command);
 }
 
-/** What a command lists, one object a line. @throws Fault as {@link hubSays}. */
+/**
+ * @returns the objects that a command prints, one a line.
+ * @throws Fault as {@link hubSays}.
+ */
 export async function hubLists<const S extends v.GenericSchema>(
   hub: Commands,
   schema: S,
@@ -30,7 +37,11 @@ export async function hubLists<const S extends v.GenericSchema>(
   return lines.map((line) => judged(schema, line, command));
 }
 
-/** What the device answers over its tunnel, asked once: right after its boot it may not be reached yet. @throws Fault as {@link hubSays}. */
+/**
+ * @returns the device's answer over its tunnel. It is asked once: right after its boot it may not
+ * be reachable.
+ * @throws Fault as {@link hubSays}.
+ */
 export async function hubAsks<const S extends v.GenericSchema>(
   hub: Commands,
   id: string,
@@ -62,14 +73,17 @@ export function hubDevices(hub: Commands): Promise<readonly HubDevice[]> {
 const heldSchema = v.strictObject({ seq: v.number(), record: auditRecordSchema });
 export type HeldRecord = v.InferOutput<typeof heldSchema>;
 
-/** The newest `count` records of the device's trail as the hub holds them, oldest first. */
+/** The newest `count` records of the device's trail at the hub, oldest first. */
 export function hubRecords(hub: Commands, id: string, count = 100_000): Promise<readonly HeldRecord[]> {
   return hubLists(hub, heldSchema, "audit", "show", id, "-n", String(count));
 }
 
 const reportSchema = v.looseObject({ update: v.optional(updateStatusSchema) });
 
-/** How far an update is, as the device told the hub by itself; undefined when it told nothing yet. */
+/**
+ * The progress of an update as the device has reported it to the hub; undefined before its first
+ * report.
+ */
 export async function updateStatus(hub: Commands, id: string): Promise<UpdateStatus | undefined> {
   return (await hubSays(hub, reportSchema, "update", "status", id)).update;
 }

@@ -1,4 +1,5 @@
-// The hub's command line as a function, and devices by hand that hear what it sends and answer what they like.
+// The hub's command line as a function, and devices that a test plays: they record what the hub
+// sends and answer as the test says.
 import type { MqttClient } from "mqtt";
 import * as v from "valibot";
 import { operationMessageSchema } from "../../../agent/tunnel/format.ts";
@@ -8,16 +9,16 @@ import type { Hub } from "../../../hub/index.ts";
 import { connect, enrolled, labDevice, type LabDevice, labMessage } from "./hub.ts";
 import type { TestContext } from "../runner/context.ts";
 
-export interface Ran {
+export interface CommandResult {
   readonly code: number;
   readonly out: readonly string[];
   readonly err: readonly string[];
-  /** Its first line, printed with --json. */
+  /** The first line of its output, parsed, for a command with --json. */
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** One command, as typed, beside the hub of that state. */
-export async function hubCommand(state: string | undefined, ...argv: readonly string[]): Promise<Ran> {
+/** Runs one command beside the hub of that state directory. */
+export async function hubCommand(state: string | undefined, ...argv: readonly string[]): Promise<CommandResult> {
   const [out, err]: [string[], string[]] = [[], []];
   const where = state === undefined ? [] : ["--state", state];
   const code = await run([...argv, ...where], {
@@ -45,13 +46,16 @@ export interface HeardMessage {
 
 export interface ListeningDevice {
   readonly client: MqttClient;
-  /** All that came down, in order, with what came twice. */
+  /** All messages from the hub, in order, duplicates too. */
   readonly heard: readonly HeardMessage[];
-  /** As its agent would publish it. */
+  /** Publishes as the device's agent does. */
   readonly report: (channel: "event" | "update" | "result", body: unknown) => Promise<void>;
 }
 
-/** A device that is let in, if it was not, connects and listens on all its topics. `answers` is what its operations come to; undefined keeps silent. */
+/**
+ * A device that connects and subscribes to all its topics. `answers` gives the answers to its
+ * operations; undefined answers nothing.
+ */
 export async function listening(
   t: TestContext,
   hub: Hub,
@@ -72,14 +76,15 @@ export async function listening(
     const answer = answers(request);
     if (answer === undefined) return;
     const body = { kind: "operation", answer: { v: 1, id: request.id, ...answer } };
-    // who asked may be gone with the answer, and the connection with the test before its PUBACK
+    // The asker may be gone when the answer comes, and the connection may end with the test before
+    // its PUBACK.
     client.publish(`sallyport/1/${device.id}/up/result`, labMessage(body), { qos: 1 }, () => undefined);
   });
   await client.subscribeAsync(`sallyport/1/${device.id}/down/+`, { qos: 1 });
   return { client, heard, report };
 }
 
-/** Let in, not connected yet. */
+/** A device that is approved and not connected yet. */
 export async function admitted(hub: Hub, id: string): Promise<{ readonly device: LabDevice; readonly certificate: string }> {
   const device = await labDevice(id);
   return { device, certificate: await enrolled(hub, device) };

@@ -1,4 +1,4 @@
-// The lab's hub as a server of its own, and the commands its operators type.
+// The lab's hub as a process, and its operator's commands.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -14,11 +14,11 @@ import { environment, eventually, HANG_MS, type RunningProgram, startProgram } f
 export interface HubProcessOptions {
   /** Its state directory. */
   readonly state: string;
-  /** Where it listens; in its certificate's names too. */
+  /** The address on which it listens, which is in its certificate too. */
   readonly address: string;
   /** Further names and addresses under which devices find it. */
   readonly hosts?: readonly string[];
-  /** More words for `serve`. */
+  /** More arguments for `serve`. */
   readonly args?: readonly string[];
   readonly node: string;
   /** `sallyport-hub`'s main.js. */
@@ -31,27 +31,38 @@ export interface HubProcessOptions {
 export interface HubProcess {
   readonly name: string;
   readonly state: string;
-  /** Where it listens, once it was started; it keeps them. */
+  /** The ports on which it listens, known once it was started. It keeps them over restarts. */
   readonly ports: { readonly est: number; readonly mqtt: number };
   anchors(): Promise<HubAnchors>;
   /** Resolves when it listens. */
   start(): Promise<RunningProgram>;
-  /** Runs `sallyport-hub`; @throws Fault `process.failed` with its stderr unless it exits 0. */
+  /**
+   * Runs `sallyport-hub`.
+   * @returns its output.
+   * @throws Fault `process.failed` with its stderr unless it exits with 0.
+   */
   command(...args: readonly string[]): Promise<string>;
-  /** Waits until it has a request, looking every `everyMs`, approves it, and @returns its id and fingerprint. @throws Fault `process.timeout`. */
+  /**
+   * Waits for an enrolment request, looking every `everyMs`, and approves it.
+   * @returns its id and fingerprint.
+   * @throws Fault `process.timeout`.
+   */
   approve(timeoutMs?: number, everyMs?: number): Promise<{ readonly id: string; readonly fingerprint: string }>;
 }
 
 const NAME = "hub.sallyport.test";
 const OUTPUT_BYTES_MAX = 16_777_216;
-/** Commands of the hub that need no hub. */
+/** Commands of the hub that need no state directory. */
 const STATELESS: ReadonlySet<string> = new Set(["answer", "keygen"]);
 
-/** A hub in `state`, initialised when there is none yet; starts nothing. @throws Fault `process.failed`. */
+/**
+ * A hub in `state`, which is initialised when there is none yet. Starts no process.
+ * @throws Fault `process.failed`.
+ */
 export async function openHubProcess(options: HubProcessOptions): Promise<HubProcess> {
   const { state, address, hosts = [], node, program, onLine } = options;
   const ports = { est: 0, mqtt: 0 };
-  /** Not waiting for it here and now: the process may have a disk to serve. */
+  /** Asynchronous: this process may serve a disk meanwhile. */
   const run = (...args: readonly string[]): Promise<string> => {
     const words = ["-i", ...environment(), node, program, ...args];
     return new Promise((resolve, reject) => {

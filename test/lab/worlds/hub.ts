@@ -1,4 +1,5 @@
-// A real hub for tests, embedded on free ports, and devices that enrol and connect with our formats and a real MQTT client.
+// A real hub in this process on free ports, and devices that enrol and connect with our formats and
+// a real MQTT client.
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from "node:crypto";
 import { once } from "node:events";
 import { request } from "node:https";
@@ -32,13 +33,16 @@ import { temporaryDirectory } from "../runner/temporary.ts";
 import type { TestContext } from "../runner/context.ts";
 import { HANG_MS } from "../runner/process.ts";
 
-/** A fresh hub on free ports of 127.0.0.1, stopped when the test ends. With `state` a hub that `init` made before. */
+/**
+ * A fresh hub on free ports of 127.0.0.1 that stops with the test. With `state` it is a hub that
+ * `init` made before.
+ */
 export async function labHub(
   t: TestContext,
   options: Partial<HubOptions> = {},
 ): Promise<{ readonly hub: Hub; readonly state: string }> {
   const state = options.state ?? (await temporaryDirectory(t));
-  if (options.state === undefined) initHub({ state, name: "lab hub", hosts: ["localhost", "127.0.0.1"] });
+  if (options.state === undefined) await initHub({ state, name: "lab hub", hosts: ["localhost", "127.0.0.1"] });
   const hub = await startHub({ listen: "127.0.0.1", estPort: 0, mqttPort: 0, retryAfterS: 1, ...options, state });
   t.teardown(async () => hub.stop());
   return { hub, state };
@@ -87,16 +91,16 @@ export function labAuditKey(id: string): LabDevice["audit"] {
   return { privateKey, verifier: verifierOf(checkpointOrigin(id), "ed25519", ed25519Raw(publicKey)) };
 }
 
-/** Where a hub is, embedded or a process. */
+/** The address of a hub in this process or in another. */
 export type HubAddress = Pick<Hub, "anchors" | "estPort" | "mqttPort">;
 
-export interface Answered {
+export interface HubResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly body: Buffer;
 }
 
-export interface Asking {
+export interface HubRequest {
   readonly method?: string;
   readonly type?: string;
   readonly body?: string | Uint8Array;
@@ -105,8 +109,10 @@ export interface Asking {
   readonly key?: string;
 }
 
-/** One HTTPS request to the hub's API, its certificate checked against the anchors. */
-export async function ask(hub: HubAddress, path: string, asking: Asking = {}): Promise<Answered> {
+/**
+ * Sends one HTTPS request to the hub's API and checks the hub's certificate against the anchors.
+ */
+export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}): Promise<HubResponse> {
   const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key } = asking;
   const outgoing = request({
     host: "127.0.0.1",
@@ -136,16 +142,16 @@ export async function ask(hub: HubAddress, path: string, asking: Asking = {}): P
 
 export const EST = "/.well-known/est";
 
-export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<Answered> {
+export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<HubResponse> {
   return ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64") });
 }
 
-export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<Answered> {
+export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<HubResponse> {
   return ask(hub, `${EST}/simplereenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64"), cert, key });
 }
 
 /** The certificate in an answer of the hub, PEM. */
-export function certificateIn({ status, body }: Answered): string {
+export function certificateIn({ status, body }: HubResponse): string {
   if (status !== 200) throw new Fault("enrol.bad-response", `expected 200, got ${status}: ${body.toString()}`);
   const [certificate] = decodeCertsOnly(Buffer.from(body.toString("latin1"), "base64"));
   if (certificate === undefined) throw new Fault("enrol.bad-response", "no certificate in the answer");
@@ -156,14 +162,20 @@ export function toPem(certificate: Uint8Array): string {
   return `-----BEGIN CERTIFICATE-----\n${Buffer.from(certificate).toString("base64")}\n-----END CERTIFICATE-----\n`;
 }
 
-/** Asked, approved, certified. @returns the certificate, PEM. */
+/**
+ * Requests, approves and gets a certificate.
+ * @returns it, PEM.
+ */
 export async function enrolled(hub: Hub, device: LabDevice): Promise<string> {
   await simpleEnrol(hub, device.csr);
   hub.approve(device.id, device.fingerprint);
   return certificateIn(await simpleEnrol(hub, device.csr));
 }
 
-/** Asked and approved, with a certificate that was issued some time ago. @returns it, PEM. */
+/**
+ * Requests and approves, with a certificate that was issued some time ago.
+ * @returns it, PEM.
+ */
 export async function enrolledBefore(
   hub: Hub,
   state: string,
@@ -183,24 +195,27 @@ export async function enrolledBefore(
   return toPem(outcome.certificate.der);
 }
 
-export interface Connecting extends Partial<IClientOptions> {
+export interface ConnectOptions extends Partial<IClientOptions> {
   readonly tls?: ConnectionOptions;
 }
 
 export interface LabClient {
   readonly client: MqttClient;
-  /** 0: accepted; else the CONNACK's return code; `closed` when the connection ended without one. */
+  /**
+   * 0 when the connection was accepted, else the CONNACK's return code; `closed` when the
+   * connection ended without one.
+   */
   readonly connack: number | "closed";
   readonly socket: TLSSocket;
 }
 
-/** A real MQTT client over real TLS; resolves when the broker has answered. */
+/** A real MQTT client over real TLS. Resolves when the broker has answered. */
 export async function connect(
   t: TestContext,
   hub: HubAddress,
   device: LabDevice,
   cert: string | undefined,
-  options: Connecting = {},
+  options: ConnectOptions = {},
 ): Promise<LabClient> {
   const { tls = {}, ...mqtt } = options;
   const socket = connectTls({
@@ -225,20 +240,25 @@ export async function connect(
     client.on("packetreceive", (packet) => {
       if (packet.cmd === "connack") resolve(packet.returnCode ?? packet.reasonCode ?? 0);
     });
-    client.on("error", () => undefined); // a refusal comes as an error too
+    client.on("error", () => undefined); // A refusal is reported as an error too.
     client.on("close", () => resolve("closed"));
   });
   return { client, connack, socket };
 }
 
-/** A device's log as its warden would keep it: records, and signed checkpoints of any size with their proofs. */
+/**
+ * A device's log as its warden writes it: records, and signed checkpoints of any size with their
+ * proofs.
+ */
 export interface LabLog {
   readonly records: readonly Uint8Array[];
-  /** As on `up/audit`: from `oldSize` to `size`. */
+  /** The body of a message on `up/audit`: from `oldSize` to `size`. */
   delivery(oldSize: number, size: number): AuditUpload["body"];
 }
 
-/** @param mark goes into every record, so that logs of different marks have different histories. */
+/**
+ * @param mark goes into every record, so that logs with different marks have different histories.
+ */
 export function labLog(device: LabDevice, size: number, mark = "one"): LabLog {
   const records = Array.from({ length: size }, (_, seq) =>
     encodeAuditRecord(

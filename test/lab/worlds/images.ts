@@ -1,7 +1,8 @@
-// Disk images for tests of updates: the same bytes every time, compressible in parts, with repeats, as file systems are.
+// Disk images for tests of updates: the same bytes every time, compressible in parts and with
+// repeats, as file systems are.
 import { createHash } from "node:crypto";
 
-/** @param seed another seed, another image. */
+/** @param seed with another seed the image is another one. */
 export function imageOf(bytes: number, seed = "image"): Buffer {
   const image = Buffer.alloc(bytes);
   let block = createHash("sha512").update(seed).digest();

@@ -1,6 +1,8 @@
-// What starts programs on a simulated board: boot loader, kernel and systemd. Reads which system the booted slot holds, starts the warden and, as another user,
-// the agent (neither starts the other), starts them again when they end, and reboots when it is asked to. Beside them runs the timer that leaves a system on trial
-// which nobody committed: a shell, because it must work where Node does not. [OTA-34] [OTA-35]
+// The boot loader, kernel and systemd of a simulated board. It reads which system the booted slot
+// holds, starts the warden and, as another user, the agent (neither starts the other), restarts
+// them when they end, and reboots when it is asked to. Beside them runs the timer that leaves a
+// system on trial which nobody committed: it is a shell script, because it must work where Node
+// does not. [OTA-34] [OTA-35]
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -17,19 +19,22 @@ import { readSystemHeader, type SystemHeader } from "./system-image.ts";
 export interface Boot {
   readonly slot: SlotName;
   readonly system: SystemHeader;
-  /** The slot is tried. */
+  /** The slot is on trial. */
   readonly trial: boolean;
-  /** What ended the boot before; undefined: the power came. */
+  /** What ended the boot before; undefined when the board was powered on. */
   readonly after: string | undefined;
 }
 
 export interface Launcher {
-  /** Every boot so far; the last one runs. */
+  /** Every boot so far; the last one is running. */
   readonly boots: readonly Boot[];
-  /** Boots the board and starts the warden; the agent too, unless it is to be started later. */
+  /** Boots the board and starts the warden, and the agent too unless `programs` is "warden". */
   powerOn(programs?: "all" | "warden"): Promise<void>;
   startAgent(): void;
-  /** As this boot started it first. @throws Fault `process.failed` while the board is off. */
+  /**
+   * The warden as this boot first started it.
+   * @throws Fault `process.failed` while the board is off.
+   */
   warden(): RunningProgram;
   /** Waits for boot number `count`, from 1. @throws Fault `process.timeout`. */
   booted(count: number, timeoutMs?: number): Promise<Boot>;
@@ -37,13 +42,13 @@ export interface Launcher {
 }
 
 export interface LauncherOptions {
-  /** Seconds the timer outside gives a system on trial. */
+  /** The seconds that the timer outside gives a system on trial. */
   readonly timerS?: (system: SystemHeader) => number;
 }
 
 const RESTART_MS = 500;
-const LOOK_EVERY_MS = 50;
-/** As `sallyport-trial.timer` does on a machine. */
+const POLL_EVERY_MS = 50;
+/** Does what `sallyport-trial.timer` does on a machine. */
 const TIMER = `sleep "$2"
 read -r plan < "$1/slots/boot-choice"
 case $plan in *" tried "*) echo "the trial's timer" > "$1/run/timer" && mv "$1/run/timer" "$1/run/reboot-request" ;; esac`;
@@ -70,7 +75,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
     await started.wardenSettled;
     if (programs === "all") started.startAgent();
   };
-  const look = setInterval(() => {
+  const poll = setInterval(() => {
     if (running === undefined || !existsSync(request)) return;
     const stopping = running;
     running = undefined;
@@ -81,8 +86,8 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
     })().catch((error: unknown) => {
       failure = error;
     });
-  }, LOOK_EVERY_MS);
-  look.unref();
+  }, POLL_EVERY_MS);
+  poll.unref();
   return {
     boots,
     powerOn: (programs = "all") => bootUp(programs, undefined),
@@ -101,7 +106,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
         timeoutMs,
       ),
     async stop() {
-      clearInterval(look);
+      clearInterval(poll);
       await rebooting;
       await running?.stop();
       running = undefined;
@@ -111,7 +116,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
 
 interface Running {
   readonly warden: RunningProgram;
-  /** The warden listens, or has ended. */
+  /** Resolves when the warden listens, or has ended. */
   readonly wardenSettled: Promise<unknown>;
   startAgent(): void;
   stop(): Promise<void>;
@@ -128,7 +133,7 @@ function runSystem(rig: Rig, system: SystemHeader, timerS: number | undefined): 
     startAgent: () => {
       agent ??= keepRunning(() => rig.launchAgent(system.agent === "broken" ? broken : undefined));
     },
-    // as systemd does it: what was started last ends first
+    // As systemd does: what was started last ends first.
     stop: async () => {
       killGroup(timer);
       await agent?.stop();
@@ -142,14 +147,15 @@ interface Kept {
   stop(): Promise<void>;
 }
 
-/** Restart=always. */
+/** As with Restart=always. */
 function keepRunning(launch: () => RunningProgram): Kept {
   const wanted = new AbortController();
   const first = launch();
   let program = first;
   const kept = (async () => {
     while (!wanted.signal.aborted) {
-      await program.ended.catch(() => undefined); // what did not start is tried again as well
+      // A program that did not start is started again too.
+      await program.ended.catch(() => undefined);
       await pause(RESTART_MS, wanted.signal);
       if (!wanted.signal.aborted) program = launch();
     }
@@ -175,7 +181,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A kernel that starts knows no packet filter and lets every USB device in. */
+/** A kernel that starts has no packet filter and authorizes every USB device. */
 function forgetKernelState({ board, namespace }: Rig): void {
   board.usb.powerOn();
   if (namespace !== undefined) spawnSync("ip", ["netns", "exec", namespace, "nft", "delete", "table", "inet", "sallyport"]);
@@ -185,7 +191,7 @@ function startTimer(root: string, seconds: number): ChildProcess {
   return spawn("sh", ["-c", TIMER, "trial-timer", root, String(seconds)], { stdio: "ignore", detached: true });
 }
 
-/** With the `sleep` that it waits for. */
+/** Kills the timer with the `sleep` that it waits for. */
 function killGroup(leader: ChildProcess | undefined): void {
   if (leader?.pid === undefined || leader.exitCode !== null) return;
   process.kill(-leader.pid, "SIGKILL");

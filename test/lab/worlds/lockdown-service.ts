@@ -20,7 +20,7 @@ export const NETWORK: NetworkFacts = {
   nameServers: [],
 };
 
-/** A policy as the warden's trust store hands it over. */
+/** A policy as the warden's trust store returns it. */
 export function signed(counter: number, change: Readonly<Record<string, unknown>> = {}): SignedPolicy {
   return { target: `policy/lab-${counter}.json`, counter, digest: `${counter}`.padStart(64, "0"), bytes: policyBytes(change) };
 }
@@ -30,13 +30,13 @@ export interface ServiceRig {
   readonly files: FakeFiles;
   readonly firewall: FakeFirewall;
   readonly usb: FakeUsbTree;
-  /** undefined: it can't be looked at. */
+  /** Undefined: it cannot be read. */
   network: NetworkFacts | undefined;
   policy: SignedPolicy | undefined;
   readonly log: AuditEntry[];
   readonly faults: Fault[];
   start(change?: Partial<LockdownOptions>): Promise<LockdownService>;
-  /** Names of what was recorded, in order. */
+  /** The names of the recorded events, in order. */
   events(): readonly string[];
 }
 

@@ -21,7 +21,7 @@ import { type FakeUsbTree, fakeUsbTree, KEYBOARD, type Plugged, STICK } from "..
 export const confirmer = generateKeyPairSync("ed25519");
 export const CONFIRM_KEY = confirmer.publicKey.export({ format: "der", type: "spki" }).toString("base64");
 
-/** The document as its author writes it; `change` replaces members. */
+/** The document as its author writes it. `change` replaces members. */
 export function policyBytes(change: Readonly<Record<string, unknown>> = {}): Uint8Array {
   const document = {
     v: 1,
@@ -86,16 +86,17 @@ export interface LockdownRig {
   readonly usb: FakeUsbTree;
   readonly news: LockdownReport[];
   readonly faults: Fault[];
-  /** What the machine looks like; undefined: it can't be looked at. */
+  /** The state of the machine; undefined when it cannot be read. */
   machine: MachineFacts | undefined;
   clockTrusted: boolean;
-  /** A start of the warden on this machine; `change` puts other ports in. */
+  /** Starts the warden on this machine. `change` replaces ports. */
   open(change?: Partial<LockdownPorts>): Promise<Lockdown>;
 }
 
 /**
- * A machine in memory with one USB controller, its stick and a keyboard plugged in before anything was locked.
- * @param base null: an image without a policy that can be trusted.
+ * A machine in memory with one USB controller, its stick, and a keyboard that was plugged in before
+ * the lockdown.
+ * @param base null for an image without a policy that can be trusted.
  */
 export function lockdownRig(
   base: Policy | null = labPolicy({ network: { outbound: [{ protocol: "udp", ports: [53], to: "any" }] }, usb: {} }),

@@ -1,4 +1,4 @@
-// Operations on parts a test can watch: real pipeline, real table, recorded audit entries.
+// Operations with the real pipeline and the real table, and a record of their audit entries.
 import { Fault } from "../../../hal/fault.ts";
 import { createOperations, type HandlerPorts, type OperationHandlers, type Operations } from "../../../agent/operations/index.ts";
 import type { Caller } from "../../../agent/operations/index.ts";
@@ -56,7 +56,7 @@ export const HANDLERS: OperationHandlers = {
   "order.nonce": unexpected("order.nonce"),
 };
 
-/** @returns the operations, and what they wrote to the audit trail so far. */
+/** @returns the operations, and the entries that they have written to the audit trail. */
 export function watchedOperations(
   handlers: OperationHandlers = HANDLERS,
   clock: Clock = CLOCK,

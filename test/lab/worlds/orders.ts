@@ -1,4 +1,5 @@
-// The warden's real judge of orders as the console meets it, over a clock and a roster that a test holds; and people with keys.
+// The warden's real judgement of orders as the console meets it, over a clock and a roster of the
+// test's, and operators with keys.
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { OrderPorts } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
@@ -9,13 +10,13 @@ import { answerText, orderKey, orderKeyId, type OrderVerb, parseChallenge } from
 import { openOrders } from "../../../warden/orders/index.ts";
 import { parseRoster, type OperatorRole } from "../../../warden/roster/format.ts";
 
-/** A person with a key, as on a laptop. */
+/** An operator with a private key, as on a laptop. */
 export interface Operator {
   readonly id: string;
   readonly roles: readonly OperatorRole[];
   readonly keyid: string;
   readonly publicKey: KeyObject;
-  /** As a roster has it. */
+  /** As a roster lists it. */
   readonly key: string;
   /** What `sallyport-hub answer CHALLENGE --key FILE` prints. */
   answer(challenge: string, options?: { readonly notAfterS?: number }): string;
@@ -38,7 +39,7 @@ export function operator(id: string, ...roles: readonly OperatorRole[]): Operato
   };
 }
 
-/** For tests that log nobody in. */
+/** For tests in which nobody logs in. */
 export const NO_ORDERS: OrderPorts = {
   nonce: async () => {
     throw new Fault("assert.broken", "no test asks for a nonce");
@@ -54,15 +55,15 @@ export const NO_ORDERS: OrderPorts = {
 export interface JudgedOrders extends OrderPorts {
   /** What the warden recorded. */
   readonly entries: readonly AuditEntry[];
-  /** Verbs of the orders that were taken, in order. */
+  /** The verbs of the accepted orders, in order. */
   taken(): readonly unknown[];
-  /** Fault codes of those that were refused. */
+  /** The fault codes of the refused ones. */
   refused(): readonly unknown[];
-  /** The socket is dead until it is called with false. */
+  /** The socket is dead until this is called with false. */
   away(isAway: boolean): void;
   /** The roster in force from now on. */
   publish(operators: readonly Operator[]): void;
-  /** What an order would be about from now on. */
+  /** Sets the plan hash that orders must name from now on. */
   plan(hash: string | undefined): void;
 }
 

@@ -1,4 +1,5 @@
-// What a fault left behind, seen from outside: the device's status, the keys the hub was ever shown, the trail it witnessed.
+// The outcome of a fault, seen from outside: the device's status, the keys that the hub was ever
+// shown, and the trail that it witnessed.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -15,22 +16,29 @@ import type { Rig } from "./rig.ts";
 const LINE_BYTES_MAX = 65_536;
 const STATUS_EVERY_MS = 250;
 
-/** Asks the device until `holds`; a device that does not answer is asked again. @throws Fault `process.timeout`, with the last status in its cause. */
+/**
+ * Asks the device for its status until `holds` accepts it. A device that does not answer is asked
+ * again.
+ * @throws Fault `process.timeout`, with the last status in its cause.
+ */
 export async function untilStatus(
   rig: Rig,
   what: string,
   holds: (snapshot: DeviceStatus) => boolean,
   timeoutMs = HANG_MS,
 ): Promise<DeviceStatus> {
-  const look = async (): Promise<DeviceStatus> => {
+  const attempt = async (): Promise<DeviceStatus> => {
     const snapshot = await rig.status();
     if (holds(snapshot)) return snapshot;
     throw new Fault("process.failed", JSON.stringify(snapshot));
   };
-  return eventually(what, look, timeoutMs, STATUS_EVERY_MS);
+  return eventually(what, attempt, timeoutMs, STATUS_EVERY_MS);
 }
 
-/** Lets the board in when the hub says that it asked. @returns its key's fingerprint. */
+/**
+ * Approves the board when the hub reports its request.
+ * @returns its key's fingerprint.
+ */
 export async function approveOn(rig: Rig, hub: RunningProgram, id: string): Promise<string> {
   const line = await hub.line(new RegExp(`"id":"${id}".*device\\.requested`, "u"));
   const { detail } = check(requestedSchema, parseJson(line, LINE_BYTES_MAX, "journal"), "journal");
@@ -39,14 +47,16 @@ export async function approveOn(rig: Rig, hub: RunningProgram, id: string): Prom
 }
 const requestedSchema = v.looseObject({ detail: v.looseObject({ fingerprint: v.string() }) });
 
-/** Every key that ever asked the hub under `id`: a device with one identity has one. */
+/** @returns every key that ever asked the hub under `id`: a device with one identity has one. */
 export async function keysAtHub(rig: Rig, id: string): Promise<readonly string[]> {
   return (await hubDevices(rig.hub)).filter((device) => device.id === id).map(({ fingerprint }) => fingerprint);
 }
 
 /**
- * Waits until the hub has witnessed records of all `events` (of one that is named twice, two), has it verify the whole trail, and looks that no record is missing in it.
- * @returns the trail. @throws Fault `process.failed` when the trail is not whole.
+ * Waits until the hub has witnessed records of all `events` (two of an event that is named twice),
+ * has it verify the whole trail, and checks that no record is missing.
+ * @returns the trail.
+ * @throws Fault `process.failed` when the trail is not whole.
  */
 export async function verifiedTrail(rig: Rig, id: string, events: readonly string[]): Promise<readonly AuditRecord[]> {
   const trail = await eventually(`${events.join(", ")} in the trail of "${id}" at the hub`, async () => {
@@ -72,7 +82,7 @@ function lacking(wanted: readonly string[], there: readonly string[]): readonly 
   });
 }
 
-/** The record of the board's first identity; undefined before there was one. */
+/** The record of the board's first identity; undefined before it is written. */
 export async function birthOf(rig: Rig): Promise<BirthRecord | undefined> {
   const bytes = await readFile(join(rig.board.birth, "birth.json")).catch(() => undefined);
   return bytes === undefined ? undefined : check(birthRecordSchema, parseJson(bytes, LINE_BYTES_MAX, "birth"), "birth");

@@ -1,7 +1,8 @@
-// A signing workshop beside the lab's hub: keys, signed targets, images cut into chunks. What `sallyport-release` does, in one process.
+// The release tool in this process: it makes keys, signs targets and cuts images into chunks, as
+// `sallyport-release` does.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Added, addTarget, type Said } from "../../../build/release/add.ts";
+import { type Added, addTarget, type TargetDescription } from "../../../build/release/add.ts";
 import { addImage } from "../../../build/release/image.ts";
 import { initialise } from "../../../build/release/init.ts";
 import { signChanges } from "../../../build/release/sign.ts";
@@ -9,22 +10,25 @@ import { HARDWARE } from "./board.ts";
 import { type SystemImage, systemKernel, systemRoot } from "./system-image.ts";
 
 export interface ReleaseTool {
-  /** Of `sallyport-release`: what `sallyport-hub release publish` takes. */
+  /** The directory of `sallyport-release`, which `sallyport-hub release publish` takes. */
   readonly directory: string;
   /** Root version 1, as the image carries it. */
   readonly root: string;
-  /** Any payload as a target. Without an audience in `said` it is for everyone with the lab's hardware. */
-  target(name: string, payload: Uint8Array | object, said?: Partial<Said>): Promise<Added>;
-  /** `os/gateway-VERSION.json` and all that its manifest names. */
+  /**
+   * Adds a payload as a target. Unless `said` names an audience, it is for every device with the
+   * lab's hardware.
+   */
+  target(name: string, payload: Uint8Array | object, said?: Partial<TargetDescription>): Promise<Added>;
+  /** Adds `os/gateway-VERSION.json` and everything that its manifest names. */
   image(image: SystemImage): Promise<Added>;
-  /** Signs what was added since. */
+  /** Signs the targets that were added. */
   sign(): Promise<void>;
 }
 
-/** Whoever has the lab's hardware. */
+/** For every device with the lab's hardware. */
 export const FOR_ALL = { hardware: { ids: [HARDWARE] }, audience: { everyone: true } } as const;
 
-/** @param directory made here. */
+/** @param directory is made here. */
 export async function openReleaseTool(directory: string): Promise<ReleaseTool> {
   const { root } = await initialise(directory, Date.now());
   const work = join(directory, "work");

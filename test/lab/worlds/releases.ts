@@ -1,4 +1,5 @@
-// The agent's work on releases between a real HTTPS repository and a warden that wants files, on a clock that runs fast.
+// The agent's part in releases between a real HTTPS repository and the real update services of a
+// warden, on a clock that runs fast.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type ReleasePlaces, type Releases, startReleases } from "../../../agent/releases/index.ts";
@@ -29,21 +30,24 @@ export const fastClock: Clock = {
 
 export interface LabReleases {
   readonly lab: LabRepository;
-  /** What is served. */
+  /** The folder that is served. */
   readonly directory: string;
   readonly warden: UpdatingWarden;
   readonly places: ReleasePlaces;
-  /** Bodies that went to the hub, and `renewed` where a new connection was made between them. */
+  /** The messages to the hub, and `renewed` where a new connection was made between them. */
   readonly told: (Readonly<Record<string, unknown>> | "renewed")[];
   readonly notes: AuditEntry[];
   readonly lines: string[];
-  /** Begins a life of the agent's work; the one before is to be stopped. */
+  /** Starts the agent's part; an earlier one must be stopped first. */
   readonly start: (over?: Partial<ReleasePlaces>) => Releases;
-  /** Writes what the repository in memory has by now to where it is served. */
+  /** Writes the repository in memory to the folder that is served. */
   readonly publish: () => Promise<void>;
-  /** Puts `os/NAME.json` there with chunks and indexes, not published yet. @returns the parts' bytes. */
+  /**
+   * Adds `os/NAME.json` with chunks and indexes; {@link publish} publishes it.
+   * @returns the parts' bytes.
+   */
   readonly release: (name: string, counter: number) => Promise<Readonly<Record<"root" | "kernel", Buffer>>>;
-  /** Names in the courier's directory. */
+  /** The names in the hand-over directory. */
   readonly dropped: () => Promise<readonly string[]>;
 }
 

@@ -1,5 +1,5 @@
-// What a rig installs before its programs start: Node, the bundles, the TPM provider, the files of the
-// image, and who owns what.
+// What a rig installs before its programs start: Node, the bundles, the TPM provider, the files of
+// the image, and who owns what.
 import { chmod, chown, copyFile, cp, link, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageFacts } from "../../../ota/format/image.ts";
@@ -23,8 +23,8 @@ export async function writeImageFiles(board: Board, release: ReleaseTool, policy
 }
 
 /**
- * Puts the pinned Node where both users may run it: the checkout may lie in a home directory that the
- * agent's user cannot enter.
+ * Puts the pinned Node where both users may run it: the checkout may lie in a home directory that
+ * the agent's user cannot enter.
  */
 export async function installNode(directory: string): Promise<string> {
   const target = join(directory, "opt", "node");
@@ -53,7 +53,9 @@ export async function installBundles(directory: string): Promise<void> {
   await cp(join(PROJECT, "dist"), join(directory, "opt"), { recursive: true });
 }
 
-/** Sets the owners as on a device: the warden's directories are root's, the agent's are the agent's. */
+/**
+ * Sets the owners as on a device: the warden's directories are root's, the agent's are the agent's.
+ */
 export async function setOwners(board: Board, twoUsers: boolean): Promise<void> {
   const owner = twoUsers ? AGENT_UID : (process.getuid?.() ?? 0);
   const group = twoUsers ? AGENT_UID : (process.getgid?.() ?? 0);

@@ -1,5 +1,5 @@
-// A hub, a board and the board's warden and agent, for demo, bench and system tests. Each program is a
-// process of its own, started from its bundle.
+// A hub, a board and the board's warden and agent, for demo, bench and system tests. Each program
+// is a process of its own, started from its bundle.
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
@@ -24,13 +24,16 @@ export { AGENT_UID } from "./rig-install.ts";
 export interface RigOptions {
   readonly serial?: string | undefined;
   readonly mac?: string;
-  /** Where the hub listens; in its certificate's names too. */
+  /** The address on which the hub listens, which is in its certificate too. */
   readonly hubAddress?: string;
   /** More arguments for `sallyport-hub serve`. */
   readonly hubArgs?: readonly string[];
   /** A program that serves in place of `sallyport-hub serve`, with its arguments. */
   readonly hubServer?: string;
-  /** The board's TPM, as tpm2-tss names it. The provider is installed, and the key may be in the TPM. */
+  /**
+   * The board's TPM, as tpm2-tss names it. The provider is installed, and the key may be in the
+   * TPM.
+   */
   readonly tpm?: string | undefined;
   /** Members that replace those of the agent's configuration. */
   readonly agentConfig?: Readonly<Record<string, unknown>>;
@@ -39,7 +42,10 @@ export interface RigOptions {
   readonly boardPrefix?: readonly string[];
   /** The same for the warden alone, after those of the board. */
   readonly wardenPrefix?: readonly string[];
-  /** Members that replace those of the image's lockdown policy. @param confirmer may confirm policies. */
+  /**
+   * Members that replace those of the image's lockdown policy.
+   * @param confirmer may confirm policies.
+   */
   readonly basePolicy?: (confirmer: KeyHolder) => Readonly<Record<string, unknown>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
   readonly wardenEnv?: Readonly<Record<string, string>>;
@@ -61,7 +67,10 @@ export interface Rig {
   readonly twoUsers: boolean;
   /** The board's network namespace, when it has one. Then the kernel's packet filter is used. */
   readonly namespace: string | undefined;
-  /** Signs releases; its root of trust is in the image. Nothing is published until the hub is told to. */
+  /**
+   * Signs releases; its root of trust is in the image. Nothing is published until the hub is told
+   * to.
+   */
   readonly release: ReleaseTool;
   /** Holds the key that confirms the image's policy. */
   readonly confirmer: KeyHolder;
@@ -85,7 +94,10 @@ export interface Rig {
   check(name: "agent" | "warden"): Ended;
   /** @returns the agent's status, by the local command line. */
   status(): Promise<DeviceStatus>;
-  /** Performs an operation through the agent's local socket. @throws Fault `process.failed` for a refusal. */
+  /**
+   * Performs an operation through the agent's local socket.
+   * @throws Fault `process.failed` for a refusal.
+   */
   ask<const S extends v.GenericSchema>(
     operation: OperationName,
     schema: S,
@@ -351,8 +363,8 @@ function bundleOf(directory: string, name: string): string {
 }
 
 /**
- * Sets variables last, in the process that becomes the program: what a preloaded library creates must
- * belong to the program's user.
+ * Sets variables last, in the process that becomes the program: what a preloaded library creates
+ * must belong to the program's user.
  */
 function withEnvironment(env: Readonly<Record<string, string>> = {}): readonly string[] {
   return ["/usr/bin/env", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
@@ -363,7 +375,10 @@ function memberOf(config: Readonly<Record<string, unknown>> | undefined, name: s
   return typeof member === "object" && member !== null ? member : {};
 }
 
-/** In a namespace of its own the board's programs may change the packet filter: it is not this machine's. */
+/**
+ * In a namespace of its own the board's programs may change the packet filter: it is not this
+ * machine's.
+ */
 function namespaceOf(prefix: readonly string[] = []): string | undefined {
   const [ip, netns, exec, name] = prefix;
   return ip === "ip" && netns === "netns" && exec === "exec" ? name : undefined;

@@ -1,4 +1,5 @@
-// The system of a simulated board as an image: a line that says what it is, then bytes that stand for it. The launcher reads the line and acts accordingly.
+// The system of a simulated board as an image: a line that describes it, then filling. The launcher
+// reads the line and acts accordingly.
 import { open } from "node:fs/promises";
 import * as v from "valibot";
 import { parseJson } from "../../../hal/format/json.ts";
@@ -11,7 +12,7 @@ const programSchema = v.optional(v.picklist(["works", "broken"]), "works");
 const headerSchema = v.strictObject({
   version: v.string(),
   counter: v.number(),
-  /** `broken`: ends as soon as it is started. */
+  /** `broken`: the program ends as soon as it is started. */
   agent: programSchema,
   warden: programSchema,
 });
@@ -26,7 +27,7 @@ export interface SystemImage {
   readonly bytes: number;
 }
 
-/** The root part. Releases differ at the front only, as two releases of one system have most in common. */
+/** The root part. Releases differ only at the front, as two releases of one system mostly agree. */
 export function systemRoot({ bytes, ...header }: SystemImage): Buffer {
   const image = imageOf(bytes, "system");
   imageOf(Math.min(bytes, 16 * HEADER_BYTES), header.version).copy(image);

@@ -1,4 +1,5 @@
-// The warden's trust with everything around it in memory: a repository that really signs, an agent that brings what is wanted, and what the audit trail heard.
+// The warden's target service with everything around it in memory: a repository that really signs,
+// an agent that brings what is wanted, and a record of the audit trail.
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import * as v from "valibot";
 import { assert, type Fault } from "../../../hal/fault.ts";
@@ -39,16 +40,16 @@ export interface TargetsRig {
   readonly repository: LabRepository;
   readonly files: FakeFiles;
   readonly clock: FakeClock;
-  /** What lies with the courier, by name. */
+  /** The files in the hand-over directory, by name. */
   readonly dropped: Map<string, Uint8Array>;
   readonly handover: HandoverReader;
   readonly entries: AuditEntry[];
   readonly faults: Fault[];
   readonly floors: Map<string, number>;
   clockTrusted: boolean;
-  /** A start of the warden; `change` puts other ports in. */
+  /** Starts the warden. `change` replaces ports. */
   readonly open: (change?: Partial<TargetServiceOptions>) => Promise<TargetService>;
-  /** What is at a path of the repository now. */
+  /** The file at a path of the repository. */
   readonly served: (path: string) => Uint8Array | undefined;
   readonly events: (name: AuditEntry["event"]) => readonly AuditEntry[];
 }
@@ -91,7 +92,10 @@ export function targetsRig(): TargetsRig {
 
 const REQUESTS_MAX = 60;
 
-/** An agent that brings what is wanted until nothing is, beginning with an empty directory as a real one does. @returns the answer and the paths that were wanted. */
+/**
+ * Brings what is wanted until nothing is, as an agent does, beginning with an empty directory.
+ * @returns the answer and the paths that were wanted.
+ */
 export async function brought<T extends { readonly state: string }>(
   rig: Pick<TargetsRig, "dropped" | "served">,
   ask: (absent: readonly string[]) => Promise<T | WantedFile>,
@@ -115,7 +119,10 @@ function isWanted(answer: { readonly state: string }): answer is WantedFile {
   return answer.state === "wanted";
 }
 
-/** One whole cycle, its answer as the protocol lets it pass. */
+/**
+ * Runs one whole cycle.
+ * @returns its answer, checked against the protocol.
+ */
 export async function refreshed(
   rig: TargetsRig,
   targets: TargetService,

@@ -34,14 +34,17 @@ export function noteKey(name: string, kind: NoteKeyKind): NoteKey {
 export interface SmallTrail {
   readonly key: NoteKey;
   readonly witness: NoteKey;
-  /** Verifier keys as a person passes them on. */
+  /** Verifier keys as people pass them on. */
   readonly vkey: string;
   readonly witnessVkey: string;
   readonly segmentName: string;
   readonly segment: Buffer;
-  /** Where record `n` begins in the segment. */
+  /** The offset of record `n` in the segment. */
   readonly offsets: readonly number[];
-  /** A checkpoint of the first `size` records, signed by the device, and cosigned by `witness` where one is given. */
+  /**
+   * A checkpoint of the first `size` records, signed by the device and, when `witness` is given,
+   * cosigned.
+   */
   note(size: number, witness?: NoteKey): string;
 }
 

@@ -1,4 +1,4 @@
-// A tunnel as the agent makes it, over files in memory, with everything it told.
+// A tunnel as the agent makes it, over files in memory, with a record of its events.
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
@@ -26,7 +26,7 @@ export interface LabTunnel {
   readonly events: readonly TunnelEvent[];
   readonly drops: readonly Drop[];
   readonly files: FakeFiles;
-  /** The first event of that kind after `from` others of it. */
+  /** @returns the first event of that kind after `from` others of it. */
   readonly event: <K extends TunnelEvent["kind"]>(kind: K, from?: number) => Promise<Extract<TunnelEvent, { kind: K }>>;
 }
 

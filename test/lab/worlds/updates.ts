@@ -1,5 +1,5 @@
-// A board that is updated: the warden's update services, a repository in memory, and an agent of a few
-// lines that brings what is wanted.
+// A board that is updated: the warden's update services, a repository in memory, and an agent of a
+// few lines that brings what is wanted.
 import { createHash } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -122,7 +122,10 @@ export class UpdatedBoard {
     return await this.start();
   }
 
-  /** Brings metadata, manifest and indexes, as an agent does. @returns the answer to `update.begin`. */
+  /**
+   * Brings metadata, manifest and indexes, as an agent does.
+   * @returns the answer to `update.begin`.
+   */
   async begin(updates: Updates, target: string): Promise<UpdateStatus> {
     await this.#drop.clear();
     await this.#refresh();

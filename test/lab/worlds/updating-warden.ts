@@ -1,5 +1,5 @@
-// The warden's real target and update services behind the real protocol, for tests of the agent's part
-// in releases. Lockdown is played: what it says is the test's.
+// The warden's real target and update services behind the real protocol, for tests of the agent's
+// part in releases. The test decides what lockdown reports.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../../hal/ports.ts";
@@ -17,7 +17,10 @@ export interface UpdatingWarden {
   readonly asked: string[];
   /** Where the update is, and what the test makes lockdown say. */
   readonly says: { readonly update: UpdateStatus; lockdown: LockdownState };
-  /** What lies in the slot that does not run. A part of one release takes the place of the last one's. */
+  /**
+   * What lies in the slot that does not run. A part of one release takes the place of the last
+   * one's.
+   */
   readonly written: WrittenParts;
   /** Ends what is under way by an operator's order. */
   cancel(operator: string): Promise<void>;
@@ -43,7 +46,10 @@ export interface UpdatingWardenOptions {
   readonly over?: Partial<VerbHandlers>;
 }
 
-/** A release that is written waits for an order, so that no test reboots the board. Ends with the test. */
+/**
+ * A release that is written waits for an order, so that no test reboots the board. Ends with the
+ * test.
+ */
 export async function updatingWarden(t: TestContext, options: UpdatingWardenOptions): Promise<UpdatingWarden> {
   const { directory, imageRoot, handover, deviceId, clock } = options;
   const root = join(directory, "board");

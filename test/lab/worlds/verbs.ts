@@ -1,4 +1,5 @@
-// Handlers for tests of what lies around them: a few that answer, the others say that no test expected them.
+// Handlers of the warden's verbs for tests of the protocol: a few answer, the others report that no
+// test expects them.
 import { Fault } from "../../../hal/fault.ts";
 import type { VerbHandlers } from "../../../warden/protocol/index.ts";
 

@@ -1,4 +1,5 @@
-// The warden's real socket with handlers that a test holds, and both kinds of peer: our client, and a hostile one that writes what it likes.
+// The warden's real socket with a test's handlers, and both kinds of peer: our client, and a
+// hostile one that writes any bytes.
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,7 +19,7 @@ export interface ServedSocket {
   readonly recorded: readonly AuditEntry[];
   readonly reported: readonly Fault[];
   readonly server: SocketServer;
-  /** As after a restart: the same path, served anew. */
+  /** Serves the same path again, as after a restart. */
   serveAgain(): Promise<SocketServer>;
   /** Closes everything and removes the folder. */
   remove(): Promise<void>;
@@ -80,27 +81,29 @@ export function clientOf(path: string, answerWithinMs?: number): WardenClient {
   });
 }
 
-/** Writes bytes of its choice, reads lines when it is asked to. */
+/** Writes any bytes, and reads lines when the test asks for them. */
 export interface HostilePeer {
   readonly socket: Socket;
   write(bytes: string | Uint8Array): void;
   /** The next line, parsed; undefined when the warden ended the connection. */
   next(): Promise<unknown>;
-  /** Asks and reads one line. */
+  /** Sends a request and reads one line. */
   ask(verb: string, args: unknown): Promise<unknown>;
-  /** Says hello first, as the warden wants it. */
+  /** Sends the greeting that the warden expects. */
   hello(): Promise<unknown>;
   end(): void;
 }
 
 export async function hostilePeer(path: string): Promise<HostilePeer> {
   const socket = await connectTo(path);
-  socket.on("error", () => undefined); // the warden may cut us off in the middle of a write: that is what is tested
+  // The warden may close the connection during a write, which is what is tested.
+  socket.on("error", () => undefined);
   const lines: Interface = createInterface({ input: socket });
   const iterator = lines[Symbol.asyncIterator]();
   let id = 0;
   const next = async (): Promise<unknown> => {
-    const line = await iterator.next().catch(() => undefined); // reset while we wrote: cut off, too
+    // A reset during a write is an end too.
+    const line = await iterator.next().catch(() => undefined);
     return line === undefined || line.done === true ? undefined : JSON.parse(line.value);
   };
   const ask = async (verb: string, args: unknown): Promise<unknown> => {

@@ -1,4 +1,5 @@
-// A real warden as a process of its own on a simulated board, and what an auditor can check of it from outside.
+// A real warden as a process on a simulated board, and what an auditor can check of it from
+// outside.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,7 +33,10 @@ export interface LabWarden {
   readonly hub: { readonly time: Signer; readonly witness: Signer };
   /** Starts the warden and waits until it listens. */
   start(): Promise<RunningProgram>;
-  /** Starts it, come what may. `before` is put before the command: `unshare -m sh -c ...`. */
+  /**
+   * Starts it and returns at once.
+   * @param before words before the command, for instance `unshare -m sh -c ...`.
+   */
   launch(before?: readonly string[]): RunningProgram;
   client(): WardenClient;
 }
@@ -40,11 +44,14 @@ export interface LabWarden {
 export interface LabWardenOptions {
   readonly serial?: string;
   readonly mac?: string;
-  /** Settings over the lab's own. */
+  /** Members that replace those of the lab's configuration. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
 
-/** A board with its configuration and anchors, nothing started yet. All of it goes with the test. */
+/**
+ * A board with its configuration and anchors; nothing is started yet. Everything ends with the
+ * test.
+ */
 export async function labWarden(t: Test, options: LabWardenOptions = {}): Promise<LabWarden> {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-warden-"));
   const board = await buildBoard({ directory, serial: options.serial ?? "GW-4711", mac: options.mac ?? "00:1b:21:0a:00:10" });
@@ -97,9 +104,10 @@ export async function labWarden(t: Test, options: LabWardenOptions = {}): Promis
 }
 
 /**
- * Reads the whole log through the agent's door and checks it as a stranger would: every record decodes and has its place, and a checkpoint that the audit key
- * signed has the root that these very records give.
- * @throws Fault of whatever does not hold.
+ * Reads the whole log through the agent's socket and checks it as an auditor would: every record
+ * decodes and has its place, and a checkpoint that the audit key signed has the root of these
+ * records.
+ * @throws Fault of the first check that fails.
  */
 export async function verifiedLog(client: WardenClient): Promise<readonly AuditRecord[]> {
   const { auditKey, identity } = await client.call("identity.read", {});
@@ -135,7 +143,10 @@ async function readAll(client: WardenClient, size: number): Promise<readonly Uin
   return all;
 }
 
-/** Waits for the end: exit code and all that was said, for a warden that is to refuse. */
+/**
+ * Waits for the end of a warden that must refuse to start.
+ * @returns its exit code and its output.
+ */
 export async function outcomeOf(program: RunningProgram): Promise<{ readonly code: number | null; readonly text: string }> {
   const { code } = await program.ended;
   return { code, text: program.lines.join("\n") };

@@ -62,7 +62,10 @@ test(
         clock: { sleep: async () => undefined },
         random: Math.random,
       });
-      t.ok((await readdir(join(directory, "drop"))).length <= window.to - window.from, "no more than a window lies there");
+      t.ok(
+        (await readdir(join(directory, "drop"))).length <= window.to - window.from,
+        "the directory never holds more than a range",
+      );
       await writeChunks({ index, source: handoverSource(handover), slot }, window.from, window.to);
       await drop.clear();
     }
@@ -91,12 +94,12 @@ test("ranges follow each other without a gap and keep to their size", async (t) 
 });
 
 test("[OTA-31] a bad copy costs another attempt and is never handed over; each chunk is requested once", async (t) => {
-  const asked = new Map<string, number>();
+  const requests = new Map<string, number>();
   const { work, slept, dropped, index } = await job(t, (get) => async (path, ...more) => {
-    const times = (asked.get(path) ?? 0) + 1;
-    asked.set(path, times);
-    if (times === 1 && asked.size % 3 === 0) return zstdCompressSync(Buffer.from("another chunk"));
-    if (times === 1 && asked.size % 3 === 1) throw new Fault("fetch.timeout", "slow");
+    const times = (requests.get(path) ?? 0) + 1;
+    requests.set(path, times);
+    if (times === 1 && requests.size % 3 === 0) return zstdCompressSync(Buffer.from("another chunk"));
+    if (times === 1 && requests.size % 3 === 1) throw new Fault("fetch.timeout", "slow");
     return get(path, ...more);
   });
   await fetchChunks(work);
@@ -107,7 +110,7 @@ test("[OTA-31] a bad copy costs another attempt and is never handed over; each c
 
 test("a line that stays dead ends the fetch after growing delays of about ten minutes in all", async (t) => {
   const { work, slept } = await job(t, () => async () => {
-    throw new Fault("fetch.unreachable", "nobody there");
+    throw new Fault("fetch.unreachable", "nothing listens");
   });
   await t.rejects(fetchChunks({ ...work, window: { from: 0, to: 1 } }), { code: "fetch.unreachable" });
   t.equal(slept.length, ATTEMPTS_MAX - 1);
@@ -125,13 +128,13 @@ test("[OTA-31] a chunk that stays tampered ends the fetch within seconds, also o
   await t.rejects(fetchChunks({ ...steady.work, window: only }), { code: "chunk.tampered" });
   t.equal(steady.slept.length, TAMPERED_MAX - 1);
   t.ok(steady.slept.reduce((sum, delayMs) => sum + delayMs, 0) < 5000);
-  let asked = 0;
+  let requests = 0;
   const dropping = await job(t, () => async () => {
-    if (++asked % 2 === 1) throw new Fault("fetch.timeout", "slow");
+    if (++requests % 2 === 1) throw new Fault("fetch.timeout", "slow");
     return await bad();
   });
   await t.rejects(fetchChunks({ ...dropping.work, window: only }), { code: "chunk.tampered" });
-  t.equal(asked, 2 * TAMPERED_MAX);
+  t.equal(requests, 2 * TAMPERED_MAX);
 });
 
 test("a chunk that the repository does not have, a wrong certificate or a full disk ends the fetch at once", async (t) => {

@@ -35,7 +35,7 @@ test("[OTA-31] every single flipped byte is detected", async (t) => {
       (error) => t.match(error, { code: "chunk.tampered" }),
     );
   }
-  t.equal(passed, 0, "no other content ever came through");
+  t.equal(passed, 0, "no other content ever passed");
 });
 
 test("[OTA-31] a chunk of other content or length, cut off, doubled or not zstd at all is refused", async (t) => {

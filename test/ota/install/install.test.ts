@@ -14,15 +14,15 @@ import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 /** The real writer, which records its calls. */
 function watched(slot: SlotWriter): SlotWriter & { readonly writes: (readonly [number, number])[]; syncs: number } {
   const writes: (readonly [number, number])[] = [];
-  const seen = { writes, syncs: 0 };
-  return Object.assign(seen, {
+  const calls = { writes, syncs: 0 };
+  return Object.assign(calls, {
     write: async (offset: number, bytes: Uint8Array) => {
-      seen.writes.push([offset, bytes.byteLength]);
+      calls.writes.push([offset, bytes.byteLength]);
       await slot.write(offset, bytes);
     },
     read: (offset: number, into: Uint8Array) => slot.read(offset, into),
     sync: async () => {
-      seen.syncs += 1;
+      calls.syncs += 1;
       await slot.sync();
     },
     close: () => slot.close(),
@@ -45,7 +45,7 @@ test("[OTA-33] a whole image is written, synced and read back; the slot's earlie
   await slot.close();
   t.ok(image.equals(await readFile(b)));
   t.equal(advanced.at(-1), index.count);
-  t.equal(slot.syncs, advanced.length, "synced each time before the journal is told");
+  t.equal(slot.syncs, advanced.length, "the slot is synced each time before the journal advances");
   const last = { chunks: index.count, bytes: image.byteLength, imageBytes: image.byteLength };
   t.same(progress.at(-1), { phase: "reading-back", ...last });
   t.same(progress.filter(({ phase }) => phase === "writing").at(-1), { phase: "writing", ...last });
@@ -68,7 +68,7 @@ test("[OTA-31] a tampered chunk is refused before a byte of it reaches the slot,
   t.same(after, before);
   const count = slot.writes.length;
   await new Promise((resolve) => setTimeout(resolve, 20));
-  t.equal(slot.writes.length, count, "nothing is under way any more");
+  t.equal(slot.writes.length, count, "no work is in progress any more");
   await slot.close();
 });
 
@@ -163,18 +163,18 @@ test("few bytes are in memory at once, however slow the slot is", async (t) => {
   const { index, source } = await chunkedImage(directory, imageOf(2_000_000));
   const { slots } = await twoSlots(directory);
   const slot = await slots.open("b", "root", index.imageBytes);
-  let held = 0;
+  let inFlight = 0;
   let most = 0;
   const counting = async (ref: ChunkRef): Promise<Uint8Array> => {
-    held += ref.length;
-    most = Math.max(most, held);
+    inFlight += ref.length;
+    most = Math.max(most, inFlight);
     return source(ref);
   };
   const slow: SlotWriter = {
     ...slot,
     write: async (offset, bytes) => {
       await new Promise((resolve) => setTimeout(resolve, 1));
-      held -= bytes.byteLength;
+      inFlight -= bytes.byteLength;
       await slot.write(offset, bytes);
     },
   };

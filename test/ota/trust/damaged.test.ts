@@ -31,7 +31,7 @@ async function recovers(
 }
 
 for (const name of NAMES) {
-  test(`[OTA-8] a stored ${name} cut at any byte is fetched again and is never fatal`, async (t) => {
+  test(`[OTA-23] a stored ${name} cut at any byte is fetched again and is never fatal`, async (t) => {
     const made = await device();
     const whole = made.files.contents.get(name) ?? new Uint8Array();
     const step = Math.max(1, Math.floor(whole.byteLength / 40));
@@ -48,7 +48,7 @@ for (const name of NAMES) {
     t.pass("all of them");
   });
 
-  test(`[OTA-8] a flipped byte in a stored ${name} is detected`, async (t) => {
+  test(`[OTA-23] a flipped byte in a stored ${name} is detected`, async (t) => {
     const made = await device();
     const whole = made.files.contents.get(name) ?? new Uint8Array();
     for (let at = 0; at < whole.byteLength; at += Math.max(1, Math.floor(whole.byteLength / 23))) {
@@ -61,7 +61,7 @@ for (const name of NAMES) {
   });
 }
 
-test("[OTA-8] damaged files are reported", async (t) => {
+test("[OTA-23] damaged files are reported", async (t) => {
   const { repository, files } = await device();
   files.contents.set("timestamp.json", Buffer.from("{"));
   files.contents.set("os.json", Buffer.from("{"));
@@ -73,7 +73,7 @@ test("[OTA-8] damaged files are reported", async (t) => {
   ]);
 });
 
-test("[OTA-8] a damaged root gives way to the image's, and the chain is followed again", async (t) => {
+test("[OTA-23] a damaged root gives way to the image's, and the chain is followed again", async (t) => {
   const { repository, files, source } = await device();
   repository.publish("root");
   await (await openTrustStore(files, repository.imageRoot)).refresh(source);

@@ -19,8 +19,8 @@ test("[OTA-10] a role speaks for its own prefix only: an os/ target in the polic
   repository.publish("policy");
   const catalogue = await catalogueOf(repository);
   t.equal(await catalogue.find("os/evil"), undefined);
-  t.same(visited(repository), ["os"], "policy is not even asked");
-  t.same((await catalogue.list()).targets, [], "nor does it appear in a list");
+  t.same(visited(repository), ["os"], "the policy role is not even requested");
+  t.same((await catalogue.list()).targets, [], "it does not appear in a list either");
 });
 
 test("[OTA-10] a role signed with another role's key is refused", async (t) => {
@@ -97,7 +97,7 @@ test("[OTA-10] a role known through one delegator is verified again through anot
   repository.signers.get("release")?.push(other);
   repository.publish("release");
   const both = await (await catalogueOf(repository)).list();
-  t.same(both.targets.map(({ path }) => path).sort(), ["team-a/x", "team-b/x"], "signed for both it speaks for both");
+  t.same(both.targets.map(({ path }) => path).sort(), ["team-a/x", "team-b/x"], "signed for both delegators it speaks for both");
   t.same(both.faults, []);
 });
 
@@ -109,7 +109,7 @@ test("[OTA-9] a search visits at most 32 roles", async (t) => {
   repository.addTarget("role-39", "x", "x");
   repository.publish("targets", ...names);
   t.equal(await (await catalogueOf(repository)).find("x"), undefined);
-  t.equal(visited(repository).length, 31, "and the top-level targets");
+  t.equal(visited(repository).length, 31, "with the top-level targets");
 });
 
 test("[OTA-10] a role that the snapshot does not list is neither trusted nor requested", async (t) => {

@@ -54,7 +54,7 @@ test("[OTA-7] freeze: the stored metadata expires and nothing newer comes; this 
   const later = NOW_MS + 31 * 86_400_000;
   await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: later }), { code: "trust.expired" });
   const rebooted = await openTrustStore(files, repository.imageRoot);
-  t.match(await rebooted.stored.find("os/a"), { role: "os" }, "at boot no date is judged");
+  t.match(await rebooted.stored.find("os/a"), { role: "os" }, "at boot no date is checked");
   t.same(rebooted.damaged, []);
 });
 

@@ -33,7 +33,7 @@ test("[OTA-8] [OTA-4] power cuts at every durable operation of a refresh with a 
       const rebooted = await openTrustStore(await linuxFiles(again), repository.imageRoot);
       if (rebooted.damaged.length > 0) t.fail(`cut ${cut}: ${rebooted.damaged[0]?.fault.message}`);
       if ((await rebooted.stored.find("os/a")) === undefined) t.fail(`cut ${cut}: what was accepted before is gone`);
-      if ((await (await rebooted.refresh(source)).find("os/a")) === undefined) t.fail(`cut ${cut}: no way on`);
+      if ((await (await rebooted.refresh(source)).find("os/a")) === undefined) t.fail(`cut ${cut}: the refresh cannot go on`);
       if (rebooted.trusted.timestamp?.signed.version !== 2)
         t.fail(`cut ${cut}: timestamp ${rebooted.trusted.timestamp?.signed.version}`);
     }

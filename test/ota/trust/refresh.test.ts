@@ -51,5 +51,5 @@ test("[OTA-1] a list has the targets of every role, and names the roles that can
     ["trust.missing"],
   );
   const stored = await store.stored.list();
-  t.same(stored.targets.map(({ path }) => path).sort(), ["os/a", "policy/b"], "and so does the store, without fetching");
+  t.same(stored.targets.map(({ path }) => path).sort(), ["os/a", "policy/b"], "the store does the same without fetching");
 });

@@ -144,13 +144,13 @@ test("[OTA-9] an endless chain of roots is followed in parts, each from the end 
   t.equal(store.trusted.root.signed.version, 513);
 });
 
-test("[OTA-8] the newer of the image's root and the stored one is used", async (t) => {
+test("[OTA-23] the newer of the image's root and the stored one is used", async (t) => {
   const repository = labRepository();
   repository.publish("root");
   const newer = repository.files.get("2.root.json") ?? new Uint8Array();
   const files = fakeFiles();
   await (await openTrustStore(files, newer)).refresh({ fetch: repository.fetch, nowMs: NOW_MS });
-  t.equal((await openTrustStore(files, repository.imageRoot)).trusted.root.signed.version, 2, "an old image leads nowhere back");
+  t.equal((await openTrustStore(files, repository.imageRoot)).trusted.root.signed.version, 2, "an old image does not lead back");
   t.equal((await openTrustStore(fakeFiles(), newer)).trusted.root.signed.version, 2);
   t.same(files.contents.get("root.json"), newer, "the image's root is stored by the first refresh");
 });

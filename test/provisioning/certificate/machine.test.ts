@@ -20,7 +20,7 @@ test("[ID-9] renewal starts at 80 % of the lifetime, spread over 4 % of it", (t)
   t.end();
 });
 
-test("[ID-9] [ID-12] the life counts from when the certificate was received, however far it was backdated", (t) => {
+test("[ID-9] [ID-24] the life counts from when the certificate was received, however far it was backdated", (t) => {
   const hourMs = 3_600_000;
   const nowMs = 1000 * DAY_MS;
   const backdated = { notBeforeMs: nowMs - DAY_MS, notAfterMs: nowMs + 4 * hourMs };
@@ -37,7 +37,7 @@ test("[ID-9] [ID-12] the life counts from when the certificate was received, how
   t.end();
 });
 
-test("[ID-12] two certificates never come within a tenth of the life: after a rejected one, an unusable one, and a restart", (t) => {
+test("[ID-24] two certificates never come within a tenth of the life: after a rejected one, an unusable one, and a restart", (t) => {
   const atMs = 85 * DAY_MS;
   const proving: State = { at: "proving", current: CURRENT, next: NEXT };
   t.match(next(proving, { kind: "rejected-by-hub", nowMs: atMs, jitter: 0 }).state, { retryAtMs: 95 * DAY_MS });
@@ -77,7 +77,7 @@ test("[ID-9] failures are retried within the lifetime, Retry-After is honoured, 
   t.end();
 });
 
-test("[ID-9] an expired certificate, by our clock or by the hub's, leads to enrolment again", (t) => {
+test("[ID-23] an expired certificate, by our clock or by the hub's, leads to enrolment again", (t) => {
   const states: State[] = [
     start(CURRENT, undefined, 0).state,
     { at: "due", current: CURRENT, retryAtMs: 0, waitMs: 0, attempt: 9 },

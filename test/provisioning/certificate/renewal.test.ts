@@ -162,11 +162,11 @@ test("[ID-9] a full disk postpones renewal; a wrong clock keeps it from deciding
   t.equal(renewal.lastFault()?.code, "file.no-space");
   await clock.set(Date.now() + 74 * DAY_MS);
   t.equal((await renewal.tick()).need, "connect-with-next");
-  t.equal(server.asked.length, 1, "the certificate that found no room is stored, and no other is asked for [ID-12]");
+  t.equal(server.asked.length, 1, "the certificate that found no room is stored, and no other is asked for [ID-24]");
 });
 
 test(
-  "[ID-12] a life of 4 h from an authority that backdates by a day is renewed once in its life, also by an agent that restarts",
+  "[ID-24] a life of 4 h from an authority that backdates by a day is renewed once in its life, also by an agent that restarts",
   { skip },
   async (t) => {
     const { clock, files, server, open } = await createBench(t, { backdatedMs: DAY_MS, lifeMs: 4 * HOUR_MS });
@@ -198,7 +198,7 @@ test(
   },
 );
 
-test("[ID-9] an expired certificate leads to enrolment again", { skip }, async (t) => {
+test("[ID-23] an expired certificate leads to enrolment again", { skip }, async (t) => {
   const { clock, open } = await createBench(t);
   const renewal = await open();
   await renewal.begin();

@@ -6,7 +6,7 @@ import { test } from "tap";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, type HubTimeResponse, hubTimeResponseSchema } from "../../../ota/format/time.ts";
 import { askHubTime, type HubTimeExchange } from "../../../provisioning/enrollers/index.ts";
 import type { HubServer } from "../../../provisioning/tls/index.ts";
-import { type Asked, type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
+import { type ReceivedRequest, type EstServer, serveHttps } from "../../lab/counterparts/est-server.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { type Credential, issue, type LeafOptions, makeAuthority, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 
@@ -22,7 +22,7 @@ const GOOD = { deviceId: "gw-1", nonce: NONCE, time: "2026-11-22T04:00:00.000Z",
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
 
-function answerTime(_asked: Asked, response: ServerResponse): void {
+function answerTime(_asked: ReceivedRequest, response: ServerResponse): void {
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(GOOD));
 }
 

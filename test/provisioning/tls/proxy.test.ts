@@ -23,14 +23,14 @@ test("[ID-7] [TUN-12] any answer of a proxy that is no pipe ends the attempt, na
 });
 
 test("[TUN-12] an IPv6 address is sent in brackets", async (t) => {
-  const asked: string[] = [];
+  const requests: string[] = [];
   const behave = (socket: Socket): void =>
     void socket.once("data", (chunk: Buffer) => {
-      asked.push(chunk.toString());
+      requests.push(chunk.toString());
       socket.end();
     });
   const port = await startTcpPeer(t, behave);
   const hub = { host: "2001:db8::1", port: 443, authority: "", proxy: { host: "127.0.0.1", port } };
   await t.rejects(createEstEnroller({ hub }).enrol(REQUEST), { code: "enrol.unreachable" });
-  t.same(asked, ["CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n"]);
+  t.same(requests, ["CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n"]);
 });

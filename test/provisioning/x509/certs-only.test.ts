@@ -10,9 +10,9 @@ test("[ID-7] openssl lists the certificates of our certs-only CMS", { skip }, (t
   const directory = t.testdir();
   const [a, b] = [makeAuthority(directory, "a", "First"), makeAuthority(directory, "b", "Second")];
   const bytes = encodeCertsOnly([new X509Certificate(a.cert).raw, new X509Certificate(b.cert).raw]);
-  const told = openssl(["pkcs7", "-inform", "DER", "-print_certs"], bytes).toString();
-  t.match(told, /CN ?= ?First/);
-  t.match(told, /CN ?= ?Second/);
+  const output = openssl(["pkcs7", "-inform", "DER", "-print_certs"], bytes).toString();
+  t.match(output, /CN ?= ?First/);
+  t.match(output, /CN ?= ?Second/);
   t.end();
 });
 

@@ -67,7 +67,7 @@ test("[AUD-10] a write that fails after any part of it reached the file: the cal
   }
 });
 
-test("[AUD-10] after a failed write the file is read again: other contents than before end that log, and a new one begins", async (t) => {
+test("[AUD-23] after a failed write the file is read again: other contents than before end that log, and a new one begins", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   const { auditKey } = log;
@@ -114,7 +114,7 @@ test("[AUD-10] a fault at any change of the disk, in a run over the end of a seg
     }
 });
 
-test("[AUD-11] a full disk: records are dropped and counted, and the count is recorded when there is space again", async (t) => {
+test("[AUD-25] a full disk: records are dropped and counted, and the count is recorded when there is space again", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await log.append(entryOf(1));
@@ -142,7 +142,7 @@ test("[AUD-11] a full disk: records are dropped and counted, and the count is re
   t.match((await eventsOf(again, 4))[0], { event: "audit.dropped", detail: { count: 1, total: 6 } });
 });
 
-test("[AUD-11] a disk that is full at the start does not keep the log from opening", async (t) => {
+test("[AUD-25] a disk that is full at the start does not keep the log from opening", async (t) => {
   const disk = auditDisk();
   await (await openOn(disk)).close();
   disk.files.faults.failAlways("file.no-space");
@@ -171,7 +171,7 @@ async function fill(log: AuditLog, entry: AuditEntry): Promise<number> {
   }
 }
 
-test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest, and the bound is never exceeded", async (t) => {
+test("[AUD-25] the byte bound: info is dropped first, then notice, then the rest, and the bound is never exceeded", async (t) => {
   const bytesMax = 64 * 1024;
   for (const [source, { info, notice, warning, high }] of Object.entries(BY_SEVERITY)) {
     const disk = auditDisk();
@@ -187,7 +187,7 @@ test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest
   }
 });
 
-test("[AUD-11] the agent's records, of any severity, leave a fifth of the log to the warden's", async (t) => {
+test("[AUD-26] the agent's records, of any severity, leave a fifth of the log to the warden's", async (t) => {
   const disk = auditDisk();
   const bytesMax = 64 * 1024;
   const log = await openOn(disk, { limits: { bytesMax } });

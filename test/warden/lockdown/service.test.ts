@@ -120,7 +120,7 @@ test("[LCK-14] endless plugging does not fill the log: omitted records are count
   t.ok(suppressed + records.length > 150, `${suppressed} counted`);
 });
 
-test("[LCK-1] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
+test("[LCK-30] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
   const rig = serviceRig(t);
   rig.policy = signed(1);
   const lockdown = await rig.start({ firewall: undefined, base: undefined });
@@ -179,7 +179,7 @@ test("[OPS-1] [OPS-2] an answer fits its line for any policy, and planning is li
   await t.rejects(verbs["lockdown.preview"]({ policy: base64(Buffer.from("{}")) }), { code: "lockdown.invalid" });
 });
 
-test("[LCK-3] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
+test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
   const routes = [
     { link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 },
     { link: "wwan0", family: 4, bytes: [0, 0, 0, 0], length: 0 },

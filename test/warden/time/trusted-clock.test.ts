@@ -36,7 +36,7 @@ async function openClock(
   return { time, clock };
 }
 
-test("[ID-10] a time that the hub signed for our nonce is set, forward and back", async (t) => {
+test("[ID-10] [ID-22] a time that the hub signed for our nonce is set, forward and back", async (t) => {
   const { time, clock } = await openClock();
   t.equal(time.state().state, "unset", "1970");
   t.same(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, forgetful: undefined });
@@ -98,7 +98,7 @@ test("[ID-10] an answer that the hub's time key did not sign for this device is 
   t.equal(time.state().state, "unset");
 });
 
-test("[ID-10] a signed time below the floor, above the ceiling or without a valid date is refused", async (t) => {
+test("[ID-22] a signed time below the floor, above the ceiling or without a valid date is refused", async (t) => {
   const { time, clock } = await openClock();
   for (const when of [BUILT - 1, BOUNDS.ceilingMs + 1, 0, "2027-02-31T99:00:00.000Z"])
     t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), when)))).code, "time.out-of-range", String(when));
@@ -112,7 +112,7 @@ test("[ID-10] without hub anchors no time is believed", async (t) => {
   t.same(clock.settings, []);
 });
 
-test("[ID-10] the setting is remembered for this boot only, and the time itself is not stored", async (t) => {
+test("[ID-22] the setting is remembered for this boot only, and the time itself is not stored", async (t) => {
   const state = fakeFiles();
   const clock = fakeClock(0);
   const { time } = await openClock({ clock, state });
@@ -140,7 +140,7 @@ test("[ID-10] a machine that refuses the setting stays unsynced", async (t) => {
   t.equal(time.state().state, "unset");
 });
 
-test("[OTA-13] [ID-10] a time that offline keys have signed raises the floor, never lowers it, and never raises it above the ceiling", async (t) => {
+test("[OTA-13] [ID-22] a time that offline keys have signed raises the floor, never lowers it, and never raises it above the ceiling", async (t) => {
   const clock = fakeClock(NOW);
   const { time } = await openClock({ clock });
   t.equal(time.state().state, "unverified");

@@ -1,4 +1,4 @@
-// The power is cut after every operation that appending makes; then the real helper opens what is left.
+// The power is cut after every operation of an append; then the real helper opens what is left.
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxAppendFiles } from "../../../../hal/linux/files/index.ts";
@@ -22,7 +22,7 @@ const ACTIONS: readonly Action[] = [
   { do: "append", text: "five " },
 ];
 
-/** What "log" held before and after an action, and the changes recorded by then. */
+/** The content of "log" before and after an action, and the changes recorded by then. */
 interface Step {
   readonly action: Action;
   readonly before: string | undefined;
@@ -75,7 +75,7 @@ function isAllowed(steps: readonly Step[], cut: number, found: string | undefine
   const inFlight = steps.find((step) => step.from < cut && cut < step.to);
   if (inFlight === undefined) return false;
   if (found === inFlight.before || found === inFlight.after) return true;
-  // Of an append that has not resolved any part may be there, but never at the cost of what was there before.
+  // Any part of an unresolved append may be there, but earlier bytes must not be lost.
   const kept = inFlight.before ?? "";
   return (
     inFlight.action.do === "append" &&
@@ -93,7 +93,7 @@ async function violation({ changes, steps }: History, directory: string): Promis
   return undefined;
 }
 
-test("[STA-1] whatever the power cut leaves, bytes whose append has resolved are there, and a cut has happened or not", async (t) => {
+test("[STA-1] after a power cut, appended bytes are there once the append has resolved, and a truncation happened or not", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const history = await recordHistory(join(directory, "work"));
   const states = history.changes.flatMap((_, i) => crashStates(history.changes.slice(0, i + 1)));
@@ -101,11 +101,11 @@ test("[STA-1] whatever the power cut leaves, bytes whose append has resolved are
   t.equal(await violation(history, join(directory, "disk")), undefined);
 });
 
-test("control: with any one sync of a write, a cut or a new name left out, some power cut loses bytes", async (t) => {
+test("control: without any one sync of a write, a truncation or a new name, some power cut loses bytes", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const { changes, steps } = await recordHistory(join(directory, "work"));
   for (const [index, change] of changes.entries()) {
-    // The sync of a file just made and still empty is there for files that were found, see the kill below.
+    // The sync of a new and empty file matters only for existing files: see the kill below.
     const needed =
       change.kind === "sync-write" ||
       change.kind === "sync-directory" ||
@@ -122,7 +122,7 @@ test("control: with any one sync of a write, a cut or a new name left out, some 
 
 for (const withSync of [true, false])
   test(
-    withSync ? "[STA-1] what is read after a kill stays through a power cut" : "control: not so without the syncs at open",
+    withSync ? "[STA-1] what is read after a kill survives a power cut" : "control: it does not without the syncs at open",
     async (t) => {
       const directory = t.testdir();
       let lost = 0;
@@ -145,7 +145,7 @@ for (const withSync of [true, false])
     },
   );
 
-test("bytes of an append that failed are durable too, once a later append has resolved", async (t) => {
+test("the bytes of a failed append are durable too once a later append has resolved", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const disk = crashDisk(join(directory, "work"));
   await using files = await linuxAppendFiles(join(directory, "work"), disk.ops);
@@ -153,7 +153,7 @@ test("bytes of an append that failed are durable too, once a later append has re
   disk.killAt(1); // the bytes reach the file, their sync fails
   await t.rejects(files.append("log", Buffer.from("two ")));
   disk.revive();
-  t.equal(await text(files), "one two ", "what the caller reads back and goes on from");
+  t.equal(await text(files), "one two ", "what the caller reads back before it continues");
   await files.append("log", Buffer.from("three"));
   for (const state of crashStates(disk.changes)) t.equal(await reopened(state, join(directory, "disk")), "one two three");
 });

@@ -1,4 +1,5 @@
-// The power is cut after every operation that writing state files makes, in every way the disk may then look; then the real helper opens what is left.
+// The power is cut after every operation of writing state files, for every state that the disk may
+// then have; then the real helper opens what is left.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
@@ -7,7 +8,10 @@ import { type Change, crashDisk, crashStates, type DiskState, restore } from "..
 
 const BYTES_MAX = 10_000;
 
-/** One put (or remove, without a value), and the changes recorded before it began and when it had resolved. */
+/**
+ * One put (or remove, without a value), and the changes recorded before it began and when it had
+ * resolved.
+ */
 interface Step {
   readonly name: string;
   readonly value: string | undefined;
@@ -20,7 +24,7 @@ interface History {
   readonly steps: readonly Step[];
 }
 
-/** Values longer than some sectors, told apart from any part of one another. */
+/** Values longer than some sectors, each different from any part of the others. */
 const STEPS: readonly (readonly [string, string | undefined])[] = [
   ["record", "first ".repeat(200)],
   ["record", "second".repeat(300)],
@@ -43,14 +47,17 @@ async function recordHistory(directory: string): Promise<History> {
   return { changes: disk.changes, steps };
 }
 
-/** Values that `name` may have when the power is cut after `cut` changes: what was put last, and what is being put. */
+/**
+ * Values that `name` may have when the power is cut after `cut` changes: the last one put, and the
+ * one that is being put.
+ */
 function allowed(steps: readonly Step[], name: string, cut: number): readonly (string | undefined)[] {
   const own = steps.filter((step) => step.name === name);
   const inFlight = own.filter((step) => step.from < cut && cut < step.to).map((step) => step.value);
   return [own.findLast((step) => step.to <= cut)?.value, ...inFlight];
 }
 
-/** @returns the first thing the helper got wrong, in words; undefined when every state it may find was fine. */
+/** @returns the first violation in words, or undefined when every possible state is right. */
 async function violation({ changes, steps }: History, directory: string): Promise<string | undefined> {
   for (let cut = 0; cut <= changes.length; cut++)
     for (const state of crashStates(changes.slice(0, cut))) {
@@ -72,7 +79,7 @@ async function reopened(state: DiskState, directory: string): Promise<ReadonlyMa
   return found;
 }
 
-/** The same history on a machine that leaves out one operation. */
+/** The same history on a machine that omits one operation. */
 function without({ changes, steps }: History, index: number): History {
   const shift = (at: number): number => (at > index ? at - 1 : at);
   return {
@@ -81,7 +88,7 @@ function without({ changes, steps }: History, index: number): History {
   };
 }
 
-test("[STA-1] whatever the power cut leaves, a state file is the old or the new, whole, and the new once put has resolved", async (t) => {
+test("[STA-1] after a power cut, a state file is the old or the new one, complete, and the new one once put has resolved", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const history = await recordHistory(join(directory, "work"));
   const states = history.changes.flatMap((_, i) => crashStates(history.changes.slice(0, i + 1)));
@@ -90,19 +97,20 @@ test("[STA-1] whatever the power cut leaves, a state file is the old or the new,
   t.equal(await violation(history, join(directory, "disk")), undefined);
 });
 
-test("[STA-1] control: with any one fsync left out, some power cut breaks a state file", async (t) => {
+test("[STA-1] control: without any one fsync, some power cut breaks a state file", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const history = await recordHistory(join(directory, "work"));
   const start = history.steps[0]?.from ?? 0;
   for (const [index, change] of history.changes.entries()) {
     if (index < start || !["sync", "sync-directory"].includes(change.kind)) continue;
     const holder = history.steps.find((step) => step.from <= index && index < step.to);
-    if (holder?.value === "" && change.kind === "sync") continue; // an empty file has no bytes to lose
+    // An empty file has no bytes to lose
+    if (holder?.value === "" && change.kind === "sync") continue;
     t.type(await violation(without(history, index), join(directory, "disk")), "string", `change ${index}, ${change.kind}`);
   }
 });
 
-test("[STA-1] control: without the rename, or with it before the bytes are synced, some power cut breaks a state file", async (t) => {
+test("[STA-1] control: without the rename, or with the rename before the sync, some power cut breaks a state file", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const history = await recordHistory(join(directory, "work"));
   const swapped = [...history.changes];
@@ -112,7 +120,7 @@ test("[STA-1] control: without the rename, or with it before the bytes are synce
   t.type(await violation(without(history, rename), join(directory, "disk")), "string");
 });
 
-test("[STA-1] what a crash left half-written is removed at the next open", async (t) => {
+test("[STA-1] half-written files that a crash left are removed at the next open", async (t) => {
   const directory = t.testdir({ work: {}, disk: {} });
   const { changes } = await recordHistory(join(directory, "work"));
   const disk = join(directory, "disk");
@@ -128,11 +136,11 @@ test("[STA-1] what a crash left half-written is removed at the next open", async
         [],
       );
     }
-  t.ok(leftOvers > 10, "there were such states");
+  t.ok(leftOvers > 10, "there are such states");
 });
 
 for (const withSync of [true, false])
-  test(`[STA-1] ${withSync ? "what is read after a kill stays through a power cut" : "control: not so without the sync at open"}`, async (t) => {
+  test(`[STA-1] ${withSync ? "what is read after a kill survives a power cut" : "control: it does not without the sync at open"}`, async (t) => {
     const directory = t.testdir();
     let lost = 0;
     for (let n = 0; n < 8; n++) {

@@ -1,4 +1,4 @@
-// The power goes at every call of a write to a state file on FAT.
+// The power is cut at every call of a write to a state file on FAT.
 import { join } from "node:path";
 import { test } from "tap";
 import { fatFiles, type FileOps, linuxFiles } from "../../../../hal/linux/files/index.ts";
@@ -38,7 +38,7 @@ async function cuts(directory: string, make: Make): Promise<readonly Cut[]> {
   return all;
 }
 
-/** @returns what a reader finds in `state` on the next start. */
+/** @returns what a reader finds in `state` after the next start. */
 async function foundIn(state: FatState, directory: string, make: Make): Promise<string> {
   await restoreFat(state, directory);
   const bytes = await (await make(directory, (await fatDisk(directory)).ops)).get(NAME, 1000);
@@ -47,10 +47,10 @@ async function foundIn(state: FatState, directory: string, make: Make): Promise<
 
 const isBoth = ({ state }: Cut): boolean => state.get(NAME) === TEXT && state.get(TEMPORARY) === TEXT;
 
-test("[STA-1] [ID-6] on FAT a state file is there, whole, once it was reported written, and before that whole or not there", async (t) => {
+test("[STA-1] [ID-6] on FAT a state file is complete once its write has resolved, and before that complete or missing", async (t) => {
   const directory = await temporaryDirectory(t);
   const all = await cuts(directory, onFat);
-  t.ok(all.some(isBoth), "both names, one chain of clusters, is among the states");
+  t.ok(all.some(isBoth), "among the states is one with both names for one chain of clusters");
   const found = { acknowledged: new Set<string>(), cut: new Set<string>() };
   for (const { acknowledged, state } of all)
     for (const checked of afterFsck(state))
@@ -59,7 +59,7 @@ test("[STA-1] [ID-6] on FAT a state file is there, whole, once it was reported w
   t.strictSame([...found.cut].sort(), ["none", TEXT]);
 });
 
-test("[STA-1] what a cut left on FAT can be written again", async (t) => {
+test("[STA-1] after a power cut on FAT the file can be written again", async (t) => {
   const directory = await temporaryDirectory(t);
   for (const { acknowledged, state } of await cuts(directory, onFat))
     for (const checked of acknowledged ? [] : afterFsck(state)) {
@@ -71,28 +71,28 @@ test("[STA-1] what a cut left on FAT can be written again", async (t) => {
     }
 });
 
-test("control: without fsck before the mount, tidying up takes the clusters of a file that is there", async (t) => {
+test("control: without fsck before the mount, the cleanup frees the clusters of an existing file", async (t) => {
   const directory = await temporaryDirectory(t);
   const both = (await cuts(directory, onFat)).find(isBoth);
   const fault = await faultOf(() => foundIn(both?.state ?? new Map(), join(directory, "again"), onFat));
   t.match(fault, { message: /they are one file/u });
 });
 
-test("control: as on other file systems, it can be lost", async (t) => {
+test("control: written as on other file systems, the file can be lost", async (t) => {
   const directory = await temporaryDirectory(t);
   const all = await cuts(directory, linuxFiles);
   const lost = all.find(({ acknowledged, state }) => acknowledged && state.get(NAME) === "");
   t.equal(await foundIn(lost?.state ?? new Map(), join(directory, "again"), linuxFiles), "");
 });
 
-test("[STA-1] a file that has bytes is not put again on FAT: old and new could share clusters", async (t) => {
+test("[STA-1] a file with bytes is not replaced on FAT: old and new could share clusters", async (t) => {
   const files = await fatFiles(await temporaryDirectory(t));
   await files.put(NAME, Buffer.from(TEXT));
   t.match(await faultOf(() => files.put(NAME, Buffer.from("another"))), { code: "file.write-failed", message: /not replaced/u });
   t.equal(Buffer.from((await files.get(NAME, 1000)) ?? []).toString(), TEXT);
 });
 
-test("[ID-6] a file without bytes that is known to have been whole is no cut, but damage", async (t) => {
+test("[ID-20] a file without bytes that is known to have been complete counts as damaged", async (t) => {
   const directory = await temporaryDirectory(t);
   await restoreFat(new Map([[NAME, ""]]), directory);
   t.equal(await (await fatFiles(directory)).get(NAME, 1000), undefined);

@@ -1,4 +1,5 @@
-// Disks that are full, read-only or broken: real file systems where root can mount them, each errno else.
+// Disks that are full, read-only or broken: real file systems where root can mount them, simulated
+// errors otherwise.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +10,7 @@ import { linuxAppendFiles, linuxFiles } from "../../../../hal/linux/files/index.
 import { type FileOps, linuxOps } from "../../../../hal/linux/files/ops.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 
-/** A file system of 64 KiB of its own, gone after the test. */
+/** A separate file system of 64 KiB, removed after the test. */
 function smallDisk(t: Test): string {
   const directory = mkdtempSync(join(tmpdir(), "sallyport-disk-"));
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", directory]);
@@ -21,7 +22,7 @@ function smallDisk(t: Test): string {
 }
 
 test(
-  "[STA-1] a full disk is file.no-space, the old bytes stay whole, and there is room again for what fits",
+  "[STA-1] a full disk is file.no-space, the old bytes stay complete, and smaller writes still succeed",
   { skip: needs("root") },
   async (t) => {
     const files = await linuxFiles(smallDisk(t));
@@ -36,29 +37,34 @@ test(
   },
 );
 
-test("an append that finds the disk full is file.no-space; after a cut the file goes on", { skip: needs("root") }, async (t) => {
-  await using files = await linuxAppendFiles(smallDisk(t));
-  await files.append("log", Buffer.alloc(10_000, "a"));
-  await t.rejects(files.append("log", Buffer.alloc(100_000, "b")), { code: "file.no-space" });
-  const left = await files.read("log", 200_000);
-  t.same(
-    left?.subarray(0, 10_000),
-    Buffer.alloc(10_000, "a"),
-    "what was there before is there, then any part of what was refused",
-  );
-  await files.truncate("log", 10_000);
-  await files.append("log", Buffer.from("c"));
-  t.same(await files.read("log", 200_000), Buffer.concat([Buffer.alloc(10_000, "a"), Buffer.from("c")]));
-});
+test(
+  "an append to a full disk is file.no-space; after a truncation appends succeed again",
+  { skip: needs("root") },
+  async (t) => {
+    await using files = await linuxAppendFiles(smallDisk(t));
+    await files.append("log", Buffer.alloc(10_000, "a"));
+    await t.rejects(files.append("log", Buffer.alloc(100_000, "b")), { code: "file.no-space" });
+    const left = await files.read("log", 200_000);
+    t.same(
+      left?.subarray(0, 10_000),
+      Buffer.alloc(10_000, "a"),
+      "the earlier bytes are there, then any part of the refused ones",
+    );
+    await files.truncate("log", 10_000);
+    await files.append("log", Buffer.from("c"));
+    t.same(await files.read("log", 200_000), Buffer.concat([Buffer.alloc(10_000, "a"), Buffer.from("c")]));
+  },
+);
 
-test("a read-only disk is file.read-only to write, opens and can be read", { skip: needs("root") }, async (t) => {
+test("writing to a read-only disk is file.read-only, but it opens and can be read", { skip: needs("root") }, async (t) => {
   const directory = smallDisk(t);
   const before = await linuxFiles(directory);
   await before.put("record", Buffer.from("kept"));
   await using log = await linuxAppendFiles(directory);
   await log.append("log", Buffer.from("kept"));
   await log[Symbol.asyncDispose]();
-  execFileSync("touch", [join(directory, ".new-record")]); // left over, and not to be removed here
+  // Left over, and it cannot be removed here
+  execFileSync("touch", [join(directory, ".new-record")]);
   execFileSync("mount", ["-o", "remount,ro", directory]);
   const files = await linuxFiles(directory);
   t.same(await files.get("record", 10), Buffer.from("kept"));
@@ -93,6 +99,7 @@ function failing(operation: "open" | "rename" | "unlink" | "sync" | "write", n: 
           return file.sync();
         },
         truncate: (length) => file.truncate(length),
+        chmod: (mode) => file.chmod(mode),
         stat: () => file.stat(),
         close: () => file.close(),
       };
@@ -117,7 +124,7 @@ const CODES: Record<string, FaultCode> = {
   EIO: "file.write-failed",
 };
 
-test("[STA-1] whichever operation of a put fails, the fault has its code and keeps its cause, and the old or new bytes are whole", async (t) => {
+test("[STA-1] when any operation of a put fails, the fault has its code and cause, and the old or new bytes are complete", async (t) => {
   for (const [errno, code] of Object.entries(CODES))
     for (const operation of ["open", "rename", "unlink", "sync", "write"] as const)
       for (let n = 1; n < 8; n++) {
@@ -131,13 +138,13 @@ test("[STA-1] whichever operation of a put fails, the fault has its code and kee
             (fault: unknown) => fault,
           );
         if (outcome === undefined) break; // no n-th call: the next operation
-        // Opening the directory is a read; only what changes it has the codes of writes.
+        // Opening the directory is a read; only changes have the codes of writes.
         if (!(operation === "open" && n === 1)) t.match(outcome, { code, cause: { code: errno } }, `${operation} ${n}: ${errno}`);
         t.match(Buffer.from((await files.get("record", 10)) ?? []).toString("latin1"), /^(old|new)$/);
       }
 });
 
-test("[STA-1] an fsync that failed is not repeated on the same file: the next append opens it anew", async (t) => {
+test("[STA-1] a failed fsync is not repeated on the same file: the next append opens it again", async (t) => {
   const opened: string[] = [];
   const broken = failing("write", 2, "EIO");
   await using files = await linuxAppendFiles(t.testdir(), {
@@ -154,6 +161,6 @@ test("[STA-1] an fsync that failed is not repeated on the same file: the next ap
   t.ok(opened.length > before);
   const afterwards = opened.length;
   await files.append("log", Buffer.from("d"));
-  t.equal(opened.length, afterwards, "and keeps it open then");
+  t.equal(opened.length, afterwards, "and then keeps it open");
   t.same(await files.read("log", 10), Buffer.from("acd"));
 });

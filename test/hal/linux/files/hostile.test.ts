@@ -1,4 +1,4 @@
-// Files and directories that somebody else may have prepared.
+// Files and directories that another user may have prepared.
 import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
@@ -12,7 +12,7 @@ import { needs } from "../../../lab/runner/needs.ts";
 
 const NOBODY = 65534;
 
-/** Both drivers read alike, and appending judges what it opens as reading does. */
+/** Both drivers read alike, and an append checks the file that it opens as a read does. */
 async function refused(t: Test, directory: string, name: string, code: FaultCode): Promise<void> {
   await t.rejects((await linuxFiles(directory)).get(name, 100), { code }, `get "${name}"`);
   await using files = await linuxAppendFiles(directory);
@@ -20,7 +20,7 @@ async function refused(t: Test, directory: string, name: string, code: FaultCode
   await t.rejects(files.append(name, Buffer.from("x")), `append to "${name}"`);
 }
 
-test("[STA-2] a link is not followed, neither to read nor to append, and is replaced by a put", async (t) => {
+test("[STA-2] a link is followed neither by a read nor by an append, and a put replaces it", async (t) => {
   const directory = t.testdir({ target: "precious" });
   symlinkSync("target", join(directory, "link"));
   symlinkSync("nowhere", join(directory, "dangling"));
@@ -32,7 +32,7 @@ test("[STA-2] a link is not followed, neither to read nor to append, and is repl
   t.equal(readFileSync(join(directory, "target"), "latin1"), "precious");
 });
 
-test("[STA-2] a temporary name that is a link already is replaced, not written through", async (t) => {
+test("[STA-2] a temporary name that is a link is replaced, not written through", async (t) => {
   const directory = t.testdir({ target: "precious" });
   const files = await linuxFiles(directory);
   symlinkSync("target", join(directory, ".new-record"));
@@ -41,8 +41,9 @@ test("[STA-2] a temporary name that is a link already is replaced, not written t
   t.same(await files.get("record", 100), Buffer.from("own"));
 });
 
-test("[STA-2] a pipe, a socket and a directory are refused at once, nothing waits for them", async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-")); // a socket's path has at most 107 bytes
+test("[STA-2] a pipe, a socket and a directory are refused without waiting for them", async (t) => {
+  // A socket's path has at most 107 bytes
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-"));
   t.teardown(() => rmSync(directory, { recursive: true }));
   execFileSync("mkfifo", ["-m", "600", join(directory, "pipe")]);
   mkdirSync(join(directory, "folder"));
@@ -69,7 +70,7 @@ test("[STA-2] a file that another user owns is refused, whatever its mode", { sk
   await refused(t, directory, "record", "file.untrusted-owner");
 });
 
-test("[STA-2] a huge file is refused before it is read, one that is larger than it says while it is read", async (t) => {
+test("[STA-2] a huge file is refused before it is read, and one that is larger than it claims, while it is read", async (t) => {
   const directory = t.testdir();
   execFileSync("sh", ["-c", 'umask 077 && truncate -s 1T "$1"', "sh", join(directory, "huge")]);
   await t.rejects((await linuxFiles(directory)).get("huge", 100), { code: "file.too-large" });
@@ -84,7 +85,7 @@ test("[STA-2] a huge file is refused before it is read, one that is larger than 
   await t.rejects((await linuxFiles(directory, lying)).get("huge", 100), { code: "file.too-large" });
 });
 
-test("[STA-2] a directory that others may write, or that is none, is refused", async (t) => {
+test("[STA-2] a directory that others may write, and a file in its place, are refused", async (t) => {
   const directory = t.testdir({ file: "x", shared: {} });
   chmodSync(join(directory, "file"), 0o600);
   for (const mode of [0o777, 0o1777, 0o770]) {
@@ -95,13 +96,13 @@ test("[STA-2] a directory that others may write, or that is none, is refused", a
   await t.rejects(linuxFiles(join(directory, "file")), { code: "file.not-regular" });
 });
 
-test("[STA-2] a directory of another user's is refused", { skip: needs("root") }, async (t) => {
+test("[STA-2] a directory of another user is refused", { skip: needs("root") }, async (t) => {
   const directory = t.testdir({ theirs: {} });
   chownSync(join(directory, "theirs"), NOBODY, NOBODY);
   await t.rejects(linuxFiles(join(directory, "theirs")), { code: "file.untrusted-owner" });
 });
 
-test("what is made is for us alone: directory 0700, files 0600, whatever the umask", async (t) => {
+test("new directories are 0700 and new files 0600, with any umask", async (t) => {
   const before = process.umask(0);
   t.teardown(() => process.umask(before));
   const directory = join(t.testdir(), "var/lib/state");
@@ -114,7 +115,7 @@ test("what is made is for us alone: directory 0700, files 0600, whatever the uma
   t.equal(statSync(join(directory, "log")).mode & 0o777, 0o600);
 });
 
-test("names that are not ours are neither listed nor removed", async (t) => {
+test("names of other programs are neither listed nor removed", async (t) => {
   const directory = t.testdir({ ".lock": "1", "Other File": "x", log: "x" });
   linkSync(join(directory, "log"), join(directory, "log2"));
   chmodSync(join(directory, "log"), 0o600);

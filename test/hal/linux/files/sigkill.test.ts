@@ -1,4 +1,4 @@
-// Real processes, really killed in the middle of writing.
+// Real processes, killed in the middle of writing.
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Test, test } from "tap";
@@ -8,7 +8,10 @@ import { type RunningProgram, startProgram } from "../../../lab/runner/process.t
 const CHILD = fileURLToPath(new URL("../../../lab/runner/state-child.ts", import.meta.url));
 const ROUNDS = 8;
 
-/** Lets it write for a while (another while each round), kills it, and gives the last number it reported as durable. */
+/**
+ * Lets the child write for a while (longer in each round) and kills it.
+ * @returns the last number that it reported as durable.
+ */
 async function killedWriter(t: Test, what: string, directory: string, round: number): Promise<number> {
   const writer: RunningProgram = startProgram({ name: what, command: process.execPath, args: [CHILD, what, directory] });
   t.teardown(() => writer.stop("SIGKILL"));
@@ -18,7 +21,7 @@ async function killedWriter(t: Test, what: string, directory: string, round: num
   return Number(writer.lines.at(-1));
 }
 
-test("[STA-1] a state file whose writer is killed is whole, and not older than what was reported", async (t) => {
+test("[STA-1] a state file whose writer is killed is complete, and not older than the reported one", async (t) => {
   const directory = t.testdir();
   for (let round = 0; round < ROUNDS; round++) {
     const reported = await killedWriter(t, "put", directory, round);
@@ -31,7 +34,7 @@ test("[STA-1] a state file whose writer is killed is whole, and not older than w
   }
 });
 
-test("[STA-1] an append file whose writer is killed has every line that was reported, and at most one more", async (t) => {
+test("[STA-1] an append file whose writer is killed has every reported line, and at most one more", async (t) => {
   for (let round = 0; round < ROUNDS; round++) {
     const directory = t.testdir();
     const reported = await killedWriter(t, "append", directory, round);

@@ -1,5 +1,6 @@
-// Runs inside the virtual gateway as its only program: writes a state file over and over as our programs do, and says each time that it is written.
-// `put FROM TO [without-file-sync | without-directory-sync]` writes number after number; `get` tells which is there.
+// Runs inside the virtual gateway as its only program: it writes a state file repeatedly as our
+// programs do, and reports each write. `put FROM TO [without-file-sync | without-directory-sync]`
+// writes number after number; `get` prints the number that is there.
 import { assert } from "../../../../hal/fault.ts";
 import { linuxFiles, linuxOps } from "../../../../hal/linux/files/index.ts";
 import type { FileOps, OpenFile } from "../../../../hal/linux/files/ops.ts";
@@ -26,13 +27,14 @@ function content(number: number): string {
   return `${number} `.padEnd(BYTES, `${number}.`);
 }
 
-/** The same file system calls but for one kind of fsync. */
+/** The same file system calls without one kind of fsync. */
 function lacking(what: string | undefined): FileOps {
   assert(what === undefined || what === "without-file-sync" || what === "without-directory-sync", "a known way to spoil it");
   const spoil = (file: OpenFile): OpenFile => ({
     read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
     write: (buffer, offset, length) => file.write(buffer, offset, length),
     truncate: (length) => file.truncate(length),
+    chmod: (mode) => file.chmod(mode),
     stat: () => file.stat(),
     close: () => file.close(),
     sync: async () => {

@@ -1,5 +1,6 @@
-// A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default file, and an ext4 partition with Node and the programs.
-// Far smaller than a gateway, so that what a power cut does to a real kernel and file system can be tried often.
+// A disk that boots straight into small programs of ours: Debian's kernel as the firmware's default
+// file, and an ext4 partition with Node and the programs. It is far smaller than a gateway, so that
+// power cuts of a real kernel and file system can be tried often.
 import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -33,11 +34,18 @@ const MODULES = [
   "tpm_tis",
   "i6300esb",
 ];
-/** USB as on a gateway: nothing is let in. A watchdog that need not be waited for; nothing of `sysrq`, which Debian's kernel heeds. */
+/**
+ * USB as on a gateway: nothing is authorized. The watchdog's time is short, and `sysrq` is as
+ * Debian's kernel has it.
+ */
 const COMMAND_LINE = "console=ttyS0 quiet panic=5 usbcore.authorized_default=0 i6300esb.heartbeat=5";
 const APPLETS = ["sh", "cat", "chroot", "echo", "insmod", "ip", "mount", "sleep"];
 
-/** Made once for each state of what goes into it; gateways only read it. @returns the disk. @throws Fault `process.failed`. */
+/**
+ * Built once for each state of its sources; gateways only read it.
+ * @returns the disk.
+ * @throws Fault `process.failed`.
+ */
 export async function probeImage(): Promise<string> {
   const base = await debianBase(() => undefined);
   const programs = await bundle();

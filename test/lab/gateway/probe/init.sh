@@ -1,5 +1,6 @@
 #!/bin/sh
-# First program of the probe's kernel: the disk's second partition becomes the root of our programs, which are named over the serial line.
+# First program of the probe's kernel: it makes the disk's second partition the root of our
+# programs, which are named over the serial line.
 export PATH=/bin
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
@@ -13,7 +14,7 @@ for module in $(cat /modules/order); do
   insmod "/modules/$module" $options
 done
 while [ ! -b /dev/vda2 ]; do sleep 0.1; done
-# noauto_da_alloc: ext4 would otherwise hide a missing fsync before a rename from us, and other file systems do not
+# noauto_da_alloc: ext4 would otherwise hide a missing fsync before a rename, unlike others
 mount -t ext4 -o noauto_da_alloc /dev/vda2 /root || exec sleep 1000
 mount -o move /dev /root/dev
 mount -o move /proc /root/proc

@@ -1,4 +1,5 @@
-// Runs inside the virtual gateway: tells what its kernel sees of the machine. Words: `board`, `fetch PORT`.
+// Runs inside the virtual gateway and prints what its kernel sees of the machine. Arguments:
+// `board`, `fetch PORT`.
 import { existsSync, readFileSync } from "node:fs";
 import { HUB_ADDRESS } from "../address.ts";
 

@@ -1,5 +1,6 @@
-// Runs inside the virtual gateway: our own driver on the USB tree of a real kernel. What to do, one after the other, parted by `then`: `state`, `record`,
-// `interfaces`, `until PORT ...` (has devices at these and no other), `default CONTROLLER none|hardwired`, `device PORT yes|no`, `port PORT on|off`.
+// Runs inside the virtual gateway: our own driver on the USB tree of a real kernel. Its actions,
+// separated by `then`: `state`, `record`, `interfaces`, `until PORT ...` (devices at these ports
+// and no others), `default CONTROLLER none|hardwired`, `device PORT yes|no`, `port PORT on|off`.
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
@@ -52,7 +53,7 @@ async function act(verb = "", name = "", value = "", ...more: readonly string[])
   }
 }
 
-/** Classes of those of devices, not of the root hubs: "1-1:1.0", not "1-0:1.0". */
+/** The classes of the interfaces of devices, not of root hubs: "1-1:1.0", not "1-0:1.0". */
 function interfaces(): readonly string[] {
   const names = readdirSync(DEVICES).filter((each) => /^\d+-[1-9][\d.]*:/u.test(each));
   return names.map((each) => readFileSync(`${DEVICES}/${each}/bInterfaceClass`, "utf8").trim()).sort();
@@ -68,7 +69,7 @@ async function until(ports: readonly string[]): Promise<string> {
   throw new Fault("process.timeout", `no devices at "${wanted}"`);
 }
 
-/** Drivers take a moment to take what was let in. */
+/** Drivers take a moment to bind to what was authorized. */
 async function settled(): Promise<SysfsTree> {
   for (let before = ""; ; await sleep(TRY_EVERY_MS)) {
     const found = recordUsb("/");
@@ -78,7 +79,7 @@ async function settled(): Promise<SysfsTree> {
   }
 }
 
-/** In lines, as a serial line likes them. */
+/** In lines short enough for a serial line. */
 function pack(found: SysfsTree): number {
   const packed = gzipSync(JSON.stringify(found)).toString("base64");
   for (let at = 0; at < packed.length; at += LINE_CHARACTERS) console.log(`| ${packed.slice(at, at + LINE_CHARACTERS)}`);

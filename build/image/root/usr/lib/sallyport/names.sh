@@ -1,5 +1,6 @@
 #!/bin/sh
-# names.sh STATE RESOLV.CONF: the name servers in networkd's state, as resolv.conf(5) has them; at most three are read there.
+# names.sh STATE RESOLV.CONF: writes the name servers in networkd's state in the format of
+# resolv.conf(5), of which programs read at most three.
 set -eu
 servers=""
 while IFS='=' read -r name value; do [ "$name" = DNS ] && servers=$value; done < "$1" || true
