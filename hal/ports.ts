@@ -16,8 +16,8 @@ export interface DurableFiles {
    * @param access `private` for a private key, which another user may not read either. [STA-30]
    * @returns the bytes, or undefined when there is no such file.
    * @throws Fault `file.too-large` above `bytesMax`; `file.untrusted-owner` when another user could
-   *   have written it, or read a private one; `file.not-regular` for a link, a pipe or a directory; `file.read-failed`
-   *   otherwise.
+   * have written it, or read a private one; `file.not-regular` for a link, a pipe or a directory;
+   * `file.read-failed` otherwise.
    */
   get(name: string, bytesMax: number, access?: "shared" | "private"): Promise<Uint8Array | undefined>;
   /**

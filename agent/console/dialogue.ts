@@ -178,8 +178,8 @@ class SessionDialogue implements Dialogue {
   }
 
   /**
-   * Takes a token for one line, or prints that there were too many, where `isAnswered` allows it. A flood makes one record only,
-   * so that it does not flood the audit trail.
+   * Takes a token for one line, or prints that there were too many, where `isAnswered` allows it. A
+   * flood makes one record only, so that it does not flood the audit trail.
    */
   async #takeToken(isAnswered: boolean): Promise<boolean> {
     if (this.#commands.take()) {

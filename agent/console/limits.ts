@@ -7,8 +7,8 @@ export const COMMANDS_BURST_MAX = 10;
 /** After that, one more command for each of these periods. */
 export const COMMAND_REFILL_MS = 1_000;
 /**
- * Answers to keys that carry nothing (^L, ^C, Enter) and to refused lines: at once, and then one for
- * each period. A held key must not fill the line, which carries 11 bytes a millisecond at best.
+ * Answers to keys that carry nothing (^L, ^C, Enter) and to refused lines: at once, and then one
+ * for each period. A held key must not fill the line, which carries 11 bytes a millisecond at best.
  */
 export const ANSWERS_BURST_MAX = 20;
 export const ANSWER_REFILL_MS = 250;
@@ -21,7 +21,9 @@ export const LOGGED_IN_IDLE_MS_MAX = 300_000;
  * that there is time to fetch the answer from another room.
  */
 export const CHALLENGE_MS_MAX = 900_000;
-/** [CON-12] How often the login is compared with the roster in force, besides before each command. */
+/**
+ * [CON-12] How often the login is compared with the roster in force, besides before each command.
+ */
 export const ROSTER_CHECK_MS = 2_000;
 /**
  * Login challenges given at once; after that, one more for each refill period. The warden has 32

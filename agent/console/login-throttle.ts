@@ -38,9 +38,9 @@ export interface ThrottleStore {
 const NO_STORE: ThrottleStore = { stored: { delayMs: 0, openAtMs: 0 }, store: async () => undefined };
 
 /**
- * Uses the monotonic clock, so that setting the wall clock shortens no wait. A stored time that lies
- * further ahead than its delay is of an earlier boot: then the whole delay is waited again. One that
- * has passed has been waited for in this boot at least.
+ * Uses the monotonic clock, so that setting the wall clock shortens no wait. A stored time that
+ * lies further ahead than its delay is of an earlier boot: then the whole delay is waited again.
+ * One that has passed has been waited for in this boot at least.
  */
 export function createLoginThrottle(
   clock: Pick<Clock, "monotonicMs" | "sleep">,

@@ -12,10 +12,13 @@ export const OPERATIONS_BURST_MAX = 30;
  */
 export const OPERATION_REFILL_MS = 2_000;
 
-/** Messages with operations that are remembered, so that a repeated one is not carried out twice. */
+/**
+ * Messages with operations that are remembered, so that a repeated one is not carried out twice.
+ */
 export const OPERATIONS_REMEMBERED_MAX = 256;
 /**
- * Answers kept for repeated messages: the newest, and short ones only, which bounds them at 256 KiB.
+ * Answers kept for repeated messages: the newest, and short ones only, which bounds them at 256
+ * KiB.
  */
 export const ANSWERS_KEPT_MAX = 64;
 export const ANSWER_KEPT_BYTES_MAX = 4096;

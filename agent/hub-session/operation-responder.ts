@@ -1,6 +1,6 @@
 // The responder to the hub's operations: every message gets an answer. What was carried out is
-// answered through the spool, which survives a restart. Refusals and repeated answers, which the hub
-// can cause without end, are sent from memory. [OPS-6] [OPS-23] [TUN-8]
+// answered through the spool, which survives a restart. Refusals and repeated answers, which the
+// hub can cause without end, are sent from memory. [OPS-6] [OPS-23] [TUN-8]
 import { asFault, Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { OperationAnswer } from "../operations/format.ts";
@@ -26,7 +26,8 @@ export interface OperationResponderOptions {
 export interface OperationResponder {
   /**
    * Answers `message`: with the result, with a fault, or, for a message that came before, with the
-   * answer that it got. A repetition of an operation in progress is answered once, together with it.
+   * answer that it got. A repetition of an operation in progress is answered once, together with
+   * it.
    * @throws Fault when the answer could not be spooled. The hub has got that fault as the answer.
    */
   respond(certificate: string | undefined, message: OperationEnvelope): Promise<void>;

@@ -248,7 +248,10 @@ class MqttTunnel implements Tunnel {
     }
   }
 
-  /** [OPS-6] Answers are never dropped in silence: a hub that asks faster than it takes them has to connect again. */
+  /**
+   * [OPS-6] Answers are never dropped in silence: a hub that asks faster than it takes them has to
+   * connect again.
+   */
   #endFlood(fault: Fault): void {
     this.#serving?.destroy(fault);
   }

@@ -11,7 +11,8 @@ export interface KeyFileFacts {
  * [STA-30] Root is held to it too: a key of another user is that user's to use, and what root signs
  * with it would look like theirs. A POSIX ACL shows in the group bits (acl(5)).
  * @param us the effective user of this process; undefined where there are no users.
- * @returns why the key is not used, with the command that mends it; undefined when nothing is wrong.
+ * @returns why the key is not used, with the command that mends it; undefined when nothing is
+ *   wrong.
  */
 export function whyNotPrivate({ uid, mode }: KeyFileFacts, path: string, us: number | undefined): string | undefined {
   if (us !== undefined && uid !== us)

@@ -3,10 +3,8 @@ import { once } from "node:events";
 import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { check } from "../../hal/format/schema.ts";
-import { initHub, readAnchors } from "../authority/index.ts";
+import { checkCertificateLife, initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
-import { settingsSchema } from "../state/settings.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { journalLine } from "./render.ts";
@@ -76,7 +74,7 @@ export const serve: HubCommand = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = certificateLife(given.duration("certificate-life"));
+    const life = checkCertificateLife(given.duration("certificate-life"));
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -133,13 +131,6 @@ export const alerts: HubCommand = {
       return 0;
     }),
 };
-
-/** [ID-24] What `serve` overrides is held to the same bounds as what `init` writes down. @throws Fault `config.invalid`. */
-function certificateLife(ms: number | undefined): number | undefined {
-  return ms === undefined
-    ? undefined
-    : check(settingsSchema.entries.certificateLifeMs, ms, "--certificate-life", "config.invalid");
-}
 
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);

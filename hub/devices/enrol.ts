@@ -137,8 +137,8 @@ function issue(
 }
 
 /**
- * [ID-24] How long this device has to wait for another certificate, milliseconds. A certificate from
- * the future was issued before the hub's clock was set back.
+ * [ID-24] How long this device has to wait for another certificate, milliseconds. A certificate
+ * from the future was issued before the hub's clock was set back.
  */
 function pacedMs({ issuedAtMs, notAfterMs }: IssuedCertificate, nowMs: number): number {
   if (issuedAtMs > nowMs) return 0;

@@ -5,8 +5,8 @@ import { parseJson } from "../../hal/format/json.ts";
 import { hostSchema } from "../../ota/format/anchors.ts";
 
 /**
- * [ID-24] A shorter life cannot be served: between two certificates of a device lies a tenth of the life, in which a hub that is restarted and a clock that is
- * five minutes off must find room.
+ * [ID-24] A shorter life cannot be served: between two certificates of a device lies a tenth of the
+ * life, in which a hub that is restarted and a clock that is five minutes off must find room.
  */
 export const CERTIFICATE_LIFE_MS_MIN = 3_600_000;
 const CERTIFICATE_LIFE_MS_MAX = 10 * 366 * 86_400_000;

@@ -1,5 +1,5 @@
-// A hub, or whoever has taken its online part over, that asks for operations without end. Nothing is
-// dropped in silence: each request has an answer, or the connection ends.
+// A hub, or whoever has taken its online part over, that asks for operations without end. Nothing
+// is dropped in silence: each request has an answer, or the connection ends.
 import { randomUUID } from "node:crypto";
 import { test } from "tap";
 import * as v from "valibot";
@@ -39,7 +39,9 @@ interface Flooded {
   readonly spooledWrites: () => number;
 }
 
-/** A device behind a real Mosquitto, and the hub's side of it. Its operations end when `gate` does. */
+/**
+ * A device behind a real Mosquitto, and the hub's side of it. Its operations end when `gate` does.
+ */
 async function open(t: TestContext, gate: Promise<void> = Promise.resolve()): Promise<Flooded> {
   const directory = await temporaryDirectory(t);
   const pki = makePki(directory);

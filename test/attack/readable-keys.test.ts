@@ -19,7 +19,7 @@ const PRIVATE = [0o600, 0o400] as const;
 
 test("[STA-30] an operator's key that others may read signs nothing, and the message has the command that mends it", async (t) => {
   const file = join(await temporaryDirectory(t), "ada.key");
-  makeKey(file);
+  await makeKey(file);
   for (const mode of READABLE) {
     await chmod(file, mode);
     t.throws(() => readKey(file), {
@@ -35,7 +35,7 @@ test("[STA-30] an operator's key that others may read signs nothing, and the mes
 
 test("[STA-30] so do the hub's own keys", async (t) => {
   const state = await temporaryDirectory(t);
-  initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   for (const name of ["authority.key", "server.key", "time.key", "witness.key"]) {
     for (const mode of READABLE) {
       await chmod(join(state, name), mode);
@@ -69,7 +69,7 @@ test("[STA-30] so do the keys of releases", async (t) => {
   const layout = layoutOf(await temporaryDirectory(t));
   await mkdir(layout.keys);
   const file = keyPath(layout, "os");
-  makeKey(file);
+  await makeKey(file);
   for (const mode of READABLE) {
     await chmod(file, mode);
     await t.rejects(readSigner(layout, "os"), { code: "release.key-unusable", message: /chmod 600/u });
@@ -78,7 +78,7 @@ test("[STA-30] so do the keys of releases", async (t) => {
 
 test("[STA-30] a key of another user is refused, to root as well", { skip: needs("root") }, async (t) => {
   const file = join(await temporaryDirectory(t), "ada.key");
-  makeKey(file);
+  await makeKey(file);
   await chown(file, 65_534, 65_534);
   t.throws(() => readKey(file), { code: "hub.key-unusable", message: /belongs to user 65534, expected 0/u });
   t.match(whyNotPrivate({ uid: 0, mode: 0o100600 }, file, 1000), /belongs to user 0, expected 1000/u);

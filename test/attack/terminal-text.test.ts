@@ -194,7 +194,7 @@ test("[AUD-40] who acted is marked as the agent's word in the agent's records, a
 
 test("a hub's name is printed like any other text", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
-  initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   const { out } = await hub(state, "anchors");
   t.ok(isSafe(out));
   t.match(JSON.parse(out), { name: "Plant 7" });

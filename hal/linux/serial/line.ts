@@ -56,8 +56,8 @@ export async function openLine({ path, baudRate }: SerialLineOptions): Promise<S
 
 /**
  * The binding throws away what waits in the tty when it sets the speed, which it does on each open.
- * What somebody typed while this program was being restarted is read first and handed out first. The
- * line is not closed in between, because the last close throws its input away too.
+ * What somebody typed while this program was being restarted is read first and handed out first.
+ * The line is not closed in between, because the last close throws its input away too.
  * @returns undefined when the line cannot be opened; the binding says why.
  */
 async function holdWaiting(path: string): Promise<{ readonly file: FileHandle; readonly waiting: Uint8Array } | undefined> {

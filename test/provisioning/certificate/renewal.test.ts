@@ -31,7 +31,9 @@ interface Bench {
   readonly open: () => Promise<Renewal>;
 }
 
-/** A device that has just received a certificate of 90 days, whose authority is a real EST server. */
+/**
+ * A device that has just received a certificate of 90 days, whose authority is a real EST server.
+ */
 async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOUR_MS, lifeMs: 90 * DAY_MS }): Promise<Bench> {
   const directory = t.testdir();
   const pki = makePki(directory);
