@@ -96,6 +96,7 @@ export const FAULT_CODES = [
   "operation.rate-limited",
   "operation.unauthenticated",
   "operation.unknown",
+  "operation.repeated",
   "roster.invalid",
   "order.bad-signature",
   "order.denied",
