@@ -3,9 +3,9 @@
 // anew nor fill the screen of whoever works at the cable. [CON-5] [CON-13]
 import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { REFUSED_DELAY_MS_MAX } from "./limits.ts";
 import type { ThrottleState } from "./login-throttle.ts";
 
@@ -13,13 +13,22 @@ const NAME = "console.json";
 const BYTES_MAX = 1024;
 
 const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const recordSchema = v.looseObject({
+const recordSchema = v.strictObject({
   v: v.literal(1),
   delayMs: v.optional(v.pipe(milliseconds, v.maxValue(REFUSED_DELAY_MS_MAX)), 0),
   openAtMs: v.optional(milliseconds, 0),
   hintAtMs: v.optional(milliseconds),
 });
 type ConsoleState = v.InferOutput<typeof recordSchema>;
+
+const CONSOLE_RECORD: RecordFormat<ConsoleState> = {
+  what: "the console's record",
+  version: 1,
+  readable: 1,
+  bytesMax: BYTES_MAX,
+  schema: recordSchema,
+  replaceable: true, // a newer record that cannot be used counts as the longest delay
+};
 
 export interface ConsoleRecord {
   readonly throttle: ThrottleState;
@@ -47,7 +56,7 @@ export async function openConsoleRecord(
     async write(change) {
       state = { ...state, ...change };
       try {
-        await files.put(NAME, Buffer.from(`${JSON.stringify(state)}\n`));
+        await writeRecord(files, NAME, CONSOLE_RECORD, state);
         onFault(undefined);
       } catch (error) {
         onFault(asFault(error, "file.write-failed", "write the console's record"));
@@ -58,9 +67,7 @@ export async function openConsoleRecord(
 
 async function read(files: DurableFiles, nowMs: number, onFault: (fault: Fault) => void): Promise<ConsoleState> {
   try {
-    const bytes = await files.get(NAME, BYTES_MAX);
-    if (bytes === undefined) return { v: 1, delayMs: 0, openAtMs: 0 };
-    return check(recordSchema, parseJson(bytes, BYTES_MAX, "the console's record"), "the console's record");
+    return (await readRecord(files, NAME, CONSOLE_RECORD)) ?? { v: 1, delayMs: 0, openAtMs: 0 };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     onFault(error);

@@ -360,7 +360,7 @@ test("[CON-5] a restart of the agent, or a damaged record, gives a guesser no ne
   t.equal((await restarted()).waitMs(), 0);
 
   await second.recordRefusal();
-  files.contents.set("console.json", Buffer.from('{"v":1,"delayMs":8000,"openAtMs":900000000000}'));
+  files.contents.set("console.json", Buffer.from('{"delayMs":8000,"openAtMs":900000000000,"readable":1,"v":1}'));
   t.equal((await restarted()).waitMs(), 8000, "of a boot before this one: the whole delay again");
   for (const damage of ["", "{", '{"v":2}', '{"v":1,"delayMs":1e9}']) {
     files.contents.set("console.json", Buffer.from(damage));
