@@ -18,6 +18,8 @@ const recordSchema = v.strictObject({
   delayMs: v.optional(v.pipe(milliseconds, v.maxValue(REFUSED_DELAY_MS_MAX)), 0),
   openAtMs: v.optional(milliseconds, 0),
   hintAtMs: v.optional(milliseconds),
+  /** The kernel's id of the boot that `hintAtMs` is of. */
+  bootId: v.optional(v.pipe(v.string(), v.maxLength(64))),
 });
 type ConsoleState = v.InferOutput<typeof recordSchema>;
 
@@ -30,9 +32,16 @@ const CONSOLE_RECORD: RecordFormat<ConsoleState> = {
   replaceable: true, // a newer record that cannot be used counts as the longest delay
 };
 
+export interface BootTime {
+  /** On the monotonic clock, which begins again with each boot. */
+  readonly nowMs: number;
+  /** Undefined when it cannot be read: then nothing counts as of this boot. */
+  readonly bootId: string | undefined;
+}
+
 export interface ConsoleRecord {
   readonly throttle: ThrottleState;
-  /** When the hint was printed last, on the monotonic clock; undefined when it was not. */
+  /** When the hint was printed last in this boot, monotonic; undefined when it was not. */
   readonly hintAtMs: number | undefined;
   /** Never rejects; the fault of the files, if any, goes to `onFault`. */
   write(change: Partial<ThrottleState & { readonly hintAtMs: number }>): Promise<void>;
@@ -41,20 +50,19 @@ export interface ConsoleRecord {
 /**
  * Reads the record. A damaged one, or one of another version, is taken for the longest delay: it
  * may have been damaged to shorten it.
- * @param nowMs on the monotonic clock.
  * @param onFault is called with undefined when the record was written.
  */
 export async function openConsoleRecord(
   files: DurableFiles,
-  nowMs: number,
+  { nowMs, bootId }: BootTime,
   onFault: (fault: Fault | undefined) => void,
 ): Promise<ConsoleRecord> {
   let state = await read(files, nowMs, onFault);
   return {
     throttle: { delayMs: state.delayMs, openAtMs: state.openAtMs },
-    hintAtMs: state.hintAtMs,
+    hintAtMs: bootId !== undefined && state.bootId === bootId ? state.hintAtMs : undefined,
     async write(change) {
-      state = { ...state, ...change };
+      state = { ...state, ...change, ...(bootId !== undefined && { bootId }) };
       try {
         await writeRecord(files, NAME, CONSOLE_RECORD, state);
         onFault(undefined);

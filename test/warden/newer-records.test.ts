@@ -272,7 +272,7 @@ test("[STA-5] agent and hub with their records one version ahead", async (t) => 
   files.contents.set(name, Buffer.from(receipt.replace('"readable":1', '"readable":2').replace('"v":1', '"v":2')));
   t.equal(await receipts.receivedAtMs("a certificate"), undefined, "the moment counts as unknown");
   files.contents.set("console.json", Buffer.from('{"delayMs":0,"openAtMs":0,"readable":2,"v":2}'));
-  const console = await openConsoleRecord(files, 0, () => undefined);
+  const console = await openConsoleRecord(files, { nowMs: 0, bootId: "boot" }, () => undefined);
   t.ok(console.throttle.delayMs > 0, "the longest delay, since the record may have held one");
   const settings = { v: 1, hosts: ["hub.example"], certificateLifeMs: 86_400_000 } as const;
   const text = formatSettings({ ...settings, hosts: [...settings.hosts] });
