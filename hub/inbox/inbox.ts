@@ -16,7 +16,7 @@ import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
-import { type Change, retryOnConflict, type Store } from "../store/index.ts";
+import { type Change, type JournalNote, retryOnConflict, type Store } from "../store/index.ts";
 import type { WitnessAnswer, Witness } from "../witness/index.ts";
 import { readReport } from "./reports.ts";
 
@@ -74,6 +74,8 @@ interface Prepared {
   /** How many messages of the queue are in it. */
   readonly count: number;
   readonly changes: readonly Change[];
+  /** Entries of the journal about these messages. */
+  readonly notes: readonly JournalNote[];
   readonly notify: readonly (() => void)[];
 }
 
@@ -128,7 +130,8 @@ class Inbox implements HubInbox {
       const { count, notify } = await retryOnConflict(async () => {
         const prepared = await this.#prepare(deviceId, queue.slice(0, countMax));
         countMax = 1;
-        await this.#options.store.commit(...prepared.changes);
+        const { store } = this.#options;
+        await store.commit(...prepared.changes, store.journal.noted(prepared.notes));
         return prepared;
       });
       for (const { done } of queue.splice(0, count)) done();
@@ -149,8 +152,9 @@ class Inbox implements HubInbox {
     );
     const changes: Change[] = [];
     const notify: (() => void)[] = [];
-    /** What the journal is told of messages that are not stored after all would be wrong. */
-    const journal: JournalWriter = (...entry) => void notify.push(() => this.#options.journal(...entry));
+    const notes: JournalNote[] = [];
+    const journal: JournalWriter = (event, device, detail = {}) =>
+      void notes.push({ event, deviceId: device, detail, atMs: Date.now() });
     for (const [index, { message }] of batch.entries()) {
       const { channel, id, at } = message;
       const fresh = !seen.has(id);
@@ -163,14 +167,14 @@ class Inbox implements HubInbox {
         if (change !== undefined) changes.push(change);
         notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
         // The next delivery is compared with the log as this one leaves it.
-        if (change !== undefined) return { count: index + 1, changes, notify };
+        if (change !== undefined) return { count: index + 1, changes, notes, notify };
         continue;
       }
       if (fresh && "kind" in message.body)
         changes.push(...(await readReport(store, journal, deviceId, message.channel, message.body)));
       notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
     }
-    return { count: batch.length, changes, notify };
+    return { count: batch.length, changes, notes, notify };
   }
 }
 
