@@ -32,6 +32,8 @@ export interface HubOptions {
   readonly certificateLifeMs?: number;
   /** Default: TLS 1.3. [TUN-2] */
   readonly minTls?: ServerTlsVersion;
+  /** A peer that takes nothing of an answer for so long is cut off. Default: 20 s. [TUN-14] */
+  readonly progressMs?: number;
 }
 
 export interface HubEvents {
@@ -136,7 +138,9 @@ async function startMessaging(
     port: mqttPort,
     server: authority.server,
     authorityPem: authority.issuer.authorityPem,
+    authority: authority.issuer.certificate,
     minTls,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
     inbox,
     onSubscribed: () => later.delivery?.sendDue(),
     onClosed: (deviceId) => later.delivery?.disconnected(deviceId),
@@ -166,6 +170,7 @@ function startHttps(options: HubOptions, { authority, store, journal, judge, onF
     time,
     judge,
     retryAfterS: options.retryAfterS ?? RETRY_AFTER_S_DEFAULT,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
     repository: join(options.state, REPOSITORY_DIRECTORY),
     onFault,
   });

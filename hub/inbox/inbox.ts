@@ -34,8 +34,9 @@ export interface HubInbox {
    * Takes one message. Calls `done` when it is on the disk, and the broker may acknowledge it; or
    * with a fault when it could not be stored, and the broker must not. An invalid message is
    * dropped, noted and acknowledged: sending it again would not help.
+   * @returns false for an invalid message.
    */
-  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): void;
+  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): boolean;
   /** Resolves when no message waits any more. */
   flush(): Promise<void>;
 }
@@ -89,7 +90,7 @@ class Inbox implements HubInbox {
     this.#options = options;
   }
 
-  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): void {
+  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): boolean {
     let message: Message;
     try {
       message = parseMessage(channel, payload);
@@ -97,17 +98,18 @@ class Inbox implements HubInbox {
       if (!(error instanceof Fault)) throw error;
       this.#options.journal("message.refused", deviceId, { channel, reason: error.message });
       done();
-      return;
+      return false;
     }
     const queue = this.#queues.get(deviceId);
     if (queue !== undefined) {
       queue.push({ deviceId, message, done });
-      return;
+      return true;
     }
     this.#queues.set(deviceId, [{ deviceId, message, done }]);
     const running = this.#run(deviceId);
     this.#running.add(running);
     void running.finally(() => this.#running.delete(running));
+    return true;
   }
 
   async flush(): Promise<void> {

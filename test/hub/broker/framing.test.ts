@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { FRAMING_START, type Framing, next } from "../../../hub/broker/framing.ts";
 
-const LIMITS = { firstBytesMax: 200, packetBytesMax: 1000 };
+const LIMITS = { firstBytesMax: 200, packetBytesMax: 1000, subscribeBytesMax: 100, filtersMax: 3 };
 
 function run(bytes: Uint8Array, chunkBytes: number): Framing | { readonly refused: number | undefined } {
   let framing: Framing = FRAMING_START;
