@@ -90,11 +90,12 @@ async function send(
 /** [TUN-14] Ends the connection of a reader that takes nothing of the answer for too long. */
 function cutWithoutProgress(reply: FastifyReply, content: ReadStream, progressMs: number): void {
   const { raw, request } = reply;
+  if (raw.closed || raw.destroyed) return; // the reader left while the file was opened
   let before = -1;
   const check = setInterval(() => {
     // The file is read as fast as the reader takes what was read before.
     if (content.bytesRead === before) request.raw.socket.destroy();
     before = content.bytesRead;
-  }, progressMs);
+  }, progressMs).unref();
   raw.once("close", () => clearInterval(check));
 }
