@@ -6,7 +6,14 @@ import type { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";
 import { identify } from "./devices/index.ts";
 import type { JournalWriter } from "./journal.ts";
-import { CONNECTIONS_BURST, CONNECTIONS_PER_S, PROVEN_PER_DEVICE_MAX, UNPROVEN_PER_SOURCE_MAX } from "./limits.ts";
+import {
+  CONNECTIONS_BURST,
+  CONNECTIONS_PER_S,
+  DEVICE_CONNECTIONS_BURST,
+  DEVICE_CONNECTIONS_PER_S,
+  PROVEN_PER_DEVICE_MAX,
+  UNPROVEN_PER_SOURCE_MAX,
+} from "./limits.ts";
 import { Pace } from "./pace.ts";
 import { type Share, Shares } from "./shares.ts";
 import { sourceOf } from "./source.ts";
@@ -32,6 +39,7 @@ export function guardConnections(server: Server, options: GateOptions): void {
 class Gate {
   readonly #options: GateOptions;
   readonly #pace = new Pace({ burst: CONNECTIONS_BURST, perSecond: CONNECTIONS_PER_S });
+  readonly #devicePace = new Pace({ burst: DEVICE_CONNECTIONS_BURST, perSecond: DEVICE_CONNECTIONS_PER_S });
   readonly #unproven: Shares;
   readonly #proven: Shares;
   /** By address and port of the peer: the TLS socket is another object than the TCP socket. */
@@ -65,6 +73,11 @@ class Gate {
     const shown = identify(socket.getPeerX509Certificate(), this.#options.authority, Date.now());
     const key = keyOf(socket);
     if (!shown.valid || !this.#shares.has(key)) return;
+    if (!this.#devicePace.take(shown.deviceId)) {
+      this.#note("pace", shown.deviceId);
+      socket.destroy();
+      return;
+    }
     this.#shares.get(key)?.leave();
     this.#shares.set(
       key,

@@ -138,13 +138,17 @@ class TlsBroker implements Broker {
     this.#connections = connections;
     this.#sessions = sessions;
     this.#deliveries = deliveries;
-    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] }, (socket) => void this.#accept(socket));
+    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] });
     guardConnections(this.#server, {
       service: "mqtt",
       unprovenMax: MQTT_UNPROVEN_MAX,
       provenMax: MQTT_PROVEN_MAX,
       authority: options.authority,
       journal: options.journal,
+    });
+    // After the gate, which may have ended it.
+    this.#server.on("secureConnection", (socket: TLSSocket) => {
+      if (!socket.destroyed) void this.#accept(socket);
     });
     aedes.on("clientReady", (client) => sessions.open(client));
     aedes.on("clientDisconnect", (client) => sessions.close(client));
