@@ -61,6 +61,8 @@ const lean: Plugin = {
       /^debug$/,
       "const off = () => {}; off.enabled = false; const debug = () => off; debug.enable = off; debug.disable = off; module.exports = debug;",
     );
+    // mqtt.js keeps the topic aliases of a broker in it. We use no aliases; a Map holds as many.
+    stub(/^lru-cache$/, "module.exports = { LRUCache: class extends Map { constructor() { super(); } } };");
     stub(/^worker-timers$/, "module.exports = { setInterval, clearInterval, setTimeout, clearTimeout };");
     // The path is computed: otherwise esbuild would look for the file at build time.
     stub(/^node-gyp-build$/, 'const path = "./serialport." + process.arch + ".node"; module.exports = () => require(path);');

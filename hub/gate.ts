@@ -1,6 +1,6 @@
 // The gate of a TLS server: how many connections each source may have, and how fast it may open
 // them. What a client is allowed to hold depends on whether it has shown a valid device
-// certificate, so strangers never take the room of devices. [TUN-14]
+// certificate, so strangers never take the room of devices. [TUN-23]
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";

@@ -10,7 +10,7 @@ import { type Selection, selectTests, USAGE } from "./lab/runner/selection.ts";
 /** Most tests wait for processes and clocks, so more files run at a time than there are cores. */
 const JOBS = 4;
 /** Only a run that hangs takes longer. */
-const RUN_TIMEOUT_S = 7200;
+const RUN_TIMEOUT_S = 14_400;
 
 async function run({ paths, title }: Selection): Promise<number> {
   const withBundles = needBundles(paths);

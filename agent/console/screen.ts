@@ -1,4 +1,4 @@
-// The console's texts. Pure, ASCII. [CON-1]
+// The console's texts. Pure, ASCII. [CON-11]
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { ConsoleLogin } from "../operations/index.ts";
@@ -70,6 +70,11 @@ export function tooManyText(waitMs: number): string {
 export function idleText(idleMs: number, login: ConsoleLogin | undefined): string {
   const what = login === undefined ? "session closed" : `${serialText(login.id, 64)} is logged out`;
   return `\n${fit(`Nobody typed for ${minutes(idleMs)}: ${what}. Press Enter for a new session.`)}`;
+}
+
+export function rosterText(login: ConsoleLogin): string {
+  const id = serialText(login.id, 64);
+  return `\n${fit(`The roster of this device has changed: ${id} is logged out. Press Enter for a new session.`)}`;
 }
 
 export function logoutText(login: ConsoleLogin | undefined): string {

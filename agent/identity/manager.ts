@@ -183,7 +183,8 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #startEnrolment({ identity, auditKey }: IdentityAnswer, isRepeated: boolean, signal: AbortSignal): Enrolment {
-    const { enroller, enterpriseNumber, files, store, authority, clock, clockTrusted, random, onProgress } = this.#options;
+    const { enroller, enterpriseNumber, files, store, receipts, authority, clock, clockTrusted, random, onProgress } =
+      this.#options;
     return startEnrolment(
       {
         enroller,
@@ -192,6 +193,7 @@ class DeviceIdentityManager implements IdentityManager {
         settleKey: () => this.#settleKey(),
         files,
         store,
+        receipts,
         authority,
         clock,
         clockTrusted,
@@ -233,15 +235,16 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #createRenewal(certificate: DeviceCertificate, key: DeviceKey, { identity }: IdentityAnswer): Renewal {
-    const { warden, enroller, enterpriseNumber, store, clock, random, authority, clockTrusted } = this.#options;
+    const { warden, enroller, enterpriseNumber, store, receipts, clock, random, authority, clockTrusted } = this.#options;
     return createRenewal(certificate, {
       store,
+      receipts,
       clock,
       random,
       clockTrusted,
       expected: { deviceId: identity.id, publicKey: key.publicKey, authority },
       renew: async (current) => {
-        // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-10]
+        // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-24]
         const { auditKey } = await warden.call("identity.read", {});
         return enroller.renew(await signRequest(identity, key, { auditKey, enterpriseNumber }), current);
       },

@@ -38,7 +38,7 @@ export async function cacheDirectory(
   await using made = await makeWorkDirectory(cache, `new-${name}-`);
   await make(made.path);
   await rename(made.path, directory).catch((error: unknown) => {
-    // Another run made the same entry first
+    // Another run has made the same entry first.
     if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error;
   });
   return directory;

@@ -96,7 +96,7 @@ export const LEFT_OUT: readonly string[] = [
   "libsqlite3-0",
   "libtirpc-common",
   "libtirpc3t64",
-  "libtss2-tcti-cmd0t64", // would start a command from its configuration; the gateway uses the device
+  "libtss2-tcti-cmd0t64", // would start a command from its configuration; we use the device
   "libtss2-tcti-libtpms0t64",
   "libtss2-tcti-mssim0t64",
   "libtss2-tcti-spi-helper0t64",

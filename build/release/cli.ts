@@ -1,6 +1,7 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
 import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { printableJson, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
@@ -112,7 +113,13 @@ const COMMANDS: readonly Command[] = [
   },
 ];
 
-export async function run(argv: readonly string[], terminal: ReleaseTerminal): Promise<number> {
+/** All output is printable: a file or an argument steers no terminal. */
+export async function run(argv: readonly string[], given: ReleaseTerminal): Promise<number> {
+  const terminal: ReleaseTerminal = {
+    out: (text) => given.out(terminalText(text)),
+    err: (text) => given.err(terminalText(text)),
+    nowMs: () => given.nowMs(),
+  };
   if (argv[0] === "--version") {
     terminal.out(VERSION);
     return 0;
@@ -136,7 +143,7 @@ export async function run(argv: readonly string[], terminal: ReleaseTerminal): P
   try {
     const { args, options } = parsed(command, argv.slice(1));
     const { value, text } = await command.run(args, options, terminal.nowMs());
-    terminal.out(options.has("json") ? JSON.stringify(value) : wrap(text, 2));
+    terminal.out(options.has("json") ? printableJson(value) : wrap(text, 2));
     return 0;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
@@ -180,9 +187,9 @@ async function addFrom(dir: string, target: string, file: string | undefined, op
   return await addTarget(dir, target, file, description);
 }
 
-function partsOf(words: readonly string[]): PartFiles {
+function partsOf(values: readonly string[]): PartFiles {
   const files = new Map<SlotPart, string>();
-  for (const word of words) {
+  for (const word of values) {
     const [, name, file] = /^([a-z]+)=(.+)$/su.exec(word) ?? [];
     const part = slotPartSchema.options.find((known) => known === name);
     if (part === undefined || file === undefined)
@@ -204,20 +211,20 @@ function describeTarget(target: string, options: Options): TargetDescription {
   if (hardware.length === 0) throw new Fault("usage.invalid", "add needs --hardware: the hardware ids of the devices, or any");
   const counter = numberOf(options, "counter");
   const floor = numberOf(options, "floor-after-commit");
-  const words = options.get("audience");
+  const values = options.get("audience");
   return {
     line: options.get("line")?.[0] ?? target.split("/")[0] ?? "",
     ...(counter === undefined ? {} : { counter }),
     ...(floor === undefined ? {} : { floorAfterCommit: floor }),
     hardware: hardware.includes("any") ? { any: true } : { ids: [...hardware] },
-    ...(words === undefined ? {} : { audience: audienceOf(words) }),
+    ...(values === undefined ? {} : { audience: audienceOf(values) }),
   };
 }
 
-function audienceOf(words: readonly string[]): NonNullable<TargetDescription["audience"]> {
+function audienceOf(values: readonly string[]): NonNullable<TargetDescription["audience"]> {
   const valuesOf = (kind: string): string[] =>
-    words.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
-  const unknown = words.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
+    values.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
+  const unknown = values.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
   if (unknown !== undefined)
     throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got "${unknown}"`);
   const [tenant, ...more] = valuesOf("tenant");
@@ -225,7 +232,7 @@ function audienceOf(words: readonly string[]): NonNullable<TargetDescription["au
   const devices = valuesOf("device");
   const groups = valuesOf("group");
   return {
-    ...(words.includes("everyone") ? { everyone: true } : {}),
+    ...(values.includes("everyone") ? { everyone: true } : {}),
     ...(tenant === undefined ? {} : { tenant }),
     ...(devices.length === 0 ? {} : { devices }),
     ...(groups.length === 0 ? {} : { groups }),

@@ -95,7 +95,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
 }
 
-/** [TUN-14] Files of the repository are bounded by their own shares: they cost little. */
+/** [TUN-23] Files of the repository are bounded by their own shares: they cost little. */
 function setPace(server: FastifyInstance, journal: JournalWriter): void {
   const pace = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
   server.addHook("onRequest", (request, reply, done) => {

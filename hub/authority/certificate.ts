@@ -25,7 +25,7 @@ const READING = { code: "x509.invalid", what: "public key" } as const;
 /** @returns the certificate, DER, and its serial: 32 hex digits. */
 export function issue(content: CertificateContent, issuerKey: KeyObject): { readonly serial: string; readonly der: Uint8Array } {
   const serial = randomBytes(16);
-  // Positive and always 16 octets, so that every tool prints it alike
+  // Positive and always 16 octets, so that every tool prints it alike.
   serial[0] = 0x40 | ((serial[0] ?? 0) & 0x3f);
   const toBeSigned = der.sequence(
     der.context(0, der.integer(2)),

@@ -63,7 +63,7 @@ function createConnectHooks(options: HookOptions): Pick<Hooks, "preConnect" | "a
     },
     authenticate: (client, _username, _password, done) => {
       const refusal = refusals.get(client);
-      // [TUN-3] a CONNACK, not a cut line
+      // [TUN-3] The refusal is a CONNACK, not a cut connection.
       if (refusal !== undefined) return done(connackError(refusal), false);
       onAdmitted(client);
       done(null, deviceOf(options, client) !== undefined);
@@ -100,7 +100,7 @@ function createTopicHooks(options: HookOptions): Pick<Hooks, "authorizePublish" 
   };
 }
 
-/** [TUN-13] Ends a connection that was refused too often. */
+/** [TUN-22] Ends a connection that was refused too often. */
 function countRefusal({ connectionOf }: HookOptions, client: Client): void {
   const connection = connectionOf(client.conn);
   if (connection === undefined) return;

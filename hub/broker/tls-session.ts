@@ -23,7 +23,7 @@ const KEX_GROUP = 0xb3;
  *   session does not contain it (TLS 1.2, another OpenSSL).
  */
 export function sessionGroup(session: Uint8Array | null | undefined): string | undefined {
-  // Node returns null after the connection
+  // Node returns null after the connection has ended.
   if (session === undefined || session === null) return undefined;
   const bytes = Buffer.from(session);
   const outer = element(bytes, 0);

@@ -68,7 +68,7 @@ function trialCommand(verb: Verb, help: string): HubCommand {
         if (trial === undefined)
           throw new Fault(
             "hub.no-answer",
-            `${name} "${deviceId}": it has reported no policy on trial, or the trial has expired; run ask ${deviceId} lockdown.show to see the policy in force`,
+            `${name} "${deviceId}": it has reported no policy on trial, or the trial has expired; run sallyport-hub ask ${deviceId} lockdown.show to see the policy in force`,
           );
         const { planHash, nonce } = trial;
         if (plan !== undefined && plan !== planHash)

@@ -26,7 +26,7 @@ export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fin
     if (other !== undefined)
       throw new Fault(
         "hub.device-conflict",
-        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}; if that device is gone, first run devices revoke ${id}`,
+        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}; if that device is gone, first run sallyport-hub devices revoke ${id}`,
       );
     const [approved] = await decided(context, [known], "approved", by);
     return approved ?? known;
@@ -44,7 +44,7 @@ export function adopt({ store }: DecisionContext, id: DeviceId, fingerprint: Fin
     if (known?.state !== "approved" || known.proposed === undefined)
       throw new Fault(
         "hub.device-unknown",
-        `accept the changed request of "${id}" with key ${fingerprint}: there is none; run devices list to see the known devices`,
+        `accept the changed request of "${id}" with key ${fingerprint}: there is none; run sallyport-hub devices list to see the known devices`,
       );
     const { csr, request } = readRequest(known.proposed);
     const { serialNumber, uris, auditKey } = request;
@@ -75,12 +75,15 @@ export function deny(
     const known = await named(store, id, fingerprint);
     const chosen = fingerprint === undefined ? known.filter(({ state }) => state === "pending") : known;
     if (chosen.length === 0)
-      throw new Fault("hub.device-unknown", `deny "${id}": it has no pending request; run devices list to see the known devices`);
+      throw new Fault(
+        "hub.device-unknown",
+        `deny "${id}": it has no pending request; run sallyport-hub devices list to see the known devices`,
+      );
     const standing = chosen.find(({ state }) => state === "approved" || state === "revoked");
     if (standing !== undefined)
       throw new Fault(
         "hub.device-conflict",
-        `deny "${id}": that key is ${standing.state}; to withdraw an approval, run devices revoke ${id}`,
+        `deny "${id}": that key is ${standing.state}; to withdraw an approval, run sallyport-hub devices revoke ${id}`,
       );
     return decided(context, chosen, "denied", by, store.devices.trimDenied(DENIED_PER_ID_MAX, DENIED_MAX));
   });
@@ -97,7 +100,7 @@ export function revoke(context: DecisionContext, id: DeviceId, by: string): Prom
     if (known === undefined)
       throw new Fault(
         "hub.device-unknown",
-        `revoke "${id}": none of its keys is approved; run devices list to see the known devices`,
+        `revoke "${id}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
       );
     const certificates = store.certificates.revokeAll(id, known.fingerprint, Date.now());
     // The next device with this id is another one.
@@ -126,7 +129,11 @@ export function forget(
     const fault = judged.find((each) => each.fault !== undefined)?.fault;
     if (chosen.length === 0)
       throw (
-        fault ?? new Fault("hub.device-unknown", `forget "${id}": it has never asked; run devices list to see the known devices`)
+        fault ??
+        new Fault(
+          "hub.device-unknown",
+          `forget "${id}": it has never asked; run sallyport-hub devices list to see the known devices`,
+        )
       );
     await store.commit(
       ...chosen.flatMap((device) => [
@@ -182,7 +189,7 @@ async function obstacleTo({ store }: DecisionContext, { id, fingerprint, state }
   if (state === "approved")
     return new Fault(
       "hub.device-conflict",
-      `forget "${id}" with key ${fingerprint}: it is approved; first run devices revoke ${id}`,
+      `forget "${id}" with key ${fingerprint}: it is approved; first run sallyport-hub devices revoke ${id}`,
     );
   const endMs = await store.certificates.lastEndMs(id, fingerprint);
   if (endMs === undefined || endMs < Date.now()) return undefined;

@@ -11,7 +11,7 @@ import {
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REPORT_VALUES_MAX, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
@@ -188,9 +188,10 @@ function storedBody(message: Message): string | undefined {
 }
 
 /** @throws Fault `json.*`, `schema.invalid`. */
-function parseMessage(channel: UpChannel, payload: Uint8Array): Message {
+export function parseMessage(channel: UpChannel, payload: Uint8Array): Message {
   const what = `message on up/${channel}`;
-  const value = parseJson(payload, MESSAGE_BYTES_MAX, what);
+  const valuesMax = channel === "audit" || channel === "status" ? REQUEST_VALUES_MAX : REPORT_VALUES_MAX;
+  const value = parseJson(payload, MESSAGE_BYTES_MAX, what, { valuesMax });
   const checked = <const S extends GenericSchema>(schema: S) => check(schema, value, what);
   if (channel === "audit") {
     const { id, at, body } = checked(auditUploadSchema);

@@ -68,7 +68,7 @@ function queue(
     if (approved === undefined)
       throw new Fault(
         "hub.device-unknown",
-        `send to "${deviceId}": none of its keys is approved; run devices list to see the known devices`,
+        `send to "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
       );
     const id = randomUUID();
     const queuedAtMs = Date.now();

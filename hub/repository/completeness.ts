@@ -7,7 +7,8 @@ import { Fault } from "../../hal/fault.ts";
 import { metadataName, targetName } from "../../ota/trust/format/index.ts";
 import {
   type MetaFile,
-  parseMetadata,
+  parseEnvelope,
+  parseSigned,
   rootSchema,
   snapshotSchema,
   type TargetFile,
@@ -44,7 +45,7 @@ export async function timestampOf(directory: string) {
   const path = join(directory, "metadata", metadataName("timestamp", undefined));
   const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) return undefined;
-  const { version, meta } = parseMetadata(timestampSchema, bytes, METADATA_BYTES_MAX, path).signed;
+  const { version, meta } = parseSigned(timestampSchema, parseEnvelope(bytes, METADATA_BYTES_MAX, path), path).signed;
   return { version, meta };
 }
 
@@ -55,7 +56,7 @@ async function newestRootIsConsistent(directory: string): Promise<boolean> {
     const path = join(directory, "metadata", metadataName("root", version));
     const bytes = await getFile(path, METADATA_BYTES_MAX);
     if (bytes === undefined) break;
-    newest = parseMetadata(rootSchema, bytes, METADATA_BYTES_MAX, path).signed.consistent_snapshot;
+    newest = parseSigned(rootSchema, parseEnvelope(bytes, METADATA_BYTES_MAX, path), path).signed.consistent_snapshot;
   }
   return newest;
 }
@@ -70,7 +71,7 @@ async function read<const S extends typeof snapshotSchema | typeof targetsSchema
   const path = join(directory, "metadata", metadataName(role, version));
   const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) throw damaged(path, "it is missing");
-  const { signed } = parseMetadata(schema, bytes, METADATA_BYTES_MAX, path);
+  const { signed } = parseSigned(schema, parseEnvelope(bytes, METADATA_BYTES_MAX, path), path);
   if (signed.version !== announced.version)
     throw damaged(path, `it has version ${signed.version}, but version ${announced.version} was announced`);
   if (announced.length !== undefined && bytes.byteLength > announced.length)

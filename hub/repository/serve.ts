@@ -87,7 +87,7 @@ async function send(
   return reply.send(content);
 }
 
-/** [TUN-14] Ends the connection of a reader that takes nothing of the answer for too long. */
+/** [TUN-23] Ends the connection of a reader that takes nothing of the answer for too long. */
 function cutWithoutProgress(reply: FastifyReply, content: ReadStream, progressMs: number): void {
   const { raw, request } = reply;
   if (raw.closed || raw.destroyed) return; // the reader left while the file was opened

@@ -12,7 +12,7 @@ import { answered, idleConnections } from "../lab/worlds/hub-crowd.ts";
 const IDLE = 1100;
 const SITE = 500;
 
-test("[TUN-14] 1,100 idle connections of one address leave every request of a device answered", async (t) => {
+test("[TUN-23] 1,100 idle connections of one address leave every request of a device answered", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -38,7 +38,7 @@ test("[TUN-14] 1,100 idle connections of one address leave every request of a de
   );
 });
 
-test("[TUN-14] strangers at many addresses displace each other, and no device", async (t) => {
+test("[TUN-23] strangers at many addresses displace each other, and no device", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -51,7 +51,7 @@ test("[TUN-14] strangers at many addresses displace each other, and no device", 
   t.equal((await connect(t, hub, other, await enrolled(hub, other))).connack, 0);
 });
 
-test("[TUN-14] 500 devices behind one address translation all reconnect, beside idle strangers at that address", async (t) => {
+test("[TUN-23] 500 devices behind one address translation all reconnect, beside idle strangers at that address", async (t) => {
   const { hub, state } = await labHub(t);
   const { issuer } = openAuthority(state);
   // One key for all: the hub tells devices apart by id and key together.

@@ -9,7 +9,7 @@ import { answered, slowReaders } from "../lab/worlds/hub-crowd.ts";
 
 const READERS = 270;
 
-test("[TUN-14] 270 readers that never read: another address gets every file, and in the end they are cut off", async (t) => {
+test("[TUN-23] 270 readers that never read: another address gets every file, and in the end they are cut off", async (t) => {
   const { hub, state } = await labHub(t, { progressMs: 8000 });
   const directory = join(state, "repository");
   await mkdir(directory, { recursive: true });

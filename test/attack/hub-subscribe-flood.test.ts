@@ -27,7 +27,7 @@ function subscribePacket(filters: readonly string[]): Buffer {
   return Buffer.concat([Buffer.of(0x82, ...length), body]);
 }
 
-test("[TUN-13] a SUBSCRIBE with 5,000 foreign filters is refused as a whole, and others are served meanwhile", async (t) => {
+test("[TUN-22] a SUBSCRIBE with 5,000 foreign filters is refused as a whole, and others are served meanwhile", async (t) => {
   const { hub } = await labHub(t);
   const [captured, other] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const cert = await enrolled(hub, captured);
@@ -48,7 +48,7 @@ test("[TUN-13] a SUBSCRIBE with 5,000 foreign filters is refused as a whole, and
   t.match(journal, [{ event: "packet.refused", deviceId: "gw-1" }], "one line, and no filter was looked at");
 });
 
-test("[TUN-13] eight filters in a SUBSCRIBE are served, and nine end the connection", async (t) => {
+test("[TUN-22] eight filters in a SUBSCRIBE are served, and nine end the connection", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -68,7 +68,7 @@ test("[TUN-13] eight filters in a SUBSCRIBE are served, and nine end the connect
   t.match(await hub.store.journal.tail(10, "warning"), [{ event: "packet.refused", detail: { filters: MQTT_FILTERS_MAX + 1 } }]);
 });
 
-test("[TUN-13] a connection that is refused again and again ends, and every refusal is counted", async (t) => {
+test("[TUN-22] a connection that is refused again and again ends, and every refusal is counted", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -89,7 +89,7 @@ test("[TUN-13] a connection that is refused again and again ends, and every refu
   );
 });
 
-test("[TUN-13] thousands of filters are refused before a device is known, too", async (t) => {
+test("[TUN-22] thousands of filters are refused before a device is known, too", async (t) => {
   const { hub } = await labHub(t);
   const socket = connectTls({ host: "127.0.0.1", servername: "localhost", port: hub.mqttPort, ca: hub.anchors.authority });
   await once(socket, "secureConnect");

@@ -10,7 +10,7 @@ function crowd(countMax: number, ofSourceMax: number) {
   return { shares, evicted, enter };
 }
 
-test("[TUN-14] a source beyond its share loses its own oldest", async (t) => {
+test("[TUN-23] a source beyond its share loses its own oldest", async (t) => {
   const { evicted, enter, shares } = crowd(10, 2);
   for (const name of ["a1", "a2", "a3", "a4"]) enter("a", name);
   enter("b", "b1");
@@ -18,7 +18,7 @@ test("[TUN-14] a source beyond its share loses its own oldest", async (t) => {
   t.equal(shares.count, 3);
 });
 
-test("[TUN-14] when all places are taken, the source with the most gives one", async (t) => {
+test("[TUN-23] when all places are taken, the source with the most gives one", async (t) => {
   const { evicted, enter } = crowd(4, 4);
   for (const name of ["a1", "a2", "a3"]) enter("a", name);
   enter("b", "b1");
@@ -28,7 +28,7 @@ test("[TUN-14] when all places are taken, the source with the most gives one", a
   t.same(evicted, ["a1", "c1"], "a tie is lost by the one that comes");
 });
 
-test("[TUN-14] a place that was given back is free, once", async (t) => {
+test("[TUN-23] a place that was given back is free, once", async (t) => {
   const { evicted, enter, shares } = crowd(2, 2);
   const first = enter("a", "a1");
   first.leave();
@@ -39,7 +39,7 @@ test("[TUN-14] a place that was given back is free, once", async (t) => {
   t.equal(shares.count, 2);
 });
 
-test("[TUN-14] each source has a pace of its own, and its debt is paid back", async (t) => {
+test("[TUN-23] each source has a pace of its own, and its debt is paid back", async (t) => {
   const clock = { ms: 0 };
   const pace = new Pace({ burst: 2, perSecond: 10, nowMs: () => clock.ms });
   t.same([pace.take("a"), pace.take("a"), pace.take("a"), pace.take("b")], [true, true, false, true]);

@@ -41,7 +41,10 @@ test("without --state the state directory is SALLYPORT_HUB_STATE, and the comman
   const device = await labDevice("gw-1");
   const hint = /sallyport-hub (devices approve .*)/.exec((await simpleEnrol(hub, device.csr)).body.toString())?.[1] ?? "";
   t.match(await run(...hint.trim().split(" ")), { code: 0, out: /gw-1 sha256:[0-9a-f]{64} approved/ });
-  t.match(await run("devices", "forget", "gw-1"), { code: 1, out: /hub\.device-conflict: .*first run\s+devices revoke gw-1/s });
+  t.match(await run("devices", "forget", "gw-1"), {
+    code: 1,
+    out: /hub\.device-conflict: .*first run\s+sallyport-hub\s+devices\s+revoke\s+gw-1/s,
+  });
   const other = join(await temporaryDirectory(t), "other");
   t.match(await run("devices", "list", "--state", other), { code: 1, out: new RegExp(`hub\\.not-initialised: .*${other}`) });
   t.match(await run("devices", "list", "--state", ""), { code: 2, out: /needs --state/ });

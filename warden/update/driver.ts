@@ -77,6 +77,11 @@ export class UpdateDriver implements UpdateView {
     return this.#trouble;
   }
 
+  /** Why an operator's approval was lost. It keeps no release from being taken up. */
+  approvalFault(): Fault | undefined {
+    return this.#approval.fault();
+  }
+
   isOrdered({ digest }: Release): boolean {
     return this.#approval.has(digest);
   }
@@ -136,7 +141,7 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * [OTA-41] Writes chunks that lie in the hand-over directory.
+   * [OTA-65] Writes chunks that lie in the hand-over directory.
    * @throws Fault `update.not-waiting`.
    */
   async write(range: WriteRequest): Promise<void> {
@@ -291,7 +296,7 @@ export class UpdateDriver implements UpdateView {
     return activeRelease(phase) === undefined ? this.#orderable : undefined;
   }
 
-  /** [OTA-41] Tries a release that is written, unless it waits for an order. Never rejects. */
+  /** [OTA-66] Tries a release that is written, unless it waits for an order. Never rejects. */
   async #tryWritten(): Promise<void> {
     const { phase } = this.state();
     if (phase.at !== "written" || this.#needsOrder(phase.release)) return;

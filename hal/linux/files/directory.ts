@@ -10,7 +10,7 @@ const MODE_PRIVATE = 0o700;
 const MODE_PUBLIC = 0o755;
 
 export interface DirectoryOptions {
-  /** Of each directory that is made, within the umask. Default 0755. */
+  /** The mode of each directory that is made, within the umask. Default 0755. */
   readonly mode?: number;
   readonly ops?: FileOps;
 }

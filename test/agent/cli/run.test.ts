@@ -66,7 +66,7 @@ test("audit tail prints one line for each record, marks unset clocks, and prints
     out,
     [
       "812 records, 800 witnessed by the hub, 0 dropped",
-      "   810 2026-11-22T04:13:30Z agent  info    operation.allowed    ok      local-root id=cli-1 operation=status durationMs=3",
+      "   810 2026-11-22T04:13:30Z agent  info    operation.allowed    ok      local-root (says the agent) id=cli-1 operation=status durationMs=3",
       '   811 2026-11-22T04:13:31? agent  warning operation.denied     refused - message="a \\"b\\"\\u001b[2J"',
       "",
     ].join("\n"),
@@ -212,7 +212,7 @@ test("update and policy are shown, and a policy that would be refused gives exit
   t.equal((await run("lockdown plan /tmp/p", gives({ ...preview, risks: [] }))).code, 0);
 });
 
-test("[CON-1] a captured agent can neither send another form nor control the terminal", async (t) => {
+test("[CON-11] a captured agent can neither send another form nor control the terminal", async (t) => {
   const wrong = await run("status", gives({ ...CONNECTED, life: "\u001b[2Jfine" }));
   t.equal(wrong.code, 1);
   t.match(wrong.err, /protocol.invalid: answer of the agent to "status" is invalid: life/);

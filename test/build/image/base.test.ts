@@ -82,7 +82,7 @@ test("every name in the lists of removed and kept files exists in Debian", { ski
   t.same(
     MODULES_KEPT.filter((name) => !under.includes(name.replaceAll("-", "_"))),
     [],
-    "kept ones are of those left out",
+    "each kept module is in a removed directory",
   );
   const builtin = (await readFile(join(tools, modules, "modules.builtin"), "utf8")).split("\n");
   const known = new Set([...loadable, ...builtin].map(nameOf));
@@ -95,7 +95,7 @@ test("every name in the lists of removed and kept files exists in Debian", { ski
   t.same(
     MODULES_KEPT.filter((name) => !there.has(name.replaceAll("-", "_"))),
     [],
-    "and they are kept",
+    "and they are on the device",
   );
 });
 
@@ -125,8 +125,8 @@ async function filesOf(root: string, folders: readonly string[], start: Buffer) 
 
 /** As the device's own shell resolves it, through links. */
 async function isProgram(device: string, name: string): Promise<boolean> {
-  const said = await run("chroot", [device, "/bin/sh", "-c", 'command -v "$1" || :', "sh", name]);
-  return said !== "";
+  const found = await run("chroot", [device, "/bin/sh", "-c", 'command -v "$1" || :', "sh", name]);
+  return found !== "";
 }
 
 async function missingIn(root: string, paths: readonly string[]): Promise<readonly string[]> {

@@ -65,8 +65,8 @@ test("the agent cannot fill the data partition: a tenth of it is reserved for ro
   const superblock = await bytesAt(file, layoutOf(SIZES).partitions.data.from + 1024, 1024);
   // Linux: Documentation/filesystems/ext4/super.rst
   t.equal(superblock.readUInt16LE(0x38), 0xef53, "ext4's magic number");
-  const [blocks, kept] = [superblock.readUInt32LE(4), superblock.readUInt32LE(8)];
-  t.ok(kept >= Math.floor(blocks / 10), `${kept} of ${blocks}`);
+  const [blocks, reserved] = [superblock.readUInt32LE(4), superblock.readUInt32LE(8)];
+  t.ok(reserved >= Math.floor(blocks / 10), `${reserved} of ${blocks}`);
   t.equal(superblock.readUInt16LE(0x50), 0, "reserved for user 0");
 });
 

@@ -25,19 +25,19 @@ async function gateway(t: TestContext) {
   return { ...doors, load };
 }
 
-test("[LCK-1] before the warden: nothing gets in on any interface, and open connections are cut", { skip }, async (t) => {
+test("[LCK-30] before the warden: nothing gets in on any interface, and open connections are cut", { skip }, async (t) => {
   const { device, outside, load } = await gateway(t);
   const [host] = device.ipv4;
   t.equal(await outside.tcp(host, OTHER), "open", "without the table");
-  const held = await outside.hold(host, OTHER);
-  t.equal(await held(), "open");
+  const connection = await outside.hold(host, OTHER);
+  t.equal(await connection(), "open");
   t.equal(load(earlyFirewall([HUB])).status, 0);
   for (const to of [...device.ipv4, ...device.ipv6])
     for (const port of [HUB, OTHER]) {
       t.equal(await outside.tcp(to, port), "silent", `TCP ${port} of ${to}`);
       t.equal(await outside.udp(to, port), "silent", `UDP ${port} of ${to}`);
     }
-  t.equal(await held(), "silent");
+  t.equal(await connection(), "silent");
   for (const to of [device.ipv4[0], device.ipv6[0]]) t.notOk(outside.ping(to), `ping ${to}`);
 });
 

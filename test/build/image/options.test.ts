@@ -33,7 +33,7 @@ test("every option has its default and its value", async (t) => {
     level: 1,
     json: true,
   });
-  for (const words of [["--help"], ["-h"], ["--json", "--help"]]) t.equal(readOptions(words), "help");
+  for (const args of [["--help"], ["-h"], ["--json", "--help"]]) t.equal(readOptions(args), "help");
 });
 
 test("--help and docs/flashing.md name every option, with its default", async (t) => {
@@ -55,7 +55,7 @@ test("--help and docs/flashing.md name every option, with its default", async (t
 });
 
 test("an unknown option is refused", async (t) => {
-  for (const words of [
+  for (const args of [
     ["--quick"],
     ["more"],
     ["--files"],
@@ -64,5 +64,5 @@ test("an unknown option is refused", async (t) => {
     ["--level", "0x3"],
     ["--log-to", "../x"],
   ])
-    t.throws(() => readOptions([...FOLDERS, ...words]), { code: "usage.invalid" }, words.join(" "));
+    t.throws(() => readOptions([...FOLDERS, ...args]), { code: "usage.invalid" }, args.join(" "));
 });

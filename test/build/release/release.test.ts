@@ -80,7 +80,7 @@ test("[OTA-14] successive releases: versions and counters grow, and devices foll
   t.match(await store.stored.find("os/gateway-1.json"), { role: "os" }, "earlier targets stay");
 });
 
-test("[OTA-14] a publish that is interrupted at any file leaves the previous state for readers, and can continue", async (t) => {
+test("[OTA-20] a publish that is interrupted at any file leaves the previous state for readers, and can continue", async (t) => {
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);
@@ -179,7 +179,7 @@ test("[OTA-14] init continues with existing keys, and never replaces a repositor
   t.same(readFileSync(join(dir, "keys/root.pem")), key);
 });
 
-test("[OTA-14] publish refuses a directory with another repository or a newer state of this one", async (t) => {
+test("[OTA-20] publish refuses a directory with another repository or a newer state of this one", async (t) => {
   const one = await made(t);
   const other = await made(t);
   await publish(one.dir, one.to);

@@ -8,10 +8,10 @@ import { INSTALLER_OPTIONS } from "../../../warden/install/index.ts";
 import { settingsOf } from "../../lab/runner/units.ts";
 
 /** The command of the unit, with another lock, program and wait. */
-function command(lock: string, patience: string, ...program: readonly string[]): readonly [string, readonly string[]] {
+function command(lock: string, waitS: string, ...program: readonly string[]): readonly [string, readonly string[]] {
   const line = /^ExecStart=(.+)$/mu.exec(settingsOf("sallyport-install@.service"))?.[1]?.split(" ") ?? [];
   const [flock = "", ...words] = line.slice(0, line.indexOf("/usr/lib/sallyport/node"));
-  return [flock, [...words.map((word) => (word === "/boot/EFI/Linux" ? lock : word.replace(/^\d+$/u, patience))), ...program]];
+  return [flock, [...words.map((word) => (word === "/boot/EFI/Linux" ? lock : word.replace(/^\d+$/u, waitS))), ...program]];
 }
 
 test("[OTA-33] a second installer waits for the first to end, for a limited time", { skip: needs("flock") }, async (t) => {
@@ -22,9 +22,9 @@ test("[OTA-33] a second installer waits for the first to end, for a limited time
   t.not(spawnSync(...command(lock, "0", "true")).status, 0, "while the first one runs");
   const second = spawn(...command(lock, "600", "echo", "runs too"), { stdio: ["ignore", "pipe", "ignore"] });
   t.teardown(() => second.kill("SIGKILL"));
-  const said = once(second.stdout, "data");
+  const output = once(second.stdout, "data");
   first.stdin.end(); // called off: its input is over
-  t.match(String(await said), "runs too");
+  t.match(String(await output), "runs too");
   t.equal(first.exitCode ?? (await once(first, "exit"))[0], 0);
 });
 

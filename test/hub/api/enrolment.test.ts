@@ -70,20 +70,20 @@ test("[ID-7] a denied request is refused with a reason, and may still be approve
   t.equal((await simpleEnrol(hub, device.csr)).status, 200);
 });
 
-test("[ID-9] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
+test("[ID-23] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
   const { hub, state } = await labHub(t);
-  const [early, late] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  const [early, halfway] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const first = await enrolledBefore(hub, state, early, { agoMs: 400_000, lifeMs: 1_000_000 });
   t.equal(certificateIn(await simpleEnrol(hub, early.csr)), first, "the same one while half of its validity is left");
-  const before = await enrolledBefore(hub, state, late, { agoMs: 600_000, lifeMs: 1_000_000 });
-  const second = certificateIn(await simpleEnrol(hub, late.csr));
+  const before = await enrolledBefore(hub, state, halfway, { agoMs: 600_000, lifeMs: 1_000_000 });
+  const second = certificateIn(await simpleEnrol(hub, halfway.csr));
   t.not(second, before, "a new one after that, under the same approval");
 });
 
 test("[ID-9] renewal presents the current certificate and keeps id, names and key", async (t) => {
-  const { hub } = await labHub(t);
+  const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
-  const cert = await enrolled(hub, device);
+  const cert = await enrolledBefore(hub, state, device, { agoMs: 600_000, lifeMs: 1_000_000 });
   const renewed = certificateIn(await simpleReenrol(hub, device.csr, cert, device.keyPem));
   t.not(renewed, cert);
   t.ok(new X509Certificate(renewed).checkPrivateKey(device.key));
@@ -94,11 +94,37 @@ test("[ID-9] renewal presents the current certificate and keeps id, names and ke
   );
 
   const rekeyed = await labDevice("gw-1", { audit: device.audit });
-  t.match(await said(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
+  t.match(await statusAndText(simpleReenrol(hub, rekeyed.csr, cert, device.keyPem)), [403, /^enrol\.mismatch: .*keeps the key/]);
   const other = await labDevice("gw-2", { key: device.key });
-  t.match(await said(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate is for "gw-1"/]);
+  t.match(await statusAndText(simpleReenrol(hub, other.csr, cert, device.keyPem)), [403, /the certificate is for "gw-1"/]);
   const renamed = await labDevice("gw-1", { key: device.key, audit: device.audit, uris: ["urn:dev:mac:02005efffe10ffff"] });
-  t.match(await said(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [403, /differs from the approved one in: names/]);
+  t.match(await statusAndText(simpleReenrol(hub, renamed.csr, cert, device.keyPem)), [
+    403,
+    /differs from the approved one in: names/,
+  ]);
+});
+
+test("[ID-24] a device gets one certificate in a tenth of its life, however it asks; the hub says when, and records it", async (t) => {
+  const { hub, state } = await labHub(t, { certificateLifeMs: 4 * 3_600_000 });
+  const device = await labDevice("gw-1");
+  let cert = await enrolled(hub, device);
+  const refused = await simpleReenrol(hub, device.csr, cert, device.keyPem);
+  t.equal(refused.status, 429);
+  const seconds = Number(refused.headers["retry-after"]);
+  t.ok(seconds > 1380 && seconds <= 1440, `a tenth of 4 h, got ${seconds} s`);
+  for (let asked = 0; asked < 70; asked += 1) {
+    const answer = await simpleReenrol(hub, device.csr, cert, device.keyPem);
+    if (answer.status === 200) cert = certificateIn(answer);
+    await simpleEnrol(hub, device.csr);
+  }
+  t.equal(await hub.store.certificates.valid(device.id, Date.now()), 1, "seen before: 64 in seconds, and 503 from then on");
+  t.match(
+    (await hub.store.journal.tail(10, "warning")).filter(({ event }) => event === "enrolment.paced"),
+    [{ deviceId: "gw-1", detail: { fingerprint: device.fingerprint } }],
+  );
+  const neighbour = await labDevice("gw-2");
+  const other = await enrolledBefore(hub, state, neighbour, { agoMs: 600_000, lifeMs: 1_000_000 });
+  t.equal((await simpleReenrol(hub, neighbour.csr, other, neighbour.keyPem)).status, 200, "another device does not wait");
 });
 
 test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked one is 401", async (t) => {
@@ -107,16 +133,16 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   const foreign = await enrolled(stranger.hub, device);
-  t.match(await said(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
+  t.match(await statusAndText(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
   await revoke({ store: hub.store }, device.id, "test");
-  t.match(await said(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
+  t.match(await statusAndText(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);
   t.match(await hub.store.journal.tail(10, "warning"), [{ event: "enrolment.refused" }, { event: "enrolment.refused" }]);
 });
 
-test("[AUD-7] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
-  const { hub } = await labHub(t);
+test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
+  const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
-  const cert = await enrolled(hub, device);
+  const cert = await enrolledBefore(hub, state, device, { agoMs: 600_000, lifeMs: 1_000_000 });
   const approved = (await hub.store.devices.approved(device.id))?.auditKey;
   const changed = await labDevice("gw-1", { key: device.key, audit: labAuditKey("gw-1") });
   t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 200, "its certificate does not depend on the log");
@@ -136,14 +162,14 @@ test("requests for one id are bounded, so that nobody can fill the store with th
 
 test("a request with names or an audit key that do not belong to the device is refused", async (t) => {
   const { hub } = await labHub(t);
-  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => said(simpleEnrol(hub, (await device).csr));
+  const asked = async (device: Promise<{ readonly csr: Uint8Array }>) => statusAndText(simpleEnrol(hub, (await device).csr));
   t.match(await asked(labDevice("gw-1", { uris: ["https://hub.example/"] })), [400, /expected only urn:dev: names/]);
   t.match(await asked(labDevice("gw-1", { audit: labAuditKey("gw-2") })), [400, /expected "sallyport\/1\/gw-1"/]);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
   await t.rejects(labDevice("gw-1", { key: privateKey }), { code: "csr.invalid" });
 });
 
-async function said(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
+async function statusAndText(answer: ReturnType<typeof simpleEnrol>): Promise<readonly [number, string]> {
   const { status, body } = await answer;
   return [status, body.toString()];
 }

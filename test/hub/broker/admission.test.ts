@@ -141,7 +141,7 @@ test("[TUN-3] an expired certificate is refused; when one expires, its connectio
   const ended = { yet: false };
   void closed(client).then(() => (ended.yet = true));
   await eventually("its end", async () => {
-    await writeFromOutside(state); // makes the hub look
+    await writeFromOutside(state); // makes the hub check
     return ended.yet ? true : undefined;
   });
   t.equal((await connect(t, hub, device, cert)).connack, 5);

@@ -43,20 +43,20 @@ test("the packet identifiers of PUBACKs, and of nothing else, are reported, in c
   const others = [packet(0x30, 300), packet(0x50, 2), packet(0x40, 3), packet(0xc0, 0)];
   const bytes = Buffer.concat([packet(0x10, 40), puback(1), ...others, puback(0x1234), puback(65_535), Buffer.of(0x40, 2, 9)]);
   for (const chunk of [1, 2, 3, 5, 5000]) {
-    const heard: number[] = [];
+    const identifiers: number[] = [];
     let framing: Framing = FRAMING_START;
     for (let at = 0; at < bytes.byteLength; at += chunk) {
       const step = next(framing, bytes.subarray(at, at + chunk), LIMITS);
       if ("refused" in step) return t.fail("refused");
       framing = step.framing;
-      heard.push(...step.acknowledged);
+      identifiers.push(...step.acknowledged);
     }
-    t.same(heard, [1, 0x1234, 65_535], `in pieces of ${chunk}`);
+    t.same(identifiers, [1, 0x1234, 65_535], `in pieces of ${chunk}`);
   }
   return undefined;
 });
 
-test("[TUN-13] filters of a SUBSCRIBE and an UNSUBSCRIBE are counted, in chunks of any size", async (t) => {
+test("[TUN-22] filters of a SUBSCRIBE and an UNSUBSCRIBE are counted, in chunks of any size", async (t) => {
   const list = (type: number, count: number): Buffer => {
     const filter = type === 8 ? Buffer.of(0, 2, 0x61, 0x62, 1) : Buffer.of(0, 2, 0x61, 0x62);
     const body = Buffer.concat([Buffer.of(0, 1), ...Array.from({ length: count }, () => filter)]);

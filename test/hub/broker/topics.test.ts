@@ -128,7 +128,7 @@ test("[TUN-7] a message over its bound ends the connection", async (t) => {
   t.same(
     (await hub.store.journal.tail(10, "warning")).map(({ event }) => event),
     ["topic.refused", "packet.refused"],
-    "the one by its payload, the other by its header before it is held",
+    "the one by its payload, the other by its header, before it is in memory",
   );
 });
 

@@ -31,7 +31,7 @@ test("[ID-7] an approved key is not forgotten, and a revoked one only when none 
   await enrolled(hub, device);
   await t.rejects(forget(context, device.id, undefined, "test"), {
     code: "hub.device-conflict",
-    message: /first run devices revoke gw-1/,
+    message: /first run sallyport-hub devices revoke gw-1/,
   });
   await revoke(context, device.id, "test");
   await t.rejects(forget(context, device.id, device.fingerprint, "test"), {

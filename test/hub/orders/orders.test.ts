@@ -55,7 +55,7 @@ test("a key that others may read, or of a kind that orders do not accept, is ref
   const { file } = await operator(t);
   const sign = async () => hubCommand(undefined, "answer", `sp1/console.login/GW-4711/${NONCE}`, "--key", file);
   await chmod(file, 0o644);
-  t.match(await sign(), { code: 1, out: [], err: [/hub\.key-unusable: .*others may read it \(mode 644\)/] });
+  t.match(await sign(), { code: 1, out: [], err: [/hub\.key-unusable: .*others may read it \(mode 0644\)/] });
   await chmod(file, 0o600);
   await writeFile(file, generateKeyPairSync("x25519").privateKey.export({ format: "pem", type: "pkcs8" }));
   t.match(await sign(), { code: 1, err: [/hub\.key-unusable: .*expected an Ed25519 or ECDSA P-256 key/] });
@@ -102,7 +102,7 @@ test("[OPS-9] no order is signed for a device that reports another id", async (t
   t.equal(heard.length, 1, "only the nonce was requested");
 });
 
-test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reported after it connected again", async (t) => {
+test("[LCK-12] [LCK-35] lockdown confirm signs the trial that the device reported after it connected again", async (t) => {
   const { hub, state } = await labHub(t);
   const { file, opened } = await operator(t);
   const orders: Order[] = [];
@@ -131,6 +131,6 @@ test("[LCK-12] [LCK-13] lockdown confirm signs the trial that the device reporte
     { verb: "lockdown.revert", nonce: NONCE, planHash: PLAN },
   ]);
   await report("event", { ...trial, confirmWithinMs: 0 });
-  const late = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
-  t.match(late, { code: 3, err: [/or the trial has expired/] });
+  const expired = await hubCommand(state, "lockdown", "confirm", "gw-1", "--key", file, "--wait", "0s");
+  t.match(expired, { code: 3, err: [/or the trial has expired/] });
 });

@@ -49,20 +49,20 @@ test("[OPS-6] without an answer the exit code is 3, and the message says whether
 test("[OPS-6] an answer counts only from the asked device, for the question, and once", async (t) => {
   const { hub, state } = await labHub(t);
   const liar = await listening(t, hub, await admitted(hub, "gw-2"));
-  const told = (id: string, text: string) => ({ kind: "operation", answer: { v: 1, id, result: { text } } });
-  const said: Promise<void>[] = [];
+  const answer = (id: string, text: string) => ({ kind: "operation", answer: { v: 1, id, result: { text } } });
+  const sent: Promise<void>[] = [];
   const say = async (id: string): Promise<void> => {
-    await liar.report("result", told(id, "from another"));
-    await mine.report("result", told("never-asked", "of nothing"));
-    await mine.report("result", told(id, "mine"));
-    await mine.report("result", told(id, "changed my mind"));
+    await liar.report("result", answer(id, "from another"));
+    await mine.report("result", answer("never-asked", "of nothing"));
+    await mine.report("result", answer(id, "mine"));
+    await mine.report("result", answer(id, "changed my mind"));
   };
   const mine = await listening(t, hub, await admitted(hub, "gw-1"), ({ id }) => {
-    said.push(say(id));
+    sent.push(say(id));
     return undefined;
   });
   t.match((await hubCommand(state, "ask", "gw-1", "status", "--wait", "5s")).out, [/mine/]);
-  await Promise.all(said);
+  await Promise.all(sent);
 });
 
 test("wrong usage is reported before anything is sent", async (t) => {

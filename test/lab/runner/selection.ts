@@ -11,7 +11,7 @@ export const USAGE = `usage: npm test [-- [--grep TEXT] [FILE | FOLDER ...]]
   --grep TEXT  only tests whose title contains TEXT in any case, for instance --grep "[OTA-5]"
 Runs every test when no file is named. The bundles under dist/ are built first only when a chosen
 file starts a program of ours. Skipped tests say what the machine lacks. A file that runs for more
-than 15 minutes counts as hanging. Exit code 0 when nothing failed, 1 when a test failed, 2 when the
+than 30 minutes counts as hanging. Exit code 0 when nothing failed, 1 when a test failed, 2 when the
 command line is wrong.
 Whole gateways in an emulator: npm run test:gateway.`;
 

@@ -11,7 +11,10 @@ import type { TestContext } from "../../../lab/runner/context.ts";
 
 const skip = needs("socat");
 
-/** socat does what systemd does: a program for a connection, its standard input and output the other end. */
+/**
+ * socat does what systemd does: a program for a connection, its standard input and output the other
+ * end.
+ */
 async function served(t: TestContext, command: string): Promise<ChildProgram> {
   const path = join(await temporaryDirectory(t), "s.sock");
   const socat = spawn("socat", [`UNIX-LISTEN:${path},mode=600`, `SYSTEM:${JSON.stringify(command)}`], { stdio: "ignore" });
