@@ -26,6 +26,8 @@ export const MQTT_INFLIGHT_MAX = 16;
 export const PENDING_REQUESTS_MAX = 1024;
 export const PENDING_PER_SOURCE_MAX = 256;
 export const PENDING_PER_ID_MAX = 8;
+/** New requests that are written by one commit. */
+export const PENDING_ADMITTED_MAX = 16;
 /** Remembered denials. A key whose denial was dropped may ask again, and is pending again. */
 export const DENIED_MAX = 1024;
 export const DENIED_PER_ID_MAX = 8;
@@ -45,11 +47,19 @@ export const ANSWER_POLL_MS = 50;
 /** A hint expires after this time. The device checks for releases once a day anyway. [OTA-42] */
 export const HINT_LIFE_MS = 24 * 3_600_000;
 
-/** Messages made durable by one commit. */
-export const COMMIT_MESSAGES_MAX = 256;
+/** Messages of one device made durable by one commit. */
+export const COMMIT_MESSAGES_MAX = 64;
+/** Statements of a group of commits that go to the disk together. */
+export const COMMIT_STATEMENTS_MAX = 2048;
+/** How often a decision is made again because its grounds changed in the meantime. */
+export const COMMIT_ATTEMPTS_MAX = 8;
 
 /** Rows of the hub's own journal. The oldest of the most frequent severity are dropped first. */
 export const JOURNAL_ROWS_MAX = 100_000;
+/** How long the journal counts in memory before it writes. */
+export const JOURNAL_INTERVAL_MS = 250;
+/** Entries in memory. Above it, those of every severity are counted. */
+export const JOURNAL_UNWRITTEN_MAX = 8192;
 /** The same warning or alert within this time raises a count instead of adding a row. */
 export const JOURNAL_REPEAT_MS = 60_000;
 /**

@@ -22,7 +22,7 @@ export interface ApiOptions {
   readonly minTls: ServerTlsVersion;
   readonly context: DeviceContext;
   readonly time: NoteSigner;
-  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
+  readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly retryAfterS: number;
   /** The update repository's directory. */
   readonly repository: string;

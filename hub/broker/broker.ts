@@ -33,7 +33,7 @@ export interface BrokerOptions {
   readonly server: KeyAndCertificate;
   readonly authorityPem: string;
   readonly minTls: ServerTlsVersion;
-  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
+  readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly store: Store;
   readonly inbox: HubInbox;
   readonly journal: JournalWriter;
@@ -61,7 +61,7 @@ export interface Broker {
    */
   deliver(deviceId: DeviceId, channel: DownChannel, message: string, receipt: Receipt): void;
   /** Ends the connections of devices that may no longer be connected. */
-  recheck(): void;
+  recheck(): Promise<void>;
   renew(server: KeyAndCertificate): void;
   stop(): Promise<void>;
 }
@@ -74,10 +74,10 @@ const STOPPING = "the hub is stopping";
 
 /** @throws Fault `hub.listen-failed`. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { store, journal, inbox, onClosed } = options;
+  const { store, journal, inbox, onClosed, onFault } = options;
   const connections = new WeakMap<Connection, ClientConnection>();
   const connectionOf = (connection: Connection): ClientConnection | undefined => connections.get(connection);
-  const sessions = new Sessions({ store, journal, connectionOf, onClosed });
+  const sessions = new Sessions({ store, journal, connectionOf, onClosed, onFault });
   const deliveries = new Deliveries();
   const aedes = await Aedes.createBroker({
     ...createHooks({
@@ -120,14 +120,16 @@ class TlsBroker implements Broker {
     this.#connections = connections;
     this.#sessions = sessions;
     this.#deliveries = deliveries;
-    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] }, (socket) => this.#accept(socket));
+    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] }, (socket) => void this.#accept(socket));
     this.#server.maxConnections = MQTT_CONNECTIONS_MAX;
     aedes.on("clientReady", (client) => sessions.open(client));
     aedes.on("clientDisconnect", (client) => sessions.close(client));
     aedes.on("clientError", (client, error) => sessions.noteEnd(client, error.message));
     aedes.on("subscribe", (_subscriptions, client) => {
       const admission = connections.get(client.conn)?.admission;
-      if (admission?.admitted === true) options.onSubscribed(admission.deviceId);
+      if (admission?.admitted !== true) return;
+      const { deviceId } = admission;
+      void sessions.recorded(deviceId).then(() => options.onSubscribed(deviceId));
     });
     aedes.addListener("error", (error: unknown) => options.onFault(asFault(error, "tunnel.protocol", "run the broker")));
   }
@@ -164,8 +166,8 @@ class TlsBroker implements Broker {
     });
   }
 
-  recheck(): void {
-    this.#sessions.recheck();
+  recheck(): Promise<void> {
+    return this.#sessions.recheck();
   }
 
   renew(server: KeyAndCertificate): void {
@@ -180,18 +182,30 @@ class TlsBroker implements Broker {
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CLOSE_MS_MAX))]);
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+    await this.#sessions.settled();
   }
 
   #tls(server: KeyAndCertificate): ReturnType<typeof tlsOptions> {
     return tlsOptions(server, this.#options.authorityPem, this.#options.minTls);
   }
 
-  #accept(socket: TLSSocket): void {
+  async #accept(socket: TLSSocket): Promise<void> {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
+    // Until the broker reads the stream, nobody else would hear of an error.
+    socket.on("error", () => undefined);
     socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.setNoDelay(true);
-    const connection = createClientConnection(socket, this.#options.judge);
+    let admission: DeviceAdmission;
+    try {
+      admission = await this.#options.judge(socket.getPeerX509Certificate());
+    } catch (error) {
+      this.#options.onFault(asFault(error, "hub.store-failed", "judge a connection"));
+      socket.destroy();
+      return;
+    }
+    if (socket.destroyed) return;
+    const connection = createClientConnection(socket, admission);
     const stream = createBoundedStream(socket, FRAMING, {
       refused: (bytes) => {
         connection.endReason ??= "packet too large";

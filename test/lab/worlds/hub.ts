@@ -10,7 +10,7 @@ import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/format/identity.ts";
 import { openAuthority } from "../../../hub/authority/index.ts";
-import { enrol, readRequest } from "../../../hub/devices/index.ts";
+import { createPendingQueue, enrol, readRequest } from "../../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";
 import { journalOf } from "../../../hub/journal.ts";
 import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../../provisioning/x509/format/index.ts";
@@ -168,7 +168,7 @@ export function toPem(certificate: Uint8Array): string {
  */
 export async function enrolled(hub: Hub, device: LabDevice): Promise<string> {
   await simpleEnrol(hub, device.csr);
-  hub.approve(device.id, device.fingerprint);
+  await hub.approve(device.id, device.fingerprint);
   return certificateIn(await simpleEnrol(hub, device.csr));
 }
 
@@ -183,14 +183,16 @@ export async function enrolledBefore(
   { agoMs, lifeMs }: { readonly agoMs: number; readonly lifeMs: number },
 ): Promise<string> {
   await simpleEnrol(hub, device.csr);
-  hub.approve(device.id, device.fingerprint);
+  await hub.approve(device.id, device.fingerprint);
+  const journal = journalOf(hub.store);
   const context = {
     store: hub.store,
-    journal: journalOf(hub.store),
+    journal,
+    pending: createPendingQueue(hub.store, journal),
     issuer: openAuthority(state).issuer,
     certificateLifeMs: lifeMs,
   };
-  const outcome = enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
+  const outcome = await enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
   if (outcome.kind !== "issued") throw new Fault("enrol.bad-response", `expected a certificate, got "${outcome.kind}"`);
   return toPem(outcome.certificate.der);
 }
