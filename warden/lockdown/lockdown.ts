@@ -15,6 +15,8 @@ export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
+  /** The plan that was in force before the policy on trial; undefined without a trial. */
+  beforeTrial(): Plan | undefined;
   /** The verdict on each USB device, as of the last check. */
   devices(): readonly JudgedUsbDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
@@ -58,12 +60,21 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   });
   const driver = createDriver(effects, start(await storedRecord(ports)));
   await exclusively(driver.begin);
+  /** What was in force before the last trial. A start ends every trial, so memory is enough. */
+  const earlier: { plan: Plan | undefined } = { plan: undefined };
   return {
     status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
     preview: (policy) => exclusively(async () => await effects.preview(parsePolicy(policy))),
-    propose: (policy, counter) => exclusively(() => propose(driver, effects, ports, policy, counter)),
+    propose: (policy, counter) =>
+      exclusively(async () => {
+        const inForce = effects.inForce();
+        const trial = await propose(driver, effects, ports, policy, counter);
+        earlier.plan = inForce;
+        return trial;
+      }),
+    beforeTrial: () => (driver.state().at === "pending" ? earlier.plan : undefined),
     confirm: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
     revert: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
     recheck: () => exclusively(() => recheck(driver, effects)),

@@ -17,6 +17,7 @@ import {
   PROOF_HASHES_MAX,
 } from "../audit/format/index.ts";
 import {
+  lockdownPlanViewSchema,
   lockdownPreviewSchema,
   lockdownStateSchema,
   lockdownTrialSchema,
@@ -252,6 +253,17 @@ export const WARDEN_VERBS = {
     result: lockdownPreviewSchema,
     changes: "nothing",
     limiter: "plans",
+    refusals: "session",
+  },
+  /**
+   * [LCK-20] The plan in force, which an order over a policy on trial is about, or the one before
+   * the trial.
+   */
+  "lockdown.enforced": {
+    args: v.strictObject({ of: v.picklist(["now", "before-trial"]) }),
+    result: lockdownPlanViewSchema,
+    changes: "nothing",
+    limiter: "requests",
     refusals: "session",
   },
   /**
