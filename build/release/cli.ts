@@ -6,6 +6,7 @@ import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
+import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
 import { checkPayload } from "./payload.ts";
 import { publish } from "./publish.ts";
@@ -18,12 +19,16 @@ export interface ReleaseTerminal {
   out(text: string): void;
   err(text: string): void;
   nowMs(): number;
+  /** Asks the person at the terminal; undefined where there is none. */
+  readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
 }
 
 interface Outcome {
   /** For `--json`. */
   readonly value: unknown;
   readonly text: string;
+  /** True: the text is for a program and is not wrapped. */
+  readonly verbatim?: boolean;
 }
 
 interface Command {
@@ -34,7 +39,12 @@ interface Command {
   /** How many arguments it takes, and how many of the last ones are optional. */
   readonly args: number;
   readonly optional?: number;
-  run(args: readonly string[], options: ReadonlyMap<string, readonly string[]>, nowMs: number): Promise<Outcome>;
+  run(
+    args: readonly string[],
+    options: ReadonlyMap<string, readonly string[]>,
+    nowMs: number,
+    terminal: ReleaseTerminal,
+  ): Promise<Outcome>;
 }
 
 const COMMANDS: readonly Command[] = [
@@ -157,7 +167,38 @@ const COMMANDS: readonly Command[] = [
       };
     },
   },
+  {
+    name: "answer",
+    usage: "answer REQUEST --key FILE [--root FILE] [--repository DIR] [--reason TEXT] [--yes]",
+    help: "Signs an order away from the hub. REQUEST is the file that sallyport-hub order --print made. What the order is about is resolved and shown first: a release is looked up in the files of DIR, verified from your own copy of its root, and the plan of a policy is hashed again. What cannot be resolved is not signed. The printed line is for sallyport-hub order --answer. --yes says that you have read it, for scripts.",
+    options: {
+      key: { type: "string" },
+      root: { type: "string" },
+      repository: { type: "string" },
+      reason: { type: "string" },
+      yes: { type: "boolean" },
+    },
+    args: 1,
+    run: ([file = ""], options, nowMs, terminal) => answerRequest(file, options, nowMs, terminal),
+  },
 ];
+
+/** Shows what a request is about before the key is read. */
+async function answerRequest(file: string, options: Options, nowMs: number, terminal: ReleaseTerminal): Promise<Outcome> {
+  const one = (name: string): string | undefined => options.get(name)?.[0];
+  const keyFile = one("key");
+  if (keyFile === undefined) throw new Fault("usage.invalid", "answer needs --key: the operator's key");
+  const { request, subject } = await resolveRequest({ file, root: one("root"), repository: one("repository"), nowMs });
+  for (const line of subject.lines) terminal.err(line);
+  if (subject.needsConsent && !options.has("yes")) {
+    if (terminal.confirm === undefined)
+      throw new Fault("usage.invalid", "answer: nobody can be asked here; read the above, then add --yes");
+    if (!(await terminal.confirm(`Sign ${request.verb} for "${request.deviceId}"? Type yes: `)))
+      throw new Fault("usage.invalid", "answer: it was not confirmed, so nothing was signed");
+  }
+  const order = await signAnswer(request, keyFile, one("reason"), terminal.nowMs());
+  return { value: { order, lines: subject.lines }, text: order, verbatim: true };
+}
 
 export async function run(argv: readonly string[], terminal: ReleaseTerminal): Promise<number> {
   if (argv[0] === "--version") {
@@ -182,8 +223,8 @@ export async function run(argv: readonly string[], terminal: ReleaseTerminal): P
   }
   try {
     const { args, options } = parsed(command, argv.slice(1));
-    const { value, text } = await command.run(args, options, terminal.nowMs());
-    terminal.out(options.has("json") ? JSON.stringify(value) : wrap(text, 2));
+    const { value, text, verbatim } = await command.run(args, options, terminal.nowMs(), terminal);
+    terminal.out(options.has("json") ? JSON.stringify(value) : verbatim === true ? text : wrap(text, 2));
     return 0;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

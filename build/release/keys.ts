@@ -37,18 +37,23 @@ export async function readSigner(layout: WorkshopLayout, role: string): Promise<
       "release.key-unusable",
       `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards`,
     );
-  const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0)
-    throw new Fault(
-      "release.key-unusable",
-      `sign "${role}": others may read ${path}; run chmod 600 on it, or make a new key if somebody has read it`,
-    );
+  expectPrivate((await stat(path)).mode, path, `sign "${role}"`);
   const privateKey = parseKey(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };
 }
 
-function parseKey(pem: Uint8Array, path: string): KeyObject {
+/** @throws Fault `release.key-unusable` for the mode of a key that others may read. */
+export function expectPrivate(mode: number, path: string, action: string): void {
+  if ((mode & 0o077) !== 0)
+    throw new Fault(
+      "release.key-unusable",
+      `${action}: others may read ${path}; run chmod 600 on it, or make a new key if somebody has read it`,
+    );
+}
+
+/** @throws Fault `release.key-unusable`. */
+export function parseKey(pem: Uint8Array, path: string): KeyObject {
   try {
     return createPrivateKey(Buffer.from(pem));
   } catch (error) {

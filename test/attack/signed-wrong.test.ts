@@ -45,7 +45,7 @@ class Workshop {
     return v.parse(v.object({ signed: schema }), JSON.parse(readFileSync(this.metadata(name), "utf8"))).signed;
   }
 
-  /** Signs `draft` with the key of `role`, whatever it says. */
+  /** Signs `draft` with the key of `role`, true or not. */
   async write(name: string, role: string, draft: object): Promise<void> {
     writeFileSync(this.metadata(name), signed(draft, [await readSigner(layoutOf(this.dir), role)]));
   }
