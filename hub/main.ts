@@ -13,10 +13,10 @@ const argv = process.argv.slice(2);
 // The messages of a running hub go to a log, one line each.
 const shown = (text: string): string => (argv[0] === "serve" ? text : wrap(text, 2));
 
-async function confirm(question: string): Promise<boolean> {
+async function ask(question: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return (await terminal.question(question)).trim() === "yes";
+    return await terminal.question(question);
   } finally {
     terminal.close();
   }
@@ -25,6 +25,6 @@ async function confirm(question: string): Promise<boolean> {
 process.exitCode = await run(argv, {
   out: (text) => void process.stdout.write(`${text}\n`),
   err: (text) => void process.stderr.write(`${shown(text)}\n`),
-  confirm: process.stdin.isTTY ? confirm : undefined,
+  ask: process.stdin.isTTY ? ask : undefined,
   stop: stop.signal,
 });

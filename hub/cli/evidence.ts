@@ -36,9 +36,9 @@ export async function showAndAsk(
   });
   for (const line of lines) terminal.err(line);
   if (!needsConsent || given.flag("yes")) return;
-  if (terminal.confirm === undefined)
+  if (terminal.ask === undefined)
     throw new Fault("usage.invalid", `sign "${request.verb}": nobody can be asked here; read the above, then add --yes`);
-  if (!(await terminal.confirm(`Sign ${request.verb} for "${request.deviceId}"? Type yes: `)))
+  if ((await terminal.ask(`Sign ${request.verb} for "${request.deviceId}"? Type yes: `)).trim() !== "yes")
     throw new Fault("usage.invalid", `sign "${request.verb}": it was not confirmed, so nothing was signed`);
 }
 

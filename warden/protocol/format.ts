@@ -190,6 +190,8 @@ export const WARDEN_VERBS = {
       uptimeS: countSchema,
       audit: auditHeadSchema,
       clock: clockStateSchema,
+      /** The fingerprint of the audit key, to compare at approval. [ID-20] */
+      auditKey: v.optional(fingerprintSchema),
       residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
