@@ -202,6 +202,8 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );
+  // On a gateway's image sallyport-audit-key.service repeats this line on the console. [ID-20]
+  say(`audit key of "${warden.identity.id}": ${warden.auditKey}`);
   const server = await serveSocket({
     path: config.socket,
     clock,

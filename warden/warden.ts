@@ -1,13 +1,13 @@
 // The warden: settles the identity of the machine, opens the log and the services, then serves the
 // agent. Everything it touches comes in as ports.
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
+import type { BirthRecord, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
 import { createTokenBucket } from "../hal/rate-limit.ts";
 import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
-import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
+import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
@@ -59,6 +59,8 @@ export interface WardenSettings {
 
 export interface Warden {
   readonly identity: DeviceIdentity;
+  /** The fingerprint of the audit key, to compare at approval. [ID-20] */
+  readonly auditKey: Fingerprint;
   /** Opens the conversation on one connection. */
   openSession(send: (line: string) => Promise<void>, signal: AbortSignal): ProtocolSession;
   /** Records a peer that was refused before it could send anything. */
@@ -134,6 +136,7 @@ function createWarden({ identity, clock, handlers, log, recorder, services }: Op
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,
+    auditKey: verifierFingerprint(decodeVerifier(log.auditKey)),
     report,
     openSession: (send, signal) => openProtocolSession({ handlers, bucket, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),
