@@ -27,7 +27,7 @@ const MAY_READ: Readonly<Record<string, readonly string[]>> = {
 };
 /**
  * Doors that a folder may use besides: hub and release tool write durably as the device does
- * [STA-1], and judge a repository by the device's own verifier [OTA-20].
+ * [STA-1], and judge a repository by the device's own verifier [OTA-25].
  */
 const MAY_ENTER: Readonly<Record<string, readonly string[]>> = {
   agent: ["warden/client/index.ts"],

@@ -202,7 +202,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );
-  // On a gateway's image sallyport-audit-key.service repeats this line on the console. [ID-20]
+  // On a gateway's image sallyport-audit-key.service repeats this line on the console. [ID-26]
   say(`audit key of "${warden.identity.id}": ${warden.auditKey}`);
   const server = await serveSocket({
     path: config.socket,

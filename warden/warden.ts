@@ -59,7 +59,7 @@ export interface WardenSettings {
 
 export interface Warden {
   readonly identity: DeviceIdentity;
-  /** The fingerprint of the audit key, to compare at approval. [ID-20] */
+  /** The fingerprint of the audit key, to compare at approval. [ID-26] */
   readonly auditKey: Fingerprint;
   /** Opens the conversation on one connection. */
   openSession(send: (line: string) => Promise<void>, signal: AbortSignal): ProtocolSession;

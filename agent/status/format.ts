@@ -66,7 +66,7 @@ export const deviceStatusSchema = v.strictObject({
   audit: v.optional(auditHeadSchema),
   /**
    * The fingerprint of the warden's audit key, to compare at approval. A captured agent may show
-   * another one: the warden prints it on the console itself. [ID-20]
+   * another one: the warden prints it on the console itself. [ID-26]
    */
   auditKey: v.optional(fingerprintSchema),
   clock: v.optional(clockStateSchema),

@@ -73,7 +73,7 @@ export async function addTarget(directory: string, target: string, file: string,
 }
 
 /**
- * [OTA-20] @returns whom the audience reaches, as a text for people.
+ * [OTA-25] @returns whom the audience reaches, as a text for people.
  * @throws Fault `usage.invalid` when it reaches nobody. [OTA-11]
  */
 export function expectReach(target: string, { audience }: Pick<TargetDescription, "audience">): string {

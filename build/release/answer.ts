@@ -1,5 +1,5 @@
 // `sallyport-release answer`: signs an order away from the hub, after showing what it is about, as
-// the signer's own copy of the root vouches for it. [OPS-20] [OPS-21] [LCK-20]
+// the signer's own copy of the root vouches for it. [OPS-26] [OPS-27] [LCK-20]
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createPublicKey } from "node:crypto";

@@ -19,7 +19,7 @@ export interface PublishedRelease {
 
 export interface PublishOptions {
   readonly nowMs: number;
-  /** True: drafts may be left behind. Otherwise they are a reason to refuse. [OTA-21] */
+  /** True: drafts may be left behind. Otherwise they are a reason to refuse. [OTA-26] */
   readonly withoutDrafts?: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface PublishOptions {
  * still need it.
  * @throws Fault `release.conflict` for a directory with another repository or a newer state of this
  *   one; `release.refused` for drafts and for targets that reach no device; `trust.*` for metadata
- *   that a client would refuse; `release.store-failed`, `release.not-initialised`. [OTA-20]
+ *   that a client would refuse; `release.store-failed`, `release.not-initialised`. [OTA-25]
  */
 export async function publish(
   directory: string,
@@ -67,7 +67,7 @@ export async function publish(
   return { to, copied, timestamp: repository.timestamp.version };
 }
 
-/** [OTA-21] Somebody who publishes believes that everything that was added goes out. */
+/** [OTA-26] Somebody who publishes believes that everything that was added goes out. */
 async function expectNoDrafts(directory: string): Promise<void> {
   const drafts = await listDrafts(directory);
   if (drafts.length > 0)

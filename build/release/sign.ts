@@ -39,10 +39,10 @@ type Write = (
 
 /**
  * Signs the roles with drafts, or only those of `roles`, whose expiry is renewed; then snapshot and
- * timestamp where these changed. [OTA-21]
+ * timestamp where these changed. [OTA-26]
  * @returns what was signed, in that order; empty when nothing has changed.
  * @throws Fault `usage.invalid`, `release.*`, `trust.*`. A device would refuse the result, and
- *   nothing was written. [OTA-20]
+ *   nothing was written. [OTA-25]
  */
 export async function signChanges(directory: string, roles: readonly string[], nowMs: number): Promise<readonly Signed[]> {
   const layout = layoutOf(directory);
@@ -83,7 +83,7 @@ export async function signChanges(directory: string, roles: readonly string[], n
 }
 
 /**
- * [OTA-20] Checks the repository as it will be, with the client's verifier, and the files of its
+ * [OTA-25] Checks the repository as it will be, with the client's verifier, and the files of its
  * new targets.
  */
 async function checkSigned(
@@ -109,7 +109,7 @@ async function checkSigned(
 
 /**
  * Roles with drafts, or those of `roles`. A draft that is signed already is not new: the last
- * `sign` was interrupted at its very end. [OTA-21]
+ * `sign` was interrupted at its very end. [OTA-26]
  */
 async function changedTargets(
   layout: WorkshopLayout,

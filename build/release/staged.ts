@@ -1,5 +1,5 @@
 // Drafts: targets that were added and are not signed. They can be listed, shown and removed until
-// `sign` takes them. [OTA-21]
+// `sign` takes them. [OTA-26]
 import { rm } from "node:fs/promises";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
@@ -39,7 +39,7 @@ export async function stagedEntries(layout: WorkshopLayout, role: string): Promi
 }
 
 /**
- * [OTA-21] Every draft, in the order of roles and names.
+ * [OTA-26] Every draft, in the order of roles and names.
  * @throws Fault `release.not-initialised`, `release.store-failed`, `trust.invalid`.
  */
 export async function listDrafts(directory: string): Promise<readonly Draft[]> {
@@ -57,7 +57,7 @@ export async function listDrafts(directory: string): Promise<readonly Draft[]> {
 }
 
 /**
- * [OTA-21]
+ * [OTA-26]
  * @throws Fault `usage.invalid` when there is no such draft; `release.store-failed` when its file
  *   is missing or not what was added.
  */
@@ -76,7 +76,7 @@ export async function findDraft(directory: string, target: string): Promise<Draf
 }
 
 /**
- * [OTA-21] Removes a draft, and its file unless a target that was signed needs it.
+ * [OTA-26] Removes a draft, and its file unless a target that was signed needs it.
  * @throws Fault `usage.invalid` when there is no such draft; `release.store-failed`.
  */
 export async function removeDraft(directory: string, target: string): Promise<void> {

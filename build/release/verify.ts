@@ -1,5 +1,5 @@
 // The check of a repository with the device's own verifier, before anything is written or
-// published. [OTA-20]
+// published. [OTA-25]
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { checkRepository, type CheckedRepository, type ContentPorts, type Fetch } from "../../ota/trust/index.ts";
@@ -25,7 +25,7 @@ export function contentsIn({ published }: Pick<WorkshopLayout, "published">): Co
 }
 
 /**
- * [OTA-20] @param published what clients have accepted already; undefined when it is nothing.
+ * [OTA-25] @param published what clients have accepted already; undefined when it is nothing.
  * @throws Fault of the check, with `action` before its message.
  */
 export async function checkAsClient(

@@ -1,5 +1,5 @@
 // What commands share that sign orders: they find out what an order is about, show it, and ask.
-// [OPS-20] [LCK-20]
+// [OPS-26] [LCK-20]
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { type OrderRequest, resolveSubject } from "../../warden/order-subject/format.ts";

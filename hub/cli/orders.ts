@@ -1,6 +1,6 @@
 // `sallyport-hub order`, `lockdown confirm`, `lockdown revert`: changes of a device, signed with an
 // operator's key. The hub only transports them, and the signer sees what they are about. [OPS-7]
-// [OPS-9] [OPS-20] [OPS-21] [LCK-12] [LCK-20]
+// [OPS-9] [OPS-26] [OPS-27] [LCK-12] [LCK-20]
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
@@ -129,7 +129,7 @@ function printRequest(terminal: HubTerminal, request: OrderRequest): number {
   return 0;
 }
 
-/** [OPS-21] Sends an order that was signed elsewhere. */
+/** [OPS-27] Sends an order that was signed elsewhere. */
 async function sendAnswer(
   opened: Opened,
   given: Given,

@@ -39,7 +39,7 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
   return lines.map((line) => printed(line)).join("\n");
 }
 
-/** [ID-20] What an approved device has changed: the values in force, and those of its request. */
+/** [ID-26] What an approved device has changed: the values in force, and those of its request. */
 export function changeLines(known: Device, proposed: Pick<Device, "serialNumber" | "uris" | "auditKey">): string {
   const rows = [
     ["board", known.serialNumber ?? "no serial", proposed.serialNumber ?? "no serial"],

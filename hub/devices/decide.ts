@@ -15,7 +15,7 @@ type DecisionContext = Pick<DeviceContext, "store">;
  * device shows.
  * @param namedAuditKey the fingerprint of its audit key, where the operator has compared that too.
  * @throws Fault `hub.device-unknown`, `hub.device-revoked`; `hub.device-conflict` while another key
- *   of that id is approved, and for another audit key than the operator names. [ID-20]
+ *   of that id is approved, and for another audit key than the operator names. [ID-26]
  */
 export function approve(
   context: DecisionContext,
@@ -50,7 +50,7 @@ export function approve(
  * Accepts the changed names or audit key of an approved device: after a repair, or when its warden
  * began a new log.
  * @param namedAuditKey the fingerprint of the audit key in the changed request, as the operator read it
- *   from the device's console. It may be absent where that key did not change. [ID-20]
+ *   from the device's console. It may be absent where that key did not change. [ID-26]
  * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed;
  *   `hub.device-conflict` for another audit key than the operator names.
  */
@@ -81,7 +81,7 @@ export function adopt(
   });
 }
 
-/** [ID-20] An operator who accepts a new audit key has compared it, not only been told of it. */
+/** [ID-26] An operator who accepts a new audit key has compared it, not only been told of it. */
 function expectAuditKey({ id, auditKey }: Device, proposed: string | undefined, named: Fingerprint | undefined): void {
   const found = auditKeyFingerprint(proposed);
   if (named === undefined ? proposed === auditKey : named === found) return;
@@ -93,7 +93,7 @@ function expectAuditKey({ id, auditKey }: Device, proposed: string | undefined, 
   );
 }
 
-/** [ID-20] @returns undefined without a key. */
+/** [ID-26] @returns undefined without a key. */
 export function auditKeyFingerprint(auditKey: string | undefined): Fingerprint | undefined {
   return auditKey === undefined ? undefined : verifierFingerprint(decodeVerifier(auditKey));
 }

@@ -1,5 +1,5 @@
 // The check of a repository before the hub serves it: by the verifier that devices run, over every
-// file that its timestamp leads to. [OTA-20]
+// file that its timestamp leads to. [OTA-25]
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
@@ -9,7 +9,7 @@ import { digestOf, getFile, isSame } from "./copy.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 
 /**
- * [OTA-20] Refuses what a client would refuse: one that starts from the first root, and one that
+ * [OTA-25] Refuses what a client would refuse: one that starts from the first root, and one that
  * has accepted what `served` has now.
  * @throws Fault `trust.*`, `release.refused`, `release.store-failed`, `index.invalid`.
  */

@@ -19,7 +19,7 @@ export interface PublishedRepository {
 
 export interface RepositoryPublishOptions {
   readonly nowMs: number;
-  /** True: drafts may be left behind. Otherwise they are a reason to refuse. [OTA-21] */
+  /** True: drafts may be left behind. Otherwise they are a reason to refuse. [OTA-26] */
   readonly withoutDrafts?: boolean;
 }
 
@@ -35,7 +35,7 @@ const FIRST_ROOT = `metadata/${metadataName("root", 1)}`;
  * @throws Fault `release.not-initialised` when there is no repository; `release.store-failed` when
  *   files of it are missing or damaged; `release.conflict` for another repository than the served
  *   one, or an older state of it; `release.refused` for drafts and for targets that reach no
- *   device; `trust.*` for metadata that a client would refuse. [OTA-20]
+ *   device; `trust.*` for metadata that a client would refuse. [OTA-25]
  */
 export async function publishRepository(
   from: string,
@@ -84,7 +84,7 @@ async function timestampIn(source: string): Promise<number> {
   throw new Fault("release.not-initialised", `publish "${source}": it has no timestamp yet; first run sallyport-release sign`);
 }
 
-/** [OTA-21] Somebody who publishes believes that everything that was added goes out. */
+/** [OTA-26] Somebody who publishes believes that everything that was added goes out. */
 async function expectNoDrafts(from: string): Promise<void> {
   const roles = await readdir(join(from, "staged")).catch(() => []);
   if (roles.length > 0)

@@ -1,5 +1,5 @@
 // The files that the targets of a repository lead to: targets, and of a release its indexes and
-// chunks. A client would find them missing or damaged only after it has begun. [OTA-20] [OTA-30]
+// chunks. A client would find them missing or damaged only after it has begun. [OTA-25] [OTA-30]
 // [OTA-31]
 import { createHash } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
@@ -25,7 +25,7 @@ export interface ContentPorts {
 }
 
 /**
- * [OTA-20] Checks every file that `targets` lead to: it exists, and is what was signed.
+ * [OTA-25] Checks every file that `targets` lead to: it exists, and is what was signed.
  * @returns their paths below the repository, each before the file that names it.
  * @throws Fault `release.store-failed` for a missing or damaged file; `index.invalid`; those of
  *   `ports`.

@@ -1,5 +1,5 @@
 // A whole repository as a client sees it, for people who sign, publish or order. There is no second
-// verifier: a trust store of its own runs the cycle that every device runs. [OTA-20]
+// verifier: a trust store of its own runs the cycle that every device runs. [OTA-25]
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import type { Listing } from "./catalogue.ts";
@@ -50,7 +50,7 @@ export interface CheckedRepository {
 }
 
 /**
- * [OTA-20] Verifies a repository before clients see it: as a client that starts from `root`, and as
+ * [OTA-25] Verifies a repository before clients see it: as a client that starts from `root`, and as
  * one that has accepted what `published` serves now. Unlike a client it tolerates nothing: each
  * role must be accepted, and each target must be for some device.
  * @param published `metadata/` of what is served now; undefined when nothing is.

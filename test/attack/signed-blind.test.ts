@@ -71,7 +71,7 @@ async function answer({ directory, root, repository, anna }: Machine, members: o
   return { code, out: out.join("\n"), err: err.join("\n").replaceAll(/\s+/gu, " ") };
 }
 
-test("[OPS-20] a release is signed for when the signer's own root vouches for it and it is for this device, and it is shown", async (t) => {
+test("[OPS-26] a release is signed for when the signer's own root vouches for it and it is for this device, and it is shown", async (t) => {
   const machine = await operatorsMachine(t);
   for (const [content, path, audience] of [
     ["for all", "os/all.json", "every device"],
@@ -97,7 +97,7 @@ test("[OPS-20] a release is signed for when the signer's own root vouches for it
   t.equal(before.code, 0, before.err);
 });
 
-test("[OPS-20] no order is signed over a hash that stands for nothing, for something else, or for another device", async (t) => {
+test("[OPS-26] no order is signed over a hash that stands for nothing, for something else, or for another device", async (t) => {
   const machine = await operatorsMachine(t);
   for (const [members, message] of [
     [{ verb: "update.approve", planHash: hashOf("malware") }, /no release that your root vouches for has the hash/u],
@@ -129,7 +129,7 @@ test("[OPS-20] no order is signed over a hash that stands for nothing, for somet
   });
 });
 
-test("[OPS-20] a hub that serves a repository of its own, or files that nobody signed, gets no signature", async (t) => {
+test("[OPS-26] a hub that serves a repository of its own, or files that nobody signed, gets no signature", async (t) => {
   const [machine, hub] = [await operatorsMachine(t), await operatorsMachine(t)];
   const members = { verb: "update.approve", planHash: hashOf("for all") };
   const foreign = await answer({ ...machine, repository: hub.repository }, members, "--yes");
@@ -155,7 +155,7 @@ test("[LCK-20] a plan that does not hash to what the device asked for is refused
   }
 });
 
-test("[OPS-20] [LCK-20] through the hub: what a captured device asks for is not signed, and nothing is sent to it", async (t) => {
+test("[OPS-26] [LCK-20] through the hub: what a captured device asks for is not signed, and nothing is sent to it", async (t) => {
   const machine = await operatorsMachine(t);
   const { hub, state } = await labHub(t);
   t.equal((await hubCommand(state, "release", "publish", machine.dir)).code, 0);
@@ -202,7 +202,7 @@ test("[OPS-20] [LCK-20] through the hub: what a captured device asks for is not 
   t.equal(orders.length, 1, sent.err.join());
 });
 
-test("[OPS-21] an order that was signed elsewhere is sent only to the device and for the verb that its signer named", async (t) => {
+test("[OPS-27] an order that was signed elsewhere is sent only to the device and for the verb that its signer named", async (t) => {
   const machine = await operatorsMachine(t);
   const { hub, state } = await labHub(t);
   const orders: OperationRequest[] = [];

@@ -81,7 +81,7 @@ async function refusedByBoth(t: Test, { dir, to }: Workshop, code: string, messa
   t.notOk(existsSync(join(state, "repository/metadata")), "the hub serves nothing of it");
 }
 
-test("[OTA-20] a key that is not the role's signs nothing that is written", async (t) => {
+test("[OTA-25] a key that is not the role's signs nothing that is written", async (t) => {
   const w = await workshop(t);
   await addTarget(w.dir, "app/b", w.file, SAID);
   writeFileSync(join(w.dir, "keys/app.pem"), generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" }));
@@ -106,7 +106,7 @@ test("[OTA-20] a key that is not the role's signs nothing that is written", asyn
   await refusedByBoth(t, w, "trust.bad-signature", /"app" is signed by 0 of the keys/u);
 });
 
-test("[OTA-20] [OTA-2] a role whose threshold is two is not published with one signature", async (t) => {
+test("[OTA-25] [OTA-2] a role whose threshold is two is not published with one signature", async (t) => {
   const w = await workshop(t);
   const root = w.read("1.root.json", v.looseObject({ ...draftSchema.entries, roles: v.record(v.string(), v.looseObject({})) }));
   const roles = { ...root.roles, targets: { ...root.roles["targets"], threshold: 2 } };
@@ -115,7 +115,7 @@ test("[OTA-20] [OTA-2] a role whose threshold is two is not published with one s
   await t.rejects(signChanges(w.dir, ["app"], Date.now()), { code: "trust.bad-signature" });
 });
 
-test("[OTA-20] [OTA-7] expired metadata is neither published nor signed over", async (t) => {
+test("[OTA-25] [OTA-7] expired metadata is neither published nor signed over", async (t) => {
   const w = new Workshop(await temporaryDirectory(t));
   await initialise(w.dir, Date.now() - 91 * DAY_MS);
   await refusedByBoth(t, w, "trust.expired", /timestamp 1 expired at .*/u);
@@ -128,7 +128,7 @@ test("[OTA-20] [OTA-7] expired metadata is neither published nor signed over", a
   );
 });
 
-test("[OTA-20] [OTA-11] a target whose audience is a tenant alone, or nobody, is not published", async (t) => {
+test("[OTA-25] [OTA-11] a target whose audience is a tenant alone, or nobody, is not published", async (t) => {
   for (const audience of [{ tenant: "acme" }, undefined]) {
     const w = await workshop(t);
     const app = w.read("2.app.json", targetsSchema);
@@ -145,7 +145,7 @@ test("[OTA-20] [OTA-11] a target whose audience is a tenant alone, or nobody, is
   }
 });
 
-test("[OTA-20] a target that its role may not speak for, and one with an unreadable description, are not published", async (t) => {
+test("[OTA-25] a target that its role may not speak for, and one with an unreadable description, are not published", async (t) => {
   const w = await workshop(t);
   const app = w.read("2.app.json", targetsSchema);
   await w.write("2.app.json", "app", { ...app, targets: { ...app.targets, "os/evil.json": app.targets["app/a"] } });
@@ -154,7 +154,7 @@ test("[OTA-20] a target that its role may not speak for, and one with an unreada
   await refusedByBoth(t, w, "release.refused", /custom of target "app\/a"/u);
 });
 
-test("[OTA-20] [OTA-5] [OTA-6] what takes back what is published, or does not fit its snapshot, is refused", async (t) => {
+test("[OTA-25] [OTA-5] [OTA-6] what takes back what is published, or does not fit its snapshot, is refused", async (t) => {
   const w = await workshop(t);
   const older = join(w.dir, "..", "older");
   cpSync(w.dir, older, { recursive: true });

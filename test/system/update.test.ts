@@ -89,7 +89,7 @@ test(
 );
 
 test(
-  "[OPS-7] [OPS-9] [OPS-20] [OTA-41] an operator's order from the hub stops an update whose chunks are gone, and it is not started again",
+  "[OPS-7] [OPS-9] [OPS-26] [OTA-41] an operator's order from the hub stops an update whose chunks are gone, and it is not started again",
   { skip },
   async (t) => {
     const machine = await connectedBoard(t);

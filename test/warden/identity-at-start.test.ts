@@ -69,7 +69,7 @@ test("[ID-6] an empty birth record that was never complete is written again; one
   t.equal(readFileSync(record, "utf8"), "", "the file is unchanged");
 });
 
-test("[ID-20] the warden's own line at its start has the fingerprint of the audit key in its certificate request", async (t) => {
+test("[ID-26] the warden's own line at its start has the fingerprint of the audit key in its certificate request", async (t) => {
   const lab = await labWarden(t);
   const warden = lab.launch();
   const line = await warden.line(/audit key of/u);

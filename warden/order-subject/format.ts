@@ -1,5 +1,5 @@
 // What an order is about, for the person who signs it. A device names a hash; the signer's own tool
-// finds out what the hash stands for, and refuses to sign where it cannot. [OPS-20] [LCK-20]
+// finds out what the hash stands for, and refuses to sign where it cannot. [OPS-26] [LCK-20]
 import type { KeyObject } from "node:crypto";
 import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
@@ -85,7 +85,7 @@ export interface OrderSubject {
 }
 
 /**
- * [OPS-20] Finds out what `request` is about.
+ * [OPS-26] Finds out what `request` is about.
  * @throws Fault `order.unresolved` when that cannot be known, or is not what the request says;
  *   `trust.*` for a repository that a client would refuse.
  */
@@ -165,7 +165,7 @@ function readPlan(request: OrderRequest, plan: unknown): Plan {
   throw unresolved(request, `the plan has more than ${PLAN_BYTES_MAX} bytes`);
 }
 
-/** [OPS-20] The release with the hash of the request, as the signer's own root vouches for it. */
+/** [OPS-26] The release with the hash of the request, as the signer's own root vouches for it. */
 async function releaseLines(request: OrderRequest, { repository, nowMs }: OrderEvidence): Promise<readonly string[]> {
   const { planHash, deviceId } = request;
   if (planHash === undefined) throw unresolved(request, "the device names no release");

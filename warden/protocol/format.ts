@@ -190,7 +190,7 @@ export const WARDEN_VERBS = {
       uptimeS: countSchema,
       audit: auditHeadSchema,
       clock: clockStateSchema,
-      /** The fingerprint of the audit key, to compare at approval. [ID-20] */
+      /** The fingerprint of the audit key, to compare at approval. [ID-26] */
       auditKey: v.optional(fingerprintSchema),
       residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),

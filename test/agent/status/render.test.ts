@@ -32,7 +32,7 @@ trouble none
   );
 });
 
-test("[ID-20] the fingerprint of the audit key stands below the log's row, for the operator who approves", async (t) => {
+test("[ID-26] the fingerprint of the audit key stands below the log's row, for the operator who approves", async (t) => {
   const text = renderStatus({ ...CONNECTED, auditKey: `sha256:${"7a".repeat(32)}` });
   t.match(text, `audit   812 records, 800 witnessed by the hub, 0 dropped\n        sha256:${"7a".repeat(32)}\n`);
 });

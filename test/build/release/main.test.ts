@@ -102,7 +102,7 @@ function signedRoles(out: string) {
   return v.parse(v.object({ signed: v.array(role) }), JSON.parse(out)).signed;
 }
 
-test("[OTA-21] drafts are listed, shown and removed; renewing the timestamp leaves them, and publishing refuses them", async (t) => {
+test("[OTA-26] drafts are listed, shown and removed; renewing the timestamp leaves them, and publishing refuses them", async (t) => {
   const directory = await temporaryDirectory(t);
   const [dir, file, to] = [join(directory, "release"), join(directory, "file"), join(directory, "www")];
   writeFileSync(file, "content");

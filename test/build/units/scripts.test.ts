@@ -148,7 +148,7 @@ test("the report has the failed program's last line and how it ended, even when 
   t.match(await said(), /sallyport-agent\.service failed: exit-code 3; it said: no key\r\n$/u);
 });
 
-test("[ID-20] the warden's own line with the fingerprint of its audit key is shown on the console, and no other program's", async (t) => {
+test("[ID-26] the warden's own line with the fingerprint of its audit key is shown on the console, and no other program's", async (t) => {
   const { root, run, said } = await machine(t, "sallyport.slot=a", {});
   await mkdir(join(root, "bin"));
   const key = `sha256:${"7a".repeat(32)}`;

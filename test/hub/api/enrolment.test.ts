@@ -136,7 +136,7 @@ test("[AUD-7] the approved audit key counts; another one raises an alert and wai
   t.not((await hub.store.devices.approved(device.id))?.auditKey, approved);
 });
 
-test("[ID-20] devices approve --changed shows old and new values and asks for the new audit key's fingerprint", async (t) => {
+test("[ID-26] devices approve --changed shows old and new values and asks for the new audit key's fingerprint", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
@@ -167,7 +167,7 @@ test("[ID-20] devices approve --changed shows old and new values and asks for th
   });
 });
 
-test("[ID-20] devices approve --audit-key refuses a request with another audit key than the console shows", async (t) => {
+test("[ID-26] devices approve --audit-key refuses a request with another audit key than the console shows", async (t) => {
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   t.equal((await simpleEnrol(hub, device.csr)).status, 202);

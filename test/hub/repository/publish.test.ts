@@ -89,7 +89,7 @@ test("[OTA-14] another repository, an older state and a different state of the s
   );
 });
 
-test("[OTA-21] drafts that nobody signed are a reason to refuse, unless they are left behind on purpose", async (t) => {
+test("[OTA-26] drafts that nobody signed are a reason to refuse, unless they are left behind on purpose", async (t) => {
   const { state } = await labHub(t);
   const directory = await released(t);
   await addTarget(directory, "os/gateway-2.json", join(directory, "manifest-1"), SAID);

@@ -96,7 +96,7 @@ export function verifierOf(name: string, kind: NoteKeyKind, publicKey: Uint8Arra
 }
 
 /**
- * [ID-5] [ID-20] The fingerprint of a verifier key, which an operator compares at approval: SHA-256
+ * [ID-5] [ID-26] The fingerprint of a verifier key, which an operator compares at approval: SHA-256
  * over the DER SubjectPublicKeyInfo of its public key.
  */
 export function verifierFingerprint({ publicKey }: Pick<Verifier, "publicKey">): Fingerprint {
