@@ -95,6 +95,7 @@ class DeviceAgent implements Agent {
         faults: [
           ...this.#operations.troubles(),
           ...(this.#console?.troubles() ?? []),
+          ...this.#ports.damaged().map(({ code, message }) => ({ code, message })),
           ...(auditFault === undefined ? [] : [{ code: auditFault.code, message: auditFault.message }]),
         ],
       };

@@ -22,7 +22,7 @@ export const agentConfigSchema = v.strictObject({
   localSocket: v.optional(absolutePath, "/run/sallyport-agent/root.sock"),
   /** The hub's address and trust anchors; version 1 is in the image. */
   anchors: v.optional(absolutePath, "/usr/share/sallyport/hub.json"),
-  /** TUF root of the image. Without it nothing new is taken up, and the status says so. [OTA-8] */
+  /** TUF root of the image. Without it nothing new is taken up, and the status says so. [OTA-23] */
   trustRoot: v.optional(absolutePath, "/usr/share/sallyport/root.json"),
   /**
    * Directory in which files are left for the warden, which has the same setting. Default:

@@ -13,7 +13,7 @@ export type LifeEvent =
   | { readonly kind: "disconnected" }
   /**
    * The certificate expired or the hub disowned it: the device enrols again with the same key.
-   * [ID-9]
+   * [ID-23]
    */
   | { readonly kind: "certificate-lost" };
 

@@ -20,6 +20,7 @@ export const FAULT_CODES = [
   "json.not-canonical",
   "json.too-large",
   "schema.invalid",
+  "record.newer",
   "usage.invalid",
   "config.invalid",
   "config.unreadable",

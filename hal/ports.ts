@@ -173,6 +173,22 @@ export interface Firewall {
   read(): Promise<string | undefined>;
 }
 
+/** A firewall table that comes in force by itself, also when this program does nothing more. */
+export interface DeadManSwitch {
+  /**
+   * Has `table` replace our table after `afterMs`, rounded up to seconds, unless the switch is
+   * disarmed or armed anew before that.
+   * @throws Fault `file.*`, `process.failed`; a switch that was armed before stays armed.
+   */
+  arm(table: string, afterMs: number): Promise<void>;
+  /**
+   * Disarms the switch. It is no fault when it is not armed.
+   * @returns true when it has fired since it was last disarmed, also in an earlier run.
+   * @throws Fault `file.*`.
+   */
+  disarm(): Promise<boolean>;
+}
+
 /** The machine's network as the kernel and the programs that configure it show it. */
 export interface Network {
   /**

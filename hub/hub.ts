@@ -2,7 +2,7 @@
 import { EventEmitter } from "node:events";
 import { join } from "node:path";
 import type { X509Certificate } from "node:crypto";
-import type { Fault } from "../hal/fault.ts";
+import { asFault, type Fault } from "../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../hal/format/identity.ts";
 import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
@@ -56,6 +56,18 @@ export interface Hub {
 }
 
 const RETRY_AFTER_S_DEFAULT = 15;
+
+/**
+ * Connections of a hub that was killed. This is the first access to the tables.
+ * @throws Fault `hub.store-failed`.
+ */
+function clearConnections(store: Store, state: string): void {
+  try {
+    store.connections.clear();
+  } catch (error) {
+    throw asFault(error, "hub.store-failed", `read the hub's store in "${state}"`);
+  }
+}
 
 /** @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`. */
 export async function startHub(options: HubOptions): Promise<Hub> {

@@ -1,14 +1,19 @@
-// The structure of the project as a test: what the compiler's references and the linter can't say. Rules of the design, section 4, and of docs/ARCHITECTURE.md.
+// The structure of the project as a test: the rules of docs/ARCHITECTURE.md that neither the
+// compiler's references nor the linter can express.
 import { dirname, join, normalize } from "node:path";
 import { existsSync } from "node:fs";
 import { test } from "tap";
 import * as v from "valibot";
+import { commentLines, proseLines } from "./lab/runner/comments.ts";
 import { PROJECT, projectFiles, readProjectFile, type Source, sources } from "./lab/runner/sources.ts";
 
 const all = sources();
 const shipped = all.filter(({ path }) => !path.startsWith("test/"));
 
-/** Who may import whom, by top-level folder. What others may read of a folder is its `format` files and hal's Fault. */
+/**
+ * Who may import whom, by top-level folder. What others may read of a folder is its `format` files
+ * and hal's Fault.
+ */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   hal: [],
   ota: ["hal"],
@@ -62,6 +67,17 @@ const WORLD_ALLOWED = [
   /^test\//u,
 ];
 
+/** What people read is at most this wide; code is the formatter's. */
+const COLUMNS_MAX = 100;
+
+/** Exported type names that several folders share, each with its reason. */
+const SAME_NAME_ALLOWED: Readonly<Record<string, string>> = {
+  State: "machine.ts: the state of that folder's state machine",
+  Event: "machine.ts: what the machine reacts to",
+  Effect: "machine.ts: what the driver must do",
+  Step: "machine.ts: the next state and its effects",
+};
+
 const topOf = (path: string): string => path.split("/")[0] ?? "";
 const isFormat = (path: string): boolean => path.endsWith("/format.ts") || path.includes("/format/") || path === "hal/fault.ts";
 const isMain = (path: string): boolean => path.endsWith("/main.ts");
@@ -101,6 +117,69 @@ test("a folder is entered by its door: index.ts, a format, a port or the fault",
     shipped,
   );
   t.same(found, []);
+});
+
+test("a sub-folder is entered by its door as well: index.ts, ports.ts or a format", async (t) => {
+  const found = offences(
+    ({ path, imports }) =>
+      imports.flatMap(({ target }) => {
+        if (target === undefined || topOf(target) !== topOf(path)) return [];
+        const isWithin = `${dirname(path)}/`.startsWith(`${dirname(target)}/`);
+        const isDoor = /\/(?:index|ports)\.ts$/u.test(target) || isFormat(target);
+        return isWithin || isDoor ? [] : [`enters by ${target}`];
+      }),
+    shipped,
+  );
+  t.same(found, []);
+});
+
+test("an exported type name means one thing", async (t) => {
+  const folders = new Map<string, Set<string>>();
+  for (const { path, code } of shipped)
+    for (const [, name = ""] of code.matchAll(/^export (?:abstract )?(?:interface|type|class) (\w+)/gmu))
+      folders.set(name, new Set([...(folders.get(name) ?? []), dirname(path)]));
+  const several = [...folders]
+    .filter(([name, { size }]) => size > 1 && SAME_NAME_ALLOWED[name] === undefined)
+    .map(([name, found]) => `${name}: ${[...found].join(", ")}`);
+  t.same(several, []);
+  t.same(
+    Object.keys(SAME_NAME_ALLOWED).filter((name) => (folders.get(name)?.size ?? 0) < 2),
+    [],
+    "every exception is needed",
+  );
+});
+
+test("comments and documents are at most 100 columns wide", async (t) => {
+  const isWide = (line: string | undefined): boolean => (line ?? "").length > COLUMNS_MAX;
+  t.same(
+    offences(({ text }) => {
+      const lines = text.split("\n");
+      return [...commentLines(text)].filter((n) => isWide(lines[n - 1])).map((n) => `line ${n}`);
+    }),
+    [],
+  );
+  t.same(
+    projectFiles()
+      .filter((path) => path.endsWith(".md"))
+      .flatMap((path) => {
+        const text = readProjectFile(path);
+        const lines = text.split("\n");
+        return proseLines(text)
+          .filter((n) => isWide(lines[n - 1]))
+          .map((n) => `${path}: line ${n}`);
+      }),
+    [],
+  );
+  t.same(
+    projectFiles()
+      .filter((path) => path.endsWith(".sh") || path.startsWith("build/units/") || path.startsWith(".ci/"))
+      .flatMap((path) =>
+        readProjectFile(path)
+          .split("\n")
+          .flatMap((line, index) => (/^\s*#/u.test(line) && isWide(line) ? [`${path}: line ${index + 1}`] : [])),
+      ),
+    [],
+  );
 });
 
 test("hal/linux is imported by the main.ts files and tests only; hub and build may use its files", async (t) => {

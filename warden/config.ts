@@ -59,7 +59,7 @@ const configSchema = v.strictObject({
   anchors: v.optional(pathSchema, "/usr/share/sallyport/hub.json"),
   /** Facts of the image: version, hardware id. */
   image: v.optional(pathSchema, "/usr/share/sallyport/image.json"),
-  /** TUF root of the image; a newer root in the store takes precedence. [OTA-8] */
+  /** TUF root of the image; a newer root in the store takes precedence. [OTA-23] */
   trustRoot: v.optional(pathSchema, "/usr/share/sallyport/root.json"),
   /** The image's lockdown policy, in force until another one is confirmed. [LCK-1] */
   basePolicy: v.optional(pathSchema, "/usr/share/sallyport/policy.json"),
@@ -112,7 +112,7 @@ const configSchema = v.strictObject({
       checks: v.optional(v.array(v.picklist(["agent", "hub", "lockdown"])), ["agent", "hub", "lockdown"]),
       /**
        * Seconds from its boot in which it must pass them. The timer outside the warden uses the
-       * same. [OTA-35]
+       * same. [OTA-60]
        */
       trialS: v.optional(v.pipe(v.number(), v.integer(), v.minValue(3), v.maxValue(3600)), 600),
       /** The program that writes a slot. The warden starts it with its own rights. */
@@ -149,7 +149,7 @@ const configSchema = v.strictObject({
    * owner. [ID-1]
    */
   commissionedIdFile: v.optional(pathSchema),
-  /** The image's build date, which is the floor of the clock. [ID-10] */
+  /** The image's build date, which is the floor of the clock. [ID-22] */
   buildDate: v.optional(buildDateSchema, new Date(BUILD_DATE_MS_MIN).toISOString()),
   /**
    * False for a simulated board: the hub's time then steps a clock inside the warden, never the

@@ -132,7 +132,7 @@ function lostEntry(count: number): AuditEntry {
 
 /**
  * The warden has dropped and counted the entry itself. A more severe one behind it may be accepted.
- * [AUD-11]
+ * [AUD-25]
  */
 const COUNTED_BY_WARDEN = "audit.full";
 

@@ -1,5 +1,5 @@
 // The offline verification of an audit log: which files are read, which checkpoints must hold, and
-// what the verdict means. Pure except for the directory it reads. [AUD-8] [AUD-10]
+// what the verdict means. Pure except for the directory it reads. [AUD-8] [AUD-22]
 import { Fault } from "../../hal/fault.ts";
 import {
   closedName,

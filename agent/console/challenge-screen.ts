@@ -1,4 +1,4 @@
-// The console's texts about challenges and answers. Pure, ASCII. [CON-1] [CON-4]
+// The console's texts about challenges and answers. Pure, ASCII. [CON-11] [CON-4]
 import type { FaultCode } from "../../hal/fault.ts";
 import type { Challenge } from "../../warden/orders/format/index.ts";
 import { renderChallenge } from "../status/index.ts";

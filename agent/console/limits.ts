@@ -8,10 +8,10 @@ export const COMMANDS_BURST_MAX = 10;
 export const COMMAND_REFILL_MS = 1_000;
 /** A session without a key for this long ends. */
 export const IDLE_MS_MAX = 600_000;
-/** [CON-4] The same after a login. */
+/** [CON-10] The same after a login. */
 export const LOGGED_IN_IDLE_MS_MAX = 300_000;
 /**
- * [OPS-9] The same while a challenge waits for its answer: as long as the warden keeps a nonce, so
+ * [OPS-21] The same while a challenge waits for its answer: as long as the warden keeps a nonce, so
  * that there is time to fetch the answer from another room.
  */
 export const CHALLENGE_MS_MAX = 900_000;

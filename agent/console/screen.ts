@@ -1,4 +1,4 @@
-// The console's texts. Pure, ASCII. [CON-1]
+// The console's texts. Pure, ASCII. [CON-11]
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { ConsoleLogin } from "../operations/index.ts";

@@ -1,5 +1,5 @@
 // One console session: from the first key to the logout, the hang-up or the idle timeout.
-// [CON-1] [CON-3] [CON-4]
+// [CON-1] [CON-3] [CON-4] [CON-10]
 import { randomBytes } from "node:crypto";
 import { createDialogue, type Dialogue } from "./dialogue.ts";
 import { EMPTY_LINE, readBytes } from "./line.ts";

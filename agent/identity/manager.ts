@@ -241,7 +241,7 @@ class DeviceIdentityManager implements IdentityManager {
       clockTrusted,
       expected: { deviceId: identity.id, publicKey: key.publicKey, authority },
       renew: async (current) => {
-        // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-10]
+        // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-24]
         const { auditKey } = await warden.call("identity.read", {});
         return enroller.renew(await signRequest(identity, key, { auditKey, enterpriseNumber }), current);
       },

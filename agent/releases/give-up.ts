@@ -1,5 +1,5 @@
 // The end of the agent's own attempts at an update: the hub is told, and the warden ends the
-// release if the release itself is the reason. [OTA-41]
+// release if the release itself is the reason. [OTA-68]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import { isUpdateActive } from "../../ota/commit/index.ts";

@@ -1,5 +1,5 @@
 // The agent's part in the trial of a policy: it proposes the policy, connects through its rules,
-// and only then reports to the hub what has to be confirmed. [LCK-13]
+// and only then reports to the hub what has to be confirmed. [LCK-35]
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { LockdownTrial, LockdownState } from "../../warden/lockdown/format/index.ts";
 import type { TargetOffer } from "../../warden/targets/format.ts";
@@ -70,7 +70,7 @@ export function createPolicyTrials(options: PolicyTrialOptions): PolicyTrials {
 }
 
 /**
- * [LCK-13] Ends the tunnel's connection and waits for one that began after it and so passed the new
+ * [LCK-35] Ends the tunnel's connection and waits for one that began after it and so passed the new
  * packet filter. The old one would survive in the filter even if the policy forbids it.
  */
 async function reconnect(

@@ -1,6 +1,6 @@
 // One step of the transfer of a release to the warden: name the release, bring a range of chunks,
 // or say that they are there. The warden judges, writes and remembers. Each step begins by asking
-// how far it is, so it does not matter where the last step was interrupted. [OTA-41]
+// how far it is, so it does not matter where the last step was interrupted. [OTA-41] [OTA-65]
 import { Fault } from "../../hal/fault.ts";
 import { fetchChunks } from "../../ota/fetch/index.ts";
 import type { UpdateStatus } from "../../warden/update/format.ts";

@@ -1,5 +1,5 @@
 // Audit records as a table for people. Texts in records may come from anywhere, so the table is
-// ASCII. Pure. [CON-1]
+// ASCII. Pure. [CON-11]
 import type { AuditHead, AuditRecord } from "../../warden/audit/format/index.ts";
 import { serialText, wrapText } from "./serial-text.ts";
 import { counted } from "./units.ts";

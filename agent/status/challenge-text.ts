@@ -1,5 +1,5 @@
 // A challenge with instructions, for a person who has a laptop with a key and may never have done
-// this before. Pure, ASCII. [CON-1] [CON-4]
+// this before. Pure, ASCII. [CON-11] [CON-4]
 import { type Challenge, challengeText } from "../../warden/orders/format/index.ts";
 
 /** The command has a line of its own, so that it can be selected and copied as a whole. */

@@ -1,4 +1,4 @@
-// The lockdown state as text for people. Pure, ASCII. [CON-1]
+// The lockdown state as text for people. Pure, ASCII. [CON-11]
 import type { LockdownPreview, LockdownView, LockdownState } from "../../warden/lockdown/format/index.ts";
 import { list, printed, row } from "./rows.ts";
 import { duration } from "./units.ts";

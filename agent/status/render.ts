@@ -1,5 +1,5 @@
 // The device status as text for people: one screen of a serial terminal, also used by the command
-// line. Pure, ASCII. [CON-1]
+// line. Pure, ASCII. [CON-11]
 import type { DeviceStatus } from "./format.ts";
 import { lockdownRows } from "./lockdown-text.ts";
 import { row, SCREEN_COLUMNS_MAX } from "./rows.ts";

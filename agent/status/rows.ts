@@ -1,4 +1,4 @@
-// Rows of a screen: a label, then text. Pure, ASCII. [CON-1]
+// Rows of a screen: a label, then text. Pure, ASCII. [CON-11]
 import { serialText, wrapText } from "./serial-text.ts";
 
 /** A terminal has 80 columns; text in the last one would wrap. */

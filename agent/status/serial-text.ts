@@ -1,6 +1,6 @@
 // The serial line's rule for text: printable ASCII only, since nobody knows what a terminal at the
 // cable does with other bytes. The command line follows it too. Text for records and messages
-// follows hal/format/text.ts instead. [CON-1]
+// follows hal/format/text.ts instead. [CON-11]
 
 /**
  * `text` as the serial line may get it: every other character becomes "?", so that no escape

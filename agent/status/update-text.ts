@@ -1,4 +1,4 @@
-// The state of an update as text for people. Pure, ASCII. [CON-1]
+// The state of an update as text for people. Pure, ASCII. [CON-11]
 import type { UpdateStatus } from "../../warden/update/format.ts";
 import { printed, row } from "./rows.ts";
 

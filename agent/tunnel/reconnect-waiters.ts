@@ -1,5 +1,5 @@
 // The callers that wait for a new connection. An attempt that was in progress at the call does not
-// count, because its TCP and TLS connections are older than the call. [LCK-13]
+// count, because its TCP and TLS connections are older than the call. [LCK-35]
 import { Fault } from "../../hal/fault.ts";
 
 export interface ReconnectWaiters {

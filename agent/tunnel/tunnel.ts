@@ -64,7 +64,7 @@ export interface Tunnel {
   reconnectNow(): void;
   /**
    * Ends the current connection. Resolves when a connection that began after this call has its
-   * session, so that the whole network path is known to be a new one. [LCK-13]
+   * session, so that the whole network path is known to be a new one. [LCK-35]
    * @throws Fault `tunnel.closed` when `signal` aborts first.
    */
   renew(signal: AbortSignal): Promise<void>;

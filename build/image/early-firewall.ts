@@ -1,6 +1,6 @@
 // The early firewall: the network rules in force from before the network comes up until the warden
 // replaces the table by its own. When the warden cannot start, they stay in force: nothing gets in,
-// and a repair can still be downloaded. [LCK-1] [LCK-3]
+// and a repair can still be downloaded. [LCK-30] [LCK-3]
 
 /** RFC 4861: accepted only from the link itself, which a hop limit of 255 proves. */
 const neighbours = (third: "nd-router-advert" | "nd-router-solicit"): string =>

@@ -125,7 +125,7 @@ function misfits(name: ProgramName, config: unknown): readonly string[] {
 }
 
 /**
- * [ID-10] The build date must be given: the current time would make each image different, and the
+ * [ID-22] The build date must be given: the current time would make each image different, and the
  * program's own date is older than the image.
  */
 function buildDateFaults(warden: unknown, buildDateMs: number): readonly string[] {

@@ -1,5 +1,5 @@
 // `sallyport-release add --part`: cuts images into chunks, and adds the manifest that names their
-// indexes. [OTA-30] [OTA-31]
+// indexes. [OTA-30] [OTA-64] [OTA-31]
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

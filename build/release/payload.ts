@@ -1,5 +1,5 @@
 // The check of a target's content before it is signed: a device would refuse content that it cannot
-// read, and its counter would be used up. [OTA-30] [LCK-1] [OPS-8]
+// read, and its counter would be used up. [OTA-64] [LCK-1] [OPS-8]
 import { Fault } from "../../hal/fault.ts";
 import { MANIFEST_BYTES_MAX } from "../../ota/install/format.ts";
 import { parsePolicy, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";

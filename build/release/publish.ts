@@ -1,5 +1,5 @@
 // `sallyport-release publish`: copies the repository to the directory that is served. A reader sees
-// the old repository or the new one, never a mixture. [OTA-14]
+// the old repository or the new one, never a mixture. [OTA-20]
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";

@@ -1,6 +1,7 @@
 // The machine's identity: the device id, the hardware facts it is derived from, and the birth
 // record. [ID-1] [ID-3] [ID-6]
 import * as v from "valibot";
+import type { RecordFormat } from "./record.ts";
 
 /**
  * [ID-1] Fits into a topic level, a certificate CN, a file name and a terminal without escaping.
@@ -49,7 +50,7 @@ export interface HardwareFacts {
   readonly model: string | undefined;
 }
 
-/** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-5] */
+/** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-21] */
 export const fingerprintSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
 export type Fingerprint = v.InferOutput<typeof fingerprintSchema>;
 
@@ -84,4 +85,11 @@ export const deviceIdentitySchema = v.strictObject({
 });
 export type DeviceIdentity = v.InferOutput<typeof deviceIdentitySchema>;
 
-export const BIRTH_RECORD_BYTES_MAX = 1024;
+export const BIRTH_RECORD: RecordFormat<BirthRecord> = {
+  what: "the birth record",
+  version: 1,
+  readable: 1,
+  bytesMax: 4096,
+  schema: birthRecordSchema,
+  legible: true,
+};

@@ -1,5 +1,5 @@
 // `sallyport-hub release publish`, `update start`, `update status`: the offer of releases to
-// devices. The hub only points at a release; the signatures on it decide. [OTA-14] [OTA-42]
+// devices. The hub only points at a release; the signatures on it decide. [OTA-20] [OTA-42]
 import { join } from "node:path";
 import * as v from "valibot";
 import { OPERATIONS } from "../../agent/operations/format.ts";

@@ -1,5 +1,5 @@
 // Publishing a signed repository into the one that the hub serves. A reader sees the old repository
-// or the new one, never a mixture. [OTA-14] [OTA-37]
+// or the new one, never a mixture. [OTA-20] [OTA-37]
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";

@@ -1,7 +1,6 @@
 // The settings that `init` stores beside the keys.
 import * as v from "valibot";
-import { check } from "../../hal/format/schema.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { decodeRecord, encodeRecord, type RecordFormat } from "../../hal/format/record.ts";
 import { hostSchema } from "../../ota/format/anchors.ts";
 
 export const settingsSchema = v.strictObject({
@@ -19,7 +18,21 @@ export type Settings = v.InferOutput<typeof settingsSchema>;
  */
 export const CERTIFICATE_LIFE_MS_DEFAULT = 90 * 86_400_000;
 
-/** @throws Fault `config.invalid`, `json.invalid`. */
+const SETTINGS: RecordFormat<Settings> = {
+  what: "the hub's settings",
+  version: 1,
+  readable: 1,
+  bytesMax: 8192,
+  schema: settingsSchema,
+  code: "config.invalid",
+  spelling: "any",
+};
+
+/** @throws Fault `config.invalid`; `record.newer` for settings that only a newer hub may use. */
 export function parseSettings(text: string): Settings {
-  return check(settingsSchema, parseJson(text, 8192, "the hub's settings"), "the hub's settings", "config.invalid");
+  return decodeRecord(Buffer.from(text), SETTINGS);
+}
+
+export function formatSettings(settings: Settings): string {
+  return `${Buffer.from(encodeRecord(settings, SETTINGS)).toString()}\n`;
 }

@@ -1,5 +1,5 @@
 // The witness's decision about a delivery. Pure: the stored head and the delivery go in, a verdict
-// comes out. [AUD-8] [AUD-9]
+// comes out. [AUD-8] [AUD-9] [AUD-27]
 import { Fault } from "../../hal/fault.ts";
 import { counted } from "../../hal/format/prose.ts";
 import {

@@ -66,7 +66,7 @@ class AuditWitness implements Witness {
     const auditKey = (await this.#store.devices.approved(deviceId))?.auditKey; // [AUD-7]
     if (auditKey === undefined) {
       journal("audit.refused", deviceId, { reason: "no audit key" });
-      return refusal("the approved certificate request has no audit key; reset the device to enrol it with one");
+      return refusal("the approved certificate request has no audit key; the device names it when it renews its certificate");
     }
     const log: Log = { deviceId, auditKey, verifier: decodeVerifier(auditKey) };
     const stored = await this.#store.audit.head(deviceId, auditKey);
@@ -113,7 +113,7 @@ class AuditWitness implements Witness {
     return encodeNote({ text, signatures: [...own, cosign(text, Math.floor(Date.now() / 1000), this.#signer)] });
   }
 
-  /** [AUD-9] A prefix of the stored log was rolled back or wiped; anything else is a fork. */
+  /** [AUD-27] A prefix of the stored log was rolled back or wiped; anything else is a fork. */
   async #alertShorter(
     { deviceId, auditKey }: Log,
     verdict: Verdict<"shorter">,

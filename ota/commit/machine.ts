@@ -135,7 +135,7 @@ export function next(state: State, event: Event): Step {
 }
 
 /**
- * [OTA-35]
+ * [OTA-62]
  * @returns why `release` needs an operator's order; undefined when no rollback counts against it.
  */
 export function whyNotAgain({ quarantined }: State, { digest }: Pick<Release, "digest">): string | undefined {
@@ -214,6 +214,7 @@ type Trying = Extract<Phase, { at: "trying" }>;
  * The deadline comes from the new system's own configuration. Its timer, which needs no Node, uses
  * the same value and must fire after the warden's deadline. A boot id that is in the record stays
  * there, but none is added: a system that wrote none could not read the record after a rollback.
+ * [OTA-63]
  */
 function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs: number): Step {
   const checks = phase.trial.health.map(({ name }) => name);
@@ -234,7 +235,7 @@ function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId }: S
   if (!trial.seen && trial.bootId === bootId) return { state, effects: retry };
   // The power failed before the boot choice was written, or before the reboot. A boot loader that
   // forgets, or that does not accept the kernel image and boots the other one without counting,
-  // would look the same: hence the bound.
+  // would look the same: hence the bound. [OTA-61]
   if (!trial.seen && planned?.used !== true && trial.tries < TRIES_MAX)
     return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1, bootId } }, retry);
   const reason: RollbackReason = trial.seen
@@ -249,7 +250,7 @@ function notBooted(planned: BootPlan["trial"]): string {
     : "the boot loader tried it and fell back; the system never started this program";
 }
 
-/** [OTA-35] */
+/** [OTA-60] */
 function onHealth(state: State, result: HealthResult): Step {
   const { phase } = state;
   if (phase.at !== "trying" || !phase.trial.seen) return same(state);
@@ -265,7 +266,7 @@ function onHealth(state: State, result: HealthResult): Step {
 }
 
 /**
- * [OTA-35] Counts uptime, so that neither a clock nor a restart of the program can make a trial
+ * [OTA-60] Counts uptime, so that neither a clock nor a restart of the program can make a trial
  * longer.
  */
 function onTick(state: State, uptimeMs: number): Step {
@@ -302,7 +303,7 @@ interface Attempt {
 
 /**
  * Leaves the slot under trial, which is running. A try that it has left is cancelled first. A
- * driver that cannot cancel it reboots all the same: each boot uses up one try.
+ * driver that cannot cancel it reboots all the same: each boot uses up one try. [OTA-63]
  */
 function rollBack(state: State, { release, slot, health = [] }: Attempt, reason: RollbackReason): Step {
   return to(state, { at: "rolling-back", release, slot, reason, health: [...health] }, [
@@ -356,7 +357,7 @@ function fellBack(
 
 /**
  * A commit ends the quarantine of releases of its line that are no newer: they need an order in any
- * case. [OTA-41]
+ * case. [OTA-66]
  */
 function committed(state: State, release: Release, slot: SlotName): Step {
   const quarantined = state.quarantined.filter(

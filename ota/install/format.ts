@@ -1,4 +1,4 @@
-// The payload of an `os/` target: the parts of the system, each by its chunk index. [OTA-30]
+// The payload of an `os/` target: the parts of the system, each by its chunk index. [OTA-64]
 // [OTA-33]
 import * as v from "valibot";
 import { slotPartSchema } from "../../hal/format/slots.ts";

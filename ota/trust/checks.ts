@@ -70,7 +70,7 @@ export function checkExpiry(
 }
 
 /**
- * [OTA-13] A signing date in the future would raise the floor of the clock above every time that
+ * [OTA-22] A signing date in the future would raise the floor of the clock above every time that
  * the hub can report. Then neither the hub's time nor anything that repairs it would ever be
  * trusted.
  * @param nowMs undefined for stored metadata, which was checked when it was accepted.

@@ -53,7 +53,7 @@ export function judgeTarget({ path, file }: Target, device: DeviceFacts): Target
 }
 
 /**
- * [OTA-12] The floor of a line after `custom` was committed in place of `replaced`. It never falls.
+ * [OTA-21] The floor of a line after `custom` was committed in place of `replaced`. It never falls.
  * @param replaced the counter that ran before; undefined for the first one of a line, which leaves
  *   the floor unchanged.
  */

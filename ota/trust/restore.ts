@@ -19,7 +19,7 @@ export interface RestoredTrust {
 }
 
 /**
- * [OTA-8] TUF 5.2, and the trusted timestamp and snapshot that 5.4 and 5.5 compare with. The newer
+ * [OTA-23] TUF 5.2, and the trusted timestamp and snapshot that 5.4 and 5.5 compare with. The newer
  * root of image and store counts, so that neither an old image nor an old store leads back.
  * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature` when neither root can be
  *   used; those of `files` that are not damage.

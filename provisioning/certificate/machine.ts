@@ -75,7 +75,7 @@ export function next(state: State, event: Event): Step {
     case "failed":
       if (state.at !== "renewing") return same(state);
       // The hub's clock may say "expired" before ours does. The approval of id and fingerprint
-      // stands, so enrolling again by key alone costs nothing. [ID-9]
+      // stands, so enrolling again by key alone costs nothing. [ID-23]
       if (event.code === "enrol.unauthorized") return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
       return due(state.current, event.nowMs + retryMs(state.current, event.jitter), state.attempt);
     case "proven":

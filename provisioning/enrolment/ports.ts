@@ -19,7 +19,7 @@ export interface EnrolmentPorts {
   readonly store: CertificateStore;
   /**
    * The hub no longer accepts the certificate on disk: request another one, although its dates are
-   * valid. [ID-9]
+   * valid. [ID-23]
    */
   readonly again?: boolean | undefined;
   /** PEM of the pinned authority. */

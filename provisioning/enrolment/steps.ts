@@ -113,7 +113,7 @@ class Steps implements EnrolmentSteps {
 
 /**
  * @returns undefined for a certificate that has expired or is not ours: enrolment goes on with the
- *   same key. [ID-9]
+ *   same key. [ID-23]
  */
 function stillValid(pem: string, expected: ExpectedCertificate): DeviceCertificate | undefined {
   try {

@@ -20,7 +20,7 @@ test("a first power-on goes blank, keyed, requested, enrolled, connected", async
   t.same(states, ["blank", "keyed", "requested", "enrolled", "connected"]);
 });
 
-test("[ID-9] after the loss of its certificate a device enrols again with the same key and never becomes blank", async (t) => {
+test("[ID-23] after the loss of its certificate a device enrols again with the same key and never becomes blank", async (t) => {
   for (const state of ["enrolled", "connected", "disconnected"] as const)
     t.equal(next(state, { kind: "certificate-lost" }), "keyed");
   t.equal(next("blank", { kind: "certificate-lost" }), "blank");

@@ -69,7 +69,7 @@ async function lieUntilRefused({ peer }: Attack): Promise<{ readonly code: strin
   }
 }
 
-test("[AUD-11] [OPS-2] an agent that fills the log with grave lies does not silence the warden, however often it is restarted", async (t) => {
+test("[AUD-26] [OPS-2] an agent that fills the log with grave lies does not silence the warden, however often it is restarted", async (t) => {
   const lab = await labWarden(t, { serial: DEVICE, config: { audit: { bytesMax: 4_194_304 } } });
   let starts = 0;
   let lies = 0;

@@ -34,7 +34,7 @@ async function attacker(t: Test, hub: Hub, device: LabDevice) {
 
 const alerts = async (hub: Hub) => hub.store.journal.tail(100_000, "alert");
 
-test("[AUD-9] replaying every checkpoint that the warden ever signed raises alerts that are counted, not stored", async (t) => {
+test("[AUD-27] replaying every checkpoint that the warden ever signed raises alerts that are counted, not stored", async (t) => {
   const { hub } = await labHub(t);
   const [captured, honest] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const [one, two] = [await attacker(t, hub, captured), await attacker(t, hub, honest)];

@@ -93,6 +93,9 @@ test("[OPS-26] a release is signed for when the signer's own root vouches for it
     const { order } = openOrder(signed.out, new Map(key === undefined ? [] : [[machine.anna.keyid, key]]));
     t.match(order, { ...members, deviceId: ID, nonce: NONCE, reason: "tested" });
   }
+  const discards = await answer(machine, { verb: "update.revert" }, "--yes");
+  t.match(discards, { code: 0, err: /names no release under way effect it discards an update record/u });
+  t.match(await answer(machine, { verb: "update.revert" }), { code: 2, out: "" }, "somebody must have read that");
   const before = await answer(machine, { verb: "update.revert", planHash: hashOf("for all") }, "--yes");
   t.equal(before.code, 0, before.err);
 });

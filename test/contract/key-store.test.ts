@@ -108,7 +108,7 @@ for (const { name, skip, set } of SUBJECTS)
         t.ok(verify("sha256", texts[index] ?? Buffer.alloc(0), { key, dsaEncoding: "der" }, signature));
     });
 
-    await t.test("[ID-5] the fingerprint is SHA-256 over the DER SubjectPublicKeyInfo", async (t) => {
+    await t.test("[ID-21] the fingerprint is SHA-256 over the DER SubjectPublicKeyInfo", async (t) => {
       const key = await open(files).load();
       t.equal(
         key?.fingerprint,

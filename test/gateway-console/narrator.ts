@@ -32,51 +32,84 @@ const TICK_MS = 1000;
 const ERASE_LINE = "\r\u001B[K";
 
 export function createNarrator(output: Output, nowMs: () => number = () => performance.now()): Narrator {
-  const terminal = output.isTTY === true;
-  // the terminal is raw: a newline alone would not return to the first column
-  const lineEnd = terminal ? "\r\n" : "\n";
-  const colour = terminal && process.env["NO_COLOR"] === undefined;
-  const paint = (how: string, text: string): string => (colour ? `\u001B[${how}m${text}\u001B[0m` : text);
-  let beganMs = nowMs();
-  let awaited: string | undefined;
-  let ticking: NodeJS.Timeout | undefined;
-  let unfinished = "";
-  let mute = false;
+  return new TerminalNarrator(output, nowMs);
+}
 
-  const write = (text: string): void => {
-    if (!mute) output.write(text);
-  };
+class TerminalNarrator implements Narrator {
+  readonly #output: Output;
+  readonly #nowMs: () => number;
+  readonly #isTerminal: boolean;
+  /** The terminal is raw: a newline alone would not return to the first column. */
+  readonly #lineEnd: string;
+  readonly #hasColours: boolean;
+  #beganMs: number;
+  #awaited: string | undefined;
+  #ticking: NodeJS.Timeout | undefined;
+  #unfinished = "";
+  #isMute = false;
 
-  const elapsed = (): string => `${Math.floor((nowMs() - beganMs) / 1000)} s`.padStart(6);
-  const drawWait = (): void => {
-    if (terminal && awaited !== undefined) write(`${ERASE_LINE}${paint("2", `${elapsed()}  ... ${awaited}`)}`);
-  };
-  /** Prints below the unfinished line, which is written again afterwards. */
-  const between = (text: string): void => {
-    const open = awaited !== undefined && terminal ? ERASE_LINE : unfinished === "" ? "" : lineEnd;
-    write(`${open}${text.replaceAll("\n", lineEnd)}${lineEnd}${awaited === undefined ? unfinished : ""}`);
-    drawWait();
-  };
-  return {
-    restart() {
-      beganMs = nowMs();
-    },
-    step: (text) => between(`${paint("36", elapsed())}  ${text}`),
-    waiting(text) {
-      if (terminal && awaited !== undefined) write(ERASE_LINE);
-      awaited = text;
-      clearInterval(ticking);
-      ticking = text === undefined ? undefined : setInterval(drawWait, TICK_MS);
-      drawWait();
-    },
-    plain: between,
-    ask: write,
-    mute() {
-      mute = true;
-    },
-    serial(text, line) {
-      write(terminal ? text : text.replaceAll("\r", ""));
-      unfinished = line;
-    },
-  };
+  constructor(output: Output, nowMs: () => number) {
+    this.#output = output;
+    this.#nowMs = nowMs;
+    this.#isTerminal = output.isTTY === true;
+    this.#lineEnd = this.#isTerminal ? "\r\n" : "\n";
+    this.#hasColours = this.#isTerminal && process.env["NO_COLOR"] === undefined;
+    this.#beganMs = nowMs();
+  }
+
+  restart(): void {
+    this.#beganMs = this.#nowMs();
+  }
+
+  readonly step = (text: string): void => this.plain(`${this.#paint("36", this.#elapsed())}  ${text}`);
+
+  waiting(text: string | undefined): void {
+    if (this.#isTerminal && this.#awaited !== undefined) this.#write(ERASE_LINE);
+    this.#awaited = text;
+    clearInterval(this.#ticking);
+    this.#ticking = text === undefined ? undefined : setInterval(() => this.#drawWait(), TICK_MS);
+    this.#drawWait();
+  }
+
+  plain(text: string): void {
+    this.#write(`${this.#lineBreak()}${text.replaceAll("\n", this.#lineEnd)}${this.#lineEnd}`);
+    if (this.#awaited === undefined) this.#write(this.#unfinished);
+    this.#drawWait();
+  }
+
+  ask(text: string): void {
+    this.#write(text);
+  }
+
+  mute(): void {
+    this.#isMute = true;
+  }
+
+  serial(text: string, unfinished: string): void {
+    this.#write(this.#isTerminal ? text : text.replaceAll("\r", ""));
+    this.#unfinished = unfinished;
+  }
+
+  #write(text: string): void {
+    if (!this.#isMute && text !== "") this.#output.write(text);
+  }
+
+  /** @returns what leaves the line in which the cursor is. */
+  #lineBreak(): string {
+    if (this.#awaited !== undefined && this.#isTerminal) return ERASE_LINE;
+    return this.#unfinished === "" ? "" : this.#lineEnd;
+  }
+
+  #drawWait(): void {
+    if (!this.#isTerminal || this.#awaited === undefined) return;
+    this.#write(`${ERASE_LINE}${this.#paint("2", `${this.#elapsed()}  ... ${this.#awaited}`)}`);
+  }
+
+  #elapsed(): string {
+    return `${Math.floor((this.#nowMs() - this.#beganMs) / 1000)} s`.padStart(6);
+  }
+
+  #paint(how: string, text: string): string {
+    return this.#hasColours ? `\u001B[${how}m${text}\u001B[0m` : text;
+  }
 }

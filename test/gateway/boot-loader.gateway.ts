@@ -30,7 +30,7 @@ test("updates through the real boot loader", { skip: needs("qemu", "image", "swt
   );
   if (!t.passing()) return;
 
-  const title = "[OTA-35] a release whose agent can't start is left again, with its reason on the serial line and at the hub";
+  const title = "[OTA-60] a release whose agent can't start is left again, with its reason on the serial line and at the hub";
   await t.test(title, async (part) => {
     await hub.command("update", "start", ID, RELEASES.broken);
     await logged(INSTALLER_STARTED);

@@ -14,7 +14,7 @@ const BOOT_MS_MAX = 400_000;
 const TIMER_MS_MAX = 400_000;
 
 test(
-  "[OTA-35] a system in which none of our programs starts is left at its deadline, and reports it",
+  "[OTA-60] a system in which none of our programs starts is left at its deadline, and reports it",
   { skip: needs("qemu", "image", "swtpm"), timeout: 1_200_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);

@@ -18,7 +18,7 @@ import {
 } from "../../warden/audit/format/index.ts";
 import { appendMany, auditDisk, copyDisk, openOn, testWitness, trailOf } from "../lab/worlds/audit.ts";
 
-test("[AUD-10] any flipped bit of any segment is detected, and the entry or the segment's header is named", async (t) => {
+test("[AUD-22] any flipped bit of any segment is detected, and the entry or the segment's header is named", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -45,7 +45,7 @@ test("[AUD-10] any flipped bit of any segment is detected, and the entry or the 
   t.pass("every flip was named");
 });
 
-test("[AUD-10] a cut anywhere in a witnessed log is detected, and so is any exchange of two records", async (t) => {
+test("[AUD-22] a cut anywhere in a witnessed log is detected, and so is any exchange of two records", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });

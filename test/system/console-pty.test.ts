@@ -100,7 +100,7 @@ test(
 );
 
 test(
-  "[CON-4] [CON-5] a technician logs in on a real serial line after a wrong answer, reboots by an order, logs out",
+  "[CON-4] [CON-10] [CON-5] a technician logs in on a real serial line after a wrong answer, reboots by an order, logs out",
   { skip: needs("socat") },
   async (t) => {
     const cable = await startPtyPair();

@@ -11,7 +11,7 @@ const ID = "SPG2-0A1B2C3D";
 const LIFE_S = 25;
 
 test(
-  "[ID-9] a certificate is renewed before its end; after one that ended while the device was off, the same key enrols again",
+  "[ID-9] [ID-23] a certificate is renewed before its end; after one that ended while the device was off, the same key enrols again",
   { skip: needs("bundles") },
   async (t) => {
     const rig = await buildRig({ hubArgs: ["--certificate-life", `${LIFE_S}s`] });

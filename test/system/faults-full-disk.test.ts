@@ -9,7 +9,7 @@ import { mountSmallDisk } from "../lab/counterparts/small-disk.ts";
 const ID = "SPG2-0A1B2C3D";
 
 test(
-  "[AUD-11] [TUN-6] full disks under spool and audit log stop neither tunnel nor status, and what was dropped is counted",
+  "[AUD-25] [TUN-20] full disks under spool and audit log stop neither tunnel nor status, and what was dropped is counted",
   { skip: needs("bundles", "mounts") },
   async (t) => {
     const rig = await buildRig();

@@ -1,5 +1,5 @@
-// Agent, warden or both are killed between the approval and the witnessed trail: the next start goes
-// on, with one identity and a trail that goes on. [ID-6] [AUD-10] [AUD-9]
+// Agent, warden or both are killed between the approval and the witnessed trail: the next start
+// goes on, with one identity and a trail that goes on. [ID-6] [AUD-10] [AUD-9]
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { needs } from "../lab/runner/needs.ts";

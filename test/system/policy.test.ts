@@ -36,7 +36,7 @@ function network(...ports: readonly number[]): object {
 }
 
 test(
-  "[LCK-13] [LCK-12] [LCK-14] [LCK-20] [OPS-27] [OTA-42] a signed policy closes a port, is confirmed by its key, signed away from the hub, through a new connection, and holds after a reboot",
+  "[LCK-13] [LCK-35] [LCK-12] [LCK-14] [LCK-20] [OPS-27] [OTA-42] a signed policy closes a port, is confirmed by its key, signed away from the hub, through a new connection, and holds after a reboot",
   { skip: needs("netns", "bundles") },
   async (t) => {
     const cable = startBoardNetwork(DEFAULT_MAC);

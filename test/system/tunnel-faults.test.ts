@@ -124,7 +124,7 @@ test("[TUN-4] the keepalive detects a hub that goes silent while connected", { s
   t.match(await event("disconnected"), { by: "fault", fault: { code: "tunnel.timeout" } });
 });
 
-test("[TUN-6] a message larger than the broker takes is dropped and counted, and delays nothing", { skip }, async (t) => {
+test("[TUN-21] a message larger than the broker takes is dropped and counted, and delays nothing", { skip }, async (t) => {
   const pki = makePki(directory);
   const welcome = connack(Buffer.from([0x27, 0, 0, 4, 0]));
   const peer = await startMqttPeer(t, pki, (packet, socket) => void socket.write(answerTo(packet, welcome)));

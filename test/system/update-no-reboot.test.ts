@@ -40,7 +40,7 @@ async function restartWarden(machine: ConnectedBoard): Promise<void> {
 }
 
 test(
-  "[OTA-35] a machine that cannot be rebooted blames no release: it reports that, and the release is tried and committed once it can",
+  "[OTA-61] a machine that cannot be rebooted blames no release: it reports that, and the release is tried and committed once it can",
   { skip: needs("bundles") },
   async (t) => {
     const machine = await connectedBoard(t);

@@ -35,7 +35,7 @@ async function updateWhen({ rig }: ConnectedBoard, ...phases: readonly UpdateSta
 }
 
 test(
-  "[OTA-34] [OTA-35] [OTA-41] [OTA-42] [OTA-43] releases that do not work are rolled back with the reason; a good one is committed; an older one and a tampered one are refused",
+  "[OTA-34] [OTA-35] [OTA-60] [OTA-41] [OTA-42] [OTA-43] releases that do not work are rolled back with the reason; a good one is committed; an older one and a tampered one are refused",
   { skip },
   async (t) => {
     const machine = await connectedBoard(

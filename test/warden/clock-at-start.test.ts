@@ -15,7 +15,7 @@ const LIBRARY = ["x86_64", "aarch64"]
 const FAKE_CLOCK = [`LD_PRELOAD=${LIBRARY ?? ""}`, "FAKETIME_DONT_FAKE_MONOTONIC=1"];
 
 test(
-  "[ID-10] a clock at 1970 or 2099 does not stop the warden: it counts as unset until the hub gives the time",
+  "[ID-22] a clock at 1970 or 2099 does not stop the warden: it counts as unset until the hub gives the time",
   { skip: needs("faketime") },
   async (t) => {
     for (const date of ["1970-01-02 00:00:00", "2099-01-01 00:00:00"]) {

@@ -49,7 +49,7 @@ test("[ID-6] a birth record that cannot be read is neither replaced nor ignored,
   t.equal(readFileSync(broken, "utf8"), '{"v":1}');
 });
 
-test("[ID-6] an empty birth record that was never complete is written again; one that was complete is damaged, and no birth is recorded", async (t) => {
+test("[ID-20] an empty birth record that was never complete is written again; one that was complete is damaged, and no birth is recorded", async (t) => {
   const lab = await labWarden(t);
   const record = join(lab.board.birth, "birth.json");
   await writeFile(record, "", { mode: 0o600 });

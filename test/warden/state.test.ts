@@ -16,7 +16,7 @@ test("[STA-3] a second warden on the same state is refused with the pid of the f
   t.match(await lab.client().call("identity.read", {}), { identity: { id: "GW-4711", source: "serial" } });
 });
 
-test("[AUD-10] a log that was changed while the warden was down is reported in status and log and set aside, and the machine goes on", async (t) => {
+test("[AUD-23] a log that was changed while the warden was down is reported in status and log and set aside, and the machine goes on", async (t) => {
   const lab = await labWarden(t);
   await lab.start().then((warden) => warden.stop());
   const folder = join(lab.board.wardenState, "audit");

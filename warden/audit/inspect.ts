@@ -1,4 +1,4 @@
-// Inspection of a whole epoch of the log. It changes nothing. [AUD-10]
+// Inspection of a whole epoch of the log. It changes nothing. [AUD-22]
 import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import {

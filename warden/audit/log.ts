@@ -4,8 +4,8 @@ import { clip } from "../../hal/format/text.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import type { AppendFiles, Clock, DurableFiles } from "../../hal/ports.ts";
 import type { StampedEntry } from "./batch.ts";
-import { type AuditEntry, type AuditHead, encodeVerifier, type Verifier } from "./format/index.ts";
-import { AUDIT_LIMITS, type AuditLimits } from "./limits.ts";
+import { type AuditEntry, type AuditHead, encodeVerifier, isAuthority, type Verifier } from "./format/index.ts";
+import { AUDIT_LIMITS, AUTHORITY_WAITING_MAX, type AuditLimits } from "./limits.ts";
 import type { PendingEvents } from "./pending-events.ts";
 import { readRecords } from "./read.ts";
 import { restore, type RestoredLog } from "./restore.ts";
@@ -34,13 +34,13 @@ export interface AuditLog {
   readonly auditKey: string;
   /**
    * Why this start closed the previous log and began a new one; undefined when it did not. For the
-   * status: the log records it too. [AUD-10]
+   * status: the log records it too. [AUD-23]
    */
   readonly tampered: Fault | undefined;
   /**
    * [AUD-10] Resolves with the record's number when the record is durable. Concurrent callers share
    * a write.
-   * @throws Fault `audit.full` when it was dropped and counted [AUD-11]; `audit.write-failed` when
+   * @throws Fault `audit.full` when it was dropped and counted [AUD-25]; `audit.write-failed` when
    *   the disk failed or no record can hold the entry.
    */
   append(entry: AuditEntry): Promise<number>;
@@ -113,7 +113,7 @@ class SegmentedLog implements AuditLog {
     if (this.#closed) throw new Fault("audit.write-failed", `record "${entry.event}": the audit log is closed`);
     return await new Promise((done, failed) => {
       const item: QueuedEntry = { ...this.#stamp(entry), done, failed };
-      if (this.#waiting.length >= this.#limits.waitingRecordsMax) {
+      if (this.#waiting.length >= this.#waitingMaxOf(entry)) {
         void this.#exclusively(() => this.#writer.drop([item], "too many records wait to be written")).catch(failed);
         return;
       }
@@ -166,6 +166,11 @@ class SegmentedLog implements AuditLog {
     } catch (error) {
       if (!(error instanceof Fault && error.code === "audit.full")) throw error;
     }
+  }
+
+  /** [AUD-13] A flood of other records never keeps a record of authority from waiting. */
+  #waitingMaxOf({ event }: AuditEntry): number {
+    return this.#limits.waitingRecordsMax + (isAuthority(event) ? AUTHORITY_WAITING_MAX : 0);
   }
 
   #stamp(entry: AuditEntry): StampedEntry {

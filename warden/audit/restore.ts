@@ -1,5 +1,5 @@
 // The start of the log: it judges the files of the last epoch, cuts a torn tail, or closes a
-// tampered epoch and begins the next. [AUD-10]
+// tampered epoch and begins the next. [AUD-23]
 //
 // A tampered epoch is never written to again: its files, its key and its checkpoints keep their
 // names. The next epoch is a new log with a new key, so nothing signed with the old key is ever

@@ -30,9 +30,9 @@ export async function recordBirth(
 }
 
 /**
- * [ID-6] Whether a complete birth record existed once. Then an empty record file counts as damaged,
- * and no second identity is made. The marker survives the owner's reset: if the power fails while
- * the new birth record is written, the owner has to remove that file once more.
+ * [ID-20] Whether a complete birth record existed once. Then an empty record file counts as
+ * damaged, and no second identity is made. The marker survives the owner's reset: if the power
+ * fails while the new birth record is written, the owner has to remove that file once more.
  * @throws Fault `file.*`.
  */
 export async function isBirthRecorded(state: DurableFiles): Promise<boolean> {

@@ -1,5 +1,5 @@
 // The installer's only job: it reads the index of every part, then writes each part range by range,
-// syncs it and reads it back. Any failure ends the job. [OTA-33] [OTA-41]
+// syncs it and reads it back. Any failure ends the job. [OTA-33] [OTA-65]
 import { Fault } from "../../hal/fault.ts";
 import type { Clock, HandoverReader, Slots, SlotWriter } from "../../hal/ports.ts";
 import type { SlotName, SlotPart } from "../../hal/format/slots.ts";

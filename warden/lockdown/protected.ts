@@ -1,5 +1,5 @@
 // The parts of the machine that must not be cut off: the links that lead to the hub, the name
-// servers, the console. [LCK-3]
+// servers, the console. [LCK-31]
 import type { Network, NetworkRoute } from "../../hal/ports.ts";
 import { contains, parsePrefix, type Prefix } from "./format/index.ts";
 import type { HubEndpoint, MachineFacts } from "./machine-facts.ts";

@@ -43,6 +43,10 @@ export const ORDER_REQUEST_BYTES_MAX = 2 * PLAN_BYTES_MAX + 4096;
 export const ORDER_HOLD_MS = 300_000;
 const LINES_MAX = 256;
 const LINE_UNITS_MAX = 512;
+const DISCARDS = [
+  "release   none: the device names no release under way",
+  "effect    it discards an update record that cannot be read, with what was rolled back, and restarts",
+];
 /** A roster may say which tenant's roster counts. */
 const ROSTER_ROUNDS_MAX = 3;
 
@@ -92,8 +96,11 @@ export interface OrderSubject {
 export async function resolveSubject(request: OrderRequest, evidence: OrderEvidence): Promise<OrderSubject> {
   const head = `${request.verb} on "${request.deviceId}"`;
   switch (request.verb) {
-    case "update.approve":
     case "update.revert":
+      // [STA-5] Without a hash it discards an update record that cannot be read.
+      if (request.planHash === undefined) return { lines: [head, ...DISCARDS].map((line) => shown(line)), needsConsent: true };
+      return { lines: [head, ...(await releaseLines(request, evidence))].map((line) => shown(line)), needsConsent: true };
+    case "update.approve":
       return { lines: [head, ...(await releaseLines(request, evidence))].map((line) => shown(line)), needsConsent: true };
     case "lockdown.confirm":
     case "lockdown.revert":

@@ -1,4 +1,5 @@
 // The judgement of an order. Pure: it spends no nonce and carries nothing out. [OPS-7] [OPS-9]
+// [OPS-22]
 import type { KeyObject } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";

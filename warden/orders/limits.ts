@@ -1,4 +1,4 @@
-// Bounds of orders. [OPS-9]
+// Bounds of orders. [OPS-21]
 
 /** Nonces of all verbs that wait for their orders. */
 export const NONCES_MAX = 32;

@@ -1,5 +1,5 @@
 // Nonces for orders: each for one verb and one use, with a limited life by the monotonic clock, in
-// a bounded number. They end with the process. [OPS-9]
+// a bounded number. They end with the process. [OPS-21]
 import type { OrderVerb } from "./format/index.ts";
 import { NONCE_BYTES, NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "./limits.ts";
 

@@ -35,7 +35,7 @@ export interface OrdersOptions {
   readonly clock: Clock;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
-  /** [OPS-8] Without a roster nobody may give orders. */
+  /** [OPS-20] Without a roster nobody may give orders. */
   readonly roster: () => Roster | undefined;
   /** The hash of what an order of this verb would be about now. */
   readonly planHash: (verb: OrderVerb) => string | undefined;

@@ -1,5 +1,5 @@
 // The append allowance: how much the agent may add to the log, which is bounded and which the hub
-// needs time to witness. [AUD-11]
+// needs time to witness. [AUD-26]
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson } from "../../hal/format/json.ts";
 import { createTokenBucket } from "../../hal/rate-limit.ts";

@@ -37,11 +37,6 @@ export const PROTOCOL_LINE_BYTES_MAX = 65_536;
 export const AUDIT_READ_RECORDS_MAX = 64;
 /** Requests that one connection may have unanswered. */
 export const PROTOCOL_PENDING_MAX = 32;
-/**
- * Requests a second that the warden serves, all connections of its socket together, with bursts of
- * as many. Input of faster peers is read more slowly.
- */
-export const PROTOCOL_REQUESTS_PER_SECOND_MAX = 200;
 
 export const WARDEN_TROUBLES_MAX = 16;
 
@@ -61,14 +56,18 @@ export type VerbChanges = "nothing" | "trail" | "machine";
  * passes.
  */
 export type VerbLimiter =
-  /** {@link PROTOCOL_REQUESTS_PER_SECOND_MAX}, all connections together: warden/socket. */
+  /**
+   * Bytes of requests and refusals, all connections together: `warden/protocol/budget.ts`. [OPS-10]
+   */
   | "requests"
   /** Only the first call since the start, or ever, changes something. */
   | "once"
-  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-11] */
+  /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-26] */
   | "appended-bytes"
-  /** Each change takes a new signature of the hub: `warden/audit`, `warden/time`. */
+  /** Each change takes a new signature of the hub: `warden/audit`. */
   | "hub-signatures"
+  /** One setting of the clock in 10 s, each with a new signature of the hub: `warden/time`. */
+  | "clock-settings"
   /** Nonces for the hub's time; a further one displaces the oldest: `warden/time/nonces.ts`. */
   | "time-nonces"
   /**
@@ -212,13 +211,13 @@ export const WARDEN_VERBS = {
   },
   /**
    * Verifies the hub's signed answer, then sets the clock. It passes the check `hub` of a system
-   * under trial. [ID-10] [OTA-43]
+   * under trial. [ID-22] [OTA-43]
    */
   "time.set": {
     args: hubTimeResponseSchema,
     result: clockStateSchema,
     changes: "machine",
-    limiter: "hub-signatures",
+    limiter: "clock-settings",
     refusals: "session",
   },
   /**
@@ -326,7 +325,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * Chunks `from` up to but not including `to` lie in the hand-over directory. Answers when they
-   * are in the slot, or with what is expected instead. [OTA-41]
+   * are in the slot, or with what is expected instead. [OTA-65]
    */
   "update.write": {
     args: v.strictObject({ part: slotPartSchema, from: countSchema, to: countSchema }),
@@ -337,7 +336,7 @@ export const WARDEN_VERBS = {
   },
   /**
    * The agent cannot bring what is expected, and says why. Ends a release that is being fetched or
-   * written; an agent that brings nothing prevents it from going on anyway. [OTA-41]
+   * written; an agent that brings nothing prevents it from going on anyway. [OTA-68]
    */
   "update.abandon": {
     args: v.strictObject({ code: v.picklist(FAULT_CODES), message: shortTextSchema }),

@@ -90,7 +90,7 @@ export class Payloads {
       const { digest, target, custom } = candidate;
       if (line === "operators") this.#expectRoster(bytes, digest);
       const payload = { target: target.path, counter: custom.counter, digest, bytes };
-      await writeStored(this.#files, line, payload);
+      await writeStored(this.#files, line, BYTES_MAX[line], payload);
       this.#accept(line, payload);
       return true;
     } catch (error) {
@@ -101,12 +101,13 @@ export class Payloads {
   }
 
   #accept(line: PayloadLine, payload: StoredPayload): void {
-    if (line === "operators") this.#roster = parseRoster(payload.bytes);
+    // first: its counter counts, also where this program cannot read it
     this.#stored.set(line, payload);
+    if (line === "operators") this.#roster = parseRoster(payload.bytes);
     this.#faults.delete(line);
   }
 
-  /** [OPS-8] A roster that cannot be read changes nothing, even with valid signatures. */
+  /** [OPS-20] A roster that cannot be read changes nothing, even with valid signatures. */
   #expectRoster(bytes: Uint8Array, digest: string): void {
     try {
       parseRoster(bytes);
@@ -139,5 +140,5 @@ export function payloadPath(trusted: TrustedMetadata, target: Candidate["target"
 }
 
 function isVerdict({ code }: Fault): boolean {
-  return code.startsWith("trust.") || code === "roster.invalid";
+  return code.startsWith("trust.") || code === "roster.invalid" || code === "record.newer";
 }

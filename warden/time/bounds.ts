@@ -1,4 +1,4 @@
-// The bounds of plausible time on this device. Pure. [ID-10]
+// The bounds of plausible time on this device. Pure. [ID-22]
 import type { ClockState } from "./format.ts";
 
 /**
@@ -8,7 +8,7 @@ import type { ClockState } from "./format.ts";
 export const BUILD_DATE_MS_MIN = Date.UTC(2026, 0, 1);
 /**
  * A clock further than this from the build date is broken, not late: the design says 15 years.
- * [ID-10]
+ * [ID-22]
  */
 const CLOCK_LIFE_YEARS = 15;
 

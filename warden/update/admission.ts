@@ -128,7 +128,7 @@ export class Admission {
 
   /**
    * A newer release of the same line replaces one that is not tried yet. A release whose files are
-   * no longer available must not block the one that repairs it.
+   * no longer available must not block the one that repairs it. [OTA-67]
    */
   async #decideReplacement(
     target: string,

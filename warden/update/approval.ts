@@ -1,10 +1,10 @@
 // The approval of one release by an operator's order. It is durable, because fetching the release
-// may take longer than the machine runs. [OTA-41]
+// may take longer than the machine runs. [OTA-66]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { APPROVAL_BYTES_MAX } from "./limits.ts";
 
 const NAME = "approved.json";
@@ -13,6 +13,17 @@ const recordSchema = v.strictObject({
   v: v.literal(1),
   digest: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits")),
 });
+
+/** An approval that this program may not read approves nothing, and the next one replaces it. */
+const APPROVAL: RecordFormat<v.InferOutput<typeof recordSchema>> = {
+  what: "the approval",
+  version: 1,
+  readable: 1,
+  bytesMax: APPROVAL_BYTES_MAX,
+  schema: recordSchema,
+  code: "update.record-invalid",
+  replaceable: true,
+};
 
 export interface Approval {
   has(digest: string): boolean;
@@ -32,7 +43,7 @@ export async function openApproval(files: DurableFiles, report: (fault: Fault) =
   return {
     has: (digest) => approved === digest,
     grant: async (digest) => {
-      await files.put(NAME, Buffer.from(canonicalJson({ v: 1, digest })));
+      await writeRecord(files, NAME, APPROVAL, { v: 1, digest });
       approved = digest;
     },
     spend: async () => {
@@ -44,8 +55,5 @@ export async function openApproval(files: DurableFiles, report: (fault: Fault) =
 }
 
 async function read(files: DurableFiles): Promise<string | undefined> {
-  const bytes = await files.get(NAME, APPROVAL_BYTES_MAX);
-  if (bytes === undefined) return undefined;
-  return check(recordSchema, parseCanonicalJson(bytes, APPROVAL_BYTES_MAX, "approval"), "approval", "update.record-invalid")
-    .digest;
+  return (await readRecord(files, NAME, APPROVAL))?.digest;
 }

@@ -136,7 +136,7 @@ export class UpdateDriver implements UpdateView {
   }
 
   /**
-   * [OTA-41] Writes chunks that lie in the hand-over directory.
+   * [OTA-65] Writes chunks that lie in the hand-over directory.
    * @throws Fault `update.not-waiting`.
    */
   async write(range: WriteRequest): Promise<void> {
@@ -291,7 +291,7 @@ export class UpdateDriver implements UpdateView {
     return activeRelease(phase) === undefined ? this.#orderable : undefined;
   }
 
-  /** [OTA-41] Tries a release that is written, unless it waits for an order. Never rejects. */
+  /** [OTA-66] Tries a release that is written, unless it waits for an order. Never rejects. */
   async #tryWritten(): Promise<void> {
     const { phase } = this.state();
     if (phase.at !== "written" || this.#needsOrder(phase.release)) return;

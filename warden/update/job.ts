@@ -37,7 +37,7 @@ export interface InstallerJob {
   expects(): ExpectedChunks;
   isOver(): boolean;
   /**
-   * [OTA-41] Writes `range` if it is expected now; anything else changes nothing. Resolves when the
+   * [OTA-65] Writes `range` if it is expected now; anything else changes nothing. Resolves when the
    * chunks are in the slot, when they are not expected, or when the job is over.
    */
   write(range: WriteRequest): Promise<void>;

@@ -35,7 +35,7 @@ export interface OrderExecutor {
 export interface Updates {
   readonly verbs: Pick<VerbHandlers, "update.read" | "update.begin" | "update.write" | "update.abandon">;
   /**
-   * [OTA-41] `update.approve` lets the release that waits go on, `update.revert` ends the one under
+   * [OTA-66] `update.approve` lets the release that waits go on, `update.revert` ends the one under
    * way, `system.reboot` records its reason and asks for an orderly reboot.
    */
   readonly orders: Readonly<Record<UpdateOrderVerb, OrderExecutor>>;
@@ -104,7 +104,7 @@ export interface UpdatePorts {
 export interface UpdateSettings {
   /** Facts of the running image; undefined where the image has none. */
   readonly image: ImageFacts | undefined;
-  /** `order`: a release that is written waits for an operator's order. [OTA-41] */
+  /** `order`: a release that is written waits for an operator's order. [OTA-66] */
   readonly approval: "signed" | "order";
   readonly checks: readonly CheckName[];
   readonly trialMs: number;

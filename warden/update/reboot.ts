@@ -1,4 +1,4 @@
-// A request for a reboot, with its outcome in the audit trail. [OTA-35]
+// A request for a reboot, with its outcome in the audit trail. [OTA-61]
 import { asFault } from "../../hal/fault.ts";
 import type { Power } from "../../hal/ports.ts";
 import type { AuditRecorder } from "../audit/index.ts";

@@ -1,5 +1,5 @@
 // The watch over a system under trial: reports its health and the uptime of this boot to the
-// driver. [OTA-35] [OTA-43]
+// driver. [OTA-60] [OTA-43]
 import { asFault } from "../../hal/fault.ts";
 import type { Event, State } from "../../ota/commit/index.ts";
 import { changedResults } from "./health.ts";

@@ -1,4 +1,4 @@
-// Bounds of the spool. [TUN-6] [TUN-7]
+// Bounds of the spool. [TUN-20] [TUN-7]
 import { MESSAGE_BYTES_MAX } from "../format.ts";
 
 /**

@@ -10,7 +10,7 @@ import { type SpoolEntry, messageBytes } from "./record.ts";
 
 /**
  * The classes of messages. They are sent in this order, and dropped in the reverse order. Audit
- * records have no class: they have a log of their own. [TUN-6]
+ * records have no class: they have a log of their own. [TUN-20]
  */
 export const SPOOL_CLASSES = ["result", "event", "telemetry"] as const;
 export type SpoolClass = (typeof SPOOL_CLASSES)[number];
@@ -41,7 +41,7 @@ export interface Spool {
   /**
    * Resolves when the message is durable. Calls that arrive together are written together.
    * @throws Fault `spool.too-large` when the message alone exceeds the bound of the spool;
-   *   `spool.full` when nothing less precious is left to drop; the faults of the files.
+   *   `spool.full` when nothing less precious is left to drop; the faults of the files. [TUN-21]
    */
   append(cls: SpoolClass, channel: UpChannel, payload: Uint8Array): Promise<void>;
   /**
@@ -62,7 +62,7 @@ export interface SpoolOptions {
   readonly clock: Pick<Clock, "nowMs">;
   /** Whether the wall clock is plausible. Until it is, no message expires. */
   readonly clockIsSane: () => boolean;
-  /** Called for every loss as it happens. [TUN-6] */
+  /** Called for every loss as it happens. [TUN-20] */
   readonly onDrop: (drop: Drop) => void;
   /** Called when marks or removals fail on disk, where no caller waits. They are tried again. */
   readonly onFault: (fault: unknown) => void;

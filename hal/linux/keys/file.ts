@@ -57,9 +57,6 @@ function privateKeyOf(pem: string): KeyObject {
   } catch {
     // The cause is left out. What OpenSSL says about a damaged key helps nobody, and nothing read
     // from the key belongs in a log.
-    throw new Fault(
-      "key.mismatch",
-      `load ${WHAT}: it is damaged or not a private key; restore it, or reset the device to make a new identity`,
-    );
+    throw new Fault("key.mismatch", `load ${WHAT}: it is damaged or not a private key; put the file of this device back`);
   }
 }

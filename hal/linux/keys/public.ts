@@ -30,7 +30,7 @@ export function publicHalf(pem: string, what: string): PublicHalf {
   return { publicKey: new Uint8Array(der), fingerprint: fingerprintOf(der) };
 }
 
-/** [ID-5] SHA-256 over the DER SubjectPublicKeyInfo. */
+/** [ID-21] SHA-256 over the DER SubjectPublicKeyInfo. */
 function fingerprintOf(der: Uint8Array): Fingerprint {
   return `sha256:${createHash("sha256").update(der).digest("hex")}`;
 }

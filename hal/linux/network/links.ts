@@ -1,5 +1,5 @@
 // Network interfaces, the USB devices that provide them, and the traces that DHCP clients leave.
-// Documentation/ABI/testing/sysfs-class-net. [LCK-3]
+// Documentation/ABI/testing/sysfs-class-net. [LCK-31]
 import { join } from "node:path";
 import type { NetworkLink } from "../../ports.ts";
 import { attribute, endOf, namesIn } from "./files.ts";

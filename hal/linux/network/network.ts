@@ -1,4 +1,4 @@
-// Reads the network from a few files: it starts no program and sends no packet. [LCK-3]
+// Reads the network from a few files: it starts no program and sends no packet. [LCK-31]
 import type { Network } from "../../ports.ts";
 import { LINKS_MAX } from "./limits.ts";
 import { readLinks } from "./links.ts";

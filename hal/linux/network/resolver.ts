@@ -1,4 +1,4 @@
-// The name servers that programs on this machine ask. [LCK-3]
+// The name servers that programs on this machine ask. [LCK-31]
 import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
 import { readKernelFile } from "../files/index.ts";

@@ -1,4 +1,4 @@
-// The main routing tables, as the kernel lists them. [LCK-3]
+// The main routing tables, as the kernel lists them. [LCK-31]
 import { join } from "node:path";
 import type { NetworkRoute } from "../../ports.ts";
 import { readKernelFile } from "../files/index.ts";

@@ -142,7 +142,7 @@ class LinuxUsbTree implements UsbTree {
   }
 
   /**
-   * [LCK-8] The kernel reads descriptors anew when it authorizes. A device that shows other ones
+   * [LCK-32] The kernel reads descriptors anew when it authorizes. A device that shows other ones
    * now, or does not answer, was let in for something it is not, and is shut out.
    */
   async #inspectAgain(device: UsbDevice): Promise<void> {

@@ -61,7 +61,7 @@ test("entries noted while the warden refuses for the moment wait, and arrive in 
   await eventually("no fault", async () => (buffer.trouble() === undefined ? true : undefined));
 });
 
-test("[AUD-11] an entry that the full log has dropped does not hold up a more severe one behind it", async (t) => {
+test("[AUD-25] an entry that the full log has dropped does not hold up a more severe one behind it", async (t) => {
   const { buffer, accepted } = await fixture(t, ({ event }) =>
     event === "agent.started" ? new Fault("audit.full", "dropped and counted") : undefined,
   );

@@ -116,7 +116,7 @@ test("[AUD-9] the upload resumes from the size that the hub reports", async (t) 
   );
 });
 
-test("[AUD-9] a hub with a longer log than this one is a conflict, and nothing more is delivered", async (t) => {
+test("[AUD-27] a hub with a longer log than this one is a conflict, and nothing more is delivered", async (t) => {
   const { uploader, deliveries, clock, warden } = await fixture(t, await labWarden(t), (n) =>
     n === 1 ? { answer: "conflict", size: 4096 } : "silent",
   );

@@ -110,7 +110,7 @@ test("no agent, an unknown command, and the version", async (t) => {
   t.match(manifest, { version: text.slice("sallyport/".length) }, "it is the version of the package");
 });
 
-test("[AUD-10] audit verify reads the warden's directory and a flat copy; a flipped byte gives exit code 5 and the entry's number", async (t) => {
+test("[AUD-22] audit verify reads the warden's directory and a flat copy; a flipped byte gives exit code 5 and the entry's number", async (t) => {
   const trail = smallTrail("gw-0042", 20);
   const [state, copy] = [await temporaryDirectory(t), await temporaryDirectory(t)];
   await mkdir(join(state, "audit"));

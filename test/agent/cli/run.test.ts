@@ -212,7 +212,7 @@ test("update and policy are shown, and a policy that would be refused gives exit
   t.equal((await run("lockdown plan /tmp/p", gives({ ...preview, risks: [] }))).code, 0);
 });
 
-test("[CON-1] a captured agent can neither send another form nor control the terminal", async (t) => {
+test("[CON-11] a captured agent can neither send another form nor control the terminal", async (t) => {
   const wrong = await run("status", gives({ ...CONNECTED, life: "\u001b[2Jfine" }));
   t.equal(wrong.code, 1);
   t.match(wrong.err, /protocol.invalid: answer of the agent to "status" is invalid: life/);

@@ -52,7 +52,7 @@ test("without a witness key the device's own checkpoints vouch; the hub's can be
   t.equal(ask({}, { checkpoints: [trail.note(20, trail.witness)], witness: trail.witnessVkey }).verified, true);
 });
 
-test("[AUD-10] one flipped byte anywhere in the log is found, and its entry is named", async (t) => {
+test("[AUD-22] one flipped byte anywhere in the log is found, and its entry is named", async (t) => {
   for (const entry of [0, 7, 19]) {
     const segment = Buffer.from(trail.segment);
     const at = (trail.offsets[entry] ?? 0) + 40;

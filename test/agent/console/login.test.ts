@@ -218,7 +218,7 @@ test("[CON-1] [CON-4] the answer prompt takes CR LF, bracketed paste, spaces, 10
   t.match(await at.type(`\u001b[200~  ${alice.answer(await at.challenge("login"))} \u001b[201~\r\n`), "Logged in as alice");
 });
 
-test("[CON-4] a hang-up during a login ends it: the next session is a guest's and has no challenge", async (t) => {
+test("[CON-10] a hang-up during a login ends it: the next session is a guest's and has no challenge", async (t) => {
   const at = atTheCable(t);
   await at.type("\r");
   const challenge = await at.challenge("login");
@@ -282,7 +282,7 @@ test("[CON-4] [OPS-9] an order whose subject has changed is refused, and its cha
   t.match(await at.type("lockdown confirm\r"), "lockdown.not-pending: no order");
 });
 
-test("[CON-4] 5 minutes without a key end the login, line noise does not count as a key, and a challenge waits longer", async (t) => {
+test("[CON-10] 5 minutes without a key end the login, line noise does not count as a key, and a challenge waits longer", async (t) => {
   const at = atTheCable(t);
   await at.login();
   await at.clock.advance(5 * MINUTE_MS - 1);

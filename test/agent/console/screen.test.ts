@@ -8,7 +8,7 @@ import { deviceId } from "../../lab/worlds/operations.ts";
 const HOST = { program: "p".repeat(100), deviceId: deviceId("g".repeat(64)) };
 const LOGIN = { id: "i".repeat(64), roles: OPERATOR_ROLES, keyid: "ab".repeat(32) };
 
-test("[CON-1] every text of the console is ASCII and fits 79 columns", async (t) => {
+test("[CON-11] every text of the console is ASCII and fits 79 columns", async (t) => {
   const texts = [
     screen.hintText(HOST),
     screen.bannerText(HOST),

@@ -66,7 +66,7 @@ test("[OPS-5] [CON-3] status is performed as an operation of the guest, with the
   t.equal(performed.length, 1);
 });
 
-test("[CON-1] status --json is one line of ASCII with the redacted status", async (t) => {
+test("[CON-11] status --json is one line of ASCII with the redacted status", async (t) => {
   const model = "Gateway \u001b[2J \u00e9";
   const handlers = {
     ...HANDLERS,

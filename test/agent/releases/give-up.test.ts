@@ -27,7 +27,7 @@ async function someFile(directory: string): Promise<string> {
 }
 
 test(
-  "[OTA-41] a release with a tampered chunk is given up soon, with a reason that the warden shows; then another can be taken up",
+  "[OTA-68] a release with a tampered chunk is given up soon, with a reason that the warden shows; then another can be taken up",
   { skip },
   async (t) => {
     const { lab } = await publishedRelease(t, "gateway-3", 3);
@@ -79,7 +79,7 @@ async function stuckAtChunks(t: Test) {
 }
 
 test(
-  "[OTA-41] [OTA-42] a release without its chunks makes way for the target that waits, and the hub hears of both",
+  "[OTA-68] [OTA-42] a release without its chunks makes way for the target that waits, and the hub hears of both",
   { skip },
   async (t) => {
     const { lab, releases, goOn } = await stuckAtChunks(t);
@@ -154,12 +154,12 @@ async function givenUp(phase: UpdateStatus["phase"], code: FaultCode, change: Pa
   return calls;
 }
 
-test("[OTA-41] if the network is at fault, the warden keeps the release and the next connection continues it", async (t) => {
+test("[OTA-68] if the network is at fault, the warden keeps the release and the next connection continues it", async (t) => {
   for (const code of ["fetch.unreachable", "fetch.timeout", "tls.hub-untrusted", "trust.expired", "file.no-space"] as const)
     t.same(await givenUp("verified", code), ["connection"], code);
 });
 
-test("[OTA-41] if the release is at fault, it is abandoned at the warden", async (t) => {
+test("[OTA-68] if the release is at fault, it is abandoned at the warden", async (t) => {
   for (const code of ["chunk.missing", "chunk.tampered", "index.invalid", "fetch.refused", "update.aborted"] as const)
     t.same(await givenUp("fetching", code, { target: undefined }), ["abandon words", "poke"], code);
   t.same(await givenUp("verified", "chunk.missing", { target: undefined, instead: "os/a.json" }), [], "the same release by name");
@@ -172,7 +172,7 @@ test("[OTA-41] a hint that leads to nothing is reported, unless the warden has e
   t.same(await givenUp("failed", "update.refused"), ["failed os/a.json"], "not taken up this time");
 });
 
-test("[OTA-41] a reason cut in the middle of a character is sent as well-formed text", async (t) => {
+test("[OTA-68] a reason cut in the middle of a character is sent as well-formed text", async (t) => {
   const fault = new Fault("chunk.missing", `${"x".repeat(255)}\u{1f4a5}`);
   const [abandon = ""] = await givenUp("fetching", "chunk.missing", { fault });
   t.equal(abandon, `abandon ${"x".repeat(255)}`);

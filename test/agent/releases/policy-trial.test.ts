@@ -23,7 +23,7 @@ const trial = { planHash: `sha256:${"ab".repeat(32)}`, nonce: "5a".repeat(32), c
 const offer = { line: "policy", target: "policy/plant", counter: 3, digest: "cd".repeat(32) };
 
 test(
-  "[LCK-13] the hub hears of a policy on trial through a TLS connection that began after the policy came into force",
+  "[LCK-35] the hub hears of a policy on trial through a TLS connection that began after the policy came into force",
   { skip },
   async (t) => {
     const pki = sharedPki();
@@ -62,7 +62,7 @@ test(
 );
 
 test(
-  "[LCK-13] a connection that was being made when the policy came into force does not count, even if the hub accepts it",
+  "[LCK-35] a connection that was being made when the policy came into force does not count, even if the hub accepts it",
   { skip },
   async (t) => {
     const pki = sharedPki();
@@ -93,7 +93,7 @@ test(
   },
 );
 
-test("[LCK-13] without a new connection the wait ends with the trial or with the agent", { skip }, async (t) => {
+test("[LCK-35] without a new connection the wait ends with the trial or with the agent", { skip }, async (t) => {
   const pki = sharedPki();
   const { tunnel } = await labTunnel(t, { pki, port: 9 });
   await tunnel.start();
@@ -114,7 +114,7 @@ test("[LCK-13] without a new connection the wait ends with the trial or with the
   await t.rejects(trials.settle([], AbortSignal.abort()), { code: "tunnel.closed" });
 });
 
-test("[LCK-13] only a connection that began after the call counts, whichever connection is accepted first", async (t) => {
+test("[LCK-35] only a connection that began after the call counts, whichever connection is accepted first", async (t) => {
   const waiters = createReconnectWaiters();
   const before = waiters.beginAttempt();
   const order: string[] = [];

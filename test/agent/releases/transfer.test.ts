@@ -12,7 +12,7 @@ function untilAborted(signal: AbortSignal | undefined): Promise<undefined> {
   });
 }
 
-test("[OTA-42] [OTA-41] a hinted update is brought range by range, and each phase is reported once", { skip }, async (t) => {
+test("[OTA-42] [OTA-65] a hinted update is brought range by range, and each phase is reported once", { skip }, async (t) => {
   const { lab, image } = await publishedRelease(t, "gateway-2", 2);
   const releases = lab.start();
   releases.updateHinted("os/gateway-2.json");

@@ -207,7 +207,7 @@ function hostileStatus(text: string, troubles: string[]): DeviceStatus {
   };
 }
 
-test("[CON-1] every status is printable ASCII on one screen, under 2,048 bytes with CR LF", async () => {
+test("[CON-11] every status is printable ASCII on one screen, under 2,048 bytes with CR LF", async () => {
   const text = fc.oneof(fc.string({ unit: "binary", maxLength: 256 }), fc.constant("x".repeat(256)));
   fc.assert(
     fc.property(text, fc.array(text, { maxLength: 32 }), (text, troubles) => {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { test } from "tap";
 import { serialJson, serialText, wrapText } from "../../../agent/status/index.ts";
 
-test("[CON-1] serialText gives printable ASCII that is not longer than allowed, for every input", async () => {
+test("[CON-11] serialText gives printable ASCII that is not longer than allowed, for every input", async () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), fc.integer({ min: 2, max: 40 }), (text, max) => {
       const ascii = serialText(text, max);
@@ -12,14 +12,14 @@ test("[CON-1] serialText gives printable ASCII that is not longer than allowed, 
   );
 });
 
-test("[CON-1] serialText keeps printable ASCII, and marks a cut", async (t) => {
+test("[CON-11] serialText keeps printable ASCII, and marks a cut", async (t) => {
   t.equal(serialText("a b~"), "a b~");
   t.equal(serialText("12345678", 8), "12345678");
   t.equal(serialText("123456789", 8), "123456..");
   t.equal(serialText("\u001b[31mred\u0007\r\n\u009b1m"), "?[31mred????1m");
 });
 
-test("[CON-1] serialJson gives one line of ASCII with the same value", async (t) => {
+test("[CON-11] serialJson gives one line of ASCII with the same value", async (t) => {
   const value = { a: "\u001b[2J", b: "é\u009b\u2028", c: ["😀", 1, null] };
   t.match(serialJson(value), /^[\x20-\x7e]+$/u);
   t.same(JSON.parse(serialJson(value)), value);

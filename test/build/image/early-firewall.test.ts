@@ -25,7 +25,7 @@ async function gateway(t: TestContext) {
   return { ...doors, load };
 }
 
-test("[LCK-1] before the warden: nothing gets in on any interface, and open connections are cut", { skip }, async (t) => {
+test("[LCK-30] before the warden: nothing gets in on any interface, and open connections are cut", { skip }, async (t) => {
   const { device, outside, load } = await gateway(t);
   const [host] = device.ipv4;
   t.equal(await outside.tcp(host, OTHER), "open", "without the table");

@@ -92,7 +92,7 @@ test("a configuration that a program refuses is refused with the program's messa
   await t.rejects(deviceSettings(root, undefined), { code: "config.invalid", message: /^warden\.json: .*trialS/u });
 });
 
-test("[ID-10] the build date must be given and must not be in the future", { skip }, async (t) => {
+test("[ID-22] the build date must be given and must not be in the future", { skip }, async (t) => {
   const { root, give } = await device(t);
   const { buildDate, ...without } = WARDEN;
   t.equal(buildDate, "2026-01-02", "control");

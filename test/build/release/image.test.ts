@@ -25,7 +25,7 @@ async function made(t: Parameters<typeof temporaryDirectory>[0]) {
   return { dir, to: join(directory, "www"), published: join(dir, "repository"), image };
 }
 
-test("[OTA-30] [OTA-31] a release names its parts, the kernel last, and the next one adds only changed chunks", async (t) => {
+test("[OTA-64] [OTA-31] a release names its parts, the kernel last, and the next one adds only changed chunks", async (t) => {
   const { dir, image } = await made(t);
   const system = randomBytes(1_500_000);
   const kernel = image("kernel", randomBytes(30_000));

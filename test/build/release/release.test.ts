@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "tap";
 import * as v from "valibot";
 import { addTarget } from "../../../build/release/add.ts";
@@ -27,6 +27,17 @@ function fetchFrom(to: string): Fetch {
 function filesBelow(directory: string): readonly string[] {
   const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
   return names.filter((name) => statSync(join(directory, name)).isFile()).sort();
+}
+
+/**
+ * Makes it impossible to write `path`: neither can a file take the place of a directory, nor can
+ * the directory be set aside. [STA-4]
+ * @returns what makes it possible again.
+ */
+function block(path: string): () => void {
+  const both = [path, join(dirname(path), `.aside-${basename(path)}`)];
+  for (const each of both) mkdirSync(join(each, "in-the-way"), { recursive: true });
+  return () => both.forEach((each) => rmSync(each, { recursive: true }));
 }
 
 async function made(t: Parameters<typeof temporaryDirectory>[0]) {
@@ -81,7 +92,7 @@ test("[OTA-14] successive releases: versions and counters grow, and devices foll
   t.match(await store.stored.find("os/gateway-1.json"), { role: "os" }, "earlier targets stay");
 });
 
-test("[OTA-14] a publish that is interrupted at any file leaves the previous state for readers, and can continue", async (t) => {
+test("[OTA-20] a publish that is interrupted at any file leaves the previous state for readers, and can continue", async (t) => {
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);
@@ -95,10 +106,9 @@ test("[OTA-14] a publish that is interrupted at any file leaves the previous sta
 
   for (const name of fresh) {
     rmSync(join(to, name), { force: true }); // of the round before, which came further
-    // No file can be renamed to this name
-    mkdirSync(join(to, name, "in-the-way"), { recursive: true });
+    const unblock = block(join(to, name));
     await t.rejects(publish(dir, to, AT), { code: "release.store-failed" }, name);
-    rmSync(join(to, name), { recursive: true });
+    unblock();
     const store = await openTrustStore(fakeFiles(), image);
     const catalogue = await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS });
     t.match(await catalogue.find("os/1"), { role: "os" }, `${name}: the state before`);
@@ -118,9 +128,9 @@ test("[OTA-14] a sign that is interrupted at any file leaves the repository as i
   await addTarget(dir, "os/1", file, EVERYONE);
   for (const name of ["2.targets.json", "2.os.json", "2.snapshot.json"]) {
     const path = join(dir, "repository/metadata", name);
-    mkdirSync(join(path, "in-the-way"), { recursive: true });
+    const unblock = block(path);
     await t.rejects(signChanges(dir, ["targets", "os"], NOW_MS), { code: "release.store-failed" }, name);
-    rmSync(path, { recursive: true });
+    unblock();
     await publish(dir, to, { ...AT, withoutDrafts: true });
     const store = await openTrustStore(fakeFiles(), image);
     t.equal(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/1"), undefined);
@@ -180,7 +190,7 @@ test("[OTA-14] init continues with existing keys, and never replaces a repositor
   t.same(readFileSync(join(dir, "keys/root.pem")), key);
 });
 
-test("[OTA-14] publish refuses a directory with another repository or a newer state of this one", async (t) => {
+test("[OTA-20] publish refuses a directory with another repository or a newer state of this one", async (t) => {
   const one = await made(t);
   const other = await made(t);
   await publish(one.dir, one.to, AT);

@@ -43,7 +43,7 @@ async function machine(t: TestContext, slot: string, images: Readonly<Record<str
   };
 }
 
-test("[OTA-35] at the deadline a system on trial loses its tries, and the machine restarts into the committed one", async (t) => {
+test("[OTA-60] at the deadline a system on trial loses its tries, and the machine restarts into the committed one", async (t) => {
   const { root, esp, run, said, rebooted, names } = await machine(t, "sallyport.slot=b", {
     "gw_1_a.efi": "a",
     "gw_2_b+1-1.efi": "b",
@@ -56,7 +56,7 @@ test("[OTA-35] at the deadline a system on trial loses its tries, and the machin
   t.same(await systemdBootChoice({ esp, tries: 2 }).read(), { committed: "a", trial: { slot: "b", used: true } });
 });
 
-test("[OTA-35] at the deadline a committed system is left alone", async (t) => {
+test("[OTA-60] at the deadline a committed system is left alone", async (t) => {
   for (const images of [
     { "gw_1_a.efi": "a" },
     { "gw_1_a.efi": "a", "gw_2_b+2.efi": "b" },
@@ -71,7 +71,7 @@ test("[OTA-35] at the deadline a committed system is left alone", async (t) => {
   }
 });
 
-test("[OTA-35] with nothing to go back to, or without a known slot, the machine does not restart in a loop", async (t) => {
+test("[OTA-60] with nothing to go back to, or without a known slot, the machine does not restart in a loop", async (t) => {
   const alone = await machine(t, "sallyport.slot=b", { "gw_2_b+0-2.efi": "b" });
   t.not(alone.run("end-trial").status, 0);
   t.notOk(await alone.rebooted());
@@ -115,7 +115,7 @@ test("[OTA-35] a console line that accepts no bytes holds up neither a system on
   t.ok(await rebooted());
 });
 
-test("[OTA-35] a kernel image without bytes, which a power cut left, is neither committed nor a system to go back to", async (t) => {
+test("[OTA-60] a kernel image without bytes, which a power cut left, is neither committed nor a system to go back to", async (t) => {
   const cut = await machine(t, "sallyport.slot=b", { "gw_1_a.efi": "a", "gw_2_b+0-2.efi": "b" });
   await writeFile(join(cut.esp, "EFI/Linux/gw_2_b.efi"), "");
   t.equal(cut.run("end-trial").status, 0);

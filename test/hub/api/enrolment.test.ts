@@ -72,7 +72,7 @@ test("[ID-7] a denied request is refused with a reason, and may still be approve
   t.equal((await simpleEnrol(hub, device.csr)).status, 200);
 });
 
-test("[ID-9] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
+test("[ID-23] a repeated request with the approved key needs no second approval, and a lost answer costs no certificate", async (t) => {
   const { hub, state } = await labHub(t);
   const [early, halfway] = [await labDevice("gw-1"), await labDevice("gw-2")];
   const first = await enrolledBefore(hub, state, early, { agoMs: 400_000, lifeMs: 1_000_000 });
@@ -118,7 +118,7 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
   t.match(await hub.store.journal.tail(10, "warning"), [{ event: "enrolment.refused" }, { event: "enrolment.refused" }]);
 });
 
-test("[AUD-7] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
+test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);

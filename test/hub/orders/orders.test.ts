@@ -107,7 +107,7 @@ test("[OPS-9] no order is signed for a device that reports another id", async (t
   t.equal(heard.length, 1, "only the nonce was requested");
 });
 
-test("[LCK-12] [LCK-13] [LCK-20] lockdown confirm shows and signs the trial that the device reported after it connected again", async (t) => {
+test("[LCK-12] [LCK-35] [LCK-20] lockdown confirm shows and signs the trial that the device reported after it connected again", async (t) => {
   const { hub, state } = await labHub(t);
   const { file, opened } = await operator(t);
   const orders: Order[] = [];

@@ -69,7 +69,7 @@ test("[OTA-37] [OTA-42] a published repository is served beside enrolment, and e
   t.match((await hubCommand(state, "alerts", "--all")).out.join("\n"), /repository\.published - by=\S+ copied=\d+ timestamp=2/);
 });
 
-test("[OTA-14] another repository, an older state and a different state of the same version are refused, and the served one stays", async (t) => {
+test("[OTA-20] another repository, an older state and a different state of the same version are refused, and the served one stays", async (t) => {
   const { hub, state } = await labHub(t);
   const directory = await released(t);
   const older = join(await temporaryDirectory(t), "older");
@@ -100,7 +100,7 @@ test("[OTA-26] drafts that nobody signed are a reason to refuse, unless they are
   t.match(await hubCommand(state, "release", "publish", directory, "--without-drafts"), { code: 0 });
 });
 
-test("[OTA-6] [OTA-14] a repository with a missing, truncated or replaced file is refused before anything is copied", async (t) => {
+test("[OTA-6] [OTA-20] a repository with a missing, truncated or replaced file is refused before anything is copied", async (t) => {
   const { state } = await labHub(t);
   const broken = async (how: (directory: string, target: string) => Promise<void>) => {
     const directory = await released(t);

@@ -78,7 +78,7 @@ async function openContext(t: Test): Promise<Desk> {
   };
 }
 
-test("[AUD-9] a shorter log costs the hub only a few records to read, at any size", async (t) => {
+test("[AUD-27] a shorter log costs the hub only a few records to read, at any size", async (t) => {
   const { store, log, receive, read } = await openContext(t);
   for (const size of [1, 255, 256, 257, 511, 1023, 1024, 1025, SIZE - 1]) {
     read();
@@ -89,7 +89,7 @@ test("[AUD-9] a shorter log costs the hub only a few records to read, at any siz
   }
 });
 
-test("[AUD-9] a fork is distinguished from a rollback at every size", async (t) => {
+test("[AUD-27] a fork is distinguished from a rollback at every size", async (t) => {
   const { store, device, receive } = await openContext(t);
   const other = labLog(device, SIZE, "two");
   for (const size of [1, 255, 256, 257, 1024, SIZE - 1]) {

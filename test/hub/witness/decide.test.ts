@@ -42,7 +42,7 @@ test("[AUD-9] a delivery that does not start at the stored head is a conflict th
   t.same(judge(device, EMPTY_HEAD, log.delivery(10, 20)), { verdict: "conflict", size: 0 }, "a hub that lost its store");
 });
 
-test("[AUD-9] the stored tree is cosigned again; a shorter one is not; another one of the same size is a fork", async (t) => {
+test("[AUD-27] the stored tree is cosigned again; a shorter one is not; another one of the same size is a fork", async (t) => {
   const device = await labDevice("gw-1");
   const log = labLog(device, 20);
   const head = extended(judge(device, EMPTY_HEAD, log.delivery(0, 20)));

@@ -72,7 +72,7 @@ test("[AUD-9] the device resumes from the hub's size; a repeated delivery is ans
   t.same(await hub.store.journal.tail(100, "alert"), [], "none of this raises an alert");
 });
 
-test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
+test("[AUD-27] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
@@ -87,7 +87,7 @@ test("[AUD-9] a log shorter than the hub's raises an alert and gets no cosignatu
   t.match(await verified(hub, device), { ok: true, size: 30 });
 });
 
-test("[AUD-9] a second history of the same length is refused, and the alert contains the proof", async (t) => {
+test("[AUD-27] a second history of the same length is refused, and the alert contains the proof", async (t) => {
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);

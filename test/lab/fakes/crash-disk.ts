@@ -46,94 +46,107 @@ export interface CrashDisk {
 
 /** Records the changes in `directory`, a real and at first empty one, while they are made. */
 export function crashDisk(directory: string): CrashDisk {
-  const changes: Change[] = [];
-  const files = new Map<string, number>();
-  let made = 0;
-  let killAt = Number.POSITIVE_INFINITY;
+  return new RecordedDisk(directory);
+}
 
-  const record = (change: Change): void => {
-    changes.push(change);
-  };
+class RecordedDisk implements CrashDisk {
+  readonly changes: Change[] = [];
+  readonly ops: FileOps;
+  readonly #directory: string;
+  /** The numbers of the files, by name. */
+  readonly #files = new Map<string, number>();
+  #made = 0;
+  #killAt = Number.POSITIVE_INFINITY;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.ops = {
+      open: (path, flags, mode) => this.#open(path, flags, mode),
+      rename: (from, to) => this.#rename(from, to),
+      unlink: (path) => this.#unlink(path),
+      mkdir: (path, mode) => linuxOps.mkdir(path, mode),
+      names: (path, namesMax) => linuxOps.names(path, namesMax),
+    };
+  }
+
+  killAt(n: number): void {
+    this.#killAt = this.changes.length + n;
+  }
+
+  revive(): void {
+    this.#killAt = Number.POSITIVE_INFINITY;
+  }
+
   /** Called before every call that changes something. */
-  const alive = (): void => {
-    if (changes.length >= killAt) throw new Fault("assert.broken", "the process was killed here");
-  };
+  #alive(): void {
+    if (this.changes.length >= this.#killAt) throw new Fault("assert.broken", "the process was killed here");
+  }
 
-  const watched = (file: OpenFile, number: number, flags: number): OpenFile => ({
-    read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
-    chmod: (mode) => file.chmod(mode),
-    stat: () => file.stat(),
-    close: () => file.close(),
-    write: async (buffer, offset, length) => {
-      alive();
-      const { size } = await file.stat();
-      // write(2) allows short writes, so callers must handle them: the first of several sectors
-      // goes alone.
-      const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
-      const { bytesWritten } = await file.write(buffer, offset, part);
-      const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
-      // Our drivers write at the end only.
-      record({ kind: "write", file: number, offset: size, bytes });
-      if ((flags & constants.O_DSYNC) !== 0) {
-        alive();
-        record({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
-      }
-      return { bytesWritten };
-    },
-    truncate: async (length) => {
-      alive();
-      await file.truncate(length);
-      record({ kind: "truncate", file: number, length });
-    },
-    sync: async () => {
-      alive();
-      record({ kind: "sync", file: number });
-    },
-  });
+  async #open(path: string, flags: number, mode?: number): Promise<OpenFile> {
+    if ((flags & constants.O_DIRECTORY) !== 0)
+      return watchedDirectory(await linuxOps.open(path, flags), () => {
+        this.#alive();
+        if (path === this.#directory) this.changes.push({ kind: "sync-directory" });
+      });
+    const creates = (flags & constants.O_CREAT) !== 0;
+    if (creates) this.#alive();
+    const file = await linuxOps.open(path, flags, mode);
+    const name = basename(path);
+    const number = this.#files.get(name) ?? (this.#made += 1);
+    if (creates && !this.#files.has(name)) this.changes.push({ kind: "create", name, file: number });
+    this.#files.set(name, number);
+    return this.#watched(file, number, flags);
+  }
 
-  const ops: FileOps = {
-    open: async (path, flags, mode) => {
-      if ((flags & constants.O_DIRECTORY) !== 0)
-        return watchedDirectory(await linuxOps.open(path, flags), () => {
-          alive();
-          if (path === directory) record({ kind: "sync-directory" });
-        });
-      const creates = (flags & constants.O_CREAT) !== 0;
-      if (creates) alive();
-      const file = await linuxOps.open(path, flags, mode);
-      const name = basename(path);
-      const number = files.get(name) ?? (made += 1);
-      if (creates && !files.has(name)) record({ kind: "create", name, file: number });
-      files.set(name, number);
-      return watched(file, number, flags);
-    },
-    rename: async (from, to) => {
-      alive();
-      await linuxOps.rename(from, to);
-      const number = files.get(basename(from)) ?? -1;
-      files.set(basename(to), number);
-      files.delete(basename(from));
-      record({ kind: "rename", from: basename(from), to: basename(to), file: number });
-    },
-    unlink: async (path) => {
-      alive();
-      await linuxOps.unlink(path);
-      files.delete(basename(path));
-      record({ kind: "unlink", name: basename(path) });
-    },
-    mkdir: (path, mode) => linuxOps.mkdir(path, mode),
-    names: (path, namesMax) => linuxOps.names(path, namesMax),
-  };
-  return {
-    ops,
-    changes,
-    killAt: (n) => {
-      killAt = changes.length + n;
-    },
-    revive: () => {
-      killAt = Number.POSITIVE_INFINITY;
-    },
-  };
+  async #rename(from: string, to: string): Promise<void> {
+    this.#alive();
+    await linuxOps.rename(from, to);
+    const number = this.#files.get(basename(from)) ?? -1;
+    this.#files.set(basename(to), number);
+    this.#files.delete(basename(from));
+    this.changes.push({ kind: "rename", from: basename(from), to: basename(to), file: number });
+  }
+
+  async #unlink(path: string): Promise<void> {
+    this.#alive();
+    await linuxOps.unlink(path);
+    this.#files.delete(basename(path));
+    this.changes.push({ kind: "unlink", name: basename(path) });
+  }
+
+  #watched(file: OpenFile, number: number, flags: number): OpenFile {
+    return {
+      read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
+      chmod: (mode) => file.chmod(mode),
+      stat: () => file.stat(),
+      close: () => file.close(),
+      write: async (buffer, offset, length) => {
+        this.#alive();
+        const { size } = await file.stat();
+        // write(2) allows short writes, so callers must handle them: the first of several sectors
+        // goes alone.
+        const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
+        const { bytesWritten } = await file.write(buffer, offset, part);
+        const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
+        // Our drivers write at the end only.
+        this.changes.push({ kind: "write", file: number, offset: size, bytes });
+        if ((flags & constants.O_DSYNC) !== 0) {
+          this.#alive();
+          this.changes.push({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
+        }
+        return { bytesWritten };
+      },
+      truncate: async (length) => {
+        this.#alive();
+        await file.truncate(length);
+        this.changes.push({ kind: "truncate", file: number, length });
+      },
+      sync: async () => {
+        this.#alive();
+        this.changes.push({ kind: "sync", file: number });
+      },
+    };
+  }
 }
 
 function watchedDirectory(directory: OpenFile, sync: () => void): OpenFile {

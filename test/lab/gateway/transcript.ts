@@ -33,92 +33,98 @@ export interface Transcript {
 }
 
 interface Waiter {
-  readonly look: () => void;
+  readonly check: () => void;
   readonly fail: (why: Fault) => void;
 }
 
 export function createTranscript(): Transcript {
-  const waiters = new Set<Waiter>();
-  let decoder = new StringDecoder("utf8");
-  let begun = "";
-  let text = "";
-  let seen = 0;
-  let ended: Fault | undefined;
+  return new LineTranscript();
+}
 
-  const append = (more: string): void => {
-    text += more;
-    if (text.length > TEXT_CHARACTERS_MAX) {
-      const surplus = text.length - TEXT_CHARACTERS_MAX;
-      text = text.slice(surplus);
-      seen = Math.max(0, seen - surplus);
-    }
-  };
-  const find = (pattern: RegExp): RegExpExecArray | undefined => {
-    const match = new RegExp(pattern.source, pattern.flags.replace(/[gy]/gu, "")).exec(text.slice(seen));
+class LineTranscript implements Transcript {
+  readonly #waiters = new Set<Waiter>();
+  #decoder = new StringDecoder("utf8");
+  /** The beginning of an escape sequence that has not arrived completely. */
+  #begun = "";
+  #text = "";
+  /** Where the next wait begins in the text. */
+  #from = 0;
+  #ended: Fault | undefined;
+
+  add(bytes: Buffer): void {
+    const raw = this.#begun + this.#decoder.write(bytes);
+    this.#begun = ESCAPE_BEGUN.exec(raw)?.[0] ?? "";
+    this.#append(
+      raw
+        .slice(0, raw.length - this.#begun.length)
+        .replace(ESCAPES, "")
+        .replace(/\r/gu, ""),
+    );
+    for (const waiter of this.#waiters) waiter.check();
+  }
+
+  mark(words: string): void {
+    this.#decoder = new StringDecoder("utf8");
+    this.#begun = "";
+    this.#ended = undefined;
+    this.#append(`\n-- ${words} --\n`);
+    this.#from = this.#text.length;
+  }
+
+  read(): string {
+    const found = this.#text.slice(this.#from);
+    this.#from = this.#text.length;
+    return found;
+  }
+
+  async waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray> {
+    const past = this.#find(pattern);
+    if (past !== undefined) return past;
+    if (this.#ended !== undefined) throw this.#ended;
+    return await new Promise((resolve, reject) => {
+      const finish = (act: () => void): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(waiter);
+        act();
+      };
+      const waiter: Waiter = {
+        check: () => {
+          const match = this.#find(pattern);
+          if (match !== undefined) finish(() => resolve(match));
+        },
+        fail: (why) => finish(() => reject(why)),
+      };
+      const timer = setTimeout(() => waiter.fail(this.#timeout(pattern, timeoutMs)), timeoutMs);
+      this.#waiters.add(waiter);
+    });
+  }
+
+  end(why: Fault): void {
+    this.#ended = why;
+    for (const waiter of this.#waiters) waiter.fail(why);
+  }
+
+  all(): string {
+    return this.#text;
+  }
+
+  #append(more: string): void {
+    this.#text += more;
+    const surplus = this.#text.length - TEXT_CHARACTERS_MAX;
+    if (surplus <= 0) return;
+    this.#text = this.#text.slice(surplus);
+    this.#from = Math.max(0, this.#from - surplus);
+  }
+
+  #find(pattern: RegExp): RegExpExecArray | undefined {
+    const match = new RegExp(pattern.source, pattern.flags.replace(/[gy]/gu, "")).exec(this.#text.slice(this.#from));
     if (match === null) return undefined;
-    seen += match.index + match[0].length;
+    this.#from += match.index + match[0].length;
     return match;
-  };
-  return {
-    add(bytes) {
-      const raw = begun + decoder.write(bytes);
-      begun = ESCAPE_BEGUN.exec(raw)?.[0] ?? "";
-      append(
-        raw
-          .slice(0, raw.length - begun.length)
-          .replace(ESCAPES, "")
-          .replace(/\r/gu, ""),
-      );
-      for (const waiter of waiters) waiter.look();
-    },
-    mark(words) {
-      decoder = new StringDecoder("utf8");
-      begun = "";
-      ended = undefined;
-      append(`\n-- ${words} --\n`);
-      seen = text.length;
-    },
-    read() {
-      const found = text.slice(seen);
-      seen = text.length;
-      return found;
-    },
-    waitFor: (pattern, timeoutMs) =>
-      new Promise((resolve, reject) => {
-        const past = find(pattern);
-        if (past !== undefined) {
-          resolve(past);
-          return;
-        }
-        if (ended !== undefined) {
-          reject(ended);
-          return;
-        }
-        const finish = (act: () => void): void => {
-          clearTimeout(timer);
-          waiters.delete(waiter);
-          act();
-        };
-        const waiter: Waiter = {
-          look: () => {
-            const match = find(pattern);
-            if (match !== undefined) finish(() => resolve(match));
-          },
-          fail: (why) => finish(() => reject(why)),
-        };
-        const late = (): void => {
-          const tail = text.slice(-TAIL_CHARACTERS);
-          waiter.fail(
-            new Fault("process.timeout", `the serial line did not show ${pattern} within ${timeoutMs} ms; its end:\n${tail}`),
-          );
-        };
-        const timer = setTimeout(late, timeoutMs);
-        waiters.add(waiter);
-      }),
-    end(why) {
-      ended = why;
-      for (const waiter of waiters) waiter.fail(why);
-    },
-    all: () => text,
-  };
+  }
+
+  #timeout(pattern: RegExp, timeoutMs: number): Fault {
+    const tail = this.#text.slice(-TAIL_CHARACTERS);
+    return new Fault("process.timeout", `the serial line did not show ${pattern} within ${timeoutMs} ms; its end:\n${tail}`);
+  }
 }

@@ -5,7 +5,11 @@ import type { BootPlan } from "../../../hal/format/slots.ts";
 import { isUpdateActive, TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";
-import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
+import { decodeRecord, encodeRecord } from "../../../hal/format/record.ts";
+import { recordOf, type Release, type State, stateOf, UPDATE_RECORD } from "../../../ota/commit/record.ts";
+
+const decodeState = (bytes: Uint8Array): State => stateOf(decodeRecord(bytes, UPDATE_RECORD));
+const encodeState = (state: State): Uint8Array => encodeRecord(recordOf(state), UPDATE_RECORD);
 
 const release: Release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
 const OLD: BootPlan = { committed: "a", trial: undefined };
@@ -44,7 +48,7 @@ const health = (name: string, verdict: "passed" | "failed" | "waiting", detail =
 });
 const TRYING = [OFFERED, VERIFIED, WRITTEN, TRY];
 
-test("[OTA-35] a good release is fetched, verified, written, tried and committed, and its floor is raised", async (t) => {
+test("[OTA-35] [OTA-60] a good release is fetched, verified, written, tried and committed, and its floor is raised", async (t) => {
   t.same(after([OFFERED]).did, ["fetch"]);
   t.same(after([OFFERED, VERIFIED]).did, ["write"]);
   t.same(after([OFFERED, VERIFIED, WRITTEN]).did, []);
@@ -63,7 +67,7 @@ test("[OTA-35] a good release is fetched, verified, written, tried and committed
   t.same(state.phase, { at: "committed", release, slot: "b" });
 });
 
-test("[OTA-35] a check that fails for good ends the trial at once, and its detail is the reason", async (t) => {
+test("[OTA-60] a check that fails for good ends the trial at once, and its detail is the reason", async (t) => {
   const { state, did } = after([...TRYING, IN_B, health("hub", "waiting", "no route"), health("disk", "failed", "read-only")]);
   t.same(did, ["cancel-choice", "reboot"], "the remaining tries are cancelled first");
   t.match(state.phase, {
@@ -79,7 +83,7 @@ test("[OTA-35] a check that fails for good ends the trial at once, and its detai
   });
 });
 
-test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restart of the program does not move it", async (t) => {
+test("[OTA-60] the deadline ends a trial whose checks did not all pass; a restart of the program does not move it", async (t) => {
   const waiting = [...TRYING, IN_B, health("disk", "passed"), health("hub", "waiting", "timed out")];
   t.equal(after([...waiting, { kind: "tick", uptimeMs: TRIAL_MS_DEFAULT - 1 }]).state.phase.at, "trying");
   const { state, did } = after([...waiting, IN_B, { kind: "tick", uptimeMs: TRIAL_MS_DEFAULT }]);
@@ -87,22 +91,22 @@ test("[OTA-35] the deadline ends a trial whose checks did not all pass; a restar
   t.match(state.phase, { reason: { why: "deadline", detail: "hub waiting (timed out)" } });
 });
 
-test("[OTA-35] the deadline is that of the system under trial, which may need more time or less", async (t) => {
+test("[OTA-60] the deadline is that of the system under trial, which may need more time or less", async (t) => {
   const booted: Event = { kind: "started", slot: "b", plan: TRIED, bootId: "boot 2", deadlineUptimeMs: 90_000 };
   t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 89_999 }]).state.phase.at, "trying");
   t.equal(after([...TRYING, booted, { kind: "tick", uptimeMs: 90_000 }]).state.phase.at, "rolling-back");
 });
 
-test("[OTA-35] the deadline counts only in the slot under trial", async (t) => {
+test("[OTA-60] the deadline counts only in the slot under trial", async (t) => {
   t.equal(after([...TRYING, { kind: "tick", uptimeMs: 9_000_000 }]).state.phase.at, "trying");
 });
 
-test("[OTA-35] a check that was not asked for commits nothing", async (t) => {
+test("[OTA-60] a check that was not asked for commits nothing", async (t) => {
   const { state } = after([...TRYING, IN_B, health("disk", "passed"), health("other", "passed"), health("third", "passed")]);
   t.equal(state.phase.at, "trying");
 });
 
-test("[OTA-35] health results of the old system, before the reboot, do not count", async (t) => {
+test("[OTA-60] health results of the old system, before the reboot, do not count", async (t) => {
   t.match(after([...TRYING, health("disk", "passed"), health("hub", "passed")]).state.phase, {
     at: "trying",
     trial: { seen: false },
@@ -117,7 +121,7 @@ test("[OTA-35] a system that never booted and one that restarted before its comm
   });
 });
 
-test("[OTA-35] after a power cut before the boot choice was written the trial is repeated, a bounded number of times", async (t) => {
+test("[OTA-61] after a power cut before the boot choice was written the trial is repeated, a bounded number of times", async (t) => {
   const afterCut = (bootId: string): Event => started("a", OLD, bootId);
   t.same(after([...TRYING, afterCut("boot 2")]).did, ["choose-try", "reboot"]);
   t.same(after([...TRYING, started("a", TO_TRY)]).did, ["reboot"]);
@@ -125,7 +129,7 @@ test("[OTA-35] after a power cut before the boot choice was written the trial is
   t.match(after([...TRYING, afterCut("boot 2"), afterCut("boot 3"), afterCut("boot 4")]).state.phase, { at: "rolled-back" });
 });
 
-test("[OTA-35] a boot loader that never tries the slot (its kernel image is not valid to it) ends the trial after a bounded number of reboots", async (t) => {
+test("[OTA-61] a boot loader that never tries the slot (its kernel image is not valid to it) ends the trial after a bounded number of reboots", async (t) => {
   const passedOver = ["boot 2", "boot 3", "boot 4"].map((bootId) => started("a", TO_TRY, bootId));
   t.same(after([...TRYING, ...passedOver.slice(0, 2)]).did, ["reboot"]);
   const { state, did } = after([...TRYING, ...passedOver]);
@@ -134,7 +138,7 @@ test("[OTA-35] a boot loader that never tries the slot (its kernel image is not 
   t.match(state.quarantined, [{ digest: release.digest }]);
 });
 
-test("[OTA-35] within one boot a reboot that did not come is requested again, and no try is used up", async (t) => {
+test("[OTA-61] within one boot a reboot that did not come is requested again, and no try is used up", async (t) => {
   const sameBoot = started("a", TO_TRY, "boot 1");
   const repeated = after([...TRYING, ...Array.from({ length: 10 }, () => sameBoot)]);
   t.same(repeated.did, ["reboot"]);
@@ -217,7 +221,7 @@ test("[OTA-35] a commit that could not be written is rolled back, even where it 
   t.same(again.effects, [{ do: "commit-choice", slot: "a" }, { do: "reboot" }]);
 });
 
-test("[OTA-35] a release that was rolled back needs an order to be taken up again; another release does not", async (t) => {
+test("[OTA-62] a release that was rolled back needs an order to be taken up again; another release does not", async (t) => {
   const { state } = after([...TRYING, IN_A]);
   t.same(next(state, OFFERED).effects, [{ do: "refuse", release, why: "quarantined" }]);
   t.same(after([{ ...OFFERED, ordered: true }], state).did, ["fetch"]);
@@ -239,7 +243,7 @@ test("[OTA-35] a release that was rolled back needs an order to be taken up agai
   t.same(committed.state.quarantined, [], "a commit clears the quarantine");
 });
 
-test("[OTA-35] [OTA-41] when the quarantine is full every release needs an order, so none is tried without end", async (t) => {
+test("[OTA-62] [OTA-66] when the quarantine is full every release needs an order, so none is tried without end", async (t) => {
   const nth = (n: number): Release => ({ ...release, digest: n.toString(16).padStart(64, "0"), counter: 7 + n });
   const rolledBack = (n: number): readonly Event[] => [
     { kind: "offered", release: nth(n), ordered: false },
@@ -319,7 +323,7 @@ test("[OTA-35] a record that cannot be read is a fault", async (t) => {
   for (const text of [
     "",
     "{}",
-    '{"phase":{"at":"idle"},"quarantined":[],"v":2}',
+    '{"phase":{"at":"idle"},"quarantined":[],"v":0}',
     '{"phase":{"at":"lost"},"quarantined":[],"v":1}',
   ])
     t.throws(() => decodeState(Buffer.from(text)), { code: "update.record-invalid" }, text);

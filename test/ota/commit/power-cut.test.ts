@@ -123,7 +123,7 @@ test("[OTA-35] with power cuts before any two writes the update still settles", 
     }
 });
 
-test("[OTA-35] an unhealthy release is rolled back after a power cut before any write", async (t) => {
+test("[OTA-60] an unhealthy release is rolled back after a power cut before any write", async (t) => {
   const writes = await writesOf(false);
   for (let cut = 0; cut <= writes + 1; cut++) {
     const { at, slot, files } = await bootUntilSettled(false, cut === 0 ? [] : [cut]);

@@ -60,7 +60,7 @@ async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
 
 const passed = (name: string): Event => ({ kind: "health", result: { name, verdict: "passed", detail: "" } });
 
-test("[OTA-34] [OTA-35] after one power cut during a trial the second boot continues it with a new deadline, and it is committed", async (t) => {
+test("[OTA-34] [OTA-63] after one power cut during a trial the second boot continues it with a new deadline, and it is committed", async (t) => {
   const { powerOn, choice } = await gateway(t);
   const first = await powerOn();
   t.equal(first.slot, "b");
@@ -89,7 +89,7 @@ test("[OTA-34] [OTA-35] after two power cuts during a trial the committed system
   t.equal((await powerOn()).slot, "a");
 });
 
-test("[OTA-35] an unhealthy trial ends with its first boot, and its second one is cancelled", async (t) => {
+test("[OTA-63] an unhealthy trial ends with its first boot, and its second one is cancelled", async (t) => {
   const { powerOn } = await gateway(t);
   const { slot, updater, did } = await powerOn();
   t.equal(slot, "b");
@@ -100,7 +100,7 @@ test("[OTA-35] an unhealthy trial ends with its first boot, and its second one i
   t.match(back.updater.state().phase, { at: "rolled-back", reason: { why: "deadline" } });
 });
 
-test("[OTA-35] tries that could not be cancelled are used up by boots: the rollback takes longer, but it comes", async (t) => {
+test("[OTA-63] tries that could not be cancelled are used up by boots: the rollback takes longer, but it comes", async (t) => {
   const { powerOn, choice } = await gateway(t);
   const { updater } = await powerOn();
   await updater.apply({ kind: "tick", uptimeMs: DEADLINE_MS });

@@ -46,7 +46,7 @@ test("[OTA-13] a signedAt beyond the ceiling, or an older one, does not count", 
 });
 
 for (const role of ["root", "targets", "policy"]) {
-  test(`[OTA-13] ${role} with a signing date years ahead, by a wrong clock or a stolen key, is refused: it would put the clock out of the hub's reach`, async (t) => {
+  test(`[OTA-22] ${role} with a signing date years ahead, by a wrong clock or a stolen key, is refused: it would put the clock out of the hub's reach`, async (t) => {
     const repository = labRepository();
     const draft = role === "root" ? repository.root : repository.roleOf(role);
     const store = await openTrustStore(fakeFiles(), repository.imageRoot);

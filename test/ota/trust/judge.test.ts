@@ -97,7 +97,7 @@ test("[OTA-12] a role cannot claim another role's line, and so cannot raise its 
   t.equal(verdict(labCustom({ line: "os/recovery", counter: 9 }), "os/a"), "accepted");
 });
 
-test("[OTA-12] the floor after a commit is the one released, or else the counter that was replaced; it never falls and never passes what runs", async (t) => {
+test("[OTA-21] the floor after a commit is the one released, or else the counter that was replaced; it never falls and never passes what runs", async (t) => {
   const custom = labCustom(os);
   t.equal(floorAfterCommit(custom, 6, 5), 6);
   t.equal(floorAfterCommit(custom, undefined, 5), 5);

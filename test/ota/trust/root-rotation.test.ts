@@ -144,7 +144,7 @@ test("[OTA-9] an endless chain of roots is followed in parts, each from the end 
   t.equal(store.trusted.root.signed.version, 513);
 });
 
-test("[OTA-8] the newer of the image's root and the stored one is used", async (t) => {
+test("[OTA-23] the newer of the image's root and the stored one is used", async (t) => {
   const repository = labRepository();
   repository.publish("root");
   const newer = repository.files.get("2.root.json") ?? new Uint8Array();

@@ -48,7 +48,7 @@ test("[ID-9] failures are retried within the lifetime, Retry-After is honoured, 
   t.end();
 });
 
-test("[ID-9] an expired certificate, by our clock or by the hub's, leads to enrolment again", (t) => {
+test("[ID-23] an expired certificate, by our clock or by the hub's, leads to enrolment again", (t) => {
   const states: State[] = [
     start(CURRENT, undefined, 0).state,
     { at: "due", current: CURRENT, retryAtMs: 0, attempt: 9 },

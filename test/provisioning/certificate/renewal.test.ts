@@ -143,7 +143,7 @@ test("[ID-9] a full disk postpones renewal; a wrong clock keeps it from deciding
   t.equal((await renewal.tick()).need, "connect-with-next");
 });
 
-test("[ID-9] an expired certificate leads to enrolment again", { skip }, async (t) => {
+test("[ID-23] an expired certificate leads to enrolment again", { skip }, async (t) => {
   const { clock, open } = await createBench(t);
   const renewal = await open();
   await clock.set(clock.nowMs() + 91 * DAY_MS);

@@ -222,7 +222,7 @@ test("[ID-6] a missing key ends enrolment at once: waiting cannot mend it, and n
   t.equal(made.length + server.asked.length, 0);
 });
 
-test("[ID-9] with an expired certificate the device enrols again with the same key", { skip }, async (t) => {
+test("[ID-23] with an expired certificate the device enrols again with the same key", { skip }, async (t) => {
   const { ports, clock, made, server } = await createBench(t);
   const first = await pass(clock, startEnrolment(ports(), NEVER).done);
   const asked = server.asked.length;
@@ -237,7 +237,7 @@ test("[ID-9] with an expired certificate the device enrols again with the same k
   t.equal(made.length, 1);
 });
 
-test("[ID-9] a certificate that the hub no longer accepts is replaced, although its dates are valid", { skip }, async (t) => {
+test("[ID-23] a certificate that the hub no longer accepts is replaced, although its dates are valid", { skip }, async (t) => {
   const { ports, clock, made } = await createBench(t);
   const first = await pass(clock, startEnrolment(ports(), NEVER).done);
   const second = await pass(clock, startEnrolment(ports({ again: true }), NEVER).done);

@@ -132,7 +132,7 @@ test("[ID-5] all members out of bounds are refused at once, before anything is s
   await t.rejects(buildRequest(request, never), { code: "csr.invalid", message: /CN.*serialNumber.*URI.*audit key/ });
 });
 
-test("[ID-5] the fingerprint is SHA-256 over the SubjectPublicKeyInfo", { skip: needs("openssl") }, (t) => {
+test("[ID-21] the fingerprint is SHA-256 over the SubjectPublicKeyInfo", { skip: needs("openssl") }, (t) => {
   const key = memoryKey();
   const [digest] = openssl(["dgst", "-sha256", "-r"], key.publicKey).toString().split(" ");
   t.equal(keyFingerprint(key.publicKey), `sha256:${digest}`);

@@ -67,7 +67,7 @@ test("[AUD-10] a write that fails after any part of it reached the file: the cal
   }
 });
 
-test("[AUD-10] after a failed write the file is read again: other contents than before end that log, and a new one begins", async (t) => {
+test("[AUD-23] after a failed write the file is read again: other contents than before end that log, and a new one begins", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   const { auditKey } = log;
@@ -114,7 +114,7 @@ test("[AUD-10] a fault at any change of the disk, in a run over the end of a seg
     }
 });
 
-test("[AUD-11] a full disk: records are dropped and counted, and the count is recorded when there is space again", async (t) => {
+test("[AUD-25] a full disk: records are dropped and counted, and the count is recorded when there is space again", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await log.append(entryOf(1));
@@ -142,7 +142,7 @@ test("[AUD-11] a full disk: records are dropped and counted, and the count is re
   t.match((await eventsOf(again, 4))[0], { event: "audit.dropped", detail: { count: 1, total: 6 } });
 });
 
-test("[AUD-11] a disk that is full at the start does not keep the log from opening", async (t) => {
+test("[AUD-25] a disk that is full at the start does not keep the log from opening", async (t) => {
   const disk = auditDisk();
   await (await openOn(disk)).close();
   disk.files.faults.failAlways("file.no-space");
@@ -171,7 +171,7 @@ async function fill(log: AuditLog, entry: AuditEntry): Promise<number> {
   }
 }
 
-test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest, and the bound is never exceeded", async (t) => {
+test("[AUD-25] the byte bound: info is dropped first, then notice, then the rest, and the bound is never exceeded", async (t) => {
   const bytesMax = 64 * 1024;
   for (const [source, { info, notice, warning, high }] of Object.entries(BY_SEVERITY)) {
     const disk = auditDisk();
@@ -187,7 +187,7 @@ test("[AUD-11] the byte bound: info is dropped first, then notice, then the rest
   }
 });
 
-test("[AUD-11] the agent's records, of any severity, leave a fifth of the log to the warden's", async (t) => {
+test("[AUD-26] the agent's records, of any severity, leave a fifth of the log to the warden's", async (t) => {
   const disk = auditDisk();
   const bytesMax = 64 * 1024;
   const log = await openOn(disk, { limits: { bytesMax } });
@@ -197,6 +197,40 @@ test("[AUD-11] the agent's records, of any severity, leave a fifth of the log to
   await t.rejects(log.append(BY_SEVERITY.agent.high), { code: "audit.full" });
   t.ok((await fill(log, BY_SEVERITY.warden.warning)) > 5);
   t.ok(usedOn(disk) <= bytesMax, `${usedOn(disk)} of ${bytesMax}`);
+});
+
+test("[AUD-13] the last sixteenth of the log is for granted authority, whatever fills the rest", async (t) => {
+  const disk = auditDisk();
+  const bytesMax = 256 * 1024;
+  const log = await openOn(disk, { limits: { bytesMax } });
+  for (const { info, notice, warning, high } of Object.values(BY_SEVERITY))
+    for (const entry of [info, notice, warning, high]) await fill(log, entry);
+  for (const event of ["login.accepted", "order.accepted", "usb.allowed", "update.committed", "system.rebooting"] as const)
+    for (let n = 0; n < 5; n++) await log.append({ event, result: "ok" });
+  await t.rejects(log.append(BY_SEVERITY.warden.high), { code: "audit.full" });
+  t.ok(usedOn(disk) <= bytesMax, `${usedOn(disk)} of ${bytesMax}`);
+  t.ok((await fill(log, { event: "login.accepted", result: "ok" })) > 10, "and then some");
+});
+
+test("[AUD-13] on a disk that is nearly full, and with too many records that wait, authority is dropped last", async (t) => {
+  const disk = auditDisk();
+  const log = await openOn(
+    {
+      state: disk.state,
+      files: {
+        ...disk.files,
+        append: async (name, bytes) => {
+          if (bytes.byteLength > 1000) throw new Fault("file.no-space", "append: a block is left");
+          await disk.files.append(name, bytes);
+        },
+      },
+    },
+    { limits: { waitingRecordsMax: 8 } },
+  );
+  const others = Array.from({ length: 20 }, () => log.append(BY_SEVERITY.warden.high));
+  const login = log.append({ event: "login.accepted", result: "ok" });
+  t.ok((await Promise.allSettled(others)).every(({ status }) => status === "rejected"));
+  t.equal(await login, 1);
 });
 
 test("[AUD-11] witnessed segments are removed first, oldest first; unwitnessed segments always stay", async (t) => {

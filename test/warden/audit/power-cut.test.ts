@@ -17,7 +17,7 @@ function copyOf(state: FakeFiles): FakeFiles {
   return copy;
 }
 
-test("[AUD-10] after a power cut at every change of the disk, answered records are there, the tail is cut, and nothing is reported as tampering", async (t) => {
+test("[AUD-10] [AUD-21] after a power cut at every change of the disk, answered records are there, the tail is cut, and nothing is reported as tampering", async (t) => {
   const recorded = t.testdir({ recorded: {}, again: {} });
   const disk = crashDisk(`${recorded}/recorded`);
   const state = fakeFiles();

@@ -38,7 +38,7 @@ async function smallLog(
   return { disk, log, bytes, ends };
 }
 
-test("[AUD-10] cut at every byte: complete records stay, a torn tail is cut, and the cut is recorded", async (t) => {
+test("[AUD-21] cut at every byte: complete records stay, a torn tail is cut, and the cut is recorded", async (t) => {
   const { disk, bytes, ends } = await smallLog(5);
   for (let length = 0; length <= bytes.byteLength; length++) {
     const cut = copyDisk(disk);
@@ -62,7 +62,7 @@ test("[AUD-10] cut at every byte: complete records stay, a torn tail is cut, and
   }
 });
 
-test("[AUD-10] a tail of zeros, or of anything without a valid frame, is torn too", async (t) => {
+test("[AUD-21] a tail of zeros, or of anything without a valid frame, is torn too", async (t) => {
   const { disk, bytes } = await smallLog(3);
   for (const tail of [
     Buffer.alloc(1),
@@ -78,7 +78,7 @@ test("[AUD-10] a tail of zeros, or of anything without a valid frame, is torn to
   }
 });
 
-test("[AUD-10] a hole in the last write, whose end reached the disk before its start, is torn; a hole in an earlier write is not", async (t) => {
+test("[AUD-21] a hole in the last write, whose end reached the disk before its start, is torn; a hole in an earlier write is not", async (t) => {
   for (const later of [false, true]) {
     const disk = auditDisk();
     const log = await openOn(disk);
@@ -98,7 +98,7 @@ test("[AUD-10] a hole in the last write, whose end reached the disk before its s
   }
 });
 
-test("[AUD-10] a bit flipped in any byte is torn where no later write follows; otherwise it is tampering, named by its entry, and the evidence is kept", async (t) => {
+test("[AUD-22] a bit flipped in any byte is torn where no later write follows; otherwise it is tampering, named by its entry, and the evidence is kept", async (t) => {
   const { disk, log, bytes, ends } = await smallLog(5);
   const auditKey = decodeVerifier(log.auditKey);
   for (let at = 0; at < bytes.byteLength; at++) {
@@ -130,7 +130,7 @@ test("[AUD-10] a bit flipped in any byte is torn where no later write follows; o
   }
 });
 
-test("[AUD-10] a flip in the last record is not a torn write when a checkpoint covers it, of the hub or of an orderly close", async (t) => {
+test("[AUD-22] a flip in the last record is not a torn write when a checkpoint covers it, of the hub or of an orderly close", async (t) => {
   for (const cover of ["witness", "close"]) {
     const witness = testWitness();
     const disk = auditDisk();
@@ -153,7 +153,7 @@ test("[AUD-10] a flip in the last record is not a torn write when a checkpoint c
   }
 });
 
-test("[AUD-10] a tampered log is closed for good: the next has another key and its own files, and goes on across starts", async (t) => {
+test("[AUD-23] a tampered log is closed for good: the next has another key and its own files, and goes on across starts", async (t) => {
   const { disk, log, bytes, ends } = await smallLog(5);
   const flipped = Uint8Array.from(bytes);
   flipped[(ends[2] ?? 0) + 20] = 0;
@@ -189,7 +189,7 @@ test("repeated tampering does not fill the disk: the first closed epoch and the 
   t.notOk(disk.state.contents.has("audit-key-3.pem"));
 });
 
-test("[AUD-10] files removed, exchanged, restored from a copy or edited with care are found", async (t) => {
+test("[AUD-22] files removed, exchanged, restored from a copy or edited with care are found", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -262,7 +262,7 @@ test("[AUD-10] files removed, exchanged, restored from a copy or edited with car
   }
 });
 
-test("[AUD-10] the first segment may be missing only where the hub has witnessed all of it", async (t) => {
+test("[AUD-22] the first segment may be missing only where the hub has witnessed all of it", async (t) => {
   for (const size of [SEGMENT_RECORDS - 1, SEGMENT_RECORDS]) {
     const witness = testWitness();
     const disk = auditDisk();
@@ -281,7 +281,7 @@ test("[AUD-10] the first segment may be missing only where the hub has witnessed
   }
 });
 
-test("[AUD-10] a careful edit of the open segment is found by the checkpoint that covers it", async (t) => {
+test("[AUD-22] a careful edit of the open segment is found by the checkpoint that covers it", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();
   const log = await openOn(disk, { witness: witness.verifier });
@@ -306,7 +306,7 @@ test("a device that gets another id before any hub knew it begins a new log; thi
   t.match(decodeVerifier(log.auditKey).name, "sallyport/1/plant-7");
 });
 
-test("[AUD-10] tampering found while reading: the fault names the entry, the log records it once and goes on", async (t) => {
+test("[AUD-22] tampering found while reading: the fault names the entry, the log records it once and goes on", async (t) => {
   const { disk, log, ends } = await smallLog(5);
   flip(disk, SEGMENT_0, (ends[3] ?? 0) + 30);
   t.equal((await log.read(0, 3)).length, 3);
@@ -319,7 +319,7 @@ test("[AUD-10] tampering found while reading: the fault names the entry, the log
   t.strictSame([size, more], [7, []]);
 });
 
-test("[AUD-10] hashes of a segment that was just filled: a part or zeros are completed, others are tampering, at a start and while open", async (t) => {
+test("[AUD-22] hashes of a segment that was just filled: a part or zeros are completed, others are tampering, at a start and while open", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, SEGMENT_RECORDS - 1); // full, and its hashes are not stored yet
@@ -351,14 +351,14 @@ test("[AUD-10] hashes of a segment that was just filled: a part or zeros are com
   t.match(await eventsOf(log), [{ event: "audit.tampered", detail: { epoch: 0 } }, { event: "tunnel.connected" }]);
 });
 
-test("[AUD-10] a careful edit while the log is open is not returned to a reader", async (t) => {
+test("[AUD-22] a careful edit while the log is open is not returned to a reader", async (t) => {
   const { disk, log } = await smallLog(5);
   edit(disk, 0, 3);
   await t.rejects(log.read(3, 1), { code: "audit.tampered", message: /entry 3 .* is not what was written/ });
   t.match((await log.read(6, 1)).length, 1);
 });
 
-test("[AUD-10] closed segments removed from the end of a log that no hub has seen are found by their hashes", async (t) => {
+test("[AUD-22] closed segments removed from the end of a log that no hub has seen are found by their hashes", async (t) => {
   const disk = auditDisk();
   await appendMany(await openOn(disk), 2 * SEGMENT_RECORDS + 10);
   for (const { gone, tiles, entry } of [

@@ -137,7 +137,7 @@ test("[AUD-8] [AUD-9] the hub takes a delivery only if it continues its tree, wi
   t.throws(() => verifyDelivery(first.tree, { ...good, checkpoint: "" }, key), { code: "note.invalid" });
 });
 
-test("[AUD-9] a device whose log was wiped or restored from a copy is told apart from one whose log went on", async (t) => {
+test("[AUD-27] a device whose log was wiped or restored from a copy is told apart from one whose log went on", async (t) => {
   const disk = auditDisk();
   const log = await openOn(disk);
   await appendMany(log, 20);

@@ -65,6 +65,7 @@ test("[LCK-11] nobody confirms and the agent is dead: the warden's own timer rev
   await t.rejects(lockdown.confirm(lockdownOrder(trial)), { code: "lockdown.not-pending" });
   t.same(JSON.parse(Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString()), {
     v: 1,
+    readable: 1,
     reverted: { counter: 7, planHash: trial.planHash, reason: "deadline" },
   });
 });
@@ -100,7 +101,7 @@ test("[LCK-10] one trial at a time", async (t) => {
   t.equal(lockdown.status().counter, 7);
 });
 
-test("[LCK-3] a policy that would cut the hub off, or is malformed, changes nothing", async (t) => {
+test("[LCK-31] a policy that would cut the hub off, or is malformed, changes nothing", async (t) => {
   const rig = lockdownRig();
   const lockdown = await rig.open();
   const before = rig.firewall.history.length;
@@ -152,7 +153,7 @@ test("[LCK-12] a confirmation that cannot be recorded does not count", async (t)
   t.match(lockdown.status(), { at: "base", reverted: { reason: "file.no-space" } });
 });
 
-test("[LCK-1] where not even the confirmed policy can be put in force, everything is shut, and the policy is tried again", async (t) => {
+test("[LCK-34] where not even the confirmed policy can be put in force, everything is shut, and the policy is tried again", async (t) => {
   const rig = lockdownRig();
   rig.machine = undefined;
   const lockdown = await rig.open();
@@ -172,7 +173,7 @@ test("[LCK-1] where not even the confirmed policy can be put in force, everythin
   ]);
 });
 
-test("[LCK-1] without a base policy, or with a record that is not ours, the device is shut and can be mended", async (t) => {
+test("[LCK-30] without a base policy, or with a record that is not ours, the device is shut and can be mended", async (t) => {
   const rig = lockdownRig(null);
   rig.files.contents.set("lockdown.json", Buffer.from('{"confirmed":{"open":true},"v":1}'));
   const lockdown = await rig.open();

@@ -137,7 +137,28 @@ test("[LCK-14] endless plugging does not fill the log: omitted records are count
   t.ok(suppressed + records.length > 150, `${suppressed} counted`);
 });
 
-test("[LCK-1] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
+test("[AUD-12] [LCK-14] after a flood of refused sticks an allowed adapter is recorded, and so is what is in force", async (t) => {
+  const rig = serviceRig(t);
+  const { verbs, confirm } = await rig.start();
+  rig.policy = signed(7);
+  const { trial } = await verbs["lockdown.propose"]({});
+  await confirm(lockdownOrder(trial));
+  for (let n = 2; n < 102; n++) {
+    rig.usb.state = { ...rig.usb.state, devices: [seen("1-3", KEYBOARD, false, n)] };
+    await rig.clock.advance(1_000);
+  }
+  rig.usb.state = { ...rig.usb.state, devices: [seen("1-1", STICK, false, 102)] };
+  await rig.clock.advance(1_000);
+  t.equal(rig.usb.state.devices[0]?.authorized, true, "it is let in");
+  t.match(rig.log.at(-1), { event: "usb.allowed", detail: { port: "1-1" } });
+  for (let n = 0; n < 3; n++) {
+    rig.firewall.table = undefined;
+    await rig.clock.advance(5_000);
+  }
+  t.equal(rig.events().filter((event) => event === "lockdown.restored").length, 3, "at a pace of its own");
+});
+
+test("[LCK-30] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
   const rig = serviceRig(t);
   rig.policy = signed(1);
   const lockdown = await rig.start({ firewall: undefined, base: undefined });
@@ -196,7 +217,7 @@ test("[OPS-1] [OPS-2] an answer fits its line for any policy, and planning is li
   await t.rejects(verbs["lockdown.preview"]({ policy: base64(Buffer.from("{}")) }), { code: "lockdown.invalid" });
 });
 
-test("[LCK-3] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
+test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub that has a name, of every default route", async (t) => {
   const routes = [
     { link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 },
     { link: "wwan0", family: 4, bytes: [0, 0, 0, 0], length: 0 },

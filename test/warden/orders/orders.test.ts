@@ -134,7 +134,7 @@ test("[OPS-9] an order counts once: the same order later, or twice at the same m
   );
 });
 
-test("[OPS-9] an order for another device, verb, plan, nonce or time, or from another key or role, is refused and recorded, and does not spend the nonce", async (t) => {
+test("[OPS-9] [OPS-22] an order for another device, verb, plan, nonce or time, or from another key or role, is refused and recorded, and does not spend the nonce", async (t) => {
   const rig = rigOf();
   const nonce = await nonceFor(rig, "update.approve");
   const login = await nonceFor(rig, "console.login");
@@ -184,7 +184,7 @@ test("[OPS-9] an order is about what waits when it arrives, not when its nonce w
   await refused(t, rig, "update.approve", named, "order.invalid", "signed for the previous release");
 });
 
-test("[OPS-9] nonces: at most 8 of a verb and 32 in all, each for 15 minutes by the monotonic clock, gone with the program", async (t) => {
+test("[OPS-21] nonces: at most 8 of a verb and 32 in all, each for 15 minutes by the monotonic clock, gone with the program", async (t) => {
   const rig = rigOf();
   const first = await nonceFor(rig, "system.reboot");
   const seen = new Set([first]);
@@ -201,7 +201,7 @@ test("[OPS-9] nonces: at most 8 of a verb and 32 in all, each for 15 minutes by 
   await refused(t, rig, "system.reboot", order(third), "order.replayed", "made before a restart");
 });
 
-test("[OPS-9] [CON-4] endless requests for nonces of one verb, as from a hub that was taken over, use up those of no other verb", async (t) => {
+test("[OPS-21] [CON-4] endless requests for nonces of one verb, as from a hub that was taken over, use up those of no other verb", async (t) => {
   const rig = rigOf();
   const login = await nonceFor(rig, "console.login");
   for (let n = 0; n < 2 * NONCES_MAX; n++) await nonceFor(rig, "system.reboot");
@@ -221,7 +221,7 @@ test("[OPS-9] while the clock is not set, the nonce alone bounds an order's life
   t.match(await rig.orders.verbs["order.submit"]({ verb: "system.reboot", order }), { by: "tom" });
 });
 
-test("[OPS-8] [OPS-9] without a roster nobody gives orders or logs in; under a new roster the old keys do not count", async (t) => {
+test("[OPS-20] [OPS-9] without a roster nobody gives orders or logs in; under a new roster the old keys do not count", async (t) => {
   const rig = rigOf();
   const login = async (who: OperatorKey): Promise<string> => write(who, "console.login", await nonceFor(rig, "console.login"));
   t.match(await rig.orders.verbs["order.submit"]({ verb: "console.login", order: await login(keyOf("vera")) }), {
@@ -285,7 +285,7 @@ test("[LCK-12] [OPS-9] a policy on trial judges its orders by its own nonce; wit
   }
 });
 
-test("[OPS-9] [AUD-11] a flood of refused orders is recorded within bounds, with the number of those left out", async (t) => {
+test("[OPS-22] [AUD-11] a flood of refused orders is recorded within bounds, with the number of those left out", async (t) => {
   const rig = rigOf();
   const submit = () => faultOf(() => rig.orders.verbs["order.submit"]({ verb: "system.reboot", order: "x" }));
   for (let n = 0; n < 100; n++) await submit();

@@ -118,7 +118,7 @@ test("[OPS-8] a roster moves a device into a tenant, and the policy of that tena
   t.equal(targets.policy()?.target, "policy/line7-2", "in the same cycle");
 });
 
-test("[OPS-8] a roster that cannot be read, is too long or is missing changes and delays nothing, and an older one does not replace it", async (t) => {
+test("[OPS-20] a roster that cannot be read, is too long or is missing changes and delays nothing, and an older one does not replace it", async (t) => {
   const rig = publishing();
   const targets = await rig.open();
   await refreshed(rig, targets);

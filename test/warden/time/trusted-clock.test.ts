@@ -4,6 +4,7 @@ import type { HubTimeResponse } from "../../../ota/format/time.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { clockBounds, openTrustedClock, type TrustedClock } from "../../../warden/time/index.ts";
 import { NONCES_MAX } from "../../../warden/time/nonces.ts";
+import { HUB_TIME_PERIOD_MS } from "../../../warden/time/trusted-clock.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
@@ -36,14 +37,15 @@ async function openClock(
   return { time, clock };
 }
 
-test("[ID-10] a time that the hub signed for our nonce is set, forward and back", async (t) => {
+test("[ID-10] [ID-22] a time that the hub signed for our nonce is set, forward and back", async (t) => {
   const { time, clock } = await openClock();
   t.equal(time.state().state, "unset", "1970");
-  t.same(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, forgetful: undefined });
+  t.same(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, noteworthy: true, forgetful: undefined });
   t.match(time.state(), { state: "synced", nowMs: NOW, floorMs: BUILT });
+  await clock.advance(HUB_TIME_PERIOD_MS);
   t.same(
     await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW - 5000)),
-    { stepMs: -5000, forgetful: undefined },
+    { stepMs: -5000 - HUB_TIME_PERIOD_MS, noteworthy: true, forgetful: undefined },
     "back too, above the floor",
   );
   t.same(clock.settings, [NOW, NOW - 5000]);
@@ -53,6 +55,7 @@ test("[ID-10] a nonce serves once: the same answer is refused the second time", 
   const { time, clock } = await openClock();
   const answer = hubTime(HUB, DEVICE, time.nonce(), NOW);
   await time.set(answer);
+  await clock.advance(HUB_TIME_PERIOD_MS);
   t.equal((await faultOf(() => time.set(answer))).code, "time.nonce-unknown");
   t.equal(clock.settings.length, 1);
 });
@@ -98,11 +101,14 @@ test("[ID-10] an answer that the hub's time key did not sign for this device is 
   t.equal(time.state().state, "unset");
 });
 
-test("[ID-10] a signed time below the floor, above the ceiling or without a valid date is refused", async (t) => {
+test("[ID-22] a signed time below the floor, above the ceiling or without a valid date is refused", async (t) => {
   const { time, clock } = await openClock();
   for (const when of [BUILT - 1, BOUNDS.ceilingMs + 1, 0, "2027-02-31T99:00:00.000Z"])
     t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), when)))).code, "time.out-of-range", String(when));
-  for (const when of [BUILT, BOUNDS.ceilingMs]) await time.set(hubTime(HUB, DEVICE, time.nonce(), when));
+  for (const when of [BUILT, BOUNDS.ceilingMs]) {
+    await time.set(hubTime(HUB, DEVICE, time.nonce(), when));
+    await clock.advance(HUB_TIME_PERIOD_MS);
+  }
   t.same(clock.settings, [BUILT, BOUNDS.ceilingMs]);
 });
 
@@ -112,7 +118,7 @@ test("[ID-10] without hub anchors no time is believed", async (t) => {
   t.same(clock.settings, []);
 });
 
-test("[ID-10] the setting is remembered for this boot only, and the time itself is not stored", async (t) => {
+test("[ID-22] the setting is remembered for this boot only, and the time itself is not stored", async (t) => {
   const state = fakeFiles();
   const clock = fakeClock(0);
   const { time } = await openClock({ clock, state });
@@ -140,7 +146,7 @@ test("[ID-10] a machine that refuses the setting stays unsynced", async (t) => {
   t.equal(time.state().state, "unset");
 });
 
-test("[OTA-13] [ID-10] a time that offline keys have signed raises the floor, never lowers it, and never raises it above the ceiling", async (t) => {
+test("[OTA-13] [ID-22] a time that offline keys have signed raises the floor, never lowers it, and never raises it above the ceiling", async (t) => {
   const clock = fakeClock(NOW);
   const { time } = await openClock({ clock });
   t.equal(time.state().state, "unverified");

@@ -6,7 +6,7 @@ import { changedResults } from "../../../warden/update/health.ts";
 
 const release = { target: "os/gateway-2", digest: "2".repeat(64), line: "os", counter: 2, floorAfterCommit: 1 };
 
-test("[OTA-35] [OTA-43] a system whose last check passes while another one stops passing is not healthy", async (t) => {
+test("[OTA-60] [OTA-43] a system whose last check passes while another one stops passing is not healthy", async (t) => {
   const health = [
     { name: "agent", verdict: "passed", detail: "" },
     { name: "hub", verdict: "waiting", detail: "" },

@@ -3,7 +3,7 @@
 import { test } from "tap";
 import { updatedBoard } from "../../lab/worlds/updates.ts";
 
-test("[OTA-12] [OTA-41] an older system under another line cannot bypass the counter of the running line", async (t) => {
+test("[OTA-12] [OTA-66] an older system under another line cannot bypass the counter of the running line", async (t) => {
   const board = await updatedBoard(t);
   const { target, planHash } = await board.release(1, { custom: { line: "os/rescue", counter: 1 } });
   const updates = await board.start();

@@ -20,7 +20,7 @@ async function commits(board: UpdatedBoard, updates: Updates): Promise<void> {
 const reboots = ({ trail }: UpdatedBoard): readonly string[] =>
   trail.filter(({ event }) => event === "system.rebooting").map(({ result }) => result);
 
-test("[OTA-35] a reboot that cannot be requested is reported and requested again, and does not count against the release", async (t) => {
+test("[OTA-61] a reboot that cannot be requested is reported and requested again, and does not count against the release", async (t) => {
   const board = await updatedBoard(t);
   const { target } = await board.release(2);
   const run = join(board.root, "run");
@@ -48,7 +48,7 @@ test("[OTA-35] a reboot that cannot be requested is reported and requested again
   t.notOk(eventsOf(board).includes("update.rolled-back"));
 });
 
-test("[OTA-35] a release is tried although the warden restarts several times before the reboot", async (t) => {
+test("[OTA-61] a release is tried although the warden restarts several times before the reboot", async (t) => {
   const board = await updatedBoard(t);
   const { target } = await board.release(2);
   let updates = await board.start();

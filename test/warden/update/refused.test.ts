@@ -85,7 +85,7 @@ test("[OTA-31] [OTA-41] a tampered chunk ends the update: no byte of it reaches 
   await eventually("the next release is tried", async () => (updates.status().phase === "trying" ? true : undefined));
 });
 
-test("[OTA-41] an unexpected range is answered with the expected one, and an older release must wait", async (t) => {
+test("[OTA-65] an unexpected range is answered with the expected one, and an older release must wait", async (t) => {
   const board = await updatedBoard(t);
   const updates = await board.start();
   await t.rejects(updates.verbs["update.write"]({ part: "root", from: 0, to: 1 }), { code: "update.not-waiting" });
@@ -176,7 +176,7 @@ test("[OTA-41] an installer that stays silent while it owes an answer is killed"
   t.ok(job.isOver());
 });
 
-test("[OTA-41] a release whose chunks are missing does not block the newer one that repairs it, and no other release may take its place", async (t) => {
+test("[OTA-67] a release whose chunks are missing does not block the newer one that repairs it, and no other release may take its place", async (t) => {
   const board = await updatedBoard(t);
   let updates = await board.start();
   const stuck = await board.release(2);
@@ -204,7 +204,7 @@ test("[OTA-41] a release whose chunks are missing does not block the newer one t
   t.match(updates.status(), { phase: "trying", running: "b", release: { target: repaired.target } });
 });
 
-test("[OTA-41] an agent may abandon a release that it cannot bring and say why, but not one that is written or tried", async (t) => {
+test("[OTA-68] an agent may abandon a release that it cannot bring and say why, but not one that is written or tried", async (t) => {
   const board = await updatedBoard(t);
   const updates = await board.start();
   const older = await board.release(2);
@@ -232,7 +232,7 @@ test("[OTA-41] an agent may abandon a release that it cannot bring and say why, 
   t.match((await board.reboot()).status(), { phase: "trying", running: "b", release: { target: older.target } });
 });
 
-test("[OTA-41] the agent cannot abandon a release that is written and waits for an order", async (t) => {
+test("[OTA-68] the agent cannot abandon a release that is written and waits for an order", async (t) => {
   const board = await updatedBoard(t, { approval: "order" });
   const updates = await board.start();
   const release = await board.release(2);

@@ -47,7 +47,7 @@ test("[OTA-41] [OTA-43] a signed release is brought, written, tried and committe
   t.same(board.faults, []);
 });
 
-test("[OTA-35] the new system gets the time that its own configuration allows, as its timer does", async (t) => {
+test("[OTA-60] the new system gets the time that its own configuration allows, as its timer does", async (t) => {
   const settings = { trialMs: 600_000 };
   const board = await updatedBoard(t, settings);
   const { target } = await board.release(2);
@@ -58,7 +58,7 @@ test("[OTA-35] the new system gets the time that its own configuration allows, a
   t.equal(phase(updates), "rolling-back");
 });
 
-test("[OTA-35] [OTA-43] a system that is not healthy by its deadline is rolled back with a reason, and needs an order to be taken up again", async (t) => {
+test("[OTA-60] [OTA-43] a system that is not healthy by its deadline is rolled back with a reason, and needs an order to be taken up again", async (t) => {
   const board = await updatedBoard(t, { trialMs: 1 });
   const { target, planHash } = await board.release(2);
   await board.carry(await board.start(), target);
@@ -91,7 +91,7 @@ test("[OTA-35] [OTA-43] a system that is not healthy by its deadline is rolled b
   await t.rejects(board.begin(updates, target), { code: "update.refused" }, "and it counts once");
 });
 
-test("[OTA-41] where an order is required a written release waits for it, and an unhealthy one is rolled back at once", async (t) => {
+test("[OTA-66] where an order is required a written release waits for it, and an unhealthy one is rolled back at once", async (t) => {
   const board = await updatedBoard(t, { approval: "order" });
   const { target, planHash } = await board.release(2);
   let updates = await board.start();

@@ -5,7 +5,7 @@
 // The highest bit of the length marks the first frame of a write, and a write begins only when the
 // previous one is durable. So a damaged frame that is followed by the beginning of a write was once
 // complete: somebody damaged it. Without one it belongs to the last write, of which a power cut may
-// leave any part, in any order. [AUD-10]
+// leave any part, in any order. [AUD-20]
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX } from "./record.ts";

@@ -1,5 +1,5 @@
 // Verification of the log segment by segment: the one place that decides what is sound, torn or
-// tampered with. The warden's start and the offline verifier both use it. Pure. [AUD-10]
+// tampered with. The warden's start and the offline verifier both use it. Pure. [AUD-22]
 import { asFault } from "../../../hal/fault.ts";
 import { SEGMENT_RECORDS, segmentName } from "./files.ts";
 import type { Checkpoint } from "./note.ts";

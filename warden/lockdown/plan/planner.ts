@@ -10,7 +10,7 @@ import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
 /**
  * @param policy undefined when no policy can be trusted. Then everything is shut except the way to
  *   the hub, by every interface of the machine, so that a machine that is shut can always be mended
- *   from there. [LCK-1]
+ *   from there. [LCK-30]
  */
 export function planLockdown(policy: Policy | undefined, facts: MachineFacts): Plan {
   const shut = policy === undefined || policy.mode === "shut";

@@ -1,5 +1,5 @@
 // The risks of a plan: what it would cut that must not be cut. They are reported before it is
-// applied. [LCK-3]
+// applied. [LCK-31]
 import { contains, type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
 
@@ -39,8 +39,8 @@ function isWithin(text: string, address: NonNullable<ReturnType<typeof parsePref
 }
 
 /**
- * [LCK-3] @returns what would be lost, as texts for the author of the policy; empty when the device
- * stays reachable and mendable.
+ * [LCK-31] @returns what would be lost, as texts for the author of the policy; empty when the
+ * device stays reachable and mendable.
  */
 export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
   const uplinks = facts.links.filter(({ uplink }) => uplink);

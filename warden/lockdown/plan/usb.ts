@@ -84,6 +84,7 @@ function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: read
 /**
  * A device that copies a serial number is refused. The device that had it first is the one that is
  * already authorized. A device that no rule would authorize anyway does not count as a copy.
+ * [LCK-33]
  */
 function isCopied(device: UsbDevice, rule: UsbRule, devices: readonly UsbDevice[]): boolean {
   const twins = devices.filter((other) => other !== device && matches({ ...rule, port: undefined }, other));

@@ -54,7 +54,7 @@ test("[TUN-6] a message stays in the spool until it is acknowledged, across conn
   t.same(reopened.status().messages, 1);
 });
 
-test("[TUN-6] the most precious class is sent first, and in a class the oldest message", async (t) => {
+test("[TUN-20] the most precious class is sent first, and in a class the oldest message", async (t) => {
   const { spool } = await open(fakeAppendFiles());
   await spool.append("telemetry", "telemetry", text("t1"));
   await spool.append("event", "event", text("e1"));
@@ -64,7 +64,7 @@ test("[TUN-6] the most precious class is sent first, and in a class the oldest m
   t.same(SPOOL_CLASSES, ["result", "event", "telemetry"], "audit records have no class, because they have a log of their own");
 });
 
-test("[TUN-6] a full spool drops the oldest telemetry, then the oldest events; results are refused, not replaced", async (t) => {
+test("[TUN-20] a full spool drops the oldest telemetry, then the oldest events; results are refused, not replaced", async (t) => {
   const { spool, drops } = await open(fakeAppendFiles());
   const big = (name: string): Uint8Array => text(name.padEnd(60_000, "."));
   await spool.append("telemetry", "telemetry", big("t1"));
@@ -99,7 +99,7 @@ test("[TUN-6] a full spool drops the oldest telemetry, then the oldest events; r
   t.equal(spool.status().dropped, 6, "every loss was counted");
 });
 
-test("[TUN-6] acknowledged messages make room before any other is dropped", async (t) => {
+test("[TUN-20] acknowledged messages make room before any other is dropped", async (t) => {
   const { spool, drops } = await open(fakeAppendFiles());
   const big = (name: string): Uint8Array => text(name.padEnd(60_000, "."));
   for (let round = 0; round < 20; round += 1) {
@@ -111,7 +111,7 @@ test("[TUN-6] acknowledged messages make room before any other is dropped", asyn
   t.equal(spool.status().messages, 0);
 });
 
-test("[TUN-6] a message larger than the spool is refused at once", async (t) => {
+test("[TUN-21] a message larger than the spool is refused at once", async (t) => {
   const { spool } = await open(fakeAppendFiles(), { limits: { ...LIMITS, bytesMax: 1000 } });
   await t.rejects(spool.append("result", "result", new Uint8Array(1000)), { code: "spool.too-large" });
 });
@@ -125,7 +125,7 @@ test("[TUN-7] messages that wait for the disk are bounded", async (t) => {
   await spool.append("result", "result", text("later"));
 });
 
-test("[TUN-6] expired messages are dropped instead of sent, if the clock was plausible both times", async (t) => {
+test("[TUN-20] expired messages are dropped instead of sent, if the clock was plausible both times", async (t) => {
   const files = fakeAppendFiles();
   const clock = { ms: 0, sane: false };
   const options = { clock: { nowMs: () => clock.ms }, clockIsSane: () => clock.sane };

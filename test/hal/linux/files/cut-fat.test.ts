@@ -92,7 +92,7 @@ test("[STA-1] a file with bytes is not replaced on FAT: old and new could share 
   t.equal(Buffer.from((await files.get(NAME, 1000)) ?? []).toString(), TEXT);
 });
 
-test("[ID-6] a file without bytes that is known to have been complete counts as damaged", async (t) => {
+test("[ID-20] a file without bytes that is known to have been complete counts as damaged", async (t) => {
   const directory = await temporaryDirectory(t);
   await restoreFat(new Map([[NAME, ""]]), directory);
   t.equal(await (await fatFiles(directory)).get(NAME, 1000), undefined);

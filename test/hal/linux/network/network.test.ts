@@ -16,7 +16,7 @@ function put(root: string, files: Readonly<Record<string, string>>): void {
 const ROUTE_HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
 const none = { usb: undefined, dhcp4: false, dhcp6: false };
 
-test("[LCK-3] links show the USB device below them, also below a VLAN; the loopback, plain files and names that no table can hold are left out", async (t) => {
+test("[LCK-31] links show the USB device below them, also below a VLAN; the loopback, plain files and names that no table can hold are left out", async (t) => {
   const root = await temporaryDirectory(t);
   put(root, {
     "sys/class/net/lo/type": "772\n",
@@ -39,7 +39,7 @@ test("[LCK-3] links show the USB device below them, also below a VLAN; the loopb
   t.same([routes, nameServers], [[], []], "what does not exist is empty");
 });
 
-test("[LCK-3] DHCP is recognized by what its clients leave in /run, and by nothing that outlives a boot", async (t) => {
+test("[LCK-31] DHCP is recognized by what its clients leave in /run, and by nothing that outlives a boot", async (t) => {
   const root = await temporaryDirectory(t);
   put(root, {
     "sys/class/net/eth0/type": "1\n",
@@ -65,7 +65,7 @@ test("[LCK-3] DHCP is recognized by what its clients leave in /run, and by nothi
   );
 });
 
-test("[LCK-3] routes of both families, without those that reject or are down; the process's own view comes first", async (t) => {
+test("[LCK-31] routes of both families, without those that reject or are down; the process's own view comes first", async (t) => {
   const root = await temporaryDirectory(t);
   const route =
     `${ROUTE_HEAD}eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n` +
@@ -88,7 +88,7 @@ test("[LCK-3] routes of both families, without those that reject or are down; th
   t.same((await linuxNetwork({ root }).read()).routes, []);
 });
 
-test("[LCK-3] name servers in canonical form, also behind systemd-resolved; none on this machine, and nothing that is not an address", async (t) => {
+test("[LCK-31] name servers in canonical form, also behind systemd-resolved; none on this machine, and nothing that is not an address", async (t) => {
   const root = await temporaryDirectory(t);
   put(root, {
     "run/systemd/resolve/stub-resolv.conf": "nameserver 127.0.0.53\noptions edns0\n",
@@ -104,7 +104,7 @@ test("[LCK-3] name servers in canonical form, also behind systemd-resolved; none
   t.same((await linuxNetwork({ root: looped }).read()).nameServers, [], "a link to itself");
 });
 
-test("[LCK-3] when there are too many links, those with a route stay; this machine can be read as it is", async (t) => {
+test("[LCK-31] when there are too many links, those with a route stay; this machine can be read as it is", async (t) => {
   const root = await temporaryDirectory(t);
   for (let n = 0; n < LINKS_MAX + 20; n++) put(root, { [`sys/class/net/veth${1000 + n}/type`]: "1\n" });
   put(root, {

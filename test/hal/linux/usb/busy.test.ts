@@ -205,7 +205,7 @@ test("[LCK-8] a device that has never answered, or cannot be read, has no claims
   }
 });
 
-test("[LCK-8] a device that shows another appearance once it is authorized, and then does not answer, is shut out again", async (t) => {
+test("[LCK-32] a device that shows another appearance once it is authorized, and then does not answer, is shut out again", async (t) => {
   for (const way of ["blocked", "failing"] as const) {
     const { tree, kernel, device, showOther, release, ...ways } = await board(t);
     const stick = await device("2-1");
@@ -220,7 +220,7 @@ test("[LCK-8] a device that shows another appearance once it is authorized, and 
   }
 });
 
-test("[LCK-8] when a device cannot be shut out again, the fault says why it should have been, and the device has no claims", async (t) => {
+test("[LCK-32] when a device cannot be shut out again, the fault says why it should have been, and the device has no claims", async (t) => {
   const { tree, kernel, device, showOther, blocked, release } = await board(t);
   const stick = await device("2-1");
   kernel.onWrite("2-1/authorized", () => {
@@ -237,7 +237,7 @@ test("[LCK-8] when a device cannot be shut out again, the fault says why it shou
   await comes("it is shut out as soon as the kernel carries it out", () => kernel.read("2-1/authorized") === "0");
 });
 
-test("[LCK-8] a device that is authorized late is inspected then: shut out if it is another, let in if it is not", async (t) => {
+test("[LCK-32] a device that is authorized late is inspected then: shut out if it is another, let in if it is not", async (t) => {
   for (const isOther of [true, false]) {
     const { tree, kernel, device, showOther, blocked, reads, release } = await board(t);
     const inspections = (): number => reads.filter((path) => path.endsWith("/2-1/serial")).length;
@@ -254,7 +254,7 @@ test("[LCK-8] a device that is authorized late is inspected then: shut out if it
   }
 });
 
-test("[LCK-8] a write that fails may have authorized the device, so it is shut out", async (t) => {
+test("[LCK-32] a write that fails may have authorized the device, so it is shut out", async (t) => {
   const { kernel, device } = await board(t);
   const stick = await device("2-1");
   const tree = linuxUsbTree({

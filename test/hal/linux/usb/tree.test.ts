@@ -51,7 +51,7 @@ test("[LCK-7] a write that the kernel accepts and does not keep is a fault", asy
   await t.rejects(deaf.setPort("1-1", true), { code: "usb.not-in-force" });
 });
 
-test("[LCK-8] a device that shows another appearance once it is authorized is shut out again", async (t) => {
+test("[LCK-32] a device that shows another appearance once it is authorized is shut out again", async (t) => {
   const { kernel, tree, stick, path } = await board(t);
   const device = await stick();
   kernel.onWrite("1-1/authorized", () => writeFileSync(path("1-1/descriptors"), descriptorsOf(BAD_STICK)));

@@ -31,7 +31,7 @@ test("a body at the bound is taken; a longer one is a defect of ours when writte
   t.match(readFrames(long), { bodies: [], damage: { kind: "torn", why: /impossible length/ } });
 });
 
-test("[AUD-10] damage before the beginning of a later write is broken, otherwise torn: in every byte of the damaged frame", async (t) => {
+test("[AUD-22] [AUD-20] damage before the beginning of a later write is broken, otherwise torn: in every byte of the damaged frame", async (t) => {
   const good = Buffer.concat([encodeFrame(a, true), encodeFrame(b, true), encodeFrame(a, false)]);
   const damaged = { from: 8 + a.byteLength, to: 8 + a.byteLength + 8 + b.byteLength };
   for (const [tail, kind] of [

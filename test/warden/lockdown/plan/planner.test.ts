@@ -227,7 +227,7 @@ test("[LCK-4] the order in which a policy and a machine list things changes noth
   t.match(planHash(planLockdown(labPolicy(), FACTS)), /^sha256:[0-9a-f]{64}$/u);
 });
 
-test("[LCK-1] without a policy everything is shut: nothing in, nothing out except to the hub and its name servers, on every interface", async (t) => {
+test("[LCK-30] without a policy everything is shut: nothing in, nothing out except to the hub and its name servers, on every interface", async (t) => {
   const plan = planLockdown(undefined, FACTS);
   t.equal(plan.mode, "shut");
   t.same(plan.usb.allow, []);

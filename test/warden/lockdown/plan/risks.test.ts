@@ -12,7 +12,7 @@ const risks = (change: Readonly<Record<string, unknown>>, machine: Partial<Machi
 const MODEM = { vendor: "2c7c", product: "0125", interfaces: ["ff:ff:ff"] };
 const modemAt = (usb: string): MachineFacts["links"] => [{ name: "wwan0", uplink: true, dhcp4: false, dhcp6: false, usb }];
 
-test("[LCK-3] a policy that fits the machine cuts nothing", async (t) => {
+test("[LCK-31] a policy that fits the machine cuts nothing", async (t) => {
   t.same(risks({}), []);
   t.same(risks({ mode: "shut" }), [], "and neither does the mode that shuts everything else");
   t.same(risksOf(planLockdown(undefined, labSnapshot()), labSnapshot()), [], "nor the lack of a policy");
@@ -41,7 +41,7 @@ const CUTS: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>,
 };
 
 for (const [what, [change, words, machine]] of Object.entries(CUTS))
-  test(`[LCK-3] a policy that would cut ${what} is reported`, async (t) => {
+  test(`[LCK-31] a policy that would cut ${what} is reported`, async (t) => {
     t.match(risks(change, machine).join("\n"), words);
   });
 

@@ -50,7 +50,7 @@ test("[LCK-8] serial number and port restrict a rule that names them", async (t)
   t.equal(allowed({ allow: [{ ...RULE, port: "1-1" }] }, seen("1-1.1", STICK)), false);
 });
 
-test("[LCK-8] of two devices with one serial number the one authorized first stays; where none was, both are refused", async (t) => {
+test("[LCK-33] of two devices with one serial number the one authorized first stays; where none was, both are refused", async (t) => {
   const usb = { allow: [{ ...RULE, serial: "60A44C413FAE" }] };
   const both = (first: boolean, second: boolean): readonly boolean[] =>
     verdicts(usb, [seen("1-1", STICK, first), seen("1-2", STICK, second, 3)]).map(([, authorized]) => authorized);
@@ -159,7 +159,7 @@ test("[LCK-7] for any tree: steps that shut come first, nothing is left to do af
   t.pass("for all");
 });
 
-test("[LCK-8] a device that no rule authorizes does not count as a copy: it cannot displace the true one", async (t) => {
+test("[LCK-33] a device that no rule authorizes does not count as a copy: it cannot displace the true one", async (t) => {
   const usb = { allow: [{ ...RULE, serial: "60A44C413FAE" }] };
   t.same(
     verdicts(usb, [seen("1-1", STICK), seen("1-2", BAD_STICK, true, 3)]).map(([, authorized]) => authorized),
