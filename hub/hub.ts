@@ -61,9 +61,9 @@ const RETRY_AFTER_S_DEFAULT = 15;
  * Connections of a hub that was killed. This is the first access to the tables.
  * @throws Fault `hub.store-failed`.
  */
-function clearConnections(store: Store, state: string): void {
+async function clearConnections(store: Store, state: string): Promise<void> {
   try {
-    store.connections.clear();
+    await store.commit(store.connections.clear());
   } catch (error) {
     throw asFault(error, "hub.store-failed", `read the hub's store in "${state}"`);
   }
@@ -84,7 +84,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   });
   starting.defer(() => store.close());
   const journal = journalOf(store);
-  await store.commit(store.connections.clear()); // those of a hub that was killed
+  await clearConnections(store, options.state);
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
   const context: HubContext = {
     authority,

@@ -8,7 +8,7 @@ import { readRepositoryFile } from "../repository/index.ts";
 import type { Given, HubTerminal } from "./command.ts";
 
 /** Names the signer's own copy of the repository's root where --root does not. */
-const ROOT_VARIABLE = "SALLYPORT_ROOT";
+const ROOT_VARIABLE = "SALLYPORT_TRUST_ROOT";
 
 export const EVIDENCE_OPTIONS = {
   root: { type: "string" },

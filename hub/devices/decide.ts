@@ -49,8 +49,8 @@ export function approve(
 /**
  * Accepts the changed names or audit key of an approved device: after a repair, or when its warden
  * began a new log.
- * @param namedAuditKey the fingerprint of the audit key in the changed request, as the operator read it
- *   from the device's console. It may be absent where that key did not change. [ID-26]
+ * @param namedAuditKey the fingerprint of the audit key in the changed request, as the operator
+ *   read it from the device's console. It may be absent where that key did not change. [ID-26]
  * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed;
  *   `hub.device-conflict` for another audit key than the operator names.
  */
