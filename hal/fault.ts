@@ -1,6 +1,8 @@
 // The one error class of the program. Its codes go into the audit log and over the wire, so they
 // are an interface: test/hal/fault.test.ts pins the list.
 
+import { clipBytes } from "./format/text.ts";
+
 /**
  * Every code, grouped by the part that raises it. Codes are appended, never renamed and never
  * reused: hubs and operators match on them.
@@ -94,6 +96,7 @@ export const FAULT_CODES = [
   "operation.rate-limited",
   "operation.unauthenticated",
   "operation.unknown",
+  "operation.repeated",
   "roster.invalid",
   "order.bad-signature",
   "order.denied",
@@ -170,14 +173,20 @@ export const FAULT_CODES = [
 export type FaultCode = (typeof FAULT_CODES)[number];
 
 /**
+ * Bytes of a fault's message in UTF-8. Whatever a message is built from, it fits into an answer, a
+ * journal line and a record of state. [STA-10]
+ */
+export const FAULT_MESSAGE_BYTES_MAX = 2048;
+
+/**
  * An error with a code that machines match on, and a message that names the action, quotes the
- * value and says what was expected.
+ * value and says what was expected. The message is clipped to {@link FAULT_MESSAGE_BYTES_MAX}.
  */
 export class Fault extends Error {
   readonly code: FaultCode; // no parameter property: types are stripped, not compiled
 
   constructor(code: FaultCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(clipBytes(message, FAULT_MESSAGE_BYTES_MAX), options);
     this.code = code;
     this.name = "Fault";
   }

@@ -13,12 +13,13 @@ export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } 
  */
 export interface DurableFiles {
   /**
+   * @param access `private` for a private key, which another user may not read either. [STA-30]
    * @returns the bytes, or undefined when there is no such file.
    * @throws Fault `file.too-large` above `bytesMax`; `file.untrusted-owner` when another user could
-   *   have written it; `file.not-regular` for a link, a pipe or a directory; `file.read-failed`
-   *   otherwise.
+   * have written it, or read a private one; `file.not-regular` for a link, a pipe or a directory;
+   * `file.read-failed` otherwise.
    */
-  get(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  get(name: string, bytesMax: number, access?: "shared" | "private"): Promise<Uint8Array | undefined>;
   /**
    * Until it resolves, a crash leaves the old bytes or the new ones, whole. After that, the new
    * ones.

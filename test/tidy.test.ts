@@ -294,6 +294,19 @@ test("no plain Error is made: what goes wrong is a Fault with a code", async (t)
   );
 });
 
+test("input is validated by hal/format/schema.ts only, which stops at a bounded number of issues", async (t) => {
+  t.same(
+    offences((source) => matches(source, /\bv\.(?:safeParse|parse|assert|parser|safeParser)\(/gu), shipped).filter(
+      (line) => !line.startsWith("hal/format/schema.ts"),
+    ),
+    [],
+  );
+  t.same(
+    offences((source) => matches(source, /\bJSON\.parse\(/gu), shipped).filter((line) => !line.startsWith("hal/format/json.ts")),
+    [],
+  );
+});
+
 test("no state at module level: no top-level let or var, no top-level await outside main.ts", async (t) => {
   t.same(
     offences((source) => matches(source, /^(?:export )?(?:let|var) /gmu)),

@@ -1,15 +1,20 @@
 // The handlers of the protocol, verb by verb. The agent is assumed to be captured: each handler
 // must withstand a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
+import type { FaultReport } from "../hal/format/fault.ts";
+import { singleLine } from "../hal/format/text.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
 import type { Services } from "./services.ts";
 import type { BirthBook } from "./identity/index.ts";
-import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, type WardenResult } from "./protocol/format.ts";
+import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, WARDEN_TROUBLES_MAX, type WardenResult } from "./protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES, type AppendAllowance, type VerbHandlers } from "./protocol/index.ts";
 import type { TrustedClock } from "./time/index.ts";
+
+/** So that all troubles together, with every character escaped, fit into one line. [STA-10] */
+const TROUBLE_CHARACTERS_MAX = 512;
 
 export interface WardenVerbPorts {
   readonly program: string;
@@ -97,6 +102,13 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
   };
 }
 
+/** [STA-10] The troubles as `status.read` answers them: bounded, and printable. */
+export function troublesForStatus(troubles: readonly Fault[]): FaultReport[] {
+  return troubles
+    .slice(0, WARDEN_TROUBLES_MAX)
+    .map(({ code, message }) => ({ code, message: singleLine(message, TROUBLE_CHARACTERS_MAX) }));
+}
+
 async function readStatus({
   log,
   time,
@@ -106,7 +118,7 @@ async function readStatus({
   services,
 }: WardenVerbPorts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
-  const broken = troubles().map(({ code, message }) => ({ code, message }));
+  const broken = troublesForStatus(troubles());
   return {
     startedMonotonicMs: Math.floor(startedMonotonicMs),
     uptimeS: Math.floor(uptimeS),

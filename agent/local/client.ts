@@ -1,7 +1,7 @@
 // The client of the local socket, for the `sallyport` command: one request, one answer.
 import { connect } from "node:net";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REPORT_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
 import {
@@ -45,7 +45,7 @@ export async function askLocal(path: string, request: OperationRequest, answerMs
 }
 
 function answerIn(line: Uint8Array, id: string): OperationAnswer {
-  const value = parseJson(line, OPERATION_ANSWER_BYTES_MAX, "answer of the agent");
+  const value = parseJson(line, OPERATION_ANSWER_BYTES_MAX, "answer of the agent", { valuesMax: REPORT_VALUES_MAX });
   const answer = check(operationAnswerSchema, value, "answer of the agent", "protocol.invalid");
   if (answer.id !== id) throw new Fault("protocol.invalid", `the agent answered request "${answer.id}", but this is "${id}"`);
   return answer;

@@ -2,7 +2,7 @@
 // order. [OPS-6]
 import type { Socket } from "node:net";
 import { Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
 import { OPERATION_ANSWER_BYTES_MAX, OPERATION_REQUEST_BYTES_MAX, type OperationAnswer } from "../operations/format.ts";
 import type { Caller, Operations } from "../operations/index.ts";
@@ -54,7 +54,7 @@ async function answer(line: Uint8Array | undefined, socket: Socket, caller: Call
 
 function jsonOf(line: Uint8Array): unknown {
   try {
-    return parseJson(line, OPERATION_REQUEST_BYTES_MAX, "request");
+    return parseJson(line, OPERATION_REQUEST_BYTES_MAX, "request", { valuesMax: REQUEST_VALUES_MAX });
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     // The pipeline refuses it like any other invalid request, and so records it.

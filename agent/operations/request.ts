@@ -1,7 +1,7 @@
 // The parsing of a request from outside. It happens once. [OPS-6]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { check } from "../../hal/format/schema.ts";
+import { check, tryCheck } from "../../hal/format/schema.ts";
 import { correlationSchema, type OperationRequest, operationRequestSchema } from "./format.ts";
 
 /**
@@ -19,6 +19,5 @@ export function readRequest(value: unknown): OperationRequest | Fault {
 
 /** @returns the id for the answer: that of the request if it is valid, otherwise an empty text. */
 export function answerId(value: unknown): string {
-  const read = v.safeParse(v.object({ id: correlationSchema }), value);
-  return read.success ? read.output.id : "";
+  return tryCheck(v.object({ id: correlationSchema }), value)?.id ?? "";
 }

@@ -8,6 +8,8 @@ import { operationAnswerSchema, operationRequestSchema } from "../operations/for
 import { planHashSchema } from "../../warden/orders/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
 import { AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../../warden/audit/format/index.ts";
+import { listSchema } from "../../hal/format/fields.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 
 export const TOPIC_ROOT = "sallyport/1";
 export const UP_CHANNELS = ["status", "telemetry", "event", "audit", "update", "result"] as const;
@@ -33,11 +35,11 @@ export function parseTopic(
 ): { readonly deviceId: DeviceId; readonly direction: "up" | "down"; readonly channel: string } | undefined {
   const match = /^sallyport\/1\/([^/]{1,64})\/(up|down)\/([a-z]{1,16})$/u.exec(topic);
   if (match === null) return undefined;
-  const deviceId = v.safeParse(deviceIdSchema, match[1]);
+  const deviceId = tryCheck(deviceIdSchema, match[1]);
   const direction = match[2];
   const channel = match[3];
-  if (!deviceId.success || (direction !== "up" && direction !== "down") || channel === undefined) return undefined;
-  return { deviceId: deviceId.output, direction, channel };
+  if (deviceId === undefined || (direction !== "up" && direction !== "down") || channel === undefined) return undefined;
+  return { deviceId, direction, channel };
 }
 
 /** A UUID. The receiver uses it to drop duplicates. [TUN-8] */
@@ -77,8 +79,8 @@ export const auditUploadSchema = envelope(
   v.strictObject({
     oldSize: safeCount,
     checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)),
-    proof: v.pipe(v.array(base64(32)), v.maxLength(PROOF_HASHES_MAX)),
-    records: v.pipe(v.array(base64(AUDIT_RECORD_BYTES_MAX)), v.maxLength(AUDIT_DELIVERY_RECORDS_MAX)),
+    proof: listSchema(base64(32), PROOF_HASHES_MAX),
+    records: listSchema(base64(AUDIT_RECORD_BYTES_MAX), AUDIT_DELIVERY_RECORDS_MAX),
   }),
 );
 export type AuditUpload = v.InferOutput<typeof auditUploadSchema>;
@@ -109,6 +111,12 @@ export type ReportMessage = v.InferOutput<typeof reportMessageSchema>;
  * the answer goes up as a result of kind `operation`. [OPS-6]
  */
 export const operationMessageSchema = envelope(operationRequestSchema);
+/**
+ * The same with a request that was not validated. The operations answer a malformed request with a
+ * fault, so that nothing with an envelope stays unanswered.
+ */
+export const operationEnvelopeSchema = envelope(v.unknown());
+export type OperationEnvelope = v.InferOutput<typeof operationEnvelopeSchema>;
 
 /**
  * `down/update`: a hint to a target. The online hub can only name targets; their signatures decide.

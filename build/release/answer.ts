@@ -1,6 +1,5 @@
 // `sallyport-release answer`: signs an order away from the hub, after showing what it is about, as
 // the signer's own copy of the root vouches for it. [OPS-26] [OPS-27] [LCK-20]
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createPublicKey } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
@@ -58,7 +57,7 @@ export async function signAnswer(
 ): Promise<string> {
   const pem = await getFile(keyFile, KEY_BYTES_MAX);
   if (pem === undefined) throw new Fault("release.key-unusable", `sign an order: there is no key "${keyFile}"`);
-  expectPrivate((await stat(keyFile)).mode, keyFile, "sign an order");
+  await expectPrivate(keyFile, "sign an order");
   const privateKey = parseKey(pem, keyFile);
   const publicKey = createPublicKey(privateKey);
   if (orderKey(publicKey.export({ format: "der", type: "spki" }).toString("base64")) === undefined)

@@ -1,6 +1,7 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
 import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { printableJson, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
@@ -200,7 +201,14 @@ async function answerRequest(file: string, options: Options, nowMs: number, term
   return { value: { order, lines: subject.lines }, text: order, verbatim: true };
 }
 
-export async function run(argv: readonly string[], terminal: ReleaseTerminal): Promise<number> {
+/** All output is printable: a file or an argument steers no terminal. */
+export async function run(argv: readonly string[], given: ReleaseTerminal): Promise<number> {
+  const terminal: ReleaseTerminal = {
+    out: (text) => given.out(terminalText(text)),
+    err: (text) => given.err(terminalText(text)),
+    nowMs: () => given.nowMs(),
+    confirm: given.confirm,
+  };
   if (argv[0] === "--version") {
     terminal.out(VERSION);
     return 0;
@@ -224,7 +232,7 @@ export async function run(argv: readonly string[], terminal: ReleaseTerminal): P
   try {
     const { args, options } = parsed(command, argv.slice(1));
     const { value, text, verbatim } = await command.run(args, options, terminal.nowMs(), terminal);
-    terminal.out(options.has("json") ? JSON.stringify(value) : verbatim === true ? text : wrap(text, 2));
+    terminal.out(options.has("json") ? printableJson(value) : verbatim === true ? text : wrap(text, 2));
     return 0;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

@@ -3,6 +3,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
 import { getFile, putFile } from "./files.ts";
 import { keyPath, type WorkshopLayout } from "./layout.ts";
@@ -37,19 +38,16 @@ export async function readSigner(layout: WorkshopLayout, role: string): Promise<
       "release.key-unusable",
       `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards`,
     );
-  expectPrivate((await stat(path)).mode, path, `sign "${role}"`);
+  await expectPrivate(path, `sign "${role}"`);
   const privateKey = parseKey(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };
 }
 
-/** @throws Fault `release.key-unusable` for the mode of a key that others may read. */
-export function expectPrivate(mode: number, path: string, action: string): void {
-  if ((mode & 0o077) !== 0)
-    throw new Fault(
-      "release.key-unusable",
-      `${action}: others may read ${path}; run chmod 600 on it, or make a new key if somebody has read it`,
-    );
+/** @throws Fault `release.key-unusable` for a key that others may read. */
+export async function expectPrivate(path: string, action: string): Promise<void> {
+  const why = whyNotPrivate(await stat(path), path, process.geteuid?.());
+  if (why !== undefined) throw new Fault("release.key-unusable", `${action} with ${path}: ${why}`);
 }
 
 /** @throws Fault `release.key-unusable`. */

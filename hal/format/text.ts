@@ -11,6 +11,12 @@
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 
 /**
+ * Whether a message may quote the input. `withheld` is for files that another user may have put
+ * there: a message names the file, but repeats nothing of its content. [STA-11]
+ */
+export type Quoting = "quoted" | "withheld";
+
+/**
  * The beginning of `text`, at most `unitsMax` UTF-16 code units. It never ends in the middle of a
  * surrogate pair, and lone surrogates become U+FFFD: the result is well-formed Unicode, so that it
  * can be written as canonical JSON (RFC 8785).
@@ -30,6 +36,31 @@ export function printable(text: string, unitsMax: number): string {
 }
 
 /**
+ * Text of several lines for a terminal: as {@link printable}, with its line feeds and its length
+ * left as they are. The command lines pass all their output through it, so that a text from outside
+ * which was printed as it came steers no terminal.
+ */
+export function terminalText(text: string): string {
+  return text.toWellFormed().replace(UNPRINTABLE, (character) => (character === "\n" ? character : "?"));
+}
+
+/**
+ * JSON that steers no terminal, and that parses to the same value: what {@link printable} replaces
+ * is written as `\uXXXX`. JSON.stringify escapes C0 controls and lone surrogates only.
+ */
+export function printableJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(UNPRINTABLE, (character) =>
+    character === "\n" ? character : escaped(character),
+  );
+}
+
+function escaped(character: string): string {
+  return Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(
+    "",
+  );
+}
+
+/**
  * `text` as one printable line: every run of white space and controls becomes one space, the ends
  * are trimmed, and the result is clipped to `unitsMax`.
  */
@@ -44,6 +75,24 @@ export function singleLine(text: string, unitsMax: number): string {
 export function quoted(text: string, unitsMax = 64): string {
   const shown = printable(text, unitsMax).replaceAll('"', "'");
   return text.length > unitsMax ? `"${shown}..."` : `"${shown}"`;
+}
+
+/**
+ * The beginning of `text`, at most `bytesMax` bytes of UTF-8, cut between two characters, with
+ * `...` at its end when something was cut. Well-formed like {@link clip}.
+ */
+export function clipBytes(text: string, bytesMax: number): string {
+  const start = clip(text, bytesMax);
+  if (start.length === text.length && Buffer.byteLength(start) <= bytesMax) return start;
+  const bytes = Buffer.from(start);
+  let end = Math.min(bytes.byteLength, bytesMax - 3);
+  while (end > 0 && isContinuation(bytes[end])) end -= 1;
+  return `${bytes.toString("utf8", 0, end)}...`;
+}
+
+/** RFC 3629 section 3: every byte of a character but its first is 10xxxxxx. */
+function isContinuation(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0xc0) === 0x80;
 }
 
 function isHighSurrogate(unit: number): boolean {

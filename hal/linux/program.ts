@@ -2,7 +2,7 @@
 // 78 configuration (sysexits.h, EX_CONFIG). The programs of a device share it.
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../fault.ts";
-import { printable } from "../format/text.ts";
+import { printable, printableJson } from "../format/text.ts";
 import { readConfigFile } from "./files/index.ts";
 
 /** systemd splits lines above 48 KiB (journald.conf(5), LineMax); a stack has a few KiB. */
@@ -102,7 +102,7 @@ async function run({ name, version, purpose, configFile, check, live }: Program,
   const command = parseCommand(process.argv.slice(2), configFile);
   if (command === "help") process.stdout.write(usageText(name, purpose, configFile));
   else if (command === "version") process.stdout.write(`${name}/${version}\n`);
-  else if (command.checkOnly) process.stdout.write(`"${command.file}" is valid: ${JSON.stringify(await check(command.file))}\n`);
+  else if (command.checkOnly) process.stdout.write(`"${command.file}" is valid: ${printableJson(await check(command.file))}\n`);
   else await live(command.file, stopSignalOf());
 }
 

@@ -77,3 +77,12 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
   await writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`, ops);
   return anchors;
 }
+
+/**
+ * [ID-24] What `serve` overrides is held to the bounds of what `init` writes down.
+ * @throws Fault `config.invalid`.
+ */
+export function checkCertificateLife(lifeMs: number | undefined): number | undefined {
+  if (lifeMs === undefined) return undefined;
+  return check(settingsSchema.entries.certificateLifeMs, lifeMs, "--certificate-life", "config.invalid");
+}

@@ -10,14 +10,23 @@ import { type DeviceId } from "../../hal/format/identity.ts";
 import type { KeyAndCertificate } from "../authority/index.ts";
 import type { DeviceAdmission } from "../devices/index.ts";
 import { encodeMessage, type HubInbox } from "../inbox/index.ts";
+import { guardConnections } from "../gate.ts";
 import type { JournalWriter } from "../journal.ts";
 import {
   MQTT_CONNECT_BYTES_MAX,
   MQTT_CONNECT_MS_MAX,
-  MQTT_CONNECTIONS_MAX,
+  MQTT_FILTERS_MAX,
   MQTT_INFLIGHT_MAX,
   MQTT_PACKET_OVERHEAD_BYTES_MAX,
+  MQTT_PACKETS_BURST,
+  MQTT_PACKETS_PER_S,
+  MQTT_PROVEN_MAX,
+  MQTT_SUBSCRIBE_BYTES_MAX,
+  MQTT_UNPROVEN_MAX,
+  WRITE_PROGRESS_MS_MAX,
 } from "../limits.ts";
+import { Pace } from "../pace.ts";
+import { sourceOf } from "../source.ts";
 import type { Store } from "../store/index.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { type ClientConnection, createClientConnection } from "./client-connection.ts";
@@ -32,7 +41,10 @@ export interface BrokerOptions {
   readonly port: number;
   readonly server: KeyAndCertificate;
   readonly authorityPem: string;
+  readonly authority: X509Certificate;
   readonly minTls: ServerTlsVersion;
+  /** A client that takes nothing of what is sent to it for so long is cut off. Default: 20 s. */
+  readonly progressMs?: number;
   readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly store: Store;
   readonly inbox: HubInbox;
@@ -66,7 +78,12 @@ export interface Broker {
   stop(): Promise<void>;
 }
 
-const FRAMING = { firstBytesMax: MQTT_CONNECT_BYTES_MAX, packetBytesMax: MESSAGE_BYTES_MAX + MQTT_PACKET_OVERHEAD_BYTES_MAX };
+const FRAMING = {
+  firstBytesMax: MQTT_CONNECT_BYTES_MAX,
+  packetBytesMax: MESSAGE_BYTES_MAX + MQTT_PACKET_OVERHEAD_BYTES_MAX,
+  subscribeBytesMax: MQTT_SUBSCRIBE_BYTES_MAX,
+  filtersMax: MQTT_FILTERS_MAX,
+};
 const KEEPALIVE_MS = 60_000;
 /** How long clients may take to close after the broker's goodbye. */
 const CLOSE_MS_MAX = 500;
@@ -118,6 +135,7 @@ class TlsBroker implements Broker {
   readonly #sessions: Sessions;
   readonly #deliveries: Deliveries;
   readonly #sockets = new Set<TLSSocket>();
+  readonly #pace = new Pace({ burst: MQTT_PACKETS_BURST, perSecond: MQTT_PACKETS_PER_S });
   readonly #server: Server;
 
   constructor(options: BrokerOptions, { aedes, connections, sessions, deliveries }: BrokerParts) {
@@ -126,8 +144,18 @@ class TlsBroker implements Broker {
     this.#connections = connections;
     this.#sessions = sessions;
     this.#deliveries = deliveries;
-    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] }, (socket) => void this.#accept(socket));
-    this.#server.maxConnections = MQTT_CONNECTIONS_MAX;
+    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] });
+    guardConnections(this.#server, {
+      service: "mqtt",
+      unprovenMax: MQTT_UNPROVEN_MAX,
+      provenMax: MQTT_PROVEN_MAX,
+      authority: options.authority,
+      journal: options.journal,
+    });
+    // After the gate, which may have ended it.
+    this.#server.on("secureConnection", (socket: TLSSocket) => {
+      if (!socket.destroyed) void this.#accept(socket);
+    });
     aedes.on("clientReady", (client) => sessions.open(client));
     aedes.on("clientDisconnect", (client) => sessions.close(client));
     aedes.on("clientError", (client, error) => sessions.noteEnd(client, error.message));
@@ -212,14 +240,20 @@ class TlsBroker implements Broker {
     }
     if (socket.destroyed) return;
     const connection = createClientConnection(socket, admission);
-    const stream = createBoundedStream(socket, FRAMING, {
-      refused: (bytes) => {
-        connection.endReason ??= "packet too large";
-        const deviceId = connection.admission.admitted ? connection.admission.deviceId : undefined;
-        this.#options.journal("packet.refused", deviceId, { bytes, address: connection.address });
+    const paced = admission.admitted ? admission.deviceId : `from ${sourceOf(connection.address)}`;
+    const stream = createBoundedStream(
+      socket,
+      { ...FRAMING, progressMs: this.#options.progressMs ?? WRITE_PROGRESS_MS_MAX },
+      {
+        refused: (bytes, filters) => {
+          connection.endReason ??= filters === undefined ? "packet too large" : "too many filters";
+          const deviceId = connection.admission.admitted ? connection.admission.deviceId : undefined;
+          this.#options.journal("packet.refused", deviceId, { bytes, filters, address: connection.address });
+        },
+        read: (packets, bytes) => this.#pace.charge(paced, packets + Math.floor(bytes / 1024)),
+        acknowledged: (messageId) => this.#deliveries.acknowledge(connection, messageId),
       },
-      acknowledged: (messageId) => this.#deliveries.acknowledge(connection, messageId),
-    });
+    );
     this.#connections.set(stream, connection);
     this.#aedes.handle(stream);
   }

@@ -13,6 +13,8 @@ export interface ClientConnection {
   readonly group: string;
   /** Why this connection was refused or ended; undefined before that. One journal entry each. */
   endReason: string | undefined;
+  /** Topics and messages that were refused. */
+  refusals: number;
 }
 
 export function createClientConnection(socket: TLSSocket, admission: DeviceAdmission): ClientConnection {
@@ -25,5 +27,6 @@ export function createClientConnection(socket: TLSSocket, admission: DeviceAdmis
       return sessionGroup(socket.getSession()) ?? "?";
     },
     endReason: undefined,
+    refusals: 0,
   };
 }

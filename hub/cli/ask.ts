@@ -2,10 +2,11 @@
 // operations the hub may ask for. [OPS-4] [OPS-6]
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { Fault } from "../../hal/fault.ts";
-import { type JsonValue, parseJson } from "../../hal/format/json.ts";
+import { type JsonValue, parseJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { deviceIdOf, withState } from "./state.ts";
 import { askDevice, printAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
+import { quoted } from "../../hal/format/text.ts";
 
 const ARGS_BYTES_MAX = 49_152;
 
@@ -28,13 +29,13 @@ export const askOperation: HubCommand = {
 
 function argsOf(text: string): JsonValue {
   try {
-    const value = parseJson(text, ARGS_BYTES_MAX, "--args");
+    const value = parseJson(text, ARGS_BYTES_MAX, "--args", { valuesMax: REQUEST_VALUES_MAX });
     if (isObject(value)) return value;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     throw new Fault("usage.invalid", error.message, { cause: error });
   }
-  throw new Fault("usage.invalid", `--args must be a JSON object such as '{"count": 5}', got '${text}'`);
+  throw new Fault("usage.invalid", `--args must be a JSON object such as '{"count": 5}', got ${quoted(text)}`);
 }
 
 /** The value comes from JSON.parse, so the members of an object are JSON too. */

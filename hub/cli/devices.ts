@@ -1,6 +1,7 @@
 // `sallyport-hub devices ...`: an operator's decisions about devices. [ID-7]
 import type { ParseArgsOptionsConfig } from "node:util";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { printableJson } from "../../hal/format/text.ts";
 import { adopt, approve, auditKeyFingerprint, deny, forget, proposedRequest, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
@@ -26,7 +27,7 @@ export const devicesList: HubCommand = {
         })),
       );
       if (given.flag("json"))
-        for (const { device, connection } of listed) terminal.out(JSON.stringify({ ...asData(device), connection }));
+        for (const { device, connection } of listed) terminal.out(printableJson({ ...asData(device), connection }));
       else if (listed.length === 0) terminal.out("no device has asked yet");
       else terminal.out(listed.map(({ device, connection }) => deviceLines(device, connection)).join("\n\n"));
       return 0;

@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
+import { printableJson } from "../../hal/format/text.ts";
 import { ORDER_HOLD_MS, ORDER_REQUEST_BYTES_MAX } from "../../warden/order-subject/format.ts";
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
 import { makeKey, readKey } from "../orders/index.ts";
@@ -21,7 +22,7 @@ export const keygen: HubCommand = {
   run: async (given, terminal) => {
     const file = given.arg("FILE");
     const { keyid, publicKey } = await makeKey(file);
-    if (given.flag("json")) terminal.out(JSON.stringify({ file, keyid, publicKey }));
+    if (given.flag("json")) terminal.out(printableJson({ file, keyid, publicKey }));
     else
       terminal.out(
         `key id      ${keyid}\npublic key  ${publicKey}\nPut the public key into a roster or a policy. ${file} stays with its owner.`,
@@ -46,7 +47,7 @@ export const answer: HubCommand = {
     const text = answerText(challenge, privateKey, keyid, notAfterS);
     const { verb, deviceId, planHash } = challenge;
     const notAfter = new Date(notAfterS * 1000).toISOString();
-    if (given.flag("json")) terminal.out(JSON.stringify({ answer: text, deviceId, verb, planHash, notAfter }));
+    if (given.flag("json")) terminal.out(printableJson({ answer: text, deviceId, verb, planHash, notAfter }));
     else {
       terminal.err(`valid until ${notAfter}:`);
       terminal.out(text);

@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { OPERATIONS, type OperationName } from "../../agent/operations/format.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
+import { printableJson } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { ORDER_BYTES_MAX, planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
@@ -125,7 +126,7 @@ function printRequest(terminal: HubTerminal, request: OrderRequest): number {
   terminal.err(
     `device  ${deviceId}\nverb    ${verb}\nnonce   ${nonce}\nabout   ${planHash ?? "nothing but the device"}\nSign the line below on your own machine within minutes:\n  sallyport-release answer REQUEST --key FILE --root FILE --repository DIR > answer\nThen run here:\n  sallyport-hub order ${deviceId} --answer answer`,
   );
-  terminal.out(JSON.stringify(request));
+  terminal.out(printableJson(request));
   return 0;
 }
 

@@ -1,13 +1,13 @@
 // `sallyport-hub release publish`, `update start`, `update status`: the offer of releases to
 // devices. The hub only points at a release; the signatures on it decide. [OTA-20] [OTA-42]
 import { join } from "node:path";
-import * as v from "valibot";
+import { printableJson } from "../../hal/format/text.ts";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { updateReportSchema } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
-import { check } from "../../hal/format/schema.ts";
+import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { HINT_LIFE_MS, MESSAGE_BODY_BYTES_MAX } from "../limits.ts";
@@ -41,7 +41,7 @@ export const releasePublish: HubCommand = {
       );
       const hint = { channel: "policy", body: { kind: "repository.changed" } } as const;
       await Promise.all(notified.map((id) => queueHint(store, id, hint, HINT_LIFE_MS)));
-      if (given.flag("json")) terminal.out(JSON.stringify({ ...published, told: notified }));
+      if (given.flag("json")) terminal.out(printableJson({ ...published, told: notified }));
       else
         terminal.out(
           wrap(
@@ -75,7 +75,7 @@ export const updateStart: HubCommand = {
         store.journal.entry("update.requested", deviceId, { target, by: operator() }, Date.now()),
       );
       const connected = (await store.connections.find(deviceId)) !== undefined;
-      if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
+      if (given.flag("json")) terminal.out(printableJson({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
       else
         terminal.out(
           wrap(
@@ -102,12 +102,12 @@ export const updateStatus: HubCommand = {
             "hub.device-unknown",
             `update status "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
           );
-        if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, ...reported }));
+        if (given.flag("json")) terminal.out(printableJson({ deviceId, ...reported }));
         else
           terminal.out(
             reported === undefined
               ? `${deviceId} has reported no update yet`
-              : `${deviceId}, ${printed(reported.at)}:\n${jsonLines(reported.update)}`,
+              : `${deviceId} said at ${printed(reported.at)}:\n${jsonLines(reported.update)}`,
           );
         return 0;
       }
@@ -116,8 +116,8 @@ export const updateStatus: HubCommand = {
       const update = check(OPERATIONS["update.status"].result, answered.result, `update status of "${deviceId}"`);
       terminal.out(
         given.flag("json")
-          ? JSON.stringify({ deviceId, at: iso(Date.now()), update })
-          : `${deviceId}, now:\n${jsonLines(update)}`,
+          ? printableJson({ deviceId, at: iso(Date.now()), update })
+          : `${deviceId} says now:\n${jsonLines(update)}`,
       );
       return 0;
     }),
@@ -126,6 +126,6 @@ export const updateStatus: HubCommand = {
 async function lastReport(store: Store, deviceId: DeviceId) {
   const [message] = await store.messages.last(deviceId, "update", 1);
   if (message?.body === undefined) return undefined;
-  const report = v.safeParse(updateReportSchema, parseJson(message.body, MESSAGE_BODY_BYTES_MAX, "update report"));
-  return report.success ? { at: message.at, update: report.output.update } : undefined;
+  const report = tryCheck(updateReportSchema, parseJson(message.body, MESSAGE_BODY_BYTES_MAX, "update report"));
+  return report !== undefined ? { at: message.at, update: report.update } : undefined;
 }

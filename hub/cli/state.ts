@@ -1,13 +1,14 @@
 // What commands share that work on a hub's state, whether the hub runs or not.
 import { userInfo } from "node:os";
-import * as v from "valibot";
-import { Fault } from "../../hal/fault.ts";
+import type * as v from "valibot";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
 import { type Authority, openAuthority } from "../authority/index.ts";
 import { journalOf, type JournalWriter } from "../journal.ts";
 import { privateFile, STATE_FILES } from "../state/index.ts";
 import { openStore, type Store } from "../store/index.ts";
 import type { Given } from "./command.ts";
+import { check } from "../../hal/format/schema.ts";
+import { quoted } from "../../hal/format/text.ts";
 
 /** The state directory when neither --state nor the environment names one. */
 export const STATE_DEFAULT = "/var/lib/sallyport-hub";
@@ -55,7 +56,5 @@ export function fingerprintOf(text: string, what: string): Fingerprint {
 }
 
 export function typed<const S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {
-  const outcome = v.safeParse(schema, text);
-  if (outcome.success) return outcome.output;
-  throw new Fault("usage.invalid", `${what} "${text}": ${outcome.issues.map(({ message }) => message).join("; ")}`);
+  return check(schema, text, `${what} ${quoted(text)}`, "usage.invalid");
 }

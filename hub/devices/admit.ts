@@ -1,11 +1,11 @@
 // Admission of a client: decided by its certificate and the store alone, never by what the client
 // claims. [TUN-3] [TUN-11]
 import type { X509Certificate } from "node:crypto";
-import * as v from "valibot";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/format/identity.ts";
 import { keyFingerprint } from "../../provisioning/x509/format/index.ts";
 import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
 import type { Store } from "../store/index.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 
 export const REFUSALS = {
   "no-certificate": "it presented no certificate",
@@ -46,10 +46,10 @@ export function identify(certificate: X509Certificate | undefined, authority: X5
   const refuse = (reason: AdmissionRefusal): ShownIdentity => ({ valid: false, reason, claimed });
   if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return refuse("untrusted");
   if (certificate.ca || !certificate.keyUsage.includes(CLIENT_AUTH_DOTTED)) return refuse("wrong-usage");
-  const id = v.safeParse(deviceIdSchema, claimed);
-  if (!id.success) return refuse("bad-name");
+  const id = tryCheck(deviceIdSchema, claimed);
+  if (id === undefined) return refuse("bad-name");
   const reason = outsideDates(certificate, nowMs);
-  return reason === undefined ? { valid: true, certificate, deviceId: id.output } : refuse(reason);
+  return reason === undefined ? { valid: true, certificate, deviceId: id } : refuse(reason);
 }
 
 /**

@@ -5,10 +5,11 @@ import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type CertificateRequest, keyFingerprint, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";
-import { CERTIFICATES_RETENTION_MS, CERTIFICATES_PER_DEVICE_MAX } from "../limits.ts";
+import { CERTIFICATE_GAP_RATIO, CERTIFICATES_PER_DEVICE_MAX, CERTIFICATES_RETENTION_MS } from "../limits.ts";
 import { type Device, type IssuedCertificate, retryOnConflict } from "../store/index.ts";
 import type { DeviceContext } from "./context.ts";
 import { denied, revoked } from "./refusal.ts";
+import { quoted } from "../../hal/format/text.ts";
 
 /** A certificate with less than this share of its validity left is not handed out again. */
 const REUSE_LEFT_RATIO = 1 / 2;
@@ -19,7 +20,9 @@ export type EnrolOutcome =
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
   /** Too many certificates of this id are valid. */
-  | { readonly kind: "busy" };
+  | { readonly kind: "busy" }
+  /** [ID-24] The device got one a moment ago. */
+  | { readonly kind: "paced"; readonly retryAfterMs: number };
 
 /** A valid request. */
 export interface EnrolmentRequest {
@@ -38,7 +41,7 @@ export function readRequest(csr: Uint8Array): EnrolmentRequest {
   const id = check(deviceIdSchema, request.commonName, "the request's CN", "csr.invalid");
   const stranger = request.uris.find((uri) => !uri.startsWith("urn:dev:"));
   if (stranger !== undefined)
-    throw new Fault("csr.invalid", `the request has the name "${stranger}": expected only urn:dev: names (RFC 9039)`);
+    throw new Fault("csr.invalid", `the request has the name ${quoted(stranger)}: expected only urn:dev: names (RFC 9039)`);
   if (request.auditKey !== undefined) {
     const verifier = auditVerifier(request.auditKey);
     if (verifier.kind !== "ed25519" || verifier.name !== checkpointOrigin(id))
@@ -120,6 +123,11 @@ async function issue(
     const lifeMs = newest.notAfterMs - newest.issuedAtMs;
     if (newest.notAfterMs - nowMs > lifeMs * REUSE_LEFT_RATIO) return { kind: "issued", certificate: newest };
   }
+  const retryAfterMs = newest === undefined ? 0 : pacedMs(newest, nowMs);
+  if (retryAfterMs > 0) {
+    context.journal("enrolment.paced", id, { fingerprint, address });
+    return { kind: "paced", retryAfterMs };
+  }
   if ((await certificates.valid(id, nowMs)) >= CERTIFICATES_PER_DEVICE_MAX) return { kind: "busy" };
   const certificate = context.issuer.issueDevice(asked.request, nowMs, context.certificateLifeMs);
   const detail = { serial: certificate.serial, renewal: shownSerial !== undefined };
@@ -131,6 +139,15 @@ async function issue(
     journal.entry("certificate.issued", id, detail, nowMs),
   );
   return { kind: "issued", certificate };
+}
+
+/**
+ * [ID-24] How long this device has to wait for another certificate, milliseconds. A certificate
+ * from the future was issued before the hub's clock was set back.
+ */
+function pacedMs({ issuedAtMs, notAfterMs }: IssuedCertificate, nowMs: number): number {
+  if (issuedAtMs > nowMs) return 0;
+  return issuedAtMs + (notAfterMs - issuedAtMs) * CERTIFICATE_GAP_RATIO - nowMs;
 }
 
 async function makePending(

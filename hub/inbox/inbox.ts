@@ -11,12 +11,12 @@ import {
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REPORT_VALUES_MAX, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
-import { type Change, retryOnConflict, type Store } from "../store/index.ts";
+import { type Change, type JournalNote, retryOnConflict, type Store } from "../store/index.ts";
 import type { WitnessAnswer, Witness } from "../witness/index.ts";
 import { readReport } from "./reports.ts";
 
@@ -34,8 +34,9 @@ export interface HubInbox {
    * Takes one message. Calls `done` when it is on the disk, and the broker may acknowledge it; or
    * with a fault when it could not be stored, and the broker must not. An invalid message is
    * dropped, noted and acknowledged: sending it again would not help.
+   * @returns false for an invalid message.
    */
-  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): void;
+  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): boolean;
   /** Resolves when no message waits any more. */
   flush(): Promise<void>;
 }
@@ -74,6 +75,8 @@ interface Prepared {
   /** How many messages of the queue are in it. */
   readonly count: number;
   readonly changes: readonly Change[];
+  /** Entries of the journal about these messages. */
+  readonly notes: readonly JournalNote[];
   readonly notify: readonly (() => void)[];
 }
 
@@ -87,7 +90,7 @@ class Inbox implements HubInbox {
     this.#options = options;
   }
 
-  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): void {
+  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): boolean {
     let message: Message;
     try {
       message = parseMessage(channel, payload);
@@ -95,17 +98,18 @@ class Inbox implements HubInbox {
       if (!(error instanceof Fault)) throw error;
       this.#options.journal("message.refused", deviceId, { channel, reason: error.message });
       done();
-      return;
+      return false;
     }
     const queue = this.#queues.get(deviceId);
     if (queue !== undefined) {
       queue.push({ deviceId, message, done });
-      return;
+      return true;
     }
     this.#queues.set(deviceId, [{ deviceId, message, done }]);
     const running = this.#run(deviceId);
     this.#running.add(running);
     void running.finally(() => this.#running.delete(running));
+    return true;
   }
 
   async flush(): Promise<void> {
@@ -128,7 +132,8 @@ class Inbox implements HubInbox {
       const { count, notify } = await retryOnConflict(async () => {
         const prepared = await this.#prepare(deviceId, queue.slice(0, countMax));
         countMax = 1;
-        await this.#options.store.commit(...prepared.changes);
+        const { store } = this.#options;
+        await store.commit(...prepared.changes, store.journal.noted(prepared.notes));
         return prepared;
       });
       for (const { done } of queue.splice(0, count)) done();
@@ -149,8 +154,9 @@ class Inbox implements HubInbox {
     );
     const changes: Change[] = [];
     const notify: (() => void)[] = [];
-    /** What the journal is told of messages that are not stored after all would be wrong. */
-    const journal: JournalWriter = (...entry) => void notify.push(() => this.#options.journal(...entry));
+    const notes: JournalNote[] = [];
+    const journal: JournalWriter = (event, device, detail = {}) =>
+      void notes.push({ event, deviceId: device, detail, atMs: Date.now() });
     for (const [index, { message }] of batch.entries()) {
       const { channel, id, at } = message;
       const fresh = !seen.has(id);
@@ -163,14 +169,14 @@ class Inbox implements HubInbox {
         if (change !== undefined) changes.push(change);
         notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
         // The next delivery is compared with the log as this one leaves it.
-        if (change !== undefined) return { count: index + 1, changes, notify };
+        if (change !== undefined) return { count: index + 1, changes, notes, notify };
         continue;
       }
       if (fresh && "kind" in message.body)
         changes.push(...(await readReport(store, journal, deviceId, message.channel, message.body)));
       notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
     }
-    return { count: batch.length, changes, notify };
+    return { count: batch.length, changes, notes, notify };
   }
 }
 
@@ -182,9 +188,10 @@ function storedBody(message: Message): string | undefined {
 }
 
 /** @throws Fault `json.*`, `schema.invalid`. */
-function parseMessage(channel: UpChannel, payload: Uint8Array): Message {
+export function parseMessage(channel: UpChannel, payload: Uint8Array): Message {
   const what = `message on up/${channel}`;
-  const value = parseJson(payload, MESSAGE_BYTES_MAX, what);
+  const valuesMax = channel === "audit" || channel === "status" ? REQUEST_VALUES_MAX : REPORT_VALUES_MAX;
+  const value = parseJson(payload, MESSAGE_BYTES_MAX, what, { valuesMax });
   const checked = <const S extends GenericSchema>(schema: S) => check(schema, value, what);
   if (channel === "audit") {
     const { id, at, body } = checked(auditUploadSchema);

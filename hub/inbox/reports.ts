@@ -1,6 +1,5 @@
 // The hub's reading of devices' reports: answers to its questions, and entries for its journal.
 // [OPS-6]
-import * as v from "valibot";
 import {
   lockdownPendingSchema,
   operationResultSchema,
@@ -11,6 +10,7 @@ import {
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { Change, JournalEvent, Store } from "../store/index.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 
 type Report = ReportMessage["body"];
 
@@ -34,9 +34,9 @@ export async function readReport(
 ): Promise<readonly Change[]> {
   if (channel === "result") return answerIn(store, journal, deviceId, body);
   if (channel === "update") {
-    const report = v.safeParse(updateReportSchema, body);
-    if (!report.success) return [];
-    const { phase, release, reason, detail } = report.output.update;
+    const report = tryCheck(updateReportSchema, body);
+    if (report === undefined) return [];
+    const { phase, release, reason, detail } = report.update;
     const event = PHASES[phase];
     if (event === undefined) return [];
     journal(event, deviceId, {
@@ -47,9 +47,9 @@ export async function readReport(
     });
     return [];
   }
-  const pending = channel === "event" ? v.safeParse(lockdownPendingSchema, body) : undefined;
-  if (pending?.success !== true) return [];
-  const { counter, planHash, confirmWithinMs } = pending.output;
+  const pending = channel === "event" ? tryCheck(lockdownPendingSchema, body) : undefined;
+  if (pending === undefined) return [];
+  const { counter, planHash, confirmWithinMs } = pending;
   journal("lockdown.pending", deviceId, { counter, planHash, confirmWithinMs });
   return [];
 }
@@ -59,9 +59,9 @@ export async function readReport(
  * answers.
  */
 async function answerIn(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): Promise<readonly Change[]> {
-  const result = v.safeParse(operationResultSchema, body);
-  if (!result.success) return [];
-  const { answer } = result.output;
+  const result = tryCheck(operationResultSchema, body);
+  if (result === undefined) return [];
+  const { answer } = result;
   const nowMs = Date.now();
   if ((await store.outbox.asked(deviceId, answer.id, nowMs)) === undefined) return [];
   const outcome = "fault" in answer ? answer.fault.code : "ok";

@@ -1,10 +1,10 @@
 // The policy trial that a device reported, which an order confirms or reverts. [LCK-12]
-import * as v from "valibot";
 import { type LockdownPending, lockdownPendingSchema } from "../../agent/tunnel/format.ts";
 import { MESSAGE_BODY_BYTES_MAX } from "../limits.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Store } from "../store/index.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 
 /** Newest events that are searched for the report of a trial. */
 const EVENTS_MAX = 256;
@@ -17,9 +17,8 @@ export interface PendingTrial extends LockdownPending {
 export async function pendingTrial(store: Store, deviceId: DeviceId, nowMs: number): Promise<PendingTrial | undefined> {
   for (const { body, receivedAtMs } of await store.messages.last(deviceId, "event", EVENTS_MAX)) {
     const report =
-      body === undefined ? undefined : v.safeParse(lockdownPendingSchema, parseJson(body, MESSAGE_BODY_BYTES_MAX, "event"));
-    if (report?.success === true)
-      return receivedAtMs + report.output.confirmWithinMs > nowMs ? { ...report.output, receivedAtMs } : undefined;
+      body === undefined ? undefined : tryCheck(lockdownPendingSchema, parseJson(body, MESSAGE_BODY_BYTES_MAX, "event"));
+    if (report !== undefined) return receivedAtMs + report.confirmWithinMs > nowMs ? { ...report, receivedAtMs } : undefined;
   }
   return undefined;
 }

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
-import { parseMetadata, timestampSchema } from "../../ota/trust/format/metadata.ts";
+import { parseEnvelope, parseSigned, timestampSchema } from "../../ota/trust/format/metadata.ts";
 import { checkContents, checkRepository, type Fetch } from "../../ota/trust/index.ts";
 import { digestOf, getFile, isSame } from "./copy.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
@@ -39,7 +39,7 @@ export async function timestampOf(directory: string): Promise<{ readonly version
   const path = join(directory, "metadata", metadataName("timestamp", undefined));
   const bytes = await getFile(path, METADATA_BYTES_MAX);
   if (bytes === undefined) return undefined;
-  return { version: parseMetadata(timestampSchema, bytes, METADATA_BYTES_MAX, path).signed.version };
+  return { version: parseSigned(timestampSchema, parseEnvelope(bytes, METADATA_BYTES_MAX, path), path).signed.version };
 }
 
 export function fetchFrom(directory: string): Fetch {

@@ -3,12 +3,27 @@ import * as v from "valibot";
 import { decodeRecord, encodeRecord, type RecordFormat } from "../../hal/format/record.ts";
 import { hostSchema } from "../../ota/format/anchors.ts";
 
+/**
+ * [ID-24] A shorter life cannot be served: between two certificates of a device lies a tenth of the
+ * life, in which a hub that is restarted and a clock that is five minutes off must find room.
+ */
+export const CERTIFICATE_LIFE_MS_MIN = 3_600_000;
+const CERTIFICATE_LIFE_MS_MAX = 10 * 366 * 86_400_000;
+
 export const settingsSchema = v.strictObject({
   v: v.literal(1),
   /** All names and addresses in the hub's certificate. Devices check the first one. */
   hosts: v.pipe(v.array(hostSchema), v.minLength(1), v.maxLength(16)),
-  /** Validity of device certificates. */
-  certificateLifeMs: v.pipe(v.number(), v.safeInteger(), v.minValue(1000), v.maxValue(10 * 366 * 86_400_000)),
+  /** Of device certificates. */
+  certificateLifeMs: v.pipe(
+    v.number(),
+    v.safeInteger(),
+    v.minValue(
+      CERTIFICATE_LIFE_MS_MIN,
+      "expected a certificate life of 1 h at least: devices cannot renew a shorter one in time",
+    ),
+    v.maxValue(CERTIFICATE_LIFE_MS_MAX, "expected a certificate life of 10 years at most"),
+  ),
 });
 export type Settings = v.InferOutput<typeof settingsSchema>;
 

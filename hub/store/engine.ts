@@ -44,6 +44,8 @@ export interface Change {
   readonly statements: readonly Statement[];
   /** Called after the commit, with the results of these statements. */
   readonly committed?: (results: readonly StatementResult[]) => void;
+  /** Called when the commit failed. */
+  readonly failed?: () => void;
 }
 
 /** @returns the change of one statement. */

@@ -6,7 +6,7 @@ import { type AuditStore, createAuditStore } from "./audit.ts";
 import { type Certificates, createCertificates } from "./certificates.ts";
 import { type Connections, createConnections } from "./connections.ts";
 import { type Devices, createDevices } from "./devices.ts";
-import type { Change, Engine } from "./engine.ts";
+import type { Change, Engine, StatementResult } from "./engine.ts";
 import { type Journal, createJournal, type JournalOptions } from "./journal.ts";
 import { type Messages, createMessages } from "./messages.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
@@ -18,7 +18,7 @@ export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
-export type { JournalDetail, JournalEntry } from "./journal.ts";
+export type { JournalDetail, JournalEntry, JournalNote } from "./journal.ts";
 export type { JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
@@ -78,7 +78,7 @@ function createStore(engine: Engine, options: JournalOptions): Store {
     outbox: createOutbox(engine),
     journal,
     commit: async (...changes) => {
-      const results = await engine.commit(changes.flatMap(({ statements }) => statements));
+      const results = await commitAll(engine, changes);
       let at = 0;
       for (const { statements, committed } of changes) {
         committed?.(results.slice(at, at + statements.length));
@@ -88,6 +88,17 @@ function createStore(engine: Engine, options: JournalOptions): Store {
     version: () => engine.version(),
     close: () => (closing ??= close()),
   };
+}
+
+async function commitAll(engine: Engine, changes: readonly Change[]): Promise<readonly StatementResult[]> {
+  const statements = changes.flatMap((change) => change.statements);
+  if (statements.length === 0) return [];
+  try {
+    return await engine.commit(statements);
+  } catch (error) {
+    for (const { failed } of changes) failed?.();
+    throw error;
+  }
 }
 
 /**

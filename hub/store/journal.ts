@@ -2,6 +2,7 @@
 // at intervals, so that no stranger and no captured device makes the hub write by being refused. A
 // repeated warning raises a count, and so do too many different ones: nobody can fill the disk, or
 // displace other entries, by causing many of them.
+import { setTimeout as delay } from "node:timers/promises";
 import * as v from "valibot";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
@@ -32,12 +33,24 @@ export interface JournalEntry {
   readonly times: number;
 }
 
+export interface JournalNote {
+  readonly event: JournalEvent;
+  readonly deviceId: string | undefined;
+  readonly detail: JournalDetail;
+  readonly atMs: number;
+}
+
 export interface Journal {
   /**
    * Counts an entry in memory. It is written within {@link JOURNAL_INTERVAL_MS}, and lost if the hub
    * is killed before.
    */
   note(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): void;
+  /**
+   * Counts entries that are written in the same commit as what they tell of, unless the entry that
+   * they repeat is just being written. When the commit fails, they were never counted.
+   */
+  noted(notes: readonly JournalNote[]): Change;
   /** An entry that is written in the same commit as the decision that it tells of. */
   entry(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): Change;
   /** Writes what was counted. @throws Fault `hub.store-failed`. */
@@ -55,6 +68,8 @@ export interface JournalOptions {
 
 const DETAIL_BYTES_MAX = 16_384;
 const TEXT_CHARACTERS_MAX = 512;
+/** How soon a flush looks again for entries that another commit is writing. */
+const WRITING_POLL_MS = 5;
 /** Rows dropped at once when the journal is full, and rows written by one commit. */
 const TRIM_ROWS = 1024;
 /** The detail of the one entry that counts all entries after too many different ones. */
@@ -67,8 +82,10 @@ const RAISE = "UPDATE journal SET lastAt = ?, times = times + ? WHERE n = ? RETU
 const TRIM = `DELETE FROM journal WHERE (SELECT count(*) FROM journal) > ${JOURNAL_ROWS_MAX} AND n IN (
   SELECT n FROM journal WHERE severity =
     (SELECT severity FROM journal GROUP BY severity ORDER BY count(*) DESC LIMIT 1) ORDER BY n LIMIT ${TRIM_ROWS})`;
-const TAIL = `SELECT * FROM (SELECT * FROM journal WHERE severity IN (SELECT value FROM json_each(?)) ORDER BY n DESC LIMIT ?)
-  ORDER BY n`;
+/** Entries in memory are written later than others, so the newest rows are sorted by time. */
+const TAIL = `SELECT * FROM (SELECT * FROM (
+    SELECT * FROM journal WHERE severity IN (SELECT value FROM json_each(:severities)) ORDER BY n DESC LIMIT :count + ${TRIM_ROWS})
+  ORDER BY firstAt DESC, n DESC LIMIT :count) ORDER BY firstAt, n`;
 
 export function createJournal(engine: Engine, options: JournalOptions): Journal {
   return new CountingJournal(engine, options);
@@ -94,6 +111,7 @@ class CountingJournal implements Journal {
   /** The warnings and alerts of the last minute: by event and device, then by detail. */
   readonly #recent = new Map<string, Map<string, Counter>>();
   readonly #unwritten = new Set<Counter>();
+  readonly #writing = new Set<Counter>();
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> = Promise.resolve();
   #addedRows = 0;
@@ -105,12 +123,24 @@ class CountingJournal implements Journal {
   }
 
   note(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): void {
-    const counter = this.#counterFor(event, deviceId, detail, atMs);
-    counter.lastAtMs = atMs;
-    counter.unwritten += 1;
-    this.#latestMs = atMs;
-    this.#unwritten.add(counter);
+    this.#count({ event, deviceId, detail, atMs });
     this.#schedule();
+  }
+
+  noted(notes: readonly JournalNote[]): Change {
+    const counted = notes.map((note) => this.#count(note));
+    const { failed, ...taken } = this.#take(new Set(counted));
+    this.#schedule();
+    return {
+      ...taken,
+      failed: () => {
+        failed?.();
+        for (const counter of counted) {
+          counter.unwritten -= 1;
+          if (counter.unwritten === 0) this.#unwritten.delete(counter);
+        }
+      },
+    };
   }
 
   entry(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): Change {
@@ -135,10 +165,20 @@ class CountingJournal implements Journal {
   async tail(countMax: number, least: Severity): Promise<readonly JournalEntry[]> {
     await this.flush();
     const severities = JSON.stringify(SEVERITIES.slice(SEVERITIES.indexOf(least)));
-    return (await this.#engine.read(TAIL, [severities, countMax])).map((row) => entryIn(row));
+    return (await this.#engine.read(TAIL, { severities, count: countMax })).map((row) => entryIn(row));
+  }
+
+  #count({ event, deviceId, detail, atMs }: JournalNote): Counter {
+    const counter = this.#counterFor(event, deviceId, detail, atMs);
+    counter.lastAtMs = atMs;
+    counter.unwritten += 1;
+    this.#latestMs = atMs;
+    this.#unwritten.add(counter);
+    return counter;
   }
 
   #schedule(): void {
+    if (this.#unwritten.size === 0) return;
     this.#timer ??= setTimeout(() => {
       this.flush().catch((error: unknown) => {
         this.#options.onFault(asFault(error, "hub.store-failed", "write the hub's journal"));
@@ -172,25 +212,55 @@ class CountingJournal implements Journal {
 
   async #write(): Promise<void> {
     while (this.#unwritten.size > 0) {
-      const counters = [...this.#unwritten].slice(0, TRIM_ROWS);
-      for (const counter of counters) this.#unwritten.delete(counter);
-      const statements = counters.map((counter) => statementOf(counter));
-      const counts = counters.map((counter) => takeCount(counter));
-      this.#addedRows += counters.filter(({ n }) => n === undefined).length;
-      if (this.#addedRows >= TRIM_ROWS) statements.push({ sql: TRIM, parameters: [] });
+      const ready = [...this.#unwritten].filter((counter) => !this.#writing.has(counter));
+      if (ready.length === 0) {
+        await delay(WRITING_POLL_MS);
+        continue;
+      }
+      const { statements, committed, failed } = this.#take(new Set(ready.slice(0, TRIM_ROWS)));
       try {
-        const results = await this.#engine.commit(statements);
-        for (const [index, counter] of counters.entries()) this.#written(counter, results[index]?.rows[0]);
+        committed?.(await this.#engine.commit(statements));
       } catch (error) {
+        failed?.();
+        throw error;
+      }
+      this.#dropOld();
+    }
+  }
+
+  /**
+   * Takes what was counted, to write it now. A counter that is being written is left out: the next
+   * write needs the number of its row.
+   */
+  #take(chosen: ReadonlySet<Counter>): Change {
+    const counters = [...chosen].filter((counter) => !this.#writing.has(counter) && counter.unwritten > 0);
+    const statements = counters.map((counter) => statementOf(counter));
+    const counts = counters.map((counter) => takeCount(counter));
+    this.#addedRows += counters.filter(({ n }) => n === undefined).length;
+    if (this.#addedRows >= TRIM_ROWS) {
+      this.#addedRows = 0;
+      statements.push({ sql: TRIM, parameters: [] });
+    }
+    for (const counter of counters) {
+      this.#unwritten.delete(counter);
+      this.#writing.add(counter);
+    }
+    return {
+      statements,
+      committed: (results) => {
         for (const [index, counter] of counters.entries()) {
+          this.#writing.delete(counter);
+          this.#written(counter, results[index]?.rows[0]);
+        }
+      },
+      failed: () => {
+        for (const [index, counter] of counters.entries()) {
+          this.#writing.delete(counter);
           counter.unwritten += counts[index] ?? 0;
           this.#unwritten.add(counter);
         }
-        throw error;
-      }
-      if (this.#addedRows >= TRIM_ROWS) this.#addedRows = 0;
-      this.#dropOld();
-    }
+      },
+    };
   }
 
   /** @param row undefined when it was dropped from the full journal meanwhile. */

@@ -1,36 +1,74 @@
 // The checks that several steps share. Each throws a Fault or returns nothing.
+import type { GenericSchema, InferOutput } from "valibot";
 import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
+import { canonicalBytes } from "./format/canonical.ts";
 import { type TufKey, verifyingKey } from "./format/keys.ts";
-import type { Metadata, MetaFile, Role, TargetFile } from "./format/metadata.ts";
+import {
+  type Envelope,
+  type Metadata,
+  type MetaFile,
+  parseEnvelope,
+  parseSigned,
+  type Role,
+  type TargetFile,
+} from "./format/metadata.ts";
 import { momentMs } from "./format/moment.ts";
 import { SIGNED_AHEAD_MS_MAX } from "./limits.ts";
+
+const HEX_BYTES = /^(?:[0-9a-f]{2})+$/iu;
+
+/** Who may sign a file, and how messages name it. */
+export interface RoleAuthority {
+  readonly keys: ReadonlyMap<string, TufKey>;
+  readonly role: Role;
+  readonly what: string;
+  /** Of the TUF specification. */
+  readonly clause: string;
+}
 
 /**
  * [OTA-2] TUF 5.3.4, 5.4.2, 5.5.3, 5.6.3: signed by a threshold of the role's keys. Different key
  * ids of different keys count: the same key under two ids is one key. Wrong and unknown signatures
  * do no harm beside enough good ones.
- * @throws Fault `trust.bad-signature`.
+ *
+ * The canonical form of a file is made only when its signatures could reach the threshold: a file
+ * that nobody signed costs its parsing and no more. [STA-12]
+ * @throws Fault `trust.bad-signature`; `trust.invalid` for a signed part without a canonical form.
  */
-export function checkSignatures(
-  metadata: Metadata<unknown>,
-  keys: ReadonlyMap<string, TufKey>,
-  role: Role,
-  what: string,
-  clause: string,
-): void {
+export function checkSignatures({ signed, signatures }: Envelope, { keys, role, what, clause }: RoleAuthority): void {
+  const able = signatures.filter(({ keyid, sig }) => role.keyids.includes(keyid) && keys.has(keyid) && HEX_BYTES.test(sig));
+  const expectEnough = (count: number): void => {
+    if (count >= role.threshold) return;
+    const message = `${what} is signed by ${count} of the keys that may sign it, but ${role.threshold} are needed (TUF ${clause})`;
+    throw new Fault("trust.bad-signature", message);
+  };
+  expectEnough(able.length);
+  const message = canonicalBytes(signed);
   const counted = new Set<string>();
-  for (const { keyid, sig } of metadata.signatures) {
-    const listed = role.keyids.includes(keyid) ? keys.get(keyid) : undefined;
+  for (const { keyid, sig } of able) {
+    const listed = keys.get(keyid);
     const key = listed === undefined ? undefined : verifyingKey(listed);
-    if (key === undefined || counted.has(key.fingerprint) || !/^([0-9a-f]{2})+$/iu.test(sig)) continue;
-    if (key.verifies(metadata.message, Buffer.from(sig, "hex"))) counted.add(key.fingerprint);
+    if (key === undefined || counted.has(key.fingerprint)) continue;
+    if (key.verifies(message, Buffer.from(sig, "hex"))) counted.add(key.fingerprint);
   }
-  if (counted.size < role.threshold)
-    throw new Fault(
-      "trust.bad-signature",
-      `${what} is signed by ${counted.size} of the keys that may sign it, but ${role.threshold} are needed (TUF ${clause})`,
-    );
+  expectEnough(counted.size);
+}
+
+/**
+ * Reads a file in the order of cost: size and shape, signatures, then the schema of what was
+ * signed. [STA-12]
+ * @throws Fault `trust.too-large`, `trust.invalid`, `trust.bad-signature`.
+ */
+export function openSigned<const S extends GenericSchema>(
+  schema: S,
+  bytes: Uint8Array,
+  bytesMax: number,
+  authority: RoleAuthority,
+): Metadata<InferOutput<S>> {
+  const envelope = parseEnvelope(bytes, bytesMax, authority.what);
+  checkSignatures(envelope, authority);
+  return parseSigned(schema, envelope, authority.what);
 }
 
 /**

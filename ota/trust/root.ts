@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import { checkExpiry, checkSignatures, checkSignedAt } from "./checks.ts";
 import { canonicalBytes } from "./format/canonical.ts";
-import { type Metadata, parseMetadata, type Role, type Root, rootSchema } from "./format/metadata.ts";
+import { type Metadata, parseEnvelope, parseSigned, type Role, type Root, rootSchema } from "./format/metadata.ts";
 import { ROOT_BYTES_MAX } from "./limits.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
@@ -13,8 +13,10 @@ import type { TrustedMetadata } from "./trusted.ts";
  *   itself.
  */
 export function trustRoot(bytes: Uint8Array): TrustedMetadata {
-  const root = parseMetadata(rootSchema, bytes, ROOT_BYTES_MAX, "trusted root");
-  checkSignatures(root, root.signed.keys, root.signed.roles.root, "trusted root", "5.2");
+  const what = "trusted root";
+  const envelope = parseEnvelope(bytes, ROOT_BYTES_MAX, what);
+  const root = parseSigned(rootSchema, envelope, what);
+  checkSignatures(envelope, { keys: root.signed.keys, role: root.signed.roles.root, what, clause: "5.2" });
   return { root, targets: new Map() };
 }
 
@@ -26,9 +28,13 @@ export function trustRoot(bytes: Uint8Array): TrustedMetadata {
 export function updateRoot(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number): TrustedMetadata {
   const { signed: old } = trusted.root;
   const what = `root ${old.version + 1}`;
-  const root = parseMetadata(rootSchema, bytes, ROOT_BYTES_MAX, what);
-  checkSignatures(root, old.keys, old.roles.root, `${what}, by the keys of root ${old.version},`, "5.3.4");
-  checkSignatures(root, root.signed.keys, root.signed.roles.root, `${what}, by its own keys,`, "5.3.4");
+  const envelope = parseEnvelope(bytes, ROOT_BYTES_MAX, what);
+  const clause = "5.3.4";
+  const former = { keys: old.keys, role: old.roles.root, what: `${what}, by the keys of root ${old.version},`, clause };
+  checkSignatures(envelope, former);
+  const root = parseSigned(rootSchema, envelope, what);
+  const { keys, roles } = root.signed;
+  checkSignatures(envelope, { keys, role: roles.root, what: `${what}, by its own keys,`, clause });
   if (root.signed.version !== old.version + 1)
     throw new Fault(
       "trust.rollback",

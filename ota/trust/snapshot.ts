@@ -1,7 +1,7 @@
 // The snapshot role, TUF 5.5, which says which versions of the targets files belong together.
 import { assert, Fault } from "../../hal/fault.ts";
-import { checkBytes, checkExpiry, checkSignatures } from "./checks.ts";
-import { type Metadata, parseMetadata, type Snapshot, snapshotSchema } from "./format/metadata.ts";
+import { checkBytes, checkExpiry, openSigned } from "./checks.ts";
+import { type Metadata, type Snapshot, snapshotSchema } from "./format/metadata.ts";
 import { SNAPSHOT_BYTES_MAX } from "./limits.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
@@ -49,8 +49,6 @@ export function restoreSnapshot(trusted: TrustedMetadata, bytes: Uint8Array): Tr
 }
 
 function signedSnapshot(trusted: TrustedMetadata, bytes: Uint8Array): Metadata<Snapshot> {
-  const snapshot = parseMetadata(snapshotSchema, bytes, SNAPSHOT_BYTES_MAX, "snapshot");
   const { keys, roles } = trusted.root.signed;
-  checkSignatures(snapshot, keys, roles.snapshot, "snapshot", "5.5.3");
-  return snapshot;
+  return openSigned(snapshotSchema, bytes, SNAPSHOT_BYTES_MAX, { keys, role: roles.snapshot, what: "snapshot", clause: "5.5.3" });
 }

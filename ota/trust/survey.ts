@@ -3,7 +3,7 @@
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import type { Listing } from "./catalogue.ts";
-import { parseMetadata, timestampSchema } from "./format/metadata.ts";
+import { parseEnvelope, parseSigned, timestampSchema } from "./format/metadata.ts";
 import { metadataName } from "./format/names.ts";
 import { reachOf, type TargetCustom } from "./format/target.ts";
 import { customOf } from "./judge.ts";
@@ -106,9 +106,9 @@ async function acceptedFiles(published: Fetch): Promise<DurableFiles | undefined
   const timestamp = await published(metadataName("timestamp", undefined), TIMESTAMP_BYTES_MAX);
   if (root === undefined || timestamp === undefined) return undefined;
   const { signed } = trustRoot(root).root;
-  const { version } = parseMetadata(timestampSchema, timestamp, TIMESTAMP_BYTES_MAX, "published timestamp").signed.meta[
-    "snapshot.json"
-  ];
+  const what = "published timestamp";
+  const envelope = parseEnvelope(timestamp, TIMESTAMP_BYTES_MAX, what);
+  const { version } = parseSigned(timestampSchema, envelope, what).signed.meta["snapshot.json"];
   const snapshot = await published(
     metadataName("snapshot", signed.consistent_snapshot ? version : undefined),
     SNAPSHOT_BYTES_MAX,

@@ -1,8 +1,8 @@
 // The targets roles, TUF 5.6: the top-level one and those it delegates to.
 import { Fault } from "../../hal/fault.ts";
-import { checkBytes, checkExpiry, checkSignatures, checkSignedAt } from "./checks.ts";
+import { checkBytes, checkExpiry, checkSignedAt, openSigned } from "./checks.ts";
 import type { TufKey } from "./format/keys.ts";
-import { parseMetadata, type Role, targetsSchema } from "./format/metadata.ts";
+import { type Role, targetsSchema } from "./format/metadata.ts";
 import { TARGETS_BYTES_MAX } from "./limits.ts";
 import { type Chain, chainKey, delegatorOf, metaOf, roleOf, type TrustedMetadata } from "./trusted.ts";
 
@@ -23,9 +23,7 @@ export function updateTargets(
   const announced = metaOf(trusted, roleOf(chain));
   if (announced === undefined) throw new Fault("trust.missing", `${what} is not listed by the snapshot (TUF 5.6.4)`);
   checkBytes(bytes, announced, what, "5.6.2");
-  const targets = parseMetadata(targetsSchema, bytes, TARGETS_BYTES_MAX, what);
-  const { keys, role } = authority(trusted, chain);
-  checkSignatures(targets, keys, role, what, "5.6.3");
+  const targets = openSigned(targetsSchema, bytes, TARGETS_BYTES_MAX, { ...authority(trusted, chain), what, clause: "5.6.3" });
   if (targets.signed.version !== announced.version)
     throw new Fault(
       "trust.mismatch",
@@ -44,9 +42,7 @@ export function updateTargets(
  */
 export function restoreTargets(trusted: TrustedMetadata, chain: Chain, bytes: Uint8Array): TrustedMetadata {
   const what = `stored "${roleOf(chain)}"`;
-  const targets = parseMetadata(targetsSchema, bytes, TARGETS_BYTES_MAX, what);
-  const { keys, role } = authority(trusted, chain);
-  checkSignatures(targets, keys, role, what, "5.6.3");
+  const targets = openSigned(targetsSchema, bytes, TARGETS_BYTES_MAX, { ...authority(trusted, chain), what, clause: "5.6.3" });
   return { ...trusted, targets: new Map([...trusted.targets, [chainKey(chain), targets]]) };
 }
 

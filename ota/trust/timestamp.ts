@@ -1,7 +1,7 @@
 // The timestamp role, TUF 5.4, which names the newest snapshot.
 import { Fault } from "../../hal/fault.ts";
-import { checkExpiry, checkSignatures } from "./checks.ts";
-import { parseMetadata, timestampSchema } from "./format/metadata.ts";
+import { checkExpiry, openSigned } from "./checks.ts";
+import { timestampSchema } from "./format/metadata.ts";
 import { TIMESTAMP_BYTES_MAX } from "./limits.ts";
 import type { TrustedMetadata } from "./trusted.ts";
 
@@ -14,9 +14,9 @@ import type { TrustedMetadata } from "./trusted.ts";
  *   `trust.expired`.
  */
 export function updateTimestamp(trusted: TrustedMetadata, bytes: Uint8Array, nowMs: number | undefined): TrustedMetadata {
-  const timestamp = parseMetadata(timestampSchema, bytes, TIMESTAMP_BYTES_MAX, "timestamp");
   const { keys, roles } = trusted.root.signed;
-  checkSignatures(timestamp, keys, roles.timestamp, "timestamp", "5.4.2");
+  const authority = { keys, role: roles.timestamp, what: "timestamp", clause: "5.4.2" };
+  const timestamp = openSigned(timestampSchema, bytes, TIMESTAMP_BYTES_MAX, authority);
 
   const old = trusted.timestamp?.signed;
   const { version, meta } = timestamp.signed;

@@ -3,7 +3,7 @@
 // all of these are read. The certificates prove themselves later. [ID-8]
 import { X509Certificate } from "node:crypto";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { CERTS_ONLY_BYTES_MAX, decodeCertsOnly } from "../x509/format/index.ts";
+import { CERTS_ONLY_BYTES_MAX, CERTS_ONLY_COUNT_MAX, decodeCertsOnly } from "../x509/format/index.ts";
 
 const SEQUENCE = 0x30;
 
@@ -33,6 +33,11 @@ function isText(body: Uint8Array): boolean {
 
 function fromText(text: string): readonly Uint8Array[] {
   const armoured = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g)];
+  if (armoured.length > CERTS_ONLY_COUNT_MAX)
+    throw new Fault(
+      "enrol.bad-response",
+      `read certificates: the answer has ${armoured.length} PEM blocks, at most ${CERTS_ONLY_COUNT_MAX} are accepted`,
+    );
   if (armoured.length > 0) return armoured.flatMap((block) => fromBinary(fromBase64(block[2] ?? "")));
   return fromBinary(fromBase64(text));
 }

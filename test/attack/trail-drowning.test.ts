@@ -112,6 +112,7 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
     for (const verb of ["console.login", "system.reboot", "update.approve", "lockdown.confirm"])
       await warden.ask("order.submit", { verb, order: JSON.stringify({ payload: `${unique()}` }) });
   },
+  "order.signer": async ({ warden }) => void (await warden.ask("order.signer", { keyid: "5a".repeat(32) })),
   "update.read": async ({ warden }) => void (await warden.ask("update.read", {})),
   "update.begin": async (attacker) => {
     for (let n = 0; n < 4; n++) await bring(attacker, "update.begin", { target: `os/lab-${attacker.unique()}` }, true);

@@ -6,16 +6,31 @@ import { type Measure, openBench } from "./bench.ts";
 import { audit } from "./audit.ts";
 import { bundle } from "./bundle.ts";
 import { deadlines } from "./deadlines.ts";
+import { hub } from "./hub.ts";
 import { install } from "./install.ts";
 import { messages } from "./messages.ts";
 import { policy } from "./policy.ts";
 import { reconnects } from "./reconnects.ts";
+import { refusals } from "./refusals.ts";
 import { machine } from "./machine.ts";
 import { start } from "./start.ts";
 import { steady } from "./steady.ts";
 import { type Section, table } from "./table.ts";
 
-const MEASURES: readonly Measure[] = [bundle, start, steady, messages, reconnects, audit, install, policy, deadlines, machine];
+const MEASURES: readonly Measure[] = [
+  bundle,
+  start,
+  steady,
+  messages,
+  reconnects,
+  audit,
+  install,
+  policy,
+  deadlines,
+  refusals,
+  hub,
+  machine,
+];
 const NAMES = MEASURES.map(({ name }) => name);
 
 const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json]

@@ -19,7 +19,7 @@ const ID = "SPG2-0A1B2C3D";
  */
 const IDENTITY = ["device-key.pem"];
 
-/** Regular files directly in `directory`, without lock and temporaries. */
+/** Regular files directly in `directory`, without lock, temporaries and what was set aside. */
 const stateFilesIn = (directory: string): readonly string[] =>
   readdirSync(directory, { withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
@@ -44,13 +44,15 @@ test(
       // the audit log of the warden and its key stay: another key would need the hub's operator
       // [AUD-10]
       const damaged = [
-        ...stateFilesIn(agentState).map((name) => join(agentState, name)),
+        ...["", "trust", "spool"].flatMap((folder) =>
+          stateFilesIn(join(agentState, folder)).map((name) => join(agentState, folder, name)),
+        ),
         ...stateFilesIn(wardenState)
           .filter((name) => !name.startsWith("audit-"))
           .map((name) => join(wardenState, name)),
       ];
       t.ok(
-        damaged.some((path) => path.endsWith("certificate.pem")),
+        ["certificate.pem", "request.der", ".log"].every((end) => damaged.some((path) => path.endsWith(end))),
         damaged.join(" "),
       );
       for (const path of damaged) {

@@ -29,7 +29,6 @@ test("one message names every fault with its path and what was expected", async 
         buildDate: "2026-02-31x",
         setClock: "no",
         audit: { bytesMax: 1, keepForever: true },
-        colour: "red",
         shell: "/bin/sh",
       }),
     ),
@@ -43,7 +42,6 @@ test("one message names every fault with its path and what was expected", async 
     "setClock",
     "audit.bytesMax",
     "audit.keepForever",
-    "colour",
     "shell",
     '"warden.json"',
   ])

@@ -1,5 +1,6 @@
 // A device that fell back to its previous release: every record in its state directory is of a
 // newer program.
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -58,6 +59,7 @@ const DECLARED_IN = [
 const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "hal/record.ts": "the envelope itself",
   "hal/damaged-files.ts": "passes on",
+  "hal/linux/firewall/dead-man.ts": "a table in the language of nft, read by nft alone",
   "hal/linux/power.ts": "a text for the simulator of a board",
   "hal/linux/tpm/activate.ts": "a configuration of OpenSSL",
   "hal/linux/tpm/store.ts": "a key in PEM",
@@ -232,6 +234,21 @@ test("[STA-5] [OTA-35] an update record that cannot be read refuses releases unt
   await warden.stop();
   t.notOk(files.update.contents.has("update.json"));
   t.match((await (await world.start(files)).ask("status.read", {})).result, { update: { phase: "idle" } });
+});
+
+test("[STA-5] [OPS-8] a stored roster that only a newer program reads keeps its counter: no older one takes its place", async (t) => {
+  const { world, files } = await deviceInUse(t);
+  const payload = Buffer.from('{"v":2,"people":[]}');
+  const digest = createHash("sha256").update(payload).digest("hex");
+  const newer = { v: 1, readable: 1, target: "operators/roster-5", counter: 5, digest, payload: payload.toString("base64") };
+  files.targets.contents.set("operators.taken", Buffer.from(canonicalJson(newer)));
+  const warden = await world.start(files);
+  world.repository.addTarget("operators", "operators/roster-4", rosterText(), labCustom({ line: "operators", counter: 4 }));
+  world.repository.publish("operators");
+  await broughtTo(world, warden, "trust.refresh", {});
+  t.match(recordIn(files, ["targets", "operators.taken"]), newer);
+  t.match((await warden.ask("status.read", {})).result?.["troubles"], [{ code: "roster.invalid" }]);
+  await warden.stop();
 });
 
 test("[STA-5] agent and hub with their records one version ahead", async (t) => {

@@ -1,6 +1,6 @@
 // The codec of the protocol: lines to requests, answers to lines. Pure. [OPS-1]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { clip } from "../../hal/format/text.ts";
 import { PROTOCOL_LINE_BYTES_MAX, wardenRequestSchema } from "./format.ts";
@@ -16,7 +16,12 @@ export interface Request {
 /** @throws Fault `protocol.invalid` for a line that is not a request. */
 export function decodeRequest(line: Uint8Array): Request {
   try {
-    return check(wardenRequestSchema, parseJson(line, PROTOCOL_LINE_BYTES_MAX, "request"), "request", "protocol.invalid");
+    return check(
+      wardenRequestSchema,
+      parseJson(line, PROTOCOL_LINE_BYTES_MAX, "request", { valuesMax: REQUEST_VALUES_MAX }),
+      "request",
+      "protocol.invalid",
+    );
   } catch (error) {
     if (error instanceof Fault && error.code !== "protocol.invalid")
       throw new Fault("protocol.invalid", error.message, { cause: error });

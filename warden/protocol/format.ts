@@ -305,6 +305,20 @@ export const WARDEN_VERBS = {
     limiter: "order-nonces",
     refusals: "service",
   },
+  /**
+   * Whose key `keyid` is by the roster in force; no operator for a key that it does not have. A
+   * console session ends with it [CON-12]. The roster is signed and public, so this tells nobody
+   * more than the agent has brought.
+   */
+  "order.signer": {
+    args: v.strictObject({ keyid: keyIdSchema }),
+    result: v.strictObject({
+      operator: v.optional(v.strictObject({ id: principalIdSchema, roles: v.array(operatorRoleSchema) })),
+    }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
   "update.read": {
     args: nothing,
     result: updateStatusSchema,

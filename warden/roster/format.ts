@@ -2,7 +2,7 @@
 // to. It is the payload of an `operators/` target. [OPS-8]
 import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
+import { parseJson, REPORT_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 import { groupSchema, tenantSchema } from "../../ota/trust/format/index.ts";
@@ -65,7 +65,12 @@ export type Roster = v.InferOutput<typeof rosterSchema>;
  */
 export function parseRoster(bytes: Uint8Array): Roster {
   try {
-    return check(rosterSchema, parseJson(bytes, ROSTER_BYTES_MAX, "roster"), "roster", "roster.invalid");
+    return check(
+      rosterSchema,
+      parseJson(bytes, ROSTER_BYTES_MAX, "roster", { membersMax: REPORT_VALUES_MAX }),
+      "roster",
+      "roster.invalid",
+    );
   } catch (error) {
     const fault = asFault(error, "roster.invalid", "read the roster");
     throw fault.code === "roster.invalid" ? fault : new Fault("roster.invalid", fault.message, { cause: error });

@@ -1,13 +1,13 @@
 // Targets on the wire: the file that the warden needs next, and the releases that it offers.
 // [OTA-40]
 import * as v from "valibot";
-import { countSchema, sha256Schema } from "../../hal/format/fields.ts";
+import { countSchema, listSchema, sha256Schema } from "../../hal/format/fields.ts";
 import { repositoryPathSchema } from "../../ota/install/format.ts";
 import { lineSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
 
 /** Paths in one request that the repository lacks, as the agent reports. */
 export const ABSENT_PATHS_MAX = 16;
-export const absentSchema = v.pipe(v.array(repositoryPathSchema), v.maxLength(ABSENT_PATHS_MAX));
+export const absentSchema = listSchema(repositoryPathSchema, ABSENT_PATHS_MAX);
 
 /**
  * The warden needs this file of the repository before it can go on. The agent leaves it in the

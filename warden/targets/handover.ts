@@ -31,7 +31,7 @@ export async function throughHandover<T>(
   const missing = new Set(absent);
   const outcome: { wanted?: WantedFile } = {};
   const take: Take = async (path, bytesMax) => {
-    if (!v.safeParse(repositoryPathSchema, path).success)
+    if (!v.is(repositoryPathSchema, path))
       throw new Fault("trust.invalid", `take ${quoted(path, PATH_CHARACTERS_MAX)}: no file of a repository has such a path`);
     if (missing.has(path)) return undefined;
     const bytes = await handover.take(handoverName(path), bytesMax);

@@ -81,7 +81,8 @@ export class Payloads {
     const before = this.#stored.get(line);
     if (candidate === undefined || candidate.custom.counter <= (before?.counter ?? 0)) {
       // the payload that could not be stored is no longer published
-      if (before !== undefined) this.#faults.delete(line);
+      const isUnread = line === "operators" && this.#roster === undefined;
+      if (before !== undefined && !isUnread) this.#faults.delete(line);
       return false;
     }
     if (this.#useless.has(candidate.digest)) return false;

@@ -26,6 +26,8 @@ const APPROVAL: RecordFormat<v.InferOutput<typeof recordSchema>> = {
 };
 
 export interface Approval {
+  /** Why the approval of the last start cannot be read; undefined once another is granted. */
+  fault(): Fault | undefined;
   has(digest: string): boolean;
   /** Durable when it resolves. It replaces an earlier approval. */
   grant(digest: string): Promise<void>;
@@ -35,16 +37,20 @@ export interface Approval {
 
 /** A record that cannot be read approves nothing; its fault goes to `report`. */
 export async function openApproval(files: DurableFiles, report: (fault: Fault) => void): Promise<Approval> {
+  let unread: Fault | undefined;
   let approved = await read(files).catch((error: unknown) => {
     if (!(error instanceof Fault)) throw error;
     report(error);
+    unread = error;
     return undefined;
   });
   return {
+    fault: () => unread,
     has: (digest) => approved === digest,
     grant: async (digest) => {
       await writeRecord(files, NAME, APPROVAL, { v: 1, digest });
       approved = digest;
+      unread = undefined;
     },
     spend: async () => {
       if (approved === undefined) return;

@@ -52,7 +52,8 @@ function createUpdates(driver: UpdateDriver, ports: UpdatePorts, { image }: Upda
       return floorsOf(floors.record());
     },
     nudge: () => driver.nudge(),
-    troubles: () => [driver.trouble(), floors].filter((each) => each instanceof Fault).slice(0, TROUBLES_MAX),
+    troubles: () =>
+      [driver.trouble(), driver.approvalFault(), floors].filter((each) => each instanceof Fault).slice(0, TROUBLES_MAX),
     stop: () => driver.stop(),
   };
 }

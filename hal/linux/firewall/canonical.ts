@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { Fault } from "../../fault.ts";
 import { parseJson } from "../../format/json.ts";
 import { LISTING_BYTES_MAX } from "./limits.ts";
+import { check } from "../../format/schema.ts";
 
 const listingSchema = v.object({ nftables: v.array(v.record(v.string(), v.unknown())) });
 const setSchema = v.object({
@@ -116,7 +117,5 @@ function parse(listing: string): unknown {
 }
 
 function read<const S extends v.GenericSchema>(schema: S, object: unknown): v.InferOutput<S> {
-  const outcome = v.safeParse(schema, object);
-  if (outcome.success) return outcome.output;
-  throw new Fault("firewall.unreadable", `read the firewall: its listing has an unexpected form: ${outcome.issues[0].message}`);
+  return check(schema, object, "the firewall's listing", "firewall.unreadable");
 }

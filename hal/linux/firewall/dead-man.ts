@@ -29,8 +29,7 @@ const ARMED = /^armed-[0-9a-f]{16}\.nft$/u;
 const FIRED = /^fired-[0-9a-f]{16}\.nft$/u;
 
 /**
- * Touches nothing before it is armed: without its directory there is no trial, and all else goes
- * on.
+ * Touches nothing before it is armed. Without its directory nothing is tried, and all else goes on.
  */
 export function linuxDeadManSwitch(options: DeadManSwitchOptions): DeadManSwitch {
   return new ShellSwitch(options);

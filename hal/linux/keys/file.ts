@@ -19,7 +19,7 @@ const WHAT = `the device key "${KEY_FILE}"`;
  */
 export function fileKeyStore({ files }: { readonly files: DurableFiles }): KeyStore {
   const load = async (): Promise<DeviceKey | undefined> => {
-    const bytes = await files.get(KEY_FILE, KEY_BYTES_MAX);
+    const bytes = await files.get(KEY_FILE, KEY_BYTES_MAX, "private");
     return bytes === undefined ? undefined : fileKey(Buffer.from(bytes).toString("utf8"));
   };
   const create = async (): Promise<DeviceKey> => {

@@ -1,9 +1,9 @@
 // The code that runs inside a thread.
 import { isMainThread, parentPort } from "node:worker_threads";
-import * as v from "valibot";
 import { asFault } from "../../fault.ts";
 import type { ThreadAnswer, ThreadJob } from "../../ports.ts";
 import { type AnswerMessage, jobMessage, ownBuffer } from "./message.ts";
+import { check } from "../../format/schema.ts";
 
 /**
  * True when this program was started as a thread by {@link startThreads}. One file serves both
@@ -27,7 +27,7 @@ export function serveThread(work: (job: ThreadJob) => ThreadAnswer): void {
 
 function attempt(work: (job: ThreadJob) => ThreadAnswer, message: unknown): AnswerMessage {
   try {
-    const { memory, numbers } = work(v.parse(jobMessage, message));
+    const { memory, numbers } = work(check(jobMessage, message, "job of a thread", "assert.broken"));
     return { memory, numbers: [...numbers] };
   } catch (error) {
     const { code, message: text } = asFault(error, "assert.broken", "work on a thread");

@@ -1,10 +1,10 @@
 // Threads that work on memory transferred to them.
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import * as v from "valibot";
 import { asFault, assert, Fault } from "../../fault.ts";
 import type { ThreadAnswer, ThreadJob, Threads } from "../../ports.ts";
 import { answerMessage, ownBuffer } from "./message.ts";
+import { check } from "../../format/schema.ts";
 
 /**
  * V8's own heap of a thread; the memory it works on lies outside. Young objects are few, and a
@@ -61,7 +61,7 @@ function startThread(file: URL, heapMbMax: number): Thread {
     for (const { reject } of waiting.splice(0)) reject(ended);
   };
   worker.on("message", (message: unknown) => {
-    const answer = v.parse(answerMessage, message);
+    const answer = check(answerMessage, message, "answer of a thread", "assert.broken");
     const request = waiting.shift();
     assert(request !== undefined, "a thread answers what it was request");
     if ("fault" in answer) request.reject(new Fault(answer.fault.code, answer.fault.message));

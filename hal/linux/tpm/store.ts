@@ -60,7 +60,7 @@ class TpmKeyStore implements KeyStore {
   }
 
   async load(): Promise<DeviceKey | undefined> {
-    const bytes = await this.#files.get(KEY_FILE, KEY_BYTES_MAX);
+    const bytes = await this.#files.get(KEY_FILE, KEY_BYTES_MAX, "private");
     if (bytes === undefined) return undefined;
     const pem = Buffer.from(bytes).toString("utf8");
     if (!pem.startsWith(TSS2_BEGIN))

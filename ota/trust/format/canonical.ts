@@ -26,9 +26,14 @@ function canonical(value: unknown): string {
   }
   if (value === null) return "null";
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join(",")}]`;
-  if (typeof value !== "object") throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
-  const members = Object.entries(value).sort(([a], [b]) => byCodePoint(a, b));
-  return `{${members.map(([key, member]) => `${canonicalString(key)}:${canonical(member)}`).join(",")}}`;
+  if (!isRecord(value)) throw new Fault("trust.invalid", `no canonical form for a ${typeof value}`);
+  return `{${sortedNames(value)
+    .map((name) => `${canonicalString(name)}:${canonical(value[name])}`)
+    .join(",")}}`;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 function canonicalString(text: string): string {
@@ -37,9 +42,17 @@ function canonicalString(text: string): string {
 }
 
 /**
- * The order of UTF-8 bytes is the order of code points. The order of JavaScript's strings is not,
- * above U+FFFF.
+ * By code point. JavaScript compares UTF-16 code units, which is the same order unless a name has a
+ * character above U+FFFF. Such names are encoded once each, because the order of UTF-8 bytes is
+ * that of code points.
  */
-function byCodePoint(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+function sortedNames(value: object): readonly string[] {
+  const names = Object.keys(value);
+  if (!names.some((name) => SURROGATE.test(name))) return names.sort();
+  return names
+    .map((name) => ({ name, bytes: Buffer.from(name) }))
+    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+    .map(({ name }) => name);
 }
+
+const SURROGATE = /[\ud800-\udfff]/;

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { constants, createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalBytes } from "./canonical.ts";
+import { tryCheck } from "../../../hal/format/schema.ts";
 
 const PUBLIC_CHARACTERS_MAX = 16_384;
 const RSA_BITS_MIN = 2048; // TUF section 4.2: "All RSA keys MUST be at least 2048 bits"
@@ -120,9 +121,9 @@ export function verifyingKey(key: TufKey): VerifyingKey | undefined {
   const kind = KINDS.find(
     ({ keytype, formerKeytype, scheme }) => (key.keytype === keytype || key.keytype === formerKeytype) && key.scheme === scheme,
   );
-  const keyval = v.safeParse(keyvalSchema, key.keyval);
-  if (kind === undefined || !keyval.success) return undefined;
-  const loaded = loadedBy(kind, keyval.output.public);
+  const keyval = tryCheck(keyvalSchema, key.keyval);
+  if (kind === undefined || keyval === undefined) return undefined;
+  const loaded = loadedBy(kind, keyval.public);
   if (loaded === undefined) return undefined;
   const der = loaded.export({ format: "der", type: "spki" });
   return {

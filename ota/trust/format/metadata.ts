@@ -4,13 +4,14 @@ import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { canonicalBytes } from "./canonical.ts";
 import { tufKeySchema } from "./keys.ts";
 import { momentSchema } from "./moment.ts";
 
 /** Keys of a role, and signatures on a file. This bounds the work of one verification. */
 const KEYS_MAX = 64;
 const DELEGATIONS_MAX = 64;
+/** Patterns, or hash prefixes, of one delegation. Each is compared with each target's name. */
+const PATHS_MAX = 256;
 const NAME_CHARACTERS_MAX = 512;
 
 export const TOP_LEVEL_ROLES = ["root", "timestamp", "snapshot", "targets"] as const;
@@ -104,8 +105,10 @@ const delegationSchema = v.pipe(
     ),
     ...roleKeys,
     terminating: v.boolean(),
-    paths: v.optional(v.array(v.pipe(v.string(), v.maxLength(NAME_CHARACTERS_MAX)))),
-    path_hash_prefixes: v.optional(v.array(v.pipe(v.string(), v.regex(/^[0-9a-f]{1,64}$/u, "expected hex digits")))),
+    paths: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(NAME_CHARACTERS_MAX))), v.maxLength(PATHS_MAX))),
+    path_hash_prefixes: v.optional(
+      v.pipe(v.array(v.pipe(v.string(), v.regex(/^[0-9a-f]{1,64}$/u, "expected hex digits"))), v.maxLength(PATHS_MAX)),
+    ),
   }),
   v.check(
     ({ paths, path_hash_prefixes }) => (paths === undefined) !== (path_hash_prefixes === undefined),
@@ -153,37 +156,45 @@ const envelopeSchema = v.object({
 });
 export type Signature = v.InferOutput<typeof envelopeSchema>["signatures"][number];
 
-/** A metadata file that was parsed but is not trusted yet. */
+/** A metadata file of which only the signatures were read. */
+export interface Envelope {
+  readonly signed: unknown;
+  readonly signatures: readonly Signature[];
+}
+
+/** A metadata file that was parsed. */
 export interface Metadata<S> {
   readonly signed: S;
   readonly signatures: readonly Signature[];
-  /** The canonical form of the signed part, which the signatures cover. */
-  readonly message: Uint8Array;
 }
 
 /**
- * [OTA-9] Parses bytes as one kind of metadata. Only the form is checked.
+ * [OTA-9] [STA-12] Reads what can be judged without the signed part: the size, the depth and the
+ * number of values, and the form of the signatures. No message quotes the file: it comes from the
+ * network, or from a directory of another user. [STA-11]
  * @throws Fault `trust.too-large` above `bytesMax`; `trust.invalid` for any other form.
  */
-export function parseMetadata<const S extends v.GenericSchema>(
-  schema: S,
-  bytes: Uint8Array,
-  bytesMax: number,
-  what: string,
-): Metadata<v.InferOutput<S>> {
+export function parseEnvelope(bytes: Uint8Array, bytesMax: number, what: string): Envelope {
   if (bytes.byteLength > bytesMax)
     throw new Fault("trust.too-large", `${what} has ${bytes.byteLength} bytes, at most ${bytesMax} are accepted`);
-  const envelope = check(envelopeSchema, json(bytes, bytesMax, what), what, "trust.invalid");
-  return {
-    message: canonicalBytes(envelope.signed),
-    signed: check(schema, envelope.signed, what, "trust.invalid"),
-    signatures: envelope.signatures,
-  };
+  return check(envelopeSchema, json(bytes, bytesMax, what), what, "trust.invalid", "withheld");
+}
+
+/**
+ * [OTA-9] Reads the signed part as one kind of metadata. Only the form is checked.
+ * @throws Fault `trust.invalid` for any other form.
+ */
+export function parseSigned<const S extends v.GenericSchema>(
+  schema: S,
+  { signed, signatures }: Envelope,
+  what: string,
+): Metadata<v.InferOutput<S>> {
+  return { signed: check(schema, signed, what, "trust.invalid", "withheld"), signatures };
 }
 
 function json(bytes: Uint8Array, bytesMax: number, what: string): unknown {
   try {
-    return parseJson(bytes, bytesMax, what);
+    return parseJson(bytes, bytesMax, what, { quoting: "withheld" });
   } catch (error) {
     if (error instanceof Fault && error.code === "json.invalid")
       throw new Fault("trust.invalid", error.message, { cause: error });

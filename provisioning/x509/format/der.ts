@@ -2,7 +2,7 @@
 // reads any BER; the strictness is added here.
 import asn1, { type Asn1 } from "node-forge/lib/asn1.js";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
-import { DER_DEPTH_MAX } from "./limits.ts";
+import { DER_DEPTH_MAX, DER_VALUES_MAX } from "./limits.ts";
 
 /**
  * One ASN.1 value. `tag` is the identifier octet: class, constructed bit and number. Numbers above
@@ -65,12 +65,32 @@ export function decode(bytes: Uint8Array, bytesMax: number, reading: Reading): V
 export function decodeBer(bytes: Uint8Array, bytesMax: number, reading: Reading): Value {
   if (bytes.byteLength > bytesMax)
     throw new Fault(reading.code, `read ${reading.what}: it has ${bytes.byteLength} bytes, at most ${bytesMax} are accepted`);
+  expectFewValues(bytes, reading);
   try {
     const options = { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: DER_DEPTH_MAX };
     return fromForge(asn1.fromDer(Buffer.from(bytes).toString("latin1"), options));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Fault(reading.code, `read ${reading.what}: it is not the expected ASN.1: ${why}`, { cause: error });
+  }
+}
+
+/**
+ * Counts the values before forge makes an object of each: 64 KiB hold 32,000 of two bytes. A length
+ * that is not plausible ends the count; forge refuses it. [STA-12]
+ * @throws Fault with the reading's code.
+ */
+function expectFewValues(bytes: Uint8Array, { code, what }: Reading): void {
+  let count = 0;
+  for (let at = 0; at + 1 < bytes.byteLength; count += 1) {
+    if (count >= DER_VALUES_MAX) throw new Fault(code, `read ${what}: it has more than ${DER_VALUES_MAX} values`);
+    const isConstructed = ((bytes[at] ?? 0) & CONSTRUCTED) !== 0;
+    const first = bytes[at + 1] ?? 0;
+    const lengthOctets = first > 0x80 ? first & 0x7f : 0;
+    if (lengthOctets > 4) return;
+    let length = first < 0x80 ? first : 0;
+    for (let octet = 0; octet < lengthOctets; octet += 1) length = length * 256 + (bytes[at + 2 + octet] ?? 0);
+    at += 2 + lengthOctets + (isConstructed ? 0 : length);
   }
 }
 

@@ -20,3 +20,6 @@ export const CERTS_ONLY_COUNT_MAX = 16;
 
 /** Certificates and CMS nest about twelve levels deep. */
 export const DER_DEPTH_MAX = 24;
+
+/** ASN.1 values in one input, at every depth. A certificate has about 150. */
+export const DER_VALUES_MAX = 4096;

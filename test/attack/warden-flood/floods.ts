@@ -68,6 +68,7 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
       signatures: Array.from({ length: 60 }, () => ({ keyid: hex, sig: "A".repeat(12) })),
     }),
   },
+  "order.signer": { keyid: hex },
   "update.read": {},
   "update.begin": { target: "os/gateway-9", absent: paths },
   "update.write": { part: "root", from: 0, to: 1_000_000 },

@@ -130,3 +130,40 @@ test("16 levels are accepted, 17 are refused, and a hundred thousand cost no sta
     t.throws(() => parseJson(nested(100_000), 1e6, "value"), { code: "json.invalid" });
   }
 });
+
+test("[STA-12] values, members and objects are counted in proportion to the bound, before anything is built", async (t) => {
+  const bytesMax = 65_536;
+  const list = (count: number, item: string) => `[${Array.from({ length: count }, () => item).join(",")}]`;
+  t.doesNotThrow(() => parseJson(list(5000, "1"), bytesMax, "value"));
+  t.throws(() => parseJson(list(5500, "1"), bytesMax, "value"), { code: "json.invalid", message: /more than 5461 values/u });
+  t.doesNotThrow(() => parseJson(list(1000, "{}"), bytesMax, "value"));
+  t.throws(() => parseJson(list(1100, "{}"), bytesMax, "value"), { code: "json.invalid", message: /more than 1024 objects/u });
+  const members = (count: number) => `{${Array.from({ length: count }, (_, n) => `"${n}":1`).join(",")}}`;
+  t.doesNotThrow(() => parseJson(members(2700), bytesMax, "value"));
+  t.throws(() => parseJson(members(2800), bytesMax, "value"), { code: "json.invalid", message: /more than 2730 members/u });
+  t.throws(() => parseJson(list(300, "1"), bytesMax, "value", { valuesMax: 256 }), { message: /more than 256 values/u });
+  t.doesNotThrow(() => parseJson(list(200, "1"), 1024, "value"), "a small input may hold 256");
+});
+
+test("[STA-12] what looks like structure within a text does not count", async (t) => {
+  for (const text of [`"${"[{,:".repeat(2000)}"`, `"${'\\"[,'.repeat(2000)}"`, `"${"\\\\".repeat(100)}"`])
+    t.doesNotThrow(() => parseJson(text, 10_000, "value"), text.slice(0, 20));
+  // the second text ends where the first escape is itself escaped
+  t.throws(() => parseJson(`["\\\\",${"[".repeat(20)}]`, 10_000, "value"), { message: /levels deep/u });
+  t.throws(() => parseJson(`"never ends${"[".repeat(50)}`, 10_000, "value"), { code: "json.invalid" });
+});
+
+test("[STA-11] of a file that another user may have put there, nothing is quoted", async (t) => {
+  t.throws(() => parseJson("root:x:0:0", 100, "2.root.json", { quoting: "withheld" }), {
+    message: "2.root.json is not the JSON expected: it is not JSON",
+  });
+  t.match(await quotationOf("root:x:0:0"), /root/u, "a configuration file may be quoted");
+});
+
+async function quotationOf(text: string): Promise<string> {
+  try {
+    return String(parseJson(text, 100, "agent.json"));
+  } catch (error) {
+    return error instanceof Error ? error.message : "";
+  }
+}

@@ -1,12 +1,11 @@
 // Forgetting devices.
 import { test } from "tap";
 import { deny, forget, revoke } from "../../../hub/devices/index.ts";
-import { journalOf } from "../../../hub/journal.ts";
 import { certificateIn, enrolled, enrolledBefore, labDevice, labHub, simpleEnrol } from "../../lab/worlds/hub.ts";
 
 async function openContext(t: Parameters<typeof labHub>[0]) {
   const { hub, state } = await labHub(t);
-  return { hub, state, context: { store: hub.store, journal: journalOf(hub.store) } };
+  return { hub, state, context: { store: hub.store } };
 }
 
 test("[ID-7] a denied key that was forgotten asks again and is pending like a new one", async (t) => {

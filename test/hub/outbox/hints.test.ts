@@ -57,16 +57,22 @@ test("the outbox of a device is bounded, other devices are not affected, and an 
   const store = await openStore(privateFile(state, STATE_FILES.store));
   t.teardown(() => store.close());
   const outgoing = { channel: "operation", kind: "operation", message: "{}", queuedAtMs: 1, expiresAtMs: 2 } as const;
-  for (let n = 0; n < OUTBOX_PER_DEVICE_MAX; n += 1)
-    store.outbox.add({ ...outgoing, deviceId: device.id, id: `m${n}`, correlation: `c${n}` });
-  t.throws(() => store.outbox.add({ ...outgoing, deviceId: device.id, id: "one more", correlation: "x" }), {
-    code: "hub.outbox-full",
-  });
-  await queueHint(store, other.id, { channel: "policy", body: { kind: "repository.changed" } }, 60_000);
+  const waiting = { ...outgoing, queuedAtMs: Date.now(), expiresAtMs: Date.now() + 60_000, deviceId: device.id };
+  const numbers = Array.from({ length: OUTBOX_PER_DEVICE_MAX }, (_, n) => n);
+  await store.commit(...numbers.map((n) => store.outbox.add({ ...waiting, id: `w${n}`, correlation: `w${n}` })));
+  const oneMore = store.outbox.add({ ...waiting, id: "one more", correlation: "x" });
+  await t.rejects(store.commit(oneMore), { code: "hub.store-conflict" });
+  const hint = { channel: "policy", body: { kind: "repository.changed" } } as const;
+  await t.rejects(queueHint(store, device.id, hint, 60_000), { code: "hub.outbox-full" });
+  await store.commit(...numbers.map((n) => store.outbox.remove(`w${n}`)));
+  await store.commit(
+    ...numbers.map((n) => store.outbox.add({ ...outgoing, deviceId: device.id, id: `m${n}`, correlation: `c${n}` })),
+  );
+  await queueHint(store, other.id, hint, 60_000);
   await eventually("the expired ones to be dropped", async () =>
     (await hub.store.journal.tail(100, "warning")).some(({ event }) => event === "message.expired") ? true : undefined,
   );
-  t.equal(store.outbox.find("m0"), undefined);
+  t.equal(await store.outbox.find("m0"), undefined);
   t.equal(
     (await hub.store.journal.tail(100, "warning")).reduce((sum, { times }) => sum + times, 0),
     OUTBOX_PER_DEVICE_MAX,

@@ -9,6 +9,7 @@ import { verifyLog } from "../../../hub/witness/index.ts";
 import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
 import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/worlds/hub.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
+import { HANG_MS } from "../../lab/runner/process.ts";
 
 /** A connected device that sends a delivery and waits for the answer. */
 async function openDelivery(t: TestContext, hub: Hub, device: LabDevice) {
@@ -122,7 +123,8 @@ test("[AUD-8] every change of the stored log is found, and the first bad record 
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
   await deliver(labLog(device, 20).delivery(0, 20));
-  const database = new DatabaseSync(join(state, "hub.db"));
+  // The running hub writes its journal now and then.
+  const database = new DatabaseSync(join(state, "hub.db"), { timeout: HANG_MS });
   t.teardown(() => database.close());
   const damaged = async (sql: string) => {
     database.exec("BEGIN");

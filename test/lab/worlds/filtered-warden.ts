@@ -49,11 +49,11 @@ export async function filteredWarden(t: LabWardenContext, env: Readonly<Record<s
   await writeFile(join(etc, "root.json"), repository.imageRoot, { mode: 0o644 });
   await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: {} }), { mode: 0o644 });
   await mkdir(join(etc, HANDOVER));
-  const program = lab.launch([
-    ...network.nft.slice(0, -1),
-    "/usr/bin/env",
-    ...Object.entries(env).map(([key, value]) => `${key}=${value}`),
-  ]);
+  // as the unit starts it: V8's heap would grow otherwise
+  const variables = Object.entries({ NODE_OPTIONS: "--max-semi-space-size=4 --max-old-space-size=64", ...env }).map(
+    ([key, value]) => `${key}=${value}`,
+  );
+  const program = lab.launch([...network.nft.slice(0, -1), "/usr/bin/env", ...variables]);
   await program.line(/listening on/u);
   await network.device.listen(TRIED_PORT);
   const probe = (): Promise<Outcome> => network.outside.tcp(network.device.ipv4[0], TRIED_PORT);

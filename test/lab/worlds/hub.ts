@@ -107,13 +107,15 @@ export interface HubRequest {
   /** PEM. */
   readonly cert?: string;
   readonly key?: string;
+  /** A loopback address to ask from. */
+  readonly from?: string;
 }
 
 /**
  * Sends one HTTPS request to the hub's API and checks the hub's certificate against the anchors.
  */
 export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}): Promise<HubResponse> {
-  const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key } = asking;
+  const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key, from } = asking;
   const outgoing = request({
     host: "127.0.0.1",
     servername: "localhost",
@@ -124,6 +126,7 @@ export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}
     ca: hub.anchors.authority,
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
+    ...(from === undefined ? {} : { localAddress: from }),
     headers: type === undefined ? {} : { "content-type": type },
   });
   return new Promise((resolve, reject) => {

@@ -1,4 +1,7 @@
+import type { KeyObject } from "node:crypto";
 import { test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
+import { canonicalBytes, signatureOf } from "../../../ota/trust/format/index.ts";
 import { offered, openTrustStore } from "../../../ota/trust/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { labRepository, NOW_MS } from "../../lab/counterparts/repository.ts";
@@ -72,20 +75,6 @@ for (const [what, text] of [
   ["no object", "[]"],
   ["no JSON", "hello"],
   ["depth", "[".repeat(10_000)],
-  ["a fraction", '{"signatures":[],"signed":{"_type":"timestamp","x":1.5}}'],
-  ["a lone surrogate", '{"signatures":[],"signed":{"_type":"timestamp","x":"\\ud800"}}'],
-  [
-    "no version",
-    '{"signatures":[],"signed":{"_type":"timestamp","spec_version":"1.0","expires":"2030-01-01T00:00:00Z","meta":{}}}',
-  ],
-  [
-    "another major version",
-    '{"signatures":[],"signed":{"_type":"timestamp","spec_version":"2.0","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1}}}}',
-  ],
-  [
-    "a day that does not exist",
-    '{"signatures":[],"signed":{"_type":"timestamp","spec_version":"1.0","version":1,"expires":"2030-02-30T00:00:00Z","meta":{"snapshot.json":{"version":1}}}}',
-  ],
   ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0x7d])],
 ] as const) {
   test(`[OTA-9] a timestamp of ${what} is refused`, async (t) => {
@@ -94,6 +83,49 @@ for (const [what, text] of [
     const store = await openTrustStore(fakeFiles(), repository.imageRoot);
     await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), { code: "trust.invalid" });
   });
+}
+
+for (const [what, signed] of [
+  ["a fraction", '{"_type":"timestamp","x":1.5}'],
+  ["a lone surrogate", '{"_type":"timestamp","x":"\\ud800"}'],
+  ["no version", '{"_type":"timestamp","spec_version":"1.0","expires":"2030-01-01T00:00:00Z","meta":{}}'],
+  [
+    "another major version",
+    '{"_type":"timestamp","spec_version":"2.0","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1}}}',
+  ],
+  [
+    "a day that does not exist",
+    '{"_type":"timestamp","spec_version":"1.0","version":1,"expires":"2030-02-30T00:00:00Z","meta":{"snapshot.json":{"version":1}}}',
+  ],
+] as const) {
+  test(`[OTA-9] a timestamp of ${what} is refused, although the role's key signed it`, async (t) => {
+    const repository = labRepository();
+    const [key] = repository.signers.get("timestamp") ?? [];
+    if (key === undefined) return t.fail("the role has a key");
+    repository.files.set(
+      "timestamp.json",
+      Buffer.from(`{"signatures":[{"keyid":"${key.id}","sig":"${signedText(signed, key.privateKey)}"}],"signed":${signed}}`),
+    );
+    const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+    return await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), { code: "trust.invalid" });
+  });
+}
+
+test("[OTA-2] [STA-12] a file that too few keys signed is refused before its content is looked at", async (t) => {
+  const repository = labRepository();
+  repository.files.set("timestamp.json", Buffer.from('{"signatures":[],"signed":{"_type":"timestamp","x":1.5}}'));
+  const store = await openTrustStore(fakeFiles(), repository.imageRoot);
+  await t.rejects(store.refresh({ fetch: repository.fetch, nowMs: NOW_MS }), { code: "trust.bad-signature" });
+});
+
+/** A value without a canonical form cannot be signed. Any bytes do: it is refused before. */
+function signedText(signed: string, privateKey: KeyObject): string {
+  try {
+    return signatureOf(canonicalBytes(JSON.parse(signed)), privateKey);
+  } catch (error) {
+    if (error instanceof Fault) return "00";
+    throw error;
+  }
 }
 
 test("[OTA-1] the warden refreshes from files that were handed over, and names those that are missing", async (t) => {
@@ -113,7 +145,6 @@ test("[OTA-1] the warden refreshes from files that were handed over, and names t
 test("[OTA-1] a fault of the transport is distinct from a missing file, and passes through", async (t) => {
   const repository = labRepository();
   const store = await openTrustStore(fakeFiles(), repository.imageRoot);
-  const { Fault } = await import("../../../hal/fault.ts");
   const fetch = async (): Promise<undefined> => {
     throw new Fault("tunnel.unreachable", "no route");
   };

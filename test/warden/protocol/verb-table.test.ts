@@ -30,6 +30,7 @@ const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "lockdown.preview": { policy: POLICY },
   "lockdown.enforced": { of: "now" },
   "order.nonce": { verb: "system.reboot" },
+  "order.signer": { keyid: "ab".repeat(32) },
   "update.read": {},
 };
 

@@ -123,7 +123,7 @@ test("[ID-22] the setting is remembered for this boot only, and the time itself 
   const clock = fakeClock(0);
   const { time } = await openClock({ clock, state });
   await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW));
-  t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), { v: 1, bootId: BOOT });
+  t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), { v: 1, readable: 1, bootId: BOOT });
   t.equal((await openClock({ clock, state })).time.state().state, "synced", "the warden restarted");
   t.equal((await openClock({ clock, state, bootId: "another" })).time.state().state, "unverified", "the machine restarted");
   state.contents.set("clock.json", Buffer.from("{"));
