@@ -13,7 +13,7 @@ import type { DeviceStatus } from "./status/format.ts";
 import type { TunnelEvent } from "./tunnel/index.ts";
 import { Fault } from "../hal/fault.ts";
 import type { DeviceId, DeviceIdentity } from "../hal/format/identity.ts";
-import { createCertificateStore } from "../provisioning/certificate/index.ts";
+import { createCertificateReceipts, createCertificateStore } from "../provisioning/certificate/index.ts";
 import { createEstEnroller } from "../provisioning/enrollers/index.ts";
 import type { EnrolmentProgress } from "../provisioning/enrolment/index.ts";
 import type { HubServer } from "../provisioning/tls/index.ts";
@@ -95,6 +95,7 @@ class DeviceAgent implements Agent {
         faults: [
           ...this.#operations.troubles(),
           ...(this.#console?.troubles() ?? []),
+          ...this.#ports.damaged().map(({ code, message }) => ({ code, message })),
           ...(auditFault === undefined ? [] : [{ code: auditFault.code, message: auditFault.message }]),
         ],
       };
@@ -131,7 +132,7 @@ class DeviceAgent implements Agent {
 
   /** @returns undefined when no console is configured. */
   #startConsole(): Console | undefined {
-    const { serial, clock, program } = this.#ports;
+    const { serial, clock, program, files } = this.#ports;
     if (serial === undefined) return undefined;
     const warden = this.#warden;
     return startConsole({
@@ -140,8 +141,10 @@ class DeviceAgent implements Agent {
       orders: {
         nonce: (verb) => warden.call("order.nonce", { verb }),
         submit: (verb, order) => warden.call("order.submit", { verb, order }),
+        signer: (keyid) => warden.call("order.signer", { keyid }),
       },
       audit: (entry) => this.#audit.append(entry),
+      files,
       clock,
       host: () => ({ program, deviceId: this.#deviceId }),
     });
@@ -154,6 +157,7 @@ class DeviceAgent implements Agent {
       enroller: createEstEnroller({ hub: this.#hub, signal: this.#stopped.signal }),
       files,
       store: createCertificateStore(files),
+      receipts: createCertificateReceipts(files),
       authority: anchors.authority,
       enterpriseNumber: config.enterpriseNumber,
       clock,

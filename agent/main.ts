@@ -9,6 +9,7 @@ import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } fr
 import { createAgent } from "./agent.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
+import { createDamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord } from "../hal/format/identity.ts";
 import {
@@ -100,6 +101,7 @@ interface LockedState {
   readonly config: AgentConfig;
   readonly anchors: HubAnchors;
   readonly files: DurableFiles;
+  readonly damaged: () => readonly Fault[];
   readonly tpm: TpmAtStart;
   /** Aborted when only another start of this process helps. */
   readonly restart: AbortController;
@@ -174,12 +176,13 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
   const { config, anchors } = await loadConfig(file);
   const lock = await lockState(config.stateDirectory);
   try {
-    const files = await linuxFiles(config.stateDirectory);
+    const damage = createDamageLog((fault) => log(`trouble: ${fault.code}: ${fault.message}`));
+    const files = tolerateDamage(await linuxFiles(config.stateDirectory), damage.report);
     const tpm = await tpmAtStart(config, files);
     const environment = await environmentFor(tpm, config, files);
     if (isStartedWith(process.env, environment)) {
       const restart = new AbortController();
-      await runLocked({ config, anchors, files, tpm, restart }, stop);
+      await runLocked({ config, anchors, files, damaged: damage.faults, tpm, restart }, stop);
       if (!restart.signal.aborted) return;
     }
     await lock.release();
@@ -195,13 +198,14 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
 }
 
 async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
-  const { config, anchors, files, restart } = state;
+  const { config, anchors, files, damaged, restart } = state;
   await using spoolFiles = await linuxAppendFiles(join(config.stateDirectory, "spool"));
   const agent = createAgent({
     config,
     anchors,
     program: PROGRAM,
     files,
+    damaged,
     spoolFiles,
     clock: linuxClock(),
     random: Math.random,

@@ -13,12 +13,13 @@ export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } 
  */
 export interface DurableFiles {
   /**
+   * @param access `private` for a private key, which another user may not read either. [STA-30]
    * @returns the bytes, or undefined when there is no such file.
    * @throws Fault `file.too-large` above `bytesMax`; `file.untrusted-owner` when another user could
-   *   have written it; `file.not-regular` for a link, a pipe or a directory; `file.read-failed`
-   *   otherwise.
+   * have written it, or read a private one; `file.not-regular` for a link, a pipe or a directory;
+   * `file.read-failed` otherwise.
    */
-  get(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  get(name: string, bytesMax: number, access?: "shared" | "private"): Promise<Uint8Array | undefined>;
   /**
    * Until it resolves, a crash leaves the old bytes or the new ones, whole. After that, the new
    * ones.
@@ -171,6 +172,22 @@ export interface Firewall {
    * @throws Fault `firewall.unreadable`.
    */
   read(): Promise<string | undefined>;
+}
+
+/** A firewall table that comes in force by itself, also when this program does nothing more. */
+export interface DeadManSwitch {
+  /**
+   * Has `table` replace our table after `afterMs`, rounded up to seconds, unless the switch is
+   * disarmed or armed anew before that.
+   * @throws Fault `file.*`, `process.failed`; a switch that was armed before stays armed.
+   */
+  arm(table: string, afterMs: number): Promise<void>;
+  /**
+   * Disarms the switch. It is no fault when it is not armed.
+   * @returns true when it has fired since it was last disarmed, also in an earlier run.
+   * @throws Fault `file.*`.
+   */
+  disarm(): Promise<boolean>;
 }
 
 /** The machine's network as the kernel and the programs that configure it show it. */

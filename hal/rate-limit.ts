@@ -10,18 +10,12 @@ export interface TokenBucket {
   take(count?: number): boolean;
   /** Milliseconds until one token can be taken; 0 when there is one now. */
   dueMs(): number;
-  /**
-   * Waits for one token and takes it. Callers are served in the order of their calls.
-   * @returns true, at once when there is a token; false when `signal` aborts first.
-   */
-  wait(signal: AbortSignal): Promise<boolean>;
 }
 
 /** @param burstMax tokens at the start, and at most; one more comes every `periodMs`. */
-export function createTokenBucket(clock: Pick<Clock, "monotonicMs" | "sleep">, burstMax: number, periodMs: number): TokenBucket {
+export function createTokenBucket(clock: Pick<Clock, "monotonicMs">, burstMax: number, periodMs: number): TokenBucket {
   let tokens = burstMax;
   let refilledAtMs = clock.monotonicMs();
-  let lastWait: Promise<unknown> = Promise.resolve();
 
   const refill = (): void => {
     const nowMs = clock.monotonicMs();
@@ -38,22 +32,7 @@ export function createTokenBucket(clock: Pick<Clock, "monotonicMs" | "sleep">, b
     refill();
     return Math.max(0, Math.ceil((1 - tokens) * periodMs));
   };
-  const waitForToken = async (signal: AbortSignal): Promise<boolean> => {
-    while (!signal.aborted) {
-      if (take()) return true;
-      await clock.sleep(Math.max(1, dueMs()), signal);
-    }
-    return false;
-  };
-  return {
-    take,
-    dueMs,
-    wait: (signal) => {
-      const wait = lastWait.then(() => waitForToken(signal));
-      lastWait = wait;
-      return wait;
-    },
-  };
+  return { take, dueMs };
 }
 
 /**

@@ -31,6 +31,8 @@ export const DENIED_MAX = 1024;
 export const DENIED_PER_ID_MAX = 8;
 /** Valid certificates of one device. */
 export const CERTIFICATES_PER_DEVICE_MAX = 64;
+/** [ID-24] Share of a certificate's life in which its device gets no other. */
+export const CERTIFICATE_GAP_RATIO = 0.1;
 /** How long expired certificates stay in the store. */
 export const CERTIFICATES_RETENTION_MS = 90 * 24 * 3_600_000;
 

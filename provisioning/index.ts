@@ -1,8 +1,10 @@
 // The device's identity towards the hub: key, request, enrolment, certificate, renewal, and hub
 // time, which a first boot may need before all of them.
 export {
+  type CertificateReceipts,
   type CertificateStore,
   checkStored,
+  createCertificateReceipts,
   createCertificateStore,
   createRenewal,
   type DeviceCertificate,

@@ -19,13 +19,14 @@ export interface FoundKey {
 export async function settleKey(found: FoundKey, birth: BirthRecord | undefined): Promise<DeviceKey> {
   if (birth === undefined) return found.key ?? (await found.store.create());
   const recorded = `load the key recorded at birth (${birth.protection}, ${birth.keyFingerprint})`;
+  // [STA-6] the one fault of a key that may need a new identity
   if (found.key === undefined)
-    throw new Fault("key.missing", `${recorded}: it is gone; only the owner's reset makes a new identity`);
+    throw new Fault(
+      "key.missing",
+      `${recorded}: it is gone; put it back, and only if it is lost for good, the owner's reset makes a new identity`,
+    );
   const { fingerprint, protection } = found.key;
   if (fingerprint !== birth.keyFingerprint || protection !== birth.protection)
-    throw new Fault(
-      "key.mismatch",
-      `${recorded}: found ${protection}, ${fingerprint}; only the owner's reset makes a new identity`,
-    );
+    throw new Fault("key.mismatch", `${recorded}: found ${protection}, ${fingerprint}; put the recorded key back`);
   return found.key;
 }

@@ -12,6 +12,7 @@ import {
   optionalHandoverReader,
   linuxAppendFiles,
   linuxClock,
+  linuxDeadManSwitch,
   linuxFiles,
   linuxFirewall,
   linuxHardware,
@@ -20,6 +21,7 @@ import {
   linuxUptime,
   linuxUsbTree,
   linuxVitals,
+  linuxWatchdog,
   listenUnix,
   lockState,
   partitionSlots,
@@ -125,7 +127,10 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       update: await linuxFiles(`${stateDirectory}/update`),
     },
     handover: optionalHandoverReader(handover),
-    firewall: config.lockdown.firewall === "nft" ? linuxFirewall() : undefined,
+    ...(config.lockdown.firewall === "nft"
+      ? { firewall: linuxFirewall(), deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
+      : { firewall: undefined, deadManSwitch: undefined }),
+    heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),
     network: linuxNetwork({ root }),
     ...(systemdBoot === undefined
@@ -202,19 +207,24 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );
-  const server = await serveSocket({
-    path: config.socket,
-    clock,
-    listen: listenUnix,
-    open: (send, signal) => warden.openSession(send, signal),
-    refused: (fault) => warden.refused(fault),
-    report: (fault) => warden.report(fault),
-  });
-  say(`device "${warden.identity.id}" (${warden.identity.source}), listening on "${config.socket}"`);
-  const reason = await reasonOf(stop);
-  await server.close();
-  await warden.stop(reason);
-  say(`stopped by ${reason}`);
+  let ended = "it cannot listen";
+  try {
+    const server = await serveSocket({
+      path: config.socket,
+      clock,
+      listen: listenUnix,
+      open: (send, signal) => warden.openSession(send, signal),
+      refused: (fault) => warden.refused(fault),
+      report: (fault) => warden.report(fault),
+    });
+    say(`device "${warden.identity.id}" (${warden.identity.source}), listening on "${config.socket}"`);
+    ended = await reasonOf(stop);
+    await server.close();
+  } finally {
+    // without a socket too: the lockdown's watch would go on, and with it the process
+    await warden.stop(ended);
+  }
+  say(`stopped by ${ended}`);
 }
 
 await runMain({

@@ -5,6 +5,7 @@ import type {
   BootChoice,
   ChildProgram,
   Clock,
+  DeadManSwitch,
   DurableFiles,
   Firewall,
   HandoverReader,
@@ -32,6 +33,10 @@ export interface MachinePorts {
   readonly handover: HandoverReader;
   /** Undefined where the configuration says that there is none. */
   readonly firewall: Firewall | undefined;
+  /** Undefined where there is no firewall. */
+  readonly deadManSwitch: DeadManSwitch | undefined;
+  /** Tells the service manager that deadlines are served. Never throws. */
+  readonly heartbeat: () => void;
   readonly usb: UsbTree;
   readonly network: Network;
   readonly slots: Pick<Slots, "running">;
@@ -143,6 +148,8 @@ async function openLockdown(options: ServicesOptions, targets: TargetService): P
   const { ports, settings, deviceId, clock, clockTrusted, record, report } = options;
   return await startLockdown({
     firewall: ports.firewall,
+    deadManSwitch: ports.deadManSwitch,
+    heartbeat: ports.heartbeat,
     usb: ports.usb,
     network: ports.network,
     files: ports.files.lockdown,

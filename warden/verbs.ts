@@ -86,15 +86,16 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
     "time.nonce": async () => ({ nonce: time.nonce() }),
     "time.set": async (response) => {
       const fromMs = ports.clock.nowMs();
-      const { stepMs, forgetful } = await time.set(response);
+      const { stepMs, noteworthy, forgetful } = await time.set(response);
       services.saw("hub");
       if (forgetful !== undefined) report(forgetful);
-      await record({
-        event: "time.set",
-        result: "ok",
-        principal: "agent",
-        detail: { stepMs, from: new Date(fromMs).toISOString(), to: response.time },
-      });
+      if (noteworthy)
+        await record({
+          event: "time.set",
+          result: "ok",
+          principal: "agent",
+          detail: { stepMs, from: new Date(fromMs).toISOString(), to: response.time },
+        });
       return time.state();
     },
     ...services.verbs,

@@ -1,9 +1,9 @@
 // The warden: settles the identity of the machine, opens the log and the services, then serves the
 // agent. Everything it touches comes in as ports.
+import { createDamageLog, type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
-import { createTokenBucket } from "../hal/rate-limit.ts";
 import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
@@ -11,9 +11,10 @@ import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
-import { PROTOCOL_REQUESTS_PER_SECOND_MAX, WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
+import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
   createAppendAllowance,
+  createRequestBudget,
   openProtocolSession,
   type ProtocolSession,
   refusals,
@@ -77,12 +78,14 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { clock } = ports;
   const startedMonotonicMs = clock.monotonicMs();
   const bootId = await ports.hardware.bootId();
+  const damage = createDamageLog((fault) => ports.say(`trouble: ${fault.code}: ${fault.message}`));
+  const state = tolerateDamage(ports.state, damage.report);
   const births = birthBook(ports.birth);
   const { identity, birth, troubles } = await settle(ports.hardware, births);
-  const time = await openTime(ports, settings, identity, bootId);
-  const log = await openLog(ports, settings, { identity, bootId, time });
+  const time = await openTime({ ...ports, state }, settings, identity, bootId);
+  const log = await openLog({ ...ports, state }, settings, { identity, bootId, time });
   const sizeAtStart = log.head.size;
-  const recorder = createRecorder(log, ports);
+  const recorder = createRecorder(log, { ...ports, state });
   const { record, report } = recorder;
 
   const atStart = [log.tampered, ...troubles, ...settings.troubles].filter((fault) => fault !== undefined);
@@ -91,7 +94,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   const services = await openServices({
-    ports: ports.machine,
+    ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
     deviceId: identity.id,
     clock,
@@ -112,11 +115,19 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     time,
     program: settings.program,
     vitals: ports.vitals,
-    troubles: () => [...atStart, ...services.troubles()].slice(0, WARDEN_TROUBLES_MAX),
+    troubles: () => [...atStart, ...damage.faults(), ...services.troubles()].slice(0, WARDEN_TROUBLES_MAX),
     services,
     sizeAtStart,
   });
   return createWarden({ identity, clock, handlers, log, recorder, services });
+}
+
+function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {
+  return {
+    targets: tolerateDamage(targets, report),
+    lockdown: tolerateDamage(lockdown, report),
+    update: tolerateDamage(update, report),
+  };
 }
 
 interface OpenedWarden {
@@ -130,12 +141,12 @@ interface OpenedWarden {
 
 function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
   const { record, report } = recorder;
-  const bucket = createTokenBucket(clock, PROTOCOL_REQUESTS_PER_SECOND_MAX, 1000 / PROTOCOL_REQUESTS_PER_SECOND_MAX);
+  const budget = createRequestBudget(clock);
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,
     report,
-    openSession: (send, signal) => openProtocolSession({ handlers, bucket, refusals: recordedRefusals, report, send, signal }),
+    openSession: (send, signal) => openProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
       await services.stop();

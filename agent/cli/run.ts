@@ -1,5 +1,6 @@
 // The run of one command: parse, ask the agent or verify, print, and return an exit code.
 import { asFault, Fault } from "../../hal/fault.ts";
+import { terminalText } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
 import { POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { challengeText, orderOfAnswer } from "../../warden/orders/format/index.ts";
@@ -51,7 +52,13 @@ export interface CommandPorts {
 type Query = Exclude<Invocation, { command: "help" | "version" | "order" | "audit verify" }>;
 
 /** Never throws: a fault is printed with what to do about it, and decides the exit code. */
-export async function runCommand(argv: readonly string[], ports: CommandPorts): Promise<ExitCode> {
+export async function runCommand(argv: readonly string[], given: CommandPorts): Promise<ExitCode> {
+  // All output is printable: neither the agent nor an argument steers the terminal.
+  const ports: CommandPorts = {
+    ...given,
+    out: (text) => given.out(terminalText(text)),
+    err: (text) => given.err(terminalText(text)),
+  };
   try {
     return await execute(parseInvocation(argv), ports);
   } catch (error) {

@@ -40,6 +40,11 @@ export interface OrderPorts {
    *   away.
    */
   submit(verb: OrderVerb, order: string): Promise<WardenResult<"order.submit">>;
+  /**
+   * Whose key this is by the roster in force. [CON-12]
+   * @throws Fault `protocol.closed` while the warden is away.
+   */
+  signer(keyid: string): Promise<WardenResult<"order.signer">>;
 }
 
 export interface ChallengeResponseOptions {
@@ -148,7 +153,7 @@ class ConsoleChallenge implements ChallengeResponse {
       return undefined;
     }
     this.#pending = undefined;
-    if (outcome !== undefined) this.#options.throttle.reset();
+    if (outcome !== undefined) await this.#options.throttle.reset();
     return outcome;
   }
 
@@ -180,7 +185,7 @@ class ConsoleChallenge implements ChallengeResponse {
   /** [CON-5] The next answer has to wait. */
   async #refuse({ command }: Pending, refusal: Refusal): Promise<void> {
     const { print, throttle } = this.#options;
-    throttle.recordRefusal();
+    await throttle.recordRefusal();
     if (!refusal.retry) this.#pending = undefined;
     await print(refusal.text + (refusal.retry ? nextAnswerText(throttle.waitMs()) : newChallengeText(command.words)));
   }

@@ -1,13 +1,14 @@
 // The serial console: it opens the port, serves sessions, and opens the port again after every
 // hang-up. [CON-2]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Clock, SerialConnection, SerialPort } from "../../hal/ports.ts";
+import type { Clock, DurableFiles, SerialConnection, SerialPort } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { Operations } from "../operations/index.ts";
 import type { OrderPorts } from "./challenge.ts";
-import { REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
+import { HINT_EVERY_MS, REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
 import { createLoginThrottle, type LoginThrottle } from "./login-throttle.ts";
+import { openConsoleRecord } from "./record.ts";
 import { hintText, type Host } from "./screen.ts";
 import { serveSession } from "./session.ts";
 import { createTimedReader } from "./timed-reader.ts";
@@ -18,6 +19,8 @@ export interface ConsoleOptions {
   /** The warden's verification of orders, for the login. [CON-4] */
   readonly orders: OrderPorts;
   readonly audit: (entry: AuditEntry) => Promise<void>;
+  /** Holds the console's record. */
+  readonly files: DurableFiles;
   readonly clock: Clock;
   readonly host: () => Host;
 }
@@ -34,7 +37,7 @@ export interface Console {
   stop(): Promise<void>;
 }
 
-type Troubles = Map<"port" | "audit", Fault>;
+type Troubles = Map<"port" | "audit" | "record", Fault>;
 
 /**
  * Starts at once, in the background. Before `stop` is called, a programming error is an unhandled
@@ -62,23 +65,37 @@ export function reopenDelayMs(previousMs: number, lastedMs: number): number {
 }
 
 async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: AbortSignal): Promise<void> {
-  const { port, clock } = options;
-  // One throttle for all sessions: hanging up must not reset it. [CON-5]
-  const throttle = createLoginThrottle(clock);
+  const { port, clock, files } = options;
+  const record = await openConsoleRecord(files, clock.monotonicMs(), (fault) =>
+    fault === undefined ? troubles.delete("record") : troubles.set("record", fault),
+  );
+  // One throttle for all sessions: neither hanging up nor a restart of the agent resets it. [CON-5]
+  const throttle = createLoginThrottle(clock, { stored: record.throttle, store: (state) => record.write(state) });
+  let hintAtMs = record.hintAtMs;
+  let isFirst = true;
   let delayMs = REOPEN_DELAY_MS_MIN / 2;
-  while (!stopped.aborted) {
+  do {
     const openedMs = clock.monotonicMs();
     try {
       const connection = await port.open();
       troubles.delete("port");
-      await serveConnection(options, throttle, connection, troubles, stopped);
+      const isShown = isRecent(hintAtMs, clock.monotonicMs());
+      const hint = isFirst && isShown ? undefined : hintText(options.host());
+      if (!isShown) await record.write({ hintAtMs: (hintAtMs = Math.floor(clock.monotonicMs())) });
+      isFirst = false;
+      await serveConnection(options, throttle, connection, troubles, stopped, hint);
     } catch (error) {
       if (!(error instanceof Fault) || (error.code !== "serial.open-failed" && error.code !== "serial.closed")) throw error;
       if (error.code === "serial.open-failed") troubles.set("port", error);
     }
     delayMs = reopenDelayMs(delayMs, clock.monotonicMs() - openedMs);
     await clock.sleep(delayMs, stopped);
-  }
+  } while (!stopped.aborted);
+}
+
+/** [CON-13] Whether the last run of the agent printed its hint a moment ago, in this boot. */
+function isRecent(hintAtMs: number | undefined, nowMs: number): boolean {
+  return hintAtMs !== undefined && hintAtMs <= nowMs && nowMs - hintAtMs < HINT_EVERY_MS;
 }
 
 /**
@@ -91,6 +108,7 @@ async function serveConnection(
   connection: SerialConnection,
   troubles: Troubles,
   stopped: AbortSignal,
+  hint: string | undefined,
 ): Promise<void> {
   const reader = createTimedReader(connection.input, clock);
   const print = (text: string): Promise<void> => connection.write(Buffer.from(text.replaceAll("\n", "\r\n")));
@@ -111,7 +129,7 @@ async function serveConnection(
   stopped.addEventListener("abort", close, { once: true });
   try {
     if (stopped.aborted) return;
-    await print(hintText(host()));
+    if (hint !== undefined) await print(hint);
     for (let read = await reader.next(); read.kind === "bytes"; read = await reader.next()) {
       const end = await serveSession({ reader, print, operations, orders, throttle, record, clock, host }, read.bytes);
       if (end === "hang-up") return;

@@ -1,5 +1,6 @@
 // The dialogue of one console session: the answer to each line, first for a guest, then for the
 // operator who has logged in. [CON-3] [CON-4] [OPS-5]
+import { Fault } from "../../hal/fault.ts";
 import { type TokenBucket, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
@@ -8,7 +9,15 @@ import type { ConsoleLogin } from "../operations/index.ts";
 import { ANSWER_PROMPT, gaveUpText } from "./challenge-screen.ts";
 import { type ChallengeResponse, createChallengeResponse } from "./challenge.ts";
 import { commandOf, mayUse, type OperationAction, type Typed } from "./commands.ts";
-import { CHALLENGE_MS_MAX, COMMAND_REFILL_MS, COMMANDS_BURST_MAX, IDLE_MS_MAX, LOGGED_IN_IDLE_MS_MAX } from "./limits.ts";
+import {
+  ANSWER_REFILL_MS,
+  ANSWERS_BURST_MAX,
+  CHALLENGE_MS_MAX,
+  COMMAND_REFILL_MS,
+  COMMANDS_BURST_MAX,
+  IDLE_MS_MAX,
+  LOGGED_IN_IDLE_MS_MAX,
+} from "./limits.ts";
 import type { LineEvent } from "./line.ts";
 import type { ConsoleSessionOptions } from "./options.ts";
 import { resultText } from "./results.ts";
@@ -19,6 +28,7 @@ import {
   logInFirstText,
   logoutText,
   promptText,
+  rosterText,
   tooLongText,
   tooManyText,
   unknownText,
@@ -30,8 +40,15 @@ export interface Dialogue {
    * Answers one event of the line reader, and prints the next prompt unless the session is over.
    */
   take(event: LineEvent): Promise<void>;
-  /** True after `logout`. */
+  /** True after `logout`, and once the roster in force does not have the login any more. */
   isOver(): boolean;
+  /**
+   * [CON-12] Compares the login with the roster in force, and ends the session when the key is not
+   * this operator's any more or the roles differ. While the warden cannot be asked nothing changes:
+   * no roster changes without it.
+   * @returns true when the session is over because of the roster.
+   */
+  checkRoster(): Promise<boolean>;
   prompt(): string;
   login(): ConsoleLogin | undefined;
   /** How long the session may go without a key, milliseconds. [CON-4] */
@@ -47,9 +64,12 @@ class SessionDialogue implements Dialogue {
   readonly #options: ConsoleSessionOptions;
   readonly #session: string;
   readonly #commands: TokenBucket;
+  /** For what a held key or a flood can cause without end. [CON-13] */
+  readonly #answers: TokenBucket;
   readonly #challenge: ChallengeResponse;
   #login: ConsoleLogin | undefined;
   #isOver = false;
+  #isOffRoster = false;
   #isFlooding = false;
   #operations = 0;
 
@@ -58,6 +78,7 @@ class SessionDialogue implements Dialogue {
     this.#options = options;
     this.#session = session;
     this.#commands = createTokenBucket(clock, COMMANDS_BURST_MAX, COMMAND_REFILL_MS);
+    this.#answers = createTokenBucket(clock, ANSWERS_BURST_MAX, ANSWER_REFILL_MS);
     this.#challenge = createChallengeResponse({
       orders,
       throttle,
@@ -72,28 +93,37 @@ class SessionDialogue implements Dialogue {
 
   async take(event: LineEvent): Promise<void> {
     const { print } = this.#options;
+    if (event.kind === "echo") return print(event.text);
+    const isAnswered = this.#answers.take();
     switch (event.kind) {
-      case "echo":
-        return print(event.text);
       case "redraw":
-        return print(`\n${this.prompt()}${event.text}`);
+        return isAnswered ? print(`\n${this.prompt()}${event.text}`) : undefined;
       case "interrupt":
-        await print("^C\n");
+        await print(isAnswered ? "^C\n" : "\n");
         await this.#interrupt();
         break;
       case "too-long":
         await print("\n");
-        await this.#refuseLine();
+        await this.#refuseLine(isAnswered);
         break;
       case "line":
         await print("\n");
-        await this.#takeLine(event.text);
+        if (!(await this.checkRoster())) await this.#takeLine(event.text, isAnswered);
     }
-    if (!this.#isOver) await print(this.prompt());
+    if (!this.#isOver && isAnswered) await print(this.prompt());
   }
 
   isOver(): boolean {
     return this.#isOver;
+  }
+
+  async checkRoster(): Promise<boolean> {
+    const login = this.#login;
+    if (login === undefined || this.#isOver || (await this.#isOnRoster(login))) return this.#isOffRoster;
+    this.#isOver = true;
+    this.#isOffRoster = true;
+    await this.#options.print(rosterText(login));
+    return true;
   }
 
   prompt(): string {
@@ -109,28 +139,38 @@ class SessionDialogue implements Dialogue {
     return this.#challenge.isPending() ? CHALLENGE_MS_MAX : IDLE_MS_MAX;
   }
 
+  async #isOnRoster({ id, roles, keyid }: ConsoleLogin): Promise<boolean> {
+    try {
+      const { operator } = await this.#options.orders.signer(keyid);
+      return operator?.id === id && operator.roles.toSorted().join(" ") === roles.toSorted().join(" ");
+    } catch (error) {
+      if (error instanceof Fault && error.code !== "assert.broken") return true;
+      throw error;
+    }
+  }
+
   async #interrupt(): Promise<void> {
     if (!this.#challenge.isPending()) return;
     this.#challenge.cancel();
     await this.#options.print(gaveUpText());
   }
 
-  async #refuseLine(): Promise<void> {
-    if (!(await this.#takeToken())) return;
+  async #refuseLine(isAnswered: boolean): Promise<void> {
+    if (!(await this.#takeToken(isAnswered))) return;
     await this.#recordRefusal("line too long");
     await this.#options.print(tooLongText());
   }
 
-  async #takeLine(text: string): Promise<void> {
-    if (this.#challenge.isPending()) return this.#takeAnswer(text);
+  async #takeLine(text: string, isAnswered: boolean): Promise<void> {
+    if (this.#challenge.isPending()) return this.#takeAnswer(text, isAnswered);
     const typed = commandOf(text);
-    if (typed === "nothing" || !(await this.#takeToken())) return;
+    if (typed === "nothing" || !(await this.#takeToken(isAnswered))) return;
     if (typed === "unknown") await this.#options.print(unknownText(text));
     else await this.#run(typed);
   }
 
-  async #takeAnswer(text: string): Promise<void> {
-    if (!(await this.#takeToken())) return;
+  async #takeAnswer(text: string, isAnswered: boolean): Promise<void> {
+    if (!(await this.#takeToken(isAnswered))) return;
     const login = await this.#challenge.answer(text);
     if (login === undefined) return;
     this.#login = login;
@@ -138,17 +178,17 @@ class SessionDialogue implements Dialogue {
   }
 
   /**
-   * Takes a token for one line, or prints that there were too many. A flood makes one record only,
-   * so that it does not flood the audit trail.
+   * Takes a token for one line, or prints that there were too many, where `isAnswered` allows it. A
+   * flood makes one record only, so that it does not flood the audit trail.
    */
-  async #takeToken(): Promise<boolean> {
+  async #takeToken(isAnswered: boolean): Promise<boolean> {
     if (this.#commands.take()) {
       this.#isFlooding = false;
       return true;
     }
     if (!this.#isFlooding) await this.#recordRefusal("too many commands at once");
     this.#isFlooding = true;
-    await this.#options.print(tooManyText(this.#commands.dueMs()));
+    if (isAnswered) await this.#options.print(tooManyText(this.#commands.dueMs()));
     return false;
   }
 

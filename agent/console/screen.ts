@@ -72,6 +72,11 @@ export function idleText(idleMs: number, login: ConsoleLogin | undefined): strin
   return `\n${fit(`Nobody typed for ${minutes(idleMs)}: ${what}. Press Enter for a new session.`)}`;
 }
 
+export function rosterText(login: ConsoleLogin): string {
+  const id = serialText(login.id, 64);
+  return `\n${fit(`The roster of this device has changed: ${id} is logged out. Press Enter for a new session.`)}`;
+}
+
 export function logoutText(login: ConsoleLogin | undefined): string {
   return login === undefined
     ? "Nobody is logged in: session closed. Press Enter for a new one.\n"

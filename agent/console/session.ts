@@ -2,12 +2,13 @@
 // [CON-1] [CON-3] [CON-4] [CON-10]
 import { randomBytes } from "node:crypto";
 import { createDialogue, type Dialogue } from "./dialogue.ts";
+import { ROSTER_CHECK_MS } from "./limits.ts";
 import { EMPTY_LINE, readBytes } from "./line.ts";
 import type { ConsoleSessionOptions } from "./options.ts";
 import { bannerText, idleText } from "./screen.ts";
 import type { TimedRead } from "./timed-reader.ts";
 
-export type SessionEnd = "hang-up" | "idle" | "logout";
+export type SessionEnd = "hang-up" | "idle" | "logout" | "roster";
 
 /**
  * Serves the session that begins with the bytes `first`. Commands run one after the other; bytes
@@ -44,12 +45,30 @@ async function converse({ reader, clock }: ConsoleSessionOptions, dialogue: Dial
     for (const event of isWakeUp(read.bytes, first) ? events.slice(1) : events) {
       await dialogue.take(event);
       // Input that came in one piece with the logout belongs to no session and is dropped.
-      if (dialogue.isOver()) return "logout";
+      if (dialogue.isOver()) return (await dialogue.checkRoster()) ? "roster" : "logout";
     }
     // Only keys count: noise on a floating line must not keep anybody logged in.
     if (events.length > 0) keyAtMs = clock.monotonicMs();
+    const next = await nextRead(reader, clock, dialogue, keyAtMs);
+    if (next === "roster") return next;
+    read = next;
+  }
+}
+
+/** [CON-12] The next bytes; meanwhile a login is compared with the roster every two seconds. */
+async function nextRead(
+  reader: ConsoleSessionOptions["reader"],
+  clock: ConsoleSessionOptions["clock"],
+  dialogue: Dialogue,
+  keyAtMs: number,
+): Promise<TimedRead | "roster"> {
+  for (;;) {
     const idleMs = keyAtMs + dialogue.idleMsMax() - clock.monotonicMs();
-    read = idleMs > 0 ? await reader.next(idleMs) : { kind: "idle" };
+    if (idleMs <= 0) return { kind: "idle" };
+    if (dialogue.login() === undefined) return reader.next(idleMs);
+    const read = await reader.next(Math.min(idleMs, ROSTER_CHECK_MS));
+    if (read.kind !== "idle") return read;
+    if (await dialogue.checkRoster()) return "roster";
   }
 }
 

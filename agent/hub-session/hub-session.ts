@@ -8,7 +8,6 @@ import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { type AuditUploader, createAuditUploader } from "../audit/index.ts";
 import type { LifeState } from "../lifecycle.ts";
-import type { OperationRequest } from "../operations/format.ts";
 import type { Operations } from "../operations/index.ts";
 import type { AgentPorts } from "../ports.ts";
 import { type Releases, startReleases } from "../releases/index.ts";
@@ -16,7 +15,7 @@ import type { TunnelStatus } from "../status/format.ts";
 import { createTimeSync, createTimeWatch, type TimeWatch } from "../time/index.ts";
 import {
   auditAnswerSchema,
-  operationMessageSchema,
+  operationEnvelopeSchema,
   repositoryHintSchema,
   type StatusMessage,
   updateHintSchema,
@@ -31,7 +30,8 @@ import {
   type TunnelEvent,
 } from "../tunnel/index.ts";
 import { createEventLog, type EventLog } from "./events.ts";
-import { createOperationLimiter, type OperationLimiter } from "./operation-limiter.ts";
+import { createOperationLimiter } from "./operation-limiter.ts";
+import { createOperationResponder, type OperationResponder } from "./operation-responder.ts";
 
 export interface HubSessionOptions {
   readonly ports: Pick<
@@ -104,7 +104,7 @@ class OpenHubSession implements HubSession {
   readonly #tunnel: Tunnel;
   readonly #uploader: AuditUploader;
   readonly #releases: Releases;
-  readonly #perform: OperationLimiter;
+  readonly #responder: OperationResponder;
   #isStarted = false;
   /** Fingerprint of the certificate that the hub showed last. */
   #hubCertificate: string | undefined;
@@ -119,8 +119,15 @@ class OpenHubSession implements HubSession {
     this.#events = events;
     this.time = time;
     this.#spool = spool;
-    this.#perform = createOperationLimiter({ operations, clock, note, log });
     this.#tunnel = this.#createTunnel();
+    this.#responder = createOperationResponder({
+      perform: createOperationLimiter({ operations, clock, note, log }),
+      publish: async (body) => {
+        await this.#tunnel.publish("result", body);
+        this.#events.spoolWorks();
+      },
+      answer: (body) => this.#tunnel.answer(body),
+    });
     this.#uploader = createAuditUploader({
       warden,
       clock,
@@ -206,17 +213,12 @@ class OpenHubSession implements HubSession {
 
   #handleMessages(): void {
     this.#tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => this.#uploader.answer(body));
-    this.#tunnel.onMessage("operation", operationMessageSchema, ({ body }) => this.#answerOperation(body));
+    this.#tunnel.onEveryMessage("operation", operationEnvelopeSchema, (message) =>
+      this.#responder.respond(this.#hubCertificate, message),
+    );
     // [OTA-42] The hub only points at something. Signatures decide what it is.
     this.#tunnel.onMessage("policy", repositoryHintSchema, () => this.#releases.repositoryChanged());
     this.#tunnel.onMessage("update", updateHintSchema, ({ body }) => this.#releases.updateHinted(body.target));
-  }
-
-  async #answerOperation(request: OperationRequest): Promise<void> {
-    const answer = await this.#perform(this.#hubCertificate, request);
-    if (answer === undefined) return;
-    await this.#tunnel.publish("result", { kind: "operation", answer });
-    this.#events.spoolWorks();
   }
 
   #onTunnelEvent(event: TunnelEvent): void {

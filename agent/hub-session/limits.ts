@@ -2,8 +2,8 @@
 // [OPS-6]
 
 /**
- * Operations through the tunnel that may come at once: enough for an operator's tool that reads
- * everything.
+ * Operations through the tunnel that may come at once, and that may be in progress at once: enough
+ * for an operator's tool that reads everything.
  */
 export const OPERATIONS_BURST_MAX = 30;
 /**
@@ -11,6 +11,17 @@ export const OPERATIONS_BURST_MAX = 30;
  * trail and an answer in the spool.
  */
 export const OPERATION_REFILL_MS = 2_000;
+
+/**
+ * Messages with operations that are remembered, so that a repeated one is not carried out twice.
+ */
+export const OPERATIONS_REMEMBERED_MAX = 256;
+/**
+ * Answers kept for repeated messages: the newest, and short ones only, which bounds them at 256
+ * KiB.
+ */
+export const ANSWERS_KEPT_MAX = 64;
+export const ANSWER_KEPT_BYTES_MAX = 4096;
 
 /** Journal lines about messages that were not handled. */
 export const REFUSAL_LINES_BURST_MAX = 10;

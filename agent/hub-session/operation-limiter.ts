@@ -3,7 +3,7 @@ import { Fault } from "../../hal/fault.ts";
 import { type TokenBucket, limitLineRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import type { OperationAnswer, OperationRequest } from "../operations/format.ts";
+import type { OperationAnswer } from "../operations/format.ts";
 import type { Operations } from "../operations/index.ts";
 import { OPERATION_REFILL_MS, OPERATIONS_BURST_MAX, REFUSAL_LINE_REFILL_MS, REFUSAL_LINES_BURST_MAX } from "./limits.ts";
 
@@ -11,15 +11,12 @@ import { OPERATION_REFILL_MS, OPERATIONS_BURST_MAX, REFUSAL_LINE_REFILL_MS, REFU
 const FLOOD_OVER_AFTER_MS = OPERATIONS_BURST_MAX * OPERATION_REFILL_MS;
 
 /**
- * Carries out an operation, or refuses it with the fault `operation.rate-limited`.
- * @returns undefined beyond the limit of refusals: each answer is written to the spool, so refusing
- *   without bound would write without bound.
+ * Carries out an operation.
+ * @returns the fault `operation.rate-limited` instead of an answer when it was not carried out: too
+ *   many came at once, or too many are in progress.
  * @throws Fault as {@link Operations.perform}.
  */
-export type OperationLimiter = (
-  certificate: string | undefined,
-  request: OperationRequest,
-) => Promise<OperationAnswer | undefined>;
+export type OperationLimiter = (certificate: string | undefined, request: unknown) => Promise<OperationAnswer | Fault>;
 
 export interface OperationLimiterOptions {
   readonly operations: Pick<Operations, "perform">;
@@ -37,8 +34,8 @@ export function createOperationLimiter(options: OperationLimiterOptions): Operat
 class Limiter {
   readonly #options: OperationLimiterOptions;
   readonly #operations: TokenBucket;
-  readonly #refusals: TokenBucket;
   readonly #log: (line: string) => void;
+  #running = 0;
   #lastRequestAtMs: number;
   #isFloodRecorded = false;
 
@@ -46,23 +43,30 @@ class Limiter {
     const { clock, log } = options;
     this.#options = options;
     this.#operations = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
-    this.#refusals = createTokenBucket(clock, OPERATIONS_BURST_MAX, OPERATION_REFILL_MS);
     this.#log = limitLineRate(createTokenBucket(clock, REFUSAL_LINES_BURST_MAX, REFUSAL_LINE_REFILL_MS), log);
     this.#lastRequestAtMs = clock.monotonicMs();
   }
 
-  async perform(certificate: string | undefined, request: OperationRequest): Promise<OperationAnswer | undefined> {
+  async perform(certificate: string | undefined, request: unknown): Promise<OperationAnswer | Fault> {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#lastRequestAtMs >= FLOOD_OVER_AFTER_MS) this.#isFloodRecorded = false;
     this.#lastRequestAtMs = nowMs;
-    if (this.#operations.take()) return this.#options.operations.perform({ channel: "tunnel", certificate }, request);
+    if (this.#running < OPERATIONS_BURST_MAX && this.#operations.take()) return this.#carryOut(certificate, request);
     const fault = new Fault(
       "operation.rate-limited",
       `carry out an operation: ${OPERATIONS_BURST_MAX} at once and one every ${OPERATION_REFILL_MS / 1000} s are accepted; ask again later`,
     );
     this.#recordFlood(fault);
-    if (!this.#refusals.take()) return undefined;
-    return { v: 1, id: request.id, fault: { code: fault.code, message: fault.message } };
+    return fault;
+  }
+
+  async #carryOut(certificate: string | undefined, request: unknown): Promise<OperationAnswer> {
+    this.#running += 1;
+    try {
+      return await this.#options.operations.perform({ channel: "tunnel", certificate }, request);
+    } finally {
+      this.#running -= 1;
+    }
   }
 
   /** Makes one record for each flood, however long it lasts. */

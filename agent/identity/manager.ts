@@ -183,7 +183,8 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #startEnrolment({ identity, auditKey }: IdentityAnswer, isRepeated: boolean, signal: AbortSignal): Enrolment {
-    const { enroller, enterpriseNumber, files, store, authority, clock, clockTrusted, random, onProgress } = this.#options;
+    const { enroller, enterpriseNumber, files, store, receipts, authority, clock, clockTrusted, random, onProgress } =
+      this.#options;
     return startEnrolment(
       {
         enroller,
@@ -192,6 +193,7 @@ class DeviceIdentityManager implements IdentityManager {
         settleKey: () => this.#settleKey(),
         files,
         store,
+        receipts,
         authority,
         clock,
         clockTrusted,
@@ -233,9 +235,10 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #createRenewal(certificate: DeviceCertificate, key: DeviceKey, { identity }: IdentityAnswer): Renewal {
-    const { warden, enroller, enterpriseNumber, store, clock, random, authority, clockTrusted } = this.#options;
+    const { warden, enroller, enterpriseNumber, store, receipts, clock, random, authority, clockTrusted } = this.#options;
     return createRenewal(certificate, {
       store,
+      receipts,
       clock,
       random,
       clockTrusted,

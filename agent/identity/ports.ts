@@ -1,7 +1,7 @@
 // What the identity manager needs from the rest of the agent, and what it reports to it.
 import type { BirthRecord, DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
-import type { CertificateStore } from "../../provisioning/certificate/index.ts";
+import type { CertificateReceipts, CertificateStore } from "../../provisioning/certificate/index.ts";
 import type { Enroller } from "../../provisioning/enrollers/index.ts";
 import type { EnrolmentProgress } from "../../provisioning/enrolment/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
@@ -20,6 +20,7 @@ export interface IdentityManagerOptions {
   readonly enroller: Enroller;
   readonly files: DurableFiles;
   readonly store: CertificateStore;
+  readonly receipts: CertificateReceipts;
   /** PEM of the pinned authority. */
   readonly authority: string;
   readonly enterpriseNumber: number | undefined;

@@ -6,7 +6,9 @@ import { createPipeline, type Operations } from "./pipeline.ts";
 export type { OperationHandlers, RunContext } from "./bind.ts";
 export type { Caller, ConsoleLogin } from "./caller.ts";
 export { createHandlers, type HandlerPorts } from "./handlers.ts";
+export { FAULT_MESSAGE_CHARACTERS_MAX } from "./limits.ts";
 export type { Operations } from "./pipeline.ts";
+export { answerId } from "./request.ts";
 
 export interface OperationsOptions extends Omit<InterceptorPorts, "operations"> {
   readonly handlers: OperationHandlers;

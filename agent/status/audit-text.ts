@@ -22,7 +22,7 @@ export function renderTail({ head, records }: Tail, columnsMax = Number.POSITIVE
 }
 
 function recordLine(record: AuditRecord): string {
-  const { seq, at, synced, source, severity, event, result, principal, correlation, detail } = record;
+  const { seq, at, synced, source, severity, event, result, correlation, detail } = record;
   const members = Object.entries(detail ?? {}).map(([name, value]) => `${name}=${detailValue(String(value))}`);
   const columns = [
     String(seq).padStart(6),
@@ -31,11 +31,17 @@ function recordLine(record: AuditRecord): string {
     severity.padEnd(7),
     event.padEnd(20),
     result.padEnd(7),
-    principal ?? "-",
+    principalText(record),
     ...(correlation === undefined ? [] : [`id=${detailValue(correlation)}`]),
     ...members,
   ];
   return serialText(columns.join(" "));
+}
+
+/** [AUD-40] In a record of the agent's, who did it is the agent's word. */
+function principalText({ source, principal }: AuditRecord): string {
+  if (principal === undefined) return "-";
+  return source === "agent" ? `${principal} (says the agent)` : principal;
 }
 
 function detailValue(text: string): string {

@@ -111,6 +111,12 @@ export type ReportMessage = v.InferOutput<typeof reportMessageSchema>;
  * the answer goes up as a result of kind `operation`. [OPS-6]
  */
 export const operationMessageSchema = envelope(operationRequestSchema);
+/**
+ * The same with a request that was not validated. The operations answer a malformed request with a
+ * fault, so that nothing with an envelope stays unanswered.
+ */
+export const operationEnvelopeSchema = envelope(v.unknown());
+export type OperationEnvelope = v.InferOutput<typeof operationEnvelopeSchema>;
 
 /**
  * `down/update`: a hint to a target. The online hub can only name targets; their signatures decide.

@@ -1,5 +1,5 @@
 // The inbox for messages from the hub. Their size and number are bounded; each is validated once
-// and handled once. [TUN-8] [TUN-11]
+// and handled once, unless its handler takes every message. [TUN-8] [TUN-11]
 import type * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
@@ -17,6 +17,11 @@ export interface Inbox {
    * message is accepted if it is sent once more.
    */
   on<S extends MessageSchema>(channel: DownChannel, schema: S, handle: (message: v.InferOutput<S>) => void | Promise<void>): void;
+  /**
+   * As {@link on}, for a handler that gets every valid message, repeated ones included, however
+   * many others are in progress. It bounds them itself, because it answers each. [OPS-6]
+   */
+  onEvery<S extends MessageSchema>(channel: DownChannel, schema: S, handle: (message: v.InferOutput<S>) => Promise<void>): void;
   /** Never throws. */
   take(topic: string, payload: Uint8Array): void;
 }
@@ -26,61 +31,102 @@ interface Checked {
   readonly run: () => void | Promise<void>;
 }
 
+interface Reader {
+  readonly takesEvery: boolean;
+  readonly check: (payload: Uint8Array) => Checked;
+}
+
 /** @param onRefused is called for a message that was not handled, without the message itself. */
 export function createInbox(deviceId: DeviceId, onRefused: (channel: DownChannel | undefined, fault: Fault) => void): Inbox {
-  const readers = new Map<DownChannel, (payload: Uint8Array) => Checked>();
-  const seen = new Set<string>();
-  let running = 0;
+  return new MessageInbox(deviceId, onRefused);
+}
 
-  async function handle(channel: DownChannel, { id, run }: Checked): Promise<void> {
-    running += 1;
+class MessageInbox implements Inbox {
+  readonly #deviceId: DeviceId;
+  readonly #onRefused: (channel: DownChannel | undefined, fault: Fault) => void;
+  readonly #readers = new Map<DownChannel, Reader>();
+  readonly #seen = new Set<string>();
+  #running = 0;
+
+  constructor(deviceId: DeviceId, onRefused: (channel: DownChannel | undefined, fault: Fault) => void) {
+    this.#deviceId = deviceId;
+    this.#onRefused = onRefused;
+  }
+
+  on<S extends MessageSchema>(
+    channel: DownChannel,
+    schema: S,
+    handle: (message: v.InferOutput<S>) => void | Promise<void>,
+  ): void {
+    this.#readers.set(channel, { takesEvery: false, check: (payload) => checked(channel, schema, payload, handle) });
+  }
+
+  onEvery<S extends MessageSchema>(channel: DownChannel, schema: S, handle: (message: v.InferOutput<S>) => Promise<void>): void {
+    this.#readers.set(channel, { takesEvery: true, check: (payload) => checked(channel, schema, payload, handle) });
+  }
+
+  take(topic: string, payload: Uint8Array): void {
+    const channel = DOWN_CHANNELS.find((each) => downTopic(this.#deviceId, each) === topic);
+    if (channel === undefined) {
+      this.#onRefused(undefined, new Fault("message.invalid", "read a message: its topic is not one of this device"));
+      return;
+    }
     try {
-      await run();
+      this.#takeFrom(channel, payload);
     } catch (error) {
-      seen.delete(id);
-      onRefused(channel, asFault(error, "message.invalid", `handle a message on "${channel}"`));
-    } finally {
-      running -= 1;
+      this.#onRefused(channel, asFault(error, "message.invalid", `read a message on "${channel}"`));
     }
   }
 
-  function read(channel: DownChannel, payload: Uint8Array): Checked {
-    const reader = readers.get(channel);
+  #takeFrom(channel: DownChannel, payload: Uint8Array): void {
+    const reader = this.#readers.get(channel);
     if (reader === undefined) throw new Fault("message.invalid", `read a message on "${channel}": it has no handler`);
-    if (running >= INBOX_RUNNING_MAX)
-      throw new Fault("message.invalid", `read a message on "${channel}": ${running} others are still in progress`);
-    return reader(payload);
+    if (reader.takesEvery) {
+      void this.#run(channel, reader.check(payload));
+      return;
+    }
+    if (this.#running >= INBOX_RUNNING_MAX)
+      throw new Fault("message.invalid", `read a message on "${channel}": ${this.#running} others are still in progress`);
+    const message = reader.check(payload);
+    if (this.#seen.has(message.id)) return;
+    this.#remember(message.id);
+    void this.#handle(channel, message);
   }
 
-  return {
-    on(channel, schema, handle) {
-      readers.set(channel, (payload) => {
-        const what = `the message on "${channel}"`;
-        const message = check(
-          schema,
-          parseJson(payload, MESSAGE_BYTES_MAX, what, { valuesMax: REQUEST_VALUES_MAX }),
-          what,
-          "message.invalid",
-        );
-        return { id: message.id, run: () => handle(message) };
-      });
-    },
-    take(topic, payload) {
-      const channel = DOWN_CHANNELS.find((each) => downTopic(deviceId, each) === topic);
-      if (channel === undefined) {
-        onRefused(undefined, new Fault("message.invalid", "read a message: its topic is not one of this device"));
-        return;
-      }
-      try {
-        const message = read(channel, payload);
-        if (seen.has(message.id)) return;
-        seen.add(message.id);
-        const [oldest] = seen;
-        if (seen.size > SEEN_IDS_MAX && oldest !== undefined) seen.delete(oldest);
-        void handle(channel, message);
-      } catch (error) {
-        onRefused(channel, asFault(error, "message.invalid", `read a message on "${channel}"`));
-      }
-    },
-  };
+  #remember(id: string): void {
+    this.#seen.add(id);
+    const [oldest] = this.#seen;
+    if (this.#seen.size > SEEN_IDS_MAX && oldest !== undefined) this.#seen.delete(oldest);
+  }
+
+  async #handle(channel: DownChannel, message: Checked): Promise<void> {
+    this.#running += 1;
+    const done = await this.#run(channel, message);
+    this.#running -= 1;
+    if (!done) this.#seen.delete(message.id);
+  }
+
+  /** @returns whether the handler succeeded; its fault is reported. */
+  async #run(channel: DownChannel, { run }: Checked): Promise<boolean> {
+    try {
+      await run();
+      return true;
+    } catch (error) {
+      this.#onRefused(channel, asFault(error, "message.invalid", `handle a message on "${channel}"`));
+      return false;
+    }
+  }
+}
+
+/** @throws Fault `message.invalid`. */
+function checked<S extends MessageSchema>(
+  channel: DownChannel,
+  schema: S,
+  payload: Uint8Array,
+  handle: (message: v.InferOutput<S>) => void | Promise<void>,
+): Checked {
+  const what = `the message on "${channel}"`;
+  const value = parseJson(payload, MESSAGE_BYTES_MAX, what, { valuesMax: REQUEST_VALUES_MAX });
+  const message = check(schema, value, what, "message.invalid");
+  return { id: message.id, run: () => handle(message) };
 }

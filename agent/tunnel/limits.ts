@@ -21,8 +21,20 @@ export const WINDOW_MESSAGES_MAX = 32;
 export const WINDOW_BYTES_MAX = 4 * MESSAGE_BYTES_MAX;
 /** Audit deliveries in flight; more are refused. */
 export const DELIVERIES_MAX = 8;
-/** Messages from the hub whose handlers still run; more are refused. */
+/**
+ * Answers to operations that wait for their acknowledgement; a hub that causes more loses its
+ * connection. An answer that is not in the spool has a few hundred bytes.
+ */
+export const ANSWERS_PENDING_MAX = 1024;
+/** Those of them in flight; the rest of the window is left to the spool and the audit trail. */
+export const ANSWERS_IN_FLIGHT_MAX = 8;
+/**
+ * Hints and audit answers whose handlers still run; more are refused. Operations are not counted
+ * here: each of them gets an answer [OPS-6].
+ */
 export const INBOX_RUNNING_MAX = 16;
+/** MQTT 5 receive maximum: messages at QoS 1 that the broker may have unacknowledged. */
+export const RECEIVE_MAX = 64;
 /** Ids of messages from the hub that are remembered, so that duplicates are dropped. */
 export const SEEN_IDS_MAX = 256;
 /** Packets from the hub: the message, with room for topic and properties. */

@@ -5,7 +5,7 @@ import mqttClient from "mqtt/lib/client";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { connectFault } from "./classify.ts";
 import { createFramingGuard } from "./framing.ts";
-import { INBOX_RUNNING_MAX, PACKET_BYTES_MAX, type Timeouts } from "./limits.ts";
+import { PACKET_BYTES_MAX, RECEIVE_MAX, type Timeouts } from "./limits.ts";
 import type { Mqtt } from "./machine.ts";
 import type { Stream } from "./stream.ts";
 
@@ -35,7 +35,7 @@ export interface Retained {
  */
 const PROPERTIES = {
   sessionExpiryInterval: 0,
-  receiveMaximum: INBOX_RUNNING_MAX,
+  receiveMaximum: RECEIVE_MAX,
   maximumPacketSize: PACKET_BYTES_MAX,
 } as const;
 

@@ -2,16 +2,24 @@
 import * as v from "valibot";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 
 const NAME = "tunnel.json";
-const BYTES_MAX = 1024;
 
 const recordSchema = v.strictObject({
   v: v.literal(1),
   mqtt5RefusedAtMs: v.optional(v.pipe(v.number(), v.safeInteger())),
 });
+
+const RECORD: RecordFormat<v.InferOutput<typeof recordSchema>> = {
+  what: "the tunnel record",
+  version: 1,
+  readable: 1,
+  bytesMax: 1024,
+  schema: recordSchema,
+  replaceable: true,
+};
 
 /**
  * @returns the wall clock of the refusal in Unix milliseconds, or undefined. A malformed record
@@ -19,12 +27,10 @@ const recordSchema = v.strictObject({
  * @throws Fault of `files`.
  */
 export async function readMqtt5Refusal(files: DurableFiles): Promise<number | undefined> {
-  const bytes = await files.get(NAME, BYTES_MAX);
-  if (bytes === undefined) return undefined;
   try {
-    return check(recordSchema, parseJson(bytes, BYTES_MAX, NAME), NAME).mqtt5RefusedAtMs;
+    return (await readRecord(files, NAME, RECORD))?.mqtt5RefusedAtMs;
   } catch (error) {
-    if (error instanceof Fault && (error.code === "json.invalid" || error.code === "schema.invalid")) return undefined;
+    if (error instanceof Fault && !error.code.startsWith("file.")) return undefined;
     throw error;
   }
 }
@@ -32,5 +38,5 @@ export async function readMqtt5Refusal(files: DurableFiles): Promise<number | un
 /** @throws Fault of `files`. */
 export async function writeMqtt5Refusal(files: DurableFiles, mqtt5RefusedAtMs: number | undefined): Promise<void> {
   if (mqtt5RefusedAtMs === undefined) await files.remove(NAME);
-  else await files.put(NAME, Buffer.from(`${JSON.stringify({ v: 1, mqtt5RefusedAtMs })}\n`));
+  else await writeRecord(files, NAME, RECORD, { v: 1, mqtt5RefusedAtMs });
 }

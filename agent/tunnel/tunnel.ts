@@ -6,6 +6,7 @@ import { aborted } from "../../hal/aborted.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { TunnelStatus } from "../status/format.ts";
 import { type BrokerConnection, type ConnectionEnd, openBrokerConnection, type ConnectOutcome } from "./connection.ts";
+import { type AnswerQueue, createAnswerQueue } from "./answers.ts";
 import { createContextCache } from "./context-cache.ts";
 import { DOWN_CHANNELS, type DownChannel, downTopic, type UpChannel, upTopic } from "./format.ts";
 import { createInbox, type Inbox, type MessageSchema } from "./inbox.ts";
@@ -48,6 +49,12 @@ export interface Tunnel {
    */
   deliver(channel: "audit", body: object): Promise<void>;
   /**
+   * Queues an answer in memory and sends it without the spool, once more on each connection until
+   * it is acknowledged: for answers that the hub can cause without end. [OPS-6]
+   * @throws Fault `spool.too-large`.
+   */
+  answer(body: { readonly kind: string } & Readonly<Record<string, unknown>>): void;
+  /**
    * Sets the one handler of a channel. A message that does not fit `schema`, is a duplicate, or
    * comes too fast is not handled; all but duplicates are reported as the event `input-refused`.
    */
@@ -55,6 +62,12 @@ export interface Tunnel {
     channel: DownChannel,
     schema: S,
     handle: (message: v.InferOutput<S>) => void | Promise<void>,
+  ): void;
+  /** As {@link onMessage}, for a handler that gets every valid message and answers it. [OPS-6] */
+  onEveryMessage<S extends MessageSchema>(
+    channel: DownChannel,
+    schema: S,
+    handle: (message: v.InferOutput<S>) => Promise<void>,
   ): void;
   status(): TunnelStatus;
   /**
@@ -78,6 +91,7 @@ class MqttTunnel implements Tunnel {
   readonly #options: TunnelOptions;
   readonly #inbox: Inbox;
   readonly #pump: () => void;
+  readonly #answers: AnswerQueue;
   readonly #currentContext: () => Promise<SecureContext>;
   readonly #waiters = createReconnectWaiters();
   #state: State = initial(undefined);
@@ -89,6 +103,8 @@ class MqttTunnel implements Tunnel {
   #backOff = new AbortController();
   /** The connection that takes messages: from its birth message until it ends or has to close. */
   #connection: BrokerConnection | undefined;
+  /** The connection since its CONNACK, until it ends. */
+  #serving: BrokerConnection | undefined;
   #facts: ConnectedFacts | undefined;
   #connections = 0;
   #deliveries = 0;
@@ -103,6 +119,11 @@ class MqttTunnel implements Tunnel {
       spool,
       topic: (channel) => upTopic(deviceId, channel),
       connection: () => this.#connection,
+    });
+    this.#answers = createAnswerQueue({
+      topic: upTopic(deviceId, "result"),
+      connection: () => this.#connection,
+      end: (fault) => this.#endFlood(fault),
     });
     this.#currentContext = createContextCache(options);
   }
@@ -146,12 +167,24 @@ class MqttTunnel implements Tunnel {
     }
   }
 
+  answer(body: { readonly kind: string } & Readonly<Record<string, unknown>>): void {
+    this.#answers.add(this.#encode(body));
+  }
+
   onMessage<S extends MessageSchema>(
     channel: DownChannel,
     schema: S,
     handle: (message: v.InferOutput<S>) => void | Promise<void>,
   ): void {
     this.#inbox.on(channel, schema, handle);
+  }
+
+  onEveryMessage<S extends MessageSchema>(
+    channel: DownChannel,
+    schema: S,
+    handle: (message: v.InferOutput<S>) => Promise<void>,
+  ): void {
+    this.#inbox.onEvery(channel, schema, handle);
   }
 
   status(): TunnelStatus {
@@ -213,6 +246,14 @@ class MqttTunnel implements Tunnel {
       this.#recordFault(error);
       return undefined;
     }
+  }
+
+  /**
+   * [OPS-6] Answers are never dropped in silence: a hub that asks faster than it takes them has to
+   * connect again.
+   */
+  #endFlood(fault: Fault): void {
+    this.#serving?.destroy(fault);
   }
 
   #recordFault(error: unknown): void {
@@ -302,6 +343,7 @@ class MqttTunnel implements Tunnel {
   async #serve(connection: BrokerConnection, signal: AbortSignal, attempt: number): Promise<ConnectionEnd> {
     const { clock, onEvent } = this.#options;
     this.#connections += 1;
+    this.#serving = connection;
     this.#apply({ kind: "connack", nowMs: clock.monotonicMs(), wallMs: clock.nowMs() });
     if (this.#facts !== undefined) onEvent({ kind: "connected", facts: this.#facts });
     const closing = this.#closeWhenAborted(connection, signal);
@@ -311,6 +353,7 @@ class MqttTunnel implements Tunnel {
       connection.destroy(asFault(error, "tunnel.protocol", "begin the session"));
     }
     const ending = await connection.ended;
+    this.#serving = undefined;
     this.#attempt.abort();
     await closing;
     return ending;
@@ -326,6 +369,7 @@ class MqttTunnel implements Tunnel {
       this.#connection = connection;
       this.#waiters.resolveWaiters(attempt);
     }
+    this.#answers.flush();
     this.#pump();
   }
 

@@ -141,7 +141,7 @@ function osRelease(version: string): string {
 
 /** Trees that are copied over the root: files of any gateway, and files of this image. */
 const OVERLAYS: readonly string[] = [UNITS, join(IMAGE_FOLDER, "root")];
-const UNIT = /\.(?:service|socket|timer|path)$/u;
+const UNIT = /\.(?:service|socket|timer|path|mount)$/u;
 
 /** Installs the units, and enables those with an [Install] section, systemd.unit(5). */
 async function installUnits(root: string): Promise<void> {

@@ -1,6 +1,7 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
 import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { printableJson, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
@@ -112,7 +113,13 @@ const COMMANDS: readonly Command[] = [
   },
 ];
 
-export async function run(argv: readonly string[], terminal: ReleaseTerminal): Promise<number> {
+/** All output is printable: a file or an argument steers no terminal. */
+export async function run(argv: readonly string[], given: ReleaseTerminal): Promise<number> {
+  const terminal: ReleaseTerminal = {
+    out: (text) => given.out(terminalText(text)),
+    err: (text) => given.err(terminalText(text)),
+    nowMs: () => given.nowMs(),
+  };
   if (argv[0] === "--version") {
     terminal.out(VERSION);
     return 0;
@@ -136,7 +143,7 @@ export async function run(argv: readonly string[], terminal: ReleaseTerminal): P
   try {
     const { args, options } = parsed(command, argv.slice(1));
     const { value, text } = await command.run(args, options, terminal.nowMs());
-    terminal.out(options.has("json") ? JSON.stringify(value) : wrap(text, 2));
+    terminal.out(options.has("json") ? printableJson(value) : wrap(text, 2));
     return 0;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

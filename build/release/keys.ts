@@ -3,6 +3,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { keyIdOf, type TufKey, tufKeyOf } from "../../ota/trust/format/index.ts";
 import { getFile, putFile } from "./files.ts";
 import { keyPath, type WorkshopLayout } from "./layout.ts";
@@ -37,12 +38,8 @@ export async function readSigner(layout: WorkshopLayout, role: string): Promise<
       "release.key-unusable",
       `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards`,
     );
-  const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0)
-    throw new Fault(
-      "release.key-unusable",
-      `sign "${role}": others may read ${path}; run chmod 600 on it, or make a new key if somebody has read it`,
-    );
+  const why = whyNotPrivate(await stat(path), path, process.geteuid?.());
+  if (why !== undefined) throw new Fault("release.key-unusable", `sign "${role}" with ${path}: ${why}`);
   const privateKey = parseKey(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };

@@ -1,6 +1,7 @@
 // The machine's identity: the device id, the hardware facts it is derived from, and the birth
 // record. [ID-1] [ID-3] [ID-6]
 import * as v from "valibot";
+import type { RecordFormat } from "./record.ts";
 
 /**
  * [ID-1] Fits into a topic level, a certificate CN, a file name and a terminal without escaping.
@@ -84,4 +85,11 @@ export const deviceIdentitySchema = v.strictObject({
 });
 export type DeviceIdentity = v.InferOutput<typeof deviceIdentitySchema>;
 
-export const BIRTH_RECORD_BYTES_MAX = 1024;
+export const BIRTH_RECORD: RecordFormat<BirthRecord> = {
+  what: "the birth record",
+  version: 1,
+  readable: 1,
+  bytesMax: 4096,
+  schema: birthRecordSchema,
+  legible: true,
+};

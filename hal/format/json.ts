@@ -186,7 +186,7 @@ function isList(value: JsonValue): value is readonly JsonValue[] {
 }
 
 /** JSON.parse returns only JSON. This check shows it to the type checker without a cast. */
-function isJson(value: unknown): value is JsonValue {
+export function isJson(value: unknown): value is JsonValue {
   if (value === null) return true;
   if (typeof value === "object") return Object.values(value).every((member) => isJson(member));
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean";

@@ -36,6 +36,31 @@ export function printable(text: string, unitsMax: number): string {
 }
 
 /**
+ * Text of several lines for a terminal: as {@link printable}, with its line feeds and its length
+ * left as they are. The command lines pass all their output through it, so that a text from outside
+ * which was printed as it came steers no terminal.
+ */
+export function terminalText(text: string): string {
+  return text.toWellFormed().replace(UNPRINTABLE, (character) => (character === "\n" ? character : "?"));
+}
+
+/**
+ * JSON that steers no terminal, and that parses to the same value: what {@link printable} replaces
+ * is written as `\uXXXX`. JSON.stringify escapes C0 controls and lone surrogates only.
+ */
+export function printableJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(UNPRINTABLE, (character) =>
+    character === "\n" ? character : escaped(character),
+  );
+}
+
+function escaped(character: string): string {
+  return Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(
+    "",
+  );
+}
+
+/**
  * `text` as one printable line: every run of white space and controls becomes one space, the ends
  * are trimmed, and the result is clipped to `unitsMax`.
  */

@@ -4,7 +4,7 @@ export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, simulatedClock } from "./clock/index.ts";
 export { optionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";
 export { fatFiles, linuxAppendFiles, linuxFiles } from "./files/index.ts";
-export { linuxFirewall } from "./firewall/index.ts";
+export { linuxDeadManSwitch, linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export { type ChosenStore, chooseKeyStore, fileKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock.ts";
@@ -26,3 +26,4 @@ export {
 export { linuxUptime } from "./uptime.ts";
 export { linuxUsbTree } from "./usb/index.ts";
 export { linuxVitals } from "./vitals.ts";
+export { linuxWatchdog } from "./watchdog.ts";

@@ -1,11 +1,11 @@
 // The lock that gives a state directory one owner. [STA-3]
 import { constants } from "node:fs";
-import { access, type FileHandle, open } from "node:fs/promises";
-import { join } from "node:path";
+import { access, type FileHandle, open, rename } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Fault } from "../fault.ts";
 import type { StateLock } from "../ports.ts";
-import { checkTrustedFile, linuxOps, openDirectory, writeFault } from "./files/index.ts";
+import { checkTrustedFile, errnoOf, linuxOps, openDirectory, writeFault } from "./files/index.ts";
 import { runToExit } from "./process/index.ts";
 
 /**
@@ -57,7 +57,26 @@ export async function lockState(directory: string, flock = "flock"): Promise<Sta
   return { release: () => file.close() };
 }
 
+/**
+ * Something else in the lock's place is set aside: nobody holds a lock on it, for only a regular
+ * file of ours is ever locked. [STA-4]
+ */
 async function openLockFile(path: string): Promise<FileHandle> {
+  try {
+    return await openRegular(path);
+  } catch (error) {
+    const isOther = error instanceof Fault && (error.code === "file.not-regular" || error.code === "file.untrusted-owner");
+    if (!isOther) throw error;
+    try {
+      await rename(path, join(dirname(path), `.aside-${basename(path)}`));
+    } catch (cause) {
+      throw writeFault(cause, `set "${path}" aside`);
+    }
+    return await openRegular(path);
+  }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
   const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
     const file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
@@ -69,6 +88,8 @@ async function openLockFile(path: string): Promise<FileHandle> {
       throw error;
     }
   } catch (error) {
+    if (["ELOOP", "EISDIR", "ENXIO"].includes(errnoOf(error) ?? ""))
+      throw new Fault("file.not-regular", `open "${path}": it is no regular file`, { cause: error });
     throw writeFault(error, `open "${path}"`);
   }
 }

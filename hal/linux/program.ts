@@ -2,11 +2,22 @@
 // 78 configuration (sysexits.h, EX_CONFIG). The programs of a device share it.
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../fault.ts";
-import { printable } from "../format/text.ts";
+import { printable, printableJson } from "../format/text.ts";
 import { readConfigFile } from "./files/index.ts";
 
 /** systemd splits lines above 48 KiB (journald.conf(5), LineMax); a stack has a few KiB. */
 const JOURNAL_LINE_UNITS_MAX = 16_384;
+
+export interface EndLimits {
+  /**
+   * After its end a program is gone by then, even when an open handle keeps its event loop alive:
+   * systemd starts it again only when it is gone.
+   */
+  readonly endMsMax: number;
+  /** From the signal to the end. systemd kills after 20 s (TimeoutStopSec=). */
+  readonly stopMsMax: number;
+}
+const END_LIMITS: EndLimits = { endMsMax: 5_000, stopMsMax: 18_000 };
 
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
@@ -33,18 +44,28 @@ type Command = "help" | "version" | { readonly file: string; readonly checkOnly:
 
 /**
  * Does what the command line asks for, and sets the exit code. Never rejects: a fault becomes one
- * line in the journal, and a defect of ours brings its stack too.
+ * line in the journal, and a defect of ours brings its stack too. The process ends soon after that,
+ * even when something was left open. [OPS-12]
  */
-export async function runMain(program: Program): Promise<void> {
+export async function runMain(program: Program, limits: EndLimits = END_LIMITS): Promise<void> {
+  const log = journal(program.name);
   try {
-    await run(program);
+    await run(program, () => stopSignal(log, limits.stopMsMax));
   } catch (error) {
-    const log = journal(program.name);
     const fault = asFault(error, "assert.broken", "run");
     log(`${fault.code}: ${fault.message}`);
     if (fault.code === "assert.broken" && error instanceof Error) log(error.stack ?? "no stack");
     process.exitCode = exitCodeOf(fault);
   }
+  exitAfter(limits.endMsMax, () => log("assert.broken: something was left open at the end; the process ends all the same"));
+}
+
+/** The timer alone keeps no process alive, so it runs out only where something else does. */
+function exitAfter(delayMs: number, before: () => void): void {
+  setTimeout(() => {
+    before();
+    process.exit();
+  }, delayMs).unref();
 }
 
 /**
@@ -77,21 +98,29 @@ export async function requiredConfigFile(path: string, bytesMax: number, what: s
   return bytes;
 }
 
-async function run({ name, version, purpose, configFile, check, live }: Program): Promise<void> {
+async function run({ name, version, purpose, configFile, check, live }: Program, stopSignalOf: () => AbortSignal): Promise<void> {
   const command = parseCommand(process.argv.slice(2), configFile);
   if (command === "help") process.stdout.write(usageText(name, purpose, configFile));
   else if (command === "version") process.stdout.write(`${name}/${version}\n`);
-  else if (command.checkOnly) process.stdout.write(`"${command.file}" is valid: ${JSON.stringify(await check(command.file))}\n`);
-  else await live(command.file, stopSignal());
+  else if (command.checkOnly) process.stdout.write(`"${command.file}" is valid: ${printableJson(await check(command.file))}\n`);
+  else await live(command.file, stopSignalOf());
 }
 
 /**
  * Aborts with the first signal that asks the process to end; the signal's name is the reason. A
- * second signal ends the process at once, as signals do by default.
+ * second signal ends the process at once, as signals do by default. A start or a stop that hangs
+ * ends after `stopMsMax`. [OPS-12]
  */
-function stopSignal(): AbortSignal {
+function stopSignal(log: (line: string) => void, stopMsMax: number): AbortSignal {
   const stop = new AbortController();
-  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort(name));
+  const end = (name: "SIGTERM" | "SIGINT"): void => {
+    stop.abort(name);
+    exitAfter(stopMsMax, () => {
+      log(`assert.broken: ${name} was not obeyed within ${stopMsMax} ms; the process ends all the same`);
+      process.exitCode = EXIT_FAULT;
+    });
+  };
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => end(name));
   return stop.signal;
 }
 

@@ -22,7 +22,7 @@ async function removeStale(path: string): Promise<void> {
     if (!(await lstat(path)).isSocket())
       throw new Fault(
         "socket.listen-failed",
-        `listen on "${path}": the path is taken by something other than a socket; remove it or choose another path`,
+        `listen on "${path}": the path is taken by something other than a socket; look what it is, or choose another path`,
       );
     await unlink(path);
   } catch (error) {

@@ -75,6 +75,9 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
     case "busy":
       reply.header("retry-after", String(BUSY_RETRY_S));
       return textError(reply, 503, "this id has too many valid certificates; try again later");
+    case "paced":
+      reply.header("retry-after", String(Math.ceil(outcome.retryAfterMs / 1000)));
+      return textError(reply, 429, "this device got a certificate a moment ago; ask again after a tenth of its life");
     case "refused":
       if (!sendTextErrors(reply, outcome.fault)) throw outcome.fault;
       return reply;

@@ -1,5 +1,6 @@
 // The hub's authority: its keys for certificates, time and cosignatures, from the state directory.
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
@@ -24,14 +25,15 @@ export interface Authority {
   renewServer(nowMs: number): Promise<KeyAndCertificate | undefined>;
 }
 
-/** @throws Fault `hub.not-initialised`. */
+/** @throws Fault `hub.not-initialised`, `hub.key-unusable`; as {@link requireStateFile}. */
 export function openAuthority(state: string): Authority {
   const anchors = readAnchors(state);
   const settings = parseSettings(requireStateFile(state, STATE_FILES.settings));
-  const issuer = createIssuer(anchors.name, {
-    keyPem: requireStateFile(state, STATE_FILES.authorityKey),
-    certificatePem: requireStateFile(state, STATE_FILES.authority),
-  });
+  const keyPem = requireStateFile(state, STATE_FILES.authorityKey);
+  const certificatePem = requireStateFile(state, STATE_FILES.authority);
+  const issuer = usable(`${STATE_FILES.authorityKey}" and "${STATE_FILES.authority}`, () =>
+    createIssuer(anchors.name, { keyPem, certificatePem }),
+  );
   let server: KeyAndCertificate = {
     keyPem: requireStateFile(state, STATE_FILES.serverKey),
     certificatePem: requireStateFile(state, STATE_FILES.server),
@@ -40,8 +42,8 @@ export function openAuthority(state: string): Authority {
     anchors,
     settings,
     issuer,
-    time: timeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey)),
-    witness: witnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey)),
+    time: usable(STATE_FILES.timeKey, () => timeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey))),
+    witness: usable(STATE_FILES.witnessKey, () => witnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey))),
     get server() {
       return server;
     },
@@ -71,10 +73,28 @@ export function readAnchors(state: string): HubAnchors {
 }
 
 /**
+ * [STA-4] What OpenSSL says about a damaged file helps nobody.
+ * @throws Fault `hub.key-unusable`.
+ */
+function usable<T>(files: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault("hub.key-unusable", `open "${files}": damaged; put back the copy that was made after init`, { cause: error });
+  }
+}
+
+/**
  * The certificate is not due and belongs to the key: two files cannot be replaced at once, so a
- * crash between the writes leaves a key without its certificate.
+ * crash between the writes leaves a key without its certificate. Damaged ones are made anew.
+ * [STA-4]
  */
 function isUsable({ keyPem, certificatePem }: KeyAndCertificate, nowMs: number): boolean {
-  if (isServerDue(certificatePem, nowMs)) return false;
-  return new X509Certificate(certificatePem).checkPrivateKey(createPrivateKey(keyPem));
+  try {
+    if (isServerDue(certificatePem, nowMs)) return false;
+    return new X509Certificate(certificatePem).checkPrivateKey(createPrivateKey(keyPem));
+  } catch {
+    return false;
+  }
 }

@@ -5,6 +5,7 @@ import { type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import type { FileOps } from "../../hal/linux/files/index.ts";
 import {
   CERTIFICATE_LIFE_MS_DEFAULT,
+  formatSettings,
   makeStateDirectory,
   readStateFile,
   settingsSchema,
@@ -72,7 +73,16 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
   await writeStateFile(state, STATE_FILES.server, server.certificatePem, ops);
   await writeStateFile(state, STATE_FILES.timeKey, timeKey, ops);
   await writeStateFile(state, STATE_FILES.witnessKey, witnessKey, ops);
-  await writeStateFile(state, STATE_FILES.settings, `${JSON.stringify(settings)}\n`, ops);
+  await writeStateFile(state, STATE_FILES.settings, formatSettings(settings), ops);
   await writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`, ops);
   return anchors;
+}
+
+/**
+ * [ID-24] What `serve` overrides is held to the bounds of what `init` writes down.
+ * @throws Fault `config.invalid`.
+ */
+export function checkCertificateLife(lifeMs: number | undefined): number | undefined {
+  if (lifeMs === undefined) return undefined;
+  return check(settingsSchema.entries.certificateLifeMs, lifeMs, "--certificate-life", "config.invalid");
 }

@@ -94,7 +94,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     maxTopicLevels: 8,
   });
   const broker = new TlsBroker(options, { aedes, connections, sessions, deliveries });
-  await broker.listen();
+  try {
+    await broker.listen();
+  } catch (error) {
+    // the broker's timers would keep the process alive [OPS-12]
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    throw error;
+  }
   return broker;
 }
 

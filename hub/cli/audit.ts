@@ -1,5 +1,6 @@
 // `sallyport-hub audit ...`: the audit trails that devices delivered, and their verification.
 // [AUD-8]
+import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
@@ -25,7 +26,7 @@ export const auditShow: HubCommand = {
       const [log] = logsOf(store, id);
       const count = Math.min(given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT, log.size);
       for (const record of store.audit.records(id, log.auditKey, log.size - count, count))
-        terminal.out(given.flag("json") ? JSON.stringify(asData(record)) : asLine(record));
+        terminal.out(given.flag("json") ? printableJson(asData(record)) : asLine(record));
       return 0;
     }),
 };
@@ -47,7 +48,7 @@ export const auditVerify: HubCommand = {
       for (const { log, result } of results)
         terminal.out(
           given.flag("json")
-            ? JSON.stringify({ deviceId: id, auditKey: log.auditKey, witness, ...result })
+            ? printableJson({ deviceId: id, auditKey: log.auditKey, witness, ...result })
             : verdict(id, log, result),
         );
       return results.every(({ result }) => result.ok) ? 0 : 1;

@@ -1,6 +1,7 @@
 // `sallyport-hub devices ...`: an operator's decisions about devices. [ID-7]
 import type { ParseArgsOptionsConfig } from "node:util";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { printableJson } from "../../hal/format/text.ts";
 import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type Given, type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
@@ -21,7 +22,7 @@ export const devicesList: HubCommand = {
       const devices = store.devices.list(LIST_MAX);
       const connection = (device: Device) => (device.state === "approved" ? store.connections.find(device.id) : undefined);
       if (given.flag("json"))
-        for (const device of devices) terminal.out(JSON.stringify({ ...asData(device), connection: connection(device) }));
+        for (const device of devices) terminal.out(printableJson({ ...asData(device), connection: connection(device) }));
       else if (devices.length === 0) terminal.out("no device has asked yet");
       else terminal.out(devices.map((device) => deviceLines(device, connection(device))).join("\n\n"));
       return 0;

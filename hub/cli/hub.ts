@@ -1,8 +1,9 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
+import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { initHub, readAnchors } from "../authority/index.ts";
+import { checkCertificateLife, initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
@@ -43,7 +44,7 @@ export const init: HubCommand = {
     const option = given.optionalText("state") === undefined ? "" : ` --state ${state}`;
     terminal.out(
       given.flag("json")
-        ? JSON.stringify(anchors)
+        ? printableJson(anchors)
         : wrap(
             `made hub "${anchors.name}" in ${state}\nPut ${state}/hub.json into the devices' image, then run: sallyport-hub serve${option}`,
           ),
@@ -73,7 +74,7 @@ export const serve: HubCommand = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = given.duration("certificate-life");
+    const life = checkCertificateLife(given.duration("certificate-life"));
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -87,12 +88,12 @@ export const serve: HubCommand = {
     const ready = { event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort, anchors: hub.anchors };
     terminal.out(
       json
-        ? JSON.stringify(ready)
+        ? printableJson(ready)
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
     hub.events.on("journal", (entry) => {
       if (!isPowerOfTen(entry.times)) return;
-      terminal.out(json ? JSON.stringify({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
+      terminal.out(json ? printableJson({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
     });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
     if (!terminal.stop.aborted) await once(terminal.stop, "abort");
@@ -108,7 +109,7 @@ export const anchors: HubCommand = {
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: [],
   run: (given, terminal) => {
-    terminal.out(JSON.stringify(readAnchors(stateOf(given)), undefined, 2));
+    terminal.out(printableJson(readAnchors(stateOf(given)), 2));
     return 0;
   },
 };
@@ -125,7 +126,7 @@ export const alerts: HubCommand = {
         given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT,
         given.flag("all") ? "info" : "alert",
       );
-      for (const entry of entries) terminal.out(given.flag("json") ? JSON.stringify(entry) : journalLine(entry));
+      for (const entry of entries) terminal.out(given.flag("json") ? printableJson(entry) : journalLine(entry));
       if (entries.length === 0 && !given.flag("json")) terminal.out("none");
       return 0;
     }),

@@ -2,6 +2,7 @@
 // witnessed), 2 wrong usage, 3 no answer in time.
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
+import { terminalText } from "../../hal/format/text.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { askOperation } from "./ask.ts";
 import { type HubCommand, parse, type HubTerminal } from "./command.ts";
@@ -39,7 +40,13 @@ const COMMANDS: readonly HubCommand[] = [
 
 const VERSION = "sallyport-hub/0.1.0";
 
-export async function run(argv: readonly string[], terminal: HubTerminal): Promise<number> {
+/** All output is printable: a device, a file or an argument steers no terminal. */
+export async function run(argv: readonly string[], given: HubTerminal): Promise<number> {
+  const terminal: HubTerminal = {
+    out: (text) => given.out(terminalText(text)),
+    err: (text) => given.err(terminalText(text)),
+    stop: given.stop,
+  };
   const command = COMMANDS.find(({ name }) => name === argv.slice(0, name.split(" ").length).join(" "));
   const help = argv.includes("--help") || argv.includes("-h");
   if (command === undefined) {

@@ -1,5 +1,6 @@
 // `sallyport-hub keygen`, `answer`: operators' keys, and the answer to a device that can ask only
 // on its console. [CON-4]
+import { printableJson } from "../../hal/format/text.ts";
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
 import { makeKey, ORDER_HOLD_MS, readKey } from "../orders/index.ts";
 import { type HubCommand, JSON_OPTION } from "./command.ts";
@@ -15,7 +16,7 @@ export const keygen: HubCommand = {
   run: async (given, terminal) => {
     const file = given.arg("FILE");
     const { keyid, publicKey } = await makeKey(file);
-    if (given.flag("json")) terminal.out(JSON.stringify({ file, keyid, publicKey }));
+    if (given.flag("json")) terminal.out(printableJson({ file, keyid, publicKey }));
     else
       terminal.out(
         `key id      ${keyid}\npublic key  ${publicKey}\nPut the public key into a roster or a policy. ${file} stays with its owner.`,
@@ -37,7 +38,7 @@ export const answer: HubCommand = {
     const text = answerText(challenge, privateKey, keyid, notAfterS);
     const { verb, deviceId, planHash } = challenge;
     const notAfter = new Date(notAfterS * 1000).toISOString();
-    if (given.flag("json")) terminal.out(JSON.stringify({ answer: text, deviceId, verb, planHash, notAfter }));
+    if (given.flag("json")) terminal.out(printableJson({ answer: text, deviceId, verb, planHash, notAfter }));
     else {
       terminal.err(`${verb} on "${deviceId}"${planHash === undefined ? "" : ` of ${planHash}`}, until ${notAfter}:`);
       terminal.out(text);

@@ -1,5 +1,6 @@
 // What commands share that ask a device: how long they wait, and how they print the outcome.
 import { setTimeout as delay } from "node:timers/promises";
+import { printableJson } from "../../hal/format/text.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { ANSWER_POLL_MS } from "../limits.ts";
@@ -30,10 +31,10 @@ export async function askDevice(
 
 /** Prints the outcome. @returns the exit code: 0 answered, 1 refused, 3 no answer in time. */
 export function printAnswer(given: Given, terminal: HubTerminal, { store }: Opened, answered: Answered): number {
-  if (given.flag("json")) terminal.out(JSON.stringify(answered));
+  if (given.flag("json")) terminal.out(printableJson(answered));
   switch (answered.state) {
     case "answered":
-      if (!given.flag("json")) terminal.out(jsonLines(answered.result));
+      if (!given.flag("json")) terminal.out(`"${answered.deviceId}" says:\n${jsonLines(answered.result)}`);
       return 0;
     case "refused":
       terminal.err(printed(`sallyport-hub: ${answered.fault.code}: "${answered.deviceId}" refused: ${answered.fault.message}`));
@@ -55,10 +56,7 @@ export function printAnswer(given: Given, terminal: HubTerminal, { store }: Open
 
 /** JSON for people, without control characters from a device. */
 export function jsonLines(value: unknown): string {
-  return JSON.stringify(value, undefined, 2)
-    .split("\n")
-    .map((line) => printed(line))
-    .join("\n");
+  return printableJson(value, 2);
 }
 
 /** Polls `find`. @returns its first result, or undefined when there is none within `waitMs`. */

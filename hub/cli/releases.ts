@@ -1,6 +1,7 @@
 // `sallyport-hub release publish`, `update start`, `update status`: the offer of releases to
 // devices. The hub only points at a release; the signatures on it decide. [OTA-20] [OTA-42]
 import { join } from "node:path";
+import { printableJson } from "../../hal/format/text.ts";
 import { OPERATIONS } from "../../agent/operations/format.ts";
 import { updateReportSchema } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
@@ -37,7 +38,7 @@ export const releasePublish: HubCommand = {
         for (const id of notified)
           queueHint(store, id, { channel: "policy", body: { kind: "repository.changed" } }, HINT_LIFE_MS);
       });
-      if (given.flag("json")) terminal.out(JSON.stringify({ ...published, told: notified }));
+      if (given.flag("json")) terminal.out(printableJson({ ...published, told: notified }));
       else
         terminal.out(
           wrap(
@@ -73,7 +74,7 @@ export const updateStart: HubCommand = {
         );
       });
       const connected = store.connections.find(deviceId) !== undefined;
-      if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
+      if (given.flag("json")) terminal.out(printableJson({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
       else
         terminal.out(
           wrap(
@@ -100,12 +101,12 @@ export const updateStatus: HubCommand = {
             "hub.device-unknown",
             `update status "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
           );
-        if (given.flag("json")) terminal.out(JSON.stringify({ deviceId, ...reported }));
+        if (given.flag("json")) terminal.out(printableJson({ deviceId, ...reported }));
         else
           terminal.out(
             reported === undefined
               ? `${deviceId} has reported no update yet`
-              : `${deviceId}, ${printed(reported.at)}:\n${jsonLines(reported.update)}`,
+              : `${deviceId} said at ${printed(reported.at)}:\n${jsonLines(reported.update)}`,
           );
         return 0;
       }
@@ -114,8 +115,8 @@ export const updateStatus: HubCommand = {
       const update = check(OPERATIONS["update.status"].result, answered.result, `update status of "${deviceId}"`);
       terminal.out(
         given.flag("json")
-          ? JSON.stringify({ deviceId, at: iso(Date.now()), update })
-          : `${deviceId}, now:\n${jsonLines(update)}`,
+          ? printableJson({ deviceId, at: iso(Date.now()), update })
+          : `${deviceId} says now:\n${jsonLines(update)}`,
       );
       return 0;
     }),

@@ -40,7 +40,16 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {
   const members = Object.entries(detail).map(([name, value]) => `${name}=${memberText(String(value))}`);
-  return printed([seq, at, severity, event, result, `by ${principal ?? source}`, ...members].join(" "));
+  return printed([seq, at, severity, event, result, `by ${byWhom({ source, principal })}`, ...members].join(" "));
+}
+
+/**
+ * [AUD-40] The warden marks a record that the agent reported. Who did it is the agent's word then,
+ * and a captured agent can name anybody.
+ */
+function byWhom({ source, principal }: Pick<AuditRecord, "source" | "principal">): string {
+  if (principal === undefined) return source;
+  return source === "agent" ? `${principal} (says the agent)` : principal;
 }
 
 export function iso(ms: number): string {

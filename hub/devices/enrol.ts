@@ -5,7 +5,7 @@ import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type CertificateRequest, keyFingerprint, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";
-import { CERTIFICATES_RETENTION_MS, CERTIFICATES_PER_DEVICE_MAX } from "../limits.ts";
+import { CERTIFICATE_GAP_RATIO, CERTIFICATES_PER_DEVICE_MAX, CERTIFICATES_RETENTION_MS } from "../limits.ts";
 import type { Device, IssuedCertificate } from "../store/index.ts";
 import { displacedBy } from "./pending-quota.ts";
 import type { DeviceContext } from "./context.ts";
@@ -21,7 +21,9 @@ export type EnrolOutcome =
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
   /** Too many certificates of this id are valid. */
-  | { readonly kind: "busy" };
+  | { readonly kind: "busy" }
+  /** [ID-24] The device got one a moment ago. */
+  | { readonly kind: "paced"; readonly retryAfterMs: number };
 
 /** A valid request. */
 export interface EnrolmentRequest {
@@ -122,12 +124,26 @@ function issue(
     const lifeMs = newest.notAfterMs - newest.issuedAtMs;
     if (newest.notAfterMs - nowMs > lifeMs * REUSE_LEFT_RATIO) return { kind: "issued", certificate: newest };
   }
+  const retryAfterMs = newest === undefined ? 0 : pacedMs(newest, nowMs);
+  if (retryAfterMs > 0) {
+    journal("enrolment.paced", id, { fingerprint, address });
+    return { kind: "paced", retryAfterMs };
+  }
   store.certificates.dropEnded(nowMs - CERTIFICATES_RETENTION_MS);
   if (store.certificates.valid(id, nowMs) >= CERTIFICATES_PER_DEVICE_MAX) return { kind: "busy" };
   const certificate = context.issuer.issueDevice(asked.request, nowMs, context.certificateLifeMs);
   store.certificates.add(id, fingerprint, certificate);
   journal("certificate.issued", id, { serial: certificate.serial, renewal: shownSerial !== undefined });
   return { kind: "issued", certificate };
+}
+
+/**
+ * [ID-24] How long this device has to wait for another certificate, milliseconds. A certificate
+ * from the future was issued before the hub's clock was set back.
+ */
+function pacedMs({ issuedAtMs, notAfterMs }: IssuedCertificate, nowMs: number): number {
+  if (issuedAtMs > nowMs) return 0;
+  return issuedAtMs + (notAfterMs - issuedAtMs) * CERTIFICATE_GAP_RATIO - nowMs;
 }
 
 function makePending(

@@ -9,6 +9,6 @@ export function denied(id: DeviceId, fingerprint: Fingerprint): Fault {
 export function revoked(id: DeviceId, fingerprint: Fingerprint): Fault {
   return new Fault(
     "hub.device-revoked",
-    `device "${id}" with key ${fingerprint} was revoked; reset the device, and it asks with a new key`,
+    `device "${id}" with key ${fingerprint} was revoked, and a revoked key is never let in again; only after the owner's reset the device asks with a new one`,
   );
 }

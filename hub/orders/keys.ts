@@ -3,6 +3,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { createDurably, errnoOf } from "../../hal/linux/files/index.ts";
 import { orderKey, orderKeyId } from "../../warden/orders/format/index.ts";
 
@@ -51,12 +52,9 @@ export function readKey(path: string): OrderKey {
 function readPrivate(path: string): Buffer {
   const file = openSync(path, "r");
   try {
-    const { mode, size } = fstatSync(file);
-    if ((mode & 0o077) !== 0)
-      throw new Fault(
-        "hub.key-unusable",
-        `read the key "${path}": others may read it (mode ${(mode & 0o777).toString(8)}); run chmod 600 on it, or make a new key if somebody has read it`,
-      );
+    const { mode, size, uid } = fstatSync(file);
+    const why = whyNotPrivate({ mode, uid }, path, process.geteuid?.());
+    if (why !== undefined) throw new Fault("hub.key-unusable", `read the key "${path}": ${why}`);
     if (size > KEY_BYTES_MAX)
       throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, which is more than a key has`);
     return readFileSync(file);

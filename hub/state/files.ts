@@ -2,6 +2,7 @@
 import { chmodSync, closeSync, lstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { type FileOps, makeDirectory, writeDurably } from "../../hal/linux/files/index.ts";
 
 /** Names of the files in a state directory. */
@@ -22,6 +23,13 @@ export const STATE_FILES = {
 export const REPOSITORY_DIRECTORY = "repository";
 export type StateFile = (typeof STATE_FILES)[keyof typeof STATE_FILES];
 
+/** [STA-30] */
+const PRIVATE: ReadonlySet<StateFile> = new Set([
+  STATE_FILES.authorityKey,
+  STATE_FILES.serverKey,
+  STATE_FILES.timeKey,
+  STATE_FILES.witnessKey,
+]);
 const FILE_BYTES_MAX = 65_536;
 const MODE_FILE = 0o600;
 const MODE_DIRECTORY = 0o700;
@@ -86,6 +94,8 @@ export function readStateFile(directory: string, name: StateFile): string | unde
     if (!status.isFile()) throw new Fault("file.not-regular", `read "${path}": it is not a regular file`);
     if (status.size > FILE_BYTES_MAX)
       throw new Fault("file.too-large", `read "${path}": it has ${status.size} bytes, more than the limit of ${FILE_BYTES_MAX}`);
+    const why = PRIVATE.has(name) ? whyNotPrivate(status, path, process.geteuid?.()) : undefined;
+    if (why !== undefined) throw new Fault("file.untrusted-owner", `read "${path}": ${why}`);
     if ((status.mode & 0o022) !== 0)
       throw new Fault(
         "file.untrusted-owner",

@@ -19,6 +19,8 @@ export const JOURNAL_EVENTS = {
   "enrolment.refused": "warning",
   /** Too many pending requests: somebody floods the hub, or a site is installed all at once. */
   "enrolment.crowded": "alert",
+  /** [ID-24] A device asks for certificates faster than it can use them. */
+  "enrolment.paced": "warning",
   "certificate.issued": "notice",
   "connection.opened": "info",
   "connection.closed": "info",

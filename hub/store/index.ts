@@ -1,4 +1,5 @@
 // The hub's store, in one SQLite file. The running hub and the command line can use it at once.
+import type { DatabaseSync } from "node:sqlite";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { type AuditStore, createAuditStore } from "./audit.ts";
 import { type Certificates, createCertificates } from "./certificates.ts";
@@ -39,6 +40,15 @@ export interface Store {
 /** @throws Fault `hub.store-failed`. */
 export function openStore(path: string): Store {
   const database = openDatabase(path);
+  try {
+    return storeOf(database, path);
+  } catch (error) {
+    database.close();
+    throw asFault(error, "hub.store-failed", `open the hub's store "${path}"`);
+  }
+}
+
+function storeOf(database: DatabaseSync, path: string): Store {
   return {
     devices: createDevices(database),
     certificates: createCertificates(database),

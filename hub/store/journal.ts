@@ -4,9 +4,9 @@
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { canonicalJson, parseJson } from "../../hal/format/json.ts";
+import { printable } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
-import { printable } from "../../hal/format/text.ts";
 import { JOURNAL_DIFFERENT_MAX, JOURNAL_REPEAT_MS, JOURNAL_ROWS_MAX } from "../limits.ts";
 import { isJournalEvent, JOURNAL_EVENTS, type JournalEvent, SEVERITIES, type Severity } from "./catalogue.ts";
 import { integer, oneOf, optional, type Row, text } from "./row.ts";

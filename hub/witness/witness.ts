@@ -60,7 +60,7 @@ class AuditWitness implements Witness {
     const auditKey = this.#store.devices.approved(deviceId)?.auditKey; // [AUD-7]
     if (auditKey === undefined) {
       this.#journal("audit.refused", deviceId, { reason: "no audit key" });
-      return refusal("the approved certificate request has no audit key; reset the device to enrol it with one");
+      return refusal("the approved certificate request has no audit key; the device names it when it renews its certificate");
     }
     const log: Log = { deviceId, auditKey, verifier: decodeVerifier(auditKey) };
     const stored = this.#store.audit.head(deviceId, auditKey);

@@ -1,8 +1,6 @@
 // The durable record of an update: what survives a reboot. [OTA-35]
 import * as v from "valibot";
-import { asFault, Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import { slotNameSchema } from "../../hal/format/slots.ts";
 import { lineSchema, targetNameSchema } from "../trust/format/index.ts";
 import {
@@ -102,22 +100,22 @@ export interface State {
   readonly untold?: true | undefined;
 }
 
-export function encodeState({ phase, quarantined, untold }: State): Uint8Array {
-  return Buffer.from(canonicalJson({ v: 1, phase, quarantined, ...(untold === true ? { untold } : {}) }));
+type UpdateRecord = v.InferOutput<typeof recordSchema>;
+
+export const UPDATE_RECORD: RecordFormat<UpdateRecord> = {
+  what: "the update record",
+  version: 1,
+  readable: 1,
+  bytesMax: RECORD_BYTES_MAX,
+  schema: recordSchema,
+  code: "update.record-invalid",
+  legible: true,
+};
+
+export function recordOf({ phase, quarantined, untold }: State): UpdateRecord {
+  return { v: 1, phase, quarantined: [...quarantined], ...(untold === true ? { untold } : {}) };
 }
 
-/** @throws Fault `update.record-invalid`. */
-export function decodeState(bytes: Uint8Array): State {
-  try {
-    const { phase, quarantined, untold } = check(
-      recordSchema,
-      parseCanonicalJson(bytes, RECORD_BYTES_MAX, "update record"),
-      "update record",
-      "update.record-invalid",
-    );
-    return { phase, quarantined, ...(untold === true ? { untold } : {}) };
-  } catch (error) {
-    const fault = asFault(error, "update.record-invalid", "read the update record");
-    throw fault.code === "update.record-invalid" ? fault : new Fault("update.record-invalid", fault.message, { cause: error });
-  }
+export function stateOf({ phase, quarantined, untold }: UpdateRecord): State {
+  return { phase, quarantined, ...(untold === true ? { untold } : {}) };
 }

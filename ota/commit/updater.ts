@@ -1,10 +1,10 @@
 // The updater: applies events to the state machine, makes each state durable, and runs the effects.
 // [OTA-35]
 import type { DurableFiles } from "../../hal/ports.ts";
-import { createMutex } from "../../hal/mutex.ts";
-import { RECORD_BYTES_MAX } from "./limits.ts";
+import { createPriorityMutex } from "../../hal/mutex.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { type Effect, type Event, next, START } from "./machine.ts";
-import { decodeState, encodeState, type State } from "./record.ts";
+import { recordOf, type State, stateOf, UPDATE_RECORD } from "./record.ts";
 
 const NAME = "update.json";
 
@@ -34,10 +34,18 @@ export interface Updater {
   idle(): Promise<void>;
 }
 
-/** @throws Fault `update.record-invalid`; `file.*` as for every state file. */
+/** @throws Fault `update.record-invalid`, `record.newer`; `file.*` as for every state file. */
 export async function readUpdateState(files: Pick<DurableFiles, "get">): Promise<State> {
-  const bytes = await files.get(NAME, RECORD_BYTES_MAX);
-  return bytes === undefined ? START : decodeState(bytes);
+  const record = await readRecord(files, NAME, UPDATE_RECORD);
+  return record === undefined ? START : stateOf(record);
+}
+
+/**
+ * Forgets an update record that cannot be read: what was under way, and the releases that were
+ * rolled back. For an operator's order only.
+ */
+export async function discardUpdateState(files: Pick<DurableFiles, "remove">): Promise<void> {
+  await files.remove(NAME);
 }
 
 export function createUpdater(options: UpdaterOptions): Updater {
@@ -46,7 +54,7 @@ export function createUpdater(options: UpdaterOptions): Updater {
 
 class MachineUpdater implements Updater {
   readonly #options: Omit<UpdaterOptions, "state">;
-  readonly #inTurn = createMutex();
+  readonly #mutex = createPriorityMutex();
   #state: State;
   #pending = 0;
 
@@ -62,21 +70,22 @@ class MachineUpdater implements Updater {
   async apply(event: Event): Promise<void> {
     this.#pending += 1;
     try {
-      await this.#inTurn(() => this.#step(event));
+      // [OPS-11] the deadline of a trial comes before events that wait
+      await (event.kind === "tick" ? this.#mutex.runFirst(() => this.#step(event)) : this.#mutex.run(() => this.#step(event)));
     } finally {
       this.#pending -= 1;
     }
   }
 
   async idle(): Promise<void> {
-    while (this.#pending > 0) await this.#inTurn(async () => undefined);
+    while (this.#pending > 0) await this.#mutex.run(async () => undefined);
   }
 
   async #step(event: Event): Promise<void> {
     const { files, run, onChange } = this.#options;
     const step = next(this.#state, event);
     if (step.state !== this.#state) {
-      await files.put(NAME, encodeState(step.state));
+      await writeRecord(files, NAME, UPDATE_RECORD, recordOf(step.state));
       this.#state = step.state;
       onChange?.(this.#state, event);
     }

@@ -1,7 +1,7 @@
 // The floors on disk. [OTA-36]
 import type { DurableFiles } from "../../hal/ports.ts";
-import { FLOORS_BYTES_MAX } from "./limits.ts";
-import { withCommit, decodeFloors, encodeFloors, type FloorCommit, type FloorRecord, NO_FLOORS } from "./record.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
+import { withCommit, type FloorCommit, type FloorRecord, FLOORS, NO_FLOORS } from "./record.ts";
 
 const NAME = "floors.json";
 
@@ -15,17 +15,16 @@ export interface Floors {
 }
 
 /**
- * @throws Fault `floor.invalid` when the record exists and cannot be read. Nothing may be installed
- *   then until an owner resets it.
+ * @throws Fault `floor.invalid`, `record.newer` when the record exists and cannot be read. Nothing
+ *   may be installed then: an unread floor never means no floor.
  */
 export async function openFloors(files: DurableFiles): Promise<Floors> {
-  const bytes = await files.get(NAME, FLOORS_BYTES_MAX);
-  let record = bytes === undefined ? NO_FLOORS : decodeFloors(bytes);
+  let record = (await readRecord(files, NAME, FLOORS)) ?? NO_FLOORS;
   return {
     record: () => record,
     commit: async (commit) => {
       const after = withCommit(record, commit);
-      if (after !== record) await files.put(NAME, encodeFloors(after));
+      if (after !== record) await writeRecord(files, NAME, FLOORS, after);
       record = after;
       return after;
     },

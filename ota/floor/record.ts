@@ -1,8 +1,8 @@
 // The record of floors: how far back each line of the device may go. The warden keeps it. Pure.
 // [OTA-36]
 import * as v from "valibot";
-import { asFault, assert, Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
+import { assert, Fault } from "../../hal/fault.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import { check } from "../../hal/format/schema.ts";
 import { lineSchema } from "../trust/format/index.ts";
 import { COUNTER_MAX, FLOOR_LINES_MAX, FLOORS_BYTES_MAX } from "./limits.ts";
@@ -68,16 +68,13 @@ export function floorsOf(record: FloorRecord): ReadonlyMap<string, number> {
   return new Map(Object.entries(record.lines).map(([line, { floor }]) => [line, floor]));
 }
 
-export function encodeFloors(record: FloorRecord): Uint8Array {
-  return Buffer.from(canonicalJson(record));
-}
-
-/** @throws Fault `floor.invalid`. A record that cannot be read must not let any release pass. */
-export function decodeFloors(bytes: Uint8Array): FloorRecord {
-  try {
-    return check(recordSchema, parseCanonicalJson(bytes, FLOORS_BYTES_MAX, "floor record"), "floor record", "floor.invalid");
-  } catch (error) {
-    const fault = asFault(error, "floor.invalid", "read the floors");
-    throw fault.code === "floor.invalid" ? fault : new Fault("floor.invalid", fault.message, { cause: error });
-  }
-}
+/** A record that cannot be read must not let any release pass. [STA-5] */
+export const FLOORS: RecordFormat<FloorRecord> = {
+  what: "the floor record",
+  version: 1,
+  readable: 1,
+  bytesMax: FLOORS_BYTES_MAX,
+  schema: recordSchema,
+  code: "floor.invalid",
+  legible: true,
+};

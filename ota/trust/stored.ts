@@ -25,8 +25,8 @@ export interface Damage {
 }
 
 /**
- * What a cut, a bad sector or an older program leaves behind. Anything else, such as a file that
- * another user could have written, is not repaired silently.
+ * What a cut, a bad sector, an older program or a stranger leaves behind. All of it is reported,
+ * and fetched again. [STA-4]
  */
 const DAMAGE = [
   "trust.invalid",
@@ -34,6 +34,8 @@ const DAMAGE = [
   "trust.bad-signature",
   "trust.mismatch",
   "file.too-large",
+  "file.not-regular",
+  "file.untrusted-owner",
   "file.read-failed",
 ];
 

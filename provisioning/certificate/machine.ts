@@ -2,18 +2,38 @@
 // Pure: time and jitter arrive in events, effects leave as data. The state is not stored: the
 // certificates on disk say where to begin, so no record can disagree with them. [ID-9]
 import type { FaultCode } from "../../hal/fault.ts";
-import { RENEW_AT_LIFETIME_RATIO, RENEW_SPREAD_RATIO, RETRY_LIFETIME_RATIO, RETRY_MS_MAX, RETRY_MS_MIN } from "./limits.ts";
+import {
+  CLOCK_SKEW_MS,
+  RENEW_AT_LIFETIME_RATIO,
+  RENEW_GAP_RATIO,
+  RENEW_SPREAD_RATIO,
+  RETRY_LIFETIME_RATIO,
+  RETRY_MS_MAX,
+  RETRY_MS_MIN,
+} from "./limits.ts";
 
 /** The validity of a certificate, Unix milliseconds. */
 export interface Validity {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /**
+   * When this device received it. An authority may backdate notBefore by more than the whole life,
+   * so the life counts from here. Undefined when it is not known: then the life counts from the
+   * first tick, which renews later than necessary but never too often, and never after the end.
+   */
+  readonly receivedMs?: number | undefined;
 }
 
 export type State =
-  | { readonly at: "fresh"; readonly current: Validity; readonly renewAtMs: number }
-  /** A renewal failed or was postponed. The next attempt is at `retryAtMs`. */
-  | { readonly at: "due"; readonly current: Validity; readonly retryAtMs: number; readonly attempt: number }
+  | { readonly at: "fresh"; readonly current: Validity; readonly renewAtMs: number; readonly jitter: number }
+  /** A renewal failed or was postponed. The next attempt is at `retryAtMs`, after `waitMs`. */
+  | {
+      readonly at: "due";
+      readonly current: Validity;
+      readonly retryAtMs: number;
+      readonly waitMs: number;
+      readonly attempt: number;
+    }
   | { readonly at: "renewing"; readonly current: Validity; readonly attempt: number }
   | { readonly at: "proving"; readonly current: Validity; readonly next: Validity }
   /**
@@ -36,6 +56,8 @@ export type Event =
   | { readonly kind: "rejected-by-hub"; readonly nowMs: number; readonly jitter: number };
 
 export type Effect =
+  /** It was not known when the current certificate was received; from now on it is `atMs`. */
+  | { readonly do: "record-receipt"; readonly atMs: number }
   | { readonly do: "request-renewal" }
   // a certificate counts only once the hub has accepted it [ID-9]
   | { readonly do: "connect-with-next" }
@@ -48,9 +70,12 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** The first step, from the certificates in the store. */
-export function start(current: Validity, next: Validity | undefined, jitter: number): Step {
-  if (next === undefined) return { state: fresh(current, jitter), effects: [] };
+/**
+ * The first step, from the certificates in the store.
+ * @param lastReceivedMs when the newest certificate was received, one that was discarded included.
+ */
+export function start(current: Validity, next: Validity | undefined, jitter: number, lastReceivedMs?: number): Step {
+  if (next === undefined) return { state: fresh(current, jitter, lastReceivedMs), effects: [] };
   return { state: { at: "proving", current, next }, effects: [{ do: "connect-with-next" }] };
 }
 
@@ -71,19 +96,20 @@ export function next(state: State, event: Event): Step {
     case "later":
       if (state.at !== "renewing") return same(state);
       // spread a little: otherwise all devices that got "in an hour" would come in the same second
-      return due(state.current, event.nowMs + event.retryAfterMs * (1 + event.jitter / 10), state.attempt);
+      return due(state.current, event.nowMs, event.retryAfterMs * (1 + event.jitter / 10), state.attempt);
     case "failed":
       if (state.at !== "renewing") return same(state);
       // The hub's clock may say "expired" before ours does. The approval of id and fingerprint
       // stands, so enrolling again by key alone costs nothing. [ID-23]
       if (event.code === "enrol.unauthorized") return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
-      return due(state.current, event.nowMs + retryMs(state.current, event.jitter), state.attempt);
+      return due(state.current, event.nowMs, failedMs(state.current, event.code, event.jitter), state.attempt);
     case "proven":
       if (state.at !== "proving") return same(state);
       return { state: fresh(state.next, event.jitter), effects: [{ do: "swap-durably" }] };
     case "rejected-by-hub": {
       if (state.at !== "proving") return same(state);
-      const { state: after } = due(state.current, event.nowMs + retryMs(state.current, event.jitter), 1);
+      const waitMs = Math.max(retryMs(state.current, event.jitter), gapMs(state.current));
+      const { state: after } = due(state.current, event.nowMs, waitMs, 1);
       return { state: after, effects: [{ do: "discard-next" }] };
     }
   }
@@ -94,9 +120,15 @@ function onTick(state: State, nowMs: number): Step {
   // While a next certificate is being proven, its end counts and not that of the one it replaces.
   const { notAfterMs } = state.at === "proving" ? state.next : state.current;
   if (nowMs >= notAfterMs) return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
-  if (state.at === "fresh" && nowMs >= state.renewAtMs) return renew(state.current, 1);
-  // A clock that was set back must not make a wait longer than the longest wait.
-  if (state.at === "due" && (nowMs >= state.retryAtMs || state.retryAtMs - nowMs > RETRY_MS_MAX))
+  if (state.at === "fresh") {
+    const { current, jitter } = state;
+    // Not known, or later than now: the clock was set back since.
+    if (current.receivedMs === undefined || current.receivedMs > nowMs + CLOCK_SKEW_MS)
+      return { state: fresh({ ...current, receivedMs: nowMs }, jitter), effects: [{ do: "record-receipt", atMs: nowMs }] };
+    return nowMs >= state.renewAtMs ? renew(current, 1) : same(state);
+  }
+  // A clock that was set back must not make a wait longer.
+  if (state.at === "due" && (nowMs >= state.retryAtMs || state.retryAtMs - nowMs > state.waitMs))
     return renew(state.current, state.attempt + 1);
   return same(state);
 }
@@ -105,14 +137,30 @@ function renew(current: Validity, attempt: number): Step {
   return { state: { at: "renewing", current, attempt }, effects: [{ do: "request-renewal" }] };
 }
 
-function due(current: Validity, retryAtMs: number, attempt: number): Step {
-  return { state: { at: "due", current, retryAtMs, attempt }, effects: [] };
+function due(current: Validity, nowMs: number, waitMs: number, attempt: number): Step {
+  return { state: { at: "due", current, retryAtMs: nowMs + waitMs, waitMs, attempt }, effects: [] };
 }
 
-/** [ID-9] At 80 % of the lifetime and up to 4 % later, so that a fleet does not come at once. */
-function fresh(current: Validity, jitter: number): State {
+/**
+ * [ID-9] At 80 % of the lifetime and up to 4 % later, so that a fleet does not come at once. Later
+ * still when another certificate was received, and discarded, less than a tenth of the life before.
+ */
+function fresh(current: Validity, jitter: number, lastReceivedMs?: number): State {
   const ratio = RENEW_AT_LIFETIME_RATIO + RENEW_SPREAD_RATIO * jitter;
-  return { at: "fresh", current, renewAtMs: Math.round(current.notBeforeMs + lifetimeMs(current) * ratio) };
+  const dueMs = current.notAfterMs - lifetimeMs(current) * (1 - ratio);
+  const gapEndsMs = Math.min((lastReceivedMs ?? 0) + gapMs(current), current.notAfterMs - gapMs(current) / 2);
+  return { at: "fresh", current, jitter, renewAtMs: Math.round(Math.max(dueMs, gapEndsMs)) };
+}
+
+/** What the authority issued and this device refused counts as issued: it waits for the gap. */
+function failedMs(current: Validity, code: FaultCode, jitter: number): number {
+  const isIssued = code === "enrol.mismatch" || code === "x509.invalid";
+  return Math.max(retryMs(current, jitter), isIssued ? gapMs(current) : 0);
+}
+
+/** [ID-9] Between two certificates. */
+function gapMs(current: Validity): number {
+  return lifetimeMs(current) * RENEW_GAP_RATIO;
 }
 
 function retryMs(current: Validity, jitter: number): number {
@@ -120,8 +168,8 @@ function retryMs(current: Validity, jitter: number): number {
   return Math.max(bound * (0.5 + jitter / 2), RETRY_MS_MIN);
 }
 
-function lifetimeMs(current: Validity): number {
-  return current.notAfterMs - current.notBeforeMs;
+function lifetimeMs({ notBeforeMs, notAfterMs, receivedMs }: Validity): number {
+  return notAfterMs - (receivedMs ?? notBeforeMs);
 }
 
 function same(state: State): Step {

@@ -4,11 +4,13 @@ import type { Clock } from "../../hal/ports.ts";
 import type { EnrolAnswer } from "../enrollers/index.ts";
 import type { ClientCredential } from "../tls/index.ts";
 import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "./check.ts";
-import { type Effect, type Event, next, start, type State } from "./machine.ts";
+import { type Effect, type Event, next, start, type State, type Validity } from "./machine.ts";
+import type { CertificateReceipts } from "./receipts.ts";
 import type { CertificateStore } from "./store.ts";
 
 export interface RenewalPorts {
   readonly store: CertificateStore;
+  readonly receipts: CertificateReceipts;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -61,12 +63,14 @@ class CertificateRenewal implements Renewal {
   #state: State;
   #current: DeviceCertificate;
   #next: DeviceCertificate | undefined;
+  /** Issued, and refused by the disk: stored at the next attempt instead of asking for another. */
+  #unstored: DeviceCertificate | undefined;
   #lastFault: Fault | undefined;
 
   constructor(current: DeviceCertificate, ports: RenewalPorts) {
     this.#ports = ports;
     this.#current = current;
-    this.#state = start(current, undefined, ports.random()).state;
+    this.#state = start(validityOf(current), undefined, ports.random()).state;
   }
 
   state(): State {
@@ -78,9 +82,13 @@ class CertificateRenewal implements Renewal {
   }
 
   async begin(): Promise<RenewalNeed> {
-    const { store, random } = this.#ports;
+    const { store, receipts, random } = this.#ports;
     const { next: pem } = await store.load();
-    if (pem === undefined) return NOTHING;
+    const current = await this.#received(this.#current);
+    if (pem === undefined) {
+      this.#state = start(current, undefined, random(), await receipts.lastReceivedAtMs()).state;
+      return NOTHING;
+    }
     try {
       this.#next = checkStored(pem, this.#expected());
     } catch (error) {
@@ -89,7 +97,7 @@ class CertificateRenewal implements Renewal {
       await store.discardNext();
       return NOTHING;
     }
-    const { state, effects } = start(this.#current, this.#next, random());
+    const { state, effects } = start(current, await this.#received(this.#next), random());
     this.#state = state;
     return this.#runAll(effects);
   }
@@ -123,6 +131,9 @@ class CertificateRenewal implements Renewal {
   async #run(effect: Effect): Promise<RenewalNeed> {
     const { store } = this.#ports;
     switch (effect.do) {
+      case "record-receipt":
+        this.#lastFault = await this.#ports.receipts.record(this.#current.pem, effect.atMs);
+        return NOTHING;
       case "request-renewal":
         return this.#apply(await this.#attempt());
       case "connect-with-next":
@@ -163,19 +174,16 @@ class CertificateRenewal implements Renewal {
    * attempt is repeated later.
    */
   async #attempt(): Promise<Event> {
-    const { store, clock, random, renew, tlsKey } = this.#ports;
+    const { clock, random, renew, tlsKey } = this.#ports;
     try {
+      if (this.#unstored !== undefined) return await this.#store(this.#unstored);
       const answer = await renew({ certificate: this.#current.pem, key: tlsKey() });
       if (answer.kind === "later") {
         const { code, retryAfterMs } = answer;
         this.#lastFault = new Fault(code, `renew the certificate: the authority asks to try again in ${retryAfterMs / 1000} s`);
         return { kind: "later", nowMs: clock.nowMs(), retryAfterMs, jitter: random() };
       }
-      const certificate = checkIssued(answer.certificates, this.#expected());
-      await store.putNext(certificate.pem);
-      this.#next = certificate;
-      this.#lastFault = undefined;
-      return { kind: "issued", next: certificate };
+      return await this.#store(checkIssued(answer.certificates, this.#expected()));
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#lastFault = error;
@@ -183,8 +191,28 @@ class CertificateRenewal implements Renewal {
     }
   }
 
+  /** Records when the certificate was received first: a cut in between must not forget that. */
+  async #store(certificate: DeviceCertificate): Promise<Event> {
+    const { store, receipts, clock } = this.#ports;
+    this.#unstored = certificate;
+    const fault = await receipts.record(certificate.pem, clock.nowMs());
+    await store.putNext(certificate.pem);
+    this.#unstored = undefined;
+    this.#next = certificate;
+    this.#lastFault = fault;
+    return { kind: "issued", next: { ...validityOf(certificate), receivedMs: clock.nowMs() } };
+  }
+
+  async #received(certificate: DeviceCertificate): Promise<Validity> {
+    return { ...validityOf(certificate), receivedMs: await this.#ports.receipts.receivedAtMs(certificate.pem) };
+  }
+
   #expected(): ExpectedCertificate {
     const { expected, clock, clockTrusted } = this.#ports;
     return { ...expected, nowMs: clockTrusted() ? clock.nowMs() : undefined };
   }
+}
+
+function validityOf({ notBeforeMs, notAfterMs }: DeviceCertificate): Validity {
+  return { notBeforeMs, notAfterMs };
 }

@@ -2,7 +2,7 @@
 import type { Fault } from "../../hal/fault.ts";
 import type { DeviceIdentity } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
-import type { CertificateStore, DeviceCertificate } from "../certificate/index.ts";
+import type { CertificateReceipts, CertificateStore, DeviceCertificate } from "../certificate/index.ts";
 import type { RequestOptions } from "../csr.ts";
 import type { Enroller } from "../enrollers/index.ts";
 
@@ -17,6 +17,7 @@ export interface EnrolmentPorts {
   readonly settleKey: () => Promise<DeviceKey>;
   readonly files: DurableFiles;
   readonly store: CertificateStore;
+  readonly receipts: CertificateReceipts;
   /**
    * The hub no longer accepts the certificate on disk: request another one, although its dates are
    * valid. [ID-23]

@@ -80,7 +80,7 @@ class Steps implements EnrolmentSteps {
   }
 
   async #enrol(key: DeviceKey, request: Uint8Array): Promise<Event> {
-    const { enroller, store, random } = this.#ports;
+    const { enroller, store, receipts, clock, clockTrusted, random } = this.#ports;
     if (!this.#prepared) await enroller.prepare();
     this.#prepared = true;
     const answer = await enroller.enrol(request);
@@ -89,6 +89,8 @@ class Steps implements EnrolmentSteps {
       return { kind: "later", retryAfterMs: answer.retryAfterMs, jitter: random() };
     }
     const certificate = checkIssued(answer.certificates, this.#expected(key));
+    // Before the clock can be trusted the moment is not known, and renewal finds that out [ID-9].
+    if (clockTrusted()) await receipts.record(certificate.pem, clock.nowMs());
     await store.putCurrent(certificate.pem);
     return this.#finish(certificate);
   }

@@ -52,7 +52,7 @@ test("[ID-10] [AUD-8] the same verbs work for an honest agent, without which the
   const { clock } = await honest.call("status.read", {});
   t.ok(Math.abs(clock.nowMs - aYearOn) < HOUR_MS, "the board's clock was stepped by a year, the machine's was not");
   const attacker = await asCaptured(t, lab);
-  await attacker.refused("time.set", answer, /time\.nonce-unknown/u);
+  await attacker.refused("time.set", answer, /protocol\.rate-limited/u);
   const { checkpoint, size } = await honest.call("audit.checkpoint", { oldSize: 0 });
   const note = decodeNote(checkpoint);
   const cosigned = encodeNote({ ...note, signatures: [...note.signatures, cosign(note.text, 1_764_000_000, lab.hub.witness)] });
@@ -63,7 +63,7 @@ test("[ID-10] [AUD-8] the same verbs work for an honest agent, without which the
     { source: "warden", synced: true, detail: { to: answer.time } },
   );
   t.match(
-    log.findLast(({ event }) => event === "time.refused"),
-    { result: "refused", detail: { code: "time.nonce-unknown" } },
+    log.findLast(({ event }) => event === "protocol.refused"),
+    { result: "refused", detail: { verb: "time.set", code: "protocol.rate-limited" } },
   );
 });

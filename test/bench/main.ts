@@ -5,6 +5,7 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { type Measure, openBench } from "./bench.ts";
 import { audit } from "./audit.ts";
 import { bundle } from "./bundle.ts";
+import { deadlines } from "./deadlines.ts";
 import { install } from "./install.ts";
 import { messages } from "./messages.ts";
 import { policy } from "./policy.ts";
@@ -15,7 +16,19 @@ import { start } from "./start.ts";
 import { steady } from "./steady.ts";
 import { type Section, table } from "./table.ts";
 
-const MEASURES: readonly Measure[] = [bundle, start, steady, messages, reconnects, audit, install, policy, refusals, machine];
+const MEASURES: readonly Measure[] = [
+  bundle,
+  start,
+  steady,
+  messages,
+  reconnects,
+  audit,
+  install,
+  policy,
+  deadlines,
+  refusals,
+  machine,
+];
 const NAMES = MEASURES.map(({ name }) => name);
 
 const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json]

@@ -86,10 +86,10 @@ test(
     t.match(up, /^tunnel +up for/mu);
 
     t.comment("USB");
-    const one = "1-2 shut out: no rule for 0627:0001";
-    await usbBecomes(t, site, [one, "2-1 shut out: no rule for 46f4:0001"]);
+    const one = "1-2 refused: no rule for 0627:0001";
+    await usbBecomes(t, site, [one, "2-1 refused: no rule for 46f4:0001"]);
     await gateway.plug(late);
-    await usbBecomes(t, site, [one, "2-1 shut out: no rule for 46f4:0001", "2-3 shut out: no rule for 46f4:0001"]);
+    await usbBecomes(t, site, [one, "2-1 refused: no rule for 46f4:0001", "2-3 refused: no rule for 46f4:0001"]);
     const refused = async (count: number): Promise<readonly string[]> =>
       (await records(site, (all) => all.filter(({ event }) => event === "usb.refused").length >= count))
         .filter(({ event }) => event === "usb.refused")
@@ -118,7 +118,7 @@ test(
     t.equal(again.key?.fingerprint, asked.fingerprint, "[ID-6] the same key");
     t.equal(again.certificate?.serial, status.certificate?.serial, "and the same certificate");
     await onlyDevice(site, ({ state }) => state === "approved", STEP_MS_MAX);
-    await usbBecomes(t, site, ["2-1 shut out: no rule for 46f4:0001"]);
+    await usbBecomes(t, site, ["2-1 refused: no rule for 46f4:0001"]);
     await gateway.unplug(stick);
     await neverSetUp(t, [stick], againAtMs);
     t.strictSame(await journalCounts(site), { "device.requested": 1, "certificate.issued": 1 }, "no second enrolment");

@@ -23,24 +23,6 @@ test("[OPS-2] a step of the wall clock gives no extra tokens", async (t) => {
   t.notOk(bucket.take());
 });
 
-test("[OPS-2] callers that wait are served in order at the bucket's rate, and are released when the signal aborts", async (t) => {
-  const clock = fakeClock();
-  const bucket = createTokenBucket(clock, 1, 100);
-  const order: string[] = [];
-  const never = new AbortController();
-  for (const name of ["a", "b", "c"]) void bucket.wait(never.signal).then(() => order.push(name));
-  await clock.advance(0);
-  t.same(order, ["a"]);
-  await clock.advance(100);
-  t.same(order, ["a", "b"]);
-  await clock.advance(100);
-  t.same(order, ["a", "b", "c"]);
-  const over = new AbortController();
-  const gone = bucket.wait(over.signal);
-  over.abort();
-  t.equal(await gone, false);
-});
-
 test("the announced wait is exact to the millisecond", async (t) => {
   const clock = fakeClock();
   const bucket = createTokenBucket(clock, 3, 1000);

@@ -3,10 +3,9 @@
 import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
-import { createTokenBucket } from "../../hal/rate-limit.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, wardenAnswerSchema } from "../../warden/protocol/format.ts";
 import { lineSplitter } from "../../warden/protocol/framing/format.ts";
-import { openProtocolSession, refusals } from "../../warden/protocol/index.ts";
+import { createRequestBudget, openProtocolSession, refusals } from "../../warden/protocol/index.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 import { VERBS } from "../lab/worlds/verbs.ts";
 
@@ -33,7 +32,7 @@ test("[OPS-1] [OPS-2] no bytes make a session throw or send anything but an answ
       const report = (): void => undefined;
       const session = openProtocolSession({
         handlers: VERBS,
-        bucket: createTokenBucket(clock, 1000, 1),
+        budget: createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 }),
         refusals: refusals(async () => 0, clock, report),
         report,
         send: async (text) => void sent.push(text),

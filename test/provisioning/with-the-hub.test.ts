@@ -1,5 +1,7 @@
 // The device's side of enrolment against the reference hub.
 import { verify, X509Certificate } from "node:crypto";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { test } from "tap";
 import { Fault } from "../../hal/fault.ts";
@@ -10,6 +12,7 @@ import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema, hubTimeSigned
 import {
   askHubTime,
   checkStored,
+  createCertificateReceipts,
   createCertificateStore,
   createEstEnroller,
   createRenewal,
@@ -33,7 +36,7 @@ const IDENTITY = v.parse(deviceIdentitySchema, {
 });
 
 test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approval, renewal, and enrolment again", async (t) => {
-  const { hub } = await labHub(t, { certificateLifeMs: 60_000 });
+  const { hub, state } = await labHub(t, { certificateLifeMs: 60_000 });
   const { anchors } = hub;
   const key = memoryKey();
   const files = fakeFiles();
@@ -49,6 +52,7 @@ test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approva
     settleKey: async () => key,
     files,
     store,
+    receipts: createCertificateReceipts(files),
     authority: anchors.authority,
     clock,
     clockTrusted: () => true,
@@ -67,10 +71,14 @@ test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approva
   t.match(new X509Certificate(enrolled.certificate.pem).subjectAltName, "urn:dev:mac:0024befffe804ff1");
 
   const expected = { deviceId: IDENTITY.id, publicKey: key.publicKey, authority: anchors.authority };
-  // 92 % of the lifetime, if the hub backdates nothing
+  // 92 % of the lifetime, at the device and in what the hub remembers
+  const database = new DatabaseSync(join(state, "hub.db"));
+  database.exec("UPDATE certificates SET issuedAt = issuedAt - 55000");
+  database.close();
   const later = { ...clock, nowMs: () => Date.now() + 55_000 };
   const renewal = createRenewal(enrolled.certificate, {
     store,
+    receipts: createCertificateReceipts(files),
     clock: later,
     random: () => 0,
     expected,

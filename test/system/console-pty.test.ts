@@ -7,6 +7,7 @@ import { startConsole } from "../../agent/console/index.ts";
 import { linuxClock } from "../../hal/linux/index.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
+import { fakeFiles } from "../lab/fakes/files.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../lab/worlds/operations.ts";
@@ -45,7 +46,7 @@ async function terminal(path: string) {
   };
 }
 
-function startOn(path: string) {
+function startOn(path: string, files = fakeFiles()) {
   const entries: AuditEntry[] = [];
   const id = deviceId("gw-0042");
   const alice = operator("alice", "technician");
@@ -64,6 +65,7 @@ function startOn(path: string) {
     orders,
     audit: async (entry) => void entries.push(entry),
     clock: linuxClock(),
+    files,
     host: () => ({ program: "sallyport-agent/0.1.0", deviceId: id }),
   });
   return { console, entries, alice, orders };
@@ -134,6 +136,32 @@ test(
       { event: "console.opened" },
       { event: "console.closed", principal: "alice", detail: { reason: "logout" } },
     ]);
+  },
+);
+
+test(
+  "[CON-13] an agent that starts again and again eats no typed line, prints its hint once, and keeps the wait",
+  { skip: needs("socat") },
+  async (t) => {
+    const cable = await startPtyPair();
+    t.teardown(() => cable.stop());
+    const files = fakeFiles();
+    const far = await terminal(cable.hostPath);
+    const first = startOn(cable.devicePath, files);
+    await far.sees("press Enter\r\n");
+    await far.type("\r");
+    await far.sees("gw-0042> ");
+    await first.console.stop();
+    for (let start = 0; start < 5; start += 1) {
+      await far.type("status\r");
+      await sleep(50); // through the pseudo-terminals, while nobody has the line open
+      const again = startOn(cable.devicePath, files);
+      const seen = await far.sees("CONNECTED");
+      t.notMatch(seen, "press Enter", "the hint was printed less than a minute ago");
+      await far.sees("gw-0042> ");
+      await again.console.stop();
+    }
+    await far.close();
   },
 );
 

@@ -64,3 +64,39 @@ async function overAgain(terminal: Terminal, challenge: string): Promise<"unknow
 function challengeIn(screen: string): string {
   return /sp1\/[a-z.]+\/[A-Za-z0-9._/-]+/u.exec(screen)?.[0] ?? "";
 }
+
+test(
+  "[CON-12] [OPS-8] an operator who is taken out of the roster loses the session on the console, on real processes and a real pty",
+  { skip: needs("socat", "bundles") },
+  async (t) => {
+    const cable = await startPtyPair(process.getuid?.() === 0 ? { deviceUser: AGENT_UID } : {});
+    t.teardown(() => cable.stop());
+    const machine = await connectedBoard(t, { agentConfig: { console: { path: cable.devicePath } } });
+    const { rig, recorded } = machine;
+    const [ada, bo] = [await makeKeyHolder(rig.directory, "ada"), await makeKeyHolder(rig.directory, "bo")];
+    await rig.release.target("operators/roster.json", rosterOf({ holder: ada, roles: ["technician"] }));
+    await machine.publish();
+    await recorded("the roster is taken", ({ event }) => event === "roster.accepted");
+
+    const terminal = await openTerminal(cable.hostPath);
+    t.teardown(() => terminal.close());
+    await terminal.type("\r");
+    await terminal.until(/> $/u, HANG_MS);
+    await terminal.type("login\r");
+    const challenge = challengeIn(await terminal.until(/answer> $/u, HANG_MS));
+    await terminal.type(`${(await rig.hub.command("answer", challenge, "--key", ada.keyFile)).trim()}\r`);
+    t.match(await terminal.until(/> $/u, HANG_MS), /Logged in as ada/u);
+
+    await rig.release.target("operators/roster.json", rosterOf({ holder: bo, roles: ["technician"] }));
+    await machine.publish();
+    t.match(
+      await terminal.until(/new\s+session\./u, HANG_MS),
+      /The roster of this device has changed: ada is logged\s+out\./u,
+      "nobody typed anything",
+    );
+    await recorded(
+      "the end of her session",
+      ({ event, principal, detail }) => event === "console.closed" && principal === "ada" && detail?.["reason"] === "roster",
+    );
+  },
+);

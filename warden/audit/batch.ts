@@ -5,12 +5,12 @@ import {
   AUDIT_EVENTS,
   AUDIT_SEVERITIES,
   type AuditEntry,
-  type AuditSeverity,
   auditRecord,
   encodeAuditRecord,
   encodeFrame,
   encodeSegmentHeader,
   type Frontier,
+  isAuthority,
   leafHash,
   SEGMENT_RECORDS,
 } from "./format/index.ts";
@@ -36,12 +36,16 @@ export interface Batch<T extends StampedEntry> {
   readonly refused: readonly { readonly item: T; readonly fault: Fault }[];
 }
 
-function severityOf(entry: AuditEntry): AuditSeverity {
-  return AUDIT_EVENTS[entry.event].severity;
-}
+/**
+ * The ranks of records, least important first: they are dropped in this order. Authority is above
+ * every severity. [AUD-13]
+ */
+export const AUDIT_RANKS = [...AUDIT_SEVERITIES, "authority"] as const;
+export type AuditRank = (typeof AUDIT_RANKS)[number];
 
-export function atLeast(entry: AuditEntry, lowest: AuditSeverity): boolean {
-  return AUDIT_SEVERITIES.indexOf(severityOf(entry)) >= AUDIT_SEVERITIES.indexOf(lowest);
+export function atLeast({ event }: AuditEntry, lowest: AuditRank): boolean {
+  const rank: AuditRank = isAuthority(event) ? "authority" : AUDIT_EVENTS[event].severity;
+  return AUDIT_RANKS.indexOf(rank) >= AUDIT_RANKS.indexOf(lowest);
 }
 
 /** @param items at most as many as the open segment has room for. */

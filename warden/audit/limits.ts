@@ -9,7 +9,10 @@ export interface AuditLimits {
   readonly bytesMax: number;
   /** Records in one write. Larger batches would only pay if that many callers waited. */
   readonly batchRecordsMax: number;
-  /** Records that wait to be written. Further records are refused and counted. */
+  /**
+   * Records that wait to be written. Further records are refused and counted; records of authority
+   * may be {@link AUTHORITY_WAITING_MAX} more.
+   */
   readonly waitingRecordsMax: number;
 }
 
@@ -26,14 +29,18 @@ export const AUDIT_LIMITS: AuditLimits = {
 /** Records in one answer of `read`. A protocol line holds fewer, and so does a console page. */
 export const READ_RECORDS_MAX = SEGMENT_RECORDS;
 
+/** Records of authority that may wait to be written when no other record may. [AUD-13] */
+export const AUTHORITY_WAITING_MAX = 256;
+
 /**
  * Share of `bytesMax` that records of a source and severity may fill. The space above it is
  * reserved for more important records, and the last fifth for what the warden saw itself, because a
- * captured agent can call anything grave. [AUD-26]
+ * captured agent can call anything grave. Records of authority may fill the whole log: the last
+ * sixteenth is theirs alone. [AUD-13] [AUD-26]
  */
 export const FILL_RATIO_MAX: Readonly<Record<AuditSource, Readonly<Record<AuditSeverity, number>>>> = {
   agent: { info: 0.7, notice: 0.75, warning: 0.8, high: 0.8 },
-  warden: { info: 0.8, notice: 0.9, warning: 1, high: 1 },
+  warden: { info: 0.8, notice: 0.875, warning: 0.9375, high: 0.9375 },
 };
 
 /**

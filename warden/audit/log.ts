@@ -4,8 +4,8 @@ import { clip } from "../../hal/format/text.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import type { AppendFiles, Clock, DurableFiles } from "../../hal/ports.ts";
 import type { StampedEntry } from "./batch.ts";
-import { type AuditEntry, type AuditHead, encodeVerifier, type Verifier } from "./format/index.ts";
-import { AUDIT_LIMITS, type AuditLimits } from "./limits.ts";
+import { type AuditEntry, type AuditHead, encodeVerifier, isAuthority, type Verifier } from "./format/index.ts";
+import { AUDIT_LIMITS, AUTHORITY_WAITING_MAX, type AuditLimits } from "./limits.ts";
 import type { PendingEvents } from "./pending-events.ts";
 import { readRecords } from "./read.ts";
 import { restore, type RestoredLog } from "./restore.ts";
@@ -113,7 +113,7 @@ class SegmentedLog implements AuditLog {
     if (this.#closed) throw new Fault("audit.write-failed", `record "${entry.event}": the audit log is closed`);
     return await new Promise((done, failed) => {
       const item: QueuedEntry = { ...this.#stamp(entry), done, failed };
-      if (this.#waiting.length >= this.#limits.waitingRecordsMax) {
+      if (this.#waiting.length >= this.#waitingMaxOf(entry)) {
         void this.#exclusively(() => this.#writer.drop([item], "too many records wait to be written")).catch(failed);
         return;
       }
@@ -166,6 +166,11 @@ class SegmentedLog implements AuditLog {
     } catch (error) {
       if (!(error instanceof Fault && error.code === "audit.full")) throw error;
     }
+  }
+
+  /** [AUD-13] A flood of other records never keeps a record of authority from waiting. */
+  #waitingMaxOf({ event }: AuditEntry): number {
+    return this.#limits.waitingRecordsMax + (isAuthority(event) ? AUTHORITY_WAITING_MAX : 0);
   }
 
   #stamp(entry: AuditEntry): StampedEntry {

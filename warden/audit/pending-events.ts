@@ -2,9 +2,9 @@
 // crash between an event and its record loses neither.
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import type { AuditEntry } from "./format/index.ts";
 import { PENDING_EVENTS_BYTES_MAX } from "./limits.ts";
 
@@ -34,6 +34,16 @@ const pendingEventsSchema = v.strictObject({
 });
 export type PendingEvents = v.InferOutput<typeof pendingEventsSchema>;
 
+const PENDING_RECORD: RecordFormat<PendingEvents> = {
+  what: "the pending audit events",
+  version: 1,
+  readable: 1,
+  bytesMax: PENDING_EVENTS_BYTES_MAX,
+  schema: pendingEventsSchema,
+  legible: true,
+  replaceable: true,
+};
+
 export const NO_PENDING_EVENTS: PendingEvents = { v: 1, droppedTotal: 0, dropped: 0 };
 
 /**
@@ -41,10 +51,8 @@ export const NO_PENDING_EVENTS: PendingEvents = { v: 1, droppedTotal: 0, dropped
  * is lost, and the next write replaces it.
  */
 export async function loadPendingEvents(state: DurableFiles): Promise<PendingEvents> {
-  const bytes = await state.get(FILE, PENDING_EVENTS_BYTES_MAX);
-  if (bytes === undefined) return NO_PENDING_EVENTS;
   try {
-    return check(pendingEventsSchema, parseJson(bytes, PENDING_EVENTS_BYTES_MAX, FILE), FILE);
+    return (await readRecord(state, FILE, PENDING_RECORD)) ?? NO_PENDING_EVENTS;
   } catch (error) {
     if (error instanceof Fault) return NO_PENDING_EVENTS;
     throw error;
@@ -57,7 +65,7 @@ export async function loadPendingEvents(state: DurableFiles): Promise<PendingEve
  */
 export async function savePendingEvents(state: DurableFiles, pending: PendingEvents): Promise<void> {
   try {
-    await state.put(FILE, Buffer.from(canonicalJson(pending)));
+    await writeRecord(state, FILE, PENDING_RECORD, pending);
   } catch (error) {
     if (!(error instanceof Fault && ["file.no-space", "file.read-only", "file.write-failed"].includes(error.code))) throw error;
   }

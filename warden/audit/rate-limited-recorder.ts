@@ -1,5 +1,5 @@
 // Rate limit for audit records of events that a captured agent can cause at will: a burst, then one
-// record per period, which gives the number of records left out before it. [AUD-11]
+// record per period, which gives the number of records left out before it. [AUD-12]
 import type { Clock } from "../../hal/ports.ts";
 import { limitRate, createTokenBucket } from "../../hal/rate-limit.ts";
 import type { AuditEntry } from "./format/index.ts";

@@ -5,6 +5,7 @@ import {
   type AuditEventName,
   type Frontier,
   HASH_BYTES,
+  isAuthority,
   SEGMENT_RECORDS,
   segmentName,
   tileName,
@@ -70,7 +71,7 @@ export function usedBytes(log: LogState): number {
 /** Whether a record of `event` may fill the log up to `bytes`. */
 export function admits(limits: AuditLimits, event: AuditEventName, bytes: number): boolean {
   const { source, severity } = AUDIT_EVENTS[event];
-  return bytes <= limits.bytesMax * FILL_RATIO_MAX[source][severity];
+  return bytes <= limits.bytesMax * (isAuthority(event) ? 1 : FILL_RATIO_MAX[source][severity]);
 }
 
 /** Whether `bytes` leave room for every kind of record, the least important included. */

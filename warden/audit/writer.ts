@@ -3,17 +3,8 @@
 // [AUD-10] [AUD-11]
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
-import { atLeast, type Batch, composeBatch, roomIn, type StampedEntry } from "./batch.ts";
-import {
-  type AuditEntry,
-  AUDIT_SEVERITIES,
-  type AuditSeverity,
-  leafHash,
-  readSegment,
-  SEGMENT_BYTES_MAX,
-  SEGMENT_RECORDS,
-  segmentName,
-} from "./format/index.ts";
+import { atLeast, AUDIT_RANKS, type AuditRank, type Batch, composeBatch, roomIn, type StampedEntry } from "./batch.ts";
+import { type AuditEntry, leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
 import type { AuditLimits } from "./limits.ts";
 import { type PendingEvents, pendingEntries, savePendingEvents, withoutRecorded } from "./pending-events.ts";
 import { abandon, type RestoredLog, type RestoreOptions } from "./restore.ts";
@@ -111,11 +102,11 @@ class BatchWriter implements AuditWriter {
   }
 
   /**
-   * Where the disk is full, tries again with fewer entries each time: the least severe are dropped
-   * first.
+   * Where the disk is full, tries again with fewer entries each time: the least important are
+   * dropped first.
    */
   async #writeOrDrop(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> {
-    for (const lowest of AUDIT_SEVERITIES) {
+    for (const lowest of AUDIT_RANKS) {
       for (;;) {
         if (!(await this.#prepare())) break;
         const rest = await this.#writeOnce(items, lowest);
@@ -128,11 +119,11 @@ class BatchWriter implements AuditWriter {
   }
 
   /**
-   * One write of the pending events and of the entries that are at least as severe as `lowest`.
+   * One write of the pending events and of the entries that are at least of the rank `lowest`.
    * @returns the items for a later write, or undefined when the disk had no space and nothing was
    *   settled.
    */
-  async #writeOnce(items: readonly QueuedEntry[], lowest: AuditSeverity): Promise<readonly QueuedEntry[] | undefined> {
+  async #writeOnce(items: readonly QueuedEntry[], lowest: AuditRank): Promise<readonly QueuedEntry[] | undefined> {
     const withDrops = lowest === "info" && this.#pending.dropped > 0 && (await this.#makeRoomForDropReport());
     const own = this.#pendingItems(withDrops);
     const now = items.slice(0, Math.min(this.#limits.batchRecordsMax, roomIn(this.#log) - own.length));

@@ -1,17 +1,15 @@
 // The birth record: the device's first identity, written once. [ID-6]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
 import {
-  BIRTH_RECORD_BYTES_MAX,
+  BIRTH_RECORD,
   type BirthRecord,
-  birthRecordSchema,
   type DeviceIdentity,
   type Fingerprint,
   type Protection,
 } from "../../hal/format/identity.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 
 const BIRTH_FILE = "birth.json";
 
@@ -22,9 +20,7 @@ const BIRTH_FILE = "birth.json";
  */
 export async function readBirth(files: DurableFiles): Promise<BirthRecord | undefined> {
   try {
-    const bytes = await files.get(BIRTH_FILE, BIRTH_RECORD_BYTES_MAX);
-    if (bytes === undefined) return undefined;
-    return check(birthRecordSchema, parseCanonicalJson(bytes, BIRTH_RECORD_BYTES_MAX, "birth record"), "birth record");
+    return await readRecord(files, BIRTH_FILE, BIRTH_RECORD);
   } catch (error) {
     const fault = asFault(error, "file.read-failed", "read the birth record");
     throw new Fault("birth.unreadable", `the birth record cannot be used and is kept as it is: ${fault.message}`, {
@@ -52,11 +48,11 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
     throw new Fault(
       "birth.conflict",
       `record the birth of "${identity.id}" with key ${key.keyFingerprint}: the device was born as "${written.id}" with key ${written.keyFingerprint} in ${written.protection}; ` +
-        "only the owner's reset makes a new identity",
+        "it keeps that identity; put that key back",
     );
   }
   const record: BirthRecord = { v: 1, id: identity.id, source: identity.source, ...key };
-  await files.put(BIRTH_FILE, Buffer.from(canonicalJson(record)));
+  await writeRecord(files, BIRTH_FILE, BIRTH_RECORD, record);
   return record;
 }
 

@@ -34,7 +34,7 @@ export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefi
     trouble: new Fault(
       "identity.changed",
       `the hardware gives the id "${read.id}" (${read.source}), the device was born as "${birth.id}" (${birth.source}) and keeps that id; ` +
-        "a replaced part is fine, a disk from another board needs the owner's reset",
+        "a replaced part is fine, a disk from another board belongs back in that board",
     ),
   };
 }

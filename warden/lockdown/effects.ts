@@ -5,7 +5,8 @@ import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock, UsbState } from "../../hal/ports.ts";
 import { applyPlan, applyUsb, shutBy, undoneBy } from "./apply.ts";
 import { type Plan, planHash, type Policy } from "./format/index.ts";
-import { NONCE_BYTES } from "./limits.ts";
+import { CONFIRM_WITHIN_S_MAX } from "./format/limits.ts";
+import { APPLY_WITHIN_MS, NONCE_BYTES, SWITCH_GRACE_MS } from "./limits.ts";
 import type { Effect, Event } from "./machine.ts";
 import type { MachineFacts } from "./machine-facts.ts";
 import { type Difference, differenceOf, planLockdown, risksOf, usbSteps } from "./plan/index.ts";
@@ -61,6 +62,8 @@ class LockdownEffects implements Effects {
   #plan: Plan | undefined;
   #usb: UsbState = NO_FACTS.usb;
   #failure: Fault | undefined;
+  /** What the dead man's switch falls back to: the table in force before the trial. */
+  #fallback: string | undefined;
 
   constructor(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void) {
     this.#ports = ports;
@@ -76,7 +79,7 @@ class LockdownEffects implements Effects {
         return fault === undefined ? { kind: "recorded" } : { kind: "record-failed", code: fault.code };
       }
       case "apply-plan":
-        return await this.#applied(() => this.#apply(effect.plan));
+        return await this.#applied(() => this.#tryOut(effect.plan));
       case "apply-accepted":
         return await this.#applied(async () => this.#apply(await this.#planOf(effect.accepted)));
       case "apply-shut":
@@ -84,9 +87,14 @@ class LockdownEffects implements Effects {
         return undefined;
       case "arm-deadline":
         this.#deadline.start(effect.forMs, { kind: "withdrawn", reason: "deadline" });
+        // from now on: until then it had to allow for a slow apply as well
+        await this.#attempt(() => this.#armSwitch(effect.forMs + SWITCH_GRACE_MS));
         return undefined;
       case "disarm-deadline":
         this.#deadline.stop();
+        return undefined;
+      case "disarm-switch":
+        await this.#attempt(() => this.#disarmSwitch());
         return undefined;
       case "arm-retry":
         this.#retry.start(effect.afterMs, { kind: "retry" });
@@ -141,6 +149,25 @@ class LockdownEffects implements Effects {
 
   async #apply(plan: Plan): Promise<void> {
     await this.#put(plan, () => applyPlan(plan, this.#ports));
+  }
+
+  /**
+   * [LCK-15] The switch is armed first: from the first change on, nothing that happens to this
+   * program keeps the policy in force.
+   */
+  async #tryOut(plan: Plan): Promise<void> {
+    this.#fallback = (this.#plan ?? planLockdown(undefined, await this.#readFacts())).firewall;
+    await this.#armSwitch((plan.confirm?.withinS ?? CONFIRM_WITHIN_S_MAX) * 1000 + APPLY_WITHIN_MS);
+    await this.#apply(plan);
+  }
+
+  async #armSwitch(afterMs: number): Promise<void> {
+    if (this.#fallback !== undefined) await this.#ports.deadManSwitch?.arm(this.#fallback, afterMs);
+  }
+
+  async #disarmSwitch(): Promise<void> {
+    this.#fallback = undefined;
+    if ((await this.#ports.deadManSwitch?.disarm()) === true) this.#ports.audit({ kind: "switch-fired" }, this.#plan);
   }
 
   async #put(plan: Plan, apply: () => Promise<readonly Fault[]>): Promise<void> {

@@ -10,6 +10,16 @@ export const RECORD_BYTES_MAX = 131_072;
 export const RETRY_MS = 60_000;
 export const NONCE_BYTES = 32;
 
+/**
+ * The dead man's switch fires this long after the deadline: the warden knows better why and plans
+ * anew, so it acts first where it can. [LCK-15]
+ */
+export const SWITCH_GRACE_MS = 2000;
+/**
+ * What the switch allows in addition until a policy is in force: several runs of nft, each bounded.
+ */
+export const APPLY_WITHIN_MS = 90_000;
+
 /** Period of the check for newly plugged USB devices. It reads names and numbers only. */
 export const USB_POLL_MS = 1000;
 /** Period of the full comparison with the plan in force. It costs one run of nft. */

@@ -1,7 +1,7 @@
 // The lockdown of a machine: it settles the state that a start finds, tries a proposed policy, and
 // reverts one that nobody confirms. It needs no agent for any of this. [LCK-10] [LCK-11] [LCK-12]
 import { asFault, Fault } from "../../hal/fault.ts";
-import { createMutex } from "../../hal/mutex.ts";
+import { createPriorityMutex } from "../../hal/mutex.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
 import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
 import { type Event, next, start, type State, type Step } from "./machine.ts";
@@ -15,6 +15,11 @@ export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
+  /**
+   * Why the confirmed policy is not in force though nothing failed: only a newer program can read
+   * it. Everything is shut except the way to the hub meanwhile. [STA-5]
+   */
+  unread(): Fault | undefined;
   /** The verdict on each USB device, as of the last check. */
   devices(): readonly JudgedUsbDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
@@ -50,25 +55,27 @@ export interface Lockdown {
  * machine that fails is reported and tried again later; it does not keep the lockdown from opening.
  */
 export async function openLockdown(ports: LockdownPorts, settings: LockdownSettings): Promise<Lockdown> {
-  const exclusively = createMutex();
+  // [OPS-11] what must happen by itself comes before every request that waits
+  const mutex = createPriorityMutex();
   const effects: Effects = createEffects(ports, settings, (event) => {
-    exclusively(() => driver.handle(event)).catch((error: unknown) =>
-      ports.report(asFault(error, "assert.broken", "run a lockdown timer")),
-    );
+    mutex
+      .runFirst(() => driver.handle(event))
+      .catch((error: unknown) => ports.report(asFault(error, "assert.broken", "run a lockdown timer")));
   });
   const driver = createDriver(effects, start(await storedRecord(ports)));
-  await exclusively(driver.begin);
+  await mutex.runFirst(driver.begin);
   return {
     status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
+    unread: () => unreadPolicy(driver.state().previous),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
-    preview: (policy) => exclusively(async () => await effects.preview(parsePolicy(policy))),
-    propose: (policy, counter) => exclusively(() => propose(driver, effects, ports, policy, counter)),
-    confirm: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
-    revert: (order) => exclusively(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
-    recheck: () => exclusively(() => recheck(driver, effects)),
+    preview: (policy) => mutex.run(async () => await effects.preview(parsePolicy(policy))),
+    propose: (policy, counter) => mutex.run(() => propose(driver, effects, ports, policy, counter)),
+    confirm: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
+    revert: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
+    recheck: () => mutex.runFirst(() => recheck(driver, effects, ports.clock.monotonicMs())),
     stop: () =>
-      exclusively(async () => {
+      mutex.runFirst(async () => {
         await driver.handle({ kind: "withdrawn", reason: "stopped" });
         effects.stopTimers();
       }),
@@ -86,6 +93,15 @@ async function storedRecord({ files, report }: LockdownPorts): Promise<LockdownR
     report(asFault(error, "assert.broken", "read the lockdown record"));
     return undefined;
   }
+}
+
+function unreadPolicy(confirmed: Accepted | undefined): Fault | undefined {
+  if (confirmed === undefined || confirmed.policy !== undefined) return undefined;
+  return new Fault(
+    "record.newer",
+    `the confirmed policy ${confirmed.counter} was written by a newer program and is kept for it; ` +
+      "everything is shut except the way to the hub, until that program runs again or a newer policy that this one reads is confirmed",
+  );
 }
 
 /** Runs the state machine and its effects, one event after the other. Calls must not overlap. */
@@ -177,8 +193,10 @@ async function carryOutOrder(
   return keyid;
 }
 
-async function recheck(driver: Driver, effects: Effects): Promise<void> {
+async function recheck(driver: Driver, effects: Effects, nowMs: number): Promise<void> {
   const state = driver.state();
+  // [LCK-15] what is past its deadline must not be put back where the switch has fired
+  if (state.at === "pending" && nowMs >= state.confirmByMs) return await driver.handle({ kind: "withdrawn", reason: "deadline" });
   if (state.at === "shut") return await driver.handle({ kind: "retry" });
   const fault = await effects.restore(state.at === "pending" ? state.offer.plan : state.previous);
   if (fault !== undefined)

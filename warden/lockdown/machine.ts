@@ -4,10 +4,10 @@
 import type { FaultCode } from "../../hal/fault.ts";
 import type { Plan } from "./format/index.ts";
 import { RETRY_MS } from "./limits.ts";
-import type { Accepted, LockdownRecord, Reverted } from "./record.ts";
+import type { Accepted, LockdownRecord, ReadableAccepted, Reverted } from "./record.ts";
 
 export interface PolicyOffer {
-  readonly accepted: Accepted;
+  readonly accepted: ReadableAccepted;
   /**
    * The plan whose hash the confirming operator sees: it is applied unchanged, not planned anew.
    */
@@ -68,6 +68,8 @@ export type Effect =
   | { readonly do: "apply-shut" }
   | { readonly do: "arm-deadline"; readonly forMs: number }
   | { readonly do: "disarm-deadline" }
+  /** The policy is out of force, or confirmed and recorded. [LCK-15] */
+  | { readonly do: "disarm-switch" }
   | { readonly do: "arm-retry"; readonly afterMs: number }
   | { readonly do: "audit"; readonly report: LockdownReport };
 
@@ -80,6 +82,8 @@ export type LockdownReport =
   | { readonly kind: "pending"; readonly planHash: string; readonly counter: number; readonly confirmWithinS: number }
   | { readonly kind: "confirmed"; readonly planHash: string; readonly counter: number; readonly keyid: string }
   | ({ readonly kind: "reverted" } & Reverted)
+  /** The dead man's switch was faster than the warden. [LCK-15] */
+  | { readonly kind: "switch-fired" }
   | { readonly kind: "shut"; readonly code: FaultCode };
 
 /**
@@ -161,7 +165,10 @@ function onRecorded(state: State): Step {
         counter: accepted.counter,
         keyid: state.keyid,
       };
-      return { state: { at: "settled", previous: accepted, reverted: undefined }, effects: [{ do: "audit", report }] };
+      return {
+        state: { at: "settled", previous: accepted, reverted: undefined },
+        effects: [{ do: "disarm-switch" }, { do: "audit", report }],
+      };
     }
     case "forgetting":
       return settle(state.previous, state.reverted, true);
@@ -173,9 +180,10 @@ function onRecorded(state: State): Step {
 function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   if (state.at === "reverting") {
     const { previous, reverted } = state;
-    if (reverted === undefined || !state.unrecorded) return settle(previous, reverted, false);
+    const out: readonly Effect[] = [{ do: "disarm-switch" }];
+    if (reverted === undefined || !state.unrecorded) return withEffects(out, settle(previous, reverted, false));
     const record: LockdownRecord = { v: 1, confirmed: previous, reverted };
-    return { state: { at: "forgetting", previous, reverted }, effects: [{ do: "record", record }] };
+    return { state: { at: "forgetting", previous, reverted }, effects: [...out, { do: "record", record }] };
   }
   if (state.at !== "applying") return same(state);
   const { previous, offer } = state;
@@ -219,7 +227,12 @@ function revert(previous: Accepted | undefined, reverted: Reverted | undefined, 
 function shut({ previous, reverted, unrecorded }: State & { readonly at: "reverting" }, code: FaultCode): Step {
   return {
     state: { at: "shut", previous, reverted, unrecorded },
-    effects: [{ do: "apply-shut" }, { do: "arm-retry", afterMs: RETRY_MS }, { do: "audit", report: { kind: "shut", code } }],
+    effects: [
+      { do: "apply-shut" },
+      { do: "disarm-switch" },
+      { do: "arm-retry", afterMs: RETRY_MS },
+      { do: "audit", report: { kind: "shut", code } },
+    ],
   };
 }
 

@@ -1,7 +1,7 @@
 // What the lockdown needs from the warden and the machine.
 import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import type { Clock, DurableFiles } from "../../hal/ports.ts";
+import type { Clock, DeadManSwitch, DurableFiles } from "../../hal/ports.ts";
 import type { Executors } from "./apply.ts";
 import type { Plan, Policy } from "./format/index.ts";
 import type { LockdownReport } from "./machine.ts";
@@ -10,6 +10,8 @@ import type { MachineFacts } from "./machine-facts.ts";
 export interface LockdownPorts extends Executors {
   readonly files: DurableFiles;
   readonly clock: Clock;
+  /** Undefined where nothing is filtered. [LCK-15] */
+  readonly deadManSwitch: DeadManSwitch | undefined;
   /** Reads the facts of the machine except its USB tree. */
   readonly readFacts: () => Promise<Omit<MachineFacts, "usb">>;
   /** Whether the wall clock may judge an order's time. */

@@ -1,11 +1,13 @@
 // The lockdown's record across restarts: the confirmed policy, and whether another one is on trial.
 // It is one file, so that one write is one step. [LCK-10] [LCK-11]
 import * as v from "valibot";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
 import { FAULT_CODES } from "../../hal/fault.ts";
+import { isJson, type JsonValue } from "../../hal/format/json.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
-import { policySchema } from "./format/index.ts";
+import * as records from "../../hal/record.ts";
+import { type Policy, policySchema } from "./format/index.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
 
 const NAME = "lockdown.json";
@@ -16,7 +18,14 @@ const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 const recordSchema = v.strictObject({
   v: v.literal(1),
   /** Undefined while the image's base policy holds. */
-  confirmed: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema, policy: policySchema })),
+  confirmed: v.optional(
+    v.strictObject({
+      counter: counterSchema,
+      planHash: planHashSchema,
+      /** Judged apart from the record: a newer policy in it is kept as it is. */
+      policy: v.custom<JsonValue>((value) => isJson(value), "expected a policy"),
+    }),
+  ),
   /** Written before the first change: a start that finds it reverts the change. [LCK-10] */
   pending: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema })),
   /**
@@ -30,15 +39,40 @@ const recordSchema = v.strictObject({
     }),
   ),
 });
-export type LockdownRecord = v.InferOutput<typeof recordSchema>;
+type StoredRecord = v.InferOutput<typeof recordSchema>;
+
+export interface LockdownRecord extends Omit<StoredRecord, "confirmed"> {
+  readonly confirmed?: Accepted | undefined;
+}
 
 /**
  * A confirmed policy. `counter` is that of the TUF target that carried it, `planHash` that of the
  * confirmed plan.
  */
-export type Accepted = NonNullable<LockdownRecord["confirmed"]>;
+export interface Accepted {
+  readonly counter: number;
+  readonly planHash: string;
+  /** Undefined when only a newer program can read it: everything is shut meanwhile. */
+  readonly policy: Policy | undefined;
+  /** The policy that cannot be read, which every write of the record keeps. [STA-5] */
+  readonly unread?: JsonValue;
+}
 
-export type Reverted = NonNullable<LockdownRecord["reverted"]>;
+/** One that this program can read, as every policy that it tries. */
+export interface ReadableAccepted extends Accepted {
+  readonly policy: Policy;
+}
+
+export type Reverted = NonNullable<StoredRecord["reverted"]>;
+
+const RECORD: RecordFormat<StoredRecord> = {
+  what: "the lockdown record",
+  version: 1,
+  readable: 1,
+  bytesMax: RECORD_BYTES_MAX,
+  schema: recordSchema,
+  legible: true,
+};
 
 /**
  * @returns undefined when there is no record.
@@ -46,13 +80,30 @@ export type Reverted = NonNullable<LockdownRecord["reverted"]>;
  *   DurableFiles.get}.
  */
 export async function readRecord(files: DurableFiles): Promise<LockdownRecord | undefined> {
-  const bytes = await files.get(NAME, RECORD_BYTES_MAX);
-  return bytes === undefined
-    ? undefined
-    : check(recordSchema, parseCanonicalJson(bytes, RECORD_BYTES_MAX, "lockdown record"), "lockdown record");
+  const record = await records.readRecord(files, NAME, RECORD);
+  if (record === undefined) return undefined;
+  const { confirmed, ...rest } = record;
+  return confirmed === undefined ? rest : { ...rest, confirmed: accepted(confirmed) };
+}
+
+/** @throws Fault `schema.invalid` for a policy of this program's version that is damaged. */
+function accepted({ counter, planHash, policy }: NonNullable<StoredRecord["confirmed"]>): Accepted {
+  const { success, output } = v.safeParse(policySchema, policy);
+  if (success) return { counter, planHash, policy: output };
+  const isNewer = typeof policy === "object" && policy !== null && "v" in policy && Number(policy["v"]) > 1;
+  if (!isNewer) check(policySchema, policy, "the policy in the lockdown record");
+  return { counter, planHash, policy: undefined, unread: policy };
 }
 
 /** @throws Fault of {@link DurableFiles.put}. */
 export async function writeRecord(files: DurableFiles, record: LockdownRecord): Promise<void> {
-  await files.put(NAME, Buffer.from(canonicalJson(record)));
+  const { confirmed, ...rest } = record;
+  await records.writeRecord(files, NAME, RECORD, {
+    ...rest,
+    ...(confirmed === undefined ? {} : { confirmed: stored(confirmed) }),
+  });
+}
+
+function stored({ counter, planHash, policy, unread }: Accepted): NonNullable<StoredRecord["confirmed"]> {
+  return { counter, planHash, policy: policy ?? unread ?? null };
 }

@@ -3,7 +3,7 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import type { Clock, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
+import type { Clock, DeadManSwitch, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import type { UpdateStatus } from "../update/format.ts";
 import { type LockdownState, parsePolicy, type Policy } from "./format/index.ts";
@@ -21,6 +21,10 @@ import { watchLockdown } from "./watch.ts";
 export interface LockdownOptions {
   /** Undefined when the configuration says that there is none. */
   readonly firewall: Firewall | undefined;
+  /** Reverts a policy on trial when the warden does not. Undefined where nothing is filtered. */
+  readonly deadManSwitch: DeadManSwitch | undefined;
+  /** Called again and again while deadlines are served. */
+  readonly heartbeat: () => void;
   readonly usb: UsbTree;
   readonly network: Network;
   /** The directory of the lockdown's record. */
@@ -75,6 +79,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   const lockdown = await openLockdown(
     {
       firewall: options.firewall ?? createNoFirewall(),
+      deadManSwitch: options.deadManSwitch,
       usb,
       files: options.files,
       clock,
@@ -85,10 +90,15 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     },
     { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base },
   );
+  const unread = lockdown.unread();
+  if (unread !== undefined) reports.report(unread);
   const lost = reports.recent().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
   const state = (): LockdownState => stateView(lockdown.status(), unenforced);
   const ending = new AbortController();
-  const watching = watchLockdown({ lockdown, usb, clock, trail, report: reports.report }, ending.signal);
+  const watching = watchLockdown(
+    { lockdown, usb, clock, trail, report: reports.report, onTurn: options.heartbeat },
+    ending.signal,
+  );
   return {
     verbs: createLockdownVerbs({ lockdown, state, clock, trail, policy }),
     state,
@@ -105,6 +115,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     troubles: () => [
       ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
       ...(base instanceof Fault ? [base] : []),
+      ...[lockdown.unread()].filter((fault) => fault !== undefined),
       ...(lockdown.status().at === "shut" ? reports.recent().slice(-1) : lost),
     ],
   };
@@ -124,6 +135,8 @@ function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
 
 function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<LockdownService["healthy"]> {
   const { at, counter } = lockdown.status();
+  const unread = lockdown.unread();
+  if (unread !== undefined && at === "confirmed") return { verdict: "waiting", detail: clip(unread.message, 256) };
   switch (at) {
     case "shut":
       return { verdict: "waiting", detail: clip(`everything is shut: ${fault?.message ?? "no reason known"}`, 256) };

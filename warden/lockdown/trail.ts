@@ -33,23 +33,40 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
   const recorded = new Map<string, boolean>();
   const last = { refused: "", shut: "" };
 
-  /** Records what others can cause at will. */
-  const external = limitRate(
-    createTokenBucket(clock, EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS),
-    (entry: AuditEntry, suppressed) => record(withSuppressed(entry, suppressed)),
-  );
+  /** Records what others can cause at will, at a pace that nothing else uses up. [AUD-12] */
+  const paced = (): ((entry: AuditEntry) => void) =>
+    limitRate(createTokenBucket(clock, EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS), (entry: AuditEntry, suppressed) =>
+      record(withSuppressed(entry, suppressed)),
+    );
+  const restored = paced();
+  const usbRefused = paced();
+  // what was let in must be in the trail, whatever else is plugged in
+  const usbAllowed = paced();
+  // a network changes the facts, and the table with them, as often as it likes
+  const enforced = paced();
+  const shut = paced();
+  const switchFired = paced();
+  const policyRefused = paced();
 
   return {
     audit: (report, inForce) => {
       if (report.kind === "shut" && report.code === last.shut) return; // tried again every minute
       last.shut = report.kind === "shut" ? report.code : "";
       if (report.kind === "restored")
-        return external({
+        return restored({
           event: "lockdown.restored",
           result: "ok",
           detail: { what: clip(report.what.join("; "), DETAIL_CHARACTERS_MAX) },
         });
-      record(entryOf(report, inForce, unenforced));
+      const write = {
+        enforced,
+        shut,
+        "switch-fired": switchFired,
+        pending: record,
+        confirmed: record,
+        reverted: record,
+      }[report.kind];
+      write(entryOf(report, inForce, unenforced));
     },
     devices: (devices) => {
       const present = new Set(devices.map(({ key }) => key));
@@ -57,13 +74,13 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
       for (const device of devices) {
         if (recorded.get(device.key) === device.authorized) continue;
         recorded.set(device.key, device.authorized);
-        external(usbEntry(device));
+        (device.authorized ? usbAllowed : usbRefused)(usbEntry(device));
       }
     },
     refused: ({ target, counter, digest }, { code, message }) => {
       if (last.refused === `${digest} ${code}`) return;
       last.refused = `${digest} ${code}`;
-      record({
+      policyRefused({
         event: "policy.refused",
         result: "refused",
         detail: { target: clip(target, DETAIL_CHARACTERS_MAX), counter, code, why: clip(message, DETAIL_CHARACTERS_MAX) },
@@ -105,6 +122,8 @@ function entryOf(
       const { counter, planHash: hash, reason } = report;
       return { event: "lockdown.reverted", result: "ok", detail: { counter, planHash: hash, reason } };
     }
+    case "switch-fired":
+      return { event: "lockdown.switch-fired", result: "ok" };
     case "shut":
       return { event: "lockdown.shut", result: "failed", detail: { code: report.code } };
   }

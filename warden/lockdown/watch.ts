@@ -12,6 +12,11 @@ export interface WatchOptions {
   readonly clock: Clock;
   readonly trail: Pick<Trail, "devices">;
   readonly report: (fault: Fault) => void;
+  /**
+   * Called after each turn. It comes only while timers fire and the lockdown takes its turns, so it
+   * says that deadlines are served. [OPS-11]
+   */
+  readonly onTurn: () => void;
 }
 
 /**
@@ -19,7 +24,10 @@ export interface WatchOptions {
  * more or less costs comfort, not safety. Where everything is shut, the lockdown tries again by a
  * timer of its own.
  */
-export async function watchLockdown({ lockdown, usb, clock, trail, report }: WatchOptions, signal: AbortSignal): Promise<void> {
+export async function watchLockdown(
+  { lockdown, usb, clock, trail, report, onTurn }: WatchOptions,
+  signal: AbortSignal,
+): Promise<void> {
   let known: string | undefined;
   let checkedAtMs = Number.NEGATIVE_INFINITY;
   const plugged = async (): Promise<string | undefined> => {
@@ -46,6 +54,7 @@ export async function watchLockdown({ lockdown, usb, clock, trail, report }: Wat
     } catch (error) {
       report(asFault(error, "assert.broken", "watch the lockdown"));
     }
+    onTurn();
     await clock.sleep(USB_POLL_MS, signal);
   }
 }

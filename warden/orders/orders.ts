@@ -51,7 +51,7 @@ export interface OrdersOptions {
 }
 
 export interface Orders {
-  readonly verbs: Pick<VerbHandlers, "order.nonce" | "order.submit">;
+  readonly verbs: Pick<VerbHandlers, "order.nonce" | "order.submit" | "order.signer">;
 }
 
 type Submitted = WardenResult<"order.submit">;
@@ -69,6 +69,7 @@ export function openOrders(options: OrdersOptions): Orders {
     verbs: {
       "order.nonce": async ({ verb }) => service.issueNonce(verb),
       "order.submit": async ({ verb, order }) => await service.submit(verb, order),
+      "order.signer": async ({ keyid }) => service.signer(keyid),
     },
   };
 }
@@ -101,6 +102,12 @@ class OrderService {
     this.#executorOf(verb);
     const planHash = this.#options.planHash(verb);
     return { nonce: this.#nonces.issue(verb, clock.monotonicMs()), ...(planHash === undefined ? {} : { planHash }) };
+  }
+
+  /** The operator with this key, by the roster in force. [CON-12] */
+  signer(keyid: string): WardenResult<"order.signer"> {
+    const operator = this.#signers().get(keyid)?.operator;
+    return operator === undefined ? {} : { operator: { id: operator.id, roles: [...operator.roles] } };
   }
 
   /** @throws Fault `order.*` for an order that is refused, and what its executor throws. */

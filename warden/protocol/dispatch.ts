@@ -13,20 +13,22 @@ import { VERB_CHARACTERS_MAX } from "./limits.ts";
 export type VerbHandlers = { readonly [V in WardenVerb]: (args: WardenArgs<V>) => Promise<WardenResult<V>> };
 
 /**
- * @throws Fault `protocol.unknown-verb`; `protocol.invalid` for arguments that do not fit the verb;
- *   what its handler throws.
+ * Checks verb and arguments, and does nothing yet.
+ * @returns the call of the handler. It rejects with what the handler throws.
+ * @throws Fault `protocol.unknown-verb`; `protocol.invalid` for arguments that do not fit the verb.
  */
-export async function dispatch(handlers: VerbHandlers, request: Request): Promise<object> {
+export function prepare(handlers: VerbHandlers, request: Request): () => Promise<object> {
   if (!isWardenVerb(request.verb))
     throw new Fault(
       "protocol.unknown-verb",
       `there is no verb "${verbName(request)}"; expected one of ${Object.keys(WARDEN_VERBS).join(", ")}`,
     );
-  return await run(handlers, request.verb, request.args);
+  return prepareVerb(handlers, request.verb, request.args);
 }
 
-async function run<V extends WardenVerb>(handlers: VerbHandlers, verb: V, args: unknown): Promise<WardenResult<V>> {
-  return await handlers[verb](check(WARDEN_VERBS[verb].args, args, `arguments of "${verb}"`, "protocol.invalid"));
+function prepareVerb<V extends WardenVerb>(handlers: VerbHandlers, verb: V, args: unknown): () => Promise<WardenResult<V>> {
+  const checked: WardenArgs<V> = check(WARDEN_VERBS[verb].args, args, `arguments of "${verb}"`, "protocol.invalid");
+  return () => handlers[verb](checked);
 }
 
 /** The verb of a request as it may go into logs and messages. */

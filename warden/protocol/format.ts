@@ -36,11 +36,6 @@ export const PROTOCOL_LINE_BYTES_MAX = 65_536;
 export const AUDIT_READ_RECORDS_MAX = 64;
 /** Requests that one connection may have unanswered. */
 export const PROTOCOL_PENDING_MAX = 32;
-/**
- * Requests a second that the warden serves, all connections of its socket together, with bursts of
- * as many. Input of faster peers is read more slowly.
- */
-export const PROTOCOL_REQUESTS_PER_SECOND_MAX = 200;
 
 export const WARDEN_TROUBLES_MAX = 16;
 
@@ -60,14 +55,18 @@ export type VerbChanges = "nothing" | "trail" | "machine";
  * passes.
  */
 export type VerbLimiter =
-  /** {@link PROTOCOL_REQUESTS_PER_SECOND_MAX}, all connections together: warden/socket. */
+  /**
+   * Bytes of requests and refusals, all connections together: `warden/protocol/budget.ts`. [OPS-10]
+   */
   | "requests"
   /** Only the first call since the start, or ever, changes something. */
   | "once"
   /** Bytes that the agent may append to the log: `warden/protocol/allowance.ts`. [AUD-26] */
   | "appended-bytes"
-  /** Each change takes a new signature of the hub: `warden/audit`, `warden/time`. */
+  /** Each change takes a new signature of the hub: `warden/audit`. */
   | "hub-signatures"
+  /** One setting of the clock in 10 s, each with a new signature of the hub: `warden/time`. */
+  | "clock-settings"
   /** Nonces for the hub's time; a further one displaces the oldest: `warden/time/nonces.ts`. */
   | "time-nonces"
   /**
@@ -215,7 +214,7 @@ export const WARDEN_VERBS = {
     args: hubTimeResponseSchema,
     result: clockStateSchema,
     changes: "machine",
-    limiter: "hub-signatures",
+    limiter: "clock-settings",
     refusals: "session",
   },
   /**
@@ -291,6 +290,20 @@ export const WARDEN_VERBS = {
     changes: "machine",
     limiter: "order-nonces",
     refusals: "service",
+  },
+  /**
+   * Whose key `keyid` is by the roster in force; no operator for a key that it does not have. A
+   * console session ends with it [CON-12]. The roster is signed and public, so this tells nobody
+   * more than the agent has brought.
+   */
+  "order.signer": {
+    args: v.strictObject({ keyid: keyIdSchema }),
+    result: v.strictObject({
+      operator: v.optional(v.strictObject({ id: principalIdSchema, roles: v.array(operatorRoleSchema) })),
+    }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
   },
   "update.read": {
     args: nothing,

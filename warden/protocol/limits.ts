@@ -24,3 +24,17 @@ export const ANSWER_ENVELOPE_BYTES = 512;
 export const FAULT_MESSAGE_CHARACTERS_MAX = 2048;
 /** UTF-16 code units of a verb in a record or a message; a verb of a request may have as many. */
 export const VERB_CHARACTERS_MAX = 64;
+/**
+ * The request budget: bytes a second that the agent's lines may have, all connections together, and
+ * as many at once. Input of a faster peer is read more slowly. An honest agent sends at most two
+ * hundred short lines a second (chunks of an update, pages of the log), which this lets pass.
+ * [OPS-10]
+ */
+export const REQUEST_BYTES_PER_SECOND_MAX = 262_144;
+export const REQUEST_BYTES_BURST_MAX = 262_144;
+/** What a request costs of the budget besides its bytes. */
+export const REQUEST_COST_BYTES = 1024;
+/** What a refusal costs besides: it is answered and recorded, and an honest agent has few. */
+export const REFUSAL_COST_BYTES = 8192;
+/** Invalid requests after which a connection ends. [OPS-10] */
+export const INVALID_REQUESTS_MAX = 8;

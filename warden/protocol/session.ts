@@ -1,10 +1,11 @@
-// The conversation on one connection: hello first, rate-limited and bounded, with refusals answered
-// and recorded. It knows no socket. [OPS-1] [OPS-2]
+// The conversation on one connection: hello first, within a budget and bounded, with refusals
+// answered and recorded. It knows no socket. [OPS-1] [OPS-2] [OPS-10]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { TokenBucket } from "../../hal/rate-limit.ts";
+import type { RequestBudget } from "./budget.ts";
 import { decodeRequest, encodeFault, encodeResult, type Request } from "./codec.ts";
-import { dispatch, verbName, type VerbHandlers } from "./dispatch.ts";
+import { prepare, verbName, type VerbHandlers } from "./dispatch.ts";
 import { PROTOCOL_PENDING_MAX } from "./format.ts";
+import { INVALID_REQUESTS_MAX } from "./limits.ts";
 import type { RefusalRecorder } from "./refusals.ts";
 
 export interface ProtocolSessionOptions {
@@ -13,7 +14,7 @@ export interface ProtocolSessionOptions {
    * The limiter `requests`, shared by all connections of a socket: a new connection brings no new
    * allowance.
    */
-  readonly bucket: TokenBucket;
+  readonly budget: RequestBudget;
   readonly refusals: RefusalRecorder;
   /** Reports to the journal what is not a refusal but a failure of the warden. */
   readonly report: (fault: Fault) => void;
@@ -57,26 +58,29 @@ class Session implements ProtocolSession {
   readonly #options: ProtocolSessionOptions;
   readonly #pending = new Set<Promise<void>>();
   #isGreeted = false;
+  #invalidRequests = 0;
 
   constructor(options: ProtocolSessionOptions) {
     this.#options = options;
   }
 
   async receive(line: Uint8Array): Promise<boolean> {
-    const { bucket, signal } = this.#options;
-    if (!(await bucket.wait(signal))) return false;
-    const request = decodeOrFault(line);
+    const { budget, handlers, signal } = this.#options;
+    if (!(await budget.pay(line.byteLength, signal))) return false;
+    const request = orFault(() => decodeRequest(line));
     if (request instanceof Fault) {
       await this.refuseStream(request);
       return false;
     }
-    if (!this.#isGreeted) return await this.#greet(request);
     if (this.#pending.size >= PROTOCOL_PENDING_MAX) {
       const message = `${PROTOCOL_PENDING_MAX} requests of this connection are unanswered; wait for an answer before the next request`;
       await this.#refuse(request.id, verbName(request), new Fault("protocol.rate-limited", message));
       return true;
     }
-    const task: Promise<void> = this.#answer(request).then(() => void this.#pending.delete(task));
+    const call = orFault(() => prepare(handlers, request));
+    if (!this.#isGreeted) return await this.#greet(request, call);
+    if (call instanceof Fault) return await this.#refuseInvalid(request, call);
+    const task: Promise<void> = this.#answer(request, call).then(() => void this.#pending.delete(task));
     this.#pending.add(task);
     return true;
   }
@@ -89,18 +93,33 @@ class Session implements ProtocolSession {
     await Promise.all(this.#pending);
   }
 
-  async #greet(request: Request): Promise<boolean> {
-    if (request.verb === "hello") return (this.#isGreeted = await this.#answer(request));
-    const fault = new Fault("protocol.invalid", 'the first request on a connection must be "hello"');
+  async #greet(request: Request, call: PreparedCall | Fault): Promise<boolean> {
+    if (request.verb === "hello" && !(call instanceof Fault)) return (this.#isGreeted = await this.#answer(request, call));
+    const fault =
+      request.verb === "hello" && call instanceof Fault
+        ? call
+        : new Fault("protocol.invalid", 'the first request on a connection must be "hello"');
     await this.#refuse(request.id, verbName(request), fault);
     return false;
   }
 
+  /**
+   * [OPS-10] @returns false when the connection must end: a peer that sends only what is invalid
+   * pays for a new connection and a new hello.
+   */
+  async #refuseInvalid(request: Request, fault: Fault): Promise<boolean> {
+    await this.#refuse(request.id, verbName(request), fault);
+    this.#invalidRequests += 1;
+    if (this.#invalidRequests < INVALID_REQUESTS_MAX) return true;
+    const message = `${INVALID_REQUESTS_MAX} requests of this connection were invalid, so the warden ends it`;
+    await this.#options.send(encodeFault(0, new Fault("protocol.invalid", message)));
+    return false;
+  }
+
   /** @returns false when the request was refused. */
-  async #answer(request: Request): Promise<boolean> {
-    const { handlers, send } = this.#options;
+  async #answer(request: Request, call: PreparedCall): Promise<boolean> {
     try {
-      await send(encodeResult(request.id, await dispatch(handlers, request)));
+      await this.#options.send(encodeResult(request.id, await call()));
       return true;
     } catch (error) {
       await this.#refuse(request.id, verbName(request), error);
@@ -109,19 +128,23 @@ class Session implements ProtocolSession {
   }
 
   async #refuse(id: number, verb: string, error: unknown): Promise<void> {
-    const { refusals, report, send } = this.#options;
+    const { budget, refusals, report, send } = this.#options;
     const fault = asFault(error, "assert.broken", `serve "${verb}"`);
+    budget.chargeRefusal();
     if (FAILURES.has(fault.code) || fault.code.startsWith("file.")) report(fault);
     else await refusals.record(verb, fault);
     await send(encodeFault(id, error));
   }
 }
 
-function decodeOrFault(line: Uint8Array): Request | Fault {
+type PreparedCall = ReturnType<typeof prepare>;
+
+/** A request that is refused is data: it is answered and counted. */
+function orFault<T>(read: () => T): T | Fault {
   try {
-    return decodeRequest(line);
+    return read();
   } catch (error) {
-    if (error instanceof Fault && error.code === "protocol.invalid") return error;
+    if (error instanceof Fault && error.code.startsWith("protocol.")) return error;
     throw error;
   }
 }

@@ -16,6 +16,8 @@ export const OFFERS_MAX = 16;
 /** Refusals that are recorded at once, then one a period. [AUD-11] */
 export const REFUSALS_RECORDED_BURST_MAX = 16;
 export const REFUSAL_RECORDED_PERIOD_MS = 60_000;
+/** Records of newer metadata: at once, then one every {@link REFUSAL_RECORDED_PERIOD_MS}. */
+export const REFRESHES_RECORDED_BURST_MAX = 16;
 /**
  * Causes of each kind that are remembered, so that none is recorded twice. A further one displaces
  * the oldest.

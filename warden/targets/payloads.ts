@@ -81,7 +81,8 @@ export class Payloads {
     const before = this.#stored.get(line);
     if (candidate === undefined || candidate.custom.counter <= (before?.counter ?? 0)) {
       // the payload that could not be stored is no longer published
-      if (before !== undefined) this.#faults.delete(line);
+      const isUnread = line === "operators" && this.#roster === undefined;
+      if (before !== undefined && !isUnread) this.#faults.delete(line);
       return false;
     }
     if (this.#useless.has(candidate.digest)) return false;
@@ -90,7 +91,7 @@ export class Payloads {
       const { digest, target, custom } = candidate;
       if (line === "operators") this.#expectRoster(bytes, digest);
       const payload = { target: target.path, counter: custom.counter, digest, bytes };
-      await writeStored(this.#files, line, payload);
+      await writeStored(this.#files, line, BYTES_MAX[line], payload);
       this.#accept(line, payload);
       return true;
     } catch (error) {
@@ -101,8 +102,9 @@ export class Payloads {
   }
 
   #accept(line: PayloadLine, payload: StoredPayload): void {
-    if (line === "operators") this.#roster = parseRoster(payload.bytes);
+    // first: its counter counts, also where this program cannot read it
     this.#stored.set(line, payload);
+    if (line === "operators") this.#roster = parseRoster(payload.bytes);
     this.#faults.delete(line);
   }
 
@@ -139,5 +141,5 @@ export function payloadPath(trusted: TrustedMetadata, target: Candidate["target"
 }
 
 function isVerdict({ code }: Fault): boolean {
-  return code.startsWith("trust.") || code === "roster.invalid";
+  return code.startsWith("trust.") || code === "roster.invalid" || code === "record.newer";
 }

@@ -3,9 +3,9 @@
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 
 /** A payload whose target was verified, with its origin. */
@@ -27,6 +27,18 @@ const storedSchema = v.strictObject({
   payload: v.pipe(v.string(), v.base64("expected base64")),
 });
 
+/** The counter stays legible: an unread payload must not let an older one in. [STA-5] */
+function payloadRecord(line: string, payloadBytesMax: number): RecordFormat<v.InferOutput<typeof storedSchema>> {
+  return {
+    what: `the stored payload "${line}"`,
+    version: 1,
+    readable: 1,
+    bytesMax: 4 * Math.ceil(payloadBytesMax / 3) + ENVELOPE_BYTES,
+    schema: storedSchema,
+    legible: true,
+  };
+}
+
 /** The trust store keeps `*.json` in the same directory, with names that the repository chooses. */
 export function storedName(line: string): string {
   return `${line}.taken`;
@@ -39,17 +51,12 @@ export function storedName(line: string): string {
  *   those of {@link DurableFiles.get}.
  */
 export async function readStored(files: DurableFiles, line: string, payloadBytesMax: number): Promise<StoredPayload | undefined> {
-  const bytesMax = 4 * Math.ceil(payloadBytesMax / 3) + ENVELOPE_BYTES;
-  const bytes = await files.get(storedName(line), bytesMax);
-  if (bytes === undefined) return undefined;
-  const what = `the stored payload "${line}"`;
-  const { target, counter, digest, payload } = check(
-    storedSchema,
-    parseCanonicalJson(bytes, bytesMax, what, { valuesMax: REQUEST_VALUES_MAX }),
-    what,
-  );
+  const format = payloadRecord(line, payloadBytesMax);
+  const record = await readRecord(files, storedName(line), format);
+  if (record === undefined) return undefined;
+  const { target, counter, digest, payload } = record;
   const decoded = Buffer.from(payload, "base64");
-  if (sha256(decoded) !== digest) throw new Fault("trust.mismatch", `${what} was changed: its SHA-256 differs`);
+  if (sha256(decoded) !== digest) throw new Fault("trust.mismatch", `${format.what} was changed: its SHA-256 differs`);
   return { target, counter, digest, bytes: decoded };
 }
 
@@ -57,10 +64,11 @@ export async function readStored(files: DurableFiles, line: string, payloadBytes
 export async function writeStored(
   files: DurableFiles,
   line: string,
+  payloadBytesMax: number,
   { target, counter, digest, bytes }: StoredPayload,
 ): Promise<void> {
   const payload = Buffer.from(bytes).toString("base64");
-  await files.put(storedName(line), Buffer.from(canonicalJson({ v: 1, target, counter, digest, payload })));
+  await writeRecord(files, storedName(line), payloadRecord(line, payloadBytesMax), { v: 1, target, counter, digest, payload });
 }
 
 export function sha256(bytes: Uint8Array): string {

@@ -9,6 +9,7 @@ import {
   CAUSE_CHARACTERS_MAX,
   CAUSES_REMEMBERED_MAX,
   FILE_NAME_CHARACTERS_MAX,
+  REFRESHES_RECORDED_BURST_MAX,
   REFUSAL_RECORDED_PERIOD_MS,
   REFUSALS_RECORDED_BURST_MAX,
   WHY_CHARACTERS_MAX,
@@ -42,6 +43,8 @@ export interface TargetTrail {
 export function createTargetTrail(record: AuditRecorder, clock: Clock, known: Versions): TargetTrail {
   const recordRefusal = createRateLimitedRecorder(record, clock, REFUSALS_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
   const firstOf = { metadata: rememberFirst(), target: rememberFirst(), other: rememberFirst(), damage: rememberFirst() };
+  // a captured agent can hold signed versions back and bring them one after the other
+  const recordRefreshed = createRateLimitedRecorder(record, clock, REFRESHES_RECORDED_BURST_MAX, REFUSAL_RECORDED_PERIOD_MS);
   let before = known;
   return {
     async metadataRefused({ code, message }) {
@@ -68,7 +71,7 @@ export function createTargetTrail(record: AuditRecorder, clock: Clock, known: Ve
       const { root, timestamp, snapshot } = before;
       if (now.root === root && now.timestamp === timestamp && now.snapshot === snapshot) return;
       before = now;
-      await record({ event: "trust.refreshed", result: "ok", detail: { ...now } });
+      await recordRefreshed({ event: "trust.refreshed", result: "ok", detail: { ...now } });
     },
     async damaged(damage) {
       for (const { name, fault } of damage)

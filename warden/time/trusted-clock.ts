@@ -1,9 +1,9 @@
 // The trusted clock: who may set it, from what, and how far it can be trusted. [ID-10]
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { DurableFiles, SettableClock } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import type { HubTimeResponse } from "../../ota/format/time.ts";
 import * as v from "valibot";
 import type { Verifier } from "../audit/format/index.ts";
@@ -17,8 +17,24 @@ import { verifiedTime } from "./verify.ts";
  * when read. [ID-22]
  */
 const SYNC_FILE = "clock.json";
-const SYNC_BYTES_MAX = 256;
 const syncSchema = v.strictObject({ v: v.literal(1), bootId: v.pipe(v.string(), v.maxLength(36)) });
+const SYNC_RECORD: RecordFormat<v.InferOutput<typeof syncSchema>> = {
+  what: "the clock record",
+  version: 1,
+  readable: 1,
+  bytesMax: 256,
+  schema: syncSchema,
+  replaceable: true,
+};
+
+/**
+ * Hub time is taken at most once in this time: each answer costs a signature check, a change of the
+ * clock and a durable write, and a captured agent can have the hub sign as many as it likes.
+ * [ID-12]
+ */
+export const HUB_TIME_PERIOD_MS = 10_000;
+/** Smaller steps are how any clock runs: they are made, and not recorded each. */
+export const STEP_RECORDED_MS_MIN = 2_000;
 
 export interface TrustedClock {
   state(): ClockState;
@@ -33,12 +49,24 @@ export interface TrustedClock {
   /**
    * Verifies the answer and sets the clock, forward or back. The answer may be as old as the
    * nonce's life: a captured agent can hold it back for that long, but no longer.
-   * @returns how far the clock stepped, in milliseconds, forward positive; and the fault that keeps
-   *   the setting from being remembered across a restart of the warden, if any.
-   * @throws Fault `time.nonce-unknown`, `time.bad-signature`, `time.out-of-range`,
-   *   `clock.set-failed`; then the clock is unchanged.
+   * @returns how far the clock stepped, in milliseconds, forward positive; whether that matters to
+   *   an auditor; and the fault that keeps the setting from being remembered across a restart of
+   *   the warden, if any.
+   * @throws Fault `protocol.rate-limited` within {@link HUB_TIME_PERIOD_MS} of the last setting,
+   *   before the nonce is spent or a signature is checked; `time.nonce-unknown`,
+   *   `time.bad-signature`, `time.out-of-range`, `clock.set-failed`; then the clock is unchanged.
    */
-  set(response: HubTimeResponse): Promise<{ readonly stepMs: number; readonly forgetful: Fault | undefined }>;
+  set(response: HubTimeResponse): Promise<ClockSetting>;
+}
+
+export interface ClockSetting {
+  readonly stepMs: number;
+  /**
+   * The first setting since the start of this program, one that changed how far the clock can be
+   * trusted, or steps that add up to {@link STEP_RECORDED_MS_MIN} since the last noteworthy one.
+   */
+  readonly noteworthy: boolean;
+  readonly forgetful: Fault | undefined;
 }
 
 export interface TrustedClockOptions {
@@ -55,14 +83,16 @@ export interface TrustedClockOptions {
 }
 
 /**
- * @throws Fault of the files when the remembered boot cannot be read. A malformed one counts as
- *   none.
+ * A remembered boot that cannot be read counts as none. Never throws for it.
  */
 export async function openTrustedClock(options: TrustedClockOptions): Promise<TrustedClock> {
   const { clock, deviceId, timeKey, bootId, state } = options;
   let { bounds } = options;
   const nonces = createTimeNonces();
   let synced = (await rememberedBoot(state)) === bootId;
+  let takenAtMs = Number.NEGATIVE_INFINITY;
+  /** Undefined until the first setting. */
+  let unrecordedMs: number | undefined;
   return {
     state: () => clockState(clock.nowMs(), bounds, synced),
     isSynced: () => clockState(clock.nowMs(), bounds, synced).state === "synced",
@@ -71,16 +101,25 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
     },
     nonce: () => nonces.issue(clock.monotonicMs()),
     async set(response) {
+      const waitMs = takenAtMs + HUB_TIME_PERIOD_MS - clock.monotonicMs();
+      if (waitMs > 0)
+        throw new Fault("protocol.rate-limited", `hub time was taken a moment ago; try again in ${Math.ceil(waitMs)} ms`);
       if (!nonces.consume(response.nonce, clock.monotonicMs()))
         throw new Fault(
           "time.nonce-unknown",
           "hub time refused: its nonce was not issued here, was used, or is older than 60 s; ask for a new one",
         );
       const unixMs = verifiedTime(response, deviceId, timeKey, bounds);
+      const before = clockState(clock.nowMs(), bounds, synced).state;
       const stepMs = unixMs - clock.nowMs();
+      // before anything is awaited: of two answers at once, one is taken
+      takenAtMs = clock.monotonicMs();
       await clock.set(unixMs);
       synced = true;
-      return { stepMs: Math.round(stepMs), forgetful: await remember(state, bootId) };
+      const movedMs = (unrecordedMs ?? 0) + stepMs;
+      const noteworthy = unrecordedMs === undefined || before !== "synced" || Math.abs(movedMs) >= STEP_RECORDED_MS_MIN;
+      unrecordedMs = noteworthy ? 0 : movedMs;
+      return { stepMs: Math.round(stepMs), noteworthy, forgetful: await remember(state, bootId) };
     },
   };
 }
@@ -91,7 +130,7 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
  */
 async function remember(state: DurableFiles | undefined, bootId: string): Promise<Fault | undefined> {
   try {
-    await state?.put(SYNC_FILE, Buffer.from(canonicalJson({ v: 1, bootId })));
+    if (state !== undefined) await writeRecord(state, SYNC_FILE, SYNC_RECORD, { v: 1, bootId });
     return undefined;
   } catch (error) {
     if (error instanceof Fault) return error;
@@ -100,10 +139,9 @@ async function remember(state: DurableFiles | undefined, bootId: string): Promis
 }
 
 async function rememberedBoot(state: DurableFiles | undefined): Promise<string | undefined> {
-  const bytes = await state?.get(SYNC_FILE, SYNC_BYTES_MAX);
-  if (bytes === undefined) return undefined;
+  if (state === undefined) return undefined;
   try {
-    return check(syncSchema, parseCanonicalJson(bytes, SYNC_BYTES_MAX, "clock record"), "clock record").bootId;
+    return (await readRecord(state, SYNC_FILE, SYNC_RECORD))?.bootId;
   } catch (error) {
     // the cost is only a state "unverified", and the next hub time writes it anew
     if (error instanceof Fault) return undefined;

@@ -2,9 +2,9 @@
 // may take longer than the machine runs. [OTA-66]
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { canonicalJson, parseCanonicalJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { APPROVAL_BYTES_MAX } from "./limits.ts";
 
 const NAME = "approved.json";
@@ -14,7 +14,20 @@ const recordSchema = v.strictObject({
   digest: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hex digits")),
 });
 
+/** An approval that this program may not read approves nothing, and the next one replaces it. */
+const APPROVAL: RecordFormat<v.InferOutput<typeof recordSchema>> = {
+  what: "the approval",
+  version: 1,
+  readable: 1,
+  bytesMax: APPROVAL_BYTES_MAX,
+  schema: recordSchema,
+  code: "update.record-invalid",
+  replaceable: true,
+};
+
 export interface Approval {
+  /** Why the approval of the last start cannot be read; undefined once another is granted. */
+  fault(): Fault | undefined;
   has(digest: string): boolean;
   /** Durable when it resolves. It replaces an earlier approval. */
   grant(digest: string): Promise<void>;
@@ -24,16 +37,20 @@ export interface Approval {
 
 /** A record that cannot be read approves nothing; its fault goes to `report`. */
 export async function openApproval(files: DurableFiles, report: (fault: Fault) => void): Promise<Approval> {
+  let unread: Fault | undefined;
   let approved = await read(files).catch((error: unknown) => {
     if (!(error instanceof Fault)) throw error;
     report(error);
+    unread = error;
     return undefined;
   });
   return {
+    fault: () => unread,
     has: (digest) => approved === digest,
     grant: async (digest) => {
-      await files.put(NAME, Buffer.from(canonicalJson({ v: 1, digest })));
+      await writeRecord(files, NAME, APPROVAL, { v: 1, digest });
       approved = digest;
+      unread = undefined;
     },
     spend: async () => {
       if (approved === undefined) return;
@@ -44,8 +61,5 @@ export async function openApproval(files: DurableFiles, report: (fault: Fault) =
 }
 
 async function read(files: DurableFiles): Promise<string | undefined> {
-  const bytes = await files.get(NAME, APPROVAL_BYTES_MAX);
-  if (bytes === undefined) return undefined;
-  return check(recordSchema, parseCanonicalJson(bytes, APPROVAL_BYTES_MAX, "approval"), "approval", "update.record-invalid")
-    .digest;
+  return (await readRecord(files, NAME, APPROVAL))?.digest;
 }

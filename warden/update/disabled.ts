@@ -1,20 +1,30 @@
 // Updates of a warden whose update record cannot be read: it serves everything else and refuses
-// releases. [OTA-35]
+// releases. An operator's order `update.revert` discards the record and restarts: the boot choice
+// is untouched, and what really boots settles the rest. [OTA-35] [STA-5]
 import { Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import { floorsOf } from "../../ota/floor/index.ts";
+import { discardUpdateState } from "../../ota/commit/index.ts";
 import type { UpdateStatus } from "./format.ts";
 import { STATUS_CHARACTERS_MAX } from "./limits.ts";
 import type { UpdatePorts, Updates, UpdateSettings } from "./ports.ts";
 import { createReboot } from "./reboot.ts";
 
 /** @param fault why updates are refused. */
-export function createDisabledUpdates(fault: Fault, { floors, power, record }: UpdatePorts, { image }: UpdateSettings): Updates {
+export function createDisabledUpdates(
+  fault: Fault,
+  { files, floors, power, record }: UpdatePorts,
+  { image }: UpdateSettings,
+): Updates {
   const refuse = async (): Promise<never> => {
     throw fault;
   };
   const refused = { planHash: () => undefined, execute: refuse };
   const reboot = createReboot(power, record);
+  const discard = async (by: string): Promise<void> => {
+    await discardUpdateState(files);
+    await reboot(`the update record that cannot be read was discarded, ordered by ${by}`);
+  };
   const status = (): UpdateStatus => ({
     phase: "failed",
     detail: clip(fault.message, STATUS_CHARACTERS_MAX),
@@ -24,7 +34,7 @@ export function createDisabledUpdates(fault: Fault, { floors, power, record }: U
     verbs: { "update.read": async () => status(), "update.begin": refuse, "update.write": refuse, "update.abandon": refuse },
     orders: {
       "update.approve": refused,
-      "update.revert": refused,
+      "update.revert": { planHash: () => undefined, execute: ({ by }) => discard(by) },
       "system.reboot": { planHash: () => undefined, execute: ({ by }) => reboot(`ordered by ${by}`) },
     },
     status,

@@ -77,6 +77,11 @@ export class UpdateDriver implements UpdateView {
     return this.#trouble;
   }
 
+  /** Why an operator's approval was lost. It keeps no release from being taken up. */
+  approvalFault(): Fault | undefined {
+    return this.#approval.fault();
+  }
+
   isOrdered({ digest }: Release): boolean {
     return this.#approval.has(digest);
   }

@@ -20,7 +20,10 @@ export async function startUpdates(ports: UpdatePorts, settings: UpdateSettings)
   try {
     return createUpdates(await openUpdateDriver(ports, settings), ports, settings);
   } catch (error) {
-    const fault = asFault(error, "assert.broken", "open the update record");
+    const { code, message } = asFault(error, "assert.broken", "open the update record");
+    // [STA-6] only the record of an update is ever discarded, never floors
+    const remedy = "no release is taken until a release that reads it runs, or an operator's order update.revert discards it";
+    const fault = new Fault(code, `${message}; ${remedy}`, { cause: error });
     ports.report(fault);
     return createDisabledUpdates(fault, ports, settings);
   }
@@ -49,7 +52,8 @@ function createUpdates(driver: UpdateDriver, ports: UpdatePorts, { image }: Upda
       return floorsOf(floors.record());
     },
     nudge: () => driver.nudge(),
-    troubles: () => [driver.trouble(), floors].filter((each) => each instanceof Fault).slice(0, TROUBLES_MAX),
+    troubles: () =>
+      [driver.trouble(), driver.approvalFault(), floors].filter((each) => each instanceof Fault).slice(0, TROUBLES_MAX),
     stop: () => driver.stop(),
   };
 }

@@ -1,6 +1,6 @@
 // The segment files of one class: their names, and their content when the spool is opened.
 import type { AppendFiles } from "../../../hal/ports.ts";
-import { Fault } from "../../../hal/fault.ts";
+import { isUnreadable } from "../../../hal/damaged-files.ts";
 import { SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
 import { type SpoolEntry, messageBytes, scan } from "./record.ts";
 
@@ -78,12 +78,15 @@ export async function readSegments(
   return { segments, cursor };
 }
 
-/** A segment larger than the spool ever writes is damaged, but must not stop the agent. */
+/**
+ * [STA-4] A segment larger than the spool ever writes, another user's, or something that is no file
+ * is damaged, but must not stop the agent.
+ */
 async function readOrGiveUp(files: AppendFiles, name: string): Promise<Uint8Array | undefined> {
   try {
     return await files.read(name, SEGMENT_FILE_BYTES_MAX);
   } catch (error) {
-    if (!(error instanceof Fault) || error.code !== "file.too-large") throw error;
+    if (!isUnreadable(error)) throw error;
     await files.remove(name);
     return undefined;
   }

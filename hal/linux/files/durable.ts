@@ -25,7 +25,7 @@ export async function linuxFiles(directory: string, ops: FileOps = linuxOps): Pr
   await settleDirectory(directory, ops);
   const exclusively = createMutex();
   return {
-    get: async (name, bytesMax) => readTrusted(ops, pathOf(directory, name), bytesMax),
+    get: async (name, bytesMax, access) => readTrusted(ops, pathOf(directory, name), bytesMax, access),
     put: (name, bytes) => exclusively(() => putFile(ops, directory, name, bytes)),
     remove: (name) => exclusively(() => removeFile(ops, directory, name)),
   };

@@ -1,5 +1,6 @@
 // The check of a file's owner and mode. [STA-2]
 import { Fault } from "../../fault.ts";
+import { whyNotPrivate } from "../../format/key-file.ts";
 import type { FileFacts } from "./ops.ts";
 
 const GROUP_OR_OTHER_MAY_WRITE = 0o022;
@@ -25,6 +26,13 @@ export function checkTrusted(facts: FileFacts, path: string): void {
 export function checkTrustedFile(facts: FileFacts, path: string): void {
   if (!facts.isFile()) throw new Fault("file.not-regular", `use "${path}": it is not a regular file`);
   checkTrusted(facts, path);
+}
+
+/** @throws Fault `file.not-regular`, `file.untrusted-owner`. [STA-30] */
+export function checkPrivateFile(facts: FileFacts, path: string): void {
+  checkTrustedFile(facts, path);
+  const why = whyNotPrivate(facts, path, process.geteuid?.());
+  if (why !== undefined) throw new Fault("file.untrusted-owner", `use the key "${path}": ${why}`);
 }
 
 function octal(mode: number): string {

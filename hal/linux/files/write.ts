@@ -7,13 +7,15 @@
 // flushes.
 import { constants } from "node:fs";
 import { randomUUID } from "node:crypto";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { makeDirectory, syncDirectory } from "./directory.ts";
 import { errnoOf, writeFault } from "./faults.ts";
 import { temporaryPathOf } from "./names.ts";
 import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
 
 const MODE_PUBLIC = 0o644;
+/** Starts with a dot, so that it is no name of a state file. */
+const ASIDE_PREFIX = ".aside-";
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | SAFE;
 const COPY_BLOCK_BYTES = 1_048_576;
 
@@ -113,7 +115,7 @@ export async function replaceFile(
     // The file is synced before the rename: otherwise a crash can leave the new name on an empty
     // file.
     await fillAndClose(file, () => fill(file));
-    await ops.rename(temporary, path);
+    await renameOver(ops, temporary, path);
     await syncDirectory(ops, dirname(path));
   } catch (error) {
     // A failed fsync is never repeated: the kernel may have dropped the pages and would report
@@ -153,6 +155,26 @@ export async function unlinkIfThere(ops: FileOps, path: string): Promise<void> {
   try {
     await ops.unlink(path);
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
+    const errno = errnoOf(error);
+    if (errno === "EISDIR") await setAside(ops, path);
+    else if (errno !== "ENOENT") throw error;
   }
+}
+
+async function renameOver(ops: FileOps, from: string, to: string): Promise<void> {
+  try {
+    await ops.rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    await setAside(ops, to);
+    await ops.rename(from, to);
+  }
+}
+
+/**
+ * [STA-4] A directory in the place of a file, which neither rename(2) nor unlink(2) takes away, is
+ * renamed and kept: no program of ours has made it.
+ */
+async function setAside(ops: FileOps, path: string): Promise<void> {
+  await ops.rename(path, join(dirname(path), `${ASIDE_PREFIX}${basename(path)}`));
 }

@@ -1,11 +1,12 @@
 // nftables through the nft program, limited to one table of ours. [LCK-5]
-import { assert, Fault } from "../../fault.ts";
+import { Fault } from "../../fault.ts";
 import { singleLine } from "../../format/text.ts";
 import { defined } from "../../format/defined.ts";
 import type { Firewall } from "../../ports.ts";
 import { type ExitResult, runToExit } from "../process/index.ts";
 import { LISTING_BYTES_MAX, NFT_TIMEOUT_MS } from "./limits.ts";
 import { canonicalTable } from "./canonical.ts";
+import { replacementOf } from "./replacement.ts";
 
 export interface FirewallOptions {
   /**
@@ -14,16 +15,6 @@ export interface FirewallOptions {
    */
   readonly command?: readonly [string, ...string[]];
 }
-
-/**
- * [LCK-5] The beginning of the transaction that replaces the table. `flush table` would leave the
- * elements of sets that the new table has too, so an address that the policy no longer names would
- * stay in force. Deleting a table that does not exist fails, so the table is created first.
- * `destroy table` needs nft 1.0.7.
- */
-const REPLACE = "table inet sallyport {}\ndelete table inet sallyport\n";
-/** One table from the first line to the last. Its content is indented, so nothing can follow it. */
-const OWN_TABLE = /^table inet sallyport \{\n(?:\t[^\n]*\n|\n)*\}\n$/u;
 
 /** The part of nft's error output that goes into a fault's message. */
 const ERROR_TEXT_UNITS_MAX = 500;
@@ -36,8 +27,7 @@ export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Fire
     return await runToExit(program, [...before, ...args], { ...options, ...defined({ input }) });
   };
   const load = async (action: string, args: readonly string[], table: string): Promise<void> => {
-    assert(OWN_TABLE.test(table), "a firewall table is the table inet sallyport and nothing else");
-    const { exitCode, stderr } = await nft([...args, "-f", "-"], REPLACE + table);
+    const { exitCode, stderr } = await nft([...args, "-f", "-"], replacementOf(table));
     if (exitCode !== 0)
       throw new Fault(
         "firewall.refused",

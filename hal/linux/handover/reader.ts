@@ -95,11 +95,16 @@ function pathIn(directory: FileHandle, name: string): string {
 }
 
 /**
+ * A file with more than one link may be another user's, linked into the directory (the image's
+ * kernel refuses to make such a link, others may not). One that was replaced meanwhile has none.
+ *
  * The buffer has one byte more than the file had, which shows whether the file grew. A file that
  * shrank gives what is left.
  */
 function bufferFor(facts: Stats, name: string, bytesMax: number): Buffer {
   if (!facts.isFile()) throw new Fault("file.not-regular", `take "${name}": it is not a regular file`);
+  if (facts.nlink > 1)
+    throw new Fault("file.not-regular", `take "${name}": it has ${facts.nlink} links, a file that is handed over has one`);
   if (facts.size > bytesMax) throw tooLarge(name, bytesMax);
   return Buffer.allocUnsafeSlow(facts.size + 1);
 }

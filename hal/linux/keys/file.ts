@@ -19,7 +19,7 @@ const WHAT = `the device key "${KEY_FILE}"`;
  */
 export function fileKeyStore({ files }: { readonly files: DurableFiles }): KeyStore {
   const load = async (): Promise<DeviceKey | undefined> => {
-    const bytes = await files.get(KEY_FILE, KEY_BYTES_MAX);
+    const bytes = await files.get(KEY_FILE, KEY_BYTES_MAX, "private");
     return bytes === undefined ? undefined : fileKey(Buffer.from(bytes).toString("utf8"));
   };
   const create = async (): Promise<DeviceKey> => {
@@ -57,9 +57,6 @@ function privateKeyOf(pem: string): KeyObject {
   } catch {
     // The cause is left out. What OpenSSL says about a damaged key helps nobody, and nothing read
     // from the key belongs in a log.
-    throw new Fault(
-      "key.mismatch",
-      `load ${WHAT}: it is damaged or not a private key; restore it, or reset the device to make a new identity`,
-    );
+    throw new Fault("key.mismatch", `load ${WHAT}: it is damaged or not a private key; put the file of this device back`);
   }
 }

@@ -1,6 +1,7 @@
 // An open tty. The binding opens it raw and reports when it is ready. Reads and writes are our own,
 // so that each of them ends.
-import { read, write } from "node:fs";
+import { constants, read, write } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { promisify } from "node:util";
 import { LinuxBinding, type LinuxPortBinding } from "@serialport/bindings-cpp/dist/linux.js";
 import { asFault, Fault } from "../../fault.ts";
@@ -45,7 +46,32 @@ const NOT_YET: readonly (string | undefined)[] = ["EAGAIN", "EINTR"];
  * @throws Fault `serial.open-failed`.
  */
 export async function openLine({ path, baudRate }: SerialLineOptions): Promise<SerialLine> {
-  return new TtyLine(await openPort({ path, baudRate }), path);
+  const held = await holdWaiting(path);
+  try {
+    return new TtyLine(await openPort({ path, baudRate }), path, held?.waiting);
+  } finally {
+    await held?.file.close();
+  }
+}
+
+/**
+ * The binding throws away what waits in the tty when it sets the speed, which it does on each open.
+ * What somebody typed while this program was being restarted is read first and handed out first.
+ * The line is not closed in between, because the last close throws its input away too.
+ * @returns undefined when the line cannot be opened; the binding says why.
+ */
+async function holdWaiting(path: string): Promise<{ readonly file: FileHandle; readonly waiting: Uint8Array } | undefined> {
+  try {
+    const file = await open(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
+    const buffer = Buffer.alloc(READ_BYTES_MAX);
+    const length = await file.read(buffer, 0, buffer.byteLength, null).then(
+      ({ bytesRead }) => bytesRead,
+      () => 0,
+    );
+    return { file, waiting: buffer.subarray(0, length) };
+  } catch {
+    return undefined;
+  }
 }
 
 class TtyLine implements SerialLine {
@@ -53,11 +79,14 @@ class TtyLine implements SerialLine {
   readonly #path: string;
   /** Reads and writes under way. */
   readonly #pending = new Set<Promise<unknown>>();
+  /** Received before the line was opened. */
+  #waiting: Uint8Array;
   #closed = false;
 
-  constructor(port: LinuxPortBinding, path: string) {
+  constructor(port: LinuxPortBinding, path: string, waiting: Uint8Array = new Uint8Array()) {
     this.#port = port;
     this.#path = path;
+    this.#waiting = waiting;
   }
 
   read(): Promise<Uint8Array | undefined> {
@@ -81,6 +110,11 @@ class TtyLine implements SerialLine {
   }
 
   async #readSome(): Promise<Uint8Array | undefined> {
+    if (this.#waiting.byteLength > 0) {
+      const waiting = Uint8Array.from(this.#waiting);
+      this.#waiting = new Uint8Array();
+      return waiting;
+    }
     const buffer = Buffer.allocUnsafe(READ_BYTES_MAX);
     while (!this.#closed && this.#port.fd !== null) {
       try {
@@ -138,7 +172,8 @@ function hungUp(path: string): Fault {
 
 async function openPort(options: SerialLineOptions): Promise<LinuxPortBinding> {
   try {
-    const port = await LinuxBinding.open(options);
+    // Without HUPCL: a program that is restarted must not hang up on the terminal at the other end.
+    const port = await LinuxBinding.open({ ...options, hupcl: false });
     // The binding's poller calls back from outside any callback scope of Node. On Node 26, the
     // continuation of a promise that it resolves then waits until some other event occurs
     // (node-serialport issue 3148). An immediate is such an event.

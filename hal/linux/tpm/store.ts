@@ -21,7 +21,7 @@ const WHAT = `the device key "${KEY_FILE}"`;
 const TSS2_BEGIN = "-----BEGIN TSS2 PRIVATE KEY-----\n";
 
 const REFUSED =
-  "the TPM answers and refuses it: it was cleared, or this is another TPM, or the file is damaged; put the TPM back, or reset the device to make a new identity";
+  "the TPM answers and refuses it: it was cleared, or this is another TPM, or the file is damaged; put back what belongs to this device";
 
 export interface TpmKeyStoreOptions {
   readonly files: DurableFiles;
@@ -60,14 +60,11 @@ class TpmKeyStore implements KeyStore {
   }
 
   async load(): Promise<DeviceKey | undefined> {
-    const bytes = await this.#files.get(KEY_FILE, KEY_BYTES_MAX);
+    const bytes = await this.#files.get(KEY_FILE, KEY_BYTES_MAX, "private");
     if (bytes === undefined) return undefined;
     const pem = Buffer.from(bytes).toString("utf8");
     if (!pem.startsWith(TSS2_BEGIN))
-      throw new Fault(
-        "key.mismatch",
-        `load ${WHAT}: it is not a TSS2 key; restore it, or reset the device to make a new identity`,
-      );
+      throw new Fault("key.mismatch", `load ${WHAT}: it is not a TSS2 key; put the file of this device back`);
     try {
       return this.#keyOf(pem, await this.#commands.publicKey(pem));
     } catch (error) {

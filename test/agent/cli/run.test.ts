@@ -66,7 +66,7 @@ test("audit tail prints one line for each record, marks unset clocks, and prints
     out,
     [
       "812 records, 800 witnessed by the hub, 0 dropped",
-      "   810 2026-11-22T04:13:30Z agent  info    operation.allowed    ok      local-root id=cli-1 operation=status durationMs=3",
+      "   810 2026-11-22T04:13:30Z agent  info    operation.allowed    ok      local-root (says the agent) id=cli-1 operation=status durationMs=3",
       '   811 2026-11-22T04:13:31? agent  warning operation.denied     refused - message="a \\"b\\"\\u001b[2J"',
       "",
     ].join("\n"),

@@ -4,6 +4,7 @@ import { startConsole } from "../../../agent/console/index.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { SerialConnection, SerialPort } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { type FakeCable, fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, watchedOperations } from "../../lab/worlds/operations.ts";
@@ -30,7 +31,12 @@ function start(cables: readonly (FakeCable | undefined)[], audit?: () => Promise
   const record = audit ?? (async (entry: AuditEntry) => void entries.push(entry));
   const { operations } = watchedOperations();
   const host = () => ({ program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") });
-  return { clock, openings, entries, console: startConsole({ port, operations, orders: NO_ORDERS, audit: record, clock, host }) };
+  return {
+    clock,
+    openings,
+    entries,
+    console: startConsole({ port, operations, orders: NO_ORDERS, audit: record, files: fakeFiles(), clock, host }),
+  };
 }
 
 /** Continues to read where the last call stopped, until the text ends with `until`. */
@@ -128,6 +134,7 @@ test("a programming error is not mistaken for a bad line: it ends the console", 
     operations,
     orders: NO_ORDERS,
     audit: async () => {},
+    files: fakeFiles(),
     clock: fakeClock(),
     host: () => ({ program: "x", deviceId: undefined }),
   });

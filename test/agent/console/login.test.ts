@@ -4,6 +4,9 @@ import { startConsole } from "../../../agent/console/index.ts";
 import type { SerialPort } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { fakeFiles } from "../../lab/fakes/files.ts";
+import { createLoginThrottle } from "../../../agent/console/login-throttle.ts";
+import { openConsoleRecord } from "../../../agent/console/record.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { fakeSerialCable } from "../../lab/fakes/serial.ts";
 import { deviceId, HANDLERS, watchedOperations } from "../../lab/worlds/operations.ts";
@@ -48,6 +51,7 @@ function atTheCable(t: TestContext) {
     orders,
     audit: async (entry) => void entries.push(entry),
     clock,
+    files: fakeFiles(),
     host: () => ({ program: "sallyport-agent/0.1.0", deviceId: ID }),
   });
   t.teardown(() => console.stop());
@@ -309,4 +313,57 @@ test("[CON-4] a stranger at the cable cannot use up the warden's nonces by askin
   t.match(await at.type("login\r"), "Too many challenges were asked for. Try again in 60 s.");
   await at.clock.advance(MINUTE_MS);
   await at.challenge("login");
+});
+
+test("[CON-12] an operator who is taken out of the roster is logged out at once, with a text and a record", async (t) => {
+  const at = atTheCable(t);
+  await at.login();
+  at.orders.publish([maria, audra]);
+  t.match(await at.type("audit tail\r"), /^audit tail\n\nThe roster of this device has changed: alice is logged out\./u);
+  t.equal(at.performed.filter(({ principal }) => principal === "alice").length, 0, "the command was not carried out");
+  t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "roster" } });
+  await at.type("\r");
+  t.match(await at.type("status\r"), "hub (withheld)", "the next session is a guest's");
+});
+
+test("[CON-12] so is one who types nothing, and one whose roles were changed; a warden that is away changes nothing", async (t) => {
+  const at = atTheCable(t);
+  await at.login();
+  at.orders.away(true);
+  await at.clock.advance(10_000);
+  t.match(await at.type("\r"), /alice on gw-0042> $/u);
+  at.orders.away(false);
+  at.orders.publish([{ ...alice, roles: ["viewer"] }]);
+  await at.clock.advance(2_000);
+  t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "roster" } });
+});
+
+test("[CON-5] a restart of the agent, or a damaged record, gives a guesser no new start; a login does", async (t) => {
+  const clock = fakeClock();
+  const files = fakeFiles();
+  const onFault = (): void => undefined;
+  const restarted = async () => {
+    const record = await openConsoleRecord(files, clock.monotonicMs(), onFault);
+    return createLoginThrottle(clock, { stored: record.throttle, store: (state) => record.write(state) });
+  };
+  const first = await restarted();
+  t.equal(first.waitMs(), 0);
+  for (let guess = 0; guess < 4; guess += 1) await first.recordRefusal();
+  t.equal(first.waitMs(), 8000);
+  await clock.advance(3000);
+  const second = await restarted();
+  t.equal(second.waitMs(), 5000, "what is left of the wait, so that a restart loop does not lengthen it");
+  await clock.advance(5000);
+  await second.recordRefusal();
+  t.equal((await restarted()).waitMs(), 16_000, "and the next one is twice as long all the same");
+  await second.reset();
+  t.equal((await restarted()).waitMs(), 0);
+
+  await second.recordRefusal();
+  files.contents.set("console.json", Buffer.from('{"v":1,"delayMs":8000,"openAtMs":900000000000}'));
+  t.equal((await restarted()).waitMs(), 8000, "of a boot before this one: the whole delay again");
+  for (const damage of ["", "{", '{"v":2}', '{"v":1,"delayMs":1e9}']) {
+    files.contents.set("console.json", Buffer.from(damage));
+    t.equal((await restarted()).waitMs(), 60_000, `damaged: ${JSON.stringify(damage).length} bytes`);
+  }
 });

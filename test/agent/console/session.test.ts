@@ -163,3 +163,47 @@ test("^C and ^L have their effect on the screen", async (t) => {
 test("a device that does not know its id yet has a prompt too", async (t) => {
   t.equal(promptText({ program: "x", deviceId: undefined }), "sallyport> ");
 });
+
+test("[CON-13] held keys do not fill the line: what they cause is bounded in bytes, and the console answers afterwards", async (t) => {
+  const held: Readonly<Record<string, string>> = {
+    "^L with a full line": `${"x".repeat(200)}${"\u000c".repeat(4000)}\u0015`,
+    "^L and a letter": `${"a\u000c".repeat(120)}\u0015`,
+    "^C": "\u0003".repeat(4000),
+    Enter: "\r".repeat(4000),
+    "refused lines": "nonsense\r".repeat(450),
+  };
+  for (const [what, keys] of Object.entries(held)) {
+    const clock = { ...CLOCK, ms: 0, monotonicMs: () => clock.ms };
+    const later = {
+      ...HANDLERS,
+      status: async () => {
+        return CONNECTED;
+      },
+    };
+    const quiet = await type(["\r"], { clock, handlers: later });
+    const flooded = await type(["\r", keys], { clock, handlers: later });
+    const bytes = flooded.screen.length - quiet.screen.length;
+    t.ok(bytes <= 4 * keys.length + 16_384, `${what}: ${bytes} bytes for ${keys.length}`);
+  }
+  const clock = { ...CLOCK, ms: 0, monotonicMs: () => clock.ms };
+  async function* keys(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("\u000c".repeat(4000));
+    clock.ms += 5000;
+    yield Buffer.from("status\r");
+  }
+  let screen = "";
+  await serveSession(
+    {
+      reader: createTimedReader(keys(), CLOCK),
+      print: async (text) => void (screen += text),
+      operations: watchedOperations().operations,
+      orders: NO_ORDERS,
+      throttle: createLoginThrottle(clock),
+      record: async () => undefined,
+      clock,
+      host: () => HOST,
+    },
+    Buffer.from("\r"),
+  );
+  t.match(screen, /CONNECTED[^]*gw-0042> $/u);
+});

@@ -7,6 +7,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { AUDIT_EVENTS, type AuditRecord, isAuditEventName } from "../../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../../warden/client/index.ts";
 import type { WardenVerb } from "../../../warden/protocol/format.ts";
+import { INVALID_REQUESTS_MAX } from "../../../warden/protocol/limits.ts";
 import { type HostilePeer, hostilePeer } from "../../lab/worlds/warden-socket.ts";
 import { type LabWarden, labWarden, verifiedLog } from "../../lab/worlds/warden.ts";
 
@@ -37,8 +38,7 @@ export async function bornWarden(t: Test): Promise<{ readonly lab: LabWarden; re
 }
 
 export async function asCaptured(t: Test, lab: LabWarden): Promise<Attack> {
-  const peer = await hostilePeer(lab.socket);
-  await peer.hello();
+  const peer = await persistentPeer(lab);
   return {
     t,
     lab,
@@ -48,6 +48,41 @@ export async function asCaptured(t: Test, lab: LabWarden): Promise<Attack> {
       t.match(answer, { fault: { code: codes } }, `${verb} ${JSON.stringify(args).slice(0, 80)}`);
     },
   };
+}
+
+/**
+ * A peer that connects again where the warden ends its connection after too many invalid requests
+ * [OPS-10], as a captured agent would.
+ */
+async function persistentPeer(lab: LabWarden): Promise<HostilePeer> {
+  const open = async (): Promise<HostilePeer> => {
+    const peer = await hostilePeer(lab.socket);
+    await peer.hello();
+    return peer;
+  };
+  const state = { peer: await open(), invalid: 0 };
+  return {
+    get socket() {
+      return state.peer.socket;
+    },
+    write: (bytes) => state.peer.write(bytes),
+    next: () => state.peer.next(),
+    hello: () => state.peer.hello(),
+    end: () => state.peer.end(),
+    ask: async (verb, args) => {
+      const answer = await state.peer.ask(verb, args);
+      if (isInvalid(answer)) state.invalid += 1;
+      if (state.invalid === INVALID_REQUESTS_MAX) {
+        state.peer.end();
+        Object.assign(state, { peer: await open(), invalid: 0 });
+      }
+      return answer;
+    },
+  };
+}
+
+function isInvalid(answer: unknown): boolean {
+  return /"code":"protocol\.(?:invalid|unknown-verb)"/u.test(JSON.stringify(answer));
 }
 
 /** What must not change. The log may grow: by refusals, and by what an agent may say. */

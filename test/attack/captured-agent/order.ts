@@ -25,6 +25,13 @@ export const ORDER_ATTACKS: AttacksOn<"order"> = {
     t.equal(new Set(made).size, made.length, "no nonce is used twice");
   },
 
+  "order.signer": async ({ t, peer, refused }) => {
+    const keyid = "ab".repeat(32);
+    for (const args of [{}, { keyid: "x" }, { keyid: keyid.toUpperCase() }, { keyid: [keyid] }, { keyid, roles: ["owner"] }])
+      await refused("order.signer", args, /protocol\.invalid/u);
+    t.notMatch(JSON.stringify(await peer.ask("order.signer", { keyid })), /operator/u, "nobody has that key");
+  },
+
   "order.submit": async ({ peer, refused }) => {
     const nonceFor = async (verb: OrderVerb): Promise<string> => {
       const { result } = v.parse(v.looseObject({ result: v.optional(v.unknown()) }), await peer.ask("order.nonce", { verb }));

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { test } from "tap";
@@ -81,11 +81,15 @@ test("without flock(1) the fault says what is missing", async (t) => {
   await t.rejects(lockState(t.testdir(), "no-such-flock"), { code: "process.failed", message: /no-such-flock.*install/ });
 });
 
-test("a lock file that is a link, or a directory others may write, is refused", async (t) => {
+test("[STA-4] a link or a directory in the lock's place is set aside, untouched; a directory that others may write is refused", async (t) => {
   const directory = t.testdir({ target: "precious" });
   symlinkSync("target", join(directory, ".lock"));
-  await t.rejects(lockState(directory), { code: "file.write-failed" });
+  await (await lockState(directory)).release();
+  t.equal(readlinkSync(join(directory, ".aside-.lock")), "target");
   t.equal(readFileSync(join(directory, "target"), "latin1"), "precious");
+  const other = t.testdir({ ".lock": {} });
+  await (await lockState(other)).release();
+  t.ok(statSync(join(other, ".aside-.lock")).isDirectory());
   const shared = join(directory, "shared");
   mkdirSync(shared);
   chmodSync(shared, 0o777);

@@ -2,6 +2,7 @@
 // codes.
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { test, type Test } from "tap";
 import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";
 import { startProgram } from "../../lab/runner/process.ts";
@@ -81,3 +82,20 @@ for (const name of PROGRAMS) {
     t.match(await check(), { code: 78, text: `config.unreadable: read hub anchors "${anchors}": ${hint}` });
   });
 }
+
+const CHILD = fileURLToPath(new URL("program-child.ts", import.meta.url));
+
+test("[OPS-12] a program whose work failed ends with its code, also when something was left open", async (t) => {
+  const program = startProgram({ name: "child", command: process.execPath, args: [CHILD, "fails"] });
+  t.teardown(() => program.stop("SIGKILL"));
+  t.same(await program.ended, { code: 1, signal: null });
+  t.match(program.lines.join("\n"), /socket\.listen-failed: as planned\n.*left open at the end/u);
+});
+
+test("[OPS-12] a start that hangs does not keep a program from ending with SIGTERM", async (t) => {
+  const program = startProgram({ name: "child", command: process.execPath, args: [CHILD, "hangs"] });
+  t.teardown(() => program.stop("SIGKILL"));
+  await program.line(/it hangs now/u);
+  t.same(await program.stop(), { code: 1, signal: null });
+  t.match(program.lines.join("\n"), /SIGTERM was not obeyed/u);
+});

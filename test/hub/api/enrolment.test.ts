@@ -79,9 +79,9 @@ test("[ID-23] a repeated request with the approved key needs no second approval,
 });
 
 test("[ID-9] renewal presents the current certificate and keeps id, names and key", async (t) => {
-  const { hub } = await labHub(t);
+  const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
-  const cert = await enrolled(hub, device);
+  const cert = await enrolledBefore(hub, state, device, { agoMs: 600_000, lifeMs: 1_000_000 });
   const renewed = certificateIn(await simpleReenrol(hub, device.csr, cert, device.keyPem));
   t.not(renewed, cert);
   t.ok(new X509Certificate(renewed).checkPrivateKey(device.key));
@@ -102,6 +102,29 @@ test("[ID-9] renewal presents the current certificate and keeps id, names and ke
   ]);
 });
 
+test("[ID-24] a device gets one certificate in a tenth of its life, however it asks; the hub says when, and records it", async (t) => {
+  const { hub, state } = await labHub(t, { certificateLifeMs: 4 * 3_600_000 });
+  const device = await labDevice("gw-1");
+  let cert = await enrolled(hub, device);
+  const refused = await simpleReenrol(hub, device.csr, cert, device.keyPem);
+  t.equal(refused.status, 429);
+  const seconds = Number(refused.headers["retry-after"]);
+  t.ok(seconds > 1380 && seconds <= 1440, `a tenth of 4 h, got ${seconds} s`);
+  for (let asked = 0; asked < 70; asked += 1) {
+    const answer = await simpleReenrol(hub, device.csr, cert, device.keyPem);
+    if (answer.status === 200) cert = certificateIn(answer);
+    await simpleEnrol(hub, device.csr);
+  }
+  t.equal(hub.store.certificates.valid(device.id, Date.now()), 1, "seen before: 64 in seconds, and 503 from then on");
+  t.match(
+    hub.store.journal.tail(10, "warning").filter(({ event }) => event === "enrolment.paced"),
+    [{ deviceId: "gw-1", detail: { fingerprint: device.fingerprint } }],
+  );
+  const neighbour = await labDevice("gw-2");
+  const other = await enrolledBefore(hub, state, neighbour, { agoMs: 600_000, lifeMs: 1_000_000 });
+  t.equal((await simpleReenrol(hub, neighbour.csr, other, neighbour.keyPem)).status, 200, "another device does not wait");
+});
+
 test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked one is 401", async (t) => {
   const { hub } = await labHub(t);
   const stranger = await labHub(t);
@@ -115,9 +138,9 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
 });
 
 test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an alert and waits for the operator", async (t) => {
-  const { hub } = await labHub(t);
+  const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
-  const cert = await enrolled(hub, device);
+  const cert = await enrolledBefore(hub, state, device, { agoMs: 600_000, lifeMs: 1_000_000 });
   const approved = hub.store.devices.approved(device.id)?.auditKey;
   const changed = await labDevice("gw-1", { key: device.key, audit: labAuditKey("gw-1") });
   t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 200, "its certificate does not depend on the log");

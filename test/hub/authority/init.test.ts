@@ -35,6 +35,16 @@ test("an interrupted init may be run again", async (t) => {
   t.equal(openAuthority(state).anchors.name, "Plant 7");
 });
 
+test("[ID-24] a certificate life that no device could renew in time is refused, with the shortest one named", async (t) => {
+  const state = join(await temporaryDirectory(t), "hub");
+  for (const certificateLifeMs of [0, 25_000, 3_599_999])
+    await t.rejects(initHub({ state, name: "Plant 7", hosts: ["hub.example"], certificateLifeMs }), {
+      code: "config.invalid",
+      message: /certificateLifeMs: expected a certificate life of 1 h at least/u,
+    });
+  t.ok(await initHub({ state, name: "Plant 7", hosts: ["hub.example"], certificateLifeMs: 3_600_000 }));
+});
+
 test("all wrong options are reported together, before anything is written", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   await t.rejects(initHub({ state, name: "", hosts: ["hub.example"] }), Fault);

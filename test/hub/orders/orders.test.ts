@@ -55,7 +55,7 @@ test("a key that others may read, or of a kind that orders do not accept, is ref
   const { file } = await operator(t);
   const sign = async () => hubCommand(undefined, "answer", `sp1/console.login/GW-4711/${NONCE}`, "--key", file);
   await chmod(file, 0o644);
-  t.match(await sign(), { code: 1, out: [], err: [/hub\.key-unusable: .*others may read it \(mode 644\)/] });
+  t.match(await sign(), { code: 1, out: [], err: [/hub\.key-unusable: .*others may read it \(mode 0644\)/] });
   await chmod(file, 0o600);
   await writeFile(file, generateKeyPairSync("x25519").privateKey.export({ format: "pem", type: "pkcs8" }));
   t.match(await sign(), { code: 1, err: [/hub\.key-unusable: .*expected an Ed25519 or ECDSA P-256 key/] });

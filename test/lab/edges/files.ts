@@ -6,13 +6,14 @@ import { parseAgentConfig, parseAnchors, CONFIG_BYTES_MAX as AGENT_CONFIG_BYTES_
 import { readMqtt5Refusal, writeMqtt5Refusal } from "../../../agent/tunnel/record.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { parseConfigFile } from "../../../hal/format/config.ts";
-import { BIRTH_RECORD_BYTES_MAX } from "../../../hal/format/identity.ts";
+import { BIRTH_RECORD } from "../../../hal/format/identity.ts";
+import { decodeRecord, encodeRecord } from "../../../hal/format/record.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
 import { parseSettings } from "../../../hub/state/settings.ts";
 import { RECORD_BYTES_MAX as UPDATE_RECORD_BYTES_MAX } from "../../../ota/commit/limits.ts";
-import { decodeState, encodeState } from "../../../ota/commit/record.ts";
+import { recordOf, UPDATE_RECORD } from "../../../ota/commit/record.ts";
 import { FLOORS_BYTES_MAX } from "../../../ota/floor/limits.ts";
-import { decodeFloors, encodeFloors } from "../../../ota/floor/record.ts";
+import { FLOORS } from "../../../ota/floor/record.ts";
 import { HUB_ANCHORS_BYTES_MAX } from "../../../ota/format/anchors.ts";
 import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../../../ota/format/image.ts";
 import { INDEX_BYTES_MAX, readIndex, writeIndex } from "../../../ota/index/format/index.ts";
@@ -234,20 +235,22 @@ async function stateEdges(): Promise<ReadonlyMap<string, Edge>> {
   return new Map([
     [
       "birth record",
-      stateEdge(BIRTH_RECORD_BYTES_MAX, Buffer.from(JSON.stringify(birth)), async (files) => await readBirth(files)),
+      stateEdge(BIRTH_RECORD.bytesMax, Buffer.from(JSON.stringify(birth)), async (files) => await readBirth(files)),
     ],
     [
       "floors",
       stateEdge(
         FLOORS_BYTES_MAX,
-        encodeFloors({ v: 1, serial: 0, lines: { os: { floor: 1, committed: 1 } } }),
-        async (_files, bytes) => decodeFloors(bytes),
+        encodeRecord({ v: 1, serial: 0, lines: { os: { floor: 1, committed: 1 } } }, FLOORS),
+        async (_files, bytes) => decodeRecord(bytes, FLOORS),
       ),
     ],
     [
       "state of the update",
-      stateEdge(UPDATE_RECORD_BYTES_MAX, encodeState({ phase: { at: "idle" }, quarantined }), async (_files, bytes) =>
-        decodeState(bytes),
+      stateEdge(
+        UPDATE_RECORD_BYTES_MAX,
+        encodeRecord(recordOf({ phase: { at: "idle" }, quarantined }), UPDATE_RECORD),
+        async (_files, bytes) => decodeRecord(bytes, UPDATE_RECORD),
       ),
     ],
     [
@@ -262,7 +265,7 @@ async function stateEdges(): Promise<ReadonlyMap<string, Edge>> {
       "stored payload",
       stateEdge(
         storedBytesMax,
-        await written(async (files) => await writeStored(files, "operators", stored)),
+        await written(async (files) => await writeStored(files, "operators", ROSTER_BYTES_MAX, stored)),
         async (files) => await readStored(files, "operators", ROSTER_BYTES_MAX),
       ),
     ],

@@ -36,7 +36,7 @@ import { INSTALL_LINE_BYTES_MAX } from "../../../warden/install/format.ts";
 import { readJobs } from "../../../warden/install/jobs.ts";
 import { ORDER_BYTES_MAX, openOrder, orderOfAnswer, parseChallenge } from "../../../warden/orders/format/index.ts";
 import { decodeRequest } from "../../../warden/protocol/codec.ts";
-import { dispatch } from "../../../warden/protocol/dispatch.ts";
+import { prepare } from "../../../warden/protocol/dispatch.ts";
 import {
   PROTOCOL_LINE_BYTES_MAX,
   wardenAnswerSchema,
@@ -78,6 +78,7 @@ const WARDEN_ARGS: { readonly [V in WardenVerb]: WardenArgs<V> } = {
   "lockdown.propose": {},
   "order.nonce": { verb: "system.reboot" },
   "order.submit": { verb: "system.reboot", order: "o".repeat(8192) },
+  "order.signer": { keyid: SHA },
   "update.read": {},
   "update.begin": { target: `os/${"t".repeat(128)}`, absent: PATHS },
   "update.write": { part: "root", from: 0, to: 1 },
@@ -93,7 +94,7 @@ function verbEdge(verb: string, args: object): Edge {
     bytesMax,
     take: async (line) => {
       try {
-        return await dispatch(VERBS, decodeRequest(line));
+        return await prepare(VERBS, decodeRequest(line))();
       } catch (error) {
         // the handlers of the lab report that they were reached
         if (error instanceof Fault && error.message.startsWith("no test asks")) return undefined;

@@ -27,7 +27,9 @@ export type Part =
   | "mounts"
   | "bundles"
   | "cpio"
+  | "perl"
   | "systemd-analyze"
+  | "systemd-notify"
   | "qemu-io"
   | "qemu"
   | "image";
@@ -47,6 +49,8 @@ const WHY: Record<Part, string> = {
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
   cpio: "needs cpio: apt-get install cpio",
+  perl: "needs perl: apt-get install perl-base",
+  "systemd-notify": "needs systemd-notify: apt-get install systemd",
   "systemd-analyze": "needs systemd-analyze security --offline: apt-get install systemd (250 or later)",
   "qemu-io": "needs qemu-io: apt-get install qemu-utils",
   qemu: "needs QEMU for x86_64 with UEFI firmware and socat: as root, sh build/setup.sh --parts --gateway",

@@ -23,6 +23,8 @@ export interface HubProcessOptions {
   readonly node: string;
   /** `sallyport-hub`'s main.js. */
   readonly program: string;
+  /** Serves in its place; takes the arguments of `serve`. */
+  readonly server?: string | undefined;
   readonly onLine?: ((line: string) => void) | undefined;
 }
 
@@ -92,7 +94,7 @@ export async function openHubProcess(options: HubProcessOptions): Promise<HubPro
         name: "hub",
         command: node,
         endsWithUs: true,
-        args: [program, ...words, ...where, ...(options.args ?? [])],
+        args: [options.server ?? program, ...words, ...where, ...(options.args ?? [])],
         ...(onLine !== undefined && { onLine }),
       });
       try {

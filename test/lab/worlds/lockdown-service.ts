@@ -58,6 +58,8 @@ export function serviceRig(t: TestContext): ServiceRig {
     start: async (change = {}) => {
       const service = await startLockdown({
         firewall: rig.firewall,
+        deadManSwitch: undefined,
+        heartbeat: () => undefined,
         usb: rig.usb,
         network: {
           read: async () => {

@@ -14,6 +14,7 @@ import {
 } from "../../../warden/lockdown/index.ts";
 import { orderKeyId, orderSchema, signOrder } from "../../../warden/orders/format/index.ts";
 import { type FakeFirewall, fakeFirewall } from "../counterparts/network-probe.ts";
+import { type FakeDeadManSwitch, fakeDeadManSwitch } from "../fakes/dead-man-switch.ts";
 import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { type FakeUsbTree, fakeUsbTree, KEYBOARD, type Plugged, STICK } from "../fakes/usb-tree.ts";
@@ -83,6 +84,7 @@ export interface LockdownRig {
   readonly clock: FakeClock;
   readonly files: FakeFiles;
   readonly firewall: FakeFirewall;
+  readonly deadManSwitch: FakeDeadManSwitch;
   readonly usb: FakeUsbTree;
   readonly news: LockdownReport[];
   readonly faults: Fault[];
@@ -105,6 +107,7 @@ export function lockdownRig(
     clock: fakeClock(),
     files: fakeFiles(),
     firewall: fakeFirewall(),
+    deadManSwitch: fakeDeadManSwitch(),
     usb: fakeUsbTree({
       controllers: [{ name: "usb1", authorizedDefault: 1 }],
       ports: ["1-1", "1-2", "1-3"].map((name) => ({ name, disabled: false, peer: undefined })),
@@ -118,6 +121,7 @@ export function lockdownRig(
       await openLockdown(
         {
           firewall: rig.firewall,
+          deadManSwitch: rig.deadManSwitch,
           usb: rig.usb,
           files: rig.files,
           clock: rig.clock,

@@ -47,6 +47,9 @@ export const NO_ORDERS: OrderPorts = {
   submit: async () => {
     throw new Fault("assert.broken", "no test submits an order");
   },
+  signer: async () => {
+    throw new Fault("assert.broken", "no test asks whose key it is");
+  },
 };
 
 export interface JudgedOrders extends OrderPorts {
@@ -58,6 +61,8 @@ export interface JudgedOrders extends OrderPorts {
   refused(): readonly unknown[];
   /** The socket is dead until this is called with false. */
   away(isAway: boolean): void;
+  /** The roster in force from now on. */
+  publish(operators: readonly Operator[]): void;
   /** Sets the plan hash that orders must name from now on. */
   plan(hash: string | undefined): void;
 }
@@ -65,9 +70,11 @@ export interface JudgedOrders extends OrderPorts {
 export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: readonly Operator[]): JudgedOrders {
   const entries: AuditEntry[] = [];
   const state: { away: boolean; plan: string | undefined } = { away: false, plan: undefined };
-  const roster = parseRoster(
-    Buffer.from(JSON.stringify({ v: 1, operators: operators.map(({ id, roles, key }) => ({ id, roles, keys: [key] })) })),
-  );
+  const rosterOf = (people: readonly Operator[]) =>
+    parseRoster(
+      Buffer.from(JSON.stringify({ v: 1, operators: people.map(({ id, roles, key }) => ({ id, roles, keys: [key] })) })),
+    );
+  let roster = rosterOf(operators);
   const none = async (): Promise<never> => {
     throw new Fault("lockdown.not-pending", "no policy is being tried");
   };
@@ -93,6 +100,9 @@ export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: 
     away: (isAway) => {
       state.away = isAway;
     },
+    publish: (people) => {
+      roster = rosterOf(people);
+    },
     plan: (hash) => {
       state.plan = hash;
     },
@@ -103,6 +113,10 @@ export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: 
     submit: async (verb: OrderVerb, order: string) => {
       present();
       return verbs["order.submit"]({ verb, order });
+    },
+    signer: async (keyid: string) => {
+      present();
+      return verbs["order.signer"]({ keyid });
     },
   };
 }

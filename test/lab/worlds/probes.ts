@@ -7,7 +7,8 @@ import type { DeviceStatus } from "../../../agent/status/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
-import { type BirthRecord, birthRecordSchema } from "../../../hal/format/identity.ts";
+import { BIRTH_RECORD, type BirthRecord } from "../../../hal/format/identity.ts";
+import { decodeRecord } from "../../../hal/format/record.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { hubDevices, hubRecords } from "./hub-cli-json.ts";
 import { eventually, HANG_MS, type RunningProgram } from "../runner/process.ts";
@@ -85,5 +86,5 @@ function lacking(wanted: readonly string[], there: readonly string[]): readonly 
 /** The record of the board's first identity; undefined before it is written. */
 export async function birthOf(rig: Rig): Promise<BirthRecord | undefined> {
   const bytes = await readFile(join(rig.board.birth, "birth.json")).catch(() => undefined);
-  return bytes === undefined ? undefined : check(birthRecordSchema, parseJson(bytes, LINE_BYTES_MAX, "birth"), "birth");
+  return bytes === undefined ? undefined : decodeRecord(bytes, BIRTH_RECORD);
 }

@@ -28,6 +28,8 @@ export interface RigOptions {
   readonly hubAddress?: string;
   /** More arguments for `sallyport-hub serve`. */
   readonly hubArgs?: readonly string[];
+  /** A program that serves in place of `sallyport-hub serve`, with its arguments. */
+  readonly hubServer?: string;
   /**
    * The board's TPM, as tpm2-tss names it. The provider is installed, and the key may be in the
    * TPM.
@@ -144,6 +146,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     args: options.hubArgs ?? [],
     node,
     program: bundleOf(directory, "sallyport-hub"),
+    server: options.hubServer,
     onLine: (line) => options.onLine?.("hub", line),
   });
   return new ProcessRig(options, { directory, node, provider, board, release, confirmer, hub });

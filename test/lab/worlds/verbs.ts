@@ -26,6 +26,7 @@ export const VERBS: VerbHandlers = {
   "lockdown.propose": unexpected("lockdown.propose"),
   "order.nonce": unexpected("order.nonce"),
   "order.submit": unexpected("order.submit"),
+  "order.signer": unexpected("order.signer"),
   "update.read": unexpected("update.read"),
   "update.begin": unexpected("update.begin"),
   "update.write": unexpected("update.write"),

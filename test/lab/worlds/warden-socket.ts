@@ -7,10 +7,15 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
-import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type WardenClient, createWardenClient } from "../../../warden/client/index.ts";
-import { type VerbHandlers, openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
+import {
+  createRequestBudget,
+  type RequestBudgetLimits,
+  type VerbHandlers,
+  openProtocolSession,
+  refusals,
+} from "../../../warden/protocol/index.ts";
 import { serveSocket, type SocketServer } from "../../../warden/socket/index.ts";
 import { VERBS } from "./verbs.ts";
 
@@ -25,7 +30,10 @@ export interface ServedSocket {
   remove(): Promise<void>;
 }
 
-export async function serveVerbs(over: Partial<VerbHandlers> = {}, requestsPerSecond = 100_000): Promise<ServedSocket> {
+/** A budget that no test uses up. */
+const AMPLE: RequestBudgetLimits = { bytesPerSecond: 1e9, burstBytes: 1e9 };
+
+export async function serveVerbs(over: Partial<VerbHandlers> = {}, limits: RequestBudgetLimits = AMPLE): Promise<ServedSocket> {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-socket-"));
   const path = join(directory, "warden.sock");
   const clock = linuxClock();
@@ -34,7 +42,7 @@ export async function serveVerbs(over: Partial<VerbHandlers> = {}, requestsPerSe
   const report = (fault: Fault): void => void reported.push(fault);
   const append = async (entry: AuditEntry): Promise<number> => recorded.push(entry);
   const recording = refusals(append, clock, report);
-  const bucket = createTokenBucket(clock, requestsPerSecond, 1000 / requestsPerSecond);
+  const budget = createRequestBudget(clock, limits);
   const serve = (): Promise<SocketServer> =>
     serveSocket({
       path,
@@ -43,7 +51,7 @@ export async function serveVerbs(over: Partial<VerbHandlers> = {}, requestsPerSe
       report,
       refused: (fault) => void recording.record("connect", fault),
       open: (send, signal) =>
-        openProtocolSession({ handlers: { ...VERBS, ...over }, bucket, refusals: recording, report, send, signal }),
+        openProtocolSession({ handlers: { ...VERBS, ...over }, budget, refusals: recording, report, send, signal }),
     });
   const servers = [await serve()];
   const [server] = servers;

@@ -3,7 +3,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import {
   type AuditRecord,
@@ -44,15 +43,23 @@ export interface LabWarden {
 export interface LabWardenOptions {
   readonly serial?: string;
   readonly mac?: string;
-  /** Members that replace those of the lab's configuration. */
-  readonly config?: Readonly<Record<string, unknown>>;
+  /**
+   * Members that replace those of the lab's configuration. A function gets the board's directory of
+   * configuration files, for members that name files there.
+   */
+  readonly config?: Readonly<Record<string, unknown>> | ((etc: string) => Readonly<Record<string, unknown>>);
+}
+
+/** What tears a lab warden down: a test, or a measure of the bench. */
+export interface LabWardenContext {
+  teardown(act: () => Promise<void> | void): void;
 }
 
 /**
  * A board with its configuration and anchors; nothing is started yet. Everything ends with the
  * test.
  */
-export async function labWarden(t: Test, options: LabWardenOptions = {}): Promise<LabWarden> {
+export async function labWarden(t: LabWardenContext, options: LabWardenOptions = {}): Promise<LabWarden> {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-warden-"));
   const board = await buildBoard({ directory, serial: options.serial ?? "GW-4711", mac: options.mac ?? "00:1b:21:0a:00:10" });
   const hub = { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") };
@@ -68,7 +75,7 @@ export async function labWarden(t: Test, options: LabWardenOptions = {}): Promis
     setClock: false,
     socket,
     anchors,
-    ...options.config,
+    ...(typeof options.config === "function" ? options.config(board.etc) : options.config),
   };
   await writeFile(configFile, JSON.stringify(config), { mode: 0o644 });
   const running: RunningProgram[] = [];

@@ -5,7 +5,11 @@ import type { BootPlan } from "../../../hal/format/slots.ts";
 import { isUpdateActive, TRIAL_MS_DEFAULT } from "../../../ota/commit/index.ts";
 import { QUARANTINED_MAX } from "../../../ota/commit/limits.ts";
 import { type Event, next, START } from "../../../ota/commit/machine.ts";
-import { decodeState, encodeState, type Release, type State } from "../../../ota/commit/record.ts";
+import { decodeRecord, encodeRecord } from "../../../hal/format/record.ts";
+import { recordOf, type Release, type State, stateOf, UPDATE_RECORD } from "../../../ota/commit/record.ts";
+
+const decodeState = (bytes: Uint8Array): State => stateOf(decodeRecord(bytes, UPDATE_RECORD));
+const encodeState = (state: State): Uint8Array => encodeRecord(recordOf(state), UPDATE_RECORD);
 
 const release: Release = { target: "os/gateway-7", digest: "7".repeat(64), line: "os", counter: 7, floorAfterCommit: 6 };
 const OLD: BootPlan = { committed: "a", trial: undefined };
@@ -319,7 +323,7 @@ test("[OTA-35] a record that cannot be read is a fault", async (t) => {
   for (const text of [
     "",
     "{}",
-    '{"phase":{"at":"idle"},"quarantined":[],"v":2}',
+    '{"phase":{"at":"idle"},"quarantined":[],"v":0}',
     '{"phase":{"at":"lost"},"quarantined":[],"v":1}',
   ])
     t.throws(() => decodeState(Buffer.from(text)), { code: "update.record-invalid" }, text);

@@ -40,3 +40,15 @@ test("[OTA-35] a fault of an effect ends the turn of its event, and the next eve
   await updater.idle();
   t.equal(updater.state().phase.at, "verified");
 });
+
+test("[OPS-11] the tick of a trial's deadline is applied before events that wait", async (t) => {
+  const files = fakeFiles();
+  const updater = createUpdater({ files, state: await readUpdateState(files), run: async () => undefined });
+  const order: string[] = [];
+  await Promise.all([
+    updater.apply({ kind: "offered", release, ordered: false }).then(() => order.push("running")),
+    updater.apply({ kind: "verified", slot: "b" }).then(() => order.push("waiting")),
+    updater.apply({ kind: "tick", uptimeMs: 1 }).then(() => order.push("tick")),
+  ]);
+  t.same(order, ["running", "tick", "waiting"]);
+});

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { type Event, next, start, type State } from "../../../provisioning/certificate/machine.ts";
-import { RETRY_MS_MAX, RETRY_MS_MIN } from "../../../provisioning/certificate/limits.ts";
+import { RENEW_GAP_RATIO, RETRY_MS_MIN } from "../../../provisioning/certificate/limits.ts";
 
 const DAY_MS = 86_400_000;
-const CURRENT = { notBeforeMs: 0, notAfterMs: 100 * DAY_MS };
-const NEXT = { notBeforeMs: 80 * DAY_MS, notAfterMs: 180 * DAY_MS };
+const CURRENT = { notBeforeMs: 0, notAfterMs: 100 * DAY_MS, receivedMs: 0 };
+const NEXT = { notBeforeMs: 80 * DAY_MS, notAfterMs: 180 * DAY_MS, receivedMs: 80 * DAY_MS };
 
 test("[ID-9] renewal starts at 80 % of the lifetime, spread over 4 % of it", (t) => {
   for (const [jitter, day] of [
@@ -17,6 +17,35 @@ test("[ID-9] renewal starts at 80 % of the lifetime, spread over 4 % of it", (t)
     t.same(next(state, { kind: "tick", nowMs: day * DAY_MS - 1 }), { state, effects: [] });
     t.same(next(state, { kind: "tick", nowMs: day * DAY_MS }).effects, [{ do: "request-renewal" }]);
   }
+  t.end();
+});
+
+test("[ID-9] [ID-24] the life counts from when the certificate was received, however far it was backdated", (t) => {
+  const hourMs = 3_600_000;
+  const nowMs = 1000 * DAY_MS;
+  const backdated = { notBeforeMs: nowMs - DAY_MS, notAfterMs: nowMs + 4 * hourMs };
+  const { state } = start({ ...backdated, receivedMs: nowMs }, undefined, 0);
+  t.same(next(state, { kind: "tick", nowMs }), { state, effects: [] });
+  t.same(next(state, { kind: "tick", nowMs: nowMs + 3.2 * hourMs - 1 }).effects, []);
+  t.same(next(state, { kind: "tick", nowMs: nowMs + 3.2 * hourMs }).effects, [{ do: "request-renewal" }]);
+
+  const unknown = next(start(backdated, undefined, 0).state, { kind: "tick", nowMs: nowMs + hourMs });
+  t.same(unknown.effects, [{ do: "record-receipt", atMs: nowMs + hourMs }], "not known: it counts from the first tick");
+  t.match(unknown.state, { at: "fresh", renewAtMs: nowMs + hourMs + 0.8 * 3 * hourMs });
+  const ahead = start({ ...backdated, receivedMs: nowMs + 2 * hourMs }, undefined, 0).state;
+  t.same(next(ahead, { kind: "tick", nowMs }).effects, [{ do: "record-receipt", atMs: nowMs }], "the clock was set back since");
+  t.end();
+});
+
+test("[ID-24] two certificates never come within a tenth of the life: after a rejected one, an unusable one, and a restart", (t) => {
+  const atMs = 85 * DAY_MS;
+  const proving: State = { at: "proving", current: CURRENT, next: NEXT };
+  t.match(next(proving, { kind: "rejected-by-hub", nowMs: atMs, jitter: 0 }).state, { retryAtMs: 95 * DAY_MS });
+  const renewing: State = { at: "renewing", current: CURRENT, attempt: 1 };
+  const unusable = { kind: "failed", code: "enrol.mismatch", nowMs: atMs, jitter: 0 } as const;
+  t.match(next(renewing, unusable).state, { at: "due", retryAtMs: 95 * DAY_MS });
+  t.match(start(CURRENT, undefined, 0, atMs).state, { renewAtMs: 95 * DAY_MS }, "the record of one that was discarded");
+  t.match(start(CURRENT, undefined, 0, 99 * DAY_MS).state, { renewAtMs: 95 * DAY_MS }, "but before the end");
   t.end();
 });
 
@@ -51,7 +80,7 @@ test("[ID-9] failures are retried within the lifetime, Retry-After is honoured, 
 test("[ID-23] an expired certificate, by our clock or by the hub's, leads to enrolment again", (t) => {
   const states: State[] = [
     start(CURRENT, undefined, 0).state,
-    { at: "due", current: CURRENT, retryAtMs: 0, attempt: 9 },
+    { at: "due", current: CURRENT, retryAtMs: 0, waitMs: 0, attempt: 9 },
     { at: "renewing", current: CURRENT, attempt: 1 },
   ];
   for (const state of states)
@@ -89,7 +118,7 @@ test("[ID-9] for any events in any order, waits stay in bounds, and only a prove
           return false;
         if (step.state.at === "due" && step.state !== state && "nowMs" in one) {
           const wait = step.state.retryAtMs - one.nowMs;
-          if (wait < RETRY_MS_MIN || wait > RETRY_MS_MAX) return false;
+          if (wait < RETRY_MS_MIN || wait > 100 * DAY_MS * RENEW_GAP_RATIO) return false;
         }
         state = step.state;
       }

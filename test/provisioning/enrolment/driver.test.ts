@@ -5,6 +5,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { deviceIdentitySchema } from "../../../hal/format/identity.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
 import {
+  createCertificateReceipts,
   createCertificateStore,
   createEstEnroller,
   type EnrolmentPorts,
@@ -86,6 +87,7 @@ async function createBench(t: Test): Promise<Bench> {
         settleKey({ store: { protection: "file", create }, ...(disk.key === undefined ? {} : { key: disk.key }) }, undefined),
       files,
       store: createCertificateStore(files),
+      receipts: createCertificateReceipts(files),
       authority: pki.authority.cert,
       clock,
       clockTrusted: () => true,
@@ -130,7 +132,7 @@ test(
     t.equal(again?.certificate.serial, enrolled?.certificate.serial);
     t.equal(server.asked.length, asked);
     t.equal(made.length, 1);
-    t.same([...files.contents.keys()].sort(), ["certificate.pem", "request.der"]);
+    t.same([...files.contents.keys()].sort(), ["certificate-receipts.json", "certificate.pem", "request.der"]);
   },
 );
 
@@ -171,7 +173,7 @@ test(
   { skip },
   async (t) => {
     for (const when of ["before", "after"] as const) {
-      for (const cut of [1, 2]) {
+      for (const cut of [1, 2, 3]) {
         const { ports, clock, made, files, server } = await createBench(t);
         let changes = 0;
         const stop = new AbortController();
@@ -186,7 +188,10 @@ test(
             throw new Fault("assert.broken", "the process was killed here");
           },
         };
-        const killed = startEnrolment(ports({ files: dying, store: createCertificateStore(dying) }), stop.signal).done;
+        const killed = startEnrolment(
+          ports({ files: dying, store: createCertificateStore(dying), receipts: createCertificateReceipts(dying) }),
+          stop.signal,
+        ).done;
         await t.rejects(killed, { message: "the process was killed here" });
         const enrolled = await pass(clock, startEnrolment(ports(), NEVER).done);
         t.equal(enrolled?.key.fingerprint, made[0], `killed ${when} change ${cut}`);

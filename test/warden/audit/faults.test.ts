@@ -199,6 +199,40 @@ test("[AUD-26] the agent's records, of any severity, leave a fifth of the log to
   t.ok(usedOn(disk) <= bytesMax, `${usedOn(disk)} of ${bytesMax}`);
 });
 
+test("[AUD-13] the last sixteenth of the log is for granted authority, whatever fills the rest", async (t) => {
+  const disk = auditDisk();
+  const bytesMax = 256 * 1024;
+  const log = await openOn(disk, { limits: { bytesMax } });
+  for (const { info, notice, warning, high } of Object.values(BY_SEVERITY))
+    for (const entry of [info, notice, warning, high]) await fill(log, entry);
+  for (const event of ["login.accepted", "order.accepted", "usb.allowed", "update.committed", "system.rebooting"] as const)
+    for (let n = 0; n < 5; n++) await log.append({ event, result: "ok" });
+  await t.rejects(log.append(BY_SEVERITY.warden.high), { code: "audit.full" });
+  t.ok(usedOn(disk) <= bytesMax, `${usedOn(disk)} of ${bytesMax}`);
+  t.ok((await fill(log, { event: "login.accepted", result: "ok" })) > 10, "and then some");
+});
+
+test("[AUD-13] on a disk that is nearly full, and with too many records that wait, authority is dropped last", async (t) => {
+  const disk = auditDisk();
+  const log = await openOn(
+    {
+      state: disk.state,
+      files: {
+        ...disk.files,
+        append: async (name, bytes) => {
+          if (bytes.byteLength > 1000) throw new Fault("file.no-space", "append: a block is left");
+          await disk.files.append(name, bytes);
+        },
+      },
+    },
+    { limits: { waitingRecordsMax: 8 } },
+  );
+  const others = Array.from({ length: 20 }, () => log.append(BY_SEVERITY.warden.high));
+  const login = log.append({ event: "login.accepted", result: "ok" });
+  t.ok((await Promise.allSettled(others)).every(({ status }) => status === "rejected"));
+  t.equal(await login, 1);
+});
+
 test("[AUD-11] witnessed segments are removed first, oldest first; unwitnessed segments always stay", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();

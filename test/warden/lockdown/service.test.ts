@@ -120,6 +120,27 @@ test("[LCK-14] endless plugging does not fill the log: omitted records are count
   t.ok(suppressed + records.length > 150, `${suppressed} counted`);
 });
 
+test("[AUD-12] [LCK-14] after a flood of refused sticks an allowed adapter is recorded, and so is what is in force", async (t) => {
+  const rig = serviceRig(t);
+  const { verbs, confirm } = await rig.start();
+  rig.policy = signed(7);
+  const { trial } = await verbs["lockdown.propose"]({});
+  await confirm(lockdownOrder(trial));
+  for (let n = 2; n < 102; n++) {
+    rig.usb.state = { ...rig.usb.state, devices: [seen("1-3", KEYBOARD, false, n)] };
+    await rig.clock.advance(1_000);
+  }
+  rig.usb.state = { ...rig.usb.state, devices: [seen("1-1", STICK, false, 102)] };
+  await rig.clock.advance(1_000);
+  t.equal(rig.usb.state.devices[0]?.authorized, true, "it is let in");
+  t.match(rig.log.at(-1), { event: "usb.allowed", detail: { port: "1-1" } });
+  for (let n = 0; n < 3; n++) {
+    rig.firewall.table = undefined;
+    await rig.clock.advance(5_000);
+  }
+  t.equal(rig.events().filter((event) => event === "lockdown.restored").length, 3, "at a pace of its own");
+});
+
 test("[LCK-30] without packet filter and base policy the lockdown shuts what it can and reports the rest", async (t) => {
   const rig = serviceRig(t);
   rig.policy = signed(1);

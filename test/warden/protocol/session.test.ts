@@ -1,11 +1,20 @@
 // The conversation on one connection, line by line, against handlers of the test.
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
-import { type VerbHandlers, openProtocolSession, refusals, type ProtocolSession } from "../../../warden/protocol/index.ts";
-import { REFUSAL_RECORDED_PERIOD_MS, REFUSALS_RECORDED_BURST_MAX } from "../../../warden/protocol/limits.ts";
+import {
+  createRequestBudget,
+  type VerbHandlers,
+  openProtocolSession,
+  refusals,
+  type ProtocolSession,
+} from "../../../warden/protocol/index.ts";
+import {
+  INVALID_REQUESTS_MAX,
+  REFUSAL_RECORDED_PERIOD_MS,
+  REFUSALS_RECORDED_BURST_MAX,
+} from "../../../warden/protocol/limits.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
 import { NONCE, VERBS } from "../../lab/worlds/verbs.ts";
 
@@ -15,6 +24,8 @@ interface Talk {
   readonly sent: readonly string[];
   readonly recorded: readonly AuditEntry[];
   readonly reported: readonly Fault[];
+  /** Refusals that the budget was charged. */
+  charged(): number;
   say(line: string): Promise<boolean>;
 }
 
@@ -24,9 +35,11 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
   const recorded: AuditEntry[] = [];
   const reported: Fault[] = [];
   const report = (fault: Fault): void => void reported.push(fault);
+  const budget = createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 });
+  let charged = 0;
   const session = openProtocolSession({
     handlers: { ...VERBS, ...over },
-    bucket: createTokenBucket(clock, 1000, 1),
+    budget: { pay: (bytes, signal) => budget.pay(bytes, signal), chargeRefusal: () => void (charged += 1) },
     refusals: refusals(
       async (entry) => {
         const seq = await append(entry);
@@ -40,7 +53,7 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
     send: async (line) => void sent.push(line),
     signal: new AbortController().signal,
   });
-  return { session, clock, sent, recorded, reported, say: (line) => session.receive(Buffer.from(line)) };
+  return { session, clock, sent, recorded, reported, charged: () => charged, say: (line) => session.receive(Buffer.from(line)) };
 }
 
 const request = (id: number, verb: string, args: object = {}): string => JSON.stringify({ id, verb, args });
@@ -148,15 +161,21 @@ test("[OPS-2] unanswered requests are bounded: one more is refused, and is serve
   t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 100, result: { seq: 7 } });
 });
 
+const refusing: Partial<VerbHandlers> = {
+  "time.nonce": async () => {
+    throw new Fault("time.nonce-unknown", "as planned");
+  },
+};
+
 test("[OPS-2] a flood of refusals does not fill the log: a burst is recorded, then one a minute with the count of the others", async (t) => {
-  const peer = await greeted();
+  const peer = await greeted(refusing);
   for (let n = 0; n < 200; n++) {
-    await peer.say(request(2, "shell.run"));
+    await peer.say(request(2, "time.nonce"));
     await peer.session.settled();
   }
   t.equal(peer.recorded.length, REFUSALS_RECORDED_BURST_MAX);
   await peer.clock.advance(REFUSAL_RECORDED_PERIOD_MS);
-  await peer.say(request(2, "shell.run"));
+  await peer.say(request(2, "time.nonce"));
   await peer.session.settled();
   t.equal(peer.recorded.length, REFUSALS_RECORDED_BURST_MAX + 1);
   t.equal(peer.recorded.at(-1)?.detail?.["suppressed"], 200 - REFUSALS_RECORDED_BURST_MAX);
@@ -201,4 +220,44 @@ test("[OPS-1] an answer that would not fit in a line is a defect and is not sent
   await peer.say(request(2, "time.nonce"));
   await peer.session.settled();
   t.match(JSON.parse(peer.sent.at(-1) ?? ""), { id: 2, fault: { code: "assert.broken" } });
+});
+
+test("[OPS-10] after eight invalid requests the connection ends, whatever valid ones came between", async (t) => {
+  const peer = await greeted();
+  const invalid = [request(2, "shell.run"), request(3, "time.nonce", { count: 1 })];
+  for (let n = 1; n < INVALID_REQUESTS_MAX; n++) {
+    t.ok(await peer.say(invalid[n % 2] ?? ""), `invalid request ${n}`);
+    t.ok(await peer.say(request(4, "time.nonce")));
+  }
+  await peer.session.settled();
+  t.notOk(await peer.say(request(5, "shell.run")));
+  t.match(
+    peer.sent.slice(-2).map((line): unknown => JSON.parse(line)),
+    [
+      { id: 5, fault: { code: "protocol.unknown-verb" } },
+      { id: 0, fault: { code: "protocol.invalid", message: `${INVALID_REQUESTS_MAX} requests of this connection were invalid` } },
+    ],
+  );
+});
+
+test("[OPS-10] a refusal of a service does not count as invalid", async (t) => {
+  const peer = await greeted(refusing);
+  for (let n = 0; n < 3 * INVALID_REQUESTS_MAX; n++) t.ok(await peer.say(request(2, "time.nonce")));
+});
+
+test("[OPS-10] every refusal is charged: of a line, of a verb, of a service and of one request too many", async (t) => {
+  const peer = await greeted({ ...refusing, "audit.append": async () => new Promise(() => undefined) });
+  const expectCharged = async (line: string): Promise<void> => {
+    const before = peer.charged();
+    await peer.say(line);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.equal(peer.charged(), before + 1, line.slice(0, 40));
+  };
+  await expectCharged(request(2, "shell.run"));
+  await expectCharged(request(2, "time.nonce"));
+  const append = request(3, "audit.append", { event: "agent.started", result: "ok" });
+  for (let n = 0; n < PROTOCOL_PENDING_MAX; n++) await peer.say(append);
+  t.equal(peer.charged(), 2, "what is served is not");
+  await expectCharged(append);
+  await expectCharged("no request");
 });

@@ -29,6 +29,7 @@ const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "lockdown.read": {},
   "lockdown.preview": { policy: POLICY },
   "order.nonce": { verb: "system.reboot" },
+  "order.signer": { keyid: "ab".repeat(32) },
   "update.read": {},
 };
 

@@ -3,14 +3,14 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxClock, listenUnix } from "../../../hal/linux/index.ts";
-import { createTokenBucket } from "../../../hal/rate-limit.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/protocol/format.ts";
 import { serveSocket } from "../../../warden/socket/index.ts";
+import { INVALID_REQUESTS_MAX, REQUEST_COST_BYTES } from "../../../warden/protocol/limits.ts";
 import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 import { VERBS } from "../../lab/worlds/verbs.ts";
 import { connectTo, hostilePeer, serveVerbs } from "../../lab/worlds/warden-socket.ts";
-import { openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
+import { createRequestBudget, openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
 
 const REQUEST = '{"id":2,"verb":"time.nonce","args":{}}\n';
 const clock = linuxClock();
@@ -23,7 +23,7 @@ const options = (path: string): Parameters<typeof serveSocket>[0] => ({
   open: (send, signal) =>
     openProtocolSession({
       handlers: VERBS,
-      bucket: createTokenBucket(clock, 1000, 1),
+      budget: createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 }),
       refusals: refusals(
         async () => 0,
         clock,
@@ -138,8 +138,9 @@ test("[OPS-2] a peer that never reads is held back: its answers do not pile up h
   other.end();
 });
 
-test("[OPS-2] a peer faster than its allowance is slowed, and a new connection gives it no more", async (t) => {
+test("[OPS-10] a peer faster than the budget is slowed, and a new connection gives it no more", async (t) => {
   let asked = 0;
+  const limits = { bytesPerSecond: 20_480, burstBytes: 20_480 };
   const served = await serveVerbs(
     {
       "time.nonce": async () => {
@@ -147,7 +148,7 @@ test("[OPS-2] a peer faster than its allowance is slowed, and a new connection g
         return { nonce: "5a".repeat(32) };
       },
     },
-    20,
+    limits,
   );
   t.teardown(() => served.remove());
   const started = clock.monotonicMs();
@@ -158,8 +159,51 @@ test("[OPS-2] a peer faster than its allowance is slowed, and a new connection g
     for (let line = 0; line < 16; line++) await peer.next();
     peer.end();
   }
-  const allowed = 20 + ((clock.monotonicMs() - started) * 20) / 1000;
-  t.ok(asked + 3 <= allowed + 1, `${asked} requests and 3 hellos, ${allowed} allowed`);
+  const paid = (asked + 3) * (REQUEST_COST_BYTES + REQUEST.length - 1);
+  const allowed = limits.burstBytes + ((clock.monotonicMs() - started) * limits.bytesPerSecond) / 1000;
+  t.ok(paid <= allowed + REQUEST_COST_BYTES + 100, `${paid} bytes for ${asked} requests and 3 hellos, ${allowed} allowed`);
+});
+
+test("[OPS-10] the eighth invalid request ends the connection, and the last line says why", async (t) => {
+  const served = await serveVerbs();
+  t.teardown(() => served.remove());
+  const peer = await hostilePeer(served.path);
+  await peer.hello();
+  peer.write('{"id":2,"verb":"shell.run","args":{}}\n'.repeat(100));
+  const answers: unknown[] = [];
+  for (let line = await peer.next(); line !== undefined; line = await peer.next()) answers.push(line);
+  t.equal(answers.length, INVALID_REQUESTS_MAX + 1);
+  t.match(answers.at(-1), {
+    id: 0,
+    fault: { code: "protocol.invalid", message: /^8 requests of this connection were invalid/u },
+  });
+});
+
+test("[OPS-10] the event loop gets a turn between the lines of one chunk", async (t) => {
+  let asked = 0;
+  const turns = new Set<number>();
+  let turn = 0;
+  const served = await serveVerbs({
+    "time.nonce": async () => {
+      asked += 1;
+      turns.add(turn);
+      return { nonce: "5a".repeat(32) };
+    },
+  });
+  t.teardown(() => served.remove());
+  const peer = await hostilePeer(served.path);
+  await peer.hello();
+  const counting: { immediate?: NodeJS.Immediate } = {};
+  const count = (): void => {
+    turn += 1;
+    counting.immediate = setImmediate(count);
+  };
+  count();
+  t.teardown(() => clearImmediate(counting.immediate));
+  peer.write(REQUEST.repeat(30));
+  for (let line = 0; line < 30; line++) await peer.next();
+  t.equal(asked, 30);
+  t.equal(turns.size, 30, "no two of them in one turn");
 });
 
 test("[OPS-1] stopping answers the requests that were begun and takes no more", async (t) => {

@@ -4,6 +4,7 @@ import type { HubTimeResponse } from "../../../ota/format/time.ts";
 import { chooseIdentity } from "../../../warden/identity/index.ts";
 import { clockBounds, openTrustedClock, type TrustedClock } from "../../../warden/time/index.ts";
 import { NONCES_MAX } from "../../../warden/time/nonces.ts";
+import { HUB_TIME_PERIOD_MS } from "../../../warden/time/trusted-clock.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../../lab/fakes/files.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
@@ -39,11 +40,12 @@ async function openClock(
 test("[ID-10] [ID-22] a time that the hub signed for our nonce is set, forward and back", async (t) => {
   const { time, clock } = await openClock();
   t.equal(time.state().state, "unset", "1970");
-  t.same(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, forgetful: undefined });
+  t.same(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { stepMs: NOW, noteworthy: true, forgetful: undefined });
   t.match(time.state(), { state: "synced", nowMs: NOW, floorMs: BUILT });
+  await clock.advance(HUB_TIME_PERIOD_MS);
   t.same(
     await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW - 5000)),
-    { stepMs: -5000, forgetful: undefined },
+    { stepMs: -5000 - HUB_TIME_PERIOD_MS, noteworthy: true, forgetful: undefined },
     "back too, above the floor",
   );
   t.same(clock.settings, [NOW, NOW - 5000]);
@@ -53,6 +55,7 @@ test("[ID-10] a nonce serves once: the same answer is refused the second time", 
   const { time, clock } = await openClock();
   const answer = hubTime(HUB, DEVICE, time.nonce(), NOW);
   await time.set(answer);
+  await clock.advance(HUB_TIME_PERIOD_MS);
   t.equal((await faultOf(() => time.set(answer))).code, "time.nonce-unknown");
   t.equal(clock.settings.length, 1);
 });
@@ -102,7 +105,10 @@ test("[ID-22] a signed time below the floor, above the ceiling or without a vali
   const { time, clock } = await openClock();
   for (const when of [BUILT - 1, BOUNDS.ceilingMs + 1, 0, "2027-02-31T99:00:00.000Z"])
     t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), when)))).code, "time.out-of-range", String(when));
-  for (const when of [BUILT, BOUNDS.ceilingMs]) await time.set(hubTime(HUB, DEVICE, time.nonce(), when));
+  for (const when of [BUILT, BOUNDS.ceilingMs]) {
+    await time.set(hubTime(HUB, DEVICE, time.nonce(), when));
+    await clock.advance(HUB_TIME_PERIOD_MS);
+  }
   t.same(clock.settings, [BUILT, BOUNDS.ceilingMs]);
 });
 
@@ -117,7 +123,7 @@ test("[ID-22] the setting is remembered for this boot only, and the time itself 
   const clock = fakeClock(0);
   const { time } = await openClock({ clock, state });
   await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW));
-  t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), { v: 1, bootId: BOOT });
+  t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), { v: 1, readable: 1, bootId: BOOT });
   t.equal((await openClock({ clock, state })).time.state().state, "synced", "the warden restarted");
   t.equal((await openClock({ clock, state, bootId: "another" })).time.state().state, "unverified", "the machine restarted");
   state.contents.set("clock.json", Buffer.from("{"));

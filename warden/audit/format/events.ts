@@ -19,16 +19,21 @@ interface EventKind {
   readonly category: AuditCategory;
   readonly severity: AuditSeverity;
   readonly source: AuditSource;
+  /**
+   * Authority was granted or used, or what the machine lets in has changed. Such records have
+   * reserved room in the log. [AUD-13]
+   */
+  readonly authority?: true;
 }
 
 export const AUDIT_EVENTS = {
   "console.opened": { id: 1001, category: "access", severity: "info", source: "agent" },
   "console.closed": { id: 1002, category: "access", severity: "info", source: "agent" },
-  "login.accepted": { id: 1003, category: "access", severity: "notice", source: "warden" },
+  "login.accepted": { id: 1003, category: "access", severity: "notice", source: "warden", authority: true },
   "login.refused": { id: 1004, category: "access", severity: "warning", source: "warden" },
   "operation.allowed": { id: 1101, category: "access", severity: "info", source: "agent" },
   "operation.denied": { id: 1102, category: "access", severity: "warning", source: "agent" },
-  "order.accepted": { id: 1201, category: "access", severity: "notice", source: "warden" },
+  "order.accepted": { id: 1201, category: "access", severity: "notice", source: "warden", authority: true },
   "order.refused": { id: 1202, category: "access", severity: "warning", source: "warden" },
   "input.refused": { id: 2001, category: "request", severity: "warning", source: "agent" },
   "protocol.refused": { id: 2002, category: "request", severity: "warning", source: "warden" },
@@ -62,20 +67,21 @@ export const AUDIT_EVENTS = {
   "update.begun": { id: 3060, category: "system", severity: "notice", source: "warden" },
   "update.written": { id: 3061, category: "system", severity: "notice", source: "warden" },
   "update.trying": { id: 3062, category: "system", severity: "notice", source: "warden" },
-  "update.committed": { id: 3063, category: "system", severity: "notice", source: "warden" },
+  "update.committed": { id: 3063, category: "system", severity: "notice", source: "warden", authority: true },
   "update.rolled-back": { id: 3064, category: "system", severity: "high", source: "warden" },
   "update.failed": { id: 3065, category: "system", severity: "warning", source: "warden" },
-  "system.rebooting": { id: 3070, category: "system", severity: "notice", source: "warden" },
+  "system.rebooting": { id: 3070, category: "system", severity: "notice", source: "warden", authority: true },
   "config.loaded": { id: 5001, category: "configuration", severity: "notice", source: "warden" },
-  "roster.accepted": { id: 5010, category: "configuration", severity: "notice", source: "warden" },
-  "lockdown.enforced": { id: 5020, category: "configuration", severity: "notice", source: "warden" },
-  "lockdown.pending": { id: 5021, category: "configuration", severity: "notice", source: "warden" },
-  "lockdown.confirmed": { id: 5022, category: "configuration", severity: "notice", source: "warden" },
+  "roster.accepted": { id: 5010, category: "configuration", severity: "notice", source: "warden", authority: true },
+  "lockdown.enforced": { id: 5020, category: "configuration", severity: "notice", source: "warden", authority: true },
+  "lockdown.pending": { id: 5021, category: "configuration", severity: "notice", source: "warden", authority: true },
+  "lockdown.confirmed": { id: 5022, category: "configuration", severity: "notice", source: "warden", authority: true },
   "lockdown.reverted": { id: 5023, category: "configuration", severity: "warning", source: "warden" },
-  "lockdown.shut": { id: 5024, category: "configuration", severity: "high", source: "warden" },
+  "lockdown.shut": { id: 5024, category: "configuration", severity: "high", source: "warden", authority: true },
   "lockdown.restored": { id: 5025, category: "configuration", severity: "warning", source: "warden" },
   "usb.refused": { id: 5026, category: "configuration", severity: "warning", source: "warden" },
-  "usb.allowed": { id: 5027, category: "configuration", severity: "notice", source: "warden" },
+  "usb.allowed": { id: 5027, category: "configuration", severity: "notice", source: "warden", authority: true },
+  "lockdown.switch-fired": { id: 5030, category: "configuration", severity: "warning", source: "warden" },
   "audit.started": { id: 7001, category: "audit", severity: "notice", source: "warden" },
   "audit.recovered": { id: 7002, category: "audit", severity: "warning", source: "warden" },
   "audit.dropped": { id: 7003, category: "audit", severity: "high", source: "warden" },
@@ -86,6 +92,12 @@ export const AUDIT_EVENTS = {
 } as const satisfies Readonly<Record<string, EventKind>>;
 
 export type AuditEventName = keyof typeof AUDIT_EVENTS;
+
+/** Whether records of `event` have the room that is reserved for granted authority. [AUD-13] */
+export function isAuthority(event: AuditEventName): boolean {
+  const kind: EventKind = AUDIT_EVENTS[event];
+  return kind.authority === true;
+}
 
 export function isAuditEventName(name: string): name is AuditEventName {
   return Object.hasOwn(AUDIT_EVENTS, name);

@@ -124,3 +124,15 @@ test("names of other programs are neither listed nor removed", async (t) => {
   t.strictSame(await files.list(), ["log", "log2"]);
   t.equal(readFileSync(join(directory, ".lock"), "latin1"), "1");
 });
+
+test("[STA-4] a directory in a file's place is set aside, by a write, by a removal, and where a temporary file would be", async (t) => {
+  const directory = t.testdir({ a: { stranger: "kept" }, b: { stranger: "kept" }, ".new-c": { stranger: "kept" } });
+  const files = await linuxFiles(directory);
+  await files.put("a", Buffer.from("mine"));
+  t.equal(Buffer.from((await files.get("a", 10)) ?? []).toString(), "mine");
+  await files.remove("b");
+  t.equal(await files.get("b", 10), undefined);
+  await files.put("c", Buffer.from("mine"));
+  for (const name of [".aside-a", ".aside-b", ".aside-.new-c"])
+    t.equal(readFileSync(join(directory, name, "stranger"), "latin1"), "kept", name);
+});

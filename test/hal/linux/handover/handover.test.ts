@@ -59,12 +59,15 @@ test("[OTA-32] a link is not followed, wherever it leads", async (t) => {
     await t.rejects(handover.take(name, MAX), { code: "file.not-regular" }, name);
 });
 
-test("[OTA-32] a hard link is a file like any other: its content must prove itself", async (t) => {
+test("[OTA-32] a file with more than one link is refused: it may be another user's", async (t) => {
   const directory = await temporaryDirectory(t);
   await using handover = await linuxHandoverReader(directory);
   await writeFile(join(directory, "real"), "content");
   await link(join(directory, "real"), join(directory, "second"));
-  t.same(await handover.take("second", MAX), Buffer.from("content"));
+  for (const name of ["real", "second"])
+    await t.rejects(handover.take(name, MAX), { code: "file.not-regular", message: /2 links/u }, name);
+  await rm(join(directory, "real"));
+  t.same(await handover.take("second", MAX), Buffer.from("content"), "one link again");
 });
 
 test("[OTA-32] a pipe, a socket, a directory and a device are refused, and no call waits for them", async (t) => {

@@ -50,7 +50,7 @@ test(
     const swapped = await on(other.tcti);
     const expected = {
       code: "key.tpm-unavailable",
-      message: /it was cleared, or this is another TPM.*put the TPM back, or reset the device/,
+      message: /it was cleared, or this is another TPM.*put back what belongs to this device/,
     };
     await t.rejects(swapped.load(), expected);
     await t.rejects(swapped.create(), expected);

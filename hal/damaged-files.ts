@@ -1,0 +1,56 @@
+// State files of which one may be damaged in any way: content, size, owner or type.
+import { Fault, type FaultCode } from "./fault.ts";
+import type { DurableFiles } from "./ports.ts";
+
+/** What reading a state file throws when something else lies in its place. [STA-2] */
+const UNREADABLE: readonly FaultCode[] = ["file.too-large", "file.untrusted-owner", "file.not-regular", "file.read-failed"];
+
+/** Whether `error` says that a file is there and is not one of ours, whole. */
+export function isUnreadable(error: unknown): error is Fault {
+  return error instanceof Fault && UNREADABLE.includes(error.code);
+}
+
+/** Faults that are remembered for the status. There are fewer files than this. */
+const REMEMBERED_MAX = 32;
+
+export interface DamageLog {
+  /** Each file's fault once, in the order of their first reading. */
+  readonly faults: () => readonly Fault[];
+  readonly report: (fault: Fault) => void;
+}
+
+/** @param report gets each fault when it occurs for the first time, for the journal. */
+export function createDamageLog(report: (fault: Fault) => void): DamageLog {
+  const seen = new Map<string, Fault>();
+  return {
+    faults: () => [...seen.values()],
+    report: (fault) => {
+      if (seen.has(fault.message) || seen.size >= REMEMBERED_MAX) return;
+      seen.set(fault.message, fault);
+      report(fault);
+    },
+  };
+}
+
+/**
+ * [STA-4] `files`, with a file that is oversized, unreadable, another user's or no regular file
+ * read as one without bytes: each reader then handles it as it handles a flipped bit, by the rule
+ * of its record. Missing it is not: what must never be made a second time (a key, a floor) is not
+ * made.
+ * @param report gets the fault of every such reading.
+ */
+export function tolerateDamage(files: DurableFiles, report: (fault: Fault) => void): DurableFiles {
+  return {
+    put: (name, bytes) => files.put(name, bytes),
+    remove: (name) => files.remove(name),
+    get: async (name, bytesMax) => {
+      try {
+        return await files.get(name, bytesMax);
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        report(error);
+        return new Uint8Array();
+      }
+    },
+  };
+}

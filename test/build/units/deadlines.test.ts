@@ -1,0 +1,87 @@
+// What the units do for the warden's deadlines: it is watched, always started again, comes before
+// the agent, and needs nothing that an agent can fill.
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "tap";
+import { linuxWatchdog } from "../../../hal/linux/index.ts";
+import { openNotifySocket } from "../../lab/counterparts/notify-socket.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { eventually } from "../../lab/runner/process.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { settingsOf, UNITS } from "../../lab/runner/units.ts";
+
+const warden = settingsOf("sallyport-warden.service");
+const agent = settingsOf("sallyport-agent.service");
+const value = (unit: string, name: string): string | undefined => new RegExp(`^${name}=(.*)$`, "mu").exec(unit)?.[1];
+
+test("[OPS-11] systemd watches the warden's heartbeat and starts it again without a limit that somebody could use up", async (t) => {
+  t.equal(value(warden, "WatchdogSec"), "60s");
+  t.equal(value(warden, "NotifyAccess"), "all", "the heartbeat comes from a child");
+  t.equal(value(warden, "Restart"), "always");
+  t.equal(value(warden, "StartLimitIntervalSec"), "0");
+  t.equal(value(warden, "StartLimitBurst"), undefined);
+  t.match(value(warden, "RestartSec"), /^\d+s$/u, "a pause, so that a warden that cannot start leaves the machine to others");
+  t.equal(value(warden, "OnFailure"), "sallyport-failed@%n.service", "each failure is said on the console");
+});
+
+test("[LCK-15] however the warden ends, a policy on trial goes out of force, by a script that is there", async (t) => {
+  t.equal(value(warden, "ExecStopPost"), "-/usr/lib/sallyport/end-policy-trial");
+  const script = join(UNITS, "usr/lib/sallyport/end-policy-trial");
+  t.equal((await stat(script)).mode & 0o111, 0o111);
+  t.match(await readFile(script, "utf8"), /^#!\/bin\/sh\n/u);
+});
+
+test("[OPS-11] the warden has a bound of memory, and comes before the agent in processor and disk", async (t) => {
+  const heapMiB = Number(/ --max-old-space-size=(\d+) /u.exec(value(warden, "ExecStart") ?? "")?.[1]);
+  const memoryMiB = Number(/^(\d+)M$/u.exec(value(warden, "MemoryMax") ?? "")?.[1]);
+  t.ok(heapMiB * 3 <= memoryMiB, `a heap of ${heapMiB} MiB in ${memoryMiB} MiB, with the rest of Node and what it starts`);
+  for (const weight of ["CPUWeight", "IOWeight"]) {
+    const [ours, theirs] = [Number(value(warden, weight)), Number(value(agent, weight))];
+    t.ok(ours > 100 && theirs < 100, `${weight}: ${ours} and ${theirs}, where all others have 100`);
+  }
+});
+
+test("[OPS-11] neither program's socket lies in a file system that the agent can fill", async (t) => {
+  const places = { warden: "run-sallyport.mount", agent: "run-sallyport\\x2dagent.mount" } as const;
+  for (const [name, unit, where] of [
+    ["warden", places.warden, "/run/sallyport"],
+    ["agent", places.agent, "/run/sallyport-agent"],
+  ] as const) {
+    const settings = settingsOf(unit);
+    t.equal(value(settings, "Type"), "tmpfs", name);
+    t.equal(value(settings, "Where"), where);
+    t.match(value(settings, "Options"), /\bsize=64k,nr_inodes=16\b/u, "small: the agent may fill its own");
+    t.match(value(name === "warden" ? warden : agent, "RequiresMountsFor"), new RegExp(`${where}(?: |$)`, "u"));
+  }
+  t.equal(value(agent, "RuntimeDirectory"), "sallyport-agent");
+  t.equal(value(agent, "RuntimeDirectoryPreserve"), "yes");
+  t.equal(value(warden, "RuntimeDirectory"), undefined);
+});
+
+test(
+  "[OPS-11] the heartbeat reaches the socket that systemd names, not more often than needed, and nowhere without one",
+  { skip: needs("perl", "systemd-notify") },
+  async (t) => {
+    const socket = join(await temporaryDirectory(t), "notify");
+    const receiver = await openNotifySocket(socket);
+    t.teardown(() => receiver.stop());
+    const said: string[] = [];
+    const log = (line: string): void => void said.push(line);
+    const beat = linuxWatchdog(log, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "3600000000" });
+    for (let n = 0; n < 5; n += 1) beat();
+    await eventually("the heartbeat", async () => (receiver.count("WATCHDOG=1") > 0 ? true : undefined));
+    for (let n = 0; n < 5; n += 1) beat();
+    const quick = linuxWatchdog(log, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "1" });
+    await eventually("further ones", async () => {
+      quick();
+      return receiver.count("WATCHDOG=1") > 2 ? true : undefined;
+    });
+    t.same(said, []);
+    for (const env of [{}, { NOTIFY_SOCKET: socket }, { WATCHDOG_USEC: "1" }, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "0" }])
+      linuxWatchdog(log, env)();
+    const gone = linuxWatchdog(log, { NOTIFY_SOCKET: `${socket}-gone`, WATCHDOG_USEC: "1" });
+    gone();
+    await eventually("the trouble", async () => (said.length > 0 ? true : undefined));
+    t.match(said, [/^trouble: process\.failed: send the watchdog's heartbeat: /u]);
+  },
+);

@@ -1,0 +1,266 @@
+// A device that fell back to its previous release: every record in its state directory is of a
+// newer program.
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { test } from "tap";
+import { readMqtt5Refusal, writeMqtt5Refusal } from "../../agent/tunnel/record.ts";
+import { canonicalJson, type JsonValue } from "../../hal/format/json.ts";
+import { formatSettings, parseSettings } from "../../hub/state/settings.ts";
+import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
+import { hubTime } from "../lab/counterparts/hub-signer.ts";
+import { labCustom } from "../lab/counterparts/repository.ts";
+import { fakeFiles } from "../lab/fakes/files.ts";
+import type { TestContext } from "../lab/runner/context.ts";
+import { lockdownOrder, policyBytes } from "../lab/worlds/lockdown.ts";
+import { type Operator, operator } from "../lab/worlds/orders.ts";
+import { DEVICE, rosterText } from "../lab/worlds/targets.ts";
+import {
+  broughtTo,
+  filesInMemory,
+  type MemoryFiles,
+  type RunningWarden,
+  type WholeWarden,
+  wholeWarden,
+} from "../lab/worlds/whole-warden.ts";
+
+const KEY = `sha256:${"ab".repeat(32)}`;
+const FIXTURES = new URL("../fixtures/newer-records/", import.meta.url);
+
+/** Every durable record of the warden: the directory and the file. */
+const RECORDS = [
+  ["birth", "birth.json"],
+  ["state", "clock.json"],
+  ["state", "audit-pending.json"],
+  ["targets", "operators.taken"],
+  ["targets", "policy.taken"],
+  ["lockdown", "lockdown.json"],
+  ["update", "floors.json"],
+  ["update", "update.json"],
+  ["update", "approved.json"],
+] as const;
+
+/** Where a record in the envelope is declared: those of {@link RECORDS}, then of agent and hub. */
+const DECLARED_IN = [
+  "hal/format/identity.ts",
+  "warden/time/trusted-clock.ts",
+  "warden/audit/pending-events.ts",
+  "warden/targets/stored-payload.ts",
+  "warden/lockdown/record.ts",
+  "ota/floor/record.ts",
+  "ota/commit/record.ts",
+  "warden/update/approval.ts",
+  "agent/tunnel/record.ts",
+  "hub/state/settings.ts",
+];
+
+/** Files that are put without the envelope, each with the format that it has instead. */
+const OTHER_FORMATS: Readonly<Record<string, string>> = {
+  "hal/record.ts": "the envelope itself",
+  "hal/damaged-files.ts": "passes on",
+  "hal/linux/firewall/dead-man.ts": "a table in the language of nft, read by nft alone",
+  "hal/linux/power.ts": "a text for the simulator of a board",
+  "hal/linux/tpm/activate.ts": "a configuration of OpenSSL",
+  "hal/linux/tpm/store.ts": "a key in PEM",
+  "hal/linux/keys/file.ts": "a key in PEM",
+  "hal/linux/slots/choice.ts": "the boot choice of a simulated board, one line",
+  "ota/trust/refresh.ts": "TUF metadata",
+  "ota/trust/session.ts": "TUF metadata",
+  "provisioning/certificate/store.ts": "certificates in PEM",
+  "provisioning/enrolment/record.ts": "a certificate request in DER",
+  "warden/audit/key.ts": "a key in PEM",
+  "warden/audit/checkpoints.ts": "signed notes",
+  "warden/identity/birth-marker.ts": "a marker, whose presence counts",
+};
+
+const sourcesWith = (pattern: RegExp): readonly string[] =>
+  ["agent", "warden", "hal", "ota", "provisioning", "hub"]
+    .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))))
+    .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts") && pattern.test(readFileSync(path, "utf8")))
+    .sort();
+
+test("[STA-5] every durable record has the envelope and is in the table of this test", async (t) => {
+  t.same(sourcesWith(/: RecordFormat<[^T]/u), [...DECLARED_IN].sort());
+  t.same(sourcesWith(/\b(?:files|state)\??\.put\(/u), Object.keys(OTHER_FORMATS).sort());
+});
+
+/**
+ * A device in use: born, its clock set, with roster, a confirmed policy and a committed release.
+ */
+async function deviceInUse(
+  t: TestContext,
+): Promise<{ readonly world: WholeWarden; readonly files: MemoryFiles; readonly owner: Operator }> {
+  const world = wholeWarden(t, DEVICE);
+  const files = filesInMemory();
+  const owner = operator("ada", "owner");
+  const { repository } = world;
+  const roster = rosterText({ operators: [{ id: "ada", roles: ["owner"], keys: [owner.key] }] });
+  repository.addTarget("operators", "operators/roster-1", roster, labCustom({ line: "operators" }));
+  repository.addTarget(
+    "policy",
+    "policy/plant-2",
+    Buffer.from(policyBytes()).toString(),
+    labCustom({ line: "policy", counter: 2 }),
+  );
+  repository.publish("operators", "policy");
+  const release = { target: "os/gw-2.json", digest: "7".repeat(64), line: "os", counter: 2, floorAfterCommit: 1 };
+  const put = (name: string, value: JsonValue): Promise<void> => files.update.put(name, Buffer.from(canonicalJson(value)));
+  await put("floors.json", { v: 1, serial: 1, lines: { os: { committed: 2, floor: 1 } } });
+  await put("update.json", { v: 1, phase: { at: "committed", release, slot: "a" }, quarantined: [] });
+  await put("approved.json", { v: 1, digest: "7".repeat(64) });
+  await files.state.put("audit-pending.json", Buffer.from(canonicalJson({ v: 1, dropped: 0, droppedTotal: 5 })));
+  const warden = await world.start(files);
+  await warden.ask("birth.record", { protection: "file", keyFingerprint: KEY });
+  const { result } = await warden.ask("time.nonce", {});
+  await warden.ask("time.set", hubTime(world.hub.time, DEVICE, String(result?.["nonce"]), world.clock.nowMs()));
+  await broughtTo(world, warden, "trust.refresh", {});
+  await confirmed(warden);
+  await warden.stop();
+  return { world, files, owner };
+}
+
+async function confirmed(warden: RunningWarden): Promise<void> {
+  await warden.ask("lockdown.propose", {});
+  const { result } = await warden.ask("order.nonce", { verb: "lockdown.confirm" });
+  const trial = { nonce: String(result?.["nonce"]), planHash: String(result?.["planHash"]) };
+  const order = Buffer.from(lockdownOrder(trial, { notAfter: "2037-01-01T00:00:00.000Z" })).toString();
+  await warden.ask("order.submit", { verb: "lockdown.confirm", order });
+}
+
+const recordSchema = v.record(
+  v.string(),
+  v.custom<JsonValue>(() => true),
+);
+
+const recordIn = (
+  files: MemoryFiles,
+  [directory, name]: readonly [(typeof RECORDS)[number][0], string],
+): Readonly<Record<string, JsonValue>> =>
+  v.parse(recordSchema, JSON.parse(Buffer.from(files[directory].contents.get(name) ?? []).toString()));
+
+function ahead(files: MemoryFiles, record: (typeof RECORDS)[number], change: Readonly<Record<string, JsonValue>>): void {
+  const [directory, name] = record;
+  files[directory].contents.set(name, Buffer.from(canonicalJson({ ...recordIn(files, record), ...change })));
+}
+
+test("[STA-5] with every record one version ahead, and usable, the warden is what it was and keeps what it does not know", async (t) => {
+  const { world, files } = await deviceInUse(t);
+  for (const record of RECORDS) ahead(files, record, { v: 2, readable: 1, later: { than: "this" } });
+  const warden = await world.start(files);
+  t.match(await warden.ask("identity.read", {}), { result: { identity: { id: DEVICE }, birth: { v: 1, keyFingerprint: KEY } } });
+  const { result: status } = await warden.ask("status.read", {});
+  t.match(status, { clock: { state: "synced" }, lockdown: { at: "confirmed", counter: 2 }, update: { phase: "committed" } });
+  t.match(status, { audit: { dropped: 5 } });
+  t.notOk(status?.["troubles"], JSON.stringify(status?.["troubles"]));
+  world.repository.addTarget(
+    "policy",
+    "policy/plant-3",
+    Buffer.from(policyBytes()).toString(),
+    labCustom({ line: "policy", counter: 3 }),
+  );
+  world.repository.publish("policy");
+  await broughtTo(world, warden, "trust.refresh", {});
+  await confirmed(warden);
+  t.match(recordIn(files, ["targets", "policy.taken"]), { v: 2, readable: 1, counter: 3, later: { than: "this" } });
+  t.match(recordIn(files, ["lockdown", "lockdown.json"]), { v: 2, confirmed: { counter: 3 }, later: { than: "this" } });
+  await warden.stop();
+});
+
+test("[STA-5] with every record one version ahead, and not to be used, identity, floors and counters hold, and nothing is overwritten", async (t) => {
+  const { world, files } = await deviceInUse(t);
+  for (const record of RECORDS) ahead(files, record, { v: 2, readable: 2 });
+  const warden = await world.start(files);
+  t.match(await warden.ask("identity.read", {}), { result: { birth: { keyFingerprint: KEY } } });
+  t.match(await warden.ask("birth.record", { protection: "file", keyFingerprint: KEY }), { result: { keyFingerprint: KEY } });
+  const { result: status } = await warden.ask("status.read", {});
+  t.match(status, { clock: { state: "unverified" }, update: { phase: "committed" }, lockdown: { at: "confirmed", counter: 2 } });
+  for (const record of RECORDS.filter(([, name]) => name !== "clock.json"))
+    t.match(recordIn(files, record), { v: 2, readable: 2 }, record[1]);
+  await warden.stop();
+});
+
+test("[STA-5] the field's newer records: identity, tunnel and releases go on, and an unread policy is kept through a trial", async (t) => {
+  for (const name of ["floors", "update", "lockdown"] as const) {
+    const { world, files } = await deviceInUse(t);
+    const bytes = readFileSync(new URL(`${name}.v2.json`, FIXTURES));
+    const directory = name === "lockdown" ? "lockdown" : "update";
+    files[directory].contents.set(`${name}.json`, bytes);
+    files.birth.contents.set(
+      "birth.json",
+      Buffer.from(canonicalJson({ ...recordIn(files, ["birth", "birth.json"]), v: 2 } as const)),
+    );
+    const warden = await world.start(files);
+    t.match(await warden.ask("identity.read", {}), { result: { birth: { keyFingerprint: KEY } } }, name);
+    // the update's record is of slot b, and slot a runs
+    const phase = name === "update" ? "rolled-back" : "committed";
+    t.match((await warden.ask("status.read", {})).result, { update: { phase } });
+    t.same(await broughtTo(world, warden, "update.begin", { target: "os/none" }), "trust.missing", "releases are taken");
+    if (name === "lockdown") {
+      const kept = recordIn(files, ["lockdown", "lockdown.json"]);
+      const { result } = await warden.ask("status.read", {});
+      t.match(result?.["troubles"], [{ code: "record.newer", message: /kept for it/u }]);
+      t.match(JSON.stringify((await warden.ask("lockdown.read", {})).result?.["open"]), /out: tcp 8883 to anybody \(hub\)/u);
+      world.repository.addTarget(
+        "policy",
+        "policy/p-3",
+        Buffer.from(policyBytes()).toString(),
+        labCustom({ line: "policy", counter: 3 }),
+      );
+      world.repository.publish("policy");
+      await broughtTo(world, warden, "trust.refresh", {});
+      t.match(await warden.ask("lockdown.propose", {}), { result: { counter: 3 } });
+      t.match(recordIn(files, ["lockdown", "lockdown.json"])["confirmed"], kept["confirmed"], "while another one is tried");
+      await world.clock.advance(61_000);
+      t.match(recordIn(files, ["lockdown", "lockdown.json"]), { v: 2, confirmed: kept["confirmed"], reverted: { counter: 3 } });
+    } else t.match(recordIn(files, ["update", `${name}.json`]), { v: 2 });
+    await warden.stop();
+  }
+});
+
+test("[STA-5] [OTA-35] an update record that cannot be read refuses releases until an operator's order discards it", async (t) => {
+  const { world, files, owner } = await deviceInUse(t);
+  const unreadable = canonicalJson({ v: 2, readable: 2, stage: "elsewhere" });
+  files.update.contents.set("update.json", Buffer.from(unreadable));
+  const warden = await world.start(files);
+  const { result } = await warden.ask("status.read", {});
+  t.match(result, { update: { phase: "failed" }, troubles: [{ code: "record.newer", message: /update\.revert discards it/u }] });
+  t.match(await warden.ask("update.begin", { target: "os/any", absent: [] }), { fault: { code: "record.newer" } });
+  t.equal(Buffer.from(files.update.contents.get("update.json") ?? []).toString(), unreadable);
+  const nonce = String((await warden.ask("order.nonce", { verb: "update.revert" })).result?.["nonce"]);
+  const challenge = challengeText({ verb: "update.revert", deviceId: DEVICE, nonce });
+  const order = JSON.stringify(orderOfAnswer(parseChallenge(challenge), owner.answer(challenge)));
+  t.match(await warden.ask("order.submit", { verb: "update.revert", order }), { result: { by: "ada" } });
+  await warden.stop();
+  t.notOk(files.update.contents.has("update.json"));
+  t.match((await (await world.start(files)).ask("status.read", {})).result, { update: { phase: "idle" } });
+});
+
+test("[STA-5] [OPS-8] a stored roster that only a newer program reads keeps its counter: no older one takes its place", async (t) => {
+  const { world, files } = await deviceInUse(t);
+  const payload = Buffer.from('{"v":2,"people":[]}');
+  const digest = createHash("sha256").update(payload).digest("hex");
+  const newer = { v: 1, readable: 1, target: "operators/roster-5", counter: 5, digest, payload: payload.toString("base64") };
+  files.targets.contents.set("operators.taken", Buffer.from(canonicalJson(newer)));
+  const warden = await world.start(files);
+  world.repository.addTarget("operators", "operators/roster-4", rosterText(), labCustom({ line: "operators", counter: 4 }));
+  world.repository.publish("operators");
+  await broughtTo(world, warden, "trust.refresh", {});
+  t.match(recordIn(files, ["targets", "operators.taken"]), newer);
+  t.match((await warden.ask("status.read", {})).result?.["troubles"], [{ code: "roster.invalid" }]);
+  await warden.stop();
+});
+
+test("[STA-5] agent and hub with their records one version ahead", async (t) => {
+  const files = fakeFiles();
+  await writeMqtt5Refusal(files, 7);
+  const record = Buffer.from(files.contents.get("tunnel.json") ?? []).toString();
+  files.contents.set("tunnel.json", Buffer.from(record.replace('"v":1', '"v":2')));
+  t.equal(await readMqtt5Refusal(files), 7);
+  files.contents.set("tunnel.json", Buffer.from(record.replace('"readable":1,"v":1', '"readable":2,"v":2')));
+  t.equal(await readMqtt5Refusal(files), undefined, "MQTT 5 is offered once more");
+  const settings = { v: 1, hosts: ["hub.example"], certificateLifeMs: 86_400_000 } as const;
+  const text = formatSettings({ ...settings, hosts: [...settings.hosts] });
+  t.match(parseSettings(text.replace('"v":1', '"later":1,"v":2')), settings);
+  t.throws(() => parseSettings(text.replace('"readable":1', '"readable":2').replace('"v":1', '"v":2')), { code: "record.newer" });
+});
