@@ -16,6 +16,8 @@ interface Program {
   readonly serial: boolean;
   /** It counts against the budget of all JavaScript on the device (design, section 8). */
   readonly onDevice: boolean;
+  /** Programs of its threads, in files beside its own: name and main file. */
+  readonly threads?: Readonly<Record<string, string>>;
 }
 
 export const PROGRAMS: readonly Program[] = [
@@ -23,7 +25,13 @@ export const PROGRAMS: readonly Program[] = [
   { name: "sallyport-warden", entry: "warden/main.ts", serial: false, onDevice: true },
   { name: "sallyport-install", entry: "warden/install/main.ts", serial: false, onDevice: true },
   { name: "sallyport", entry: "agent/cli/main.ts", serial: false, onDevice: true },
-  { name: "sallyport-hub", entry: "hub/main.ts", serial: false, onDevice: false },
+  {
+    name: "sallyport-hub",
+    entry: "hub/main.ts",
+    serial: false,
+    onDevice: false,
+    threads: { "store-thread": "hub/store/thread.ts" },
+  },
   { name: "sallyport-release", entry: "build/release/main.ts", serial: false, onDevice: false },
 ];
 
@@ -89,6 +97,7 @@ async function bundle(program: Program, under: string): Promise<number> {
   await mkdir(directory, { recursive: true });
   await bundleFile(program.entry, `${directory}/main.js`);
   await writeFile(`${directory}/package.json`, '{"type":"module","private":true}\n');
+  for (const [name, entry] of Object.entries(program.threads ?? {})) await bundleFile(entry, `${directory}/${name}.js`);
   if (program.serial) await copySerialAddon(directory);
   return (await stat(`${directory}/main.js`)).size;
 }

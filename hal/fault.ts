@@ -159,6 +159,7 @@ export const FAULT_CODES = [
   "hub.not-initialised",
   "hub.outbox-full",
   "hub.store-failed",
+  "hub.store-conflict",
   "release.already-initialised",
   "release.conflict",
   "release.key-unusable",

@@ -32,20 +32,25 @@ export function startHousekeeping(options: HousekeepingOptions): Disposable {
   const { authority, store, journal, api, broker, delivery, onFault } = options;
   const timers = new DisposableStack();
   const every = (intervalMs: number, work: () => void | Promise<void>): void => {
-    const timer = setInterval(() => void guarded(work, onFault), intervalMs);
+    let running = false;
+    const timer = setInterval(() => {
+      if (running) return;
+      running = true;
+      void guarded(work, onFault).finally(() => (running = false));
+    }, intervalMs);
     timers.defer(() => clearInterval(timer));
   };
-  let version = store.version();
-  every(STORE_INTERVAL_MS, () => {
-    const current = store.version();
+  let version: number | undefined;
+  every(STORE_INTERVAL_MS, async () => {
+    const current = await store.version();
     if (current === version) return;
     version = current;
-    broker.recheck();
+    await broker.recheck();
     delivery.sendDue();
   });
   every(OUTBOX_INTERVAL_MS, () => delivery.sendDue());
   every(DATES_INTERVAL_MS, async () => {
-    broker.recheck();
+    await broker.recheck();
     const renewed = await authority.renewServer(Date.now());
     if (renewed === undefined) return;
     api.renew(renewed);

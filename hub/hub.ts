@@ -8,7 +8,7 @@ import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
 import { type Authority, openAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
-import { admit, approve } from "./devices/index.ts";
+import { admit, approve, createPendingQueue } from "./devices/index.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { createInbox, type Received } from "./inbox/index.ts";
 import { journalOf, type JournalWriter } from "./journal.ts";
@@ -35,6 +35,8 @@ export interface HubOptions {
   readonly certificateLifeMs?: number;
   /** Default: TLS 1.3. [TUN-2] */
   readonly minTls?: ServerTlsVersion;
+  /** A peer that takes nothing of an answer for so long is cut off. Default: 20 s. [TUN-23] */
+  readonly progressMs?: number;
 }
 
 export interface HubEvents {
@@ -54,7 +56,7 @@ export interface Hub {
   readonly store: Store;
   readonly events: EventEmitter<HubEvents>;
   /** [ID-7] @throws Fault `hub.device-unknown`, `hub.device-conflict`, `hub.device-revoked`. */
-  approve(id: DeviceId, fingerprint: Fingerprint, by?: string): Device;
+  approve(id: DeviceId, fingerprint: Fingerprint, by?: string): Promise<Device>;
   stop(): Promise<void>;
 }
 
@@ -64,9 +66,9 @@ const RETRY_AFTER_S_DEFAULT = 15;
  * Connections of a hub that was killed. This is the first access to the tables.
  * @throws Fault `hub.store-failed`.
  */
-function clearConnections(store: Store, state: string): void {
+async function clearConnections(store: Store, state: string): Promise<void> {
   try {
-    store.connections.clear();
+    await store.commit(store.connections.clear());
   } catch (error) {
     throw asFault(error, "hub.store-failed", `read the hub's store in "${state}"`);
   }
@@ -78,12 +80,16 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const authority = openAuthority(options.state);
   const lock = await lockState(options.state);
   starting.defer(() => lock.release());
-  const store = openStore(privateFile(options.state, STATE_FILES.store));
-  starting.defer(() => store.close());
-
   const events = new EventEmitter<HubEvents>();
-  const journal = journalOf(store, (entry) => void events.emit("journal", entry));
-  clearConnections(store, options.state);
+  const onFault = (fault: Fault): void => void events.emit("fault", fault);
+  const store = await openStore(privateFile(options.state, STATE_FILES.store), {
+    threads: true,
+    onEntry: (entry) => void events.emit("journal", entry),
+    onFault,
+  });
+  starting.defer(() => store.close());
+  const journal = journalOf(store);
+  await clearConnections(store, options.state);
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
   const context: HubContext = {
     authority,
@@ -91,7 +97,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     journal,
     events,
     judge: (certificate) => admit(certificate, authority.issuer.certificate, store, Date.now()),
-    onFault: (fault) => void events.emit("fault", fault),
+    onFault,
   };
   const { broker, delivery } = await startMessaging(options, context, starting);
   const api = await startHttps(options, context);
@@ -106,7 +112,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     anchors: { ...authority.anchors, estPort: api.port, mqttPort: broker.port },
     store,
     events,
-    approve: (id, fingerprint, by = "embedding program") => approve({ store, journal }, id, fingerprint, by),
+    approve: (id, fingerprint, by = "embedding program") => approve({ store }, id, fingerprint, by),
     stop: once(async () => {
       journal("hub.stopped", undefined);
       await running.disposeAsync();
@@ -136,7 +142,7 @@ async function startMessaging(
   const inbox = createInbox({
     store,
     journal,
-    witness: createWitness(store, authority.witness, journal),
+    witness: createWitness(store, authority.witness),
     onReceived: (received) => void events.emit("message", received),
     onAnswer: (deviceId, answer) => later.broker?.send(deviceId, "audit", answer),
   });
@@ -147,7 +153,9 @@ async function startMessaging(
     port: mqttPort,
     server: authority.server,
     authorityPem: authority.issuer.authorityPem,
+    authority: authority.issuer.certificate,
     minTls,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
     inbox,
     onSubscribed: () => later.delivery?.sendDue(),
     onClosed: (deviceId) => later.delivery?.disconnected(deviceId),
@@ -167,10 +175,17 @@ function startHttps(options: HubOptions, { authority, store, journal, judge, onF
     port: options.estPort ?? anchors.estPort,
     server,
     minTls: options.minTls ?? MIN_TLS_DEFAULT,
-    context: { store, journal, issuer, certificateLifeMs: options.certificateLifeMs ?? settings.certificateLifeMs },
+    context: {
+      store,
+      journal,
+      pending: createPendingQueue(store, journal),
+      issuer,
+      certificateLifeMs: options.certificateLifeMs ?? settings.certificateLifeMs,
+    },
     time,
     judge,
     retryAfterS: options.retryAfterS ?? RETRY_AFTER_S_DEFAULT,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
     repository: join(options.state, REPOSITORY_DIRECTORY),
     onFault,
   });

@@ -2,16 +2,57 @@
 
 /** A body sent to the EST and time endpoints: base64 of a request, with room for wrapped lines. */
 export const HTTP_BODY_BYTES_MAX = 16_384;
-/** Open HTTPS connections. */
-export const HTTP_CONNECTIONS_MAX = 1024;
 export const HTTP_REQUEST_MS_MAX = 15_000;
+/** How often request and header timeouts are checked. */
+export const HTTP_TIMEOUTS_CHECK_MS = 1000;
+/**
+ * Requests of one source, the repository's files aside: so many at once, as after a power cut of a
+ * site behind one address, and so many a second from then on.
+ */
+export const HTTP_REQUESTS_BURST = 1024;
+export const HTTP_REQUESTS_PER_S = 50;
+export const HTTP_BUSY_RETRY_S = 10;
 
-/** Open MQTT connections, admitted or not. */
-export const MQTT_CONNECTIONS_MAX = 16_384;
+/**
+ * Open connections that have shown no valid device certificate: altogether, and from one source.
+ * The oldest of the source with the most makes room. They never take the room of those that have.
+ */
+export const HTTP_UNPROVEN_MAX = 2048;
+export const MQTT_UNPROVEN_MAX = 2048;
+export const UNPROVEN_PER_SOURCE_MAX = 1024;
+/** Open connections that have shown one: altogether, and of one device. */
+export const HTTP_PROVEN_MAX = 4096;
+export const MQTT_PROVEN_MAX = 16_384;
+export const PROVEN_PER_DEVICE_MAX = 8;
+/**
+ * New connections of one source: so many at once, as when the hub restarts before a site behind one
+ * address, and so many a second from then on. Each costs a TLS handshake.
+ */
+export const CONNECTIONS_BURST = 2048;
+export const CONNECTIONS_PER_S = 50;
+/**
+ * New connections of one device to one server: beyond that they end after the handshake. A sound
+ * device waits a second at least before it connects again. [TUN-4]
+ */
+export const DEVICE_CONNECTIONS_BURST = 64;
+export const DEVICE_CONNECTIONS_PER_S = 1;
+/** A peer that takes nothing of an answer for so long is cut off. */
+export const WRITE_PROGRESS_MS_MAX = 20_000;
 /** The first packet, from an unknown client: CONNECT with its will. */
 export const MQTT_CONNECT_BYTES_MAX = 16_384;
 /** Topic and packet header beside a message of the largest size. */
 export const MQTT_PACKET_OVERHEAD_BYTES_MAX = 1024;
+/** A SUBSCRIBE or UNSUBSCRIBE, and the filters in it: a device has five topics. */
+export const MQTT_SUBSCRIBE_BYTES_MAX = 2048;
+export const MQTT_FILTERS_MAX = 8;
+/** Refused messages and topics after which a connection ends. */
+export const MQTT_REFUSALS_MAX = 16;
+/**
+ * Packets of one device: so many at once, and so many a second from then on. A packet counts once,
+ * and once more for each KiB. The hub reads no faster, so a spool takes longer and loses nothing.
+ */
+export const MQTT_PACKETS_BURST = 4096;
+export const MQTT_PACKETS_PER_S = 500;
 export const MQTT_CONNECT_MS_MAX = 10_000;
 export const TLS_HANDSHAKE_MS_MAX = 10_000;
 /** Time for the last bytes to arrive after a refusal or a kick, before the connection is cut. */
@@ -26,6 +67,8 @@ export const MQTT_INFLIGHT_MAX = 16;
 export const PENDING_REQUESTS_MAX = 1024;
 export const PENDING_PER_SOURCE_MAX = 256;
 export const PENDING_PER_ID_MAX = 8;
+/** New requests that are written by one commit. */
+export const PENDING_ADMITTED_MAX = 4;
 /** Remembered denials. A key whose denial was dropped may ask again, and is pending again. */
 export const DENIED_MAX = 1024;
 export const DENIED_PER_ID_MAX = 8;
@@ -47,11 +90,19 @@ export const ANSWER_POLL_MS = 50;
 /** A hint expires after this time. The device checks for releases once a day anyway. [OTA-42] */
 export const HINT_LIFE_MS = 24 * 3_600_000;
 
-/** Messages made durable by one commit. */
-export const COMMIT_MESSAGES_MAX = 256;
+/** Messages of one device made durable by one commit. */
+export const COMMIT_MESSAGES_MAX = 64;
+/** Statements of a group of commits that go to the disk together. */
+export const COMMIT_STATEMENTS_MAX = 2048;
+/** How often a decision is made again because its grounds changed in the meantime. */
+export const COMMIT_ATTEMPTS_MAX = 8;
 
 /** Rows of the hub's own journal. The oldest of the most frequent severity are dropped first. */
 export const JOURNAL_ROWS_MAX = 100_000;
+/** How long the journal counts in memory before it writes. */
+export const JOURNAL_INTERVAL_MS = 250;
+/** Entries in memory. Above it, those of every severity are counted. */
+export const JOURNAL_UNWRITTEN_MAX = 8192;
 /** The same warning or alert within this time raises a count instead of adding a row. */
 export const JOURNAL_REPEAT_MS = 60_000;
 /**

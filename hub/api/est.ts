@@ -19,7 +19,7 @@ import { sendTextErrors, textError } from "./text-errors.ts";
 
 export interface EstRouteOptions {
   readonly context: DeviceContext;
-  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
+  readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   /** Seconds after which a pending device may ask again. */
   readonly retryAfterS: number;
 }
@@ -36,13 +36,13 @@ export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS
   );
   server.get(`${BASE}/csrattrs`, (_request, reply) => send(reply, "application/csrattrs", CSR_ATTRIBUTES));
 
-  server.post(`${BASE}/simpleenroll`, (request, reply) => {
+  server.post(`${BASE}/simpleenroll`, async (request, reply) => {
     const asked = readRequest(decodeBody(request.body));
-    return answer(reply, enrol(context, asked, request.ip, Date.now()), retryAfterS);
+    return answer(reply, await enrol(context, asked, request.ip, Date.now()), retryAfterS);
   });
 
-  server.post(`${BASE}/simplereenroll`, (request, reply) => {
-    const admission = judge(peerOf(request));
+  server.post(`${BASE}/simplereenroll`, async (request, reply) => {
+    const admission = await judge(peerOf(request));
     if (!admission.admitted) {
       context.journal("enrolment.refused", undefined, {
         reason: admission.reason,
@@ -55,7 +55,7 @@ export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS
     const asked = readRequest(decodeBody(request.body));
     if (asked.id !== admission.deviceId)
       throw new Fault("enrol.mismatch", `the request is for "${asked.id}", but the certificate is for "${admission.deviceId}"`);
-    return answer(reply, reenrol(context, asked, admission.serial, request.ip, Date.now()), retryAfterS);
+    return answer(reply, await reenrol(context, asked, admission.serial, request.ip, Date.now()), retryAfterS);
   });
 }
 
@@ -64,7 +64,7 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
     case "issued":
       return send(reply, "application/pkcs7-mime; smime-type=certs-only", encodeCertsOnly([outcome.certificate.der]));
     case "pending": {
-      const { id, fingerprint } = outcome.device;
+      const { id, fingerprint } = outcome;
       reply.header("retry-after", String(retryAfterS));
       return textError(
         reply,

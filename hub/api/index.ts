@@ -7,8 +7,21 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { KeyAndCertificate, NoteSigner } from "../authority/index.ts";
 import type { DeviceAdmission, DeviceContext } from "../devices/index.ts";
-import { HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_MS_MAX } from "../limits.ts";
+import { guardConnections } from "../gate.ts";
+import type { JournalWriter } from "../journal.ts";
+import {
+  HTTP_BODY_BYTES_MAX,
+  HTTP_BUSY_RETRY_S,
+  HTTP_PROVEN_MAX,
+  HTTP_REQUEST_MS_MAX,
+  HTTP_REQUESTS_BURST,
+  HTTP_REQUESTS_PER_S,
+  HTTP_TIMEOUTS_CHECK_MS,
+  HTTP_UNPROVEN_MAX,
+} from "../limits.ts";
+import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
+import { sourceOf } from "../source.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { timeRoute } from "./time.ts";
@@ -22,10 +35,12 @@ export interface ApiOptions {
   readonly minTls: ServerTlsVersion;
   readonly context: DeviceContext;
   readonly time: NoteSigner;
-  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
+  readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly retryAfterS: number;
   /** The update repository's directory. */
   readonly repository: string;
+  /** A reader that takes nothing of an answer for so long is cut off. */
+  readonly progressMs?: number;
   /** Faults of the hub itself. */
   readonly onFault: (fault: Fault) => void;
 }
@@ -46,8 +61,15 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     ...tls(options.server),
     requestTimeout: HTTP_REQUEST_MS_MAX,
     headersTimeout: HTTP_REQUEST_MS_MAX,
+    connectionsCheckingInterval: HTTP_TIMEOUTS_CHECK_MS,
   });
-  https.maxConnections = HTTP_CONNECTIONS_MAX;
+  guardConnections(https, {
+    service: "est",
+    unprovenMax: HTTP_UNPROVEN_MAX,
+    provenMax: HTTP_PROVEN_MAX,
+    authority: context.issuer.certificate,
+    journal: context.journal,
+  });
   https.keepAliveTimeout = 5000;
   const server: FastifyInstance = fastify({
     bodyLimit: HTTP_BODY_BYTES_MAX,
@@ -56,16 +78,33 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   });
   setBodyParsers(server);
   setErrorHandlers(server, onFault);
+  setPace(server, context.journal);
   server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
   estRoutes(server, options);
   timeRoute(server, options.time);
-  repositoryRoutes(server, { directory: options.repository, prefix: REPOSITORY_PREFIX });
+  repositoryRoutes(server, {
+    directory: options.repository,
+    prefix: REPOSITORY_PREFIX,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
+  });
   try {
     await server.listen({ host: listen, port });
   } catch (error) {
     throw asFault(error, "hub.listen-failed", `listen for EST on ${listen}:${port}`);
   }
   return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
+}
+
+/** [TUN-23] Files of the repository are bounded by their own shares: they cost little. */
+function setPace(server: FastifyInstance, journal: JournalWriter): void {
+  const pace = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
+  server.addHook("onRequest", (request, reply, done) => {
+    const source = sourceOf(request.ip);
+    if (request.url.startsWith(`${REPOSITORY_PREFIX}/`) || pace.take(source)) return done();
+    journal("connection.crowded", undefined, { service: "est", over: "requests", from: source });
+    reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
+    return textError(reply, 503, "too many requests from this address; try again later");
+  });
 }
 
 /** Bodies stay bytes: each route checks its own and explains what it expects. */

@@ -10,14 +10,23 @@ import { type DeviceId } from "../../hal/format/identity.ts";
 import type { KeyAndCertificate } from "../authority/index.ts";
 import type { DeviceAdmission } from "../devices/index.ts";
 import { encodeMessage, type HubInbox } from "../inbox/index.ts";
+import { guardConnections } from "../gate.ts";
 import type { JournalWriter } from "../journal.ts";
 import {
   MQTT_CONNECT_BYTES_MAX,
   MQTT_CONNECT_MS_MAX,
-  MQTT_CONNECTIONS_MAX,
+  MQTT_FILTERS_MAX,
   MQTT_INFLIGHT_MAX,
   MQTT_PACKET_OVERHEAD_BYTES_MAX,
+  MQTT_PACKETS_BURST,
+  MQTT_PACKETS_PER_S,
+  MQTT_PROVEN_MAX,
+  MQTT_SUBSCRIBE_BYTES_MAX,
+  MQTT_UNPROVEN_MAX,
+  WRITE_PROGRESS_MS_MAX,
 } from "../limits.ts";
+import { Pace } from "../pace.ts";
+import { sourceOf } from "../source.ts";
 import type { Store } from "../store/index.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { type ClientConnection, createClientConnection } from "./client-connection.ts";
@@ -32,8 +41,11 @@ export interface BrokerOptions {
   readonly port: number;
   readonly server: KeyAndCertificate;
   readonly authorityPem: string;
+  readonly authority: X509Certificate;
   readonly minTls: ServerTlsVersion;
-  readonly judge: (certificate: X509Certificate | undefined) => DeviceAdmission;
+  /** A client that takes nothing of what is sent to it for so long is cut off. Default: 20 s. */
+  readonly progressMs?: number;
+  readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly store: Store;
   readonly inbox: HubInbox;
   readonly journal: JournalWriter;
@@ -61,12 +73,17 @@ export interface Broker {
    */
   deliver(deviceId: DeviceId, channel: DownChannel, message: string, receipt: Receipt): void;
   /** Ends the connections of devices that may no longer be connected. */
-  recheck(): void;
+  recheck(): Promise<void>;
   renew(server: KeyAndCertificate): void;
   stop(): Promise<void>;
 }
 
-const FRAMING = { firstBytesMax: MQTT_CONNECT_BYTES_MAX, packetBytesMax: MESSAGE_BYTES_MAX + MQTT_PACKET_OVERHEAD_BYTES_MAX };
+const FRAMING = {
+  firstBytesMax: MQTT_CONNECT_BYTES_MAX,
+  packetBytesMax: MESSAGE_BYTES_MAX + MQTT_PACKET_OVERHEAD_BYTES_MAX,
+  subscribeBytesMax: MQTT_SUBSCRIBE_BYTES_MAX,
+  filtersMax: MQTT_FILTERS_MAX,
+};
 const KEEPALIVE_MS = 60_000;
 /** How long clients may take to close after the broker's goodbye. */
 const CLOSE_MS_MAX = 500;
@@ -74,10 +91,10 @@ const STOPPING = "the hub is stopping";
 
 /** @throws Fault `hub.listen-failed`. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { store, journal, inbox, onClosed } = options;
+  const { store, journal, inbox, onClosed, onFault } = options;
   const connections = new WeakMap<Connection, ClientConnection>();
   const connectionOf = (connection: Connection): ClientConnection | undefined => connections.get(connection);
-  const sessions = new Sessions({ store, journal, connectionOf, onClosed });
+  const sessions = new Sessions({ store, journal, connectionOf, onClosed, onFault });
   const deliveries = new Deliveries();
   const aedes = await Aedes.createBroker({
     ...createHooks({
@@ -118,6 +135,7 @@ class TlsBroker implements Broker {
   readonly #sessions: Sessions;
   readonly #deliveries: Deliveries;
   readonly #sockets = new Set<TLSSocket>();
+  readonly #pace = new Pace({ burst: MQTT_PACKETS_BURST, perSecond: MQTT_PACKETS_PER_S });
   readonly #server: Server;
 
   constructor(options: BrokerOptions, { aedes, connections, sessions, deliveries }: BrokerParts) {
@@ -126,14 +144,26 @@ class TlsBroker implements Broker {
     this.#connections = connections;
     this.#sessions = sessions;
     this.#deliveries = deliveries;
-    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] }, (socket) => this.#accept(socket));
-    this.#server.maxConnections = MQTT_CONNECTIONS_MAX;
+    this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] });
+    guardConnections(this.#server, {
+      service: "mqtt",
+      unprovenMax: MQTT_UNPROVEN_MAX,
+      provenMax: MQTT_PROVEN_MAX,
+      authority: options.authority,
+      journal: options.journal,
+    });
+    // After the gate, which may have ended it.
+    this.#server.on("secureConnection", (socket: TLSSocket) => {
+      if (!socket.destroyed) void this.#accept(socket);
+    });
     aedes.on("clientReady", (client) => sessions.open(client));
     aedes.on("clientDisconnect", (client) => sessions.close(client));
     aedes.on("clientError", (client, error) => sessions.noteEnd(client, error.message));
     aedes.on("subscribe", (_subscriptions, client) => {
       const admission = connections.get(client.conn)?.admission;
-      if (admission?.admitted === true) options.onSubscribed(admission.deviceId);
+      if (admission?.admitted !== true) return;
+      const { deviceId } = admission;
+      void sessions.recorded(deviceId).then(() => options.onSubscribed(deviceId));
     });
     aedes.addListener("error", (error: unknown) => options.onFault(asFault(error, "tunnel.protocol", "run the broker")));
   }
@@ -170,8 +200,8 @@ class TlsBroker implements Broker {
     });
   }
 
-  recheck(): void {
-    this.#sessions.recheck();
+  recheck(): Promise<void> {
+    return this.#sessions.recheck();
   }
 
   renew(server: KeyAndCertificate): void {
@@ -186,26 +216,44 @@ class TlsBroker implements Broker {
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CLOSE_MS_MAX))]);
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+    await this.#sessions.settled();
   }
 
   #tls(server: KeyAndCertificate): ReturnType<typeof tlsOptions> {
     return tlsOptions(server, this.#options.authorityPem, this.#options.minTls);
   }
 
-  #accept(socket: TLSSocket): void {
+  async #accept(socket: TLSSocket): Promise<void> {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
+    // Until the broker reads the stream, nobody else would hear of an error.
+    socket.on("error", () => undefined);
     socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.setNoDelay(true);
-    const connection = createClientConnection(socket, this.#options.judge);
-    const stream = createBoundedStream(socket, FRAMING, {
-      refused: (bytes) => {
-        connection.endReason ??= "packet too large";
-        const deviceId = connection.admission.admitted ? connection.admission.deviceId : undefined;
-        this.#options.journal("packet.refused", deviceId, { bytes, address: connection.address });
+    let admission: DeviceAdmission;
+    try {
+      admission = await this.#options.judge(socket.getPeerX509Certificate());
+    } catch (error) {
+      this.#options.onFault(asFault(error, "hub.store-failed", "judge a connection"));
+      socket.destroy();
+      return;
+    }
+    if (socket.destroyed) return;
+    const connection = createClientConnection(socket, admission);
+    const paced = admission.admitted ? admission.deviceId : `from ${sourceOf(connection.address)}`;
+    const stream = createBoundedStream(
+      socket,
+      { ...FRAMING, progressMs: this.#options.progressMs ?? WRITE_PROGRESS_MS_MAX },
+      {
+        refused: (bytes, filters) => {
+          connection.endReason ??= filters === undefined ? "packet too large" : "too many filters";
+          const deviceId = connection.admission.admitted ? connection.admission.deviceId : undefined;
+          this.#options.journal("packet.refused", deviceId, { bytes, filters, address: connection.address });
+        },
+        read: (packets, bytes) => this.#pace.charge(paced, packets + Math.floor(bytes / 1024)),
+        acknowledged: (messageId) => this.#deliveries.acknowledge(connection, messageId),
       },
-      acknowledged: (messageId) => this.#deliveries.acknowledge(connection, messageId),
-    });
+    );
     this.#connections.set(stream, connection);
     this.#aedes.handle(stream);
   }

@@ -1,12 +1,10 @@
 // One TLS connection as the broker's hooks use it: the client's identity by its certificate, and
 // what was negotiated.
-import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { DeviceAdmission } from "../devices/index.ts";
 import { sessionGroup } from "./tls-session.ts";
 
 export interface ClientConnection {
-  readonly certificate: X509Certificate | undefined;
   readonly admission: DeviceAdmission;
   readonly address: string;
   readonly protocol: string;
@@ -15,16 +13,13 @@ export interface ClientConnection {
   readonly group: string;
   /** Why this connection was refused or ended; undefined before that. One journal entry each. */
   endReason: string | undefined;
+  /** Topics and messages that were refused. */
+  refusals: number;
 }
 
-export function createClientConnection(
-  socket: TLSSocket,
-  judge: (certificate: X509Certificate | undefined) => DeviceAdmission,
-): ClientConnection {
-  const certificate = socket.getPeerX509Certificate();
+export function createClientConnection(socket: TLSSocket, admission: DeviceAdmission): ClientConnection {
   return {
-    certificate,
-    admission: judge(certificate),
+    admission,
     address: socket.remoteAddress ?? "?",
     protocol: socket.getProtocol() ?? "?",
     cipher: socket.getCipher().name,
@@ -32,5 +27,6 @@ export function createClientConnection(
       return sessionGroup(socket.getSession()) ?? "?";
     },
     endReason: undefined,
+    refusals: 0,
   };
 }

@@ -5,8 +5,17 @@
 export type Framing =
   | { readonly at: "type"; readonly packets: number }
   | { readonly at: "length"; readonly packets: number; readonly type: number; readonly length: number; readonly shift: number }
-  /** `id`: for a PUBACK, the part of its packet identifier that was read. */
-  | { readonly at: "body"; readonly packets: number; readonly left: number; readonly id?: number };
+  /**
+   * `id`: for a PUBACK, the part of its packet identifier that was read. `filters`: for a SUBSCRIBE
+   * or UNSUBSCRIBE, what was read of its list.
+   */
+  | { readonly at: "body"; readonly packets: number; readonly left: number; readonly id?: number; readonly filters?: FilterList };
+
+interface FilterList {
+  readonly bytes: Uint8Array;
+  /** Bytes after each filter: SUBSCRIBE has one for its options. */
+  readonly optionBytes: number;
+}
 
 export const FRAMING_START: Framing = { at: "type", packets: 0 };
 
@@ -14,6 +23,9 @@ export interface FramingLimits {
   /** The first packet, CONNECT, comes from an unknown client. */
   readonly firstBytesMax: number;
   readonly packetBytesMax: number;
+  /** A SUBSCRIBE or UNSUBSCRIBE, which the broker works through filter by filter. */
+  readonly subscribeBytesMax: number;
+  readonly filtersMax: number;
 }
 
 export type FramingStep =
@@ -23,11 +35,14 @@ export type FramingStep =
       readonly acknowledged: readonly number[];
     }
   /** The announced length, or undefined when the length itself is malformed. */
-  | { readonly refused: number | undefined };
+  | { readonly refused: number | undefined; readonly filters?: number };
 
 /** MQTT 3.1.1 section 3.4: a fixed header and two bytes. */
 const PUBACK = 4;
 const PUBACK_BYTES = 2;
+/** MQTT 3.1.1 sections 3.8 and 3.10: a packet identifier, then filters. */
+const OPTION_BYTES: Readonly<Record<number, number>> = { 8: 1, 10: 0 };
+const PACKET_ID_BYTES = 2;
 
 /** @returns the framing after `chunk`. */
 export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits): FramingStep {
@@ -49,10 +64,12 @@ export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits)
           state = { ...state, length, shift: state.shift * 128 };
           break;
         }
-        if (length > (state.packets === 0 ? limits.firstBytesMax : limits.packetBytesMax)) return { refused: length };
+        const optionBytes = state.packets === 0 ? undefined : OPTION_BYTES[state.type];
+        if (length > bytesMax(state.packets, optionBytes, limits)) return { refused: length };
         const packets = state.packets + 1;
         const id = state.type === PUBACK && length === PUBACK_BYTES ? { id: 0 } : {};
-        state = length === 0 ? { at: "type", packets } : { at: "body", packets, left: length, ...id };
+        const filters = optionBytes === undefined ? {} : { filters: { bytes: new Uint8Array(), optionBytes } };
+        state = length === 0 ? { at: "type", packets } : { at: "body", packets, left: length, ...id, ...filters };
         break;
       }
       case "body": {
@@ -60,15 +77,36 @@ export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits)
         const { packets, left } = state;
         const id =
           state.id === undefined ? undefined : chunk.subarray(at, at + taken).reduce((sum, byte) => sum * 256 + byte, state.id);
+        const filters = state.filters && {
+          ...state.filters,
+          bytes: Buffer.concat([state.filters.bytes, chunk.subarray(at, at + taken)]),
+        };
         at += taken;
         if (taken === left && id !== undefined) acknowledged.push(id);
+        if (taken === left && filters !== undefined) {
+          const count = countFilters(filters, limits.filtersMax);
+          if (count > limits.filtersMax) return { refused: filters.bytes.byteLength, filters: count };
+        }
         state =
           taken === left
             ? { at: "type", packets }
-            : { at: "body", packets, left: left - taken, ...(id === undefined ? {} : { id }) };
+            : { at: "body", packets, left: left - taken, ...(id === undefined ? {} : { id }), ...(filters && { filters }) };
         break;
       }
     }
   }
   return { framing: state, acknowledged };
+}
+
+function bytesMax(packets: number, optionBytes: number | undefined, limits: FramingLimits): number {
+  if (packets === 0) return limits.firstBytesMax;
+  return optionBytes === undefined ? limits.packetBytesMax : limits.subscribeBytesMax;
+}
+
+/** @returns how many filters there are, or one more than `countMax`. */
+function countFilters({ bytes, optionBytes }: FilterList, countMax: number): number {
+  let count = 0;
+  for (let at = PACKET_ID_BYTES; at < bytes.byteLength && count <= countMax; count++)
+    at += 2 + (bytes[at] ?? 0) * 256 + (bytes[at + 1] ?? 0) + optionBytes;
+  return count;
 }

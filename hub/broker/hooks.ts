@@ -5,6 +5,7 @@ import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { HubInbox } from "../inbox/index.ts";
 import type { JournalWriter } from "../journal.ts";
+import { MQTT_REFUSALS_MAX } from "../limits.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { connackError, type ConnectRefusal, judgeConnect, noteRefusal } from "./connect.ts";
 import type { Deliveries } from "./deliveries.ts";
@@ -81,10 +82,12 @@ function createTopicHooks(options: HookOptions): Pick<Hooks, "authorizePublish" 
         const { topic } = packet;
         const address = connectionOf(client.conn)?.address;
         journal("topic.refused", deviceId, { verb: "publish", topic, reason: right.refused, address });
+        countRefusal(options, client);
         return done(new Fault("tunnel.refused", `publish to "${topic}": ${right.refused}`));
       }
       // The broker sends the PUBACK when this calls back: not before the message is durable.
-      inbox.accept(deviceId, right.channel, Buffer.from(packet.payload), (fault) => done(fault ?? null));
+      if (!inbox.accept(deviceId, right.channel, Buffer.from(packet.payload), (fault) => done(fault ?? null)))
+        countRefusal(options, client);
     },
     authorizeSubscribe: (client, subscription, done) => {
       const deviceId = deviceOf(options, client);
@@ -92,8 +95,19 @@ function createTopicHooks(options: HookOptions): Pick<Hooks, "authorizePublish" 
       const { topic } = subscription;
       journal("topic.refused", deviceId, { verb: "subscribe", topic, address: connectionOf(client.conn)?.address });
       done(null, null); // SUBACK 0x80
+      countRefusal(options, client);
     },
   };
+}
+
+/** [TUN-22] Ends a connection that was refused too often. */
+function countRefusal({ connectionOf }: HookOptions, client: Client): void {
+  const connection = connectionOf(client.conn);
+  if (connection === undefined) return;
+  connection.refusals += 1;
+  if (connection.refusals < MQTT_REFUSALS_MAX) return;
+  connection.endReason ??= "too many refusals";
+  client.close();
 }
 
 function deviceOf({ connectionOf }: HookOptions, client: Client | null): DeviceId | undefined {

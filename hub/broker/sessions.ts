@@ -1,10 +1,11 @@
 // The admitted MQTT sessions: at most one per device, written to the journal and to the operator's
 // list, and closed when the device may no longer be connected.
 import type { Client, Connection } from "aedes";
+import { asFault, type Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import { standing } from "../devices/index.ts";
+import { readStandings } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
-import type { Store } from "../store/index.ts";
+import type { Change, Store } from "../store/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
 
 export interface SessionOptions {
@@ -12,6 +13,7 @@ export interface SessionOptions {
   readonly journal: JournalWriter;
   readonly connectionOf: (connection: Connection) => ClientConnection | undefined;
   readonly onClosed: (deviceId: DeviceId) => void;
+  readonly onFault: (fault: Fault) => void;
 }
 
 interface AdmittedClient {
@@ -23,6 +25,7 @@ interface AdmittedClient {
 export class Sessions {
   readonly #options: SessionOptions;
   readonly #clients = new Map<DeviceId, Client>();
+  readonly #writing = new Map<DeviceId, Promise<void>>();
   #ending: string | undefined;
 
   constructor(options: SessionOptions) {
@@ -48,10 +51,19 @@ export class Sessions {
     const { deviceId, serial } = admitted;
     const { address, protocol, cipher, group } = admitted.connection;
     this.#clients.set(deviceId, client);
-    store.transaction(() => {
-      store.connections.put({ deviceId, sinceMs: Date.now(), address, serial, protocol, cipher, group });
-      journal("connection.opened", deviceId, { address, serial, protocol, cipher, group });
-    });
+    const record = { deviceId, sinceMs: Date.now(), address, serial, protocol, cipher, group };
+    this.#write(deviceId, store.connections.put(record));
+    journal("connection.opened", deviceId, { address, serial, protocol, cipher, group });
+  }
+
+  /** Resolves when the operator's list has the device's connection, or lacks it. */
+  async recorded(deviceId: DeviceId): Promise<void> {
+    await this.#writing.get(deviceId);
+  }
+
+  /** Resolves when nothing of it uses the store any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#writing.values());
   }
 
   close(client: Client): void {
@@ -62,11 +74,9 @@ export class Sessions {
     const isCurrent = this.#clients.get(deviceId) === client;
     if (isCurrent) this.#clients.delete(deviceId);
     onClosed(deviceId);
-    store.transaction(() => {
-      if (isCurrent) store.connections.remove(deviceId);
-      const reason = connection.endReason ?? "closed by the device";
-      journal("connection.closed", deviceId, { reason, address: connection.address });
-    });
+    if (isCurrent) this.#write(deviceId, store.connections.remove(deviceId));
+    const reason = connection.endReason ?? "closed by the device";
+    journal("connection.closed", deviceId, { reason, address: connection.address });
   }
 
   /** Why all sessions end and no client is admitted any more; undefined while the hub serves. */
@@ -87,17 +97,30 @@ export class Sessions {
   }
 
   /** Ends the sessions of devices that may no longer be connected. */
-  recheck(): void {
+  async recheck(): Promise<void> {
     const { store, journal, connectionOf } = this.#options;
+    const standing = await readStandings(store, Date.now());
     for (const [deviceId, client] of this.#clients) {
       const connection = connectionOf(client.conn);
-      if (connection?.certificate === undefined) continue;
-      const reason = standing(connection.certificate, deviceId, store, Date.now());
+      if (connection?.admission.admitted !== true) continue;
+      const reason = standing(connection.admission);
       if (reason === undefined) continue;
       connection.endReason = reason;
       journal("connection.kicked", deviceId, { reason, address: connection.address });
       client.close();
     }
+  }
+
+  /** The engine keeps the order of commits, so the last one for a device is what the list shows. */
+  #write(deviceId: DeviceId, change: Change): void {
+    const { store, onFault } = this.#options;
+    const writing = store
+      .commit(change)
+      .catch((error: unknown) => onFault(asFault(error, "hub.store-failed", `list the connection of "${deviceId}"`)))
+      .finally(() => {
+        if (this.#writing.get(deviceId) === writing) this.#writing.delete(deviceId);
+      });
+    this.#writing.set(deviceId, writing);
   }
 
   #admitted(client: Client): AdmittedClient | undefined {

@@ -7,18 +7,40 @@ import { MQTT_LINGER_MS } from "../limits.ts";
 import { type Framing, FRAMING_START, type FramingLimits, next } from "./framing.ts";
 
 export interface StreamObserver {
-  /** A packet was over its limit, and the connection ends. @param length undefined: malformed. */
-  refused(length: number | undefined): void;
+  /**
+   * A packet was over its limit, and the connection ends.
+   * @param length undefined: malformed.
+   * @param filters how many, when there were too many of them.
+   */
+  refused(length: number | undefined, filters: number | undefined): void;
+  /** @returns milliseconds to wait before more is read from this peer. */
+  read(packets: number, bytes: number): number;
   /** A PUBACK came, with this packet identifier. */
   acknowledged(messageId: number): void;
 }
 
-export function createBoundedStream(socket: TLSSocket, limits: FramingLimits, observer: StreamObserver): Duplex {
+export interface StreamLimits extends FramingLimits {
+  /** A peer that takes nothing of what is sent to it for so long is cut off. */
+  readonly progressMs: number;
+}
+
+export function createBoundedStream(socket: TLSSocket, limits: StreamLimits, observer: StreamObserver): Duplex {
   let framing: Framing = FRAMING_START;
+  let pause: NodeJS.Timeout | undefined;
+  const write = (chunk: Uint8Array, done: (error?: Error | null) => void): void => {
+    // A peer that does not read must not hold what waits for it.
+    const cut = setTimeout(() => void socket.destroy(), limits.progressMs);
+    socket.write(chunk, (error) => {
+      clearTimeout(cut);
+      done(error);
+    });
+  };
   const stream = new Duplex({
-    read: () => void socket.resume(),
-    write: (chunk: Uint8Array, _encoding, done) => void socket.write(chunk, done),
-    writev: (chunks, done) => void socket.write(Buffer.concat(chunks.map(({ chunk }) => bytesOf(chunk))), done),
+    read: () => {
+      if (pause === undefined) socket.resume();
+    },
+    write: (chunk: Uint8Array, _encoding, done) => write(chunk, done),
+    writev: (chunks, done) => write(Buffer.concat(chunks.map(({ chunk }) => bytesOf(chunk))), done),
     final: (done) => void socket.end(done),
     destroy: (error, done) => {
       closeGently(socket);
@@ -29,19 +51,31 @@ export function createBoundedStream(socket: TLSSocket, limits: FramingLimits, ob
     if (stream.destroyed) return;
     const step = next(framing, chunk, limits);
     if ("refused" in step) {
-      observer.refused(step.refused);
+      observer.refused(step.refused, step.filters);
       stream.destroy(
         new Fault("message.invalid", `packet of ${step.refused ?? "unreadable"} bytes: more than this connection may send`),
       );
       return;
     }
+    const packets = step.framing.packets - framing.packets;
     framing = step.framing;
     for (const messageId of step.acknowledged) observer.acknowledged(messageId);
-    if (!stream.push(chunk)) socket.pause();
+    const waitMs = observer.read(packets, chunk.byteLength);
+    if (waitMs > 0) {
+      clearTimeout(pause);
+      pause = setTimeout(() => {
+        pause = undefined;
+        socket.resume();
+      }, waitMs);
+    }
+    if (!stream.push(chunk) || waitMs > 0) socket.pause();
   });
   socket.on("end", () => void stream.push(null));
   socket.on("error", (error) => void stream.destroy(error));
-  socket.on("close", () => void stream.destroy());
+  socket.on("close", () => {
+    clearTimeout(pause);
+    stream.destroy();
+  });
   return stream;
 }
 

@@ -21,11 +21,11 @@ export const auditShow: HubCommand = {
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION },
   args: ["ID"],
   run: async (given, terminal) =>
-    withState(given, ({ store }) => {
+    withState(given, async ({ store }) => {
       const id = deviceIdOf(given);
-      const [log] = logsOf(store, id);
+      const [log] = await logsOf(store, id);
       const count = Math.min(given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT, log.size);
-      for (const record of store.audit.records(id, log.auditKey, log.size - count, count))
+      for (const record of await store.audit.records(id, log.auditKey, log.size - count, count))
         terminal.out(given.flag("json") ? printableJson(asData(record)) : asLine(record));
       return 0;
     }),
@@ -38,12 +38,14 @@ export const auditVerify: HubCommand = {
   options: { ...STATE_OPTION, ...JSON_OPTION },
   args: ["ID"],
   run: async (given, terminal) =>
-    withState(given, ({ store, authority }) => {
+    withState(given, async ({ store, authority }) => {
       const id = deviceIdOf(given);
-      const results = logsOf(store, id).map((log) => ({
-        log,
-        result: verifyLog(store.audit, id, log, authority.witness.verifier),
-      }));
+      const results = await Promise.all(
+        (await logsOf(store, id)).map(async (log) => ({
+          log,
+          result: await verifyLog(store.audit, id, log, authority.witness.verifier),
+        })),
+      );
       const witness = encodeVerifier(authority.witness.verifier);
       for (const { log, result } of results)
         terminal.out(
@@ -55,8 +57,8 @@ export const auditVerify: HubCommand = {
     }),
 };
 
-function logsOf(store: Store, id: DeviceId): readonly [WitnessedLog, ...WitnessedLog[]] {
-  const [first, ...others] = store.audit.logs(id);
+async function logsOf(store: Store, id: DeviceId): Promise<readonly [WitnessedLog, ...WitnessedLog[]]> {
+  const [first, ...others] = await store.audit.logs(id);
   if (first === undefined)
     throw new Fault(
       "hub.device-unknown",

@@ -18,13 +18,18 @@ export const devicesList: HubCommand = {
   options: OPTIONS,
   args: [],
   run: async (given, terminal) =>
-    withState(given, ({ store }) => {
-      const devices = store.devices.list(LIST_MAX);
-      const connection = (device: Device) => (device.state === "approved" ? store.connections.find(device.id) : undefined);
+    withState(given, async ({ store }) => {
+      const devices = await store.devices.list(LIST_MAX);
+      const listed = await Promise.all(
+        devices.map(async (device) => ({
+          device,
+          connection: device.state === "approved" ? await store.connections.find(device.id) : undefined,
+        })),
+      );
       if (given.flag("json"))
-        for (const device of devices) terminal.out(printableJson({ ...asData(device), connection: connection(device) }));
-      else if (devices.length === 0) terminal.out("no device has asked yet");
-      else terminal.out(devices.map((device) => deviceLines(device, connection(device))).join("\n\n"));
+        for (const { device, connection } of listed) terminal.out(printableJson({ ...asData(device), connection }));
+      else if (listed.length === 0) terminal.out("no device has asked yet");
+      else terminal.out(listed.map(({ device, connection }) => deviceLines(device, connection)).join("\n\n"));
       return 0;
     }),
 };
@@ -35,8 +40,8 @@ export const devicesApprove = decision({
   flags: ["changed"],
   help: "Approves this id with this key. First compare both with what the device shows on its console. --changed accepts the changed names or audit key of an approved device.",
   consequence: "it gets its certificate the next time it asks",
-  act: (opened, id, fingerprint, given) =>
-    fingerprint === undefined ? [] : [(given.flag("changed") ? adopt : approve)(opened, id, fingerprint, operator())],
+  act: async (opened, id, fingerprint, given) =>
+    fingerprint === undefined ? [] : [await (given.flag("changed") ? adopt : approve)(opened, id, fingerprint, operator())],
 });
 
 export const devicesDeny = decision({
@@ -52,7 +57,7 @@ export const devicesRevoke = decision({
   args: ["ID"],
   help: "Revokes the approval and all certificates of a device permanently, and ends its connection.",
   consequence: "a running hub ends its connection within a second",
-  act: (opened, id) => [revoke(opened, id, operator())],
+  act: async (opened, id) => [await revoke(opened, id, operator())],
 });
 
 export const devicesForget = decision({
@@ -71,7 +76,7 @@ interface Decision {
   readonly help: string;
   /** What follows from it, for the operator. */
   readonly consequence: string;
-  readonly act: (opened: Opened, id: DeviceId, fingerprint: Fingerprint | undefined, given: Given) => readonly Device[];
+  readonly act: (opened: Opened, id: DeviceId, fingerprint: Fingerprint | undefined, given: Given) => Promise<readonly Device[]>;
 }
 
 /** A command that decides about the device ID, perhaps with one key, and prints what changed. */
@@ -85,10 +90,10 @@ function decision({ name, args, flags = [], help, consequence, act }: Decision):
     options: { ...OPTIONS, ...options },
     args,
     run: async (given, terminal) =>
-      withState(given, (opened) => {
+      withState(given, async (opened) => {
         const fingerprint = given.optionalArg("FINGERPRINT") ?? given.optionalArg("FINGERPRINT?");
         const key = fingerprint === undefined ? undefined : fingerprintOf(fingerprint);
-        for (const device of act(opened, deviceIdOf(given), key, given)) {
+        for (const device of await act(opened, deviceIdOf(given), key, given)) {
           const { id, state } = device;
           terminal.out(
             given.flag("json") ? JSON.stringify(asData(device)) : `${id} ${device.fingerprint} ${state}: ${consequence}`,

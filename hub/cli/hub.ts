@@ -121,8 +121,8 @@ export const alerts: HubCommand = {
   options: { ...STATE_OPTION, ...JSON_OPTION, ...COUNT_OPTION, all: { type: "boolean" } },
   args: [],
   run: async (given, terminal) =>
-    withState(given, ({ store }) => {
-      const entries = store.journal.tail(
+    withState(given, async ({ store }) => {
+      const entries = await store.journal.tail(
         given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT,
         given.flag("all") ? "info" : "alert",
       );

@@ -30,7 +30,7 @@ export async function askDevice(
 }
 
 /** Prints the outcome. @returns the exit code: 0 answered, 1 refused, 3 no answer in time. */
-export function printAnswer(given: Given, terminal: HubTerminal, { store }: Opened, answered: Answered): number {
+export async function printAnswer(given: Given, terminal: HubTerminal, { store }: Opened, answered: Answered): Promise<number> {
   if (given.flag("json")) terminal.out(printableJson(answered));
   switch (answered.state) {
     case "answered":
@@ -41,7 +41,7 @@ export function printAnswer(given: Given, terminal: HubTerminal, { store }: Open
       return 1;
     case "no-answer": {
       const { deviceId, operation, delivered } = answered;
-      const away = store.connections.find(deviceId) === undefined;
+      const away = (await store.connections.find(deviceId)) === undefined;
       const cause = away
         ? "the device is not connected, or no hub runs on this state; run sallyport-hub devices list to see"
         : "the device is connected but did not acknowledge it";
@@ -60,10 +60,10 @@ export function jsonLines(value: unknown): string {
 }
 
 /** Polls `find`. @returns its first result, or undefined when there is none within `waitMs`. */
-export async function poll<T>(find: () => T | undefined, waitMs: number, stop: AbortSignal): Promise<T | undefined> {
+export async function poll<T>(find: () => Promise<T | undefined>, waitMs: number, stop: AbortSignal): Promise<T | undefined> {
   const untilMs = Date.now() + waitMs;
   for (;;) {
-    const found = find();
+    const found = await find();
     if (found !== undefined || stop.aborted || Date.now() >= untilMs) return found;
     await delay(ANSWER_POLL_MS);
   }

@@ -29,15 +29,15 @@ export const releasePublish: HubCommand = {
   options: OPTIONS,
   args: ["DIR"],
   run: async (given, terminal) =>
-    withState(given, async ({ store, journal }) => {
+    withState(given, async ({ store }) => {
       const published = await publishRepository(given.arg("DIR"), join(stateOf(given), REPOSITORY_DIRECTORY));
       const { directory, copied, timestamp } = published;
-      const notified = store.devices.approvedIds();
-      store.transaction(() => {
-        journal("repository.published", undefined, { timestamp, copied, by: operator() });
-        for (const id of notified)
-          queueHint(store, id, { channel: "policy", body: { kind: "repository.changed" } }, HINT_LIFE_MS);
-      });
+      const notified = await store.devices.approvedIds();
+      await store.commit(
+        store.journal.entry("repository.published", undefined, { timestamp, copied, by: operator() }, Date.now()),
+      );
+      const hint = { channel: "policy", body: { kind: "repository.changed" } } as const;
+      await Promise.all(notified.map((id) => queueHint(store, id, hint, HINT_LIFE_MS)));
       if (given.flag("json")) terminal.out(printableJson({ ...published, told: notified }));
       else
         terminal.out(
@@ -56,7 +56,7 @@ export const updateStart: HubCommand = {
   options: { ...OPTIONS, hold: { type: "string" } },
   args: ["ID", "TARGET"],
   run: async (given, terminal) =>
-    withState(given, ({ store, journal }) => {
+    withState(given, async ({ store }) => {
       const deviceId = deviceIdOf(given);
       const target = typed(targetNameSchema, given.arg("TARGET"), "TARGET");
       if (!target.startsWith("os/"))
@@ -64,16 +64,14 @@ export const updateStart: HubCommand = {
           "usage.invalid",
           `TARGET "${target}": expected a release, os/NAME; devices adopt policies and rosters by themselves`,
         );
-      const { id, expiresAtMs } = store.transaction(() => {
-        journal("update.requested", deviceId, { target, by: operator() });
-        return queueHint(
-          store,
-          deviceId,
-          { channel: "update", body: { kind: "update.start", target } },
-          given.duration("hold") ?? HINT_LIFE_MS,
-        );
-      });
-      const connected = store.connections.find(deviceId) !== undefined;
+      const { id, expiresAtMs } = await queueHint(
+        store,
+        deviceId,
+        { channel: "update", body: { kind: "update.start", target } },
+        given.duration("hold") ?? HINT_LIFE_MS,
+        store.journal.entry("update.requested", deviceId, { target, by: operator() }, Date.now()),
+      );
+      const connected = (await store.connections.find(deviceId)) !== undefined;
       if (given.flag("json")) terminal.out(printableJson({ deviceId, id, target, connected, expiresAt: iso(expiresAtMs) }));
       else
         terminal.out(
@@ -94,9 +92,9 @@ export const updateStatus: HubCommand = {
   run: async (given, terminal) =>
     withState(given, async (opened) => {
       const deviceId = deviceIdOf(given);
-      const reported = given.flag("ask") ? undefined : lastReport(opened.store, deviceId);
+      const reported = given.flag("ask") ? undefined : await lastReport(opened.store, deviceId);
       if (!given.flag("ask")) {
-        if (reported === undefined && opened.store.devices.approved(deviceId) === undefined)
+        if (reported === undefined && (await opened.store.devices.approved(deviceId)) === undefined)
           throw new Fault(
             "hub.device-unknown",
             `update status "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
@@ -122,8 +120,8 @@ export const updateStatus: HubCommand = {
     }),
 };
 
-function lastReport(store: Store, deviceId: DeviceId) {
-  const [message] = store.messages.last(deviceId, "update", 1);
+async function lastReport(store: Store, deviceId: DeviceId) {
+  const [message] = await store.messages.last(deviceId, "update", 1);
   if (message?.body === undefined) return undefined;
   const report = tryCheck(updateReportSchema, parseJson(message.body, MESSAGE_BODY_BYTES_MAX, "update report"));
   return report !== undefined ? { at: message.at, update: report.update } : undefined;

@@ -34,11 +34,11 @@ export function stateOf(given: Given): string {
 export async function withState<T>(given: Given, work: (opened: Opened) => T | Promise<T>): Promise<T> {
   const state = stateOf(given);
   const authority = openAuthority(state);
-  const store = openStore(privateFile(state, STATE_FILES.store));
+  const store = await openStore(privateFile(state, STATE_FILES.store));
   try {
     return await work({ authority, store, journal: journalOf(store) });
   } finally {
-    store.close();
+    await store.close();
   }
 }
 

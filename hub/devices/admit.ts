@@ -1,7 +1,7 @@
 // Admission of a client: decided by its certificate and the store alone, never by what the client
 // claims. [TUN-3] [TUN-11]
 import type { X509Certificate } from "node:crypto";
-import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/format/identity.ts";
 import { keyFingerprint } from "../../provisioning/x509/format/index.ts";
 import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
 import type { Store } from "../store/index.ts";
@@ -19,45 +19,84 @@ export const REFUSALS = {
 } as const;
 export type AdmissionRefusal = keyof typeof REFUSALS;
 
+/** A device that may connect, and what of its certificate is judged again while it is connected. */
+export interface AdmittedDevice {
+  readonly admitted: true;
+  readonly deviceId: DeviceId;
+  readonly serial: string;
+  readonly fingerprint: Fingerprint;
+  readonly notAfterMs: number;
+}
+
 export type DeviceAdmission =
-  | { readonly admitted: true; readonly deviceId: DeviceId; readonly serial: string }
+  | AdmittedDevice
   | { readonly admitted: false; readonly reason: AdmissionRefusal; readonly claimed: string | undefined };
 
+export type ShownIdentity =
+  | { readonly valid: true; readonly certificate: X509Certificate; readonly deviceId: DeviceId }
+  | { readonly valid: false; readonly reason: AdmissionRefusal; readonly claimed: string | undefined };
+
 /**
- * Checks signature, issuer, usage, dates, name, approval and revocation. All of them are checked
- * each time: a resumed TLS session brings a certificate that was checked long ago.
+ * Checks what the certificate itself says: signature, issuer, usage, dates and name.
  * @param authority the only accepted issuer.
  */
-export function admit(
-  certificate: X509Certificate | undefined,
-  authority: X509Certificate,
-  store: Store,
-  nowMs: number,
-): DeviceAdmission {
-  if (certificate === undefined) return { admitted: false, reason: "no-certificate", claimed: undefined };
+export function identify(certificate: X509Certificate | undefined, authority: X509Certificate, nowMs: number): ShownIdentity {
+  if (certificate === undefined) return { valid: false, reason: "no-certificate", claimed: undefined };
   const claimed = commonName(certificate);
-  const refuse = (reason: AdmissionRefusal): DeviceAdmission => ({ admitted: false, reason, claimed });
+  const refuse = (reason: AdmissionRefusal): ShownIdentity => ({ valid: false, reason, claimed });
   if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return refuse("untrusted");
   if (certificate.ca || !certificate.keyUsage.includes(CLIENT_AUTH_DOTTED)) return refuse("wrong-usage");
   const id = tryCheck(deviceIdSchema, claimed);
   if (id === undefined) return refuse("bad-name");
-  const reason = standing(certificate, id, store, nowMs);
-  if (reason !== undefined) return refuse(reason);
-  return { admitted: true, deviceId: id, serial: certificate.serialNumber.toLowerCase() };
+  const reason = outsideDates(certificate, nowMs);
+  return reason === undefined ? { valid: true, certificate, deviceId: id } : refuse(reason);
 }
 
 /**
- * Checks what can change during a connection: dates, approval and revocation.
- * @returns why this device may no longer be connected, or undefined.
+ * Checks what {@link identify} does, and approval and revocation. All of them are checked each
+ * time: a resumed TLS session brings a certificate that was checked long ago.
+ * @throws Fault `hub.store-failed`.
  */
-export function standing(certificate: X509Certificate, id: DeviceId, store: Store, nowMs: number): AdmissionRefusal | undefined {
+export async function admit(
+  certificate: X509Certificate | undefined,
+  authority: X509Certificate,
+  store: Store,
+  nowMs: number,
+): Promise<DeviceAdmission> {
+  const shown = identify(certificate, authority, nowMs);
+  if (!shown.valid) return { admitted: false, reason: shown.reason, claimed: shown.claimed };
+  const { deviceId } = shown;
+  const { publicKey, serialNumber, validToDate } = shown.certificate;
+  const serial = serialNumber.toLowerCase();
+  const fingerprint = keyFingerprint(publicKey.export({ format: "der", type: "spki" }));
+  const [device, issued] = await Promise.all([store.devices.find(deviceId, fingerprint), store.certificates.find(serial)]);
+  const refuse = (reason: AdmissionRefusal): DeviceAdmission => ({ admitted: false, reason, claimed: deviceId });
+  if (device?.state === "revoked" || issued?.revokedAtMs !== undefined) return refuse("revoked");
+  if (device?.state !== "approved") return refuse("unknown");
+  return { admitted: true, deviceId, serial, fingerprint, notAfterMs: validToDate.getTime() };
+}
+
+/** Judges a device that was admitted before: why it may no longer be connected, or undefined. */
+export type StandingCheck = (device: AdmittedDevice) => AdmissionRefusal | undefined;
+
+/**
+ * Reads at once what can change during connections: approvals and revocations.
+ * @throws Fault `hub.store-failed`.
+ */
+export async function readStandings(store: Store, nowMs: number): Promise<StandingCheck> {
+  const [pairs, serials] = await Promise.all([store.devices.approvedPairs(), store.certificates.revoked(nowMs)]);
+  const approved = new Set(pairs.map(({ id, fingerprint }) => `${id} ${fingerprint}`));
+  const revoked = new Set(serials);
+  return ({ deviceId, serial, fingerprint, notAfterMs }) => {
+    if (nowMs > notAfterMs) return "expired";
+    if (revoked.has(serial)) return "revoked";
+    return approved.has(`${deviceId} ${fingerprint}`) ? undefined : "unknown";
+  };
+}
+
+function outsideDates(certificate: X509Certificate, nowMs: number): AdmissionRefusal | undefined {
   if (nowMs < certificate.validFromDate.getTime()) return "not-yet-valid";
-  if (nowMs > certificate.validToDate.getTime()) return "expired";
-  const fingerprint = keyFingerprint(certificate.publicKey.export({ format: "der", type: "spki" }));
-  const device = store.devices.find(id, fingerprint);
-  const issued = store.certificates.find(certificate.serialNumber.toLowerCase());
-  if (device?.state === "revoked" || issued?.revokedAtMs !== undefined) return "revoked";
-  return device?.state === "approved" ? undefined : "unknown";
+  return nowMs > certificate.validToDate.getTime() ? "expired" : undefined;
 }
 
 /** The only CN of the subject. A subject with two has none that counts. */

@@ -2,10 +2,12 @@
 import type { Issuer } from "../authority/index.ts";
 import type { Store } from "../store/index.ts";
 import type { JournalWriter } from "../journal.ts";
+import type { PendingQueue } from "./pending-queue.ts";
 
 export interface DeviceContext {
   readonly store: Store;
   readonly journal: JournalWriter;
+  readonly pending: PendingQueue;
   readonly issuer: Issuer;
   readonly certificateLifeMs: number;
 }

@@ -2,12 +2,12 @@
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
-import type { Device } from "../store/index.ts";
+import { type Change, type Device, retryOnConflict } from "../store/index.ts";
 import type { DeviceContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
 import { revoked } from "./refusal.ts";
 
-type DecisionContext = Pick<DeviceContext, "store" | "journal">;
+type DecisionContext = Pick<DeviceContext, "store">;
 
 /**
  * [ID-7] Approves an id and a fingerprint together: the operator has compared both with what the
@@ -15,20 +15,21 @@ type DecisionContext = Pick<DeviceContext, "store" | "journal">;
  * @throws Fault `hub.device-unknown`, `hub.device-revoked`; `hub.device-conflict` while another key
  *   of that id is approved.
  */
-export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fingerprint, by: string): Device {
-  const { store } = context;
-  return store.transaction(() => {
-    const known = store.devices.find(id, fingerprint);
-    if (known === undefined) throw unknownPair(store.devices.ofId(id), id, fingerprint);
+export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fingerprint, by: string): Promise<Device> {
+  const { devices } = context.store;
+  return retryOnConflict(async () => {
+    const known = await devices.find(id, fingerprint);
+    if (known === undefined) throw unknownPair(await devices.ofId(id), id, fingerprint);
     if (known.state === "approved") return known;
     if (known.state === "revoked") throw revoked(id, fingerprint);
-    const other = store.devices.approved(id);
+    const other = await devices.approved(id);
     if (other !== undefined)
       throw new Fault(
         "hub.device-conflict",
         `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}; if that device is gone, first run sallyport-hub devices revoke ${id}`,
       );
-    return decided(context, known, "approved", by);
+    const [approved] = await decided(context, [known], "approved", by);
+    return approved ?? known;
   });
 }
 
@@ -37,9 +38,9 @@ export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fin
  * began a new log.
  * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed.
  */
-export function adopt({ store, journal }: DecisionContext, id: DeviceId, fingerprint: Fingerprint, by: string): Device {
-  return store.transaction(() => {
-    const known = store.devices.find(id, fingerprint);
+export function adopt({ store }: DecisionContext, id: DeviceId, fingerprint: Fingerprint, by: string): Promise<Device> {
+  return retryOnConflict(async () => {
+    const known = await store.devices.find(id, fingerprint);
     if (known?.state !== "approved" || known.proposed === undefined)
       throw new Fault(
         "hub.device-unknown",
@@ -47,8 +48,12 @@ export function adopt({ store, journal }: DecisionContext, id: DeviceId, fingerp
       );
     const { csr, request } = readRequest(known.proposed);
     const { serialNumber, uris, auditKey } = request;
-    store.devices.adopt({ id, fingerprint, csr, serialNumber, uris, auditKey, address: known.address, seenAtMs: known.seenAtMs });
-    journal("device.approved", id, { fingerprint, by, changed: true });
+    const { address, seenAtMs } = known;
+    await store.commit(
+      store.devices.unchanged(known),
+      store.devices.adopt({ id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs }),
+      store.journal.entry("device.approved", id, { fingerprint, by, changed: true }, Date.now()),
+    );
     return { ...known, csr, serialNumber, uris, auditKey, proposed: undefined };
   });
 }
@@ -64,10 +69,10 @@ export function deny(
   id: DeviceId,
   fingerprint: Fingerprint | undefined,
   by: string,
-): readonly Device[] {
+): Promise<readonly Device[]> {
   const { store } = context;
-  return store.transaction(() => {
-    const known = named(store, id, fingerprint);
+  return retryOnConflict(async () => {
+    const known = await named(store, id, fingerprint);
     const chosen = fingerprint === undefined ? known.filter(({ state }) => state === "pending") : known;
     if (chosen.length === 0)
       throw new Fault(
@@ -80,9 +85,7 @@ export function deny(
         "hub.device-conflict",
         `deny "${id}": that key is ${standing.state}; to withdraw an approval, run sallyport-hub devices revoke ${id}`,
       );
-    const denied = chosen.map((device) => decided(context, device, "denied", by));
-    store.devices.trimDenied(DENIED_PER_ID_MAX, DENIED_MAX);
-    return denied;
+    return decided(context, chosen, "denied", by, store.devices.trimDenied(DENIED_PER_ID_MAX, DENIED_MAX));
   });
 }
 
@@ -90,18 +93,19 @@ export function deny(
  * Revokes the approval and all certificates permanently. The running hub ends the connection.
  * @throws Fault `hub.device-unknown`.
  */
-export function revoke(context: DecisionContext, id: DeviceId, by: string): Device {
+export function revoke(context: DecisionContext, id: DeviceId, by: string): Promise<Device> {
   const { store } = context;
-  return store.transaction(() => {
-    const known = store.devices.approved(id);
+  return retryOnConflict(async () => {
+    const known = await store.devices.approved(id);
     if (known === undefined)
       throw new Fault(
         "hub.device-unknown",
         `revoke "${id}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
       );
-    store.certificates.revokeAll(id, known.fingerprint, Date.now());
-    store.outbox.clear(id); // the next device with this id is another one
-    return decided(context, known, "revoked", by);
+    const certificates = store.certificates.revokeAll(id, known.fingerprint, Date.now());
+    // The next device with this id is another one.
+    const [gone] = await decided(context, [known], "revoked", by, certificates, store.outbox.clear(id));
+    return gone ?? known;
   });
 }
 
@@ -113,16 +117,16 @@ export function revoke(context: DecisionContext, id: DeviceId, by: string): Devi
  *   and for a revoked one whose certificates must still be refused.
  */
 export function forget(
-  { store, journal }: DecisionContext,
+  { store }: DecisionContext,
   id: DeviceId,
   fingerprint: Fingerprint | undefined,
   by: string,
-): readonly Device[] {
-  return store.transaction(() => {
-    const known = named(store, id, fingerprint);
-    const faults = new Map(known.map((device) => [device, obstacleTo({ store }, device)]));
-    const chosen = known.filter((device) => faults.get(device) === undefined);
-    const fault = [...faults.values()].find((each) => each !== undefined);
+): Promise<readonly Device[]> {
+  return retryOnConflict(async () => {
+    const known = await named(store, id, fingerprint);
+    const judged = await Promise.all(known.map(async (device) => ({ device, fault: await obstacleTo({ store }, device) })));
+    const chosen = judged.filter(({ fault }) => fault === undefined).map(({ device }) => device);
+    const fault = judged.find((each) => each.fault !== undefined)?.fault;
     if (chosen.length === 0)
       throw (
         fault ??
@@ -131,34 +135,49 @@ export function forget(
           `forget "${id}": it has never asked; run sallyport-hub devices list to see the known devices`,
         )
       );
-    for (const device of chosen) {
-      store.certificates.remove(id, device.fingerprint);
-      store.devices.remove(id, device.fingerprint);
-      journal("device.forgotten", id, { fingerprint: device.fingerprint, state: device.state, by });
-    }
+    await store.commit(
+      ...chosen.flatMap((device) => [
+        store.devices.unchanged(device),
+        store.certificates.remove(id, device.fingerprint),
+        store.devices.remove(id, device.fingerprint),
+        store.journal.entry("device.forgotten", id, { fingerprint: device.fingerprint, state: device.state, by }, Date.now()),
+      ]),
+    );
     return chosen;
   });
 }
 
-/** Stores the decision, and writes it to the journal. */
-function decided(
-  { store, journal }: DecisionContext,
-  device: Device,
+/**
+ * Commits the decision about `devices`, its journal entries, and what follows from it.
+ * @returns them as decided.
+ */
+async function decided(
+  { store }: DecisionContext,
+  devices: readonly Device[],
   state: "approved" | "denied" | "revoked",
   by: string,
-): Device {
-  const { id, fingerprint } = device;
-  store.devices.decide(id, fingerprint, state, Date.now(), by);
-  journal(`device.${state}`, id, { fingerprint, by });
-  return { ...device, state };
+  ...following: readonly Change[]
+): Promise<readonly Device[]> {
+  const nowMs = Date.now();
+  const decisions = devices.flatMap((device) => [
+    store.devices.unchanged(device),
+    store.devices.decide(device.id, device.fingerprint, state, nowMs, by),
+    store.journal.entry(`device.${state}`, device.id, { fingerprint: device.fingerprint, by }, nowMs),
+  ]);
+  await store.commit(...decisions, ...following);
+  return devices.map((device) => ({ ...device, state }));
 }
 
 /**
  * @returns all keys that have asked with this id, or the one with `fingerprint`.
  * @throws Fault `hub.device-unknown` for a pair that never asked.
  */
-function named(store: DecisionContext["store"], id: DeviceId, fingerprint: Fingerprint | undefined): readonly Device[] {
-  const known = store.devices.ofId(id);
+async function named(
+  store: DecisionContext["store"],
+  id: DeviceId,
+  fingerprint: Fingerprint | undefined,
+): Promise<readonly Device[]> {
+  const known = await store.devices.ofId(id);
   if (fingerprint === undefined) return known;
   const pair = known.filter((each) => each.fingerprint === fingerprint);
   if (pair.length === 0) throw unknownPair(known, id, fingerprint);
@@ -166,13 +185,13 @@ function named(store: DecisionContext["store"], id: DeviceId, fingerprint: Finge
 }
 
 /** @returns why this pair must not be removed, or undefined. */
-function obstacleTo({ store }: Pick<DecisionContext, "store">, { id, fingerprint, state }: Device): Fault | undefined {
+async function obstacleTo({ store }: DecisionContext, { id, fingerprint, state }: Device): Promise<Fault | undefined> {
   if (state === "approved")
     return new Fault(
       "hub.device-conflict",
       `forget "${id}" with key ${fingerprint}: it is approved; first run sallyport-hub devices revoke ${id}`,
     );
-  const endMs = store.certificates.lastEndMs(id, fingerprint);
+  const endMs = await store.certificates.lastEndMs(id, fingerprint);
   if (endMs === undefined || endMs < Date.now()) return undefined;
   const end = new Date(endMs).toISOString();
   return new Fault(

@@ -6,8 +6,7 @@ import { check } from "../../hal/format/schema.ts";
 import { type CertificateRequest, keyFingerprint, parseRequest } from "../../provisioning/x509/format/index.ts";
 import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/index.ts";
 import { CERTIFICATE_GAP_RATIO, CERTIFICATES_PER_DEVICE_MAX, CERTIFICATES_RETENTION_MS } from "../limits.ts";
-import type { Device, IssuedCertificate } from "../store/index.ts";
-import { displacedBy } from "./pending-quota.ts";
+import { type Device, type IssuedCertificate, retryOnConflict } from "../store/index.ts";
 import type { DeviceContext } from "./context.ts";
 import { denied, revoked } from "./refusal.ts";
 import { quoted } from "../../hal/format/text.ts";
@@ -17,7 +16,7 @@ const REUSE_LEFT_RATIO = 1 / 2;
 
 export type EnrolOutcome =
   | { readonly kind: "issued"; readonly certificate: Omit<IssuedCertificate, "revokedAtMs"> }
-  | { readonly kind: "pending"; readonly device: Device }
+  | { readonly kind: "pending"; readonly id: DeviceId; readonly fingerprint: Device["fingerprint"] }
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
   /** Too many certificates of this id are valid. */
@@ -69,9 +68,9 @@ function auditVerifier(key: string): ReturnType<typeof decodeVerifier> {
  * gets the same certificate while half of its validity is left, so a lost answer costs nothing.
  * @param address the source of the request, for the operator.
  */
-export function enrol(context: DeviceContext, asked: EnrolmentRequest, address: string, nowMs: number): EnrolOutcome {
-  return context.store.transaction(() => {
-    const known = context.store.devices.find(asked.id, asked.fingerprint);
+export function enrol(context: DeviceContext, asked: EnrolmentRequest, address: string, nowMs: number): Promise<EnrolOutcome> {
+  return retryOnConflict(async () => {
+    const known = await context.store.devices.find(asked.id, asked.fingerprint);
     switch (known?.state) {
       case undefined:
       case "pending":
@@ -98,42 +97,47 @@ export function reenrol(
   shownSerial: string,
   address: string,
   nowMs: number,
-): EnrolOutcome {
-  return context.store.transaction(() => {
-    const known = context.store.devices.find(asked.id, asked.fingerprint);
+): Promise<EnrolOutcome> {
+  return retryOnConflict(async () => {
+    const known = await context.store.devices.find(asked.id, asked.fingerprint);
     if (known?.state === "approved") return issue(context, asked, known, address, nowMs, shownSerial);
     const why = `renewal keeps the key: ${asked.fingerprint} is not the approved key of "${asked.id}"; enrol it at /simpleenroll`;
     return refused(context, asked, new Fault("enrol.mismatch", why), address);
   });
 }
 
-function issue(
+async function issue(
   context: DeviceContext,
   asked: EnrolmentRequest,
   known: Device,
   address: string,
   nowMs: number,
   shownSerial: string | undefined,
-): EnrolOutcome {
-  const { store, journal } = context;
+): Promise<EnrolOutcome> {
+  const { certificates, devices, journal } = context.store;
   const { id, fingerprint } = asked;
-  const refusal = checkUnchanged(context, asked, known, address);
+  const refusal = await checkUnchanged(context, asked, known, address);
   if (refusal !== undefined) return { kind: "refused", fault: refusal };
-  const newest = store.certificates.newest(id, fingerprint);
+  const newest = await certificates.newest(id, fingerprint);
   if (newest !== undefined && newest.serial !== shownSerial) {
     const lifeMs = newest.notAfterMs - newest.issuedAtMs;
     if (newest.notAfterMs - nowMs > lifeMs * REUSE_LEFT_RATIO) return { kind: "issued", certificate: newest };
   }
   const retryAfterMs = newest === undefined ? 0 : pacedMs(newest, nowMs);
   if (retryAfterMs > 0) {
-    journal("enrolment.paced", id, { fingerprint, address });
+    context.journal("enrolment.paced", id, { fingerprint, address });
     return { kind: "paced", retryAfterMs };
   }
-  store.certificates.dropEnded(nowMs - CERTIFICATES_RETENTION_MS);
-  if (store.certificates.valid(id, nowMs) >= CERTIFICATES_PER_DEVICE_MAX) return { kind: "busy" };
+  if ((await certificates.valid(id, nowMs)) >= CERTIFICATES_PER_DEVICE_MAX) return { kind: "busy" };
   const certificate = context.issuer.issueDevice(asked.request, nowMs, context.certificateLifeMs);
-  store.certificates.add(id, fingerprint, certificate);
-  journal("certificate.issued", id, { serial: certificate.serial, renewal: shownSerial !== undefined });
+  const detail = { serial: certificate.serial, renewal: shownSerial !== undefined };
+  await context.store.commit(
+    devices.approvedStill(id, fingerprint),
+    certificates.newestIs(id, fingerprint, newest?.serial),
+    certificates.dropEnded(nowMs - CERTIFICATES_RETENTION_MS),
+    certificates.add(id, fingerprint, certificate),
+    journal.entry("certificate.issued", id, detail, nowMs),
+  );
   return { kind: "issued", certificate };
 }
 
@@ -146,38 +150,20 @@ function pacedMs({ issuedAtMs, notAfterMs }: IssuedCertificate, nowMs: number): 
   return issuedAtMs + (notAfterMs - issuedAtMs) * CERTIFICATE_GAP_RATIO - nowMs;
 }
 
-function makePending(
+async function makePending(
   context: DeviceContext,
   asked: EnrolmentRequest,
   known: Device | undefined,
   address: string,
   nowMs: number,
-): EnrolOutcome {
-  const { devices } = context.store;
+): Promise<EnrolOutcome> {
+  const { store, pending } = context;
   const { id, fingerprint, csr, request } = asked;
-  if (known === undefined) admitPending(context, asked, address);
   const { serialNumber, uris, auditKey } = request;
-  devices.request({ id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs: nowMs });
-  const device = devices.find(id, fingerprint);
-  if (device === undefined) throw new Fault("hub.store-failed", `store the request of "${id}": it is not there after writing`);
-  return { kind: "pending", device };
-}
-
-/**
- * Makes room for a pair that has not asked before. Under a flood, one alert stands for many
- * requests, so that the journal does not grow with them.
- */
-function admitPending({ store, journal }: DeviceContext, { id, fingerprint }: EnrolmentRequest, address: string): void {
-  const { devices } = store;
-  const displaced = displacedBy(devices.pending(), { id, address });
-  for (const { request, over, from } of displaced) {
-    devices.remove(request.id, request.fingerprint);
-    journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
-  }
-  const other = devices.approved(id);
-  const isFlood = displaced.some(({ over }) => over === "id");
-  if (other !== undefined && !isFlood) journal("device.other-key", id, { fingerprint, approved: other.fingerprint, address });
-  if (displaced.length === 0) journal("device.requested", undefined, { id, fingerprint, address });
+  const asking = { id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs: nowMs };
+  if (known === undefined) await pending.add(asking);
+  else await store.commit(store.devices.request(asking));
+  return { kind: "pending", id, fingerprint };
 }
 
 function refused(context: DeviceContext, { id, fingerprint }: EnrolmentRequest, fault: Fault, address: string): EnrolOutcome {
@@ -193,19 +179,21 @@ function refused(context: DeviceContext, { id, fingerprint }: EnrolmentRequest, 
  * not witnessed.
  * @returns why the request is refused, or undefined.
  */
-function checkUnchanged(
+async function checkUnchanged(
   { store, journal }: DeviceContext,
   { id, fingerprint, csr, request }: EnrolmentRequest,
   known: Device,
   address: string,
-): Fault | undefined {
+): Promise<Fault | undefined> {
   const names: string[] = [];
   if (known.serialNumber !== request.serialNumber) names.push("serialNumber");
   if (known.uris.toSorted().join(" ") !== request.uris.toSorted().join(" ")) names.push("names");
   const all = known.auditKey === request.auditKey ? names : [...names, "audit key"];
   if (all.length === 0) return undefined;
   journal("device.request-changed", id, { fingerprint, changed: all.join(", "), address });
-  store.devices.propose(id, fingerprint, csr);
+  // A device repeats its request: only a new one is stored.
+  if (known.proposed === undefined || !Buffer.from(known.proposed).equals(csr))
+    await store.commit(store.devices.propose(id, fingerprint, csr));
   if (names.length === 0) return undefined;
   return new Fault(
     "enrol.mismatch",

@@ -1,5 +1,14 @@
 // Decisions about devices: which may enrol, which may connect, and what operators decide.
-export { admit, type DeviceAdmission, REFUSALS, type AdmissionRefusal, standing } from "./admit.ts";
+export {
+  admit,
+  type AdmissionRefusal,
+  type AdmittedDevice,
+  type DeviceAdmission,
+  identify,
+  readStandings,
+  REFUSALS,
+} from "./admit.ts";
 export { adopt, approve, deny, forget, revoke } from "./decide.ts";
 export type { DeviceContext } from "./context.ts";
+export { createPendingQueue } from "./pending-queue.ts";
 export { enrol, type EnrolOutcome, readRequest, reenrol } from "./enrol.ts";

@@ -3,6 +3,7 @@
 // source with the most pending requests loses one, so a flood displaces itself. Pure.
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../limits.ts";
+import { sourceOf } from "../source.ts";
 
 /** A request that waits for an operator. */
 export interface PendingRequest {
@@ -64,20 +65,4 @@ function ofLargest(pending: readonly PendingRequest[], newcomer: string): readon
 function lessPersistentFirst(a: PendingRequest, b: PendingRequest): number {
   const once = ({ requestedAtMs, seenAtMs }: PendingRequest): number => (seenAtMs === requestedAtMs ? 0 : 1);
   return once(a) - once(b) || a.seenAtMs - b.seenAtMs;
-}
-
-/**
- * What counts as one source: an IPv4 address, or an IPv6 network of 64 bits (RFC 4291 section
- * 2.5.4), because every host can use a whole one.
- */
-export function sourceOf(address: string): string {
-  const plain = (address.split("%")[0] ?? "").replace(/^::ffff:(?=\d+\.)/iu, "");
-  if (!plain.includes(":")) return plain;
-  const [head = [], tail = []] = plain.split("::").map((half) => half.split(":").filter((group) => group !== ""));
-  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => "0");
-  const groups = plain.includes("::") ? [...head, ...zeros, ...tail] : head;
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/u, "").toLowerCase())
-    .join(":")}::/64`;
 }

@@ -16,7 +16,7 @@ import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
-import type { Store } from "../store/index.ts";
+import { type Change, type JournalNote, retryOnConflict, type Store } from "../store/index.ts";
 import type { WitnessAnswer, Witness } from "../witness/index.ts";
 import { readReport } from "./reports.ts";
 
@@ -34,10 +34,11 @@ export interface HubInbox {
    * Takes one message. Calls `done` when it is on the disk, and the broker may acknowledge it; or
    * with a fault when it could not be stored, and the broker must not. An invalid message is
    * dropped, noted and acknowledged: sending it again would not help.
+   * @returns false for an invalid message.
    */
-  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): void;
-  /** Commits the messages that wait. */
-  flush(): void;
+  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): boolean;
+  /** Resolves when no message waits any more. */
+  flush(): Promise<void>;
 }
 
 export interface InboxOptions {
@@ -66,58 +67,117 @@ type Message =
     };
 
 export function createInbox(options: InboxOptions): HubInbox {
-  const { journal } = options;
-  let accepted: AcceptedMessage[] = [];
-
-  /** Makes one commit, with one fsync, for all messages of one turn of the event loop. */
-  const flush = (): void => {
-    const batch = accepted;
-    accepted = [];
-    if (batch.length === 0) return;
-    const stored = commit(options, batch);
-    for (const { done } of batch) done(stored instanceof Fault ? stored : undefined);
-    if (!(stored instanceof Fault)) for (const notify of stored) notify();
-  };
-
-  return {
-    flush,
-    accept: (deviceId, channel, payload, done) => {
-      let message: Message;
-      try {
-        message = parseMessage(channel, payload);
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        journal("message.refused", deviceId, { channel, reason: error.message });
-        done();
-        return;
-      }
-      accepted.push({ deviceId, message, done });
-      if (accepted.length === 1) setImmediate(flush);
-      if (accepted.length >= COMMIT_MESSAGES_MAX) flush();
-    },
-  };
+  return new Inbox(options);
 }
 
-/** Stores all messages or none. @returns the notifications to send now, or why it failed. */
-function commit(options: InboxOptions, batch: readonly AcceptedMessage[]): readonly (() => void)[] | Fault {
-  try {
-    return options.store.transaction(() => batch.map((each) => storeOne(options, each)));
-  } catch (error) {
-    return asFault(error, "hub.store-failed", "store messages");
+/** What one commit stores, and what follows from it. */
+interface Prepared {
+  /** How many messages of the queue are in it. */
+  readonly count: number;
+  readonly changes: readonly Change[];
+  /** Entries of the journal about these messages. */
+  readonly notes: readonly JournalNote[];
+  readonly notify: readonly (() => void)[];
+}
+
+class Inbox implements HubInbox {
+  readonly #options: InboxOptions;
+  /** Messages of one device are stored in their order; those of different devices side by side. */
+  readonly #queues = new Map<DeviceId, AcceptedMessage[]>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
   }
-}
 
-/** @returns the notification to send once the message is durable. */
-function storeOne(options: InboxOptions, { deviceId, message }: AcceptedMessage): () => void {
-  const { store, witness, onReceived, onAnswer } = options;
-  const { channel, id, at } = message;
-  const fresh = store.messages.add(deviceId, { id, channel, at, receivedAtMs: Date.now(), body: storedBody(message) });
-  if (fresh && message.channel !== "audit" && "kind" in message.body) readReport(options, deviceId, channel, message.body);
-  const answer = message.channel === "audit" ? witness.receive(deviceId, message.delivery, !fresh) : undefined;
-  return () => {
-    onReceived({ deviceId, channel, id, at, fresh });
-    if (answer !== undefined) onAnswer(deviceId, answer);
-  };
+  accept(deviceId: DeviceId, channel: UpChannel, payload: Uint8Array, done: (fault?: Fault) => void): boolean {
+    let message: Message;
+    try {
+      message = parseMessage(channel, payload);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#options.journal("message.refused", deviceId, { channel, reason: error.message });
+      done();
+      return false;
+    }
+    const queue = this.#queues.get(deviceId);
+    if (queue !== undefined) {
+      queue.push({ deviceId, message, done });
+      return true;
+    }
+    this.#queues.set(deviceId, [{ deviceId, message, done }]);
+    const running = this.#run(deviceId);
+    this.#running.add(running);
+    void running.finally(() => this.#running.delete(running));
+    return true;
+  }
+
+  async flush(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  async #run(deviceId: DeviceId): Promise<void> {
+    const queue = this.#queues.get(deviceId) ?? [];
+    // What one turn of the event loop brings is one commit.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (queue.length > 0) await this.#storeNext(deviceId, queue);
+    this.#queues.delete(deviceId);
+  }
+
+  /** Commits the first messages of the queue, all or none. */
+  async #storeNext(deviceId: DeviceId, queue: AcceptedMessage[]): Promise<void> {
+    try {
+      // Two answers to one question conflict within a commit, so another attempt stores one message.
+      let countMax = COMMIT_MESSAGES_MAX;
+      const { count, notify } = await retryOnConflict(async () => {
+        const prepared = await this.#prepare(deviceId, queue.slice(0, countMax));
+        countMax = 1;
+        const { store } = this.#options;
+        await store.commit(...prepared.changes, store.journal.noted(prepared.notes));
+        return prepared;
+      });
+      for (const { done } of queue.splice(0, count)) done();
+      for (const each of notify) each();
+    } catch (error) {
+      const fault = asFault(error, "hub.store-failed", "store messages");
+      for (const { done } of queue.splice(0, COMMIT_MESSAGES_MAX)) done(fault);
+    }
+  }
+
+  async #prepare(deviceId: DeviceId, batch: readonly AcceptedMessage[]): Promise<Prepared> {
+    const { store, witness, onReceived, onAnswer } = this.#options;
+    const seen = new Set(
+      await store.messages.known(
+        deviceId,
+        batch.map(({ message }) => message.id),
+      ),
+    );
+    const changes: Change[] = [];
+    const notify: (() => void)[] = [];
+    const notes: JournalNote[] = [];
+    const journal: JournalWriter = (event, device, detail = {}) =>
+      void notes.push({ event, deviceId: device, detail, atMs: Date.now() });
+    for (const [index, { message }] of batch.entries()) {
+      const { channel, id, at } = message;
+      const fresh = !seen.has(id);
+      seen.add(id);
+      if (fresh)
+        changes.push(store.messages.add(deviceId, { id, channel, at, receivedAtMs: Date.now(), body: storedBody(message) }));
+      if (message.channel === "audit") {
+        const { answer, change } = await witness.receive(deviceId, message.delivery, !fresh, journal);
+        notify.push(() => onAnswer(deviceId, answer));
+        if (change !== undefined) changes.push(change);
+        notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
+        // The next delivery is compared with the log as this one leaves it.
+        if (change !== undefined) return { count: index + 1, changes, notes, notify };
+        continue;
+      }
+      if (fresh && "kind" in message.body)
+        changes.push(...(await readReport(store, journal, deviceId, message.channel, message.body)));
+      notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
+    }
+    return { count: batch.length, changes, notes, notify };
+  }
 }
 
 /**

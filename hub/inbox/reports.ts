@@ -9,7 +9,7 @@ import {
 } from "../../agent/tunnel/format.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
-import type { JournalEvent, Store } from "../store/index.ts";
+import type { Change, JournalEvent, Store } from "../store/index.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 
 type Report = ReportMessage["body"];
@@ -21,45 +21,50 @@ const PHASES: Readonly<Record<string, JournalEvent>> = {
 };
 
 /**
- * Call it once for each report, in the transaction that stores it. A report of a known kind but
- * with another form is ignored here; it is stored like any other message.
+ * A report of a known kind but with another form is ignored here; it is stored like any other
+ * message.
+ * @returns what to commit with the report.
  */
-export function readReport(
-  { store, journal }: { readonly store: Store; readonly journal: JournalWriter },
+export async function readReport(
+  store: Store,
+  journal: JournalWriter,
   deviceId: DeviceId,
   channel: UpChannel,
   body: Report,
-): void {
-  if (channel === "result") return storeAnswer(store, journal, deviceId, body);
+): Promise<readonly Change[]> {
+  if (channel === "result") return answerIn(store, journal, deviceId, body);
   if (channel === "update") {
     const report = tryCheck(updateReportSchema, body);
-    if (report === undefined) return;
+    if (report === undefined) return [];
     const { phase, release, reason, detail } = report.update;
     const event = PHASES[phase];
-    if (event === undefined) return;
+    if (event === undefined) return [];
     journal(event, deviceId, {
       target: release?.target,
       counter: release?.counter,
       why: reason?.why,
       detail: reason?.detail ?? detail,
     });
-    return;
+    return [];
   }
   const pending = channel === "event" ? tryCheck(lockdownPendingSchema, body) : undefined;
-  if (pending === undefined) return;
+  if (pending === undefined) return [];
   const { counter, planHash, confirmWithinMs } = pending;
   journal("lockdown.pending", deviceId, { counter, planHash, confirmWithinMs });
+  return [];
 }
 
 /**
- * Stores only answers to questions of the hub, so that no device can fill the store with answers.
+ * Only answers to questions of the hub are stored, so that no device can fill the store with
+ * answers.
  */
-function storeAnswer(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): void {
+async function answerIn(store: Store, journal: JournalWriter, deviceId: DeviceId, body: Report): Promise<readonly Change[]> {
   const result = tryCheck(operationResultSchema, body);
-  if (result === undefined) return;
+  if (result === undefined) return [];
   const { answer } = result;
-  const asked = store.outbox.answer(deviceId, answer.id, JSON.stringify(answer), Date.now());
-  if (asked === undefined) return;
+  const nowMs = Date.now();
+  if ((await store.outbox.asked(deviceId, answer.id, nowMs)) === undefined) return [];
   const outcome = "fault" in answer ? answer.fault.code : "ok";
   journal("operation.answered", deviceId, { id: answer.id, outcome });
+  return [store.outbox.answer(deviceId, answer.id, JSON.stringify(answer), nowMs)];
 }

@@ -14,8 +14,8 @@ export interface PendingTrial extends LockdownPending {
 }
 
 /** @returns the newest report of a trial, unless it has expired by the hub's clock. */
-export function pendingTrial(store: Store, deviceId: DeviceId, nowMs: number): PendingTrial | undefined {
-  for (const { body, receivedAtMs } of store.messages.last(deviceId, "event", EVENTS_MAX)) {
+export async function pendingTrial(store: Store, deviceId: DeviceId, nowMs: number): Promise<PendingTrial | undefined> {
+  for (const { body, receivedAtMs } of await store.messages.last(deviceId, "event", EVENTS_MAX)) {
     const report =
       body === undefined ? undefined : tryCheck(lockdownPendingSchema, parseJson(body, MESSAGE_BODY_BYTES_MAX, "event"));
     if (report !== undefined) return receivedAtMs + report.confirmWithinMs > nowMs ? { ...report, receivedAtMs } : undefined;

@@ -5,10 +5,8 @@ import { operationAnswerSchema, OPERATION_ANSWER_BYTES_MAX } from "../../agent/o
 import { type JsonValue, parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import type { JournalDetail } from "../store/index.ts";
-import type { JournalWriter } from "../journal.ts";
 import { ANSWER_POLL_MS } from "../limits.ts";
-import type { Store } from "../store/index.ts";
+import type { JournalDetail, Store } from "../store/index.ts";
 import { queueOperation } from "./queue.ts";
 
 export interface OperationQuestion {
@@ -40,29 +38,25 @@ export type Answered = {
  *   malformed answer.
  */
 export async function ask(
-  { store, journal }: { readonly store: Store; readonly journal: JournalWriter },
+  { store }: { readonly store: Store },
   { deviceId, operation, args, waitMs, detail }: OperationQuestion,
   stop: AbortSignal,
 ): Promise<Answered> {
-  const {
-    id,
-    correlation = "",
-    expiresAtMs,
-  } = store.transaction(() => {
-    const queued = queueOperation(store, deviceId, { operation, args }, waitMs);
-    journal("operation.asked", deviceId, { operation, id: queued.correlation, ...detail });
-    return queued;
-  });
+  const queued = await queueOperation(store, deviceId, { operation, args }, waitMs, (correlation) =>
+    store.journal.entry("operation.asked", deviceId, { operation, id: correlation, ...detail }, Date.now()),
+  );
+  const { id, correlation = "", expiresAtMs } = queued;
   const asked = { deviceId, operation, id: correlation };
-  for (let seen = store.version(); ;) {
-    const answer = store.outbox.find(id)?.answer;
+  for (let seen = await store.version(); ;) {
+    const answer = (await store.outbox.find(id))?.answer;
     if (answer !== undefined || stop.aborted || Date.now() >= expiresAtMs) break;
     // Another process writes the answer, so there is nothing to read until the version changes.
     do await delay(ANSWER_POLL_MS);
-    while (store.version() === seen && !stop.aborted && Date.now() < expiresAtMs);
-    seen = store.version();
+    while ((await store.version()) === seen && !stop.aborted && Date.now() < expiresAtMs);
+    seen = await store.version();
   }
-  const last = store.outbox.remove(id);
+  const last = await store.outbox.find(id);
+  await store.commit(store.outbox.remove(id));
   if (last?.answer === undefined) return { ...asked, state: "no-answer", delivered: last?.deliveredAtMs !== undefined };
   const parsed = check(
     operationAnswerSchema,

@@ -25,7 +25,8 @@ export interface OutboxDelivery {
   sendDue(): void;
   /** The device's connection ended: unacknowledged messages are sent again when it is back. */
   disconnected(deviceId: DeviceId): void;
-  stop(): void;
+  /** Resolves when nothing of it uses the store any more. */
+  stop(): Promise<void>;
 }
 
 export function startDelivery(options: DeliveryOptions): OutboxDelivery {
@@ -41,7 +42,12 @@ class Delivery implements OutboxDelivery {
   readonly #options: DeliveryOptions;
   /** By message id. */
   readonly #inFlight = new Map<string, InFlight>();
+  /** Acknowledged, but the store does not have that yet. */
+  readonly #delivered = new Set<string>();
+  readonly #acknowledging = new Set<Promise<void>>();
   #next: NodeJS.Timeout | undefined;
+  #sending: Promise<void> | undefined;
+  #wanted = false;
   #stopped = false;
 
   constructor(options: DeliveryOptions) {
@@ -51,30 +57,37 @@ class Delivery implements OutboxDelivery {
   sendDue(): void {
     clearTimeout(this.#next);
     this.#next = undefined;
-    this.#guarded(() => {
-      const nowMs = Date.now();
-      this.#dropExpired(nowMs);
-      const { outbox } = this.#options.store;
-      for (const { id } of outbox.due(nowMs, UNACKNOWLEDGED_PER_DEVICE_MAX)) {
-        const queued = this.#inFlight.has(id) ? undefined : outbox.find(id);
-        if (queued !== undefined) this.#send(queued, nowMs);
-      }
-    });
+    this.#wanted = true;
+    if (this.#sending === undefined) this.#sending = this.#sendAll().finally(() => (this.#sending = undefined));
   }
 
   disconnected(deviceId: DeviceId): void {
     for (const [id, sent] of this.#inFlight) if (sent.deviceId === deviceId) this.#inFlight.delete(id);
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#next);
+    await this.#sending;
+    await Promise.all(this.#acknowledging);
+  }
+
+  async #sendAll(): Promise<void> {
+    while (this.#wanted && !this.#stopped) {
+      this.#wanted = false;
+      await this.#guarded(async () => {
+        const nowMs = Date.now();
+        await this.#dropExpired(nowMs);
+        for (const queued of await this.#options.store.outbox.due(nowMs, UNACKNOWLEDGED_PER_DEVICE_MAX))
+          if (!this.#inFlight.has(queued.id) && !this.#delivered.has(queued.id)) this.#send(queued, nowMs);
+      });
+    }
   }
 
   #send({ deviceId, id, channel, message }: Queued, sinceMs: number): void {
     this.#inFlight.set(id, { deviceId, sinceMs });
     this.#options.deliver(deviceId, channel, message, {
-      acknowledged: () => this.#guarded(() => this.#acknowledge(id)),
+      acknowledged: () => this.#acknowledge(id),
       // The device has not subscribed yet. When it does, the due messages are sent.
       unreachable: () => void this.#inFlight.delete(id),
     });
@@ -82,22 +95,32 @@ class Delivery implements OutboxDelivery {
 
   #acknowledge(id: string): void {
     this.#inFlight.delete(id);
-    this.#options.store.outbox.setDelivered(id, Date.now());
-    if (!this.#stopped) this.#next ??= setTimeout(() => this.sendDue(), NEXT_DELAY_MS);
+    this.#delivered.add(id);
+    const { store } = this.#options;
+    const stored = this.#guarded(() => store.commit(store.outbox.setDelivered(id, Date.now())));
+    this.#acknowledging.add(stored);
+    void stored.then(() => {
+      this.#acknowledging.delete(stored);
+      this.#delivered.delete(id);
+      if (!this.#stopped) this.#next ??= setTimeout(() => this.sendDue(), NEXT_DELAY_MS);
+    });
   }
 
-  #dropExpired(nowMs: number): void {
+  async #dropExpired(nowMs: number): Promise<void> {
     const { store, journal } = this.#options;
-    for (const { deviceId, channel, kind, id } of store.outbox.dropExpired(nowMs)) {
+    const expired = await store.outbox.expired(nowMs);
+    // Called often, so it must not write when there is nothing to do.
+    if (expired.length > 0) await store.commit(...expired.map(({ id }) => store.outbox.remove(id)));
+    for (const { deviceId, channel, kind, id, deliveredAtMs } of expired) {
       this.#inFlight.delete(id);
-      journal("message.expired", deviceId, { channel, kind, id });
+      if (deliveredAtMs === undefined) journal("message.expired", deviceId, { channel, kind, id });
     }
     for (const [id, { sinceMs }] of this.#inFlight) if (nowMs - sinceMs >= RESEND_MS) this.#inFlight.delete(id);
   }
 
-  #guarded(work: () => void): void {
+  async #guarded(work: () => Promise<void>): Promise<void> {
     try {
-      work();
+      await work();
     } catch (error) {
       this.#options.onFault(asFault(error, "hub.store-failed", "deliver the messages for devices"));
     }

@@ -6,7 +6,8 @@ import { Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { encodeMessage } from "../inbox/index.ts";
-import type { Outgoing, Store } from "../store/index.ts";
+import { OUTBOX_PER_DEVICE_MAX } from "../limits.ts";
+import { type Change, type Outgoing, retryOnConflict, type Store } from "../store/index.ts";
 
 export type RepositoryHint =
   | { readonly channel: "update"; readonly body: { readonly kind: "update.start"; readonly target: string } }
@@ -15,14 +16,23 @@ export type RepositoryHint =
 /**
  * [OTA-42] Queues a hint.
  * @param lifeMs how long it waits for a device that is not connected.
+ * @param withIt committed together with it.
  * @throws Fault `hub.device-unknown`, `hub.outbox-full`.
  */
-export function queueHint(store: Store, deviceId: DeviceId, hint: RepositoryHint, lifeMs: number): Outgoing {
-  return queue(store, deviceId, { channel: hint.channel, kind: hint.body.kind, body: hint.body, correlation: undefined }, lifeMs);
+export function queueHint(
+  store: Store,
+  deviceId: DeviceId,
+  hint: RepositoryHint,
+  lifeMs: number,
+  ...withIt: readonly Change[]
+): Promise<Outgoing> {
+  const content = { channel: hint.channel, kind: hint.body.kind, body: hint.body, correlation: undefined };
+  return queue(store, deviceId, content, lifeMs, () => withIt);
 }
 
 /**
  * [OPS-6] Queues an operation.
+ * @param entry the journal's entry about it, committed together with it.
  * @returns the message; its `correlation` is the id that the answer will carry.
  * @throws Fault `hub.device-unknown`, `hub.outbox-full`.
  */
@@ -31,10 +41,12 @@ export function queueOperation(
   deviceId: DeviceId,
   operation: { readonly operation: string; readonly args: JsonValue },
   lifeMs: number,
-): Outgoing {
+  entry: (correlation: string) => Change,
+): Promise<Outgoing> {
   const correlation = randomUUID();
   const body = { v: 1, id: correlation, ...operation };
-  return queue(store, deviceId, { channel: "operation", kind: "operation", body, correlation }, lifeMs);
+  const content = { channel: "operation", kind: "operation", body, correlation } as const;
+  return queue(store, deviceId, content, lifeMs, () => [entry(correlation)]);
 }
 
 interface MessageContent {
@@ -44,9 +56,16 @@ interface MessageContent {
   readonly correlation: string | undefined;
 }
 
-function queue(store: Store, deviceId: DeviceId, { channel, kind, body, correlation }: MessageContent, lifeMs: number): Outgoing {
-  return store.transaction(() => {
-    if (store.devices.approved(deviceId) === undefined)
+function queue(
+  store: Store,
+  deviceId: DeviceId,
+  { channel, kind, body, correlation }: MessageContent,
+  lifeMs: number,
+  withIt: () => readonly Change[],
+): Promise<Outgoing> {
+  return retryOnConflict(async () => {
+    const approved = await store.devices.approved(deviceId);
+    if (approved === undefined)
       throw new Fault(
         "hub.device-unknown",
         `send to "${deviceId}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
@@ -64,7 +83,12 @@ function queue(store: Store, deviceId: DeviceId, { channel, kind, body, correlat
       queuedAtMs,
       expiresAtMs: queuedAtMs + lifeMs,
     };
-    store.outbox.add(outgoing);
+    if ((await store.outbox.waiting(outgoing)) >= OUTBOX_PER_DEVICE_MAX)
+      throw new Fault(
+        "hub.outbox-full",
+        `queue a message for "${deviceId}": ${OUTBOX_PER_DEVICE_MAX} already wait for it; try again after it has received some, or after they have expired`,
+      );
+    await store.commit(store.devices.approvedStill(deviceId, approved.fingerprint), store.outbox.add(outgoing), ...withIt());
     return outgoing;
   });
 }

@@ -56,6 +56,8 @@ export const JOURNAL_EVENTS = {
   "update.committed": "info",
   "update.failed": "warning",
   "update.rolled-back": "alert",
+  /** [TUN-23] A source opened too many connections: they were closed, or older ones of it. */
+  "connection.crowded": "alert",
 } as const satisfies Readonly<Record<string, Severity>>;
 
 export type JournalEvent = keyof typeof JOURNAL_EVENTS;

@@ -1,6 +1,6 @@
 // The certificates that the authority issued, and which of them are revoked.
-import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { type Change, change, type Engine, guard } from "./engine.ts";
 import { blob, integer, optional, type Row, text } from "./row.ts";
 
 export interface IssuedCertificate {
@@ -14,61 +14,60 @@ export interface IssuedCertificate {
 }
 
 export interface Certificates {
-  add(deviceId: DeviceId, fingerprint: Fingerprint, certificate: Omit<IssuedCertificate, "revokedAtMs">): void;
-  find(serial: string): IssuedCertificate | undefined;
+  add(deviceId: DeviceId, fingerprint: Fingerprint, certificate: Omit<IssuedCertificate, "revokedAtMs">): Change;
+  find(serial: string): Promise<IssuedCertificate | undefined>;
   /** The latest one for this pair that is not revoked. */
-  newest(deviceId: DeviceId, fingerprint: Fingerprint): IssuedCertificate | undefined;
+  newest(deviceId: DeviceId, fingerprint: Fingerprint): Promise<IssuedCertificate | undefined>;
+  /** A guard: `serial` is still that of the newest one, or there is none. */
+  newestIs(deviceId: DeviceId, fingerprint: Fingerprint, serial: string | undefined): Change;
   /** How many certificates of this id are valid at `atMs`. */
-  valid(deviceId: DeviceId, atMs: number): number;
-  revokeAll(deviceId: DeviceId, fingerprint: Fingerprint, atMs: number): void;
+  valid(deviceId: DeviceId, atMs: number): Promise<number>;
+  /** Serials of the revoked ones that have not ended yet. */
+  revoked(atMs: number): Promise<readonly string[]>;
+  revokeAll(deviceId: DeviceId, fingerprint: Fingerprint, atMs: number): Change;
   /** When the last one of this pair ends, revoked ones included; undefined when there is none. */
-  lastEndMs(deviceId: DeviceId, fingerprint: Fingerprint): number | undefined;
+  lastEndMs(deviceId: DeviceId, fingerprint: Fingerprint): Promise<number | undefined>;
   /** Removes those of one pair. */
-  remove(deviceId: DeviceId, fingerprint: Fingerprint): void;
+  remove(deviceId: DeviceId, fingerprint: Fingerprint): Change;
   /** Removes those that ended before. */
-  dropEnded(beforeMs: number): void;
+  dropEnded(beforeMs: number): Change;
 }
 
-export function createCertificates(database: DatabaseSync): Certificates {
-  const add = database.prepare(
-    `INSERT INTO certificates (serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der)
-     VALUES (:serial, :deviceId, :fingerprint, :notBefore, :notAfter, :issuedAt, :der)`,
-  );
-  const find = database.prepare("SELECT * FROM certificates WHERE serial = ?");
-  const newest = database.prepare(
-    `SELECT * FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL
-     ORDER BY issuedAt DESC, rowid DESC LIMIT 1`,
-  );
-  const valid = database.prepare(
-    "SELECT count(*) AS n FROM certificates WHERE deviceId = ? AND notAfter > ? AND revokedAt IS NULL",
-  );
-  const revokeAll = database.prepare(
-    "UPDATE certificates SET revokedAt = ? WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL",
-  );
-  const lastEnd = database.prepare("SELECT max(notAfter) AS ms FROM certificates WHERE deviceId = ? AND fingerprint = ?");
-  const remove = database.prepare("DELETE FROM certificates WHERE deviceId = ? AND fingerprint = ?");
-  const dropEnded = database.prepare("DELETE FROM certificates WHERE notAfter < ?");
+const ADD = `INSERT INTO certificates (serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der)
+  VALUES (:serial, :deviceId, :fingerprint, :notBefore, :notAfter, :issuedAt, :der)`;
+const NEWEST = `SELECT * FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL
+  ORDER BY issuedAt DESC, rowid DESC LIMIT 1`;
+const NEWEST_IS = `SELECT 1 WHERE (SELECT serial FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL
+  ORDER BY issuedAt DESC, rowid DESC LIMIT 1) IS ?`;
+const VALID = "SELECT count(*) AS n FROM certificates WHERE deviceId = ? AND notAfter > ? AND revokedAt IS NULL";
+const REVOKED = "SELECT serial FROM certificates WHERE notAfter > ? AND revokedAt IS NOT NULL";
+const REVOKE_ALL = "UPDATE certificates SET revokedAt = ? WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL";
+const LAST_END = "SELECT max(notAfter) AS ms FROM certificates WHERE deviceId = ? AND fingerprint = ?";
+
+export function createCertificates(engine: Engine): Certificates {
   return {
-    add: (deviceId, fingerprint, { serial, notBeforeMs: notBefore, notAfterMs: notAfter, issuedAtMs: issuedAt, der }) => {
-      add.run({ serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der });
+    add: (deviceId, fingerprint, { serial, notBeforeMs: notBefore, notAfterMs: notAfter, issuedAtMs: issuedAt, der }) =>
+      change(ADD, { serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der }),
+    find: async (serial) => first(await engine.read("SELECT * FROM certificates WHERE serial = ?", [serial])),
+    newest: async (deviceId, fingerprint) => first(await engine.read(NEWEST, [deviceId, fingerprint])),
+    newestIs: (deviceId, fingerprint, serial) => guard(NEWEST_IS, [deviceId, fingerprint, serial ?? null]),
+    valid: async (deviceId, atMs) => {
+      const [row = {}] = await engine.read(VALID, [deviceId, atMs]);
+      return integer(row, "n");
     },
-    find: (serial) => first(find.get(serial)),
-    newest: (deviceId, fingerprint) => first(newest.get(deviceId, fingerprint)),
-    valid: (deviceId, atMs) => integer(valid.get(deviceId, atMs) ?? {}, "n"),
-    revokeAll: (deviceId, fingerprint, atMs) => {
-      revokeAll.run(atMs, deviceId, fingerprint);
+    revoked: async (atMs) => (await engine.read(REVOKED, [atMs])).map((row) => text(row, "serial")),
+    revokeAll: (deviceId, fingerprint, atMs) => change(REVOKE_ALL, [atMs, deviceId, fingerprint]),
+    lastEndMs: async (deviceId, fingerprint) => {
+      const [row = { ms: null }] = await engine.read(LAST_END, [deviceId, fingerprint]);
+      return optional(integer, row, "ms");
     },
-    lastEndMs: (deviceId, fingerprint) => optional(integer, lastEnd.get(deviceId, fingerprint) ?? { ms: null }, "ms"),
-    remove: (deviceId, fingerprint) => {
-      remove.run(deviceId, fingerprint);
-    },
-    dropEnded: (beforeMs) => {
-      dropEnded.run(beforeMs);
-    },
+    remove: (deviceId, fingerprint) =>
+      change("DELETE FROM certificates WHERE deviceId = ? AND fingerprint = ?", [deviceId, fingerprint]),
+    dropEnded: (beforeMs) => change("DELETE FROM certificates WHERE notAfter < ?", [beforeMs]),
   };
 }
 
-function first(row: Row | undefined): IssuedCertificate | undefined {
+function first([row]: readonly Row[]): IssuedCertificate | undefined {
   if (row === undefined) return undefined;
   return {
     serial: text(row, "serial"),

@@ -1,7 +1,7 @@
 // The current connections, for the operator's list. The running hub writes them, and clears them
 // when it starts.
-import type { DatabaseSync } from "node:sqlite";
 import type { DeviceId } from "../../hal/format/identity.ts";
+import { type Change, change, type Engine } from "./engine.ts";
 import { integer, type Row, text } from "./row.ts";
 
 /** One admitted connection, as the hub's side of the TLS session reports it. */
@@ -19,34 +19,25 @@ export interface ConnectionRecord {
 }
 
 export interface Connections {
-  put(connection: ConnectionRecord): void;
-  remove(deviceId: DeviceId): void;
-  find(deviceId: DeviceId): ConnectionRecord | undefined;
-  clear(): void;
+  put(connection: ConnectionRecord): Change;
+  remove(deviceId: DeviceId): Change;
+  find(deviceId: DeviceId): Promise<ConnectionRecord | undefined>;
+  clear(): Change;
 }
 
-export function createConnections(database: DatabaseSync): Connections {
-  const put = database.prepare(
-    `INSERT OR REPLACE INTO connections (deviceId, since, address, serial, protocol, cipher, keyGroup)
-     VALUES (:deviceId, :since, :address, :serial, :protocol, :cipher, :group)`,
-  );
-  const remove = database.prepare("DELETE FROM connections WHERE deviceId = ?");
-  const find = database.prepare("SELECT * FROM connections WHERE deviceId = ?");
-  const clear = database.prepare("DELETE FROM connections");
+const PUT = `INSERT OR REPLACE INTO connections (deviceId, since, address, serial, protocol, cipher, keyGroup)
+  VALUES (:deviceId, :since, :address, :serial, :protocol, :cipher, :group)`;
+
+export function createConnections(engine: Engine): Connections {
   return {
-    put: ({ deviceId, sinceMs: since, address, serial, protocol, cipher, group }) => {
-      put.run({ deviceId, since, address, serial, protocol, cipher, group });
-    },
-    remove: (deviceId) => {
-      remove.run(deviceId);
-    },
-    find: (deviceId) => {
-      const row = find.get(deviceId);
+    put: ({ deviceId, sinceMs: since, address, serial, protocol, cipher, group }) =>
+      change(PUT, { deviceId, since, address, serial, protocol, cipher, group }),
+    remove: (deviceId) => change("DELETE FROM connections WHERE deviceId = ?", [deviceId]),
+    find: async (deviceId) => {
+      const [row] = await engine.read("SELECT * FROM connections WHERE deviceId = ?", [deviceId]);
       return row === undefined ? undefined : connection(row, deviceId);
     },
-    clear: () => {
-      clear.run();
-    },
+    clear: () => change("DELETE FROM connections", []),
   };
 }
 

@@ -38,9 +38,8 @@ function migrate(database: DatabaseSync, path: string): void {
   });
 }
 
-/** Nested calls join the outer transaction. @throws what `work` throws, after rolling back. */
-export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
-  if (database.isTransaction) return work();
+/** @throws what `work` throws, after rolling back. */
+function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   // IMMEDIATE takes the write lock now, so that waiting happens here and not at the first write.
   database.exec("BEGIN IMMEDIATE");
   try {

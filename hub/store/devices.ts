@@ -1,10 +1,10 @@
 // The devices that the hub knows: an id together with a key, and an operator's decision about the
 // pair. [ID-7]
-import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { type DeviceId, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
+import { type Change, change, type Engine, guard, type SqlValue } from "./engine.ts";
 import { blob, deviceId, integer, oneOf, optional, type Row, text } from "./row.ts";
 
 export const DEVICE_STATES = ["pending", "approved", "denied", "revoked"] as const;
@@ -35,103 +35,98 @@ export interface Device {
 
 export type NewRequest = Omit<Device, "state" | "proposed" | "requestedAtMs" | "decidedAtMs" | "decidedBy">;
 
+export type PendingDevice = Pick<Device, "id" | "fingerprint" | "address" | "requestedAtMs" | "seenAtMs">;
+
 export interface Devices {
   /** At most `countMax`, by id. */
-  list(countMax: number): readonly Device[];
+  list(countMax: number): Promise<readonly Device[]>;
   /** All keys that have asked with one id. */
-  ofId(id: DeviceId): readonly Device[];
-  find(id: DeviceId, fingerprint: Fingerprint): Device | undefined;
-  approved(id: DeviceId): Device | undefined;
+  ofId(id: DeviceId): Promise<readonly Device[]>;
+  find(id: DeviceId, fingerprint: Fingerprint): Promise<Device | undefined>;
+  approved(id: DeviceId): Promise<Device | undefined>;
   /** Every id that is approved with some key. */
-  approvedIds(): readonly DeviceId[];
+  approvedIds(): Promise<readonly DeviceId[]>;
+  /** Every pair that is approved. */
+  approvedPairs(): Promise<readonly Pick<Device, "id" | "fingerprint">[]>;
   /** Every request that waits for a decision. */
-  pending(): readonly Pick<Device, "id" | "fingerprint" | "address" | "requestedAtMs" | "seenAtMs">[];
+  pending(): Promise<readonly PendingDevice[]>;
+  /** A guard: the pair is still as `device` was read. */
+  unchanged(device: Device): Change;
+  /** A guard: the pair is approved. */
+  approvedStill(id: DeviceId, fingerprint: Fingerprint): Change;
   /** Adds a pending request or updates one. A decided request stays as it is. */
-  request(request: NewRequest): void;
-  propose(id: DeviceId, fingerprint: Fingerprint, csr: Uint8Array): void;
+  request(request: NewRequest): Change;
+  propose(id: DeviceId, fingerprint: Fingerprint, csr: Uint8Array): Change;
   /** Replaces the approved request by `request`. */
-  adopt(request: NewRequest): void;
-  decide(id: DeviceId, fingerprint: Fingerprint, state: DeviceState, atMs: number, by: string): void;
+  adopt(request: NewRequest): Change;
+  decide(id: DeviceId, fingerprint: Fingerprint, state: DeviceState, atMs: number, by: string): Change;
   /** Removes the pair, whose certificates must be removed already. */
-  remove(id: DeviceId, fingerprint: Fingerprint): void;
+  remove(id: DeviceId, fingerprint: Fingerprint): Change;
+  /** Removes the pair unless it was decided meanwhile. */
+  removePending(id: DeviceId, fingerprint: Fingerprint): Change;
   /** Removes all but the latest denials: at most so many of each id, and so many altogether. */
-  trimDenied(ofIdMax: number, countMax: number): void;
+  trimDenied(ofIdMax: number, countMax: number): Change;
 }
 
 const urisSchema = v.array(v.string());
 const URIS_BYTES_MAX = 65_536;
 
-function prepareStatements(database: DatabaseSync) {
-  const list = database.prepare("SELECT * FROM devices ORDER BY id, requestedAt LIMIT ?");
-  const approvedIds = database.prepare("SELECT id FROM devices WHERE state = 'approved' ORDER BY id");
-  const ofId = database.prepare("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt");
-  const find = database.prepare("SELECT * FROM devices WHERE id = ? AND fingerprint = ?");
-  const approved = database.prepare("SELECT * FROM devices WHERE id = ? AND state = 'approved'");
-  const pending = database.prepare(
-    "SELECT id, fingerprint, address, requestedAt, seenAt FROM devices WHERE state = 'pending' ORDER BY seenAt",
-  );
-  const request = database.prepare(
-    `INSERT INTO devices (id, fingerprint, state, csr, serialNumber, uris, auditKey, address, requestedAt, seenAt)
-     VALUES (:id, :fingerprint, 'pending', :csr, :serialNumber, :uris, :auditKey, :address, :seenAt, :seenAt)
-     ON CONFLICT (id, fingerprint) DO UPDATE SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey,
-       address = :address, seenAt = :seenAt WHERE state = 'pending'`,
-  );
-  const propose = database.prepare("UPDATE devices SET proposed = ? WHERE id = ? AND fingerprint = ?");
-  const adopt = database.prepare(
-    `UPDATE devices SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey, proposed = NULL
-     WHERE id = :id AND fingerprint = :fingerprint`,
-  );
-  const decide = database.prepare(
-    "UPDATE devices SET state = :state, decidedAt = :at, decidedBy = :by WHERE id = :id AND fingerprint = :fingerprint",
-  );
-  const remove = database.prepare("DELETE FROM devices WHERE id = ? AND fingerprint = ?");
-  const trimDenied = database.prepare(
-    `DELETE FROM devices WHERE (id, fingerprint) IN (SELECT id, fingerprint FROM (
-       SELECT id, fingerprint, row_number() OVER (PARTITION BY id ORDER BY decidedAt DESC) AS ofId,
-         row_number() OVER (ORDER BY decidedAt DESC) AS ofAll FROM devices WHERE state = 'denied') WHERE ofId > ? OR ofAll > ?)`,
-  );
-  return { list, approvedIds, ofId, find, approved, pending, request, propose, adopt, decide, remove, trimDenied };
-}
+const UNCHANGED = `SELECT 1 FROM devices WHERE id = :id AND fingerprint = :fingerprint AND state = :state AND csr = :csr
+  AND proposed IS :proposed`;
+const PENDING = "SELECT id, fingerprint, address, requestedAt, seenAt FROM devices WHERE state = 'pending' ORDER BY seenAt";
+const REQUEST = `INSERT INTO devices (id, fingerprint, state, csr, serialNumber, uris, auditKey, address, requestedAt, seenAt)
+  VALUES (:id, :fingerprint, 'pending', :csr, :serialNumber, :uris, :auditKey, :address, :seenAt, :seenAt)
+  ON CONFLICT (id, fingerprint) DO UPDATE SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey,
+    address = :address, seenAt = :seenAt WHERE state = 'pending'`;
+const ADOPT = `UPDATE devices SET csr = :csr, serialNumber = :serialNumber, uris = :uris, auditKey = :auditKey, proposed = NULL
+  WHERE id = :id AND fingerprint = :fingerprint`;
+const DECIDE =
+  "UPDATE devices SET state = :state, decidedAt = :at, decidedBy = :by WHERE id = :id AND fingerprint = :fingerprint";
+const TRIM_DENIED = `DELETE FROM devices WHERE (id, fingerprint) IN (SELECT id, fingerprint FROM (
+  SELECT id, fingerprint, row_number() OVER (PARTITION BY id ORDER BY decidedAt DESC) AS ofId,
+    row_number() OVER (ORDER BY decidedAt DESC) AS ofAll FROM devices WHERE state = 'denied') WHERE ofId > ? OR ofAll > ?)`;
 
-export function createDevices(database: DatabaseSync): Devices {
-  const statements = prepareStatements(database);
+export function createDevices(engine: Engine): Devices {
+  const read = async (sql: string, ...values: SqlValue[]): Promise<readonly Device[]> =>
+    (await engine.read(sql, values)).map((row) => device(row));
   return {
-    list: (countMax) => statements.list.all(countMax).map((row) => device(row)),
-    ofId: (id) => statements.ofId.all(id).map((row) => device(row)),
-    find: (id, fingerprint) => first(statements.find.get(id, fingerprint)),
-    approved: (id) => first(statements.approved.get(id)),
-    approvedIds: () => statements.approvedIds.all().map((row) => deviceId(row, "id")),
-    pending: () =>
-      statements.pending.all().map((row) => ({
+    list: (countMax) => read("SELECT * FROM devices ORDER BY id, requestedAt LIMIT ?", countMax),
+    ofId: (id) => read("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt", id),
+    find: async (id, fingerprint) => (await read("SELECT * FROM devices WHERE id = ? AND fingerprint = ?", id, fingerprint))[0],
+    approved: async (id) => (await read("SELECT * FROM devices WHERE id = ? AND state = 'approved'", id))[0],
+    approvedIds: async () => {
+      const rows = await engine.read("SELECT id FROM devices WHERE state = 'approved' ORDER BY id", []);
+      return rows.map((row) => deviceId(row, "id"));
+    },
+    approvedPairs: async () => {
+      const rows = await engine.read("SELECT id, fingerprint FROM devices WHERE state = 'approved'", []);
+      return rows.map((row) => identified(row));
+    },
+    pending: async () =>
+      (await engine.read(PENDING, [])).map((row) => ({
         ...identified(row),
         address: text(row, "address"),
         requestedAtMs: integer(row, "requestedAt"),
         seenAtMs: integer(row, "seenAt"),
       })),
+    unchanged: ({ id, fingerprint, state, csr, proposed = null }) => guard(UNCHANGED, { id, fingerprint, state, csr, proposed }),
+    approvedStill: (id, fingerprint) =>
+      guard("SELECT 1 FROM devices WHERE id = ? AND fingerprint = ? AND state = 'approved'", [id, fingerprint]),
     request: (asked) => {
       const { id, fingerprint, csr, serialNumber = null, auditKey = null, address, seenAtMs: seenAt } = asked;
-      statements.request.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(asked.uris), auditKey, address, seenAt });
+      const uris = JSON.stringify(asked.uris);
+      return change(REQUEST, { id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAt });
     },
-    propose: (id, fingerprint, csr) => {
-      statements.propose.run(csr, id, fingerprint);
-    },
-    adopt: ({ id, fingerprint, csr, serialNumber = null, uris, auditKey = null }) => {
-      statements.adopt.run({ id, fingerprint, csr, serialNumber, uris: JSON.stringify(uris), auditKey });
-    },
-    decide: (id, fingerprint, state, at, by) => {
-      statements.decide.run({ id, fingerprint, state, at, by });
-    },
-    remove: (id, fingerprint) => {
-      statements.remove.run(id, fingerprint);
-    },
-    trimDenied: (ofIdMax, countMax) => {
-      statements.trimDenied.run(ofIdMax, countMax);
-    },
+    propose: (id, fingerprint, csr) =>
+      change("UPDATE devices SET proposed = ? WHERE id = ? AND fingerprint = ?", [csr, id, fingerprint]),
+    adopt: ({ id, fingerprint, csr, serialNumber = null, uris, auditKey = null }) =>
+      change(ADOPT, { id, fingerprint, csr, serialNumber, uris: JSON.stringify(uris), auditKey }),
+    decide: (id, fingerprint, state, at, by) => change(DECIDE, { id, fingerprint, state, at, by }),
+    remove: (id, fingerprint) => change("DELETE FROM devices WHERE id = ? AND fingerprint = ?", [id, fingerprint]),
+    removePending: (id, fingerprint) =>
+      change("DELETE FROM devices WHERE id = ? AND fingerprint = ? AND state = 'pending'", [id, fingerprint]),
+    trimDenied: (ofIdMax, countMax) => change(TRIM_DENIED, [ofIdMax, countMax]),
   };
-}
-
-function first(row: Row | undefined): Device | undefined {
-  return row === undefined ? undefined : device(row);
 }
 
 function identified(row: Row): Pick<Device, "id" | "fingerprint"> {

@@ -1,23 +1,32 @@
-// The hub's store, in one SQLite file. The running hub and the command line can use it at once.
-import type { DatabaseSync } from "node:sqlite";
-import { asFault, Fault } from "../../hal/fault.ts";
+// The hub's store. Every call is asynchronous, and what belongs together is one commit, so another
+// engine can take SQLite's place. The running hub and the command line can use it at once.
+import { Fault } from "../../hal/fault.ts";
+import { COMMIT_ATTEMPTS_MAX } from "../limits.ts";
 import { type AuditStore, createAuditStore } from "./audit.ts";
 import { type Certificates, createCertificates } from "./certificates.ts";
 import { type Connections, createConnections } from "./connections.ts";
-import { inTransaction, openDatabase, pragma } from "./database.ts";
 import { type Devices, createDevices } from "./devices.ts";
-import { type Journal, createJournal } from "./journal.ts";
+import type { Change, Engine, StatementResult } from "./engine.ts";
+import { type Journal, createJournal, type JournalOptions } from "./journal.ts";
 import { type Messages, createMessages } from "./messages.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
+import { openSqlite } from "./sqlite.ts";
+import { openSqliteThreads } from "./threaded.ts";
 
-export type { WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
+export type { WitnessedHead, WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
-export type { Device } from "./devices.ts";
-export type { JournalDetail, JournalEntry } from "./journal.ts";
+export type { Device, PendingDevice } from "./devices.ts";
+export type { Change } from "./engine.ts";
+export type { JournalDetail, JournalEntry, JournalNote } from "./journal.ts";
 export type { JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
+/**
+ * Reads return promises. What changes the store is made first, as a {@link Change}, and takes
+ * effect when it is committed. Some changes are guards: they fail the commit when what the caller
+ * read before it decided is no longer so.
+ */
 export interface Store {
   readonly devices: Devices;
   readonly certificates: Certificates;
@@ -27,47 +36,82 @@ export interface Store {
   readonly outbox: Outbox;
   readonly journal: Journal;
   /**
-   * Atomic, and on the disk when it returns.
-   * @throws what `work` throws; Fault `hub.store-failed` for SQLite's errors.
+   * All changes or none, in their order. Resolves when they are on the disk; commits that are asked
+   * for at the same time share one write.
+   * @throws Fault `hub.store-conflict` when a guard fails; `hub.store-failed`.
    */
-  transaction<T>(work: () => T): T;
+  commit(...changes: readonly Change[]): Promise<void>;
   /** Changes when another process has written to the store. */
-  version(): number;
-  /** May be called more than once. */
-  close(): void;
+  version(): Promise<number>;
+  /** Writes the journal first. May be called more than once. */
+  close(): Promise<void>;
 }
 
-/** @throws Fault `hub.store-failed`. */
-export function openStore(path: string): Store {
-  const database = openDatabase(path);
+export interface StoreOptions extends Partial<JournalOptions> {
+  /** True: the database works on threads of its own, as in the running hub. Default: on this one. */
+  readonly threads?: boolean;
+}
+
+/** @throws Fault `hub.store-failed` when it cannot be opened, or was written by a newer version. */
+export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
+  const { threads = false, onEntry = () => undefined, onFault = () => undefined } = options;
+  const engine = threads ? await openSqliteThreads(path, onFault) : openSqlite(path);
+  return createStore(engine, { onEntry, onFault });
+}
+
+function createStore(engine: Engine, options: JournalOptions): Store {
+  const journal = createJournal(engine, options);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    try {
+      await journal.flush();
+    } finally {
+      await engine.close();
+    }
+  };
+  return {
+    devices: createDevices(engine),
+    certificates: createCertificates(engine),
+    connections: createConnections(engine),
+    audit: createAuditStore(engine),
+    messages: createMessages(engine),
+    outbox: createOutbox(engine),
+    journal,
+    commit: async (...changes) => {
+      const results = await commitAll(engine, changes);
+      let at = 0;
+      for (const { statements, committed } of changes) {
+        committed?.(results.slice(at, at + statements.length));
+        at += statements.length;
+      }
+    },
+    version: () => engine.version(),
+    close: () => (closing ??= close()),
+  };
+}
+
+async function commitAll(engine: Engine, changes: readonly Change[]): Promise<readonly StatementResult[]> {
+  const statements = changes.flatMap((change) => change.statements);
+  if (statements.length === 0) return [];
   try {
-    return storeOf(database, path);
+    return await engine.commit(statements);
   } catch (error) {
-    database.close();
-    throw asFault(error, "hub.store-failed", `open the hub's store "${path}"`);
+    for (const { failed } of changes) failed?.();
+    throw error;
   }
 }
 
-function storeOf(database: DatabaseSync, path: string): Store {
-  return {
-    devices: createDevices(database),
-    certificates: createCertificates(database),
-    connections: createConnections(database),
-    audit: createAuditStore(database),
-    messages: createMessages(database),
-    outbox: createOutbox(database),
-    journal: createJournal(database),
-    transaction: (work) => {
-      try {
-        return inTransaction(database, work);
-      } catch (error) {
-        if (error instanceof Fault) throw error;
-        throw asFault(error, "hub.store-failed", `write to the hub's store "${path}"`);
-      }
-    },
-    version: () => pragma(database, "data_version"),
-    close: () => {
-      if (database.isOpen) database.close();
-    },
-  };
+/**
+ * Reads, decides and commits; when somebody else was faster, once more from the start.
+ * @throws what `work` throws; Fault `hub.store-conflict` after too many attempts.
+ */
+export async function retryOnConflict<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const isConflict = error instanceof Fault && error.code === "hub.store-conflict";
+      if (!isConflict || attempt >= COMMIT_ATTEMPTS_MAX) throw error;
+    }
+  }
 }

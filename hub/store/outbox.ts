@@ -1,10 +1,9 @@
 // Messages for devices until they are delivered or expire, and the answers to those that ask.
 // Commands write them, the running hub sends them. Bounded for each device.
-import type { DatabaseSync } from "node:sqlite";
 import { DOWN_CHANNELS, type DownChannel } from "../../agent/tunnel/format.ts";
-import { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { OUTBOX_PER_DEVICE_MAX } from "../limits.ts";
+import { type Change, change, type Engine, guard } from "./engine.ts";
 import { deviceId as deviceIdIn, integer, oneOf, optional, type Row, text } from "./row.ts";
 
 export interface Outgoing {
@@ -32,79 +31,72 @@ export interface Queued extends Outgoing {
 
 export interface Outbox {
   /**
-   * A hint replaces those of its kind that still wait for that device.
-   * @throws Fault `hub.outbox-full`.
+   * A hint replaces those of its kind that still wait for that device. A guard: the commit fails
+   * when there is no room.
    */
-  add(outgoing: Outgoing): void;
-  find(id: string): Queued | undefined;
+  add(outgoing: Outgoing): Change;
+  /** How many messages wait for this device, without those that `outgoing` would replace. */
+  waiting(outgoing: Outgoing): Promise<number>;
+  find(id: string): Promise<Queued | undefined>;
   /** Unacknowledged messages for connected devices, oldest first, at most `ofDeviceMax` each. */
-  due(nowMs: number, ofDeviceMax: number): readonly Pick<Queued, "deviceId" | "id">[];
+  due(nowMs: number, ofDeviceMax: number): Promise<readonly Queued[]>;
   /** After delivery a hint is removed; an operation waits for its answer. */
-  setDelivered(id: string, atMs: number): void;
-  /** @returns the question, or undefined when there is none or it is answered already. */
-  answer(deviceId: DeviceId, correlation: string, answer: string, nowMs: number): Queued | undefined;
-  /** @returns the removed message. */
-  remove(id: string): Queued | undefined;
-  /** @returns the expired messages that no device received. */
-  dropExpired(nowMs: number): readonly Queued[];
+  setDelivered(id: string, atMs: number): Change;
+  /** The question with this id that is not answered yet. */
+  asked(deviceId: DeviceId, correlation: string, nowMs: number): Promise<Queued | undefined>;
+  /** A guard: the commit fails when the question is gone or answered. */
+  answer(deviceId: DeviceId, correlation: string, answer: string, nowMs: number): Change;
+  remove(id: string): Change;
+  /** Messages that have expired. */
+  expired(nowMs: number): Promise<readonly Queued[]>;
   /** Removes all messages for a device that was revoked. */
-  clear(deviceId: DeviceId): void;
+  clear(deviceId: DeviceId): Change;
 }
 
-export function createOutbox(database: DatabaseSync): Outbox {
-  const add = database.prepare(
-    `INSERT INTO outbox (deviceId, id, channel, kind, correlation, message, queuedAt, expiresAt)
-     VALUES (:deviceId, :id, :channel, :kind, :correlation, :message, :queuedAt, :expiresAt)`,
-  );
-  const replace = database.prepare("DELETE FROM outbox WHERE deviceId = ? AND kind = ? AND deliveredAt IS NULL");
-  const count = database.prepare("SELECT count(*) AS n FROM outbox WHERE deviceId = ? AND expiresAt > ?");
-  const find = database.prepare("SELECT * FROM outbox WHERE id = ?");
-  const due = database.prepare(
-    `SELECT deviceId, id FROM (
-       SELECT outbox.*, row_number() OVER (PARTITION BY deviceId ORDER BY n) AS place FROM outbox JOIN connections USING (deviceId)
-       WHERE deliveredAt IS NULL AND expiresAt > ?) WHERE place <= ? ORDER BY n`,
-  );
-  const deliveredHint = database.prepare("DELETE FROM outbox WHERE id = ? AND correlation IS NULL");
-  const delivered = database.prepare("UPDATE outbox SET deliveredAt = ? WHERE id = ? AND deliveredAt IS NULL");
-  const answer = database.prepare(
-    `UPDATE outbox SET answer = :answer, deliveredAt = coalesce(deliveredAt, :now)
-     WHERE deviceId = :deviceId AND correlation = :correlation AND answer IS NULL AND expiresAt > :now RETURNING *`,
-  );
-  const remove = database.prepare("DELETE FROM outbox WHERE id = ? RETURNING *");
-  const expired = database.prepare("SELECT 1 FROM outbox WHERE expiresAt <= ? LIMIT 1");
-  const dropExpired = database.prepare("DELETE FROM outbox WHERE expiresAt <= ? RETURNING *");
-  const clear = database.prepare("DELETE FROM outbox WHERE deviceId = ?");
-  const first = (row: Row | undefined): Queued | undefined => (row === undefined ? undefined : queued(row));
+const ADD = `INSERT INTO outbox (deviceId, id, channel, kind, correlation, message, queuedAt, expiresAt)
+  SELECT :deviceId, :id, :channel, :kind, :correlation, :message, :queuedAt, :expiresAt
+  WHERE (SELECT count(*) FROM outbox WHERE deviceId = :deviceId AND expiresAt > :queuedAt) < ${OUTBOX_PER_DEVICE_MAX}`;
+const REPLACE = "DELETE FROM outbox WHERE deviceId = ? AND kind = ? AND deliveredAt IS NULL";
+const WAITING = `SELECT count(*) AS n FROM outbox WHERE deviceId = :deviceId AND expiresAt > :queuedAt
+  AND (:replaces IS NULL OR kind <> :replaces OR deliveredAt IS NOT NULL)`;
+const DUE = `SELECT * FROM (
+    SELECT outbox.*, row_number() OVER (PARTITION BY deviceId ORDER BY n) AS place FROM outbox JOIN connections USING (deviceId)
+    WHERE deliveredAt IS NULL AND expiresAt > ?) WHERE place <= ? ORDER BY n`;
+const ASKED = "SELECT * FROM outbox WHERE deviceId = ? AND correlation = ? AND answer IS NULL AND expiresAt > ?";
+const ANSWER = `UPDATE outbox SET answer = :answer, deliveredAt = coalesce(deliveredAt, :now)
+  WHERE deviceId = :deviceId AND correlation = :correlation AND answer IS NULL AND expiresAt > :now`;
+
+export function createOutbox(engine: Engine): Outbox {
   return {
     add: ({ deviceId, id, channel, kind, correlation, message, queuedAtMs: queuedAt, expiresAtMs: expiresAt }) => {
-      if (correlation === undefined) replace.run(deviceId, kind);
-      if (integer(count.get(deviceId, queuedAt) ?? {}, "n") >= OUTBOX_PER_DEVICE_MAX)
-        throw new Fault(
-          "hub.outbox-full",
-          `queue a message for "${deviceId}": ${OUTBOX_PER_DEVICE_MAX} already wait for it; try again after it has received some, or after they have expired`,
-        );
-      add.run({ deviceId, id, channel, kind, correlation: correlation ?? null, message, queuedAt, expiresAt });
+      const row = { deviceId, id, channel, kind, correlation: correlation ?? null, message, queuedAt, expiresAt };
+      const add = { sql: ADD, parameters: row, guard: true };
+      return { statements: correlation === undefined ? [{ sql: REPLACE, parameters: [deviceId, kind] }, add] : [add] };
     },
-    find: (id) => first(find.get(id)),
-    due: (nowMs, ofDeviceMax) =>
-      due.all(nowMs, ofDeviceMax).map((row) => ({ deviceId: deviceIdIn(row, "deviceId"), id: text(row, "id") })),
-    setDelivered: (id, atMs) => {
-      if (Number(deliveredHint.run(id).changes) === 0) delivered.run(atMs, id);
+    waiting: async ({ deviceId, kind, correlation, queuedAtMs: queuedAt }) => {
+      const replaces = correlation === undefined ? kind : null;
+      const [row = {}] = await engine.read(WAITING, { deviceId, queuedAt, replaces });
+      return integer(row, "n");
     },
-    answer: (deviceId, correlation, given, nowMs) => first(answer.get({ deviceId, correlation, answer: given, now: nowMs })),
-    remove: (id) => first(remove.get(id)),
-    dropExpired: (nowMs) => {
-      // Called often, so it must not write when there is nothing to do.
-      if (expired.get(nowMs) === undefined) return [];
-      return dropExpired
-        .all(nowMs)
-        .map((row) => queued(row))
-        .filter(({ deliveredAtMs }) => deliveredAtMs === undefined);
-    },
-    clear: (deviceId) => {
-      clear.run(deviceId);
-    },
+    find: async (id) => first(await engine.read("SELECT * FROM outbox WHERE id = ?", [id])),
+    due: async (nowMs, ofDeviceMax) => (await engine.read(DUE, [nowMs, ofDeviceMax])).map((row) => queued(row)),
+    setDelivered: (id, atMs) => ({
+      statements: [
+        { sql: "DELETE FROM outbox WHERE id = ? AND correlation IS NULL", parameters: [id] },
+        { sql: "UPDATE outbox SET deliveredAt = ? WHERE id = ? AND deliveredAt IS NULL", parameters: [atMs, id] },
+      ],
+    }),
+    asked: async (deviceId, correlation, nowMs) => first(await engine.read(ASKED, [deviceId, correlation, nowMs])),
+    answer: (deviceId, correlation, answer, now) => guard(ANSWER, { deviceId, correlation, answer, now }),
+    remove: (id) => change("DELETE FROM outbox WHERE id = ?", [id]),
+    expired: async (nowMs) =>
+      (await engine.read("SELECT * FROM outbox WHERE expiresAt <= ? ORDER BY n", [nowMs])).map((row) => queued(row)),
+    clear: (deviceId) => change("DELETE FROM outbox WHERE deviceId = ?", [deviceId]),
   };
+}
+
+function first([row]: readonly Row[]): Queued | undefined {
+  return row === undefined ? undefined : queued(row);
 }
 
 function queued(row: Row): Queued {

@@ -38,22 +38,27 @@ const RECORDS_PER_READ = 1024;
  * @param witness the hub's public key: its cosignature reveals a store that was replaced as a
  *   whole.
  */
-export function verifyLog(audit: AuditStore, deviceId: DeviceId, log: WitnessedLog, witness: Verifier): Verification {
-  const records = verifyRecords(audit, deviceId, log);
+export async function verifyLog(
+  audit: AuditStore,
+  deviceId: DeviceId,
+  log: WitnessedLog,
+  witness: Verifier,
+): Promise<Verification> {
+  const records = await verifyRecords(audit, deviceId, log);
   const faults = [...records.faults];
   const cosignedAtMs = verifyHead(deviceId, log, records.frontier, witness, faults);
   return { ok: faults.length === 0, size: records.frontier.size, firstBad: records.firstBad, faults, cosignedAtMs };
 }
 
-function verifyRecords(
+async function verifyRecords(
   audit: AuditStore,
   deviceId: DeviceId,
   log: WitnessedLog,
-): { readonly frontier: Frontier; readonly firstBad: number | undefined; readonly faults: readonly string[] } {
+): Promise<{ readonly frontier: Frontier; readonly firstBad: number | undefined; readonly faults: readonly string[] }> {
   let frontier: Frontier = EMPTY_FRONTIER;
   for (let from = 0; from < log.size; from += RECORDS_PER_READ) {
     const count = Math.min(RECORDS_PER_READ, log.size - from);
-    const records = audit.records(deviceId, log.auditKey, from, count);
+    const records = await audit.records(deviceId, log.auditKey, from, count);
     for (let seq = from; seq < from + count; seq++) {
       const record = records[seq - from];
       const wrong = defectOf(record, seq);

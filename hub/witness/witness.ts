@@ -15,23 +15,31 @@ import {
 import type { NoteSigner } from "../authority/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import { AUDIT_LOG_BYTES_MAX, AUDIT_REHASH_RECORDS_MAX } from "../limits.ts";
-import type { Store } from "../store/index.ts";
+import type { Change, Store, WitnessedHead } from "../store/index.ts";
 import { decide, type WitnessRequest, EMPTY_HEAD, type WitnessVerdict } from "./decide.ts";
 
 export type WitnessAnswer = AuditAnswer["body"];
 
-export interface Witness {
-  /**
-   * Judges one delivery and stores its records. Call it in a transaction, and send the answer after
-   * the commit.
-   * @param repeated the message's id was seen before: the transport sent it again, so an older size
-   *   is no sign of a rolled-back log.
-   */
-  receive(deviceId: DeviceId, body: AuditUpload["body"], repeated: boolean): WitnessAnswer;
+export interface Witnessed {
+  /** Send it after the commit. */
+  readonly answer: WitnessAnswer;
+  /** Stores the delivered records; undefined when there is nothing to store. */
+  readonly change: Change | undefined;
 }
 
-export function createWitness(store: Store, signer: NoteSigner, journal: JournalWriter): Witness {
-  return new AuditWitness(store, signer, journal);
+export interface Witness {
+  /**
+   * Judges one delivery.
+   * @param repeated the message's id was seen before: the transport sent it again, so an older size
+   *   is no sign of a rolled-back log.
+   * @param journal gets what is wrong with the delivery.
+   * @throws Fault `hub.store-failed`.
+   */
+  receive(deviceId: DeviceId, body: AuditUpload["body"], repeated: boolean, journal: JournalWriter): Promise<Witnessed>;
+}
+
+export function createWitness(store: Store, signer: NoteSigner): Witness {
+  return new AuditWitness(store, signer);
 }
 
 /** The log that a delivery belongs to. */
@@ -48,35 +56,33 @@ const REASON_CHARACTERS_MAX = 512;
 class AuditWitness implements Witness {
   readonly #store: Store;
   readonly #signer: NoteSigner;
-  readonly #journal: JournalWriter;
 
-  constructor(store: Store, signer: NoteSigner, journal: JournalWriter) {
+  constructor(store: Store, signer: NoteSigner) {
     this.#store = store;
     this.#signer = signer;
-    this.#journal = journal;
   }
 
-  receive(deviceId: DeviceId, body: AuditUpload["body"], repeated: boolean): WitnessAnswer {
-    const auditKey = this.#store.devices.approved(deviceId)?.auditKey; // [AUD-7]
+  async receive(deviceId: DeviceId, body: AuditUpload["body"], repeated: boolean, journal: JournalWriter): Promise<Witnessed> {
+    const auditKey = (await this.#store.devices.approved(deviceId))?.auditKey; // [AUD-7]
     if (auditKey === undefined) {
-      this.#journal("audit.refused", deviceId, { reason: "no audit key" });
+      journal("audit.refused", deviceId, { reason: "no audit key" });
       return refusal("the approved certificate request has no audit key; the device names it when it renews its certificate");
     }
     const log: Log = { deviceId, auditKey, verifier: decodeVerifier(auditKey) };
-    const stored = this.#store.audit.head(deviceId, auditKey);
+    const stored = await this.#store.audit.head(deviceId, auditKey);
     const verdict = decide(deviceId, log.verifier, stored ?? EMPTY_HEAD, parseDelivery(body));
     switch (verdict.verdict) {
       case "extends":
-        return this.#extend(log, stored?.bytes ?? 0, verdict);
+        return this.#extend(log, stored, verdict, journal);
       case "same":
-        return { answer: "cosigned", checkpoint: this.#cosign(verdict.note, log.verifier) };
+        return answered({ answer: "cosigned", checkpoint: this.#cosign(verdict.note, log.verifier) });
       case "conflict":
-        return { answer: "conflict", size: verdict.size };
+        return answered({ answer: "conflict", size: verdict.size });
       case "shorter":
-        if (!repeated) this.#alertShorter(log, verdict, body.checkpoint);
-        return { answer: "conflict", size: verdict.size };
+        if (!repeated) await this.#alertShorter(log, verdict, body.checkpoint, journal);
+        return answered({ answer: "conflict", size: verdict.size });
       case "fork":
-        this.#journal("audit.forked", deviceId, {
+        journal("audit.forked", deviceId, {
           size: verdict.checkpoint.size,
           root: hex(verdict.checkpoint.root),
           stored: hex(stored?.root),
@@ -84,21 +90,21 @@ class AuditWitness implements Witness {
         });
         return refusal(`the hub has another tree of size ${verdict.checkpoint.size} that this device signed`);
       case "refused":
-        this.#journal("audit.refused", deviceId, { reason: verdict.reason });
+        journal("audit.refused", deviceId, { reason: verdict.reason });
         return refusal(verdict.reason);
     }
   }
 
-  #extend({ deviceId, auditKey, verifier }: Log, storedBytes: number, verdict: Verdict<"extends">): WitnessAnswer {
-    const bytes = verdict.records.reduce((sum, { byteLength }) => sum + byteLength, storedBytes);
+  #extend(log: Log, stored: WitnessedHead | undefined, verdict: Verdict<"extends">, journal: JournalWriter): Witnessed {
+    const bytes = verdict.records.reduce((sum, { byteLength }) => sum + byteLength, stored?.bytes ?? 0);
     if (bytes > AUDIT_LOG_BYTES_MAX) {
-      this.#journal("audit.refused", deviceId, { reason: "log full" });
+      journal("audit.refused", log.deviceId, { reason: "log full" });
       return refusal(`the hub stores at most ${AUDIT_LOG_BYTES_MAX} bytes of one device's log`);
     }
-    const checkpoint = this.#cosign(verdict.note, verifier);
+    const checkpoint = this.#cosign(verdict.note, log.verifier);
     const head = { ...verdict.head, bytes, cosigned: checkpoint, updatedAtMs: Date.now() };
-    this.#store.audit.extend(deviceId, auditKey, verdict.records, head, verdict.passed);
-    return { answer: "cosigned", checkpoint };
+    const change = this.#store.audit.extend(log, stored, verdict.records, head, verdict.passed);
+    return { answer: { answer: "cosigned", checkpoint }, change };
   }
 
   /** @returns the note with the device's signature and the hub's; other signatures are left out. */
@@ -108,12 +114,17 @@ class AuditWitness implements Witness {
   }
 
   /** [AUD-27] A prefix of the stored log was rolled back or wiped; anything else is a fork. */
-  #alertShorter({ deviceId, auditKey }: Log, verdict: Verdict<"shorter">, note: string): void {
+  async #alertShorter(
+    { deviceId, auditKey }: Log,
+    verdict: Verdict<"shorter">,
+    note: string,
+    journal: JournalWriter,
+  ): Promise<void> {
     const { size, root } = verdict.checkpoint;
-    const prefix = this.#rootAt(deviceId, auditKey, size);
+    const prefix = await this.#rootAt(deviceId, auditKey, size);
     const forked = prefix !== undefined && !Buffer.from(prefix).equals(root);
     const state = prefix === undefined ? "not compared" : forked ? "another history" : "a prefix of ours";
-    this.#journal(forked ? "audit.forked" : "audit.rolled-back", deviceId, {
+    journal(forked ? "audit.forked" : "audit.rolled-back", deviceId, {
       size,
       hubSize: verdict.size,
       state,
@@ -123,19 +134,23 @@ class AuditWitness implements Witness {
   }
 
   /** @returns undefined when too many records would have to be hashed, or one is missing. */
-  #rootAt(deviceId: DeviceId, auditKey: string, size: number): Uint8Array | undefined {
+  async #rootAt(deviceId: DeviceId, auditKey: string, size: number): Promise<Uint8Array | undefined> {
     const { audit } = this.#store;
-    const near = audit.frontier(deviceId, auditKey, size);
+    const near = await audit.frontier(deviceId, auditKey, size);
     const count = size - near.size;
     if (count > AUDIT_REHASH_RECORDS_MAX) return undefined;
-    const records = count === 0 ? [] : audit.records(deviceId, auditKey, near.size, count);
+    const records = count === 0 ? [] : await audit.records(deviceId, auditKey, near.size, count);
     if (records.length !== count) return undefined;
     return frontierRoot(records.reduce((frontier, { leaf }) => appendLeaf(frontier, leaf), near));
   }
 }
 
-function refusal(reason: string): WitnessAnswer {
-  return { answer: "refused", reason: clip(reason, REASON_CHARACTERS_MAX) };
+function refusal(reason: string): Witnessed {
+  return answered({ answer: "refused", reason: clip(reason, REASON_CHARACTERS_MAX) });
+}
+
+function answered(answer: WitnessAnswer): Witnessed {
+  return { answer, change: undefined };
 }
 
 function parseDelivery(body: AuditUpload["body"]): WitnessRequest {

@@ -5,7 +5,6 @@ import { Agent, request } from "node:https";
 import { test, type Test } from "tap";
 import { deny, forget } from "../../hub/devices/index.ts";
 import type { Hub } from "../../hub/index.ts";
-import { journalOf } from "../../hub/journal.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../hub/limits.ts";
 import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/worlds/hub.ts";
 
@@ -45,13 +44,14 @@ async function times<T>(count: number, make: (n: number) => Promise<T>): Promise
 }
 
 /** The requests of devices, by name. */
-const pending = (hub: Hub) => hub.store.devices.list(10_000).filter(({ state }) => state === "pending");
-const crowded = (hub: Hub) => hub.store.journal.tail(1000, "alert").filter(({ event }) => event === "enrolment.crowded");
+const pending = async (hub: Hub) => (await hub.store.devices.list(10_000)).filter(({ state }) => state === "pending");
+const crowded = async (hub: Hub) =>
+  (await hub.store.journal.tail(1000, "alert")).filter(({ event }) => event === "enrolment.crowded");
 
 /** An approval works, and the key of the request gets the certificate. */
 async function getsIn(t: Test, hub: Hub, device: LabDevice): Promise<void> {
   t.equal((await simpleEnrol(hub, device.csr)).status, 202, "it waits like every other request");
-  hub.approve(device.id, device.fingerprint);
+  await hub.approve(device.id, device.fingerprint);
   t.ok(certificateIn(await simpleEnrol(hub, device.csr)));
 }
 
@@ -60,13 +60,13 @@ test("[ID-7] strangers who ask with a device's id and their own keys do not keep
   const ask = stranger(t, hub, "127.0.0.66");
   const impostors = await times(3 * PENDING_PER_ID_MAX, async () => labDevice("gw-1"));
   for (const { csr } of impostors) t.equal(await ask(csr), 202);
-  t.equal(pending(hub).length, PENDING_PER_ID_MAX);
+  t.equal((await pending(hub)).length, PENDING_PER_ID_MAX);
   const device = await labDevice("gw-1");
   await simpleEnrol(hub, device.csr);
   for (const { csr } of impostors) await ask(csr); // all of them again, from where they were
-  t.equal(hub.store.devices.find(device.id, device.fingerprint)?.state, "pending", "a flood displaces only itself");
+  t.equal((await hub.store.devices.find(device.id, device.fingerprint))?.state, "pending", "a flood displaces only itself");
   t.match(
-    crowded(hub),
+    await crowded(hub),
     [{ severity: "alert", detail: { over: "id", id: "gw-1", from: "127.0.0.66" } }],
     "one line for the whole flood",
   );
@@ -75,19 +75,19 @@ test("[ID-7] strangers who ask with a device's id and their own keys do not keep
 
 test("[ID-7] a denied request takes no place from a device that asks", async (t) => {
   const { hub } = await labHub(t);
-  const desk = { store: hub.store, journal: journalOf(hub.store) };
+  const desk = { store: hub.store };
   const ask = stranger(t, hub, "127.0.0.66");
   const rounds = 4;
   for (let round = 0; round < rounds; round++) {
     for (const { csr } of await times(PENDING_PER_ID_MAX, async () => labDevice("gw-1"))) await ask(csr);
-    t.equal(deny(desk, (await labDevice("gw-1")).id, undefined, "test").length, PENDING_PER_ID_MAX);
+    t.equal((await deny(desk, (await labDevice("gw-1")).id, undefined, "test")).length, PENDING_PER_ID_MAX);
   }
   const device = await labDevice("gw-1");
-  t.ok(hub.store.devices.ofId(device.id).length < rounds * PENDING_PER_ID_MAX, "the oldest denials are removed");
-  t.same(crowded(hub), [], "nothing was displaced: the places were free again");
+  t.ok((await hub.store.devices.ofId(device.id)).length < rounds * PENDING_PER_ID_MAX, "the oldest denials are removed");
+  t.same(await crowded(hub), [], "nothing was displaced: the places were free again");
   await getsIn(t, hub, device);
-  forget(desk, device.id, undefined, "test");
-  t.match(hub.store.devices.ofId(device.id), [{ state: "approved" }], "only the device is left");
+  await forget(desk, device.id, undefined, "test");
+  t.match(await hub.store.devices.ofId(device.id), [{ state: "approved" }], "only the device is left");
 });
 
 test("[ID-7] a thousand invented ids keep no device out, and their alert is one line", async (t) => {
@@ -104,14 +104,17 @@ test("[ID-7] a thousand invented ids keep no device out, and their alert is one 
       address,
     );
   }
-  t.equal(pending(hub).length, PENDING_REQUESTS_MAX);
+  t.equal((await pending(hub)).length, PENDING_REQUESTS_MAX);
   t.equal(
-    hub.store.devices.find(early.id, early.fingerprint)?.state,
+    (await hub.store.devices.find(early.id, early.fingerprint))?.state,
     "pending",
     "a request from before the flood is still there",
   );
   await getsIn(t, hub, await labDevice("gw-late"));
-  hub.approve(early.id, early.fingerprint);
-  t.ok(crowded(hub).length <= 2 * addresses.length, "the requests are counted, not stored");
-  t.ok(hub.store.journal.tail(100_000, "info").length <= PENDING_REQUESTS_MAX + 100, "nor does the rest of the journal grow");
+  await hub.approve(early.id, early.fingerprint);
+  t.ok((await crowded(hub)).length <= 2 * addresses.length, "the requests are counted, not stored");
+  t.ok(
+    (await hub.store.journal.tail(100_000, "info")).length <= PENDING_REQUESTS_MAX + 100,
+    "nor does the rest of the journal grow",
+  );
 });

@@ -57,12 +57,12 @@ test(
     await answered;
     await client.endAsync();
     await serving.stop();
-    const store = openStore(join(state, "hub.db"));
-    const known = store.devices.approved(device.id);
+    const store = await openStore(join(state, "hub.db"));
+    const known = await store.devices.approved(device.id);
     if (known === undefined) throw new RangeError("not approved");
-    store.devices.adopt({ ...known, serialNumber: EVIL, uris: [`urn:dev:${EVIL}`], address: EVIL });
-    store.journal.add("connection.refused", undefined, { claimed: EVIL }, Date.now());
-    store.close();
+    await store.commit(store.devices.adopt({ ...known, serialNumber: EVIL, uris: [`urn:dev:${EVIL}`], address: EVIL }));
+    store.journal.note("connection.refused", undefined, { claimed: EVIL }, Date.now());
+    await store.close();
 
     const table: readonly { readonly argv: readonly string[]; readonly shows: "lines" | "json" | "fault" }[] = [
       { argv: ["devices", "list"], shows: "lines" },

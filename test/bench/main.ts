@@ -6,6 +6,7 @@ import { type Measure, openBench } from "./bench.ts";
 import { audit } from "./audit.ts";
 import { bundle } from "./bundle.ts";
 import { deadlines } from "./deadlines.ts";
+import { hub } from "./hub.ts";
 import { install } from "./install.ts";
 import { messages } from "./messages.ts";
 import { policy } from "./policy.ts";
@@ -27,6 +28,7 @@ const MEASURES: readonly Measure[] = [
   policy,
   deadlines,
   refusals,
+  hub,
   machine,
 ];
 const NAMES = MEASURES.map(({ name }) => name);

@@ -59,7 +59,7 @@ test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approva
     random: () => 0,
     report: (one) => {
       progress.push(one);
-      if (one.kind === "waiting" && one.fault.code === "enrol.pending") hub.approve(IDENTITY.id, key.fingerprint);
+      if (one.kind === "waiting" && one.fault.code === "enrol.pending") void hub.approve(IDENTITY.id, key.fingerprint);
     },
   };
   const enrolled = await startEnrolment(ports, new AbortController().signal).done;

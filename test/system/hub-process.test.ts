@@ -115,9 +115,9 @@ test("[TUN-8] messages that the hub acknowledged before a kill are stored after 
   t.same(await first.serving.ended, { code: null, signal: "SIGKILL" });
   t.ok(acknowledged.length >= 50);
 
-  const store = openStore(join(state, "hub.db"));
+  const store = await openStore(join(state, "hub.db"));
   t.teardown(() => store.close());
-  const stored = new Set(store.messages.last(device.id, "event", 10_000).map(({ id }) => id));
+  const stored = new Set((await store.messages.last(device.id, "event", 10_000)).map(({ id }) => id));
   const lost = acknowledged.filter((id) => !stored.has(id));
   t.same(lost, []);
 });

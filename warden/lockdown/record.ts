@@ -88,8 +88,8 @@ export async function readRecord(files: DurableFiles): Promise<LockdownRecord | 
 
 /** @throws Fault `schema.invalid` for a policy of this program's version that is damaged. */
 function accepted({ counter, planHash, policy }: NonNullable<StoredRecord["confirmed"]>): Accepted {
-  const known = tryCheck(policySchema, policy);
-  if (known !== undefined) return { counter, planHash, policy: known };
+  const readable = tryCheck(policySchema, policy);
+  if (readable !== undefined) return { counter, planHash, policy: readable };
   const isNewer = typeof policy === "object" && policy !== null && "v" in policy && Number(policy["v"]) > 1;
   if (!isNewer) check(policySchema, policy, "the policy in the lockdown record");
   return { counter, planHash, policy: undefined, unread: policy };

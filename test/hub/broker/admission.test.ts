@@ -11,15 +11,14 @@ import { distinguishedName, issue } from "../../../hub/authority/certificate.ts"
 import { openAuthority, pem } from "../../../hub/authority/index.ts";
 import { OID } from "../../../hub/authority/oids.ts";
 import { makeAuthority, createIssuer } from "../../../hub/authority/issuer.ts";
-import { journalOf } from "../../../hub/journal.ts";
 import { openStore } from "../../../hub/store/index.ts";
 import type { Hub } from "../../../hub/index.ts";
 import { der, parseRequest } from "../../../provisioning/x509/format/index.ts";
 import { connect, enrolled, labDevice, labHub, labMessage, simpleEnrol } from "../../lab/worlds/hub.ts";
 import { eventually } from "../../lab/runner/process.ts";
 
-function refusals(hub: Hub): readonly unknown[] {
-  return hub.store.journal.tail(20, "warning").filter(({ event }) => event === "connection.refused");
+async function refusals(hub: Hub): Promise<readonly unknown[]> {
+  return (await hub.store.journal.tail(20, "warning")).filter(({ event }) => event === "connection.refused");
 }
 
 test("[TUN-3] an approved device is admitted; the hub reports protocol, cipher and the hybrid group of its side", async (t) => {
@@ -44,7 +43,7 @@ test("[TUN-2] a client without the hybrid group gets the classical one, and TLS 
     const { client, connack } = await connect(t, hub, device, cert, { tls: { ecdhCurve, maxVersion } });
     t.equal(connack, 0);
     const found = await eventually("the connection", async () => {
-      const connection = hub.store.connections.find(device.id);
+      const connection = await hub.store.connections.find(device.id);
       return connection?.protocol === maxVersion ? connection : undefined;
     });
     t.equal(found.group, group);
@@ -57,7 +56,9 @@ test("[TUN-3] a client without a certificate is refused with CONNACK 5, not by a
   const device = await labDevice("gw-1");
   await enrolled(hub, device);
   t.equal((await connect(t, hub, device, undefined)).connack, 5);
-  t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "no-certificate", clientId: "gw-1", address: "127.0.0.1" } }]);
+  t.match(await refusals(hub), [
+    { deviceId: undefined, detail: { reason: "no-certificate", clientId: "gw-1", address: "127.0.0.1" } },
+  ]);
 });
 
 test("[TUN-3] a certificate of another authority with the same name is refused", async (t) => {
@@ -67,7 +68,7 @@ test("[TUN-3] a certificate of another authority with the same name is refused",
   const attacker = createIssuer("lab hub", makeAuthority("lab hub", Date.now()));
   const forged = pem(attacker.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
   t.equal((await connect(t, hub, device, forged)).connack, 5);
-  t.match(refusals(hub), [{ deviceId: undefined, detail: { reason: "untrusted", claimed: "gw-1" } }]);
+  t.match(await refusals(hub), [{ deviceId: undefined, detail: { reason: "untrusted", claimed: "gw-1" } }]);
 });
 
 test("[TUN-3] a certificate that names the authority and its key but was signed with another key is refused", async (t) => {
@@ -95,7 +96,7 @@ test("[TUN-3] a certificate that names the authority and its key but was signed 
   );
   t.ok(new X509Certificate(forged.der).checkIssued(real), "everything but the signature is right");
   t.equal((await connect(t, hub, device, pem(forged.der))).connack, 5);
-  t.match(refusals(hub), [{ detail: { reason: "untrusted", claimed: "gw-1" } }]);
+  t.match(await refusals(hub), [{ detail: { reason: "untrusted", claimed: "gw-1" } }]);
 });
 
 test("[TUN-3] a server certificate is refused, although the authority signed it", async (t) => {
@@ -105,7 +106,7 @@ test("[TUN-3] a server certificate is refused, although the authority signed it"
   const cert = readFileSync(join(state, "server.pem"), "utf8");
   const keyPem = readFileSync(join(state, "server.key"), "utf8");
   t.equal((await connect(t, hub, { ...device, keyPem }, cert)).connack, 5);
-  t.match(refusals(hub), [{ detail: { reason: "wrong-usage", claimed: "localhost" } }]);
+  t.match(await refusals(hub), [{ detail: { reason: "wrong-usage", claimed: "localhost" } }]);
 });
 
 test("[TUN-3] a certificate signed by a device's key, chained to the authority, is refused", async (t) => {
@@ -128,7 +129,7 @@ test("[TUN-3] a certificate signed by a device's key, chained to the authority, 
     device.key,
   );
   t.equal((await connect(t, hub, victim, pem(forged.der) + chainEnd)).connack, 5);
-  t.match(refusals(hub), [{ detail: { reason: "untrusted" } }]);
+  t.match(await refusals(hub), [{ detail: { reason: "untrusted" } }]);
 });
 
 test("[TUN-3] an expired certificate is refused; when one expires, its connection ends at the next check", async (t) => {
@@ -140,11 +141,11 @@ test("[TUN-3] an expired certificate is refused; when one expires, its connectio
   const ended = { yet: false };
   void closed(client).then(() => (ended.yet = true));
   await eventually("its end", async () => {
-    writeFromOutside(state); // makes the hub check
+    await writeFromOutside(state); // makes the hub check
     return ended.yet ? true : undefined;
   });
   t.equal((await connect(t, hub, device, cert)).connack, 5);
-  t.match(refusals(hub), [{ detail: { reason: "expired", claimed: "gw-1" } }]);
+  t.match(await refusals(hub), [{ detail: { reason: "expired", claimed: "gw-1" } }]);
 });
 
 test("[TUN-3] [ID-7] a certificate whose key no operator approved is refused", async (t) => {
@@ -154,7 +155,7 @@ test("[TUN-3] [ID-7] a certificate whose key no operator approved is refused", a
   const { issuer } = openAuthority(state);
   const cert = pem(issuer.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
   t.equal((await connect(t, hub, device, cert)).connack, 5);
-  t.match(refusals(hub), [{ detail: { reason: "unknown", claimed: "gw-1" } }]);
+  t.match(await refusals(hub), [{ detail: { reason: "unknown", claimed: "gw-1" } }]);
 });
 
 test("[TUN-11] a client id that is not the certificate's CN is refused with CONNACK 2 and disturbs no other client", async (t) => {
@@ -164,7 +165,7 @@ test("[TUN-11] a client id that is not the certificate's CN is refused with CONN
   const there = await connect(t, hub, victim, await enrolled(hub, victim));
   for (const clientId of ["gw-2", "gw-1x", "", "$SYS"])
     t.equal((await connect(t, hub, device, cert, { clientId })).connack, 2, `"${clientId}"`);
-  t.match(refusals(hub)[0], { deviceId: "gw-1", detail: { reason: "client-id", clientId: "gw-2" } });
+  t.match((await refusals(hub))[0], { deviceId: "gw-1", detail: { reason: "client-id", clientId: "gw-2" } });
   await there.client.publishAsync("sallyport/1/gw-2/up/event", labMessage({ kind: "test" }), { qos: 1 });
   t.pass("the one whose id was claimed is still connected");
 });
@@ -184,9 +185,9 @@ test("[TUN-10] MQTT 5 is refused as an unacceptable protocol version, and that i
   const { hub } = await labHub(t);
   const device = await labDevice("gw-1");
   t.not((await connect(t, hub, device, await enrolled(hub, device), { protocolVersion: 5 })).connack, 0);
-  t.same(refusals(hub), [], "a version negotiation is not a refusal to investigate");
+  t.same(await refusals(hub), [], "a version negotiation is not a refusal to investigate");
   t.match(
-    hub.store.journal.tail(20, "info").filter(({ event }) => event === "connection.mqtt-version"),
+    (await hub.store.journal.tail(20, "info")).filter(({ event }) => event === "connection.mqtt-version"),
     [{ severity: "info", deviceId: "gw-1", detail: { version: 5 } }],
   );
 });
@@ -199,14 +200,14 @@ test("[TUN-3] a revoked device is refused, and its live connection is ended", as
   const ended = closed(client);
   await eventually("the connection in the list", async () => hub.store.connections.find(device.id));
   // The command line does the same: through a store of its own.
-  const store = openStore(join(state, "hub.db"));
-  revoke({ store, journal: journalOf(store) }, device.id, "test");
-  store.close();
+  const store = await openStore(join(state, "hub.db"));
+  await revoke({ store }, device.id, "test");
+  await store.close();
   await ended;
   t.equal((await connect(t, hub, device, cert)).connack, 5);
-  t.match(refusals(hub), [{ detail: { reason: "revoked", claimed: "gw-1" } }]);
+  t.match(await refusals(hub), [{ detail: { reason: "revoked", claimed: "gw-1" } }]);
   t.match(
-    hub.store.journal.tail(20, "notice").find(({ event }) => event === "connection.kicked"),
+    (await hub.store.journal.tail(20, "notice")).find(({ event }) => event === "connection.kicked"),
     { detail: { reason: "revoked" } },
   );
 });
@@ -220,8 +221,8 @@ test("[TUN-5] a second connection of the same device replaces the first, and tha
   const second = await connect(t, hub, device, cert);
   await ended;
   t.equal(second.connack, 0);
-  t.match(hub.store.journal.tail(20, "warning"), [{ event: "connection.replaced", deviceId: "gw-1" }]);
-  t.ok(hub.store.connections.find(device.id), "the list has the second");
+  t.match(await hub.store.journal.tail(20, "warning"), [{ event: "connection.replaced", deviceId: "gw-1" }]);
+  t.ok(await hub.store.connections.find(device.id), "the list has the second");
 });
 
 test("a resumed TLS session is checked again: if the device was revoked in between, it is refused", async (t) => {
@@ -234,7 +235,7 @@ test("a resumed TLS session is checked again: if the device was revoked in betwe
   const again = await connect(t, hub, device, cert, { tls: session === undefined ? {} : { session } });
   t.equal(again.connack, 0, "resumed or not, the device is the same");
   await again.client.endAsync();
-  revoke({ store: hub.store, journal: journalOf(hub.store) }, device.id, "test");
+  await revoke({ store: hub.store }, device.id, "test");
   t.equal((await connect(t, hub, device, cert, { tls: session === undefined ? {} : { session } })).connack, 5);
 });
 
@@ -246,7 +247,7 @@ test("packets are refused by their header: no client makes the hub hold 200 MB",
   // CONNECT that announces 200 MB
   socket.write(Buffer.of(0x10, 0xff, 0xff, 0xff, 0x5f, 0x00, 0x04));
   await once(socket, "close");
-  t.match(hub.store.journal.tail(5, "warning"), [{ event: "packet.refused", detail: { bytes: 0xbffffff } }]);
+  t.match(await hub.store.journal.tail(5, "warning"), [{ event: "packet.refused", detail: { bytes: 0xbffffff } }]);
 });
 
 function named(csr: Uint8Array) {
@@ -259,8 +260,8 @@ async function closed(client: MqttClient): Promise<void> {
 }
 
 /** Any write of another process makes the hub check its connections. */
-function writeFromOutside(state: string): void {
-  const store = openStore(join(state, "hub.db"));
-  store.journal.add("hub.started", undefined, {}, Date.now());
-  store.close();
+async function writeFromOutside(state: string): Promise<void> {
+  const store = await openStore(join(state, "hub.db"));
+  store.journal.note("hub.started", undefined, {}, Date.now());
+  await store.close();
 }

@@ -2,7 +2,7 @@
 import { test } from "tap";
 import { FRAMING_START, type Framing, next } from "../../../hub/broker/framing.ts";
 
-const LIMITS = { firstBytesMax: 200, packetBytesMax: 1000 };
+const LIMITS = { firstBytesMax: 200, packetBytesMax: 1000, subscribeBytesMax: 100, filtersMax: 3 };
 
 function run(bytes: Uint8Array, chunkBytes: number): Framing | { readonly refused: number | undefined } {
   let framing: Framing = FRAMING_START;
@@ -54,4 +54,20 @@ test("the packet identifiers of PUBACKs, and of nothing else, are reported, in c
     t.same(identifiers, [1, 0x1234, 65_535], `in pieces of ${chunk}`);
   }
   return undefined;
+});
+
+test("[TUN-22] filters of a SUBSCRIBE and an UNSUBSCRIBE are counted, in chunks of any size", async (t) => {
+  const list = (type: number, count: number): Buffer => {
+    const filter = type === 8 ? Buffer.of(0, 2, 0x61, 0x62, 1) : Buffer.of(0, 2, 0x61, 0x62);
+    const body = Buffer.concat([Buffer.of(0, 1), ...Array.from({ length: count }, () => filter)]);
+    return Buffer.concat([Buffer.of((type << 4) | 2, body.byteLength), body]);
+  };
+  for (const type of [8, 10])
+    for (const chunk of [1, 2, 5, 5000]) {
+      t.same(run(Buffer.concat([packet(0x10, 40), list(type, 3)]), chunk), { at: "type", packets: 2 });
+      t.match(run(Buffer.concat([packet(0x10, 40), list(type, 4)]), chunk), { filters: 4 });
+    }
+  t.match(run(Buffer.concat([packet(0x10, 40), packet(0x82, 101)]), 7), { refused: 101 }, "a longer one is not looked at");
+  const endless = Buffer.concat([packet(0x10, 40), Buffer.of(0x82, 100), Buffer.alloc(100)]);
+  t.match(run(endless, 50), { filters: 4 }, "the count stops above the bound");
 });

@@ -32,7 +32,7 @@ test("[TUN-11] a device subscribes to its own down/ topics, and to nothing else"
     "sallyport/1/gw-10/down/update",
   ];
   for (const topic of foreign) t.equal(await granted(client, topic), 128, topic);
-  const refused = hub.store.journal.tail(100, "alert").filter(({ event }) => event === "topic.refused");
+  const refused = (await hub.store.journal.tail(100, "alert")).filter(({ event }) => event === "topic.refused");
   t.equal(refused.length, foreign.length, "each is an alert, because a sound agent never asks");
   t.match(refused[0], { deviceId: "gw-1", detail: { verb: "subscribe", topic: foreign[0] } });
 });
@@ -64,7 +64,7 @@ test("[TUN-11] publishing outside its own up/ ends the connection and is noted",
   }
   t.same(seen, []);
   t.same(got, []);
-  const refused = hub.store.journal.tail(100, "alert").map(({ deviceId, detail }) => [deviceId, detail["topic"]]);
+  const refused = (await hub.store.journal.tail(100, "alert")).map(({ deviceId, detail }) => [deviceId, detail["topic"]]);
   t.same(
     refused,
     topics.map((topic) => ["gw-1", topic]),
@@ -78,7 +78,7 @@ test("[TUN-9] only up/status may be retained", async (t) => {
   const ended = closed(client);
   client.publish("sallyport/1/gw-1/up/event", labMessage({ kind: "test" }), { qos: 1, retain: true }, () => undefined);
   await ended;
-  t.match(hub.store.journal.tail(10, "alert"), [{ event: "topic.refused", detail: { reason: /retained/ } }]);
+  t.match(await hub.store.journal.tail(10, "alert"), [{ event: "topic.refused", detail: { reason: /retained/ } }]);
 });
 
 test("[TUN-9] the will of a disconnected device becomes its status", async (t) => {
@@ -90,7 +90,7 @@ test("[TUN-9] the will of a disconnected device becomes its status", async (t) =
   const received = once(hub.events, "message");
   socket.destroy();
   t.match(await received, [{ deviceId: "gw-1", channel: "status", fresh: true }]);
-  t.match(hub.store.messages.last(device.id, "status", 1), [{ body: '{"state":"offline","reason":"lost"}' }]);
+  t.match(await hub.store.messages.last(device.id, "status", 1), [{ body: '{"state":"offline","reason":"lost"}' }]);
 });
 
 test("[TUN-8] a message sent again under its id is acknowledged but stored once", async (t) => {
@@ -103,7 +103,7 @@ test("[TUN-8] a message sent again under its id is acknowledged but stored once"
   await client.publishAsync("sallyport/1/gw-1/up/event", message, { qos: 1 });
   await eventually("both", async () => (fresh.length === 2 ? true : undefined));
   t.same(fresh, [true, false]);
-  t.equal(hub.store.messages.last((await labDevice("gw-1")).id, "event", 10).length, 1);
+  t.equal((await hub.store.messages.last((await labDevice("gw-1")).id, "event", 10)).length, 1);
 });
 
 test("[TUN-8] an invalid message is dropped with a note, and acknowledged, because sending it again would not help", async (t) => {
@@ -112,7 +112,7 @@ test("[TUN-8] an invalid message is dropped with a note, and acknowledged, becau
   for (const payload of ["", "not json", "{}", labMessage({}), labMessage({ kind: "test" }, "not-a-uuid"), "[".repeat(5000)])
     await client.publishAsync("sallyport/1/gw-1/up/event", payload, { qos: 1 });
   t.ok(client.connected);
-  const noted = hub.store.journal.tail(100, "warning");
+  const noted = await hub.store.journal.tail(100, "warning");
   t.ok(noted.length >= 4);
   t.ok(noted.every(({ event, deviceId }) => event === "message.refused" && deviceId === "gw-1"));
 });
@@ -126,7 +126,7 @@ test("[TUN-7] a message over its bound ends the connection", async (t) => {
     await ended;
   }
   t.same(
-    hub.store.journal.tail(10, "warning").map(({ event }) => event),
+    (await hub.store.journal.tail(10, "warning")).map(({ event }) => event),
     ["topic.refused", "packet.refused"],
     "the one by its payload, the other by its header, before it is in memory",
   );

@@ -2,7 +2,8 @@
 import * as v from "valibot";
 import { test } from "tap";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
-import { displacedBy, sourceOf, type PendingRequest } from "../../../hub/devices/pending-quota.ts";
+import { displacedBy, type PendingRequest } from "../../../hub/devices/pending-quota.ts";
+import { sourceOf } from "../../../hub/source.ts";
 import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../../hub/limits.ts";
 
 const id = (text: string) => v.parse(deviceIdSchema, text);

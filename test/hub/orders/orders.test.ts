@@ -80,7 +80,7 @@ test("[OPS-7] an order is signed over a nonce that the device made for it, and s
   t.match(done.data, { operation: "system.reboot", state: "answered", result: { rebooting: true } });
   t.match(orders, [{ v: 1, deviceId: "gw-1", nonce: NONCE, verb: "system.reboot", planHash: PLAN, reason }]);
   t.ok(Date.parse(orders[0]?.notAfter ?? "") > Date.now());
-  const asked = hub.store.journal.tail(10, "info").filter(({ event }) => event === "operation.asked");
+  const asked = (await hub.store.journal.tail(10, "info")).filter(({ event }) => event === "operation.asked");
   t.match(asked, [
     { detail: { operation: "order.nonce", verb: "system.reboot" } },
     { deviceId: "gw-1", detail: { operation: "system.reboot", keyid, planHash: PLAN, reason } },

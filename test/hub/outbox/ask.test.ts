@@ -24,7 +24,7 @@ test("[OPS-6] an operation reaches a connected device once, and its complete res
   const refused = await hubCommand(state, "ask", "gw-1", "status");
   t.match(refused, { code: 1, out: [], err: [/operation\.denied: "gw-1" refused: not \?\[2J you/] });
   t.equal(heard.length, 2, "each was sent once");
-  const journal = hub.store.journal.tail(10, "info").filter(({ event }) => event.startsWith("operation."));
+  const journal = (await hub.store.journal.tail(10, "info")).filter(({ event }) => event.startsWith("operation."));
   t.match(journal, [
     { event: "operation.asked", deviceId: "gw-1", detail: { operation: "audit.tail", by: String } },
     { event: "operation.answered", deviceId: "gw-1", detail: { outcome: "ok" } },

@@ -22,7 +22,7 @@ test("[OTA-42] update start only sends a hint, and an absent device gets it when
     [{ channel: "update", id: id, body: { kind: "update.start", target: "os/gateway-2.json" } }],
     "the newest says it all",
   );
-  await eventually("its acknowledgement", async () => (hub.store.outbox.find(id) === undefined ? true : undefined));
+  await eventually("its acknowledgement", async () => ((await hub.store.outbox.find(id)) === undefined ? true : undefined));
   first.client.end(true);
   const again = await listening(t, hub, known);
   t.equal((await hubCommand(state, "update", "start", "gw-1", "os/gateway-3.json")).code, 0);
@@ -44,7 +44,7 @@ test("[TUN-8] an unacknowledged message is sent again under its id when the devi
   const { data } = await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json", "--json");
   await closed;
   const id = String(data["id"]);
-  t.match(hub.store.outbox.find(id), { deliveredAtMs: undefined });
+  t.match(await hub.store.outbox.find(id), { deliveredAtMs: undefined });
   const { heard } = await listening(t, hub, known);
   await eventually("the hint", async () => (heard.length > 0 ? true : undefined));
   t.match(heard, [{ id }]);
@@ -54,21 +54,27 @@ test("the outbox of a device is bounded, other devices are not affected, and an 
   const { hub, state } = await labHub(t);
   const { device } = await admitted(hub, "gw-1");
   const { device: other } = await admitted(hub, "gw-2");
-  const store = openStore(privateFile(state, STATE_FILES.store));
+  const store = await openStore(privateFile(state, STATE_FILES.store));
   t.teardown(() => store.close());
   const outgoing = { channel: "operation", kind: "operation", message: "{}", queuedAtMs: 1, expiresAtMs: 2 } as const;
-  for (let n = 0; n < OUTBOX_PER_DEVICE_MAX; n += 1)
-    store.outbox.add({ ...outgoing, deviceId: device.id, id: `m${n}`, correlation: `c${n}` });
-  t.throws(() => store.outbox.add({ ...outgoing, deviceId: device.id, id: "one more", correlation: "x" }), {
-    code: "hub.outbox-full",
-  });
-  queueHint(store, other.id, { channel: "policy", body: { kind: "repository.changed" } }, 60_000);
-  await eventually("the expired ones to be dropped", async () =>
-    hub.store.journal.tail(100, "warning").some(({ event }) => event === "message.expired") ? true : undefined,
+  const waiting = { ...outgoing, queuedAtMs: Date.now(), expiresAtMs: Date.now() + 60_000, deviceId: device.id };
+  const numbers = Array.from({ length: OUTBOX_PER_DEVICE_MAX }, (_, n) => n);
+  await store.commit(...numbers.map((n) => store.outbox.add({ ...waiting, id: `w${n}`, correlation: `w${n}` })));
+  const oneMore = store.outbox.add({ ...waiting, id: "one more", correlation: "x" });
+  await t.rejects(store.commit(oneMore), { code: "hub.store-conflict" });
+  const hint = { channel: "policy", body: { kind: "repository.changed" } } as const;
+  await t.rejects(queueHint(store, device.id, hint, 60_000), { code: "hub.outbox-full" });
+  await store.commit(...numbers.map((n) => store.outbox.remove(`w${n}`)));
+  await store.commit(
+    ...numbers.map((n) => store.outbox.add({ ...outgoing, deviceId: device.id, id: `m${n}`, correlation: `c${n}` })),
   );
-  t.equal(store.outbox.find("m0"), undefined);
+  await queueHint(store, other.id, hint, 60_000);
+  await eventually("the expired ones to be dropped", async () =>
+    (await hub.store.journal.tail(100, "warning")).some(({ event }) => event === "message.expired") ? true : undefined,
+  );
+  t.equal(await store.outbox.find("m0"), undefined);
   t.equal(
-    hub.store.journal.tail(100, "warning").reduce((sum, { times }) => sum + times, 0),
+    (await hub.store.journal.tail(100, "warning")).reduce((sum, { times }) => sum + times, 0),
     OUTBOX_PER_DEVICE_MAX,
     "each is counted",
   );
@@ -80,7 +86,7 @@ test("a revoked device gets no queued message, nor does another one with its id"
   const { data } = await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json", "--json");
   const id = String(data["id"]);
   t.equal((await hubCommand(state, "devices", "revoke", "gw-1")).code, 0);
-  t.equal(hub.store.outbox.find(id), undefined);
+  t.equal(await hub.store.outbox.find(id), undefined);
   t.match(await hubCommand(state, "update", "start", "gw-1", "os/gateway-2.json"), { code: 1, err: [/hub\.device-unknown/] });
 });
 

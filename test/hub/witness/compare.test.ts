@@ -4,10 +4,11 @@ import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type Test } from "tap";
+import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { AUDIT_FRONTIER_RECORDS } from "../../../hub/limits.ts";
 import { journalOf } from "../../../hub/journal.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
-import { createWitness, type Witness } from "../../../hub/witness/index.ts";
+import { createWitness, type WitnessAnswer } from "../../../hub/witness/index.ts";
 import { ed25519Raw, encodeVerifier, verifierOf } from "../../../warden/audit/format/index.ts";
 import { labDevice, type LabDevice, type LabLog, labLog } from "../../lab/worlds/hub.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -19,7 +20,8 @@ interface Desk {
   readonly path: string;
   readonly device: LabDevice;
   readonly log: LabLog;
-  readonly witness: Witness;
+  /** Delivers, and stores what the witness takes. */
+  readonly receive: (body: AuditUpload["body"]) => Promise<WitnessAnswer>;
   /** Records read from the store since the last call. */
   readonly read: () => number;
 }
@@ -30,20 +32,22 @@ interface Desk {
  */
 async function openContext(t: Test): Promise<Desk> {
   const path = join(await temporaryDirectory(t), "hub.db");
-  const store = openStore(path);
+  const store = await openStore(path);
   t.teardown(() => store.close());
   const device = await labDevice("gw-1");
   const { id, fingerprint, csr } = device;
   const auditKey = encodeVerifier(device.audit.verifier);
-  store.devices.request({ id, fingerprint, csr, serialNumber: undefined, uris: [], auditKey, address: "?", seenAtMs: 1 });
-  store.devices.decide(id, fingerprint, "approved", 1, "test");
+  await store.commit(
+    store.devices.request({ id, fingerprint, csr, serialNumber: undefined, uris: [], auditKey, address: "?", seenAtMs: 1 }),
+    store.devices.decide(id, fingerprint, "approved", 1, "test"),
+  );
   const count = { read: 0 };
   const counted: Store = {
     ...store,
     audit: {
       ...store.audit,
-      records: (...args) => {
-        const records = store.audit.records(...args);
+      records: async (...args) => {
+        const records = await store.audit.records(...args);
         count.read += records.length;
         return records;
       },
@@ -51,16 +55,21 @@ async function openContext(t: Test): Promise<Desk> {
   };
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
   const verifier = verifierOf("sallyport-hub/test", "cosignature/v1", ed25519Raw(publicKey));
-  const witness = createWitness(counted, { privateKey, verifier }, journalOf(store));
+  const witness = createWitness(counted, { privateKey, verifier });
+  const receive = async (body: AuditUpload["body"]): Promise<WitnessAnswer> => {
+    const { answer, change } = await witness.receive(id, body, false, journalOf(store));
+    if (change !== undefined) await store.commit(change);
+    return answer;
+  };
   const log = labLog(device, SIZE);
   for (let from = 0, to = 1; from < SIZE; [from, to] = [to, Math.min(SIZE, to + 61)])
-    t.equal(witness.receive(id, log.delivery(from, to), false).answer, "cosigned");
+    t.equal((await receive(log.delivery(from, to))).answer, "cosigned");
   return {
     store,
     path,
     device,
     log,
-    witness,
+    receive,
     read: () => {
       const { read } = count;
       count.read = 0;
@@ -70,36 +79,36 @@ async function openContext(t: Test): Promise<Desk> {
 }
 
 test("[AUD-27] a shorter log costs the hub only a few records to read, at any size", async (t) => {
-  const { store, device, log, witness, read } = await openContext(t);
+  const { store, log, receive, read } = await openContext(t);
   for (const size of [1, 255, 256, 257, 511, 1023, 1024, 1025, SIZE - 1]) {
     read();
-    t.same(witness.receive(device.id, log.delivery(0, size), false), { answer: "conflict", size: SIZE });
+    t.same(await receive(log.delivery(0, size)), { answer: "conflict", size: SIZE });
     const records = read();
     t.ok(records < AUDIT_FRONTIER_RECORDS, `${records} records read for size ${size}`);
-    t.match(store.journal.tail(1, "alert"), [{ event: "audit.rolled-back", detail: { size, state: "a prefix of ours" } }]);
+    t.match(await store.journal.tail(1, "alert"), [{ event: "audit.rolled-back", detail: { size, state: "a prefix of ours" } }]);
   }
 });
 
 test("[AUD-27] a fork is distinguished from a rollback at every size", async (t) => {
-  const { store, device, witness } = await openContext(t);
+  const { store, device, receive } = await openContext(t);
   const other = labLog(device, SIZE, "two");
   for (const size of [1, 255, 256, 257, 1024, SIZE - 1]) {
-    t.same(witness.receive(device.id, other.delivery(0, size), false), { answer: "conflict", size: SIZE });
-    t.match(store.journal.tail(1, "alert"), [{ event: "audit.forked", detail: { size, state: "another history" } }]);
+    t.same(await receive(other.delivery(0, size)), { answer: "conflict", size: SIZE });
+    t.match(await store.journal.tail(1, "alert"), [{ event: "audit.forked", detail: { size, state: "another history" } }]);
   }
 });
 
 test("[AUD-9] a store of the previous version keeps its logs, and compares recent sizes", async (t) => {
-  const { store, path, device, log, witness } = await openContext(t);
+  const { store, path, log, receive } = await openContext(t);
   const database = new DatabaseSync(path);
   t.teardown(() => database.close());
   database.exec("DROP TABLE auditFrontiers; DROP TABLE outbox; PRAGMA user_version = 1");
-  const again = openStore(path);
-  again.close();
+  const again = await openStore(path);
+  await again.close();
   t.equal(database.prepare("SELECT count(*) AS n FROM auditRecords").get()?.["n"], SIZE);
-  witness.receive(device.id, log.delivery(0, SIZE - 1), false);
-  t.match(store.journal.tail(1, "alert"), [{ detail: { state: "a prefix of ours" } }]);
+  await receive(log.delivery(0, SIZE - 1));
+  t.match(await store.journal.tail(1, "alert"), [{ detail: { state: "a prefix of ours" } }]);
   database.exec("DELETE FROM auditRecords WHERE seq = 700");
-  witness.receive(device.id, log.delivery(0, SIZE - 2), false);
-  t.match(store.journal.tail(1, "alert"), [{ event: "audit.rolled-back", detail: { state: "not compared" } }]);
+  await receive(log.delivery(0, SIZE - 2));
+  t.match(await store.journal.tail(1, "alert"), [{ event: "audit.rolled-back", detail: { state: "not compared" } }]);
 });

@@ -9,6 +9,7 @@ import { verifyLog } from "../../../hub/witness/index.ts";
 import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
 import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/worlds/hub.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
+import { HANG_MS } from "../../lab/runner/process.ts";
 
 /** A connected device that sends a delivery and waits for the answer. */
 async function openDelivery(t: TestContext, hub: Hub, device: LabDevice) {
@@ -21,8 +22,8 @@ async function openDelivery(t: TestContext, hub: Hub, device: LabDevice) {
   };
 }
 
-function verified(hub: Hub, device: LabDevice) {
-  const [log] = hub.store.audit.logs(device.id);
+async function verified(hub: Hub, device: LabDevice) {
+  const [log] = await hub.store.audit.logs(device.id);
   if (log === undefined) throw new RangeError("no log");
   return verifyLog(hub.store.audit, device.id, log, decodeVerifier(hub.anchors.witnessKey));
 }
@@ -44,13 +45,13 @@ test("[AUD-8] a continuation of the log is stored and cosigned, verifiable with 
     const seconds = verifyNote(note, decodeVerifier(hub.anchors.witnessKey)) ?? 0;
     t.ok(Math.abs(seconds * 1000 - Date.now()) < 60_000);
   }
-  const [stored] = hub.store.audit.logs(device.id);
-  const records = hub.store.audit.records(device.id, stored?.auditKey ?? "", 0, 1000);
+  const [stored] = await hub.store.audit.logs(device.id);
+  const records = await hub.store.audit.records(device.id, stored?.auditKey ?? "", 0, 1000);
   t.same(
     records.map(({ bytes }) => Buffer.from(bytes)),
     log.records.map((record) => Buffer.from(record)),
   );
-  t.match(verified(hub, device), { ok: true, size: 100, firstBad: undefined, faults: [] });
+  t.match(await verified(hub, device), { ok: true, size: 100, firstBad: undefined, faults: [] });
 });
 
 test("[AUD-9] the device resumes from the hub's size; a repeated delivery is answered again", async (t) => {
@@ -69,7 +70,7 @@ test("[AUD-9] the device resumes from the hub's size; a repeated delivery is ans
     { answer: "conflict", size: 30 },
     "an old message that is sent again much later",
   );
-  t.same(hub.store.journal.tail(100, "alert"), [], "none of this raises an alert");
+  t.same(await hub.store.journal.tail(100, "alert"), [], "none of this raises an alert");
 });
 
 test("[AUD-27] a log shorter than the hub's raises an alert and gets no cosignature", async (t) => {
@@ -80,11 +81,11 @@ test("[AUD-27] a log shorter than the hub's raises an alert and gets no cosignat
   await deliver(log.delivery(0, 30));
   t.same(await deliver(log.delivery(0, 12)), { answer: "conflict", size: 30 });
   t.same(await deliver(labLog(device, 3, "two").delivery(0, 3)), { answer: "conflict", size: 30 });
-  t.match(hub.store.journal.tail(100, "alert"), [
+  t.match(await hub.store.journal.tail(100, "alert"), [
     { event: "audit.rolled-back", deviceId: "gw-1", detail: { size: 12, hubSize: 30, state: "a prefix of ours" } },
     { event: "audit.forked", deviceId: "gw-1", detail: { size: 3, hubSize: 30, state: "another history" } },
   ]);
-  t.match(verified(hub, device), { ok: true, size: 30 });
+  t.match(await verified(hub, device), { ok: true, size: 30 });
 });
 
 test("[AUD-27] a second history of the same length is refused, and the alert contains the proof", async (t) => {
@@ -93,7 +94,7 @@ test("[AUD-27] a second history of the same length is refused, and the alert con
   const deliver = await openDelivery(t, hub, device);
   await deliver(labLog(device, 8).delivery(0, 8));
   t.match(await deliver(labLog(device, 8, "two").delivery(0, 8)), { answer: "refused", reason: /another tree of size 8/ });
-  t.match(hub.store.journal.tail(100, "alert"), [{ event: "audit.forked", deviceId: "gw-1", detail: { size: 8 } }]);
+  t.match(await hub.store.journal.tail(100, "alert"), [{ event: "audit.forked", deviceId: "gw-1", detail: { size: 8 } }]);
 });
 
 test("[AUD-8] forged and truncated deliveries are refused with a reason and change nothing", async (t) => {
@@ -106,7 +107,7 @@ test("[AUD-8] forged and truncated deliveries are refused with a reason and chan
   t.match(await deliver({ ...good, records: good.records.slice(0, 9) }), { answer: "refused" });
   t.match(await deliver({ ...good, proof: [] }), { answer: "refused" });
   t.match(await deliver({ ...good, checkpoint: good.checkpoint.replace("\n20\n", "\n21\n") }), { answer: "refused" });
-  t.match(verified(hub, device), { ok: true, size: 10 });
+  t.match(await verified(hub, device), { ok: true, size: 10 });
   t.equal((await deliver(good)).answer, "cosigned");
 });
 
@@ -122,14 +123,14 @@ test("[AUD-8] every change of the stored log is found, and the first bad record 
   const device = await labDevice("gw-1");
   const deliver = await openDelivery(t, hub, device);
   await deliver(labLog(device, 20).delivery(0, 20));
-  const database = new DatabaseSync(join(state, "hub.db"));
+  // The running hub writes its journal now and then.
+  const database = new DatabaseSync(join(state, "hub.db"), { timeout: HANG_MS });
   t.teardown(() => database.close());
-  const damaged = (sql: string) => {
+  const damaged = async (sql: string) => {
     database.exec("BEGIN");
     database.exec(sql);
     database.exec("COMMIT");
-    const result = verified(hub, device);
-    return result;
+    return verified(hub, device);
   };
   const undo = (sql: string) => database.exec(sql);
 
@@ -139,28 +140,35 @@ test("[AUD-8] every change of the stored log is found, and the first bad record 
       "DELETE FROM auditRecords; DELETE FROM auditLogs; INSERT INTO auditLogs SELECT * FROM keptLogs; INSERT INTO auditRecords SELECT * FROM kept",
     );
 
-  t.match(damaged("UPDATE auditRecords SET bytes = CAST(replace(CAST(bytes AS TEXT), 'one', 'two') AS BLOB) WHERE seq = 7"), {
+  t.match(
+    await damaged("UPDATE auditRecords SET bytes = CAST(replace(CAST(bytes AS TEXT), 'one', 'two') AS BLOB) WHERE seq = 7"),
+    {
+      ok: false,
+      firstBad: 7,
+      faults: [/^record 7: its bytes are not the witnessed ones/],
+    },
+  );
+  restore();
+  t.match(await damaged("DELETE FROM auditRecords WHERE seq = 11"), {
     ok: false,
-    firstBad: 7,
-    faults: [/^record 7: its bytes are not the witnessed ones/],
+    firstBad: 11,
+    faults: [/^record 11: it is missing/],
   });
   restore();
-  t.match(damaged("DELETE FROM auditRecords WHERE seq = 11"), { ok: false, firstBad: 11, faults: [/^record 11: it is missing/] });
-  restore();
-  t.match(damaged("DELETE FROM auditRecords WHERE seq = 19"), { ok: false, firstBad: 19 });
+  t.match(await damaged("DELETE FROM auditRecords WHERE seq = 19"), { ok: false, firstBad: 19 });
   restore();
   t.match(
-    damaged(
+    await damaged(
       "UPDATE auditRecords SET bytes = (SELECT bytes FROM kept WHERE seq = 4), leaf = (SELECT leaf FROM kept WHERE seq = 4) WHERE seq = 5",
     ),
     { ok: false, firstBad: 5, faults: [/its own number is 4/] },
   );
   restore();
-  t.match(damaged("UPDATE auditLogs SET root = zeroblob(32)"), { ok: false, faults: [/./] });
+  t.match(await damaged("UPDATE auditLogs SET root = zeroblob(32)"), { ok: false, faults: [/./] });
   restore();
-  t.match(damaged("UPDATE auditLogs SET size = 19"), { ok: false });
+  t.match(await damaged("UPDATE auditLogs SET size = 19"), { ok: false });
   restore();
-  t.match(damaged("UPDATE auditLogs SET cosigned = replace(cosigned, 'A', 'B')"), { ok: false });
+  t.match(await damaged("UPDATE auditLogs SET cosigned = replace(cosigned, 'A', 'B')"), { ok: false });
   restore();
-  t.match(verified(hub, device), { ok: true });
+  t.match(await verified(hub, device), { ok: true });
 });

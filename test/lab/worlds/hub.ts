@@ -10,7 +10,7 @@ import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/format/identity.ts";
 import { openAuthority } from "../../../hub/authority/index.ts";
-import { enrol, readRequest } from "../../../hub/devices/index.ts";
+import { createPendingQueue, enrol, readRequest } from "../../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";
 import { journalOf } from "../../../hub/journal.ts";
 import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../../provisioning/x509/format/index.ts";
@@ -107,13 +107,15 @@ export interface HubRequest {
   /** PEM. */
   readonly cert?: string;
   readonly key?: string;
+  /** A loopback address to ask from. */
+  readonly from?: string;
 }
 
 /**
  * Sends one HTTPS request to the hub's API and checks the hub's certificate against the anchors.
  */
 export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}): Promise<HubResponse> {
-  const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key } = asking;
+  const { method = asking.body === undefined ? "GET" : "POST", type, body, cert, key, from } = asking;
   const outgoing = request({
     host: "127.0.0.1",
     servername: "localhost",
@@ -124,6 +126,7 @@ export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}
     ca: hub.anchors.authority,
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
+    ...(from === undefined ? {} : { localAddress: from }),
     headers: type === undefined ? {} : { "content-type": type },
   });
   return new Promise((resolve, reject) => {
@@ -168,7 +171,7 @@ export function toPem(certificate: Uint8Array): string {
  */
 export async function enrolled(hub: Hub, device: LabDevice): Promise<string> {
   await simpleEnrol(hub, device.csr);
-  hub.approve(device.id, device.fingerprint);
+  await hub.approve(device.id, device.fingerprint);
   return certificateIn(await simpleEnrol(hub, device.csr));
 }
 
@@ -183,14 +186,16 @@ export async function enrolledBefore(
   { agoMs, lifeMs }: { readonly agoMs: number; readonly lifeMs: number },
 ): Promise<string> {
   await simpleEnrol(hub, device.csr);
-  hub.approve(device.id, device.fingerprint);
+  await hub.approve(device.id, device.fingerprint);
+  const journal = journalOf(hub.store);
   const context = {
     store: hub.store,
-    journal: journalOf(hub.store),
+    journal,
+    pending: createPendingQueue(hub.store, journal),
     issuer: openAuthority(state).issuer,
     certificateLifeMs: lifeMs,
   };
-  const outcome = enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
+  const outcome = await enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);
   if (outcome.kind !== "issued") throw new Fault("enrol.bad-response", `expected a certificate, got "${outcome.kind}"`);
   return toPem(outcome.certificate.der);
 }

@@ -1,0 +1,94 @@
+// Admission of requests from pairs that have not asked before. Requests that come while others are
+// written share the next commit, so the quota is counted once for all of them.
+import { asFault } from "../../hal/fault.ts";
+import type { JournalWriter } from "../journal.ts";
+import { PENDING_ADMITTED_MAX } from "../limits.ts";
+import { type Change, type Device, retryOnConflict, type Store } from "../store/index.ts";
+import { displacedBy, type PendingRequest } from "./pending-quota.ts";
+
+export type NewRequest = Parameters<Store["devices"]["request"]>[0];
+
+export interface PendingQueue {
+  /**
+   * Stores the request, and makes room for it. Under a flood, one alert stands for many requests, so
+   * that the journal does not grow with them.
+   * @throws Fault `hub.store-failed`.
+   */
+  add(request: NewRequest): Promise<void>;
+}
+
+export function createPendingQueue(store: Store, journal: JournalWriter): PendingQueue {
+  return new Queue(store, journal);
+}
+
+interface Waiting {
+  readonly request: NewRequest;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+class Queue implements PendingQueue {
+  readonly #store: Store;
+  readonly #journal: JournalWriter;
+  readonly #waiting: Waiting[] = [];
+  #running = false;
+
+  constructor(store: Store, journal: JournalWriter) {
+    this.#store = store;
+    this.#journal = journal;
+  }
+
+  add(request: NewRequest): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    this.#waiting.push({ request, done });
+    if (!this.#running) void this.#run();
+    return done.promise;
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, PENDING_ADMITTED_MAX);
+      try {
+        const note = await retryOnConflict(() => this.#admit(batch.map(({ request }) => request)));
+        for (const { done } of batch) done.resolve();
+        note();
+      } catch (error) {
+        const fault = asFault(error, "hub.store-failed", "store a request");
+        for (const { done } of batch) done.reject(fault);
+      }
+    }
+    this.#running = false;
+  }
+
+  /** @returns what to write to the journal after the commit. */
+  async #admit(requests: readonly NewRequest[]): Promise<() => void> {
+    const { devices } = this.#store;
+    const notes: (() => void)[] = [];
+    const changes: Change[] = [];
+    let pending: readonly PendingRequest[] = await devices.pending();
+    for (const request of requests) {
+      const { id, fingerprint, address } = request;
+      changes.push(devices.request(request));
+      if (pending.some((each) => each.id === id && each.fingerprint === fingerprint)) continue;
+      const displaced = displacedBy(pending, { id, address });
+      for (const { request: gone } of displaced) changes.push(devices.removePending(gone.id, gone.fingerprint));
+      const gone = new Set(displaced.map((each) => each.request));
+      pending = [...pending.filter((each) => !gone.has(each)), { ...request, requestedAtMs: request.seenAtMs }];
+      const other = await devices.approved(id);
+      notes.push(() => this.#note(request, displaced, other));
+    }
+    await this.#store.commit(...changes);
+    return () => {
+      for (const note of notes) note();
+    };
+  }
+
+  #note({ id, fingerprint, address }: NewRequest, displaced: ReturnType<typeof displacedBy>, other: Device | undefined): void {
+    for (const { over, from } of displaced)
+      this.#journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
+    const isFlood = displaced.some(({ over }) => over === "id");
+    if (other !== undefined && !isFlood)
+      this.#journal("device.other-key", id, { fingerprint, approved: other.fingerprint, address });
+    if (displaced.length === 0) this.#journal("device.requested", undefined, { id, fingerprint, address });
+  }
+}

@@ -1,0 +1,123 @@
+// The SQLite engine on threads of its own: one writes, one reads. In write-ahead mode a read does
+// not wait for a commit, and neither of them holds up the hub's event loop.
+import { Worker } from "node:worker_threads";
+import * as v from "valibot";
+import { asFault, assert, Fault } from "../../hal/fault.ts";
+import type { Engine, SqlParameters, Statement, StatementResult } from "./engine.ts";
+import { type AnswerMessage, answerMessage, type RequestMessage } from "./message.ts";
+import type { Row } from "./row.ts";
+
+/** The thread's program: beside this file, or beside the bundle that contains it. */
+const PROGRAM = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./store-thread.js", import.meta.url);
+
+/**
+ * @param onEnded gets the fault when a thread ends by itself; every later call fails with it.
+ * @throws Fault `hub.store-failed`.
+ */
+export async function openSqliteThreads(path: string, onEnded: (fault: Fault) => void = () => undefined): Promise<Engine> {
+  // The writer first: it makes the tables.
+  const writer = await startThread(path, onEnded);
+  const reader = await startThread(path, onEnded);
+  return {
+    read: (sql, parameters) => reader.read(sql, parameters),
+    commit: (statements) => writer.commit(statements),
+    // The writer's own commits do not change its version.
+    version: () => writer.version(),
+    close: async () => {
+      await Promise.all([writer.close(), reader.close()]);
+    },
+  };
+}
+
+async function startThread(path: string, onEnded: (fault: Fault) => void): Promise<StoreThread> {
+  const thread = new StoreThread(path, onEnded);
+  try {
+    await thread.version();
+    return thread;
+  } catch (error) {
+    await thread.terminate();
+    throw error;
+  }
+}
+
+type Ask<T extends RequestMessage = RequestMessage> = T extends unknown ? Omit<T, "id"> : never;
+
+class StoreThread {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, PromiseWithResolvers<AnswerMessage>>();
+  #nextId = 0;
+  #ended: Fault | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(path: string, onEnded: (fault: Fault) => void) {
+    // Options of the hub's own process, such as loaders, are not for the thread.
+    this.#worker = new Worker(PROGRAM, { workerData: { path }, execArgv: [] });
+    this.#worker.on("message", (message: unknown) => this.#settle(v.parse(answerMessage, message)));
+    const ended = (fault: Fault): void => {
+      const isNews = this.#ended === undefined && this.#closing === undefined;
+      this.#end(fault);
+      if (isNews) onEnded(fault);
+    };
+    this.#worker.on("error", (error) => ended(asFault(error, "hub.store-failed", "run the store's thread")));
+    this.#worker.on("exit", () => ended(new Fault("hub.store-failed", "use the hub's store: it is closed")));
+  }
+
+  async read(sql: string, parameters: SqlParameters): Promise<readonly Row[]> {
+    const answer = await this.#ask({ ask: "read", sql, parameters });
+    assert("rows" in answer, "a read is answered with rows");
+    return answer.rows;
+  }
+
+  async commit(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
+    const answer = await this.#ask({ ask: "commit", statements });
+    assert("results" in answer, "a commit is answered with results");
+    return answer.results;
+  }
+
+  async version(): Promise<number> {
+    const answer = await this.#ask({ ask: "version" });
+    assert("version" in answer, "a question for the version is answered with it");
+    return answer.version;
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async terminate(): Promise<void> {
+    this.#closing ??= Promise.resolve();
+    await this.#worker.terminate();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#ended !== undefined) return;
+    try {
+      await this.#ask({ ask: "close" });
+    } finally {
+      await this.#worker.terminate();
+    }
+  }
+
+  #ask(request: Ask): Promise<AnswerMessage> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    const waiting = Promise.withResolvers<AnswerMessage>();
+    const id = this.#nextId++;
+    this.#waiting.set(id, waiting);
+    this.#worker.postMessage({ ...request, id }, []);
+    return waiting.promise;
+  }
+
+  #settle(answer: AnswerMessage): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    assert(waiting !== undefined, "a thread answers what it was asked");
+    if ("fault" in answer) waiting.reject(new Fault(answer.fault.code, answer.fault.message));
+    else waiting.resolve(answer);
+  }
+
+  #end(fault: Fault): void {
+    this.#ended ??= fault;
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+  }
+}
