@@ -1,19 +1,19 @@
 // The program of a store thread: it opens the database and answers the hub's requests.
 import { parentPort, workerData } from "node:worker_threads";
-import * as v from "valibot";
 import { asFault } from "../../hal/fault.ts";
 import type { Engine } from "./engine.ts";
 import { type AnswerMessage, type RequestMessage, requestMessage, threadData } from "./message.ts";
 import { openSqlite } from "./sqlite.ts";
+import { check } from "../../hal/format/schema.ts";
 
-serve(v.parse(threadData, workerData).path);
+serve(check(threadData, workerData, "data of the store's thread", "assert.broken").path);
 
 function serve(path: string): void {
   const port = parentPort;
   const opened = attemptOpen(path);
   const answering = new Set<Promise<void>>();
   port?.on("message", (message: unknown) => {
-    const request = v.parse(requestMessage, message);
+    const request = check(requestMessage, message, "request to the store's thread", "assert.broken");
     const earlier = request.ask === "close" ? [...answering] : [];
     const answered = answer(opened, request).then(async (text) => {
       // The hub ends this thread after the answer to "close", so that is the last one.

@@ -1,11 +1,11 @@
 // The SQLite engine on threads of its own: one writes, one reads. In write-ahead mode a read does
 // not wait for a commit, and neither of them holds up the hub's event loop.
 import { Worker } from "node:worker_threads";
-import * as v from "valibot";
 import { asFault, assert, Fault } from "../../hal/fault.ts";
 import type { Engine, SqlParameters, Statement, StatementResult } from "./engine.ts";
 import { type AnswerMessage, answerMessage, type RequestMessage } from "./message.ts";
 import type { Row } from "./row.ts";
+import { check } from "../../hal/format/schema.ts";
 
 /** The thread's program: beside this file, or beside the bundle that contains it. */
 const PROGRAM = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./store-thread.js", import.meta.url);
@@ -52,7 +52,9 @@ class StoreThread {
   constructor(path: string, onEnded: (fault: Fault) => void) {
     // Options of the hub's own process, such as loaders, are not for the thread.
     this.#worker = new Worker(PROGRAM, { workerData: { path }, execArgv: [] });
-    this.#worker.on("message", (message: unknown) => this.#settle(v.parse(answerMessage, message)));
+    this.#worker.on("message", (message: unknown) =>
+      this.#settle(check(answerMessage, message, "answer of the store's thread", "assert.broken")),
+    );
     const ended = (fault: Fault): void => {
       const isNews = this.#ended === undefined && this.#closing === undefined;
       this.#end(fault);
