@@ -5,7 +5,7 @@
 // uses what it may, and what it writes keeps the members that it does not know.
 import type * as v from "valibot";
 import { asFault, Fault, type FaultCode } from "../fault.ts";
-import { canonicalJson, isJson, type JsonValue, parseCanonicalJson, parseJson } from "./json.ts";
+import { canonicalJson, isJson, type JsonLimits, type JsonValue, parseCanonicalJson, parseJson } from "./json.ts";
 import { check } from "./schema.ts";
 
 export interface RecordFormat<T> {
@@ -20,6 +20,8 @@ export interface RecordFormat<T> {
   readonly schema: v.GenericSchema<unknown, T>;
   /** `any` for a record that people may edit. Others must be canonical JSON. */
   readonly spelling?: "any";
+  /** Where fewer values make sense than the bound in bytes permits. [STA-12] */
+  readonly limits?: JsonLimits;
   /** Of a record that is damaged; by default the codes of JSON and schema. */
   readonly code?: FaultCode;
   /**
@@ -85,7 +87,7 @@ function newerRecord<T>(before: Uint8Array, format: RecordFormat<T>): JsonObject
 function objectOf<T>(bytes: Uint8Array, format: RecordFormat<T>): JsonObject {
   return damaged(format, () => {
     const parse = format.spelling === "any" ? parseJson : parseCanonicalJson;
-    const raw = parse(bytes, format.bytesMax, format.what);
+    const raw = parse(bytes, format.bytesMax, format.what, format.limits);
     if (isJson(raw) && isObject(raw)) return raw;
     throw new Fault("json.invalid", `${format.what} is not a JSON object`);
   });

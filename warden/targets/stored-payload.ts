@@ -7,6 +7,7 @@ import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { readRecord, writeRecord } from "../../hal/record.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
+import { REPORT_VALUES_MAX } from "../../hal/format/json.ts";
 
 /** A payload whose target was verified, with its origin. */
 export interface StoredPayload {
@@ -35,6 +36,7 @@ function payloadRecord(line: string, payloadBytesMax: number): RecordFormat<v.In
     readable: 1,
     bytesMax: 4 * Math.ceil(payloadBytesMax / 3) + ENVELOPE_BYTES,
     schema: storedSchema,
+    limits: { valuesMax: REPORT_VALUES_MAX },
     legible: true,
   };
 }

@@ -80,7 +80,7 @@ function fullRepository(): LabRepository {
   const repository = labRepository();
   const spare = labKey();
   for (let n = 0; n < 900; n += 1) repository.root.keys[n.toString(16).padStart(64, "0")] = spare.key;
-  for (let n = 0; n < 600; n += 1)
+  for (let n = 0; n < 750; n += 1)
     repository.snapshot.meta[`role-${n}.json`] = { version: 1, length: 1, hashes: { sha256: SHA } };
   for (const role of ["targets", "os"]) {
     const { targets } = repository.roleOf(role);
