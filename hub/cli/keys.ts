@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 import { printableJson } from "../../hal/format/text.ts";
 import { ORDER_HOLD_MS, ORDER_REQUEST_BYTES_MAX } from "../../warden/order-subject/format.ts";
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
@@ -62,6 +63,6 @@ async function planIn(file: string | undefined): Promise<unknown> {
   const bytes = await readRepositoryFile(file, ORDER_REQUEST_BYTES_MAX);
   if (bytes === undefined) throw new Fault("usage.invalid", `--plan "${file}": there is no such file`);
   const value = parseJson(bytes, ORDER_REQUEST_BYTES_MAX, `--plan "${file}"`);
-  const answered = v.safeParse(v.object({ result: v.object({ plan: v.unknown() }) }), value);
-  return answered.success ? answered.output.result.plan : value;
+  const answered = tryCheck(v.object({ result: v.object({ plan: v.unknown() }) }), value);
+  return answered === undefined ? value : answered.result.plan;
 }

@@ -9,7 +9,7 @@ import { OPERATIONS, type OperationName } from "../../agent/operations/format.ts
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import { printableJson } from "../../hal/format/text.ts";
-import { check } from "../../hal/format/schema.ts";
+import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { ORDER_BYTES_MAX, planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
 import { ORDER_HOLD_MS, type OrderRequest, signRequest } from "../../warden/order-subject/format.ts";
@@ -117,8 +117,7 @@ async function planFrom(opened: Opened, given: Given, terminal: HubTerminal, dev
   const operation = "lockdown.enforced" satisfies OperationName;
   const asked = await askDevice(opened, terminal, deviceId, operation, { of }, waitMsOf(given));
   if (asked.state !== "answered") return undefined;
-  const found = v.safeParse(OPERATIONS[operation].result, asked.result);
-  return found.success ? found.output.plan : undefined;
+  return tryCheck(OPERATIONS[operation].result, asked.result)?.plan;
 }
 
 function printRequest(terminal: HubTerminal, request: OrderRequest): number {
