@@ -103,7 +103,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const api = await startHttps(options, context);
   starting.defer(() => api.stop());
   starting.use(startHousekeeping({ ...context, api, broker, delivery }));
-  journal("hub.started", undefined, { estPort: api.port, mqttPort: broker.port });
+  const started = { estPort: api.port, mqttPort: broker.port };
+  await store.commit(store.journal.entry("hub.started", undefined, started, Date.now()));
 
   const running = starting.move();
   return {

@@ -34,7 +34,7 @@ export const CONNECTIONS_PER_S = 50;
  * New connections of one device to one server: beyond that they end after the handshake. A sound
  * device waits a second at least before it connects again. [TUN-4]
  */
-export const DEVICE_CONNECTIONS_BURST = 64;
+export const DEVICE_CONNECTIONS_BURST = 256;
 export const DEVICE_CONNECTIONS_PER_S = 1;
 /** A peer that takes nothing of an answer for so long is cut off. */
 export const WRITE_PROGRESS_MS_MAX = 20_000;

@@ -6,15 +6,15 @@ import { PENDING_ADMITTED_MAX } from "../limits.ts";
 import { type Change, type Device, retryOnConflict, type Store } from "../store/index.ts";
 import { displacedBy, type PendingRequest } from "./pending-quota.ts";
 
-export type NewRequest = Parameters<Store["devices"]["request"]>[0];
+export type PendingAdmission = Parameters<Store["devices"]["request"]>[0];
 
 export interface PendingQueue {
   /**
-   * Stores the request, and makes room for it. Under a flood, one alert stands for many requests, so
-   * that the journal does not grow with them.
+   * Stores the request, and makes room for it. Under a flood, one alert stands for many requests,
+   * so that the journal does not grow with them.
    * @throws Fault `hub.store-failed`.
    */
-  add(request: NewRequest): Promise<void>;
+  add(request: PendingAdmission): Promise<void>;
 }
 
 export function createPendingQueue(store: Store, journal: JournalWriter): PendingQueue {
@@ -22,7 +22,7 @@ export function createPendingQueue(store: Store, journal: JournalWriter): Pendin
 }
 
 interface Waiting {
-  readonly request: NewRequest;
+  readonly request: PendingAdmission;
   readonly done: PromiseWithResolvers<void>;
 }
 
@@ -37,7 +37,7 @@ class Queue implements PendingQueue {
     this.#journal = journal;
   }
 
-  add(request: NewRequest): Promise<void> {
+  add(request: PendingAdmission): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.#waiting.push({ request, done });
     if (!this.#running) void this.#run();
@@ -61,7 +61,7 @@ class Queue implements PendingQueue {
   }
 
   /** @returns what to write to the journal after the commit. */
-  async #admit(requests: readonly NewRequest[]): Promise<() => void> {
+  async #admit(requests: readonly PendingAdmission[]): Promise<() => void> {
     const { devices } = this.#store;
     const notes: (() => void)[] = [];
     const changes: Change[] = [];
@@ -83,7 +83,11 @@ class Queue implements PendingQueue {
     };
   }
 
-  #note({ id, fingerprint, address }: NewRequest, displaced: ReturnType<typeof displacedBy>, other: Device | undefined): void {
+  #note(
+    { id, fingerprint, address }: PendingAdmission,
+    displaced: ReturnType<typeof displacedBy>,
+    other: Device | undefined,
+  ): void {
     for (const { over, from } of displaced)
       this.#journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
     const isFlood = displaced.some(({ over }) => over === "id");

@@ -127,7 +127,7 @@ class Inbox implements HubInbox {
   /** Commits the first messages of the queue, all or none. */
   async #storeNext(deviceId: DeviceId, queue: AcceptedMessage[]): Promise<void> {
     try {
-      // Two answers to one question conflict within a commit, so another attempt stores one message.
+      // Two answers to one question conflict within a commit: then one message is stored at a time.
       let countMax = COMMIT_MESSAGES_MAX;
       const { count, notify } = await retryOnConflict(async () => {
         const prepared = await this.#prepare(deviceId, queue.slice(0, countMax));

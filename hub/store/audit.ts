@@ -26,8 +26,8 @@ export interface AuditStore {
   /** The logs of one id, the latest first. */
   logs(deviceId: DeviceId): Promise<readonly WitnessedLog[]>;
   /**
-   * Appends `records` after `old` and stores the new head. A guard: the commit fails when the stored
-   * head is no longer `old`.
+   * Appends `records` after `old` and stores the new head. A guard: the commit fails when the
+   * stored head is no longer `old`.
    * @param old undefined for the first records of a log.
    * @param passed frontiers to remember.
    */

@@ -48,7 +48,7 @@ export interface Store {
 }
 
 export interface StoreOptions extends Partial<JournalOptions> {
-  /** True: the database works on threads of its own, as in the running hub. Default: on this one. */
+  /** The database works on threads of its own, as in the running hub. Default: on this one. */
   readonly threads?: boolean;
 }
 

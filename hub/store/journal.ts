@@ -42,8 +42,8 @@ export interface JournalNote {
 
 export interface Journal {
   /**
-   * Counts an entry in memory. It is written within {@link JOURNAL_INTERVAL_MS}, and lost if the hub
-   * is killed before.
+   * Counts an entry in memory. It is written within {@link JOURNAL_INTERVAL_MS}, and lost if the
+   * hub is killed before.
    */
   note(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): void;
   /**

@@ -13,7 +13,7 @@ export const requestMessage = v.variant("ask", [
   v.strictObject({ ask: v.literal("version"), id }),
   v.strictObject({ ask: v.literal("close"), id }),
 ]);
-export type RequestMessage = v.InferOutput<typeof requestMessage>;
+export type StoreRequest = v.InferOutput<typeof requestMessage>;
 
 export const answerMessage = v.union([
   v.strictObject({ id, rows: v.custom<readonly Row[]>(Array.isArray) }),
@@ -22,7 +22,7 @@ export const answerMessage = v.union([
   v.strictObject({ id, closed: v.literal(true) }),
   v.strictObject({ id, fault: v.strictObject({ code: v.picklist(FAULT_CODES), message: v.string() }) }),
 ]);
-export type AnswerMessage = v.InferOutput<typeof answerMessage>;
+export type StoreAnswer = v.InferOutput<typeof answerMessage>;
 
 /** What a thread is started with. */
 export const threadData = v.strictObject({ path: v.string() });

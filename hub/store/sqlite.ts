@@ -63,7 +63,7 @@ class SqliteEngine implements Engine {
     if (group.length === 0) return;
     if (this.#queue.length > 0) setImmediate(() => this.#commitQueued());
     try {
-      // IMMEDIATE takes the write lock now, so that waiting happens here and not at the first write.
+      // IMMEDIATE takes the write lock now: waiting happens here, and not at the first write.
       this.#database.exec("BEGIN IMMEDIATE");
       const outcomes = group.map(({ statements }) => this.#attempt(statements));
       this.#database.exec("COMMIT");

@@ -1,19 +1,22 @@
 // The program of a store thread: it opens the database and answers the hub's requests.
 import { parentPort, workerData } from "node:worker_threads";
-import * as v from "valibot";
-import { asFault } from "../../hal/fault.ts";
+import { asFault, assert } from "../../hal/fault.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 import type { Engine } from "./engine.ts";
-import { type AnswerMessage, type RequestMessage, requestMessage, threadData } from "./message.ts";
+import { type StoreAnswer, type StoreRequest, requestMessage, threadData } from "./message.ts";
 import { openSqlite } from "./sqlite.ts";
 
-serve(v.parse(threadData, workerData).path);
+const data = tryCheck(threadData, workerData);
+assert(data !== undefined, "a store thread is started with the path of the store");
+serve(data.path);
 
 function serve(path: string): void {
   const port = parentPort;
   const opened = attemptOpen(path);
   const answering = new Set<Promise<void>>();
   port?.on("message", (message: unknown) => {
-    const request = v.parse(requestMessage, message);
+    const request = tryCheck(requestMessage, message);
+    assert(request !== undefined, "the hub sends a store thread what it understands");
     const earlier = request.ask === "close" ? [...answering] : [];
     const answered = answer(opened, request).then(async (text) => {
       // The hub ends this thread after the answer to "close", so that is the last one.
@@ -34,7 +37,7 @@ function attemptOpen(path: string): Promise<Engine> {
   return opening;
 }
 
-async function answer(opened: Promise<Engine>, request: RequestMessage): Promise<AnswerMessage> {
+async function answer(opened: Promise<Engine>, request: StoreRequest): Promise<StoreAnswer> {
   const { id } = request;
   try {
     const engine = await opened;

@@ -1,10 +1,10 @@
 // The SQLite engine on threads of its own: one writes, one reads. In write-ahead mode a read does
 // not wait for a commit, and neither of them holds up the hub's event loop.
 import { Worker } from "node:worker_threads";
-import * as v from "valibot";
 import { asFault, assert, Fault } from "../../hal/fault.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 import type { Engine, SqlParameters, Statement, StatementResult } from "./engine.ts";
-import { type AnswerMessage, answerMessage, type RequestMessage } from "./message.ts";
+import { type StoreAnswer, answerMessage, type StoreRequest } from "./message.ts";
 import type { Row } from "./row.ts";
 
 /** The thread's program: beside this file, or beside the bundle that contains it. */
@@ -40,11 +40,11 @@ async function startThread(path: string, onEnded: (fault: Fault) => void): Promi
   }
 }
 
-type Ask<T extends RequestMessage = RequestMessage> = T extends unknown ? Omit<T, "id"> : never;
+type Ask<T extends StoreRequest = StoreRequest> = T extends unknown ? Omit<T, "id"> : never;
 
 class StoreThread {
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, PromiseWithResolvers<AnswerMessage>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<StoreAnswer>>();
   #nextId = 0;
   #ended: Fault | undefined;
   #closing: Promise<void> | undefined;
@@ -52,7 +52,11 @@ class StoreThread {
   constructor(path: string, onEnded: (fault: Fault) => void) {
     // Options of the hub's own process, such as loaders, are not for the thread.
     this.#worker = new Worker(PROGRAM, { workerData: { path }, execArgv: [] });
-    this.#worker.on("message", (message: unknown) => this.#settle(v.parse(answerMessage, message)));
+    this.#worker.on("message", (message: unknown) => {
+      const answer = tryCheck(answerMessage, message);
+      assert(answer !== undefined, "a store thread sends what the hub understands");
+      this.#settle(answer);
+    });
     const ended = (fault: Fault): void => {
       const isNews = this.#ended === undefined && this.#closing === undefined;
       this.#end(fault);
@@ -98,16 +102,16 @@ class StoreThread {
     }
   }
 
-  #ask(request: Ask): Promise<AnswerMessage> {
+  #ask(request: Ask): Promise<StoreAnswer> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    const waiting = Promise.withResolvers<AnswerMessage>();
+    const waiting = Promise.withResolvers<StoreAnswer>();
     const id = this.#nextId++;
     this.#waiting.set(id, waiting);
     this.#worker.postMessage({ ...request, id }, []);
     return waiting.promise;
   }
 
-  #settle(answer: AnswerMessage): void {
+  #settle(answer: StoreAnswer): void {
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
     assert(waiting !== undefined, "a thread answers what it was asked");

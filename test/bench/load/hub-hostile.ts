@@ -31,7 +31,7 @@ async function loop(work: () => Promise<void>): Promise<never> {
   }
 }
 
-/** Connects with a device's certificate, publishes rubbish, and subscribes to all others' topics. */
+/** Connects with a device's certificate, publishes rubbish, subscribes to others' topics. */
 async function captured(): Promise<void> {
   const tls = {
     host: "127.0.0.1",
