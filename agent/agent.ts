@@ -132,7 +132,7 @@ class DeviceAgent implements Agent {
 
   /** @returns undefined when no console is configured. */
   #startConsole(): Console | undefined {
-    const { serial, clock, program, files } = this.#ports;
+    const { serial, clock, program, files, bootId } = this.#ports;
     if (serial === undefined) return undefined;
     const warden = this.#warden;
     return startConsole({
@@ -145,6 +145,7 @@ class DeviceAgent implements Agent {
       },
       audit: (entry) => this.#audit.append(entry),
       files,
+      bootId,
       clock,
       host: () => ({ program, deviceId: this.#deviceId }),
     });

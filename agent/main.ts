@@ -23,6 +23,7 @@ import {
   linuxClock,
   linuxHandoverWriter,
   linuxFiles,
+  linuxHardware,
   linuxVitals,
   listenUnix,
   lockState,
@@ -215,6 +216,11 @@ async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
     settleKey: (birth) => settle(state, birth),
     releases: releasePlacesOf(config, anchors),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
+    // Without it the console only prints its hint more often.
+    bootId: () =>
+      linuxHardware({ root: "/" })
+        .bootId()
+        .catch(() => undefined),
     log,
   });
   await agent.start();

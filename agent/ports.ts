@@ -28,6 +28,8 @@ export interface AgentPorts {
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
   /** The port of the serial console; undefined when no console is configured. */
   readonly serial: SerialPort | undefined;
+  /** The kernel's id of this boot; undefined when it cannot be read. */
+  readonly bootId: () => Promise<string | undefined>;
   /** Where releases come from, and where they are left for the warden. */
   readonly releases: ReleasePlaces;
   /** Writes one line to the journal. */

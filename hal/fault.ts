@@ -104,6 +104,7 @@ export const FAULT_CODES = [
   "order.invalid",
   "order.replayed",
   "order.unsupported",
+  "order.unresolved",
   "index.invalid",
   "index.too-large",
   "chunk.missing",
@@ -165,6 +166,7 @@ export const FAULT_CODES = [
   "release.key-unusable",
   "release.not-initialised",
   "release.store-failed",
+  "release.refused",
   "assert.broken",
 ] as const;
 

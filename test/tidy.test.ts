@@ -31,13 +31,13 @@ const MAY_READ: Readonly<Record<string, readonly string[]>> = {
   build: ["agent", "warden", "hal", "provisioning", "ota"],
 };
 /**
- * Doors that a folder may use besides: hub and release tool write durably as the device does.
- * [STA-1]
+ * Doors that a folder may use besides: hub and release tool write durably as the device does
+ * [STA-1], and judge a repository by the device's own verifier [OTA-25].
  */
 const MAY_ENTER: Readonly<Record<string, readonly string[]>> = {
   agent: ["warden/client/index.ts"],
-  hub: ["hal/linux/files/index.ts"],
-  build: ["hal/linux/files/index.ts"],
+  hub: ["hal/linux/files/index.ts", "ota/trust/index.ts"],
+  build: ["hal/linux/files/index.ts", "ota/trust/index.ts"],
 };
 const WORLD = [
   "fs",

@@ -207,6 +207,8 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );
+  // On a gateway's image sallyport-audit-key.service repeats this line on the console. [ID-26]
+  say(`audit key of "${warden.identity.id}": ${warden.auditKey}`);
   let ended = "it cannot listen";
   try {
     const server = await serveSocket({

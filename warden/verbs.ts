@@ -5,7 +5,7 @@ import type { FaultReport } from "../hal/format/fault.ts";
 import { singleLine } from "../hal/format/text.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
-import { AUDIT_EVENTS, type AuditEntry } from "./audit/format/index.ts";
+import { AUDIT_EVENTS, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
 import type { Services } from "./services.ts";
 import type { BirthBook } from "./identity/index.ts";
@@ -124,6 +124,7 @@ async function readStatus({
     uptimeS: Math.floor(uptimeS),
     audit: log.head,
     clock: time.state(),
+    auditKey: verifierFingerprint(decodeVerifier(log.auditKey)),
     residentBytes,
     lockdown: services.lockdown(),
     update: services.update(),

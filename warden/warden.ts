@@ -2,12 +2,12 @@
 // agent. Everything it touches comes in as ports.
 import { createDamageLog, type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
+import type { BirthRecord, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
 import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
-import type { AuditDetail, AuditEntry } from "./audit/format/index.ts";
+import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
@@ -60,6 +60,8 @@ export interface WardenSettings {
 
 export interface Warden {
   readonly identity: DeviceIdentity;
+  /** The fingerprint of the audit key, to compare at approval. [ID-26] */
+  readonly auditKey: Fingerprint;
   /** Opens the conversation on one connection. */
   openSession(send: (line: string) => Promise<void>, signal: AbortSignal): ProtocolSession;
   /** Records a peer that was refused before it could send anything. */
@@ -145,6 +147,7 @@ function createWarden({ identity, clock, handlers, log, recorder, services }: Op
   const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
   return {
     identity,
+    auditKey: verifierFingerprint(decodeVerifier(log.auditKey)),
     report,
     openSession: (send, signal) => openProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),

@@ -21,6 +21,8 @@ export interface ConsoleOptions {
   readonly audit: (entry: AuditEntry) => Promise<void>;
   /** Holds the console's record. */
   readonly files: DurableFiles;
+  /** The kernel's id of this boot; undefined when it cannot be read. */
+  readonly bootId: () => Promise<string | undefined>;
   readonly clock: Clock;
   readonly host: () => Host;
 }
@@ -65,8 +67,8 @@ export function reopenDelayMs(previousMs: number, lastedMs: number): number {
 }
 
 async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: AbortSignal): Promise<void> {
-  const { port, clock, files } = options;
-  const record = await openConsoleRecord(files, clock.monotonicMs(), (fault) =>
+  const { port, clock, files, bootId } = options;
+  const record = await openConsoleRecord(files, { nowMs: clock.monotonicMs(), bootId: await bootId() }, (fault) =>
     fault === undefined ? troubles.delete("record") : troubles.set("record", fault),
   );
   // One throttle for all sessions: neither hanging up nor a restart of the agent resets it. [CON-5]

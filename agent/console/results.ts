@@ -28,6 +28,7 @@ export function resultText(action: OperationAction, result: unknown): string {
     case "system.reboot":
       return "This device restarts now.\n";
     case "lockdown.plan":
+    case "lockdown.enforced":
     case "order.nonce":
       return `${serialJson(result)}\n`;
   }

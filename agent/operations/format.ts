@@ -3,7 +3,12 @@
 import * as v from "valibot";
 import { auditHeadSchema, auditRecordSchema } from "../../warden/audit/format/index.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
-import { lockdownPreviewSchema, lockdownViewSchema, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
+import {
+  lockdownPlanViewSchema,
+  lockdownPreviewSchema,
+  lockdownViewSchema,
+  POLICY_BYTES_MAX,
+} from "../../warden/lockdown/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
@@ -125,6 +130,13 @@ export const OPERATIONS = {
     }),
     result: lockdownPreviewSchema,
     roles: ["technician", "maintainer", "security-admin", "owner"],
+    changes: false,
+  },
+  /** [LCK-20] The plan in force, which an order over a policy on trial is about, for its signer. */
+  "lockdown.enforced": {
+    args: v.strictObject({ of: v.optional(v.picklist(["now", "before-trial"]), "now") }),
+    result: lockdownPlanViewSchema,
+    roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
   "lockdown.confirm": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },

@@ -42,6 +42,7 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
     },
     "lockdown.show": () => warden.call("lockdown.read", {}),
     "lockdown.plan": ({ policy }) => warden.call("lockdown.preview", { policy }),
+    "lockdown.enforced": ({ of }) => warden.call("lockdown.enforced", { of }),
     "lockdown.confirm": async ({ order }) => {
       await submit("lockdown.confirm", order);
       return await warden.call("lockdown.read", {});

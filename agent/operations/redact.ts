@@ -23,6 +23,7 @@ export const REDACTORS: Redactors = {
   "update.revert": (status) => status,
   "lockdown.show": (view) => view,
   "lockdown.plan": (preview) => preview,
+  "lockdown.enforced": (plan) => plan,
   "lockdown.confirm": (view) => view,
   "lockdown.revert": (view) => view,
   "system.reboot": (result) => result,

@@ -71,6 +71,7 @@ export function composeDeviceStatus(inputs: DeviceStatusInputs): DeviceStatus {
     ...(enrolment && { enrolment }),
     tunnel: inputs.tunnel,
     ...(warden && { audit: warden.audit, clock: warden.clock }),
+    ...(warden?.auditKey !== undefined && { auditKey: warden.auditKey }),
     ...(warden?.lockdown && { lockdown: warden.lockdown }),
     ...(warden?.update && { update: warden.update }),
     system: systemOf(inputs.vitals, warden?.residentBytes),

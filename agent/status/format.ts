@@ -64,6 +64,11 @@ export const deviceStatusSchema = v.strictObject({
   tunnel: tunnelStatusSchema,
   /** Undefined while the warden does not answer. */
   audit: v.optional(auditHeadSchema),
+  /**
+   * The fingerprint of the warden's audit key, to compare at approval. A captured agent may show
+   * another one: the warden prints it on the console itself. [ID-26]
+   */
+  auditKey: v.optional(fingerprintSchema),
   clock: v.optional(clockStateSchema),
   lockdown: v.optional(lockdownStateSchema),
   update: v.optional(updateStatusSchema),

@@ -103,12 +103,13 @@ function tunnelState({ state, connectedForS, retryInS }: DeviceStatus["tunnel"])
   }
 }
 
-function stores({ tunnel: { spool }, audit }: DeviceStatus): string[] {
+function stores({ tunnel: { spool }, audit, auditKey }: DeviceStatus): string[] {
   return [
     row("spool", `${counted(spool.messages, "message")} waiting`, size(spool.bytes), `${spool.dropped} dropped`),
     audit === undefined
       ? row("audit", "not known: the warden does not answer")
       : row("audit", counted(audit.size, "record"), `${audit.witnessedSize} witnessed by the hub`, `${audit.dropped} dropped`),
+    ...(auditKey === undefined ? [] : [row("", auditKey)]),
   ];
 }
 

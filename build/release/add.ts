@@ -1,14 +1,19 @@
 // `sallyport-release add`: stages a file and its description beside the repository until it is
 // signed. [OTA-11] [OTA-12]
 import { Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { type TargetCustom, targetCustomSchema, targetNameSchema } from "../../ota/trust/format/index.ts";
-import { type Entries, entriesSchema } from "./drafts.ts";
-import { putCopy, digestOf, getFile, putFile } from "./files.ts";
-import { type WorkshopLayout, layoutOf, stagedPath, targetPath } from "./layout.ts";
-import { METADATA_BYTES_MAX } from "./limits.ts";
+import {
+  audienceSchema,
+  reachOf,
+  type TargetCustom,
+  targetCustomSchema,
+  targetNameSchema,
+} from "../../ota/trust/format/index.ts";
+import type { Entries } from "./drafts.ts";
+import { putCopy, digestOf, putFile } from "./files.ts";
+import { layoutOf, stagedPath, targetPath } from "./layout.ts";
 import { readRepository } from "./repository.ts";
+import { stagedEntries } from "./staged.ts";
 
 /** The content of {@link TargetCustom}. Without a counter, the next one of the line is used. */
 export interface TargetDescription {
@@ -30,6 +35,8 @@ export interface Added {
   readonly length: number;
   readonly sha256: string;
   readonly custom: TargetCustom;
+  /** Whom its audience reaches, as a text for people. */
+  readonly reach: string;
 }
 
 /**
@@ -47,6 +54,7 @@ export async function addTarget(directory: string, target: string, file: string,
       "usage.invalid",
       `target "${target}" has the role "${role}", so its line must be "${role}" or "${role}/NAME", got "${description.line}"`,
     );
+  const reach = expectReach(target, description);
   const { targets } = await readRepository(layout);
   const staged = await stagedEntries(layout, role);
   const counter = description.counter ?? nextCounter({ ...targets.get(role)?.targets, ...staged }, description.line);
@@ -61,17 +69,24 @@ export async function addTarget(directory: string, target: string, file: string,
     throw new Fault("release.store-failed", `add "${target}": "${file}" changed while it was copied; add it again`);
   const entry = { length: digest.length, hashes: { sha256: digest.sha256 }, custom };
   await putFile(stagedPath(layout, role), Buffer.from(JSON.stringify({ ...staged, [target]: entry })));
-  return { target, file: placed, ...digest, custom };
+  return { target, file: placed, ...digest, custom, reach };
 }
 
 /**
- * The staged targets of a role, which are not signed yet.
- * @throws Fault `release.store-failed`, `trust.invalid`.
+ * [OTA-25] @returns whom the audience reaches, as a text for people.
+ * @throws Fault `usage.invalid` when it reaches nobody. [OTA-11]
  */
-export async function stagedEntries(layout: WorkshopLayout, role: string): Promise<Entries> {
-  const path = stagedPath(layout, role);
-  const bytes = await getFile(path, METADATA_BYTES_MAX);
-  return bytes === undefined ? {} : check(entriesSchema, parseJson(bytes, METADATA_BYTES_MAX, path), path, "trust.invalid");
+export function expectReach(target: string, { audience }: Pick<TargetDescription, "audience">): string {
+  const reach = reachOf(
+    audience === undefined ? undefined : check(audienceSchema, audience, `audience of "${target}"`, "usage.invalid"),
+  );
+  if (reach !== undefined) return reach;
+  const why =
+    audience?.tenant === undefined ? "no --audience was given" : `the tenant "${audience.tenant}" only narrows the audience`;
+  throw new Fault(
+    "usage.invalid",
+    `target "${target}" would be for no device: ${why}; name devices (device=ID), groups of a tenant (group=G) or everyone`,
+  );
 }
 
 /** One more than the highest counter of the line, because it must grow for each device. */

@@ -7,10 +7,12 @@ import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
+import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
 import { checkPayload } from "./payload.ts";
 import { publish } from "./publish.ts";
 import { signChanges } from "./sign.ts";
+import { type Draft, findDraft, listDrafts, removeDraft } from "./staged.ts";
 
 const VERSION = "sallyport-release/0.1.0";
 
@@ -18,12 +20,16 @@ export interface ReleaseTerminal {
   out(text: string): void;
   err(text: string): void;
   nowMs(): number;
+  /** Asks the person at the terminal; undefined where there is none. */
+  readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
 }
 
 interface Outcome {
   /** For `--json`. */
   readonly value: unknown;
   readonly text: string;
+  /** True: the text is for a program and is not wrapped. */
+  readonly verbatim?: boolean;
 }
 
 interface Command {
@@ -34,7 +40,12 @@ interface Command {
   /** How many arguments it takes, and how many of the last ones are optional. */
   readonly args: number;
   readonly optional?: number;
-  run(args: readonly string[], options: ReadonlyMap<string, readonly string[]>, nowMs: number): Promise<Outcome>;
+  run(
+    args: readonly string[],
+    options: ReadonlyMap<string, readonly string[]>,
+    nowMs: number,
+    terminal: ReleaseTerminal,
+  ): Promise<Outcome>;
 }
 
 const COMMANDS: readonly Command[] = [
@@ -58,7 +69,7 @@ const COMMANDS: readonly Command[] = [
     name: "add",
     usage:
       "add DIR ROLE/NAME FILE|--part root=IMAGE ... --hardware ID|any ... --audience everyone|tenant=T|device=ID|group=G ... [--line L] [--counter N] [--floor-after-commit N]",
-    help: "Adds a file as a target of the role os, app, policy, operators or hub. Without --audience it is for no device. The default line is the role, and the default counter is the next one of the line. A release (os/NAME) consists of the parts root, verity and kernel: each image is cut into chunks, of which only new ones are stored, and the target is the manifest that names them.",
+    help: "Adds a file as a draft of a target of the role os, app, policy, operators or hub. --audience names devices, groups of a tenant, or everyone; a tenant only narrows, so alone it names no device and is refused. The default line is the role, and the default counter is the next one of the line. A release (os/NAME) consists of the parts root, verity and kernel: each image is cut into chunks, of which only new ones are stored, and the target is the manifest that names them.",
     options: {
       part: { type: "string", multiple: true },
       hardware: { type: "string", multiple: true },
@@ -71,25 +82,71 @@ const COMMANDS: readonly Command[] = [
     optional: 1,
     run: async ([dir = "", target = "", file], options) => {
       const added = await addFrom(dir, target, file, options);
-      const note = added.custom.audience === undefined ? ", for no device because it has no --audience" : "";
       const { line, counter } = added.custom;
       const parts = ("parts" in added ? added.parts : []).map(
         (each) =>
           `${each.part}: ${counted(each.imageBytes, "byte")} in ${counted(each.chunks, "chunk")}, ${each.added} new (${counted(each.addedBytes, "byte")})`,
       );
-      const text = `added ${target} (${line} ${counter}, ${counted(added.length, "byte")})${note}\nnext: sallyport-release sign ${dir}`;
+      const text = `added the draft ${target} (${line} ${counter}, ${counted(added.length, "byte")}), for ${added.reach}\nnext: sallyport-release sign ${dir}`;
       return { value: added, text: [...parts, text].join("\n") };
+    },
+  },
+  {
+    name: "drafts",
+    usage: "drafts DIR",
+    help: "Lists what was added and is not signed yet, with whom it would reach.",
+    options: {},
+    args: 1,
+    run: async ([dir = ""]) => {
+      const drafts = await listDrafts(dir);
+      return {
+        value: { drafts },
+        text: drafts.length === 0 ? "there are no drafts" : drafts.map((each) => draftLine(each)).join("\n"),
+      };
+    },
+  },
+  {
+    name: "show",
+    usage: "show DIR ROLE/NAME",
+    help: "Shows a draft whole: line, counter, audience, hardware, and the hash of its content.",
+    options: {},
+    args: 2,
+    run: async ([dir = "", target = ""]) => {
+      const draft = await findDraft(dir, target);
+      const { hardware, floorAfterCommit } = draft.custom;
+      const text = [
+        draftLine(draft),
+        `hardware  ${"any" in hardware ? "any" : hardware.ids.join(", ")}`,
+        ...(floorAfterCommit === undefined ? [] : [`floor     ${floorAfterCommit} after its commit`]),
+        `content   ${counted(draft.length, "byte")}, sha256:${draft.sha256}`,
+        `file      ${draft.file}`,
+      ].join("\n");
+      return { value: draft, text };
+    },
+  },
+  {
+    name: "remove",
+    usage: "remove DIR ROLE/NAME",
+    help: "Removes a draft. What is signed stays.",
+    options: {},
+    args: 2,
+    run: async ([dir = "", target = ""]) => {
+      await removeDraft(dir, target);
+      return { value: { removed: target }, text: `removed the draft ${target}` };
     },
   },
   {
     name: "sign",
     usage: "sign DIR [--role ROLE ...]",
-    help: "Signs what was added, with the keys in DIR/keys. --role signs a role again to renew its expiry date: timestamp and snapshot expire after 90 days.",
+    help: "Signs the drafts, with the keys in DIR/keys, after checking the result as a device would: what a device would refuse is not written. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days.",
     options: { role: { type: "string", multiple: true } },
     args: 1,
     run: async ([dir = ""], options, nowMs) => {
       const signed = await signChanges(dir, options.get("role") ?? [], nowMs);
-      const lines = signed.map(({ role, version, expires }) => `${role} ${version}, until ${expires}`);
+      const lines = signed.flatMap(({ role, version, expires, targets }) => [
+        `${role} ${version}, until ${expires}`,
+        ...targets.map(({ target, line, counter, reach }) => `  ${target} (${line} ${counter}), for ${reach}`),
+      ]);
       const next =
         signed.length === 0
           ? "nothing has changed; --role timestamp renews the timestamp"
@@ -99,19 +156,50 @@ const COMMANDS: readonly Command[] = [
   },
   {
     name: "publish",
-    usage: "publish DIR TO",
-    help: "Copies the signed repository to TO, a directory that a server provides as static files (for the hub, STATE/repository). Readers see the old state or the new one.",
-    options: {},
+    usage: "publish DIR TO [--without-drafts]",
+    help: "Copies the signed repository to TO, a directory that a server provides as static files (for the hub, STATE/repository), after checking it as a device would. Readers see the old state or the new one. Drafts are a reason to refuse, unless --without-drafts leaves them behind.",
+    options: { "without-drafts": { type: "boolean" } },
     args: 2,
-    run: async ([dir = "", to = ""]) => {
-      const done = await publish(dir, to);
+    run: async ([dir = "", to = ""], options, nowMs) => {
+      const done = await publish(dir, to, { nowMs, withoutDrafts: options.has("without-drafts") });
       return {
         value: done,
         text: `published to ${to}: ${counted(done.copied, "file")} copied, timestamp version ${done.timestamp}`,
       };
     },
   },
+  {
+    name: "answer",
+    usage: "answer REQUEST --key FILE [--root FILE] [--repository DIR] [--reason TEXT] [--yes]",
+    help: "Signs an order away from the hub. REQUEST is the file that sallyport-hub order --print made. What the order is about is resolved and shown first: a release is looked up in the files of DIR, verified from your own copy of its root, and the plan of a policy is hashed again. What cannot be resolved is not signed. The printed line is for sallyport-hub order --answer. --yes says that you have read it, for scripts.",
+    options: {
+      key: { type: "string" },
+      root: { type: "string" },
+      repository: { type: "string" },
+      reason: { type: "string" },
+      yes: { type: "boolean" },
+    },
+    args: 1,
+    run: ([file = ""], options, nowMs, terminal) => answerRequest(file, options, nowMs, terminal),
+  },
 ];
+
+/** Shows what a request is about before the key is read. */
+async function answerRequest(file: string, options: Options, nowMs: number, terminal: ReleaseTerminal): Promise<Outcome> {
+  const one = (name: string): string | undefined => options.get(name)?.[0];
+  const keyFile = one("key");
+  if (keyFile === undefined) throw new Fault("usage.invalid", "answer needs --key: the operator's key");
+  const { request, subject } = await resolveRequest({ file, root: one("root"), repository: one("repository"), nowMs });
+  for (const line of subject.lines) terminal.err(line);
+  if (subject.needsConsent && !options.has("yes")) {
+    if (terminal.confirm === undefined)
+      throw new Fault("usage.invalid", "answer: nobody can be asked here; read the above, then add --yes");
+    if (!(await terminal.confirm(`Sign ${request.verb} for "${request.deviceId}"? Type yes: `)))
+      throw new Fault("usage.invalid", "answer: it was not confirmed, so nothing was signed");
+  }
+  const order = await signAnswer(request, keyFile, one("reason"), terminal.nowMs());
+  return { value: { order, lines: subject.lines }, text: order, verbatim: true };
+}
 
 /** All output is printable: a file or an argument steers no terminal. */
 export async function run(argv: readonly string[], given: ReleaseTerminal): Promise<number> {
@@ -119,6 +207,7 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
     out: (text) => given.out(terminalText(text)),
     err: (text) => given.err(terminalText(text)),
     nowMs: () => given.nowMs(),
+    confirm: given.confirm,
   };
   if (argv[0] === "--version") {
     terminal.out(VERSION);
@@ -142,8 +231,8 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
   }
   try {
     const { args, options } = parsed(command, argv.slice(1));
-    const { value, text } = await command.run(args, options, terminal.nowMs());
-    terminal.out(options.has("json") ? printableJson(value) : wrap(text, 2));
+    const { value, text, verbatim } = await command.run(args, options, terminal.nowMs(), terminal);
+    terminal.out(options.has("json") ? printableJson(value) : verbatim === true ? text : wrap(text, 2));
     return 0;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
@@ -172,6 +261,10 @@ function parsed(
     if (error instanceof Fault) throw error;
     throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
   }
+}
+
+function draftLine({ target, custom, length, reach }: Draft): string {
+  return `${target} (${custom.line} ${custom.counter}, ${counted(length, "byte")}), for ${reach}`;
 }
 
 type Options = ReadonlyMap<string, readonly string[]>;

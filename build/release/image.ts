@@ -8,7 +8,7 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
-import { type Added, addTarget, type TargetDescription } from "./add.ts";
+import { type Added, addTarget, expectReach, type TargetDescription } from "./add.ts";
 import { type Chunked, chunkImage } from "./chunks.ts";
 import { putCopy, digestOf } from "./files.ts";
 import { layoutOf } from "./layout.ts";
@@ -38,6 +38,7 @@ export async function addImage(
 ): Promise<AddedImage> {
   if (!target.startsWith("os/"))
     throw new Fault("usage.invalid", `target "${target}": only targets of the role os consist of parts`);
+  expectReach(target, description);
   const layout = layoutOf(directory);
   await readRepository(layout); // a missing repository is reported before an hour of cutting
   const work = await mkdtemp(join(tmpdir(), "sallyport-release-"));
@@ -72,14 +73,4 @@ async function cutPart(published: string, part: SlotPart, image: string, index: 
  */
 export function parseManifest(bytes: Uint8Array): OsManifest {
   return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest"), "manifest");
-}
-
-/** @returns undefined for bytes that {@link parseManifest} refuses. */
-export function manifestOf(bytes: Uint8Array): OsManifest | undefined {
-  try {
-    return parseManifest(bytes);
-  } catch (error) {
-    if (error instanceof Fault) return undefined;
-    throw error;
-  }
 }

@@ -38,14 +38,20 @@ export async function readSigner(layout: WorkshopLayout, role: string): Promise<
       "release.key-unusable",
       `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards`,
     );
-  const why = whyNotPrivate(await stat(path), path, process.geteuid?.());
-  if (why !== undefined) throw new Fault("release.key-unusable", `sign "${role}" with ${path}: ${why}`);
+  await expectPrivate(path, `sign "${role}"`);
   const privateKey = parseKey(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };
 }
 
-function parseKey(pem: Uint8Array, path: string): KeyObject {
+/** @throws Fault `release.key-unusable` for a key that others may read. */
+export async function expectPrivate(path: string, action: string): Promise<void> {
+  const why = whyNotPrivate(await stat(path), path, process.geteuid?.());
+  if (why !== undefined) throw new Fault("release.key-unusable", `${action} with ${path}: ${why}`);
+}
+
+/** @throws Fault `release.key-unusable`. */
+export function parseKey(pem: Uint8Array, path: string): KeyObject {
   try {
     return createPrivateKey(Buffer.from(pem));
   } catch (error) {

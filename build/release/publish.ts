@@ -1,14 +1,15 @@
 // `sallyport-release publish`: copies the repository to the directory that is served. A reader sees
 // the old repository or the new one, never a mixture. [OTA-20]
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
-import { MANIFEST_BYTES_MAX, type OsManifest } from "../../ota/install/format.ts";
-import { chunkPath, INDEX_BYTES_MAX, readIndex } from "../../ota/index/format/index.ts";
+import { checkContents } from "../../ota/trust/index.ts";
 import { putCopy, digestOf, getFile } from "./files.ts";
-import { manifestOf } from "./image.ts";
-import { layoutOf, metadataPath, publishedAt, targetPath } from "./layout.ts";
+import { layoutOf, metadataPath, publishedAt } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { isRepository, readRepository, type ReleaseRepository } from "./repository.ts";
+import { listDrafts } from "./staged.ts";
+import { checkAsClient, contentsIn, fetchFrom } from "./verify.ts";
 
 export interface PublishedRelease {
   readonly to: string;
@@ -16,35 +17,48 @@ export interface PublishedRelease {
   readonly timestamp: number;
 }
 
+export interface PublishOptions {
+  readonly nowMs: number;
+  /** True: drafts may be left behind. Otherwise they are a reason to refuse. [OTA-26] */
+  readonly withoutDrafts?: boolean;
+}
+
 /**
  * Copies the files that the timestamp leads to and `to` lacks: chunks, indexes and targets, then
  * metadata, and the timestamp last. Nothing is removed, because readers of the previous version may
  * still need it.
  * @throws Fault `release.conflict` for a directory with another repository or a newer state of this
- *   one; `release.store-failed`, `release.not-initialised`.
+ *   one; `release.refused` for drafts and for targets that reach no device; `trust.*` for metadata
+ *   that a client would refuse; `release.store-failed`, `release.not-initialised`. [OTA-25]
  */
-export async function publish(directory: string, to: string): Promise<PublishedRelease> {
+export async function publish(
+  directory: string,
+  to: string,
+  { nowMs, withoutDrafts }: PublishOptions,
+): Promise<PublishedRelease> {
   const from = layoutOf(directory);
   const repository = await readRepository(from);
   const place = publishedAt(to);
+  if (withoutDrafts !== true) await expectNoDrafts(directory);
   await checkPlace(directory, to, repository);
+  const published = (await isRepository(place)) ? fetchFrom(place) : undefined;
+  const checked = await checkAsClient(`publish "${directory}"`, from, { fetch: fetchFrom(from), published, nowMs });
+  const contents = await checkContents(
+    checked.listing,
+    checked.targets.map(({ target }) => target),
+    { ...contentsIn(from), isKnown: (path) => isSameSize(join(from.published, path), join(place.published, path)) },
+  );
 
   let copied = 0;
-  const copy = async (source: string, path: string, sha256?: string): Promise<void> => {
+  const copy = async (source: string, path: string): Promise<void> => {
     const here = await digestOf(source);
-    if (here === undefined || (sha256 !== undefined && here.sha256 !== sha256))
-      throw new Fault("release.store-failed", `${source} is missing or damaged; add its original file again, then sign`);
+    if (here === undefined)
+      throw new Fault("release.store-failed", `${source} is missing; restore it from a copy of the repository`);
     if ((await digestOf(path))?.sha256 === here.sha256) return;
     await putCopy(source, path);
     copied += 1;
   };
-  for (const { targets } of repository.targets.values())
-    for (const [path, { hashes }] of Object.entries(targets)) {
-      const source = targetPath(from, path, hashes.sha256);
-      for await (const { path: named, sha256 } of filesOf(path, source, from.published))
-        await copy(join(from.published, named), join(place.published, named), sha256);
-      await copy(source, targetPath(place, path, hashes.sha256), hashes.sha256);
-    }
+  for (const path of contents) await copy(join(from.published, path), join(place.published, path));
   for (let version = 1; version <= repository.root.version; version += 1)
     await copy(metadataPath(from, "root", version), metadataPath(place, "root", version));
   for (const [role, { version }] of [...repository.targets, ["snapshot", repository.snapshot] as const])
@@ -53,39 +67,26 @@ export async function publish(directory: string, to: string): Promise<PublishedR
   return { to, copied, timestamp: repository.timestamp.version };
 }
 
+/** [OTA-26] Somebody who publishes believes that everything that was added goes out. */
+async function expectNoDrafts(directory: string): Promise<void> {
+  const drafts = await listDrafts(directory);
+  if (drafts.length > 0)
+    throw new Fault(
+      "release.refused",
+      `publish "${directory}": ${drafts.map(({ target }) => target).join(", ")} ${drafts.length === 1 ? "is a draft" : "are drafts"} that nobody has signed; sign or remove ${drafts.length === 1 ? "it" : "them"}, or leave ${drafts.length === 1 ? "it" : "them"} behind with --without-drafts`,
+    );
+}
+
+/** A chunk is named by its content, so one of the same name and size is the same. */
+async function isSameSize(source: string, path: string): Promise<boolean> {
+  const sizes = await Promise.all([source, path].map(async (file) => (await stat(file).catch(() => undefined))?.size));
+  return sizes[0] !== undefined && sizes[0] === sizes[1];
+}
+
 /**
- * Yields the chunks and indexes of a release, each index after its chunks.
- * @throws Fault `release.store-failed`, `index.invalid`.
+ * Refuses here what devices would refuse later, or would never notice: a version may be signed only
+ * once, because they keep the first of two with the same number.
  */
-async function* filesOf(target: string, file: string, published: string): AsyncGenerator<RepositoryFile> {
-  const manifest = target.startsWith("os/") ? await manifestIn(file) : undefined;
-  for (const { index } of manifest?.parts ?? []) {
-    const bytes = await getFile(join(published, index.path), INDEX_BYTES_MAX);
-    if (bytes === undefined)
-      throw new Fault(
-        "release.store-failed",
-        `${join(published, index.path)} is missing; add the parts of "${target}" again, then sign`,
-      );
-    const chunks = readIndex(bytes);
-    for (const id of new Set(Array.from({ length: chunks.count }, (_, n) => chunks.at(n).id)))
-      yield { path: `${manifest?.store}/${chunkPath(id)}`, sha256: undefined };
-    yield { path: index.path, sha256: index.sha256 };
-  }
-}
-
-interface RepositoryFile {
-  readonly path: string;
-  readonly sha256: string | undefined;
-}
-
-async function manifestIn(file: string): Promise<OsManifest | undefined> {
-  const size = (await digestOf(file))?.length ?? 0;
-  if (size > MANIFEST_BYTES_MAX) return undefined;
-  const bytes = await getFile(file, MANIFEST_BYTES_MAX);
-  return bytes === undefined ? undefined : manifestOf(bytes);
-}
-
-/** Refuses here the two cases that devices would refuse later. */
 async function checkPlace(directory: string, to: string, { timestamp }: ReleaseRepository): Promise<void> {
   const place = publishedAt(to);
   const served = await getFile(metadataPath(place, "root", 1), METADATA_BYTES_MAX);
@@ -99,4 +100,29 @@ async function checkPlace(directory: string, to: string, { timestamp }: ReleaseR
       "release.conflict",
       `${to} has timestamp version ${there.timestamp.version}, but ${directory} has ${timestamp.version}, and devices would refuse the older one; get the newer copy of the repository first`,
     );
+  await expectSameVersions(directory, to, there.timestamp.version === timestamp.version);
+}
+
+async function expectSameVersions(directory: string, to: string, sameTimestamp: boolean): Promise<void> {
+  const [from, place] = [layoutOf(directory), publishedAt(to)];
+  const { root, snapshot, targets } = await readRepository(from);
+  const versions = [
+    ["root", root.version],
+    ["snapshot", snapshot.version],
+    ...[...targets].map(([role, { version }]) => [role, version] as const),
+  ] as const;
+  const names = [
+    ...versions.map(([role, version]) => [metadataPath(from, role, version), metadataPath(place, role, version)] as const),
+    ...(sameTimestamp
+      ? [[metadataPath(from, "timestamp", undefined), metadataPath(place, "timestamp", undefined)] as const]
+      : []),
+  ];
+  for (const [own, served] of names) {
+    const [here, there] = [await digestOf(own), await digestOf(served)];
+    if (here !== undefined && there !== undefined && here.sha256 !== there.sha256)
+      throw new Fault(
+        "release.conflict",
+        `${own} differs from ${served}, although both were signed as the same version; continue with the copy that was published`,
+      );
+  }
 }

@@ -8,6 +8,8 @@ export interface HubTerminal {
   out(text: string): void;
   /** Prints a message, which may be wrapped. */
   err(text: string): void;
+  /** Asks the person at the terminal for a line; undefined where there is none. */
+  readonly ask?: ((question: string) => Promise<string>) | undefined;
   /** Aborts on SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
 }

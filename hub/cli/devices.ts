@@ -2,10 +2,10 @@
 import type { ParseArgsOptionsConfig } from "node:util";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
 import { printableJson } from "../../hal/format/text.ts";
-import { adopt, approve, deny, forget, revoke } from "../devices/index.ts";
+import { adopt, approve, auditKeyFingerprint, deny, forget, proposedRequest, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
-import { type Given, type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { deviceLines } from "./render.ts";
+import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { changeLines, deviceLines } from "./render.ts";
 import { deviceIdOf, fingerprintOf, type Opened, operator, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
@@ -38,10 +38,23 @@ export const devicesApprove = decision({
   name: "devices approve",
   args: ["ID", "FINGERPRINT"],
   flags: ["changed"],
-  help: "Approves this id with this key. First compare both with what the device shows on its console. --changed accepts the changed names or audit key of an approved device.",
+  auditKey: true,
+  help: "Approves this id with this key. First compare both, and the audit key, with what the device shows on its console; --audit-key refuses another one. --changed shows what an approved device has changed, old and new, and accepts it; a new audit key must be named with --audit-key, or typed at the prompt.",
   consequence: "it gets its certificate the next time it asks",
-  act: async (opened, id, fingerprint, given) =>
-    fingerprint === undefined ? [] : [await (given.flag("changed") ? adopt : approve)(opened, id, fingerprint, operator())],
+  act: async (opened, id, fingerprint, given, terminal) => {
+    if (fingerprint === undefined) return [];
+    const text = given.optionalText("audit-key");
+    const named = text === undefined ? undefined : fingerprintOf(text, "--audit-key");
+    if (!given.flag("changed")) return [await approve(opened, id, fingerprint, operator(), named)];
+    const known = await opened.store.devices.find(id, fingerprint);
+    const proposed = known && proposedRequest(known);
+    if (known !== undefined && proposed !== undefined) terminal.err(changeLines(known, proposed));
+    const isAsked = named === undefined && proposed !== undefined && proposed.auditKey !== known?.auditKey;
+    const typed = isAsked ? await terminal.ask?.("Fingerprint of the new audit key, from the device's console: ") : undefined;
+    return [
+      await adopt(opened, id, fingerprint, operator(), typed === undefined ? named : fingerprintOf(typed, "the audit key")),
+    ];
+  },
 });
 
 export const devicesDeny = decision({
@@ -73,27 +86,35 @@ interface Decision {
   readonly args: readonly string[];
   /** Options without a value. */
   readonly flags?: readonly string[];
+  /** True: takes --audit-key, a fingerprint. */
+  readonly auditKey?: boolean;
   readonly help: string;
   /** What follows from it, for the operator. */
   readonly consequence: string;
-  readonly act: (opened: Opened, id: DeviceId, fingerprint: Fingerprint | undefined, given: Given) => Promise<readonly Device[]>;
+  readonly act: (
+    opened: Opened,
+    id: DeviceId,
+    fingerprint: Fingerprint | undefined,
+    given: Given,
+    terminal: HubTerminal,
+  ) => Promise<readonly Device[]>;
 }
 
 /** A command that decides about the device ID, perhaps with one key, and prints what changed. */
-function decision({ name, args, flags = [], help, consequence, act }: Decision): HubCommand {
+function decision({ name, args, flags = [], auditKey = false, help, consequence, act }: Decision): HubCommand {
   const typed = args.map((arg) => (arg.endsWith("?") ? `[${arg.slice(0, -1)}]` : arg)).join(" ");
   const options: ParseArgsOptionsConfig = Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" }]));
   return {
     name,
-    usage: `${name} ${typed} [--state DIR]${flags.map((flag) => ` [--${flag}]`).join("")} [--json]`,
+    usage: `${name} ${typed}${flags.map((flag) => ` [--${flag}]`).join("")}${auditKey ? " [--audit-key FINGERPRINT]" : ""} [--state DIR] [--json]`,
     help,
-    options: { ...OPTIONS, ...options },
+    options: { ...OPTIONS, ...options, ...(auditKey ? { "audit-key": { type: "string" } } : {}) },
     args,
     run: async (given, terminal) =>
       withState(given, async (opened) => {
         const fingerprint = given.optionalArg("FINGERPRINT") ?? given.optionalArg("FINGERPRINT?");
-        const key = fingerprint === undefined ? undefined : fingerprintOf(fingerprint);
-        for (const device of await act(opened, deviceIdOf(given), key, given)) {
+        const key = fingerprint === undefined ? undefined : fingerprintOf(fingerprint, "FINGERPRINT");
+        for (const device of await act(opened, deviceIdOf(given), key, given, terminal)) {
           const { id, state } = device;
           terminal.out(
             given.flag("json") ? JSON.stringify(asData(device)) : `${id} ${device.fingerprint} ${state}: ${consequence}`,
@@ -106,5 +127,5 @@ function decision({ name, args, flags = [], help, consequence, act }: Decision):
 
 /** A device as data, without the bytes of its requests. */
 function asData({ csr: _csr, proposed, ...device }: Device): object {
-  return { ...device, changed: proposed !== undefined };
+  return { ...device, auditKeyFingerprint: auditKeyFingerprint(device.auditKey), changed: proposed !== undefined };
 }

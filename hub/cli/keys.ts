@@ -1,9 +1,16 @@
 // `sallyport-hub keygen`, `answer`: operators' keys, and the answer to a device that can ask only
 // on its console. [CON-4]
+import * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 import { printableJson } from "../../hal/format/text.ts";
+import { ORDER_HOLD_MS, ORDER_REQUEST_BYTES_MAX } from "../../warden/order-subject/format.ts";
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
-import { makeKey, ORDER_HOLD_MS, readKey } from "../orders/index.ts";
+import { makeKey, readKey } from "../orders/index.ts";
+import { readRepositoryFile } from "../repository/index.ts";
 import { type HubCommand, JSON_OPTION } from "./command.ts";
+import { EVIDENCE_HELP, EVIDENCE_OPTIONS, EVIDENCE_USAGE, showAndAsk } from "./evidence.ts";
 
 export const KEY_OPTION = { key: { type: "string" } } as const;
 
@@ -27,22 +34,35 @@ export const keygen: HubCommand = {
 
 export const answer: HubCommand = {
   name: "answer",
-  usage: "answer CHALLENGE --key FILE [--hold 300s] [--json]",
-  help: "Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub.",
-  options: { ...JSON_OPTION, ...KEY_OPTION, hold: { type: "string" } },
+  usage: `answer CHALLENGE --key FILE [--hold 300s] [--plan FILE] ${EVIDENCE_USAGE} [--json]`,
+  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it.`,
+  options: { ...JSON_OPTION, ...KEY_OPTION, ...EVIDENCE_OPTIONS, hold: { type: "string" }, plan: { type: "string" } },
   args: ["CHALLENGE"],
-  run: (given, terminal) => {
+  run: async (given, terminal) => {
     const challenge = parseChallenge(given.arg("CHALLENGE"));
     const { privateKey, keyid } = readKey(given.text("key"));
+    const plan = await planIn(given.optionalText("plan"));
+    const request = { v: 1, kind: "order-request", ...challenge, ...(plan === undefined ? {} : { plan }) } as const;
+    await showAndAsk(given, terminal, request, undefined);
     const notAfterS = Math.floor((Date.now() + (given.duration("hold") ?? ORDER_HOLD_MS)) / 1000);
     const text = answerText(challenge, privateKey, keyid, notAfterS);
     const { verb, deviceId, planHash } = challenge;
     const notAfter = new Date(notAfterS * 1000).toISOString();
     if (given.flag("json")) terminal.out(printableJson({ answer: text, deviceId, verb, planHash, notAfter }));
     else {
-      terminal.err(`${verb} on "${deviceId}"${planHash === undefined ? "" : ` of ${planHash}`}, until ${notAfter}:`);
+      terminal.err(`valid until ${notAfter}:`);
       terminal.out(text);
     }
     return 0;
   },
 };
+
+/** The plan in a file: by itself, or in the answer of `lockdown.enforced`. */
+async function planIn(file: string | undefined): Promise<unknown> {
+  if (file === undefined) return undefined;
+  const bytes = await readRepositoryFile(file, ORDER_REQUEST_BYTES_MAX);
+  if (bytes === undefined) throw new Fault("usage.invalid", `--plan "${file}": there is no such file`);
+  const value = parseJson(bytes, ORDER_REQUEST_BYTES_MAX, `--plan "${file}"`);
+  const answered = tryCheck(v.object({ result: v.object({ plan: v.unknown() }) }), value);
+  return answered === undefined ? value : answered.result.plan;
+}

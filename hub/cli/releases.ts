@@ -24,13 +24,16 @@ const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 
 export const releasePublish: HubCommand = {
   name: "release publish",
-  usage: "release publish DIR [--state DIR] [--json]",
-  help: "Publishes the repository that sallyport-release signed in DIR (its keys are not read) below /repository/ on the EST port, and notifies every approved device.",
-  options: OPTIONS,
+  usage: "release publish DIR [--without-drafts] [--state DIR] [--json]",
+  help: "Publishes the repository that sallyport-release signed in DIR (its keys are not read) below /repository/ on the EST port, after checking it as a device would, and notifies every approved device. Drafts in DIR are a reason to refuse, unless --without-drafts leaves them behind.",
+  options: { ...OPTIONS, "without-drafts": { type: "boolean" } },
   args: ["DIR"],
   run: async (given, terminal) =>
     withState(given, async ({ store }) => {
-      const published = await publishRepository(given.arg("DIR"), join(stateOf(given), REPOSITORY_DIRECTORY));
+      const published = await publishRepository(given.arg("DIR"), join(stateOf(given), REPOSITORY_DIRECTORY), {
+        nowMs: Date.now(),
+        withoutDrafts: given.flag("without-drafts"),
+      });
       const { directory, copied, timestamp } = published;
       const notified = await store.devices.approvedIds();
       await store.commit(

@@ -3,6 +3,7 @@
 // characters.
 import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
+import { auditKeyFingerprint } from "../devices/index.ts";
 import type { ConnectionRecord, Device, JournalEntry } from "../store/index.ts";
 
 /** The whole text, with `?` for what would move the cursor or hide text. */
@@ -24,7 +25,7 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     `  key      ${fingerprint}`,
     `  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`,
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
-    `  audit    ${auditKey === undefined ? "no key in the request, so its log cannot be witnessed" : "key known"}`,
+    `  audit    ${auditKeyFingerprint(auditKey) ?? "no key in the request, so its log cannot be witnessed"}`,
   ];
   if (device.proposed !== undefined)
     lines.push(
@@ -36,6 +37,26 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
   }
   return lines.map((line) => printed(line)).join("\n");
+}
+
+/** [ID-26] What an approved device has changed: the values in force, and those of its request. */
+export function changeLines(known: Device, proposed: Pick<Device, "serialNumber" | "uris" | "auditKey">): string {
+  const rows = [
+    ["board", known.serialNumber ?? "no serial", proposed.serialNumber ?? "no serial"],
+    ["names", known.uris.join(" ") || "none", proposed.uris.join(" ") || "none"],
+    ["audit", auditKeyText(known.auditKey), auditKeyText(proposed.auditKey)],
+  ] as const;
+  const lines = rows.flatMap(([name, old, now]) => {
+    const label = name.padEnd(7);
+    return old === now ? [`  ${label}  same  ${old}`] : [`  ${label}  old   ${old}`, `  ${"".padEnd(7)}  new   ${now}`];
+  });
+  return [`${known.id}  ${known.state}  key ${known.fingerprint}`, ...lines].map((line) => printed(line)).join("\n");
+}
+
+/** Fingerprint and key id: the id is in the name of every checkpoint's signature. */
+function auditKeyText(auditKey: string | undefined): string {
+  const fingerprint = auditKeyFingerprint(auditKey);
+  return fingerprint === undefined ? "no key" : `${fingerprint}, id ${auditKey?.split("+")[1] ?? ""}`;
 }
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {

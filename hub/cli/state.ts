@@ -51,8 +51,8 @@ export function deviceIdOf(given: Given): DeviceId {
   return typed(deviceIdSchema, given.arg("ID"), "ID");
 }
 
-export function fingerprintOf(text: string): Fingerprint {
-  return typed(fingerprintSchema, text.toLowerCase(), "FINGERPRINT");
+export function fingerprintOf(text: string, what: string): Fingerprint {
+  return typed(fingerprintSchema, text.trim().toLowerCase(), what);
 }
 
 export function typed<const S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {

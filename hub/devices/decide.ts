@@ -1,6 +1,7 @@
 // An operator's decisions about devices. [ID-7]
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { decodeVerifier, verifierFingerprint } from "../../warden/audit/format/index.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import { type Change, type Device, retryOnConflict } from "../store/index.ts";
 import type { DeviceContext } from "./context.ts";
@@ -12,14 +13,26 @@ type DecisionContext = Pick<DeviceContext, "store">;
 /**
  * [ID-7] Approves an id and a fingerprint together: the operator has compared both with what the
  * device shows.
+ * @param namedAuditKey the fingerprint of its audit key, where the operator has compared that too.
  * @throws Fault `hub.device-unknown`, `hub.device-revoked`; `hub.device-conflict` while another key
- *   of that id is approved.
+ *   of that id is approved, and for another audit key than the operator names. [ID-26]
  */
-export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fingerprint, by: string): Promise<Device> {
+export function approve(
+  context: DecisionContext,
+  id: DeviceId,
+  fingerprint: Fingerprint,
+  by: string,
+  namedAuditKey?: Fingerprint,
+): Promise<Device> {
   const { devices } = context.store;
   return retryOnConflict(async () => {
     const known = await devices.find(id, fingerprint);
     if (known === undefined) throw unknownPair(await devices.ofId(id), id, fingerprint);
+    if (namedAuditKey !== undefined && namedAuditKey !== auditKeyFingerprint(known.auditKey))
+      throw new Fault(
+        "hub.device-conflict",
+        `approve "${id}": its audit key is ${auditKeyFingerprint(known.auditKey) ?? "missing"}, not ${namedAuditKey}`,
+      );
     if (known.state === "approved") return known;
     if (known.state === "revoked") throw revoked(id, fingerprint);
     const other = await devices.approved(id);
@@ -36,9 +49,18 @@ export function approve(context: DecisionContext, id: DeviceId, fingerprint: Fin
 /**
  * Accepts the changed names or audit key of an approved device: after a repair, or when its warden
  * began a new log.
- * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed.
+ * @param namedAuditKey the fingerprint of the audit key in the changed request, as the operator
+ *   read it from the device's console. It may be absent where that key did not change. [ID-26]
+ * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed;
+ *   `hub.device-conflict` for another audit key than the operator names.
  */
-export function adopt({ store }: DecisionContext, id: DeviceId, fingerprint: Fingerprint, by: string): Promise<Device> {
+export function adopt(
+  { store }: DecisionContext,
+  id: DeviceId,
+  fingerprint: Fingerprint,
+  by: string,
+  namedAuditKey: Fingerprint | undefined,
+): Promise<Device> {
   return retryOnConflict(async () => {
     const known = await store.devices.find(id, fingerprint);
     if (known?.state !== "approved" || known.proposed === undefined)
@@ -47,6 +69,7 @@ export function adopt({ store }: DecisionContext, id: DeviceId, fingerprint: Fin
         `accept the changed request of "${id}" with key ${fingerprint}: there is none; run sallyport-hub devices list to see the known devices`,
       );
     const { csr, request } = readRequest(known.proposed);
+    expectAuditKey(known, request.auditKey, namedAuditKey);
     const { serialNumber, uris, auditKey } = request;
     const { address, seenAtMs } = known;
     await store.commit(
@@ -56,6 +79,30 @@ export function adopt({ store }: DecisionContext, id: DeviceId, fingerprint: Fin
     );
     return { ...known, csr, serialNumber, uris, auditKey, proposed: undefined };
   });
+}
+
+/** [ID-26] An operator who accepts a new audit key has compared it, not only been told of it. */
+function expectAuditKey({ id, auditKey }: Device, proposed: string | undefined, named: Fingerprint | undefined): void {
+  const found = auditKeyFingerprint(proposed);
+  if (named === undefined ? proposed === auditKey : named === found) return;
+  throw new Fault(
+    "hub.device-conflict",
+    named === undefined
+      ? `accept the changed request of "${id}": its audit key is another one; compare it with the device's console and name it: --audit-key FINGERPRINT`
+      : `accept the changed request of "${id}": its new audit key is ${found ?? "missing"}, not ${named}`,
+  );
+}
+
+/** [ID-26] @returns undefined without a key. */
+export function auditKeyFingerprint(auditKey: string | undefined): Fingerprint | undefined {
+  return auditKey === undefined ? undefined : verifierFingerprint(decodeVerifier(auditKey));
+}
+
+/** What a changed request of an approved device says; undefined when it has none. */
+export function proposedRequest({ proposed }: Device): Pick<Device, "serialNumber" | "uris" | "auditKey"> | undefined {
+  if (proposed === undefined) return undefined;
+  const { serialNumber, uris, auditKey } = readRequest(proposed).request;
+  return { serialNumber, uris, auditKey };
 }
 
 /**

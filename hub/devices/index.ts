@@ -8,7 +8,7 @@ export {
   readStandings,
   REFUSALS,
 } from "./admit.ts";
-export { adopt, approve, deny, forget, revoke } from "./decide.ts";
+export { adopt, approve, auditKeyFingerprint, deny, forget, proposedRequest, revoke } from "./decide.ts";
 export type { DeviceContext } from "./context.ts";
 export { createPendingQueue } from "./pending-queue.ts";
 export { enrol, type EnrolOutcome, readRequest, reenrol } from "./enrol.ts";

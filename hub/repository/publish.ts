@@ -1,11 +1,12 @@
 // Publishing a signed repository into the one that the hub serves. A reader sees the old repository
 // or the new one, never a mixture. [OTA-20] [OTA-37]
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
+import { checkAsClient, timestampOf } from "./check.ts";
 import { putCopy, digestOf, isSame, getFile, listFiles } from "./copy.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
-import { checkComplete, timestampOf } from "./completeness.ts";
 
 export interface PublishedRepository {
   /** The directory that is served. */
@@ -14,6 +15,12 @@ export interface PublishedRepository {
   readonly copied: number;
   /** Version of the timestamp that is served now. */
   readonly timestamp: number;
+}
+
+export interface RepositoryPublishOptions {
+  readonly nowMs: number;
+  /** True: drafts may be left behind. Otherwise they are a reason to refuse. [OTA-26] */
+  readonly withoutDrafts?: boolean;
 }
 
 const TIMESTAMP = `metadata/${metadataName("timestamp", undefined)}`;
@@ -27,14 +34,21 @@ const FIRST_ROOT = `metadata/${metadataName("root", 1)}`;
  *   or a copy that the release tool published.
  * @throws Fault `release.not-initialised` when there is no repository; `release.store-failed` when
  *   files of it are missing or damaged; `release.conflict` for another repository than the served
- *   one, or an older state of it.
+ *   one, or an older state of it; `release.refused` for drafts and for targets that reach no
+ *   device; `trust.*` for metadata that a client would refuse. [OTA-25]
  */
-export async function publishRepository(from: string, to: string): Promise<PublishedRepository> {
+export async function publishRepository(
+  from: string,
+  to: string,
+  { nowMs, withoutDrafts = false }: RepositoryPublishOptions,
+): Promise<PublishedRepository> {
   const source = await repositoryIn(from);
-  const { version } = await checkComplete(source);
+  if (!withoutDrafts) await expectNoDrafts(from);
   const paths = await listFiles(source);
+  const version = await timestampIn(source);
   await checkFollows(source, to, version);
   await checkHistory(source, to, paths);
+  await checkAsClient(source, to, nowMs);
   let copied = 0;
   for (const path of [...paths].sort((a, b) => rank(a) - rank(b))) {
     if (path === TIMESTAMP || (await isSame(join(source, path), join(to, path)))) continue;
@@ -64,6 +78,22 @@ async function repositoryIn(from: string): Promise<string> {
   );
 }
 
+async function timestampIn(source: string): Promise<number> {
+  const timestamp = await timestampOf(source);
+  if (timestamp !== undefined) return timestamp.version;
+  throw new Fault("release.not-initialised", `publish "${source}": it has no timestamp yet; first run sallyport-release sign`);
+}
+
+/** [OTA-26] Somebody who publishes believes that everything that was added goes out. */
+async function expectNoDrafts(from: string): Promise<void> {
+  const roles = await readdir(join(from, "staged")).catch(() => []);
+  if (roles.length > 0)
+    throw new Fault(
+      "release.refused",
+      `publish "${from}": it has drafts that nobody has signed (sallyport-release drafts lists them); sign or remove them, or leave them behind with --without-drafts`,
+    );
+}
+
 /** Refuses here what devices would refuse later. [OTA-5] */
 async function checkFollows(source: string, to: string, version: number): Promise<void> {
   const [offered, served] = [
@@ -78,6 +108,11 @@ async function checkFollows(source: string, to: string, version: number): Promis
     );
   const current = await timestampOf(to);
   if (current === undefined) return;
+  if (current.version === version && !(await isSame(join(source, TIMESTAMP), join(to, TIMESTAMP))))
+    throw new Fault(
+      "release.conflict",
+      `publish "${source}": its timestamp differs from the one in "${to}", although both were signed as version ${version}; continue with the copy that was published`,
+    );
   if (current.version > version)
     throw new Fault(
       "release.conflict",

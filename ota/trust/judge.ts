@@ -66,7 +66,7 @@ function refused(reason: TargetRefusal, message: string): TargetVerdict {
 }
 
 /** An unknown or missing member is a reason to refuse, not to fail. */
-function customOf(path: string, custom: unknown): TargetCustom | Fault {
+export function customOf(path: string, custom: unknown): TargetCustom | Fault {
   try {
     check(targetNameSchema, path, `target name ${quoted(path, 160)}`, "trust.invalid");
     return check(targetCustomSchema, custom, `custom of target "${path}"`, "trust.invalid");
@@ -77,7 +77,10 @@ function customOf(path: string, custom: unknown): TargetCustom | Fault {
 }
 
 /** @returns undefined when the target is for this device. */
-function whyNotFor({ everyone, tenant, devices, groups }: Audience, device: DeviceFacts): string | undefined {
+export function whyNotFor(
+  { everyone, tenant, devices, groups }: Audience,
+  device: Pick<DeviceFacts, "id" | "tenant" | "groups">,
+): string | undefined {
   if (tenant !== undefined && tenant !== device.tenant)
     return `it is for tenant "${tenant}", but this device is ${device.tenant === undefined ? "assigned to none" : `of "${device.tenant}"`}`;
   if (everyone === true || devices?.includes(device.id) === true) return undefined;

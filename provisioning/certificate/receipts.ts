@@ -3,21 +3,30 @@
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { parseJson } from "../../hal/format/json.ts";
-import { check } from "../../hal/format/schema.ts";
+import type { RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
+import { readRecord, writeRecord } from "../../hal/record.ts";
 import { RECEIPTS_FILE_BYTES_MAX, RECEIPTS_MAX } from "./limits.ts";
 
 const NAME = "certificate-receipts.json";
 
-const receiptSchema = v.looseObject({
+const receiptSchema = v.strictObject({
   /** SHA-256 over the PEM as it is stored. */
   certificate: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/u)),
   /** Unix milliseconds; absent when the clock could not be trusted. */
   receivedAt: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
 });
-const recordSchema = v.looseObject({ v: v.literal(1), received: v.pipe(v.array(receiptSchema), v.maxLength(64)) });
+const recordSchema = v.strictObject({ v: v.literal(1), received: v.pipe(v.array(receiptSchema), v.maxLength(64)) });
 type Receipts = v.InferOutput<typeof recordSchema>;
+
+const RECEIPTS: RecordFormat<Receipts> = {
+  what: "the receipts of certificates",
+  version: 1,
+  readable: 1,
+  bytesMax: RECEIPTS_FILE_BYTES_MAX,
+  schema: recordSchema,
+  replaceable: true, // without the record the moments of receipt count as unknown
+};
 
 export interface CertificateReceipts {
   /** When `pem` was received, Unix milliseconds; undefined when that is not known. */
@@ -48,7 +57,7 @@ export function createCertificateReceipts(files: DurableFiles): CertificateRecei
       const others = known.received.filter(({ certificate }) => certificate !== hashOf(pem));
       const received = [...others, { certificate: hashOf(pem), receivedAt: atMs }].slice(-RECEIPTS_MAX);
       try {
-        await files.put(NAME, Buffer.from(`${JSON.stringify({ ...known, received })}\n`));
+        await writeRecord(files, NAME, RECEIPTS, { ...known, received });
         return undefined;
       } catch (error) {
         if (error instanceof Fault && error.code !== "assert.broken") return error;
@@ -61,9 +70,8 @@ export function createCertificateReceipts(files: DurableFiles): CertificateRecei
 /** A record that is missing, damaged or of a version that is not known here says nothing. */
 async function read(files: DurableFiles): Promise<Receipts> {
   try {
-    const bytes = await files.get(NAME, RECEIPTS_FILE_BYTES_MAX);
-    if (bytes !== undefined)
-      return check(recordSchema, parseJson(bytes, RECEIPTS_FILE_BYTES_MAX, "the receipts"), "the receipts of certificates");
+    const record = await readRecord(files, NAME, RECEIPTS);
+    if (record !== undefined) return record;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
   }

@@ -105,6 +105,7 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
   },
   "lockdown.read": async ({ warden }) => void (await warden.ask("lockdown.read", {})),
   "lockdown.preview": async ({ warden }) => void (await warden.ask("lockdown.preview", { policy: "e30=" })),
+  "lockdown.enforced": async ({ warden }) => void (await warden.ask("lockdown.enforced", { of: "before-trial" })),
   "lockdown.propose": async ({ warden }) => void (await warden.ask("lockdown.propose", {})),
   "order.nonce": async ({ warden }) => void (await warden.ask("order.nonce", { verb: "lockdown.confirm" })),
   "order.submit": async ({ warden, unique }) => {

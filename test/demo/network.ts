@@ -82,11 +82,11 @@ export async function confirmPolicy(world: World, id: string, report: StepReport
     ({ life, lockdown, tunnel }) => life === "connected" && lockdown?.at === "pending" && tunnel.connections > connections,
   );
   report.evidence("on trial", `${pending.lockdown?.trial?.planHash ?? ""}, connection ${pending.tunnel.connections}`);
-  const { result } = await hubSays(rig.hub, answeredSchema, "lockdown", "confirm", id, "--key", rig.confirmer.keyFile);
+  const { result } = await hubSays(rig.hub, answeredSchema, "lockdown", "confirm", id, "--yes", "--key", rig.confirmer.keyFile);
   must(result.state.at === "confirmed" && result.state.counter === 1, `the policy is confirmed: ${result.state.at}`);
   report.evidence(
     "confirmed",
-    `sallyport-hub lockdown confirm ${id} --key confirmer.pem (key ${rig.confirmer.keyid.slice(0, 16)}...)`,
+    `sallyport-hub lockdown confirm ${id} --yes --key confirmer.pem (key ${rig.confirmer.keyid.slice(0, 16)}...)`,
   );
   report.evidence("stays open", result.open.join("\n"));
   report.result("in force on trial; confirmed by a signed order over a new connection, else taken back after 30 s");

@@ -18,7 +18,7 @@ export async function play(world: World, { step, skipped }: Narrator): Promise<v
       "listens",
       `${world.network?.hubAddress ?? "127.0.0.1"}, EST on ${rig.hub.ports.est}, MQTT on ${rig.hub.ports.mqtt}`,
     );
-    await rig.hub.command("release", "publish", rig.release.directory);
+    await rig.hub.command("release", "publish", rig.release.directory, "--without-drafts");
     report.evidence("serves", "a signed repository that is still empty");
     report.evidence("in the image", `hub.json: name ${anchors.host}, authority, time key, witness key; root.json; policy.json`);
     report.result("authority, EST enrolment, MQTT broker, update repository, audit witness and signed time");

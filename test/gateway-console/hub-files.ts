@@ -17,8 +17,9 @@ export async function writeHubFiles(directory: string, golden: GoldenImage): Pro
   const files = { hub: at("sallyport-hub"), technician: at("technician.pem") };
   await copyFile(golden.technician.keyFile, files.technician);
   await copyFile(golden.owner.keyFile, at("owner.pem"));
+  await copyFile(join(golden.directory, "given", "root.json"), at("root.json"));
   const program = join(PROJECT, "dist/sallyport-hub/main.js");
-  const script = `#!/bin/sh\nSALLYPORT_HUB_STATE='${at("hub")}' exec '${process.execPath}' '${program}' "$@"\n`;
+  const script = `#!/bin/sh\nSALLYPORT_HUB_STATE='${at("hub")}' SALLYPORT_TRUST_ROOT='${at("root.json")}' exec '${process.execPath}' '${program}' "$@"\n`;
   await writeFile(files.hub, script, { mode: 0o700 });
   return files;
 }

@@ -66,6 +66,7 @@ function startOn(path: string, files = fakeFiles()) {
     audit: async (entry) => void entries.push(entry),
     clock: linuxClock(),
     files,
+    bootId: async () => "boot",
     host: () => ({ program: "sallyport-agent/0.1.0", deviceId: id }),
   });
   return { console, entries, alice, orders };

@@ -9,8 +9,9 @@ import type { SlotName } from "../../hal/format/slots.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { updateStatusSchema, type UpdateStatus } from "../../warden/update/format.ts";
 import { connectedBoard, type ConnectedBoard } from "../lab/worlds/connected-board.ts";
+import { openReleaseTool } from "../lab/worlds/release-tool.ts";
 import { needs } from "../lab/runner/needs.ts";
-import { makeKeyHolder, rosterOf } from "../lab/counterparts/operator-keys.ts";
+import { type KeyHolder, makeKeyHolder, rosterOf } from "../lab/counterparts/operator-keys.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { systemKernel, systemRoot } from "../lab/worlds/system-image.ts";
 
@@ -88,7 +89,7 @@ test(
 );
 
 test(
-  "[OPS-7] [OPS-9] [OTA-41] an operator's order from the hub stops an update whose chunks are gone, and it is not started again",
+  "[OPS-7] [OPS-9] [OPS-26] [OTA-41] an operator's order from the hub stops an update whose chunks are gone, and it is not started again",
   { skip },
   async (t) => {
     const machine = await connectedBoard(t);
@@ -103,8 +104,13 @@ test(
     await rig.hub.command("update", "start", id, gone.target);
     const lacksChunks = (troubles: readonly string[]): boolean => troubles.some((trouble) => trouble.includes("chunk.missing"));
     await machine.statusWhen("chunks are missing", ({ troubles }) => lacksChunks(troubles));
-    await t.rejects(rig.hub.command("order", id, "update.revert", "--key", tom.keyFile), "a technician may not");
-    await rig.hub.command("order", id, "update.revert", "--key", olga.keyFile);
+    const order = ({ keyFile }: KeyHolder, ...more: readonly string[]) =>
+      rig.hub.command("order", id, "update.revert", "--key", keyFile, "--yes", ...more);
+    await t.rejects(order(olga), /order\.unresolved: [\s\S]*it needs your own copy of/u, "nobody signs a hash");
+    const other = await openReleaseTool(join(rig.directory, "other"));
+    await t.rejects(order(olga, "--root", other.root), /trust\./u, "the hub's files are not what her root vouches for");
+    await t.rejects(order(tom, "--root", rig.release.root), /order\.denied/u, "a technician may not");
+    await order(olga, "--root", rig.release.root);
     t.match(await updateWhen(machine, "failed"), { detail: /cancelled by olga/, release: { target: gone.target } });
     t.match((await recorded("it is recorded", ({ event }) => event === "update.failed")).detail?.["reason"], /olga/);
     await machine.statusWhen("nothing is tried any more", ({ troubles }) => !lacksChunks(troubles));

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
+import { decodeVerifier, verifierFingerprint } from "../../warden/audit/format/index.ts";
 import { faultOf } from "../lab/runner/faults.ts";
 import { labWarden, outcomeOf, verifiedLog } from "../lab/worlds/warden.ts";
 
@@ -66,4 +67,17 @@ test("[ID-20] an empty birth record that was never complete is written again; on
   const other = { protection: "file", keyFingerprint: `sha256:${"cd".repeat(32)}` } as const;
   t.equal((await faultOf(() => client.call("birth.record", other))).code, "birth.unreadable");
   t.equal(readFileSync(record, "utf8"), "", "the file is unchanged");
+});
+
+test("[ID-26] the warden's own line at its start has the fingerprint of the audit key in its certificate request", async (t) => {
+  const lab = await labWarden(t);
+  const warden = lab.launch();
+  const line = await warden.line(/audit key of/u);
+  await warden.line(/listening on/u);
+  const client = lab.client();
+  const { auditKey, identity } = await client.call("identity.read", {});
+  const fingerprint = verifierFingerprint(decodeVerifier(auditKey));
+  t.ok(line.endsWith(`audit key of "${identity.id}": ${fingerprint}`), line);
+  t.match(await client.call("status.read", {}), { auditKey: fingerprint });
+  await warden.stop();
 });

@@ -5,6 +5,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { test } from "tap";
+import { openConsoleRecord } from "../../agent/console/record.ts";
+import { createCertificateReceipts } from "../../provisioning/certificate/receipts.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "../../agent/tunnel/record.ts";
 import { canonicalJson, type JsonValue } from "../../hal/format/json.ts";
 import { formatSettings, parseSettings } from "../../hub/state/settings.ts";
@@ -52,6 +54,8 @@ const DECLARED_IN = [
   "ota/commit/record.ts",
   "warden/update/approval.ts",
   "agent/tunnel/record.ts",
+  "agent/console/record.ts",
+  "provisioning/certificate/receipts.ts",
   "hub/state/settings.ts",
 ];
 
@@ -67,6 +71,7 @@ const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "hal/linux/slots/choice.ts": "the boot choice of a simulated board, one line",
   "ota/trust/refresh.ts": "TUF metadata",
   "ota/trust/session.ts": "TUF metadata",
+  "ota/trust/survey.ts": "TUF metadata, in memory",
   "provisioning/certificate/store.ts": "certificates in PEM",
   "provisioning/enrolment/record.ts": "a certificate request in DER",
   "warden/audit/key.ts": "a key in PEM",
@@ -259,6 +264,17 @@ test("[STA-5] agent and hub with their records one version ahead", async (t) => 
   t.equal(await readMqtt5Refusal(files), 7);
   files.contents.set("tunnel.json", Buffer.from(record.replace('"readable":1,"v":1', '"readable":2,"v":2')));
   t.equal(await readMqtt5Refusal(files), undefined, "MQTT 5 is offered once more");
+  const receipts = createCertificateReceipts(files);
+  await receipts.record("a certificate", 9);
+  const name = "certificate-receipts.json";
+  const receipt = Buffer.from(files.contents.get(name) ?? []).toString();
+  files.contents.set(name, Buffer.from(receipt.replace('"v":1', '"v":2')));
+  t.equal(await receipts.receivedAtMs("a certificate"), 9);
+  files.contents.set(name, Buffer.from(receipt.replace('"readable":1', '"readable":2').replace('"v":1', '"v":2')));
+  t.equal(await receipts.receivedAtMs("a certificate"), undefined, "the moment counts as unknown");
+  files.contents.set("console.json", Buffer.from('{"delayMs":0,"openAtMs":0,"readable":2,"v":2}'));
+  const console = await openConsoleRecord(files, { nowMs: 0, bootId: "boot" }, () => undefined);
+  t.ok(console.throttle.delayMs > 0, "the longest delay, since the record may have held one");
   const settings = { v: 1, hosts: ["hub.example"], certificateLifeMs: 86_400_000 } as const;
   const text = formatSettings({ ...settings, hosts: [...settings.hosts] });
   t.match(parseSettings(text.replace('"v":1', '"later":1,"v":2')), settings);

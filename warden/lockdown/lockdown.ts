@@ -15,6 +15,8 @@ export interface Lockdown {
   status(): LockdownStatus;
   /** The plan in force. */
   inForce(): Plan | undefined;
+  /** The plan that was in force before the policy on trial; undefined without a trial. */
+  beforeTrial(): Plan | undefined;
   /**
    * Why the confirmed policy is not in force though nothing failed: only a newer program can read
    * it. Everything is shut except the way to the hub meanwhile. [STA-5]
@@ -64,13 +66,22 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   });
   const driver = createDriver(effects, start(await storedRecord(ports)));
   await mutex.runFirst(driver.begin);
+  /** What was in force before the last trial. A start ends every trial, so memory is enough. */
+  const earlier: { plan: Plan | undefined } = { plan: undefined };
   return {
     status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
     inForce: () => effects.inForce(),
     unread: () => unreadPolicy(driver.state().previous),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
     preview: (policy) => mutex.run(async () => await effects.preview(parsePolicy(policy))),
-    propose: (policy, counter) => mutex.run(() => propose(driver, effects, ports, policy, counter)),
+    propose: (policy, counter) =>
+      mutex.run(async () => {
+        const inForce = effects.inForce();
+        const trial = await propose(driver, effects, ports, policy, counter);
+        earlier.plan = inForce;
+        return trial;
+      }),
+    beforeTrial: () => (driver.state().at === "pending" ? earlier.plan : undefined),
     confirm: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
     revert: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
     recheck: () => mutex.runFirst(() => recheck(driver, effects, ports.clock.monotonicMs())),

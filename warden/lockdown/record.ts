@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { isJson, type JsonValue } from "../../hal/format/json.ts";
 import type { RecordFormat } from "../../hal/format/record.ts";
-import { check } from "../../hal/format/schema.ts";
+import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import * as records from "../../hal/record.ts";
 import { type Policy, policySchema } from "./format/index.ts";
@@ -88,8 +88,8 @@ export async function readRecord(files: DurableFiles): Promise<LockdownRecord | 
 
 /** @throws Fault `schema.invalid` for a policy of this program's version that is damaged. */
 function accepted({ counter, planHash, policy }: NonNullable<StoredRecord["confirmed"]>): Accepted {
-  const { success, output } = v.safeParse(policySchema, policy);
-  if (success) return { counter, planHash, policy: output };
+  const readable = tryCheck(policySchema, policy);
+  if (readable !== undefined) return { counter, planHash, policy: readable };
   const isNewer = typeof policy === "object" && policy !== null && "v" in policy && Number(policy["v"]) > 1;
   if (!isNewer) check(policySchema, policy, "the policy in the lockdown record");
   return { counter, planHash, policy: undefined, unread: policy };

@@ -3,7 +3,7 @@
 import { Fault } from "../../hal/fault.ts";
 import { createTokenBucket } from "../../hal/rate-limit.ts";
 import type { Clock } from "../../hal/ports.ts";
-import type { LockdownState } from "./format/index.ts";
+import { type LockdownState, PLAN_BYTES_MAX, planHash } from "./format/index.ts";
 import type { VerbHandlers } from "../protocol/index.ts";
 import { PLANS_BURST_MAX, PLANS_PERIOD_MS } from "./limits.ts";
 import type { Lockdown } from "./lockdown.ts";
@@ -27,7 +27,7 @@ export interface LockdownVerbPorts {
   readonly policy: () => SignedPolicy | undefined;
 }
 
-export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.propose">;
+export type LockdownVerbs = Pick<VerbHandlers, "lockdown.read" | "lockdown.preview" | "lockdown.enforced" | "lockdown.propose">;
 
 export function createLockdownVerbs({ lockdown, state, clock, trail, policy }: LockdownVerbPorts): LockdownVerbs {
   const bucket = createTokenBucket(clock, PLANS_BURST_MAX, PLANS_PERIOD_MS);
@@ -41,6 +41,14 @@ export function createLockdownVerbs({ lockdown, state, clock, trail, policy }: L
     "lockdown.preview": async ({ policy: encoded }) => {
       spend();
       return previewView(await lockdown.preview(Buffer.from(encoded, "base64")));
+    },
+    "lockdown.enforced": async ({ of }) => {
+      const plan = of === "now" ? lockdown.inForce() : lockdown.beforeTrial();
+      const which = of === "now" ? "now" : "before the trial";
+      if (plan === undefined) throw new Fault("lockdown.not-pending", `read the plan in force ${which}: there is none`);
+      if (Buffer.byteLength(JSON.stringify(plan)) > PLAN_BYTES_MAX)
+        throw new Fault("lockdown.invalid", `read the plan in force ${which}: it has more than ${PLAN_BYTES_MAX} bytes`);
+      return { planHash: planHash(plan), plan };
     },
     "lockdown.propose": async () => {
       const signed = policy();

@@ -17,6 +17,7 @@ import {
   PROOF_HASHES_MAX,
 } from "../audit/format/index.ts";
 import {
+  lockdownPlanViewSchema,
   lockdownPreviewSchema,
   lockdownStateSchema,
   lockdownTrialSchema,
@@ -188,6 +189,8 @@ export const WARDEN_VERBS = {
       uptimeS: countSchema,
       audit: auditHeadSchema,
       clock: clockStateSchema,
+      /** The fingerprint of the audit key, to compare at approval. [ID-26] */
+      auditKey: v.optional(fingerprintSchema),
       residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
@@ -251,6 +254,17 @@ export const WARDEN_VERBS = {
     result: lockdownPreviewSchema,
     changes: "nothing",
     limiter: "plans",
+    refusals: "session",
+  },
+  /**
+   * [LCK-20] The plan in force, which an order over a policy on trial is about, or the one before
+   * the trial.
+   */
+  "lockdown.enforced": {
+    args: v.strictObject({ of: v.picklist(["now", "before-trial"]) }),
+    result: lockdownPlanViewSchema,
+    changes: "nothing",
+    limiter: "requests",
     refusals: "session",
   },
   /**

@@ -6,10 +6,13 @@ export { TOP_LEVEL_ROLES } from "./metadata.ts";
 export { momentText } from "./moment.ts";
 export { metadataName, targetName } from "./names.ts";
 export {
+  type Audience,
+  audienceSchema,
   DELEGATED_ROLES,
   groupSchema,
   hardwareIdSchema,
   lineSchema,
+  reachOf,
   type TargetCustom,
   targetCustomSchema,
   targetNameSchema,

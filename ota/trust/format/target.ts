@@ -52,6 +52,30 @@ export const audienceSchema = v.pipe(
 );
 export type Audience = v.InferOutput<typeof audienceSchema>;
 
+/** Names that a text for people lists; the others are counted. */
+const NAMES_SHOWN_MAX = 8;
+
+/**
+ * [OTA-11] Whom an audience reaches, as a text for people.
+ * @returns undefined when it reaches nobody: a tenant alone names no device.
+ */
+export function reachOf(audience: Audience | undefined): string | undefined {
+  if (audience === undefined) return undefined;
+  const { everyone, tenant, devices = [], groups = [] } = audience;
+  const narrowed = tenant === undefined ? "" : ` of tenant "${tenant}"`;
+  if (everyone === true) return `every device${narrowed}`;
+  const named = [
+    ...(devices.length === 0 ? [] : [`${devices.length === 1 ? "device" : "devices"} ${listed(devices)}`]),
+    ...(groups.length === 0 ? [] : [`${groups.length === 1 ? "group" : "groups"} ${listed(groups)}`]),
+  ];
+  return named.length === 0 ? undefined : `${named.join(" and ")}${narrowed}`;
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - NAMES_SHOWN_MAX;
+  return `${names.slice(0, NAMES_SHOWN_MAX).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
 /** `any` must be written out: a target that names no hardware is for none. */
 export const hardwareSchema = v.union([
   v.strictObject({ any: v.literal(true) }),

@@ -30,12 +30,13 @@ function start(cables: readonly (FakeCable | undefined)[], audit?: () => Promise
   const entries: AuditEntry[] = [];
   const record = audit ?? (async (entry: AuditEntry) => void entries.push(entry));
   const { operations } = watchedOperations();
+  const bootId = async () => "boot";
   const host = () => ({ program: "sallyport-agent/0.1.0", deviceId: deviceId("gw-0042") });
   return {
     clock,
     openings,
     entries,
-    console: startConsole({ port, operations, orders: NO_ORDERS, audit: record, files: fakeFiles(), clock, host }),
+    console: startConsole({ port, operations, orders: NO_ORDERS, audit: record, files: fakeFiles(), bootId, clock, host }),
   };
 }
 
@@ -135,6 +136,7 @@ test("a programming error is not mistaken for a bad line: it ends the console", 
     orders: NO_ORDERS,
     audit: async () => {},
     files: fakeFiles(),
+    bootId: async () => "boot",
     clock: fakeClock(),
     host: () => ({ program: "x", deviceId: undefined }),
   });

@@ -52,6 +52,7 @@ function atTheCable(t: TestContext) {
     audit: async (entry) => void entries.push(entry),
     clock,
     files: fakeFiles(),
+    bootId: async () => "boot",
     host: () => ({ program: "sallyport-agent/0.1.0", deviceId: ID }),
   });
   t.teardown(() => console.stop());
@@ -343,7 +344,7 @@ test("[CON-5] a restart of the agent, or a damaged record, gives a guesser no ne
   const files = fakeFiles();
   const onFault = (): void => undefined;
   const restarted = async () => {
-    const record = await openConsoleRecord(files, clock.monotonicMs(), onFault);
+    const record = await openConsoleRecord(files, { nowMs: clock.monotonicMs(), bootId: "boot" }, onFault);
     return createLoginThrottle(clock, { stored: record.throttle, store: (state) => record.write(state) });
   };
   const first = await restarted();
@@ -360,10 +361,19 @@ test("[CON-5] a restart of the agent, or a damaged record, gives a guesser no ne
   t.equal((await restarted()).waitMs(), 0);
 
   await second.recordRefusal();
-  files.contents.set("console.json", Buffer.from('{"v":1,"delayMs":8000,"openAtMs":900000000000}'));
+  files.contents.set("console.json", Buffer.from('{"delayMs":8000,"openAtMs":900000000000,"readable":1,"v":1}'));
   t.equal((await restarted()).waitMs(), 8000, "of a boot before this one: the whole delay again");
   for (const damage of ["", "{", '{"v":2}', '{"v":1,"delayMs":1e9}']) {
     files.contents.set("console.json", Buffer.from(damage));
     t.equal((await restarted()).waitMs(), 60_000, `damaged: ${JSON.stringify(damage).length} bytes`);
   }
+});
+
+test("[CON-13] the hint of an earlier boot does not count: after a reboot it is printed at once", async (t) => {
+  const files = fakeFiles();
+  const open = (bootId: string | undefined) => openConsoleRecord(files, { nowMs: 30_000, bootId }, () => undefined);
+  await (await open("one")).write({ hintAtMs: 20_000 });
+  t.equal((await open("one")).hintAtMs, 20_000);
+  t.equal((await open("two")).hintAtMs, undefined);
+  t.equal((await open(undefined)).hintAtMs, undefined);
 });

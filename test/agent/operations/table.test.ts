@@ -57,6 +57,7 @@ test("[OPS-4] the whole table is pinned, so that a new operation or a wider righ
     "update.revert changes: viewer technician maintainer security-admin owner",
     "lockdown.show reads: viewer technician maintainer security-admin auditor owner",
     "lockdown.plan reads: technician maintainer security-admin owner",
+    "lockdown.enforced reads: viewer technician maintainer security-admin auditor owner",
     "lockdown.confirm changes: viewer technician maintainer security-admin owner",
     "lockdown.revert changes: viewer technician maintainer security-admin owner",
     "system.reboot changes: viewer technician maintainer security-admin owner",

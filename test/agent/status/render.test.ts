@@ -32,6 +32,11 @@ trouble none
   );
 });
 
+test("[ID-26] the fingerprint of the audit key stands below the log's row, for the operator who approves", async (t) => {
+  const text = renderStatus({ ...CONNECTED, auditKey: `sha256:${"7a".repeat(32)}` });
+  t.match(text, `audit   812 records, 800 witnessed by the hub, 0 dropped\n        sha256:${"7a".repeat(32)}\n`);
+});
+
 test("a device that waits for approval shows the whole fingerprint, and why its key is not in a TPM", async (t) => {
   const text = renderStatus(WAITING);
   t.match(text, "enrol   waiting for the operator to approve this id and key fingerprint\n");

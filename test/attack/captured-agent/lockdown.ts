@@ -36,6 +36,13 @@ export const LOCKDOWN_ATTACKS: AttacksOn<"lockdown"> = {
     t.equal(await lockdown(), before, "nor after a flood");
   },
 
+  "lockdown.enforced": async ({ t, peer, refused }) => {
+    for (const args of [{}, { of: "trial" }, { of: "/etc/shadow" }, { of: "now", plan: {} }])
+      await refused("lockdown.enforced", args, /protocol\.invalid/u);
+    t.match(await peer.ask("lockdown.enforced", { of: "now" }), { result: { planHash: /^sha256:/u, plan: { v: 1 } } });
+    await refused("lockdown.enforced", { of: "before-trial" }, /lockdown\.not-pending/u);
+  },
+
   "lockdown.propose": async ({ t, lab, peer, refused }) => {
     const lockdown = async (): Promise<string> => JSON.stringify(await peer.ask("lockdown.read", {})).replace(/"id":\d+/u, "");
     const before = await lockdown();

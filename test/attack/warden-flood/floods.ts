@@ -57,6 +57,7 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
   "trust.refresh": { absent: paths },
   "lockdown.read": {},
   "lockdown.preview": { policy: Buffer.from(worstPolicy()).toString("base64") },
+  "lockdown.enforced": { of: "now" },
   "lockdown.propose": {},
   "order.nonce": { verb: "system.reboot" },
   "order.submit": {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { test } from "tap";
+import * as v from "valibot";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { environment } from "../../lab/runner/process.ts";
 import { programFile } from "../../lab/runner/programs.ts";
@@ -78,7 +79,7 @@ test("[OTA-14] [OTA-30] the program makes a published release from nothing", asy
   t.equal(signed.code, 0, signed.err);
   t.match(
     signed.out,
-    /^os 2, until .*\nsnapshot 2, .*\ntimestamp 2, .*\nnext: copy .*release\/repository to the hub, without the keys, and run\s+there:\n  sallyport-hub release publish repository/u,
+    /^os 2, until .*\n\s+os\/gateway-2\.json \(os 1\), for group north of tenant "acme"\nsnapshot 2, .*\ntimestamp 2, .*\nnext: copy .*release\/repository to the hub, without the keys, and run\s+there:\n  sallyport-hub release publish repository/u,
   );
   t.match((await release("sign", dir)).out, /nothing has changed/u);
 
@@ -94,6 +95,56 @@ test("[OTA-14] [OTA-30] the program makes a published release from nothing", asy
   );
   t.notOk(readdirSync(to).includes("keys"), "no key is published");
   t.ok(readFileSync(join(to, "metadata/timestamp.json")).byteLength > 0);
+});
+
+function signedRoles(out: string) {
+  const role = v.looseObject({ role: v.string(), targets: v.array(v.looseObject({})) });
+  return v.parse(v.object({ signed: v.array(role) }), JSON.parse(out)).signed;
+}
+
+test("[OTA-26] drafts are listed, shown and removed; renewing the timestamp leaves them, and publishing refuses them", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [dir, file, to] = [join(directory, "release"), join(directory, "file"), join(directory, "www")];
+  writeFileSync(file, "content");
+  t.equal((await release("init", dir)).code, 0);
+  t.match((await release("drafts", dir)).out, /there are no drafts/u);
+  for (const [name, audience] of [
+    ["app/a", "device=gw-1"],
+    ["hub/b", "everyone"],
+  ] as const)
+    t.match((await release("add", dir, name, file, "--hardware", "any", "--audience", audience)).out, /added the draft/u);
+  t.match(
+    (await release("drafts", dir)).out,
+    /app\/a \(app 1, 7 bytes\), for device gw-1\nhub\/b \(hub 1, 7 bytes\), for every device/u,
+  );
+  t.match(
+    (await release("show", dir, "hub/b")).out,
+    /hardware  any\ncontent   7 bytes, sha256:[0-9a-f]{64}\nfile\s+\/.*\/hub\//u,
+  );
+  t.match(await release("show", dir, "hub/c"), { code: 2, err: /there is no draft "hub\/c"/u });
+
+  const renewed = await release("sign", dir, "--role", "timestamp", "--json");
+  t.same(
+    signedRoles(renewed.out).map(({ role }) => role),
+    ["timestamp"],
+    "nothing else was signed",
+  );
+  t.match(await release("publish", dir, to), { code: 1, err: /release\.refused: .*app\/a, hub\/b\s+are\s+drafts/su });
+  t.match(await release("publish", dir, to, "--without-drafts"), { code: 0 });
+  t.same(
+    filesBelow(to).filter((name) => name.startsWith("targets/")),
+    [],
+    "no draft is published",
+  );
+
+  const shown = v.parse(v.looseObject({ file: v.string() }), JSON.parse((await release("show", dir, "app/a", "--json")).out));
+  t.match(await release("remove", dir, "app/a"), { code: 0, out: /removed the draft app\/a/u });
+  t.match(await release("remove", dir, "app/a"), { code: 2, err: /there is no draft/u });
+  t.throws(() => readFileSync(shown.file), { code: "ENOENT" }, "its file is gone");
+  const signed = await release("sign", dir, "--json");
+  t.match(signedRoles(signed.out)[0], { role: "hub", targets: [{ target: "hub/b", reach: "every device" }] });
+  t.match((await release("drafts", dir)).out, /there are no drafts/u);
+  t.match(await release("publish", dir, to), { code: 0 });
 });
 
 test("[OTA-14] wrong usage exits with 2 and shows the usage; a failure exits with 1 and says what to do", async (t) => {
@@ -121,7 +172,14 @@ test("[OTA-14] wrong usage exits with 2 and shows the usage; a failure exits wit
     [["add", dir, "os/a", "--part", "initrd=/x", "--hardware", "any"], 2, /root=IMAGE, verity=IMAGE, kernel=IMAGE, got "initrd/u],
     [["add", dir, "os/a", "--part", "root=/x", "--part", "root=/y", "--hardware", "any"], 2, /was given twice/u],
     [["add", dir, "app/a", "--part", "root=/x", "--hardware", "any"], 2, /only targets of the role os consist of parts/u],
-    [["add", dir, "os/a", "--part", "root=/x", "--hardware", "any"], 1, /release\.not-initialised/u],
+    [["add", dir, "os/a", "--part", "root=/x", "--hardware", "any"], 2, /would be for no device: no --audience was given/u],
+    [
+      ["add", dir, "os/a", "--part", "root=/x", "--hardware", "any", "--audience", "tenant=acme"],
+      2,
+      /would be for no device: the tenant "acme" only narrows/u,
+    ],
+    [["add", dir, "os/a", "--part", "root=/x", "--hardware", "any", "--audience", "everyone"], 1, /release\.not-initialised/u],
+    [["drafts", dir], 1, /release\.not-initialised/u],
     [["add", dir, "os/a", import.meta.filename, "--hardware", "any"], 2, /is not a manifest of parts.*--part root=IMAGE/su],
     [
       ["add", dir, "policy/a", unread, "--hardware", "any"],
@@ -144,6 +202,7 @@ test("[OTA-14] wrong usage exits with 2 and shows the usage; a failure exits wit
   const help = await release("--help");
   t.equal(help.code, 0);
   t.match(help.out, /publish DIR TO/u);
+  t.match(help.out, /drafts DIR[\s\S]*remove DIR ROLE\/NAME/u);
   t.match((await release("add", "--help")).out, /--floor-after-commit/u);
   t.match((await release("--version")).out, /^sallyport-release\/\d/u);
 });

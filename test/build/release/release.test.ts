@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "tap";
 import * as v from "valibot";
 import { addTarget } from "../../../build/release/add.ts";
@@ -13,6 +13,7 @@ import { fakeFiles } from "../../lab/fakes/files.ts";
 import { NOW_MS } from "../../lab/counterparts/repository.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
+const AT = { nowMs: NOW_MS };
 const EVERYONE = { line: "os", hardware: { any: true }, audience: { everyone: true } } as const;
 
 function fetchFrom(to: string): Fetch {
@@ -26,6 +27,17 @@ function fetchFrom(to: string): Fetch {
 function filesBelow(directory: string): readonly string[] {
   const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
   return names.filter((name) => statSync(join(directory, name)).isFile()).sort();
+}
+
+/**
+ * Makes it impossible to write `path`: neither can a file take the place of a directory, nor can
+ * the directory be set aside. [STA-4]
+ * @returns what makes it possible again.
+ */
+function block(path: string): () => void {
+  const both = [path, join(dirname(path), `.aside-${basename(path)}`)];
+  for (const each of both) mkdirSync(join(each, "in-the-way"), { recursive: true });
+  return () => both.forEach((each) => rmSync(each, { recursive: true }));
 }
 
 async function made(t: Parameters<typeof temporaryDirectory>[0]) {
@@ -49,7 +61,7 @@ test("[OTA-14] [OTA-11] a device accepts a release that is for it, and no other"
     audience: { devices: ["gw-1"] },
   });
   await signChanges(dir, [], NOW_MS);
-  await publish(dir, to);
+  await publish(dir, to, AT);
 
   const store = await openTrustStore(fakeFiles(), image);
   const catalogue = await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS });
@@ -73,7 +85,7 @@ test("[OTA-14] successive releases: versions and counters grow, and devices foll
     const { custom } = await addTarget(dir, `os/gateway-${release}.json`, file, EVERYONE);
     t.equal(custom.counter, release);
     await signChanges(dir, [], NOW_MS + release * 1000);
-    await publish(dir, to);
+    await publish(dir, to, AT);
     const catalogue = await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS });
     t.match(await catalogue.find(`os/gateway-${release}.json`), { file: { custom: { counter: release } } });
   }
@@ -84,20 +96,19 @@ test("[OTA-20] a publish that is interrupted at any file leaves the previous sta
   const { dir, to, file, image } = await made(t);
   await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);
-  await publish(dir, to);
+  await publish(dir, to, AT);
   const before = filesBelow(to);
   writeFileSync(file, "another image");
   await addTarget(dir, "os/2", file, EVERYONE);
-  await signChanges(dir, ["root", "targets"], NOW_MS);
+  await signChanges(dir, ["root", "targets", "os"], NOW_MS);
   const fresh = filesBelow(join(dir, "repository")).filter((name) => !before.includes(name) && !name.startsWith("metadata/1."));
   t.equal(fresh.length, 5, "target, root, targets, os, snapshot");
 
   for (const name of fresh) {
     rmSync(join(to, name), { force: true }); // of the round before, which came further
-    // No file can be renamed to this name
-    mkdirSync(join(to, name, "in-the-way"), { recursive: true });
-    await t.rejects(publish(dir, to), { code: "release.store-failed" }, name);
-    rmSync(join(to, name), { recursive: true });
+    const unblock = block(join(to, name));
+    await t.rejects(publish(dir, to, AT), { code: "release.store-failed" }, name);
+    unblock();
     const store = await openTrustStore(fakeFiles(), image);
     const catalogue = await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS });
     t.match(await catalogue.find("os/1"), { role: "os" }, `${name}: the state before`);
@@ -107,7 +118,7 @@ test("[OTA-20] a publish that is interrupted at any file leaves the previous sta
     filesBelow(to).some((name) => name.includes(".new-")),
     "no temporary file is left",
   );
-  await publish(dir, to);
+  await publish(dir, to, AT);
   const store = await openTrustStore(fakeFiles(), image);
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/2"), { role: "os" });
 });
@@ -117,15 +128,15 @@ test("[OTA-14] a sign that is interrupted at any file leaves the repository as i
   await addTarget(dir, "os/1", file, EVERYONE);
   for (const name of ["2.targets.json", "2.os.json", "2.snapshot.json"]) {
     const path = join(dir, "repository/metadata", name);
-    mkdirSync(join(path, "in-the-way"), { recursive: true });
-    await t.rejects(signChanges(dir, ["targets"], NOW_MS), { code: "release.store-failed" }, name);
-    rmSync(path, { recursive: true });
-    await publish(dir, to);
+    const unblock = block(path);
+    await t.rejects(signChanges(dir, ["targets", "os"], NOW_MS), { code: "release.store-failed" }, name);
+    unblock();
+    await publish(dir, to, { ...AT, withoutDrafts: true });
     const store = await openTrustStore(fakeFiles(), image);
     t.equal(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/1"), undefined);
   }
-  await signChanges(dir, ["targets"], NOW_MS);
-  await publish(dir, to);
+  await signChanges(dir, ["targets", "os"], NOW_MS);
+  await publish(dir, to, AT);
   const store = await openTrustStore(fakeFiles(), image);
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/1"), { role: "os" });
 });
@@ -149,7 +160,7 @@ test("[OTA-14] signing again after an interruption before the timestamp gives a 
   writeFileSync(join(dir, "staged/os.json"), staged);
   t.same(await signChanges(dir, [], NOW_MS + 2000), []);
   t.same(readdirSync(join(dir, "staged")), []);
-  await publish(dir, to);
+  await publish(dir, to, AT);
   const store = await openTrustStore(fakeFiles(), image);
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: NOW_MS })).find("os/1"), { role: "os" });
 });
@@ -182,13 +193,13 @@ test("[OTA-14] init continues with existing keys, and never replaces a repositor
 test("[OTA-20] publish refuses a directory with another repository or a newer state of this one", async (t) => {
   const one = await made(t);
   const other = await made(t);
-  await publish(one.dir, one.to);
-  await t.rejects(publish(other.dir, one.to), { code: "release.conflict", message: /another repository/u });
+  await publish(one.dir, one.to, AT);
+  await t.rejects(publish(other.dir, one.to, AT), { code: "release.conflict", message: /another repository/u });
   const old = readFileSync(join(one.dir, "repository/metadata/timestamp.json"));
   await signChanges(one.dir, ["timestamp"], NOW_MS);
-  await publish(one.dir, one.to);
+  await publish(one.dir, one.to, AT);
   writeFileSync(join(one.dir, "repository/metadata/timestamp.json"), old);
-  await t.rejects(publish(one.dir, one.to), { code: "release.conflict", message: /devices would refuse the older one/u });
+  await t.rejects(publish(one.dir, one.to, AT), { code: "release.conflict", message: /devices would refuse the older one/u });
 });
 
 test("[OTA-14] a target that was damaged after it was added is not published", async (t) => {
@@ -196,7 +207,7 @@ test("[OTA-14] a target that was damaged after it was added is not published", a
   const { file: placed } = await addTarget(dir, "os/1", file, EVERYONE);
   await signChanges(dir, [], NOW_MS);
   writeFileSync(placed, "other bytes");
-  await t.rejects(publish(dir, to), { code: "release.store-failed", message: /damaged/u });
+  await t.rejects(publish(dir, to, AT), { code: "release.store-failed", message: /not what was signed/u });
 });
 
 test("[OTA-14] a target that no device would accept is refused when it is added", async (t) => {
@@ -222,7 +233,7 @@ test("[OTA-14] a renewal keeps the targets and changes the dates", async (t) => 
   await signChanges(dir, [], NOW_MS);
   const later = NOW_MS + 800 * 86_400_000;
   await signChanges(dir, ["root", "targets", "os", "app", "policy", "operators", "hub", "snapshot", "timestamp"], later);
-  await publish(dir, to);
+  await publish(dir, to, { nowMs: later });
   const store = await openTrustStore(fakeFiles(), image);
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: later })).find("os/1"), { role: "os" });
   t.equal(store.trusted.root.signed.version, 2);

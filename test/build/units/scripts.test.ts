@@ -148,6 +148,20 @@ test("the report has the failed program's last line and how it ended, even when 
   t.match(await said(), /sallyport-agent\.service failed: exit-code 3; it said: no key\r\n$/u);
 });
 
+test("[ID-26] the warden's own line with the fingerprint of its audit key is shown on the console, and no other program's", async (t) => {
+  const { root, run, said } = await machine(t, "sallyport.slot=a", {});
+  await mkdir(join(root, "bin"));
+  const key = `sha256:${"7a".repeat(32)}`;
+  const lines = `printf '%s\\n' 'sallyport-warden: audit key of "GW-1": sha256:${"00".repeat(32)}' 'sallyport-warden: audit key of "GW-1": ${key}' 'sallyport-warden: audit key of "GW-1": ${key} [31m'`;
+  const journalctl = `#!/bin/sh\ncase "$*" in *--boot*_SYSTEMD_UNIT=sallyport-warden.service*) ${lines} ;; *) echo 'audit key of "GW-1": sha256:${"ee".repeat(32)}' ;; esac\n`;
+  await writeFile(join(root, "bin/journalctl"), journalctl, { mode: 0o755 });
+
+  t.equal(run("show-audit-key").status, 0);
+  t.equal(await said(), `\r\nsallyport: audit key of "GW-1": ${key}\r\n`);
+  await writeFile(join(root, "bin/journalctl"), "#!/bin/sh\n", { mode: 0o755 });
+  t.equal(run("show-audit-key").status, 1, "without the line nothing is said");
+});
+
 test("when the system cannot be started, up to three failed units are reported with reason and last line", async (t) => {
   const { root } = await machine(t, "sallyport.slot=a", {});
   // A pipe, because a line, unlike a file, keeps what was written to it before.

@@ -11,7 +11,9 @@ import {
   simpleEnrol,
   simpleReenrol,
 } from "../../lab/worlds/hub.ts";
-import { adopt, deny, revoke } from "../../../hub/devices/index.ts";
+import { adopt, auditKeyFingerprint, deny, revoke } from "../../../hub/devices/index.ts";
+import { encodeVerifier } from "../../../warden/audit/format/index.ts";
+import { hubCommand } from "../../lab/worlds/hub-cli.ts";
 
 test("[ID-7] a new id is pending (202, Retry-After) until id and fingerprint are approved together", async (t) => {
   const { hub } = await labHub(t);
@@ -148,8 +150,54 @@ test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an aler
   t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 200, "its certificate does not depend on the log");
   t.equal((await hub.store.devices.approved(device.id))?.auditKey, approved);
   t.match(await hub.store.journal.tail(10, "alert"), [{ event: "device.request-changed", detail: { changed: "audit key" } }]);
-  await adopt({ store: hub.store }, device.id, device.fingerprint, "test");
+  const fingerprint = auditKeyFingerprint(encodeVerifier(changed.audit.verifier));
+  const decide = (named: typeof fingerprint) => adopt({ store: hub.store }, device.id, device.fingerprint, "test", named);
+  await t.rejects(decide(undefined), { code: "hub.device-conflict", message: /--audit-key FINGERPRINT/u });
+  await t.rejects(decide(auditKeyFingerprint(approved)), { code: "hub.device-conflict", message: /its new audit key is/u });
+  t.equal((await hub.store.devices.approved(device.id))?.auditKey, approved);
+  await decide(fingerprint);
   t.not((await hub.store.devices.approved(device.id))?.auditKey, approved);
+});
+
+test("[ID-26] devices approve --changed shows old and new values and asks for the new audit key's fingerprint", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const changed = await labDevice("gw-1", { key: device.key, audit: labAuditKey("gw-1"), serialNumber: "S-2" });
+  t.equal((await simpleReenrol(hub, changed.csr, cert, device.keyPem)).status, 403);
+  const [old, fresh] = [device, changed].map(({ audit }) => encodeVerifier(audit.verifier));
+  const [oldKey = "", newKey = ""] = [auditKeyFingerprint(old), auditKeyFingerprint(fresh)];
+  t.ok((await hubCommand(state, "devices", "list")).out.join().includes(`audit    ${oldKey}`), "listed to compare");
+
+  const approve = (...more: readonly string[]) =>
+    hubCommand(state, "devices", "approve", device.id, device.fingerprint, "--changed", ...more);
+  const shown = await approve();
+  t.equal(shown.code, 1);
+  const text = shown.err.join("\n");
+  for (const line of [
+    /board {4}old {3}.*\n +new {3}S-2/u,
+    /names {4}same/u,
+    /audit {4}old {3}sha256:[0-9a-f]{64}, id [0-9a-f]{8}/u,
+  ])
+    t.match(text, line);
+  t.ok(text.includes(oldKey) && text.includes(newKey), "both audit keys");
+  t.match(text, /hub\.device-conflict: .*compare it with the device's console and name it: --audit-key FINGERPRINT/u);
+  t.match(await approve("--audit-key", oldKey), { code: 1, err: [/board/u, /its new audit key is sha256:/u] });
+  t.match(await approve("--audit-key", "no fingerprint"), { code: 2 });
+  t.match(await approve("--audit-key", newKey, "--json"), {
+    code: 0,
+    data: { serialNumber: "S-2", auditKeyFingerprint: newKey },
+  });
+});
+
+test("[ID-26] devices approve --audit-key refuses a request with another audit key than the console shows", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  t.equal((await simpleEnrol(hub, device.csr)).status, 202);
+  const key = auditKeyFingerprint(encodeVerifier(device.audit.verifier)) ?? "";
+  const approve = (named: string) => hubCommand(state, "devices", "approve", device.id, device.fingerprint, "--audit-key", named);
+  t.match(await approve(`sha256:${"00".repeat(32)}`), { code: 1, err: [/hub\.device-conflict: .*its audit key is sha256:/u] });
+  t.equal((await approve(key)).code, 0);
 });
 
 test("requests for one id are bounded, so that nobody can fill the store with them", async (t) => {

@@ -89,6 +89,17 @@ test("[OTA-20] another repository, an older state and a different state of the s
   );
 });
 
+test("[OTA-26] drafts that nobody signed are a reason to refuse, unless they are left behind on purpose", async (t) => {
+  const { state } = await labHub(t);
+  const directory = await released(t);
+  await addTarget(directory, "os/gateway-2.json", join(directory, "manifest-1"), SAID);
+  t.match(await hubCommand(state, "release", "publish", directory), {
+    code: 1,
+    err: [/release\.refused: .*drafts that nobody has signed/],
+  });
+  t.match(await hubCommand(state, "release", "publish", directory, "--without-drafts"), { code: 0 });
+});
+
 test("[OTA-6] [OTA-20] a repository with a missing, truncated or replaced file is refused before anything is copied", async (t) => {
   const { state } = await labHub(t);
   const broken = async (how: (directory: string, target: string) => Promise<void>) => {
@@ -106,10 +117,10 @@ test("[OTA-6] [OTA-20] a repository with a missing, truncated or replaced file i
     await broken(async (_directory, target) => writeFile(target, "release 9")),
     /release\.store-failed: .*not what was signed/,
   );
-  t.match(await broken(async (directory) => rm(metadata(directory, "2.os.json"))), /release\.store-failed: .*missing/);
+  t.match(await broken(async (directory) => rm(metadata(directory, "2.os.json"))), /trust\.missing: .*no 2\.os\.json/);
   t.match(
     await broken(async (directory) => copyFile(metadata(directory, "1.os.json"), metadata(directory, "2.os.json"))),
-    /release\.store-failed: .*version 1, but version 2 was announced/,
+    /trust\.mismatch: .*"os" 1 is not version 2, which was announced/,
   );
   t.match(await broken(async (directory) => truncate(metadata(directory, "timestamp.json"), 20)), /trust\.invalid/);
   t.match(await broken(async (directory) => rm(metadata(directory, "timestamp.json"))), /release\.not-initialised/);

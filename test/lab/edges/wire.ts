@@ -75,6 +75,7 @@ const WARDEN_ARGS: { readonly [V in WardenVerb]: WardenArgs<V> } = {
   "trust.refresh": { absent: PATHS },
   "lockdown.read": {},
   "lockdown.preview": { policy: Buffer.alloc(32_768, 32).toString("base64") },
+  "lockdown.enforced": { of: "before-trial" },
   "lockdown.propose": {},
   "order.nonce": { verb: "system.reboot" },
   "order.submit": { verb: "system.reboot", order: "o".repeat(8192) },

@@ -50,6 +50,7 @@ export const HANDLERS: OperationHandlers = {
   "update.revert": unexpected("update.revert"),
   "lockdown.show": async () => ({ state: { at: "base" }, open: [], usb: [] }),
   "lockdown.plan": unexpected("lockdown.plan"),
+  "lockdown.enforced": unexpected("lockdown.enforced"),
   "lockdown.confirm": unexpected("lockdown.confirm"),
   "lockdown.revert": unexpected("lockdown.revert"),
   "system.reboot": unexpected("system.reboot"),

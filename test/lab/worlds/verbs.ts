@@ -23,6 +23,7 @@ export const VERBS: VerbHandlers = {
   "trust.refresh": unexpected("trust.refresh"),
   "lockdown.read": unexpected("lockdown.read"),
   "lockdown.preview": unexpected("lockdown.preview"),
+  "lockdown.enforced": unexpected("lockdown.enforced"),
   "lockdown.propose": unexpected("lockdown.propose"),
   "order.nonce": unexpected("order.nonce"),
   "order.submit": unexpected("order.submit"),

@@ -2,6 +2,7 @@ import { test } from "tap";
 import * as v from "valibot";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { floorAfterCommit, judgeTarget, type DeviceFacts, type Target } from "../../../ota/trust/index.ts";
+import { audienceSchema, reachOf } from "../../../ota/trust/format/index.ts";
 import { labCustom } from "../../lab/counterparts/repository.ts";
 
 const device: DeviceFacts = {
@@ -104,4 +105,21 @@ test("[OTA-21] the floor after a commit is the one released, or else the counter
   t.equal(floorAfterCommit({ ...custom, floorAfterCommit: 3 }, 6, 5), 5);
   t.equal(floorAfterCommit({ ...custom, counter: 5 }, 8, 4), 5, "a step back within the floor stays installable");
   t.equal(verdict({ ...custom, floorAfterCommit: 8 }), "custom", "a floor above its own counter is invalid");
+});
+
+test("[OTA-11] whom an audience reaches is said in words, and nobody is said too", async (t) => {
+  for (const [audience, expected] of [
+    [undefined, undefined],
+    [{}, undefined],
+    [{ tenant: "acme" }, undefined],
+    [{ everyone: true }, "every device"],
+    [{ tenant: "acme", everyone: true }, 'every device of tenant "acme"'],
+    [{ devices: ["gw-1", "gw-2"] }, "devices gw-1, gw-2"],
+    [{ tenant: "acme", devices: ["gw-1"], groups: ["north"] }, 'device gw-1 and group north of tenant "acme"'],
+    [{ devices: Array.from({ length: 10 }, (_, n) => `gw-${n}`) }, /^devices gw-0, .*gw-7 and 2 more$/u],
+  ] as const) {
+    const reach = reachOf(audience === undefined ? undefined : v.parse(audienceSchema, audience));
+    if (expected instanceof RegExp) t.match(reach, expected);
+    else t.equal(reach, expected);
+  }
 });

@@ -2,6 +2,7 @@
 // On a machine in memory.
 import * as v from "valibot";
 import { test } from "tap";
+import { planHash } from "../../../warden/lockdown/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS } from "../../../warden/protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES } from "../../../warden/protocol/limits.ts";
 import { readProtected } from "../../../warden/lockdown/protected.ts";
@@ -33,6 +34,22 @@ test("[LCK-13] the agent requests the trial of the newest signed policy; it can 
       detail: { counter: 7, planHash: trial.planHash, keyid },
     },
   ]);
+});
+
+test("[LCK-20] the signer of an order gets the plan on trial and the one before it, and both hash to what the device says", async (t) => {
+  const rig = serviceRig(t);
+  const { verbs } = await rig.start();
+  const base = await verbs["lockdown.enforced"]({ of: "now" });
+  t.equal(planHash(base.plan), base.planHash);
+  await t.rejects(verbs["lockdown.enforced"]({ of: "before-trial" }), { code: "lockdown.not-pending" });
+  rig.policy = signed(7);
+  const { trial } = await verbs["lockdown.propose"]({});
+  const tried = await verbs["lockdown.enforced"]({ of: "now" });
+  v.parse(WARDEN_VERBS["lockdown.enforced"].result, tried);
+  t.same([tried.planHash, planHash(tried.plan)], [trial.planHash, trial.planHash], "exactly what an order must name");
+  t.same(await verbs["lockdown.enforced"]({ of: "before-trial" }), base);
+  await rig.clock.advance(60_000);
+  t.same(await verbs["lockdown.enforced"]({ of: "now" }), base, "the trial has ended");
 });
 
 test("[LCK-13] [LCK-14] a signed policy that is malformed or would cut the hub off is refused and recorded once", async (t) => {

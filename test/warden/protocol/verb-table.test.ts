@@ -28,6 +28,7 @@ const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "time.nonce": {},
   "lockdown.read": {},
   "lockdown.preview": { policy: POLICY },
+  "lockdown.enforced": { of: "now" },
   "order.nonce": { verb: "system.reboot" },
   "order.signer": { keyid: "ab".repeat(32) },
   "update.read": {},

@@ -3,6 +3,7 @@
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
 import { quoted } from "../../../hal/format/text.ts";
+import type { Fingerprint } from "../../../hal/format/identity.ts";
 import { HASH_BYTES } from "./tree.ts";
 
 export const NOTE_BYTES_MAX = 8192;
@@ -92,6 +93,14 @@ export function verifierOf(name: string, kind: NoteKeyKind, publicKey: Uint8Arra
   const type = kind === "ed25519" ? ED25519 : COSIGNATURE_V1;
   const id = createHash("sha256").update(`${name}\n`).update(Uint8Array.of(type)).update(publicKey).digest().subarray(0, 4);
   return { name, kind, id, publicKey };
+}
+
+/**
+ * [ID-5] [ID-26] The fingerprint of a verifier key, which an operator compares at approval: SHA-256
+ * over the DER SubjectPublicKeyInfo of its public key.
+ */
+export function verifierFingerprint({ publicKey }: Pick<Verifier, "publicKey">): Fingerprint {
+  return `sha256:${createHash("sha256").update(ED25519_SPKI_PREFIX).update(publicKey).digest("hex")}`;
 }
 
 /** `name+id+base64(type || key)`, c2sp.org/signed-note "Verifier keys". */

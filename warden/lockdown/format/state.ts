@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { countSchema, shortTextSchema } from "../../../hal/format/fields.ts";
 import { nonceSchema } from "../../../ota/format/time.ts";
 import { planHashSchema } from "../../orders/format/index.ts";
+import { planSchema } from "./plan.ts";
 
 export const LOCKDOWN_LINES_MAX = 256;
 const linesSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(LOCKDOWN_LINES_MAX));
@@ -37,6 +38,13 @@ export const lockdownViewSchema = v.strictObject({
   usb: linesSchema,
 });
 export type LockdownView = v.InferOutput<typeof lockdownViewSchema>;
+
+/**
+ * [LCK-20] A plan as its hash covers it, for somebody who signs an order over that hash. The
+ * receiver hashes it again.
+ */
+export const lockdownPlanViewSchema = v.strictObject({ planHash: planHashSchema, plan: planSchema });
+export type LockdownPlanView = v.InferOutput<typeof lockdownPlanViewSchema>;
 
 export const lockdownPreviewSchema = v.strictObject({
   planHash: planHashSchema,

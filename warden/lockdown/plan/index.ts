@@ -1,5 +1,5 @@
 // The planner: it decides and touches nothing. [LCK-2] [LCK-3] [LCK-4]
-export { type Difference, differenceOf, staysOpen } from "./describe.ts";
+export { type Difference, differenceOf, staysOpen } from "../format/index.ts";
 export { planLockdown } from "./planner.ts";
 export { type Packet, passes, risksOf } from "./risks.ts";
 export { isOpening, judgeDevices, type UsbStep, usbSteps } from "./usb.ts";

@@ -11,5 +11,6 @@ export {
   type OrderVerb,
   orderVerbSchema,
   planHashSchema,
+  readOrderUnverified,
   signOrder,
 } from "./order.ts";

@@ -121,6 +121,21 @@ export function openOrder(
   };
 }
 
+/**
+ * The order in an envelope whose signature nobody checked, for a carrier that must know where it
+ * goes. The device judges it.
+ * @returns the order, and the id of the key that claims to have signed it.
+ * @throws Fault `order.invalid`.
+ */
+export function readOrderUnverified(encoded: Uint8Array | string): { readonly order: Order; readonly keyid: string } {
+  const envelope = decode(envelopeSchema, () => parseJson(encoded, ORDER_BYTES_MAX, "order"), "order");
+  const payload = Buffer.from(envelope.payload, "base64");
+  return {
+    order: decode(orderSchema, () => parseCanonicalJson(payload, ORDER_BYTES_MAX, "order payload"), "order payload"),
+    keyid: envelope.signatures[0]?.keyid ?? "",
+  };
+}
+
 function decode<const S extends v.GenericSchema>(schema: S, parse: () => unknown, what: string): v.InferOutput<S> {
   try {
     return check(schema, parse(), what, "order.invalid");

@@ -1,7 +1,7 @@
 // Plans as text for people: what stays open and why, and what changes from one plan to the next.
-// [LCK-4]
+// Warden and signer use the same text. [LCK-4] [LCK-20]
 import { printable } from "../../../hal/format/text.ts";
-import type { NetworkRule, Plan } from "../format/index.ts";
+import type { NetworkRule, Plan } from "./plan.ts";
 
 export interface Difference {
   readonly opens: readonly string[];

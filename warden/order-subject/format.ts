@@ -1,0 +1,279 @@
+// What an order is about, for the person who signs it. A device names a hash; the signer's own tool
+// finds out what the hash stands for, and refuses to sign where it cannot. [OPS-26] [LCK-20]
+import type { KeyObject } from "node:crypto";
+import * as v from "valibot";
+import { asFault, Fault } from "../../hal/fault.ts";
+import { parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { printable } from "../../hal/format/text.ts";
+import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
+import { reachOf, type TargetCustom } from "../../ota/trust/format/index.ts";
+import {
+  checkTarget,
+  customOf,
+  type Fetch,
+  type Listing,
+  surveyRepository,
+  type Target,
+  targetFileName,
+  whyNotFor,
+} from "../../ota/trust/index.ts";
+import { differenceOf, type Plan, PLAN_BYTES_MAX, planHash as hashOf, planSchema, staysOpen } from "../lockdown/format/index.ts";
+import { type Order, orderVerbSchema, planHashSchema, signOrder } from "../orders/format/index.ts";
+import { groupsOf, parseRoster, ROSTER_BYTES_MAX } from "../roster/format.ts";
+
+/** An order request: what is signed, and the evidence that the device sent with it. */
+export const orderRequestSchema = v.strictObject({
+  v: v.literal(1),
+  kind: v.literal("order-request"),
+  deviceId: deviceIdSchema,
+  verb: orderVerbSchema,
+  nonce: nonceSchema,
+  planHash: v.optional(planHashSchema),
+  /** Orders over a policy on trial: the plan, and the one that was in force before. [LCK-20] */
+  plan: v.optional(v.unknown()),
+  before: v.optional(v.unknown()),
+});
+export type OrderRequest = v.InferOutput<typeof orderRequestSchema>;
+
+/** Two plans and the rest. */
+export const ORDER_REQUEST_BYTES_MAX = 2 * PLAN_BYTES_MAX + 4096;
+/** How long an order is valid. The device's nonce is valid hardly longer. [OPS-9] */
+export const ORDER_HOLD_MS = 300_000;
+const LINES_MAX = 256;
+const LINE_UNITS_MAX = 512;
+const DISCARDS = [
+  "release   none: the device names no release under way",
+  "effect    it discards an update record that cannot be read, with what was rolled back, and restarts",
+];
+/** A roster may say which tenant's roster counts. */
+const ROSTER_ROUNDS_MAX = 3;
+
+/** @throws Fault `order.invalid`. */
+export function parseOrderRequest(bytes: Uint8Array | string): OrderRequest {
+  try {
+    return check(
+      orderRequestSchema,
+      parseJson(bytes, ORDER_REQUEST_BYTES_MAX, "order request"),
+      "order request",
+      "order.invalid",
+    );
+  } catch (error) {
+    const { message } = asFault(error, "order.invalid", "read an order request");
+    throw new Fault("order.invalid", message, { cause: error });
+  }
+}
+
+/** Where the signer looks for what a hash stands for. */
+export interface OrderEvidence {
+  /** Undefined where the signer has none. */
+  readonly repository: RepositoryEvidence | undefined;
+  readonly nowMs: number;
+}
+
+export interface RepositoryEvidence {
+  /** The signer's own copy of a root. It never comes from the hub. */
+  readonly root: Uint8Array;
+  /** Sources of bytes, which nobody has to trust: `metadata/` and `targets/` of a repository. */
+  readonly fetch: Fetch;
+  readonly payload: Fetch;
+}
+
+/** What the signer is shown. */
+export interface OrderSubject {
+  /** Printable lines. */
+  readonly lines: readonly string[];
+  /** True when the order depends on what a hash stands for, so that a person must have read it. */
+  readonly needsConsent: boolean;
+}
+
+/**
+ * [OPS-26] Finds out what `request` is about.
+ * @throws Fault `order.unresolved` when that cannot be known, or is not what the request says;
+ *   `trust.*` for a repository that a client would refuse.
+ */
+export async function resolveSubject(request: OrderRequest, evidence: OrderEvidence): Promise<OrderSubject> {
+  const head = `${request.verb} on "${request.deviceId}"`;
+  switch (request.verb) {
+    case "update.revert":
+      // [STA-5] Without a hash it discards an update record that cannot be read.
+      if (request.planHash === undefined) return { lines: [head, ...DISCARDS].map((line) => shown(line)), needsConsent: true };
+      return { lines: [head, ...(await releaseLines(request, evidence))].map((line) => shown(line)), needsConsent: true };
+    case "update.approve":
+      return { lines: [head, ...(await releaseLines(request, evidence))].map((line) => shown(line)), needsConsent: true };
+    case "lockdown.confirm":
+    case "lockdown.revert":
+      return { lines: [head, ...trialLines(request)].map((line) => shown(line)), needsConsent: true };
+    case "console.login":
+    case "system.reboot":
+      if (request.planHash !== undefined)
+        throw unresolved(request, `the device names ${request.planHash}, but this verb is about no hash`);
+      return { lines: [head], needsConsent: false };
+    default:
+      throw unresolved(request, "no device carries out this verb yet");
+  }
+}
+
+/**
+ * [OPS-7] @returns the envelope as JSON text.
+ * @throws Fault `order.invalid` for a kind of key that orders do not use.
+ */
+export function signRequest(
+  { verb, deviceId, nonce, planHash }: Pick<OrderRequest, "verb" | "deviceId" | "nonce" | "planHash">,
+  { privateKey, keyid }: { readonly privateKey: KeyObject; readonly keyid: string },
+  reason: string | undefined,
+  notAfterMs: number,
+): string {
+  const order: Order = {
+    v: 1,
+    deviceId,
+    nonce,
+    verb,
+    ...(planHash === undefined ? {} : { planHash }),
+    notAfter: new Date(notAfterMs).toISOString(),
+    ...(reason === undefined ? {} : { reason }),
+  };
+  return JSON.stringify(signOrder(order, privateKey, keyid));
+}
+
+/**
+ * [LCK-20] A plan, hashed again. What it was compared with is only the device's word.
+ */
+function trialLines(request: OrderRequest): readonly string[] {
+  const { planHash } = request;
+  if (planHash === undefined) throw unresolved(request, "the device names no plan");
+  if (request.plan === undefined) throw unresolved(request, `the plan with the hash ${planHash} is not at hand`);
+  const plan = readPlan(request, request.plan);
+  const found = hashOf(plan);
+  if (found !== planHash)
+    throw unresolved(request, `the device asks for ${planHash}, but the plan that it sent has the hash ${found}`);
+  const before = request.before === undefined ? undefined : readPlan(request, request.before);
+  const { opens, closes } = differenceOf(before, plan);
+  const compared =
+    before === undefined
+      ? "the device did not say what was in force before"
+      : "compared with what the device says was in force before";
+  return [
+    `plan      ${planHash}, hashed here`,
+    `mode      ${plan.mode}`,
+    `confirm   by one of the keys ${plan.confirm?.keys.join(", ") ?? "of nobody"}`,
+    ...section("stays open under this plan", staysOpen(plan)),
+    ...(before === undefined ? [compared] : [...section(`opens, ${compared}`, opens), ...section(`closes, ${compared}`, closes)]),
+  ];
+}
+
+function readPlan(request: OrderRequest, plan: unknown): Plan {
+  try {
+    if (Buffer.byteLength(JSON.stringify(plan)) <= PLAN_BYTES_MAX) return check(planSchema, plan, "plan");
+  } catch (error) {
+    throw unresolved(request, asFault(error, "schema.invalid", "read the plan").message);
+  }
+  throw unresolved(request, `the plan has more than ${PLAN_BYTES_MAX} bytes`);
+}
+
+/** [OPS-26] The release with the hash of the request, as the signer's own root vouches for it. */
+async function releaseLines(request: OrderRequest, { repository, nowMs }: OrderEvidence): Promise<readonly string[]> {
+  const { planHash, deviceId } = request;
+  if (planHash === undefined) throw unresolved(request, "the device names no release");
+  if (repository === undefined)
+    throw unresolved(request, "it needs your own copy of the repository's root: --root FILE, and the files of a repository");
+  const { root, fetch, payload } = repository;
+  const listing = await surveyRepository({ root, fetch, nowMs });
+  const device = await assignmentOf(deviceId, listing, payload);
+  const matching = listing.targets.filter(
+    ({ path, file }) => path.startsWith("os/") && `sha256:${file.hashes.get("sha256") ?? ""}` === planHash,
+  );
+  const described = matching.flatMap((target) => describeRelease(target, listing, device));
+  const forDevice = described.filter(({ missed }) => missed === undefined);
+  if (forDevice.length > 0) return [`hash      ${planHash}`, ...forDevice.flatMap(({ lines }) => lines), ...device.lines];
+  const [other] = described;
+  const faults = listing.faults.map(({ message }) => `; ${message}`).join("");
+  throw unresolved(
+    request,
+    other === undefined
+      ? `no release that your root vouches for has the hash ${planHash}${faults}`
+      : `${planHash} is ${other.path}, which is not for this device: ${other.missed ?? ""}`,
+  );
+}
+
+interface DescribedRelease {
+  readonly path: string;
+  readonly missed: string | undefined;
+  readonly lines: readonly string[];
+}
+
+function describeRelease(target: Target, { trusted }: Listing, device: Assignment): readonly DescribedRelease[] {
+  const custom = customOf(target.path, target.file.custom);
+  if (custom instanceof Fault) return [{ path: target.path, missed: custom.message, lines: [] }];
+  const { line, counter, floorAfterCommit, hardware, audience } = custom;
+  const missed = audience === undefined ? "it names no audience" : whyNotFor(audience, device);
+  const role = trusted.targets.get(JSON.stringify(["targets", target.role]))?.signed;
+  return [
+    {
+      path: target.path,
+      missed,
+      lines: [
+        `release   ${target.path}`,
+        `version   ${target.role} metadata ${role?.version ?? "?"}${role?.signedAt === undefined ? "" : `, signed ${role.signedAt}`}`,
+        `line      ${line}, counter ${counter}${floorAfterCommit === undefined ? "" : `, floor ${floorAfterCommit} after its commit`}`,
+        `audience  ${reachOf(audience) ?? "nobody"}, which includes "${device.id}"`,
+        `hardware  ${"any" in hardware ? "any" : hardware.ids.join(", ")}, which the device compares itself`,
+      ],
+    },
+  ];
+}
+
+interface Assignment {
+  readonly id: DeviceId;
+  readonly tenant: string | undefined;
+  readonly groups: readonly string[];
+  readonly lines: readonly string[];
+}
+
+/**
+ * The tenant and groups of a device, as the newest roster for it says. It is read from the same
+ * verified repository, because the device's own word proves nothing. [OPS-8]
+ */
+async function assignmentOf(id: DeviceId, listing: Listing, payload: Fetch): Promise<Assignment> {
+  let known: Assignment = { id, tenant: undefined, groups: [], lines: ["roster    none for this device"] };
+  for (let round = 0; round < ROSTER_ROUNDS_MAX; round += 1) {
+    const roster = newestRoster(listing, known);
+    const bytes = roster && (await payload(targetFileName(listing.trusted, roster), ROSTER_BYTES_MAX));
+    if (roster === undefined || bytes === undefined) return known;
+    checkTarget(roster, bytes);
+    const read = parseRoster(bytes);
+    const { tenant } = read;
+    if (tenant === known.tenant && round > 0) return known;
+    known = {
+      id,
+      tenant,
+      groups: groupsOf(read, id),
+      lines: [`roster    ${roster.path}, ${tenant === undefined ? "no tenant" : `tenant "${tenant}"`}`],
+    };
+  }
+  return known;
+}
+
+function newestRoster({ targets }: Listing, device: Assignment): Target | undefined {
+  const candidates = targets.flatMap((target): { target: Target; custom: TargetCustom }[] => {
+    const custom = target.path.startsWith("operators/") ? customOf(target.path, target.file.custom) : undefined;
+    if (custom === undefined || custom instanceof Fault || custom.audience === undefined) return [];
+    return whyNotFor(custom.audience, device) === undefined ? [{ target, custom }] : [];
+  });
+  return candidates.toSorted((a, b) => b.custom.counter - a.custom.counter)[0]?.target;
+}
+
+function section(title: string, lines: readonly string[]): readonly string[] {
+  if (lines.length === 0) return [`${title}: nothing`];
+  const more = lines.length - LINES_MAX;
+  return [`${title}:`, ...lines.slice(0, LINES_MAX).map((line) => `  ${line}`), ...(more > 0 ? [`  and ${more} more`] : [])];
+}
+
+function shown(line: string): string {
+  return printable(line, LINE_UNITS_MAX);
+}
+
+function unresolved({ verb, deviceId }: OrderRequest, why: string): Fault {
+  return new Fault("order.unresolved", `sign "${verb}" for "${deviceId}": ${printable(why, LINE_UNITS_MAX)}`);
+}
