@@ -87,7 +87,7 @@ function expectation({ input, expected, received }: v.BaseIssue<unknown>, quotin
 function faultText(schema: unknown, issue: v.BaseIssue<unknown>, quoting: Quoting): string {
   const path = quoting === "quoted" ? v.getDotPath(issue) : knownPath(schema, issue);
   const message = isUnknownMember(issue) ? "unknown" : issue.message;
-  return `${path === null || path === "" ? "(whole)" : printable(path, PATH_CHARACTERS_MAX)}: ${message}`;
+  return path === null || path === "" ? message : `${printable(path, PATH_CHARACTERS_MAX)}: ${message}`;
 }
 
 /** valibot names only the first unknown member of an object. {@link shapeFaults} names more. */
@@ -133,7 +133,7 @@ function findShapeFaults(schema: unknown, value: unknown, path: string, quoting:
   const object = strictEntries(schema);
   if (object === undefined || !isRecord(value)) return;
   if (Array.isArray(value)) {
-    found.set(path, `${path === "" ? "(whole)" : path}: expected an object, got a list`);
+    found.set(path, `${path === "" ? "" : `${path}: `}expected an object, got a list`);
     return;
   }
   let expected = `, expected one of ${clip(Object.keys(object).join(", ") || "none", EXPECTED_CHARACTERS_MAX)}`;

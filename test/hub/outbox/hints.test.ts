@@ -30,7 +30,7 @@ test("[OTA-42] update start only sends a hint, and an absent device gets it when
   t.match(again.heard, [{ body: { target: "os/gateway-3.json" } }], "an acknowledged message is not sent again");
   t.match(await hubCommand(state, "update", "start", "gw-1", "../x"), {
     code: 2,
-    err: [/TARGET "\.\.\/x" is invalid: .*expected a role/, /usage/],
+    err: [/TARGET "\.\.\/x" is invalid: .*expected a role/s, /usage/],
   });
 });
 
