@@ -71,6 +71,7 @@ const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "hal/linux/slots/choice.ts": "the boot choice of a simulated board, one line",
   "ota/trust/refresh.ts": "TUF metadata",
   "ota/trust/session.ts": "TUF metadata",
+  "ota/trust/survey.ts": "TUF metadata, in memory",
   "provisioning/certificate/store.ts": "certificates in PEM",
   "provisioning/enrolment/record.ts": "a certificate request in DER",
   "warden/audit/key.ts": "a key in PEM",
