@@ -80,7 +80,10 @@ test("[OTA-20] another repository, an older state and a different state of the s
   const before = await readdir(join(state, "repository"), { recursive: true });
   t.match(await publish(older), { code: 1, err: [/release\.conflict: .*devices would refuse the older one/] });
   await release(older, 3);
-  t.match(await publish(older), { code: 1, err: [/release\.conflict: .*3\.os\.json.*differs/] });
+  t.match(await publish(older), {
+    code: 1,
+    err: [/release\.conflict: .*differs from .*, although both were signed as (?:the same version|version 3)/],
+  });
   t.match(await publish(await released(t)), { code: 1, err: [/release\.conflict: .*another repository/] });
   t.same(await readdir(join(state, "repository"), { recursive: true }), before);
   t.same(
