@@ -173,6 +173,8 @@ test(
     const cable = await startPtyPair();
     const { console, entries } = startOn(cable.devicePath);
     const far = await terminal(cable.hostPath);
+    // Opening the line flushes its input, so a key that is pressed in that moment is lost.
+    await far.sees("press Enter\r\n");
     await far.type("\r");
     await far.sees("gw-0042> ");
     await cable.stop();
