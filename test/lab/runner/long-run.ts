@@ -1,0 +1,6 @@
+// The long run of the tests, `npm run test:long`: what takes minutes and repeats one idea.
+
+/** Whether this is the long run: a test then takes its whole table instead of the worst rows. */
+export function isLongRun(): boolean {
+  return process.env["SALLYPORT_TESTS"] === "long";
+}
