@@ -1,4 +1,4 @@
-// A hub, or whoever has taken its online part over, that asks for operations without end. Nothing
+// A hub, or an attacker in control of it, asks for operations without end. Nothing
 // is dropped in silence: each request has an answer, or the connection ends.
 import { randomUUID } from "node:crypto";
 import { test } from "tap";

@@ -246,8 +246,19 @@ function mapped(inputs: ReadonlyMap<string, () => Uint8Array>, change: (bytes: U
 
 const base64 = (bytes: Uint8Array): Uint8Array => Buffer.from(Buffer.from(bytes).toString("base64"));
 
+type Edges = Map<string, Edge>;
+
 export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
-  const edges = new Map<string, Edge>();
+  const edges: Edges = new Map();
+  addMessages(edges);
+  addLocal(edges);
+  addPeople(edges);
+  await addHub(edges);
+  return edges;
+}
+
+/** The verbs of the warden, and the channels of MQTT. */
+function addMessages(edges: Edges): void {
   for (const [verb, args] of Object.entries(WARDEN_ARGS)) edges.set(`warden verb ${verb}`, verbEdge(verb, args));
   for (const [channel, { schema, body }] of entriesOf(DOWN))
     edges.set(
@@ -259,6 +270,10 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
       `MQTT up/${channel}`,
       messageEdge(body, (payload) => parseMessage(channel, payload)),
     );
+}
+
+/** What the programs of a device say to one another. */
+function addLocal(edges: Edges): void {
   const line = PROTOCOL_LINE_BYTES_MAX - 1;
   edges.set(
     "answer of the warden",
@@ -285,6 +300,19 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
       ),
     ),
   );
+  const part = { part: "root", bytes: 1, index: { path: "p".repeat(256), bytes: 1, sha256: SHA } };
+  edges.set(
+    "job of the installer",
+    jsonEdge(
+      INSTALL_LINE_BYTES_MAX - 1,
+      { do: "install", v: 1, slot: "a", parts: [part] },
+      async (bytes) => await readJobs(chunks(bytes)).next(),
+    ),
+  );
+}
+
+/** What people type or hand over. */
+function addPeople(edges: Edges): void {
   edges.set("line at the console", {
     bytesMax: 4096,
     take: consoleLine,
@@ -327,6 +355,10 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
       }
     }),
   );
+}
+
+/** EST and hub time, on both sides. */
+async function addHub(edges: Edges): Promise<void> {
   const request = await enrolmentRequest();
   edges.set("EST request", {
     bytesMax: HTTP_BODY_BYTES_MAX,
@@ -378,16 +410,6 @@ export async function wireEdges(): Promise<ReadonlyMap<string, Edge>> {
       check(hubTimeResponseSchema, parseJson(bytes, HUB_TIME_BYTES_MAX, "answer"), "answer", "enrol.bad-response"),
     ),
   );
-  const part = { part: "root", bytes: 1, index: { path: "p".repeat(256), bytes: 1, sha256: SHA } };
-  edges.set(
-    "job of the installer",
-    jsonEdge(
-      INSTALL_LINE_BYTES_MAX - 1,
-      { do: "install", v: 1, slot: "a", parts: [part] },
-      async (bytes) => await readJobs(chunks(bytes)).next(),
-    ),
-  );
-  return edges;
 }
 
 async function* chunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
