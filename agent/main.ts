@@ -15,7 +15,7 @@ import type { BirthRecord } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
   chooseKeyStore,
-  fileKeyStore,
+  createFileKeyStore,
   isStartedWith,
   isTpmProviderActive,
   journal,
@@ -32,13 +32,13 @@ import {
   restartWith,
   runMain,
   systemTpmProvider,
-  tpmKeyStore,
+  createTpmKeyStore,
   type TpmProvider,
 } from "../hal/linux/index.ts";
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DurableFiles } from "../hal/ports.ts";
 import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
-import { httpRepository } from "../ota/http/index.ts";
+import { createHttpRepository } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";
 
@@ -93,8 +93,8 @@ async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: Durab
 function keyStoresOf(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
   return {
     wanted: config.key.protection,
-    tpm: tpmKeyStore({ files, provider: tpmProviderOf(config) }),
-    file: fileKeyStore({ files }),
+    tpm: createTpmKeyStore({ files, provider: tpmProviderOf(config) }),
+    file: createFileKeyStore({ files }),
   };
 }
 
@@ -161,7 +161,7 @@ function releasePlacesOf(config: AgentConfig, { host, estPort: port, authority }
       requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the root of the image nothing new is taken up"),
     drop: () => linuxHandoverWriter(config.handover ?? join(config.stateDirectory, "handover")),
     repository: () =>
-      httpRepository({
+      createHttpRepository({
         host,
         port,
         ...(connectTo !== undefined && { connectTo }),

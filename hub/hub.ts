@@ -6,12 +6,12 @@ import { asFault, type Fault } from "../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../hal/format/identity.ts";
 import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
-import { type Authority, openAuthority } from "./authority/index.ts";
+import { type Authority, loadAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
 import { admit, approve, createPendingQueue } from "./devices/index.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { createInbox, type Received } from "./inbox/index.ts";
-import { journalOf, type JournalWriter } from "./journal.ts";
+import { createJournalWriter, type JournalWriter } from "./journal.ts";
 import { type OutboxDelivery, startDelivery } from "./outbox/index.ts";
 import { lockState, privateFile, REPOSITORY_DIRECTORY, STATE_FILES } from "./state/index.ts";
 import { type Device, type JournalEntry, openStore, type Store } from "./store/index.ts";
@@ -77,7 +77,7 @@ async function clearConnections(store: Store, state: string): Promise<void> {
 /** @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`. */
 export async function startHub(options: HubOptions): Promise<Hub> {
   await using starting = new AsyncDisposableStack();
-  const authority = openAuthority(options.state);
+  const authority = loadAuthority(options.state);
   const lock = await lockState(options.state);
   starting.defer(() => lock.release());
   const events = new EventEmitter<HubEvents>();
@@ -88,7 +88,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     onFault,
   });
   starting.defer(() => store.close());
-  const journal = journalOf(store);
+  const journal = createJournalWriter(store);
   await clearConnections(store, options.state);
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
   const context: HubContext = {

@@ -5,6 +5,6 @@ import type { JournalDetail, JournalEvent, Store } from "./store/index.ts";
 export type JournalWriter = (event: JournalEvent, deviceId: string | undefined, detail?: JournalDetail) => void;
 
 /** @returns a writer that counts in memory; the entries are written at intervals. */
-export function journalOf(store: Store): JournalWriter {
+export function createJournalWriter(store: Store): JournalWriter {
   return (event, deviceId, detail = {}) => store.journal.note(event, deviceId, detail, Date.now());
 }

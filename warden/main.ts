@@ -6,10 +6,10 @@ import { parseConfigFile } from "../hal/format/config.ts";
 import {
   connectChild,
   fatFiles,
-  fileBootChoice,
-  fileSlots,
+  createFileBootChoice,
+  createFileSlots,
   journal,
-  optionalHandoverReader,
+  createOptionalHandoverReader,
   linuxAppendFiles,
   linuxClock,
   linuxDeadManSwitch,
@@ -24,13 +24,13 @@ import {
   linuxWatchdog,
   listenUnix,
   lockState,
-  partitionSlots,
+  createPartitionSlots,
   reasonOf,
   requiredConfigFile,
-  simulatedClock,
+  createSimulatedClock,
   runMain,
   startChild,
-  systemdBootChoice,
+  createSystemdBootChoice,
 } from "../hal/linux/index.ts";
 import { HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
 import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/format/image.ts";
@@ -126,7 +126,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
       lockdown: await linuxFiles(`${stateDirectory}/lockdown`),
       update: await linuxFiles(`${stateDirectory}/update`),
     },
-    handover: optionalHandoverReader(handover),
+    handover: createOptionalHandoverReader(handover),
     ...(config.lockdown.firewall === "nft"
       ? { firewall: linuxFirewall(), deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
       : { firewall: undefined, deadManSwitch: undefined }),
@@ -135,12 +135,12 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
     network: linuxNetwork({ root }),
     ...(systemdBoot === undefined
       ? {
-          slots: fileSlots({ directory: config.slots, root, partBytesMax: IMAGE_BYTES_MAX }),
-          boot: fileBootChoice(await linuxFiles(config.slots)),
+          slots: createFileSlots({ directory: config.slots, root, partBytesMax: IMAGE_BYTES_MAX }),
+          boot: createFileBootChoice(await linuxFiles(config.slots)),
         }
       : {
-          slots: partitionSlots({ root, esp: systemdBoot.esp, kernelBytesMax: IMAGE_BYTES_MAX }),
-          boot: systemdBootChoice(systemdBoot),
+          slots: createPartitionSlots({ root, esp: systemdBoot.esp, kernelBytesMax: IMAGE_BYTES_MAX }),
+          boot: createSystemdBootChoice(systemdBoot),
         }),
     power: linuxPower({ root }),
     installer: () => {
@@ -174,7 +174,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const hubKeys = await hubKeysOrFault(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
   const { troubles, ...image } = await loadImage(config);
-  const clock = config.setClock ? linuxClock() : simulatedClock();
+  const clock = config.setClock ? linuxClock() : createSimulatedClock();
   await using auditLog = await linuxAppendFiles(`${config.stateDirectory}/audit`);
   const state = await linuxFiles(config.stateDirectory);
   const warden = await openWarden(

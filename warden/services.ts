@@ -21,7 +21,7 @@ import type { AuditEntry } from "./audit/format/index.ts";
 import type { LockdownState } from "./lockdown/format/index.ts";
 import { type HubEndpoint, type LockdownService, startLockdown } from "./lockdown/index.ts";
 import type { OrderVerb } from "./orders/format/index.ts";
-import { openOrders, type Orders } from "./orders/index.ts";
+import { createOrders, type Orders } from "./orders/index.ts";
 import { openTargetService, type TargetService } from "./targets/index.ts";
 import type { UpdateStatus } from "./update/format.ts";
 import { type CheckName, type HealthPorts, type OrderExecutor, startUpdates, type Updates } from "./update/index.ts";
@@ -107,7 +107,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     targets,
     health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
   });
-  const orders = createOrders(options, targets, lockdown, updates);
+  const orders = createOrderService(options, targets, lockdown, updates);
   return {
     verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...orders.verbs },
     lockdown: () => lockdown.state(),
@@ -203,14 +203,14 @@ async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
   }
 }
 
-function createOrders(
+function createOrderService(
   { deviceId, clock, clockTrusted, record }: ServicesOptions,
   targets: TargetService,
   lockdown: LockdownService,
   updates: Updates,
 ): Orders {
   const executors: Readonly<Partial<Record<OrderVerb, OrderExecutor>>> = updates.orders;
-  return openOrders({
+  return createOrders({
     deviceId,
     clock,
     clockTrusted,

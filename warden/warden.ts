@@ -9,15 +9,15 @@ import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
-import { type BirthBook, birthBook, settleIdentity, recordBirth } from "./identity/index.ts";
+import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
   createAppendAllowance,
   createRequestBudget,
-  openProtocolSession,
+  createProtocolSession,
   type ProtocolSession,
-  refusals,
+  createRefusalRecorder,
   type VerbHandlers,
 } from "./protocol/index.ts";
 import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
@@ -82,7 +82,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const bootId = await ports.hardware.bootId();
   const damage = createDamageLog((fault) => ports.say(`trouble: ${fault.code}: ${fault.message}`));
   const state = tolerateDamage(ports.state, damage.report);
-  const births = birthBook(ports.birth);
+  const births = createBirthBook(ports.birth);
   const { identity, birth, troubles } = await settle(ports.hardware, births);
   const time = await openTime({ ...ports, state }, settings, identity, bootId);
   const log = await openLog({ ...ports, state }, settings, { identity, bootId, time });
@@ -144,12 +144,12 @@ interface OpenedWarden {
 function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
   const { record, report } = recorder;
   const budget = createRequestBudget(clock);
-  const recordedRefusals = refusals((entry) => log.append(entry), clock, report);
+  const recordedRefusals = createRefusalRecorder((entry) => log.append(entry), clock, report);
   return {
     identity,
     auditKey: verifierFingerprint(decodeVerifier(log.auditKey)),
     report,
-    openSession: (send, signal) => openProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
+    openSession: (send, signal) => createProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
       await services.stop();

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson, REPORT_VALUES_MAX } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { lineSplitter } from "../../warden/protocol/framing/format.ts";
+import { createLineSplitter } from "../../warden/protocol/framing/format.ts";
 import {
   OPERATION_ANSWER_BYTES_MAX,
   type OperationAnswer,
@@ -28,7 +28,7 @@ export async function askLocal(path: string, request: OperationRequest, answerMs
   );
   socket.write(`${JSON.stringify(request)}\n`);
   try {
-    const splitter = lineSplitter(OPERATION_ANSWER_BYTES_MAX);
+    const splitter = createLineSplitter(OPERATION_ANSWER_BYTES_MAX);
     for await (const chunk of socket) {
       if (!(chunk instanceof Uint8Array)) break;
       for (const line of splitter.push(chunk)) return answerIn(line, request.id);

@@ -3,7 +3,7 @@
 import type { Socket } from "node:net";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson, REQUEST_VALUES_MAX } from "../../hal/format/json.ts";
-import { lineSplitter } from "../../warden/protocol/framing/format.ts";
+import { createLineSplitter } from "../../warden/protocol/framing/format.ts";
 import { OPERATION_ANSWER_BYTES_MAX, OPERATION_REQUEST_BYTES_MAX, type OperationAnswer } from "../operations/format.ts";
 import type { Caller, Operations } from "../operations/index.ts";
 import { IDLE_MS_MAX } from "./limits.ts";
@@ -17,7 +17,7 @@ export async function serveConnection(socket: Socket, caller: Caller, operations
   socket.on("error", () => socket.destroy());
   socket.setTimeout(IDLE_MS_MAX, () => socket.destroy());
   const chunks = socket.iterator({ destroyOnReturn: false });
-  const splitter = lineSplitter(OPERATION_REQUEST_BYTES_MAX);
+  const splitter = createLineSplitter(OPERATION_REQUEST_BYTES_MAX);
   try {
     for (let chunk = await nextChunk(chunks); chunk !== undefined; chunk = await nextChunk(chunks)) {
       for (const line of linesOf(splitter.push(chunk))) {

@@ -6,7 +6,7 @@ import { parseJson } from "../../hal/format/json.ts";
 import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { parseSettings, requireStateFile, type Settings, STATE_FILES, writeStateFile } from "../state/index.ts";
 import { isServerDue, type Issuer, type KeyAndCertificate, createIssuer } from "./issuer.ts";
-import { type NoteSigner, timeSigner, witnessSigner } from "./signers.ts";
+import { type NoteSigner, createTimeSigner, createWitnessSigner } from "./signers.ts";
 
 export interface Authority {
   readonly anchors: HubAnchors;
@@ -26,7 +26,7 @@ export interface Authority {
 }
 
 /** @throws Fault `hub.not-initialised`, `hub.key-unusable`; as {@link requireStateFile}. */
-export function openAuthority(state: string): Authority {
+export function loadAuthority(state: string): Authority {
   const anchors = readAnchors(state);
   const settings = parseSettings(requireStateFile(state, STATE_FILES.settings));
   const keyPem = requireStateFile(state, STATE_FILES.authorityKey);
@@ -42,8 +42,10 @@ export function openAuthority(state: string): Authority {
     anchors,
     settings,
     issuer,
-    time: usable(STATE_FILES.timeKey, () => timeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey))),
-    witness: usable(STATE_FILES.witnessKey, () => witnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey))),
+    time: usable(STATE_FILES.timeKey, () => createTimeSigner(anchors.host, requireStateFile(state, STATE_FILES.timeKey))),
+    witness: usable(STATE_FILES.witnessKey, () =>
+      createWitnessSigner(anchors.host, requireStateFile(state, STATE_FILES.witnessKey)),
+    ),
     get server() {
       return server;
     },

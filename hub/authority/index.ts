@@ -1,4 +1,4 @@
-export { type Authority, openAuthority, readAnchors } from "./authority.ts";
+export { type Authority, loadAuthority, readAnchors } from "./authority.ts";
 export { pem } from "./certificate.ts";
 export { initHub, checkCertificateLife } from "./init.ts";
 export type { Issuer, KeyAndCertificate } from "./issuer.ts";

@@ -13,7 +13,7 @@ import {
   writeStateFile,
 } from "../state/index.ts";
 import { makeAuthority, createIssuer } from "./issuer.ts";
-import { makeNoteKey, timeSigner, verifierKey, witnessSigner } from "./signers.ts";
+import { makeNoteKey, createTimeSigner, verifierKey, createWitnessSigner } from "./signers.ts";
 
 export interface InitOptions {
   readonly state: string;
@@ -59,8 +59,8 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
       estPort,
       mqttPort,
       authority: authority.certificatePem,
-      timeKey: verifierKey(timeSigner(host, timeKey)),
-      witnessKey: verifierKey(witnessSigner(host, witnessKey)),
+      timeKey: verifierKey(createTimeSigner(host, timeKey)),
+      witnessKey: verifierKey(createWitnessSigner(host, witnessKey)),
     },
     "the hub's anchors",
     "config.invalid",

@@ -12,11 +12,11 @@ export function makeNoteKey(): string {
   return generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" });
 }
 
-export function timeSigner(host: string, keyPem: string): NoteSigner {
+export function createTimeSigner(host: string, keyPem: string): NoteSigner {
   return signer(`${host}/sallyport-time`, "ed25519", keyPem);
 }
 
-export function witnessSigner(host: string, keyPem: string): NoteSigner {
+export function createWitnessSigner(host: string, keyPem: string): NoteSigner {
   return signer(`${host}/sallyport-witness`, "cosignature/v1", keyPem);
 }
 

@@ -2,8 +2,8 @@
 import { userInfo } from "node:os";
 import type * as v from "valibot";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
-import { type Authority, openAuthority } from "../authority/index.ts";
-import { journalOf, type JournalWriter } from "../journal.ts";
+import { type Authority, loadAuthority } from "../authority/index.ts";
+import { createJournalWriter, type JournalWriter } from "../journal.ts";
 import { privateFile, STATE_FILES } from "../state/index.ts";
 import { openStore, type Store } from "../store/index.ts";
 import type { Given } from "./command.ts";
@@ -33,10 +33,10 @@ export function stateOf(given: Given): string {
 /** @throws Fault `hub.not-initialised`, and what `work` throws. */
 export async function withState<T>(given: Given, work: (opened: Opened) => T | Promise<T>): Promise<T> {
   const state = stateOf(given);
-  const authority = openAuthority(state);
+  const authority = loadAuthority(state);
   const store = await openStore(privateFile(state, STATE_FILES.store));
   try {
-    return await work({ authority, store, journal: journalOf(store) });
+    return await work({ authority, store, journal: createJournalWriter(store) });
   } finally {
     await store.close();
   }

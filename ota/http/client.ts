@@ -44,7 +44,7 @@ export interface HttpRepository extends Repository {
   close(): void;
 }
 
-export function httpRepository(options: HttpRepositoryOptions): HttpRepository {
+export function createHttpRepository(options: HttpRepositoryOptions): HttpRepository {
   return new HttpsRepository(options);
 }
 

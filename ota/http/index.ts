@@ -1,1 +1,1 @@
-export { type HttpRepository, httpRepository, type HttpRepositoryOptions } from "./client.ts";
+export { type HttpRepository, createHttpRepository, type HttpRepositoryOptions } from "./client.ts";

@@ -7,5 +7,5 @@ export {
   readBack,
   writeChunks,
 } from "./chunks.ts";
-export { handoverSource } from "./handover-source.ts";
+export { createHandoverSource } from "./handover-source.ts";
 export { openPartIndex } from "./part-index.ts";

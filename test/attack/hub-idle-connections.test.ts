@@ -3,7 +3,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "tap";
 import { MQTT_UNPROVEN_MAX, UNPROVEN_PER_SOURCE_MAX } from "../../hub/limits.ts";
-import { openAuthority } from "../../hub/authority/index.ts";
+import { loadAuthority } from "../../hub/authority/index.ts";
 import { readRequest } from "../../hub/devices/index.ts";
 import { ask, connect, enrolled, labDevice, type LabDevice, labHub, labMessage, simpleEnrol, toPem } from "../lab/worlds/hub.ts";
 import { eventually } from "../lab/runner/process.ts";
@@ -53,7 +53,7 @@ test("[TUN-23] strangers at many addresses displace each other, and no device", 
 
 test("[TUN-23] 500 devices behind one address translation all reconnect, beside idle strangers at that address", async (t) => {
   const { hub, state } = await labHub(t);
-  const { issuer } = openAuthority(state);
+  const { issuer } = loadAuthority(state);
   // One key for all: the hub tells devices apart by id and key together.
   const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
   const site: { readonly device: LabDevice; readonly cert: string }[] = [];

@@ -7,8 +7,8 @@ import { readSigner } from "../../build/release/keys.ts";
 import { keyPath, layoutOf } from "../../build/release/layout.ts";
 import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { linuxFiles, linuxHandoverReader } from "../../hal/linux/index.ts";
-import { fileKeyStore } from "../../hal/linux/keys/index.ts";
-import { openAuthority } from "../../hub/authority/index.ts";
+import { createFileKeyStore } from "../../hal/linux/keys/index.ts";
+import { loadAuthority } from "../../hub/authority/index.ts";
 import { initHub } from "../../hub/index.ts";
 import { makeKey, readKey } from "../../hub/orders/index.ts";
 import { needs } from "../lab/runner/needs.ts";
@@ -40,19 +40,19 @@ test("[STA-30] so do the hub's own keys", async (t) => {
     for (const mode of READABLE) {
       await chmod(join(state, name), mode);
       t.throws(
-        () => openAuthority(state),
+        () => loadAuthority(state),
         { code: "file.untrusted-owner", message: /chmod 600/u },
         `${name} ${mode.toString(8)}`,
       );
     }
     await chmod(join(state, name), 0o400);
-    t.ok(openAuthority(state));
+    t.ok(loadAuthority(state));
   }
 });
 
 test("[STA-30] so does the device's key in a file", async (t) => {
   const directory = await temporaryDirectory(t);
-  const store = fileKeyStore({ files: await linuxFiles(directory) });
+  const store = createFileKeyStore({ files: await linuxFiles(directory) });
   const { fingerprint } = await store.create();
   for (const mode of READABLE) {
     await chmod(join(directory, "device-key.pem"), mode);

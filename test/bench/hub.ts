@@ -5,7 +5,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { initHub } from "../../hub/index.ts";
-import { openAuthority } from "../../hub/authority/index.ts";
+import { loadAuthority } from "../../hub/authority/index.ts";
 import { readRequest } from "../../hub/devices/index.ts";
 import { openStore } from "../../hub/store/index.ts";
 import { privateFile, STATE_FILES } from "../../hub/state/index.ts";
@@ -126,7 +126,7 @@ async function openWorld(bench: Bench, count: number): Promise<World> {
 
 /** Devices that an operator has approved, with certificates, written as the hub would. */
 async function approvedFleet(state: string, count: number): Promise<readonly Enrolled[]> {
-  const { issuer } = openAuthority(state);
+  const { issuer } = loadAuthority(state);
   const store = await openStore(privateFile(state, STATE_FILES.store));
   const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
   const fleet: Enrolled[] = [];

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { fileBootChoice, linuxFiles, systemdBootChoice } from "../../hal/linux/index.ts";
+import { createFileBootChoice, linuxFiles, createSystemdBootChoice } from "../../hal/linux/index.ts";
 import type { BootChoice } from "../../hal/ports.ts";
 import { powerOn } from "../lab/fakes/bootloader.ts";
 import { makeEsp, powerOnSystemdBoot } from "../lab/fakes/systemd-boot.ts";
@@ -20,7 +20,7 @@ interface Subject {
 async function withSystemdBoot(t: TestContext, tries: number): Promise<Subject> {
   const root = await temporaryDirectory(t);
   const esp = await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" });
-  return { choice: systemdBootChoice({ esp, tries }), powerOn: () => powerOnSystemdBoot(root), tries };
+  return { choice: createSystemdBootChoice({ esp, tries }), powerOn: () => powerOnSystemdBoot(root), tries };
 }
 
 const subjects: Readonly<Record<string, (t: TestContext) => Promise<Subject>>> = {
@@ -28,7 +28,7 @@ const subjects: Readonly<Record<string, (t: TestContext) => Promise<Subject>>> =
     const root = await temporaryDirectory(t);
     await mkdir(join(root, "slots"), { recursive: true });
     await writeFile(join(root, "slots/boot-choice"), "a\n");
-    return { choice: fileBootChoice(await linuxFiles(join(root, "slots"))), powerOn: () => powerOn(root), tries: 1 };
+    return { choice: createFileBootChoice(await linuxFiles(join(root, "slots"))), powerOn: () => powerOn(root), tries: 1 };
   },
   "systemdBootChoice, one try": (t) => withSystemdBoot(t, 1),
   "systemdBootChoice, two tries": (t) => withSystemdBoot(t, 2),

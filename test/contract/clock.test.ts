@@ -2,7 +2,7 @@
 // depends on the speed of the machine.
 import { getEventListeners } from "node:events";
 import { test } from "tap";
-import { linuxClock, simulatedClock } from "../../hal/linux/clock/index.ts";
+import { linuxClock, createSimulatedClock } from "../../hal/linux/clock/index.ts";
 import type { Clock, SettableClock } from "../../hal/ports.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 
@@ -20,7 +20,7 @@ const subjects: Record<string, () => Subject> = {
     return { clock, settable: clock, letPass: (ms) => clock.advance(ms) };
   },
   simulatedClock: () => {
-    const clock = simulatedClock();
+    const clock = createSimulatedClock();
     return { clock, settable: clock, letPass: (ms) => clock.sleep(ms) };
   },
   linuxClock: () => {

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
-import { fileKeyStore } from "../../hal/linux/keys/index.ts";
-import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
+import { createFileKeyStore } from "../../hal/linux/keys/index.ts";
+import { createTpmKeyStore } from "../../hal/linux/tpm/index.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles, KeyStore } from "../../hal/ports.ts";
 import { needs, tpm2Provider } from "../lab/runner/needs.ts";
@@ -39,7 +39,7 @@ const SUBJECTS: readonly Subject[] = [
       return {
         directory,
         files,
-        open: (files) => fileKeyStore({ files }),
+        open: (files) => createFileKeyStore({ files }),
         stop: () => rm(dirname(directory), { recursive: true }),
       };
     },
@@ -55,7 +55,7 @@ const SUBJECTS: readonly Subject[] = [
         await tpm.stop();
         await rm(dirname(directory), { recursive: true });
       };
-      return { directory, files, open: (files) => tpmKeyStore({ files, provider }), stop };
+      return { directory, files, open: (files) => createTpmKeyStore({ files, provider }), stop };
     },
   },
 ];

@@ -2,7 +2,7 @@
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { partitionSlots } from "../../hal/linux/index.ts";
+import { createPartitionSlots } from "../../hal/linux/index.ts";
 import type { Slots } from "../../hal/ports.ts";
 import type { SlotPart } from "../../hal/format/slots.ts";
 import { twoSlots } from "../lab/worlds/chunked.ts";
@@ -44,7 +44,7 @@ const subjects: Readonly<Record<string, { readonly skip: string | false; readonl
         const device = await loopDevice(t, join(root, "disk"), PARTITION_BYTES);
         await symlink(device, join(root, "dev/sallyport/root-b"));
         const esp = await makeEsp(root, { "gw_2_a.efi": "a", "gw_1_b.efi": "b" });
-        const slots = partitionSlots({ root, esp, kernelBytesMax: PARTITION_BYTES });
+        const slots = createPartitionSlots({ root, esp, kernelBytesMax: PARTITION_BYTES });
         return { slots, root, place: (part) => (part === "kernel" ? join(esp, "EFI/Linux/gw_b.new") : device) };
       },
     },

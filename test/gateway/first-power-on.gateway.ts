@@ -12,7 +12,7 @@ import { OPERATIONS } from "../../agent/operations/format.ts";
 import type { DeviceStatus } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
-import { tpmKeyStore } from "../../hal/linux/tpm/index.ts";
+import { createTpmKeyStore } from "../../hal/linux/tpm/index.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import { type Gateway, ID } from "../lab/gateway/gateway.ts";
 import { openSite, type Site } from "../lab/gateway/site.ts";
@@ -294,7 +294,7 @@ async function onTheDisk(
     try {
       const files = await linuxFiles(`${chip}-files`);
       await files.put("device-key.tss2.pem", blob ?? new Uint8Array());
-      const key = await tpmKeyStore({ files, provider: { ...(tpm2Provider() ?? { module: "" }), tcti: tpm.tcti } }).load();
+      const key = await createTpmKeyStore({ files, provider: { ...(tpm2Provider() ?? { module: "" }), tcti: tpm.tcti } }).load();
       const words = randomBytes(32);
       const signature = (await key?.sign(words)) ?? new Uint8Array();
       t.equal(key?.fingerprint, fingerprint, "[ID-4] the blob is the key that was approved");

@@ -4,8 +4,8 @@ import { test } from "tap";
 import fc from "fast-check";
 import * as v from "valibot";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS, wardenAnswerSchema } from "../../warden/protocol/format.ts";
-import { lineSplitter } from "../../warden/protocol/framing/format.ts";
-import { createRequestBudget, openProtocolSession, refusals } from "../../warden/protocol/index.ts";
+import { createLineSplitter } from "../../warden/protocol/framing/format.ts";
+import { createRequestBudget, createProtocolSession, createRefusalRecorder } from "../../warden/protocol/index.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 import { VERBS } from "../lab/worlds/verbs.ts";
 
@@ -30,15 +30,15 @@ test("[OPS-1] [OPS-2] no bytes make a session throw or send anything but an answ
       const clock = fakeClock();
       const sent: string[] = [];
       const report = (): void => undefined;
-      const session = openProtocolSession({
+      const session = createProtocolSession({
         handlers: VERBS,
         budget: createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 }),
-        refusals: refusals(async () => 0, clock, report),
+        refusals: createRefusalRecorder(async () => 0, clock, report),
         report,
         send: async (text) => void sent.push(text),
         signal: new AbortController().signal,
       });
-      const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
+      const splitter = createLineSplitter(PROTOCOL_LINE_BYTES_MAX);
       const chunks = greeted ? [Buffer.from(HELLO), ...lines] : lines;
       let open = true;
       for (const chunk of chunks) for (const each of splitter.push(chunk)) open = open && (await session.receive(each));

@@ -5,7 +5,7 @@ import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { PROTOCOL_LINE_BYTES_MAX, wardenAnswerSchema } from "../protocol/format.ts";
-import { lineSplitter } from "../protocol/framing/format.ts";
+import { createLineSplitter } from "../protocol/framing/format.ts";
 
 interface Waiting {
   readonly resolve: (result: unknown) => void;
@@ -39,7 +39,7 @@ class StreamConnection implements WardenConnection {
   readonly #stream: Duplex;
   readonly #options: WardenConnectionOptions;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
+  readonly #splitter = createLineSplitter(PROTOCOL_LINE_BYTES_MAX);
   #lastId = 0;
   #ended: Fault | undefined;
 

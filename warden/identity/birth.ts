@@ -37,7 +37,7 @@ export interface FirstKey {
 
 /**
  * [ID-6] Writes the record of `identity` and its first key, or finds the same record written. Calls
- * must not overlap: see {@link birthBook}.
+ * must not overlap: see {@link createBirthBook}.
  * @throws Fault `birth.conflict` when another record exists; `birth.unreadable`; those of the
  *   files.
  */
@@ -65,7 +65,7 @@ export interface BirthBook {
  * The only writer of the record. It serves requests one after the other, so that two of them cannot
  * both find no record.
  */
-export function birthBook(files: DurableFiles): BirthBook {
+export function createBirthBook(files: DurableFiles): BirthBook {
   const exclusively = createMutex();
   return {
     read: () => readBirth(files),

@@ -1,5 +1,5 @@
 // The device identity: chosen from the hardware, and bound by the birth record. [ID-1] [ID-6]
-export { birthBook, type BirthBook } from "./birth.ts";
+export { createBirthBook, type BirthBook } from "./birth.ts";
 export { chooseIdentity } from "./choose.ts";
 export { settleIdentity } from "./settle.ts";
 export { recordBirth, isBirthRecorded } from "./birth-marker.ts";

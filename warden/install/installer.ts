@@ -7,7 +7,7 @@ import { handoverName } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
 import type { RangeVerifier } from "../../ota/index/index.ts";
 import type { ImagePart } from "../../ota/install/format.ts";
-import { handoverSource, openPartIndex, type PartToInstall, readBack, writeChunks } from "../../ota/install/index.ts";
+import { createHandoverSource, openPartIndex, type PartToInstall, readBack, writeChunks } from "../../ota/install/index.ts";
 import type { InstallEvent, InstallJob } from "./format.ts";
 
 /** The installer reports progress at most this often. */
@@ -95,7 +95,7 @@ function partOf(ports: InstallerPorts, part: SlotPart, index: ChunkIndex, slot: 
   return {
     index,
     slot,
-    source: handoverSource(handover),
+    source: createHandoverSource(handover),
     verifier,
     signal,
     onProgress: ({ phase, chunks }) => {

@@ -2,7 +2,7 @@
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { lineSplitter } from "../protocol/framing/format.ts";
+import { createLineSplitter } from "../protocol/framing/format.ts";
 import { INSTALL_LINE_BYTES_MAX, type InstallJob, installJobSchema } from "./format.ts";
 
 /** Jobs that wait. The warden sends one range at a time, so more than a few are a defect. */
@@ -52,7 +52,7 @@ async function receive(
   put: (job: InstallJob | Fault) => void,
   hasRoom: () => boolean,
 ): Promise<void> {
-  const splitter = lineSplitter(INSTALL_LINE_BYTES_MAX);
+  const splitter = createLineSplitter(INSTALL_LINE_BYTES_MAX);
   try {
     for await (const chunk of input)
       for (const line of splitter.push(chunk)) {

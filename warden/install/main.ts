@@ -2,7 +2,7 @@
 // It writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
-import { fileSlots, journal, linuxClock, linuxHandoverReader, partitionSlots } from "../../hal/linux/index.ts";
+import { createFileSlots, journal, linuxClock, linuxHandoverReader, createPartitionSlots } from "../../hal/linux/index.ts";
 import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
 import { verifyRangesOn, rangeWork } from "../../ota/index/index.ts";
 import { IMAGE_BYTES_MAX } from "../../ota/index/format/index.ts";
@@ -31,8 +31,8 @@ async function main(): Promise<void> {
   const jobs = readJobs(process.stdin);
   const slots =
     typeof place === "string"
-      ? fileSlots({ directory: place, root, partBytesMax: IMAGE_BYTES_MAX })
-      : partitionSlots({ root, esp: place.esp, kernelBytesMax: IMAGE_BYTES_MAX });
+      ? createFileSlots({ directory: place, root, partBytesMax: IMAGE_BYTES_MAX })
+      : createPartitionSlots({ root, esp: place.esp, kernelBytesMax: IMAGE_BYTES_MAX });
   const threads = startThreads({ file: import.meta.url, countMax: 1 });
   try {
     const verifier = verifyRangesOn(threads);

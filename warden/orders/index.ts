@@ -1,2 +1,2 @@
 // The orders that the warden obeys. Their form is in format/.
-export { type Executor, openOrders, type Orders, type OrdersOptions, type TrialOrders } from "./orders.ts";
+export { type Executor, createOrders, type Orders, type OrdersOptions, type TrialOrders } from "./orders.ts";

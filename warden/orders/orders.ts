@@ -63,7 +63,7 @@ type Issued = WardenResult<"order.nonce">;
  */
 const CONFIRM_KEY = "confirm-key";
 
-export function openOrders(options: OrdersOptions): Orders {
+export function createOrders(options: OrdersOptions): Orders {
   const service = new OrderService(options);
   return {
     verbs: {

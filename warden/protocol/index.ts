@@ -4,5 +4,5 @@ export { type AppendAllowance, createAppendAllowance } from "./allowance.ts";
 export { createRequestBudget, type RequestBudget, type RequestBudgetLimits } from "./budget.ts";
 export type { VerbHandlers } from "./dispatch.ts";
 export { ANSWER_ENVELOPE_BYTES } from "./limits.ts";
-export { refusals } from "./refusals.ts";
-export { openProtocolSession, type ProtocolSession } from "./session.ts";
+export { createRefusalRecorder } from "./refusals.ts";
+export { createProtocolSession, type ProtocolSession } from "./session.ts";

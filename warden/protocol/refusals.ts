@@ -20,7 +20,7 @@ export interface RefusalRecorder {
  * @param append appends to the audit log.
  * @param report reports to the journal that the log could not take a record.
  */
-export function refusals(
+export function createRefusalRecorder(
   append: (entry: AuditEntry) => Promise<number>,
   clock: Clock,
   report: (fault: Fault) => void,

@@ -50,7 +50,7 @@ const FAILURES: ReadonlySet<string> = new Set([
   "birth.unreadable",
 ]);
 
-export function openProtocolSession(options: ProtocolSessionOptions): ProtocolSession {
+export function createProtocolSession(options: ProtocolSessionOptions): ProtocolSession {
   return new Session(options);
 }
 

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import { PROTOCOL_LINE_BYTES_MAX } from "../protocol/format.ts";
-import { lineSplitter } from "../protocol/framing/format.ts";
+import { createLineSplitter } from "../protocol/framing/format.ts";
 import type { ProtocolSession } from "../protocol/index.ts";
 import { DRAIN_WITHIN_MS, HELLO_WITHIN_MS } from "./limits.ts";
 
@@ -45,7 +45,7 @@ export async function serveConnection({ socket, clock, open, stopping }: ServeCo
  * sends too fast.
  */
 async function readLines(socket: Socket, session: ProtocolSession, greeted: AbortController, signal: AbortSignal): Promise<void> {
-  const splitter = lineSplitter(PROTOCOL_LINE_BYTES_MAX);
+  const splitter = createLineSplitter(PROTOCOL_LINE_BYTES_MAX);
   const chunks = socket.iterator({ destroyOnReturn: false });
   const aborted = once(signal, "abort").then(() => undefined);
   if (signal.aborted) return;

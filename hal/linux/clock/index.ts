@@ -1,2 +1,2 @@
 export { linuxClock } from "./linux.ts";
-export { simulatedClock } from "./simulated.ts";
+export { createSimulatedClock } from "./simulated.ts";

@@ -7,7 +7,7 @@ import { monotonicMs, sleep } from "./sleep.ts";
  * Runs with the monotonic clock, starting at `startMs` (Unix milliseconds, now by default). It is
  * set within this process only.
  */
-export function simulatedClock(startMs: number = Date.now()): SettableClock {
+export function createSimulatedClock(startMs: number = Date.now()): SettableClock {
   let offsetMs = startMs - monotonicMs();
   return {
     nowMs: () => monotonicMs() + offsetMs,

@@ -1,3 +1,3 @@
 export { linuxHandoverReader } from "./reader.ts";
 export { linuxHandoverWriter } from "./writer.ts";
-export { optionalHandoverReader } from "./optional.ts";
+export { createOptionalHandoverReader } from "./optional.ts";

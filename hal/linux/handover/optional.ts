@@ -8,7 +8,7 @@ import { linuxHandoverReader } from "./reader.ts";
  * Opens the directory anew for each file, so that it may appear, disappear and be made again. While
  * it does not exist, there are no files.
  */
-export function optionalHandoverReader(directory: string): HandoverReader {
+export function createOptionalHandoverReader(directory: string): HandoverReader {
   return {
     take: async (name, bytesMax) => {
       try {

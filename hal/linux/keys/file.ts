@@ -17,7 +17,7 @@ const WHAT = `the device key "${KEY_FILE}"`;
  * Keys as PKCS#8 PEM (RFC 5958) in `files`, which must protect them from others: mode 0600 in a
  * directory of ours.
  */
-export function fileKeyStore({ files }: { readonly files: DurableFiles }): KeyStore {
+export function createFileKeyStore({ files }: { readonly files: DurableFiles }): KeyStore {
   const load = async (): Promise<DeviceKey | undefined> => {
     const bytes = await files.get(KEY_FILE, KEY_BYTES_MAX, "private");
     return bytes === undefined ? undefined : fileKey(Buffer.from(bytes).toString("utf8"));

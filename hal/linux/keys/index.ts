@@ -7,5 +7,5 @@ export {
   type FoundKeyStores,
   type WantedStore,
 } from "./choose.ts";
-export { fileKeyStore, KEY_BYTES_MAX } from "./file.ts";
+export { createFileKeyStore, KEY_BYTES_MAX } from "./file.ts";
 export { type PublicHalf, publicHalf } from "./public.ts";

@@ -6,7 +6,7 @@ import { BOOT_PLAN_BYTES_MAX, type BootPlan, decodeBootPlan, encodeBootPlan, typ
 const NAME = "boot-choice";
 
 /** @param files the directory of the boot choice. Its `put` makes each change atomic. */
-export function fileBootChoice(files: DurableFiles): BootChoice {
+export function createFileBootChoice(files: DurableFiles): BootChoice {
   const read = async (): Promise<BootPlan> => {
     const bytes = await files.get(NAME, BOOT_PLAN_BYTES_MAX);
     if (bytes === undefined) throw new Fault("boot.plan-invalid", `read the boot choice: there is no file "${NAME}"`);

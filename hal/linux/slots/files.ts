@@ -20,7 +20,7 @@ export interface FileSlotsOptions {
 
 const EXTENSIONS: Readonly<Record<SlotPart, string>> = { root: "img", verity: "verity", kernel: "kernel" };
 
-export function fileSlots({ directory, root, partBytesMax }: FileSlotsOptions): Slots {
+export function createFileSlots({ directory, root, partBytesMax }: FileSlotsOptions): Slots {
   const exclusively = createWriterGuard();
   return {
     running: () => runningSlot(root),

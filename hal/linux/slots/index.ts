@@ -1,4 +1,4 @@
-export { fileBootChoice } from "./choice.ts";
-export { fileSlots, type FileSlotsOptions } from "./files.ts";
-export { partitionSlots, type PartitionSlotsOptions } from "./partitions.ts";
-export { systemdBootChoice, type SystemdBootOptions } from "./systemd-boot.ts";
+export { createFileBootChoice } from "./choice.ts";
+export { createFileSlots, type FileSlotsOptions } from "./files.ts";
+export { createPartitionSlots, type PartitionSlotsOptions } from "./partitions.ts";
+export { createSystemdBootChoice, type SystemdBootOptions } from "./systemd-boot.ts";

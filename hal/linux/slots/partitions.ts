@@ -31,11 +31,11 @@ export interface PartitionSlotsOptions {
 
 /**
  * A kernel is written beside those that the boot loader sees, and becomes one of them when it is
- * tried ({@link systemdBootChoice}). Before a slot is written, its old kernel is removed, because
- * it would boot something that is no longer there. The committed slot is refused like the running
- * one.
+ * tried ({@link createSystemdBootChoice}). Before a slot is written, its old kernel is removed,
+ * because it would boot something that is no longer there. The committed slot is refused like the
+ * running one.
  */
-export function partitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlotsOptions): Slots {
+export function createPartitionSlots({ root, esp, kernelBytesMax, ops }: PartitionSlotsOptions): Slots {
   const exclusively = createWriterGuard();
   const kernels = createKernelImages(esp, ops);
   return {

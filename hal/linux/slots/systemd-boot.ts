@@ -16,7 +16,7 @@ export interface SystemdBootOptions {
 }
 
 /** The names are explained in entries.ts, what is relied on of FAT in esp.ts. */
-export function systemdBootChoice({ esp, tries, ops }: SystemdBootOptions): BootChoice {
+export function createSystemdBootChoice({ esp, tries, ops }: SystemdBootOptions): BootChoice {
   const kernels = createKernelImages(esp, ops);
   return {
     read: async () => planOf(await kernels.entries()),

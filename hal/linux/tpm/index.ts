@@ -3,4 +3,4 @@
 export { activateTpmProvider, isStartedWith, isTpmProviderActive, restartWith } from "./activate.ts";
 export { isNewEnough } from "./probe.ts";
 export { systemTpmProvider, type TpmProvider } from "./provider.ts";
-export { tpmKeyStore, type TpmKeyStoreOptions } from "./store.ts";
+export { createTpmKeyStore, type TpmKeyStoreOptions } from "./store.ts";

@@ -37,7 +37,7 @@ export interface TpmKeyStoreOptions {
  * signs through openssl children. For TLS the process itself needs the provider, see
  * activateTpmProvider.
  */
-export function tpmKeyStore(options: TpmKeyStoreOptions): KeyStore {
+export function createTpmKeyStore(options: TpmKeyStoreOptions): KeyStore {
   return new TpmKeyStore(options);
 }
 

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { test } from "tap";
-import { systemdBootChoice } from "../../../hal/linux/index.ts";
+import { createSystemdBootChoice } from "../../../hal/linux/index.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
@@ -53,7 +53,7 @@ test("[OTA-60] at the deadline a system on trial loses its tries, and the machin
   t.ok(await rebooted());
   t.match(await said(), /slot b was not committed in time: restarting into slot a/u);
   t.equal(await powerOnSystemdBoot(root), "a");
-  t.same(await systemdBootChoice({ esp, tries: 2 }).read(), { committed: "a", trial: { slot: "b", used: true } });
+  t.same(await createSystemdBootChoice({ esp, tries: 2 }).read(), { committed: "a", trial: { slot: "b", used: true } });
 });
 
 test("[OTA-60] at the deadline a committed system is left alone", async (t) => {

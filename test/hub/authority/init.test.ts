@@ -3,7 +3,7 @@ import { copyFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { openAuthority, readAnchors } from "../../../hub/authority/index.ts";
+import { loadAuthority, readAnchors } from "../../../hub/authority/index.ts";
 import { initHub } from "../../../hub/index.ts";
 import { decodeVerifier } from "../../../warden/audit/format/index.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -30,9 +30,9 @@ test("an interrupted init may be run again", async (t) => {
   const state = await temporaryDirectory(t);
   await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   rmSync(join(state, "hub.json"));
-  t.throws(() => openAuthority(state), { code: "hub.not-initialised" });
+  t.throws(() => loadAuthority(state), { code: "hub.not-initialised" });
   await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
-  t.equal(openAuthority(state).anchors.name, "Plant 7");
+  t.equal(loadAuthority(state).anchors.name, "Plant 7");
 });
 
 test("[ID-24] a certificate life that no device could renew in time is refused, with the shortest one named", async (t) => {
@@ -59,8 +59,8 @@ test("a server key without its certificate, after a crash between the two files,
   const [state, other] = [await temporaryDirectory(t), await temporaryDirectory(t)];
   await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
   await initHub({ state: other, name: "Plant 7", hosts: ["hub.example"] });
-  t.equal(await openAuthority(state).renewServer(Date.now()), undefined, "nothing is due");
+  t.equal(await loadAuthority(state).renewServer(Date.now()), undefined, "nothing is due");
   copyFileSync(join(other, "server.key"), join(state, "server.key"));
-  t.ok(await openAuthority(state).renewServer(Date.now()));
-  t.equal(await openAuthority(state).renewServer(Date.now()), undefined);
+  t.ok(await loadAuthority(state).renewServer(Date.now()));
+  t.equal(await loadAuthority(state).renewServer(Date.now()), undefined);
 });

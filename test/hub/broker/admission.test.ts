@@ -8,7 +8,7 @@ import type { MqttClient } from "mqtt";
 import { test } from "tap";
 import { revoke } from "../../../hub/devices/index.ts";
 import { distinguishedName, issue } from "../../../hub/authority/certificate.ts";
-import { openAuthority, pem } from "../../../hub/authority/index.ts";
+import { loadAuthority, pem } from "../../../hub/authority/index.ts";
 import { OID } from "../../../hub/authority/oids.ts";
 import { makeAuthority, createIssuer } from "../../../hub/authority/issuer.ts";
 import { openStore } from "../../../hub/store/index.ts";
@@ -152,7 +152,7 @@ test("[TUN-3] [ID-7] a certificate whose key no operator approved is refused", a
   const { hub, state } = await labHub(t);
   const device = await labDevice("gw-1");
   await simpleEnrol(hub, device.csr); // pending
-  const { issuer } = openAuthority(state);
+  const { issuer } = loadAuthority(state);
   const cert = pem(issuer.issueDevice(parseRequest(device.csr), Date.now(), 86_400_000).der);
   t.equal((await connect(t, hub, device, cert)).connack, 5);
   t.match(await refusals(hub), [{ detail: { reason: "unknown", claimed: "gw-1" } }]);

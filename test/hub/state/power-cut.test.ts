@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import { openAuthority, readAnchors } from "../../../hub/authority/index.ts";
+import { loadAuthority, readAnchors } from "../../../hub/authority/index.ts";
 import { initHub } from "../../../hub/index.ts";
 import { readStateFile } from "../../../hub/state/index.ts";
 import { type Change, crashDisk, crashStates, type DiskState, restore } from "../../lab/fakes/crash-disk.ts";
@@ -23,7 +23,7 @@ function foundIn(state: DiskState, disk: string): Found {
   restore(state, disk);
   if (readStateFile(disk, "hub.json") === undefined) return "no hub";
   try {
-    return openAuthority(disk).anchors.name === readAnchors(disk).name ? "hub" : "broken hub";
+    return loadAuthority(disk).anchors.name === readAnchors(disk).name ? "hub" : "broken hub";
   } catch {
     return "broken hub";
   }

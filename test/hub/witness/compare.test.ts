@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { test, type Test } from "tap";
 import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { AUDIT_FRONTIER_RECORDS } from "../../../hub/limits.ts";
-import { journalOf } from "../../../hub/journal.ts";
+import { createJournalWriter } from "../../../hub/journal.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
 import { createWitness, type WitnessAnswer } from "../../../hub/witness/index.ts";
 import { ed25519Raw, encodeVerifier, verifierOf } from "../../../warden/audit/format/index.ts";
@@ -57,7 +57,7 @@ async function openContext(t: Test): Promise<Desk> {
   const verifier = verifierOf("sallyport-hub/test", "cosignature/v1", ed25519Raw(publicKey));
   const witness = createWitness(counted, { privateKey, verifier });
   const receive = async (body: AuditUpload["body"]): Promise<WitnessAnswer> => {
-    const { answer, change } = await witness.receive(id, body, false, journalOf(store));
+    const { answer, change } = await witness.receive(id, body, false, createJournalWriter(store));
     if (change !== undefined) await store.commit(change);
     return answer;
   };

@@ -5,7 +5,7 @@ import { createSecureContext } from "node:tls";
 import fastify from "fastify";
 import { assert } from "../../../hal/fault.ts";
 import { repositoryRoutes } from "../../../hub/repository/index.ts";
-import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
+import { type HttpRepository, createHttpRepository } from "../../../ota/http/index.ts";
 import type { TestContext } from "../runner/context.ts";
 import type { Credential, Pki } from "./pki.ts";
 import { HANG_MS } from "../runner/process.ts";
@@ -26,7 +26,7 @@ export function portOf(address: AddressInfo | string | null): number {
 
 /** The client connects to 127.0.0.1 and expects the name `localhost`. */
 export function clientOf(t: TestContext, pki: Pki, port: number, timeoutMs = HANG_MS, proxyPort?: number): HttpRepository {
-  const client = httpRepository({
+  const client = createHttpRepository({
     host: "localhost",
     port,
     connectTo: { host: "127.0.0.1", port },

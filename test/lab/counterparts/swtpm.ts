@@ -9,7 +9,7 @@ import { runProgram } from "../../../hal/linux/process/index.ts";
 import { HANG_MS } from "../runner/process.ts";
 
 export interface Swtpm {
-  /** For `TPM2OPENSSL_TCTI`, `TPM2TOOLS_TCTI` and tpmKeyStore's provider. */
+  /** For `TPM2OPENSSL_TCTI`, `TPM2TOOLS_TCTI` and the provider of createTpmKeyStore. */
   readonly tcti: string;
   readonly port: number;
   readonly processId: number;

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chunkImage } from "../../../build/release/chunks.ts";
-import { fileSlots } from "../../../hal/linux/index.ts";
+import { createFileSlots } from "../../../hal/linux/index.ts";
 import type { Slots } from "../../../hal/ports.ts";
 import { type ChunkIndex, chunkPath, type ChunkRef, type ChunkSizes, readIndex } from "../../../ota/index/format/index.ts";
 
@@ -41,5 +41,5 @@ export async function twoSlots(directory: string): Promise<{ readonly slots: Slo
   const b = join(directory, "slots/b.img");
   await writeFile(a, "the system that runs\n", { mode: 0o600 });
   await writeFile(b, "an older system\n".repeat(1000), { mode: 0o600 });
-  return { slots: fileSlots({ directory: join(directory, "slots"), root: directory, partBytesMax: 67_108_864 }), a, b };
+  return { slots: createFileSlots({ directory: join(directory, "slots"), root: directory, partBytesMax: 67_108_864 }), a, b };
 }

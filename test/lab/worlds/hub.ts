@@ -9,10 +9,10 @@ import * as v from "valibot";
 import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/format/identity.ts";
-import { openAuthority } from "../../../hub/authority/index.ts";
+import { loadAuthority } from "../../../hub/authority/index.ts";
 import { createPendingQueue, enrol, readRequest } from "../../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";
-import { journalOf } from "../../../hub/journal.ts";
+import { createJournalWriter } from "../../../hub/journal.ts";
 import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../../provisioning/x509/format/index.ts";
 import {
   auditRecord,
@@ -187,12 +187,12 @@ export async function enrolledBefore(
 ): Promise<string> {
   await simpleEnrol(hub, device.csr);
   await hub.approve(device.id, device.fingerprint);
-  const journal = journalOf(hub.store);
+  const journal = createJournalWriter(hub.store);
   const context = {
     store: hub.store,
     journal,
     pending: createPendingQueue(hub.store, journal),
-    issuer: openAuthority(state).issuer,
+    issuer: loadAuthority(state).issuer,
     certificateLifeMs: lifeMs,
   };
   const outcome = await enrol(context, readRequest(device.csr), "127.0.0.1", Date.now() - agoMs);

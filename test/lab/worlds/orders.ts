@@ -7,7 +7,7 @@ import type { DeviceId } from "../../../hal/format/identity.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { answerText, orderKey, orderKeyId, type OrderVerb, parseChallenge } from "../../../warden/orders/format/index.ts";
-import { openOrders } from "../../../warden/orders/index.ts";
+import { createOrders } from "../../../warden/orders/index.ts";
 import { parseRoster, type OperatorRole } from "../../../warden/roster/format.ts";
 
 /** An operator with a private key, as on a laptop. */
@@ -78,7 +78,7 @@ export function createJudgedOrders(deviceId: DeviceId, clock: Clock, operators: 
   const none = async (): Promise<never> => {
     throw new Fault("lockdown.not-pending", "no policy is being tried");
   };
-  const { verbs } = openOrders({
+  const { verbs } = createOrders({
     deviceId,
     clock,
     clockTrusted: () => true,

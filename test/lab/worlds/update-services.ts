@@ -7,8 +7,8 @@ import { bundleFile } from "../../../build/bundle.ts";
 import { asFault, assert, type Fault } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import {
-  fileBootChoice,
-  fileSlots,
+  createFileBootChoice,
+  createFileSlots,
   linuxFiles,
   linuxHandoverReader,
   linuxHardware,
@@ -146,8 +146,8 @@ export class UpdateServices {
     const { root } = this.#options;
     return {
       files: await this.state("update"),
-      slots: fileSlots({ directory: this.#slotsDirectory, root, partBytesMax: PART_BYTES_MAX }),
-      boot: fileBootChoice(await linuxFiles(this.#slotsDirectory)),
+      slots: createFileSlots({ directory: this.#slotsDirectory, root, partBytesMax: PART_BYTES_MAX }),
+      boot: createFileBootChoice(await linuxFiles(this.#slotsDirectory)),
       power: linuxPower({ root }),
       installer: () => this.#startInstaller(),
       uptimeMs: () => linuxUptime(root),

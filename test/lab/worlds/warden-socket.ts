@@ -13,8 +13,8 @@ import {
   createRequestBudget,
   type RequestBudgetLimits,
   type VerbHandlers,
-  openProtocolSession,
-  refusals,
+  createProtocolSession,
+  createRefusalRecorder,
 } from "../../../warden/protocol/index.ts";
 import { serveSocket, type SocketServer } from "../../../warden/socket/index.ts";
 import { VERBS } from "./verbs.ts";
@@ -41,7 +41,7 @@ export async function serveVerbs(over: Partial<VerbHandlers> = {}, limits: Reque
   const reported: Fault[] = [];
   const report = (fault: Fault): void => void reported.push(fault);
   const append = async (entry: AuditEntry): Promise<number> => recorded.push(entry);
-  const recording = refusals(append, clock, report);
+  const recording = createRefusalRecorder(append, clock, report);
   const budget = createRequestBudget(clock, limits);
   const serve = (): Promise<SocketServer> =>
     serveSocket({
@@ -51,7 +51,7 @@ export async function serveVerbs(over: Partial<VerbHandlers> = {}, limits: Reque
       report,
       refused: (fault) => void recording.record("connect", fault),
       open: (send, signal) =>
-        openProtocolSession({ handlers: { ...VERBS, ...over }, budget, refusals: recording, report, send, signal }),
+        createProtocolSession({ handlers: { ...VERBS, ...over }, budget, refusals: recording, report, send, signal }),
     });
   const servers = [await serve()];
   const [server] = servers;

@@ -1,7 +1,7 @@
 // A power cut before every durable write of an update, of its boot choice and of its floor. The
 // machine boots again each time.
 import { test } from "tap";
-import { fileBootChoice } from "../../../hal/linux/index.ts";
+import { createFileBootChoice } from "../../../hal/linux/index.ts";
 import { decodeBootPlan, encodeBootPlan, type SlotName } from "../../../hal/format/slots.ts";
 import { createUpdater, type Effect, readUpdateState, type Updater } from "../../../ota/commit/index.ts";
 import { floorsOf, openFloors } from "../../../ota/floor/index.ts";
@@ -32,7 +32,7 @@ async function oneBoot(
   bootId: string,
   isHealthy: boolean,
 ): Promise<{ readonly updater: Updater | undefined; readonly again: boolean }> {
-  const choice = fileBootChoice(files);
+  const choice = createFileBootChoice(files);
   const todo: (() => Promise<void>)[] = [];
   const reboot = new AbortController();
   let open: Updater | undefined;

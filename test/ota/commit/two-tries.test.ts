@@ -1,7 +1,7 @@
 // A trial under systemd-boot has two boots: its outcome after power cuts, and when the system is
 // unhealthy.
 import { test } from "tap";
-import { linuxHardware, systemdBootChoice } from "../../../hal/linux/index.ts";
+import { linuxHardware, createSystemdBootChoice } from "../../../hal/linux/index.ts";
 import { createUpdater, type Effect, type Event, readUpdateState, type Updater } from "../../../ota/commit/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
@@ -22,7 +22,7 @@ interface Boot {
  */
 async function gateway(t: { teardown(remove: () => Promise<void>): void }) {
   const root = await temporaryDirectory(t);
-  const choice = systemdBootChoice({ esp: await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" }), tries: 2 });
+  const choice = createSystemdBootChoice({ esp: await makeEsp(root, { "gw_1_a.efi": "a", "gw_b.new": "b" }), tries: 2 });
   const files = fakeFiles();
   const bootId = () => linuxHardware({ root }).bootId();
   const powerOn = async (): Promise<Boot> => {

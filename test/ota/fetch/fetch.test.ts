@@ -8,7 +8,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { linuxHandoverReader, linuxHandoverWriter } from "../../../hal/linux/index.ts";
 import { fetchChunks, type ChunksToFetch, type Repository, type FetchRange, windowsOf } from "../../../ota/fetch/index.ts";
 import { ATTEMPTS_MAX, RETRY_MS_MAX, TAMPERED_MAX } from "../../../ota/fetch/chunks.ts";
-import { handoverSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
+import { createHandoverSource, openPartIndex, readBack, writeChunks } from "../../../ota/install/index.ts";
 import { readIndex, writeIndex } from "../../../ota/index/format/index.ts";
 import { createHash } from "node:crypto";
 import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
@@ -66,7 +66,7 @@ test(
         (await readdir(join(directory, "drop"))).length <= window.to - window.from,
         "the directory never holds more than a range",
       );
-      await writeChunks({ index, source: handoverSource(handover), slot }, window.from, window.to);
+      await writeChunks({ index, source: createHandoverSource(handover), slot }, window.from, window.to);
       await drop.clear();
     }
     await slot.sync();

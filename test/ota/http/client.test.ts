@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { test } from "tap";
-import { type HttpRepository, httpRepository } from "../../../ota/http/index.ts";
+import { type HttpRepository, createHttpRepository } from "../../../ota/http/index.ts";
 import { SOCKETS_MAX } from "../../../ota/http/client.ts";
 import { makePki, type Credential } from "../../lab/counterparts/pki.ts";
 import { startProxy } from "../../lab/counterparts/proxy.ts";
@@ -151,7 +151,7 @@ test(
       response.end("x");
     });
     const at = (host: string): HttpRepository => {
-      const client = httpRepository({
+      const client = createHttpRepository({
         host,
         port,
         connectTo: { host: "127.0.0.1", port }, // an address that is in the certificate

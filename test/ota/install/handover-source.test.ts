@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import { linuxHandoverReader, linuxHandoverWriter } from "../../../hal/linux/index.ts";
 import { chunkFileName } from "../../../ota/index/format/index.ts";
-import { handoverSource, installPart } from "../../../ota/install/index.ts";
+import { createHandoverSource, installPart } from "../../../ota/install/index.ts";
 import { chunkedImage, twoSlots } from "../../lab/worlds/chunked.ts";
 import { imageOf } from "../../lab/worlds/images.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -20,7 +20,7 @@ test("[OTA-32] an image passes whole through a hand-over directory; a chunk that
   const install = async (): Promise<void> => {
     const slot = await slots.open("b", "root", index.imageBytes);
     try {
-      await installPart({ index, source: handoverSource(handover), slot });
+      await installPart({ index, source: createHandoverSource(handover), slot });
     } finally {
       await slot.close();
     }

@@ -1,7 +1,7 @@
 // The birth record, which is written once.
 import { test } from "tap";
 import type { Fingerprint } from "../../../hal/format/identity.ts";
-import { birthBook, chooseIdentity, recordBirth } from "../../../warden/identity/index.ts";
+import { createBirthBook, chooseIdentity, recordBirth } from "../../../warden/identity/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
@@ -15,7 +15,7 @@ const key = (hex: string): { readonly protection: "tpm"; readonly keyFingerprint
 
 test("[ID-6] the first record is written, the same one is found when it is recorded again, another is refused and changes nothing", async (t) => {
   const files = fakeFiles();
-  const births = birthBook(files);
+  const births = createBirthBook(files);
   t.equal(await births.read(), undefined);
   const born = { id: "GW-4711", source: "serial", protection: "tpm" };
   t.match(await births.record(IDENTITY, key("aa")), born);
@@ -28,7 +28,7 @@ test("[ID-6] the first record is written, the same one is found when it is recor
 });
 
 test("[ID-6] of two different births requested at once, one is recorded and the other refused", async (t) => {
-  const births = birthBook(fakeFiles());
+  const births = createBirthBook(fakeFiles());
   const outcomes = await Promise.allSettled([births.record(IDENTITY, key("aa")), births.record(IDENTITY, key("bb"))]);
   t.same(
     outcomes.map(({ status }) => status),
@@ -42,7 +42,7 @@ test("[ID-6] an unreadable record neither counts as none nor is overwritten", as
     const files = fakeFiles();
     const there = Buffer.from(bytes);
     files.contents.set("birth.json", there);
-    const births = birthBook(files);
+    const births = createBirthBook(files);
     t.equal((await faultOf(() => births.read())).code, "birth.unreadable");
     t.equal((await faultOf(() => births.record(IDENTITY, key("aa")))).code, "birth.unreadable");
     t.equal(files.contents.get("birth.json"), there, "kept as it is");
@@ -52,14 +52,14 @@ test("[ID-6] an unreadable record neither counts as none nor is overwritten", as
 test("[ID-6] a failed write leaves no birth, and the next one may be recorded", async (t) => {
   const files = fakeFiles();
   files.faults.failAt(1, "file.no-space");
-  const births = birthBook(files);
+  const births = createBirthBook(files);
   t.equal((await faultOf(() => births.record(IDENTITY, key("aa")))).code, "file.no-space");
   t.equal(await births.read(), undefined);
   t.match(await births.record(IDENTITY, key("bb")), key("bb"));
 });
 
 test("[ID-6] [AUD-10] the birth gets into the trail after a crash at any point, and only once without a crash", async (t) => {
-  const born = await birthBook(fakeFiles()).record(IDENTITY, key("aa"));
+  const born = await createBirthBook(fakeFiles()).record(IDENTITY, key("aa"));
   const trail: string[] = [];
   const append = async ({ event }: AuditEntry): Promise<void> => void trail.push(event);
   const state = fakeFiles();

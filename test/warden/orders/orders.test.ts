@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type Order, type OrderEnvelope, orderSchema, type OrderVerb, signOrder } from "../../../warden/orders/format/index.ts";
-import { openOrders, type Orders, type OrdersOptions } from "../../../warden/orders/index.ts";
+import { createOrders, type Orders, type OrdersOptions } from "../../../warden/orders/index.ts";
 import { NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "../../../warden/orders/limits.ts";
 import { parseRoster, type Roster, type OperatorRole } from "../../../warden/roster/format.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
@@ -59,7 +59,7 @@ function rigOf(): Rig {
     record: async (entry) => void rig.entries.push(entry),
   };
   const rig: Rig = {
-    orders: openOrders(options),
+    orders: createOrders(options),
     clock: fakeClock(NOW_MS),
     entries: [],
     done,
@@ -70,7 +70,7 @@ function rigOf(): Rig {
     failing: undefined,
   };
   const { clock } = rig;
-  return Object.assign(rig, { orders: openOrders({ ...options, clock }) });
+  return Object.assign(rig, { orders: createOrders({ ...options, clock }) });
 }
 
 /** Stands for the lockdown, whose own tests cover the judgement of orders. */

@@ -6,8 +6,8 @@ import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_PENDING_MAX } from "../../../warden/p
 import {
   createRequestBudget,
   type VerbHandlers,
-  openProtocolSession,
-  refusals,
+  createProtocolSession,
+  createRefusalRecorder,
   type ProtocolSession,
 } from "../../../warden/protocol/index.ts";
 import {
@@ -37,10 +37,10 @@ function talk(over: Partial<VerbHandlers> = {}, append: (entry: AuditEntry) => P
   const report = (fault: Fault): void => void reported.push(fault);
   const budget = createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 });
   let charged = 0;
-  const session = openProtocolSession({
+  const session = createProtocolSession({
     handlers: { ...VERBS, ...over },
     budget: { pay: (bytes, signal) => budget.pay(bytes, signal), chargeRefusal: () => void (charged += 1) },
-    refusals: refusals(
+    refusals: createRefusalRecorder(
       async (entry) => {
         const seq = await append(entry);
         recorded.push(entry);

@@ -10,7 +10,7 @@ import { CONNECTIONS_MAX } from "../../../warden/socket/limits.ts";
 import { faultOf } from "../../lab/runner/faults.ts";
 import { VERBS } from "../../lab/worlds/verbs.ts";
 import { connectTo, hostilePeer, serveVerbs } from "../../lab/worlds/warden-socket.ts";
-import { createRequestBudget, openProtocolSession, refusals } from "../../../warden/protocol/index.ts";
+import { createRequestBudget, createProtocolSession, createRefusalRecorder } from "../../../warden/protocol/index.ts";
 
 const REQUEST = '{"id":2,"verb":"time.nonce","args":{}}\n';
 const clock = linuxClock();
@@ -21,10 +21,10 @@ const options = (path: string): Parameters<typeof serveSocket>[0] => ({
   refused: () => undefined,
   report: () => undefined,
   open: (send, signal) =>
-    openProtocolSession({
+    createProtocolSession({
       handlers: VERBS,
       budget: createRequestBudget(clock, { bytesPerSecond: 1e9, burstBytes: 1e9 }),
-      refusals: refusals(
+      refusals: createRefusalRecorder(
         async () => 0,
         clock,
         () => undefined,

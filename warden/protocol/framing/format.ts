@@ -18,7 +18,7 @@ export interface LineSplitter {
 }
 
 /** Buffers at most `lineBytesMax` bytes. */
-export function lineSplitter(lineBytesMax: number): LineSplitter {
+export function createLineSplitter(lineBytesMax: number): LineSplitter {
   let pieces: Uint8Array[] = [];
   let buffered = 0;
   return {

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { chooseKeyStore, decideKeyStore, fileKeyStore, type FoundKeyStores } from "../../../../hal/linux/keys/index.ts";
-import { tpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
+import { chooseKeyStore, decideKeyStore, createFileKeyStore, type FoundKeyStores } from "../../../../hal/linux/keys/index.ts";
+import { createTpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
@@ -46,8 +46,8 @@ test("[ID-4] a machine without a TPM gets a file key and a note that says why; t
   const directory = await mkdtemp(join(tmpdir(), "choose-"));
   t.teardown(() => rm(directory, { recursive: true }));
   const files = await linuxFiles(directory);
-  const tpm = tpmKeyStore({ files, provider: { module: "/usr/lib/tpm2.so", tcti: `device:${directory}/tpmrm0` } });
-  const file = fileKeyStore({ files });
+  const tpm = createTpmKeyStore({ files, provider: { module: "/usr/lib/tpm2.so", tcti: `device:${directory}/tpmrm0` } });
+  const file = createFileKeyStore({ files });
   const first = await chooseKeyStore({ wanted: "auto", tpm, file });
   t.equal(first.store, file);
   t.equal(first.key, undefined);
@@ -67,8 +67,8 @@ test(
     const files = await linuxFiles(directory);
     const chip = await startSwtpm();
     t.teardown(chip.stop);
-    const tpm = tpmKeyStore({ files, provider: { ...(tpm2Provider() ?? { module: "" }), tcti: chip.tcti } });
-    const file = fileKeyStore({ files });
+    const tpm = createTpmKeyStore({ files, provider: { ...(tpm2Provider() ?? { module: "" }), tcti: chip.tcti } });
+    const file = createFileKeyStore({ files });
     const { store, note } = await chooseKeyStore({ wanted: "auto", tpm, file });
     t.equal(store, tpm);
     t.equal(note, undefined);

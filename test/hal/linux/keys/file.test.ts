@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { fileKeyStore, publicHalf } from "../../../../hal/linux/keys/index.ts";
+import { createFileKeyStore, publicHalf } from "../../../../hal/linux/keys/index.ts";
 
 const otherKinds = {
   "P-384": generateKeyPairSync("ec", { namedCurve: "P-384" }),
@@ -19,7 +19,7 @@ test("[ID-4] a key that is not P-256 is refused, and stays in its file", async (
   const directory = await mkdtemp(join(tmpdir(), "file-key-"));
   t.teardown(() => rm(directory, { recursive: true }));
   const files = await linuxFiles(directory);
-  const store = fileKeyStore({ files });
+  const store = createFileKeyStore({ files });
   for (const [kind, { privateKey }] of Object.entries(otherKinds)) {
     const pem = Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }));
     await files.put("device-key.pem", pem);

@@ -3,7 +3,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
+import { createPartitionSlots, createSystemdBootChoice } from "../../../../hal/linux/index.ts";
 import { makeEsp } from "../../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 import type { TestContext } from "../../../lab/runner/context.ts";
@@ -20,7 +20,7 @@ async function machine(t: TestContext) {
 
 test("[OTA-33] a kernel on trial has its slot's add-on beside it, under a name without tries, and keeps it when it is committed", async (t) => {
   const { esp, addon, names } = await machine(t);
-  const choice = systemdBootChoice({ esp, tries: 2 });
+  const choice = createSystemdBootChoice({ esp, tries: 2 });
   await choice.tryOnce("b");
   t.equal(await addon("gw_2_b.efi"), "addon of b");
   await choice.commit("b");
@@ -35,20 +35,20 @@ test("[OTA-33] an add-on torn by a power cut is written anew", async (t) => {
   const { esp, addon } = await machine(t);
   await mkdir(join(esp, "EFI/Linux/gw_2_b.efi.extra.d"));
   await writeFile(join(esp, "EFI/Linux/gw_2_b.efi.extra.d/slot.addon.efi"), "addon of a, and longer than it should be");
-  await systemdBootChoice({ esp, tries: 2 }).tryOnce("b");
+  await createSystemdBootChoice({ esp, tries: 2 }).tryOnce("b");
   t.equal(await addon("gw_2_b.efi"), "addon of b");
 });
 
 test("[OTA-33] the add-on is removed with its old kernel; the other slot's stays", async (t) => {
   const { root, esp, names } = await machine(t);
-  const choice = systemdBootChoice({ esp, tries: 2 });
+  const choice = createSystemdBootChoice({ esp, tries: 2 });
   await choice.tryOnce("b");
   await choice.commit("b");
   await choice.tryOnce("a");
   await choice.cancel();
   await mkdir(join(root, "proc"), { recursive: true });
   await writeFile(join(root, "proc/cmdline"), "sallyport.slot=b\n");
-  const writer = await partitionSlots({ root, esp, kernelBytesMax: 1000 }).open("a", "kernel", 10);
+  const writer = await createPartitionSlots({ root, esp, kernelBytesMax: 1000 }).open("a", "kernel", 10);
   await writer.close();
   t.same(await names(), ["gw_2_b.efi", "gw_2_b.efi.extra.d", "gw_a.new"]);
 });

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { fileBootChoice, linuxFiles } from "../../../../hal/linux/index.ts";
+import { createFileBootChoice, linuxFiles } from "../../../../hal/linux/index.ts";
 import { decodeBootPlan, encodeBootPlan } from "../../../../hal/format/slots.ts";
 import { powerOn } from "../../../lab/fakes/bootloader.ts";
 import { fakeFiles } from "../../../lab/fakes/files.ts";
@@ -13,7 +13,7 @@ async function machine(t: TestContext) {
   const root = await temporaryDirectory(t);
   await mkdir(join(root, "slots"), { recursive: true });
   await writeFile(join(root, "slots/boot-choice"), "a\n");
-  return { root, choice: fileBootChoice(await linuxFiles(join(root, "slots"))) };
+  return { root, choice: createFileBootChoice(await linuxFiles(join(root, "slots"))) };
 }
 
 test("[OTA-34] a slot is tried once; without a commit every later boot is from the old slot", async (t) => {
@@ -50,7 +50,7 @@ test("[OTA-34] a trial that has not booted can be cancelled; the committed slot 
 test("[OTA-34] a write that fails leaves the plan before it", async (t) => {
   const files = fakeFiles();
   files.contents.set("boot-choice", Buffer.from("a\n"));
-  const choice = fileBootChoice(files);
+  const choice = createFileBootChoice(files);
   files.faults.failAt(1, "file.no-space");
   await t.rejects(choice.tryOnce("b"), { code: "file.no-space" });
   t.same(await choice.read(), { committed: "a", trial: undefined });
@@ -58,7 +58,7 @@ test("[OTA-34] a write that fails leaves the plan before it", async (t) => {
 
 test("[OTA-34] a malformed boot choice is refused, not guessed", async (t) => {
   const files = fakeFiles();
-  const choice = fileBootChoice(files);
+  const choice = createFileBootChoice(files);
   await t.rejects(choice.read(), { code: "boot.plan-invalid" });
   for (const text of ["", "a", "c\n", "a try a\n", "a try\n", "a  try b\n", "a\nb\n", "A\n"]) {
     files.contents.set("boot-choice", Buffer.from(text));

@@ -3,7 +3,7 @@
 import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { partitionSlots, systemdBootChoice } from "../../../../hal/linux/index.ts";
+import { createPartitionSlots, createSystemdBootChoice } from "../../../../hal/linux/index.ts";
 import { loopDevice, needsLoop } from "../../../lab/counterparts/loop.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
@@ -17,7 +17,7 @@ async function machine(t: TestContext, images: Readonly<Record<string, "a" | "b"
   await symlink("/sys/class/block", join(root, "sys/class/block"));
   await writeFile(join(root, "proc/cmdline"), "sallyport.slot=a\n");
   const esp = await makeEsp(root, images);
-  const slots = partitionSlots({ root, esp, kernelBytesMax: 1_048_576 });
+  const slots = createPartitionSlots({ root, esp, kernelBytesMax: 1_048_576 });
   const kernels = async () => (await readdir(join(esp, "EFI/Linux"))).sort();
   return { root, esp, slots, kernels, link: (name: string) => join(root, "dev/sallyport", name) };
 }
@@ -37,7 +37,7 @@ test(
     await kernel.close();
     t.same(await kernels(), ["gw_2_a.efi", "gw_b.new"]);
     t.equal(await powerOnSystemdBoot(root), "a");
-    await systemdBootChoice({ esp, tries: 2 }).tryOnce("b");
+    await createSystemdBootChoice({ esp, tries: 2 }).tryOnce("b");
     t.same(await kernels(), ["gw_2_a.efi", "gw_3_b+2.efi"]);
     t.equal(await powerOnSystemdBoot(root), "b");
   },

@@ -2,7 +2,7 @@
 // guarantees nothing.
 import { join } from "node:path";
 import { test } from "tap";
-import { systemdBootChoice } from "../../../../hal/linux/index.ts";
+import { createSystemdBootChoice } from "../../../../hal/linux/index.ts";
 import type { BootChoice } from "../../../../hal/ports.ts";
 import { afterFsck, fatDisk, type FatState, restoreFat } from "../../../lab/fakes/fat-disk.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../../lab/fakes/systemd-boot.ts";
@@ -83,7 +83,7 @@ for (const { name, files, change, boots, whole } of situations) {
     for (let stopAt = 0, isCut = true; isCut; stopAt += 1) {
       await restoreFat(start, directory);
       const disk = await fatDisk(directory, stopAt);
-      isCut = await change(systemdBootChoice({ esp, tries: 2, ops: disk.ops })).then(
+      isCut = await change(createSystemdBootChoice({ esp, tries: 2, ops: disk.ops })).then(
         () => false,
         () => true,
       );
@@ -93,14 +93,14 @@ for (const { name, files, change, boots, whole } of situations) {
         if (checked.has(key)) continue;
         checked.add(key);
         await restoreFat(state, directory);
-        const choice = systemdBootChoice({ esp, tries: 2 });
+        const choice = createSystemdBootChoice({ esp, tries: 2 });
         const plan = await choice.read();
         t.ok(boots.includes(plan.committed), `${key}: the plan says ${JSON.stringify(plan)}`);
         const slot = await powerOnSystemdBoot(root);
         t.ok(isCut ? boots.includes(slot) : slot === whole, `${key} boots ${slot}`);
         await restoreFat(state, directory);
         // repeating the change completes it, or reports that its kernel is lost
-        const repeated = await change(systemdBootChoice({ esp, tries: 2, ops: (await fatDisk(directory)).ops })).then(
+        const repeated = await change(createSystemdBootChoice({ esp, tries: 2, ops: (await fatDisk(directory)).ops })).then(
           () => "done",
           (error: unknown) => (error instanceof Error && "code" in error ? String(error.code) : "?"),
         );

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type Test, test } from "tap";
 import { assert } from "../../../../hal/fault.ts";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { tpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
+import { createTpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
 import type { KeyStore } from "../../../../hal/ports.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
@@ -19,7 +19,7 @@ async function stateOf(t: Test): Promise<{ directory: string; on: (tcti: string,
   const directory = await mkdtemp(join(tmpdir(), "tpm-key-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const on = async (tcti: string, openssl = "openssl"): Promise<KeyStore> =>
-    tpmKeyStore({ files: await linuxFiles(join(directory, "state")), provider: { ...installed, tcti }, openssl });
+    createTpmKeyStore({ files: await linuxFiles(join(directory, "state")), provider: { ...installed, tcti }, openssl });
   return { directory, on };
 }
 

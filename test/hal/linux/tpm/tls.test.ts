@@ -16,7 +16,7 @@ import {
   activateTpmProvider,
   isStartedWith,
   isTpmProviderActive,
-  tpmKeyStore,
+  createTpmKeyStore,
   type TpmProvider,
 } from "../../../../hal/linux/tpm/index.ts";
 import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
@@ -48,7 +48,7 @@ async function makeDevice(t: Test): Promise<Device & { server: { key: string; ce
   t.teardown(chip.stop);
   const provider = { ...(tpm2Provider() ?? { module: "" }), tcti: chip.tcti };
   const files = await linuxFiles(join(directory, "state"));
-  const key = await tpmKeyStore({ files, provider }).create();
+  const key = await createTpmKeyStore({ files, provider }).create();
   const authority = makeAuthority(directory, "authority");
   const hub = issue(directory, "hub", authority, { commonName: "localhost" });
   const [keyFile, publicFile, certFile] = [

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { isNewEnough, tpmKeyStore, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
+import { isNewEnough, createTpmKeyStore, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
 import type { KeyStore } from "../../../../hal/ports.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
@@ -19,7 +19,7 @@ async function scratch(t: Test): Promise<string> {
 }
 
 async function storeOn(t: Test, provider: TpmProvider, more: { openssl?: string; timeoutMs?: number } = {}): Promise<KeyStore> {
-  return tpmKeyStore({ files: await linuxFiles(join(await scratch(t), "state")), provider, ...more });
+  return createTpmKeyStore({ files: await linuxFiles(join(await scratch(t), "state")), provider, ...more });
 }
 
 test("no TPM device: the reason names it", async (t) => {
