@@ -139,7 +139,9 @@ class UploadSession {
       } catch (error) {
         // The end of the connection is no fault of the upload.
         if (signal.aborted) return;
-        this.#onOutcome(asFault(error, "tunnel.closed", "deliver audit records"));
+        const fault = asFault(error, "tunnel.closed", "deliver audit records");
+        // A tunnel that is just up may not take deliveries yet. Its own status says so.
+        if (fault.code !== "tunnel.closed") this.#onOutcome(fault);
         failures += 1;
         const bound = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(failures - 1, 16));
         await clock.sleep(bound * (0.5 + random() / 2), signal);

@@ -3,6 +3,7 @@ import { type Test, test } from "tap";
 import { type AuditUploader, createAuditUploader } from "../../../agent/audit/index.ts";
 import { ANSWER_WAIT_MS_MAX } from "../../../agent/audit/uploader.ts";
 import type { AuditAnswer, AuditUpload } from "../../../agent/tunnel/format.ts";
+import { Fault } from "../../../hal/fault.ts";
 import {
   cosign,
   decodeCheckpoint,
@@ -27,12 +28,13 @@ interface Fixture {
 }
 
 /**
- * @param answer the hub's answer to delivery number n instead of its verdict; `silent`: no answer.
+ * @param answer the answer to delivery number n instead of the hub's verdict; `silent`: none;
+ *   `closed`: the tunnel refuses the delivery.
  */
 async function fixture(
   t: Test,
   lab: LabWarden,
-  answer: (n: number, tree: Frontier) => AuditAnswer["body"] | "silent" | undefined = () => undefined,
+  answer: (n: number, tree: Frontier) => AuditAnswer["body"] | "silent" | "closed" | undefined = () => undefined,
 ): Promise<Fixture> {
   await lab.start();
   const warden = lab.client();
@@ -64,6 +66,7 @@ async function fixture(
     deliver: async (body) => {
       deliveries.push(body);
       const reply = answer(deliveries.length, hub.tree) ?? judge(body);
+      if (reply === "closed") throw new Fault("tunnel.closed", "the tunnel is not connected");
       if (reply !== "silent") setImmediate(() => uploader.answer(reply));
     },
   });
@@ -140,6 +143,16 @@ test("a hub that does not answer gets the delivery again; the fault is a timeout
   await clock.advance(60_000);
   await eventually("witnessed", async () => ((await warden.call("status.read", {})).audit.witnessedSize > 0 ? true : undefined));
   await eventually("no fault", async () => (uploader.trouble() === undefined ? true : undefined));
+});
+
+test("a tunnel that takes no delivery yet is no trouble, and gets it a little later", async (t) => {
+  const { uploader, deliveries, clock, warden } = await fixture(t, await labWarden(t), (n) => (n === 1 ? "closed" : undefined));
+  await appendMany(warden, 2);
+  uploader.connected();
+  await eventually("a refused delivery", async () => (deliveries.length === 1 && clock.sleeping > 0 ? true : undefined));
+  t.equal(uploader.trouble(), undefined);
+  await clock.advance(60_000);
+  await eventually("witnessed", async () => ((await warden.call("status.read", {})).audit.witnessedSize > 0 ? true : undefined));
 });
 
 test("a session that ended during a call to the warden delivers nothing on the next connection", async (t) => {
