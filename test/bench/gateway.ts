@@ -75,6 +75,8 @@ export async function openGateway(bench: Bench): Promise<Gateway> {
 const readySchema = v.looseObject({ estPort: v.number(), mqttPort: v.number() });
 const openedSchema = v.looseObject({ name: v.literal("connection.opened"), deviceId: v.string() });
 
+const TYPE_EVERY_MS = 500;
+
 /** The other end of the serial line. @returns a function that waits for the next bytes. */
 async function listen(path: string): Promise<() => Promise<void>> {
   const line = await linuxSerialPort({ path, baudRate: 115_200 }).open();
@@ -85,7 +87,16 @@ async function listen(path: string): Promise<() => Promise<void>> {
       waiting.clear();
     }
   })();
-  return () => within<void>("the console says something", (heard) => waiting.add(heard));
+  return () =>
+    within<void>("the console says something", (heard) => {
+      // The console prints its hint once a minute at most, and a key that is pressed while the
+      // agent opens the line is lost.
+      const typing = setInterval(() => void line.write(Buffer.from("\r")).catch(() => undefined), TYPE_EVERY_MS);
+      waiting.add(() => {
+        clearInterval(typing);
+        heard();
+      });
+    });
 }
 
 /** Both contenders are timed by the same source, the journal of the hub. */

@@ -1,6 +1,6 @@
 // Speed and memory of an installation, against casync's own tool on the same chunks. [OTA-31]
 // [OTA-33]
-import { glob, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { glob, copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { assert } from "../../hal/fault.ts";
 import { casyncExtract, casyncMake } from "../lab/counterparts/casync.ts";
@@ -86,7 +86,7 @@ async function prepare({ directory, progress }: Bench, image: string): Promise<P
   progress("casync cuts the image");
   await casyncMake(places.caibx, places.store, image);
   await mkdir(places.handover);
-  for await (const chunk of glob(join(places.store, "*/*.cacnk"))) await link(chunk, join(places.handover, basename(chunk)));
+  for await (const chunk of glob(join(places.store, "*/*.cacnk"))) await copyFile(chunk, join(places.handover, basename(chunk)));
   await mkdir(join(places.board, "proc"), { recursive: true });
   await mkdir(join(places.board, "slots"));
   await writeFile(join(places.board, "proc/cmdline"), "sallyport.slot=a\n");
