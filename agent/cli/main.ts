@@ -4,6 +4,8 @@ import { randomBytes } from "node:crypto";
 import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { ignoreInspectorSignal } from "../../hal/inspector.ts";
+import { codeAtEnd, CommandOutput } from "../../hal/output.ts";
 import { NOTE_BYTES_MAX } from "../../warden/audit/format/index.ts";
 import { askLocal } from "../local/index.ts";
 import { runCommand } from "./run.ts";
@@ -80,16 +82,17 @@ function openEvidence(path: string, checkpointFiles: readonly string[]): Evidenc
   };
 }
 
-// EPIPE: the reader of the output, `head` for instance, has ended.
-process.stdout.on("error", () => process.exit());
+ignoreInspectorSignal();
+const outputs = { out: new CommandOutput(process.stdout), err: new CommandOutput(process.stderr) };
 
-process.exitCode = await runCommand(process.argv.slice(2), {
+const code = await runCommand(process.argv.slice(2), {
   ask: (socket, request) => askLocal(socket, request),
   evidence: openEvidence,
   file: readExisting,
   line: readLine,
   version: VERSION,
   id: () => `cli-${randomBytes(6).toString("hex")}`,
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  out: (text) => outputs.out.write(text),
+  err: (text) => outputs.err.write(text),
 });
+process.exitCode = await codeAtEnd("sallyport", code, outputs);

@@ -19,6 +19,11 @@ const VERSION = "sallyport-release/0.1.0";
 export interface ReleaseTerminal {
   out(text: string): void;
   err(text: string): void;
+  /**
+   * Resolves once all of the above has been written.
+   * @throws Fault `file.write-failed` when some of it is lost, so that nobody can have seen it.
+   */
+  shown(): Promise<void>;
   nowMs(): number;
   /** Asks the person at the terminal; undefined where there is none. */
   readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
@@ -191,6 +196,7 @@ async function answerRequest(file: string, options: Options, nowMs: number, term
   if (keyFile === undefined) throw new Fault("usage.invalid", "answer needs --key: the operator's key");
   const { request, subject } = await resolveRequest({ file, root: one("root"), repository: one("repository"), nowMs });
   for (const line of subject.lines) terminal.err(line);
+  await terminal.shown();
   if (subject.needsConsent && !options.has("yes")) {
     if (terminal.confirm === undefined)
       throw new Fault("usage.invalid", "answer: nobody can be asked here; read the above, then add --yes");
@@ -206,6 +212,7 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
   const terminal: ReleaseTerminal = {
     out: (text) => given.out(terminalText(text)),
     err: (text) => given.err(terminalText(text)),
+    shown: () => given.shown(),
     nowMs: () => given.nowMs(),
     confirm: given.confirm,
   };

@@ -66,6 +66,7 @@ async function answer({ directory, root, repository, anna }: Machine, members: o
   const code = await run(words, {
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
+    shown: async () => undefined,
     nowMs: () => Date.now(),
   });
   return { code, out: out.join("\n"), err: err.join("\n").replaceAll(/\s+/gu, " ") };
