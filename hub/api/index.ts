@@ -2,7 +2,8 @@
 // but does not require one: each route checks it.
 import { createServer } from "node:https";
 import type { X509Certificate } from "node:crypto";
-import fastify, { type FastifyInstance } from "fastify";
+import type { Socket } from "node:net";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { KeyAndCertificate, NoteSigner } from "../authority/index.ts";
@@ -71,14 +72,22 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     journal: context.journal,
   });
   https.keepAliveTimeout = 5000;
+  const crowded = paceOf(context.journal);
   const server: FastifyInstance = fastify({
     bodyLimit: HTTP_BODY_BYTES_MAX,
     forceCloseConnections: true,
     serverFactory: (handler) => https.on("request", handler),
+    clientErrorHandler: answerUnreadable,
+    // A URL that cannot be decoded reaches neither a route nor a hook.
+    frameworkErrors: (_error, request, reply) => {
+      if (!crowded(request, reply)) textError(reply, 400, "the URL cannot be decoded; a % must begin two hex digits of UTF-8");
+    },
   });
   setBodyParsers(server);
   setErrorHandlers(server, onFault);
-  setPace(server, context.journal);
+  server.addHook("onRequest", (request, reply, done) => {
+    if (!crowded(request, reply)) done();
+  });
   server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
   estRoutes(server, options);
   timeRoute(server, options.time);
@@ -95,17 +104,37 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
 }
 
-/** [TUN-23] Files of the repository are bounded by their own shares: they cost little. */
-function setPace(server: FastifyInstance, journal: JournalWriter): void {
+/**
+ * [TUN-23] Files of the repository are bounded by their own shares: they cost little.
+ * @returns a function that refuses a request beyond the pace of its source, and returns true then.
+ */
+function paceOf(journal: JournalWriter): (request: Pick<FastifyRequest, "ip" | "url">, reply: FastifyReply) => boolean {
   const pace = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
-  server.addHook("onRequest", (request, reply, done) => {
+  return (request, reply) => {
     const source = sourceOf(request.ip);
-    if (request.url.startsWith(`${REPOSITORY_PREFIX}/`) || pace.take(source)) return done();
+    if (request.url.startsWith(`${REPOSITORY_PREFIX}/`) || pace.take(source)) return false;
     journal("connection.crowded", undefined, { service: "est", over: "requests", from: source });
     reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
-    return textError(reply, 503, "too many requests from this address; try again later");
-  });
+    textError(reply, 503, "too many requests from this address; try again later");
+    return true;
+  };
 }
+
+/** What is no HTTP request, or none in time: the connection ends with one line that says so. */
+function answerUnreadable(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (socket.writable) {
+    const [status, text] = UNREADABLE[error.code ?? ""] ?? ["400 Bad Request", "this is no HTTP request that can be read"];
+    const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8`;
+    socket.write(`${head}\r\nContent-Length: ${text.length + 1}\r\n\r\n${text}\n`);
+  }
+  socket.destroy();
+}
+
+/** By Node's code. */
+const UNREADABLE: Readonly<Record<string, readonly [status: string, text: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", `the request was not complete within ${HTTP_REQUEST_MS_MAX / 1000} s`],
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the header of the request is too large"],
+};
 
 /** Bodies stay bytes: each route checks its own and explains what it expects. */
 function setBodyParsers(server: FastifyInstance): void {
