@@ -6,6 +6,7 @@ import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type TargetDescription } from "./add.ts";
+import { COUNTER_MAX } from "../../ota/trust/format/index.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
@@ -342,7 +343,8 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
 function numberOf(options: Options, name: string): number | undefined {
   const text = options.get(name)?.[0];
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got "${text}"`);
+  if (!/^[1-9]\d{0,9}$/u.test(text) || Number(text) > COUNTER_MAX)
+    throw new Fault("usage.invalid", `--${name} must be a number from 1 to ${COUNTER_MAX}, got "${text}"`);
   return Number(text);
 }
 

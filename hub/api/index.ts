@@ -158,9 +158,18 @@ function setErrorHandlers(server: FastifyInstance, onFault: (fault: Fault) => vo
     if (status === 415)
       return textError(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
     if (status !== undefined && status >= 400 && status < 500) return textError(reply, status, "the request could not be read");
+    if (isOutOfFiles(error)) {
+      // The operator is told once, not at every request.
+      reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
+      return textError(reply, 503, "the hub has too many files open; try again later");
+    }
     onFault(asFault(error, "hub.store-failed", "answer a request"));
     return textError(reply, 500, "the hub failed; its operator finds the reason in the hub's output");
   });
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EMFILE" || error.code === "ENFILE");
 }
 
 /** @returns the status of one of Fastify's own errors. */

@@ -238,3 +238,17 @@ test("[OTA-14] a renewal keeps the targets and changes the dates", async (t) => 
   t.match(await (await store.refresh({ fetch: fetchFrom(to), nowMs: later })).find("os/1"), { role: "os" });
   t.equal(store.trusted.root.signed.version, 2);
 });
+
+test("[OTA-25] a role that has expired is named with the command that renews it, the root too", async (t) => {
+  const { dir, file } = await made(t);
+  await addTarget(dir, "os/1", file, EVERYONE);
+  const later = NOW_MS + 2000 * 86_400_000;
+  const refused = (role: string) => ({
+    code: "trust.expired",
+    message: new RegExp(`"?${role}"? \\d+ expired at .*; sallyport-release sign DIR --role ${role} renews it`, "u"),
+  });
+  await t.rejects(signChanges(dir, ["os"], later), refused("root"));
+  await t.rejects(signChanges(dir, ["os", "root"], later), refused("targets"));
+  const roles = ["root", "targets", "os", "app", "policy", "operators", "hub", "snapshot", "timestamp"];
+  t.equal((await signChanges(dir, roles, later)).length, roles.length);
+});
