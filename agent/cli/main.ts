@@ -33,6 +33,8 @@ function readRegular(path: string, bytesMax: number): Uint8Array | undefined {
     return bytes.subarray(0, length);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (error instanceof Error && "code" in error && (error.code === "ELOOP" || error.code === "ENXIO"))
+      throw new Fault("file.not-regular", `read "${path}": it is not a regular file; links are not followed`, { cause: error });
     throw asFault(error, "file.read-failed", `read "${path}"`);
   } finally {
     if (file !== undefined) closeSync(file);

@@ -80,7 +80,7 @@ test("[OPS-32] a log on a full disk says how many lines it lacks once there is r
   const { child, write } = service(t, file.fd, ["sh", "-c", LIMITED, "sh"]);
   await write(20);
   t.ok((await readFile(path)).length <= 4000, "the file can hold no more");
-  t.equal(spawnSync("prlimit", ["--pid", String(child.pid), "--fsize=unlimited"]).status, 0);
+  t.equal(spawnSync("/usr/bin/prlimit", ["--pid", String(child.pid), "--fsize=unlimited"]).status, 0);
   await write(1);
   const text = await eventually("the last line", async () => {
     const read = await readFile(path, "utf8");
