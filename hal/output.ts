@@ -10,6 +10,7 @@ import { counted } from "./format/prose.ts";
 export interface OutputStream {
   /** What waits for its reader, in this process. */
   readonly writableLength: number;
+  readonly isTTY?: boolean;
   write(text: string, done: (error?: Error | null) => void): boolean;
   on(event: "error", listener: () => void): unknown;
 }
@@ -35,6 +36,7 @@ export class ServiceLines {
     this.#stream = stream;
     this.#notice = notice;
     tolerateErrors(stream);
+    if (stream.isTTY === true) neverWait(stream);
   }
 
   /** @param line without its end; it may have several lines. */
@@ -127,6 +129,18 @@ export async function whyUnseen({ out, err }: CommandOutputs): Promise<Error | u
 
 function isReaderGone(error: Error): boolean {
   return "code" in error && error.code === "EPIPE";
+}
+
+/**
+ * Node writes to a terminal synchronously, so one that is stopped (Ctrl-S), or whose connection has
+ * died, would stop the service. Node has no public way to change that; where this one is missing,
+ * all stays as it was.
+ */
+function neverWait(stream: object): void {
+  const handle: unknown = Reflect.get(stream, "_handle");
+  if (typeof handle !== "object" || handle === null) return;
+  const setBlocking: unknown = Reflect.get(handle, "setBlocking");
+  if (typeof setBlocking === "function") Reflect.apply(setBlocking, handle, [false]);
 }
 
 /** Without a listener Node ends the process, with a stack. */

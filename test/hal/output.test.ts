@@ -1,10 +1,12 @@
 // The lines of a service whose log cannot take them: counted, bounded, and said afterwards.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { constants } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { test, type Test } from "tap";
+import { startPtyPair } from "../lab/counterparts/pty.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
@@ -90,4 +92,14 @@ test("[OPS-32] a log on a full disk says how many lines it lacks once there is r
   const [, lost] = /\nchild: (\d+) lines before this one could not be written: EFBIG: .*\nchild: x+\n$/u.exec(text) ?? [];
   t.equal(whole + 1 + Number(lost), 21, "every line is there or counted, and one is there in part");
   t.equal(await ended(child), 0);
+});
+
+test("[OPS-32] a terminal that is stopped stops no service", { skip: needs("socat") }, async (t) => {
+  const pty = await startPtyPair();
+  t.teardown(pty.stop);
+  await using terminal = await open(pty.devicePath, constants.O_RDWR | constants.O_NOCTTY);
+  // Nobody reads the other end.
+  const { write } = service(t, terminal.fd);
+  const waiting = Number(/, (\d+) wait/u.exec(await write(1000))?.[1]);
+  t.ok(waiting > 0 && waiting < 270_000, `${waiting} characters of 1,000,000 wait`);
 });
