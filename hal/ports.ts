@@ -160,13 +160,14 @@ export interface VitalSigns {
  * is text in the canonical form of hal/linux/firewall, `table inet sallyport {...}`.
  */
 export interface Firewall {
-  /** Checks `table` and changes nothing. @throws Fault `firewall.refused`. */
-  check(table: string): Promise<void>;
   /**
-   * Replaces our table with `table` as a whole, in one transaction: a failure changes nothing.
-   * @throws Fault `firewall.refused`.
+   * Replaces our table with `table` as a whole, in one transaction, and reads it back.
+   * @returns our table as the kernel has it after the transaction, as {@link read} does. It differs
+   *   from `table` when another program has changed it meanwhile.
+   * @throws Fault `firewall.refused` when nothing was changed; `firewall.unreadable`, `process.*`
+   *   when it is not known what is in force.
    */
-  replace(table: string): Promise<void>;
+  replace(table: string): Promise<string | undefined>;
   /**
    * @returns our table as the kernel has it now, in the same form; undefined when there is none.
    * @throws Fault `firewall.unreadable`.

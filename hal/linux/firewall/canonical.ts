@@ -8,11 +8,12 @@ import { LISTING_BYTES_MAX } from "./limits.ts";
 import { check } from "../../format/schema.ts";
 
 const listingSchema = v.object({ nftables: v.array(v.record(v.string(), v.unknown())) });
+const committedSchema = v.looseObject({ handle: v.pipe(v.number(), v.minValue(1)) });
 const setSchema = v.object({
   name: v.string(),
   type: v.string(),
   flags: v.optional(v.unknown()),
-  elem: v.optional(v.array(v.unknown())),
+  elem: v.optional(v.unknown(), []),
 });
 const chainSchema = v.object({ name: v.string(), type: v.string(), hook: v.string(), prio: v.number(), policy: v.string() });
 const ruleSchema = v.object({ chain: v.string(), expr: v.array(v.record(v.string(), v.unknown())) });
@@ -27,14 +28,28 @@ const anonymousSetSchema = v.strictObject({ set: v.array(v.unknown()) });
 /** Objects that the kernel adds to its listing and no plan contains. */
 const NOT_PLANNED = new Set(["metainfo", "table"]);
 
+type Listing = v.InferOutput<typeof listingSchema>["nftables"];
+
 /**
- * @param listing the output of `nft -j list table inet sallyport`.
+ * @param text the output of `nft -j list table inet sallyport`.
  * @throws Fault `firewall.unreadable` when it is not such a listing.
  */
-export function canonicalTable(listing: string): string {
-  const objects = read(listingSchema, parse(listing)).nftables.filter(
-    (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
-  );
+export function readListing(text: string): Listing {
+  return read(listingSchema, parse(text)).nftables;
+}
+
+/**
+ * [LCK-25] The kernel gives each object a handle, which is never 0. An object that nft lists from
+ * its cache, within the transaction that makes it, has none yet.
+ */
+export function isCommitted(listing: Listing): boolean {
+  const objects = listing.filter((object) => !("metainfo" in object)).flatMap((object) => Object.values(object));
+  return objects.length > 0 && objects.every((object) => v.is(committedSchema, object));
+}
+
+/** @throws Fault `firewall.unreadable` when it is not a listing of our table. */
+export function canonicalTable(listing: Listing): string {
+  const objects = listing.filter((object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)));
   const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
   // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
@@ -48,9 +63,11 @@ export function canonicalTable(listing: string): string {
 }
 
 function renderSet(object: unknown): readonly string[] {
-  const { name, type, flags, elem = [] } = read(setSchema, object);
-  const flag = JSON.stringify(flags) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
-  const elements = elem.length === 0 ? [] : [`\telements = { ${sorted(elem.map((one) => value(one)))} }`];
+  const { name, type, flags, elem } = read(setSchema, object);
+  // libnftables-json(5): where a list has one entry, the entry alone may stand for it
+  const flag = JSON.stringify([flags].flat()) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
+  const listed = [elem].flat();
+  const elements = listed.length === 0 ? [] : [`\telements = { ${sorted(listed.map((one) => value(one)))} }`];
   return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
 }
 

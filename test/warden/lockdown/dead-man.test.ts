@@ -14,7 +14,7 @@ test("[LCK-15] the switch is armed with the table in force before the first chan
   const { replace } = rig.firewall;
   rig.firewall.replace = async (table) => {
     armedAtChange.push(rig.deadManSwitch.armed?.table);
-    await replace(table);
+    return await replace(table);
   };
   await lockdown.propose(policyBytes(), 7);
   t.same(armedAtChange, [base]);
