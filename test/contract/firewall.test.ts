@@ -8,6 +8,7 @@ import { renderTable } from "../../warden/lockdown/plan/table.ts";
 import { type NftBuild, nftBuild } from "../lab/counterparts/nft-builds.ts";
 import { fakeFirewall, lacksProbeNetwork, openProbeNetwork } from "../lab/counterparts/network-probe.ts";
 import type { TestContext } from "../lab/runner/context.ts";
+import { needs } from "../lab/runner/needs.ts";
 
 const SHUT = renderTable({ links: [], management: [], echo: "none", networkRules: [] });
 const FULL = renderTable({
@@ -67,9 +68,12 @@ const subjects: Record<string, { readonly skip: string | false; open: (t: TestCo
   "nft as root": { skip: lacksProbeNetwork("netns"), open: (t) => real(t, "netns") },
   "nft without root": { skip: lacksProbeNetwork("user"), open: (t) => real(t, "user") },
   ...Object.fromEntries(
-    (["without an interactive mode", "with readline"] as const).map((build) => [
+    (["without an interactive mode", "with readline", "of Debian 13"] as const).map((build) => [
       `nft ${build}`,
-      { skip: lacksProbeNetwork("netns"), open: (t: TestContext) => real(t, "netns", build) },
+      {
+        skip: lacksProbeNetwork("netns") || (build === "of Debian 13" && needs("nft-debian13")),
+        open: (t: TestContext) => real(t, "netns", build),
+      },
     ]),
   ),
 };

@@ -153,10 +153,18 @@ async function userNamespaces(): Promise<World> {
   };
 }
 
-/** An empty network for nft alone, without root: much quicker than {@link openProbeNetwork}. */
-export async function openEmptyNetwork(): Promise<Pick<ProbeNetwork, "nft" | "stop">> {
-  const holder = await hold("network", [...asNobody(), "unshare", "-Urn"]);
-  return { nft: [...asOwnerIn(holder.pid), "nft"], stop: async () => void (await holder.stop()) };
+/** An empty network for nft alone: much quicker than {@link openProbeNetwork}. */
+export async function openEmptyNetwork(kind: "netns" | "user"): Promise<Pick<ProbeNetwork, "nft" | "stop">> {
+  if (kind === "user") {
+    const holder = await hold("network", [...asNobody(), "unshare", "-Urn"]);
+    return { nft: [...asOwnerIn(holder.pid), "nft"], stop: async () => void (await holder.stop()) };
+  }
+  const name = `sp-empty-${randomBytes(3).toString("hex")}`;
+  run(["ip", "netns", "add", name]);
+  return {
+    nft: ["ip", "netns", "exec", name, "nft"],
+    stop: async () => void spawnSync("ip", ["netns", "delete", name]),
+  };
 }
 
 function plug({ run: prefix, deviceNamespace }: World): void {

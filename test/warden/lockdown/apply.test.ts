@@ -41,7 +41,7 @@ async function world(t: TestContext) {
     setPort: (...args) => tree.setPort(...args),
     setDevice: (...args) => tree.setDevice(...args),
   };
-  const network = await openEmptyNetwork();
+  const network = await openEmptyNetwork("user");
   t.teardown(() => network.stop());
   const [program, ...before] = network.nft;
   const plan: Plan = planLockdown(labPolicy(), { ...labSnapshot(), usb: await tree.read() });

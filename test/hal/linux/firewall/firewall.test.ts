@@ -9,8 +9,10 @@ import type { RunNft } from "../../../../hal/linux/firewall/one-process.ts";
 import { type ExitResult, runToExit } from "../../../../hal/linux/process/index.ts";
 import type { Firewall } from "../../../../hal/ports.ts";
 import { renderTable } from "../../../../warden/lockdown/plan/table.ts";
+import { type NftBuild, nftBuild } from "../../../lab/counterparts/nft-builds.ts";
 import { lacksProbeNetwork, openEmptyNetwork } from "../../../lab/counterparts/network-probe.ts";
 import type { TestContext } from "../../../lab/runner/context.ts";
+import { needs } from "../../../lab/runner/needs.ts";
 import { startProgram } from "../../../lab/runner/process.ts";
 
 const skip = lacksProbeNetwork("user");
@@ -37,13 +39,31 @@ interface World {
   readonly command: readonly [string, ...string[]];
 }
 
-/** @param interactive stands in for each run of `nft -i`; by default it is nft's own. */
-async function world(t: TestContext, interactive?: (nft: RunNft, ...args: Args) => Promise<ExitResult>): Promise<World> {
-  const network = await openEmptyNetwork();
+/** The machine's nft without root, and with root that of the gateway's image. */
+const BUILDS = [
+  { name: "nft", build: undefined, skip },
+  { name: "nft of Debian 13", build: "of Debian 13", skip: lacksProbeNetwork("netns") || needs("nft-debian13") },
+] as const;
+
+interface WorldOptions {
+  /** Stands in for each run of `nft -i`; by default it is nft's own. */
+  readonly interactive?: (nft: RunNft, ...args: Args) => Promise<ExitResult>;
+  readonly build?: NftBuild | undefined;
+  /** The bound of a run of `nft -i`. */
+  readonly withinMs?: number;
+}
+
+async function world(t: TestContext, { interactive, build, withinMs = 60_000 }: WorldOptions = {}): Promise<World> {
+  const network = await openEmptyNetwork(build === undefined ? "user" : "netns");
   t.teardown(() => network.stop());
-  const [program, ...before] = network.nft;
+  const [program, ...words] = network.nft;
+  const before = build === undefined ? words : [...words.slice(0, -1), await nftBuild(t, build)];
   const nft: RunNft = (args, options) =>
-    runToExit(program, [...before, ...args], { timeoutMs: 60_000, outputBytesMax: LISTING_BYTES_MAX, ...options });
+    runToExit(program, [...before, ...args], {
+      timeoutMs: args.includes("-i") ? withinMs : 60_000,
+      outputBytesMax: LISTING_BYTES_MAX,
+      ...options,
+    });
   const runs: string[] = [];
   const firewall = firewallBy((args, options) => {
     runs.push(args.find((arg) => arg === "-i" || arg === "-f") ?? "list");
@@ -59,26 +79,28 @@ async function world(t: TestContext, interactive?: (nft: RunNft, ...args: Args) 
   };
 }
 
-test(
-  "[LCK-25] a replacement is one process, which gets no home and no terminal, and its listing has the kernel's handles",
-  { skip },
-  async (t) => {
-    let seen: Args | undefined;
-    let result: ExitResult | undefined;
-    const { firewall, runs, ruleset } = await world(t, async (nft, ...args) => {
-      seen = args;
-      return (result = await nft(...args));
-    });
-    t.equal(await firewall.replace(WANTED), WANTED);
-    t.equal(await firewall.replace(BEFORE), BEFORE);
-    t.same(runs(), ["-i", "-i"]);
-    t.match(seen?.[1].env, { HOME: "/nonexistent", TERM: "dumb", LC_ALL: "C" });
-    t.equal(String(seen?.[1].input).split("\n").length, 3, "two lines, two transactions");
-    t.match(result?.stdout, /"handle": [1-9]/u);
-    t.notMatch(result?.stdout, /"handle": 0/u);
-    t.match(ruleset(), /table inet other/u);
-  },
-);
+for (const { name, build, skip: lacking } of BUILDS)
+  test(
+    `[LCK-25] ${name}: a replacement is one process, which gets no home and no terminal, and its listing has the kernel's handles`,
+    { skip: lacking },
+    async (t) => {
+      let seen: Args | undefined;
+      let result: ExitResult | undefined;
+      const interactive = async (nft: RunNft, ...args: Args): Promise<ExitResult> => {
+        seen = args;
+        return (result = await nft(...args));
+      };
+      const { firewall, runs, ruleset } = await world(t, { build, interactive });
+      t.equal(await firewall.replace(WANTED), WANTED);
+      t.equal(await firewall.replace(BEFORE), BEFORE);
+      t.same(runs(), ["-i", "-i"]);
+      t.match(seen?.[1].env, { HOME: "/nonexistent", TERM: "dumb", LC_ALL: "C" });
+      t.equal(String(seen?.[1].input).split("\n").length, 3, "two lines, two transactions");
+      t.match(result?.stdout, /"handle": [1-9]/u);
+      t.notMatch(result?.stdout, /"handle": 0/u);
+      t.match(ruleset(), /table inet other/u);
+    },
+  );
 
 const killed = (): never => {
   throw new Fault("process.failed", "run nft: it was ended by SIGKILL");
@@ -137,7 +159,7 @@ const ODD: Readonly<Record<string, (nft: RunNft, ...args: Args) => Promise<ExitR
 
 for (const [what, interactive] of Object.entries(ODD))
   test(`[LCK-26] an nft that ${what} proves nothing: other processes replace the table and read it`, { skip }, async (t) => {
-    const { firewall, runs } = await world(t, interactive);
+    const { firewall, runs } = await world(t, { interactive });
     t.equal(await firewall.replace(WANTED), WANTED);
     t.same(runs(), ["-i", "-f", "list"]);
     t.equal(await firewall.read(), WANTED);
@@ -146,12 +168,24 @@ for (const [what, interactive] of Object.entries(ODD))
     t.same(runs(), ["-f", "list"], "and it is not asked again");
   });
 
+test(
+  "[LCK-26] a process that hangs is killed with what it started, and others do its work",
+  { skip: lacksProbeNetwork("netns") },
+  async (t) => {
+    const { firewall, runs } = await world(t, { build: "that hangs", withinMs: 200 });
+    t.equal(await firewall.replace(WANTED), WANTED);
+    t.same(runs(), ["-i", "-f", "list"]);
+  },
+);
+
 test("[LCK-26] another program that writes to the table between commit and listing does not stay in it", { skip }, async (t) => {
   const change = "insert rule inet sallyport input accept";
-  const { firewall, runs, nft } = await world(t, async (run, args, options) => {
-    await run(args, only(0, options));
-    await run([change], {});
-    return await run(args, only(1, options));
+  const { firewall, runs, nft } = await world(t, {
+    interactive: async (run, args, options) => {
+      await run(args, only(0, options));
+      await run([change], {});
+      return await run(args, only(1, options));
+    },
   });
   t.equal(await firewall.replace(WANTED), WANTED);
   t.same(runs(), ["-i", "-f", "list"]);
@@ -182,16 +216,17 @@ const REFUSED: Readonly<Record<string, string>> = {
   "a chain with two hooks": WANTED.replace("\tchain forward {", "\tchain input {"),
 };
 
-for (const [what, refused] of Object.entries(REFUSED))
-  test(`[LCK-5] [LCK-26] a table with ${what} is refused, and not even a handle changes`, { skip }, async (t) => {
-    const { firewall, ruleset, runs } = await world(t);
-    const before = ruleset();
-    await t.rejects(firewall.replace(refused), { code: "firewall.refused", message: /nft ended with code 1: .*\w/u });
-    t.equal(ruleset(), before);
-    t.same(runs(), ["-i", "-f"]);
-    t.equal(await firewall.replace(WANTED), WANTED);
-    t.same(runs(), ["-i"], "a refusal is no reason to give up the one process");
-  });
+for (const { name, build, skip: lacking } of BUILDS)
+  for (const [what, refused] of Object.entries(REFUSED))
+    test(`[LCK-5] [LCK-26] ${name} refuses a table with ${what}, and not even a handle changes`, { skip: lacking }, async (t) => {
+      const { firewall, ruleset, runs } = await world(t, { build });
+      const before = ruleset();
+      await t.rejects(firewall.replace(refused), { code: "firewall.refused", message: /nft ended with code 1: .*\w/u });
+      t.equal(ruleset(), before);
+      t.same(runs(), ["-i", "-f"]);
+      t.equal(await firewall.replace(WANTED), WANTED);
+      t.same(runs(), ["-i"], "a refusal is no reason to give up the one process");
+    });
 
 test("[LCK-26] a table that another program owns is refused, and comes in force once it is free", { skip }, async (t) => {
   const { firewall, nft, command } = await world(t);
@@ -231,21 +266,22 @@ test("[LCK-26] where neither way gives an answer, it is not known what is in for
   await t.rejects(unreadable.replace(WANTED), { code: "firewall.unreadable" });
 });
 
-test("[LCK-25] the largest table fills every pipe and is one process all the same", { skip }, async (t) => {
-  const addresses = Array.from({ length: 4000 }, (_, n) => `10.${n >> 7}.${(n & 127) * 2}.1`);
-  const large = table("eth1", addresses);
-  t.ok(large.length > 45_000, `${large.length} characters`);
-  const { firewall, runs } = await world(t);
-  t.equal(await firewall.replace(large), large);
-  t.same(runs(), ["-i"]);
-  const larger = table(
-    "eth1",
-    Array.from({ length: 1700 }, (_, n) => `2001:db8:1234:5678:9abc:def0:1234:${(0x1000 + 2 * n).toString(16)}`),
-  );
-  t.ok(larger.length > 65_536);
-  t.equal(await firewall.replace(larger), larger);
-  t.same(runs(), ["-f", "list"], "a table that is too large for a line goes by a file");
-});
+for (const { name, build, skip: lacking } of BUILDS)
+  test(`[LCK-25] ${name}: the largest table fills every pipe and is one process all the same`, { skip: lacking }, async (t) => {
+    const addresses = Array.from({ length: 4000 }, (_, n) => `10.${n >> 7}.${(n & 127) * 2}.1`);
+    const large = table("eth1", addresses);
+    t.ok(large.length > 45_000, `${large.length} characters`);
+    const { firewall, runs } = await world(t, { build });
+    t.equal(await firewall.replace(large), large);
+    t.same(runs(), ["-i"]);
+    const larger = table(
+      "eth1",
+      Array.from({ length: 1700 }, (_, n) => `2001:db8:1234:5678:9abc:def0:1234:${(0x1000 + 2 * n).toString(16)}`),
+    );
+    t.ok(larger.length > 65_536);
+    t.equal(await firewall.replace(larger), larger);
+    t.same(runs(), ["-f", "list"], "a table that is too large for a line goes by a file");
+  });
 
 test("[LCK-25] a name that is not ASCII goes by a file, in the form in which it is read", { skip }, async (t) => {
   const { firewall, runs } = await world(t);
