@@ -5,6 +5,7 @@ import { test } from "tap";
 import { Fault } from "../../../../hal/fault.ts";
 import { firewallBy } from "../../../../hal/linux/firewall/firewall.ts";
 import { LISTING_BYTES_MAX } from "../../../../hal/linux/firewall/limits.ts";
+import { replacementLine } from "../../../../hal/linux/firewall/replacement.ts";
 import type { RunNft } from "../../../../hal/linux/firewall/one-process.ts";
 import { type ExitResult, runToExit } from "../../../../hal/linux/process/index.ts";
 import type { Firewall } from "../../../../hal/ports.ts";
@@ -175,6 +176,26 @@ test(
     const { firewall, runs } = await world(t, { build: "that hangs", withinMs: 200 });
     t.equal(await firewall.replace(WANTED), WANTED);
     t.same(runs(), ["-i", "-f", "list"]);
+  },
+);
+
+test(
+  "[LCK-26] a line editor with a bound may break the line anywhere after its first 80 characters: an open brace makes each piece an error",
+  { skip },
+  async (t) => {
+    const { nft, ruleset } = await world(t);
+    const before = ruleset();
+    const line = replacementLine(WANTED) ?? "";
+    const inTwo = Array.from({ length: Math.floor((line.length - 81) / 5) }, (_, n) => 80 + 5 * n).map((at) => [
+      line.slice(0, at),
+      line.slice(at),
+    ]);
+    const inMany = [80, 128, 256, 512, 1024].map((width) => line.match(new RegExp(`.{1,${width}}`, "gu")) ?? []);
+    const pieces = [...inTwo, ...inMany].flat();
+    t.ok(pieces.length > 400);
+    const { stderr } = await nft(["-i"], { input: pieces.map((piece) => `${piece.trimEnd()}\n`).join("") });
+    t.ok((stderr.match(/^Error: /gmu)?.length ?? 0) >= pieces.length);
+    t.equal(ruleset(), before);
   },
 );
 
