@@ -65,7 +65,7 @@ export async function runProgram(
  * @throws Fault `process.failed`, `process.timeout`.
  */
 export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<ExitResult> {
-  const path = await findProgram(program);
+  const path = findProgram(program);
   const { exitCode, signal, stdout, stderr, fault } = await finished(program, start(path, args, options), options);
   if (fault !== undefined) throw fault;
   if (exitCode === null) throw new Fault("process.failed", `run "${program}": it was ended by ${signal ?? "an unknown signal"}`);
