@@ -1,0 +1,83 @@
+// A dead man's switch with a real shell, a played packet filter and a played USB tree.
+import { spawnSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { assert } from "../../../hal/fault.ts";
+import { linuxDeadManSwitch } from "../../../hal/linux/firewall/index.ts";
+import type { FileOps } from "../../../hal/linux/files/index.ts";
+import type { DeadManSwitch, WayBack } from "../../../hal/ports.ts";
+import { renderTable } from "../../../warden/lockdown/plan/table.ts";
+import { type SwitchShells, switchShells } from "../counterparts/switch-shells.ts";
+import { type FakeKernel, fakeKernel } from "../fakes/usb-tree.ts";
+import type { TestContext } from "../runner/context.ts";
+import { eventually } from "../runner/process.ts";
+import { temporaryDirectory } from "../runner/temporary.ts";
+
+export const HOUR_MS = 3_600_000;
+
+export function wayBack(change: Partial<WayBack> = {}): WayBack {
+  const table = renderTable({
+    links: [{ name: "eth0", dhcp4: false, dhcp6: false, ipv6: false }],
+    management: [],
+    echo: "none",
+    networkRules: [],
+  });
+  return { table, devices: [], ports: [], ...change };
+}
+
+export interface DeadManWorld {
+  readonly root: string;
+  readonly directory: string;
+  readonly kernel: FakeKernel;
+  readonly shells: SwitchShells;
+  /** A program's view of the switch; each call is another program. */
+  open(this: void, ops?: FileOps): DeadManSwitch;
+  /** The tables that were loaded. */
+  loaded(): Promise<readonly string[]>;
+  /** Resolves when as many were loaded. */
+  haveLoaded(count: number): Promise<void>;
+  /** While it is held, nft begins and does not end. */
+  holdNft(): { release(): void };
+}
+
+/** Everything that a program left behind ends with the test. */
+export async function deadManWorld(t: TestContext): Promise<DeadManWorld> {
+  const root = await temporaryDirectory(t);
+  const directory = join(root, "dead-man");
+  const log = join(root, "nft.log");
+  const hold = join(root, "hold");
+  const kernel = fakeKernel(root);
+  kernel.addController(1, 4, "0");
+  const shells = switchShells(directory);
+  const loaded = async (): Promise<readonly string[]> =>
+    (await readFile(log, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
+  // `-f FILE` follows; a pipe without a writer holds it up
+  const nft = `echo "$2" >> "${log}"; [ ! -p "${hold}" ] || read -r released < "${hold}"`;
+  const open = (ops?: FileOps): DeadManSwitch =>
+    linuxDeadManSwitch({
+      directory,
+      root,
+      command: ["/bin/sh", "-c", nft, "nft"],
+      ...(ops === undefined ? {} : { ops }),
+    });
+  t.teardown(async () => {
+    for (const armed of await shells.waiting()) await shells.wake(armed);
+    await open().disarm();
+    spawnSync("sh", ["-c", `[ ! -p "$1" ] || timeout 1 sh -c 'echo > "$1"' sh "$1"`, "sh", hold]);
+  });
+  return {
+    root,
+    directory,
+    kernel,
+    shells,
+    open,
+    loaded,
+    haveLoaded: async (count) => {
+      await eventually(`${count} tables were loaded`, async () => ((await loaded()).length >= count ? true : undefined));
+    },
+    holdNft: () => {
+      assert(spawnSync("mkfifo", [hold]).status === 0, "a pipe can be made");
+      return { release: () => void spawnSync("sh", ["-c", 'echo > "$1" && rm "$1"', "sh", hold]) };
+    },
+  };
+}
