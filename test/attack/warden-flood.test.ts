@@ -76,7 +76,7 @@ test("[OPS-11] a flooded warden goes on sending its heartbeat", { skip: skip || 
   const systemd = await openNotifySocket(socket);
   t.teardown(() => systemd.stop());
   // four beats in this time, so one each quarter of a second
-  const { lab } = await filteredWarden(t, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "1000000" });
+  const { lab } = await filteredWarden(t, { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "1000000" } });
   const flooder = startFlooder(t, lab.socket, "as many faults as a line holds");
   await flooder.line(/^flooding$/u);
   const before = systemd.count("WATCHDOG=1");

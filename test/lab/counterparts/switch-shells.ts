@@ -7,7 +7,14 @@ import { eventually } from "../runner/process.ts";
 export interface SwitchShells {
   /** The file of each shell that waits to fire, by its path while it is armed. */
   waiting(): Promise<readonly string[]>;
-  /** Ends the wait of the shell of this armed file, as if its time were over. */
+  /** Resolves with the file of the shell that waits, once there is one and no other. */
+  one(): Promise<string>;
+  /**
+   * Finds the shell of this armed file, or the only one.
+   * @returns a function that ends its wait, as if its time were over.
+   */
+  find(armed?: string): Promise<() => void>;
+  /** Finds a shell and ends its wait. */
   wake(armed?: string): Promise<void>;
   /** Resolves when no shell is left, and nothing that one of them has started. */
   ended(): Promise<void>;
@@ -39,14 +46,22 @@ export function switchShells(directory: string): SwitchShells {
         : [];
     });
   };
+  const find = async (armed?: string): Promise<() => void> => {
+    const { pid } = await eventually("a switch that waits", async () =>
+      (await sleeps()).find((sleep) => armed === undefined || sleep.armed === armed),
+    );
+    return () => void process.kill(pid, "SIGKILL");
+  };
+  const waiting = async (): Promise<readonly string[]> => (await sleeps()).map(({ armed }) => armed);
   return {
-    waiting: async () => (await sleeps()).map(({ armed }) => armed),
-    wake: async (armed) => {
-      const one = await eventually("a switch that waits", async () =>
-        (await sleeps()).find((sleep) => armed === undefined || sleep.armed === armed),
-      );
-      process.kill(one.pid, "SIGKILL");
-    },
+    waiting,
+    one: () =>
+      eventually("one switch waits", async () => {
+        const [first, ...others] = await waiting();
+        return others.length === 0 ? first : undefined;
+      }),
+    find,
+    wake: async (armed) => (await find(armed))(),
     ended: async () => {
       await eventually("every shell of the switch has ended", async () => {
         await shells();

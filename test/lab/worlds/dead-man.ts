@@ -32,12 +32,14 @@ export interface DeadManWorld {
   readonly shells: SwitchShells;
   /** A program's view of the switch; each call is another program. */
   open(this: void, ops?: FileOps): DeadManSwitch;
-  /** The tables that were loaded. */
+  /** The tables that were loaded, by their files. */
   loaded(): Promise<readonly string[]>;
-  /** Resolves when as many were loaded. */
-  haveLoaded(count: number): Promise<void>;
+  /** Resolves when nft has begun, or ended, as many times. */
+  nftHas(what: "begun" | "ended", times?: number): Promise<void>;
   /** While it is held, nft begins and does not end. */
   holdNft(): { release(): void };
+  /** Words for a switch in a process of its own: nft, before its arguments. */
+  readonly nft: readonly [string, ...string[]];
 }
 
 /** Everything that a program left behind ends with the test. */
@@ -49,17 +51,16 @@ export async function deadManWorld(t: TestContext): Promise<DeadManWorld> {
   const kernel = fakeKernel(root);
   kernel.addController(1, 4, "0");
   const shells = switchShells(directory);
-  const loaded = async (): Promise<readonly string[]> =>
-    (await readFile(log, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
+  const logged = async (what: "begun" | "ended"): Promise<readonly string[]> =>
+    (await readFile(log, "utf8").catch(() => ""))
+      .split("\n")
+      .filter((line) => line.startsWith(`${what} `))
+      .map((line) => line.slice(what.length + 1));
   // `-f FILE` follows; a pipe without a writer holds it up
-  const nft = `echo "$2" >> "${log}"; [ ! -p "${hold}" ] || read -r released < "${hold}"`;
+  const script = `echo "begun $2" >> "${log}"; [ ! -p "${hold}" ] || read -r released < "${hold}"; echo "ended $2" >> "${log}"`;
+  const nft = ["/bin/sh", "-c", script, "nft"] as const;
   const open = (ops?: FileOps): DeadManSwitch =>
-    linuxDeadManSwitch({
-      directory,
-      root,
-      command: ["/bin/sh", "-c", nft, "nft"],
-      ...(ops === undefined ? {} : { ops }),
-    });
+    linuxDeadManSwitch({ directory, root, command: nft, ...(ops === undefined ? {} : { ops }) });
   t.teardown(async () => {
     for (const armed of await shells.waiting()) await shells.wake(armed);
     await open().disarm();
@@ -71,10 +72,11 @@ export async function deadManWorld(t: TestContext): Promise<DeadManWorld> {
     kernel,
     shells,
     open,
-    loaded,
-    haveLoaded: async (count) => {
-      await eventually(`${count} tables were loaded`, async () => ((await loaded()).length >= count ? true : undefined));
+    loaded: () => logged("ended"),
+    nftHas: async (what, times = 1) => {
+      await eventually(`nft has ${what}`, async () => ((await logged(what)).length >= times ? true : undefined));
     },
+    nft,
     holdNft: () => {
       assert(spawnSync("mkfifo", [hold]).status === 0, "a pipe can be made");
       return { release: () => void spawnSync("sh", ["-c", 'echo > "$1" && rm "$1"', "sh", hold]) };

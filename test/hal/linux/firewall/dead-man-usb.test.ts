@@ -47,7 +47,7 @@ test("[LCK-15] [LCK-21] a switch that fires shuts out what it was armed with, di
     HOUR_MS,
   );
   await shells.wake();
-  await world.haveLoaded(1);
+  await world.nftHas("ended");
   await shut(world, "1-1", "1-3", "1-3.2");
   const disabled = (path: string): string => kernel.read(`${path}/disable`);
   await eventually("the ports are disabled", async () =>
@@ -86,7 +86,7 @@ test("[LCK-21] a device for which the kernel does not answer holds up neither th
   await rm(stuck);
   t.equal(spawnSync("mkfifo", [stuck]).status, 0);
   await shells.wake();
-  await world.haveLoaded(1);
+  await world.nftHas("ended");
   await shut(world, "1-3");
   t.ok(await deadManSwitch.disarm());
   await shells.ended();
