@@ -1,5 +1,5 @@
-// A program that arms a dead man's switch, arms it anew and disarms it, and that is killed before its
-// nth step on the disk. Arguments: directory, n, the words of nft.
+// A program that arms a dead man's switch, arms it anew and disarms it, and that is killed before
+// its nth step on the disk. Arguments: directory, n, the words of nft.
 import { writeSync } from "node:fs";
 import { linuxDeadManSwitch } from "../../../../hal/linux/firewall/index.ts";
 import { linuxOps } from "../../../../hal/linux/files/index.ts";
