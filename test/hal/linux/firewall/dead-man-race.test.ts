@@ -162,7 +162,7 @@ test("[LCK-15] a warden that is killed at any step is never without a switch whi
 
 /** @returns true when the program came to its end before that step. */
 async function killedAt(t: Test, step: number): Promise<boolean> {
-  const { root, directory, shells, nft, ...world } = await deadManWorld(t);
+  const { directory, shells, nft, ...world } = await deadManWorld(t);
   const program = startProgram({
     name: `killed at ${step}`,
     command: process.execPath,
