@@ -1,6 +1,8 @@
 // A program that arms a dead man's switch, arms it anew and disarms it, and that is killed before
-// its nth step on the disk. Arguments: directory, n, the words of nft.
+// its nth step: on the disk, or a shell that is started. Arguments: directory, n, the words of nft.
+import childProcess from "node:child_process";
 import { writeSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { linuxDeadManSwitch } from "../../../../hal/linux/firewall/index.ts";
 import { linuxOps } from "../../../../hal/linux/files/index.ts";
 import { HOUR_MS, wayBack } from "../../../lab/worlds/dead-man.ts";
@@ -17,6 +19,12 @@ function step(): void {
 function say(line: string): void {
   writeSync(1, `${line}\n`);
 }
+
+const { spawn } = childProcess;
+Object.assign(childProcess, {
+  spawn: (...words: readonly unknown[]): unknown => (step(), Reflect.apply(spawn, childProcess, words)),
+});
+syncBuiltinESMExports();
 
 const deadManSwitch = linuxDeadManSwitch({
   directory,
