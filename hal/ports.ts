@@ -5,6 +5,7 @@ import type { Server } from "node:net";
 import type { Fingerprint, HardwareFacts, Protection } from "./format/identity.ts";
 import type { BootPlan, SlotName, SlotPart } from "./format/slots.ts";
 
+export type { DeadManSwitch, WayBack } from "./dead-man-switch.ts";
 export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } from "./usb.ts";
 
 /**
@@ -173,22 +174,6 @@ export interface Firewall {
    * @throws Fault `firewall.unreadable`.
    */
   read(): Promise<string | undefined>;
-}
-
-/** A firewall table that comes in force by itself, also when this program does nothing more. */
-export interface DeadManSwitch {
-  /**
-   * Has `table` replace our table after `afterMs`, rounded up to seconds, unless the switch is
-   * disarmed or armed anew before that.
-   * @throws Fault `file.*`, `process.failed`; a switch that was armed before stays armed.
-   */
-  arm(table: string, afterMs: number): Promise<void>;
-  /**
-   * Disarms the switch. It is no fault when it is not armed.
-   * @returns true when it has fired since it was last disarmed, also in an earlier run.
-   * @throws Fault `file.*`.
-   */
-  disarm(): Promise<boolean>;
 }
 
 /** The machine's network as the kernel and the programs that configure it show it. */

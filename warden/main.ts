@@ -128,7 +128,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
     },
     handover: createOptionalHandoverReader(handover),
     ...(config.lockdown.firewall === "nft"
-      ? { firewall: linuxFirewall(), deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
+      ? { firewall: linuxFirewall(), deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man`, root }) }
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),

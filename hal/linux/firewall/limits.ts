@@ -9,3 +9,5 @@ export const LINE_CHARACTERS_MAX = 65_536;
  * nft takes milliseconds. On a machine that is out of memory or under attack it may take seconds.
  */
 export const NFT_TIMEOUT_MS = 20_000;
+/** Entries of the switch's directory. It holds two files for the moment of a re-arming. */
+export const SWITCH_NAMES_MAX = 1000;
