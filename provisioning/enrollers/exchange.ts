@@ -1,5 +1,7 @@
 // One HTTP request over an open stream, bounded in bytes. The stream ends with it.
-import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+// not from node:http: as an ES module it loads undici for its WebSocket, which takes 10 MB
+import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { defined } from "../../hal/format/defined.ts";
@@ -72,7 +74,7 @@ export async function withTimeout<T>(
 function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
   const response = Promise.withResolvers<IncomingMessage>();
   const body = request.body === undefined ? undefined : Buffer.from(request.body);
-  const outgoing = httpRequest({
+  const outgoing = httpsRequest({
     method: request.method,
     path: request.path,
     headers: {

@@ -35,6 +35,7 @@ const HOSTILE = ["device", "stranger"] as const;
 
 export const hub: Measure = {
   name: "hub",
+  peers: [{ name: "quiet", does: "the same requests to the same hub", lacks: "no hostile device and no stranger beside them" }],
   how: "a hub process; another device's GET, enrolment and QoS 1 message at p99, while 8 connections of a captured device or of a stranger do their worst, against the quiet run before",
   async run(bench) {
     const [rounds, samples, fleet] = bench.quick ? [3, 40, 60] : [5, 100, 300];

@@ -19,7 +19,7 @@ export interface InstallerPlaces {
  * Measured in docs/decisions/0007-casync-chunks.md.
  */
 export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
-export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
+export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 
 /**
  * @param program path of the installer's main file.

@@ -8,6 +8,7 @@ import type { WardenClient } from "../../../warden/client/index.ts";
 import { openProbeNetwork, type Outcome, type ProbeNetwork } from "../counterparts/network-probe.ts";
 import { labCustom, labRepository } from "../counterparts/repository.ts";
 import type { RunningProgram } from "../runner/process.ts";
+import { startOf } from "../runner/units.ts";
 import { policyBytes } from "./lockdown.ts";
 import { type LabWarden, type LabWardenContext, labWarden } from "./warden.ts";
 
@@ -58,8 +59,8 @@ export async function filteredWarden(t: LabWardenContext, options: FilteredWarde
   await writeFile(join(etc, "root.json"), repository.imageRoot, { mode: 0o644 });
   await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: usb.base }), { mode: 0o644 });
   await mkdir(join(etc, HANDOVER));
-  // as the unit starts it: V8's heap would grow otherwise
-  const variables = Object.entries({ NODE_OPTIONS: "--max-semi-space-size=4 --max-old-space-size=64", ...env }).map(
+  const start = startOf("sallyport-warden.service");
+  const variables = Object.entries({ NODE_OPTIONS: start.options.join(" "), ...start.env, ...env }).map(
     ([key, value]) => `${key}=${value}`,
   );
   await prepare?.(lab.board.root);
