@@ -6,13 +6,15 @@ import { readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
 import type { DeadManSwitch } from "../../ports.ts";
-import { linuxFiles } from "../files/index.ts";
+import { ownFiles } from "../files/index.ts";
 import { CHILD_PATH } from "../process/index.ts";
 import { replacementOf } from "./replacement.ts";
 
 export interface DeadManSwitchOptions {
   /** The switch's own directory, made with mode 0700. The state lock gives it one owner. */
   readonly directory: string;
+  /** Gets the fault of something else in the directory's place, which is set aside. [STA-13] */
+  readonly onDamage?: (fault: Fault) => void;
   /** The command before nft's arguments, as for the firewall. */
   readonly command?: readonly [string, ...string[]];
 }
@@ -38,15 +40,17 @@ export function linuxDeadManSwitch(options: DeadManSwitchOptions): DeadManSwitch
 class ShellSwitch implements DeadManSwitch {
   readonly #directory: string;
   readonly #command: readonly [string, ...string[]];
+  readonly #onDamage: (fault: Fault) => void;
   #waiting: ChildProcess | undefined;
 
-  constructor({ directory, command = ["nft"] }: DeadManSwitchOptions) {
+  constructor({ directory, onDamage = () => undefined, command = ["nft"] }: DeadManSwitchOptions) {
     this.#directory = directory;
+    this.#onDamage = onDamage;
     this.#command = command;
   }
 
   async arm(table: string, afterMs: number): Promise<void> {
-    const files = await linuxFiles(this.#directory);
+    const files = await ownFiles(this.#directory, { report: this.#onDamage });
     const before = await this.#names();
     const id = randomBytes(8).toString("hex");
     await files.put(`armed-${id}.nft`, Buffer.from(replacementOf(table)));
@@ -122,6 +126,7 @@ function kill(child: ChildProcess | undefined): void {
   }
 }
 
+/** Where something else lies in the directory's place, there is no file of ours either. */
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
