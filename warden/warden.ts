@@ -175,6 +175,7 @@ interface Recorder {
 
 function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" | "state">): Recorder {
   let lost = 0;
+  const born = new Set<string>();
   const report = (fault: Fault): void => say(`trouble: ${fault.code}: ${fault.message}`);
   return {
     report,
@@ -189,7 +190,7 @@ function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" |
     },
     recordBirth: async (record) => {
       try {
-        await recordBirth(state, record, (entry) => log.append(entry));
+        await recordBirth(state, record, (entry) => log.append(entry), born);
       } catch (error) {
         report(asFault(error, "audit.write-failed", "record the birth; the next start tries again"));
       }
@@ -255,7 +256,8 @@ async function openLog(
 
 /** With the damage that no trouble tells of: a service says more of the record that it needs. */
 function withDamage(troubles: readonly Fault[], damage: readonly Fault[]): readonly Fault[] {
-  return [...troubles, ...damage.filter(({ message }) => !troubles.some((told) => told.message.includes(message)))];
+  const others = damage.filter(({ message }) => !troubles.some((told) => told.message.includes(message)));
+  return [...new Map([...troubles, ...others].map((fault) => [fault.message, fault])).values()];
 }
 
 function damageEntry({ code, message }: Fault): AuditEntry {

@@ -14,6 +14,7 @@ import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/order
 import { labCustom } from "../lab/counterparts/repository.ts";
 import { fakeFiles } from "../lab/fakes/files.ts";
 import type { TestContext } from "../lab/runner/context.ts";
+import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { addPolicy, confirmPolicy, deviceInUse, KEY } from "../lab/worlds/device-in-use.ts";
 import { DEVICE, rosterText } from "../lab/worlds/targets.ts";
 import { broughtTo, filesInMemory, type MemoryFiles } from "../lab/worlds/whole-warden.ts";
@@ -117,6 +118,51 @@ test("[STA-5] with every record one version ahead, and usable, the warden is wha
   t.match(recordIn(files, ["targets", "policy.taken"]), { v: 2, readable: 1, counter: 3, later: { than: "this" } });
   t.match(recordIn(files, ["lockdown", "lockdown.json"]), { v: 2, confirmed: { counter: 3 }, later: { than: "this" } });
   await warden.stop();
+});
+
+/** `value` with a member that nobody knows in each of its objects but maps, at any depth. */
+function withUnknown(value: JsonValue, isMap = false): JsonValue {
+  if (Array.isArray(value)) return value.map((each: JsonValue) => withUnknown(each));
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([name, each]) => [name, withUnknown(each ?? null, name === "lines")] as const);
+  return isMap ? Object.fromEntries(members) : { ...Object.fromEntries(members), zLater: { than: "this" } };
+}
+
+test("[STA-5] a downgrade and an upgrade: what a newer program put anywhere into a record is still there, unless its place has changed", async (t) => {
+  const { world, files } = await inMemory(t);
+  // the policy is the operator's text, and an unknown member in it would make it another one
+  for (const record of RECORDS) {
+    const { confirmed, ...rest } = recordIn(files, record);
+    const nested = withUnknown(
+      confirmed === undefined ? rest : { ...rest, confirmed: { ...v.parse(recordSchema, confirmed), policy: 0 } },
+    );
+    const policy = confirmed === undefined ? undefined : v.parse(recordSchema, confirmed)["policy"];
+    const { confirmed: kept, ...others } = v.parse(recordSchema, nested);
+    const whole =
+      kept === undefined ? others : { ...others, confirmed: { ...v.parse(recordSchema, kept), policy: policy ?? null } };
+    ahead(files, record, { ...whole, v: 2, readable: 1 });
+  }
+  const before = RECORDS.map((record) => recordIn(files, record));
+  const warden = await world.start(files);
+  t.same((await warden.ask("status.read", {})).result?.["troubles"] ?? [], []);
+  await warden.ask("birth.record", { protection: "file", keyFingerprint: KEY });
+  const { result } = await warden.ask("time.nonce", {});
+  await warden.ask("time.set", hubTime(world.hub.time, DEVICE, String(result?.["nonce"]), world.clock.nowMs()));
+  addPolicy(world, 3);
+  world.repository.publish("policy");
+  await broughtTo(world, warden, "trust.refresh", {});
+  await confirmPolicy(warden);
+  await warden.stop();
+  for (const [n, record] of RECORDS.entries()) {
+    const [was, is] = [before[n] ?? {}, recordIn(files, record)];
+    const { policy: _policy, counter: _counter, planHash: _hash, ...lost } = v.parse(recordSchema, was["confirmed"] ?? {});
+    if (record[1] === "lockdown.json") {
+      t.match(is, { v: 2, readable: 1, confirmed: { counter: 3 }, zLater: { than: "this" } });
+      t.match(lost, { zLater: { than: "this" } }, "it was about the policy before");
+      t.notOk(Object.hasOwn(v.parse(recordSchema, is["confirmed"]), "zLater"));
+    } else if (record[1] === "policy.taken") t.match(is, { v: 2, readable: 1, counter: 3, zLater: { than: "this" } });
+    else t.same(is, was, record[1]);
+  }
 });
 
 test("[STA-5] with every record one version ahead, and not to be used, identity, floors and counters hold, and nothing is overwritten", async (t) => {

@@ -14,11 +14,14 @@ const MARKER_BYTES_MAX = 128;
  * leads to two records, never to none.
  * @param append resolves when the entry is durable. If it throws, the fault is thrown here, and the
  *   next call tries again.
+ * @param told fingerprints whose births this process has recorded. Where the marker cannot be
+ *   written, an agent that asks again and again adds no second record. [AUD-12]
  */
 export async function recordBirth(
   state: DurableFiles,
   { id, source, protection, keyFingerprint }: BirthRecord,
   append: (entry: AuditEntry) => Promise<unknown>,
+  told: Set<string> = new Set(),
 ): Promise<void> {
   const marker = await state.get(MARKER, MARKER_BYTES_MAX);
   const recorded = marker === undefined ? undefined : Buffer.from(marker).toString("latin1");
@@ -26,12 +29,14 @@ export async function recordBirth(
   // the marker of an identity before the owner's reset is no damage
   if (recorded !== undefined && tryCheck(fingerprintSchema, recorded) === undefined)
     state.noteDamage?.(new Fault("schema.invalid", `the marker "${MARKER}" is damaged: the birth is recorded once more`));
-  await append({
-    event: "birth.recorded",
-    result: "ok",
-    principal: "agent",
-    detail: { protection, keyFingerprint, id, source },
-  });
+  if (!told.has(keyFingerprint))
+    await append({
+      event: "birth.recorded",
+      result: "ok",
+      principal: "agent",
+      detail: { protection, keyFingerprint, id, source },
+    });
+  told.add(keyFingerprint);
   await state.put(MARKER, Buffer.from(keyFingerprint));
 }
 
