@@ -14,8 +14,8 @@ export interface Suspects {
    * @returns the connection as the sender of the spool uses it. After an end with messages in
    *   flight, one message is in flight at a time, so that the next end tells which. A message that
    *   was alone in flight at {@link SUSPECT_CUTS_MAX} ends in a row is held back until another one
-   *   is acknowledged. If it ends that connection too, it is refused, as one that this hub can never
-   *   accept.
+   *   is acknowledged. If it ends that connection too, it is refused, as one that this hub can
+   *   never accept.
    */
   guard(connection: BrokerConnection | undefined): BrokerConnection | undefined;
   /** Whether the last connection ended over one message: then nobody else need be the cause. */

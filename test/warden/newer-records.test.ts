@@ -229,6 +229,31 @@ test("[STA-5] [OTA-35] an update record that cannot be read refuses releases unt
   t.match((await (await world.start(files)).ask("status.read", {})).result, { update: { phase: "idle" } });
 });
 
+test("[OTA-27] [OTA-36] floors that cannot be read refuse every release, the status names the remedy, and the record of the manual, written by hand, is one", async (t) => {
+  const { world, files } = await inMemory(t);
+  files.update.contents.set("floors.json", Buffer.from("damaged"));
+  const warden = await world.start(files);
+  const { result } = await warden.ask("status.read", {});
+  t.match(result?.["troubles"], [
+    { code: "floor.invalid", message: /put back on the device, which docs\/operations\.md tells how/u },
+  ]);
+  t.match(await warden.ask("update.begin", { target: "os/any", absent: [] }), { fault: { code: "floor.invalid" } });
+  t.match(await warden.ask("order.nonce", { verb: "update.revert" }), {}, "no order gives them up");
+  await warden.stop();
+  t.equal(Buffer.from(files.update.contents.get("floors.json") ?? []).toString(), "damaged");
+  const [, record = ""] = /printf %s '(\{"lines".*?)'/u.exec(readFileSync("docs/operations.md", "utf8")) ?? [];
+  // this device has committed counter 2
+  files.update.contents.set("floors.json", Buffer.from(record.replace("7", "2").replace("6", "1")));
+  const again = await world.start(files);
+  t.same((await again.ask("status.read", {})).result?.["troubles"] ?? [], []);
+  t.match(
+    await again.ask("update.begin", { target: "os/any", absent: [] }),
+    { result: { state: "wanted" } },
+    "releases are taken",
+  );
+  await again.stop();
+});
+
 test("[STA-5] [OPS-8] a stored roster that only a newer program reads keeps its counter: no older one takes its place", async (t) => {
   const { world, files } = await inMemory(t);
   const payload = Buffer.from('{"v":2,"people":[]}');
