@@ -172,14 +172,14 @@ test("a session that ended during a call to the warden delivers nothing on the n
 
 test("[STA-15] [AUD-9] a broker that cuts the connection at large deliveries gets smaller ones, and all records arrive", async (t) => {
   const lab = await labWarden(t);
-  const { warden, uploader, deliveries, clock, witnessed } = await fixture(t, lab, (_n, _tree, records) =>
+  const { warden, uploader, deliveries, clock, ...hub } = await fixture(t, lab, (_n, _tree, records) =>
     records > 5 ? "closed" : undefined,
   );
   for (let n = 0; n < 60; n++) await warden.call("audit.append", { event: "agent.started", result: "ok", detail: { n } });
   uploader.connected();
   await eventually("all of them", async () => {
     await clock.advance(60_000);
-    return witnessed().size > 60 ? true : undefined;
+    return hub.witnessed().size > 60 ? true : undefined;
   });
   t.ok(deliveries.every(({ records }) => records.length <= 64));
   t.ok(deliveries.filter(({ records }) => records.length > 5).length < 20, "few were cut");
