@@ -2,6 +2,7 @@
 // are the contracts: what it means when a call resolves, and what each fault means. hal/linux
 // implements them; test/contract runs one suite against every implementation.
 import type { Server } from "node:net";
+import type { Fault } from "./fault.ts";
 import type { Fingerprint, HardwareFacts, Protection } from "./format/identity.ts";
 import type { BootPlan, SlotName, SlotPart } from "./format/slots.ts";
 
@@ -29,6 +30,11 @@ export interface DurableFiles {
   put(name: string, bytes: Uint8Array): Promise<void>;
   /** Durable when it resolves. It is no fault when there is no such file. */
   remove(name: string): Promise<void>;
+  /**
+   * Takes note that what `get` returned is damaged, for the status and the trail. Readers that go
+   * on without the file call it. Undefined where nobody keeps such notes. [STA-4]
+   */
+  readonly noteDamage?: (fault: Fault) => void;
 }
 
 /**

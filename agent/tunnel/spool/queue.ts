@@ -1,5 +1,6 @@
 // The queue of one message class: a log on disk that grows at one end, and is acknowledged and
 // removed at the other. It takes one operation at a time; the spool ensures that.
+import { isUnreadable } from "../../../hal/damaged-files.ts";
 import type { AppendFiles } from "../../../hal/ports.ts";
 import { ACKS_UNMARKED_MAX, READY_BYTES_MAX, SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
 import { encodeRecords, type SpoolEntry, messageBytes, scan } from "./record.ts";
@@ -276,7 +277,7 @@ class SegmentQueue implements SpoolQueue {
   }
 
   async #load(segment: Segment): Promise<void> {
-    const { items } = scan((await this.#files.read(segment.name, SEGMENT_FILE_BYTES_MAX)) ?? new Uint8Array());
+    const { items } = scan(await this.#readOrNothing(segment.name));
     let number = segment.first;
     for (const item of items) {
       if (item.kind === "mark" || number >= endOf(segment)) continue;
@@ -287,6 +288,16 @@ class SegmentQueue implements SpoolQueue {
       number += 1;
     }
     if (this.#ready.length === 0) this.#giveUpUnread(segment);
+  }
+
+  /** A segment that the disk does not give back, such as one on a bad block, counts as empty. */
+  async #readOrNothing(name: string): Promise<Uint8Array> {
+    try {
+      return (await this.#files.read(name, SEGMENT_FILE_BYTES_MAX)) ?? new Uint8Array();
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return new Uint8Array();
+    }
   }
 
   /**

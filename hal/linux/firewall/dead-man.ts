@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { asFault, Fault } from "../../fault.ts";
 import type { DeadManSwitch, WayBack } from "../../ports.ts";
-import { errnoOf, type FileOps, linuxFiles, linuxOps } from "../files/index.ts";
+import { errnoOf, type FileOps, linuxOps, ownFiles } from "../files/index.ts";
 import { CHILD_PATH } from "../process/index.ts";
 import { SWITCH_NAMES_MAX } from "./limits.ts";
 import { fileOf } from "./way-back.ts";
@@ -13,6 +13,8 @@ import { fileOf } from "./way-back.ts";
 export interface DeadManSwitchOptions {
   /** The switch's own directory, made with mode 0700. The state lock gives it one owner. */
   readonly directory: string;
+  /** Gets the fault of something else in the directory's place, which is set aside. [STA-13] */
+  readonly onDamage?: (fault: Fault) => void;
   /** The command before nft's arguments, as for the firewall. */
   readonly command?: readonly [string, ...string[]];
   /** `/`, or a folder that looks like the kernel's view of USB. */
@@ -80,19 +82,22 @@ export function linuxDeadManSwitch(options: DeadManSwitchOptions): DeadManSwitch
 class ShellSwitch implements DeadManSwitch {
   readonly #directory: string;
   readonly #command: readonly [string, ...string[]];
+  readonly #onDamage: (fault: Fault) => void;
   readonly #usbDevices: string;
   readonly #ops: FileOps;
   #waiting: ChildProcess | undefined;
 
-  constructor({ directory, command = ["nft"], root = "/", ops = linuxOps }: DeadManSwitchOptions) {
+  constructor(options: DeadManSwitchOptions) {
+    const { directory, onDamage = () => undefined, command = ["nft"], root = "/", ops = linuxOps } = options;
     this.#directory = directory;
+    this.#onDamage = onDamage;
     this.#command = command;
     this.#usbDevices = join(root, "sys/bus/usb/devices");
     this.#ops = ops;
   }
 
   async arm(way: WayBack, afterMs: number): Promise<void> {
-    const files = await linuxFiles(this.#directory, this.#ops);
+    const files = await ownFiles(this.#directory, { report: this.#onDamage, ops: this.#ops });
     const before = await this.#names();
     if (before.some((name) => FIRED.test(name))) throw hasFired();
     const id = randomBytes(8).toString("hex");
@@ -155,7 +160,8 @@ class ShellSwitch implements DeadManSwitch {
       const names = await this.#ops.names(this.#directory, SWITCH_NAMES_MAX);
       return names.filter((name) => ARMED.test(name) || FIRED.test(name));
     } catch (error) {
-      if (errnoOf(error) === "ENOENT") return [];
+      // where something else lies in the directory's place, there is no file of ours either
+      if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return [];
       throw asFault(error, "file.read-failed", `list "${this.#directory}"`);
     }
   }

@@ -189,6 +189,20 @@ test("repeated tampering does not fill the disk: the first closed epoch and the 
   t.notOk(disk.state.contents.has("audit-key-3.pem"));
 });
 
+test("[STA-13] [AUD-23] all files of the log set aside at twelve starts in a row: each finds it, and the log goes on", async (t) => {
+  const disk = auditDisk();
+  const keys = new Set<string>();
+  for (let start = 0; start < 12; start++) {
+    const log = await openOn(disk);
+    t.equal(log.tampered?.code, start === 0 ? undefined : "audit.tampered", `start ${start}`);
+    keys.add(log.auditKey);
+    await appendMany(log, 3);
+    await log.close();
+    disk.files.contents.clear();
+  }
+  t.equal(keys.size, 12, "no key signs two histories");
+});
+
 test("[AUD-22] files removed, exchanged, restored from a copy or edited with care are found", async (t) => {
   const witness = testWitness();
   const disk = auditDisk();

@@ -1,5 +1,6 @@
 import { test } from "tap";
 import { type Drop, openSpool, type Spool, SPOOL_CLASSES, type SpoolOptions } from "../../../../agent/tunnel/spool/index.ts";
+import { Fault } from "../../../../hal/fault.ts";
 import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fakes/files.ts";
 
 const DAY_MS = 86_400_000;
@@ -197,6 +198,27 @@ test("[TUN-6] the rest of a damaged segment is lost and counted, and does not ho
     (await drain(reopened)).map((payload) => payload.slice(0, 2)),
     ["m5"],
   );
+});
+
+test("[STA-15] [TUN-6] a segment that the disk does not give back while the spool is open holds up nothing behind it", async (t) => {
+  const files = fakeAppendFiles();
+  const big = (name: string): Uint8Array => text(name.padEnd(30_000, "."));
+  const { spool: before } = await open(files);
+  for (const name of ["m0", "m1", "m2", "m3", "m4"]) await before.append("result", "result", big(name));
+  const [bad = ""] = await files.list();
+  let isBad = false;
+  const { spool, drops } = await open({
+    ...files,
+    read: async (name, bytesMax) => {
+      if (isBad && name === bad) throw new Fault("file.read-failed", "EIO: a bad block");
+      return await files.read(name, bytesMax);
+    },
+  });
+  isBad = true;
+  const left = (await drain(spool)).map((payload) => payload.slice(0, 2));
+  t.match(left.join(" "), /^(?:m[1-4] ?)+$/u);
+  t.ok(left.includes("m4"), "what is in other segments arrives");
+  t.same(drops, [{ class: "result", reason: "damaged", messages: 5 - left.length }]);
 });
 
 test("[TUN-6] a segment that vanishes while the spool is open is given up and counted", async (t) => {

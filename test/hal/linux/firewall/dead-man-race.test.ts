@@ -1,9 +1,10 @@
 // The dead man's switch against the warden that disarms it: one of them wins, in every order, and
 // wherever the warden is killed.
-import { chmod, chown, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test, type Test } from "tap";
+import type { Fault } from "../../../../hal/fault.ts";
 import { linuxDeadManSwitch } from "../../../../hal/linux/firewall/index.ts";
 import { type FileOps, linuxOps } from "../../../../hal/linux/files/index.ts";
 import { mountSmallDisk } from "../../../lab/counterparts/small-disk.ts";
@@ -226,7 +227,7 @@ test(
 );
 
 test(
-  "[LCK-15] a directory that others may write, that another user owns, or that is a link to one arms nothing",
+  "[LCK-15] [STA-13] of a directory that others may write, that another user owns, or of a link, nothing is used",
   { skip: needs("root") },
   async (t) => {
     const root = await temporaryDirectory(t);
@@ -236,19 +237,24 @@ test(
     const foreign = join(root, "foreign");
     await mkdir(foreign, { mode: 0o700 });
     await chown(foreign, 65_534, 65_534);
-    await symlink(open, join(root, "link"));
+    await mkdir(join(root, "elsewhere"), { mode: 0o700 });
+    await symlink(join(root, "elsewhere"), join(root, "link"));
     await symlink(join(root, "nowhere"), join(root, "dangling"));
     await writeFile(join(root, "file"), "");
     for (const name of ["open", "foreign", "link", "dangling", "file"]) {
       const directory = join(root, name);
-      await t.rejects(
-        linuxDeadManSwitch({ directory, root, command: ["true"] }).arm(wayBack(), HOUR_MS),
-        { code: /^file\./u },
-        name,
-      );
-      t.same(await switchShells(directory).waiting(), [], name);
+      const faults: Fault[] = [];
+      const onDamage = (fault: Fault): void => void faults.push(fault);
+      const armed = linuxDeadManSwitch({ directory, root, command: ["true"], onDamage });
+      await armed.arm(wayBack(), HOUR_MS);
+      t.equal(faults.length, 1, `${name} is told`);
+      const { mode, uid } = await lstat(directory);
+      t.same([mode, uid], [0o040700, 0], `${name}: a directory of its own took the place`);
+      t.equal((await switchShells(directory).waiting()).length, 1, `${name} is armed there`);
+      t.notOk(await armed.disarm(), name);
     }
-    t.same([...(await readdir(open)), ...(await readdir(foreign))], []);
-    t.ok((await stat(join(root, "file"))).isFile());
+    const aside = [".aside-open", ".aside-foreign", "elsewhere"].map((name) => readdir(join(root, name)));
+    t.same((await Promise.all(aside)).flat(), [], "nothing was written into what was there");
+    t.ok((await stat(join(root, ".aside-file"))).isFile());
   },
 );

@@ -3,6 +3,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { test } from "tap";
+import type { Fault } from "../../../../hal/fault.ts";
 import { linuxDeadManSwitch, linuxFirewall } from "../../../../hal/linux/firewall/index.ts";
 import type { WayBack } from "../../../../hal/ports.ts";
 import { renderTable } from "../../../../warden/lockdown/plan/table.ts";
@@ -103,7 +104,14 @@ test("[LCK-15] where systemd sees the warden end, the armed table comes in force
 test("[LCK-15] a place that cannot be used refuses to arm, and nothing is armed there to find", async (t) => {
   const file = join(await temporaryDirectory(t), "file");
   await writeFile(file, "");
-  const broken = linuxDeadManSwitch({ directory: file });
+  const broken = linuxDeadManSwitch({ directory: join(file, "inside") });
   await t.rejects(broken.arm(way(FALLBACK), HOUR_MS), { code: /^file\./u });
   t.notOk(await linuxDeadManSwitch({ directory: `${file}-missing` }).disarm(), "a machine that never tried a policy");
+  const faults: Fault[] = [];
+  const onDamage = (fault: Fault): void => void faults.push(fault);
+  const mended = linuxDeadManSwitch({ directory: file, command: ["true"], onDamage });
+  t.notOk(await mended.disarm(), "nor one in whose place a file lies");
+  await mended.arm(way(FALLBACK), HOUR_MS);
+  t.match(faults, [{ code: "file.not-regular", message: /\.aside-file/u }], "[STA-13] which is set aside");
+  t.notOk(await mended.disarm());
 });
