@@ -35,7 +35,10 @@ export function canonicalTable(listing: string): string {
   const objects = read(listingSchema, parse(listing)).nftables.filter(
     (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
   );
-  const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
+  const rules = Map.groupBy(
+    objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : [])),
+    ({ chain }) => chain,
+  );
   // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
     .flatMap((object) => ("set" in object ? [renderSet(object["set"])] : []))
@@ -54,10 +57,12 @@ function renderSet(object: unknown): readonly string[] {
   return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
 }
 
-function renderChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
+type Rule = v.InferOutput<typeof ruleSchema>;
+
+function renderChain(object: unknown, rules: ReadonlyMap<string, readonly Rule[]>): readonly string[] {
   const { name, type, hook, prio, policy } = read(chainSchema, object);
   const priority = prio === 0 ? "filter" : String(prio);
-  const own = rules.filter(({ chain }) => chain === name).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
+  const own = (rules.get(name) ?? []).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
   return [`chain ${name} {`, `\ttype ${type} hook ${hook} priority ${priority}; policy ${policy};`, ...own, "}"];
 }
 
