@@ -45,8 +45,11 @@ test("[STA-10] [STA-12] [STA-31] [STA-32] [STA-33] at every edge a refusal of th
   const edges = await allEdges();
   const child = startProgram({ name: "edges", command: process.execPath, args: ["--expose-gc", CHILD], endsWithUs: true });
   t.teardown(async () => void (await child.stop("SIGKILL")));
+  const lineOf = async (member: string, name: string): Promise<string> =>
+    await child.line(new RegExp(`^\\{"${member}":"${name.replaceAll(/[.+]/gu, "\\$&")}"[,}]`, "u"), HANG_MS);
+  for (const phase of ["measured", "counted"]) for (const name of edges.keys()) await lineOf(phase, name);
   for (const [name, { bytesMax }] of edges) {
-    const line = await child.line(new RegExp(`^\\{"name":"${name.replaceAll(/[.+]/gu, "\\$&")}",`, "u"), HANG_MS);
+    const line = await lineOf("name", name);
     const cost = v.parse(costSchema, JSON.parse(line));
     await t.test(name, async (each) => {
       each.ok(cost.isValidAccepted, "the valid input is accepted");

@@ -11,7 +11,7 @@ import { collectBytes } from "../../../hal/format/collect.ts";
 import { textLines } from "../../../hal/linux/child/lines.ts";
 import { FRAMING_START, next } from "../../../hub/broker/framing.ts";
 import { MQTT_CONNECT_BYTES_MAX, MQTT_FILTERS_MAX, MQTT_SUBSCRIBE_BYTES_MAX } from "../../../hub/limits.ts";
-import { TARGETS_BYTES_MAX } from "../../../ota/trust/limits.ts";
+import { ROOT_BYTES_MAX } from "../../../ota/trust/limits.ts";
 import { exchange } from "../../../provisioning/enrollers/exchange.ts";
 import { RESPONSE_BYTES_MAX } from "../../../provisioning/enrollers/limits.ts";
 import { connectThroughProxy } from "../../../provisioning/tls/proxy.ts";
@@ -130,15 +130,15 @@ function httpEdge(): Edge {
   };
 }
 
-/** The largest file of metadata, as the client of the repository collects it. */
+/** A file of metadata, as the client of the repository collects it. */
 function fileEdge(): Edge {
   return {
-    bytesMax: TARGETS_BYTES_MAX,
+    bytesMax: ROOT_BYTES_MAX,
     take: async (bytes) =>
-      await collectBytes(pieces(bytes), TARGETS_BYTES_MAX - 1, () => new Fault("fetch.too-large", "the file is too large")),
+      await collectBytes(pieces(bytes), ROOT_BYTES_MAX - 1, () => new Fault("fetch.too-large", "the file is too large")),
     boundedBefore: true,
-    valid: text("a", TARGETS_BYTES_MAX - 1),
-    worst: new Map([["a file above the bound", text("a", TARGETS_BYTES_MAX)]]),
+    valid: text("a", ROOT_BYTES_MAX - 1),
+    worst: new Map([["a file above the bound", text("a", ROOT_BYTES_MAX)]]),
   };
 }
 

@@ -309,7 +309,6 @@ function releaseEdges(): ReadonlyMap<string, Edge> {
         take: (bytes) => draftOf(targetsDraft, bytes, "targets"),
         valid: () => padded(JSON.stringify({ signatures: [], signed: targets }), METADATA_BYTES_MAX),
         worst: hostileJson(METADATA_BYTES_MAX, {
-          "the whole": ["", ""],
           targets: ['{"signed":{"_type":"targets","version":1,"expires":"","targets":', "}}"],
         }),
       },
@@ -323,7 +322,7 @@ function releaseEdges(): ReadonlyMap<string, Edge> {
           return await stagedEntries(layoutOf(scratch.path("workshop")), "os");
         },
         valid: () => padded(JSON.stringify(drafts), METADATA_BYTES_MAX),
-        worst: hostileJson(METADATA_BYTES_MAX, { "the whole": ["", ""], "a draft": ['{"os/a":', "}"] }),
+        worst: hostileJson(METADATA_BYTES_MAX, { "a draft": ['{"os/a":', "}"] }),
       },
     ],
     [
@@ -341,7 +340,7 @@ function releaseEdges(): ReadonlyMap<string, Edge> {
           return await timestampOf(scratch.path("published"));
         },
         valid: () => padded(Buffer.from(timestamp ?? new Uint8Array()).toString(), METADATA_BYTES_MAX),
-        worst: hostileJson(METADATA_BYTES_MAX, { "the whole": ["", ""], "the signed part": ['{"signatures":[],"signed":', "}"] }),
+        worst: hostileJson(METADATA_BYTES_MAX, { "the signed part": ['{"signatures":[],"signed":', "}"] }),
       },
     ],
   ]);

@@ -146,6 +146,11 @@ async function isBounded(edge: Edge): Promise<boolean> {
   return refused === 1 && others.length === 0;
 }
 
+/** So that whoever waits sees that it goes on. */
+function progress(phase: "measured" | "counted", name: string): void {
+  process.stdout.write(`${JSON.stringify({ [phase]: name })}\n`);
+}
+
 const wanted = process.argv.slice(2);
 const edges = [...(await allEdges())].filter(([name]) => wanted.length === 0 || wanted.some((one) => name.includes(one)));
 const calls = new Calls();
@@ -154,6 +159,7 @@ for (const [name, edge] of edges) {
   const valid = await takeAll(edge, [["valid", edge.valid]], () => undefined);
   globalThis.gc?.();
   const { grownBytes, worst, taken } = await growth(edge);
+  progress("measured", name);
   measured.set(name, { isValidAccepted: valid.accepted === 1, isBounded: await isBounded(edge), grownBytes, worst, ...taken });
 }
 await calls.start();
@@ -163,6 +169,7 @@ for (const [name, edge] of edges) {
   await takeAll(edge, [["valid", edge.valid]], () => undefined);
   const valid = await calls.take();
   await takeAll(edge, edge.worst, () => undefined);
+  progress("counted", name);
   counted.set(name, { valid, total: await calls.take() });
 }
 await calls.stop();
