@@ -7,7 +7,15 @@ import { parseJson } from "../../format/json.ts";
 import { LISTING_BYTES_MAX } from "./limits.ts";
 import { check } from "../../format/schema.ts";
 
-const listingSchema = v.object({ nftables: v.array(v.record(v.string(), v.unknown())) });
+/**
+ * An object as it was parsed. A schema that copies it would make an array of a thousand places for
+ * each member with a number as its name.
+ */
+const objectSchema = v.custom<Readonly<Record<string, unknown>>>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "expected an object",
+);
+const listingSchema = v.object({ nftables: v.array(objectSchema) });
 const setSchema = v.object({
   name: v.string(),
   type: v.string(),
@@ -15,8 +23,8 @@ const setSchema = v.object({
   elem: v.optional(v.array(v.unknown())),
 });
 const chainSchema = v.object({ name: v.string(), type: v.string(), hook: v.string(), prio: v.number(), policy: v.string() });
-const ruleSchema = v.object({ chain: v.string(), expr: v.array(v.record(v.string(), v.unknown())) });
-const matchSchema = v.object({ op: v.string(), left: v.record(v.string(), v.unknown()), right: v.unknown() });
+const ruleSchema = v.object({ chain: v.string(), expr: v.array(objectSchema) });
+const matchSchema = v.object({ op: v.string(), left: objectSchema, right: v.unknown() });
 const metaSchema = v.strictObject({ key: v.string() });
 const payloadSchema = v.strictObject({ protocol: v.string(), field: v.string() });
 const rejectSchema = v.strictObject({ type: v.string(), expr: v.optional(v.string()) });
