@@ -1,7 +1,7 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
 import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { printableJson, terminalText } from "../../hal/format/text.ts";
+import { argumentErrorText, printableJson, quoted, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
@@ -221,7 +221,7 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
       return 0;
     }
     terminal.err(
-      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command was given" : `there is no command "${argv[0]}"`}\n\n${overview()}`,
+      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command was given" : `there is no command ${quoted(argv[0])}`}\n\n${overview()}`,
     );
     return 2;
   }
@@ -259,7 +259,7 @@ function parsed(
     return { args: found.positionals, options: new Map(given) };
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
+    throw new Fault("usage.invalid", argumentErrorText(error), { cause: error });
   }
 }
 
@@ -288,7 +288,7 @@ function partsOf(values: readonly string[]): PartFiles {
     if (part === undefined || file === undefined)
       throw new Fault(
         "usage.invalid",
-        `--part must be ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got "${word}"`,
+        `--part must be ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got ${quoted(word)}`,
       );
     if (files.has(part)) throw new Fault("usage.invalid", `--part ${part} was given twice`);
     files.set(part, file);
@@ -319,7 +319,7 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
     values.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
   const unknown = values.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
   if (unknown !== undefined)
-    throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got "${unknown}"`);
+    throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got ${quoted(unknown)}`);
   const [tenant, ...more] = valuesOf("tenant");
   if (more.length > 0) throw new Fault("usage.invalid", "a target can be for one tenant at most");
   const devices = valuesOf("device");
@@ -335,7 +335,7 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
 function numberOf(options: Options, name: string): number | undefined {
   const text = options.get(name)?.[0];
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got "${text}"`);
+  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got ${quoted(text)}`);
   return Number(text);
 }
 

@@ -4,6 +4,7 @@
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
 import { checkContents } from "../../ota/trust/index.ts";
 import { type Entries, signed } from "./drafts.ts";
@@ -48,7 +49,8 @@ export async function signChanges(directory: string, roles: readonly string[], n
   const layout = layoutOf(directory);
   const known: readonly string[] = [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES];
   const unknown = roles.find((role) => !known.includes(role));
-  if (unknown !== undefined) throw new Fault("usage.invalid", `there is no role "${unknown}"; the roles are ${known.join(", ")}`);
+  if (unknown !== undefined)
+    throw new Fault("usage.invalid", `there is no role ${quoted(unknown)}; the roles are ${known.join(", ")}`);
 
   const repository = await readRepository(layout);
   const files: { readonly path: string; readonly name: string; readonly bytes: Uint8Array }[] = [];

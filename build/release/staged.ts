@@ -2,6 +2,7 @@
 // `sign` takes them. [OTA-26]
 import { rm } from "node:fs/promises";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import {
@@ -62,7 +63,7 @@ export async function listDrafts(directory: string): Promise<readonly Draft[]> {
  *   is missing or not what was added.
  */
 export async function findDraft(directory: string, target: string): Promise<Draft> {
-  check(targetNameSchema, target, `target "${target}"`, "usage.invalid");
+  check(targetNameSchema, target, `target ${quoted(target)}`, "usage.invalid");
   const draft = (await listDrafts(directory)).find((each) => each.target === target);
   if (draft === undefined)
     throw new Fault("usage.invalid", `there is no draft "${target}"; sallyport-release drafts ${directory} lists all`);
@@ -81,7 +82,7 @@ export async function findDraft(directory: string, target: string): Promise<Draf
  */
 export async function removeDraft(directory: string, target: string): Promise<void> {
   const layout = layoutOf(directory);
-  check(targetNameSchema, target, `target "${target}"`, "usage.invalid");
+  check(targetNameSchema, target, `target ${quoted(target)}`, "usage.invalid");
   const [role = ""] = target.split("/");
   const { [target]: removed, ...others } = await stagedEntries(layout, role);
   if (removed === undefined)

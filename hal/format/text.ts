@@ -77,6 +77,19 @@ export function quoted(text: string, unitsMax = 64): string {
   return text.length > unitsMax ? `"${shown}..."` : `"${shown}"`;
 }
 
+/** Longer than what node:util says about an argument of 64 characters, which it quotes twice. */
+const ARGUMENT_ERROR_UNITS_MAX = 288;
+const ARGUMENT_ERROR_UNITS = 80;
+
+/**
+ * [STA-33] What `parseArgs` of node:util says about a command line. It quotes a wrong argument
+ * whole, and an argument may have 128 KiB.
+ */
+export function argumentErrorText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.length > ARGUMENT_ERROR_UNITS_MAX ? `${printable(text, ARGUMENT_ERROR_UNITS)}...` : text;
+}
+
 /**
  * The beginning of `text`, at most `bytesMax` bytes of UTF-8, cut between two characters, with
  * `...` at its end when something was cut. Well-formed like {@link clip}.

@@ -1,6 +1,6 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
-import { printableJson } from "../../hal/format/text.ts";
+import { printableJson, quoted } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
 import { checkCertificateLife, initHub, readAnchors } from "../authority/index.ts";
@@ -135,7 +135,7 @@ export const alerts: HubCommand = {
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);
   if (version === undefined && text !== undefined)
-    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
+    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got ${quoted(text)}`);
   return version;
 }
 

@@ -7,8 +7,15 @@ import { parseJson } from "../../format/json.ts";
 import { LISTING_BYTES_MAX } from "./limits.ts";
 import { check } from "../../format/schema.ts";
 
-const listingSchema = v.object({ nftables: v.array(v.record(v.string(), v.unknown())) });
-const committedSchema = v.looseObject({ handle: v.pipe(v.number(), v.minValue(1)) });
+/**
+ * An object as it was parsed. A schema that copies it would make an array of a thousand places for
+ * each member with a number as its name.
+ */
+const objectSchema = v.custom<Readonly<Record<string, unknown>>>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "expected an object",
+);
+const listingSchema = v.object({ nftables: v.array(objectSchema) });
 const setSchema = v.object({
   name: v.string(),
   type: v.string(),
@@ -16,8 +23,8 @@ const setSchema = v.object({
   elem: v.optional(v.unknown(), []),
 });
 const chainSchema = v.object({ name: v.string(), type: v.string(), hook: v.string(), prio: v.number(), policy: v.string() });
-const ruleSchema = v.object({ chain: v.string(), expr: v.array(v.record(v.string(), v.unknown())) });
-const matchSchema = v.object({ op: v.string(), left: v.record(v.string(), v.unknown()), right: v.unknown() });
+const ruleSchema = v.object({ chain: v.string(), expr: v.array(objectSchema) });
+const matchSchema = v.object({ op: v.string(), left: objectSchema, right: v.unknown() });
 const metaSchema = v.strictObject({ key: v.string() });
 const payloadSchema = v.strictObject({ protocol: v.string(), field: v.string() });
 const rejectSchema = v.strictObject({ type: v.string(), expr: v.optional(v.string()) });
@@ -44,13 +51,21 @@ export function readListing(text: string): Listing {
  */
 export function isCommitted(listing: Listing): boolean {
   const objects = listing.filter((object) => !("metainfo" in object)).flatMap((object) => Object.values(object));
-  return objects.length > 0 && objects.every((object) => v.is(committedSchema, object));
+  return objects.length > 0 && objects.every((object) => hasHandle(object));
+}
+
+function hasHandle(object: unknown): boolean {
+  if (typeof object !== "object" || object === null || !("handle" in object)) return false;
+  return typeof object.handle === "number" && object.handle >= 1;
 }
 
 /** @throws Fault `firewall.unreadable` when it is not a listing of our table. */
 export function canonicalTable(listing: Listing): string {
   const objects = listing.filter((object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)));
-  const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
+  const rules = Map.groupBy(
+    objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : [])),
+    ({ chain }) => chain,
+  );
   // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
     .flatMap((object) => ("set" in object ? [renderSet(object["set"])] : []))
@@ -71,10 +86,12 @@ function renderSet(object: unknown): readonly string[] {
   return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
 }
 
-function renderChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
+type Rule = v.InferOutput<typeof ruleSchema>;
+
+function renderChain(object: unknown, rules: ReadonlyMap<string, readonly Rule[]>): readonly string[] {
   const { name, type, hook, prio, policy } = read(chainSchema, object);
   const priority = prio === 0 ? "filter" : String(prio);
-  const own = rules.filter(({ chain }) => chain === name).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
+  const own = (rules.get(name) ?? []).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
   return [`chain ${name} {`, `\ttype ${type} hook ${hook} priority ${priority}; policy ${policy};`, ...own, "}"];
 }
 

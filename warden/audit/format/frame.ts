@@ -79,11 +79,22 @@ function frameAt(view: Buffer, at: number): Uint8Array | string {
 }
 
 /**
+ * Beginnings of writes that are tried: as many as a segment has frames. What cut writes leave
+ * behind has fewer, and each costs a checksum over a body. [STA-31]
+ */
+const BEGINNINGS_TRIED_MAX = 256;
+
+/**
  * The length of a damaged frame proves nothing, so every later offset is tried. No body can pass
  * for a frame: canonical JSON has no zero byte, and a length within bounds has one in second place.
+ * Bytes with more beginnings than a segment can have are not what a cut leaves.
  */
 function writeAfter(view: Buffer, damaged: number): boolean {
-  for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++)
-    if (view[at] === 0x80 && view[at + 1] === 0 && typeof frameAt(view, at) !== "string") return true;
+  let tried = 0;
+  for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++) {
+    if (view[at] !== 0x80 || view[at + 1] !== 0) continue;
+    tried += 1;
+    if (tried > BEGINNINGS_TRIED_MAX || typeof frameAt(view, at) !== "string") return true;
+  }
   return false;
 }
