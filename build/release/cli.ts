@@ -143,13 +143,14 @@ const COMMANDS: readonly Command[] = [
   },
   {
     name: "sign",
-    usage: "sign DIR [--role ROLE ...|--renew] [--key FILE ...] [--signatures FILE ...]",
-    help: "Signs the drafts, with the keys in DIR/keys and those of --key, after checking the result as a device would: what a device would refuse is not written. A role that needs the signatures of several people waits in DIR/staged/signing until enough of them have run this command on the same draft; --signatures takes in what one of them signed in a copy of DIR. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days. --renew renews every role that has expired or will within 30 days, and timestamp and snapshot, without any drafts.",
+    usage: "sign DIR [--role ROLE ...|--renew] [--key FILE ...] [--signatures FILE ...] [--root FILE]",
+    help: "Signs the drafts, with the keys in DIR/keys and those of --key, after checking the result as a device would: what a device would refuse is not written. A role that needs the signatures of several people waits in DIR/staged/signing until enough of them have run this command on the same draft; --signatures takes in what one of them signed in a copy of DIR. --root is your own copy of the first root: a DIR that came from others must begin with it. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days. --renew renews every role that has expired or will within 30 days, and timestamp and snapshot, without any drafts.",
     options: {
       role: { type: "string", multiple: true },
       renew: { type: "boolean" },
       key: { type: "string", multiple: true },
       signatures: { type: "string", multiple: true },
+      root: { type: "string" },
     },
     args: 1,
     run: async ([dir = ""], options, nowMs) => {
@@ -157,6 +158,7 @@ const COMMANDS: readonly Command[] = [
         keys: options.get("key") ?? [],
         signatures: options.get("signatures") ?? [],
         renew: options.has("renew"),
+        root: options.get("root")?.[0],
       });
       return { value: outcome, text: outcomeText(dir, outcome) };
     },

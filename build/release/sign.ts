@@ -7,6 +7,7 @@ import { DELEGATED_ROLES, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.t
 import { momentMs } from "../../ota/trust/format/moment.ts";
 import { checkContents } from "../../ota/trust/index.ts";
 import { type Progress, progressOf } from "./authority.ts";
+import { expectVouched } from "./before.ts";
 import { envelopeBytes } from "./drafts.ts";
 import { putFile } from "./files.ts";
 import { dropKeyChanges, readKeyChanges } from "./key-changes.ts";
@@ -59,6 +60,8 @@ export interface SignOptions {
   readonly signatures?: readonly string[];
   /** True: the roles that have expired, or soon will, without their drafts. [OTA-29] */
   readonly renew?: boolean;
+  /** The signer's own copy of the first root, where the directory came from others. */
+  readonly root?: string | undefined;
 }
 
 const DAY_MS = 86_400_000;
@@ -75,11 +78,12 @@ export async function signChanges(
   directory: string,
   roles: readonly string[],
   nowMs: number,
-  { keys = [], signatures = [], renew = false }: SignOptions = {},
+  { keys = [], signatures = [], renew = false, root }: SignOptions = {},
 ): Promise<SignOutcome> {
   const layout = layoutOf(directory);
   for (const role of roles) expectRole(role);
   const repository = await readRepository(layout);
+  await expectVouched(layout, repository, root);
   const keyring = await Keyring.open(layout, keys);
   const signing = await Signing.open(layout, keyring, nowMs, signatures);
   const named = renew ? [...roles, ...dueRoles(repository, nowMs)] : roles;

@@ -193,3 +193,23 @@ test("[OTA-28] keys and thresholds that make no sense are refused, and a drafted
   t.match(await room.tool("drafts", room.dir), { text: "there are no drafts" });
   t.match(await room.tool("keygen", anna.file), { code: 1, text: /never overwritten/u });
 });
+
+test("[OTA-28] whoever signs the next version vouches for the targets before, so an edited one is refused", async (t) => {
+  const room = await releaseRoom(t);
+  const { anna } = await twoForApp(room);
+  await room.add("hub/a", "content");
+  await room.sign();
+  await room.add("hub/b", "more");
+  await room.add("app/a", "content");
+  const own = join(room.dir, "repository/metadata/1.root.json");
+  for (const name of ["2.hub.json", "2.app.json", "3.snapshot.json", "timestamp.json", "2.targets.json", "1.root.json"]) {
+    const copy = room.copyFor("edited");
+    const path = join(copy, "repository/metadata", name);
+    writeFileSync(path, readFileSync(path, "utf8").replace(/"expires": "\d/u, '"expires": "9'));
+    const refused = await room.tool("sign", copy, "--key", anna.file);
+    t.match(refused, { code: 1, text: /trust\.bad-signature: .*is in the repository already, is not signed by those/u }, name);
+  }
+  const other = await releaseRoom(t);
+  t.match(await other.sign("--root", own), { code: 1, text: /release\.conflict: .*another repository/u });
+  t.match(await room.sign("--key", anna.file, "--root", own), { code: 0, text: /app 3: 1 of 2/u });
+});
