@@ -12,7 +12,7 @@ import { printableJson } from "../../hal/format/text.ts";
 import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { ORDER_BYTES_MAX, planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
-import { ORDER_HOLD_MS, type OrderRequest, signRequest } from "../../warden/order-subject/format.ts";
+import { ORDER_HOLD_MS, type OrderRequest, pastedLine, signRequest } from "../../warden/order-subject/format.ts";
 import { pendingTrial, readKey } from "../orders/index.ts";
 import type { Answered } from "../outbox/index.ts";
 import { REPOSITORY_DIRECTORY } from "../state/index.ts";
@@ -138,7 +138,7 @@ async function sendAnswer(
   file: string,
 ): Promise<number> {
   const text = await answerText(file);
-  const { order: signed, keyid } = readOrderUnverified(text);
+  const { order: signed, keyid } = readAnswer(file, text);
   if (signed.deviceId !== deviceId)
     throw new Fault("order.invalid", `send "${file}" to "${deviceId}": it was signed for "${signed.deviceId}"`);
   const verb = typed(verbSchema, signed.verb, "VERB");
@@ -149,10 +149,20 @@ async function sendAnswer(
   return await send(opened, given, terminal, deviceId, verb, text, { keyid, planHash, reason });
 }
 
+function readAnswer(file: string, text: string): ReturnType<typeof readOrderUnverified> {
+  try {
+    return readOrderUnverified(text);
+  } catch (error) {
+    const { message } = asFault(error, "order.invalid", `read --answer "${file}"`);
+    const hint = "expected the whole line that sallyport-release answer printed";
+    throw new Fault("order.invalid", `${message}; ${hint}`, { cause: error });
+  }
+}
+
 async function answerText(file: string): Promise<string> {
   try {
     const text = file === "-" ? await readAll(process.stdin) : await readFile(file, "utf8");
-    if (Buffer.byteLength(text) <= ORDER_BYTES_MAX) return text.trim();
+    if (Buffer.byteLength(text) <= ORDER_BYTES_MAX) return pastedLine(text);
   } catch (error) {
     throw new Fault("usage.invalid", asFault(error, "file.read-failed", `read --answer "${file}"`).message, { cause: error });
   }

@@ -18,9 +18,14 @@ import { connect, enrolled, labDevice, labHub, labLog, labMessage } from "../lab
 import { CONNECTED } from "../lab/worlds/device-status.ts";
 import { recordOf } from "../lab/worlds/operations.ts";
 
-/** C0, DEL, C1, zero-width, soft hyphen, bidirectional, BOM, a tag, a line separator. */
-const EVIL = "\u001b[2J\u0007\u007f\u009b31m\u200b\u200d\u00ad\u202egnp.exe\u202c\u2066\u2069\ufeff\u{e0041}\u2028end";
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u;
+/**
+ * C0, DEL, C1, zero-width, soft hyphen, bidirectional, BOM, a tag, a line separator, two variation
+ * selectors, a joiner of graphemes, a filler, and a blank Braille pattern.
+ */
+const EVIL =
+  "\u001b[2J\u0007\u007f\u009b31m\u200b\u200d\u00ad\u202egnp.exe\u202c\u2066\u2069\ufeff\u{e0041}\u2028\ufe0f\u{e0101}\u034f\u3164\u2800end";
+const UNPRINTABLE =
+  /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\ufe00-\ufe0f\u{e0100}-\u{e01ef}\u034f\u115f\u1160\u180b-\u180f\u3164\uffa0\u2800]/u;
 
 function isSafe(text: string): boolean {
   return !UNPRINTABLE.test(text.replaceAll("\n", ""));
