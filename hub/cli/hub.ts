@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { printableJson } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { checkCertificateLife, initHub, readAnchors } from "../authority/index.ts";
+import { initHub, readAnchors } from "../authority/index.ts";
 import { startHub } from "../hub.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
@@ -74,7 +74,7 @@ export const serve: HubCommand = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = checkCertificateLife(given.duration("certificate-life"));
+    const life = given.duration("certificate-life");
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
