@@ -197,6 +197,21 @@ test("[AUD-40] who acted is marked as the agent's word in the agent's records, a
   t.match(third, /ok +-/u);
 });
 
+test("[AUD-40] what the hub knows only from a device's agent is marked so in alerts and journal, as lines and as JSON", async (t) => {
+  const state = join(await temporaryDirectory(t), "hub");
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  const store = await openStore(join(state, "hub.db"));
+  store.journal.note("update.rolled-back", "gw-1", { target: "os/a.json", why: "all is well" }, Date.now());
+  store.journal.note("device.other-key", "gw-1", { fingerprint: "sha256:00" }, Date.now());
+  await store.close();
+  const [claimed = "", known = ""] = (await hub(state, "alerts")).out.split("\n");
+  t.match(claimed, /update\.rolled-back .*\(says the agent\)/u);
+  t.notMatch(known, "says the agent");
+  const [claim, fact] = (await hub(state, "alerts", "--json")).out.split("\n").map((line): unknown => JSON.parse(line));
+  t.match(claim, { event: "update.rolled-back", saidBy: "agent" });
+  t.notMatch(fact, { saidBy: "agent" });
+});
+
 test("a hub's name is printed like any other text", async (t) => {
   const state = join(await temporaryDirectory(t), "hub");
   await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
