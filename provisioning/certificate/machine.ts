@@ -3,7 +3,6 @@
 // certificates on disk say where to begin, so no record can disagree with them. [ID-9]
 import type { FaultCode } from "../../hal/fault.ts";
 import {
-  CLOCK_SKEW_MS,
   RENEW_AT_LIFETIME_RATIO,
   RENEW_GAP_RATIO,
   RENEW_SPREAD_RATIO,
@@ -126,8 +125,8 @@ function onTick(state: State, nowMs: number): Step {
     // Not known, or by a clock that was far ahead.
     if (receivedMs === undefined || receivedMs >= endMs)
       return { state: fresh({ ...current, receivedMs: nowMs }, jitter), effects: [{ do: "record-receipt", atMs: nowMs }] };
-    // A receipt that lies ahead, because the clock was set back, stays: with this moment in its place
-    // 80 % of the life would be past as soon as the clock is right again.
+    // A receipt that lies ahead, because the clock was set back, stays: with this moment in its
+    // place 80 % of the life would be past as soon as the clock is right again.
     return nowMs >= state.renewAtMs ? renew(current, 1) : same(state);
   }
   // A clock that was set back must not make a wait longer.
