@@ -1,5 +1,4 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
-import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { argumentErrorText, printableJson, quoted, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
@@ -9,10 +8,13 @@ import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
+import { changeKeys, listKeys } from "./key-changes.ts";
+import { makeKeyFile } from "./keys.ts";
 import { checkPayload } from "./payload.ts";
 import { publish } from "./publish.ts";
-import { signChanges } from "./sign.ts";
+import { listWaiting, removeSigning, signChanges } from "./sign.ts";
 import { type Draft, findDraft, listDrafts, removeDraft } from "./staged.ts";
+import { outcomeText, roleKeysText, waitingText, warningLines } from "./texts.ts";
 
 const VERSION = "sallyport-release/0.1.0";
 
@@ -94,15 +96,18 @@ const COMMANDS: readonly Command[] = [
   {
     name: "drafts",
     usage: "drafts DIR",
-    help: "Lists what was added and is not signed yet, with whom it would reach.",
+    help: "Lists what was added and is not signed yet, with whom it would reach, drafted changes of keys, and how many signatures each role has that waits for more.",
     options: {},
     args: 1,
-    run: async ([dir = ""]) => {
-      const drafts = await listDrafts(dir);
-      return {
-        value: { drafts },
-        text: drafts.length === 0 ? "there are no drafts" : drafts.map((each) => draftLine(each)).join("\n"),
-      };
+    run: async ([dir = ""], _options, nowMs) => {
+      const [drafts, waiting] = [await listDrafts(dir), await listWaiting(dir, nowMs)];
+      const keys = (await listKeys(dir)).filter(({ draft }) => draft !== undefined);
+      const lines = [
+        ...drafts.map((each) => draftLine(each)),
+        ...keys.map((each) => roleKeysText(each)),
+        ...waiting.map((each) => waitingText(each)),
+      ];
+      return { value: { drafts, keys, waiting }, text: lines.length === 0 ? "there are no drafts" : lines.join("\n") };
     },
   },
   {
@@ -111,7 +116,7 @@ const COMMANDS: readonly Command[] = [
     help: "Shows a draft whole: line, counter, audience, hardware, and the hash of its content.",
     options: {},
     args: 2,
-    run: async ([dir = "", target = ""]) => {
+    run: async ([dir = "", target = ""], _options, nowMs) => {
       const draft = await findDraft(dir, target);
       const { hardware, floorAfterCommit } = draft.custom;
       const text = [
@@ -120,38 +125,69 @@ const COMMANDS: readonly Command[] = [
         ...(floorAfterCommit === undefined ? [] : [`floor     ${floorAfterCommit} after its commit`]),
         `content   ${counted(draft.length, "byte")}, sha256:${draft.sha256}`,
         `file      ${draft.file}`,
+        ...(await listWaiting(dir, nowMs)).flatMap((each) => (target.startsWith(`${each.role}/`) ? [waitingText(each)] : [])),
       ].join("\n");
       return { value: draft, text };
     },
   },
   {
     name: "remove",
-    usage: "remove DIR ROLE/NAME",
-    help: "Removes a draft. What is signed stays.",
+    usage: "remove DIR ROLE/NAME|ROLE",
+    help: "Removes a draft: of a target, or with ROLE alone its change of keys and the signatures on its next version. What is signed stays.",
     options: {},
     args: 2,
     run: async ([dir = "", target = ""]) => {
-      await removeDraft(dir, target);
+      await (target.includes("/") ? removeDraft(dir, target) : removeSigning(dir, target));
       return { value: { removed: target }, text: `removed the draft ${target}` };
     },
   },
   {
     name: "sign",
-    usage: "sign DIR [--role ROLE ...]",
-    help: "Signs the drafts, with the keys in DIR/keys, after checking the result as a device would: what a device would refuse is not written. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days.",
-    options: { role: { type: "string", multiple: true } },
+    usage: "sign DIR [--role ROLE ...|--renew] [--key FILE ...] [--signatures FILE ...] [--root FILE]",
+    help: "Signs the drafts, with the keys in DIR/keys and those of --key, after checking the result as a device would: what a device would refuse is not written. A role that needs the signatures of several people waits in DIR/staged/signing until enough of them have run this command on the same draft; --signatures takes in what one of them signed in a copy of DIR. --root is your own copy of the first root: a DIR that came from others must begin with it. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days. --renew renews every role that has expired or will within 30 days, and timestamp and snapshot, without any drafts.",
+    options: {
+      role: { type: "string", multiple: true },
+      renew: { type: "boolean" },
+      key: { type: "string", multiple: true },
+      signatures: { type: "string", multiple: true },
+      root: { type: "string" },
+    },
     args: 1,
     run: async ([dir = ""], options, nowMs) => {
-      const signed = await signChanges(dir, options.get("role") ?? [], nowMs);
-      const lines = signed.flatMap(({ role, version, expires, targets }) => [
-        `${role} ${version}, until ${expires}`,
-        ...targets.map(({ target, line, counter, reach }) => `  ${target} (${line} ${counter}), for ${reach}`),
-      ]);
-      const next =
-        signed.length === 0
-          ? "nothing has changed; --role timestamp renews the timestamp"
-          : `next: copy ${join(dir, "repository")} to the hub, without the keys, and run there:\n  sallyport-hub release publish repository`;
-      return { value: { signed }, text: [...lines, next].join("\n") };
+      const outcome = await signChanges(dir, options.get("role") ?? [], nowMs, {
+        keys: options.get("key") ?? [],
+        signatures: options.get("signatures") ?? [],
+        renew: options.has("renew"),
+        root: options.get("root")?.[0],
+      });
+      return { value: outcome, text: outcomeText(dir, outcome) };
+    },
+  },
+  {
+    name: "keygen",
+    usage: "keygen FILE",
+    help: "Makes an Ed25519 key for metadata that only its owner can read, and prints its id and its public half, for sallyport-release keys. An existing file is never overwritten.",
+    options: {},
+    args: 1,
+    run: async ([file = ""]) => {
+      const made = await makeKeyFile(file);
+      return { value: { file, ...made }, text: `key id      ${made.keyid}\npublic key  ${made.publicKey}` };
+    },
+  },
+  {
+    name: "keys",
+    usage: "keys DIR [ROLE [--key PUBLIC|ID ...] [--threshold N]]",
+    help: "Lists which keys may sign each role, and how many of them must. With ROLE it drafts a change: --key names each key that may sign from then on, by its public half (base64, or a file in PEM) or by the id of a key that the role has. A change of a top-level role is signed in root, by enough of the former and of the new keys of root; one of the others in targets.",
+    options: { key: { type: "string", multiple: true }, threshold: { type: "string" } },
+    args: 2,
+    optional: 1,
+    run: async ([dir = "", role], options) => {
+      if (role === undefined) {
+        const keys = await listKeys(dir);
+        return { value: { keys }, text: keys.map((each) => roleKeysText(each)).join("\n") };
+      }
+      const drafted = await changeKeys(dir, role, options.get("key") ?? [], numberOf(options, "threshold"));
+      return { value: drafted, text: `${roleKeysText(drafted)}\nnext: sallyport-release sign ${dir}` };
     },
   },
   {
@@ -164,7 +200,10 @@ const COMMANDS: readonly Command[] = [
       const done = await publish(dir, to, { nowMs, withoutDrafts: options.has("without-drafts") });
       return {
         value: done,
-        text: `published to ${to}: ${counted(done.copied, "file")} copied, timestamp version ${done.timestamp}`,
+        text: [
+          ...warningLines(done.warnings),
+          `published to ${to}: ${counted(done.copied, "file")} copied, timestamp version ${done.timestamp}`,
+        ].join("\n"),
       };
     },
   },

@@ -89,18 +89,19 @@ export async function removeDraft(directory: string, target: string): Promise<vo
     throw new Fault("usage.invalid", `there is no draft "${target}"; sallyport-release drafts ${directory} lists all`);
   const { targets } = await readRepository(layout);
   await (Object.keys(others).length === 0
-    ? removeFile(stagedPath(layout, role))
+    ? removeStaged(stagedPath(layout, role))
     : putFile(stagedPath(layout, role), Buffer.from(JSON.stringify(others))));
   if (targets.get(role)?.targets[target]?.hashes.sha256 !== removed.hashes.sha256)
-    await removeFile(targetPath(layout, target, removed.hashes.sha256));
+    await removeStaged(targetPath(layout, target, removed.hashes.sha256));
 }
 
 /** The role's drafts were signed. @throws Fault `release.store-failed`. */
 export async function unstage(layout: WorkshopLayout, role: string): Promise<void> {
-  await removeFile(stagedPath(layout, role));
+  await removeStaged(stagedPath(layout, role));
 }
 
-async function removeFile(path: string): Promise<void> {
+/** @throws Fault `release.store-failed`. */
+export async function removeStaged(path: string): Promise<void> {
   try {
     await rm(path, { force: true });
   } catch (error) {

@@ -4,13 +4,13 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { OPERATIONS, type OperationName } from "../../agent/operations/format.ts";
-import { Fault } from "../../hal/fault.ts";
+import { asFault, Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import { printableJson } from "../../hal/format/text.ts";
 import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
-import { ORDER_HOLD_MS, type OrderRequest, signRequest } from "../../warden/order-subject/format.ts";
+import { ORDER_HOLD_MS, type OrderRequest, pastedLine, signRequest } from "../../warden/order-subject/format.ts";
 import { pendingTrial, readKey } from "../orders/index.ts";
 import type { Answered } from "../outbox/index.ts";
 import { REPOSITORY_DIRECTORY } from "../state/index.ts";
@@ -136,8 +136,8 @@ async function sendAnswer(
   deviceId: DeviceId,
   file: string,
 ): Promise<number> {
-  const text = await readOrder(file, process.stdin);
-  const { order: signed, keyid } = readOrderUnverified(text);
+  const text = pastedLine(await readOrder(file, process.stdin));
+  const { order: signed, keyid } = readAnswer(file, text);
   if (signed.deviceId !== deviceId)
     throw new Fault("order.invalid", `send "${file}" to "${deviceId}": it was signed for "${signed.deviceId}"`);
   const verb = typed(verbSchema, signed.verb, "VERB");
@@ -146,6 +146,16 @@ async function sendAnswer(
     throw new Fault("order.invalid", `send "${file}" as ${wanted}: it was signed for ${verb}`);
   const { planHash, reason } = signed;
   return await send(opened, given, terminal, deviceId, verb, text, { keyid, planHash, reason });
+}
+
+function readAnswer(file: string, text: string): ReturnType<typeof readOrderUnverified> {
+  try {
+    return readOrderUnverified(text);
+  } catch (error) {
+    const { message } = asFault(error, "order.invalid", `read --answer "${file}"`);
+    const hint = "expected the whole line that sallyport-release answer printed";
+    throw new Fault("order.invalid", `${message}; ${hint}`, { cause: error });
+  }
 }
 
 async function signAndSend(

@@ -19,7 +19,7 @@ export type { ConnectionRecord } from "./connections.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
 export type { JournalDetail, JournalEntry, JournalNote } from "./journal.ts";
-export type { JournalEvent } from "./catalogue.ts";
+export { isReport, type JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
 /**
