@@ -32,3 +32,14 @@ test("a target counts at its bound, and a missed one says by how much and why", 
   t.match(text, /25 ms\s+10 ms p\s+2\.50\s+<= 2x\s+MISSED by 0\.50/u);
   t.match(text, /"start" was missed: it reads a file/u);
 });
+
+test("a target that some rounds met and some missed says so", async (t) => {
+  const target = { of: "ratio", is: "at most", bound: 3 } as const;
+  const peer = { name: "quiet", values: [10, 10, 10] };
+  const shown = (ours: readonly number[]): string =>
+    table([{ name: "hub", how: "beside", findings: [finding({ what: "GET", unit: "ms", ours, peer, target })] }]);
+  t.match(shown([20, 25, 29]), /<= 3x\s+met\n/u);
+  t.match(shown([20, 25, 45]), /met, NOT IN EVERY ROUND/u);
+  t.match(shown([20, 35, 45]), /MISSED by 0\.50, NOT IN EVERY ROUND/u);
+  t.match(shown([35, 35, 45]), /MISSED by 0\.50\n/u);
+});

@@ -21,8 +21,10 @@ export interface Finding {
   /** Our number divided by the peer's, over rounds that ran side by side. */
   readonly ratio: Spread | undefined;
   readonly target: Target | undefined;
-  /** Undefined without a target. */
+  /** By the median of the rounds. Undefined without a target. */
   readonly met: boolean | undefined;
+  /** Whether every round says so. If not, the spread is larger than the distance to the bound. */
+  readonly everyRound: boolean | undefined;
   /** The known reason for a target that was missed. */
   readonly why: string | undefined;
 }
@@ -41,8 +43,12 @@ export function finding({ what, unit, ours, peer, target, whyMissed }: Compared)
   const mine = spreadOf(ours);
   // numbers around zero have no useful ratio
   const ratio = peer === undefined || unit === "bytes/message" ? undefined : ratios(ours, peer.values);
-  const judged = target?.of === "ratio" ? ratio?.median : mine.median;
-  const met = target === undefined || judged === undefined ? undefined : holds(target, judged);
+  const judged = target?.of === "ratio" ? ratio : mine;
+  const met = target === undefined || judged === undefined ? undefined : holds(target, judged.median);
+  const everyRound =
+    target === undefined || judged === undefined
+      ? undefined
+      : [judged.min, judged.max].every((value) => holds(target, value) === met);
   return {
     what,
     unit,
@@ -51,6 +57,7 @@ export function finding({ what, unit, ours, peer, target, whyMissed }: Compared)
     ratio,
     target,
     met,
+    everyRound,
     why: met === false ? whyMissed : undefined,
   };
 }

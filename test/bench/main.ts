@@ -41,7 +41,7 @@ Measures the device's programs against named peers, in turn and in the same run.
   --only NAMES  run only some of: ${NAMES.join(", ")}
   --json        print one JSON document instead of the table:
                 {quick, node, cpus, sections: [{name, how, findings}], failed: [{name, code, message}]}
-                Each finding: {what, unit, ours, peer?, ratio?, target?, met?, why?}; numbers as {median, min, max, samples}.
+                Each finding: {what, unit, ours, peer?, ratio?, target?, met?, everyRound?, why?}; numbers as {median, min, max, samples}.
   --help        print this text
 
 Exit codes: 0 everything was measured (a missed target is reported, but is no failure), 1 a

@@ -51,11 +51,12 @@ function row(each: Finding): readonly string[] {
   ];
 }
 
-function verdict({ met, target, ratio, ours, unit }: Finding): string {
+function verdict({ met, everyRound, target, ratio, ours, unit }: Finding): string {
   if (target === undefined || met === undefined) return "for information";
-  if (met) return "met";
+  const unsure = everyRound === false ? ", NOT IN EVERY ROUND" : "";
+  if (met) return `met${unsure}`;
   const off = (target.of === "ratio" ? (ratio?.median ?? 0) : ours.median) - target.bound;
-  return `MISSED by ${target.of === "ratio" ? Math.abs(off).toFixed(2) : amount(Math.abs(off), unit)}`;
+  return `MISSED by ${target.of === "ratio" ? Math.abs(off).toFixed(2) : amount(Math.abs(off), unit)}${unsure}`;
 }
 
 function goal({ of, is, bound }: Target, unit: Unit): string {
