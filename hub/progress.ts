@@ -9,7 +9,7 @@ export class ProgressWatch {
 
   /** @param progressMs how long a peer may take nothing. It is cut off within twice that time. */
   constructor(progressMs: number) {
-    this.#timer = setInterval(() => this.#look(), progressMs).unref();
+    this.#timer = setInterval(() => this.look(), progressMs).unref();
   }
 
   add(socket: Socket): void {
@@ -21,7 +21,8 @@ export class ProgressWatch {
     clearInterval(this.#timer);
   }
 
-  #look(): void {
+  /** Cuts off who has taken nothing since the last look. */
+  look(): void {
     for (const [socket, before] of this.#taken) {
       // The kernel has these; what waits in the process is in both numbers.
       const taken = socket.bytesWritten - socket.writableLength;

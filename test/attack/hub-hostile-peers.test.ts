@@ -1,6 +1,7 @@
 // Peers of the hub that keep to no protocol: they begin and do not go on, send without reading, or
 // ask for the same thing without end. While each is at it, another device is served; and what hangs
 // ends.
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { connect as connectTcp, type Socket } from "node:net";
@@ -8,9 +9,23 @@ import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { test, type Test } from "tap";
 import type { Hub } from "../../hub/index.ts";
-import { MQTT_PACKETS_BURST, REPOSITORY_REQUESTS_BURST } from "../../hub/limits.ts";
+import {
+  HANDSHAKES_BURST,
+  HANDSHAKES_PER_S,
+  MQTT_PACKETS_BURST,
+  OUTBOX_PER_DEVICE_MAX,
+  REPOSITORY_REQUESTS_BURST,
+} from "../../hub/limits.ts";
+import { eventually } from "../lab/runner/process.ts";
 import { ask, connect, enrolled, labDevice, type LabDevice, labHub, labMessage, simpleEnrol } from "../lab/worlds/hub.ts";
-import { connectPacket, PINGREQ, publishPacket, subscribePacket, unsubscribePacket } from "../lab/worlds/mqtt-bytes.ts";
+import {
+  connectPacket,
+  PINGREQ,
+  pubackPacket,
+  publishPacket,
+  subscribePacket,
+  unsubscribePacket,
+} from "../lab/worlds/mqtt-bytes.ts";
 
 const FROM = "127.0.0.66";
 const DRIP_MS = 100;
@@ -224,6 +239,50 @@ for (const [name, { bytes, ends, answerBytes = 1, event }] of Object.entries(FLO
     );
   });
 
+test("[TUN-26] a device that subscribes, acknowledges, and never reads loses its connection", async (t) => {
+  const the = await world(t);
+  const { id: deviceId } = the.captured.device;
+  const { outbox } = the.hub.store;
+  const large = {
+    deviceId,
+    channel: "operation",
+    kind: "operation",
+    queuedAtMs: Date.now(),
+    expiresAtMs: Date.now() + 3_600_000,
+  } as const;
+  for (let n = 0; n < OUTBOX_PER_DEVICE_MAX; n++) {
+    const id = randomUUID();
+    await the.hub.store.commit(outbox.add({ ...large, id, correlation: id, message: "x".repeat(200_000) }));
+  }
+  const { socket } = await mqtt(t, the);
+  socket.write(subscribePacket(1, [`sallyport/1/${deviceId}/down/#`]));
+  socket.pause();
+  // It acknowledges what it has not read, so that the hub sends one message after the other.
+  const acknowledge = setInterval(() => {
+    if (socket.destroyed) return;
+    for (let id = 1; id <= OUTBOX_PER_DEVICE_MAX; id++) socket.write(pubackPacket(id));
+  }, 200);
+  t.teardown(() => clearInterval(acknowledge));
+  await closed(socket);
+  await the.othersAreServed(t);
+});
+
+test("[TUN-24] strangers at one address get no more handshakes than its pace has, and others do not wait", async (t) => {
+  const the = await world(t);
+  const secured = { count: 0 };
+  const strangers = HANDSHAKES_BURST + 2 * HANDSHAKES_PER_S;
+  const started = performance.now();
+  for (let n = 0; n < strangers; n++) {
+    const socket = connectTls({ socket: tcp(t, the.hub.estPort), servername: "localhost", ca: the.hub.anchors.authority });
+    socket.on("error", () => undefined);
+    socket.once("secureConnect", () => (secured.count += 1));
+    t.teardown(() => socket.destroy());
+  }
+  await the.othersAreServed(t);
+  await eventually("everybody to have a turn", async () => (secured.count === strangers ? true : undefined));
+  t.ok(performance.now() - started >= 2000, "what is beyond the burst waited until it was paid back");
+});
+
 test("[TUN-23] a client without keep-alive may stay, and takes nothing from others", async (t) => {
   const the = await world(t);
   const { socket } = await mqtt(t, the, 0);
@@ -282,7 +341,7 @@ test("[TUN-25] files are asked for beyond an address's pace: it waits, other add
   const the = await world(t);
   // Fewer at once than the streams of an address.
   const served = { files: 0, refused: false };
-  while (!served.refused) {
+  while (!served.refused && served.files < 4 * REPOSITORY_REQUESTS_BURST) {
     const statuses = await pipelined(t, the, head(), 200);
     served.files += statuses.get("200") ?? 0;
     served.refused = statuses.has("503");

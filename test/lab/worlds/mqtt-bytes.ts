@@ -34,6 +34,11 @@ export function publishPacket(topic: string, payload: string | Uint8Array, { qos
   return packet(0x30 | (qos << 1), field(topic), ...(qos === 0 ? [] : [identifier(id)]), bytes);
 }
 
+/** Section 3.4. */
+export function pubackPacket(id: number): Buffer {
+  return packet(0x40, identifier(id));
+}
+
 /** Section 3.8, at QoS 1 for each filter. */
 export function subscribePacket(id: number, filters: readonly string[]): Buffer {
   return packet(0x82, identifier(id), ...filters.flatMap((filter) => [field(filter), Buffer.of(1)]));
