@@ -17,6 +17,7 @@ import {
   ask,
   connect,
   type HubAddress,
+  type LabClient,
   labDevice,
   type LabDevice,
   labLog,
@@ -223,23 +224,34 @@ async function restarts(bench: Bench, world: World): Promise<readonly Finding[]>
   await world.stop();
   await world.start();
   const others = world.fleet.slice(2);
-  await connect(bench, world.address(), member(world, 1).device, member(world, 1).cert);
-  const before = await memoryOf(world.pid());
+  // What only the first connections cost, such as compiled code, is not counted.
+  const first = others.splice(0, Math.ceil(others.length / 3));
+  const connected: LabClient[] = [];
+  const connectAll = async (devices: readonly Enrolled[]): Promise<void> => {
+    const connections = await Promise.all(
+      devices.map(({ device, cert }) => connect(bench, world.address(), device, cert, { connectTimeout: 60_000 })),
+    );
+    assert(
+      connections.every(({ connack }) => connack === 0),
+      "every device is admitted",
+    );
+    connected.push(...connections);
+  };
   const started = performance.now();
-  const connections = await Promise.all(
-    others.map(({ device, cert }) => connect(bench, world.address(), device, cert, { connectTimeout: 60_000 })),
-  );
+  await connectAll(first);
+  const before = await memoryOf(world.pid());
+  await connectAll(others);
   const seconds = (performance.now() - started) / 1000;
-  assert(
-    connections.every(({ connack }) => connack === 0),
-    "every device is admitted",
-  );
   const { rssBytes } = await memoryOf(world.pid());
-  for (const { client } of connections) client.end(true);
+  for (const { client } of connected) client.end(true);
   return [
-    finding({ what: "devices that reconnect after a restart", unit: "/s", ours: [others.length / seconds] }),
     finding({
-      what: "memory of the hub for each connection",
+      what: "devices that reconnect after a restart",
+      unit: "/s",
+      ours: [(first.length + others.length) / seconds],
+    }),
+    finding({
+      what: "memory of the hub for each further connection",
       unit: "bytes",
       ours: [(rssBytes - before.rssBytes) / others.length],
     }),
