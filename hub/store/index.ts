@@ -55,7 +55,7 @@ export interface StoreOptions extends Partial<JournalOptions> {
 /** @throws Fault `hub.store-failed` when it cannot be opened, or was written by a newer version. */
 export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
   const { threads = false, onEntry = () => undefined, onFault = () => undefined } = options;
-  const engine = threads ? await openSqliteThreads(path, onFault) : openSqlite(path);
+  const engine = threads ? await openSqliteThreads(path, { onEnded: onFault }) : openSqlite(path);
   return createStore(engine, { onEntry, onFault });
 }
 

@@ -21,7 +21,7 @@ export interface Finding {
   /** Our number divided by the peer's, over rounds that ran side by side. */
   readonly ratio: Spread | undefined;
   readonly target: Target | undefined;
-  /** Undefined without a target. */
+  /** By the median of the rounds. Undefined without a target. */
   readonly met: boolean | undefined;
   /** The 95 % interval of the median that the target judges; undefined for too few rounds. */
   readonly interval: Interval | undefined;
