@@ -1,11 +1,15 @@
 // Audit events per second, each durable before it is answered. [AUD-10]
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bench, Measure } from "./bench.ts";
 import { type Contender, inTurns, perSecond, startContender } from "./contender.ts";
 import { finding } from "./finding.ts";
+import { readSegment } from "../../warden/audit/format/index.ts";
 
 const TOGETHER = 64;
+
+/** Those of build/units/usr/lib/systemd/system/sallyport-warden.service. */
+const WARDEN_FLAGS = ["--max-semi-space-size=4", "--max-old-space-size=64"];
 
 export const audit: Measure = {
   name: "audit",
@@ -48,18 +52,19 @@ export const audit: Measure = {
 async function openLog(bench: Bench, name: string, width: number): Promise<Contender> {
   const directory = join(bench.directory, name);
   await mkdir(directory);
-  return startContender(bench, { program: "audit-log", args: [directory, `${width}`] });
+  return startContender(bench, { program: "audit-log", args: [directory, `${width}`], flags: WARDEN_FLAGS });
 }
 
-/** The records as they lie on disk, with their frames. */
+/** The records as they lie on disk, with their frames and without the zeros behind them. */
 async function bytesPerRecord(log: Contender, directory: string): Promise<number> {
   const count = 100;
-  const before = await sizeOf(directory);
+  const before = await bytesIn(directory);
   await log.round(count);
-  return Math.round(((await sizeOf(directory)) - before) / count);
+  return Math.round(((await bytesIn(directory)) - before) / count);
 }
 
-async function sizeOf(directory: string): Promise<number> {
-  const sizes = await Promise.all((await readdir(directory)).map((name) => stat(join(directory, name))));
-  return sizes.reduce((sum, { size }) => sum + size, 0);
+async function bytesIn(directory: string): Promise<number> {
+  const segments = (await readdir(directory)).filter((name) => name.startsWith("segment"));
+  const files = await Promise.all(segments.map((name) => readFile(join(directory, name))));
+  return files.reduce((sum, bytes) => sum + readSegment(bytes).validBytes, 0);
 }

@@ -90,9 +90,9 @@ function failing(operation: "open" | "rename" | "unlink" | "sync" | "write", n: 
       const file = await linuxOps.open(path, flags, mode);
       return {
         read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
-        write: async (buffer, offset, length) => {
+        write: async (buffer, offset, length, position) => {
           fail("write");
-          return file.write(buffer, offset, length);
+          return file.write(buffer, offset, length, position);
         },
         sync: async () => {
           fail("sync");
