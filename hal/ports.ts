@@ -51,7 +51,8 @@ export interface AppendFiles {
   /**
    * Writes `bytes` at offset `at`, over what is there, and makes the file when there is none and
    * `at` is 0. It never leaves a hole. When it resolves, the bytes survive a power cut; when it
-   * rejects, any part of them may be in the file, in any order. Calls for one name must not overlap.
+   * rejects, any part of them may be in the file, in any order. Calls for one name must not
+   * overlap.
    * @param reserveBytes zeros to write behind `bytes`, so that later writes change no length. They
    *   are left out where the disk is short of space.
    * @returns the length of the file.

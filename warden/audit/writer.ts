@@ -162,8 +162,8 @@ class BatchWriter implements AuditWriter {
   }
 
   /**
-   * Repairs what a failed write left, cuts the zeros off a full segment and stores its hashes. @returns false when
-   * the disk has no space for that.
+   * Repairs what a failed write left, cuts the zeros off a full segment and stores its hashes.
+   * @returns false when the disk has no space for that.
    */
   async #prepare(): Promise<boolean> {
     for (;;) {

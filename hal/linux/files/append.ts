@@ -37,8 +37,7 @@ const OPEN_FILES_MAX = 4;
  *
  * A write over bytes that are on the disk already changes neither the length of the file nor its
  * blocks, so the file system commits nothing to its journal for it, and O_DSYNC costs one flush.
- * That is what reserved zeros are for. They are written: blocks from fallocate(2) would have to be
- * converted by each write, which is a commit again.
+ * That is what reserved zeros are for.
  * @throws Fault `file.untrusted-owner`, `file.not-regular`, `file.read-failed`, `file.no-space`,
  *   `file.read-only`, `file.write-failed`.
  */
@@ -115,8 +114,8 @@ async function hasRoomFor(ops: FileOps, directory: string, reserveBytes: number)
 }
 
 /**
- * Where the disk, or a quota, turns out to have no space for the zeros, what they took is given back
- * and `bytes` are written alone.
+ * Where the disk, or a quota, turns out to have no space for the zeros, what they took is given
+ * back and `bytes` are written alone.
  * @returns the length of the file.
  */
 async function overwrite(open: WrittenFile, at: number, bytes: Uint8Array, reserve: number): Promise<number> {
@@ -160,8 +159,8 @@ interface WrittenFile {
 
 interface OpenFiles {
   /**
-   * Runs `work` on the open file of `name`, which is made where it is missing and `mayCreate`. After
-   * a fault the file is closed, and the next use opens it again.
+   * Runs `work` on the open file of `name`, which is made where it is missing and `mayCreate`.
+   * After a fault the file is closed, and the next use opens it again.
    */
   use<T>(name: string, action: Action, mayCreate: boolean, work: (open: WrittenFile) => Promise<T>): Promise<T>;
   close(name: string): Promise<void>;

@@ -105,7 +105,8 @@ test("[AUD-22] a bit flipped in any byte is torn where no later write follows; o
     flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
     const bad = copyDisk(disk);
     bad.files.contents.set(SEGMENT_0, flipped);
-    const entry = at >= (ends.at(-1) ?? 0) ? 6 : ends.findIndex((end) => at < end) - 1; // -1: the header; 6: the zeros
+    // -1 stands for the header, and 6 for the zeros behind the last record
+    const entry = at >= (ends.at(-1) ?? 0) ? 6 : ends.findIndex((end) => at < end) - 1;
     const trail = verifyTrail({ files: trailOf(bad), auditKey, checkpoints: [] });
     const again = await openOn(bad);
     const events = await eventsOf(again);

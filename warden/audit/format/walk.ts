@@ -95,7 +95,7 @@ export function walkSegment(walk: Walk, input: SegmentInput): WalkStep {
   if (damage !== undefined && !(last && damage.kind === "torn")) return finding("record", next, damage.why);
   if (!last && records.length < SEGMENT_RECORDS)
     return finding("missing", next, "the segment ends early, and another follows", first + SEGMENT_RECORDS);
-  // zeros are cut off before the next segment begins
+  // [AUD-46] they are cut off before the next segment begins
   if (!last && bytes.byteLength > validBytes) return finding("record", next - 1, "zeros follow it, and another segment");
   return { ...followed, header, validBytes, tornBytes };
 }
