@@ -15,8 +15,8 @@ export const audit: Measure = {
   name: "audit",
   how: `audit events durable per second, one after the other, against a bare loop of write and fdatasync with records of the same size on the same disk; and ${TOGETHER} callers at once, who share writes`,
   async run(bench) {
-    // many short rounds, because other work on the disk comes and goes
-    const [rounds, count] = bench.quick ? [40, 25] : [120, 50];
+    // very many and very short rounds, because other work on the disk comes and goes
+    const [rounds, count] = bench.quick ? [200, 5] : [800, 5];
     const { directory } = bench;
     const one = await openLog(bench, "one", 1);
     const many = await openLog(bench, "many", TOGETHER);
