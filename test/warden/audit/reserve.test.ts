@@ -300,3 +300,17 @@ test("[AUD-10] a fault at the cut of a full segment's zeros fails the callers, a
   t.equal(lengthWithoutZeros(bytesOf(disk)), bytesOf(disk).byteLength);
   t.equal((await openOn(disk)).tampered, undefined);
 });
+
+test("[AUD-45] after a failed write what it left is cut off with the zeros, and the next record brings new ones", async (t) => {
+  const disk = auditDisk();
+  const log = await openOn(disk, RESERVE);
+  await log.append(entryOf(1));
+  disk.files.faults.failAt(1, "file.write-failed", 50);
+  await t.rejects(log.append(entryOf(2)), { code: "audit.write-failed" });
+  await log.append(entryOf(3));
+  const length = bytesOf(disk).byteLength;
+  t.ok(length - lengthWithoutZeros(bytesOf(disk)) > 7000, `${length} bytes`);
+  await log.append(entryOf(4));
+  t.equal(bytesOf(disk).byteLength, length);
+  t.match(offline(disk, log), { finding: undefined, tornBytes: 0, size: 5 });
+});
