@@ -93,7 +93,7 @@ function isAllowed(steps: readonly Step[], cut: number, found: string | undefine
   if (action.do === "write")
     return (
       found?.startsWith(kept) === true &&
-      [...found.slice(action.at)].every((letter, i) => letter === "\0" || letter === action.text[i])
+      Buffer.from(found.slice(action.at)).every((byte, i) => byte === 0 || byte === action.text.charCodeAt(i))
     );
   return action.do === "append" && found?.startsWith(kept) === true && found.length <= kept.length + action.text.length;
 }
