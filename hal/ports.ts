@@ -55,6 +55,17 @@ export interface AppendFiles {
    * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
    */
   append(name: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Writes `bytes` at offset `at`, over what is there, and makes the file when there is none and
+   * `at` is 0. It never leaves a hole. When it resolves, the bytes survive a power cut; when it
+   * rejects, any part of them may be in the file, in any order. Calls for one name must not
+   * overlap.
+   * @param reserveBytes zeros to write behind `bytes`, so that later writes change no length. They
+   *   are left out where the disk is short of space.
+   * @returns the length of the file.
+   * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+   */
+  write(name: string, at: number, bytes: Uint8Array, reserveBytes?: number): Promise<number>;
   /** Cuts the file to `length` bytes, durably. */
   truncate(name: string, length: number): Promise<void>;
   /** Durable when it resolves. It is no fault when there is no such file. */

@@ -1,9 +1,10 @@
 // Audit events per second, each durable before it is answered. [AUD-10]
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bench, Measure } from "./bench.ts";
 import { type Contender, inTurns, perSecond, type RoundOutcome, startContender } from "./contender.ts";
 import { type Finding, finding } from "./finding.ts";
+import { readSegment } from "../../warden/audit/format/index.ts";
 
 const TOGETHER = 64;
 
@@ -19,8 +20,8 @@ export const audit: Measure = {
   ],
   how: `audit events durable per second, one after the other, against a bare loop of write and fdatasync with records of the same size on the same disk; and ${TOGETHER} callers at once, who share writes`,
   async run(bench) {
-    // many short rounds, because other work on the disk comes and goes
-    const [rounds, count] = bench.quick ? [40, 25] : [120, 50];
+    // very many and very short rounds, because other work on the disk comes and goes
+    const [rounds, count] = bench.quick ? [200, 5] : [800, 5];
     const { directory } = bench;
     const one = await openLog(bench, "one", 1);
     const many = await openLog(bench, "many", TOGETHER);
@@ -67,15 +68,16 @@ async function openLog(bench: Bench, name: string, width: number): Promise<Conte
   return startContender(bench, { program: "audit-log", args: [directory, `${width}`] });
 }
 
-/** The records as they lie on disk, with their frames. */
+/** The records as they lie on disk, with their frames and without the zeros behind them. */
 async function bytesPerRecord(log: Contender, directory: string): Promise<number> {
   const count = 100;
-  const before = await sizeOf(directory);
+  const before = await bytesIn(directory);
   await log.round(count);
-  return Math.round(((await sizeOf(directory)) - before) / count);
+  return Math.round(((await bytesIn(directory)) - before) / count);
 }
 
-async function sizeOf(directory: string): Promise<number> {
-  const sizes = await Promise.all((await readdir(directory)).map((name) => stat(join(directory, name))));
-  return sizes.reduce((sum, { size }) => sum + size, 0);
+async function bytesIn(directory: string): Promise<number> {
+  const segments = (await readdir(directory)).filter((name) => name.startsWith("segment"));
+  const files = await Promise.all(segments.map((name) => readFile(join(directory, name))));
+  return files.reduce((sum, bytes) => sum + readSegment(bytes).validBytes, 0);
 }

@@ -6,6 +6,10 @@
 // previous one is durable. So a damaged frame that is followed by the beginning of a write was once
 // complete: somebody damaged it. Without one it belongs to the last write, of which a power cut may
 // leave any part, in any order. [AUD-20]
+//
+// Zeros may follow the last frame: room that later frames overwrite. So the frames end where only
+// zeros follow, not where the file ends. Who overwrites frames with zeros up to the end does what
+// cutting the file does, and is found in the same way: by a checkpoint. [AUD-45]
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX } from "./record.ts";
@@ -27,8 +31,10 @@ export interface FrameDamage {
 
 export interface Frames {
   readonly bodies: readonly Uint8Array[];
-  /** Bytes that hold these bodies. What follows is damaged, or nothing follows. */
+  /** Bytes that hold these bodies. What follows is damaged, or zeros, or nothing follows. */
   readonly validBytes: number;
+  /** Bytes from there to the last one that is not zero: what is left of a damaged write. */
+  readonly tornBytes: number;
   readonly damage: FrameDamage | undefined;
 }
 
@@ -57,14 +63,25 @@ export function readFrames(bytes: Uint8Array): Frames {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const bodies: Uint8Array[] = [];
   let at = 0;
-  while (at < view.byteLength) {
+  while (at < view.byteLength && !(view[at] === 0 && isZero(view.subarray(at)))) {
     const body = frameAt(view, at);
-    if (typeof body === "string")
-      return { bodies, validBytes: at, damage: { kind: writeAfter(view, at) ? "broken" : "torn", why: body } };
+    if (typeof body === "string") {
+      const damage = { kind: writeAfter(view, at) ? "broken" : "torn", why: body } as const;
+      return { bodies, validBytes: at, tornBytes: lengthWithoutZeros(view) - at, damage };
+    }
     bodies.push(body);
     at += FRAME_HEAD_BYTES + body.byteLength;
   }
-  return { bodies, validBytes: at, damage: undefined };
+  return { bodies, validBytes: at, tornBytes: 0, damage: undefined };
+}
+
+function isZero(view: Buffer): boolean {
+  return view.equals(Buffer.alloc(view.byteLength));
+}
+
+/** @returns the length of `bytes` without the zeros at its end. */
+export function lengthWithoutZeros(bytes: Uint8Array): number {
+  return bytes.findLastIndex((byte) => byte !== 0) + 1;
 }
 
 /** @returns the body of the frame at `at`, or a text that says why there is none. */
