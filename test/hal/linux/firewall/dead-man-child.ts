@@ -35,6 +35,7 @@ const deadManSwitch = linuxDeadManSwitch({
     unlink: (...words) => (step(), linuxOps.unlink(...words)),
     mkdir: (...words) => (step(), linuxOps.mkdir(...words)),
     names: (...words) => (step(), linuxOps.names(...words)),
+    freeBytes: (...words) => (step(), linuxOps.freeBytes(...words)),
   },
 });
 await deadManSwitch.arm(wayBack(), HOUR_MS);
