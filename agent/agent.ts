@@ -3,6 +3,7 @@
 import { type AuditBuffer, createAuditBuffer } from "./audit/index.ts";
 import { type Console, startConsole } from "./console/index.ts";
 import { readDeviceStatus } from "./device-status.ts";
+import { faultDetail } from "./fault-detail.ts";
 import { type HubSession, openHubSession } from "./hub-session/index.ts";
 import { createIdentityManager, type IdentityManager, type IdentityManagerOptions } from "./identity/index.ts";
 import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
@@ -80,6 +81,9 @@ class DeviceAgent implements Agent {
     const { config, program, listen } = this.#ports;
     this.#local = await openLocalSocket({ path: config.localSocket, socket: "root", operations: this.#operations, listen });
     this.#audit.note({ event: "agent.started", result: "ok", detail: { program } });
+    this.#ports.damage.listen((fault) =>
+      this.#audit.note({ event: "agent.damaged", result: "failed", detail: faultDetail(fault) }),
+    );
     this.#console = this.#startConsole();
     this.#identityDone = this.#identity.run(this.#stopped.signal).catch(this.#failure.reject);
   }
@@ -95,7 +99,7 @@ class DeviceAgent implements Agent {
         faults: [
           ...this.#operations.troubles(),
           ...(this.#console?.troubles() ?? []),
-          ...this.#ports.damaged().map(({ code, message }) => ({ code, message })),
+          ...this.#ports.damage.faults().map(({ code, message }) => ({ code, message })),
           ...(auditFault === undefined ? [] : [{ code: auditFault.code, message: auditFault.message }]),
         ],
       };

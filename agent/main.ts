@@ -9,7 +9,7 @@ import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } fr
 import { createAgent } from "./agent.ts";
 import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
-import { createDamageLog, tolerateDamage } from "../hal/damaged-files.ts";
+import { createDamageLog, type DamageLog, isUnreadable, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord } from "../hal/format/identity.ts";
 import {
@@ -19,7 +19,6 @@ import {
   isStartedWith,
   isTpmProviderActive,
   journal,
-  linuxAppendFiles,
   linuxClock,
   linuxHandoverWriter,
   linuxFiles,
@@ -27,6 +26,8 @@ import {
   linuxVitals,
   listenUnix,
   lockState,
+  ownAppendFiles,
+  ownFiles,
   reasonOf,
   requiredConfigFile,
   restartWith,
@@ -79,7 +80,7 @@ async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<Tpm
   } catch (error) {
     if (error instanceof Fault && error.code === "key.tpm-unavailable") return "absent";
     // No key can be used. The agent reports that when it needs one.
-    if (error instanceof Fault && error.code === "key.mismatch") return "unused";
+    if (isUnreadable(error) || (error instanceof Fault && error.code === "key.mismatch")) return "unused";
     throw error;
   }
 }
@@ -102,7 +103,7 @@ interface LockedState {
   readonly config: AgentConfig;
   readonly anchors: HubAnchors;
   readonly files: DurableFiles;
-  readonly damaged: () => readonly Fault[];
+  readonly damage: DamageLog;
   readonly tpm: TpmAtStart;
   /** Aborted when only another start of this process helps. */
   readonly restart: AbortController;
@@ -153,13 +154,17 @@ const REPOSITORY_PREFIX = "/repository";
  * No client certificate is sent: what is published is signed and no secret, and a TPM has few
  * places for keys.
  */
-function releasePlacesOf(config: AgentConfig, { host, estPort: port, authority }: HubAnchors): ReleasePlaces {
+function releasePlacesOf(
+  config: AgentConfig,
+  { host, estPort: port, authority }: HubAnchors,
+  { report }: DamageLog,
+): ReleasePlaces {
   const connectTo = config.repository.connectTo ?? config.enrolment.connectTo;
   return {
-    metadata: () => linuxFiles(join(config.stateDirectory, "trust")),
+    metadata: () => ownFiles(join(config.stateDirectory, "trust"), { report }),
     imageRoot: () =>
       requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the root of the image nothing new is taken up"),
-    drop: () => linuxHandoverWriter(config.handover ?? join(config.stateDirectory, "handover")),
+    drop: () => linuxHandoverWriter(config.handover ?? join(config.stateDirectory, "handover"), { report }),
     repository: () =>
       createHttpRepository({
         host,
@@ -183,7 +188,7 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
     const environment = await environmentFor(tpm, config, files);
     if (isStartedWith(process.env, environment)) {
       const restart = new AbortController();
-      await runLocked({ config, anchors, files, damaged: damage.faults, tpm, restart }, stop);
+      await runLocked({ config, anchors, files, damage, tpm, restart }, stop);
       if (!restart.signal.aborted) return;
     }
     await lock.release();
@@ -199,14 +204,14 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
 }
 
 async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
-  const { config, anchors, files, damaged, restart } = state;
-  await using spoolFiles = await linuxAppendFiles(join(config.stateDirectory, "spool"));
+  const { config, anchors, files, damage, restart } = state;
+  await using spoolFiles = await ownAppendFiles(join(config.stateDirectory, "spool"), { report: damage.report });
   const agent = createAgent({
     config,
     anchors,
     program: PROGRAM,
     files,
-    damaged,
+    damage,
     spoolFiles,
     clock: linuxClock(),
     random: Math.random,
@@ -214,7 +219,7 @@ async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
     listen: listenUnix,
     connectWarden: () => connectToWarden(config.wardenSocket),
     settleKey: (birth) => settle(state, birth),
-    releases: releasePlacesOf(config, anchors),
+    releases: releasePlacesOf(config, anchors, damage),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
     // Without it the console only prints its hint more often.
     bootId: () =>

@@ -1,5 +1,5 @@
 // The ports of the agent: the machine and the outside world, connected by main.ts.
-import type { Fault } from "../hal/fault.ts";
+import type { DamageLog } from "../hal/damaged-files.ts";
 import type { Duplex } from "node:stream";
 import type { BirthRecord } from "../hal/format/identity.ts";
 import type { AppendFiles, Clock, DurableFiles, ListenUnix, SerialPort, Vitals } from "../hal/ports.ts";
@@ -14,8 +14,8 @@ export interface AgentPorts {
   /** Name and version, such as `sallyport-agent/0.1.0`. */
   readonly program: string;
   readonly files: DurableFiles;
-  /** State files that were found damaged, for the status. */
-  readonly damaged: () => readonly Fault[];
+  /** What was found wrong with state, for status and trail. [STA-4] [STA-13] */
+  readonly damage: DamageLog;
   readonly spoolFiles: AppendFiles;
   readonly clock: Clock;
   /** In [0, 1). */

@@ -17,18 +17,34 @@ export interface DamageLog {
   /** Each file's fault once, in the order of their first reading. */
   readonly faults: () => readonly Fault[];
   readonly report: (fault: Fault) => void;
+  /** @param listener gets each fault once, those that were reported before included. */
+  readonly listen: (listener: (fault: Fault) => void) => void;
 }
 
 /** @param report gets each fault when it occurs for the first time, for the journal. */
 export function createDamageLog(report: (fault: Fault) => void): DamageLog {
   const seen = new Map<string, Fault>();
+  const listeners = [report];
   return {
     faults: () => [...seen.values()],
     report: (fault) => {
       if (seen.has(fault.message) || seen.size >= REMEMBERED_MAX) return;
       seen.set(fault.message, fault);
-      report(fault);
+      for (const listener of listeners) listener(fault);
     },
+    listen: (listener) => {
+      for (const fault of seen.values()) listener(fault);
+      listeners.push(listener);
+    },
+  };
+}
+
+/** Files of a directory that cannot be used: each of them is damaged, and none can be written. */
+export function damagedFiles(fault: Fault): DurableFiles {
+  return {
+    get: async () => new Uint8Array(),
+    put: async () => Promise.reject(fault),
+    remove: async () => Promise.reject(fault),
   };
 }
 
@@ -37,18 +53,23 @@ export function createDamageLog(report: (fault: Fault) => void): DamageLog {
  * read as one without bytes: each reader then handles it as it handles a flipped bit, by the rule
  * of its record. Missing it is not: what must never be made a second time (a key, a floor) is not
  * made.
- * @param report gets the fault of every such reading.
+ *
+ * A private key is an exception: that others may read it is mended by a command, which the fault
+ * names, and another key would not mend it. [STA-30]
+ * @param report gets the fault of every such reading, and of every content that is damaged.
  */
 export function tolerateDamage(files: DurableFiles, report: (fault: Fault) => void): DurableFiles {
   return {
     put: (name, bytes) => files.put(name, bytes),
     remove: (name) => files.remove(name),
-    get: async (name, bytesMax) => {
+    noteDamage: report,
+    get: async (name, bytesMax, access) => {
       try {
-        return await files.get(name, bytesMax);
+        return await files.get(name, bytesMax, access);
       } catch (error) {
         if (!isUnreadable(error)) throw error;
         report(error);
+        if (access === "private") throw error;
         return new Uint8Array();
       }
     },

@@ -169,6 +169,7 @@ export const FAULT_CODES = [
   "release.store-failed",
   "release.refused",
   "assert.broken",
+  "audit.too-large",
 ] as const;
 
 export type FaultCode = (typeof FAULT_CODES)[number];

@@ -1,16 +1,28 @@
 // State records in files, in the envelope of format/record.ts. [STA-5]
+import { Fault } from "./fault.ts";
 import { decodeRecord, encodeRecord, type RecordFormat } from "./format/record.ts";
 import type { JsonValue } from "./format/json.ts";
 import type { DurableFiles } from "./ports.ts";
 
-/** @returns undefined when there is no such file. @throws as {@link decodeRecord}; of `files`. */
+/**
+ * A record that cannot be used is noted as damaged, so that the status shows it whatever its reader
+ * makes of it. [STA-14]
+ * @returns undefined when there is no such file.
+ * @throws as {@link decodeRecord}; of `files`.
+ */
 export async function readRecord<T>(
-  files: Pick<DurableFiles, "get">,
+  files: Pick<DurableFiles, "get" | "noteDamage">,
   name: string,
   format: RecordFormat<T>,
 ): Promise<T | undefined> {
   const bytes = await files.get(name, format.bytesMax);
-  return bytes === undefined ? undefined : decodeRecord(bytes, format);
+  if (bytes === undefined) return undefined;
+  try {
+    return decodeRecord(bytes, format);
+  } catch (error) {
+    if (error instanceof Fault) files.noteDamage?.(error);
+    throw error;
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 // The program sallyport-warden: reads its configuration, takes the state lock, opens the warden and
 // its socket, and serves until it is stopped.
 import { createHash } from "node:crypto";
+import { createDamageLog, type DamageLog } from "../hal/damaged-files.ts";
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
 import {
@@ -8,9 +9,9 @@ import {
   fatFiles,
   createFileBootChoice,
   createFileSlots,
+  foreignFiles,
   journal,
   createOptionalHandoverReader,
-  linuxAppendFiles,
   linuxClock,
   linuxDeadManSwitch,
   linuxFiles,
@@ -24,6 +25,8 @@ import {
   linuxWatchdog,
   listenUnix,
   lockState,
+  ownAppendFiles,
+  ownFiles,
   createPartitionSlots,
   reasonOf,
   requiredConfigFile,
@@ -37,11 +40,13 @@ import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/format/image.ts"
 import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
+import { UPDATE_FILE } from "../ota/commit/index.ts";
+import { FLOORS_FILE } from "../ota/floor/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { isBirthRecorded } from "./identity/index.ts";
 import { INSTALL_LINE_BYTES_MAX } from "./install/format.ts";
 import { installerCommand } from "./install/index.ts";
-import { hubEndpoints } from "./lockdown/index.ts";
+import { hubEndpoints, LOCKDOWN_FILE } from "./lockdown/index.ts";
 import { POLICY_BYTES_MAX } from "./lockdown/format/index.ts";
 import type { MachinePorts, MachineSettings } from "./services.ts";
 import { serveSocket } from "./socket/index.ts";
@@ -117,18 +122,28 @@ async function loadImage(
   };
 }
 
-async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
+/** What the switch and the services keep, each in a directory of its own. [STA-13] */
+async function serviceFiles({ stateDirectory }: WardenConfig, { report }: DamageLog): Promise<MachinePorts["files"]> {
+  const at = (name: string, ...damaged: readonly string[]): ReturnType<typeof ownFiles> =>
+    ownFiles(`${stateDirectory}/${name}`, { report, damaged });
+  return {
+    targets: await at("targets"),
+    lockdown: await at("lockdown", LOCKDOWN_FILE),
+    update: await at("update", FLOORS_FILE, UPDATE_FILE),
+  };
+}
+
+async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<MachinePorts> {
   const { boardRoot: root, stateDirectory, systemdBoot, update, handover } = config;
   const lineBytesMax = INSTALL_LINE_BYTES_MAX;
   return {
-    files: {
-      targets: await linuxFiles(`${stateDirectory}/targets`),
-      lockdown: await linuxFiles(`${stateDirectory}/lockdown`),
-      update: await linuxFiles(`${stateDirectory}/update`),
-    },
+    files: await serviceFiles(config, damage),
     handover: createOptionalHandoverReader(handover),
     ...(config.lockdown.firewall === "nft"
-      ? { firewall: linuxFirewall(), deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man` }) }
+      ? {
+          firewall: linuxFirewall(),
+          deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man`, root, onDamage: damage.report }),
+        }
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),
@@ -136,7 +151,7 @@ async function machinePorts(config: WardenConfig): Promise<MachinePorts> {
     ...(systemdBoot === undefined
       ? {
           slots: createFileSlots({ directory: config.slots, root, partBytesMax: IMAGE_BYTES_MAX }),
-          boot: createFileBootChoice(await linuxFiles(config.slots)),
+          boot: createFileBootChoice(await foreignFiles(() => linuxFiles(config.slots), damage.report)),
         }
       : {
           slots: createPartitionSlots({ root, esp: systemdBoot.esp, kernelBytesMax: IMAGE_BYTES_MAX }),
@@ -175,17 +190,19 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const { boardRoot, commissionedIdFile } = config;
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : createSimulatedClock();
-  await using auditLog = await linuxAppendFiles(`${config.stateDirectory}/audit`);
+  const damage = createDamageLog((fault) => say(`trouble: ${fault.code}: ${fault.message}`));
+  await using auditLog = await ownAppendFiles(`${config.stateDirectory}/audit`, { report: damage.report });
   const state = await linuxFiles(config.stateDirectory);
   const warden = await openWarden(
     {
       state,
-      birth: await fatFiles(config.birthDirectory, { wasThere: () => isBirthRecorded(state) }),
+      birth: await foreignFiles(() => fatFiles(config.birthDirectory, { wasThere: () => isBirthRecorded(state) }), damage.report),
       auditLog,
       clock,
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),
       vitals: linuxVitals(),
-      machine: await machinePorts(config),
+      machine: await machinePorts(config, damage),
+      damage,
       say,
     },
     {

@@ -198,8 +198,9 @@ async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
   try {
     return await openFloors(files);
   } catch (error) {
-    if (error instanceof Fault) return error;
-    throw error;
+    if (!(error instanceof Fault)) throw error;
+    const remedy = "every release is refused until the record is put back on the device, which docs/operations.md tells how";
+    return new Fault(error.code, `${error.message}; ${remedy}`, { cause: error }); // [OTA-27]
   }
 }
 

@@ -1,6 +1,6 @@
 // The warden: settles the identity of the machine, opens the log and the services, then serves the
 // agent. Everything it touches comes in as ports.
-import { createDamageLog, type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
+import { type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
@@ -35,6 +35,8 @@ export interface WardenPorts {
   readonly hardware: Hardware;
   readonly vitals: Vitals;
   readonly machine: MachinePorts;
+  /** What was found wrong with state, before the warden was opened too. [STA-4] [STA-13] */
+  readonly damage: DamageLog;
   /** Writes one line to the journal. */
   readonly say: (line: string) => void;
 }
@@ -80,7 +82,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { clock } = ports;
   const startedMonotonicMs = clock.monotonicMs();
   const bootId = await ports.hardware.bootId();
-  const damage = createDamageLog((fault) => ports.say(`trouble: ${fault.code}: ${fault.message}`));
+  const { damage } = ports;
   const state = tolerateDamage(ports.state, damage.report);
   const births = createBirthBook(ports.birth);
   const { identity, birth, troubles } = await settle(ports.hardware, births);
@@ -93,6 +95,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const atStart = [log.tampered, ...troubles, ...settings.troubles].filter((fault) => fault !== undefined);
   atStart.slice(0, WARDEN_TROUBLES_MAX).forEach(report);
   await recordStart(record, settings, identity, troubles);
+  damage.listen((fault) => void record(damageEntry(fault)));
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   const services = await openServices({
@@ -117,7 +120,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     time,
     program: settings.program,
     vitals: ports.vitals,
-    troubles: () => [...atStart, ...damage.faults(), ...services.troubles()].slice(0, WARDEN_TROUBLES_MAX),
+    troubles: () => withDamage([...atStart, ...services.troubles()], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
     services,
     sizeAtStart,
   });
@@ -172,6 +175,7 @@ interface Recorder {
 
 function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" | "state">): Recorder {
   let lost = 0;
+  const born = new Set<string>();
   const report = (fault: Fault): void => say(`trouble: ${fault.code}: ${fault.message}`);
   return {
     report,
@@ -186,7 +190,7 @@ function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" |
     },
     recordBirth: async (record) => {
       try {
-        await recordBirth(state, record, (entry) => log.append(entry));
+        await recordBirth(state, record, (entry) => log.append(entry), born);
       } catch (error) {
         report(asFault(error, "audit.write-failed", "record the birth; the next start tries again"));
       }
@@ -248,6 +252,16 @@ async function openLog(
     witness: settings.hubKeys?.witness,
     limits: settings.audit,
   });
+}
+
+/** With the damage that no trouble tells of: a service says more of the record that it needs. */
+function withDamage(troubles: readonly Fault[], damage: readonly Fault[]): readonly Fault[] {
+  const others = damage.filter(({ message }) => !troubles.some((told) => told.message.includes(message)));
+  return [...new Map([...troubles, ...others].map((fault) => [fault.message, fault])).values()];
+}
+
+function damageEntry({ code, message }: Fault): AuditEntry {
+  return { event: "state.damaged", result: "failed", detail: { code, why: clip(message, WHY_CHARACTERS_MAX) } };
 }
 
 async function recordStart(

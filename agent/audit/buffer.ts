@@ -22,7 +22,8 @@ export interface AuditBuffer {
   append(entry: AuditEntry): Promise<void>;
   /**
    * Appends as soon as the warden accepts it. Never throws. Entries above the bound, and entries
-   * that the warden refuses for good, are counted, and a later entry states their number.
+   * that the warden refuses for good, are counted, and an entry of its own states their number and
+   * what was refused last. [AUD-41]
    */
   note(entry: AuditEntry): void;
   /** The last fault, until an entry is accepted; for the status. */
@@ -49,6 +50,8 @@ class WardenAuditBuffer implements AuditBuffer {
   readonly #lossReports = new WeakMap<AuditEntry, number>();
   readonly #closed = new AbortController();
   #lost = 0;
+  /** The last entry that was refused for good, and why, until a report of losses states it. */
+  #refused: { readonly entry: AuditEntry; readonly code: string } | undefined;
   #fault: Fault | undefined;
   #draining: Promise<void> | undefined;
 
@@ -108,7 +111,7 @@ class WardenAuditBuffer implements AuditBuffer {
       this.#fault = asFault(error, "protocol.closed", "record an audit entry of the agent");
       if (PASSING.has(this.#fault.code)) return Math.min(Math.max(delayMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
       this.#waiting.shift();
-      this.#lost += this.#lossReports.get(entry) ?? (this.#fault.code === COUNTED_BY_WARDEN ? 0 : 1);
+      this.#countRefused(entry, this.#fault.code);
       return 0;
     }
     this.#waiting.shift();
@@ -117,17 +120,27 @@ class WardenAuditBuffer implements AuditBuffer {
     return 0;
   }
 
+  #countRefused(entry: AuditEntry, code: string): void {
+    const reported = this.#lossReports.get(entry);
+    if (reported === undefined && code !== COUNTED_BY_WARDEN) this.#refused = { entry, code };
+    this.#lost += reported ?? (code === COUNTED_BY_WARDEN ? 0 : 1);
+    // Otherwise nothing would tell of it until the next event, which may be days away.
+    if (reported === undefined && this.#waiting.length === 0) this.#reportLosses();
+  }
+
   #reportLosses(): void {
     if (this.#lost === 0) return;
-    const report = lostEntry(this.#lost);
+    const report = lostEntry(this.#lost, this.#refused);
     this.#lossReports.set(report, this.#lost);
     this.#waiting.push(report);
     this.#lost = 0;
+    this.#refused = undefined;
   }
 }
 
-function lostEntry(count: number): AuditEntry {
-  return { event: "spool.dropped", result: "failed", detail: { what: "audit entries of the agent", count } };
+function lostEntry(count: number, refused: { readonly entry: AuditEntry; readonly code: string } | undefined): AuditEntry {
+  const last = refused === undefined ? {} : { refused: refused.entry.event, code: refused.code };
+  return { event: "spool.dropped", result: "failed", detail: { what: "audit entries of the agent", count, ...last } };
 }
 
 /**

@@ -48,6 +48,12 @@ export function createAuditUploader(ports: AuditUploaderPorts): AuditUploader {
 class WitnessUploader implements AuditUploader {
   readonly #ports: AuditUploaderPorts;
   #session: UploadSession | undefined;
+  /**
+   * Records in a delivery. Halved when one does not arrive, because a broker may end the connection
+   * without a word over a message that is too large for it; one more when one that is full arrives.
+   * [STA-15]
+   */
+  readonly #batch = { recordsMax: AUDIT_READ_RECORDS_MAX };
   /** Outlives the session: after a conflict with the hub, a lost connection does not resolve it. */
   #fault: Fault | undefined;
 
@@ -57,7 +63,7 @@ class WitnessUploader implements AuditUploader {
 
   connected(): void {
     void this.stop();
-    this.#session = new UploadSession(this.#ports, (fault) => {
+    this.#session = new UploadSession(this.#ports, this.#batch, (fault) => {
       this.#fault = fault;
     });
   }
@@ -88,6 +94,7 @@ class WitnessUploader implements AuditUploader {
 /** The uploads over one connection. Begins when it is made. */
 class UploadSession {
   readonly #ports: AuditUploaderPorts;
+  readonly #batch: { recordsMax: number };
   readonly #onOutcome: (fault: Fault | undefined) => void;
   readonly #ended = new AbortController();
   readonly #done: Promise<void>;
@@ -104,8 +111,9 @@ class UploadSession {
   #onAnswer: ((body: AuditAnswer["body"]) => void) | undefined;
 
   /** @param onOutcome is called after each upload, with its fault if it failed. */
-  constructor(ports: AuditUploaderPorts, onOutcome: (fault: Fault | undefined) => void) {
+  constructor(ports: AuditUploaderPorts, batch: { recordsMax: number }, onOutcome: (fault: Fault | undefined) => void) {
     this.#ports = ports;
+    this.#batch = batch;
     this.#onOutcome = onOutcome;
     this.#done = this.#run();
   }
@@ -165,7 +173,7 @@ class UploadSession {
         `the hub has ${from} audit records of this device, but its log has ${head.size}: the log was rolled back or wiped, and the hub's operator must decide`,
       );
     if (from === head.size && head.witnessedSize === head.size) return false;
-    const count = Math.min(AUDIT_READ_RECORDS_MAX, head.size - from);
+    const count = Math.min(this.#batch.recordsMax, head.size - from);
     const { records } = count === 0 ? { records: [] } : await warden.call("audit.read", { from, count });
     const { oldSize, checkpoint, proof } = await warden.call("audit.checkpoint", { oldSize: from, size: from + records.length });
     const answer = await this.#ask({ oldSize, checkpoint, proof, records });
@@ -173,6 +181,8 @@ class UploadSession {
       case "cosigned": {
         const { witnessedSize } = await warden.call("audit.cosigned", { checkpoint: answer.checkpoint });
         this.#hubSize = witnessedSize;
+        if (records.length === this.#batch.recordsMax)
+          this.#batch.recordsMax = Math.min(AUDIT_READ_RECORDS_MAX, this.#batch.recordsMax + 1);
         return witnessedSize < head.size;
       }
       case "conflict":
@@ -192,17 +202,20 @@ class UploadSession {
     // A session that ended during the calls to the warden must not deliver on the next connection.
     if (signal.aborted) throw new Fault("tunnel.closed", "deliver audit records: the connection has ended");
     const { promise, resolve } = Promise.withResolvers<AuditAnswer["body"] | undefined>();
+    const outcome = { delivered: false };
     const settled = new AbortController();
     this.#onAnswer = resolve;
     signal.addEventListener("abort", () => resolve(undefined), { signal: settled.signal });
     try {
       await deliver(body);
+      outcome.delivered = true;
       void clock.sleep(ANSWER_WAIT_MS_MAX, settled.signal).then(() => resolve(undefined));
       const answer = await promise;
       if (answer === undefined)
         throw new Fault("tunnel.timeout", `the hub did not answer an audit delivery within ${ANSWER_WAIT_MS_MAX / 1000} s`);
       return answer;
     } finally {
+      if (!outcome.delivered) this.#batch.recordsMax = Math.max(1, Math.floor(this.#batch.recordsMax / 2));
       this.#onAnswer = undefined;
       settled.abort();
     }

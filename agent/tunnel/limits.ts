@@ -19,6 +19,13 @@ export const SILENT_REFUSALS_MAX = 2;
 /** In flight to the broker: sent and not acknowledged. */
 export const WINDOW_MESSAGES_MAX = 32;
 export const WINDOW_BYTES_MAX = 4 * MESSAGE_BYTES_MAX;
+/**
+ * Connections in a row that end while one and the same message is alone in flight, before it is
+ * held back.
+ */
+export const SUSPECT_CUTS_MAX = 4;
+/** Messages that are held back until another one passes. More failing ones are the hub's doing. */
+export const HELD_MAX = 8;
 /** Audit deliveries in flight; more are refused. */
 export const DELIVERIES_MAX = 8;
 /**

@@ -20,6 +20,7 @@ import { readMqtt5Refusal, writeMqtt5Refusal } from "./record.ts";
 import type { SpoolClass } from "./spool/index.ts";
 import { describeTunnel } from "./status.ts";
 import { openStream } from "./stream.ts";
+import { createSuspects, type Suspects } from "./suspects.ts";
 
 /** The channels that go through the spool, with the class of their messages there. [TUN-6] */
 const CLASS_OF = { result: "result", update: "result", event: "event", telemetry: "telemetry" } as const satisfies Readonly<
@@ -91,6 +92,7 @@ class MqttTunnel implements Tunnel {
   readonly #options: TunnelOptions;
   readonly #inbox: Inbox;
   readonly #pump: () => void;
+  readonly #suspects: Suspects = createSuspects(() => this.#pump());
   readonly #answers: AnswerQueue;
   readonly #currentContext: () => Promise<SecureContext>;
   readonly #waiters = createReconnectWaiters();
@@ -118,7 +120,7 @@ class MqttTunnel implements Tunnel {
     this.#pump = createPump({
       spool,
       topic: (channel) => upTopic(deviceId, channel),
-      connection: () => this.#connection,
+      connection: () => this.#suspects.guard(this.#connection),
     });
     this.#answers = createAnswerQueue({
       topic: upTopic(deviceId, "result"),
@@ -302,7 +304,9 @@ class MqttTunnel implements Tunnel {
     this.#facts = undefined;
     this.#lastFault = by === "us" ? undefined : fault;
     onEvent({ kind: "disconnected", by, fault });
-    this.#apply({ kind: "ended", by, nowMs: clock.monotonicMs(), wallMs: clock.nowMs(), random: random() });
+    // An end over a message is no kick: another client is not looked for. [TUN-5] [STA-15]
+    const cause = by === "peer" && this.#suspects.suspects() ? "fault" : by;
+    this.#apply({ kind: "ended", by: cause, nowMs: clock.monotonicMs(), wallMs: clock.nowMs(), random: random() });
   }
 
   /** From TCP to CONNACK. Never rejects. */

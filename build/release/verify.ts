@@ -43,13 +43,7 @@ export async function checkAsClient(
     return await checkRepository({ root, fetch, nowMs }, published);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    throw new Fault(error.code, `${action}: a device would refuse it: ${error.message}${hintFor(error)}`, { cause: error });
+    const hint = error.code === "trust.expired" ? "; sallyport-release sign --renew renews what has expired" : "";
+    throw new Fault(error.code, `${action}: a device would refuse it: ${error.message}${hint}`, { cause: error });
   }
-}
-
-/** An expired role is named. Others may have expired with it, which the next try would say. */
-function hintFor({ code, message }: Fault): string {
-  if (code !== "trust.expired") return "";
-  const role = /^"?([a-z]+)"? \d+ expired/u.exec(message)?.[1] ?? "ROLE";
-  return `; sallyport-release sign DIR --role ${role} renews it, with --role once more for each other role that has expired`;
 }

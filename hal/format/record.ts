@@ -103,9 +103,9 @@ function damaged<R>({ what, code }: Pick<RecordFormat<unknown>, "what" | "code">
 }
 
 /**
- * `after`, with what `before` has and `schema` does not know: members beside the known ones, those
- * of entries of a map, and the whole of a member whose known part is unchanged. A member that has
- * changed is replaced as a whole.
+ * `after`, with what `before` has and `schema` does not know: members beside the known ones, also
+ * in entries of a map, and whatever stands in a part, at any depth, whose known members are
+ * unchanged. What stood in a part that has changed was about its former value, and goes with it.
  */
 function keepUnknown(schema: unknown, before: JsonObject, after: JsonObject): JsonObject {
   const members: Record<string, JsonValue | undefined> = { ...after };
@@ -114,26 +114,42 @@ function keepUnknown(schema: unknown, before: JsonObject, after: JsonObject): Js
     const now = after[name];
     if (name === "v" || name === "readable") members[name] = value;
     else if (member === undefined) members[name] = value;
-    else if (isObject(value) && isObject(now)) members[name] = keepWithin(member, value, now);
+    else if (value !== undefined && now !== undefined) members[name] = keepWithin(member, value, now);
   }
   return members;
 }
 
-function keepWithin(schema: unknown, before: JsonObject, after: JsonObject): JsonObject {
-  if (canonicalJson(knownPart(schema, before) ?? null) === canonicalJson(after)) return before;
-  const entry = part(schema, "value");
-  if (entry === undefined) return after;
-  const entries = Object.entries(after).map(([name, now]) => {
+function keepWithin(schema: unknown, before: JsonValue, after: JsonValue): JsonValue {
+  if (isSame(schema, before, after)) return before;
+  if (Array.isArray(before) && Array.isArray(after)) return keepItems(part(unwrapped(schema), "item"), before, after);
+  if (!isObject(before) || !isObject(after)) return after;
+  const entry = part(unwrapped(schema), "value");
+  const members = Object.entries(after).map(([name, now]) => {
     const was = before[name];
-    return [name, isObject(was) && isObject(now) ? keepUnknown(entry, was, now) : now] as const;
+    if (was === undefined || now === undefined) return [name, now] as const;
+    if (entry !== undefined && isObject(was) && isObject(now)) return [name, keepUnknown(entry, was, now)] as const;
+    return [name, keepWithin(memberOf(schema, name, before), was, now)] as const;
   });
-  return Object.fromEntries(entries);
+  return Object.fromEntries(members);
+}
+
+/** Items have no names: one is the same when its known members are. */
+function keepItems(item: unknown, before: readonly JsonValue[], after: readonly JsonValue[]): JsonValue {
+  const left = [...before];
+  return after.map((now) => {
+    const at = left.findIndex((was) => isSame(item, was, now));
+    return at === -1 ? now : (left.splice(at, 1)[0] ?? now);
+  });
+}
+
+function isSame(schema: unknown, before: JsonValue, after: JsonValue): boolean {
+  return canonicalJson(knownPart(schema, before) ?? null) === canonicalJson(after);
 }
 
 /** `value` without the members that `schema` does not know. */
 function knownPart(schema: unknown, value: JsonValue | undefined): JsonValue | undefined {
   if (Array.isArray(value)) {
-    const item = part(schema, "item");
+    const item = part(unwrapped(schema), "item");
     return value.map((each: JsonValue) => (item === undefined ? each : (knownPart(item, each) ?? null)));
   }
   if (!isObject(value) || !isObjectSchema(schema)) return value;
@@ -146,13 +162,12 @@ function knownPart(schema: unknown, value: JsonValue | undefined): JsonValue | u
 
 /** The schema of a member: of an object, of a map, or of the fitting one of several objects. */
 function memberOf(schema: unknown, name: string, within?: JsonObject): unknown {
-  const wrapped = part(schema, "wrapped");
-  if (wrapped !== undefined) return memberOf(wrapped, name, within);
-  const entries = part(schema, "entries");
+  const known = unwrapped(schema);
+  const entries = part(known, "entries");
   if (isMap(entries)) return Object.hasOwn(entries, name) ? entries[name] : undefined;
-  const options = part(schema, "options");
-  if (Array.isArray(options)) return memberOf(optionFor(options, String(part(schema, "key")), within), name, within);
-  return part(schema, "value");
+  const options = part(known, "options");
+  if (Array.isArray(options)) return memberOf(optionFor(options, String(part(known, "key")), within), name, within);
+  return part(known, "value");
 }
 
 function optionFor(options: readonly unknown[], key: string, within: JsonObject | undefined): unknown {
@@ -163,9 +178,14 @@ function optionFor(options: readonly unknown[], key: string, within: JsonObject 
 }
 
 function isObjectSchema(schema: unknown): boolean {
+  const known = unwrapped(schema);
+  return isMap(part(known, "entries")) || isMap(part(known, "value")) || Array.isArray(part(known, "options"));
+}
+
+/** The schema of what an optional one wraps. */
+function unwrapped(schema: unknown): unknown {
   const wrapped = part(schema, "wrapped");
-  if (wrapped !== undefined) return isObjectSchema(wrapped);
-  return isMap(part(schema, "entries")) || isMap(part(schema, "value")) || Array.isArray(part(schema, "options"));
+  return wrapped === undefined ? schema : unwrapped(wrapped);
 }
 
 /** valibot describes its schemas by such members; a pipe has those of its first schema. */

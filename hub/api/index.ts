@@ -19,12 +19,14 @@ import {
   HTTP_REQUESTS_PER_S,
   HTTP_TIMEOUTS_CHECK_MS,
   HTTP_UNPROVEN_MAX,
+  REPOSITORY_REQUESTS_BURST,
+  REPOSITORY_REQUESTS_PER_S,
 } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
-import { sourceOf } from "../source.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
+import { createRequesterOf, type Requesting } from "./requester.ts";
 import { timeRoute } from "./time.ts";
 import { sendTextErrors, textError } from "./text-errors.ts";
 
@@ -53,6 +55,7 @@ export interface Api {
 }
 
 const URL_CHARACTERS_MAX = 128;
+const STORE_FAULTS: ReadonlySet<string> = new Set(["hub.store-failed", "hub.store-conflict"]);
 
 /** @throws Fault `hub.listen-failed`. */
 export async function startApi(options: ApiOptions): Promise<Api> {
@@ -64,15 +67,17 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     headersTimeout: HTTP_REQUEST_MS_MAX,
     connectionsCheckingInterval: HTTP_TIMEOUTS_CHECK_MS,
   });
-  guardConnections(https, {
+  const gate = guardConnections(https, {
     service: "est",
     unprovenMax: HTTP_UNPROVEN_MAX,
     provenMax: HTTP_PROVEN_MAX,
     authority: context.issuer.certificate,
     journal: context.journal,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
   });
   https.keepAliveTimeout = 5000;
-  const crowded = paceOf(context.journal);
+  const requesterOf = createRequesterOf(context.issuer.certificate);
+  const crowded = paceOf(requesterOf, context.journal);
   const server: FastifyInstance = fastify({
     bodyLimit: HTTP_BODY_BYTES_MAX,
     forceCloseConnections: true,
@@ -94,28 +99,41 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   repositoryRoutes(server, {
     directory: options.repository,
     prefix: REPOSITORY_PREFIX,
-    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
+    requesterOf,
   });
   try {
     await server.listen({ host: listen, port });
   } catch (error) {
     throw asFault(error, "hub.listen-failed", `listen for EST on ${listen}:${port}`);
   }
-  return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
+  return {
+    port: portOf(https),
+    renew: (renewed) => https.setSecureContext(tls(renewed)),
+    stop: async () => {
+      const closed = server.close();
+      gate.stop();
+      await closed;
+    },
+  };
 }
 
 /**
- * [TUN-23] Files of the repository are bounded by their own shares: they cost little.
- * @returns a function that refuses a request beyond the pace of its source, and returns true then.
+ * [TUN-25] Files of the repository have a pace of their own: a release has thousands of chunks.
+ * @returns a function that refuses a request beyond its pace, and returns true then.
  */
-function paceOf(journal: JournalWriter): (request: Pick<FastifyRequest, "ip" | "url">, reply: FastifyReply) => boolean {
-  const pace = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
+function paceOf(
+  requesterOf: (request: Requesting) => string,
+  journal: JournalWriter,
+): (request: FastifyRequest, reply: FastifyReply) => boolean {
+  const requests = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
+  const files = new Pace({ burst: REPOSITORY_REQUESTS_BURST, perSecond: REPOSITORY_REQUESTS_PER_S });
   return (request, reply) => {
-    const source = sourceOf(request.ip);
-    if (request.url.startsWith(`${REPOSITORY_PREFIX}/`) || pace.take(source)) return false;
-    journal("connection.crowded", undefined, { service: "est", over: "requests", from: source });
+    const requester = requesterOf(request);
+    const isFile = request.url.startsWith(`${REPOSITORY_PREFIX}/`);
+    if ((isFile ? files : requests).take(requester)) return false;
+    journal("connection.crowded", undefined, { service: "est", over: isFile ? "files" : "requests", from: requester });
     reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
-    textError(reply, 503, "too many requests from this address; try again later");
+    textError(reply, 503, "too many requests from this device or address; try again later");
     return true;
   };
 }
@@ -163,7 +181,15 @@ function setErrorHandlers(server: FastifyInstance, onFault: (fault: Fault) => vo
       reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
       return textError(reply, 503, "the hub has too many files open; try again later");
     }
-    onFault(asFault(error, "hub.store-failed", "answer a request"));
+    const fault = asFault(error, "hub.store-failed", "answer a request");
+    onFault(fault);
+    // [TUN-27] The device asks again: then the disk may have room, or the store's thread runs.
+    if (STORE_FAULTS.has(fault.code))
+      return textError(
+        reply.header("retry-after", String(HTTP_BUSY_RETRY_S)),
+        503,
+        "the hub cannot use its store; try again later",
+      );
     return textError(reply, 500, "the hub failed; its operator finds the reason in the hub's output");
   });
 }

@@ -1,11 +1,12 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
-import { printableJson } from "../../hal/format/text.ts";
+import { printableJson, quoted } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { checkCertificateLife, initHub, readAnchors } from "../authority/index.ts";
+import { initHub, readAnchors } from "../authority/index.ts";
 import { descriptorAdvice, descriptorLimit } from "../descriptors.ts";
 import { startHub } from "../hub.ts";
+import { isReport, type JournalEntry } from "../store/index.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { journalLine } from "./render.ts";
@@ -75,7 +76,7 @@ export const serve: HubCommand = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = checkCertificateLife(given.duration("certificate-life"));
+    const life = given.duration("certificate-life");
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -96,7 +97,9 @@ export const serve: HubCommand = {
     if (advice !== undefined) terminal.err(`sallyport-hub: ${advice}`);
     hub.events.on("journal", (entry) => {
       if (!isPowerOfTen(entry.times)) return;
-      terminal.out(json ? printableJson({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
+      terminal.out(
+        json ? printableJson({ ...entry, ...claimOf(entry), event: "journal", name: entry.event }) : journalLine(entry),
+      );
     });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
     if (!terminal.stop.aborted) await once(terminal.stop, "abort");
@@ -129,7 +132,8 @@ export const alerts: HubCommand = {
         given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT,
         given.flag("all") ? "info" : "alert",
       );
-      for (const entry of entries) terminal.out(given.flag("json") ? printableJson(entry) : journalLine(entry));
+      for (const entry of entries)
+        terminal.out(given.flag("json") ? printableJson({ ...entry, ...claimOf(entry) }) : journalLine(entry));
       if (entries.length === 0 && !given.flag("json")) terminal.out("none");
       return 0;
     }),
@@ -138,8 +142,13 @@ export const alerts: HubCommand = {
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);
   if (version === undefined && text !== undefined)
-    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
+    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got ${quoted(text)}`);
   return version;
+}
+
+/** [AUD-40] */
+function claimOf({ event }: JournalEntry): { readonly saidBy?: "agent" } {
+  return isReport(event) ? { saidBy: "agent" } : {};
 }
 
 /**

@@ -124,11 +124,31 @@ class Inbox implements HubInbox {
     this.#queues.delete(deviceId);
   }
 
-  /** Commits the first messages of the queue, all or none. */
+  /**
+   * Commits the first messages of the queue, all or none. When that fails, they go one by one: what
+   * can be stored is stored and acknowledged before the connection ends over what cannot. Two that
+   * fail mean that nothing can be stored. [STA-15]
+   */
   async #storeNext(deviceId: DeviceId, queue: AcceptedMessage[]): Promise<void> {
+    let left = Math.min(queue.length, COMMIT_MESSAGES_MAX);
+    const isOnly = left === 1;
+    const fault = await this.#store(deviceId, queue, COMMIT_MESSAGES_MAX);
+    if (fault === undefined) return;
+    const failed: { readonly message: AcceptedMessage; readonly fault: Fault }[] = [];
+    for (; left > 0 && failed.length < 2; left--) {
+      const alone = isOnly ? fault : await this.#store(deviceId, queue, 1);
+      const message = alone === undefined ? undefined : queue.shift();
+      if (alone !== undefined && message !== undefined) failed.push({ message, fault: alone });
+    }
+    for (const each of failed) each.message.done(each.fault);
+    for (const { done } of queue.splice(0, left)) done(fault);
+  }
+
+  /** @returns why the first messages of the queue are still there. */
+  async #store(deviceId: DeviceId, queue: AcceptedMessage[], atOnceMax: number): Promise<Fault | undefined> {
     try {
       // Two answers to one question conflict within a commit: then one message is stored at a time.
-      let countMax = COMMIT_MESSAGES_MAX;
+      let countMax = atOnceMax;
       const { count, notify } = await retryOnConflict(async () => {
         const prepared = await this.#prepare(deviceId, queue.slice(0, countMax));
         countMax = 1;
@@ -138,9 +158,9 @@ class Inbox implements HubInbox {
       });
       for (const { done } of queue.splice(0, count)) done();
       for (const each of notify) each();
+      return undefined;
     } catch (error) {
-      const fault = asFault(error, "hub.store-failed", "store messages");
-      for (const { done } of queue.splice(0, COMMIT_MESSAGES_MAX)) done(fault);
+      return asFault(error, "hub.store-failed", "store messages");
     }
   }
 

@@ -1,6 +1,6 @@
 // The sender of the outbox in the running hub: sends queued messages to the devices that are
 // connected, and sends them again under the same id until they are acknowledged. [TUN-8]
-import { asFault, type Fault } from "../../hal/fault.ts";
+import { asFault, Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Broker } from "../broker/index.ts";
 import type { JournalWriter } from "../journal.ts";
@@ -76,12 +76,20 @@ class Delivery implements OutboxDelivery {
     while (this.#wanted && !this.#stopped) {
       this.#wanted = false;
       await this.#guarded(async () => {
-        const nowMs = Date.now();
-        await this.#dropExpired(nowMs);
-        for (const queued of await this.#options.store.outbox.due(nowMs, UNACKNOWLEDGED_PER_DEVICE_MAX))
-          if (!this.#inFlight.has(queued.id) && !this.#delivered.has(queued.id)) this.#send(queued, nowMs);
+        try {
+          await this.#sendOnce(Date.now());
+        } catch (error) {
+          if (!(await this.#dropUnreadable())) throw error;
+          this.#wanted = true;
+        }
       });
     }
+  }
+
+  async #sendOnce(nowMs: number): Promise<void> {
+    await this.#dropExpired(nowMs);
+    for (const queued of await this.#options.store.outbox.due(nowMs, UNACKNOWLEDGED_PER_DEVICE_MAX))
+      if (!this.#inFlight.has(queued.id) && !this.#delivered.has(queued.id)) this.#send(queued, nowMs);
   }
 
   #send({ deviceId, id, channel, message }: Queued, sinceMs: number): void {
@@ -104,6 +112,19 @@ class Delivery implements OutboxDelivery {
       this.#delivered.delete(id);
       if (!this.#stopped) this.#next ??= setTimeout(() => this.sendDue(), NEXT_DELAY_MS);
     });
+  }
+
+  /**
+   * [STA-15] One message that cannot be read would keep all others from being sent.
+   * @returns whether there was one.
+   */
+  async #dropUnreadable(): Promise<boolean> {
+    const { store, onFault } = this.#options;
+    const count = await store.outbox.unreadable();
+    if (count === 0) return false;
+    await store.commit(store.outbox.removeUnreadable());
+    onFault(new Fault("hub.store-failed", `${count} messages for devices could not be read and were removed; send them again`));
+    return true;
   }
 
   async #dropExpired(nowMs: number): Promise<void> {

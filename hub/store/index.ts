@@ -19,7 +19,7 @@ export type { ConnectionRecord } from "./connections.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
 export type { JournalDetail, JournalEntry, JournalNote } from "./journal.ts";
-export type { JournalEvent } from "./catalogue.ts";
+export { isReport, type JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
 /**
@@ -55,7 +55,7 @@ export interface StoreOptions extends Partial<JournalOptions> {
 /** @throws Fault `hub.store-failed` when it cannot be opened, or was written by a newer version. */
 export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
   const { threads = false, onEntry = () => undefined, onFault = () => undefined } = options;
-  const engine = threads ? await openSqliteThreads(path, onFault) : openSqlite(path);
+  const engine = threads ? await openSqliteThreads(path, { onEnded: onFault }) : openSqlite(path);
   return createStore(engine, { onEntry, onFault });
 }
 

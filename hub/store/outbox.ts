@@ -49,6 +49,10 @@ export interface Outbox {
   remove(id: string): Change;
   /** Messages that have expired. */
   expired(nowMs: number): Promise<readonly Queued[]>;
+  /** How many messages this program cannot read, such as those of another version. [STA-15] */
+  unreadable(): Promise<number>;
+  /** Removes them, so that they hold up nobody's messages. */
+  removeUnreadable(): Change;
   /** Removes all messages for a device that was revoked. */
   clear(deviceId: DeviceId): Change;
 }
@@ -62,6 +66,7 @@ const WAITING = `SELECT count(*) AS n FROM outbox WHERE deviceId = :deviceId AND
 const DUE = `SELECT * FROM (
     SELECT outbox.*, row_number() OVER (PARTITION BY deviceId ORDER BY n) AS place FROM outbox JOIN connections USING (deviceId)
     WHERE deliveredAt IS NULL AND expiresAt > ?) WHERE place <= ? ORDER BY n`;
+const IS_UNREADABLE = `channel NOT IN (${DOWN_CHANNELS.map((channel) => `'${channel}'`).join(", ")})`;
 const ASKED = "SELECT * FROM outbox WHERE deviceId = ? AND correlation = ? AND answer IS NULL AND expiresAt > ?";
 const ANSWER = `UPDATE outbox SET answer = :answer, deliveredAt = coalesce(deliveredAt, :now)
   WHERE deviceId = :deviceId AND correlation = :correlation AND answer IS NULL AND expiresAt > :now`;
@@ -88,6 +93,11 @@ export function createOutbox(engine: Engine): Outbox {
     }),
     asked: async (deviceId, correlation, nowMs) => first(await engine.read(ASKED, [deviceId, correlation, nowMs])),
     answer: (deviceId, correlation, answer, now) => guard(ANSWER, { deviceId, correlation, answer, now }),
+    unreadable: async () => {
+      const [row = {}] = await engine.read(`SELECT count(*) AS n FROM outbox WHERE ${IS_UNREADABLE}`, []);
+      return integer(row, "n");
+    },
+    removeUnreadable: () => change(`DELETE FROM outbox WHERE ${IS_UNREADABLE}`, []),
     remove: (id) => change("DELETE FROM outbox WHERE id = ?", [id]),
     expired: async (nowMs) =>
       (await engine.read("SELECT * FROM outbox WHERE expiresAt <= ? ORDER BY n", [nowMs])).map((row) => queued(row)),

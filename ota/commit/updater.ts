@@ -6,7 +6,8 @@ import { readRecord, writeRecord } from "../../hal/record.ts";
 import { type Effect, type Event, next, START } from "./machine.ts";
 import { recordOf, type State, stateOf, UPDATE_RECORD } from "./record.ts";
 
-const NAME = "update.json";
+/** The name of the record in the directory of the updates. */
+export const UPDATE_FILE = "update.json";
 
 export interface UpdaterOptions {
   readonly files: DurableFiles;
@@ -36,7 +37,7 @@ export interface Updater {
 
 /** @throws Fault `update.record-invalid`, `record.newer`; `file.*` as for every state file. */
 export async function readUpdateState(files: Pick<DurableFiles, "get">): Promise<State> {
-  const record = await readRecord(files, NAME, UPDATE_RECORD);
+  const record = await readRecord(files, UPDATE_FILE, UPDATE_RECORD);
   return record === undefined ? START : stateOf(record);
 }
 
@@ -45,7 +46,7 @@ export async function readUpdateState(files: Pick<DurableFiles, "get">): Promise
  * rolled back. For an operator's order only.
  */
 export async function discardUpdateState(files: Pick<DurableFiles, "remove">): Promise<void> {
-  await files.remove(NAME);
+  await files.remove(UPDATE_FILE);
 }
 
 export function createUpdater(options: UpdaterOptions): Updater {
@@ -85,7 +86,7 @@ class MachineUpdater implements Updater {
     const { files, run, onChange } = this.#options;
     const step = next(this.#state, event);
     if (step.state !== this.#state) {
-      await writeRecord(files, NAME, UPDATE_RECORD, recordOf(step.state));
+      await writeRecord(files, UPDATE_FILE, UPDATE_RECORD, recordOf(step.state));
       this.#state = step.state;
       onChange?.(this.#state, event);
     }

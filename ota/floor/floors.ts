@@ -3,7 +3,8 @@ import type { DurableFiles } from "../../hal/ports.ts";
 import { readRecord, writeRecord } from "../../hal/record.ts";
 import { withCommit, type FloorCommit, type FloorRecord, FLOORS, NO_FLOORS } from "./record.ts";
 
-const NAME = "floors.json";
+/** The name of the record in the directory of the updates. */
+export const FLOORS_FILE = "floors.json";
 
 export interface Floors {
   record(): FloorRecord;
@@ -19,12 +20,12 @@ export interface Floors {
  *   may be installed then: an unread floor never means no floor.
  */
 export async function openFloors(files: DurableFiles): Promise<Floors> {
-  let record = (await readRecord(files, NAME, FLOORS)) ?? NO_FLOORS;
+  let record = (await readRecord(files, FLOORS_FILE, FLOORS)) ?? NO_FLOORS;
   return {
     record: () => record,
     commit: async (commit) => {
       const after = withCommit(record, commit);
-      if (after !== record) await writeRecord(files, NAME, FLOORS, after);
+      if (after !== record) await writeRecord(files, FLOORS_FILE, FLOORS, after);
       record = after;
       return after;
     },

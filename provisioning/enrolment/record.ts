@@ -16,8 +16,9 @@ export async function loadRequest(files: DurableFiles, expected: CertificateRequ
   try {
     return asText(parseRequest(bytes)) === asText(expected) ? bytes : undefined;
   } catch (error) {
-    if (error instanceof Fault && error.code === "csr.invalid") return undefined;
-    throw error;
+    if (!(error instanceof Fault && error.code === "csr.invalid")) throw error;
+    files.noteDamage?.(new Fault(error.code, `the stored request "${NAME}" is damaged, and is made again: ${error.message}`));
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 // The steps of enrolment. Each looks for what an earlier run left before it makes anything.
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceKey } from "../../hal/ports.ts";
+import type { DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "../certificate/index.ts";
 import { describeRequest, signRequest } from "../csr.ts";
 import type { Effect, Event } from "./machine.ts";
@@ -70,7 +70,7 @@ class Steps implements EnrolmentSteps {
   async #settleRequest(key: DeviceKey): Promise<Event> {
     const { identity, files, store, request: options, again, report } = this.#ports;
     const { current } = await store.load();
-    const earlier = current === undefined || again === true ? undefined : stillValid(current, this.#expected(key));
+    const earlier = current === undefined || again === true ? undefined : stillValid(current, this.#expected(key), files);
     if (earlier !== undefined) return this.#finish(earlier);
     const stored = await loadRequest(files, describeRequest(identity, key.publicKey, options));
     this.#request = stored ?? (await signRequest(identity, key, options));
@@ -117,11 +117,17 @@ class Steps implements EnrolmentSteps {
  * @returns undefined for a certificate that has expired or is not ours: enrolment goes on with the
  *   same key. [ID-23]
  */
-function stillValid(pem: string, expected: ExpectedCertificate): DeviceCertificate | undefined {
+function stillValid(
+  pem: string,
+  expected: ExpectedCertificate,
+  { noteDamage }: Pick<DurableFiles, "noteDamage">,
+): DeviceCertificate | undefined {
   try {
     return checkStored(pem, expected);
   } catch (error) {
-    if (error instanceof Fault && (error.code === "enrol.mismatch" || error.code === "x509.invalid")) return undefined;
-    throw error;
+    if (!(error instanceof Fault) || !["enrol.mismatch", "x509.invalid"].includes(error.code)) throw error;
+    if (error.code === "x509.invalid")
+      noteDamage?.(new Fault(error.code, `the stored certificate is damaged, and another is requested: ${error.message}`));
+    return undefined;
   }
 }

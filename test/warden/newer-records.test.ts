@@ -11,23 +11,14 @@ import { readMqtt5Refusal, writeMqtt5Refusal } from "../../agent/tunnel/record.t
 import { canonicalJson, type JsonValue } from "../../hal/format/json.ts";
 import { formatSettings, parseSettings } from "../../hub/state/settings.ts";
 import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
-import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { labCustom } from "../lab/counterparts/repository.ts";
 import { fakeFiles } from "../lab/fakes/files.ts";
 import type { TestContext } from "../lab/runner/context.ts";
-import { lockdownOrder, policyBytes } from "../lab/worlds/lockdown.ts";
-import { type Operator, operator } from "../lab/worlds/orders.ts";
+import { hubTime } from "../lab/counterparts/hub-signer.ts";
+import { addPolicy, confirmPolicy, deviceInUse, KEY } from "../lab/worlds/device-in-use.ts";
 import { DEVICE, rosterText } from "../lab/worlds/targets.ts";
-import {
-  broughtTo,
-  filesInMemory,
-  type MemoryFiles,
-  type RunningWarden,
-  type WholeWarden,
-  wholeWarden,
-} from "../lab/worlds/whole-warden.ts";
+import { broughtTo, filesInMemory, type MemoryFiles } from "../lab/worlds/whole-warden.ts";
 
-const KEY = `sha256:${"ab".repeat(32)}`;
 const FIXTURES = new URL("../fixtures/newer-records/", import.meta.url);
 
 /** Every durable record of the warden: the directory and the file. */
@@ -90,47 +81,9 @@ test("[STA-5] every durable record has the envelope and is in the table of this 
   t.same(sourcesWith(/\b(?:files|state)\??\.put\(/u), Object.keys(OTHER_FORMATS).sort());
 });
 
-/**
- * A device in use: born, its clock set, with roster, a confirmed policy and a committed release.
- */
-async function deviceInUse(
-  t: TestContext,
-): Promise<{ readonly world: WholeWarden; readonly files: MemoryFiles; readonly owner: Operator }> {
-  const world = wholeWarden(t, DEVICE);
+async function inMemory(t: TestContext): Promise<Awaited<ReturnType<typeof deviceInUse>> & { readonly files: MemoryFiles }> {
   const files = filesInMemory();
-  const owner = operator("ada", "owner");
-  const { repository } = world;
-  const roster = rosterText({ operators: [{ id: "ada", roles: ["owner"], keys: [owner.key] }] });
-  repository.addTarget("operators", "operators/roster-1", roster, labCustom({ line: "operators" }));
-  repository.addTarget(
-    "policy",
-    "policy/plant-2",
-    Buffer.from(policyBytes()).toString(),
-    labCustom({ line: "policy", counter: 2 }),
-  );
-  repository.publish("operators", "policy");
-  const release = { target: "os/gw-2.json", digest: "7".repeat(64), line: "os", counter: 2, floorAfterCommit: 1 };
-  const put = (name: string, value: JsonValue): Promise<void> => files.update.put(name, Buffer.from(canonicalJson(value)));
-  await put("floors.json", { v: 1, serial: 1, lines: { os: { committed: 2, floor: 1 } } });
-  await put("update.json", { v: 1, phase: { at: "committed", release, slot: "a" }, quarantined: [] });
-  await put("approved.json", { v: 1, digest: "7".repeat(64) });
-  await files.state.put("audit-pending.json", Buffer.from(canonicalJson({ v: 1, dropped: 0, droppedTotal: 5 })));
-  const warden = await world.start(files);
-  await warden.ask("birth.record", { protection: "file", keyFingerprint: KEY });
-  const { result } = await warden.ask("time.nonce", {});
-  await warden.ask("time.set", hubTime(world.hub.time, DEVICE, String(result?.["nonce"]), world.clock.nowMs()));
-  await broughtTo(world, warden, "trust.refresh", {});
-  await confirmed(warden);
-  await warden.stop();
-  return { world, files, owner };
-}
-
-async function confirmed(warden: RunningWarden): Promise<void> {
-  await warden.ask("lockdown.propose", {});
-  const { result } = await warden.ask("order.nonce", { verb: "lockdown.confirm" });
-  const trial = { nonce: String(result?.["nonce"]), planHash: String(result?.["planHash"]) };
-  const order = Buffer.from(lockdownOrder(trial, { notAfter: "2037-01-01T00:00:00.000Z" })).toString();
-  await warden.ask("order.submit", { verb: "lockdown.confirm", order });
+  return { ...(await deviceInUse(t, files)), files };
 }
 
 const recordSchema = v.record(
@@ -150,7 +103,7 @@ function ahead(files: MemoryFiles, record: (typeof RECORDS)[number], change: Rea
 }
 
 test("[STA-5] with every record one version ahead, and usable, the warden is what it was and keeps what it does not know", async (t) => {
-  const { world, files } = await deviceInUse(t);
+  const { world, files } = await inMemory(t);
   for (const record of RECORDS) ahead(files, record, { v: 2, readable: 1, later: { than: "this" } });
   const warden = await world.start(files);
   t.match(await warden.ask("identity.read", {}), { result: { identity: { id: DEVICE }, birth: { v: 1, keyFingerprint: KEY } } });
@@ -158,22 +111,62 @@ test("[STA-5] with every record one version ahead, and usable, the warden is wha
   t.match(status, { clock: { state: "synced" }, lockdown: { at: "confirmed", counter: 2 }, update: { phase: "committed" } });
   t.match(status, { audit: { dropped: 5 } });
   t.notOk(status?.["troubles"], JSON.stringify(status?.["troubles"]));
-  world.repository.addTarget(
-    "policy",
-    "policy/plant-3",
-    Buffer.from(policyBytes()).toString(),
-    labCustom({ line: "policy", counter: 3 }),
-  );
+  addPolicy(world, 3);
   world.repository.publish("policy");
   await broughtTo(world, warden, "trust.refresh", {});
-  await confirmed(warden);
+  await confirmPolicy(warden);
   t.match(recordIn(files, ["targets", "policy.taken"]), { v: 2, readable: 1, counter: 3, later: { than: "this" } });
   t.match(recordIn(files, ["lockdown", "lockdown.json"]), { v: 2, confirmed: { counter: 3 }, later: { than: "this" } });
   await warden.stop();
 });
 
+/** `value` with a member that nobody knows in each of its objects but maps, at any depth. */
+function withUnknown(value: JsonValue, isMap = false): JsonValue {
+  if (Array.isArray(value)) return value.map((each: JsonValue) => withUnknown(each));
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([name, each]) => [name, withUnknown(each ?? null, name === "lines")] as const);
+  return isMap ? Object.fromEntries(members) : { ...Object.fromEntries(members), zLater: { than: "this" } };
+}
+
+test("[STA-5] a downgrade and an upgrade: what a newer program put anywhere into a record is still there, unless its place has changed", async (t) => {
+  const { world, files } = await inMemory(t);
+  // the policy is the operator's text, and an unknown member in it would make it another one
+  for (const record of RECORDS) {
+    const { confirmed, ...rest } = recordIn(files, record);
+    const nested = withUnknown(
+      confirmed === undefined ? rest : { ...rest, confirmed: { ...v.parse(recordSchema, confirmed), policy: 0 } },
+    );
+    const policy = confirmed === undefined ? undefined : v.parse(recordSchema, confirmed)["policy"];
+    const { confirmed: kept, ...others } = v.parse(recordSchema, nested);
+    const whole =
+      kept === undefined ? others : { ...others, confirmed: { ...v.parse(recordSchema, kept), policy: policy ?? null } };
+    ahead(files, record, { ...whole, v: 2, readable: 1 });
+  }
+  const before = RECORDS.map((record) => recordIn(files, record));
+  const warden = await world.start(files);
+  t.same((await warden.ask("status.read", {})).result?.["troubles"] ?? [], []);
+  await warden.ask("birth.record", { protection: "file", keyFingerprint: KEY });
+  const { result } = await warden.ask("time.nonce", {});
+  await warden.ask("time.set", hubTime(world.hub.time, DEVICE, String(result?.["nonce"]), world.clock.nowMs()));
+  addPolicy(world, 3);
+  world.repository.publish("policy");
+  await broughtTo(world, warden, "trust.refresh", {});
+  await confirmPolicy(warden);
+  await warden.stop();
+  for (const [n, record] of RECORDS.entries()) {
+    const [was, is] = [before[n] ?? {}, recordIn(files, record)];
+    const { policy: _policy, counter: _counter, planHash: _hash, ...lost } = v.parse(recordSchema, was["confirmed"] ?? {});
+    if (record[1] === "lockdown.json") {
+      t.match(is, { v: 2, readable: 1, confirmed: { counter: 3 }, zLater: { than: "this" } });
+      t.match(lost, { zLater: { than: "this" } }, "it was about the policy before");
+      t.notOk(Object.hasOwn(v.parse(recordSchema, is["confirmed"]), "zLater"));
+    } else if (record[1] === "policy.taken") t.match(is, { v: 2, readable: 1, counter: 3, zLater: { than: "this" } });
+    else t.same(is, was, record[1]);
+  }
+});
+
 test("[STA-5] with every record one version ahead, and not to be used, identity, floors and counters hold, and nothing is overwritten", async (t) => {
-  const { world, files } = await deviceInUse(t);
+  const { world, files } = await inMemory(t);
   for (const record of RECORDS) ahead(files, record, { v: 2, readable: 2 });
   const warden = await world.start(files);
   t.match(await warden.ask("identity.read", {}), { result: { birth: { keyFingerprint: KEY } } });
@@ -187,7 +180,7 @@ test("[STA-5] with every record one version ahead, and not to be used, identity,
 
 test("[STA-5] the field's newer records: identity, tunnel and releases go on, and an unread policy is kept through a trial", async (t) => {
   for (const name of ["floors", "update", "lockdown"] as const) {
-    const { world, files } = await deviceInUse(t);
+    const { world, files } = await inMemory(t);
     const bytes = readFileSync(new URL(`${name}.v2.json`, FIXTURES));
     const directory = name === "lockdown" ? "lockdown" : "update";
     files[directory].contents.set(`${name}.json`, bytes);
@@ -206,12 +199,7 @@ test("[STA-5] the field's newer records: identity, tunnel and releases go on, an
       const { result } = await warden.ask("status.read", {});
       t.match(result?.["troubles"], [{ code: "record.newer", message: /kept for it/u }]);
       t.match(JSON.stringify((await warden.ask("lockdown.read", {})).result?.["open"]), /out: tcp 8883 to anybody \(hub\)/u);
-      world.repository.addTarget(
-        "policy",
-        "policy/p-3",
-        Buffer.from(policyBytes()).toString(),
-        labCustom({ line: "policy", counter: 3 }),
-      );
+      addPolicy(world, 3);
       world.repository.publish("policy");
       await broughtTo(world, warden, "trust.refresh", {});
       t.match(await warden.ask("lockdown.propose", {}), { result: { counter: 3 } });
@@ -224,7 +212,7 @@ test("[STA-5] the field's newer records: identity, tunnel and releases go on, an
 });
 
 test("[STA-5] [OTA-35] an update record that cannot be read refuses releases until an operator's order discards it", async (t) => {
-  const { world, files, owner } = await deviceInUse(t);
+  const { world, files, owner } = await inMemory(t);
   const unreadable = canonicalJson({ v: 2, readable: 2, stage: "elsewhere" });
   files.update.contents.set("update.json", Buffer.from(unreadable));
   const warden = await world.start(files);
@@ -241,8 +229,33 @@ test("[STA-5] [OTA-35] an update record that cannot be read refuses releases unt
   t.match((await (await world.start(files)).ask("status.read", {})).result, { update: { phase: "idle" } });
 });
 
+test("[OTA-27] [OTA-36] floors that cannot be read refuse every release, the status names the remedy, and the record of the manual, written by hand, is one", async (t) => {
+  const { world, files } = await inMemory(t);
+  files.update.contents.set("floors.json", Buffer.from("damaged"));
+  const warden = await world.start(files);
+  const { result } = await warden.ask("status.read", {});
+  t.match(result?.["troubles"], [
+    { code: "floor.invalid", message: /put back on the device, which docs\/operations\.md tells how/u },
+  ]);
+  t.match(await warden.ask("update.begin", { target: "os/any", absent: [] }), { fault: { code: "floor.invalid" } });
+  t.match(await warden.ask("order.nonce", { verb: "update.revert" }), {}, "no order gives them up");
+  await warden.stop();
+  t.equal(Buffer.from(files.update.contents.get("floors.json") ?? []).toString(), "damaged");
+  const [, record = ""] = /printf %s '(\{"lines".*?)'/u.exec(readFileSync("docs/operations.md", "utf8")) ?? [];
+  // this device has committed counter 2
+  files.update.contents.set("floors.json", Buffer.from(record.replace("7", "2").replace("6", "1")));
+  const again = await world.start(files);
+  t.same((await again.ask("status.read", {})).result?.["troubles"] ?? [], []);
+  t.match(
+    await again.ask("update.begin", { target: "os/any", absent: [] }),
+    { result: { state: "wanted" } },
+    "releases are taken",
+  );
+  await again.stop();
+});
+
 test("[STA-5] [OPS-8] a stored roster that only a newer program reads keeps its counter: no older one takes its place", async (t) => {
-  const { world, files } = await deviceInUse(t);
+  const { world, files } = await inMemory(t);
   const payload = Buffer.from('{"v":2,"people":[]}');
   const digest = createHash("sha256").update(payload).digest("hex");
   const newer = { v: 1, readable: 1, target: "operators/roster-5", counter: 5, digest, payload: payload.toString("base64") };

@@ -4,7 +4,15 @@ import { clip } from "../../hal/format/text.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import type { AppendFiles, Clock, DurableFiles } from "../../hal/ports.ts";
 import type { StampedEntry } from "./batch.ts";
-import { type AuditEntry, type AuditHead, encodeVerifier, isAuthority, type Verifier } from "./format/index.ts";
+import {
+  AUDIT_EVENTS,
+  type AuditEntry,
+  type AuditHead,
+  encodeVerifier,
+  fittedEntry,
+  isAuthority,
+  type Verifier,
+} from "./format/index.ts";
 import { AUDIT_LIMITS, AUTHORITY_WAITING_MAX, type AuditLimits } from "./limits.ts";
 import type { PendingEvents } from "./pending-events.ts";
 import { readRecords } from "./read.ts";
@@ -39,9 +47,10 @@ export interface AuditLog {
   readonly tampered: Fault | undefined;
   /**
    * [AUD-10] Resolves with the record's number when the record is durable. Concurrent callers share
-   * a write.
+   * a write. The texts of an entry of the warden's own are shortened where no record could hold
+   * them. [AUD-41]
    * @throws Fault `audit.full` when it was dropped and counted [AUD-25]; `audit.write-failed` when
-   *   the disk failed or no record can hold the entry.
+   *   the disk failed; `audit.too-large` for an entry of the agent's that no record can hold.
    */
   append(entry: AuditEntry): Promise<number>;
   /**
@@ -149,7 +158,10 @@ class SegmentedLog implements AuditLog {
   async close(): Promise<void> {
     this.#closed = true;
     while (this.#waiting.length > 0) await this.#exclusively(() => this.#flush());
-    await this.#exclusively(() => storeClosingCheckpoint(this.#options.state, this.#writer.log));
+    await this.#exclusively(async () => {
+      await storeClosingCheckpoint(this.#options.state, this.#writer.log);
+      await this.#writer.end();
+    });
   }
 
   /**
@@ -173,8 +185,10 @@ class SegmentedLog implements AuditLog {
     return this.#limits.waitingRecordsMax + (isAuthority(event) ? AUTHORITY_WAITING_MAX : 0);
   }
 
-  #stamp(entry: AuditEntry): StampedEntry {
+  #stamp(reported: AuditEntry): StampedEntry {
     const { clock, clockSynced } = this.#options;
+    const isOwn = AUDIT_EVENTS[reported.event].source === "warden";
+    const entry = isOwn ? fittedEntry(reported) : reported;
     return { entry, atMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), clockSynced: clockSynced() };
   }
 

@@ -21,7 +21,7 @@ import {
 } from "./format/index.ts";
 import { inspectEpoch, type Inspection } from "./inspect.ts";
 import { type AuditSigner, loadAuditKey, createAuditKey } from "./key.ts";
-import { SEALED_EPOCHS_KEPT_MAX } from "./limits.ts";
+import { AUDIT_KEY_BYTES_MAX, SEALED_EPOCHS_KEPT_MAX } from "./limits.ts";
 import { type LogState, createLogState } from "./state.ts";
 import { loadPendingEvents, type PendingEvents, savePendingEvents } from "./pending-events.ts";
 
@@ -41,6 +41,8 @@ export interface RestoredLog {
  * for epochs to come.
  */
 const EPOCHS_TRIED_MAX = 8;
+/** Keys have gaps: those of closed epochs in the middle are removed. */
+const EPOCHS_LOOKED_FOR_MAX = 256;
 const WHY_CHARACTERS_MAX = 512;
 
 /**
@@ -50,8 +52,23 @@ const WHY_CHARACTERS_MAX = 512;
 export async function restore(options: RestoreOptions): Promise<RestoredLog> {
   const { files, state } = options;
   const pending = await loadPendingEvents(state);
-  const epoch = lastEpoch(await files.list());
+  const names = await files.list();
+  const hasFiles = names.some((name) => parseAuditFile(name) !== undefined);
+  const epoch = hasFiles ? lastEpoch(names) : await lastSignedEpoch(state);
   return await restoreFrom(options, epoch, pending);
+}
+
+/**
+ * The last epoch that has a key, for a log whose files are all gone. Without it, a directory that
+ * is lost again and again would lead through ever more epochs at each start.
+ */
+async function lastSignedEpoch(state: DurableFiles): Promise<number> {
+  let last = 0;
+  for (let epoch = 0; epoch < EPOCHS_LOOKED_FOR_MAX; epoch++) {
+    if ((await state.get(auditKeyName(epoch), AUDIT_KEY_BYTES_MAX)) !== undefined) last = epoch;
+    else if (epoch === 0) break;
+  }
+  return last;
 }
 
 /**

@@ -10,7 +10,8 @@ import * as records from "../../hal/record.ts";
 import { type Policy, policySchema } from "./format/index.ts";
 import { RECORD_BYTES_MAX } from "./limits.ts";
 
-const NAME = "lockdown.json";
+/** The name of the record in the directory of the lockdown. */
+export const LOCKDOWN_FILE = "lockdown.json";
 
 const planHashSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/u));
 const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -80,7 +81,7 @@ const RECORD: RecordFormat<StoredRecord> = {
  *   DurableFiles.get}.
  */
 export async function readRecord(files: DurableFiles): Promise<LockdownRecord | undefined> {
-  const record = await records.readRecord(files, NAME, RECORD);
+  const record = await records.readRecord(files, LOCKDOWN_FILE, RECORD);
   if (record === undefined) return undefined;
   const { confirmed, ...rest } = record;
   return confirmed === undefined ? rest : { ...rest, confirmed: accepted(confirmed) };
@@ -98,7 +99,7 @@ function accepted({ counter, planHash, policy }: NonNullable<StoredRecord["confi
 /** @throws Fault of {@link DurableFiles.put}. */
 export async function writeRecord(files: DurableFiles, record: LockdownRecord): Promise<void> {
   const { confirmed, ...rest } = record;
-  await records.writeRecord(files, NAME, RECORD, {
+  await records.writeRecord(files, LOCKDOWN_FILE, RECORD, {
     ...rest,
     ...(confirmed === undefined ? {} : { confirmed: stored(confirmed) }),
   });

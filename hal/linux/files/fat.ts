@@ -25,8 +25,8 @@ export async function fatFiles(directory: string, { wasThere, ops = linuxOps }: 
   const files = await linuxFiles(directory, { ...ops, rename: (from, to) => renameOnFat(ops, from, to) });
   return {
     ...files,
-    get: async (name, bytesMax) => {
-      const bytes = await files.get(name, bytesMax);
+    get: async (name, bytesMax, access) => {
+      const bytes = await files.get(name, bytesMax, access);
       const isCut = bytes?.byteLength === 0 && (await wasThere?.(name)) !== true;
       return isCut ? undefined : bytes;
     },

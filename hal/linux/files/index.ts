@@ -9,5 +9,6 @@ export { errnoOf, readFault, writeFault } from "./faults.ts";
 export { readKernelFile } from "./kernel.ts";
 export { isName, isTemporary, pathOf, temporaryPathOf } from "./names.ts";
 export { type FileOps, linuxOps, SAFE } from "./ops.ts";
+export { foreignFiles, ownAppendFiles, ownFiles, setAsideUnlessDirectory } from "./set-aside.ts";
 export { checkTrustedFile } from "./trust.ts";
 export { copyDurably, createDurably, writeDurably, type WriteOptions } from "./write.ts";

@@ -30,9 +30,10 @@ export function checkTrustedFile(facts: FileFacts, path: string): void {
 
 /** @throws Fault `file.not-regular`, `file.untrusted-owner`. [STA-30] */
 export function checkPrivateFile(facts: FileFacts, path: string): void {
-  checkTrustedFile(facts, path);
-  const why = whyNotPrivate(facts, path, process.geteuid?.());
+  // first, because it names the command that mends it
+  const why = facts.isFile() ? whyNotPrivate(facts, path, process.geteuid?.()) : undefined;
   if (why !== undefined) throw new Fault("file.untrusted-owner", `use the key "${path}": ${why}`);
+  checkTrustedFile(facts, path);
 }
 
 function octal(mode: number): string {

@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { chmod, mkdir, open, opendir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HandoverWriter } from "../../ports.ts";
-import { isTemporary, pathOf, temporaryPathOf, writeFault } from "../files/index.ts";
+import type { Fault } from "../../fault.ts";
+import { isTemporary, pathOf, setAsideUnlessDirectory, temporaryPathOf, writeFault } from "../files/index.ts";
 
 /**
  * The directory holds files on their way and is no archive. Names beyond this number are not ours.
@@ -17,9 +18,16 @@ const MODE_DIRECTORY = 0o755;
 /**
  * Writes files into `directory`, which is made when it is missing. Calls for one name must not
  * overlap.
- * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+ * @param report gets the fault of something else in the directory's place, which is set aside.
+ *   [STA-13]
+ * @throws Fault `file.not-regular` where that is not possible; `file.no-space`, `file.read-only`,
+ *   `file.write-failed`.
  */
-export async function linuxHandoverWriter(directory: string): Promise<HandoverWriter> {
+export async function linuxHandoverWriter(
+  directory: string,
+  { report = () => undefined }: { readonly report?: (fault: Fault) => void } = {},
+): Promise<HandoverWriter> {
+  await setAsideUnlessDirectory(directory, report);
   await withWriteFault(`make "${directory}"`, async () => {
     await mkdir(directory, { recursive: true });
     await chmod(directory, MODE_DIRECTORY);

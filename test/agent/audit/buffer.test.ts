@@ -3,8 +3,8 @@
 import { type Test, test } from "tap";
 import { ENTRIES_WAITING_MAX } from "../../../agent/audit/buffer.ts";
 import { createAuditBuffer, type AuditBuffer } from "../../../agent/audit/index.ts";
-import { Fault } from "../../../hal/fault.ts";
-import type { AuditEntry } from "../../../warden/audit/format/index.ts";
+import { asFault, Fault } from "../../../hal/fault.ts";
+import { type AuditEntry, auditRecord, encodeAuditRecord } from "../../../warden/audit/format/index.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import { clientOf, serveVerbs } from "../../lab/worlds/warden-socket.ts";
@@ -82,6 +82,31 @@ test("an entry that the warden refuses for its content is counted and recorded",
   buffer.note({ event: "hub.untrusted", result: "refused" });
   await allOf(accepted, 2);
   t.match(accepted, [{ event: "hub.untrusted" }, { event: "spool.dropped", detail: { count: 1 } }]);
+});
+
+test("[AUD-41] an entry that no record can hold is set aside, with a record of its own, also as the last one", async (t) => {
+  const { buffer, accepted } = await fixture(t, (entry) => {
+    try {
+      encodeAuditRecord(auditRecord(entry, { seq: 0, atMs: 0, monotonicMs: 0, bootId: "b", clockSynced: false }));
+      return undefined;
+    } catch (error) {
+      return asFault(error, "assert.broken", "encode");
+    }
+  });
+  const detail = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`d${i}`, "\u20ac".repeat(512)]));
+  buffer.note(started(1));
+  buffer.note({ event: "enrolment.failed", result: "failed", detail });
+  buffer.note(started(2));
+  await allOf(accepted, 3);
+  t.match(accepted, [
+    { detail: { n: 1 } },
+    { detail: { n: 2 } },
+    { event: "spool.dropped", detail: { count: 1, refused: "enrolment.failed", code: "audit.too-large" } },
+  ]);
+  buffer.note({ event: "enrolment.failed", result: "failed", detail });
+  await allOf(accepted, 4);
+  t.match(accepted[3], { event: "spool.dropped", detail: { count: 1, code: "audit.too-large" } }, "with nothing behind it");
+  t.equal(buffer.trouble(), undefined);
 });
 
 test("[AUD-11] the count of lost entries is not lost when the entry that states it is refused", async (t) => {

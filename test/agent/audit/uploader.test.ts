@@ -34,7 +34,7 @@ interface Fixture {
 async function fixture(
   t: Test,
   lab: LabWarden,
-  answer: (n: number, tree: Frontier) => AuditAnswer["body"] | "silent" | "closed" | undefined = () => undefined,
+  answer: (n: number, tree: Frontier, records: number) => AuditAnswer["body"] | "silent" | "closed" | undefined = () => undefined,
 ): Promise<Fixture> {
   await lab.start();
   const warden = lab.client();
@@ -65,7 +65,7 @@ async function fixture(
     random: () => 0,
     deliver: async (body) => {
       deliveries.push(body);
-      const reply = answer(deliveries.length, hub.tree) ?? judge(body);
+      const reply = answer(deliveries.length, hub.tree, body.records.length) ?? judge(body);
       if (reply === "closed") throw new Fault("tunnel.closed", "the tunnel is not connected");
       if (reply !== "silent") setImmediate(() => uploader.answer(reply));
     },
@@ -168,4 +168,20 @@ test("a session that ended during a call to the warden delivers nothing on the n
   await eventually("witnessed", async () => ((await warden.call("status.read", {})).audit.witnessedSize >= 5 ? true : undefined));
   const starts = deliveries.map(({ oldSize, checkpoint }) => `${oldSize}-${sizeIn(checkpoint)}`);
   t.same(new Set(starts).size, starts.length, "each piece once");
+});
+
+test("[STA-15] [AUD-9] a broker that cuts the connection at large deliveries gets smaller ones, and all records arrive", async (t) => {
+  const lab = await labWarden(t);
+  const { warden, uploader, deliveries, clock, ...hub } = await fixture(t, lab, (_n, _tree, records) =>
+    records > 5 ? "closed" : undefined,
+  );
+  for (let n = 0; n < 60; n++) await warden.call("audit.append", { event: "agent.started", result: "ok", detail: { n } });
+  uploader.connected();
+  await eventually("all of them", async () => {
+    await clock.advance(60_000);
+    return hub.witnessed().size > 60 ? true : undefined;
+  });
+  t.ok(deliveries.every(({ records }) => records.length <= 64));
+  t.ok(deliveries.filter(({ records }) => records.length > 5).length < 20, "few were cut");
+  t.equal(uploader.trouble(), undefined);
 });

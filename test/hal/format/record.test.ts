@@ -69,6 +69,60 @@ test("[STA-5] what this program does not know stays in a record that it writes a
   t.same(tried.trial, { seen: true, n: 1 }, "a changed member is replaced as a whole");
 });
 
+const nestedSchema = v.strictObject({
+  v: v.literal(1),
+  phase: v.variant("at", [
+    v.strictObject({ at: v.literal("idle") }),
+    v.strictObject({ at: v.literal("trying"), release: v.strictObject({ name: v.string() }), tries: v.number() }),
+    v.strictObject({ at: v.literal("done"), release: v.strictObject({ name: v.string() }) }),
+  ]),
+  list: v.optional(v.array(v.strictObject({ id: v.number(), tags: v.optional(v.array(v.strictObject({ t: v.string() }))) }))),
+  maps: v.record(v.string(), v.strictObject({ n: v.number(), inner: v.optional(v.strictObject({ a: v.number() })) })),
+});
+const NESTED: RecordFormat<v.InferOutput<typeof nestedSchema>> = {
+  what: "a nested record",
+  version: 1,
+  readable: 1,
+  bytesMax: 4096,
+  schema: nestedSchema,
+};
+
+test("[STA-5] nested members that are not known stay, in objects, lists and maps, as long as what they stand in is unchanged", async (t) => {
+  const newer = bytes({
+    v: 2,
+    readable: 1,
+    phase: { at: "trying", release: { name: "r", x: 1 }, tries: 1, x: 2 },
+    list: [
+      { id: 1, x: 3, tags: [{ t: "a", x: 4 }] },
+      { id: 2, x: 5 },
+    ],
+    maps: { m: { n: 1, x: 6, inner: { a: 1, x: 7 } } },
+  });
+  const value = decodeRecord(newer, NESTED);
+  t.same(value, {
+    v: 1,
+    phase: { at: "trying", release: { name: "r" }, tries: 1 },
+    list: [{ id: 1, tags: [{ t: "a" }] }, { id: 2 }],
+    maps: { m: { n: 1, inner: { a: 1 } } },
+  });
+  t.equal(textOf(encodeRecord(value, NESTED, newer)), textOf(newer), "an unchanged record is the same bytes");
+  const later: typeof value = {
+    v: 1,
+    phase: { at: "done", release: { name: "r" } },
+    list: [{ id: 2 }, { id: 3 }, { id: 1, tags: [{ t: "a" }] }],
+    maps: { m: { n: 2, inner: { a: 1 } }, other: { n: 0 } },
+  };
+  t.same(JSON.parse(textOf(encodeRecord(later, NESTED, newer))), {
+    v: 2,
+    readable: 1,
+    phase: { at: "done", release: { name: "r", x: 1 } },
+    list: [{ id: 2, x: 5 }, { id: 3 }, { id: 1, x: 3, tags: [{ t: "a", x: 4 }] }],
+    maps: { m: { n: 2, x: 6, inner: { a: 1, x: 7 } }, other: { n: 0 } },
+  });
+  const other = encodeRecord({ ...later, phase: { at: "idle" }, list: undefined }, NESTED, newer);
+  t.match(decodeRecord(other, NESTED), { phase: { at: "idle" }, maps: later.maps });
+});
+
 test("[STA-5] a record that may not be used is not overwritten, unless nothing is lost by that; a damaged one is", async (t) => {
   const value = { v: 1, serial: 1, lines: {} } as const;
   const newer = bytes({ v: 2, readable: 2, serial: 9, lines: {} });

@@ -1,4 +1,5 @@
 // Hints and reports: messages to devices that are connected, absent, or revoked.
+import { DatabaseSync } from "node:sqlite";
 import { test } from "tap";
 import { OUTBOX_PER_DEVICE_MAX } from "../../../hub/limits.ts";
 import { queueHint } from "../../../hub/outbox/index.ts";
@@ -48,6 +49,22 @@ test("[TUN-8] an unacknowledged message is sent again under its id when the devi
   const { heard } = await listening(t, hub, known);
   await eventually("the hint", async () => (heard.length > 0 ? true : undefined));
   t.match(heard, [{ id }]);
+});
+
+test("[STA-15] a stored message that the hub cannot read is removed and told, and the messages of all devices go on", async (t) => {
+  const { hub, state } = await labHub(t);
+  const known = await admitted(hub, "gw-1");
+  const faults: string[] = [];
+  hub.events.on("fault", ({ message }) => void faults.push(message));
+  t.equal((await hubCommand(state, "update", "start", "gw-1", "os/gateway-1.json")).code, 0);
+  const database = new DatabaseSync(privateFile(state, STATE_FILES.store));
+  database.exec(`INSERT INTO outbox (deviceId, id, channel, kind, message, queuedAt, expiresAt)
+    SELECT deviceId, 'of-a-newer-hub', 'later', kind || '2', message, queuedAt, expiresAt FROM outbox`);
+  database.close();
+  const { heard } = await listening(t, hub, known);
+  await eventually("the hint", async () => (heard.length > 0 ? true : undefined));
+  t.match(heard, [{ channel: "update" }]);
+  t.match(faults, [/^1 messages for devices could not be read/u]);
 });
 
 test("the outbox of a device is bounded, other devices are not affected, and an expired message is noted", async (t) => {

@@ -1,6 +1,7 @@
 // A whole warden in this process: every service on real or played files, a played machine, and a
 // clock that a test moves.
 import * as v from "valibot";
+import { createDamageLog } from "../../../hal/damaged-files.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AppendFiles, DurableFiles, NetworkFacts } from "../../../hal/ports.ts";
 import { type AuditRecord, decodeAuditRecord, readSegment } from "../../../warden/audit/format/index.ts";
@@ -213,6 +214,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         bootId: async () => BOOT_ID,
       },
       say: (line) => void journal.push(line),
+      damage: createDamageLog((fault) => void journal.push(`trouble: ${fault.code}: ${fault.message}`)),
     },
     {
       program: "sallyport-warden/test",

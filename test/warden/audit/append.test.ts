@@ -90,7 +90,7 @@ test("a batch is bounded, and so is the queue: an entry beyond its bound is drop
   );
 });
 
-test("a record that is too long is refused alone; the records written with it are not", async (t) => {
+test("[AUD-41] an entry of the agent's that no record can hold is refused alone; those written with it are not", async (t) => {
   const log = await openOn(auditDisk());
   const detail = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`d${i}`, "x".repeat(512)]));
   const [a, b, c] = await Promise.allSettled([
@@ -98,7 +98,32 @@ test("a record that is too long is refused alone; the records written with it ar
     log.append({ ...entryOf(2), detail }),
     log.append(entryOf(3)),
   ]);
-  t.match([a, b, c], [{ value: 1 }, { reason: { code: "audit.write-failed" } }, { value: 2 }]);
+  t.match([a, b, c], [{ value: 1 }, { reason: { code: "audit.too-large" } }, { value: 2 }]);
+});
+
+test("[AUD-41] a record of the warden's own is never too long: its texts are shortened, all alike", async (t) => {
+  const log = await openOn(auditDisk());
+  for (const character of ["x", "\u20ac", "\u0001", "\u{1f512}"]) {
+    const long = character.repeat(512 / character.length);
+    const detail = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`d${i}`, long]));
+    const before = log.head.size;
+    const seq = await log.append({
+      event: "order.accepted",
+      result: "ok",
+      principal: "\u0001".repeat(128),
+      correlation: "\u0001".repeat(64),
+      detail,
+    });
+    t.equal(seq, before);
+    const [record] = await eventsOf(log, seq);
+    t.same(Object.keys(record?.detail ?? {}), Object.keys(detail).sort());
+    for (const text of Object.values(record?.detail ?? {})) {
+      t.match(text, /\.\.\.$/u);
+      t.ok(String(text).startsWith(character));
+    }
+  }
+  await log.append({ event: "order.accepted", result: "ok", detail: { reason: "r".repeat(512) } });
+  t.match((await eventsOf(log)).at(-1), { detail: { reason: "r".repeat(512) } }, "what fits is left as it is");
 });
 
 test("reopened at every size around the end of a segment, the log goes on with the same tree", async (t) => {

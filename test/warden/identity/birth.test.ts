@@ -67,6 +67,15 @@ test("[ID-6] [AUD-10] the birth gets into the trail after a crash at any point, 
   t.equal((await faultOf(() => recordBirth(state, born, refuse))).code, "audit.write-failed");
   t.equal(state.contents.size, 0, "it is still to be recorded");
   state.faults.failAt(1, "file.write-failed"); // like a kill between record and marker
+  const told = new Set<string>();
+  const once: unknown[] = [];
+  for (let n = 0; n < 3; n++) {
+    state.faults.failAt(1, "file.write-failed");
+    const fault = await faultOf(() => recordBirth(state, born, async (entry) => once.push(entry), told));
+    t.equal(fault.code, "file.write-failed");
+  }
+  t.equal(once.length, 1, "[AUD-12] without a marker one process records it once");
+  state.faults.failAt(1, "file.write-failed");
   t.equal((await faultOf(() => recordBirth(state, born, append))).code, "file.write-failed");
   await recordBirth(state, born, append);
   await recordBirth(state, born, append);

@@ -71,6 +71,8 @@ export const AUDIT_EVENTS = {
   "update.rolled-back": { id: 3064, category: "system", severity: "high", source: "warden" },
   "update.failed": { id: 3065, category: "system", severity: "warning", source: "warden" },
   "system.rebooting": { id: 3070, category: "system", severity: "notice", source: "warden", authority: true },
+  "state.damaged": { id: 3080, category: "system", severity: "warning", source: "warden" },
+  "agent.damaged": { id: 3081, category: "system", severity: "warning", source: "agent" },
   "config.loaded": { id: 5001, category: "configuration", severity: "notice", source: "warden" },
   "roster.accepted": { id: 5010, category: "configuration", severity: "notice", source: "warden", authority: true },
   "lockdown.enforced": { id: 5020, category: "configuration", severity: "notice", source: "warden", authority: true },

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { canonicalJson, parseCanonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
+import { clipBytes } from "../../../hal/format/text.ts";
 import { AUDIT_CATEGORIES, AUDIT_EVENTS, AUDIT_SEVERITIES, isAuditEventName } from "./events.ts";
 
 /** A whole record, encoded. A protocol line of 64 KiB has room for seven of them. */
@@ -133,18 +134,48 @@ export function auditRecord(entry: AuditEntry, context: AuditContext): AuditReco
 
 /**
  * [AUD-1] The bytes that are hashed, stored and sent: canonical JSON.
- * @throws Fault `audit.write-failed` above {@link AUDIT_RECORD_BYTES_MAX}; `json.invalid` for a
- *   lone surrogate.
+ * @throws Fault `audit.too-large` above {@link AUDIT_RECORD_BYTES_MAX}; `json.invalid` for a lone
+ *   surrogate.
  */
 export function encodeAuditRecord(record: AuditRecord): Uint8Array {
   const bytes = Buffer.from(canonicalJson(record));
   if (bytes.byteLength > AUDIT_RECORD_BYTES_MAX) {
     throw new Fault(
-      "audit.write-failed",
+      "audit.too-large",
       `audit record of "${record.event}" has ${bytes.byteLength} bytes, at most ${AUDIT_RECORD_BYTES_MAX} fit`,
     );
   }
   return bytes;
+}
+
+/** No record has a longer surrounding than one with this. */
+const LONGEST_CONTEXT: AuditContext = {
+  seq: Number.MAX_SAFE_INTEGER,
+  atMs: AT_MS_MAX,
+  monotonicMs: Number.MAX_SAFE_INTEGER,
+  bootId: "f".repeat(36),
+  clockSynced: false,
+};
+/** With this much in each text every record fits, even where JSON escapes each byte. */
+const TEXT_BYTES_MIN = 16;
+
+/**
+ * [AUD-41] `entry`, with the texts of its detail shortened, all to the same length, as far as its
+ * record needs that to fit. A text that was cut ends with `...`.
+ */
+export function fittedEntry(entry: AuditEntry): AuditEntry {
+  let fitted = entry;
+  for (let bytesMax = AUDIT_RECORD_BYTES_MAX / 2; bytesMax >= TEXT_BYTES_MIN && !fits(fitted); bytesMax /= 2) {
+    const detail = Object.entries(entry.detail ?? {}).map(
+      ([name, value]) => [name, typeof value === "string" ? clipBytes(value, bytesMax) : value] as const,
+    );
+    fitted = { ...entry, detail: Object.fromEntries(detail) };
+  }
+  return fitted;
+}
+
+function fits(entry: AuditEntry): boolean {
+  return Buffer.byteLength(JSON.stringify(auditRecord(entry, LONGEST_CONTEXT))) <= AUDIT_RECORD_BYTES_MAX;
 }
 
 /** @throws Fault `json.*` or `schema.invalid` for bytes that no warden of this version wrote. */

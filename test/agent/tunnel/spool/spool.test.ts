@@ -1,5 +1,6 @@
 import { test } from "tap";
 import { type Drop, openSpool, type Spool, SPOOL_CLASSES, type SpoolOptions } from "../../../../agent/tunnel/spool/index.ts";
+import { Fault } from "../../../../hal/fault.ts";
 import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fakes/files.ts";
 
 const DAY_MS = 86_400_000;
@@ -199,6 +200,27 @@ test("[TUN-6] the rest of a damaged segment is lost and counted, and does not ho
   );
 });
 
+test("[STA-15] [TUN-6] a segment that the disk does not give back while the spool is open holds up nothing behind it", async (t) => {
+  const files = fakeAppendFiles();
+  const big = (name: string): Uint8Array => text(name.padEnd(30_000, "."));
+  const { spool: before } = await open(files);
+  for (const name of ["m0", "m1", "m2", "m3", "m4"]) await before.append("result", "result", big(name));
+  const [bad = ""] = await files.list();
+  let isBad = false;
+  const { spool, drops } = await open({
+    ...files,
+    read: async (name, bytesMax) => {
+      if (isBad && name === bad) throw new Fault("file.read-failed", "EIO: a bad block");
+      return await files.read(name, bytesMax);
+    },
+  });
+  isBad = true;
+  const left = (await drain(spool)).map((payload) => payload.slice(0, 2));
+  t.match(left.join(" "), /^(?:m[1-4] ?)+$/u);
+  t.ok(left.includes("m4"), "what is in other segments arrives");
+  t.same(drops, [{ class: "result", reason: "damaged", messages: 5 - left.length }]);
+});
+
 test("[TUN-6] a segment that vanishes while the spool is open is given up and counted", async (t) => {
   const files = fakeAppendFiles();
   const { spool, drops } = await open(files);
@@ -266,4 +288,53 @@ test("[TUN-6] a segment whose first write failed does not hold up later messages
   t.equal(await spool.next(), undefined);
   await spool.append("event", "event", text("three"));
   t.same(await drain(spool), ["three"]);
+});
+
+test("[TUN-6] what is durable is handed out while another message is being written", async (t) => {
+  const files = fakeAppendFiles();
+  const writing = Promise.withResolvers<void>();
+  const appends: Promise<void>[] = [];
+  const slow = {
+    ...files,
+    append: async (name: string, bytes: Uint8Array): Promise<void> => {
+      await appends.shift();
+      return files.append(name, bytes);
+    },
+  };
+  const { spool } = await open(slow);
+  await spool.append("event", "event", text("durable"));
+  appends.push(writing.promise);
+  const second = spool.append("event", "event", text("being written"));
+  const first = spool.nextReady();
+  t.equal(first === "on-disk" ? first : first?.payload.toString(), "durable");
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(spool.nextReady(), undefined, "what is not durable is not handed out");
+  writing.resolve();
+  await second;
+  const next = spool.nextReady();
+  t.equal(next === "on-disk" ? next : next?.payload.toString(), "being written");
+});
+
+test("[TUN-20] a less precious message does not overtake one that has to be read from the disk", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  await spool.append("result", "result", text("precious"));
+  await spool.append("telemetry", "telemetry", text("ready"));
+  await spool.rewind();
+  t.equal(spool.nextReady(), "on-disk");
+  t.same(await drain(spool), ["precious", "ready"]);
+});
+
+test("[TUN-20] a segment holds a 64th of the spool, and at least 64 KiB", async (t) => {
+  for (const [bytesMax, expected] of [
+    [400_000, 65_536],
+    [8_388_608, 131_072],
+    [100_000_000, 262_144],
+  ] as const) {
+    const files = fakeAppendFiles();
+    const { spool } = await open(files, { limits: { bytesMax, ageMsMax: DAY_MS } });
+    while (files.contents.size < 2) await spool.append("event", "event", new Uint8Array(1000));
+    const [first] = files.contents.values();
+    t.ok(first !== undefined && first.byteLength <= expected && first.byteLength > expected - 1100, `${first?.byteLength}`);
+  }
 });

@@ -68,7 +68,7 @@ test("[AUD-1] a record of 4,096 bytes is taken, one of 4,097 refused", async (t)
   const base = encodeAuditRecord(bytesAt(500, 0)).byteLength;
   const exact = encodeAuditRecord(bytesAt(500, AUDIT_RECORD_BYTES_MAX - base));
   t.equal(exact.byteLength, AUDIT_RECORD_BYTES_MAX);
-  t.throws(() => encodeAuditRecord(bytesAt(500, AUDIT_RECORD_BYTES_MAX - base + 1)), { code: "audit.write-failed" });
+  t.throws(() => encodeAuditRecord(bytesAt(500, AUDIT_RECORD_BYTES_MAX - base + 1)), { code: "audit.too-large" });
   t.doesNotThrow(() => decodeAuditRecord(exact));
   t.throws(() => decodeAuditRecord(Buffer.concat([exact, Buffer.from(" ")])), { code: "json.too-large" });
 });
