@@ -144,6 +144,30 @@ test("[OPS-23] a malformed request in an envelope is answered with a fault", { s
   );
 });
 
+test("[OPS-23] a request in a wrong envelope is answered if its id can be read", { skip }, async (t) => {
+  const { hub, performed, answers } = await open(t);
+  const [id, at] = [randomUUID(), new Date().toISOString()];
+  const body = (name: string): object => statusRequest(name);
+  const wrong: readonly unknown[] = [
+    { v: 2, id, at, body: body("another-version") },
+    { v: 1, id: "no UUID", at, body: body("no-message-id") },
+    { v: 1, id, body: body("no-time") },
+    { v: 1, id, at, body: body("one-member-more"), more: 1 },
+    { body: { id: "only-an-id" } },
+  ];
+  const unreadable: readonly unknown[] = [{ v: 2, id, at, body: { id: 7 } }, { v: 2, id, at }, [], null, "text", { body: null }];
+  for (const each of [...unreadable, ...wrong]) await hub.client.publishAsync(TOPIC, JSON.stringify(each), { qos: 1 });
+  await hub.client.publishAsync(TOPIC, '{"v":1,"body":{"id":"no-json"}', { qos: 1 });
+  await hub.client.publishAsync(TOPIC, message(statusRequest("last")), { qos: 1 });
+  await eventually("the last answer", async () => (answers().some((answer) => answer.id === "last") ? true : undefined));
+  const expected = ["another-version", "no-message-id", "no-time", "one-member-more", "only-an-id"];
+  t.strictSame(
+    answers().map((answer) => [answer.id, "fault" in answer ? answer.fault.code : "result"]),
+    [...expected.map((each) => [each, "operation.invalid"]), ["last", "result"]],
+  );
+  t.equal(performed.length, 1, "only the valid one was carried out");
+});
+
 /** A PUBLISH at QoS 0, MQTT 5. */
 function publishPacket(payload: string): Buffer {
   const topic = Buffer.from(TOPIC);
