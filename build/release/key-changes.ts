@@ -154,7 +154,8 @@ async function publicKeyIn(text: string): Promise<KeyObject> {
   try {
     return pem === undefined ? createPublicKey({ key: der, format: "der", type: "spki" }) : createPublicKey(Buffer.from(pem));
   } catch (error) {
-    throw new Fault("usage.invalid", `--key "${text}": expected a public key, as sallyport-release keygen prints it`, {
+    const given = isBase64 ? quoted(text) : `"${text}"`;
+    throw new Fault("usage.invalid", `--key ${given}: expected a public key, as sallyport-release keygen prints it`, {
       cause: error,
     });
   }
