@@ -7,7 +7,7 @@ import { ANSWERS_PENDING_MAX } from "../../agent/tunnel/limits.ts";
 import { operationResultSchema, reportMessageSchema } from "../../agent/tunnel/format.ts";
 import type { OperationAnswer } from "../../agent/operations/format.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
+import { connack, type Packet, puback, publication, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { issue, makePki } from "../lab/counterparts/pki.ts";
 import { durableSubscriber, type Subscriber } from "../lab/counterparts/subscriber.ts";
@@ -168,13 +168,6 @@ test("[OPS-23] a request in a wrong envelope is answered if its id can be read",
   t.equal(performed.length, 1, "only the valid one was carried out");
 });
 
-/** A PUBLISH at QoS 0, MQTT 5. */
-function publishPacket(payload: string): Buffer {
-  const topic = Buffer.from(TOPIC);
-  const rest = Buffer.concat([Buffer.from([0, topic.length]), topic, Buffer.from([0]), Buffer.from(payload)]);
-  return Buffer.concat([Buffer.from([0x30, (rest.length & 0x7f) | 0x80, rest.length >> 7]), rest]);
-}
-
 test(
   "[OPS-23] [TUN-7] a hub that asks and does not take the answers loses its connection, and the next one gets them",
   { skip: needs("openssl") },
@@ -198,7 +191,7 @@ test(
       births += 1;
       if (births > 1) return;
       const flood = Array.from({ length: ANSWERS_PENDING_MAX + 64 }, (_, count) =>
-        publishPacket(message(statusRequest(`q-${count}`))),
+        publication(TOPIC, message(statusRequest(`q-${count}`))),
       );
       socket.write(Buffer.concat(flood));
     });

@@ -10,7 +10,7 @@ import { initialise } from "../../../build/release/init.ts";
 import { changeKeys, readKeyChanges, rootWith, targetsWith } from "../../../build/release/key-changes.ts";
 import { Keyring, NO_KEYS, readSigner } from "../../../build/release/keys.ts";
 import { layoutOf, metadataPath } from "../../../build/release/layout.ts";
-import { KEY_BYTES_MAX, METADATA_BYTES_MAX, OFFLINE_EXPIRY_DAYS } from "../../../build/release/limits.ts";
+import { METADATA_BYTES_MAX, OFFLINE_EXPIRY_DAYS } from "../../../build/release/limits.ts";
 import { readRepository } from "../../../build/release/repository.ts";
 import { Signing } from "../../../build/release/signing.ts";
 import { FAULT_MESSAGE_BYTES_MAX } from "../../../hal/fault.ts";
@@ -92,9 +92,7 @@ function roleKeyEdges({ directory, layout, repository }: Room): ReadonlyMap<stri
     Array.from({ length: 64 }, () => tufKeyOf(generateKeyPairSync("ed25519").publicKey)).map((key) => [keyIdOf(key), key]),
   );
   const change = { threshold: 64, keys };
-  const publicPem = createPublicKey(readFileSync(`${layout.keys}/os.pem`))
-    .export({ format: "pem", type: "spki" })
-    .toString();
+  const publicPem = createPublicKey(readFileSync(`${layout.keys}/os.pem`)).export({ format: "pem", type: "spki" });
   const many = Object.entries(keys).flatMap(([id, key]) =>
     Array.from({ length: 100 }, (_, n) => [n.toString(16).padStart(4, "0") + id.slice(4), key] as const),
   );
