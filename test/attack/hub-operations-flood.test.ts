@@ -16,16 +16,13 @@ import type { TestContext } from "../lab/runner/context.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { labMessage } from "../lab/worlds/hub.ts";
 import { openLabHubSession } from "../lab/worlds/hub-session.ts";
 import { HANDLERS, watchedOperations } from "../lab/worlds/operations.ts";
 import { realClock } from "../lab/worlds/tunnel.ts";
 
 const TOPIC = "sallyport/1/gw-1/down/operation";
 const skip = needs("mosquitto", "openssl");
-
-function message(body: unknown, id: string = randomUUID()): string {
-  return JSON.stringify({ v: 1, id, at: new Date().toISOString(), body });
-}
 
 function statusRequest(id: string): object {
   return { v: 1, id, operation: "status", args: {} };
@@ -100,7 +97,7 @@ test("[OPS-6] 100 operations at once: 30 are carried out, 70 are refused, and ev
   const gate = Promise.withResolvers<void>();
   const { hub, performed, notes, answers, spooledWrites } = await open(t, gate.promise);
   const ids = Array.from({ length: 100 }, (_, count) => `q-${count}`);
-  await Promise.all(ids.map((id) => hub.client.publishAsync(TOPIC, message(statusRequest(id)), { qos: 1 })));
+  await Promise.all(ids.map((id) => hub.client.publishAsync(TOPIC, labMessage(statusRequest(id)), { qos: 1 })));
   await eventually("the refusals, while the 30 are in progress", async () =>
     answers().filter((each) => isRefused(each)).length === 70 ? true : undefined,
   );
@@ -116,7 +113,7 @@ test("[OPS-6] 100 operations at once: 30 are carried out, 70 are refused, and ev
 
 test("[OPS-23] a repeated message is answered from memory, and is not carried out twice", { skip }, async (t) => {
   const { hub, performed, answers, spooledWrites } = await open(t);
-  const repeated = message(statusRequest("once"));
+  const repeated = labMessage(statusRequest("once"));
   const publish = (text: string): Promise<unknown> => hub.client.publishAsync(TOPIC, text, { qos: 1 });
   await publish(repeated);
   await eventually("the answer", async () => (answers().length === 1 ? true : undefined));
@@ -131,7 +128,7 @@ test("[OPS-23] a repeated message is answered from memory, and is not carried ou
 test("[OPS-23] a malformed request in an envelope is answered with a fault", { skip }, async (t) => {
   const { hub, answers } = await open(t);
   for (const body of [{ v: 2, id: "a", operation: "status" }, { v: 1, id: "b", operation: 7 }, [], null])
-    await hub.client.publishAsync(TOPIC, message(body), { qos: 1 });
+    await hub.client.publishAsync(TOPIC, labMessage(body), { qos: 1 });
   await eventually("four answers", async () => (answers().length === 4 ? true : undefined));
   t.strictSame(
     answers().map((answer) => [answer.id, "fault" in answer ? answer.fault.code : "result"]),
@@ -158,7 +155,7 @@ test("[OPS-23] a request in a wrong envelope is answered if its id can be read",
   const unreadable: readonly unknown[] = [{ v: 2, id, at, body: { id: 7 } }, { v: 2, id, at }, [], null, "text", { body: null }];
   for (const each of [...unreadable, ...wrong]) await hub.client.publishAsync(TOPIC, JSON.stringify(each), { qos: 1 });
   await hub.client.publishAsync(TOPIC, '{"v":1,"body":{"id":"no-json"}', { qos: 1 });
-  await hub.client.publishAsync(TOPIC, message(statusRequest("last")), { qos: 1 });
+  await hub.client.publishAsync(TOPIC, labMessage(statusRequest("last")), { qos: 1 });
   await eventually("the last answer", async () => (answers().some((answer) => answer.id === "last") ? true : undefined));
   const expected = ["another-version", "no-message-id", "no-time", "one-member-more", "only-an-id"];
   t.strictSame(
@@ -191,7 +188,7 @@ test(
       births += 1;
       if (births > 1) return;
       const flood = Array.from({ length: ANSWERS_PENDING_MAX + 64 }, (_, count) =>
-        publication(TOPIC, message(statusRequest(`q-${count}`))),
+        publication(TOPIC, labMessage(statusRequest(`q-${count}`))),
       );
       socket.write(Buffer.concat(flood));
     });

@@ -11,16 +11,13 @@ import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { GROWTH_BYTES_MAX, grownBytes, levelsText, residentBytes, SMALL_HEAP, WAVES } from "../lab/runner/resident.ts";
 import { startOf } from "../lab/runner/units.ts";
+import { labMessage } from "../lab/worlds/hub.ts";
 import { buildRig } from "../lab/worlds/rig.ts";
 
 /** Items of which 4 KiB each were kept would make 8 MiB a wave. */
 const WAVE = 2_000;
 /** Fewer than the answers that the agent keeps for a hub that does not take them. */
 const AT_ONCE = 500;
-function message(body: unknown): string {
-  return JSON.stringify({ v: 1, id: randomUUID(), at: new Date().toISOString(), body });
-}
-
 function credential(state: string, cert: string, key: string): Credential {
   const [certFile, keyFile] = [join(state, cert), join(state, key)];
   return { certFile, keyFile, cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
@@ -55,7 +52,7 @@ async function flooded(t: Test) {
   const socket = await eventually("the birth message", async () => born.at(-1));
   return {
     agent,
-    /** Sends `items`; each of `answered` kinds has an answer, and an operation ends what has none. */
+    /** Sends `items`, and waits for so many answers. */
     play: async (items: readonly (readonly [channel: string, payload: string])[], answered: number): Promise<void> => {
       const wanted = answers.count + answered;
       socket.write(Buffer.concat(items.map(([channel, payload]) => publication(`sallyport/1/${id}/down/${channel}`, payload))));
@@ -65,20 +62,20 @@ async function flooded(t: Test) {
 }
 
 function operation(): readonly [string, string] {
-  return ["operation", message({ v: 1, id: randomUUID(), operation: "status" })];
+  return ["operation", labMessage({ v: 1, id: randomUUID(), operation: "status" })];
 }
 
 const FLOODS: Readonly<Record<string, { readonly item: (n: number) => readonly [string, string]; readonly answered: boolean }>> =
   {
     operations: {
-      item: (n) => (n % 2 === 0 ? operation() : ["operation", message({ v: 9, filler: "x".repeat(2_000) })]),
+      item: (n) => (n % 2 === 0 ? operation() : ["operation", labMessage({ v: 9, filler: "x".repeat(2_000) })]),
       answered: true,
     },
     messages: {
       item: (n) =>
         n % 2 === 0
-          ? ["policy", message({ kind: "repository.changed" })]
-          : ["update", message({ kind: randomUUID(), filler: "x".repeat(2_000) })],
+          ? ["policy", labMessage({ kind: "repository.changed" })]
+          : ["update", labMessage({ kind: randomUUID(), filler: "x".repeat(2_000) })],
       answered: false,
     },
   };
