@@ -20,8 +20,9 @@ export const audit: Measure = {
   ],
   how: `audit events durable per second, one after the other, against a bare loop of write and fdatasync with records of the same size on the same disk; and ${TOGETHER} callers at once, who share writes`,
   async run(bench) {
-    // very many and very short rounds, because other work on the disk comes and goes
-    const [rounds, count] = bench.quick ? [200, 5] : [800, 5];
+    // many short rounds, because other work on the disk comes and goes; shorter ones would show how
+    // a program recovers from the garbage collection between them
+    const [rounds, count] = bench.quick ? [80, 25] : [400, 25];
     const { directory } = bench;
     const one = await openLog(bench, "one", 1);
     const many = await openLog(bench, "many", TOGETHER);

@@ -49,7 +49,7 @@ test(
     };
     const check = async (): Promise<{ readonly size: number; readonly said: string }> => {
       gateway.type("audit check\n");
-      const [said, size] = await gateway.waitFor(/checked (\d+) read \d+ recovered \d+ [^\n]*\./u, STEP_MS_MAX);
+      const [said, size] = await gateway.waitFor(/checked (\d+) recovered \d+ [^\n]*\./u, STEP_MS_MAX);
       await gateway.waitFor(/probe ready/u, STEP_MS_MAX);
       return { size: Number(size), said };
     };

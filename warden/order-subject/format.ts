@@ -70,6 +70,8 @@ export function pastedLine(text: string): string {
 /** @throws Fault `order.invalid`. */
 export function parseOrderRequest(bytes: Uint8Array): OrderRequest {
   try {
+    if (bytes.byteLength > ORDER_REQUEST_BYTES_MAX)
+      throw new Fault("json.too-large", `order request: ${bytes.byteLength} bytes, at most ${ORDER_REQUEST_BYTES_MAX} are read`);
     const line = pastedLine(Buffer.from(bytes).toString());
     return check(orderRequestSchema, parseJson(line, ORDER_REQUEST_BYTES_MAX, "order request"), "order request", "order.invalid");
   } catch (error) {

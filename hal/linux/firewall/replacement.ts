@@ -30,6 +30,7 @@ export function replacementOf(table: string): string {
  * @throws Fault `assert.broken` for anything but our table.
  */
 export function replacementLine(table: string): string | undefined {
-  const line = replacementOf(table).replaceAll("\t", "").replace(/\n+$/u, "").replace(/\n+/gu, ";");
+  const lines = replacementOf(table).replaceAll("\t", "").split("\n");
+  const line = lines.filter((each) => each !== "").join(";");
   return line.length <= LINE_CHARACTERS_MAX && PLAIN_LINE.test(line) ? `${line}\n` : undefined;
 }

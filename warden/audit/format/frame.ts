@@ -63,7 +63,7 @@ export function readFrames(bytes: Uint8Array): Frames {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const bodies: Uint8Array[] = [];
   let at = 0;
-  while (at < view.byteLength && !(view[at] === 0 && isZero(view.subarray(at)))) {
+  while (!endsAt(view, at)) {
     const body = frameAt(view, at);
     if (typeof body === "string") {
       const damage = { kind: writeAfter(view, at) ? "broken" : "torn", why: body } as const;
@@ -75,8 +75,11 @@ export function readFrames(bytes: Uint8Array): Frames {
   return { bodies, validBytes: at, tornBytes: 0, damage: undefined };
 }
 
-function isZero(view: Buffer): boolean {
-  return view.equals(Buffer.alloc(view.byteLength));
+/** Whether nothing but zeros follows. No frame has the length 0, so they are compared only once. */
+function endsAt(view: Buffer, at: number): boolean {
+  const left = view.byteLength - at;
+  if (left >= 4 && view.readUInt32BE(at) !== 0) return false;
+  return view.subarray(at).equals(Buffer.alloc(left));
 }
 
 /** @returns the length of `bytes` without the zeros at its end. */

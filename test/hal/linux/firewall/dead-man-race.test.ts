@@ -250,7 +250,7 @@ test(
       t.equal(faults.length, 1, `${name} is told`);
       const { mode, uid } = await lstat(directory);
       t.same([mode, uid], [0o040700, 0], `${name}: a directory of its own took the place`);
-      t.equal((await switchShells(directory).waiting()).length, 1, `${name} is armed there`);
+      t.match(await switchShells(directory).one(), `${directory}/armed-`, `${name} is armed there`);
       t.notOk(await armed.disarm(), name);
     }
     const aside = [".aside-open", ".aside-foreign", "elsewhere"].map((name) => readdir(join(root, name)));
