@@ -9,8 +9,8 @@ export function residentBytes(pid: number): number {
 }
 
 /**
- * V8 lets some 40 MiB of garbage lie before it collects its whole heap. Under this bound, it does so
- * earlier; a program that keeps more ends.
+ * V8 lets some 40 MiB of garbage lie before it collects its whole heap. Under this bound it does
+ * so earlier, and a program that keeps more ends.
  */
 export const SMALL_HEAP = "--max-old-space-size=64";
 /** Noise of the allocators, and of garbage under {@link SMALL_HEAP}. */
