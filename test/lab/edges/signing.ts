@@ -10,16 +10,17 @@ import { initialise } from "../../../build/release/init.ts";
 import { changeKeys, readKeyChanges, rootWith, targetsWith } from "../../../build/release/key-changes.ts";
 import { Keyring, NO_KEYS, readSigner } from "../../../build/release/keys.ts";
 import { layoutOf, metadataPath } from "../../../build/release/layout.ts";
-import { METADATA_BYTES_MAX, OFFLINE_EXPIRY_DAYS } from "../../../build/release/limits.ts";
+import { KEY_CHANGES_BYTES_MAX, METADATA_BYTES_MAX, OFFLINE_EXPIRY_DAYS } from "../../../build/release/limits.ts";
 import { readRepository } from "../../../build/release/repository.ts";
 import { Signing } from "../../../build/release/signing.ts";
 import { FAULT_MESSAGE_BYTES_MAX } from "../../../hal/fault.ts";
-import { keyIdOf, momentText, tufKeyOf } from "../../../ota/trust/format/index.ts";
+import { DELEGATED_ROLES, keyIdOf, momentText, TOP_LEVEL_ROLES, tufKeyOf } from "../../../ota/trust/format/index.ts";
 import { NOW_MS } from "../counterparts/repository.ts";
 import { type Edge, hostileJson, membersIn, notIgnored, padded, text } from "./edge.ts";
 import { scratch } from "./scratch.ts";
 import { argumentEdge, type Command, keyEdge, refusing } from "./tools.ts";
 
+const ROLES: readonly string[] = [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES];
 const OFFLINE = { days: OFFLINE_EXPIRY_DAYS, offline: true };
 const SIGNED_AT = { expires: momentText(NOW_MS + OFFLINE_EXPIRY_DAYS * 86_400_000), signedAt: momentText(NOW_MS) };
 
@@ -94,29 +95,29 @@ function roleKeyEdges({ directory, layout, repository }: Room): ReadonlyMap<stri
   const change = { threshold: 64, keys };
   const publicPem = createPublicKey(readFileSync(`${layout.keys}/os.pem`)).export({ format: "pem", type: "spki" });
   const many = Object.entries(keys).flatMap(([id, key]) =>
-    Array.from({ length: 100 }, (_, n) => [n.toString(16).padStart(4, "0") + id.slice(4), key] as const),
+    Array.from({ length: 18 }, (_, n) => [n.toString(16).padStart(4, "0") + id.slice(4), key] as const),
   );
   return new Map<string, Edge>([
     [
       "drafted changes of keys",
       {
-        bytesMax: METADATA_BYTES_MAX,
+        bytesMax: KEY_CHANGES_BYTES_MAX,
         take: async (bytes) => {
           scratch.write("changed/staged/keys.json", bytes);
           const changes = await readKeyChanges(layoutOf(scratch.path("changed")));
           topLevelAuthority("root", rootWith(repository.root, changes));
           return notIgnored(delegatedAuthority("os", targetsWith(notIgnored(repository.targets.get("targets")), changes)));
         },
-        valid: () => padded(JSON.stringify({ os: change, root: change }), METADATA_BYTES_MAX),
+        valid: () => padded(JSON.stringify(Object.fromEntries(ROLES.map((role) => [role, change]))), KEY_CHANGES_BYTES_MAX),
         worst: new Map([
-          ...hostileJson(METADATA_BYTES_MAX, {
+          ...hostileJson(KEY_CHANGES_BYTES_MAX, {
             "a role": ['{"os":', "}"],
             "its keys": ['{"os":{"threshold":1,"keys":', "}}"],
             "a key": ['{"root":{"threshold":1,"keys":{"a":', "}}}"],
           }),
           [
             "keys without end",
-            () => padded(JSON.stringify({ os: { threshold: 1, keys: Object.fromEntries(many) } }), METADATA_BYTES_MAX),
+            () => padded(JSON.stringify({ os: { threshold: 1, keys: Object.fromEntries(many) } }), KEY_CHANGES_BYTES_MAX),
           ],
         ]),
       },
@@ -177,7 +178,7 @@ function othersEdges({ layout }: Room): ReadonlyMap<string, Edge> {
 function wordEdges({ directory }: Room): ReadonlyMap<string, Edge> {
   const asRelease = async (argv: readonly string[]): Promise<void> =>
     await refusing(async (print) => run(argv, { out: () => undefined, err: print, nowMs: () => NOW_MS }));
-  const valid: Command = (argument) => ["sign", directory, "--help", `--key=${argument}`];
+  const valid: Command = () => ["drafts", directory];
   const paths = argumentEdge(
     valid,
     {
