@@ -8,6 +8,7 @@ import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
 import { type Authority, checkCertificateLife, loadAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
+import { descriptorLimit, expectDescriptors, watchDescriptors } from "./descriptors.ts";
 import { admit, approve, createPendingQueue } from "./devices/index.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { createInbox, type Received } from "./inbox/index.ts";
@@ -76,10 +77,15 @@ async function clearConnections(store: Store, state: string): Promise<void> {
   }
 }
 
-/** @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`. */
+/**
+ * @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`;
+ *   `hub.files-exhausted` for a process that may open too few.
+ */
 export async function startHub(options: HubOptions): Promise<Hub> {
   checkCertificateLife(options.certificateLifeMs, options.certificateLifeMsMin);
   await using starting = new AsyncDisposableStack();
+  const filesMax = await descriptorLimit();
+  expectDescriptors(filesMax);
   const authority = loadAuthority(options.state);
   const lock = await lockState(options.state);
   starting.defer(() => lock.release());
@@ -105,7 +111,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const { broker, delivery } = await startMessaging(options, context, starting);
   const api = await startHttps(options, context);
   starting.defer(() => api.stop());
-  starting.use(startHousekeeping({ ...context, api, broker, delivery }));
+  starting.use(startHousekeeping({ ...context, api, broker, delivery, watchFiles: watchDescriptors(filesMax, onFault) }));
   const started = { estPort: api.port, mqttPort: broker.port };
   await store.commit(store.journal.entry("hub.started", undefined, started, Date.now()));
 

@@ -147,5 +147,10 @@ export const AUDIT_FRONTIER_RECORDS = 256;
  */
 export const AUDIT_REHASH_RECORDS_MAX = 4096;
 
+/** Files that may be open: fewer are not enough for the hub itself and a few connections. */
+export const DESCRIPTORS_MIN = 64;
+/** With fewer left, new connections begin to be reset. */
+export const DESCRIPTORS_SPARE = 4;
+
 /** How long a process waits for another one that writes the store. */
 export const STORE_BUSY_MS_MAX = 5000;

@@ -36,8 +36,8 @@ const MAY_READ: Readonly<Record<string, readonly string[]>> = {
  */
 const MAY_ENTER: Readonly<Record<string, readonly string[]>> = {
   agent: ["warden/client/index.ts"],
-  hub: ["hal/linux/files/index.ts", "ota/trust/index.ts"],
-  build: ["hal/linux/files/index.ts", "ota/trust/index.ts"],
+  hub: ["hal/inspector.ts", "hal/linux/files/index.ts", "hal/output.ts", "ota/trust/index.ts"],
+  build: ["hal/inspector.ts", "hal/linux/files/index.ts", "hal/output.ts", "ota/trust/index.ts"],
 };
 const WORLD = [
   "fs",

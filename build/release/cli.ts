@@ -5,6 +5,7 @@ import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type TargetDescription } from "./add.ts";
+import { COUNTER_MAX } from "../../ota/trust/format/index.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
@@ -21,6 +22,11 @@ const VERSION = "sallyport-release/0.1.0";
 export interface ReleaseTerminal {
   out(text: string): void;
   err(text: string): void;
+  /**
+   * Resolves once all of the above has been written.
+   * @throws Fault `file.write-failed` when some of it is lost, so that nobody can have seen it.
+   */
+  shown(): Promise<void>;
   nowMs(): number;
   /** Asks the person at the terminal; undefined where there is none. */
   readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
@@ -230,6 +236,7 @@ async function answerRequest(file: string, options: Options, nowMs: number, term
   if (keyFile === undefined) throw new Fault("usage.invalid", "answer needs --key: the operator's key");
   const { request, subject } = await resolveRequest({ file, root: one("root"), repository: one("repository"), nowMs });
   for (const line of subject.lines) terminal.err(line);
+  await terminal.shown();
   if (subject.needsConsent && !options.has("yes")) {
     if (terminal.confirm === undefined)
       throw new Fault("usage.invalid", "answer: nobody can be asked here; read the above, then add --yes");
@@ -245,6 +252,7 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
   const terminal: ReleaseTerminal = {
     out: (text) => given.out(terminalText(text)),
     err: (text) => given.err(terminalText(text)),
+    shown: () => given.shown(),
     nowMs: () => given.nowMs(),
     confirm: given.confirm,
   };
@@ -374,7 +382,8 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
 function numberOf(options: Options, name: string): number | undefined {
   const text = options.get(name)?.[0];
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got ${quoted(text)}`);
+  if (!/^[1-9]\d{0,9}$/u.test(text) || Number(text) > COUNTER_MAX)
+    throw new Fault("usage.invalid", `--${name} must be a number from 1 to ${COUNTER_MAX}, got ${quoted(text)}`);
   return Number(text);
 }
 

@@ -4,6 +4,7 @@ import { printableJson, quoted } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
+import { descriptorAdvice, descriptorLimit } from "../descriptors.ts";
 import { startHub } from "../hub.ts";
 import { isReport, type JournalEntry } from "../store/index.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
@@ -92,6 +93,8 @@ export const serve: HubCommand = {
         ? printableJson(ready)
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
+    const advice = descriptorAdvice(await descriptorLimit());
+    if (advice !== undefined) terminal.err(`sallyport-hub: ${advice}`);
     hub.events.on("journal", (entry) => {
       if (!isPowerOfTen(entry.times)) return;
       terminal.out(

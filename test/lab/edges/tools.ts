@@ -99,7 +99,9 @@ function argumentEdges(): ReadonlyMap<string, Edge> {
       }),
     );
   const asRelease = async (argv: readonly string[]): Promise<void> =>
-    await refusing(async (print) => runRelease(argv, { out: () => undefined, err: print, nowMs: () => Date.now() }));
+    await refusing(async (print) =>
+      runRelease(argv, { out: () => undefined, err: print, shown: async () => undefined, nowMs: () => Date.now() }),
+    );
   const add = (name: string, ...more: readonly string[]): readonly string[] => [
     "add",
     "dir",
@@ -174,7 +176,9 @@ function argumentEdges(): ReadonlyMap<string, Edge> {
 }
 
 async function asHub(argv: readonly string[]): Promise<void> {
-  await refusing(async (print) => runHub(argv, { out: () => undefined, err: print, stop: new AbortController().signal }));
+  await refusing(async (print) =>
+    runHub(argv, { out: () => undefined, err: print, shown: async () => undefined, stop: new AbortController().signal }),
+  );
 }
 
 function notThere(): never {
