@@ -177,7 +177,9 @@ function othersEdges({ layout }: Room): ReadonlyMap<string, Edge> {
 
 function wordEdges({ directory }: Room): ReadonlyMap<string, Edge> {
   const asRelease = async (argv: readonly string[]): Promise<void> =>
-    await refusing(async (print) => run(argv, { out: () => undefined, err: print, nowMs: () => NOW_MS }));
+    await refusing(async (print) =>
+      run(argv, { out: () => undefined, err: print, shown: async () => undefined, nowMs: () => NOW_MS }),
+    );
   const valid: Command = () => ["drafts", directory];
   const paths = argumentEdge(
     valid,
