@@ -102,7 +102,7 @@ const COMMANDS: readonly Command[] = [
   {
     name: "drafts",
     usage: "drafts DIR",
-    help: "Lists what was added and is not signed yet, with whom it would reach, drafted changes of keys, and how many signatures each role has that waits for more.",
+    help: "Lists what was added and is not signed yet and whom it would reach, drafted changes of keys, and how many signatures each role has that waits for more.",
     options: {},
     args: 1,
     run: async ([dir = ""], _options, nowMs) => {
