@@ -9,8 +9,7 @@ import { connack, type Packet, puback, publication, startMqttPeer, suback, topic
 import type { Credential } from "../lab/counterparts/pki.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
-import { GROWTH_BYTES_MAX, grownBytes, levelsText, residentBytes, SMALL_HEAP, WAVES } from "../lab/runner/resident.ts";
-import { startOf } from "../lab/runner/units.ts";
+import { GROWTH_BYTES_MAX, grownBytes, levelsText, residentBytes, WAVES } from "../lab/runner/resident.ts";
 import { labMessage } from "../lab/worlds/hub.ts";
 import { buildRig } from "../lab/worlds/rig.ts";
 
@@ -25,8 +24,7 @@ function credential(state: string, cert: string, key: string): Credential {
 
 /** The agent of a board that is enrolled at a real hub, and connected to one that is captured. */
 async function flooded(t: Test) {
-  const unit = startOf("sallyport-agent.service");
-  const rig = await buildRig({ starts: { agent: { ...unit, options: [...unit.options, SMALL_HEAP] } } });
+  const rig = await buildRig();
   t.teardown(() => rig.stop());
   await rig.startHub();
   const { state } = rig.hub;
