@@ -11,7 +11,9 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const STACK = /^\s+at |node:internal|TypeError|ERR_/mu;
 
-/** Each mutation starts a hub. The database always gets all seven, the others only in a long run. */
+/**
+ * Each mutation starts a hub. The database always gets all seven, the others only in a long run.
+ */
 const mutationsOf = (name: string): number => (isLongRun() || name === "hub.db" ? Object.keys(MUTATIONS).length : 3);
 
 test("[STA-4] [STA-13] the hub serves with a mutated state file, or ends with a fault and an exit code, never with a stack", async (t) => {
