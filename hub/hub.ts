@@ -40,8 +40,8 @@ export interface HubOptions {
 }
 
 export interface HubEvents {
-  /** An entry of the hub's own journal, as it is written. */
-  journal: [JournalEntry];
+  /** An entry of the hub's own journal, as it is written, and its count before. */
+  journal: [JournalEntry, number];
   /** A message from a device, after it became durable. */
   message: [Received];
   /** A fault of the hub itself, after which it keeps running. */
@@ -84,7 +84,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const onFault = (fault: Fault): void => void events.emit("fault", fault);
   const store = await openStore(privateFile(options.state, STATE_FILES.store), {
     threads: true,
-    onEntry: (entry) => void events.emit("journal", entry),
+    onEntry: (entry, before) => void events.emit("journal", entry, before),
     onFault,
   });
   starting.defer(() => store.close());

@@ -91,8 +91,8 @@ export const serve: HubCommand = {
         ? printableJson(ready)
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
-    hub.events.on("journal", (entry) => {
-      if (!isPowerOfTen(entry.times)) return;
+    hub.events.on("journal", (entry, before) => {
+      if (!isPrinted(entry.times, before)) return;
       terminal.out(json ? printableJson({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
     });
     hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
@@ -140,8 +140,9 @@ function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
 }
 
 /**
- * A repeated entry is printed at its 1st, 10th and 100th time, so that no stranger fills the log.
+ * [OPS-35] A new entry is printed, and a repeated one when its count has reached another power of
+ * ten, so that nobody fills the log.
  */
-function isPowerOfTen(times: number): boolean {
-  return /^10*$/u.test(String(times));
+function isPrinted(times: number, before: number): boolean {
+  return before === 0 || String(times).length > String(before).length;
 }

@@ -62,6 +62,31 @@ export const JOURNAL_EVENTS = {
 
 export type JournalEvent = keyof typeof JOURNAL_EVENTS;
 
+/**
+ * [OPS-35] What only an operator or the hub itself causes; a question has one answer. All other
+ * events are caused at will by devices and strangers, and are paced.
+ */
+export const UNPACED_EVENTS = [
+  "hub.started",
+  "hub.stopped",
+  "server-certificate.renewed",
+  "device.approved",
+  "device.denied",
+  "device.revoked",
+  "device.forgotten",
+  "repository.published",
+  "update.requested",
+  "operation.asked",
+  "operation.answered",
+] as const satisfies readonly JournalEvent[];
+export type UnpacedEvent = (typeof UNPACED_EVENTS)[number];
+
+const unpaced: ReadonlySet<string> = new Set(UNPACED_EVENTS);
+
+export function isPaced(event: JournalEvent): boolean {
+  return !unpaced.has(event);
+}
+
 export function isJournalEvent(name: string): name is JournalEvent {
   return Object.hasOwn(JOURNAL_EVENTS, name);
 }

@@ -18,7 +18,8 @@ export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
-export type { JournalDetail, JournalEntry, JournalNote } from "./journal.ts";
+export type { JournalEntry, JournalNote } from "./journal.ts";
+export type { JournalDetail } from "./journal-pace.ts";
 export type { JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
