@@ -108,8 +108,9 @@ export const JOURNAL_UNWRITTEN_MAX = 8192;
 /** The same entry within this time raises a count instead of adding a row. */
 export const JOURNAL_REPEAT_MS = 60_000;
 /**
- * [OPS-35] Different entries of one event that a device, or one source of strangers, causes: so many
- * at first, and one each {@link JOURNAL_REPEAT_MS} from then on. Further ones are only counted.
+ * [OPS-35] Different entries of one event that a device, or one source of strangers, causes: so
+ * many at first, and one each {@link JOURNAL_REPEAT_MS} from then on. Further ones are only
+ * counted.
  */
 export const JOURNAL_DIFFERENT_MAX = 32;
 /** How long one entry counts the further ones. */

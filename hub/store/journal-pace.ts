@@ -43,7 +43,9 @@ export function counterOf(event: JournalEvent, deviceId: string | undefined, giv
 export class JournalPace {
   /** By event, and by the device or the source of strangers. */
   readonly #kinds = new Map<string, Kind>();
-  /** What all strangers together cause of one event, so that a million sources are no way around. */
+  /**
+   * What all strangers together cause of one event, so that a million sources are no way around.
+   */
   readonly #strangers = new Map<JournalEvent, Kind>();
   #sweptAtMs = 0;
 
@@ -128,7 +130,9 @@ class Kind {
     return this.#recent.size === 0 && this.#debt === 0;
   }
 
-  /** What happened a minute ago is an entry of its own. A clock that was set back changes nothing. */
+  /**
+   * What happened a minute ago is an entry of its own. A clock that was set back changes nothing.
+   */
   #dropOlder(atMs: number): void {
     for (const [text, { firstAtMs }] of this.#recent)
       if (Math.abs(atMs - firstAtMs) >= JOURNAL_REPEAT_MS) this.#recent.delete(text);

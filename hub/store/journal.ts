@@ -1,7 +1,7 @@
 // The hub's own journal: decisions, refusals and alerts. Entries are counted in memory and written
-// at intervals. What a device or a stranger causes at will is paced, for each of them by itself, and
-// each has a share of the journal: nobody can fill the disk, or displace the entries of others, by
-// causing many of them. [OPS-35]
+// at intervals. What a device or a stranger causes at will is paced, for each of them by itself,
+// and each has a share of the journal: nobody can fill the disk, or displace the entries of others,
+// by causing many of them. [OPS-35]
 import { setTimeout as delay } from "node:timers/promises";
 import * as v from "valibot";
 import { parseJson } from "../../hal/format/json.ts";

@@ -16,7 +16,9 @@ import { connect, enrolled, labDevice, labHub, labMessage } from "../lab/worlds/
 const EVIL = v.parse(deviceIdSchema, "gw-evil");
 const SOUND = v.parse(deviceIdSchema, "gw-sound");
 
-/** What an operator or the hub itself causes. Who adds an event here says that no peer causes it. */
+/**
+ * What an operator or the hub itself causes. Who adds an event here says that no peer causes it.
+ */
 const CAUSED_BY_OPERATORS: readonly JournalEvent[] = [
   "hub.started",
   "hub.stopped",
