@@ -24,12 +24,14 @@ export interface HousekeepingOptions {
   readonly api: Api;
   readonly broker: Broker;
   readonly delivery: OutboxDelivery;
+  /** Compares the clock with the certificates. */
+  readonly checkClock: () => void;
   readonly onFault: (fault: Fault) => void;
 }
 
 /** @returns the timers; dispose to stop them. What fails goes to `onFault`. */
 export function startHousekeeping(options: HousekeepingOptions): Disposable {
-  const { authority, store, journal, api, broker, delivery, onFault } = options;
+  const { authority, store, journal, api, broker, delivery, checkClock, onFault } = options;
   const timers = new DisposableStack();
   const every = (intervalMs: number, work: () => void | Promise<void>): void => {
     let running = false;
@@ -52,6 +54,7 @@ export function startHousekeeping(options: HousekeepingOptions): Disposable {
   every(DATES_INTERVAL_MS, async () => {
     await broker.recheck();
     const renewed = await authority.renewServer(Date.now());
+    checkClock();
     if (renewed === undefined) return;
     api.renew(renewed);
     broker.renew(renewed);

@@ -2,7 +2,7 @@
 // but does not require one: each route checks it.
 import { createServer } from "node:https";
 import type { X509Certificate } from "node:crypto";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { KeyAndCertificate, NoteSigner } from "../authority/index.ts";
@@ -22,6 +22,7 @@ import {
 import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
 import { sourceOf } from "../source.ts";
+import type { Trouble } from "../troubles.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { timeRoute } from "./time.ts";
@@ -41,6 +42,8 @@ export interface ApiOptions {
   readonly repository: string;
   /** A reader that takes nothing of an answer for so long is cut off. */
   readonly progressMs?: number;
+  /** What is wrong with the hub at this time. */
+  readonly troubles: () => readonly Trouble[];
   /** Faults of the hub itself. */
   readonly onFault: (fault: Fault) => void;
 }
@@ -79,7 +82,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   setBodyParsers(server);
   setErrorHandlers(server, onFault);
   setPace(server, context.journal);
-  server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
+  server.get("/healthz", (_request, reply) => health(reply, options.troubles()));
   estRoutes(server, options);
   timeRoute(server, options.time);
   repositoryRoutes(server, {
@@ -93,6 +96,13 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     throw asFault(error, "hub.listen-failed", `listen for EST on ${listen}:${port}`);
   }
   return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
+}
+
+/** [STA-40] Anybody may ask, so the answer names the kind of trouble and no paths. */
+function health(reply: FastifyReply, troubles: readonly Trouble[]): FastifyReply {
+  if (troubles.length === 0) return textError(reply, 200, "ok");
+  const codes = troubles.map(({ kind, code }) => `${kind}: ${code}`).join(", ");
+  return textError(reply, 503, `trouble: ${codes}; sallyport-hub alerts says more`);
 }
 
 /** [TUN-23] Files of the repository are bounded by their own shares: they cost little. */

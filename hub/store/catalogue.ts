@@ -8,6 +8,9 @@ export const JOURNAL_EVENTS = {
   "hub.started": "notice",
   "hub.stopped": "notice",
   "server-certificate.renewed": "notice",
+  /** [STA-40] The store fails, or the clock does not fit the certificates. */
+  "hub.trouble": "alert",
+  "hub.trouble-over": "notice",
   "device.requested": "notice",
   "device.approved": "notice",
   "device.denied": "notice",

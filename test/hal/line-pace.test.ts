@@ -7,7 +7,7 @@ import { projectFiles, readProjectFile } from "../lab/runner/sources.ts";
 interface Paced {
   readonly say: (line: string) => void;
   readonly written: string[];
-  pass(ms: number): void;
+  readonly pass: (ms: number) => void;
 }
 
 /** A pace on a clock that the test moves, timers included. */
@@ -50,7 +50,7 @@ test("[OPS-36] a flood of one kind hides no line of another", async (t) => {
 
 test("[OPS-36] kinds that somebody invents are one kind beyond the bound, and quiet kinds make room", async (t) => {
   const { say, written, pass } = paced(t);
-  const name = (n: number): string => [...String(n)].map((digit) => "abcdefghij"[Number(digit)]).join("");
+  const name = (n: number): string => String(n).replace(/[0-9]/gu, (digit) => "abcdefghij".charAt(Number(digit)));
   for (let n = 0; n < 5000; n++) say(`message refused: ${name(n)}`);
   t.equal(written.length, LINE_KINDS_MAX + LINES_BURST_MAX);
   pass(LINES_BURST_MAX * LINE_PERIOD_MS);
