@@ -47,7 +47,11 @@ class LinePace {
     if (kind.bucket.take()) return this.#tell(kind, line);
     kind.withheld = line;
     kind.count += 1;
-    this.#timer ??= setTimeout(() => this.#tellCounts(), LINE_PERIOD_MS).unref();
+    this.#tellLater();
+  }
+
+  #tellLater(): void {
+    if (this.#timer === undefined) this.#timer = setTimeout(() => this.#tellCounts(), LINE_PERIOD_MS).unref();
   }
 
   /** A line of those that were withheld is written by itself, even when no other one follows. */
@@ -58,7 +62,7 @@ class LinePace {
       if (kind.bucket.take()) {
         kind.count -= 1;
         this.#tell(kind, kind.withheld);
-      } else this.#timer ??= setTimeout(() => this.#tellCounts(), LINE_PERIOD_MS).unref();
+      } else this.#tellLater();
     }
   }
 
